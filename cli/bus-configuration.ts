@@ -1,0 +1,38 @@
+import { permissionsOf, type UserName, userNames } from '#proto/access.ts';
+
+export type BusSettings = {
+  host: string;
+  port: number;
+  /** Folder of JetStream, absolute. */
+  store: string;
+  passwords: Record<UserName, string>;
+};
+
+/** The configuration file of a layer's private nats-server: JetStream, and one user for each service. */
+export function busConfiguration({ host, port, store, passwords }: BusSettings): string {
+  const users = userNames.map((user) => {
+    const { publish, denyPublish, subscribe } = permissionsOf(user);
+    return {
+      user,
+      password: passwords[user],
+      permissions: {
+        publish: { allow: publish, deny: denyPublish },
+        subscribe: { allow: subscribe },
+        // A reply, and the signs of life before it.
+        allow_responses: { max: 100_000, expires: '24h' },
+      },
+    };
+  });
+  return `${JSON.stringify(
+    {
+      server_name: 'terrace',
+      host,
+      port,
+      jetstream: { store_dir: store, max_memory_store: 64 * 1024 * 1024, max_file_store: 1024 * 1024 * 1024 },
+      authorization: { users },
+      write_deadline: '10s',
+    },
+    null,
+    2,
+  )}\n`;
+}

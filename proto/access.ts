@@ -1,0 +1,64 @@
+/** Who may say and hear what on the bus: the permissions of each service's credentials. */
+
+export const serviceNames = ['gateway', 'storage', 'syncer', 'twin-bridge'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+/** `operator` is the `terrace` command. */
+export const userNames = [...serviceNames, 'operator'] as const;
+export type UserName = (typeof userNames)[number];
+
+/** Replies to a user's requests come below this subject, which no other user may hear. */
+export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
+
+export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
+
+const keep = ['$JS.API.>', '$JS.ACK.>'];
+const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.STREAM.MSG.DELETE.>'];
+
+const may: Record<UserName, { publish: string[]; subscribe: string[] }> = {
+  gateway: {
+    publish: ['storage.>', 'events.request.>', '$KV.services.>'],
+    subscribe: ['gateway.>', 'events.>', '$KV.configuration.>'],
+  },
+  storage: {
+    publish: ['events.blob.>', 'events.manifest.>', 'events.tag.>', '$KV.services.>'],
+    subscribe: ['storage.>', '$KV.configuration.>'],
+  },
+  syncer: {
+    publish: [
+      'storage.>',
+      'jobs.>',
+      'events.pass.>',
+      'events.image.>',
+      'events.transfer.>',
+      'events.link.>',
+      '$KV.services.>',
+      '$KV.link.>',
+      '$KV.leases.>',
+    ],
+    subscribe: ['syncer.>', 'events.>', '$KV.configuration.>', '$KV.leases.>'],
+  },
+  'twin-bridge': {
+    publish: [
+      'syncer.>',
+      'storage.status.>',
+      'events.configuration.>',
+      '$KV.configuration.>',
+      '$KV.services.>',
+    ],
+    subscribe: ['twin-bridge.>', 'events.>', '$KV.>'],
+  },
+  operator: {
+    publish: ['syncer.>', 'storage.status.>', 'twin-bridge.status.>'],
+    subscribe: ['events.>', '$KV.>'],
+  },
+};
+
+export function permissionsOf(user: UserName): Permissions {
+  const { publish, subscribe } = may[user];
+  return {
+    publish: [...publish, ...keep],
+    denyPublish: destroy,
+    subscribe: [...subscribe, `${inboxOf(user)}.>`],
+  };
+}

@@ -1,0 +1,90 @@
+import { decode, encode } from '@msgpack/msgpack';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
+import { Fault } from './fault.ts';
+
+/**
+ * How a message is declared. There are four kinds, and the kind says how it fails:
+ *
+ *   request   one question, one answer; no answer is a fault at the caller
+ *   job       a wish in a work queue; redelivered until somebody says it is done, so its handler is idempotent
+ *   event     past tense; anyone may listen, and replay; may be lost, so nothing may depend on it for truth
+ *   state     key and value; the last value wins; watchable
+ *
+ * One declaration gives the subject, the schema, the static type and the check at the receiving edge.
+ */
+export type Request<Q extends TSchema = TSchema, R extends TSchema = TSchema> = {
+  readonly kind: 'request';
+  /** `<owner>.<noun>.<verb>`; the owner is the service that answers. */
+  readonly subject: string;
+  readonly query: Q;
+  readonly reply: R;
+};
+export type Job<T extends TSchema = TSchema> = {
+  readonly kind: 'job';
+  /** `jobs.<noun>.<verb>` */
+  readonly subject: string;
+  readonly body: T;
+};
+export type Event<T extends TSchema = TSchema> = {
+  readonly kind: 'event';
+  /** `<noun>.<past participle>`; its subject is `events.<type>`. */
+  readonly type: string;
+  readonly data: T;
+};
+export type State<T extends TSchema = TSchema> = {
+  readonly kind: 'state';
+  /** A bucket of `streams.ts`. */
+  readonly bucket: string;
+  readonly value: T;
+};
+
+export function request<Q extends TSchema, R extends TSchema>(
+  subject: string,
+  query: Q,
+  reply: R,
+): Request<Q, R> {
+  return { kind: 'request', subject, query, reply };
+}
+export function job<T extends TSchema>(subject: string, body: T): Job<T> {
+  return { kind: 'job', subject, body };
+}
+export function event<T extends TSchema>(type: string, data: T): Event<T> {
+  return { kind: 'event', type, data };
+}
+export function state<T extends TSchema>(bucket: string, value: T): State<T> {
+  return { kind: 'state', bucket, value };
+}
+
+/** The value as msgpack. `undefined` fields are left out; every other value must be plain data. */
+export function pack(value: unknown): Uint8Array {
+  return encode(value, { ignoreUndefined: true });
+}
+
+const checks = new WeakMap<TSchema, TypeCheck<TSchema>>();
+
+/**
+ * Bytes from the wire as a checked value. Byte strings in it are views on `bytes`: copy what outlives the handler.
+ * @throws Fault `malformed`, naming the field
+ */
+export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<T> {
+  let value: unknown;
+  try {
+    value = decode(bytes);
+  } catch (cause) {
+    throw new Fault('malformed', 'the message is not msgpack', { cause });
+  }
+  return check(schema, value);
+}
+
+/** @throws Fault `malformed`, naming the field and what is expected of it */
+export function check<T extends TSchema>(schema: T, value: unknown): Static<T> {
+  let compiled = checks.get(schema);
+  if (!compiled) {
+    compiled = TypeCompiler.Compile(schema as TSchema);
+    checks.set(schema, compiled);
+  }
+  if (compiled.Check(value)) return value as Static<T>;
+  const first = compiled.Errors(value).First();
+  throw new Fault('malformed', `${first?.path || '/'}: ${first?.message ?? 'not valid'}`);
+}

@@ -1,0 +1,147 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { request } from './contract.ts';
+import { Bytes, Digest, Instant, Reference, Repository, Tag } from './names.ts';
+import { Descriptor } from './oci.ts';
+
+/** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
+
+const InRepository = Type.Object({ repository: Repository, digest: Digest });
+const page = { after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 0, maximum: 1000 }) };
+
+export const ManifestPlace = Type.Object({
+  digest: Digest,
+  mediaType: Type.String(),
+  size: Bytes,
+  /** Relative to the data volume. */
+  path: Type.String(),
+});
+export type ManifestPlace = Static<typeof ManifestPlace>;
+
+/** `null` stands for "no such tag". */
+const TagTarget = Type.Union([Digest, Type.Null()]);
+
+/**
+ * Commits an ingest's content as a manifest: its children are in the repository, its subject is indexed, and the
+ * tag (if named) points to it, all in one synced batch. `expect` makes the tag's move conditional on what it points
+ * to now; `base` also records the new target as what parent and layer agree on.
+ * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
+ */
+export const putManifest = request(
+  'storage.manifest.put',
+  Type.Object({
+    repository: Repository,
+    digest: Digest,
+    mediaType: Type.String(),
+    id: Type.String(),
+    claim: Type.String(),
+    tag: Type.Optional(Tag),
+    expect: Type.Optional(TagTarget),
+    base: Type.Optional(Type.Boolean()),
+  }),
+  Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
+);
+
+/** Faults: `manifest-unknown`, `name-unknown`. */
+export const getManifest = request(
+  'storage.manifest.get',
+  Type.Object({ repository: Repository, reference: Reference }),
+  ManifestPlace,
+);
+
+/** Which of these manifests does the repository not have? */
+export const missingManifests = request(
+  'storage.manifest.missing',
+  Type.Object({ repository: Repository, digests: Type.Array(Digest, { maxItems: 1000 }) }),
+  Type.Object({ digests: Type.Array(Digest) }),
+);
+
+/** Deletes the manifest and every tag of the repository that points to it. Faults: `manifest-unknown`. */
+export const deleteManifest = request('storage.manifest.delete', InRepository, Type.Object({}));
+
+/** Points a tag to a manifest that the repository has. Faults: `manifest-unknown`, `conflict`. */
+export const putTag = request(
+  'storage.tag.put',
+  Type.Object({
+    repository: Repository,
+    tag: Tag,
+    digest: Digest,
+    expect: Type.Optional(TagTarget),
+    base: Type.Optional(Type.Boolean()),
+  }),
+  Type.Object({}),
+);
+
+/** Faults: `manifest-unknown`, `conflict`. With `base`, the base of the tag goes in the same batch. */
+export const deleteTag = request(
+  'storage.tag.delete',
+  Type.Object({
+    repository: Repository,
+    tag: Tag,
+    expect: Type.Optional(TagTarget),
+    base: Type.Optional(Type.Boolean()),
+  }),
+  Type.Object({}),
+);
+
+export const TagEntry = Type.Object({ tag: Tag, digest: Digest });
+export type TagEntry = Static<typeof TagEntry>;
+
+/** In bytewise order. Faults: `name-unknown`. */
+export const listTags = request(
+  'storage.tag.list',
+  Type.Object({ repository: Repository, ...page }),
+  Type.Object({ tags: Type.Array(TagEntry), more: Type.Boolean() }),
+);
+
+/** What each tag pointed to when parent and layer last agreed. A repository that storage never saw has none. */
+export const listBases = request(
+  'storage.base.list',
+  Type.Object({ repository: Repository, ...page }),
+  Type.Object({ tags: Type.Array(TagEntry), more: Type.Boolean() }),
+);
+
+export const setBase = request(
+  'storage.base.set',
+  Type.Object({ repository: Repository, tag: Tag, digest: TagTarget }),
+  Type.Object({}),
+);
+
+/** In bytewise order. */
+export const listRepositories = request(
+  'storage.repository.list',
+  Type.Object(page),
+  Type.Object({ repositories: Type.Array(Repository), more: Type.Boolean() }),
+);
+
+/** Descriptors of the manifests whose subject is `digest`, in order of digest; an unknown subject has none. */
+export const listReferrers = request(
+  'storage.referrer.list',
+  Type.Object({
+    ...InRepository.properties,
+    artifactType: Type.Optional(Type.String()),
+    ...page,
+    limit: Type.Integer({ minimum: 1, maximum: 200 }),
+  }),
+  Type.Object({ descriptors: Type.Array(Descriptor), more: Type.Boolean() }),
+);
+
+/** What storage holds. */
+export const StorageStatus = Type.Object({
+  repositories: Type.Integer(),
+  tags: Type.Integer(),
+  blobs: Type.Integer(),
+  bytes: Bytes,
+  ingests: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      purpose: Type.Union([Type.Literal('upload'), Type.Literal('transfer')]),
+      /** Of a transfer. */
+      digest: Type.Optional(Digest),
+      size: Type.Optional(Bytes),
+      holder: Type.Optional(Type.String()),
+      touched: Instant,
+    }),
+  ),
+});
+export type StorageStatus = Static<typeof StorageStatus>;
+export const storageStatus = request('storage.status.get', Type.Object({}), StorageStatus);

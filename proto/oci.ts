@@ -1,0 +1,121 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { check } from './contract.ts';
+import { Fault } from './fault.ts';
+import { Bytes, Digest } from './names.ts';
+
+/** Manifests as the OCI image-spec 1.1 and Docker schema 2 have them, read for what they refer to. */
+
+/** Registries take manifests up to 4 MiB (distribution-spec, "Pushing manifests"). */
+export const MANIFEST_LIMIT = 4 * 1024 * 1024;
+
+export const mediaTypes = {
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+} as const;
+
+const indexes = new Set<string>([mediaTypes.ociIndex, mediaTypes.dockerList]);
+const images = new Set<string>([mediaTypes.ociManifest, mediaTypes.dockerManifest]);
+
+export const isManifestType = (mediaType: string): boolean => indexes.has(mediaType) || images.has(mediaType);
+export const manifestTypes: readonly string[] = [...images, ...indexes];
+
+export const Descriptor = Type.Object({
+  mediaType: Type.String(),
+  digest: Digest,
+  size: Bytes,
+  artifactType: Type.Optional(Type.String()),
+  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+  urls: Type.Optional(Type.Array(Type.String())),
+  platform: Type.Optional(
+    Type.Object({
+      architecture: Type.String(),
+      os: Type.String(),
+      variant: Type.Optional(Type.String()),
+    }),
+  ),
+});
+export type Descriptor = Static<typeof Descriptor>;
+
+const Document = Type.Object({
+  schemaVersion: Type.Literal(2),
+  mediaType: Type.Optional(Type.String()),
+  artifactType: Type.Optional(Type.String()),
+  config: Type.Optional(Descriptor),
+  // Go programs write an empty list as null.
+  layers: Type.Optional(Type.Union([Type.Array(Descriptor), Type.Null()])),
+  manifests: Type.Optional(Type.Union([Type.Array(Descriptor), Type.Null()])),
+  subject: Type.Optional(Descriptor),
+  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+});
+
+/** What a manifest says of itself and refers to. */
+export type Manifest = {
+  mediaType: string;
+  /** Config and layers; foreign layers (which have `urls` and need not be in a registry) are left out. */
+  blobs: Descriptor[];
+  /** Manifests of an index. */
+  manifests: Descriptor[];
+  subject?: Descriptor;
+  /** As the referrers list gives it: the manifest's own, else its config's media type. */
+  artifactType?: string;
+  annotations?: Record<string, string>;
+};
+
+const foreign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
+
+/**
+ * @param mediaType as the Content-Type said
+ * @throws Fault `manifest-invalid`, naming the field
+ */
+export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
+  if (bytes.byteLength > MANIFEST_LIMIT) {
+    throw new Fault(
+      'too-large',
+      `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes.byteLength}`,
+    );
+  }
+  if (!isManifestType(mediaType)) {
+    throw new Fault(
+      'manifest-invalid',
+      `media type ${JSON.stringify(mediaType)} is not taken: send one of ${manifestTypes.join(', ')} as Content-Type`,
+    );
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new Fault('manifest-invalid', 'the manifest is not JSON in UTF-8', { cause });
+  }
+  let document: Static<typeof Document>;
+  try {
+    document = check(Document, json);
+  } catch (cause) {
+    throw new Fault('manifest-invalid', `manifest field ${(cause as Error).message}`, { cause });
+  }
+  if (document.mediaType !== undefined && document.mediaType !== mediaType) {
+    throw new Fault(
+      'manifest-invalid',
+      `manifest field /mediaType is ${document.mediaType}, but Content-Type is ${mediaType}: they must agree`,
+    );
+  }
+  const index = indexes.has(mediaType);
+  if (index && document.manifests === undefined)
+    throw new Fault('manifest-invalid', 'manifest field /manifests is missing');
+  if (!index && (!document.config || document.layers === undefined)) {
+    throw new Fault(
+      'manifest-invalid',
+      `manifest field /${document.config ? 'layers' : 'config'} is missing`,
+    );
+  }
+  const artifactType = document.artifactType ?? (index ? undefined : document.config?.mediaType);
+  return {
+    mediaType,
+    blobs: index ? [] : [document.config!, ...(document.layers ?? []).filter((layer) => !foreign(layer))],
+    manifests: index ? (document.manifests ?? []) : [],
+    ...(document.subject && { subject: document.subject }),
+    ...(artifactType && { artifactType }),
+    ...(document.annotations && { annotations: document.annotations }),
+  };
+}

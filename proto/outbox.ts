@@ -1,0 +1,63 @@
+/**
+ * Sends things one after another, in the order in which they were added, trying each until it goes or the limit is
+ * reached: then the oldest are dropped and counted, so that a bus that is away can't fill the memory.
+ */
+export class Outbox<T> {
+  readonly #send: (item: T) => Promise<void>;
+  readonly #dropped: (count: number, cause: unknown) => void;
+  readonly #limit: number;
+  #queue: T[] = [];
+  #running: Promise<void> | undefined;
+  #closing = false;
+
+  /** @param dropped is told of items given up, and why */
+  constructor(
+    send: (item: T) => Promise<void>,
+    dropped: (count: number, cause: unknown) => void,
+    limit = 5_000,
+  ) {
+    this.#send = send;
+    this.#dropped = dropped;
+    this.#limit = limit;
+  }
+
+  add(item: T): void {
+    if (this.#queue.length >= this.#limit) {
+      const excess = this.#queue.splice(0, Math.ceil(this.#limit / 10));
+      this.#dropped(excess.length, new Error('the queue of events is full'));
+    }
+    this.#queue.push(item);
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Ends when all is sent; what can't be sent at the first try is dropped from here on. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#running;
+  }
+
+  async #drain(): Promise<void> {
+    let failures = 0;
+    while (this.#queue.length > 0) {
+      const item = this.#queue[0] as T;
+      try {
+        await this.#send(item);
+        failures = 0;
+      } catch (cause) {
+        if (this.#closing) {
+          this.#dropped(this.#queue.length, cause);
+          this.#queue = [];
+          return;
+        }
+        failures += 1;
+        await pause(Math.min(10_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2));
+        continue;
+      }
+      if (this.#queue[0] === item) this.#queue.shift();
+    }
+  }
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());

@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Logger, pino } from 'pino';
+import type { ServiceName } from '#proto/access.ts';
+import { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
+
+/** What a service gets from the process that it runs in. */
+export type Context = {
+  service: ServiceName;
+  /** Unique for each process ever started. */
+  instance: string;
+  /** The name of the layer. */
+  layer: string;
+  /** The data volume, absolute. */
+  data: string;
+  bus: Bus;
+  log: Logger;
+  /** Aborts when the process is asked to end. */
+  signal: AbortSignal;
+  env: NodeJS.ProcessEnv;
+};
+
+/** How long a service may take to end before it is ended, in ms. */
+const LAST_CALL_MS = 4_000;
+
+/**
+ * The life of a service process: settings from the environment, a log on stdout, a bus connection, a heartbeat;
+ * `main` runs until `signal` aborts (SIGTERM, SIGINT, or the end of the process that started this one).
+ *
+ * TERRACE_DATA           the data volume
+ * TERRACE_BUS            nats://host:port
+ * TERRACE_NAME           the name of the layer (default: layer)
+ * TERRACE_LOG            debug, info, warn or error, until the configuration says otherwise
+ * TERRACE_BUS_PASSWORD   instead of the file `bus/<service>.password` in the data volume
+ */
+export async function run(service: ServiceName, main: (context: Context) => Promise<void>): Promise<void> {
+  const { env } = process;
+  const layer = env.TERRACE_NAME ?? 'layer';
+  const instance = `${service}-${hostname().toLowerCase()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const log = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, service, pid: process.pid } });
+  const end = new AbortController();
+  const stop = (why: string) => {
+    if (end.signal.aborted) return;
+    log.info({ why }, 'ending');
+    end.abort(new Error(why));
+    setTimeout(() => {
+      log.error({}, 'did not end in time');
+      process.exit(1);
+    }, LAST_CALL_MS).unref();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
+  // The channel to the process that started this one closes when that one ends, however it ends.
+  process.on('disconnect', () => stop('the supervisor is gone'));
+  const fatal = (err: unknown) => {
+    log.fatal({ err }, 'a failure that nobody handled');
+    process.exitCode = 1;
+    stop('failure');
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+
+  try {
+    const data = resolve(required(env, 'TERRACE_DATA'));
+    const url = required(env, 'TERRACE_BUS');
+    const password =
+      env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, 'bus', `${service}.password`), 'utf8')).trim();
+    const connecting = Bus.connect({ url, user: service, password, layer, instance, log });
+    const first = await Promise.race([connecting, once(end.signal, 'abort')]);
+    if (!(first instanceof Bus)) process.exit(0);
+    await using bus = first;
+    using _heartbeat = beat(bus, service, instance, log);
+    bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+      if (value && !env.TERRACE_LOG) log.level = value.logLevel;
+    });
+    void bus.closed().then(() => stop('the bus is closed'));
+    log.info({ data }, 'started');
+    await main({ service, instance, layer, data, bus, log, signal: end.signal, env });
+  } catch (err) {
+    if (!(end.signal.aborted && err === end.signal.reason)) {
+      log.fatal({ err }, 'the service ended by a failure');
+      process.exitCode = 1;
+    }
+  }
+  // Nothing may keep a process that has finished: the channel to the supervisor would.
+  if (process.connected) process.disconnect();
+}
+
+/** Resolves when the signal aborts. */
+export async function ended(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}
+
+function required(env: NodeJS.ProcessEnv, name: string): string {
+  const value = env[name];
+  if (!value) throw new Error(`the environment variable ${name} is not set`);
+  return value;
+}
+
+function beat(bus: Bus, service: string, instance: string, log: Logger): Disposable {
+  const started = Date.now();
+  const tell = () => {
+    const status = {
+      service,
+      instance,
+      host: hostname(),
+      pid: process.pid,
+      started,
+      memory: process.memoryUsage.rss(),
+    };
+    bus
+      .put(serviceStatus, instance, status)
+      .catch((err) => log.debug({ err }, 'the heartbeat was not written'));
+  };
+  tell();
+  const timer = setInterval(tell, HEARTBEAT_MS).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
