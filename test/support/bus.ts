@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createConnection, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type UserName, userNames } from '#proto/access.ts';
+import { Bus, type Log } from '#proto/bus.ts';
+import { busConfiguration } from '../../cli/bus-configuration.ts';
+
+/** A real nats-server of a test's own, on a free port, with the users and permissions of a layer. */
+export class TestBus implements AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly folder: string;
+  #server: ChildProcess | undefined;
+  readonly #buses: Bus[] = [];
+
+  static async start(): Promise<TestBus> {
+    const folder = await mkdtemp(join(tmpdir(), 'terrace-bus-'));
+    const bus = new TestBus(await freePort(), folder);
+    const passwords = Object.fromEntries(userNames.map((user) => [user, `secret-of-${user}`]));
+    const text = busConfiguration({
+      host: '127.0.0.1',
+      port: bus.port,
+      store: join(folder, 'jetstream'),
+      passwords: passwords as Record<UserName, string>,
+    });
+    await writeFile(join(folder, 'nats.conf'), text);
+    await bus.up();
+    return bus;
+  }
+
+  private constructor(port: number, folder: string) {
+    this.port = port;
+    this.folder = folder;
+    this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  /** A connection of one of the layer's users; closed with this bus. */
+  async connect(user: UserName, instance = `${user}-test`): Promise<Bus> {
+    const bus = await Bus.connect({
+      url: this.url,
+      user,
+      password: `secret-of-${user}`,
+      layer: 'test',
+      instance,
+      log: quiet,
+    });
+    this.#buses.push(bus);
+    return bus;
+  }
+
+  async up(): Promise<void> {
+    this.#server = spawn('nats-server', ['-c', join(this.folder, 'nats.conf')], { stdio: 'ignore' });
+    await reachable(this.port);
+  }
+
+  /** kill -9; with `forget`, the store of JetStream goes too. */
+  async kill({ forget = false } = {}): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (server && server.exitCode === null) {
+      server.kill('SIGKILL');
+      await once(server, 'exit');
+    }
+    if (forget) await rm(join(this.folder, 'jetstream'), { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#buses.map((bus) => bus[Symbol.asyncDispose]()));
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Resolves when something accepts connections on the port. */
+export async function reachable(port: number, withinMs = 10_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const socket = createConnection(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      socket.destroy();
+      return;
+    } catch (error) {
+      socket.destroy();
+      if (Date.now() > deadline) throw error;
+      await sleep(20);
+    }
+  }
+}
