@@ -298,6 +298,14 @@ export class Bus implements AsyncDisposable {
     }
   }
 
+  /** How many jobs wait for a worker or are with one. */
+  async backlog(consumer: ConsumerName): Promise<number> {
+    const { stream, name } = consumers[consumer];
+    const manager = await this.#nc.jetstreamManager({ timeout: 5_000 });
+    const info = await manager.consumers.info(stream, name);
+    return info.num_pending + info.num_ack_pending;
+  }
+
   async #handle<T extends TSchema>(
     message: JsMsg,
     job: Job<T>,

@@ -1,0 +1,47 @@
+/** Half-open ranges of bytes. Pure: what is there, and what is still to be asked for. */
+export type Extent = { start: number; end: number };
+
+/** A set of bytes, as sorted extents that neither overlap nor touch. */
+export class Extents {
+  #list: Extent[] = [];
+
+  constructor(extents: Iterable<Extent> = []) {
+    for (const extent of extents) this.add(extent);
+  }
+
+  add({ start, end }: Extent): void {
+    if (end <= start) return;
+    const before = this.#list.filter((one) => one.end < start);
+    const after = this.#list.filter((one) => one.start > end);
+    const touched = this.#list.slice(before.length, this.#list.length - after.length);
+    const merged = {
+      start: Math.min(start, ...touched.map((one) => one.start)),
+      end: Math.max(end, ...touched.map((one) => one.end)),
+    };
+    this.#list = [...before, merged, ...after];
+  }
+
+  get bytes(): number {
+    return this.#list.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
+  /** Where the run that begins at `at` ends; `at` itself where that byte is not there. */
+  reach(at: number): number {
+    return this.#list.find((one) => one.start <= at && at < one.end)?.end ?? at;
+  }
+
+  /** What lacks of `[0, size)`, cut so that no piece is longer than `longest` or crosses a multiple of it. */
+  missing(size: number, longest: number): Extent[] {
+    const pieces: Extent[] = [];
+    let at = 0;
+    for (const gap of [...this.#list, { start: size, end: size }]) {
+      while (at < gap.start) {
+        const end = Math.min(gap.start, (Math.floor(at / longest) + 1) * longest);
+        pieces.push({ start: at, end });
+        at = end;
+      }
+      at = Math.max(at, gap.end);
+    }
+    return pieces;
+  }
+}
