@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { state } from './contract.ts';
+import { event, state } from './contract.ts';
 
 /**
  * What is asked of a layer: one document, from a file or a module twin, checked and put on the bus by twin-bridge as
@@ -38,6 +38,7 @@ export const Document = Type.Object(
       }),
     ),
     parent: Type.Optional(Parent),
+    /** Which of the parent's come here: all (`*`) where the field is left out, none where the list is empty. */
     repositories: Type.Optional(Type.Array(RepositoryPattern)),
     /** Cron, five fields, UTC. */
     schedule: Type.Optional(Type.String()),
@@ -47,7 +48,7 @@ export const Document = Type.Object(
     /** Connections to the parent for each syncer. */
     connections: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     logLevel: Type.Optional(
-      Type.Union(['debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level as 'debug'))),
+      Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
     ),
   },
   { additionalProperties: false },
@@ -72,3 +73,15 @@ export type Configuration = Static<typeof Configuration>;
 /** Key: `layer`. */
 export const configuration = state('configuration', Configuration);
 export const CONFIGURATION_KEY = 'layer';
+
+/** A new configuration is in force; `fields` differ from the one before. */
+export const configurationChanged = event(
+  'configuration.changed',
+  Type.Object({ fields: Type.Array(Type.String()) }),
+);
+
+/** A document was not valid; the configuration before it stays in force. */
+export const configurationRefused = event(
+  'configuration.refused',
+  Type.Object({ source: Type.String(), complaints: Type.Array(Type.String()) }),
+);

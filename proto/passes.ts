@@ -45,20 +45,19 @@ export const Failure = Type.Object({
 });
 export type Failure = Static<typeof Failure>;
 
-export const passFinished = event(
-  'pass.finished',
-  Type.Object({
-    pass: PassId,
-    /** Every action was carried out. */
-    ok: Type.Boolean(),
-    taken: Type.Integer(),
-    dropped: Type.Integer(),
-    failed: Type.Integer(),
-    /** The first of them, at most 20. */
-    failures: Type.Array(Failure),
-    ms: Type.Integer(),
-  }),
-);
+export const PassResult = Type.Object({
+  pass: PassId,
+  /** Every action was carried out. */
+  ok: Type.Boolean(),
+  taken: Type.Integer(),
+  dropped: Type.Integer(),
+  failed: Type.Integer(),
+  /** The first of them, at most 20. */
+  failures: Type.Array(Failure),
+  ms: Type.Integer(),
+});
+export type PassResult = Static<typeof PassResult>;
+export const passFinished = event('pass.finished', PassResult);
 
 const OfTag = { pass: PassId, repository: Repository, tag: Type.Union([Tag, Type.Null()]), digest: Digest };
 

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type UserName, userNames } from '#proto/access.ts';
+import { busConfiguration } from './bus-configuration.ts';
+import { Refusal } from './refusal.ts';
+
+/**
+ * What the command keeps in a layer's data folder, beside the content, which is storage's:
+ *
+ *   bus/url               nats://host:port, where the services find the bus
+ *   bus/nats.conf         configuration of the layer's nats-server; holds all passwords
+ *   bus/<user>.password   one for each service, and the operator's
+ *   bus/jetstream/        the nats-server's store
+ *   run/terrace.pid       the supervisor
+ *   run/nats.pid          the nats-server
+ *   log/terrace.log       what all processes say, JSON lines
+ */
+export function dataFolder(data: string) {
+  return {
+    root: data,
+    busUrl: join(data, 'bus/url'),
+    busConfiguration: join(data, 'bus/nats.conf'),
+    password: (user: UserName) => join(data, `bus/${user}.password`),
+    jetstream: join(data, 'bus/jetstream'),
+    pid: join(data, 'run/terrace.pid'),
+    busPid: join(data, 'run/nats.pid'),
+    log: join(data, 'log/terrace.log'),
+  };
+}
+export type DataFolder = ReturnType<typeof dataFolder>;
+
+/** Makes the folders. Content is nobody else's to read. */
+export async function makeFolders(data: string): Promise<DataFolder> {
+  try {
+    await mkdir(data, { recursive: true });
+    for (const folder of ['bus', 'run', 'log'])
+      await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    throw new Refusal(
+      `--data: ${path ?? data} can't be made (${code}): name a folder that can be written`,
+      2,
+    );
+  }
+  return dataFolder(data);
+}
+
+export type BusPlace = { host: string; port: number; url: string };
+
+/** Makes the credentials that are missing, and writes the bus configuration for this place. */
+export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace): Promise<void> {
+  const passwords = {} as Record<UserName, string>;
+  for (const user of userNames) passwords[user] = await passwordOf(folder, user);
+  const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
+  await writeSecret(folder.busConfiguration, text);
+  await writeFile(folder.busUrl, `${url}\n`);
+}
+
+/** The port that the bus had when it last ran here. */
+export async function lastBusPort(folder: DataFolder): Promise<number | undefined> {
+  const text = await readFile(folder.busUrl, 'utf8').catch(() => '');
+  return URL.canParse(text) ? Number(new URL(text).port) || undefined : undefined;
+}
+
+async function passwordOf(folder: DataFolder, user: UserName): Promise<string> {
+  const path = folder.password(user);
+  const known = (await readFile(path, 'utf8').catch(() => '')).trim();
+  if (known) return known;
+  const made = randomBytes(32).toString('base64url');
+  await writeSecret(path, `${made}\n`);
+  return made;
+}
+
+async function writeSecret(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { mode: 0o600 });
+  // The mode above is for a new file only.
+  await chmod(path, 0o600);
+}

@@ -1,0 +1,90 @@
+import { Type } from '@sinclair/typebox';
+import type { Bus } from '#proto/bus.ts';
+import { event } from '#proto/contract.ts';
+import type { Heard } from '#proto/envelope.ts';
+import { Fault } from '#proto/fault.ts';
+import { type PassResult, passFinished, passStarted, startPass } from '#proto/passes.ts';
+import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
+
+/** Hears all there is: `>` is any type. */
+export const anyEvent = event('>', Type.Unknown());
+
+export type FollowOptions = {
+  signal?: AbortSignal | undefined;
+  /** Hears every event while the pass is followed. */
+  hear?: ((heard: Heard<unknown>) => void) | undefined;
+  /** How long to wait for a coordinator: one may be taking over. */
+  patience?: number;
+  /** After this much silence, look whether the pass still has its coordinator. */
+  quietMs?: number;
+  /** How often to ask for a pass, all in all. */
+  asks?: number;
+};
+
+/**
+ * Asks for a pass and resolves with what it came to. A pass that lost its coordinator never ends: where neither
+ * events nor the states of the layer speak of it any more, another one is asked for.
+ * @throws Fault `unavailable` where no pass came to its end
+ */
+export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
+  const { signal, hear, patience = 15_000, quietMs = 10_000, asks = 5 } = options;
+  const wanted = new Set<string>();
+  const results = new Map<string, PassResult>();
+  let last = Date.now();
+  let coordinator: string | undefined;
+  let wake = () => {};
+  const ends = [
+    bus.listen(anyEvent, (heard) => {
+      last = Date.now();
+      hear?.(heard);
+    }),
+    bus.listen(passStarted, ({ data }) => {
+      coordinator = data.coordinator;
+    }),
+    bus.listen(passFinished, ({ data }) => {
+      results.set(data.pass, data);
+      wake();
+    }),
+  ];
+  try {
+    await bus.flush();
+    for (let asked = 0; asked < asks; asked += 1) {
+      const { pass } = await bus.call(startPass, {}, { patience, ...(signal && { signal }) });
+      wanted.add(pass);
+      last = Date.now();
+      for (;;) {
+        const result = [...wanted].map((id) => results.get(id)).find((found) => found !== undefined);
+        if (result) return result;
+        signal?.throwIfAborted();
+        const silence = Date.now() - last;
+        if (silence >= quietMs) {
+          if (!(await isUnderWay(bus, coordinator))) break;
+          last = Date.now();
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          const timer = setTimeout(resolve, Math.max(50, quietMs - silence));
+          timer.unref();
+          signal?.addEventListener('abort', () => resolve(), { once: true });
+        });
+      }
+    }
+    throw new Fault(
+      'unavailable',
+      `${asks} passes began and none came to its end: see the log of the syncers`,
+    );
+  } finally {
+    for (const end of ends) end();
+  }
+}
+
+/** Whether the one that began the pass still coordinates, and says that it is at work. */
+async function isUnderWay(bus: Bus, coordinator: string | undefined): Promise<boolean> {
+  try {
+    const holder = (await bus.get(lease, COORDINATOR_KEY))?.value.holder;
+    const link = (await bus.get(linkStatus, LINK_KEY))?.value;
+    return link?.state === 'Syncing' && holder !== undefined && (coordinator ?? holder) === holder;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,97 @@
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+
+/** Past this, the file becomes `<file>.1`, in the place of the one before it. */
+const ROTATE_BYTES = 16 * 1024 * 1024;
+const WARN = 40;
+const levels = { debug: 20, info: 30, warn: WARN, error: 50 };
+type Fields = Record<string, unknown>;
+
+/** Where a layer's output goes: every line to `line` as JSON, and what a person should see to `screen`. */
+export type Outlets = { line: (json: string) => void; screen: (text: string) => void };
+
+/** What all processes of a layer say, in one order. */
+export class LayerLog {
+  readonly #outlets: Outlets;
+  readonly #layer: string;
+
+  constructor(layer: string, outlets: Outlets) {
+    this.#layer = layer;
+    this.#outlets = outlets;
+  }
+
+  say(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {
+    const entry = { level: levels[level], time: Date.now(), layer: this.#layer, service, ...fields, msg };
+    this.#take(JSON.stringify(entry), entry);
+  }
+
+  /** Takes what a process writes: JSON lines as they are, anything else as the message of one. */
+  follow(service: string, stream: Readable | null): void {
+    if (!stream) return;
+    createInterface({ input: stream }).on('line', (line) => {
+      const entry = line.startsWith('{') ? parse(line) : undefined;
+      if (entry) this.#take(line, entry);
+      else if (line.trim()) this.#other(service, line);
+    });
+  }
+
+  /** nats-server's own form is `[pid] date time [WRN] message`; what else is not JSON is the trace of a crash. */
+  #other(service: string, line: string): void {
+    const [, mark, message] = /^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$/.exec(line) ?? [];
+    if (message === undefined) this.say(service, 'warn', line);
+    // The passwords are random, and the file that holds them is its owner's only.
+    else if (message.trim() === '' || message.startsWith('Plaintext passwords')) return;
+    else
+      this.say(service, mark === 'WRN' ? 'warn' : /^(ERR|FTL)$/.test(mark ?? '') ? 'error' : 'info', message);
+  }
+
+  #take(line: string, entry: Fields): void {
+    this.#outlets.line(line);
+    if (Number(entry.level) < WARN) return;
+    const { err, complaints } = entry as { err?: { message?: string }; complaints?: string[] };
+    const details = [err?.message, ...(Array.isArray(complaints) ? complaints : [])].filter(Boolean);
+    const time = new Date(Number(entry.time)).toTimeString().slice(0, 8);
+    const text = [`${time} ${entry.service}: ${entry.msg}`, ...details].join('; ');
+    this.#outlets.screen(Number(entry.level) > WARN ? `${text} (error)` : text);
+  }
+}
+
+/** Appends lines to a file that never grows without bound. */
+export class LogFile implements Disposable {
+  readonly #path: string;
+  #file: number;
+  #size: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = openSync(path, 'a', 0o600);
+    this.#size = fstatSync(this.#file).size;
+  }
+
+  readonly write = (line: string): void => {
+    try {
+      if (this.#size > ROTATE_BYTES) {
+        closeSync(this.#file);
+        renameSync(this.#path, `${this.#path}.1`);
+        this.#file = openSync(this.#path, 'a', 0o600);
+        this.#size = 0;
+      }
+      this.#size += writeSync(this.#file, `${line}\n`);
+    } catch {
+      // A full disk must not end the layer.
+    }
+  };
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+}
+
+function parse(line: string): Fields | undefined {
+  try {
+    return JSON.parse(line) as Fields;
+  } catch {
+    return undefined;
+  }
+}

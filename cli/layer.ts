@@ -1,0 +1,129 @@
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '#proto/configuration.ts';
+import type { Overrides } from '#proto/document.ts';
+import { type DataFolder, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
+import { LayerLog, type Outlets } from './layer-log.ts';
+import { findNatsServer, stopOrphan } from './nats-server.ts';
+import { claimPid } from './pid-file.ts';
+import { freePort, parseAddress, waitFor, whyNotFree } from './ports.ts';
+import { busProgram, servicePrograms } from './programs.ts';
+import { whenReady } from './ready.ts';
+import { Refusal } from './refusal.ts';
+import { Supervisor } from './supervisor.ts';
+
+export type LayerOptions = {
+  /** The data folder, absolute. */
+  data: string;
+  /** As resolved from the configuration file and the overrides. */
+  configuration: Configuration;
+  overrides: Overrides;
+  /** Absolute; read again whenever it changes. */
+  configFile?: string | undefined;
+  outlets: Outlets;
+  env?: NodeJS.ProcessEnv;
+};
+
+/** What a supervisor that was killed leaves behind is gone after this. */
+const AFTERMATH_MS = 6_000;
+const BUS_START_MS = 10_000;
+
+/** A running layer: a nats-server and the services, as child processes of this one. */
+export class Layer implements AsyncDisposable {
+  readonly data: string;
+  /** Where the gateway listens, for clients on this machine. */
+  readonly url: string;
+  readonly busUrl: string;
+  readonly #folder: DataFolder;
+  readonly #supervisor: Supervisor;
+  #stopped: Promise<void> | undefined;
+
+  constructor(folder: DataFolder, listen: string, busUrl: string, supervisor: Supervisor) {
+    this.data = folder.root;
+    this.url = `http://${listen}`;
+    this.busUrl = busUrl;
+    this.#folder = folder;
+    this.#supervisor = supervisor;
+  }
+
+  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server. */
+  pids(): Record<string, number> {
+    return this.#supervisor.pids();
+  }
+
+  /** Resolves when every service serves. `waiting` is told now and then which of them don't yet. */
+  ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+    return whenReady(this, signal, waiting);
+  }
+
+  /** Ends all processes in good order, within 5 s. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#supervisor.stop().then(() => release(this.#folder));
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** @throws Refusal: then nothing runs */
+export async function startLayer(options: LayerOptions): Promise<Layer> {
+  const { data, configuration, outlets, env = process.env } = options;
+  const log = new LayerLog(configuration.name, outlets);
+  const natsServer = findNatsServer(env, outlets.screen);
+  const folder = await makeFolders(data);
+  const claim = claimPid(folder.pid);
+  if ('held' in claim) {
+    throw new Refusal(
+      `a Terrace (process ${claim.held}) runs on ${data} already: stop it, or name another folder with --data`,
+    );
+  }
+  const supervisor = new Supervisor(({ program, pid, level, message }) => {
+    log.say(program, level, message, { pid });
+  });
+  try {
+    await stopOrphan(folder);
+    await mustBeFree(configuration.listen, claim.stale ? AFTERMATH_MS : 0);
+    const port = await busPort(folder);
+    const bus = { host: '127.0.0.1', port };
+    const busUrl = `nats://127.0.0.1:${port}`;
+    await writeBus(folder, { ...bus, url: busUrl });
+    supervisor.add(busProgram(natsServer, folder, log));
+    if (!(await waitFor(bus, BUS_START_MS))) {
+      throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
+    }
+    for (const program of servicePrograms({ ...options, folder, busUrl, env }, log)) supervisor.add(program);
+    return new Layer(folder, configuration.listen, busUrl, supervisor);
+  } catch (error) {
+    await supervisor.stop();
+    await release(folder);
+    throw error;
+  }
+}
+
+async function release(folder: DataFolder): Promise<void> {
+  await rm(folder.busPid, { force: true });
+  await rm(folder.pid, { force: true });
+}
+
+async function busPort(folder: DataFolder): Promise<number> {
+  const last = await lastBusPort(folder);
+  if (last !== undefined && !(await whyNotFree({ host: '127.0.0.1', port: last }))) return last;
+  return freePort();
+}
+
+async function mustBeFree(listen: string, patience: number): Promise<void> {
+  for (const end = Date.now() + patience; ; await sleep(100)) {
+    const why = await whyNotFree(parseAddress(listen));
+    if (!why) return;
+    if (Date.now() < end) continue;
+    const reason =
+      why === 'EADDRINUSE'
+        ? 'is in use by another program'
+        : why === 'EADDRNOTAVAIL' || why === 'ENOTFOUND'
+          ? 'is not an address of this machine'
+          : `can't be listened on (${why})`;
+    throw new Refusal(`listen ${listen} ${reason}: choose another address with --listen`);
+  }
+}

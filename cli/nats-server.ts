@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DataFolder } from './data-folder.ts';
+import { canInstallDebian, installDebian } from './debian.ts';
+import { isAlive, livingPid } from './pid-file.ts';
+import { Refusal } from './refusal.ts';
+
+/** The path of the nats-server program; installs Debian's package where there is none. */
+export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => void): string {
+  const named = env.TERRACE_NATS_SERVER;
+  if (named) {
+    if (isProgram(named)) return named;
+    throw new Refusal(`TERRACE_NATS_SERVER: ${named} is not a program: name the nats-server program`, 2);
+  }
+  const folders = [...(env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin'];
+  const find = () => folders.map((folder) => join(folder || '.', 'nats-server')).find(isProgram);
+  const found = find();
+  if (found) return found;
+  if (!canInstallDebian()) {
+    throw new Refusal(
+      'nats-server is not installed: install it (Debian: apt-get install nats-server), or set TERRACE_NATS_SERVER to its path',
+    );
+  }
+  say('Installing nats-server (Debian package) …');
+  const failure = installDebian(['nats-server']);
+  const installed = find();
+  if (installed) return installed;
+  throw new Refusal(`nats-server could not be installed: ${(failure ?? 'unknown').split('\n').at(-1)}`);
+}
+
+/** In a process group of its own, so that Ctrl-C at a terminal does not end it before the services. */
+export function spawnNatsServer(program: string, folder: DataFolder): ChildProcess {
+  return spawn(program, ['-c', folder.busConfiguration], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
+}
+
+/** Ends the nats-server of this data folder that a killed supervisor left behind. */
+export async function stopOrphan(folder: DataFolder): Promise<void> {
+  const pid = livingPid(folder.busPid);
+  if (pid === undefined || !runsOn(pid, folder)) return;
+  for (const [signal, ms] of [['SIGTERM', 2_000] as const, ['SIGKILL', 1_000] as const]) {
+    process.kill(pid, signal);
+    for (const end = Date.now() + ms; isRunning(pid) && Date.now() < end; ) await sleep(20);
+    if (!isRunning(pid)) return;
+  }
+}
+
+/** An ended process whose parent hasn't asked for its end is still there, with no command line. */
+const isRunning = (pid: number) => isAlive(pid) && commandLine(pid).length > 0;
+
+function runsOn(pid: number, folder: DataFolder): boolean {
+  return commandLine(pid).includes(folder.busConfiguration);
+}
+
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

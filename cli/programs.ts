@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ServiceName } from '#proto/access.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import type { Overrides } from '#proto/document.ts';
+import type { DataFolder } from './data-folder.ts';
+import type { LayerLog } from './layer-log.ts';
+import { spawnNatsServer } from './nats-server.ts';
+import { writePid } from './pid-file.ts';
+import type { Program } from './supervisor.ts';
+
+/** The processes of a layer. Whoever talks to clients stops first, what they all stand on last. */
+const LISTENERS = 0;
+const STORAGE = 1;
+const BUS = 2;
+
+export type Settings = {
+  folder: DataFolder;
+  configuration: Configuration;
+  overrides: Overrides;
+  configFile?: string | undefined;
+  busUrl: string;
+  env: NodeJS.ProcessEnv;
+};
+
+export const BUS_PROGRAM = 'nats-server';
+
+export function busProgram(program: string, folder: DataFolder, log: LayerLog): Program {
+  return {
+    name: BUS_PROGRAM,
+    rank: BUS,
+    spawn: () => {
+      const child = spawnNatsServer(program, folder);
+      log.follow(BUS_PROGRAM, child.stderr);
+      if (child.pid !== undefined) writePid(folder.busPid, child.pid);
+      return child;
+    },
+  };
+}
+
+export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
+  const { configuration, overrides, configFile } = settings;
+  const syncers = Array.from({ length: configuration.syncers }, (_, index) => `syncer-${index + 1}`);
+  return [
+    service('storage', 'storage', STORAGE, {}, settings, log),
+    service('twin-bridge', 'twin-bridge', LISTENERS, bridgeEnv(overrides, configFile), settings, log),
+    service('gateway', 'gateway', LISTENERS, { TERRACE_LISTEN: configuration.listen }, settings, log),
+    ...syncers.map((name) => service(name, 'syncer', LISTENERS, {}, settings, log)),
+  ].filter(({ main }) => existsSync(main));
+}
+
+function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS.ProcessEnv {
+  return {
+    TERRACE_OPTIONS: JSON.stringify(overrides),
+    ...(configFile && { TERRACE_CONFIG_FILE: configFile }),
+  };
+}
+
+function service(
+  name: string,
+  kind: ServiceName,
+  rank: number,
+  own: NodeJS.ProcessEnv,
+  { folder, configuration, busUrl, env }: Settings,
+  log: LayerLog,
+): Program & { main: string } {
+  const main = join(import.meta.dirname, '../services', kind, 'main.ts');
+  return {
+    name,
+    rank,
+    main,
+    spawn: () => {
+      const child = spawn(process.execPath, [main], {
+        env: {
+          ...env,
+          TERRACE_DATA: folder.root,
+          TERRACE_BUS: busUrl,
+          TERRACE_NAME: configuration.name,
+          ...own,
+        },
+        // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's
+        // Ctrl-C from it: the supervisor says who ends when.
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        detached: true,
+      });
+      log.follow(kind, child.stdout);
+      log.follow(kind, child.stderr);
+      return child;
+    },
+  };
+}

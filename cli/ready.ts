@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { storageStatus } from '#proto/manifests.ts';
+import { bridgeStatus, serviceStatus } from '#proto/status.ts';
+import { connectOperator } from './connect.ts';
+import { accepts, parseAddress } from './ports.ts';
+import { BUS_PROGRAM } from './programs.ts';
+
+const ASK_AGAIN_MS = 50;
+const TELL_MS = 10_000;
+
+type Running = { data: string; url: string; pids(): Record<string, number> };
+
+/** Resolves when each program of the layer does its work, and not only runs. */
+export async function whenReady(
+  layer: Running,
+  signal: AbortSignal,
+  waiting: (missing: string[]) => void,
+): Promise<void> {
+  const expected = Object.keys(layer.pids()).filter((name) => name !== BUS_PROGRAM);
+  await using bus = await connectOperator(layer.data, 'terrace-up');
+  const done = new Set<string>();
+  for (let told = Date.now(); ; await sleep(ASK_AGAIN_MS, undefined, { signal })) {
+    const missing = expected.filter((name) => !done.has(name));
+    if (missing.length === 0) return;
+    if (Date.now() - told > TELL_MS) {
+      told = Date.now();
+      waiting(missing);
+    }
+    for (const name of missing) if (await serves(name, layer, bus)) done.add(name);
+  }
+}
+
+async function serves(name: string, layer: Running, bus: Bus): Promise<boolean> {
+  try {
+    if (name === 'gateway') return await accepts(parseAddress(layer.url.slice('http://'.length)));
+    if (name === 'storage') return Boolean(await bus.call(storageStatus, {}, { patience: 0 }));
+    if (name === 'twin-bridge') {
+      await bus.call(bridgeStatus, {}, { patience: 0 });
+      return (await bus.get(configuration, CONFIGURATION_KEY)) !== undefined;
+    }
+    const pid = layer.pids()[name];
+    return [...(await bus.list(serviceStatus)).values()].some((status) => status.pid === pid);
+  } catch {
+    return false;
+  }
+}

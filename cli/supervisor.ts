@@ -1,0 +1,146 @@
+import type { ChildProcess } from 'node:child_process';
+
+export type Program = {
+  name: string;
+  /** Programs of a lower rank are stopped first, and those of one rank together. */
+  rank: number;
+  spawn(): ChildProcess;
+};
+
+export type Notice = {
+  program: string;
+  pid?: number | undefined;
+  level: 'info' | 'warn';
+  message: string;
+};
+
+const FIRST_DELAY_MS = 200;
+const LONGEST_DELAY_MS = 15_000;
+/** A program that ran this long has shown that it can: its next failure counts as the first. */
+const SETTLED_MS = 30_000;
+
+/** All of a layer is stopped within this, from the first signal to the last process killed. */
+const STOP_MS = 4_500;
+
+/** Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. */
+export class Supervisor {
+  readonly #keepers: Keeper[] = [];
+  readonly #notice: (notice: Notice) => void;
+  #stopping: Promise<void> | undefined;
+
+  constructor(notice: (notice: Notice) => void) {
+    this.#notice = notice;
+  }
+
+  add(program: Program): void {
+    const keeper = new Keeper(program, this.#notice);
+    this.#keepers.push(keeper);
+    keeper.start();
+  }
+
+  /** The pid of each program that runs now. */
+  pids(): Record<string, number> {
+    const running = this.#keepers.filter(({ pid }) => pid !== undefined);
+    return Object.fromEntries(running.map(({ program, pid }) => [program.name, pid as number]));
+  }
+
+  /** Asks rank after rank to end, gives each its part of the time, and kills what is left when the time is over. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    for (const keeper of this.#keepers) keeper.giveUp();
+    const ranks = [...new Set(this.#keepers.map(({ program }) => program.rank))].sort((a, b) => a - b);
+    const end = Date.now() + STOP_MS;
+    for (const [index, rank] of ranks.entries()) {
+      const members = this.#keepers.filter(({ program }) => program.rank === rank);
+      for (const member of members) member.signal('SIGTERM');
+      const share = (end - Date.now()) / (ranks.length - index);
+      await within(Promise.all(members.map((member) => member.ended())), share);
+    }
+    const left = this.#keepers.filter(({ pid }) => pid !== undefined);
+    for (const keeper of left) {
+      this.#notice({
+        program: keeper.program.name,
+        pid: keeper.pid,
+        level: 'warn',
+        message: 'did not end in time: killed',
+      });
+      keeper.signal('SIGKILL');
+    }
+    await Promise.all(left.map((keeper) => keeper.ended()));
+  }
+}
+
+class Keeper {
+  readonly program: Program;
+  readonly #notice: (notice: Notice) => void;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #wanted = true;
+  #waiting: (() => void)[] = [];
+
+  constructor(program: Program, notice: (notice: Notice) => void) {
+    this.program = program;
+    this.#notice = notice;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(): void {
+    const started = Date.now();
+    const child = this.program.spawn();
+    this.#child = child;
+    let over = false;
+    const end = (why: string) => {
+      if (over) return;
+      over = true;
+      this.#child = undefined;
+      for (const resolve of this.#waiting.splice(0)) resolve();
+      if (this.#wanted) this.#again(child.pid, why, Date.now() - started);
+    };
+    child.on('exit', (code, signal) => end(signal ? `was ended by ${signal}` : `ended with code ${code}`));
+    child.on('error', (error) => {
+      if (child.pid === undefined) end(`could not be started: ${error.message}`);
+    });
+  }
+
+  #again(pid: number | undefined, why: string, ran: number): void {
+    this.#failures = ran >= SETTLED_MS ? 1 : this.#failures + 1;
+    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1));
+    const delay = Math.round(longest * (0.5 + Math.random() / 2));
+    const message = `${why}; it starts again in ${delay} ms`;
+    this.#notice({ program: this.program.name, pid, level: 'warn', message });
+    this.#timer = setTimeout(() => this.start(), delay);
+  }
+
+  giveUp(): void {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  ended(): Promise<void> {
+    if (!this.#child) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    work,
+    new Promise((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, ms));
+    }),
+  ]);
+  clearTimeout(timer);
+}

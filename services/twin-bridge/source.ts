@@ -1,0 +1,19 @@
+/** What a source found: the text of a configuration document, or why there is none. */
+export type Found = { text: string; folder: string } | { complaint: string };
+
+/** Where configuration documents come from. */
+export type DocumentSource = {
+  /** For a person: where to look when the document is to be changed. */
+  readonly name: string;
+  /** Tells what it finds, at once and each time it has changed, until it is disposed. */
+  watch(handler: (found: Found) => void): Disposable;
+};
+
+/** The document of a layer that has only its command-line options. */
+export const emptySource: DocumentSource = {
+  name: 'the options of terrace up',
+  watch(handler) {
+    handler({ text: '', folder: '.' });
+    return { [Symbol.dispose]() {} };
+  },
+};

@@ -1,0 +1,206 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Static, TSchema } from '@sinclair/typebox';
+import type { Bus } from '#proto/bus.ts';
+import type { Event } from '#proto/contract.ts';
+import type { Overrides } from '#proto/document.ts';
+import type { Heard } from '#proto/envelope.ts';
+import type { PassResult } from '#proto/passes.ts';
+import { connectOperator } from '../../cli/connect.ts';
+import { anyEvent, type FollowOptions, followPass } from '../../cli/follow-pass.ts';
+import { type Layer, startLayer } from '../../cli/layer.ts';
+import { configurationOf } from '../../cli/options.ts';
+import { freePort } from './bus.ts';
+
+export type TestLayerOptions = {
+  /** URL, or all of its fields. */
+  parent?: string | NonNullable<Overrides['parent']>;
+  repositories?: string[];
+  mode?: 'ReadWrite' | 'ReadOnly';
+  syncers?: number;
+  connections?: number;
+  /** Without one, no pass begins by the clock. */
+  schedule?: string;
+  name?: string;
+  logLevel?: 'debug' | 'info' | 'warn' | 'error';
+  /** A data folder to start on; it stays. Without one, a folder of its own that goes with the layer. */
+  data?: string;
+  configFile?: string;
+  /** Beside that of this process. */
+  env?: NodeJS.ProcessEnv;
+};
+
+/** Once a year. */
+const NEVER = '0 0 1 1 *';
+const READY_MS = 30_000;
+
+/** Starts a whole layer of child processes on free ports, and waits until all of it serves. */
+export async function testLayer(options: TestLayerOptions = {}): Promise<TestLayer> {
+  const data = options.data ?? (await mkdtemp(join(tmpdir(), 'terrace-layer-')));
+  const layer = new TestLayer(options, data, `127.0.0.1:${await freePort()}`);
+  await layer.start();
+  return layer;
+}
+
+export class TestLayer implements AsyncDisposable {
+  readonly data: string;
+  /** `127.0.0.1:port` */
+  readonly host: string;
+  readonly url: string;
+  /** All events heard since the start, in order. */
+  readonly events: Heard<unknown>[] = [];
+  /** What all processes said, as JSON lines; and what a person would have seen. */
+  readonly lines: string[] = [];
+  readonly screen: string[] = [];
+  readonly #options: TestLayerOptions;
+  #layer: Layer | undefined;
+  #bus: Bus | undefined;
+  #waiting = new Set<() => void>();
+
+  constructor(options: TestLayerOptions, data: string, host: string) {
+    this.#options = options;
+    this.data = data;
+    this.host = host;
+    this.url = `http://${host}`;
+  }
+
+  async start(): Promise<void> {
+    const { parent, data: _data, configFile, env, ...fields } = this.#options;
+    const overrides: Overrides = {
+      schedule: NEVER,
+      ...fields,
+      listen: this.host,
+      ...(parent && { parent: typeof parent === 'string' ? { url: parent } : parent }),
+    };
+    const text = configFile && (await readFile(configFile, 'utf8'));
+    const configuration = configurationOf(
+      { data: this.data, ...(configFile && { config: configFile }) },
+      overrides,
+      text,
+      () => true,
+    );
+    const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
+    this.#layer = await startLayer({
+      data: this.data,
+      configuration,
+      overrides,
+      configFile,
+      outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
+      env: { ...inherited, ...env },
+    });
+    try {
+      this.#bus = await connectOperator(this.data, 'terrace-test');
+      this.#bus.listen(anyEvent, (heard) => {
+        this.events.push(heard);
+        for (const wake of this.#waiting) wake();
+      });
+      await this.#layer.ready(AbortSignal.timeout(READY_MS));
+    } catch (cause) {
+      const said = this.lines.slice(-20).join('\n');
+      await this.stop();
+      throw new Error(`the layer did not get ready; it said:\n${said}`, { cause });
+    }
+  }
+
+  /** The operator's connection; closed with the layer. */
+  bus(): Bus {
+    if (!this.#bus) throw new Error('the layer does not run');
+    return this.#bus;
+  }
+
+  /** The first event of this type, heard already or in time, that the predicate likes. */
+  async event<T extends TSchema>(
+    type: Event<T>,
+    predicate: (data: Static<T>) => boolean = () => true,
+    withinMs = 20_000,
+  ): Promise<Static<T>> {
+    const wanted = (heard: Heard<unknown>) =>
+      heard.type === `terrace.${type.type}` && predicate(heard.data as Static<T>);
+    const timeout = AbortSignal.timeout(withinMs);
+    for (;;) {
+      const found = this.events.find(wanted);
+      if (found) return found.data as Static<T>;
+      if (timeout.aborted)
+        throw new Error(`no ${type.type} as wanted in ${withinMs} ms; heard:\n${this.#heard()}`);
+      await this.#nextEvent(timeout);
+    }
+  }
+
+  #nextEvent(timeout: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#waiting.delete(wake);
+        timeout.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      timeout.addEventListener('abort', wake);
+    });
+  }
+
+  #heard(): string {
+    const lines = this.events.map(({ type, data }) => `  ${type} ${JSON.stringify(data)}`);
+    return lines.slice(-60).join('\n') || '  nothing';
+  }
+
+  /** Asks for a pass and waits for its end. */
+  sync(options: FollowOptions = {}): Promise<PassResult> {
+    return followPass(this.bus(), options);
+  }
+
+  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server. */
+  pids(): Record<string, number> {
+    return this.#layer?.pids() ?? {};
+  }
+
+  pid(program: string): number {
+    const pid = this.pids()[program];
+    if (pid === undefined) throw new Error(`${program} does not run`);
+    return pid;
+  }
+
+  /** kill -9, and no waiting: its supervisor starts it again. */
+  killNow(program: string): void {
+    process.kill(this.pid(program), 'SIGKILL');
+  }
+
+  /** kill -9; resolves when another process is in its place and serves. */
+  async kill(program: string, withinMs = 20_000): Promise<void> {
+    const before = this.pid(program);
+    process.kill(before, 'SIGKILL');
+    const end = Date.now() + withinMs;
+    while ((this.pids()[program] ?? before) === before) {
+      if (Date.now() > end) throw new Error(`${program} did not come back`);
+      await sleep(10);
+    }
+    await this.#layer?.ready(AbortSignal.timeout(Math.max(1, end - Date.now())));
+  }
+
+  /** Resident memory of a program's process now, and its highest so far, in bytes. */
+  async memory(program: string): Promise<{ now: number; highest: number }> {
+    const status = await readFile(`/proc/${this.pid(program)}/status`, 'utf8');
+    const bytes = (field: string) =>
+      Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
+    return { now: bytes('VmRSS'), highest: bytes('VmHWM') };
+  }
+
+  /** Ends all of it in good order; the data stays. */
+  async stop(): Promise<void> {
+    await this.#bus?.[Symbol.asyncDispose]();
+    this.#bus = undefined;
+    await this.#layer?.stop();
+    this.#layer = undefined;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    if (!this.#options.data) await rm(this.data, { recursive: true, force: true });
+  }
+}
