@@ -30,6 +30,11 @@ export class Extents {
     return this.#list.find((one) => one.start <= at && at < one.end)?.end ?? at;
   }
 
+  /** Where the next run after `at` begins; infinity where there is none. */
+  next(at: number): number {
+    return this.#list.find((one) => one.start > at)?.start ?? Number.POSITIVE_INFINITY;
+  }
+
   /** What lacks of `[0, size)`, cut so that no piece is longer than `longest` or crosses a multiple of it. */
   missing(size: number, longest: number): Extent[] {
     const pieces: Extent[] = [];

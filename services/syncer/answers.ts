@@ -1,0 +1,63 @@
+import { Fault } from '#proto/fault.ts';
+
+/** What a parent's answer means for us. Pure. */
+
+/** Longest time that a parent may ask us to wait within one pass, in ms. */
+export const LONGEST_WAIT_MS = 5 * 60_000;
+
+/** `Retry-After` in ms from `now`: seconds or an HTTP date (RFC 9110, 10.2.3). */
+export function retryAfter(header: string | string[] | undefined, now: number): number | undefined {
+  const text = [header ?? []].flat()[0]?.trim();
+  if (!text) return undefined;
+  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** An answer with a status that is not success. `what` names the request for a person. */
+export function refusal(
+  status: number,
+  headers: Record<string, string | string[] | undefined>,
+  body: string,
+  what: string,
+  now = Date.now(),
+): Fault {
+  const said = sentence(body);
+  const text = `${what}: the parent answered ${status}${said ? `: ${said}` : ''}`;
+  const wait = retryAfter(headers['retry-after'], now);
+  const detail = { status, ...(wait !== undefined && { retryAfterMs: wait }) };
+  if (status === 429) return new Fault('busy', text, { detail });
+  if (status >= 500 || status === 408) return new Fault('parent-unreachable', text, { detail });
+  return new Fault('parent-refused', text, { detail });
+}
+
+/** Codes after which the same request may well succeed a little later. */
+export const passing = (fault: Fault): boolean =>
+  Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
+
+/**
+ * How long to wait before attempt number `attempt` (from 1), in ms: doubling from one second to 30, with jitter, and
+ * never less than the parent asked for.
+ * @returns undefined where it is better to give up for this pass
+ */
+export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
+  if (!passing(fault) || attempt > 6) return undefined;
+  const asked = Number(fault.detail?.retryAfterMs ?? 0);
+  if (asked > LONGEST_WAIT_MS) return undefined;
+  const own = Math.min(30_000, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
+  return Math.max(own, asked);
+}
+
+/** The message of an OCI error body, or the beginning of a text, on one line. */
+function sentence(body: string): string {
+  try {
+    const error = (JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
+    if (error) return [error.code, error.message].filter((part) => typeof part === 'string').join(' ');
+  } catch {
+    // Not JSON: a proxy's page.
+  }
+  return body
+    .replace(/<[^>]*>|\s+/g, ' ')
+    .trim()
+    .slice(0, 120);
+}

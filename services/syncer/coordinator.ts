@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { Cron } from 'croner';
+import { createActor, fromCallback, fromPromise } from 'xstate';
+import { Fault } from '#proto/fault.ts';
+import { startPass } from '#proto/passes.ts';
+import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import type { Volume } from '#proto/volume.ts';
+import type { Context } from '../run.ts';
+import { holdLease } from './lease.ts';
+import { type Finished, makePass } from './pass.ts';
+import type { Settings } from './settings.ts';
+import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts';
+
+/**
+ * Makes the passes of the layer for as long as this process holds the lease: at its beginning, on schedule, after a
+ * change of the configuration, and when somebody asks. Ends when the process does.
+ */
+export async function coordinate(context: Context, volume: Volume, settings: Settings): Promise<Coordinator> {
+  const { bus, log, instance, signal } = context;
+  let unserve: (() => void) | undefined;
+  let link: LinkStatus | undefined = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value;
+
+  const tell = (state: LinkStatus['state'], detail?: string) => {
+    const since = link?.state === state ? link.since : Date.now();
+    const lastSync = state === 'Online' ? Date.now() : link?.lastSync;
+    link = { state, since, coordinator: instance, ...(lastSync && { lastSync }), ...(detail && { detail }) };
+    bus.put(linkStatus, LINK_KEY, link).catch((err) => log.debug({ err }, 'the link state was not written'));
+  };
+
+  const actor = createActor(
+    syncerMachine.provide({
+      actors: {
+        makePass: fromPromise<void, Wish>(async ({ input: { id, cause }, signal: stopped }) => {
+          if (!settings.hasParent) return;
+          tell('Syncing');
+          try {
+            const means = {
+              bus,
+              volume,
+              log,
+              parent: await settings.parent(),
+              configuration: settings.get(),
+              by: instance,
+              layer: context.layer,
+              signal: AbortSignal.any([signal, stopped]),
+            };
+            const finished = await makePass(means, id, cause);
+            const { taken, dropped, failed, ms } = finished;
+            log.info({ pass: id, cause, taken, dropped, failed, ms }, 'pass ended');
+            tell(...stateAfter(finished));
+          } catch (err) {
+            if (signal.aborted || stopped.aborted) return;
+            log.error({ err, pass: id }, 'a pass failed');
+            tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
+          }
+        }),
+        clock: fromCallback(({ sendBack }) => ticking(settings, () => sendBack(wanted('schedule')))),
+      },
+    }),
+  );
+  actor.on('leading', () => {
+    unserve = bus.serve(startPass, async () => {
+      settings.get();
+      actor.send(wanted('request'));
+      const { current, next } = actor.getSnapshot().context;
+      return { pass: (next ?? current)?.id as string };
+    });
+  });
+  actor.on('following', () => unserve?.());
+  actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
+  actor.start();
+  const lease = holdLease(bus, instance, signal, log, (held) =>
+    actor.send(held ? { type: 'lease.gained', pass: wish('start') } : { type: 'lease.lost' }),
+  );
+  return {
+    ended: lease.then(() => {
+      actor.stop();
+    }),
+    want: (cause) => actor.send(wanted(cause)),
+  };
+}
+
+export type Coordinator = {
+  /** Resolves when the lease is given back. */
+  ended: Promise<void>;
+  /** A pass, if this process is the coordinator. */
+  want(cause: string): void;
+};
+
+const wish = (cause: string): Wish => ({ id: randomUUID(), cause });
+const wanted = (cause: string): SyncerEvent => ({ type: 'pass.wanted', pass: wish(cause) });
+
+function stateAfter({ ok, failures, failed }: Finished): [LinkStatus['state'], string?] {
+  if (ok) return ['Online'];
+  const first = failures[0];
+  const where = [first?.repository, first?.tag].filter(Boolean).join(':');
+  const detail = `${where ? `${where}: ` : ''}${first?.reason}${failed > 1 ? ` (and ${failed - 1} more)` : ''}`;
+  return [first?.code === 'parent-unreachable' && !first.repository ? 'Offline' : 'Unhealthy', detail];
+}
+
+/** Calls `tick` as the schedule says; a changed schedule takes effect within a minute. @returns what ends it */
+function ticking(settings: Settings, tick: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const MOST_MS = 60_000;
+  const arm = () => {
+    const next = settings.hasParent ? new Cron(settings.get().schedule, { timezone: 'UTC' }).nextRun() : null;
+    const ms = next ? next.getTime() - Date.now() : Number.POSITIVE_INFINITY;
+    timer = setTimeout(
+      () => {
+        if (ms <= MOST_MS) tick();
+        arm();
+      },
+      Math.min(ms, MOST_MS),
+    );
+  };
+  arm();
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,90 @@
+import { Fault } from '#proto/fault.ts';
+import { readChallenge } from './challenge.ts';
+
+export type Login = { username: string; password: string };
+
+/** Fetches a token: given by the client, so that this file does no I/O of its own. */
+export type AskToken = (
+  url: URL,
+  authorization: string | undefined,
+) => Promise<{ token: string; expiresIn: number }>;
+
+const EARLY_MS = 10_000;
+const SHORTEST_MS = 5_000;
+
+/**
+ * What to send as `Authorization`, learned from the parent's challenges: nothing, Basic, or a Bearer token for each
+ * scope (distribution's token authentication specification). Tokens are renewed shortly before they end.
+ */
+export class Credentials {
+  readonly #base: URL;
+  readonly #login: Login | undefined;
+  readonly #ask: AskToken;
+  #realm: { url: URL; service: string | undefined } | undefined;
+  #basic = false;
+  readonly #tokens = new Map<string, Promise<{ token: string; until: number }>>();
+
+  constructor(base: URL, login: Login | undefined, ask: AskToken) {
+    this.#base = base;
+    this.#login = login;
+    this.#ask = ask;
+  }
+
+  /** The header for a request of this scope, as far as is known; undefined: ask without. */
+  async header(scope: string): Promise<string | undefined> {
+    if (this.#basic) return this.#basicHeader();
+    if (!this.#realm) return undefined;
+    const known = await this.#tokens.get(scope)?.catch(() => undefined);
+    if (known && known.until > Date.now()) return `Bearer ${known.token}`;
+    return `Bearer ${(await this.#renew(scope)).token}`;
+  }
+
+  /**
+   * Learns from a 401. @returns whether asking again with a new header makes sense
+   * @throws Fault `parent-invalid`, `parent-refused`, `parent-unreachable`
+   */
+  async challenged(
+    header: string | string[] | undefined,
+    scope: string,
+    sent: string | undefined,
+  ): Promise<boolean> {
+    const challenge = readChallenge(header);
+    if (!challenge) return false;
+    if (challenge.scheme === 'basic') {
+      if (!this.#login || sent?.startsWith('Basic ')) return false;
+      this.#basic = true;
+      return true;
+    }
+    const { realm, service, scope: named } = challenge.parameters;
+    if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge names no realm");
+    const url = new URL(realm, this.#base);
+    if (this.#base.protocol === 'https:' && url.protocol !== 'https:') {
+      throw new Fault('parent-invalid', `the parent names a token realm without TLS: ${url.origin}`);
+    }
+    this.#realm = { url, service };
+    this.#tokens.delete(scope);
+    await this.#renew(scope, named);
+    return true;
+  }
+
+  #basicHeader(): string | undefined {
+    if (!this.#login) return undefined;
+    const { username, password } = this.#login;
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  }
+
+  /** One request for a token at a time for each scope. */
+  async #renew(scope: string, named = scope): Promise<{ token: string; until: number }> {
+    const { url, service } = this.#realm as { url: URL; service: string | undefined };
+    const asked = new URL(url);
+    if (service) asked.searchParams.set('service', service);
+    for (const one of named.split(' ')) asked.searchParams.append('scope', one);
+    const renewal = this.#ask(asked, this.#basicHeader()).then(({ token, expiresIn }) => ({
+      token,
+      until: Date.now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
+    }));
+    this.#tokens.set(scope, renewal);
+    renewal.catch(() => this.#tokens.delete(scope));
+    return renewal;
+  }
+}

@@ -1,0 +1,176 @@
+import { type Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import { Fault } from '#proto/fault.ts';
+import { refusal } from './answers.ts';
+import { Credentials, type Login } from './credentials.ts';
+
+export type Answer = Dispatcher.ResponseData;
+export type Body = AsyncIterable<Buffer> & { destroy(): void };
+export type Ask = {
+  /** For the parent's token service: `repository:<name>:pull`. */
+  scope: string;
+  headers?: Record<string, string>;
+  method?: 'GET' | 'HEAD';
+  signal: AbortSignal;
+};
+
+export type LinkOptions = {
+  url: string;
+  login?: Login | undefined;
+  /** A connection that brings nothing for so long is given up, in ms. */
+  stallMs?: number;
+};
+
+const CONNECT_MS = 10_000;
+const STALL_MS = 20_000;
+const MOST_HOPS = 5;
+/** Largest answer other than a blob: a page of a list. */
+export const PAGE_LIMIT = 16 * 1024 * 1024;
+
+/**
+ * HTTP to the parent: authorization by its challenges, redirects, time-outs by lack of progress, proxies by the usual
+ * environment variables. Every failure to get an answer is a Fault `parent-unreachable`.
+ */
+export class Link implements AsyncDisposable {
+  readonly base: URL;
+  readonly #agent: EnvHttpProxyAgent;
+  readonly #credentials: Credentials;
+
+  constructor({ url, login, stallMs = STALL_MS }: LinkOptions) {
+    this.base = new URL(url);
+    const options: Agent.Options = {
+      connect: { timeout: CONNECT_MS },
+      headersTimeout: stallMs,
+      bodyTimeout: stallMs,
+      keepAliveTimeout: 30_000,
+    };
+    this.#agent = new EnvHttpProxyAgent(options);
+    this.#credentials = new Credentials(this.base, login, (at, authorization) =>
+      this.#token(at, authorization),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  /** Asks the parent; what it answers in the end, redirects followed and challenges met, whatever the status. */
+  async request(path: string, ask: Ask): Promise<Answer> {
+    let authorization = await this.#credentials.header(ask.scope);
+    for (let round = 0; ; round += 1) {
+      const answer = await this.#follow(new URL(path, this.base), ask, authorization);
+      if (answer.statusCode !== 401 || round === 2) return answer;
+      const again = await this.#credentials.challenged(
+        answer.headers['www-authenticate'],
+        ask.scope,
+        authorization,
+      );
+      if (!again) return answer;
+      await answer.body.dump();
+      authorization = await this.#credentials.header(ask.scope);
+    }
+  }
+
+  async #follow(first: URL, ask: Ask, authorization: string | undefined): Promise<Answer> {
+    let url = first;
+    for (let hop = 0; hop <= MOST_HOPS; hop += 1) {
+      // Credentials are for the parent alone, whatever host it sends us to.
+      const own = authorization && url.origin === this.base.origin ? { authorization } : {};
+      const answer = await this.#send(url, { ...ask, headers: { ...ask.headers, ...own } });
+      const location = one(answer.headers.location);
+      if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return answer;
+      await answer.body.dump();
+      const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
+      if (!next || !/^https?:$/.test(next.protocol)) {
+        throw new Fault(
+          'parent-invalid',
+          `the parent redirects to ${JSON.stringify(location.slice(0, 100))}`,
+        );
+      }
+      url = next;
+    }
+    throw new Fault(
+      'parent-invalid',
+      `the parent redirects more than ${MOST_HOPS} times for ${first.pathname}`,
+    );
+  }
+
+  async #send(url: URL, { headers, method = 'GET', signal }: Ask): Promise<Answer> {
+    try {
+      return await this.#agent.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        headers: { 'user-agent': 'terrace', ...headers },
+        signal,
+      });
+    } catch (cause) {
+      throw unreachable(cause, signal, `${method} ${url.origin}${url.pathname}`);
+    }
+  }
+
+  async #token(url: URL, authorization: string | undefined): Promise<{ token: string; expiresIn: number }> {
+    const signal = AbortSignal.timeout(STALL_MS);
+    const answer = await this.#send(url, {
+      scope: '',
+      signal,
+      headers: authorization ? { authorization } : {},
+    });
+    const body = await text(answer);
+    if (answer.statusCode !== 200)
+      throw refusal(answer.statusCode, answer.headers, body, `GET ${url.origin}${url.pathname}`);
+    try {
+      const { token, access_token, expires_in } = JSON.parse(body) as Record<string, unknown>;
+      const found = token ?? access_token;
+      if (typeof found !== 'string') throw new Error('no token');
+      return { token: found, expiresIn: typeof expires_in === 'number' ? expires_in : 60 };
+    } catch (cause) {
+      throw new Fault('parent-invalid', `GET ${url.origin}${url.pathname}: no token in the answer`, {
+        cause,
+      });
+    }
+  }
+}
+
+export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
+
+function unreachable(cause: unknown, signal: AbortSignal, what: string): unknown {
+  if (signal.aborted && signal.reason?.name !== 'TimeoutError') return signal.reason;
+  if (cause instanceof Fault) return cause;
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new Fault('parent-unreachable', `${what}: ${code ?? message}`, { cause });
+}
+
+/** The body, its failures as faults. */
+export function guarded(body: Body): Body {
+  return {
+    destroy: () => body.destroy(),
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* body;
+      } catch (cause) {
+        throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent broke');
+      }
+    },
+  };
+}
+
+/** The whole body. @throws Fault `parent-invalid` where it is larger than `limit` bytes */
+export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of guarded(answer.body as unknown as Body)) {
+    size += part.length;
+    if (size > limit) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The beginning of a body that explains something. */
+export async function text(answer: Answer): Promise<string> {
+  try {
+    return (await whole(answer, PAGE_LIMIT, 'the answer')).toString('utf8').slice(0, 4_096);
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,43 @@
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { fetchBlob } from '#proto/transfers.ts';
+import { Volume } from '#proto/volume.ts';
+import { ended, run } from '../run.ts';
+import { coordinate } from './coordinator.ts';
+import { Settings } from './settings.ts';
+import { Slots } from './slots.ts';
+import { transfer } from './worker.ts';
+
+/** Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers. */
+await run('syncer', async (context) => {
+  const { bus, log, signal, instance, data } = context;
+  const volume = new Volume(data);
+  await using settings = new Settings();
+  const slots = new Slots(0);
+  let connections = 0;
+  let print = '';
+  const { promise: configured, resolve } = Promise.withResolvers<void>();
+  const onChange: (() => void)[] = [];
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (!value) return;
+    settings.set(value);
+    slots.grow(value.connections - connections);
+    connections = value.connections;
+    const { parent, repositories, mode, conflict } = value;
+    const next = JSON.stringify([parent, repositories, mode, conflict]);
+    if (print && print !== next) for (const tell of onChange) tell();
+    print = next;
+    resolve();
+  });
+  await Promise.race([configured, ended(signal)]);
+  if (signal.aborted) return unwatch();
+
+  const coordinator = await coordinate(context, volume, settings);
+  onChange.push(() => coordinator.want('configuration'));
+  const means = { bus, volume, parent: () => settings.parent(), slots, by: instance, signal, log };
+  const workers = Array.from({ length: connections }, () =>
+    bus.work('transfers', fetchBlob, signal, (job) => transfer(means, job)),
+  );
+  await ended(signal);
+  await Promise.all([...workers, coordinator.ended]);
+  unwatch();
+});

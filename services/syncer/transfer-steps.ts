@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fromPromise } from 'xstate';
+import { missingBlobs } from '#proto/blobs.ts';
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import {
+  CLAIM_RENEW_MS,
+  type Claim,
+  claimTransfer,
+  commitBlob,
+  discardIngest,
+  releaseClaim,
+  renewClaim,
+} from '#proto/ingests.ts';
+import type { Volume } from '#proto/volume.ts';
+import { ChunkLog } from './chunk-log.ts';
+import { Download, type Wanted } from './download.ts';
+import type { Parent } from './parent.ts';
+import type { Slots } from './slots.ts';
+import { type Fetched, type Located, transferMachine } from './transfer.machine.ts';
+
+export type StepMeans = {
+  bus: Bus;
+  volume: Volume;
+  parent: () => Promise<Pick<Parent, 'blob'>>;
+  slots: Slots;
+  /** This process, as the holder of claims. */
+  by: string;
+  /** Ends the transfer in good order: what arrived is kept and the claim given back. */
+  signal: AbortSignal;
+  started: (present: number) => void;
+  progress: (done: number) => void;
+};
+
+/** The bus may be away for a while: storage is asked until it is back. */
+const PATIENCE = { patience: 30_000 };
+
+/** The transfer machine with its effects. */
+export const transferActor = (means: StepMeans) =>
+  transferMachine.provide({
+    actors: {
+      locate: fromPromise(({ input }) => locate(means, input)),
+      fetch: fromPromise(({ input }) => fetch(means, input)),
+      commit: fromPromise(({ input }) => commit(means, input)),
+      release: fromPromise(async ({ input: { claim } }) => {
+        if (claim) await means.bus.call(releaseClaim, held(claim));
+      }),
+      wait: fromPromise(({ input: { until } }) =>
+        sleep(Math.max(0, until - Date.now()), undefined, { signal: means.signal }),
+      ),
+    },
+  });
+
+async function locate({ bus, by }: StepMeans, { digest, size }: Wanted): Promise<Located> {
+  const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
+  if (digests.length === 0) return { kind: 'present' };
+  try {
+    const { clean, ...claim } = await bus.call(claimTransfer, { digest, size, by }, PATIENCE);
+    return { kind: 'claimed', claim, clean };
+  } catch (error) {
+    if (Fault.is(error, 'exists')) return { kind: 'present' };
+    if (Fault.is(error, 'busy')) return { kind: 'held' };
+    throw error;
+  }
+}
+
+async function fetch(
+  means: StepMeans,
+  { wanted, claim, clean }: { wanted: Wanted; claim: Claim; clean: boolean },
+): Promise<Fetched> {
+  return renewing(means, claim, async (signal) => {
+    await using file = await means.volume.openIngest(claim);
+    await using log = await ChunkLog.open(await means.volume.openLog(claim));
+    if (!clean) await log.verify(file);
+    means.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
+    const { slots, progress } = means;
+    const download = new Download(wanted, {
+      parent: await means.parent(),
+      file,
+      log,
+      slots,
+      signal,
+      progress,
+    });
+    try {
+      return { hashed: await download.run() };
+    } catch (error) {
+      throw withReceived(error, download.received);
+    }
+  });
+}
+
+async function commit(
+  means: StepMeans,
+  { wanted, claim, hashed }: { wanted: Wanted; claim: Claim; hashed: string | undefined },
+): Promise<void> {
+  const { digest, size } = wanted;
+  await renewing(means, claim, async (signal) => {
+    try {
+      const query = { ...held(claim), digest, size, ...(hashed && { hashed }) };
+      await means.bus.call(commitBlob, query, { ...PATIENCE, signal });
+    } catch (error) {
+      if (Fault.is(error, 'digest-invalid', 'size-invalid')) await blame(means, wanted, claim, error);
+      throw error;
+    }
+  });
+}
+
+/**
+ * The content is wrong. Where the disk lost something, only that is fetched again; else the parent sent it wrong, and
+ * nobody can tell which part, so all of it goes.
+ */
+async function blame(
+  { bus, volume }: StepMeans,
+  { digest }: Wanted,
+  claim: Claim,
+  cause: Fault,
+): Promise<never> {
+  await using file = await volume.openIngest(claim);
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  const lost = await log.verify(file);
+  if (lost > 0) {
+    throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
+  }
+  await bus.call(discardIngest, held(claim), PATIENCE);
+  throw new Fault('parent-invalid', `the parent sent content that is not ${digest}: ${cause.message}`, {
+    cause,
+  });
+}
+
+/** Keeps the claim alive while `task` runs; when it is lost, the task's signal aborts with `claim-lost`. */
+async function renewing<T>(
+  { bus, signal }: StepMeans,
+  claim: Claim,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController();
+  const renew = () =>
+    bus.call(renewClaim, held(claim)).catch((error) => {
+      // Silence is not loss: the claim is ours until storage says otherwise.
+      if (Fault.is(error, 'claim-lost')) lost.abort(error);
+    });
+  const timer = setInterval(renew, CLAIM_RENEW_MS);
+  try {
+    return await task(AbortSignal.any([signal, lost.signal]));
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+const held = ({ id, claim }: Claim) => ({ id, claim });
+
+/** The fault with the bytes that the attempt brought, from which the machine knows that it was not for nothing. */
+function withReceived(error: unknown, received: number): unknown {
+  if (!(error instanceof Fault)) return error;
+  return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, received } });
+}
