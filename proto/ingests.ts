@@ -9,7 +9,8 @@ import { Bytes, Digest, Instant, Repository } from './names.ts';
  * A writer holds a claim: a token with a time to live, to be renewed. A claim that ended or was taken over is
  * fenced: its holder's requests fail with `claim-lost`, and what it may still write into the old file can't reach
  * committed content, because an ingest that ever had a claim not released in good order is committed from a
- * private copy, hashed while it is copied.
+ * private copy, hashed while it is copied. A claim past its time may be taken over; until somebody does, it is good,
+ * and a renewal makes it live again.
  */
 export const CLAIM_TTL_MS = 15_000;
 export const CLAIM_RENEW_MS = 4_000;
@@ -79,7 +80,8 @@ export const discardIngest = request('storage.claim.discard', Held, Type.Object(
  * Makes the content visible as a blob, and linked in `repository` where one is named. `hashed` is what the writer
  * found when it wrote the file alone and in order from byte 0 to the end; storage believes it only where its own
  * records agree that it was so, and hashes the file itself in every other case.
- * Content that is committed already is success. Faults: `claim-lost`, `digest-invalid`, `size-invalid`, `no-space`;
+ * Content that is committed already is success, also where the ingest is gone because this was asked before and the
+ * answer was lost. Faults: `claim-lost`, `digest-invalid`, `size-invalid`, `no-space`;
  * after `digest-invalid` and `size-invalid` the claim is still held.
  */
 export const commitBlob = request(

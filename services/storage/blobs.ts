@@ -1,0 +1,108 @@
+import type { BlobPlace } from '#proto/blobs.ts';
+import { blobCommitted } from '#proto/content.ts';
+import { Fault } from '#proto/fault.ts';
+import { drop, put } from './metadata.ts';
+import type { Parts } from './storage.ts';
+
+export type CommitQuery = {
+  id: string;
+  claim: string;
+  digest: string;
+  size?: number;
+  hashed?: string;
+  repository?: string;
+};
+
+/** Committed blobs and which repositories link them. Faults are those of `proto/blobs.ts` and `proto/ingests.ts`. */
+export class Blobs {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async locate(repository: string, digest: string): Promise<BlobPlace> {
+    const { metadata, store, grace } = this.#parts;
+    grace.renew(digest);
+    const [link, blob] = await Promise.all([metadata.link(repository, digest), metadata.blob(digest)]);
+    if (!link || !blob) throw await this.#unknown(repository, digest);
+    return { path: store.path(digest), size: blob.size };
+  }
+
+  async missing(digests: string[]): Promise<string[]> {
+    const { metadata, grace } = this.#parts;
+    grace.renew(...digests);
+    const found = await metadata.blobs(digests);
+    return digests.filter((_, i) => !found[i]);
+  }
+
+  async link(repository: string, digests: string[], from?: string): Promise<void> {
+    const { metadata, grace, locks } = this.#parts;
+    grace.renew(...digests);
+    await locks.run(`repository ${repository}`, async () => {
+      const [blobs, sources, links] = await Promise.all([
+        metadata.blobs(digests),
+        from === undefined ? undefined : metadata.links(from, digests),
+        metadata.links(repository, digests),
+      ]);
+      const absent = digests.find((_, i) => !blobs[i] || (sources && !sources[i]));
+      if (absent !== undefined) {
+        throw new Fault(
+          'blob-unknown',
+          `blob ${absent} is not ${from === undefined ? 'in this layer' : `in repository ${from}`}: upload it`,
+          { detail: { digest: absent } },
+        );
+      }
+      await metadata.write(digests.flatMap((digest, i) => (links[i] ? [] : put.link(repository, digest))));
+    });
+  }
+
+  /** The bytes stay until garbage collection finds that nothing links them. */
+  async unlink(repository: string, digest: string): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, async () => {
+      if (!(await metadata.link(repository, digest))) throw await this.#unknown(repository, digest);
+      await metadata.write(drop.link(repository, digest));
+    });
+  }
+
+  /** @returns the size in bytes */
+  async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
+    const { metadata, commits, grace, locks, ingests, publish } = this.#parts;
+    const { digest } = wanted;
+    grace.renew(digest);
+    try {
+      return await ingests.commit(id, claim, async (held) => {
+        const verified = await commits.verify(held, wanted);
+        const { size } = verified;
+        await locks.run(`blob ${digest}`, async () => {
+          const changes = await commits.place(held, verified);
+          if (repository === undefined) await metadata.write([...changes, ...drop.ingest(id)]);
+          else {
+            await locks.run(`repository ${repository}`, () =>
+              metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
+            );
+          }
+          if (changes.length > 0) publish(blobCommitted, { digest, size });
+        });
+        return size;
+      });
+    } catch (error) {
+      // Asked again after an answer that was lost: what was to become true is true.
+      const done = Fault.is(error, 'claim-lost') && (await metadata.blob(digest));
+      if (done && (repository === undefined || (await metadata.link(repository, digest)))) return done.size;
+      throw error;
+    }
+  }
+
+  async #unknown(repository: string, digest: string): Promise<Fault> {
+    if (await this.#parts.metadata.repository(repository)) {
+      return new Fault('blob-unknown', `repository ${repository} has no blob ${digest}`, {
+        detail: { digest },
+      });
+    }
+    return new Fault('name-unknown', `repository ${repository} is not known here`, {
+      detail: { repository },
+    });
+  }
+}

@@ -1,0 +1,137 @@
+import { constants } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { blobCommitted } from '#proto/content.ts';
+import { Fault } from '#proto/fault.ts';
+import { splitDigest } from '#proto/names.ts';
+import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
+import type { KeyedLock } from './lock.ts';
+import { type Change, type Metadata, put } from './metadata.ts';
+import type { IngestRecord } from './records.ts';
+import type { Publish } from './storage.ts';
+
+/**
+ * How content becomes visible:
+ *
+ *   1 verify   fsync the file; its size and digest are right
+ *   2 place    read-only, renamed into the blob store, the folders fsynced
+ *   3 batch    one synced batch makes every name of it (blob record, link, manifest, tag) and ends the ingest
+ *   4          the ingest's folder goes; events
+ *
+ * A crash before 3 leaves an ingest, or a file without a record; never a name without content. The caller holds the
+ * ingest for all of it and the blob's lock for 2 and 3.
+ */
+
+/** An ingest whose claim the caller holds. */
+export type Held = { id: string; folder: string; record: IngestRecord };
+
+/** What is asked of the content. */
+export type Wanted = { digest: string; size?: number | undefined; hashed?: string | undefined };
+
+/** Content that is what was wanted. `source` is absolute; `placed`: it lies in the blob store already. */
+export type Verified = { digest: string; size: number; source: string; placed: boolean };
+
+export class Commits {
+  readonly #metadata: Metadata;
+  readonly #blobs: BlobStore;
+  readonly #locks: KeyedLock;
+  readonly #publish: Publish;
+
+  constructor(metadata: Metadata, blobs: BlobStore, locks: KeyedLock, publish: Publish) {
+    this.#metadata = metadata;
+    this.#blobs = blobs;
+    this.#locks = locks;
+    this.#publish = publish;
+  }
+
+  /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is as it was */
+  async verify({ folder, record }: Held, { digest, size: announced, hashed }: Wanted): Promise<Verified> {
+    const data = join(folder, 'data');
+    const expected = announced ?? record.size;
+    const source = this.#blobs.file(digest);
+    if (record.placing === digest && (await sizeOf(data)) === undefined && (await this.#blobs.has(digest))) {
+      const size = (await this.#metadata.blob(digest))?.size ?? (await this.#check(source, digest));
+      sizeMustBe(expected, size);
+      return { digest, size, source, placed: true };
+    }
+    // Created where nothing was ever written: empty content.
+    await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
+    const { size } = await file.stat();
+    sizeMustBe(expected, size);
+    const [algorithm] = splitDigest(digest);
+    if (record.unclean) {
+      // An old writer may have `data` open: what is committed is a file that it never saw, hashed on the way.
+      const source = join(folder, 'copy');
+      await rm(source, { force: true });
+      await using copy = await open(source, 'wx', 0o600);
+      const found = await digestOf(file, algorithm, copy);
+      digestMustBe(digest, found.digest);
+      await copy.sync();
+      return { digest, size: found.size, source, placed: false };
+    }
+    await file.sync();
+    // One process wrote all of it, so its hash counts: it is the hash of these bytes.
+    const believed = record.writers.length === 1 && hashed === digest;
+    if (!believed) digestMustBe(digest, (await digestOf(file, algorithm)).digest);
+    return { digest, size, source: data, placed: false };
+  }
+
+  /** Step 2. Content that is there already stays as it is. @returns what step 3 has to write for the blob */
+  async place({ id, record }: Held, { digest, size, source, placed }: Verified): Promise<Change[]> {
+    if (await this.#metadata.blob(digest)) return [];
+    if (placed) await this.#blobs.settle(digest);
+    else {
+      // From here on the file may be gone from the ingest: a commit that is tried again must know where it went.
+      await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));
+      await this.#blobs.place(source, digest);
+    }
+    return put.blob(digest, { size });
+  }
+
+  /** Is the blob committed? A file that a crash left in place without its record is checked and made so. */
+  async present(digest: string): Promise<boolean> {
+    if (await this.#metadata.blob(digest)) return true;
+    if (!(await this.#blobs.has(digest))) return false;
+    return this.#locks.run(`blob ${digest}`, async () => {
+      if (await this.#metadata.blob(digest)) return true;
+      if (!(await this.#blobs.has(digest))) return false;
+      try {
+        const size = await this.#check(this.#blobs.file(digest), digest);
+        await this.#blobs.settle(digest);
+        await this.#metadata.write(put.blob(digest, { size }));
+        this.#publish(blobCommitted, { digest, size });
+        return true;
+      } catch (error) {
+        if (!Fault.is(error, 'digest-invalid')) throw error;
+        await this.#blobs.remove(digest);
+        return false;
+      }
+    });
+  }
+
+  async #check(path: string, digest: string): Promise<number> {
+    await using file = await open(path, 'r');
+    await file.sync();
+    const found = await digestOf(file, splitDigest(digest)[0]);
+    digestMustBe(digest, found.digest);
+    return found.size;
+  }
+}
+
+function sizeMustBe(expected: number | undefined, found: number): void {
+  if (expected === undefined || expected === found) return;
+  throw new Fault(
+    'size-invalid',
+    `the content has ${found} bytes, ${expected} were announced: send all of it`,
+    {
+      detail: { expected, found },
+    },
+  );
+}
+
+function digestMustBe(expected: string, found: string): void {
+  if (expected === found) return;
+  throw new Fault('digest-invalid', `the content has the digest ${found}, not ${expected}: send it again`, {
+    detail: { expected, found },
+  });
+}

@@ -1,0 +1,236 @@
+import { randomBytes } from 'node:crypto';
+import { Fault } from '#proto/fault.ts';
+import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim } from '#proto/ingests.ts';
+import { isDigest } from '#proto/names.ts';
+import type { Commits, Held } from './commit.ts';
+import { digestOfTransfer, IngestFolders, isUploadId, newUploadId, transferId } from './ingest-folders.ts';
+import type { KeyedLock } from './lock.ts';
+import { drop, type Metadata, put } from './metadata.ts';
+import type { IngestRecord } from './records.ts';
+
+export type Entry = { id: string; record: IngestRecord; holder?: string };
+
+/**
+ * Uploads and transfers, and who may write into them. Each has a folder and a record; the record is not synced, so
+ * after a power cut it may be missing or old.
+ */
+export class Ingests {
+  readonly #folders: IngestFolders;
+  readonly #metadata: Metadata;
+  readonly #commits: Commits;
+  readonly #locks: KeyedLock;
+  readonly #now: () => number;
+  readonly #started: number;
+  /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
+  readonly #committing = new Map<string, string>();
+
+  constructor(data: string, metadata: Metadata, commits: Commits, locks: KeyedLock, now: () => number) {
+    this.#folders = new IngestFolders(data);
+    this.#metadata = metadata;
+    this.#commits = commits;
+    this.#locks = locks;
+    this.#now = now;
+    this.#started = now();
+  }
+
+  /** Brings folders and records together again, before anything is served. */
+  async recover(): Promise<void> {
+    const folders = new Set(await this.#folders.all());
+    for await (const [id, record] of this.#metadata.ingests()) {
+      if (!folders.delete(id)) await this.#metadata.note(drop.ingest(id));
+      // Neither the record nor the bytes were synced: both may be older than what the last writer believed.
+      else if (this.#metadata.afterReboot) {
+        await this.#metadata.note(put.ingest(id, { ...record, unclean: true }));
+      }
+    }
+    for (const name of folders) {
+      const digest = digestOfTransfer(name);
+      // A transfer's folder says what it is for: its next claim adopts it.
+      if (isDigest(digest) && !(await this.#commits.present(digest))) continue;
+      await this.#folders.remove(name);
+    }
+  }
+
+  async startUpload(repository: string, by: string, hold: boolean): Promise<Claim> {
+    const id = newUploadId();
+    await this.#folders.make(id);
+    const record: IngestRecord = {
+      purpose: 'upload',
+      repository,
+      touched: this.#now(),
+      writers: [],
+      unclean: false,
+    };
+    if (hold) return this.#grant(id, record, by);
+    await this.#metadata.note(put.ingest(id, record));
+    return { id, claim: '', path: this.#folders.path(id), offset: 0 };
+  }
+
+  async claimUpload(repository: string, id: string, by: string): Promise<Claim> {
+    this.#mustNotCommit(id);
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#upload(repository, id);
+      this.#mustBeFree(id, record);
+      return this.#grant(id, record, by);
+    });
+  }
+
+  async uploadStatus(repository: string, id: string): Promise<{ offset: number; touched: number }> {
+    const { touched } = await this.#upload(repository, id);
+    return { offset: await this.#folders.offset(id), touched };
+  }
+
+  async abortUpload(repository: string, id: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      await this.#upload(repository, id);
+      await this.#throwAway(id);
+    });
+  }
+
+  async claimTransfer(digest: string, size: number, by: string): Promise<Claim & { clean: boolean }> {
+    const id = transferId(digest);
+    this.#mustNotCommit(id);
+    return this.#locks.run(`ingest ${id}`, async () => {
+      let record = await this.#metadata.ingest(id);
+      if (await this.#commits.present(digest)) {
+        if (record && !this.#live(record)) await this.#throwAway(id);
+        throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
+      }
+      if (record) this.#mustBeFree(id, record);
+      const fresh = { purpose: 'transfer' as const, digest, size, touched: this.#now(), writers: [] };
+      // Other bytes than the ones asked for now. An old writer may still come back to the folder's name.
+      if (record && record.size !== size) {
+        const unclean = record.unclean || record.claim !== undefined;
+        await this.#throwAway(id);
+        record = { ...fresh, unclean };
+      }
+      const existed = await this.#folders.make(id);
+      record ??= { ...fresh, unclean: existed };
+      if ((await this.#folders.offset(id)) > size) {
+        await this.#folders.remove(id);
+        await this.#folders.make(id);
+      }
+      const claim = await this.#grant(id, record, by);
+      return { ...claim, clean: !record.unclean && record.claim === undefined };
+    });
+  }
+
+  async renew(id: string, token: string): Promise<void> {
+    if (this.#committing.get(id) === token) return;
+    await this.#locks.run(`ingest ${id}`, async () => this.#touch(id, await this.#mustHold(id, token)));
+  }
+
+  async release(id: string, token: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      const { claim: _, ...record } = await this.#mustHold(id, token);
+      await this.#metadata.note(put.ingest(id, { ...record, touched: this.#now() }));
+    });
+  }
+
+  async discard(id: string, token: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      await this.#mustHold(id, token);
+      await this.#throwAway(id);
+    });
+  }
+
+  /**
+   * Runs a commit. `work` returns when the ingest's record is gone with the batch that made the content visible;
+   * where it throws, the claim is held as before, and its time begins anew.
+   */
+  async commit<T>(id: string, token: string, work: (held: Held) => Promise<T>): Promise<T> {
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#mustHold(id, token);
+      this.#committing.set(id, token);
+      try {
+        const done = await work({ id, folder: this.#folders.folder(id), record });
+        // Visible is visible: what is left of the folder goes at the next start.
+        await this.#folders.remove(id).catch(() => {});
+        return done;
+      } catch (error) {
+        const now = await this.#metadata.ingest(id).catch(() => undefined);
+        if (now) await this.#touch(id, now).catch(() => {});
+        throw error;
+      } finally {
+        this.#committing.delete(id);
+      }
+    });
+  }
+
+  /** At most `limit` of them. */
+  async list(limit: number): Promise<Entry[]> {
+    const found: Entry[] = [];
+    for await (const [id, record] of this.#metadata.ingests()) {
+      if (found.length === limit) break;
+      const holder = this.#live(record) ? record.claim?.by : undefined;
+      found.push({ id, record, ...(holder !== undefined && { holder }) });
+    }
+    return found;
+  }
+
+  // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Gives the claim to `by`. One that was neither released nor alive is taken over, which leaves its mark. */
+  async #grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
+    const now = this.#now();
+    const token = randomBytes(16).toString('hex');
+    const next = {
+      ...record,
+      touched: now,
+      writers: [...new Set([...record.writers, by])].slice(0, 2),
+      unclean: record.unclean || record.claim !== undefined,
+      claim: { token, by, until: now + CLAIM_TTL_MS },
+    };
+    await this.#metadata.note(put.ingest(id, next));
+    if (record.placing !== undefined) await this.#folders.makeWritable(id);
+    return { id, claim: token, path: this.#folders.path(id), offset: await this.#folders.offset(id) };
+  }
+
+  #live(record: IngestRecord): boolean {
+    return record.claim !== undefined && this.#now() < this.#until(record.claim.until);
+  }
+
+  /** A claim may have run out while storage was away: its holder gets the time of two renewals to say so. */
+  #until(until: number): number {
+    return Math.max(until, this.#started + 2 * CLAIM_RENEW_MS);
+  }
+
+  #mustBeFree(id: string, record: IngestRecord): void {
+    if (record.claim && this.#live(record)) this.#busy(id, record.claim.by, this.#until(record.claim.until));
+  }
+
+  #mustNotCommit(id: string): void {
+    if (this.#committing.has(id)) this.#busy(id, 'its holder, who commits it,', this.#now() + CLAIM_TTL_MS);
+  }
+
+  #busy(id: string, by: string, until: number): never {
+    throw new Fault('busy', `${id} is held by ${by} until ${new Date(until).toISOString()}`, {
+      detail: { until },
+    });
+  }
+
+  /** A claim past its time is good until somebody takes it over: nobody else has written. */
+  async #mustHold(id: string, token: string): Promise<IngestRecord> {
+    const record = await this.#metadata.ingest(id);
+    if (record?.claim && record.claim.token === token) return record;
+    throw new Fault('claim-lost', `the claim on ${id} ended or went to another holder: stop writing`);
+  }
+
+  async #touch(id: string, record: IngestRecord): Promise<void> {
+    const now = this.#now();
+    const claim = record.claim && { ...record.claim, until: now + CLAIM_TTL_MS };
+    await this.#metadata.note(put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }));
+  }
+
+  async #upload(repository: string, id: string): Promise<IngestRecord> {
+    const record = isUploadId(id) ? await this.#metadata.ingest(id) : undefined;
+    if (record?.repository === repository) return record;
+    throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: begin a new one`);
+  }
+
+  /** The folder first: a record without one is dropped at the next start, but a folder might be adopted. */
+  async #throwAway(id: string): Promise<void> {
+    await this.#folders.remove(id);
+    await this.#metadata.note(drop.ingest(id));
+  }
+}

@@ -1,0 +1,9 @@
+import { ended, run } from '../run.ts';
+import { serve } from './serve.ts';
+import { Storage } from './storage.ts';
+
+await run('storage', async ({ data, bus, signal }) => {
+  await using storage = await Storage.open({ data, publish: bus.publish.bind(bus) });
+  await using _served = serve(bus, storage);
+  await ended(signal);
+});

@@ -1,0 +1,187 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content.ts';
+import { pack } from '#proto/contract.ts';
+import { Fault } from '#proto/fault.ts';
+import type { ManifestPlace } from '#proto/manifests.ts';
+import { type Descriptor, isManifestType, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
+import { sizeOf } from './blob-store.ts';
+import { type Change, drop, type Page, put } from './metadata.ts';
+import type { ReferrerRecord } from './records.ts';
+import type { Parts } from './storage.ts';
+import { type Expect, manifestUnknown, type Tags } from './tags.ts';
+
+export type PutQuery = {
+  repository: string;
+  digest: string;
+  mediaType: string;
+  id: string;
+  claim: string;
+  tag?: string;
+  expect?: Expect;
+  base?: boolean;
+};
+type Put = { digest: string; size: number; subject?: string };
+
+/** A reply must fit into one message of the bus (1 MiB). */
+const PAGE_BYTES = 512 * 1024;
+
+/** Manifests and what refers to what. Faults are those of `proto/manifests.ts`. */
+export class Manifests {
+  readonly #parts: Parts;
+  readonly #tags: Tags;
+
+  constructor(parts: Parts, tags: Tags) {
+    this.#parts = parts;
+    this.#tags = tags;
+  }
+
+  async put(query: PutQuery): Promise<Put> {
+    const { repository, digest, mediaType, id, claim } = query;
+    const { commits, grace, locks, ingests } = this.#parts;
+    grace.renew(digest);
+    try {
+      return await ingests.commit(id, claim, async (held) => {
+        // Looked at before it is read: a limit that is only found out after reading is none.
+        const bytes = await sizeOf(join(held.folder, 'data'));
+        if (bytes !== undefined && bytes > MANIFEST_LIMIT) {
+          throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes}`);
+        }
+        const verified = await commits.verify(held, { digest });
+        const manifest = readManifest(await readFile(verified.source), mediaType);
+        const { size } = verified;
+        await locks.run(`blob ${digest}`, () =>
+          locks.run(`repository ${repository}`, async () => {
+            await this.#childrenMustBeHere(repository, manifest);
+            await this.#makeTrue(query, manifest, size, async () => [
+              ...(await commits.place(held, verified)),
+              ...drop.ingest(id),
+            ]);
+          }),
+        );
+        return { digest, size, ...(manifest.subject && { subject: manifest.subject.digest }) };
+      });
+    } catch (error) {
+      const done = Fault.is(error, 'claim-lost') && (await this.#doneAlready(query));
+      if (done) return done;
+      throw error;
+    }
+  }
+
+  async get(repository: string, reference: string): Promise<ManifestPlace> {
+    const { metadata, store, grace } = this.#parts;
+    const digest = reference.includes(':') ? reference : await metadata.tag(repository, reference);
+    if (digest !== undefined) grace.renew(digest);
+    const record = digest !== undefined && (await metadata.manifest(repository, digest));
+    if (!record) throw await manifestUnknown(this.#parts, repository, reference);
+    return { digest, mediaType: record.mediaType, size: record.size, path: store.path(digest) };
+  }
+
+  async missing(repository: string, digests: string[]): Promise<string[]> {
+    this.#parts.grace.renew(...digests);
+    const found = await this.#parts.metadata.manifests(repository, digests);
+    return digests.filter((_, i) => !found[i]);
+  }
+
+  /**
+   * With its tags and its place among the referrers of its subject. Bases stay: they tell that the layer deleted
+   * the tag. The bytes stay until garbage collection finds that nothing links them.
+   */
+  async delete(repository: string, digest: string): Promise<void> {
+    const { metadata, locks, publish } = this.#parts;
+    await locks.run(`repository ${repository}`, async () => {
+      const record = await metadata.manifest(repository, digest);
+      if (!record) throw await manifestUnknown(this.#parts, repository, digest);
+      const tags: string[] = [];
+      for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
+      await metadata.write([
+        ...drop.manifest(repository, digest),
+        ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
+        ...tags.flatMap((tag) => drop.tag(repository, tag)),
+      ]);
+      for (const tag of tags) publish(tagDeleted, { repository, tag, from: digest });
+      publish(manifestDeleted, { repository, digest });
+    });
+  }
+
+  /** A page ends at `limit` descriptors, or earlier where they are large. */
+  async referrers(
+    repository: string,
+    subject: string,
+    artifactType: string | undefined,
+    { after, limit }: Page,
+  ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
+    const descriptors: Descriptor[] = [];
+    let room = PAGE_BYTES;
+    for await (const [digest, record] of this.#parts.metadata.referrers(repository, subject, after)) {
+      if (artifactType !== undefined && record.artifactType !== artifactType) continue;
+      const descriptor = fitting({ ...record, digest });
+      room -= pack(descriptor).byteLength;
+      if (descriptors.length === limit || room < 0) return { descriptors, more: true };
+      descriptors.push(descriptor);
+    }
+    return { descriptors, more: false };
+  }
+
+  // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Blobs are linked in the repository, manifests of an index are in it; a subject need not exist. */
+  async #childrenMustBeHere(repository: string, { blobs, manifests }: Manifest): Promise<void> {
+    const { metadata } = this.#parts;
+    const children = [...blobs, ...manifests].map((child) => child.digest);
+    const [links, records] = await Promise.all([
+      metadata.links(repository, children),
+      metadata.manifests(repository, children),
+    ]);
+    for (const [i, { digest, mediaType }] of [...blobs, ...manifests].entries()) {
+      const asManifest = i >= blobs.length;
+      // An index may also list what is no manifest: that is a blob.
+      const asBlob = !asManifest || !isManifestType(mediaType);
+      if ((asBlob && links[i]) || (asManifest && records[i])) continue;
+      throw new Fault(
+        'manifest-blob-unknown',
+        `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
+        { detail: { digest } },
+      );
+    }
+  }
+
+  /** The one batch. `place` brings the content into place and gives what is to be written for it. */
+  async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
+    const { metadata, publish } = this.#parts;
+    const { repository, digest, tag, expect, base } = query;
+    const { mediaType, subject, artifactType, annotations } = manifest;
+    const known = await metadata.manifest(repository, digest);
+    const move =
+      tag === undefined ? undefined : await this.#tags.move(repository, { tag, digest, expect, base });
+    const referrer: ReferrerRecord = {
+      mediaType,
+      size,
+      ...(artifactType && { artifactType }),
+      ...(annotations && { annotations }),
+    };
+    await metadata.write([
+      ...(await place()),
+      ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
+      ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
+      ...(move?.changes ?? []),
+    ]);
+    if (!known) publish(manifestCommitted, { repository, digest, mediaType, size });
+    move?.tell();
+  }
+
+  /** Asked again after an answer that was lost: what was to become true is true. */
+  async #doneAlready({ repository, digest, tag }: PutQuery): Promise<Put | undefined> {
+    const { metadata } = this.#parts;
+    const record = await metadata.manifest(repository, digest);
+    if (!record || (tag !== undefined && (await metadata.tag(repository, tag)) !== digest)) return undefined;
+    return { digest, size: record.size, ...(record.subject !== undefined && { subject: record.subject }) };
+  }
+}
+
+/** A descriptor that could never be sent goes without its annotations: they are in the manifest itself. */
+function fitting(descriptor: Descriptor): Descriptor {
+  if (pack(descriptor).byteLength <= PAGE_BYTES) return descriptor;
+  const { annotations: _, ...rest } = descriptor;
+  return rest;
+}

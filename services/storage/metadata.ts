@@ -1,0 +1,243 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Level } from 'level';
+import { Fault } from '#proto/fault.ts';
+import type { BlobRecord, IngestRecord, ManifestRecord, ReferrerRecord } from './records.ts';
+
+/*
+ * What is where, in LevelDB. Keys sort bytewise; `!` sorts before every character that names, tags and digests can
+ * have, so the entries of one repository lie together and in order. Values are JSON.
+ *
+ *   b!<digest>                          BlobRecord      committed bytes: the file lies in the blob store
+ *   r!<repository>                      {}              comes with the first link or manifest
+ *   l!<repository>!<digest>             {}              the repository links the blob
+ *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest; links its bytes too
+ *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
+ *   t!<repository>!<tag>                digest          what the tag points to
+ *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
+ *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
+ *   x!version                           number          of this table
+ *   x!boot                              string          the boot of the machine in which it was last opened
+ *
+ * Every visible change is one synced batch. The writer of `b!` holds the lock of the blob, the writer of any other
+ * visible key that of the repository.
+ */
+const VERSION = 1;
+
+export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
+export type Page = { after?: string; limit: number };
+export type Counters = { repositories: number; tags: number; blobs: number; bytes: number };
+
+const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
+const del = (key: string): Change => ({ type: 'del', key });
+
+export const put = {
+  blob: (digest: string, record: BlobRecord) => [set(`b!${digest}`, record)],
+  link: (repository: string, digest: string) => [
+    set(`r!${repository}`, {}),
+    set(`l!${repository}!${digest}`, {}),
+  ],
+  manifest: (repository: string, digest: string, record: ManifestRecord) => [
+    set(`r!${repository}`, {}),
+    set(`m!${repository}!${digest}`, record),
+  ],
+  referrer: (repository: string, subject: string, digest: string, record: ReferrerRecord) => [
+    set(`f!${repository}!${subject}!${digest}`, record),
+  ],
+  tag: (repository: string, tag: string, digest: string) => [set(`t!${repository}!${tag}`, digest)],
+  base: (repository: string, tag: string, digest: string) => [set(`s!${repository}!${tag}`, digest)],
+  ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
+};
+
+export const drop = {
+  link: (repository: string, digest: string) => [del(`l!${repository}!${digest}`)],
+  manifest: (repository: string, digest: string) => [del(`m!${repository}!${digest}`)],
+  referrer: (repository: string, subject: string, digest: string) => [
+    del(`f!${repository}!${subject}!${digest}`),
+  ],
+  tag: (repository: string, tag: string) => [del(`t!${repository}!${tag}`)],
+  base: (repository: string, tag: string) => [del(`s!${repository}!${tag}`)],
+  ingest: (id: string) => [del(`i!${id}`)],
+};
+
+export class Metadata implements AsyncDisposable {
+  readonly #db: Level<string, unknown>;
+  readonly counters: Counters = { repositories: 0, tags: 0, blobs: 0, bytes: 0 };
+  /** The machine was started since the last opening: what was not synced may be missing. */
+  readonly afterReboot: boolean;
+
+  /**
+   * @param patienceMs how long to wait for another process that has the folder open
+   * @throws Error that says what to do, where it can't be opened
+   */
+  static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
+    const db = await opened(folder, Date.now() + patienceMs);
+    const [version, before] = await db.getMany(['x!version', 'x!boot']);
+    if (version !== undefined && version !== VERSION) {
+      await db.close();
+      throw new Error(
+        `${folder} has version ${version} of the metadata, this Terrace reads ${VERSION}: use the one that wrote it`,
+      );
+    }
+    const boot = await bootId();
+    await db.batch([set('x!version', VERSION), set('x!boot', boot)] as never, { sync: true });
+    const metadata = new Metadata(db, before !== boot);
+    await metadata.#count();
+    return metadata;
+  }
+
+  private constructor(db: Level<string, unknown>, afterReboot: boolean) {
+    this.#db = db;
+    this.afterReboot = afterReboot;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#db.close();
+  }
+
+  // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  blobs = (digests: string[]) => this.#many<BlobRecord>(digests.map((digest) => `b!${digest}`));
+  links = (repository: string, digests: string[]) =>
+    this.#many<object>(digests.map((digest) => `l!${repository}!${digest}`));
+  manifests = (repository: string, digests: string[]) =>
+    this.#many<ManifestRecord>(digests.map((digest) => `m!${repository}!${digest}`));
+
+  blob = (digest: string) => this.#one<BlobRecord>(`b!${digest}`);
+  repository = (repository: string) => this.#one<object>(`r!${repository}`);
+  link = (repository: string, digest: string) => this.#one<object>(`l!${repository}!${digest}`);
+  manifest = (repository: string, digest: string) => this.#one<ManifestRecord>(`m!${repository}!${digest}`);
+  tag = (repository: string, tag: string) => this.#one<string>(`t!${repository}!${tag}`);
+  ingest = (id: string) => this.#one<IngestRecord>(`i!${id}`);
+
+  /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */
+  repositories = (after?: string) => this.#range<object>('r!', after);
+  tags = (repository: string, after?: string) => this.#range<string>(`t!${repository}!`, after);
+  bases = (repository: string, after?: string) => this.#range<string>(`s!${repository}!`, after);
+  referrers = (repository: string, subject: string, after?: string) =>
+    this.#range<ReferrerRecord>(`f!${repository}!${subject}!`, after);
+  ingests = () => this.#range<IngestRecord>('i!');
+
+  // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * All of it or nothing, on the disk when it returns. No changes: nothing is written.
+   * @throws Fault `no-space`
+   */
+  async write(changes: Change[]): Promise<void> {
+    if (changes.length === 0) return;
+    // Nobody else writes these keys meanwhile: their locks are held.
+    const counted = new Map(changes.filter(({ key }) => /^[brt]!/.test(key)).map((each) => [each.key, each]));
+    const before = await this.#many([...counted.keys()]);
+    await this.#batch(changes, true);
+    for (const [key, change] of counted) {
+      this.#tally(key, before.shift(), -1);
+      if (change.type === 'put') this.#tally(key, change.value, 1);
+    }
+  }
+
+  /** For ingests only: survives the end of this process, not a power cut. */
+  async note(changes: Change[]): Promise<void> {
+    await this.#batch(changes, false);
+  }
+
+  async #batch(changes: Change[], sync: boolean): Promise<void> {
+    try {
+      await this.#db.batch(changes as never, { sync });
+    } catch (error) {
+      throw sorted(error);
+    }
+  }
+
+  async #one<T>(key: string): Promise<T | undefined> {
+    return (await this.#many<T>([key]))[0];
+  }
+
+  async #many<T>(keys: string[]): Promise<(T | undefined)[]> {
+    try {
+      return (await this.#db.getMany(keys)) as (T | undefined)[];
+    } catch (error) {
+      throw sorted(error);
+    }
+  }
+
+  async *#range<T>(prefix: string, after?: string): AsyncGenerator<[string, T]> {
+    // The character behind `!` ends the range of what begins with the prefix.
+    const range = { gt: prefix + (after ?? ''), lt: `${prefix.slice(0, -1)}"` };
+    try {
+      for await (const [key, value] of this.#db.iterator(range)) {
+        yield [key.slice(prefix.length), value as T];
+      }
+    } catch (error) {
+      throw sorted(error);
+    }
+  }
+
+  async #count(): Promise<void> {
+    for (const kind of ['b', 'r', 't']) {
+      const range = { gt: `${kind}!`, lt: `${kind}"` };
+      for await (const [key, value] of this.#db.iterator(range)) this.#tally(key, value, 1);
+    }
+  }
+
+  #tally(key: string, value: unknown, sign: 1 | -1): void {
+    if (value === undefined) return;
+    if (key.startsWith('r!')) this.counters.repositories += sign;
+    else if (key.startsWith('t!')) this.counters.tags += sign;
+    else {
+      this.counters.blobs += sign;
+      this.counters.bytes += sign * (value as BlobRecord).size;
+    }
+  }
+}
+
+/** At most `limit` of what an iteration gives, and whether there is more. */
+export async function page<T>(
+  entries: AsyncGenerator<T>,
+  limit: number,
+): Promise<[found: T[], more: boolean]> {
+  const found: T[] = [];
+  for await (const entry of entries) {
+    if (found.length === limit) return [found, true];
+    found.push(entry);
+  }
+  return [found, false];
+}
+
+async function opened(folder: string, deadline: number): Promise<Level<string, unknown>> {
+  for (;;) {
+    const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
+    try {
+      await db.open();
+      return db;
+    } catch (error) {
+      const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+      if (cause?.code !== 'LEVEL_LOCKED') throw cause ?? error;
+      if (Date.now() >= deadline) {
+        throw new Error(
+          `another storage service uses this data volume (${folder} is locked): stop it, or give this one a data volume of its own`,
+          { cause },
+        );
+      }
+      await sleep(200);
+    }
+  }
+}
+
+/** The same until the machine starts again; where the system does not tell, never the same. */
+async function bootId(): Promise<string> {
+  const text = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
+  return text.trim() || `unknown-${Date.now()}`;
+}
+
+/** LevelDB's errors as faults, where one fits. */
+function sorted(error: unknown): unknown {
+  const { code, message, cause } = error as Error & { code?: string };
+  if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
+    return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
+  }
+  if (/no space left|quota exceeded/i.test(`${message} ${(cause as Error | undefined)?.message}`)) {
+    return new Fault('no-space', 'the data volume is full: free space, then try again', { cause: error });
+  }
+  return error;
+}

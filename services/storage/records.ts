@@ -1,0 +1,31 @@
+/** What metadata holds of each thing. */
+
+export type BlobRecord = { size: number };
+
+export type ManifestRecord = { mediaType: string; size: number; subject?: string };
+
+/** The descriptor of a manifest, as the referrers list of its subject gives it. */
+export type ReferrerRecord = {
+  mediaType: string;
+  size: number;
+  artifactType?: string;
+  annotations?: Record<string, string>;
+};
+
+export type IngestRecord = {
+  purpose: 'upload' | 'transfer';
+  /** Of an upload. */
+  repository?: string;
+  /** Of a transfer. */
+  digest?: string;
+  size?: number;
+  /** When a claim last gave a sign of life. */
+  touched: number;
+  /** Who ever claimed it; not more than two, as only "one" and "several" matter. */
+  writers: string[];
+  /** A claim was not released in good order: an old writer may still have the file open. */
+  unclean: boolean;
+  claim?: { token: string; by: string; until: number };
+  /** The file is verified and on its way to the blob of this digest: if it is gone from the ingest, it is there. */
+  placing?: string;
+};

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
+import type { Bus } from '#proto/bus.ts';
+import type { Request } from '#proto/contract.ts';
+import {
+  abortUpload,
+  claimTransfer,
+  claimUpload,
+  commitBlob,
+  discardIngest,
+  releaseClaim,
+  renewClaim,
+  startUpload,
+  uploadStatus,
+} from '#proto/ingests.ts';
+import {
+  deleteManifest,
+  deleteTag,
+  getManifest,
+  listBases,
+  listReferrers,
+  listRepositories,
+  listTags,
+  missingManifests,
+  putManifest,
+  putTag,
+  setBase,
+  storageStatus,
+} from '#proto/manifests.ts';
+import type { Storage } from './storage.ts';
+
+/** How long requests that are being answered may take once serving ends, in ms. */
+const LAST_ANSWERS_MS = 2_000;
+
+/** Answers every request that storage owns. Its end takes no new ones and waits a while for those under way. */
+export function serve(bus: Bus, storage: Storage): AsyncDisposable {
+  const { blobs, ingests, manifests, tags } = storage;
+  const answering = new Set<Promise<unknown>>();
+  const ends: (() => void)[] = [];
+  const on = <Q extends TSchema, R extends TSchema>(
+    contract: Request<Q, R>,
+    handler: (query: Static<Q>) => Promise<Static<R>>,
+  ) => {
+    const tracked = (query: Static<Q>) => {
+      const answer = handler(query);
+      const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
+      answering.add(done);
+      return answer;
+    };
+    ends.push(bus.serve(contract, tracked));
+  };
+
+  on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
+  on(missingBlobs, async (q) => ({ digests: await blobs.missing(q.digests) }));
+  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(nothing));
+  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(nothing));
+  on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
+
+  on(startUpload, (q) => ingests.startUpload(q.repository, q.by, q.hold));
+  on(claimUpload, (q) => ingests.claimUpload(q.repository, q.id, q.by));
+  on(uploadStatus, (q) => ingests.uploadStatus(q.repository, q.id));
+  on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(nothing));
+  on(claimTransfer, (q) => ingests.claimTransfer(q.digest, q.size, q.by));
+  on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(nothing));
+  on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(nothing));
+  on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(nothing));
+
+  on(putManifest, (q) => manifests.put(q));
+  on(getManifest, (q) => manifests.get(q.repository, q.reference));
+  on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
+  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest).then(nothing));
+  on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
+
+  on(putTag, (q) => tags.put(q.repository, q).then(nothing));
+  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(nothing));
+  on(listTags, (q) => tags.list(q.repository, q));
+  on(listBases, (q) => tags.listBases(q.repository, q));
+  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
+  on(listRepositories, (q) => tags.listRepositories(q));
+  on(storageStatus, () => storage.status());
+
+  return {
+    async [Symbol.asyncDispose]() {
+      for (const end of ends) end();
+      await Promise.race([Promise.all(answering), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+    },
+  };
+}
+
+const nothing = () => ({});

@@ -1,0 +1,117 @@
+import { tagDeleted, tagMoved } from '#proto/content.ts';
+import { Fault } from '#proto/fault.ts';
+import type { TagEntry } from '#proto/manifests.ts';
+import { type Change, drop, type Page, page, put } from './metadata.ts';
+import type { Parts } from './storage.ts';
+
+/** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
+export type Expect = string | null | undefined;
+export type Move = { tag: string; digest: string; expect?: Expect; base?: boolean | undefined };
+
+/** Tags and their bases. Faults are those of `proto/manifests.ts`. */
+export class Tags {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async put(repository: string, move: Move): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, async () => {
+      if (!(await metadata.manifest(repository, move.digest))) {
+        throw await manifestUnknown(this.#parts, repository, move.digest);
+      }
+      const { changes, tell } = await this.move(repository, move);
+      await metadata.write(changes);
+      tell();
+    });
+  }
+
+  /**
+   * What moves a tag, for the batch of a caller that holds the repository's lock; `tell` publishes it afterwards.
+   * @throws Fault `conflict`
+   */
+  async move(
+    repository: string,
+    { tag, digest, expect, base }: Move,
+  ): Promise<{ changes: Change[]; tell: () => void }> {
+    const { metadata, publish } = this.#parts;
+    const from = await metadata.tag(repository, tag);
+    mustBe(repository, tag, expect, from);
+    const moved = from !== digest;
+    return {
+      changes: [
+        ...(moved ? put.tag(repository, tag, digest) : []),
+        ...(base ? put.base(repository, tag, digest) : []),
+      ],
+      tell: () => {
+        if (moved) publish(tagMoved, { repository, tag, digest, ...(from !== undefined && { from }) });
+      },
+    };
+  }
+
+  async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
+    const { metadata, locks, publish } = this.#parts;
+    await locks.run(`repository ${repository}`, async () => {
+      const from = await metadata.tag(repository, tag);
+      mustBe(repository, tag, expect, from);
+      // Where its absence was expected, there is nothing to complain of.
+      if (from === undefined && expect === undefined)
+        throw await manifestUnknown(this.#parts, repository, tag);
+      await metadata.write([
+        ...(from === undefined ? [] : drop.tag(repository, tag)),
+        ...(base ? drop.base(repository, tag) : []),
+      ]);
+      if (from !== undefined) publish(tagDeleted, { repository, tag, from });
+    });
+  }
+
+  async list(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+    const { metadata } = this.#parts;
+    const [found, more] = await page(metadata.tags(repository, after), limit);
+    if (found.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
+    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+  }
+
+  async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.bases(repository, after), limit);
+    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+  }
+
+  async setBase(repository: string, tag: string, digest: string | null): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, () =>
+      metadata.write(digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest)),
+    );
+  }
+
+  async listRepositories({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.repositories(after), limit);
+    return { repositories: found.map(([name]) => name), more };
+  }
+}
+
+function mustBe(repository: string, tag: string, expect: Expect, found: string | undefined): void {
+  if (expect === undefined || (expect ?? undefined) === found) return;
+  const word = (digest: string | null | undefined) => digest ?? 'nothing';
+  throw new Fault(
+    'conflict',
+    `tag ${tag} of repository ${repository} points to ${word(found)}, not to ${word(expect)}: look again, then decide again`,
+    { detail: { found: found ?? null } },
+  );
+}
+
+export async function manifestUnknown(
+  { metadata }: Parts,
+  repository: string,
+  reference: string,
+): Promise<Fault> {
+  if (!(await metadata.repository(repository))) return nameUnknown(repository);
+  const what = reference.includes(':') ? `manifest ${reference}` : `tag ${reference}`;
+  return new Fault('manifest-unknown', `repository ${repository} has no ${what}`, { detail: { reference } });
+}
+
+function nameUnknown(repository: string): Fault {
+  return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+}
