@@ -40,8 +40,9 @@ export class Extents {
     const pieces: Extent[] = [];
     let at = 0;
     for (const gap of [...this.#list, { start: size, end: size }]) {
-      while (at < gap.start) {
-        const end = Math.min(gap.start, (Math.floor(at / longest) + 1) * longest);
+      const until = Math.min(gap.start, size);
+      while (at < until) {
+        const end = Math.min(until, (Math.floor(at / longest) + 1) * longest);
         pieces.push({ start: at, end });
         at = end;
       }

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { appendFile, mkdir, mkdtemp, open, readFile, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { crc32 } from 'node:zlib';
+import { Volume } from '#proto/volume.ts';
+import { ChunkLog } from '../../services/syncer/chunk-log.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'terrace-log-'));
+after(() => rm(folder, { recursive: true, force: true }));
+let count = 0;
+
+/** An ingest's folder with a log of three chunks. */
+async function written() {
+  count += 1;
+  const path = join(folder, String(count));
+  await mkdir(path);
+  const volume = new Volume(folder);
+  const claim = { id: 'x', claim: 'c', path: String(count), offset: 0 };
+  const content = randomBytes(3_000_000);
+  const chunks = [
+    [0, 1_000_000],
+    [2_000_000, 3_000_000],
+    [1_000_000, 1_500_000],
+  ].map(([start, end]) => ({ start: start!, end: end!, crc: crc32(content.subarray(start, end)) }));
+  {
+    await using file = await volume.openIngest(claim);
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    for (const chunk of chunks) {
+      await file.write([content.subarray(chunk.start, chunk.end)], chunk.start);
+      await log.append(chunk);
+    }
+  }
+  return { volume, claim, chunks, content, log: join(path, 'chunks'), data: join(path, 'data') };
+}
+
+test('a log is read as it was written', async () => {
+  const { volume, claim, chunks } = await written();
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, chunks);
+});
+
+test('a torn entry ends the log, and what is appended afterwards is read again', async () => {
+  const { volume, claim, chunks, log: path } = await written();
+  await truncate(path, (await readFile(path)).length - 7);
+  {
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    assert.deepEqual(log.chunks, chunks.slice(0, 2));
+    await log.append(chunks[2]!);
+  }
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, chunks);
+});
+
+test('an entry with a flipped bit ends the log', async () => {
+  const { volume, claim, chunks, log: path } = await written();
+  const file = await open(path, 'r+');
+  await file.write(Buffer.from([0xff]), 0, 1, 8 + 20 + 3);
+  await file.close();
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, chunks.slice(0, 1));
+});
+
+test('a file that is no chunk log counts as an empty one', async () => {
+  const { volume, claim, log: path } = await written();
+  await truncate(path, 0);
+  await appendFile(path, 'something else altogether');
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, []);
+});
+
+test('verify forgets the chunks whose bytes are not the ones that were written, and only those', async () => {
+  const { volume, claim, chunks, data } = await written();
+  const file = await open(data, 'r+');
+  await file.write(Buffer.from([1, 2, 3]), 0, 3, 2_500_000);
+  await file.close();
+  {
+    await using bytes = await volume.openIngest(claim);
+    await using log = await ChunkLog.open(await volume.openLog(claim));
+    assert.equal(await log.verify(bytes), 1_000_000);
+    assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
+  }
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
+});
+
+test('verify forgets chunks beyond the end of a file that lost its tail', async () => {
+  const { volume, claim, chunks, data } = await written();
+  await truncate(data, 1_600_000);
+  await using bytes = await volume.openIngest(claim);
+  await using log = await ChunkLog.open(await volume.openLog(claim));
+  assert.equal(await log.verify(bytes), 1_000_000);
+  assert.deepEqual(log.chunks, [chunks[0], chunks[2]]);
+});

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Action, loserTag, planTag, type Rules, type Views } from '../../services/syncer/plan.ts';
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
+const [A, B, C] = ['a', 'b', 'c'].map(digest) as [string, string, string];
+const _ = undefined;
+
+type Row = [base: string | undefined, layer: string | undefined, parent: string | undefined, string];
+const show = (action: Action | undefined) =>
+  action
+    ? [action.kind, action.digest?.slice(7, 8) ?? '-', action.loser && `loser ${action.loser.slice(7, 8)}`]
+        .filter(Boolean)
+        .join(' ')
+    : 'nothing';
+
+/** Every way in which three views can agree and differ: A is the base, B and C are changes. */
+const tables: Record<string, { rules: Rules; rows: Row[] }> = {
+  'ReadWrite, parent wins': {
+    rules: { mode: 'ReadWrite', conflict: 'parent-wins' },
+    rows: [
+      [_, _, _, 'nothing'],
+      [_, _, B, 'take b'],
+      [_, B, _, 'push b'],
+      [_, B, B, 'agree b'],
+      [_, B, C, 'take c loser b'],
+      [A, _, _, 'agree -'],
+      [A, _, A, 'withdraw -'],
+      [A, _, B, 'take b'],
+      [A, A, _, 'drop -'],
+      [A, A, A, 'nothing'],
+      [A, A, B, 'take b'],
+      [A, B, _, 'push b'],
+      [A, B, A, 'push b'],
+      [A, B, B, 'agree b'],
+      [A, B, C, 'take c loser b'],
+    ],
+  },
+  'ReadWrite, layer wins': {
+    rules: { mode: 'ReadWrite', conflict: 'layer-wins' },
+    rows: [
+      [_, B, C, 'push b loser c'],
+      [A, B, C, 'push b loser c'],
+      [A, B, _, 'push b'],
+      [A, _, B, 'take b'],
+      [A, A, B, 'take b'],
+      [A, B, A, 'push b'],
+    ],
+  },
+  ReadOnly: {
+    rules: { mode: 'ReadOnly', conflict: 'layer-wins' },
+    rows: [
+      [_, _, _, 'nothing'],
+      [_, _, B, 'take b'],
+      [_, B, _, 'nothing'],
+      [_, B, B, 'agree b'],
+      [_, B, C, 'take c loser b'],
+      [A, _, _, 'agree -'],
+      [A, _, A, 'take a'],
+      [A, _, B, 'take b'],
+      [A, A, _, 'drop -'],
+      [A, A, A, 'nothing'],
+      [A, A, B, 'take b'],
+      [A, B, _, 'nothing'],
+      [A, B, A, 'take a loser b'],
+      [A, B, B, 'agree b'],
+      [A, B, C, 'take c loser b'],
+    ],
+  },
+};
+
+for (const [name, { rules, rows }] of Object.entries(tables)) {
+  for (const [base, layer, parent, expected] of rows) {
+    const said = [base, layer, parent].map((one) => one?.slice(7, 8) ?? '-').join(' ');
+    test(`${name}: base, layer, parent = ${said}: ${expected}`, () => {
+      assert.equal(show(planTag({ base, layer, parent }, rules)), expected);
+    });
+  }
+}
+
+const view = fc.constantFrom(undefined, A, B, C);
+const views: fc.Arbitrary<Views> = fc.record({ base: view, layer: view, parent: view });
+const anyRules: fc.Arbitrary<Rules> = fc.record({
+  mode: fc.constantFrom('ReadWrite' as const, 'ReadOnly' as const),
+  conflict: fc.constantFrom('parent-wins' as const, 'layer-wins' as const),
+});
+
+test('once carried out, an action leaves nothing to do', () => {
+  fc.assert(
+    fc.property(views, anyRules, (before, rules) => {
+      const action = planTag(before, rules);
+      if (!action) return;
+      const after = { base: action.digest, layer: action.digest, parent: action.digest };
+      assert.equal(planTag(after, rules), undefined);
+    }),
+  );
+});
+
+test('content that only one side has is never lost: it stays, or is the loser', () => {
+  fc.assert(
+    fc.property(views, anyRules, (before, rules) => {
+      const action = planTag(before, rules);
+      if (!action) return;
+      for (const own of [before.layer, before.parent]) {
+        if (own === undefined || own === before.base) continue;
+        assert.ok(own === action.digest || own === action.loser, `${own} is gone`);
+      }
+    }),
+  );
+});
+
+test('a ReadOnly layer never changes its parent', () => {
+  fc.assert(
+    fc.property(views, anyRules, (before, rules) => {
+      const kind = planTag(before, { ...rules, mode: 'ReadOnly' })?.kind;
+      assert.ok(kind !== 'push' && kind !== 'withdraw');
+    }),
+  );
+});
+
+test('the tag of a loser names layer and content, and is never too long', () => {
+  assert.equal(loserTag('1.0', 'line-3', A), '1.0.conflict-line-3-aaaaaaaaaaaa');
+  assert.equal(loserTag('t'.repeat(128), 'line-3', A).length, 128);
+});
