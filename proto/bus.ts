@@ -364,9 +364,12 @@ export class Bus implements AsyncDisposable {
 
   /** All entries of a state, by key. */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
-    const found = new Map<string, Static<T>>();
     const kv = await this.#kv(state);
-    for await (const key of await kv.keys()) {
+    const keys: string[] = [];
+    // The iterator drops what arrives while its consumer awaits something else.
+    for await (const key of await kv.keys()) keys.push(key);
+    const found = new Map<string, Static<T>>();
+    for (const key of keys) {
       const entry = await this.get(state, key);
       if (entry) found.set(key, entry.value);
     }

@@ -12,8 +12,8 @@ import { Bytes, Digest, Instant, Repository } from './names.ts';
  * private copy, hashed while it is copied. A claim past its time may be taken over; until somebody does, it is good,
  * and a renewal makes it live again.
  */
-export const CLAIM_TTL_MS = 15_000;
-export const CLAIM_RENEW_MS = 4_000;
+export const CLAIM_TTL_MS = 8_000;
+export const CLAIM_RENEW_MS = 2_000;
 
 const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$' });
 const Held = Type.Object({ id: IngestId, claim: Type.String() });

@@ -44,7 +44,7 @@ export const LINK_KEY = 'parent';
 export const Lease = Type.Object({ holder: Type.String() });
 export const lease = state('leases', Lease);
 export const COORDINATOR_KEY = 'coordinator';
-export const LEASE_MS = 10_000;
+export const LEASE_MS = 6_000;
 
 /** What the configuration bridge last found: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({

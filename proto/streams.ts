@@ -27,7 +27,7 @@ export const consumers = {
     stream: streams.jobs.name,
     name: 'transfers',
     subject: 'jobs.transfer.fetch',
-    ackWaitMs: 15 * SECOND,
+    ackWaitMs: 8 * SECOND,
   },
 } as const;
 

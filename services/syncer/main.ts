@@ -7,11 +7,15 @@ import { Settings } from './settings.ts';
 import { Slots } from './slots.ts';
 import { transfer } from './worker.ts';
 
-/** Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers. */
+/**
+ * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
+ *
+ * TERRACE_STALL_MS   a connection to the parent that brings nothing for so long is given up (default 20000)
+ */
 await run('syncer', async (context) => {
-  const { bus, log, signal, instance, data } = context;
+  const { bus, log, signal, instance, data, env } = context;
   const volume = new Volume(data);
-  await using settings = new Settings();
+  await using settings = new Settings(Number(env.TERRACE_STALL_MS) || undefined);
   const slots = new Slots(0);
   let connections = 0;
   let print = '';

@@ -5,10 +5,16 @@ import { Parent } from './parent.ts';
 
 /** The configuration in force, and the client of the parent that it names. */
 export class Settings implements AsyncDisposable {
+  readonly #stallMs: number | undefined;
   #configuration: Configuration | undefined;
   #parent: { print: string; client: Parent } | undefined;
   /** Clients of earlier configurations, whose requests may still be under way. */
   readonly #old: Parent[] = [];
+
+  /** @param stallMs a connection to the parent that brings nothing for so long is given up */
+  constructor(stallMs?: number) {
+    this.#stallMs = stallMs;
+  }
 
   set(configuration: Configuration): void {
     this.#configuration = configuration;
@@ -34,7 +40,7 @@ export class Settings implements AsyncDisposable {
     const print = JSON.stringify([url, login]);
     if (this.#parent?.print !== print) {
       if (this.#parent) this.#old.push(this.#parent.client);
-      this.#parent = { print, client: new Parent({ url, login }) };
+      this.#parent = { print, client: new Parent({ url, login, ...(this.#stallMs && { stallMs: this.#stallMs }) }) };
     }
     return this.#parent.client;
   }

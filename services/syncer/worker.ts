@@ -26,7 +26,7 @@ export type WorkerMeans = Omit<StepMeans, 'started' | 'progress'> & {
 export async function transfer(means: WorkerMeans, { pass, ...wanted }: Body): Promise<Verdict> {
   const { bus, by, log, signal } = means;
   const about = { ...wanted, pass, syncer: by };
-  let told = 0;
+  let told = Date.now();
   let last = 'locating';
   const actor = createActor(
     transferActor({
