@@ -5,6 +5,9 @@ import { pipeline } from 'node:stream/promises';
 import { type Descriptor, manifestTypes } from '#proto/oci.ts';
 import { type Content, digestOf, pieces } from './content.ts';
 
+/** What makes content piece by piece, from its beginning each time. */
+export type Source = () => Iterable<Uint8Array>;
+
 /** Plain HTTP to any registry, as the distribution-spec has it; shares no code with the services. */
 
 type Init = NonNullable<Parameters<typeof fetch>[1]> & { headers?: Record<string, string> };
@@ -33,11 +36,11 @@ export async function expect(wanted: number[], asked: Promise<Response>): Promis
   throw new Error(`${response.url}: ${response.status} ${(await response.text()).slice(0, 500)}`);
 }
 
-/** Uploads bytes at once, or generated content as a stream of unknown length. */
+/** Uploads bytes at once, or content that is generated as a stream of unknown length. */
 export async function pushBlob(
   host: string,
   repository: string,
-  blob: Uint8Array | Content,
+  blob: Uint8Array | Content | Source,
 ): Promise<Descriptor> {
   const mediaType = 'application/octet-stream';
   const begun = await expect([202], ask(host, `/v2/${repository}/blobs/uploads/`, { method: 'POST' }));
@@ -54,31 +57,31 @@ export async function pushBlob(
     return { mediaType, digest, size: blob.byteLength };
   }
   const hash = createHash('sha256');
-  const patched = await stream(host, location(begun), blob, (piece) => hash.update(piece));
+  let size = 0;
+  const source = function* () {
+    for (const piece of typeof blob === 'function' ? blob() : pieces(blob)) {
+      hash.update(piece);
+      size += piece.byteLength;
+      yield piece;
+    }
+  };
+  const patched = await stream(host, location(begun), source);
   const digest = `sha256:${hash.digest('hex')}`;
   await (await expect([201], ask(host, finish(patched, digest), { method: 'PUT' }))).arrayBuffer();
-  return { mediaType, digest, size: blob.size };
+  return { mediaType, digest, size };
 }
 
 /** A PATCH of unknown length. By node:http, since fetch takes content faster than the registry reads it. */
-async function stream(
-  host: string,
-  url: string,
-  content: Content,
-  see: (piece: Buffer) => void,
-): Promise<string> {
+async function stream(host: string, url: string, source: Source): Promise<string> {
   const headers = { ...authorization(host), 'Content-Type': 'application/octet-stream' };
   const outgoing = request(url, { method: 'PATCH', headers });
   const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
-  const sent = pipeline(async function* () {
-    for (const piece of pieces(content)) {
-      see(piece);
-      yield piece;
-    }
-  }, outgoing);
-  const [response] = await Promise.race([answered, sent.then(() => answered)]);
+  // Where the registry answers and closes before the end, its answer tells more.
+  const sent = pipeline(source, outgoing).catch(() => {});
+  const [response] = await answered;
   const text = Buffer.concat(await response.toArray()).toString();
   if (response.statusCode !== 202) throw new Error(`${url}: ${response.statusCode} ${text.slice(0, 500)}`);
+  await sent;
   return new URL(response.headers.location ?? '', url).href;
 }
 

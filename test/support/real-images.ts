@@ -1,0 +1,192 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { type Descriptor, mediaTypes } from '#proto/oci.ts';
+import { Clients } from './clients.ts';
+import type { Cloud } from './cloud.ts';
+import { type Architecture, execute, unpack } from './debian.ts';
+import { pushArtifact } from './image.ts';
+import { getManifest, type Pushed, pushBlob, pushManifest } from './registry.ts';
+import { pushTar } from './tar.ts';
+
+/** Images of real Debian files for the cloud, as people have them: many layers, two platforms, one huge layer. */
+
+const full = process.env.TERRACE_FULL === '1';
+const MIB = 1024 * 1024;
+
+const shell = ['busybox-static', 'dash'];
+const small = [...shell, 'sed', 'grep', 'gzip', 'hostname', 'debianutils'];
+const large = [
+  ...small,
+  'libc6',
+  'coreutils',
+  'bash',
+  'perl-base',
+  'util-linux',
+  'tar',
+  'findutils',
+  'diffutils',
+];
+
+export type RealImages = {
+  repositories: string[];
+  /** `repository:tag`, for a client to pull on this machine. */
+  pullable: string[];
+  /** The index that the SBOM is about. */
+  shell: Pushed;
+  sbom: Pushed;
+};
+
+export type Sizes = { layers?: number; largeLayer?: number; packages?: readonly string[] };
+
+export const realSizes: Required<Sizes> = {
+  layers: 60,
+  largeLayer: (full ? 1024 : 64) * MIB,
+  packages: full ? large : small,
+};
+export const fullSizes: Required<Sizes> = { layers: 60, largeLayer: 1024 * MIB, packages: large };
+
+/** Builds them all and pushes them. */
+export async function pushRealImages(cloud: Cloud, sizes: Sizes = {}): Promise<RealImages> {
+  const { layers, largeLayer, packages } = { ...realSizes, ...sizes };
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-images-'));
+  try {
+    await using clients = await Clients.create();
+    const index = await pushShell(cloud, clients, folder);
+    await pushLayered(cloud, 'debian/layered', '1', layers, packages, folder);
+    await pushLarge(cloud, 'data/large', '1', largeLayer);
+    const sbom = await pushSbom(cloud, 'debian/shell', index, shell);
+    return {
+      repositories: ['debian/shell', 'debian/layered', 'data/large'],
+      pullable: ['debian/shell:1', 'debian/shell:docker', 'debian/layered:1', 'data/large:1'],
+      shell: index,
+      sbom,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** An image for two platforms, by buildah; and that of this platform once more in Docker's format. */
+async function pushShell(cloud: Cloud, clients: Clients, folder: string): Promise<Pushed> {
+  await clients.buildah('manifest', 'create', 'shell');
+  for (const architecture of ['amd64', 'arm64'] as const) {
+    const image = await buildShell(clients, architecture, join(folder, `shell-${architecture}`));
+    await clients.buildah('manifest', 'add', '--arch', architecture, '--os', 'linux', 'shell', image);
+  }
+  const target = `docker://${cloud.host}/debian/shell`;
+  await clients.buildah('manifest', 'push', '--tls-verify=false', '--all', 'shell', `${target}:1`);
+  await clients.buildah('push', '--tls-verify=false', '--format', 'v2s2', 'shell-amd64', `${target}:docker`);
+  const index = await getManifest(cloud.host, 'debian/shell', '1');
+  if (index?.mediaType !== mediaTypes.ociIndex) throw new Error(`buildah pushed ${index?.mediaType}`);
+  return index;
+}
+
+/** @param words become a file of the image, so that it differs from the others */
+async function buildShell(
+  clients: Clients,
+  architecture: Architecture,
+  root: string,
+  words = '',
+): Promise<string> {
+  await unpack(shell, architecture, root);
+  await writeFile(join(root, 'etc-issue'), `${architecture} ${words}\n`);
+  const container = await clients.buildah('from', '--arch', architecture, 'scratch');
+  await clients.buildah('copy', container, root, '/');
+  await clients.buildah('config', '--arch', architecture, '--cmd', '/bin/busybox', container);
+  await clients.buildah('commit', '--format', 'oci', '--rm', container, `shell-${architecture}`);
+  return `shell-${architecture}`;
+}
+
+/** Moves `debian/shell:1` to another image. */
+export async function moveShell(cloud: Cloud, words: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-images-'));
+  try {
+    await using clients = await Clients.create();
+    const image = await buildShell(clients, 'amd64', join(folder, 'root'), words);
+    await clients.buildah('push', '--tls-verify=false', image, `docker://${cloud.host}/debian/shell:1`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The files of some packages, dealt out over many layers: one file after the other, so that all are about as large. */
+export async function pushLayered(
+  cloud: Cloud,
+  repository: string,
+  tag: string,
+  count: number,
+  packages: readonly string[],
+  folder: string,
+): Promise<Pushed> {
+  const root = join(folder, 'packages');
+  await unpack(packages, 'amd64', root);
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+  const names = files.map((file) => relative(root, file)).sort();
+  if (names.length < count) throw new Error(`${names.length} files are too few for ${count} layers`);
+  const layers: Descriptor[] = [];
+  const diffIds: string[] = [];
+  for (let layer = 0; layer < count; layer += 1) {
+    const list = join(folder, 'list');
+    const archive = join(folder, 'layer.tar.gz');
+    await writeFile(list, names.filter((_, index) => index % count === layer).join('\n'));
+    const same = ['--numeric-owner', '--owner=0', '--group=0', '--mtime=@0', '--no-recursion'];
+    await execute('tar', ['-C', root, ...same, '-I', 'gzip -n1', '-c', '-f', archive, '-T', list]);
+    const bytes = await readFile(archive);
+    diffIds.push(`sha256:${createHash('sha256').update(gunzipSync(bytes)).digest('hex')}`);
+    const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+    layers.push({ ...(await pushBlob(cloud.host, repository, bytes)), mediaType });
+  }
+  return pushUnpackable(cloud, repository, tag, layers, diffIds);
+}
+
+/** One layer that no compression makes smaller. */
+async function pushLarge(cloud: Cloud, repository: string, tag: string, size: number): Promise<Pushed> {
+  const layer = await pushTar(cloud.host, repository, 'srv/noise', { seed: repository, size });
+  return pushUnpackable(cloud, repository, tag, [layer], [layer.digest]);
+}
+
+async function pushUnpackable(
+  { host }: Cloud,
+  repository: string,
+  tag: string,
+  layers: Descriptor[],
+  diffIds: string[],
+): Promise<Pushed> {
+  const platform = { architecture: 'amd64', os: 'linux' };
+  const history = layers.map((_, index) => ({ created_by: `layer ${index}` }));
+  const document = { ...platform, config: {}, rootfs: { type: 'layers', diff_ids: diffIds }, history };
+  const config = await pushBlob(host, repository, Buffer.from(JSON.stringify(document)));
+  const mediaType = mediaTypes.ociManifest;
+  return pushManifest(host, repository, tag, mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    config: { ...config, mediaType: 'application/vnd.oci.image.config.v1+json' },
+    layers,
+  });
+}
+
+/** What an image is made of, as an SPDX document that refers to it. */
+async function pushSbom(
+  { host }: Cloud,
+  repository: string,
+  subject: Pushed,
+  packages: readonly string[],
+): Promise<Pushed> {
+  const document = {
+    spdxVersion: 'SPDX-2.3',
+    name: repository,
+    packages: packages.map((name) => ({ name, supplier: 'Organization: Debian' })),
+  };
+  const artifactType = 'application/spdx+json';
+  return pushArtifact(host, repository, {
+    subject,
+    artifactType,
+    layers: [Buffer.from(JSON.stringify(document))],
+  });
+}
