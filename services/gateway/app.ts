@@ -1,0 +1,93 @@
+import { type FastifyInstance, fastify } from 'fastify';
+import type { Bus, Log } from '#proto/bus.ts';
+import type { Mode } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
+import type { Volume } from '#proto/volume.ts';
+import { answerClientError, answerError } from './errors.ts';
+import { foldName } from './repository-name.ts';
+import { baseRoutes } from './routes/base.ts';
+import { blobRoutes } from './routes/blobs.ts';
+import { manifestRoutes } from './routes/manifests.ts';
+import { referrerRoutes } from './routes/referrers.ts';
+import { tagRoutes } from './routes/tags.ts';
+import { uploadRoutes } from './routes/uploads.ts';
+import type { Gateway, Times } from './routing.ts';
+import { RunningHashes } from './running-hashes.ts';
+
+export type AppOptions = {
+  bus: Bus;
+  volume: Volume;
+  instance: string;
+  mode: () => Mode | undefined;
+  log: Log;
+  times?: Partial<Times>;
+};
+
+/** How long a client may go on sending a body that is already answered, in ms: it may not have read the answer. */
+const LINGER_MS = 5_000;
+/** How long streams under way have to end when the process ends, in ms. */
+const LAST_STREAMS_MS = 2_500;
+
+/** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
+export function buildApp({ times, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
+  const gateway: Gateway = {
+    ...options,
+    hashes: new RunningHashes(),
+    pending: new Set(),
+    times: { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, patienceMs: 5_000, ...times },
+  };
+  const { log } = options;
+  const app = fastify({
+    rewriteUrl: (request) => foldName(request.url ?? '/'),
+    routerOptions: { maxParamLength: 8_192 },
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    // An upload takes as long as it takes; its idle time is watched where its body is read.
+    requestTimeout: 0,
+    keepAliveTimeout: 75_000,
+    http: { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 },
+    frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
+    clientErrorHandler: answerClientError,
+  });
+
+  // Bodies are streams, whatever they say that they are; the routes that want one read it from the request.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _body, done) => done(null));
+
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.raw.setHeader('Docker-Distribution-Api-Version', 'registry/2.0');
+  });
+  // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
+  app.addHook('onResponse', async ({ raw }) => {
+    if (raw.complete || raw.destroyed) return;
+    raw.resume();
+    const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+    raw.once('close', () => clearTimeout(timer));
+  });
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
+  app.setNotFoundHandler(async (request) => {
+    throw new Fault(
+      'name-unknown',
+      `${request.method} ${request.originalUrl.slice(0, 200)} is not known here`,
+    );
+  });
+
+  baseRoutes(app, gateway);
+  blobRoutes(app, gateway);
+  uploadRoutes(app, gateway);
+  manifestRoutes(app, gateway);
+  tagRoutes(app, gateway);
+  referrerRoutes(app, gateway);
+  return { app, gateway };
+}
+
+/** Lets go of idle connections at once, of streams under way a little later, and then of their claims. */
+export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), 100);
+  const last = setTimeout(() => app.server.closeAllConnections(), LAST_STREAMS_MS);
+  await app.close();
+  clearInterval(idle);
+  clearTimeout(last);
+  await Promise.allSettled(gateway.pending);
+}

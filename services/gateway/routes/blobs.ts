@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type BlobPlace, locateBlob, unlinkBlob } from '#proto/blobs.ts';
+import { Fault } from '#proto/fault.ts';
+import type { Digest } from '#proto/names.ts';
+import { openCommitted } from '../committed.ts';
+import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
+import { type ByteRange, parseRange } from '../ranges.ts';
+import { digestOf, type Gateway, type Handler, repositoryOf, resource } from '../routing.ts';
+import { length, type Part, sendParts } from '../send-blob.ts';
+
+const TYPE = 'application/octet-stream';
+
+export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, volume, times, log } = gateway;
+  const patience = { patience: times.patienceMs };
+
+  const locate = (request: FastifyRequest): Promise<BlobPlace> =>
+    bus.call(locateBlob, { repository: repositoryOf(request), digest: digestOf(request) }, patience);
+
+  // distribution-spec 1.1, "Checking if content exists in the registry": end-2
+  const head: Handler = async (request, reply) => {
+    const digest = digestOf(request);
+    const { size } = await locate(request);
+    describe(reply, digest);
+    if (isFresh(request.headers, digest)) return reply.code(304).send();
+    return reply.header('content-length', size).type(TYPE).send();
+  };
+
+  // distribution-spec 1.1, "Pulling blobs": end-2
+  const get: Handler = async (request, reply) => {
+    const digest = digestOf(request);
+    const opened = await openCommitted(volume, () => locate(request));
+    await using file = opened.file;
+    const { size } = opened.place;
+    describe(reply, digest);
+    if (isFresh(request.headers, digest)) return reply.code(304).send();
+
+    const ranges = parseRange(rangeFor(request.headers, digest), size);
+    if (ranges !== 'whole' && ranges.length === 0) {
+      reply.header('content-range', `bytes */${size}`);
+      throw new Fault('range-invalid', `the blob has ${size} bytes, none of them in the range asked for`);
+    }
+    const { status, headers, parts } = plan(ranges, size);
+    reply.hijack();
+    reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
+    const sending = sendParts(reply, file, parts, times.idleMs);
+    await sending.catch((err) => log.error({ err, digest }, 'a blob could not be read'));
+    return reply;
+  };
+
+  // distribution-spec 1.1, "Deleting Blobs": end-10
+  const remove: Handler = async (request, reply) => {
+    await bus.call(unlinkBlob, { repository: repositoryOf(request), digest: digestOf(request) }, patience);
+    return reply.code(202).send();
+  };
+
+  resource(app, gateway, '/v2/:name/blobs/:digest', { GET: get, HEAD: head, DELETE: remove });
+}
+
+function describe(reply: FastifyReply, digest: Digest): void {
+  reply.headers({
+    'docker-content-digest': digest,
+    etag: etagOf(digest),
+    'accept-ranges': 'bytes',
+    'cache-control': 'max-age=31536000, immutable',
+  });
+}
+
+type Answer = { status: number; headers: Record<string, string>; parts: Part[] };
+
+/** What is sent for these ranges: all of it, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
+function plan(ranges: ByteRange[] | 'whole', size: number): Answer {
+  if (ranges === 'whole') {
+    const headers = { 'content-type': TYPE, 'content-length': String(size) };
+    return { status: 200, headers, parts: size > 0 ? [{ first: 0, last: size - 1 }] : [] };
+  }
+  if (ranges.length === 1) {
+    const [range] = ranges as [ByteRange];
+    const headers = {
+      'content-type': TYPE,
+      'content-length': String(length(range)),
+      'content-range': `bytes ${range.first}-${range.last}/${size}`,
+    };
+    return { status: 206, headers, parts: [range] };
+  }
+  const boundary = randomBytes(18).toString('hex');
+  const parts = ranges.flatMap((range, index): Part[] => [
+    `${index > 0 ? '\r\n' : ''}--${boundary}\r\nContent-Type: ${TYPE}\r\nContent-Range: bytes ${range.first}-${range.last}/${size}\r\n\r\n`,
+    range,
+  ]);
+  parts.push(`\r\n--${boundary}--\r\n`);
+  const bytes = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part.length : length(part)), 0);
+  return {
+    status: 206,
+    headers: {
+      'content-type': `multipart/byteranges; boundary=${boundary}`,
+      'content-length': String(bytes),
+    },
+    parts,
+  };
+}

@@ -1,0 +1,34 @@
+import type { FastifyInstance } from 'fastify';
+import { listReferrers } from '#proto/manifests.ts';
+import { mediaTypes } from '#proto/oci.ts';
+import { nextLink } from '../locations.ts';
+import { digestOf, type Gateway, type Handler, parameter, repositoryOf, resource } from '../routing.ts';
+
+/** Descriptors with long annotations must not make an answer that clients refuse (4 MiB). */
+const PAGE = 200;
+
+export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
+  // distribution-spec 1.1, "Listing Referrers": end-12a, end-12b
+  const referrers: Handler = async (request, reply) => {
+    const repository = repositoryOf(request);
+    const digest = digestOf(request);
+    const artifactType = parameter(request, 'artifactType');
+    const after = parameter(request, 'last');
+    const { descriptors, more } = await gateway.bus.call(
+      listReferrers,
+      { repository, digest, limit: PAGE, ...(artifactType && { artifactType }), ...(after && { after }) },
+      { patience: gateway.times.patienceMs },
+    );
+    if (artifactType) reply.header('oci-filters-applied', 'artifactType');
+    const last = descriptors.at(-1)?.digest;
+    if (more && last) {
+      const query = { ...(artifactType && { artifactType }), last };
+      reply.header('link', nextLink(request, `/v2/${repository}/referrers/${digest}`, query));
+    }
+    return reply
+      .type(mediaTypes.ociIndex)
+      .send(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors }));
+  };
+
+  resource(app, gateway, '/v2/:name/referrers/:digest', { GET: referrers, HEAD: referrers });
+}

@@ -1,0 +1,236 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { linkBlobs } from '#proto/blobs.ts';
+import { Fault } from '#proto/fault.ts';
+import {
+  abortUpload,
+  type Claim,
+  claimUpload,
+  commitBlob,
+  startUpload,
+  uploadStatus,
+} from '#proto/ingests.ts';
+import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/names.ts';
+import { Hold } from '../hold.ts';
+import { blobUrl, uploadUrl } from '../locations.ts';
+import { parseContentRange, uploadRange } from '../ranges.ts';
+import { type Gateway, type Handler, parameter, repositoryOf, resource, segment } from '../routing.ts';
+import { writeBody } from '../write-body.ts';
+
+/**
+ * Uploads. What a client has been told is kept stays: an upload whose connection breaks ends at the last byte that
+ * came, and goes on from there, in any process. A PUT whose digest is wrong ends its upload, as in docker-registry.
+ */
+export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, instance, times, hashes, log } = gateway;
+  const patience = { patience: times.patienceMs };
+  const hold = (claim: Claim) => new Hold(bus, claim, times.renewMs, log);
+
+  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a, end-4b, end-11
+  const start: Handler = async (request, reply) => {
+    const repository = repositoryOf(request);
+    const mount = parameter(request, 'mount');
+    if (mount !== undefined && (await mounted(repository, digestName(mount), parameter(request, 'from')))) {
+      return created(request, reply, repository, mount);
+    }
+    const digest = parameter(request, 'digest');
+    if (mount === undefined && digest !== undefined) {
+      digestName(digest);
+      const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, patience);
+      await settle(gateway, monolithic(request, repository, digest, claim));
+      return created(request, reply, repository, digest);
+    }
+    const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, patience);
+    return accepted(request, reply.code(202), repository, id, 0);
+  };
+
+  /** Without `from`, a blob is not looked for: whoever asks might learn of repositories that he must not see. */
+  const mounted = async (repository: Repository, digest: Digest, from?: string): Promise<boolean> => {
+    if (from === undefined || !isRepository(from)) return false;
+    try {
+      await bus.call(linkBlobs, { repository, digests: [digest], from }, patience);
+      return true;
+    } catch (error) {
+      if (Fault.is(error, 'blob-unknown', 'name-unknown')) return false;
+      throw error;
+    }
+  };
+
+  /** Nobody knows of this upload but the request itself: whatever goes wrong, it goes. */
+  const monolithic = async (
+    request: FastifyRequest,
+    repository: Repository,
+    digest: Digest,
+    claim: Claim,
+  ): Promise<void> => {
+    await using held = hold(claim);
+    try {
+      const end = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
+      await commit(held, repository, digest, end);
+    } catch (error) {
+      hashes.forget(claim.id);
+      await held.discard();
+      throw error;
+    }
+  };
+
+  // distribution-spec 1.1, "Pushing a blob in chunks": end-5
+  const append: Handler = async (request, reply) => {
+    const repository = repositoryOf(request);
+    const id = segment(request, 'id');
+    const end = await settle(gateway, appended(request, reply, repository, id));
+    return accepted(request, reply.code(202), repository, id, end);
+  };
+
+  const appended = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    repository: Repository,
+    id: string,
+  ): Promise<number> => {
+    await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
+    const exactly = expectChunk(request, reply, repository, held.claim);
+    const end = await writeBody(gateway, held, request.raw, { exactly });
+    // Before the answer: the next chunk may come at once.
+    await held.release();
+    return end;
+  };
+
+  // distribution-spec 1.1, "Pushing a blob": end-6
+  const finish: Handler = async (request, reply) => {
+    const repository = repositoryOf(request);
+    const digest = digestName(parameter(request, 'digest') ?? '');
+    await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
+    return created(request, reply, repository, digest);
+  };
+
+  const finished = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    repository: Repository,
+    id: string,
+    digest: Digest,
+  ): Promise<void> => {
+    await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
+    const exactly = expectChunk(request, reply, repository, held.claim);
+    const [algorithm] = splitDigest(digest);
+    const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
+    await commit(held, repository, digest, end);
+  };
+
+  const commit = async (held: Hold, repository: Repository, digest: Digest, size: number): Promise<void> => {
+    const { id, claim } = held.claim;
+    const hashed = hashes.digest(id, size, splitDigest(digest)[0]);
+    try {
+      await bus.call(
+        commitBlob,
+        { id, claim, digest, size, repository, ...(hashed && { hashed }) },
+        patience,
+      );
+      held.spent();
+      hashes.forget(id);
+    } catch (error) {
+      if (Fault.is(error, 'digest-invalid')) {
+        hashes.forget(id);
+        await held.discard();
+      }
+      throw error;
+    }
+  };
+
+  // distribution-spec 1.1, "Pushing a blob in chunks": end-13
+  const status: Handler = async (request, reply) => {
+    const repository = repositoryOf(request);
+    const id = segment(request, 'id');
+    const { offset } = await bus.call(uploadStatus, { repository, id }, patience);
+    return accepted(request, reply.code(204), repository, id, offset);
+  };
+
+  // distribution-spec 1.1, "Canceling a blob upload": end-14
+  const cancel: Handler = async (request, reply) => {
+    const id = segment(request, 'id');
+    await bus.call(abortUpload, { repository: repositoryOf(request), id }, patience);
+    hashes.forget(id);
+    return reply.code(204).send();
+  };
+
+  resource(app, gateway, '/v2/:name/blobs/uploads/', { POST: start });
+  resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
+    GET: status,
+    HEAD: status,
+    PATCH: append,
+    PUT: finish,
+    DELETE: cancel,
+  });
+}
+
+/**
+ * The chunk that `Content-Range` announces must begin where the upload ends; without that header, the body goes on
+ * there. @returns how many bytes must come @throws Fault `range-invalid`, with the true range in the headers
+ */
+function expectChunk(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  repository: Repository,
+  { id, offset }: Claim,
+): number | undefined {
+  const header = request.headers['content-range'];
+  if (header === undefined) return undefined;
+  const { first, last } = parseContentRange(header);
+  if (first !== offset) {
+    describe(request, reply, repository, id, offset);
+    throw new Fault('range-invalid', `the upload ends at ${offset}, this chunk begins at ${first}`);
+  }
+  const size = request.headers['content-length'];
+  if (size !== undefined && Number(size) !== last - first + 1) {
+    throw new Fault(
+      'size-invalid',
+      `Content-Range ${first}-${last} is not ${size} bytes, as Content-Length is`,
+    );
+  }
+  return last - first + 1;
+}
+
+/** What follows a client's departure, a claim to be given back, is waited for when the process ends. */
+async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
+  gateway.pending.add(work);
+  try {
+    return await work;
+  } finally {
+    gateway.pending.delete(work);
+  }
+}
+
+function describe(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  repository: Repository,
+  id: string,
+  offset: number,
+): void {
+  reply.headers({
+    location: uploadUrl(request, repository, id),
+    range: uploadRange(offset),
+    'docker-upload-uuid': id,
+  });
+}
+
+function accepted(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  repository: Repository,
+  id: string,
+  offset: number,
+): FastifyReply {
+  describe(request, reply, repository, id, offset);
+  return reply.send();
+}
+
+function created(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  repository: Repository,
+  digest: Digest,
+): FastifyReply {
+  reply.headers({ location: blobUrl(request, repository, digest), 'docker-content-digest': digest });
+  return reply.code(201).send();
+}

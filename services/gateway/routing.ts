@@ -1,0 +1,89 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Bus, Log } from '#proto/bus.ts';
+import type { Mode } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
+import type { Volume } from '#proto/volume.ts';
+import type { RunningHashes } from './running-hashes.ts';
+
+/** What the routes of one process share. */
+export type Gateway = {
+  bus: Bus;
+  volume: Volume;
+  /** Who holds the claims of this process. */
+  instance: string;
+  /** What clients may do now; `undefined` until the layer's configuration has been seen. */
+  mode: () => Mode | undefined;
+  log: Log;
+  hashes: RunningHashes;
+  /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
+  pending: Set<Promise<unknown>>;
+  times: Times;
+};
+
+export type Times = {
+  /** A body that brings nothing for this long ends, in ms; so does a reader that takes nothing. */
+  idleMs: number;
+  /** How often the claim of an upload under way is renewed. */
+  renewMs: number;
+  /** How long a request waits for storage to come back. */
+  patienceMs: number;
+};
+
+export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+/** One path and what can be done with it: every other method is answered 405, and a write asks the mode first. */
+export function resource(
+  app: FastifyInstance,
+  gateway: Gateway,
+  url: string,
+  handlers: Partial<Record<Method, Handler>>,
+): void {
+  const allowed = Object.keys(handlers).join(', ');
+  for (const method of methods) {
+    const handler = handlers[method];
+    app.route({
+      method,
+      url,
+      handler: async (request, reply) => {
+        if (!handler) {
+          reply.header('allow', allowed);
+          throw new Fault('unsupported', `${method} is not possible here, but ${allowed}`);
+        }
+        if (method !== 'GET' && method !== 'HEAD') checkMode(gateway);
+        return handler(request, reply);
+      },
+    });
+  }
+}
+
+/** The words of a refusal are those of the connected registry, which existing tools look for. */
+function checkMode(gateway: Gateway): void {
+  const mode = gateway.mode();
+  if (mode === 'ReadWrite') return;
+  if (mode === undefined) throw new Fault('unavailable', 'the layer has no configuration yet');
+  throw new Fault('denied', 'This operation is not allowed on this registry.');
+}
+
+/** A part of the path. */
+export function segment(request: FastifyRequest, name: string): string {
+  return (request.params as Record<string, string>)[name] ?? '';
+}
+
+/** A parameter of the query; the first where it stands several times. */
+export function parameter(request: FastifyRequest, name: string): string | undefined {
+  const value = (request.query as Record<string, string | string[] | undefined>)[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** @throws Fault `name-invalid` */
+export function repositoryOf(request: FastifyRequest): Repository {
+  return repositoryName(segment(request, 'name'));
+}
+
+/** @throws Fault `digest-invalid` */
+export function digestOf(request: FastifyRequest): Digest {
+  return digestName(segment(request, 'digest'));
+}

@@ -1,0 +1,63 @@
+import type { FastifyReply } from 'fastify';
+import type { BlobFile } from '#proto/volume.ts';
+import type { ByteRange } from './ranges.ts';
+
+const CHUNK = 256 * 1024;
+
+/** What a response is made of, in order: text of its own, or bytes of the file. */
+export type Part = string | ByteRange;
+
+/**
+ * Answers with parts of a file. Two buffers take turns: one is filled from the file while the other goes to the
+ * socket, and neither is touched before the socket is done with it, so a slow reader costs two buffers and nothing
+ * else. Ends when all is sent or the reader is gone, or has taken nothing for `idleMs`.
+ * @throws where the file is shorter than it should be: the connection is cut, so that nobody takes it for the whole
+ */
+export async function sendParts(
+  reply: FastifyReply,
+  file: BlobFile,
+  parts: Part[],
+  idleMs: number,
+): Promise<void> {
+  const { raw } = reply;
+  let settle: ((sent: boolean) => void) | undefined;
+  raw.once('close', () => settle?.(false));
+  raw.setTimeout(idleMs, () => raw.destroy());
+  // The callback comes when the bytes are with the kernel; perhaps never for a socket that went before them.
+  const write = (bytes: Uint8Array | string) =>
+    new Promise<boolean>((resolve) => {
+      settle = resolve;
+      if (raw.destroyed) resolve(false);
+      else raw.write(bytes, (error) => resolve(!error));
+    });
+
+  const biggest = Math.max(...parts.map((part) => (typeof part === 'string' ? 0 : length(part))));
+  const buffers: [Buffer?, Buffer?] = [];
+  let turn = 0;
+  let sending: Promise<boolean> = Promise.resolve(true);
+  try {
+    for (const part of parts) {
+      if (typeof part === 'string') {
+        if (!(await sending)) return;
+        sending = write(part);
+        continue;
+      }
+      for (let at = part.first; at <= part.last; ) {
+        buffers[turn] ??= Buffer.allocUnsafeSlow(Math.min(CHUNK, biggest));
+        const view = buffers[turn]!.subarray(0, part.last - at + 1);
+        const read = await file.read(view, at);
+        if (read < view.byteLength) throw new Error(`the file ends at ${at + read}, not after ${part.last}`);
+        if (!(await sending)) return;
+        sending = write(view);
+        at += view.byteLength;
+        turn = 1 - turn;
+      }
+    }
+    if (await sending) raw.end();
+  } catch (error) {
+    raw.destroy();
+    throw error;
+  }
+}
+
+export const length = ({ first, last }: ByteRange): number => last - first + 1;

@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { missingBlobs } from '#proto/blobs.ts';
+import type { Bus } from '#proto/bus.ts';
+import type { Mode } from '#proto/configuration.ts';
+import { Volume } from '#proto/volume.ts';
+import { buildApp, closeApp } from '../../services/gateway/app.ts';
+import type { Gateway, Times } from '../../services/gateway/routing.ts';
+import { quiet, TestBus } from '../support/bus.ts';
+
+const SERVICES = join(import.meta.dirname, '../../services');
+
+/** A real bus and a real storage in a folder of their own, and a gateway in this process, on a free port. */
+export class TestLayer implements AsyncDisposable {
+  readonly testBus: TestBus;
+  readonly data: string;
+  bus!: Bus;
+  app!: FastifyInstance;
+  gateway!: Gateway;
+  port = 0;
+  mode: Mode | undefined = 'ReadWrite';
+  #storage: ChildProcess | undefined;
+
+  static async start(times: Partial<Times> = {}): Promise<TestLayer> {
+    const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
+    const layer = new TestLayer(testBus, data);
+    layer.bus = await testBus.connect('gateway');
+    await layer.storageUp();
+    const { app, gateway } = buildApp({
+      bus: layer.bus,
+      volume: new Volume(data),
+      instance: 'gateway-test',
+      mode: () => layer.mode,
+      log: quiet,
+      times,
+    });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    layer.app = app;
+    layer.gateway = gateway;
+    layer.port = (app.server.address() as { port: number }).port;
+    return layer;
+  }
+
+  private constructor(testBus: TestBus, data: string) {
+    this.testBus = testBus;
+    this.data = data;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The environment of a service process of this layer. */
+  env(service: string): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      TERRACE_DATA: this.data,
+      TERRACE_BUS: this.testBus.url,
+      TERRACE_BUS_PASSWORD: `secret-of-${service}`,
+      TERRACE_LOG: 'error',
+    };
+  }
+
+  spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+    return spawn(process.execPath, [join(SERVICES, service, 'main.ts')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...this.env(service), ...env },
+    });
+  }
+
+  async storageUp(): Promise<void> {
+    this.#storage = this.spawn('storage');
+    this.#storage.stdout?.pipe(process.stderr);
+    await this.bus.call(missingBlobs, { digests: [] }, { patience: 20_000 });
+  }
+
+  /** kill -9 */
+  async storageDown(): Promise<void> {
+    const child = this.#storage;
+    this.#storage = undefined;
+    await kill(child);
+  }
+
+  /** A request with a path below this gateway. */
+  fetch(
+    method: string,
+    path: string,
+    init: RequestInit & { body?: BodyInit | Uint8Array } = {},
+  ): Promise<Response> {
+    return fetch(new URL(path, this.url), { method, redirect: 'manual', ...init } as RequestInit);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeApp(this.app, this.gateway);
+    await this.storageDown();
+    await this.testBus[Symbol.asyncDispose]();
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
+export async function kill(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+export const sha256 = (bytes: Uint8Array | string): string =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+export const sha512 = (bytes: Uint8Array | string): string =>
+  `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
