@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { transferDelayed, transferFailed } from '#proto/transfers.ts';
+import { type Cloud, startCloud } from '../support/cloud.ts';
+import { type Action, type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
+import { pushImage, sameContent } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { repeatedBytes } from '../support/requests.ts';
+
+/** A parent that misbehaves, between a layer and a real registry. Each test has a repository of its own. */
+const account = { username: 'layer', password: 'a secret of the layer' };
+const MIB = 1024 * 1024;
+let folder: string;
+let cloud: Cloud;
+let proxy: FaultProxy;
+let layer: TestLayer;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-faults-'));
+  await writeFile(join(folder, 'password'), `${account.password}\n`);
+  cloud = await startCloud();
+  proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
+  const parent = { url: proxy.url, username: account.username, passwordFile: join(folder, 'password') };
+  layer = await testLayer({ parent, repositories: ['*'], env: { TERRACE_STALL_MS: '1000' } });
+});
+
+after(async () => {
+  await layer?.stop();
+  await proxy?.[Symbol.asyncDispose]();
+  await cloud?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** An image in a repository of its own; the second layer takes several chunks. */
+async function image(repository: string): Promise<{ digest: string; blobs: RegExp }> {
+  proxy.fault();
+  proxy.forget();
+  const { layers } = await pushImage(cloud.url, repository, 'v1', { layers: [1_000, 10 * MIB] });
+  return { digest: layers[1]!.digest, blobs: new RegExp(`^/v2/${repository}/blobs/${layers[1]!.digest}$`) };
+}
+
+async function arrives(repository: string): Promise<void> {
+  const { failures } = await layer.sync();
+  assert.deepEqual(failures, []);
+  await sameContent(cloud.url, layer.url, [repository]);
+}
+
+/** Faults after which the same pass goes on and ends well, and what the blob may cost beyond its size. */
+const passing: [string, Action, number][] = [
+  ['a connection that breaks in the middle of a chunk', { cutAfter: 3 * MIB }, 0.5 * MIB],
+  ['a connection that stalls without closing', { stallAfter: 2 * MIB }, 0.5 * MIB],
+  ['an answer that ends too early in good order', { truncateAfter: 1 * MIB }, 0.5 * MIB],
+  ['429 with Retry-After', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 0],
+  ['500', { answer: { status: 500, body: 'oops' } }, 0],
+  ["502 with a proxy's page", { answer: { status: 502, body: '<html>Bad Gateway</html>' } }, 0],
+  ['a connection closed without an answer', { drop: true }, 0],
+];
+for (const [index, [name, action, extra]] of passing.entries()) {
+  test(`${name}: the pass ends well`, async () => {
+    const repository = `passing/${index}`;
+    const { blobs, digest } = await image(repository);
+    proxy.fault(first(2, blobs, action));
+    await arrives(repository);
+    const bytes = proxy.bytesOf(blobs);
+    assert.ok(bytes <= 10 * MIB + extra, `${bytes} bytes for ${10 * MIB}`);
+    assert.ok(repeatedBytes(proxy.requests, blobs) <= extra);
+    assert.ok(
+      !layer.events.some(
+        ({ type, data }) =>
+          type === 'terrace.transfer.failed' && (data as { digest: string }).digest === digest,
+      ),
+    );
+  });
+}
+
+test('429 with Retry-After: nothing is asked for before that time', async () => {
+  const { blobs, digest } = await image('patient');
+  proxy.fault(first(1, blobs, { answer: { status: 429, headers: { 'retry-after': '2' } } }));
+  const pass = layer.sync();
+  const { until } = await layer.event(transferDelayed, (data) => data.digest === digest);
+  assert.ok(until - Date.now() > 1_000);
+  await proxy.until(({ requests }) =>
+    requests.some(({ path, status }) => blobs.test(path) && status === 206),
+  );
+  assert.ok(Date.now() >= until - 50);
+  await pass;
+});
+
+test('a parent that ignores Range is read in sequence, and what is here is kept', async () => {
+  const { blobs } = await image('unranged');
+  proxy.fault(({ path }) => (blobs.test(path) ? { ignoreRange: true } : undefined));
+  await arrives('unranged');
+  assert.ok(proxy.bytesOf(blobs) < 11 * MIB);
+});
+
+test('a parent that stops honouring Range after a cut: the blob is right', async () => {
+  const { blobs } = await image('unranged-later');
+  proxy.fault(({ path, nth }) => {
+    if (!blobs.test(path)) return undefined;
+    return nth === 0 ? { cutAfter: 1 * MIB } : { ignoreRange: true };
+  });
+  await arrives('unranged-later');
+});
+
+/** Faults that nobody can mend in this pass: a clear event, nothing stored; the next pass heals. */
+const final: [string, Action, string, RegExp][] = [
+  ['a wrong byte', { corruptAt: 100_000 }, 'parent-invalid', /content that is not sha256:/],
+  ['a wrong Content-Range', { contentRange: 'bytes 5-9/10' }, 'parent-invalid', /bytes 5-9\/10/],
+  ['a blob that is refused', { answer: { status: 403, body: 'no' } }, 'parent-refused', /403: no/],
+  ['a blob that is not there', { answer: { status: 404 } }, 'blob-unknown', /has no blob/],
+  [
+    'a redirect to nowhere',
+    { answer: { status: 307, headers: { location: 'ftp://x/' } } },
+    'parent-invalid',
+    /redirects to/,
+  ],
+];
+for (const [index, [name, action, code, reason]] of final.entries()) {
+  test(`${name}: a clear event, and the next pass heals it`, async () => {
+    const repository = `final/${index}`;
+    const { blobs, digest } = await image(repository);
+    proxy.fault(({ path }) => (blobs.test(path) ? action : undefined));
+    const { ok, failures } = await layer.sync();
+    assert.equal(ok, false);
+    assert.equal(failures.length, 1);
+    assert.equal(failures[0]!.code, code);
+    assert.equal(failures[0]!.repository, repository);
+    assert.match(failures[0]!.reason, reason);
+    const failed = await layer.event(transferFailed, (data) => data.digest === digest);
+    assert.match(failed.reason, reason);
+    const served = await fetch(`${layer.url}/v2/${repository}/manifests/v1`);
+    assert.equal(served.status, 404);
+    proxy.fault();
+    await arrives(repository);
+  });
+}
+
+test('a manifest that is not what its digest says: a clear failure, nothing stored, the next pass heals it', async () => {
+  await image('lie');
+  proxy.fault(({ path, method }) =>
+    method === 'GET' && /^\/v2\/lie\/manifests\/sha256:/.test(path) ? { corruptAt: 20 } : undefined,
+  );
+  const { failures } = await layer.sync();
+  assert.deepEqual(
+    failures.map(({ code, repository }) => [code, repository]),
+    [['parent-invalid', 'lie']],
+  );
+  proxy.fault();
+  await arrives('lie');
+});
+
+test('a redirect to another host is followed, and the token does not follow', async () => {
+  const { blobs } = await image('elsewhere');
+  proxy.fault(({ path, listener }) =>
+    listener === 'registry' && blobs.test(path) ? { redirect: true } : undefined,
+  );
+  await arrives('elsewhere');
+  const moved = proxy.requests.filter(({ listener }) => listener === 'blobs');
+  assert.ok(moved.length >= 3);
+  assert.deepEqual(
+    moved.filter(({ authorization }) => authorization !== undefined),
+    [],
+  );
+  const asked = proxy.requests.filter(({ listener, path }) => listener === 'registry' && blobs.test(path));
+  assert.ok(asked.every(({ authorization }) => authorization?.startsWith('Bearer ')));
+});
+
+test('an address of a redirect that ends in the middle is asked for anew', async () => {
+  const { blobs } = await image('expiring');
+  proxy.fault(({ path, listener }) =>
+    listener === 'registry' && blobs.test(path) ? { redirect: { uses: 1 } } : undefined,
+  );
+  await arrives('expiring');
+});
+
+test('tokens that end in the middle are asked for anew', async () => {
+  const { blobs } = await image('tokens');
+  proxy.fault(({ path, nth }) => {
+    if (blobs.test(path) && nth === 1) proxy.expireTokens();
+    return undefined;
+  });
+  await arrives('tokens');
+});
+
+test('one tag that fails keeps no other back', async () => {
+  const { blobs } = await image('mixed/bad');
+  await pushImage(cloud.url, 'mixed/good', 'v1', { layers: [5_000] });
+  proxy.fault(({ path }) => (blobs.test(path) ? { answer: { status: 403 } } : undefined));
+  const { ok } = await layer.sync();
+  assert.equal(ok, false);
+  await sameContent(cloud.url, layer.url, ['mixed/good']);
+  proxy.fault();
+  await arrives('mixed/bad');
+});
+
+test('a parent that is not there: the pass fails in words, and the next one heals it', async () => {
+  await image('away');
+  await cloud.kill();
+  const { ok, failures } = await layer.sync();
+  assert.equal(ok, false);
+  assert.equal(failures[0]!.code, 'parent-unreachable');
+  await cloud.restart();
+  await arrives('away');
+});
