@@ -4,7 +4,7 @@ import { ask, expect, getManifest, type Pushed, pushBlob, pushManifest } from '.
 
 export { contentOf, digestOf } from './content.ts';
 export { deleteManifest, getManifest, pushBlob, pushManifest, repositoriesOf, tagsOf } from './registry.ts';
-export { readAll, sameContent, walk } from './walk.ts';
+export { readAll, referrersOf, sameContent, walk } from './walk.ts';
 
 export type Format = 'oci' | 'docker';
 

@@ -54,10 +54,10 @@ export async function pushRealImages(cloud: Cloud, sizes: Sizes = {}): Promise<R
   const folder = await mkdtemp(join(tmpdir(), 'terrace-images-'));
   try {
     await using clients = await Clients.create();
-    const index = await pushShell(cloud, clients, folder);
+    const index = await pushShell(cloud, clients);
     await pushLayered(cloud, 'debian/layered', '1', layers, packages, folder);
-    await pushLarge(cloud, 'data/large', '1', largeLayer);
-    const sbom = await pushSbom(cloud, 'debian/shell', index, shell);
+    await pushLarge(cloud.host, 'data/large', '1', largeLayer);
+    const sbom = await pushSbom(cloud.host, 'debian/shell', index, shell);
     return {
       repositories: ['debian/shell', 'debian/layered', 'data/large'],
       pullable: ['debian/shell:1', 'debian/shell:docker', 'debian/layered:1', 'data/large:1'],
@@ -70,12 +70,8 @@ export async function pushRealImages(cloud: Cloud, sizes: Sizes = {}): Promise<R
 }
 
 /** An image for two platforms, by buildah; and that of this platform once more in Docker's format. */
-async function pushShell(cloud: Cloud, clients: Clients, folder: string): Promise<Pushed> {
-  await clients.buildah('manifest', 'create', 'shell');
-  for (const architecture of ['amd64', 'arm64'] as const) {
-    const image = await buildShell(clients, architecture, join(folder, `shell-${architecture}`));
-    await clients.buildah('manifest', 'add', '--arch', architecture, '--os', 'linux', 'shell', image);
-  }
+async function pushShell(cloud: Cloud, clients: Clients): Promise<Pushed> {
+  await buildShells(clients);
   const target = `docker://${cloud.host}/debian/shell`;
   await clients.buildah('manifest', 'push', '--tls-verify=false', '--all', 'shell', `${target}:1`);
   await clients.buildah('push', '--tls-verify=false', '--format', 'v2s2', 'shell-amd64', `${target}:docker`);
@@ -84,32 +80,36 @@ async function pushShell(cloud: Cloud, clients: Clients, folder: string): Promis
   return index;
 }
 
-/** @param words become a file of the image, so that it differs from the others */
-async function buildShell(
-  clients: Clients,
-  architecture: Architecture,
-  root: string,
-  words = '',
-): Promise<string> {
+/** Builds `shell-amd64`, `shell-arm64`, and `shell`, the index of both. */
+export async function buildShells(clients: Clients): Promise<void> {
+  await clients.buildah('manifest', 'create', 'shell');
+  for (const architecture of ['amd64', 'arm64'] as const) {
+    const image = await buildShell(clients, architecture);
+    await clients.buildah('manifest', 'add', '--arch', architecture, '--os', 'linux', 'shell', image);
+  }
+}
+
+/**
+ * @param words become a file of the image, so that it differs from the others
+ * @returns its name in the clients' store
+ */
+export async function buildShell(clients: Clients, architecture: Architecture, words = ''): Promise<string> {
+  const name = `shell-${architecture}`;
+  const root = join(clients.folder, name);
   await unpack(shell, architecture, root);
-  await writeFile(join(root, 'etc-issue'), `${architecture} ${words}\n`);
+  await writeFile(join(root, 'words'), `${architecture} ${words}\n`);
   const container = await clients.buildah('from', '--arch', architecture, 'scratch');
   await clients.buildah('copy', container, root, '/');
   await clients.buildah('config', '--arch', architecture, '--cmd', '/bin/busybox', container);
-  await clients.buildah('commit', '--format', 'oci', '--rm', container, `shell-${architecture}`);
-  return `shell-${architecture}`;
+  await clients.buildah('commit', '--format', 'oci', '--rm', container, name);
+  return name;
 }
 
-/** Moves `debian/shell:1` to another image. */
-export async function moveShell(cloud: Cloud, words: string): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'terrace-images-'));
-  try {
-    await using clients = await Clients.create();
-    const image = await buildShell(clients, 'amd64', join(folder, 'root'), words);
-    await clients.buildah('push', '--tls-verify=false', image, `docker://${cloud.host}/debian/shell:1`);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+/** Gives `repository:tag` in the cloud another image. */
+export async function moveShell(cloud: Cloud, words: string, name = 'debian/shell:1'): Promise<void> {
+  await using clients = await Clients.create();
+  const image = await buildShell(clients, 'amd64', words);
+  await clients.buildah('push', '--tls-verify=false', image, `docker://${cloud.host}/${name}`);
 }
 
 /** The files of some packages, dealt out over many layers: one file after the other, so that all are about as large. */
@@ -142,17 +142,22 @@ export async function pushLayered(
     const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip';
     layers.push({ ...(await pushBlob(cloud.host, repository, bytes)), mediaType });
   }
-  return pushUnpackable(cloud, repository, tag, layers, diffIds);
+  return pushUnpackable(cloud.host, repository, tag, layers, diffIds);
 }
 
 /** One layer that no compression makes smaller. */
-async function pushLarge(cloud: Cloud, repository: string, tag: string, size: number): Promise<Pushed> {
-  const layer = await pushTar(cloud.host, repository, 'srv/noise', { seed: repository, size });
-  return pushUnpackable(cloud, repository, tag, [layer], [layer.digest]);
+export async function pushLarge(
+  host: string,
+  repository: string,
+  tag: string,
+  size: number,
+): Promise<Pushed> {
+  const layer = await pushTar(host, repository, 'srv/noise', { seed: repository, size });
+  return pushUnpackable(host, repository, tag, [layer], [layer.digest]);
 }
 
 async function pushUnpackable(
-  { host }: Cloud,
+  host: string,
   repository: string,
   tag: string,
   layers: Descriptor[],
@@ -173,7 +178,7 @@ async function pushUnpackable(
 
 /** What an image is made of, as an SPDX document that refers to it. */
 async function pushSbom(
-  { host }: Cloud,
+  host: string,
   repository: string,
   subject: Pushed,
   packages: readonly string[],

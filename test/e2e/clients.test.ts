@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { mediaTypes } from '#proto/oci.ts';
+import { Clients } from '../support/clients.ts';
+import { getManifest, readAll, walk } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { buildShell, buildShells, pushLarge, realSizes } from '../support/real-images.ts';
+
+/** Real clients push to a layer and pull from it. Every test has repositories and a client store of its own. */
+
+const MIB = 1024 * 1024;
+const insecure = '--tls-verify=false';
+const skopeoInsecure = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+
+let layer: TestLayer;
+before(async () => {
+  layer = await testLayer({ name: 'clients' });
+});
+after(() => layer[Symbol.asyncDispose]());
+
+const formats = [
+  { format: 'oci', name: 'OCI', mediaType: mediaTypes.ociManifest },
+  { format: 'v2s2', name: 'Docker', mediaType: mediaTypes.dockerManifest },
+] as const;
+
+for (const program of ['podman', 'buildah'] as const) {
+  for (const { format, name, mediaType } of formats) {
+    test(`${program} pushes an image in ${name} format, and another store pulls the same`, async () => {
+      await using clients = await Clients.create();
+      const image = await buildShell(clients, 'amd64', `${program} ${format}`);
+      const reference = `${layer.host}/${program}/${format}:1`;
+      const digestFile = join(clients.folder, 'digest');
+      const options = [insecure, '--format', format, '--digestfile', digestFile];
+      await clients[program]('push', ...options, image, `docker://${reference}`);
+      const pushed = (await readFile(digestFile, 'utf8')).trim();
+
+      const { manifests } = await readAll(layer.host, `${program}/${format}`, '1');
+      assert.deepEqual([...manifests.keys()], [pushed]);
+      assert.equal(manifests.get(pushed)?.mediaType, mediaType);
+
+      await using others = await Clients.create();
+      const pulled = await others[program]('pull', '-q', insecure, reference);
+      const [digest] = JSON.parse(await others.podman('image', 'inspect', pulled)) as [{ Digest: string }];
+      assert.equal(digest.Digest, pushed);
+      assert.equal(await words(others, pulled), `amd64 ${program} ${format}\n`);
+    });
+  }
+}
+
+test('podman pushes an index with two platforms, and each is pulled for itself', async () => {
+  await using clients = await Clients.create();
+  await buildShells(clients);
+  const reference = `${layer.host}/podman/multi:1`;
+  await clients.podman('manifest', 'push', insecure, '--all', 'shell', `docker://${reference}`);
+  const { manifests } = await readAll(layer.host, 'podman/multi', '1');
+  assert.equal(manifests.size, 3);
+  for (const architecture of ['amd64', 'arm64']) {
+    await using others = await Clients.create();
+    const pulled = await others.podman('pull', '-q', insecure, '--arch', architecture, reference);
+    assert.equal(await words(others, pulled), `${architecture} \n`);
+  }
+});
+
+for (const { format, name, index } of [
+  { format: 'oci', name: 'OCI', index: mediaTypes.ociIndex },
+  { format: 'v2s2', name: 'Docker', index: mediaTypes.dockerList },
+]) {
+  test(`skopeo copies an index in ${name} format in, between repositories, and out, digests unchanged`, async () => {
+    await using clients = await Clients.create();
+    await buildShells(clients);
+    const from = `dir:${join(clients.folder, 'from')}`;
+    await clients.buildah('manifest', 'push', '--all', '--format', format, 'shell', from);
+    const original = await clients.skopeo('inspect', '--raw', from);
+
+    const [first, second] = [`skopeo/${format}`, `skopeo/again/${format}`];
+    const at = (repository: string) => `docker://${layer.host}/${repository}:1`;
+    await clients.skopeo('copy', '--all', '--preserve-digests', ...skopeoInsecure, from, at(first));
+    await clients.skopeo('copy', '--all', '--preserve-digests', ...skopeoInsecure, at(first), at(second));
+    const back = `dir:${join(clients.folder, 'back')}`;
+    await clients.skopeo('copy', '--all', '--preserve-digests', ...skopeoInsecure, at(second), back);
+
+    assert.equal(await clients.skopeo('inspect', '--raw', back), original);
+    for (const repository of [first, second]) {
+      const served = await getManifest(layer.host, repository, '1');
+      assert.equal(served?.bytes.toString().trim(), original);
+      assert.equal(served?.mediaType, index);
+      assert.equal((await readAll(layer.host, repository, '1')).manifests.size, 3);
+    }
+  });
+}
+
+test('one store has what it pushed to two tags only once', async () => {
+  await using clients = await Clients.create();
+  const image = await buildShell(clients, 'amd64', 'twice');
+  for (const tag of ['a', 'b']) {
+    await clients.podman('push', insecure, image, `docker://${layer.host}/podman/twice:${tag}`);
+  }
+  const [a, b] = [await walk(layer.host, 'podman/twice', 'a'), await walk(layer.host, 'podman/twice', 'b')];
+  assert.equal(a.root, b.root);
+  const tags = await clients.skopeo('list-tags', insecure, `docker://${layer.host}/podman/twice`);
+  assert.deepEqual(JSON.parse(tags).Tags, ['a', 'b']);
+});
+
+test(`a layer of ${realSizes.largeLayer / MIB} MiB goes in and out, and no process grows`, async () => {
+  await using clients = await Clients.create();
+  await using source = await testLayer({ name: 'source' });
+  const pushed = await pushLarge(source.host, 'data/large', '1', realSizes.largeLayer);
+  const at = ({ host }: TestLayer) => `docker://${host}/data/large:1`;
+  await clients.skopeo('copy', '--preserve-digests', ...skopeoInsecure, at(source), at(layer));
+  const out = (name: string) => `dir:${join(clients.folder, name)}`;
+  await Promise.all(
+    ['one', 'two'].map((name) => clients.skopeo('copy', ...skopeoInsecure, at(layer), out(name))),
+  );
+  assert.equal((await readAll(layer.host, 'data/large', '1')).root, pushed.digest);
+  for (const [name, where] of Object.entries({ source, layer })) {
+    for (const program of ['gateway', 'storage']) {
+      const { highest } = await where.memory(program);
+      assert.ok(highest < 150 * MIB, `${program} of ${name} had ${(highest / MIB).toFixed(1)} MiB`);
+    }
+  }
+});
+
+/** What the image built for a test says of itself. */
+async function words(clients: Clients, image: string): Promise<string> {
+  const container = await clients.buildah('from', '--pull-never', image);
+  const root = await clients.buildah('mount', container);
+  const text = await readFile(join(root, 'words'), 'utf8');
+  await clients.buildah('umount', container);
+  return text;
+}

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Clients } from '../support/clients.ts';
+import { type Cloud, startCloud } from '../support/cloud.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  pushIndex,
+  referrersOf,
+  sameContent,
+  tagImage,
+  tagsOf,
+} from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { moveShell, pushRealImages, type RealImages } from '../support/real-images.ts';
+
+/** cloud → top layer → bottom layer, whose only parent is the top one. Each test has a repository of its own. */
+
+const stack = new AsyncDisposableStack();
+let cloud: Cloud;
+let top: TestLayer;
+let bottom: TestLayer;
+let images: RealImages;
+
+before(async () => {
+  cloud = stack.use(await startCloud());
+  images = await pushRealImages(cloud);
+  top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'] }));
+  bottom = stack.use(await testLayer({ name: 'bottom', parent: top.url, repositories: ['*'] }));
+});
+after(() => stack.disposeAsync());
+
+/** One pass in each layer, from above. */
+async function bringDown(): Promise<void> {
+  for (const layer of [top, bottom]) {
+    const { ok, failures } = await layer.sync();
+    assert.ok(ok, JSON.stringify(failures));
+  }
+}
+
+test('real images reach the bottom byte for byte, and podman pulls them there', async () => {
+  await bringDown();
+  assert.equal(await sameContent(cloud.host, bottom.host, images.repositories), undefined);
+  assert.equal(await sameContent(cloud.host, top.host, images.repositories), undefined);
+  await using clients = await Clients.create();
+  for (const name of images.pullable) {
+    const [repository, tag] = name.split(':') as [string, string];
+    const id = await clients.podman('pull', '-q', '--tls-verify=false', `${bottom.host}/${name}`);
+    const [image] = JSON.parse(await clients.podman('image', 'inspect', id)) as [{ RepoDigests: string[] }];
+    const { digest } = (await getManifest(cloud.host, repository, tag)) ?? {};
+    assert.ok(
+      image.RepoDigests.some((known) => known.endsWith(`@${digest}`)),
+      `${name} is ${digest} in the cloud, ${image.RepoDigests} here`,
+    );
+  }
+});
+
+test('the SBOM of an image is found at the bottom', async () => {
+  await bringDown();
+  assert.deepEqual(await referrersOf(bottom.host, 'debian/shell', images.shell.digest), [images.sbom.digest]);
+});
+
+test('a tag moved in the cloud moves at the bottom', async () => {
+  const old = await pushImage(cloud.host, 'moving/one', 'latest', { layers: [10_000, 20_000] });
+  await bringDown();
+  assert.equal((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
+  await moveShell(cloud, 'moved', 'moving/one:latest');
+  await bringDown();
+  assert.equal(await sameContent(cloud.host, bottom.host, ['moving/one']), undefined);
+  assert.notEqual((await getManifest(bottom.host, 'moving/one', 'latest'))?.digest, old.digest);
+});
+
+test('a tag deleted in the cloud goes at the bottom, and the others stay', async () => {
+  await pushImage(cloud.host, 'deleting', 'gone', { layers: [1_000, 2_000] });
+  await pushImage(cloud.host, 'deleting', 'stays', { layers: [2_000, 3_000] });
+  await bringDown();
+  assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['gone', 'stays']);
+  await deleteManifest(cloud.host, 'deleting', 'gone');
+  await bringDown();
+  assert.deepEqual(await tagsOf(bottom.host, 'deleting'), ['stays']);
+  assert.equal(await sameContent(cloud.host, bottom.host, ['deleting']), undefined);
+});
+
+test('a referrer added later arrives, and so does what refers to it', async () => {
+  const image = await pushImage(cloud.host, 'signed', '1');
+  await bringDown();
+  const sbom = await pushArtifact(cloud.host, 'signed', { subject: image });
+  const signature = await pushArtifact(cloud.host, 'signed', {
+    subject: sbom,
+    artifactType: 'application/vnd.example.signature',
+  });
+  await bringDown();
+  assert.deepEqual(await referrersOf(bottom.host, 'signed', image.digest), [sbom.digest]);
+  assert.deepEqual(await referrersOf(bottom.host, 'signed', sbom.digest), [signature.digest]);
+  assert.equal(await sameContent(cloud.host, bottom.host, ['signed']), undefined);
+});
+
+test('an index of indexes comes with all that it leads to, in both formats', async () => {
+  const child = (architecture: string, format: 'oci' | 'docker') =>
+    pushImage(cloud.host, 'nested', undefined, { format, platform: { os: 'linux', architecture } });
+  const inner = await pushIndex(cloud.host, 'nested', undefined, [await child('amd64', 'oci')]);
+  await pushIndex(cloud.host, 'nested', 'outer', [inner, await child('arm64', 'oci')]);
+  const list = await pushIndex(cloud.host, 'nested', 'list', [await child('s390x', 'docker')], {
+    format: 'docker',
+  });
+  await tagImage(cloud.host, 'nested', list, 'same');
+  await bringDown();
+  assert.equal(await sameContent(cloud.host, bottom.host, ['nested']), undefined);
+});
