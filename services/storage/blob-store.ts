@@ -37,16 +37,31 @@ export class BlobStore {
     return (await sizeOf(this.file(digest))) !== undefined;
   }
 
-  /** Moves a file, whose bytes are on the disk already, into place; the move is on the disk when this returns. */
+  /**
+   * Moves a file, whose bytes are on the disk already, into place; the move is on the disk when this returns. Where
+   * it throws, the file is where it was.
+   */
   async place(source: string, digest: string): Promise<void> {
     const target = this.file(digest);
     await mkdir(dirname(target), { recursive: true });
     await chmod(source, 0o444);
-    await rename(source, target).catch(async (error) => {
+    let placed = false;
+    try {
+      await rename(source, target);
+      placed = true;
+      await this.settle(digest);
+    } catch (error) {
+      if (placed) await rename(target, source);
       await chmod(source, 0o600);
       throw error;
-    });
-    await this.settle(digest);
+    }
+  }
+
+  /** Moves a file that has no record back to `path`, to be written to again; nothing where there is none. */
+  async takeBack(digest: string, path: string): Promise<void> {
+    if (!(await this.has(digest))) return;
+    await rename(this.file(digest), path);
+    await chmod(path, 0o600);
   }
 
   /** Brings the names of a placed file and of the folders above it to the disk. */

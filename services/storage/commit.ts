@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { chmod, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blobCommitted } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
@@ -28,8 +28,8 @@ export type Held = { id: string; folder: string; record: IngestRecord };
 /** What is asked of the content. */
 export type Wanted = { digest: string; size?: number | undefined; hashed?: string | undefined };
 
-/** Content that is what was wanted. `source` is absolute; `placed`: it lies in the blob store already. */
-export type Verified = { digest: string; size: number; source: string; placed: boolean };
+/** Content that is what was wanted. `source` is absolute. */
+export type Verified = { digest: string; size: number; source: string };
 
 export class Commits {
   readonly #metadata: Metadata;
@@ -48,12 +48,6 @@ export class Commits {
   async verify({ folder, record }: Held, { digest, size: announced, hashed }: Wanted): Promise<Verified> {
     const data = join(folder, 'data');
     const expected = announced ?? record.size;
-    const source = this.#blobs.file(digest);
-    if (record.placing === digest && (await sizeOf(data)) === undefined && (await this.#blobs.has(digest))) {
-      const size = (await this.#metadata.blob(digest))?.size ?? (await this.#check(source, digest));
-      sizeMustBe(expected, size);
-      return { digest, size, source, placed: true };
-    }
     // Created where nothing was ever written: empty content.
     await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
     const { size } = await file.stat();
@@ -67,25 +61,33 @@ export class Commits {
       const found = await digestOf(file, algorithm, copy);
       digestMustBe(digest, found.digest);
       await copy.sync();
-      return { digest, size: found.size, source, placed: false };
+      return { digest, size: found.size, source };
     }
     await file.sync();
     // One process wrote all of it, so its hash counts: it is the hash of these bytes.
     const believed = record.writers.length === 1 && hashed === digest;
     if (!believed) digestMustBe(digest, (await digestOf(file, algorithm)).digest);
-    return { digest, size, source: data, placed: false };
+    return { digest, size, source: data };
   }
 
   /** Step 2. Content that is there already stays as it is. @returns what step 3 has to write for the blob */
-  async place({ id, record }: Held, { digest, size, source, placed }: Verified): Promise<Change[]> {
+  async place({ id, record }: Held, { digest, size, source }: Verified): Promise<Change[]> {
     if (await this.#metadata.blob(digest)) return [];
-    if (placed) await this.#blobs.settle(digest);
-    else {
-      // From here on the file may be gone from the ingest: a commit that is tried again must know where it went.
-      await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));
-      await this.#blobs.place(source, digest);
-    }
+    // From here on a crash may leave the file in place without its record: a start looks for it there.
+    await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));
+    await this.#blobs.place(source, digest);
     return put.blob(digest, { size });
+  }
+
+  /**
+   * After a crash between steps 2 and 3: the ingest is again as it was before the commit, so whoever asks for the
+   * commit once more, or goes on writing, finds its bytes.
+   */
+  async undo(folder: string, digest: string): Promise<void> {
+    if (await this.#metadata.blob(digest)) return;
+    const data = join(folder, 'data');
+    if ((await sizeOf(data)) === undefined) await this.#blobs.takeBack(digest, data);
+    else await chmod(data, 0o600);
   }
 
   /** Is the blob committed? A file that a crash left in place without its record is checked and made so. */

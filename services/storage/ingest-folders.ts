@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sizeOf } from './blob-store.ts';
 
@@ -54,11 +54,6 @@ export class IngestFolders {
   /** @returns whether it was there already */
   async make(id: string): Promise<boolean> {
     return (await mkdir(this.folder(id), { recursive: true })) === undefined;
-  }
-
-  /** A commit that a crash ended before its rename left the file read-only. */
-  async makeWritable(id: string): Promise<void> {
-    await chmod(join(this.folder(id), 'data'), 0o600).catch(unlessMissing);
   }
 
   /** Goes as a whole or not at all, wherever the process ends. */

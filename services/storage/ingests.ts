@@ -35,12 +35,20 @@ export class Ingests {
 
   /** Brings folders and records together again, before anything is served. */
   async recover(): Promise<void> {
+    const { afterReboot } = this.#metadata;
     const folders = new Set(await this.#folders.all());
     for await (const [id, record] of this.#metadata.ingests()) {
-      if (!folders.delete(id)) await this.#metadata.note(drop.ingest(id));
-      // Neither the record nor the bytes were synced: both may be older than what the last writer believed.
-      else if (this.#metadata.afterReboot) {
-        await this.#metadata.note(put.ingest(id, { ...record, unclean: true }));
+      const { placing, ...rest } = record;
+      const { digest } = record;
+      if (!folders.delete(id)) {
+        await this.#metadata.note(drop.ingest(id));
+        continue;
+      }
+      if (placing !== undefined) await this.#commits.undo(this.#folders.folder(id), placing);
+      if (digest !== undefined && (await this.#metadata.blob(digest))) await this.#throwAway(id);
+      else if (placing !== undefined || afterReboot) {
+        // After a reboot, both record and bytes may be older than what the last writer believed.
+        await this.#metadata.note(put.ingest(id, { ...rest, unclean: rest.unclean || afterReboot }));
       }
     }
     for (const name of folders) {
@@ -93,7 +101,8 @@ export class Ingests {
     return this.#locks.run(`ingest ${id}`, async () => {
       let record = await this.#metadata.ingest(id);
       if (await this.#commits.present(digest)) {
-        if (record && !this.#live(record)) await this.#throwAway(id);
+        // Whoever still brings it can stop: its next sign of life tells.
+        if (record) await this.#throwAway(id);
         throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
       }
       if (record) this.#mustBeFree(id, record);
@@ -182,7 +191,6 @@ export class Ingests {
       claim: { token, by, until: now + CLAIM_TTL_MS },
     };
     await this.#metadata.note(put.ingest(id, next));
-    if (record.placing !== undefined) await this.#folders.makeWritable(id);
     return { id, claim: token, path: this.#folders.path(id), offset: await this.#folders.offset(id) };
   }
 

@@ -5,5 +5,5 @@ import { Storage } from './storage.ts';
 await run('storage', async ({ data, bus, signal }) => {
   await using storage = await Storage.open({ data, publish: bus.publish.bind(bus) });
   await using _served = serve(bus, storage);
-  await ended(signal);
+  await Promise.race([ended(signal), storage.failure]);
 });

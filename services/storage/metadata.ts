@@ -25,7 +25,6 @@ import type { BlobRecord, IngestRecord, ManifestRecord, ReferrerRecord } from '.
 const VERSION = 1;
 
 export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
-export type Page = { after?: string; limit: number };
 export type Counters = { repositories: number; tags: number; blobs: number; bytes: number };
 
 const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
@@ -62,6 +61,8 @@ export const drop = {
 
 export class Metadata implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
+  readonly #failure = Promise.withResolvers<never>();
+  #failed: unknown;
   readonly counters: Counters = { repositories: 0, tags: 0, blobs: 0, bytes: 0 };
   /** The machine was started since the last opening: what was not synced may be missing. */
   readonly afterReboot: boolean;
@@ -80,7 +81,9 @@ export class Metadata implements AsyncDisposable {
       );
     }
     const boot = await bootId();
-    await db.batch([set('x!version', VERSION), set('x!boot', boot)] as never, { sync: true });
+    if (before !== boot) {
+      await db.batch([set('x!version', VERSION), set('x!boot', boot)] as never, { sync: true });
+    }
     const metadata = new Metadata(db, before !== boot);
     await metadata.#count();
     return metadata;
@@ -89,6 +92,15 @@ export class Metadata implements AsyncDisposable {
   private constructor(db: Level<string, unknown>, afterReboot: boolean) {
     this.#db = db;
     this.afterReboot = afterReboot;
+    this.#failure.promise.catch(() => {});
+  }
+
+  /**
+   * Rejects when a write failed. Nobody can tell then what of it is on the disk, and what LevelDB would append after
+   * it might be lost: nothing more is written, and only opening it again shows what is true.
+   */
+  get failure(): Promise<never> {
+    return this.#failure.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,10 +154,16 @@ export class Metadata implements AsyncDisposable {
   }
 
   async #batch(changes: Change[], sync: boolean): Promise<void> {
+    if (this.#failed) throw this.#failed;
     try {
       await this.#db.batch(changes as never, { sync });
     } catch (error) {
-      throw sorted(error);
+      const fault = sorted(error);
+      if (!Fault.is(fault, 'unavailable')) {
+        this.#failed = fault;
+        this.#failure.reject(fault);
+      }
+      throw fault;
     }
   }
 
@@ -189,19 +207,6 @@ export class Metadata implements AsyncDisposable {
       this.counters.bytes += sign * (value as BlobRecord).size;
     }
   }
-}
-
-/** At most `limit` of what an iteration gives, and whether there is more. */
-export async function page<T>(
-  entries: AsyncGenerator<T>,
-  limit: number,
-): Promise<[found: T[], more: boolean]> {
-  const found: T[] = [];
-  for await (const entry of entries) {
-    if (found.length === limit) return [found, true];
-    found.push(entry);
-  }
-  return [found, false];
 }
 
 async function opened(folder: string, deadline: number): Promise<Level<string, unknown>> {

@@ -69,6 +69,11 @@ export class Storage implements AsyncDisposable {
     this.ingests = parts.ingests;
   }
 
+  /** Rejects when storage can't go on, and has to be opened again. */
+  get failure(): Promise<never> {
+    return this.#metadata.failure;
+  }
+
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
     return {

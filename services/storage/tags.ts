@@ -1,7 +1,8 @@
 import { tagDeleted, tagMoved } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import type { TagEntry } from '#proto/manifests.ts';
-import { type Change, drop, type Page, page, put } from './metadata.ts';
+import { type Change, drop, put } from './metadata.ts';
+import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
 
 /** What a change of a tag may be made to depend on: `null` stands for "no such tag". */

@@ -1,0 +1,181 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Static, TSchema } from '@sinclair/typebox';
+import type { UserName } from '#proto/access.ts';
+import { locateBlob } from '#proto/blobs.ts';
+import type { Bus } from '#proto/bus.ts';
+import type { Event } from '#proto/contract.ts';
+import type { FaultCode } from '#proto/fault.ts';
+import { Fault } from '#proto/fault.ts';
+import { type Claim, commitBlob, startUpload } from '#proto/ingests.ts';
+import { getManifest, putManifest } from '#proto/manifests.ts';
+import { mediaTypes } from '#proto/oci.ts';
+import { Volume } from '#proto/volume.ts';
+import { serve } from '../../services/storage/serve.ts';
+import { Storage } from '../../services/storage/storage.ts';
+import { TestBus } from '../support/bus.ts';
+
+export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
+  `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const jsonOf = (value: unknown): Uint8Array => bytesOf(JSON.stringify(value));
+export const random = (size: number): Uint8Array => randomBytes(size);
+
+/** What another service does with storage, over the bus and the data volume. */
+export class Client {
+  readonly bus: Bus;
+  readonly data: string;
+  readonly volume: Volume;
+  readonly by: string;
+
+  constructor(bus: Bus, data: string, by: string) {
+    this.bus = bus;
+    this.data = data;
+    this.volume = new Volume(data);
+    this.by = by;
+  }
+
+  call: Bus['call'] = (contract, query, options) => this.bus.call(contract, query, options);
+
+  /** Writes all of the bytes into an ingest. */
+  async write(claim: Claim, bytes: Uint8Array, position = 0): Promise<void> {
+    await using file = await this.volume.openIngest(claim);
+    await file.write([bytes], position);
+  }
+
+  /** A held upload with these bytes in it. */
+  async uploaded(repository: string, bytes: Uint8Array): Promise<Claim> {
+    const claim = await this.call(startUpload, { repository, by: this.by, hold: true });
+    await this.write(claim, bytes);
+    return claim;
+  }
+
+  /** Uploads and commits a blob. @returns its digest */
+  async push(repository: string, bytes: Uint8Array, digest = digestOf(bytes)): Promise<string> {
+    const { id, claim } = await this.uploaded(repository, bytes);
+    await this.call(commitBlob, { id, claim, digest, repository, hashed: digestOf(bytes) });
+    return digest;
+  }
+
+  /** Uploads and commits a manifest. @returns its digest */
+  async pushManifest(
+    repository: string,
+    manifest: unknown,
+    more: { tag?: string; mediaType?: string; expect?: string | null; base?: boolean } = {},
+  ): Promise<string> {
+    const bytes = manifest instanceof Uint8Array ? manifest : jsonOf(manifest);
+    const digest = digestOf(bytes);
+    const { id, claim } = await this.uploaded(repository, bytes);
+    const { mediaType = mediaTypes.ociManifest, ...rest } = more;
+    await this.call(putManifest, { repository, digest, mediaType, id, claim, ...rest });
+    return digest;
+  }
+
+  /** An image of one small layer whose content is `text`. @returns the digest of its manifest */
+  async pushImage(repository: string, text: string, more: Parameters<Client['pushManifest']>[2] = {}) {
+    await this.push(repository, bytesOf('{}'));
+    await this.push(repository, bytesOf(text));
+    return this.pushManifest(repository, imageOf(text), more);
+  }
+
+  async read(repository: string, digest: string): Promise<Uint8Array> {
+    const { path } = await this.call(locateBlob, { repository, digest });
+    return readFile(join(this.data, path));
+  }
+
+  async readManifest(repository: string, reference: string): Promise<Uint8Array> {
+    const { path } = await this.call(getManifest, { repository, reference });
+    return readFile(join(this.data, path));
+  }
+}
+
+export const descriptorOf = (bytes: Uint8Array, mediaType = 'application/octet-stream') => ({
+  mediaType,
+  digest: digestOf(bytes),
+  size: bytes.byteLength,
+});
+
+/** A manifest with an empty config and one layer whose content is `text`. */
+export const imageOf = (text: string, more: object = {}) => ({
+  schemaVersion: 2,
+  mediaType: mediaTypes.ociManifest,
+  config: descriptorOf(bytesOf('{}'), 'application/vnd.oci.empty.v1+json'),
+  layers: [descriptorOf(bytesOf(text))],
+  ...more,
+});
+
+/** Storage on a folder of its own, served on a real bus. */
+export class Rig implements AsyncDisposable {
+  readonly data: string;
+  readonly gateway: Client;
+  readonly syncer: Client;
+  /** What was published, in order: `[type, data]`. */
+  readonly events: [string, unknown][] = [];
+  now = Date.UTC(2030, 0, 1);
+  storage!: Storage;
+  readonly #bus: Bus;
+  #served: AsyncDisposable | undefined;
+
+  static async open(buses: Buses): Promise<Rig> {
+    const rig = new Rig(await mkdtemp(join(tmpdir(), 'terrace-storage-')), buses);
+    await rig.start();
+    return rig;
+  }
+
+  private constructor(data: string, { storage, gateway, syncer }: Buses) {
+    this.data = data;
+    this.#bus = storage;
+    this.gateway = new Client(gateway, data, 'gateway-1');
+    this.syncer = new Client(syncer, data, 'syncer-1');
+  }
+
+  async start(): Promise<void> {
+    const publish = <T extends TSchema>(event: Event<T>, data: Static<T>) => {
+      this.events.push([event.type, data]);
+    };
+    this.storage = await Storage.open({ data: this.data, publish, now: () => this.now });
+    this.#served = serve(this.#bus, this.storage);
+    await this.#bus.flush();
+  }
+
+  /** Ends in good order. */
+  async stop(): Promise<void> {
+    await this.#served?.[Symbol.asyncDispose]();
+    await this.storage[Symbol.asyncDispose]();
+    await this.#bus.flush();
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
+export type Buses = Record<'storage' | 'gateway' | 'syncer', Bus> & { server: TestBus };
+
+/** One server and the connections of the three services, for all tests of a file. */
+export async function connectAll(): Promise<Buses> {
+  const server = await TestBus.start();
+  const [storage, gateway, syncer] = await Promise.all(
+    (['storage', 'gateway', 'syncer'] satisfies UserName[]).map((user) => server.connect(user)),
+  );
+  return { server, storage: storage!, gateway: gateway!, syncer: syncer! };
+}
+
+/** For `assert.rejects`: a fault with this code, and with these facts where they are named. */
+export const fault =
+  (code: FaultCode, detail?: Record<string, unknown>) =>
+  (error: unknown): boolean => {
+    if (!Fault.is(error, code)) throw error;
+    for (const [key, value] of Object.entries(detail ?? {})) {
+      if (error.detail?.[key] !== value) throw new Error(`${key} is ${error.detail?.[key]}, not ${value}`);
+    }
+    return true;
+  };
