@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { Cron } from 'croner';
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import { Fault } from '#proto/fault.ts';
-import { startPass } from '#proto/passes.ts';
+import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { holdLease } from './lease.ts';
-import { type Finished, makePass } from './pass.ts';
+import { makePass } from './pass.ts';
 import type { Settings } from './settings.ts';
 import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts';
 
@@ -20,11 +20,13 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
   let unserve: (() => void) | undefined;
   let link: LinkStatus | undefined = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value;
 
-  const tell = (state: LinkStatus['state'], detail?: string) => {
+  const tell = async (state: LinkStatus['state'], detail?: string): Promise<void> => {
     const since = link?.state === state ? link.since : Date.now();
     const lastSync = state === 'Online' ? Date.now() : link?.lastSync;
     link = { state, since, coordinator: instance, ...(lastSync && { lastSync }), ...(detail && { detail }) };
-    bus.put(linkStatus, LINK_KEY, link).catch((err) => log.debug({ err }, 'the link state was not written'));
+    await bus
+      .put(linkStatus, LINK_KEY, link)
+      .catch((err) => log.debug({ err }, 'the link state was not written'));
   };
 
   const actor = createActor(
@@ -32,7 +34,7 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
       actors: {
         makePass: fromPromise<void, Wish>(async ({ input: { id, cause }, signal: stopped }) => {
           if (!settings.hasParent) return;
-          tell('Syncing');
+          await tell('Syncing');
           try {
             const means = {
               bus,
@@ -47,11 +49,13 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
             const finished = await makePass(means, id, cause);
             const { taken, dropped, failed, ms } = finished;
             log.info({ pass: id, cause, taken, dropped, failed, ms }, 'pass ended');
-            tell(...stateAfter(finished));
+            // The state first: whoever hears of the end may ask for it.
+            await tell(...stateAfter(finished));
+            bus.publish(passFinished, finished);
           } catch (err) {
             if (signal.aborted || stopped.aborted) return;
             log.error({ err, pass: id }, 'a pass failed');
-            tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
+            await tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
           }
         }),
         clock: fromCallback(({ sendBack }) => ticking(settings, () => sendBack(wanted('schedule')))),
@@ -90,7 +94,7 @@ export type Coordinator = {
 const wish = (cause: string): Wish => ({ id: randomUUID(), cause });
 const wanted = (cause: string): SyncerEvent => ({ type: 'pass.wanted', pass: wish(cause) });
 
-function stateAfter({ ok, failures, failed }: Finished): [LinkStatus['state'], string?] {
+function stateAfter({ ok, failures, failed }: PassResult): [LinkStatus['state'], string?] {
   if (ok) return ['Online'];
   const first = failures[0];
   const where = [first?.repository, first?.tag].filter(Boolean).join(':');

@@ -10,8 +10,6 @@ import type { Slots } from './slots.ts';
 
 /** What is asked for in one request; also the most that a killed process has asked for in vain per connection. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
-/** More than any configuration allows: how many there are, the slots decide. */
-const MOST_CONNECTIONS = 64;
 /** Bytes gathered before a write. */
 const BATCH_BYTES = 256 * 1024;
 /** How often a chunk that is still coming is cut and logged, so that a slow link loses little. */
@@ -100,7 +98,7 @@ export class Download {
   async #lead(): Promise<void> {
     const others: Promise<void>[] = [];
     await this.#work(() => {
-      while (others.length < Math.min(this.#queue.length, MOST_CONNECTIONS))
+      while (others.length < Math.min(this.#queue.length, this.#means.slots.count - 1))
         others.push(this.#work(() => {}));
     });
     await Promise.all(others);

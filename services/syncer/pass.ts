@@ -1,10 +1,9 @@
-import type { Static } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault, toWire } from '#proto/fault.ts';
 import { deleteTag, listRepositories, putTag, setBase } from '#proto/manifests.ts';
 import { isRepository, type Repository } from '#proto/names.ts';
-import { type Failure, imageFailed, passFinished, passPlanned, passStarted } from '#proto/passes.ts';
+import { type Failure, imageFailed, type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import { Arrivals } from './arrivals.ts';
 import { type BringMeans, bring } from './bring.ts';
@@ -26,8 +25,6 @@ export type PassMeans = {
   signal: AbortSignal;
 };
 
-export type Finished = Static<typeof passFinished.data>;
-
 /** Repositories compared, and images brought, at a time. */
 const REPOSITORIES_AT_ONCE = 4;
 const IMAGES_AT_ONCE = 8;
@@ -38,7 +35,7 @@ const MOST_FAILURES = 20;
  * no other back. Everything is found anew each time; nothing is carried from one pass to the next.
  * @throws Fault where nothing could be compared at all
  */
-export async function makePass(means: PassMeans, pass: string, cause: string): Promise<Finished> {
+export async function makePass(means: PassMeans, pass: string, cause: string): Promise<PassResult> {
   const { bus, log, signal, configuration } = means;
   const began = Date.now();
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
@@ -82,9 +79,7 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
     signal.throwIfAborted();
     fail(reason(log, error));
   }
-  const finished = { pass, ok: tally.failed === 0, ...tally, ms: Date.now() - began };
-  bus.publish(passFinished, finished);
-  return finished;
+  return { pass, ok: tally.failed === 0, ...tally, ms: Date.now() - began };
 }
 
 type Task = {

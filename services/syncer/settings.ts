@@ -40,7 +40,10 @@ export class Settings implements AsyncDisposable {
     const print = JSON.stringify([url, login]);
     if (this.#parent?.print !== print) {
       if (this.#parent) this.#old.push(this.#parent.client);
-      this.#parent = { print, client: new Parent({ url, login, ...(this.#stallMs && { stallMs: this.#stallMs }) }) };
+      this.#parent = {
+        print,
+        client: new Parent({ url, login, ...(this.#stallMs && { stallMs: this.#stallMs }) }),
+      };
     }
     return this.#parent.client;
   }

@@ -1,15 +1,22 @@
 /** So many at a time, first come, first served. */
 export class Slots {
   #free: number;
+  #count: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
     this.#free = count;
+    this.#count = count;
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   /** Changes how many there are; takes effect as slots are given back. */
   grow(by: number): void {
     this.#free += by;
+    this.#count += by;
     while (this.#free > 0 && this.#waiting.length > 0) this.#next();
   }
 

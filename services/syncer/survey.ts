@@ -34,7 +34,10 @@ export async function survey(
     ({ tags }) => tags,
   );
   const above = new Map<Tag, Digest>();
-  await each((await parent.tags(repository, signal)) ?? [], AT_ONCE, async (tag) => {
+  const names = await parent.tags(repository, signal);
+  // A repository that the parent does not know at all may as well be an empty volume there: nothing goes for that.
+  if (!names) return { repository, tags: layer.size, actions: [], settled: [] };
+  await each(names, AT_ONCE, async (tag) => {
     const digest = await parent.resolve(repository, tag, signal);
     if (digest) above.set(tag, digest);
   });

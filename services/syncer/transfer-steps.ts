@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromPromise } from 'xstate';
 import { missingBlobs } from '#proto/blobs.ts';
-import type { Bus } from '#proto/bus.ts';
+import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import {
   CLAIM_RENEW_MS,
@@ -26,6 +26,7 @@ export type StepMeans = {
   slots: Slots;
   /** This process, as the holder of claims. */
   by: string;
+  log: Log;
   /** Ends the transfer in good order: what arrived is kept and the claim given back. */
   signal: AbortSignal;
   started: (present: number) => void;
@@ -39,9 +40,9 @@ const PATIENCE = { patience: 30_000 };
 export const transferActor = (means: StepMeans) =>
   transferMachine.provide({
     actors: {
-      locate: fromPromise(({ input }) => locate(means, input)),
-      fetch: fromPromise(({ input }) => fetch(means, input)),
-      commit: fromPromise(({ input }) => commit(means, input)),
+      locate: fromPromise(({ input }) => logged(means, locate(means, input))),
+      fetch: fromPromise(({ input }) => logged(means, fetch(means, input))),
+      commit: fromPromise(({ input }) => logged(means, commit(means, input))),
       release: fromPromise(async ({ input: { claim } }) => {
         if (claim) await means.bus.call(releaseClaim, held(claim));
       }),
@@ -50,6 +51,14 @@ export const transferActor = (means: StepMeans) =>
       ),
     },
   });
+
+/** What is no Fault becomes one without its reason further on, so the reason is logged here. */
+async function logged<T>({ log, signal }: StepMeans, step: Promise<T>): Promise<T> {
+  return step.catch((err) => {
+    if (!(err instanceof Fault) && !signal.aborted) log.error({ err }, 'a step of a transfer failed');
+    throw err;
+  });
+}
 
 async function locate({ bus, by }: StepMeans, { digest, size }: Wanted): Promise<Located> {
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);

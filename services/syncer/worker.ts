@@ -18,9 +18,7 @@ const PROGRESS_MS = 1_000;
 /** How long a job rests whose blob another syncer holds, in ms; jitter comes on top. */
 const HELD_MS = 1_500;
 
-export type WorkerMeans = Omit<StepMeans, 'started' | 'progress'> & {
-  log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
-};
+export type WorkerMeans = Omit<StepMeans, 'started' | 'progress'>;
 
 /** Carries out one job: a transfer machine from its start to its end, told to the bus step by step. */
 export async function transfer(means: WorkerMeans, { pass, ...wanted }: Body): Promise<Verdict> {

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { transferFinished, transferStarted } from '#proto/transfers.ts';
+import { CHUNK_BYTES } from '../../services/syncer/download.ts';
+import { startCloud } from '../support/cloud.ts';
+import { startProxy } from '../support/fault-proxy.ts';
+import { pushImage, sameContent } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
+import { repeatedBytes } from '../support/requests.ts';
+
+const MIB = 1024 * 1024;
+const BLOBS = /\/blobs\//;
+
+for (const syncers of [2, 4]) {
+  test(`${syncers} syncers share the work, and no blob comes twice`, async () => {
+    await using cloud = await startCloud();
+    await using proxy = await startProxy(cloud.url, { bandwidth: { connection: 2 * MIB } });
+    let size = 0;
+    for (let image = 0; image < 4; image += 1) {
+      const layers = Array.from({ length: 10 }, (_, index) => 100_000 * (index + 1) + image);
+      const pushed = await pushImage(cloud.url, `shared/${image}`, 'v1', { layers });
+      size += [pushed.config, ...pushed.layers].reduce((sum, blob) => sum + blob.size, 0);
+    }
+    await using layer = await testLayer({ parent: proxy.url, repositories: ['shared/*'], syncers });
+    const { failures } = await layer.sync();
+    assert.deepEqual(failures, []);
+    await sameContent(cloud.url, layer.url);
+    assert.equal(proxy.bytesOf(BLOBS), size);
+    const busy = new Set(
+      layer.events
+        .filter(({ type }) => type === `terrace.${transferFinished.type}`)
+        .map(({ data }) => (data as { syncer: string }).syncer),
+    );
+    assert.equal(busy.size, syncers);
+  });
+}
+
+test('a syncer killed in the middle: another goes on with its blob where it was', async () => {
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: 12 * MIB } });
+  const { layers } = await pushImage(cloud.url, 'taken/over', 'v1', { layers: [64 * MIB] });
+  const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], syncers: 2 });
+  const { syncer } = await layer.event(transferStarted, ({ digest }) => digest === layers[0]!.digest);
+  await proxy.until(() => proxy.bytesOf(blob) > 24 * MIB);
+  const pid = Number(/^syncer-.*-(\d+)-[0-9a-f]+$/.exec(syncer)?.[1]);
+  const program = Object.entries(layer.pids()).find(([, one]) => one === pid)?.[0];
+  assert.ok(program, `${syncer} does not run`);
+  layer.killNow(program);
+  const resumed = await layer.event(
+    transferStarted,
+    (data) => data.digest === layers[0]!.digest && data.syncer !== syncer,
+    30_000,
+  );
+  assert.ok(resumed.present > 12 * MIB, `${resumed.present} bytes were kept`);
+  let result = await layer.sync();
+  for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
+  assert.deepEqual(result.failures, []);
+  await sameContent(cloud.url, layer.url);
+  assert.ok(proxy.bytesOf(blob) <= 64 * MIB + 4 * CHUNK_BYTES);
+  assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * CHUNK_BYTES);
+});
