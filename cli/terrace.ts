@@ -1,5 +1,7 @@
 import { Command, type CommanderError } from 'commander';
 import { Refusal } from './refusal.ts';
+import { status } from './status.ts';
+import { sync } from './sync.ts';
 import { up } from './up.ts';
 
 const program = new Command('terrace')
@@ -7,7 +9,7 @@ const program = new Command('terrace')
   .showHelpAfterError('(terrace --help lists what there is)')
   // A command line that is not valid ends with 2, as do all settings that are not.
   .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : 2));
-for (const command of [up]) command(program);
+for (const command of [up, status, sync]) command(program);
 
 try {
   await program.parseAsync();

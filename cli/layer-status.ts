@@ -1,0 +1,58 @@
+import { hostname } from 'node:os';
+import type { Static } from '@sinclair/typebox';
+import type { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
+import {
+  type BridgeStatus,
+  bridgeStatus,
+  COORDINATOR_KEY,
+  LINK_KEY,
+  type LinkStatus,
+  lease,
+  linkStatus,
+  type ServiceStatus,
+  serviceStatus,
+} from '#proto/status.ts';
+import { isAlive } from './pid-file.ts';
+
+/** All that a layer says of itself. What nobody answered is left out. */
+export type LayerStatus = {
+  services: ServiceStatus[];
+  configuration?: Configuration;
+  bridge?: Static<typeof BridgeStatus>;
+  link?: LinkStatus;
+  coordinator?: string;
+  storage?: StorageStatus;
+  /** The services that did not answer. */
+  silent: string[];
+};
+
+export async function layerStatus(bus: Bus): Promise<LayerStatus> {
+  const silent: string[] = [];
+  const answer = <T>(service: string, asking: Promise<T>): Promise<T | undefined> =>
+    asking.catch(() => {
+      silent.push(service);
+      return undefined;
+    });
+  const [services, inForce, link, holder, storage, bridge] = await Promise.all([
+    bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
+    bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
+    bus.get(linkStatus, LINK_KEY).catch(() => undefined),
+    bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
+    answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
+    answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
+  ]);
+  return {
+    services: [...services.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1)),
+    ...(inForce && { configuration: inForce.value }),
+    ...(bridge && { bridge }),
+    ...(link && inForce?.value.parent && { link: link.value }),
+    ...(holder && { coordinator: holder.value.holder }),
+    ...(storage && { storage }),
+    silent,
+  };
+}
+
+/** The entry of a process that was killed stays for a while. */
+const lives = ({ host, pid }: ServiceStatus) => host !== hostname() || isAlive(pid);

@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { connectOperator } from './connect.ts';
+import { bytes, duration, plural, short, table } from './figures.ts';
+import { type LayerStatus, layerStatus } from './layer-status.ts';
+
+export function status(program: Command): void {
+  program
+    .command('status')
+    .description('what a running layer says of itself')
+    .option('--data <dir>', 'data folder of the layer', 'data')
+    .option('--json', 'as JSON')
+    .action(async ({ data, json }: { data: string; json?: boolean }) => {
+      await using bus = await connectOperator(data);
+      const found = await layerStatus(bus);
+      console.log(json ? JSON.stringify(found, null, 2) : describe(found, Date.now()));
+    });
+}
+
+/** For a person. */
+export function describe(layer: LayerStatus, now: number): string {
+  const sections = [
+    head(layer),
+    link(layer, now),
+    complaints(layer),
+    storage(layer, now),
+    services(layer, now),
+  ];
+  return sections.filter(Boolean).join('\n\n');
+}
+
+function head({ configuration }: LayerStatus): string {
+  if (!configuration) return 'No configuration is in force.';
+  const { name, listen, mode } = configuration;
+  return `Layer "${name}" at http://${listen} (${mode})`;
+}
+
+function link({ configuration, link, coordinator }: LayerStatus, now: number): string {
+  if (!configuration?.parent) return 'No parent.';
+  const { parent, repositories, schedule } = configuration;
+  const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
+  return [
+    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`,
+    `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    `  repositories ${repositories.join(', ') || 'none'}`,
+  ].join('\n');
+}
+
+function complaints({ bridge }: LayerStatus): string {
+  if (!bridge || bridge.complaints.length === 0) return '';
+  const lines = bridge.complaints.map((complaint) => `  ${complaint}`);
+  return [
+    `The configuration (${bridge.source}) is not valid, the one before it stays in force:`,
+    ...lines,
+  ].join('\n');
+}
+
+function storage({ storage: held }: LayerStatus, now: number): string {
+  if (!held) return 'Storage does not answer.';
+  const lines = held.ingests.map((ingest) => {
+    const what = ingest.digest ? short(ingest.digest) : ingest.id;
+    const size = ingest.size === undefined ? '' : ` of ${bytes(ingest.size)}`;
+    const holder = ingest.holder ? `, ${ingest.holder} writes` : '';
+    return `  ${ingest.purpose} ${what}${size}${holder}, touched ${duration(now - ingest.touched)} ago`;
+  });
+  const held4 = `${plural(held.repositories, 'repository', 'repositories')}, ${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}`;
+  return [
+    `Holds ${held4}, ${bytes(held.bytes)}; ${plural(held.ingests.length, 'ingest')} under way`,
+    ...lines,
+  ].join('\n');
+}
+
+function services({ services: running, silent }: LayerStatus, now: number): string {
+  const rows = running.map(({ service, instance, pid, memory, started }) => [
+    service,
+    String(pid),
+    bytes(memory),
+    duration(now - started),
+    instance,
+  ]);
+  const missing = silent.map((service) => `\n${service} does not answer.`).join('');
+  return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows]) + missing;
+}

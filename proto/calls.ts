@@ -1,0 +1,93 @@
+import { pack } from './contract.ts';
+import { Fault, toWire } from './fault.ts';
+
+/** Whoever answers shows a sign of life this often while it works. */
+export const SIGN_OF_LIFE_MS = 1_000;
+/** A caller gives up after this much silence. */
+export const SILENCE_MS = 6_000;
+
+export type CallOptions = {
+  signal?: AbortSignal;
+  /** How long to go on asking while nobody serves the request, in ms. Safe: such a request reached nobody. */
+  patience?: number;
+};
+
+type Pending<M> = { settle(message: M): void; alive(): void };
+
+/** The questions that a connection has asked and that are not answered yet, each under an id of its own. */
+export class Calls<M> {
+  readonly #pending = new Map<string, Pending<M>>();
+  readonly #silenceMs: number;
+  #serial = 0;
+
+  constructor(silenceMs = SILENCE_MS) {
+    this.#silenceMs = silenceMs;
+  }
+
+  /**
+   * @param ask puts the question to whoever may answer it, under the id
+   * @throws Fault `unavailable` after the silence, or where `ask` throws; the reason of `signal` where that aborts
+   */
+  open(subject: string, signal: AbortSignal | undefined, ask: (id: string) => void): Promise<M> {
+    this.#serial += 1;
+    const id = String(this.#serial);
+    return new Promise<M>((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#pending.delete(id);
+        signal?.removeEventListener('abort', aborted);
+      };
+      const fail = (error: unknown) => {
+        end();
+        reject(error as Error);
+      };
+      const aborted = () => fail(signal?.reason);
+      const silent = () =>
+        fail(new Fault('unavailable', `${subject} was not answered in ${this.#silenceMs} ms`));
+      const timer = setTimeout(silent, this.#silenceMs);
+      signal?.addEventListener('abort', aborted, { once: true });
+      this.#pending.set(id, {
+        alive: () => timer.refresh(),
+        settle: (message) => {
+          end();
+          resolve(message);
+        },
+      });
+      try {
+        ask(id);
+      } catch (cause) {
+        fail(new Fault('unavailable', 'the bus is closed', { cause }));
+      }
+    });
+  }
+
+  /** An answer that came too late, or twice, changes nothing. */
+  settle(id: string, message: M): void {
+    this.#pending.get(id)?.settle(message);
+  }
+
+  alive(id: string): void {
+    this.#pending.get(id)?.alive();
+  }
+}
+
+export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
+
+/** Answers one question: with what the work gives, or the fault that it throws, and signs of life until then. */
+export async function answer(
+  reply: Reply,
+  work: () => Promise<unknown>,
+  failed: (error: unknown) => void,
+  signOfLifeMs = SIGN_OF_LIFE_MS,
+): Promise<void> {
+  const alive = setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs);
+  try {
+    reply(pack(await work()));
+  } catch (error) {
+    const wire = toWire(error);
+    if (wire.code === 'internal' || wire.code === 'no-space') failed(error);
+    reply(pack(wire), 'fault');
+  } finally {
+    clearInterval(alive);
+  }
+}

@@ -1,0 +1,65 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { type Event, pack, unpack } from './contract.ts';
+import { Envelope, type Heard } from './envelope.ts';
+import type { Log } from './log.ts';
+import { Outbox } from './outbox.ts';
+
+/** Who says the events. */
+export type Speaker = { layer: string; instance: string; log: Log };
+
+export type Channel = {
+  /** Stores one event. The same `id` twice is stored once. */
+  send(subject: string, id: string, bytes: Uint8Array): Promise<void>;
+  /** Returns what ends it. */
+  hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
+};
+
+/** What happened: said once, heard by anyone. */
+export class Events {
+  readonly #speaker: Speaker;
+  readonly #channel: Channel;
+  readonly #outbox: Outbox<{ subject: string; id: string; bytes: Uint8Array }>;
+  #serial = 0;
+
+  constructor(speaker: Speaker, channel: Channel) {
+    this.#speaker = speaker;
+    this.#channel = channel;
+    this.#outbox = new Outbox(
+      ({ subject, id, bytes }) => channel.send(subject, id, bytes),
+      (count, err) => speaker.log.warn({ err, count }, 'events were dropped'),
+    );
+  }
+
+  /** Never fails and never waits: an event that can't be stored is dropped after a while, and logged. */
+  publish<T extends TSchema>(event: Event<T>, data: Static<T>): void {
+    this.#serial += 1;
+    const { layer, instance } = this.#speaker;
+    const id = `${instance}-${this.#serial}`;
+    const envelope: Envelope = {
+      specversion: '1.0',
+      id,
+      source: `/layers/${layer}/${instance}`,
+      type: `terrace.${event.type}`,
+      time: new Date().toISOString(),
+      data,
+    };
+    this.#outbox.add({ subject: `events.${event.type}`, id, bytes: pack(envelope) });
+  }
+
+  /** Hears an event from now on. Returns what ends it. */
+  listen<T extends TSchema>(event: Event<T>, handler: (heard: Heard<Static<T>>) => void): () => void {
+    return this.#channel.hear(`events.${event.type}`, (bytes) => {
+      try {
+        const envelope = unpack(Envelope, bytes);
+        handler({ ...envelope, data: unpack(event.data, pack(envelope.data)) });
+      } catch (err) {
+        this.#speaker.log.warn({ err, event: event.type }, 'an event could not be handled');
+      }
+    });
+  }
+
+  /** Ends when all is sent. */
+  close(): Promise<void> {
+    return this.#outbox.close();
+  }
+}

@@ -1,0 +1,125 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { pack, type State, unpack } from './contract.ts';
+import type { Log } from './log.ts';
+import { Watch } from './watch.ts';
+
+/** A value with the revision that a conditional write names. */
+export type Entry<T> = { value: T; revision: number };
+
+/** The part of a NATS key-value bucket that is used here. */
+export type Bucket = {
+  get(key: string): Promise<{ operation: string; value: Uint8Array; revision: number } | null>;
+  put(key: string, bytes: Uint8Array): Promise<number>;
+  create(key: string, bytes: Uint8Array): Promise<number>;
+  update(key: string, bytes: Uint8Array, revision: number): Promise<number>;
+  delete(key: string): Promise<void>;
+  keys(): Promise<AsyncIterable<string>>;
+};
+
+export type Buckets = {
+  open(bucket: string): Promise<Bucket>;
+  /** Hears each write from now on, `undefined` where it was a removal. Returns what ends it. */
+  hear(bucket: string, key: string, written: (bytes: Uint8Array | undefined) => void): () => void;
+};
+
+/** Last values, by key. */
+export class States {
+  readonly #buckets: Buckets;
+  readonly #log: Log;
+  readonly #watches = new Set<() => void>();
+
+  constructor(buckets: Buckets, log: Log) {
+    this.#buckets = buckets;
+    this.#log = log;
+  }
+
+  async get<T extends TSchema>(state: State<T>, key: string): Promise<Entry<Static<T>> | undefined> {
+    const entry = await (await this.#open(state)).get(key);
+    if (entry?.operation !== 'PUT') return undefined;
+    return { value: unpack(state.value, entry.value), revision: entry.revision };
+  }
+
+  async put<T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<void> {
+    await (await this.#open(state)).put(key, pack(value));
+  }
+
+  /**
+   * Writes only where `revision` is the last one (0: where there is none).
+   * @returns the new revision, or `undefined` where somebody else was first
+   */
+  async swap<T extends TSchema>(
+    state: State<T>,
+    key: string,
+    value: Static<T>,
+    revision: number,
+  ): Promise<number | undefined> {
+    const bucket = await this.#open(state);
+    try {
+      const bytes = pack(value);
+      return await (revision === 0 ? bucket.create(key, bytes) : bucket.update(key, bytes, revision));
+    } catch (error) {
+      // JetStream error 10071: wrong last sequence.
+      if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10071) return undefined;
+      throw error;
+    }
+  }
+
+  async remove<T extends TSchema>(state: State<T>, key: string): Promise<void> {
+    await (await this.#open(state)).delete(key);
+  }
+
+  /** All entries of a state, by key. */
+  async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
+    const keys: string[] = [];
+    // The iterator drops what arrives while its consumer awaits something else.
+    for await (const key of await (await this.#open(state)).keys()) keys.push(key);
+    const found = new Map<string, Static<T>>();
+    for (const key of keys) {
+      const entry = await this.get(state, key);
+      if (entry) found.set(key, entry.value);
+    }
+    return found;
+  }
+
+  /**
+   * Calls the handler with the value as it is now (`undefined`: there is none) and each time it has changed. It reads
+   * again whenever `refresh` is called, so it outlives the loss of the server and of its store.
+   */
+  watch<T extends TSchema>(
+    state: State<T>,
+    key: string,
+    handler: (value: Static<T> | undefined) => void,
+  ): () => void {
+    const where = { bucket: state.bucket, key };
+    const read = async () => {
+      const entry = await (await this.#open(state)).get(key);
+      return entry?.operation === 'PUT' ? entry.value : undefined;
+    };
+    const watch = new Watch(read, (bytes) => {
+      try {
+        handler(bytes ? unpack(state.value, bytes) : undefined);
+      } catch (err) {
+        this.#log.warn({ err, ...where }, 'a state could not be handled');
+      }
+    });
+    const end = this.#buckets.hear(state.bucket, key, (bytes) => watch.hear(bytes));
+    const refresh = () => {
+      watch.refresh().catch((err) => this.#log.debug({ err, ...where }, 'a state could not be read'));
+    };
+    this.#watches.add(refresh);
+    refresh();
+    return () => {
+      this.#watches.delete(refresh);
+      end();
+    };
+  }
+
+  /** Reads again what is watched. */
+  refresh(): void {
+    for (const refresh of this.#watches) refresh();
+  }
+
+  #open(state: State): Promise<Bucket> {
+    return this.#buckets.open(state.bucket);
+  }
+}
