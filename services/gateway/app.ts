@@ -4,7 +4,7 @@ import type { Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
-import { answerClientError, answerError } from './errors.ts';
+import { answerClientError, answerError, VERSION } from './errors.ts';
 import { foldName } from './repository-name.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
@@ -24,8 +24,6 @@ export type AppOptions = {
   times?: Partial<Times>;
 };
 
-/** How long a client may go on sending a body that is already answered, in ms: it may not have read the answer. */
-const LINGER_MS = 5_000;
 /** How long streams under way have to end when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
@@ -35,7 +33,7 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
     ...options,
     hashes: new RunningHashes(),
     pending: new Set(),
-    times: { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, patienceMs: 5_000, ...times },
+    times: { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times },
   };
   const { log } = options;
   const app = fastify({
@@ -56,13 +54,13 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
   app.addHook('onRequest', async (_request, reply) => {
-    reply.raw.setHeader('Docker-Distribution-Api-Version', 'registry/2.0');
+    reply.header(...VERSION);
   });
   // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete || raw.destroyed) return;
     raw.resume();
-    const timer = setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
+    const timer = setTimeout(() => raw.socket.destroy(), gateway.times.lingerMs).unref();
     raw.once('close', () => clearTimeout(timer));
   });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));

@@ -38,6 +38,9 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   internal: { status: 500, code: 'UNKNOWN' },
 };
 
+/** Which protocol this is: on every answer (docker-registry's HTTP API V2, "API Version Check"). */
+export const VERSION = ['Docker-Distribution-Api-Version', 'registry/2.0'] as const;
+
 type Answer = { status: number; code: string; message: string; detail?: unknown; retryAfter?: number };
 
 /** Answers with what was thrown. Nothing of what is not a Fault is told to a client: it stands in the log. */
@@ -48,6 +51,8 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   } else {
     log.debug({ err: error, method: request.method, url: request.url, status: answer.status }, 'refused');
   }
+  // What is refused before a route is found has not got it yet.
+  reply.header(...VERSION);
   if (answer.retryAfter !== undefined) reply.header('retry-after', String(answer.retryAfter));
   reply.code(answer.status).type('application/json').send(bodyOf(answer));
 }
@@ -59,7 +64,11 @@ function understand(error: unknown): Answer {
   // What fastify refuses before a route sees it: a path it can't decode, a media type it can't read.
   const { statusCode, message } = error as FastifyError;
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return { status: statusCode, code: statusCode === 404 ? 'NAME_UNKNOWN' : 'UNSUPPORTED', message };
+    return {
+      status: statusCode,
+      code: statusCode === 404 ? 'NAME_UNKNOWN' : 'UNSUPPORTED',
+      message: message.slice(0, 200),
+    };
   }
   return { ...meanings.internal, message: 'the registry failed; its log says why' };
 }

@@ -26,6 +26,8 @@ export type Times = {
   idleMs: number;
   /** How often the claim of an upload under way is renewed. */
   renewMs: number;
+  /** How long a client may go on sending a body that is already answered, in ms: it may not have read the answer. */
+  lingerMs: number;
   /** How long a request waits for storage to come back. */
   patienceMs: number;
 };

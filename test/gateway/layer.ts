@@ -1,9 +1,11 @@
+import { equal } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
@@ -90,9 +92,26 @@ export class TestLayer implements AsyncDisposable {
   fetch(
     method: string,
     path: string,
-    init: RequestInit & { body?: BodyInit | Uint8Array } = {},
+    init: { headers?: Record<string, string>; body?: string | Uint8Array } = {},
   ): Promise<Response> {
     return fetch(new URL(path, this.url), { method, redirect: 'manual', ...init } as RequestInit);
+  }
+
+  /** Pushes a blob in one request. @returns its digest */
+  async blob(repository: string, bytes: Uint8Array | string): Promise<string> {
+    const digest = sha256(bytes);
+    const { status } = await this.fetch('POST', `/v2/${repository}/blobs/uploads/?digest=${digest}`, {
+      body: bytes,
+    });
+    equal(status, 201);
+    return digest;
+  }
+
+  /** Begins an upload. @returns its path */
+  async upload(repository: string): Promise<string> {
+    const response = await this.fetch('POST', `/v2/${repository}/blobs/uploads/`);
+    equal(response.status, 202);
+    return response.headers.get('location') ?? '';
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -113,3 +132,12 @@ export const sha256 = (bytes: Uint8Array | string): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 export const sha512 = (bytes: Uint8Array | string): string =>
   `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+
+/** Waits until it is so. */
+export async function until(isSo: () => boolean | Promise<boolean>, withinMs = 8_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${isSo}`);
+    await sleep(10);
+  }
+}

@@ -1,0 +1,56 @@
+import { equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { sha256, type TestLayer } from './layer.ts';
+
+/** One request and what must come of it. `title` defaults to the HTTP line. */
+export type Row = {
+  title?: string;
+  send: [method: string, path: string];
+  headers?: Record<string, string>;
+  body?: string | Uint8Array;
+  status: number;
+  /** The OCI error code; an answer of 400 or more must have one, in a body of the spec's form. */
+  code?: string;
+  /** `null`: the header must not be there. */
+  want?: Record<string, string | RegExp | null>;
+  text?: string | Uint8Array;
+};
+
+export function rows(layer: () => TestLayer, table: Row[]): void {
+  for (const row of table) {
+    const title =
+      row.title ??
+      `${row.send.join(' ').replace(/([0-9a-f]{6})[0-9a-f]{20,}/g, '$1…')} answers ${row.status}`;
+    test(title.slice(0, 160), async () => void (await check(layer(), row)));
+  }
+}
+
+export async function check(layer: TestLayer, row: Row): Promise<Response> {
+  const { send, headers, body, status, code, want = {}, text } = row;
+  const response = await layer.fetch(...send, {
+    ...(headers && { headers }),
+    ...(body !== undefined && { body }),
+  });
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const said = new TextDecoder().decode(bytes.subarray(0, 2_000));
+  equal(response.status, status, said);
+  for (const [name, value] of Object.entries(want)) {
+    const found = response.headers.get(name);
+    if (value instanceof RegExp) match(found ?? '', value, name);
+    else equal(found, value as string | null, name);
+  }
+  if (typeof text === 'string') equal(said, text);
+  else if (text) equal(sha256(bytes), sha256(text));
+  if (status >= 400 && send[0] !== 'HEAD') errorBody(said, code);
+  if (send[0] === 'HEAD') equal(bytes.byteLength, 0);
+  equal(response.headers.get('docker-distribution-api-version'), 'registry/2.0');
+  return response;
+}
+
+export function errorBody(text: string, code?: string): void {
+  const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
+  equal(errors.length, 1);
+  match(errors[0]!.code, /^[A-Z_]+$/);
+  match(errors[0]!.message, /^[^\n]{5,400}$/);
+  if (code) equal(errors[0]!.code, code);
+}
