@@ -118,8 +118,9 @@ export class Rig implements AsyncDisposable {
   readonly #bus: Bus;
   #served: AsyncDisposable | undefined;
 
-  static async open(buses: Buses): Promise<Rig> {
-    const rig = new Rig(await mkdtemp(join(tmpdir(), 'terrace-storage-')), buses);
+  /** @param data the data volume, if not a temporary folder; it goes with the rig */
+  static async open(buses: Buses, data?: string): Promise<Rig> {
+    const rig = new Rig(data ?? (await mkdtemp(join(tmpdir(), 'terrace-storage-'))), buses);
     await rig.start();
     return rig;
   }

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { locateBlob } from '#proto/blobs.ts';
+import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/ingests.ts';
+import { storageStatus } from '#proto/manifests.ts';
+import { Metadata, put } from '../../services/storage/metadata.ts';
+import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from './rig.ts';
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+/** A volume of 8 MiB of its own, or undefined where this process may not make one. */
+async function smallVolume(): Promise<({ path: string } & AsyncDisposable) | undefined> {
+  const path = await mkdtemp(join(tmpdir(), 'terrace-full-'));
+  const remove = () => rm(path, { recursive: true, force: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'ignore' });
+  } catch {
+    await remove();
+    return undefined;
+  }
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      execFileSync('umount', [path]);
+      await remove();
+    },
+  };
+}
+
+/** Leaves about `bytes` of room. @returns what makes it again */
+async function fill(path: string, bytes: number): Promise<() => Promise<void>> {
+  const { bavail, bsize } = await statfs(path);
+  await writeFile(join(path, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - bytes)));
+  return () => rm(join(path, 'filler'));
+}
+
+test('a full volume: no-space, nothing half-made is visible, and it goes on when there is room', async (t) => {
+  await using volume = await smallVolume();
+  if (!volume) return t.skip('needs the right to mount');
+  await using rig = await Rig.open(buses, join(volume.path, 'data'));
+  const repository = 'lib/app';
+  const bytes = random(1_000_000);
+  const digest = digestOf(bytes);
+  const old = await rig.syncer.call(claimTransfer, { digest, size: bytes.byteLength, by: 'a' });
+  await rig.syncer.write(old, bytes);
+  rig.now += CLAIM_TTL_MS;
+  // Taken over, so its commit needs room for a copy.
+  const held = await rig.syncer.call(claimTransfer, { digest, size: bytes.byteLength, by: 'b' });
+  const query = { id: held.id, claim: held.claim, digest, repository };
+  const empty = await fill(volume.path, 300_000);
+  await assert.rejects(rig.syncer.call(commitBlob, query), fault('no-space'));
+  await assert.rejects(rig.syncer.call(locateBlob, { repository, digest }), fault('name-unknown'));
+  assert.deepEqual(await rig.syncer.call(renewClaim, held), {});
+  assert.equal((await rig.syncer.call(storageStatus, {})).blobs, 0);
+  await empty();
+  await rig.syncer.call(commitBlob, query);
+  assert.deepEqual(await rig.syncer.read(repository, digest), Buffer.from(bytes));
+});
+
+test('metadata that could not be written writes nothing more, and opened again holds what was confirmed', async (t) => {
+  await using volume = await smallVolume();
+  if (!volume) return t.skip('needs the right to mount');
+  const folder = join(volume.path, 'metadata');
+  const confirmed: string[] = [];
+  let empty = async () => {};
+  {
+    await using metadata = await Metadata.open(folder);
+    empty = await fill(volume.path, 200_000);
+    const write = async (name: string) => {
+      const digest = digestOf(bytesOf(name));
+      const padding = put.tag('lib/app', name, `${digest}${'x'.repeat(20_000)}`);
+      await metadata.write([...put.blob(digest, { size: 1 }), ...padding]);
+      confirmed.push(digest);
+    };
+    const failure = assert.rejects(metadata.failure, fault('no-space'));
+    await assert.rejects(async () => {
+      for (let i = 0; ; i += 1) await write(`v${i}`);
+    }, fault('no-space'));
+    await failure;
+    await empty();
+    await assert.rejects(write('after'), fault('no-space'));
+    assert.equal(metadata.counters.blobs, confirmed.length);
+  }
+  await using again = await Metadata.open(folder);
+  assert.ok(confirmed.length > 0);
+  for (const digest of confirmed) assert.ok(await again.blob(digest));
+});
