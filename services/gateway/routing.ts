@@ -69,6 +69,16 @@ function checkMode(gateway: Gateway): void {
   throw new Fault('denied', 'This operation is not allowed on this registry.');
 }
 
+/** What follows a client's departure, a claim to be given back, is waited for when the process ends. */
+export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
+  gateway.pending.add(work);
+  try {
+    return await work;
+  } finally {
+    gateway.pending.delete(work);
+  }
+}
+
 /** A part of the path. */
 export function segment(request: FastifyRequest, name: string): string {
   return (request.params as Record<string, string>)[name] ?? '';

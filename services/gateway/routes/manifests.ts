@@ -15,7 +15,7 @@ import { openCommitted } from '../committed.ts';
 import { Hold } from '../hold.ts';
 import { manifestUrl } from '../locations.ts';
 import { etagOf, isFresh } from '../preconditions.ts';
-import { type Gateway, type Handler, repositoryOf, resource, segment } from '../routing.ts';
+import { type Gateway, type Handler, repositoryOf, resource, segment, settle } from '../routing.ts';
 import { writeBody } from '../write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -55,7 +55,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (Number(request.headers['content-length']) > MANIFEST_LIMIT) {
       throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes`);
     }
-    const { digest, subject } = await stored(request, repository, reference);
+    const { digest, subject } = await settle(gateway, stored(request, repository, reference));
     reply.headers({
       location: manifestUrl(request, repository, digest),
       'docker-content-digest': digest,

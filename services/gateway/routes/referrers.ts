@@ -25,9 +25,9 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
       const query = { ...(artifactType && { artifactType }), last };
       reply.header('link', nextLink(request, `/v2/${repository}/referrers/${digest}`, query));
     }
-    return reply
-      .type(mediaTypes.ociIndex)
-      .send(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors }));
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors };
+    // As bytes: to a text the server would add a charset, and clients compare the type as a whole.
+    return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
 
   resource(app, gateway, '/v2/:name/referrers/:digest', { GET: referrers, HEAD: referrers });

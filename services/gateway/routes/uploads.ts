@@ -13,7 +13,15 @@ import { type Digest, digestName, isRepository, type Repository, splitDigest } f
 import { Hold } from '../hold.ts';
 import { blobUrl, uploadUrl } from '../locations.ts';
 import { parseContentRange, uploadRange } from '../ranges.ts';
-import { type Gateway, type Handler, parameter, repositoryOf, resource, segment } from '../routing.ts';
+import {
+  type Gateway,
+  type Handler,
+  parameter,
+  repositoryOf,
+  resource,
+  segment,
+  settle,
+} from '../routing.ts';
 import { writeBody } from '../write-body.ts';
 
 /**
@@ -188,16 +196,6 @@ function expectChunk(
     );
   }
   return last - first + 1;
-}
-
-/** What follows a client's departure, a claim to be given back, is waited for when the process ends. */
-async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
-  gateway.pending.add(work);
-  try {
-    return await work;
-  } finally {
-    gateway.pending.delete(work);
-  }
 }
 
 function describe(
