@@ -1,0 +1,76 @@
+import { performance } from 'node:perf_hooks';
+
+/** One comparison: the same work done by several contenders, measured round by round in turn. */
+export type Comparison = {
+  subject: string;
+  unit: string;
+  better: 'more' | 'less';
+  /** All rounds, by contender; Terrace's come first. */
+  values: Record<string, number[]>;
+  /** Whether the first contender is compared with each of the others; it is where nothing is said. */
+  ratios?: boolean;
+  notes?: string[];
+};
+
+export type Contender = { name: string; run: (round: number) => Promise<number> };
+
+export type Options = { rounds: number; mib: number; full: boolean; progress: (line: string) => void };
+
+/** Every subject is a function of the options that gives its comparisons. */
+export type Subject = (options: Options) => Promise<Comparison[]>;
+
+/** Turns go round, and each round begins with another contender, so that none always runs on a warm machine. */
+export async function alternate(
+  { rounds, progress }: Options,
+  subject: string,
+  contenders: Contender[],
+): Promise<Record<string, number[]>> {
+  const values = Object.fromEntries(contenders.map(({ name }) => [name, [] as number[]]));
+  for (let round = 0; round < rounds; round += 1) {
+    progress(`${subject}: round ${round + 1} of ${rounds}`);
+    for (let turn = 0; turn < contenders.length; turn += 1) {
+      const { name, run } = contenders[(turn + round) % contenders.length]!;
+      values[name]!.push(await run(round));
+    }
+  }
+  return values;
+}
+
+/** @returns seconds */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1_000;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** A table for people: medians with their extremes, and how Terrace compares to each of the others. */
+export function format({ subject, unit, better, values, ratios = true, notes = [] }: Comparison): string {
+  const [first, ...others] = Object.entries(values);
+  const name = Math.max(...Object.keys(values).map((key) => key.length));
+  const line = ([contender, rounds]: [string, number[]], ratio = '') => {
+    const middle = number(median(rounds));
+    const spread = rounds.length > 1 ? `${number(Math.min(...rounds))} … ${number(Math.max(...rounds))}` : '';
+    return `  ${contender.padEnd(name)}  ${middle.padStart(8)} ${unit.padEnd(6)} ${spread.padEnd(20)} ${ratio}`.trimEnd();
+  };
+  const lines = others.map((other) => line(other, ratios ? ratio(first![1], other, better) : ''));
+  return [
+    `${subject} (${better} is better)`,
+    line(first!),
+    ...lines,
+    ...notes.map((note) => `  ${note}`),
+  ].join('\n');
+}
+
+function ratio(own: number[], [name, theirs]: [string, number[]], better: 'more' | 'less'): string {
+  const [a, b] = better === 'more' ? [median(own), median(theirs)] : [median(theirs), median(own)];
+  return `terrace ${(a / b).toFixed(2)} × ${name}`;
+}
+
+const number = (value: number) =>
+  value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);

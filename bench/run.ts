@@ -1,0 +1,78 @@
+import { writeFile } from 'node:fs/promises';
+import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
+import { memory } from './memory.ts';
+import { pull } from './pull.ts';
+import { push } from './push.ts';
+import { requests } from './requests.ts';
+import { startUp } from './start-up.ts';
+import { sync } from './sync.ts';
+
+const subjects: Record<string, Subject> = { pull, requests, push, sync, memory, 'start-up': startUp };
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('give a whole number from 1');
+  return value;
+}
+
+const program = new Command('bench')
+  .description('compares a layer with docker-registry, nginx and skopeo on this machine')
+  .argument('[subjects...]', `of ${Object.keys(subjects).join(', ')}; all where none is named`)
+  .option('--rounds <n>', 'rounds of each comparison', count, 5)
+  .option('--mib <n>', 'size of the blob that is pulled and pushed', count, 256)
+  .option('--small', 'a large image of 64 MiB instead of 1 GiB in the set that is synced')
+  .option('--json <file>', 'writes all figures there')
+  .parse();
+const { rounds, mib, small, json } = program.opts<{
+  rounds: number;
+  mib: number;
+  small?: true;
+  json?: string;
+}>();
+const chosen = program.args.length > 0 ? program.args : Object.keys(subjects);
+const unknown = chosen.find((name) => !(name in subjects));
+if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object.keys(subjects).join(', ')}`);
+
+const started = performance.now();
+const progress = (line: string) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
+};
+const options: Options = { rounds, mib, full: !small, progress };
+const machine = {
+  processor: cpus()[0]?.model.trim(),
+  cores: availableParallelism(),
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  system: `Linux ${release()} ${arch()}`,
+  node: process.version,
+  data: tmpdir(),
+};
+console.log(
+  Object.entries(machine)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', '),
+);
+console.log('medians of', rounds, 'alternating rounds, with the lowest and the highest; all over loopback\n');
+
+const results: Comparison[] = [];
+for (const name of chosen) {
+  for (const comparison of await subjects[name]!(options)) {
+    progress('');
+    results.push(comparison);
+    console.log(`${format(comparison)}\n`);
+  }
+}
+console.log(`took ${((performance.now() - started) / 1_000).toFixed(0)} s`);
+if (json) {
+  const medians = results.map((result) => ({
+    ...result,
+    medians: Object.fromEntries(
+      Object.entries(result.values).map(([name, rounds]) => [name, median(rounds)]),
+    ),
+  }));
+  await writeFile(
+    json,
+    `${JSON.stringify({ machine, date: new Date().toISOString(), results: medians }, null, 2)}\n`,
+  );
+}
