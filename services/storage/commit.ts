@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, open, rm } from 'node:fs/promises';
+import { chmod, type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blobCommitted } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
@@ -52,21 +52,14 @@ export class Commits {
     await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
     const { size } = await file.stat();
     sizeMustBe(expected, size);
-    const [algorithm] = splitDigest(digest);
     if (record.unclean) {
-      // An old writer may have `data` open: what is committed is a file that it never saw, hashed on the way.
       const source = join(folder, 'copy');
-      await rm(source, { force: true });
-      await using copy = await open(source, 'wx', 0o600);
-      const found = await digestOf(file, algorithm, copy);
-      digestMustBe(digest, found.digest);
-      await copy.sync();
-      return { digest, size: found.size, source };
+      return { digest, size: await privateCopy(file, source, digest), source };
     }
     await file.sync();
     // One process wrote all of it, so its hash counts: it is the hash of these bytes.
     const believed = record.writers.length === 1 && hashed === digest;
-    if (!believed) digestMustBe(digest, (await digestOf(file, algorithm)).digest);
+    if (!believed) digestMustBe(digest, (await digestOf(file, splitDigest(digest)[0])).digest);
     return { digest, size, source: data };
   }
 
@@ -117,6 +110,24 @@ export class Commits {
     const found = await digestOf(file, splitDigest(digest)[0]);
     digestMustBe(digest, found.digest);
     return found.size;
+  }
+}
+
+/**
+ * An old writer may have the file open: what is committed is a file that it never saw, hashed on the way.
+ * @returns its size
+ */
+async function privateCopy(file: FileHandle, path: string, digest: string): Promise<number> {
+  await rm(path, { force: true });
+  try {
+    await using copy = await open(path, 'wx', 0o600);
+    const found = await digestOf(file, splitDigest(digest)[0], copy);
+    digestMustBe(digest, found.digest);
+    await copy.sync();
+    return found.size;
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
   }
 }
 

@@ -158,7 +158,9 @@ export class Ingests {
         return done;
       } catch (error) {
         const now = await this.#metadata.ingest(id).catch(() => undefined);
-        if (now) await this.#touch(id, now).catch(() => {});
+        // What an fsync failed to bring to the disk, no later one of that file tells of: a copy is made next time.
+        const lost = (error as NodeJS.ErrnoException).code === 'EIO';
+        if (now) await this.#touch(id, { ...now, unclean: now.unclean || lost }).catch(() => {});
         throw error;
       } finally {
         this.#committing.delete(id);
@@ -171,7 +173,7 @@ export class Ingests {
     const found: Entry[] = [];
     for await (const [id, record] of this.#metadata.ingests()) {
       if (found.length === limit) break;
-      const holder = this.#live(record) ? record.claim?.by : undefined;
+      const holder = this.#left(record) > 0 ? record.claim?.by : undefined;
       found.push({ id, record, ...(holder !== undefined && { holder }) });
     }
     return found;
@@ -194,24 +196,28 @@ export class Ingests {
     return { id, claim: token, path: this.#folders.path(id), offset: await this.#folders.offset(id) };
   }
 
-  #live(record: IngestRecord): boolean {
-    return record.claim !== undefined && this.#now() < this.#until(record.claim.until);
-  }
-
-  /** A claim may have run out while storage was away: its holder gets the time of two renewals to say so. */
-  #until(until: number): number {
-    return Math.max(until, this.#started + 2 * CLAIM_RENEW_MS);
+  /**
+   * How long the ingest is held yet, in ms. A claim may have run out while storage was away: its holder gets the time
+   * of two renewals to say so. An end further off than any claim's was set before the clock went back: it is none.
+   */
+  #left({ claim }: IngestRecord): number {
+    if (!claim) return 0;
+    const now = this.#now();
+    const ends = [claim.until - now, this.#started + 2 * CLAIM_RENEW_MS - now];
+    return Math.max(0, ...ends.filter((left) => left <= CLAIM_TTL_MS));
   }
 
   #mustBeFree(id: string, record: IngestRecord): void {
-    if (record.claim && this.#live(record)) this.#busy(id, record.claim.by, this.#until(record.claim.until));
+    const left = this.#left(record);
+    if (record.claim && left > 0) this.#busy(id, record.claim.by, left);
   }
 
   #mustNotCommit(id: string): void {
-    if (this.#committing.has(id)) this.#busy(id, 'its holder, who commits it,', this.#now() + CLAIM_TTL_MS);
+    if (this.#committing.has(id)) this.#busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
   }
 
-  #busy(id: string, by: string, until: number): never {
+  #busy(id: string, by: string, left: number): never {
+    const until = this.#now() + left;
     throw new Fault('busy', `${id} is held by ${by} until ${new Date(until).toISOString()}`, {
       detail: { until },
     });

@@ -77,6 +77,18 @@ test('a claim past its time is good until somebody takes it over', async () => {
   await assert.rejects(rig.syncer.call(claimTransfer, { ...transfer, by: 'b' }), fault('busy'));
 });
 
+test('a clock that is set back keeps nobody waiting for an hour', async () => {
+  await using rig = await Rig.open(buses);
+  const first = await rig.syncer.call(claimTransfer, { ...transfer, by: 'a' });
+  rig.now -= 3_600_000;
+  // Its holder may still say that it lives …
+  await rig.syncer.call(renewClaim, first);
+  await assert.rejects(rig.syncer.call(claimTransfer, { ...transfer, by: 'b' }), fault('busy'));
+  rig.now -= 3_600_000;
+  // … and where it does not, the claim is over.
+  assert.equal((await rig.syncer.call(claimTransfer, { ...transfer, by: 'b' })).clean, false);
+});
+
 test('released in good order, an ingest is clean for the next; not released, it never is again', async () => {
   await using rig = await Rig.open(buses);
   const first = await rig.syncer.call(claimTransfer, { ...transfer, by: 'a' });

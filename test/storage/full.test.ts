@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -59,6 +59,7 @@ test('a full volume: no-space, nothing half-made is visible, and it goes on when
   await assert.rejects(rig.syncer.call(commitBlob, query), fault('no-space'));
   await assert.rejects(rig.syncer.call(locateBlob, { repository, digest }), fault('name-unknown'));
   assert.deepEqual(await rig.syncer.call(renewClaim, held), {});
+  assert.deepEqual(await readdir(join(rig.data, held.path)), ['data'], 'no part of a copy takes room');
   assert.equal((await rig.syncer.call(storageStatus, {})).blobs, 0);
   await empty();
   await rig.syncer.call(commitBlob, query);
