@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { canInstallDebian, installDebian } from '../cli/debian.ts';
+import { globalSetup } from '../test/support/prepare.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
 import { memory } from './memory.ts';
 import { pull } from './pull.ts';
@@ -34,6 +37,13 @@ const { rounds, mib, small, json } = program.opts<{
 const chosen = program.args.length > 0 ? program.args : Object.keys(subjects);
 const unknown = chosen.find((name) => !(name in subjects));
 if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object.keys(subjects).join(', ')}`);
+
+// The programs that the tests need, and the one client more.
+globalSetup();
+if (!existsSync('/usr/bin/curl')) {
+  const failure = canInstallDebian() ? installDebian(['curl']) : 'this is not root';
+  if (failure) program.error(`bench: apt-get install curl failed: ${failure}`);
+}
 
 const started = performance.now();
 const progress = (line: string) => {

@@ -33,7 +33,10 @@ export const sync: Subject = async (options) => {
   return comparisons;
 };
 
-const notes = ['A layer brings what it took to the disk; skopeo into docker-registry does not.'];
+const notes = [
+  'The layer by the clock of its pass, skopeo from its start to its end. A layer brings what it took to the disk;',
+  'skopeo into docker-registry does not.',
+];
 
 /** The first pass of a layer that has nothing, by its own clock; then what it has is compared. */
 async function byLayer(source: Cloud, repositories: string[]): Promise<number> {
