@@ -13,6 +13,7 @@ import {
   nanos,
   RetentionPolicy,
   StorageType,
+  type Subscription,
 } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
@@ -161,12 +162,16 @@ export class Bus implements AsyncDisposable {
   }
 
   /** Returns what ends it. */
-  #hear(subject: string, heard: (message: Msg) => void, queue?: string): () => void {
+  #hear(subject: string, heard: (message: Msg) => void): () => void {
+    const subscription = this.#subscribe(subject, heard);
+    return () => subscription.unsubscribe();
+  }
+
+  #subscribe(subject: string, heard: (message: Msg) => void, queue?: string): Subscription {
     const callback = (error: Error | null, message: Msg) => {
       if (!error) heard(message);
     };
-    const subscription = this.#nc.subscribe(subject, queue ? { queue, callback } : { callback });
-    return () => subscription.unsubscribe();
+    return this.#nc.subscribe(subject, queue ? { queue, callback } : { callback });
   }
 
   /** @throws Fault: the one that the other side answered, or `unavailable` */
@@ -192,18 +197,23 @@ export class Bus implements AsyncDisposable {
     }
   }
 
-  /** Answers the request in every process that serves it, one of them for each question, several at a time. */
+  /**
+   * Answers the request in every process that serves it, one of them for each question, several at a time. What it
+   * returns ends that; it resolves when the handler has been given every question that came here: those that were on
+   * their way are still to be answered, as nobody else gets them.
+   */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     handler: (query: Static<Q>) => Promise<Static<R>>,
-  ): () => void {
+  ): () => Promise<void> {
     const { log, limits } = this.#options;
     const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
     const hear = (message: Msg) => {
       const work = async () => handler(unpack(contract.query, message.data));
       void answer(replyTo(message), work, failed, limits?.signOfLifeMs);
     };
-    return this.#hear(contract.subject, hear, this.#options.user);
+    const subscription = this.#subscribe(contract.subject, hear, this.#options.user);
+    return () => subscription.drain().catch(() => {});
   }
 
   /** How many jobs wait for a worker or are with one. */

@@ -33,11 +33,11 @@ import type { Storage } from './storage.ts';
 /** How long requests that are being answered may take once serving ends, in ms. */
 const LAST_ANSWERS_MS = 2_000;
 
-/** Answers every request that storage owns. Its end takes no new ones and waits a while for those under way. */
+/** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
 export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
   const answering = new Set<Promise<unknown>>();
-  const ends: (() => void)[] = [];
+  const ends: (() => Promise<void>)[] = [];
   const on = <Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     handler: (query: Static<Q>) => Promise<Static<R>>,
@@ -82,8 +82,11 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
 
   return {
     async [Symbol.asyncDispose]() {
-      for (const end of ends) end();
-      await Promise.race([Promise.all(answering), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+      const last = async () => {
+        await Promise.all(ends.map((end) => end()));
+        await Promise.all(answering);
+      };
+      await Promise.race([last(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
     },
   };
 }

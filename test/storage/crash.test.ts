@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import type { Bus } from '#proto/bus.ts';
-import { listTags, storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/manifests.ts';
 import { TestBus } from '../support/bus.ts';
 import { bytesOf, Client, imageOf, jsonOf, random } from './rig.ts';
 
@@ -151,18 +151,23 @@ async function everyNameHasContent(data: string, blobs: number): Promise<void> {
   for (const name of await readdir(join(data, 'ingest'))) assert.match(name, /^upload-/);
 }
 
-test('the process ends in good order when asked, with a request under way', async () => {
+test('asked to end, it ends in good order, and no request is lost', async () => {
   const data = await mkdtemp(join(tmpdir(), 'terrace-end-'));
   const bus = await server.connect('gateway', 'gateway-end');
-  const storage = await startStorage(data, bus);
   const client = new Client(bus, data, 'gateway-1');
-  const bytes = random(8_000_000);
-  const pushing = client.push('lib/app', bytes).catch(() => undefined);
+  // Silence is a failure here: a question is answered, or goes to the next process.
+  client.call = (contract, query) => bus.call(contract, query, { patience: 20_000 });
+  const contents = Array.from({ length: 8 }, () => random(500_000));
+  let storage = await startStorage(data, bus);
+  const pushing = Promise.all(contents.map((bytes) => client.push('lib/app', bytes)));
+  for (let round = 0; round < 3; round += 1) {
+    assert.equal(await kill(storage, 'SIGTERM'), 0);
+    storage = await startStorage(data, bus);
+  }
+  const digests = await pushing;
+  for (const [i, digest] of digests.entries()) {
+    assert.deepEqual(await client.read('lib/app', digest), Buffer.from(contents[i]!));
+  }
   assert.equal(await kill(storage, 'SIGTERM'), 0);
-  const again = await startStorage(data, bus);
-  const digest = (await pushing) ?? (await client.push('lib/app', bytes));
-  assert.deepEqual(await client.read('lib/app', digest), Buffer.from(bytes));
-  await assert.rejects(bus.call(listTags, { repository: 'lib/none', limit: 1 }));
-  assert.equal(await kill(again, 'SIGTERM'), 0);
   await rm(data, { recursive: true, force: true });
 });

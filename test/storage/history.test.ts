@@ -275,6 +275,6 @@ test('any history of operations leaves what a simple model of it leaves', async 
       }
       await compare(rig, model);
     }),
-    { numRuns: 40 },
+    { numRuns: 30 },
   );
 });

@@ -307,7 +307,8 @@ test('referrers with large annotations come in pages that fit into a message', a
   const subject = descriptorOf(jsonOf(imageOf('subject')), mediaTypes.ociManifest);
   await rig.gateway.push(repository, bytesOf('{}'));
   await rig.gateway.push(repository, bytesOf('sig'));
-  for (const [i, size] of [300_000, 300_000, 300_000, 3_000_000].entries()) {
+  const large = Array.from({ length: 5 }, () => 300_000);
+  for (const [i, size] of [...large, 3_000_000].entries()) {
     const annotations = { note: `${i}`.repeat(size) };
     await rig.gateway.pushManifest(repository, imageOf('sig', { subject, annotations }));
   }
@@ -322,7 +323,7 @@ test('referrers with large annotations come in pages that fit into a message', a
     more = page.more;
   }
   const sizes = found.toSorted((a, b) => (a ?? 0) - (b ?? 0));
-  assert.deepEqual(sizes, [300_000, 300_000, 300_000, undefined]);
+  assert.deepEqual(sizes, [...large, undefined]);
 });
 
 test('content committed as a blob can not be read as a manifest', async () => {
