@@ -168,9 +168,7 @@ export class Bus implements AsyncDisposable {
   }
 
   #subscribe(subject: string, heard: (message: Msg) => void, queue?: string): Subscription {
-    const callback = (error: Error | null, message: Msg) => {
-      if (!error) heard(message);
-    };
+    const callback = (error: unknown, message: Msg) => error || heard(message);
     return this.#nc.subscribe(subject, queue ? { queue, callback } : { callback });
   }
 
@@ -199,8 +197,7 @@ export class Bus implements AsyncDisposable {
 
   /**
    * Answers the request in every process that serves it, one of them for each question, several at a time. What it
-   * returns ends that; it resolves when the handler has been given every question that came here: those that were on
-   * their way are still to be answered, as nobody else gets them.
+   * returns ends that, when the handler has been given every question that was on its way here: nobody else gets those.
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
