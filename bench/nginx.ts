@@ -17,6 +17,9 @@ export class Nginx implements AsyncDisposable {
     await writeFile(join(folder, 'nginx.conf'), configuration(folder, port));
     const words = ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
     const child = spawn(await program(folder), words, { stdio: 'ignore' });
+    const end = () => child.kill('SIGTERM');
+    process.once('exit', end);
+    child.once('exit', () => process.off('exit', end));
     await reachable(port);
     return new Nginx(`127.0.0.1:${port}`, child);
   }

@@ -68,6 +68,10 @@ export class Cloud implements AsyncDisposable {
     const child = spawn('docker-registry', ['serve', configuration], { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#process = child;
+    // A test that fails without disposing leaves nothing behind.
+    const end = () => child.kill('SIGKILL');
+    process.once('exit', end);
+    child.once('exit', () => process.off('exit', end));
     const failed = once(child, 'exit').then(async () => {
       throw new Error(`docker-registry ended: ${(await readFile(this.log, 'utf8')).slice(-1_000)}`);
     });
