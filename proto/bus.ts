@@ -97,7 +97,7 @@ export class Bus implements AsyncDisposable {
     });
     const events = new Events(options, {
       send: async (subject, id, bytes) => {
-        await this.#js.publish(subject, bytes, { msgID: id, timeout: 5_000 });
+        await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 });
       },
       hear: (subject, heard) => this.#hear(subject, ({ data }) => heard(data)),
     });
@@ -126,9 +126,10 @@ export class Bus implements AsyncDisposable {
     const states = new States(
       {
         open: (bucket) => this.#bucket(bucket),
-        hear: (bucket, key, written) =>
-          this.#hear(`$KV.${bucket}.${key}`, (message) => {
-            written(message.headers?.get('KV-Operation') ? undefined : message.data);
+        hear: (bucket, key, heard) =>
+          this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => {
+            if (head?.get('KV-Operation')) heard('removal');
+            else heard(head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes: data });
           }),
       },
       options.log,

@@ -80,7 +80,7 @@ export async function answer(
   failed: (error: unknown) => void,
   signOfLifeMs = SIGN_OF_LIFE_MS,
 ): Promise<void> {
-  const alive = setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs);
+  const alive = setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref();
   try {
     reply(pack(await work()));
   } catch (error) {

@@ -130,7 +130,7 @@ function giveBack(next: Promise<Delivery | null>): void {
 }
 
 async function handle<T>(delivery: Delivery, { unpack, handler, ackWaitMs, name, log }: Work<T>) {
-  const beat = setInterval(() => delivery.working(), ackWaitMs / 4);
+  const beat = setInterval(() => delivery.working(), ackWaitMs / 4).unref();
   try {
     const verdict = await handler(unpack(delivery.data), delivery.info.redeliveryCount);
     if (verdict === 'done') await delivery.ackAck().catch(() => delivery.ack());

@@ -16,10 +16,16 @@ export type Bucket = {
   keys(): Promise<AsyncIterable<string>>;
 };
 
+/** `conditional`: it may have been refused, and is heard of all the same. */
+export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
+
+/** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
+const READ_AFTER_MS = [20, 500];
+
 export type Buckets = {
   open(bucket: string): Promise<Bucket>;
-  /** Hears each write from now on, `undefined` where it was a removal. Returns what ends it. */
-  hear(bucket: string, key: string, written: (bytes: Uint8Array | undefined) => void): () => void;
+  /** Hears each write from now on. Returns what ends it. */
+  hear(bucket: string, key: string, heard: (write: Write) => void): () => void;
 };
 
 /** Last values, by key. */
@@ -102,10 +108,13 @@ export class States {
         this.#log.warn({ err, ...where }, 'a state could not be handled');
       }
     });
-    const end = this.#buckets.hear(state.bucket, key, (bytes) => watch.hear(bytes));
     const refresh = () => {
       watch.refresh().catch((err) => this.#log.debug({ err, ...where }, 'a state could not be read'));
     };
+    const end = this.#buckets.hear(state.bucket, key, (write) => {
+      if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(refresh, ms).unref();
+      else watch.hear(write === 'removal' ? undefined : write.bytes);
+    });
     this.#watches.add(refresh);
     refresh();
     return () => {

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Type } from '@sinclair/typebox';
+import { inboxOf, type UserName } from '#proto/access.ts';
+import { Bus } from '#proto/bus.ts';
+import { event, request } from '#proto/contract.ts';
+import { Fault } from '#proto/fault.ts';
+import { serviceStatus } from '#proto/status.ts';
+import { quiet, TestBus } from '../support/bus.ts';
+
+/** Requests and permissions, on a real nats-server that stays up. */
+
+let server: TestBus;
+let gateway: Bus;
+let storage: Bus;
+before(async () => {
+  server = await TestBus.start();
+  [gateway, storage] = await Promise.all([server.connect('gateway'), server.connect('storage')]);
+});
+after(() => server[Symbol.asyncDispose]());
+
+/** With a silence short enough to wait for. */
+const hasty = (user: UserName) =>
+  Bus.connect({
+    url: server.url,
+    user,
+    password: `secret-of-${user}`,
+    layer: 'test',
+    instance: `${user}-hasty`,
+    log: quiet,
+    limits: { signOfLifeMs: 40, silenceMs: 200 },
+  });
+
+let serial = 0;
+const Text = Type.Object({ text: Type.String() });
+/** Each test has a subject of its own. */
+function question(owner = 'storage') {
+  serial += 1;
+  return request(`${owner}.test.ask${serial}`, Text, Text);
+}
+const fault = (code: string) => (error: unknown) => error instanceof Fault && error.code === code;
+
+test('one question, one answer, by one of those who serve it', async () => {
+  const ask = question();
+  await using second = await server.connect('storage', 'storage-second');
+  let asked = 0;
+  for (const bus of [storage, second]) {
+    bus.serve(ask, async ({ text }) => {
+      asked += 1;
+      return { text: text.toUpperCase() };
+    });
+    await bus.flush();
+  }
+  const answers = await Promise.all(['a', 'b', 'c'].map((text) => gateway.call(ask, { text })));
+  assert.deepEqual(
+    answers.map(({ text }) => text),
+    ['A', 'B', 'C'],
+  );
+  assert.equal(asked, 3);
+});
+
+test('who works for long shows signs of life, and is waited for', async () => {
+  const ask = question();
+  await using caller = await hasty('gateway');
+  await using slow = await hasty('storage');
+  slow.serve(ask, async () => {
+    await sleep(700);
+    return { text: 'at last' };
+  });
+  await slow.flush();
+  assert.equal((await caller.call(ask, { text: '' })).text, 'at last');
+});
+
+test('who shows no sign of life is given up', async () => {
+  const ask = question();
+  await using caller = await hasty('gateway');
+  // With the signs of life of the usual limits: a second apart.
+  storage.serve(ask, () => new Promise(() => {}));
+  await storage.flush();
+  await assert.rejects(caller.call(ask, { text: '' }), fault('unavailable'));
+});
+
+test('a question that nobody serves is unavailable when the patience is over', async () => {
+  const begin = Date.now();
+  await assert.rejects(gateway.call(question(), { text: '' }, { patience: 0 }), fault('unavailable'));
+  assert.ok(Date.now() - begin < 2_000);
+});
+
+test('patience finds who serves only later', async () => {
+  const ask = question();
+  const calling = gateway.call(ask, { text: 'x' }, { patience: 10_000 });
+  await gateway.flush();
+  storage.serve(ask, async () => ({ text: 'here now' }));
+  assert.equal((await calling).text, 'here now');
+});
+
+test('a caller can give up by its signal', async () => {
+  const ask = question();
+  storage.serve(ask, () => new Promise(() => {}));
+  await storage.flush();
+  const end = new AbortController();
+  const calling = gateway.call(ask, { text: '' }, { signal: end.signal });
+  end.abort(new Error('enough'));
+  await assert.rejects(calling, /enough/);
+});
+
+test('a fault of the handler is the fault of the caller; any other error is internal', async () => {
+  const [ask, askToo] = [question(), question()];
+  storage.serve(ask, async () => {
+    throw new Fault('blob-unknown', 'not here', { detail: { digest: 'd' } });
+  });
+  storage.serve(askToo, async () => {
+    throw new Error('secret');
+  });
+  await storage.flush();
+  await assert.rejects(gateway.call(ask, { text: '' }), (error) => {
+    assert.ok(Fault.is(error, 'blob-unknown'));
+    assert.deepEqual([error.message, error.detail], ['not here', { digest: 'd' }]);
+    return true;
+  });
+  await assert.rejects(gateway.call(askToo, { text: '' }), (error) => {
+    return Fault.is(error, 'internal') && !/secret/.test(error.message);
+  });
+});
+
+test('a question or an answer that is not as declared is malformed', async () => {
+  const ask = question();
+  storage.serve(ask, async () => ({ text: 'x' }));
+  await storage.flush();
+  const other = request(ask.subject, Type.Object({ text: Type.Integer() }), Text);
+  await assert.rejects(gateway.call(other, { text: 1 }), (error) => {
+    return Fault.is(error, 'malformed') && /\/text/.test(error.message);
+  });
+  const otherAnswer = request(ask.subject, Text, Type.Object({ text: Type.Integer() }));
+  await assert.rejects(gateway.call(otherAnswer, { text: '' }), fault('malformed'));
+});
+
+test('a state is written, read, listed, watched and removed', async () => {
+  const status = (instance: string) => ({
+    service: 'gateway',
+    instance,
+    host: 'h',
+    pid: 1,
+    started: 1,
+    memory: 1,
+  });
+  const seen: (string | undefined)[] = [];
+  const operator = await server.connect('operator');
+  operator.watch(serviceStatus, 'a', (value) => seen.push(value?.instance));
+  while (seen.length < 1) await sleep(10);
+  for (const key of ['a', 'b', 'c', 'd', 'e']) await gateway.put(serviceStatus, key, status(key));
+  assert.equal((await operator.get(serviceStatus, 'b'))?.value.instance, 'b');
+  assert.deepEqual([...(await operator.list(serviceStatus)).keys()].sort(), ['a', 'b', 'c', 'd', 'e']);
+  const { revision } = (await gateway.get(serviceStatus, 'a')) ?? { revision: 0 };
+  const next = await gateway.swap(serviceStatus, 'a', status('a2'), revision);
+  assert.ok(next !== undefined && next > revision);
+  // A write that was refused was never there, to those who watch either.
+  assert.equal(await gateway.swap(serviceStatus, 'a', status('a3'), revision), undefined);
+  while (seen.length < 3) await sleep(10);
+  assert.equal(await gateway.swap(serviceStatus, 'a', status('a3'), 0), undefined);
+  await gateway.remove(serviceStatus, 'a');
+  assert.equal(await gateway.get(serviceStatus, 'a'), undefined);
+  while (seen.length < 4) await sleep(10);
+  assert.deepEqual(seen, [undefined, 'a', 'a2', undefined]);
+});
+
+// ── permissions ───────────────────────────────────────────────────────────────────────────────────────────────
+
+test('a service writes only the states that are its own', async () => {
+  const { configuration } = await import('#proto/configuration.ts');
+  const value = {
+    name: 'x',
+    listen: '127.0.0.1:1',
+    mode: 'ReadWrite' as const,
+    repositories: [],
+    schedule: '* * * * *',
+    conflict: 'parent-wins' as const,
+    syncers: 1,
+    connections: 1,
+    logLevel: 'info',
+  };
+  for (const user of ['gateway', 'storage', 'syncer', 'operator'] as const) {
+    const bus = await server.connect(user, `${user}-writer`);
+    await assert.rejects(bus.put(configuration, 'layer', value), user);
+  }
+  assert.equal(await gateway.get(configuration, 'layer'), undefined);
+  const bridge = await server.connect('twin-bridge');
+  await bridge.put(configuration, 'layer', value);
+  assert.equal((await gateway.get(configuration, 'layer'))?.value.name, 'x');
+});
+
+test('a service asks and answers only what is its own', async () => {
+  const ofSyncer = question('syncer');
+  const syncer = await server.connect('syncer');
+  syncer.serve(ofSyncer, async () => ({ text: 'mine' }));
+  const ofStorage = question();
+  gateway.serve(ofStorage, async () => ({ text: 'not mine' }));
+  await Promise.all([syncer.flush(), gateway.flush()]);
+  await using caller = await hasty('gateway');
+  await assert.rejects(caller.call(ofSyncer, { text: '' }), fault('unavailable'));
+  await assert.rejects(caller.call(ofStorage, { text: '' }, { patience: 0 }), fault('unavailable'));
+});
+
+test('a service hears no answers to others, and says nothing in their names', async () => {
+  const ask = question();
+  storage.serve(ask, async () => ({ text: 'secret' }));
+  const heard: unknown[] = [];
+  // The events of a bus are subjects below `events.`; a raw connection tries the rest.
+  const { connect } = await import('nats');
+  const raw = await connect({ servers: server.url, user: 'gateway', pass: 'secret-of-gateway' });
+  const refused: string[] = [];
+  void (async () => {
+    for await (const status of raw.status()) if (status.type === 'error') refused.push(String(status.data));
+  })();
+  for (const subject of [`${inboxOf('operator')}.>`, '_INBOX.>', '>', 'storage.>']) {
+    raw.subscribe(subject, { callback: (_error, message) => heard.push(message.subject) });
+  }
+  raw.publish('events.blob.committed', new Uint8Array());
+  raw.publish('jobs.transfer.fetch', new Uint8Array());
+  raw.publish('$JS.API.STREAM.DELETE.EVENTS', new Uint8Array());
+  raw.publish('$KV.leases.coordinator', new Uint8Array());
+  await raw.flush();
+  await gateway.call(ask, { text: '' });
+  while (refused.length < 8) await sleep(10);
+  await raw.close();
+  assert.deepEqual(
+    heard.filter((subject) => subject !== undefined),
+    [],
+  );
+});
+
+test('an event is heard by all who listen, checked, in order', async () => {
+  const counted = event('blob.counted', Type.Object({ n: Type.Integer() }));
+  const heard: number[][] = [[], []];
+  gateway.listen(counted, ({ data, type, source }) => {
+    assert.deepEqual([type, source], ['terrace.blob.counted', '/layers/test/storage-test']);
+    heard[0]?.push(data.n);
+  });
+  const operator = await server.connect('operator', 'operator-listener');
+  operator.listen(counted, ({ data }) => heard[1]?.push(data.n));
+  await Promise.all([gateway.flush(), operator.flush()]);
+  storage.publish(event('blob.counted', Type.Object({ n: Type.String() })), { n: 'not as declared' });
+  for (let n = 0; n < 20; n += 1) storage.publish(counted, { n });
+  while (heard.some((list) => list.length < 20)) await sleep(10);
+  for (const list of heard) assert.deepEqual(list, [...Array(20).keys()]);
+});

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pack, unpack } from '#proto/contract.ts';
+import { Fault, fromWire, toWire, WireFault } from '#proto/fault.ts';
+
+const over = (error: unknown) => fromWire(unpack(WireFault, pack(toWire(error))));
+
+test('a fault crosses the wire with its code, sentence and detail', () => {
+  const fault = over(new Fault('range-invalid', 'begin at 5', { detail: { offset: 5 } }));
+  assert.equal(fault.code, 'range-invalid');
+  assert.equal(fault.message, 'begin at 5');
+  assert.deepEqual(fault.detail, { offset: 5 });
+  assert.ok(Fault.is(fault) && Fault.is(fault, 'busy', 'range-invalid') && !Fault.is(fault, 'busy'));
+});
+
+test('any other error tells nothing of its insides', () => {
+  const fault = over(new TypeError('secret of /etc/passwd'));
+  assert.equal(fault.code, 'internal');
+  assert.doesNotMatch(fault.message, /secret/);
+  assert.equal(over(undefined).code, 'internal');
+});
+
+test('a full disk is a fault of its own', () => {
+  assert.equal(over(Object.assign(new Error('write'), { code: 'ENOSPC' })).code, 'no-space');
+  assert.equal(over(Object.assign(new Error('write'), { code: 'EDQUOT' })).code, 'no-space');
+});
+
+test('a code that is not in the list, from another version, is internal', () => {
+  assert.equal(fromWire({ code: 'tea-pot', message: 'short and stout' }).code, 'internal');
+});

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault } from '#proto/fault.ts';
+import {
+  digestName,
+  isDigest,
+  isRepository,
+  isTag,
+  referenceName,
+  repositoryName,
+  splitDigest,
+} from '#proto/names.ts';
+
+const sha256 = `sha256:${'a'.repeat(64)}`;
+const sha512 = `sha512:${'0'.repeat(128)}`;
+const code = (wanted: string) => (error: unknown) => error instanceof Fault && error.code === wanted;
+
+test('repositories', () => {
+  const good = ['a', 'a/b/c', 'a.b', 'a_b', 'a__b', 'a-b', 'a---b', '0', 'a/b-c.d_e', 'a'.repeat(255)];
+  const bad = ['', '/', 'a/', '/a', 'a//b', 'A', 'a..b', 'a___b', '.a', 'a.', '-a', 'a-', 'a b', 'ä'];
+  const worse = ['a'.repeat(256), '../a', 'a/../b', 'a\n', 'a\0', '_terrace', 'a/_b', 'a:b', 'a@b', 'a%2fb'];
+  for (const name of good) assert.ok(isRepository(name), name);
+  for (const name of [...bad, ...worse]) {
+    assert.ok(!isRepository(name), JSON.stringify(name));
+    assert.throws(() => repositoryName(name), code('name-invalid'));
+  }
+});
+
+test('tags', () => {
+  for (const name of ['a', '1', '_', 'A.b-c_d', 'v1.2.3', 'a'.repeat(128)]) assert.ok(isTag(name), name);
+  for (const name of ['', '.a', '-a', 'a b', 'a/b', 'a:b', 'a+b', 'a\n', 'a'.repeat(129)]) {
+    assert.ok(!isTag(name), JSON.stringify(name));
+  }
+});
+
+test('digests', () => {
+  assert.ok(isDigest(sha256) && isDigest(sha512));
+  assert.deepEqual(splitDigest(sha256), ['sha256', 'a'.repeat(64)]);
+  const bad = [
+    sha256.toUpperCase(),
+    `${sha256}a`,
+    sha256.slice(0, -1),
+    `x${sha256}`,
+    'sha256:',
+    `${sha256}\n`,
+  ];
+  const alike = [`sha1:${'a'.repeat(40)}`, `sha256:${'a'.repeat(128)}`, `sha512:${'a'.repeat(64)}`];
+  for (const name of [...bad, ...alike]) {
+    assert.ok(!isDigest(name), JSON.stringify(name));
+    assert.throws(() => digestName(name), code('digest-invalid'));
+  }
+});
+
+test('a reference with a colon is a digest, any other a tag', () => {
+  assert.equal(referenceName('v1'), 'v1');
+  assert.equal(referenceName(sha512), sha512);
+  assert.throws(() => referenceName('sha256:x'), code('digest-invalid'));
+  assert.throws(() => referenceName('-x'), code('manifest-invalid'));
+});
+
+test('a fault of a long name stays short', () => {
+  assert.throws(
+    () => repositoryName('A'.repeat(100_000)),
+    (error: Error) => error.message.length < 400,
+  );
+});

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault } from '#proto/fault.ts';
+import { MANIFEST_LIMIT, mediaTypes, readManifest } from '#proto/oci.ts';
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
+const descriptor = (letter: string, mediaType = 'application/x', more: object = {}) => ({
+  mediaType,
+  digest: digest(letter),
+  size: 1,
+  ...more,
+});
+const bytes = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+const image = { schemaVersion: 2, config: descriptor('a', 'application/config'), layers: [descriptor('b')] };
+const index = { schemaVersion: 2, manifests: [descriptor('c')] };
+const { ociManifest, ociIndex, dockerManifest, dockerList } = mediaTypes;
+
+test('an image refers to its config and its layers', () => {
+  for (const mediaType of [ociManifest, dockerManifest]) {
+    const manifest = readManifest(bytes(image), mediaType);
+    assert.deepEqual(
+      manifest.blobs.map((blob) => blob.digest),
+      [digest('a'), digest('b')],
+    );
+    assert.deepEqual(manifest.manifests, []);
+    assert.equal(manifest.artifactType, 'application/config');
+  }
+});
+
+test('an index refers to manifests, and may be empty or have null for them', () => {
+  for (const mediaType of [ociIndex, dockerList]) {
+    assert.deepEqual(
+      readManifest(bytes(index), mediaType).manifests.map((child) => child.digest),
+      [digest('c')],
+    );
+    assert.deepEqual(readManifest(bytes({ ...index, manifests: null }), mediaType).manifests, []);
+  }
+});
+
+test('an artifact has its own type, and what it is about', () => {
+  const artifact = {
+    ...image,
+    artifactType: 'application/sbom',
+    subject: descriptor('d'),
+    annotations: { a: 'b' },
+  };
+  const manifest = readManifest(bytes(artifact), ociManifest);
+  assert.equal(manifest.artifactType, 'application/sbom');
+  assert.equal(manifest.subject?.digest, digest('d'));
+  assert.deepEqual(manifest.annotations, { a: 'b' });
+});
+
+test('foreign layers need not be here', () => {
+  const foreign = descriptor('e', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', {
+    urls: ['http://x'],
+  });
+  const { blobs } = readManifest(bytes({ ...image, layers: [foreign, descriptor('b')] }), dockerManifest);
+  assert.deepEqual(
+    blobs.map((blob) => blob.digest),
+    [digest('a'), digest('b')],
+  );
+});
+
+const refused: [string, unknown, string, RegExp][] = [
+  ['not JSON', '{', ociManifest, /not JSON/],
+  ['not UTF-8', Buffer.of(0xff, 0xfe), ociManifest, /not JSON in UTF-8/],
+  ['a list', [], ociManifest, /object/i],
+  ['schema 1', { ...image, schemaVersion: 1 }, ociManifest, /schemaVersion/],
+  ['no config', { ...image, config: undefined }, ociManifest, /config is missing/],
+  ['no layers', { ...image, layers: undefined }, ociManifest, /layers is missing/],
+  ['an index without manifests', { schemaVersion: 2 }, ociIndex, /manifests is missing/],
+  ['a bad digest', { ...image, layers: [{ ...descriptor('b'), digest: 'sha256:x' }] }, ociManifest, /layers/],
+  ['a negative size', { ...image, layers: [{ ...descriptor('b'), size: -1 }] }, ociManifest, /layers/],
+  ['another type inside', { ...image, mediaType: dockerManifest }, ociManifest, /must agree/],
+  ['a type that nobody knows', image, 'application/json', /media type/],
+];
+for (const [what, manifest, mediaType, pattern] of refused) {
+  test(`refused: ${what}`, () => {
+    const data = Buffer.isBuffer(manifest) ? manifest : bytes(manifest);
+    assert.throws(
+      () => readManifest(data, mediaType),
+      (error) => Fault.is(error, 'manifest-invalid') && pattern.test(error.message),
+    );
+  });
+}
+
+test('refused: more than 4 MiB', () => {
+  assert.throws(
+    () => readManifest(Buffer.alloc(MANIFEST_LIMIT + 1, ' '), ociManifest),
+    (error) => Fault.is(error, 'too-large'),
+  );
+});
