@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Overrides, resolveDocument } from '#proto/document.ts';
+
+const resolve = (text: string, overrides: Overrides = {}, readable = () => true) =>
+  resolveDocument({ text, folder: '/etc/terrace', overrides, readable });
+
+function configurationOf(text: string, overrides?: Overrides) {
+  const resolved = resolve(text, overrides);
+  assert.ok('configuration' in resolved, JSON.stringify(resolved));
+  return resolved.configuration;
+}
+
+test('nothing said: a layer of its own, on loopback', () => {
+  for (const text of ['', '# nothing\n', '---\n', '{}']) {
+    assert.deepEqual(configurationOf(text), {
+      name: 'layer',
+      listen: '127.0.0.1:5000',
+      mode: 'ReadWrite',
+      repositories: [],
+      schedule: '* * * * *',
+      conflict: 'parent-wins',
+      syncers: 1,
+      connections: 4,
+      logLevel: 'info',
+    });
+  }
+});
+
+test('with a parent: all of it, to be read', () => {
+  const { mode, repositories, parent } = configurationOf('parent: { url: "https://up.example/" }');
+  assert.deepEqual([mode, repositories, parent], ['ReadOnly', ['*'], { url: 'https://up.example' }]);
+  assert.deepEqual(configurationOf('{parent: {url: "http://a"}, repositories: []}').repositories, []);
+});
+
+test('modes by their older names', () => {
+  assert.equal(configurationOf('mode: Registry').mode, 'ReadWrite');
+  assert.equal(configurationOf('mode: Mirror').mode, 'ReadOnly');
+});
+
+test('options win over the file, field by field', () => {
+  const text = 'name: file\nsyncers: 3\nparent: { url: "http://a", username: u, passwordFile: p }';
+  const { name, syncers, parent } = configurationOf(text, { name: 'option', parent: { url: 'http://b' } });
+  assert.deepEqual([name, syncers], ['option', 3]);
+  assert.deepEqual(parent, { url: 'http://b', username: 'u', passwordFile: '/etc/terrace/p' });
+});
+
+test('a field with nothing behind its colon is left out', () => {
+  assert.equal(configurationOf('name:\nparent:\n').name, 'layer');
+});
+
+const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
+  ['a: [', /document is not YAML/, /line 1/],
+  ['- a', /document is not a mapping/, /write fields/],
+  ['just words', /document is not a mapping/, /write fields/],
+  ['colour: red', /^colour /, /the fields are name, listen/],
+  ['name: A', /^name "A"/, /lower-case/],
+  ['name: 5', /^name 5/, /lower-case/],
+  ['listen: 5000', /^listen 5000/, /host:port/],
+  ['listen: a:65536', /^listen "a:65536"/, /1 to 65535/],
+  ['mode: readonly', /^mode "readonly"/, /ReadWrite or ReadOnly/],
+  ['parent: http://a', /^parent "/, /mapping/],
+  ['parent: { username: u }', /^parent\.url is missing/, /https:/],
+  ['parent: { url: ftp://a }', /^parent\.url/, /https:/],
+  ['parent: { url: http://a/path }', /^parent\.url/, /no path/],
+  ['parent: { url: "http://u:p@a" }', /^parent\.url holds credentials/, /passwordFile/],
+  ['parent: { url: "http://a:99999" }', /^parent\.url/, /https:/],
+  ['parent: { url: http://a, user: u }', /^parent\.user /, /parent\.username/],
+  ['parent: { url: http://a, username: u }', /^parent\.passwordFile is missing/, /name a file/],
+  ['parent: { url: http://a, passwordFile: p }', /^parent\.username is missing/, /say whose/],
+  ['repositories: a', /^repositories "a"/, /list/],
+  ['repositories: [a, B]', /^repositories\.1 "B"/, /prefix/],
+  ['repositories: [a..b]', /^repositories "a\.\.b"/, /prefix/],
+  ['repositories: ["*/a"]', /^repositories\.0/, /prefix/],
+  ['schedule: hourly', /^schedule/, /five fields/],
+  ['schedule: "* * * * * *"', /^schedule/, /five fields/],
+  ['schedule: "61 * * * *"', /^schedule/, /five fields/],
+  ['schedule: "0 0 31 2 *"', /^schedule/, /five fields/],
+  ['conflict: both', /^conflict/, /parent-wins/],
+  ['syncers: 0', /^syncers 0/, /1 to 64/],
+  ['connections: 1.5', /^connections 1\.5/, /1 to 64/],
+  ['logLevel: loud', /^logLevel/, /debug, info/],
+];
+for (const [text, field, remedy] of complaints) {
+  test(`refused: ${text}`, () => {
+    const resolved = resolve(text);
+    assert.ok('complaints' in resolved, JSON.stringify(resolved));
+    assert.equal(resolved.complaints.length, 1, resolved.complaints.join('\n'));
+    assert.match(resolved.complaints[0] as string, field);
+    assert.match(resolved.complaints[0] as string, remedy);
+  });
+}
+
+test('refused: a password file that cannot be read', () => {
+  const resolved = resolve('parent: { url: http://a, username: u, passwordFile: p }', {}, () => false);
+  assert.ok('complaints' in resolved);
+  assert.match(resolved.complaints.join(), /^parent\.passwordFile "\/etc\/terrace\/p" can't be read/);
+});
+
+test('every field that is wrong is complained of', () => {
+  const resolved = resolve('name: A\nsyncers: 0\ncolour: red');
+  assert.ok('complaints' in resolved);
+  assert.equal(resolved.complaints.length, 3);
+});

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  CONFIGURATION_KEY,
+  type Configuration,
+  configuration,
+  configurationChanged,
+  configurationRefused,
+} from '#proto/configuration.ts';
+import type { Overrides } from '#proto/document.ts';
+import { bridgeStatus } from '#proto/status.ts';
+import { bridge } from '../../services/twin-bridge/bridge.ts';
+import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
+import { quiet, TestBus } from '../support/bus.ts';
+
+/** A source that the test writes to. */
+class Script implements DocumentSource {
+  readonly name = 'script';
+  #handler: (found: Found) => void = () => {};
+  #text: string;
+  constructor(text: string) {
+    this.#text = text;
+  }
+  watch(handler: (found: Found) => void): Disposable {
+    this.#handler = handler;
+    this.write(this.#text);
+    return { [Symbol.dispose]() {} };
+  }
+  write(text: string): void {
+    this.#handler({ text, folder: '/' });
+  }
+}
+
+async function rig(text: string, overrides: Overrides = {}) {
+  const server = await TestBus.start();
+  const [bus, operator, gateway] = await Promise.all([
+    server.connect('twin-bridge'),
+    server.connect('operator'),
+    server.connect('gateway'),
+  ]);
+  const values: (Configuration | undefined)[] = [];
+  gateway.watch(configuration, CONFIGURATION_KEY, (value) => values.push(value));
+  const events: unknown[] = [];
+  operator.listen(configurationChanged, ({ data }) => events.push(data.fields));
+  operator.listen(configurationRefused, ({ data }) => events.push(data.complaints));
+  await operator.flush();
+  const source = new Script(text);
+  const running = bridge(bus, quiet, source, overrides, 20);
+  return {
+    server,
+    source,
+    operator,
+    bus,
+    values,
+    events,
+    inForce: async (holds: (value: Configuration | undefined) => boolean) => {
+      for (const end = Date.now() + 10_000; !holds(values.at(-1)); await sleep(10)) {
+        if (Date.now() > end) throw new Error(`in force is ${JSON.stringify(values.at(-1))}`);
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      running[Symbol.dispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a document is put on the bus, with the overrides over it, and only when it differs', async () => {
+  await using on = await rig('name: one\nsyncers: 2', { syncers: 3 });
+  await on.inForce((value) => value?.name === 'one' && value.syncers === 3);
+  const { revision } = (await on.operator.get(configuration, CONFIGURATION_KEY)) ?? {};
+  on.source.write('{ "name": "one" }');
+  on.source.write('name: two');
+  await on.inForce((value) => value?.name === 'two');
+  assert.equal((await on.operator.get(configuration, CONFIGURATION_KEY))?.revision, (revision ?? 0) + 1);
+  while (on.events.length < 2) await sleep(10);
+  assert.deepEqual(on.events[1], ['name']);
+});
+
+test('a document that is not valid changes nothing, and the complaint is there to be read', async () => {
+  await using on = await rig('name: one');
+  await on.inForce((value) => value?.name === 'one');
+  on.source.write('name: Two\n');
+  const { complaints, source } = await on.operator.call(bridgeStatus, {});
+  assert.equal(source, 'script');
+  assert.equal(complaints.length, 1);
+  assert.match(complaints[0] as string, /^name "Two"/);
+  while (on.events.length < 2) await sleep(10);
+  assert.deepEqual(on.events[1], complaints);
+  assert.equal((await on.operator.get(configuration, CONFIGURATION_KEY))?.value.name, 'one');
+  on.source.write('name: three');
+  await on.inForce((value) => value?.name === 'three');
+  assert.deepEqual((await on.operator.call(bridgeStatus, {})).complaints, []);
+});
+
+test('what the bus loses, or somebody else writes, is put right', async () => {
+  await using on = await rig('name: one');
+  await on.inForce((value) => value?.name === 'one');
+  const other = { ...(on.values.at(-1) as Configuration), name: 'other' };
+  await on.bus.put(configuration, CONFIGURATION_KEY, other);
+  await on.inForce((value) => value?.name === 'one');
+  await on.server.kill({ forget: true });
+  const before = on.values.length;
+  await on.server.up();
+  await on.inForce((value) => on.values.length > before && value?.name === 'one');
+});
+
+test('a password file that comes later is found without a change of the document', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-bridge-'));
+  const password = join(folder, 'password');
+  await using on = await rig(`parent: { url: http://a, username: u, passwordFile: ${password} }`);
+  while (on.events.length < 1) await sleep(10);
+  assert.match(String(on.events[0]), /password" can't be read/);
+  await writeFile(password, 'x');
+  await on.inForce((value) => value?.parent?.passwordFile === password);
+  assert.equal(on.events.length, 1, 'one complaint is told once');
+  await rm(folder, { recursive: true });
+});
