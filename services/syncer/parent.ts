@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/names.ts';
 import { Descriptor, MANIFEST_LIMIT, manifestTypes, mediaTypes } from '#proto/oci.ts';
-import { refusal } from './answers.ts';
+import { backOff, refusal } from './answers.ts';
 import type { Extent } from './extents.ts';
 import {
   type Answer,
@@ -23,6 +24,8 @@ export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer
 /** The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. */
 export type BlobAnswer = { start: number; ranged: boolean; body: Body };
 
+/** How often something small is asked for before the pass goes on without it. */
+const ATTEMPTS = 3;
 const ACCEPT = manifestTypes.join(', ');
 
 /**
@@ -44,6 +47,10 @@ export class Parent implements AsyncDisposable {
 
   /** Whether it answers as a registry. @throws Fault */
   async ping(signal: AbortSignal): Promise<void> {
+    await patiently(signal, () => this.#ping(signal));
+  }
+
+  async #ping(signal: AbortSignal): Promise<void> {
     const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
     const body = await text(answer);
     // 401 here is an answer too: which scope is needed is known only for a repository.
@@ -73,6 +80,10 @@ export class Parent implements AsyncDisposable {
 
   /** The digest that a tag points to; undefined where there is no such tag. */
   async resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    return patiently(signal, () => this.#resolve(repository, tag, signal));
+  }
+
+  async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     const path = `/v2/${repository}/manifests/${tag}`;
     const ask = { scope: pull(repository), headers: { accept: ACCEPT }, signal };
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
@@ -82,11 +93,15 @@ export class Parent implements AsyncDisposable {
     const digest = one(answer.headers['docker-content-digest']);
     if (digest && isDigest(digest)) return digest;
     // Older registries leave the header out: the content tells.
-    return (await this.manifest(repository, tag, signal)).digest;
+    return (await this.#manifest(repository, tag, signal)).digest;
   }
 
   /** @throws Fault `manifest-unknown`, `parent-invalid` (the content is not what its digest says) */
   async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
+    return patiently(signal, () => this.#manifest(repository, reference, signal));
+  }
+
+  async #manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const answer = await this.#link.request(path, {
       scope: pull(repository),
@@ -161,7 +176,17 @@ export class Parent implements AsyncDisposable {
     const answer = await this.#link.request(path, { scope: pull(repository), headers, signal });
     const { statusCode } = answer;
     const body = answer.body as unknown as Body;
-    if (statusCode === 200) return { start: 0, ranged: false, body: guarded(body) };
+    if (statusCode === 200) {
+      const length = one(answer.headers['content-length']);
+      const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
+      if (length === undefined ? !page : Number(length) === size) {
+        return { start: 0, ranged: false, body: guarded(body) };
+      }
+      body.destroy();
+      // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
+      const sent = length === undefined ? 'a page' : `${length} bytes`;
+      throw new Fault('parent-unreachable', `GET ${path}: ${sent} came instead of the ${size} of the blob`);
+    }
     if (statusCode === 206) {
       const said = one(answer.headers['content-range']) ?? '';
       const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
@@ -193,21 +218,22 @@ export class Parent implements AsyncDisposable {
     let path: string | undefined = first;
     while (path && !seen.has(path)) {
       seen.add(path);
-      const answer: Answer = await this.#link.request(path, {
-        scope,
-        signal,
-        headers: { accept: `${mediaTypes.ociIndex}, application/json` },
-      });
-      if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
-      const bytes = await whole(answer, PAGE_LIMIT, path);
-      try {
-        yield JSON.parse(bytes.toString('utf8'));
-      } catch (cause) {
-        if (cause instanceof SyntaxError)
-          throw new Fault('parent-invalid', `GET ${path}: the parent sent no JSON`, { cause });
-        throw cause;
-      }
-      path = nextPage(one(answer.headers.link), new URL(path, this.#link.base).href, this.#link.base);
+      const { page, link } = await patiently(signal, () => this.#page(path as string, scope, signal));
+      yield page;
+      path = nextPage(link, new URL(path, this.#link.base).href, this.#link.base);
+    }
+  }
+
+  async #page(path: string, scope: string, signal: AbortSignal): Promise<{ page: unknown; link?: string }> {
+    const headers = { accept: `${mediaTypes.ociIndex}, application/json` };
+    const answer = await this.#link.request(path, { scope, signal, headers });
+    if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
+    const bytes = await whole(answer, PAGE_LIMIT, path);
+    const link = one(answer.headers.link);
+    try {
+      return { page: JSON.parse(bytes.toString('utf8')), ...(link && { link }) };
+    } catch (cause) {
+      throw new Fault('parent-invalid', `GET ${path}: the parent sent no JSON`, { cause });
     }
   }
 
@@ -220,9 +246,26 @@ const pull = (repository: string) => `repository:${repository}:pull`;
 const isStatus = (error: unknown, status: number): boolean =>
   error instanceof Fault && error.detail?.status === status;
 
+/** A list that is not there must not pass for an empty one: what it leaves out would go here. */
 function strings(page: unknown, field: string): string[] {
   const list = (page as Record<string, unknown> | null)?.[field];
-  return Array.isArray(list) ? list.filter((item) => typeof item === 'string') : [];
+  // Go programs write an empty list as null.
+  if (list === null) return [];
+  if (!Array.isArray(list)) throw new Fault('parent-invalid', `the parent sent a list without /${field}`);
+  return list.filter((item) => typeof item === 'string');
+}
+
+/** Asks again, a few times, after a fault that may pass. */
+async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const wait = error instanceof Fault && attempt < ATTEMPTS ? backOff(error, attempt) : undefined;
+      if (wait === undefined) throw error;
+      await sleep(wait, undefined, { signal });
+    }
+  }
 }
 
 /** RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`; only ever on the parent itself. */

@@ -57,6 +57,11 @@ const passing: [string, Action, number][] = [
   ['500', { answer: { status: 500, body: 'oops' } }, 0],
   ["502 with a proxy's page", { answer: { status: 502, body: '<html>Bad Gateway</html>' } }, 0],
   ['a connection closed without an answer', { drop: true }, 0],
+  [
+    "200 with a portal's page",
+    { answer: { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Welcome</h1>' } },
+    0,
+  ],
 ];
 for (const [index, [name, action, extra]] of passing.entries()) {
   test(`${name}: the pass ends well`, async () => {
@@ -150,6 +155,34 @@ test('a manifest that is not what its digest says: a clear failure, nothing stor
   );
   proxy.fault();
   await arrives('lie');
+});
+
+const lists = ['/v2/', '/v2/_catalog', '/v2/lists/tags/list', '/v2/lists/manifests/v1'];
+test('429, 500 and closed connections while parent and layer are compared: the same pass goes on', async () => {
+  await image('lists');
+  const actions: Action[] = [
+    { answer: { status: 429, headers: { 'retry-after': '1' } } },
+    { answer: { status: 500 } },
+    { drop: true },
+    { drop: true },
+  ];
+  proxy.fault(({ path, nth }) => (nth === 0 ? actions[lists.indexOf(path)] : undefined));
+  await arrives('lists');
+});
+
+test('an answer that holds no list of tags takes no tag away', async () => {
+  await image('listless');
+  await arrives('listless');
+  proxy.fault(({ path }) =>
+    path === '/v2/listless/tags/list' ? { answer: { status: 200, body: '{}' } } : undefined,
+  );
+  const { failures } = await layer.sync();
+  assert.deepEqual(
+    failures.map(({ code, repository }) => [code, repository]),
+    [['parent-invalid', 'listless']],
+  );
+  proxy.fault();
+  await arrives('listless');
 });
 
 test('a redirect to another host is followed, and the token does not follow', async () => {
