@@ -96,13 +96,16 @@ export class Link implements AsyncDisposable {
 
   async #send(url: URL, { headers, method = 'GET', signal }: Ask): Promise<Answer> {
     try {
-      return await this.#agent.request({
+      const answer = await this.#agent.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
         headers: { 'user-agent': 'terrace', ...headers },
         signal,
       });
+      // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
+      answer.body.on('error', () => {});
+      return answer;
     } catch (cause) {
       throw unreachable(cause, signal, `${method} ${url.origin}${url.pathname}`);
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { transferDelayed, transferFailed } from '#proto/transfers.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type Action, type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
@@ -17,6 +17,7 @@ let folder: string;
 let cloud: Cloud;
 let proxy: FaultProxy;
 let layer: TestLayer;
+let pids: Record<string, number>;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'terrace-faults-'));
@@ -25,7 +26,10 @@ before(async () => {
   proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
   const parent = { url: proxy.url, username: account.username, passwordFile: join(folder, 'password') };
   layer = await testLayer({ parent, repositories: ['*'], env: { TERRACE_STALL_MS: '1000' } });
+  pids = layer.pids();
 });
+
+afterEach(() => assert.deepEqual(layer.pids(), pids, 'a process ended'));
 
 after(async () => {
   await layer?.stop();
