@@ -117,6 +117,6 @@ test('a password file that comes later is found without a change of the document
   assert.match(String(on.events[0]), /password" can't be read/);
   await writeFile(password, 'x');
   await on.inForce((value) => value?.parent?.passwordFile === password);
-  assert.equal(on.events.length, 1, 'one complaint is told once');
+  assert.equal(on.events.filter((event) => /can't/.test(String(event))).length, 1, 'told once');
   await rm(folder, { recursive: true });
 });
