@@ -44,13 +44,10 @@ export async function stopOrphan(folder: DataFolder): Promise<void> {
   if (pid === undefined || !runsOn(pid, folder)) return;
   for (const [signal, ms] of [['SIGTERM', 2_000] as const, ['SIGKILL', 1_000] as const]) {
     process.kill(pid, signal);
-    for (const end = Date.now() + ms; isRunning(pid) && Date.now() < end; ) await sleep(20);
-    if (!isRunning(pid)) return;
+    for (const end = Date.now() + ms; isAlive(pid) && Date.now() < end; ) await sleep(20);
+    if (!isAlive(pid)) return;
   }
 }
-
-/** An ended process whose parent hasn't asked for its end is still there, with no command line. */
-const isRunning = (pid: number) => isAlive(pid) && commandLine(pid).length > 0;
 
 function runsOn(pid: number, folder: DataFolder): boolean {
   return commandLine(pid).includes(folder.busConfiguration);

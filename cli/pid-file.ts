@@ -36,23 +36,29 @@ export function livingPid(path: string): number | undefined {
   return text === String(pid) || text === identityOf(pid) ? pid : undefined;
 }
 
+/** A process that has ended and that its parent hasn't asked for yet is not alive. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
+  return statOf(pid)?.[0] !== 'Z';
 }
 
 /** Undefined where the system has no /proc. */
 function identityOf(pid: number): string | undefined {
+  const start = statOf(pid)?.[19];
+  if (start === undefined) return undefined;
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  return `${pid} ${start} ${boot}`;
+}
+
+/** The fields of /proc/<pid>/stat from the third on: the second is a name in parentheses and may hold anything. */
+function statOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the program's name in parentheses and may hold anything; `start` is the 22nd.
-    const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    return `${pid} ${start} ${boot}`;
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
