@@ -27,11 +27,12 @@ export type FollowOptions = {
  * @throws Fault `unavailable` where no pass came to its end
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { signal, hear, patience = 15_000, quietMs = 10_000, asks = 5 } = options;
+  const { signal, hear, patience = 15_000, quietMs = 5_000, asks = 5 } = options;
   const wanted = new Set<string>();
   const results = new Map<string, PassResult>();
   let last = Date.now();
-  let coordinator: string | undefined;
+  /** Who began each pass, in the order in which they began. */
+  const began = new Map<string, string>();
   let wake = () => {};
   const ends = [
     bus.listen(anyEvent, (heard) => {
@@ -40,7 +41,8 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
       hear?.(heard);
     }),
     bus.listen(passStarted, ({ data }) => {
-      coordinator = data.coordinator;
+      began.set(data.pass, data.coordinator);
+      wake();
     }),
     bus.listen(passFinished, ({ data }) => {
       results.set(data.pass, data);
@@ -57,6 +59,9 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
         const result = [...wanted].map((id) => results.get(id)).find((found) => found !== undefined);
         if (result) return result;
         signal?.throwIfAborted();
+        const owner = began.get(pass);
+        const coordinator = [...began.values()].at(-1);
+        if (owner && owner !== coordinator) break;
         const silence = Date.now() - last;
         if (silence >= quietMs) {
           if (!(await isUnderWay(bus, coordinator))) break;

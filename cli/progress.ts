@@ -102,7 +102,11 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
       // The bars' own log needs the line's end.
       if (line) bars.log(`${line}\n`);
     },
-    end: () => bars.stop(),
+    end() {
+      // The last steps are not on the screen yet.
+      bars.update();
+      bars.stop();
+    },
   };
 }
 

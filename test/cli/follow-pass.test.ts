@@ -73,6 +73,15 @@ test('a pass whose coordinator is gone is asked for again', async () => {
   assert.equal(found.pass, on.passes[1]);
 });
 
+test('a pass is asked for again as soon as another coordinator begins one', async () => {
+  const takeover = (pass: string) => {
+    start(pass);
+    syncer.publish(passStarted, { pass: 'its-own', coordinator: 'syncer-2', cause: 'start' });
+  };
+  using on = await coordinator(takeover, finish);
+  assert.equal((await followPass(operator, { quietMs: 60_000 })).pass, on.passes[1]);
+});
+
 test('a silent pass is waited for as long as its coordinator is at work', async () => {
   using on = await coordinator(start, () => assert.fail('asked twice'));
   await syncer.put(lease, COORDINATOR_KEY, { holder: 'syncer-1' });

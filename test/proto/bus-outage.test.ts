@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { connect } from 'nats';
@@ -40,101 +40,103 @@ async function history(server: TestBus, count: number): Promise<number[]> {
   return numbers;
 }
 
-test('events said while the nats-server is killed are stored once each, in order', async () => {
-  await using server = await TestBus.start();
-  const storage = await server.connect('storage');
-  const gateway = await server.connect('gateway');
-  const heard: number[] = [];
-  gateway.listen(counted, ({ data }) => heard.push(data.n));
-  await gateway.flush();
-  for (let n = 0; n < 200; n += 1) storage.publish(counted, { n });
-  await until(() => heard.length > 20, 'some events');
-  await server.kill();
-  for (let n = 200; n < 300; n += 1) storage.publish(counted, { n });
-  await server.up();
-  await until(() => heard.at(-1) === 299, 'the last event');
-  const stored = await history(server, 300);
-  assert.deepEqual(stored, [...Array(300).keys()]);
-});
-
-test('a job goes to another worker when its own dies, and is gone when it is done', async () => {
-  await using server = await TestBus.start();
-  const [first, second, coordinator] = await Promise.all([
-    server.connect('syncer', 'syncer-1'),
-    server.connect('syncer', 'syncer-2'),
-    server.connect('syncer', 'syncer-3'),
-  ]);
-  const job = { repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass: 'p' };
-  const end = new AbortController();
-  const taken = Promise.withResolvers<void>();
-  // Dies with the job in its hands: its connection goes, and so do its signs of life.
-  const dead = first.work('transfers', fetchBlob, end.signal, async () => {
-    taken.resolve();
-    return new Promise(() => {});
+describe('outages', { concurrency: true }, () => {
+  test('events said while the nats-server is killed are stored once each, in order', async () => {
+    await using server = await TestBus.start();
+    const storage = await server.connect('storage');
+    const gateway = await server.connect('gateway');
+    const heard: number[] = [];
+    gateway.listen(counted, ({ data }) => heard.push(data.n));
+    await gateway.flush();
+    for (let n = 0; n < 200; n += 1) storage.publish(counted, { n });
+    await until(() => heard.length > 20, 'some events');
+    await server.kill();
+    for (let n = 200; n < 300; n += 1) storage.publish(counted, { n });
+    await server.up();
+    await until(() => heard.at(-1) === 299, 'the last event');
+    const stored = await history(server, 300);
+    assert.deepEqual(stored, [...Array(300).keys()]);
   });
-  await coordinator.submit(fetchBlob, job);
-  await taken.promise;
-  await first[Symbol.asyncDispose]();
-  const attempts: number[] = [];
-  const working = second.work('transfers', fetchBlob, end.signal, async (body, attempt) => {
-    assert.deepEqual(body, job);
-    attempts.push(attempt);
-    return attempts.length < 2 ? { again: 10 } : 'done';
-  });
-  await until(() => attempts.length === 2, 'two attempts of the second worker', 20_000);
-  for (let left = 1; left > 0; await sleep(20)) left = await coordinator.backlog('transfers');
-  end.abort();
-  await working;
-  void dead;
-});
 
-test('a worker ends at once when it is told to, and goes on when the nats-server comes back empty', async () => {
-  await using server = await TestBus.start();
-  const syncer = await server.connect('syncer');
-  const end = new AbortController();
-  const done: string[] = [];
-  const working = syncer.work('transfers', fetchBlob, end.signal, async ({ pass }) => {
-    done.push(pass);
-    return 'done';
+  test('a job goes to another worker when its own dies, and is gone when it is done', async () => {
+    await using server = await TestBus.start();
+    const [first, second, coordinator] = await Promise.all([
+      server.connect('syncer', 'syncer-1'),
+      server.connect('syncer', 'syncer-2'),
+      server.connect('syncer', 'syncer-3'),
+    ]);
+    const job = { repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass: 'p' };
+    const end = new AbortController();
+    const taken = Promise.withResolvers<void>();
+    // Dies with the job in its hands: its connection goes, and so do its signs of life.
+    const dead = first.work('transfers', fetchBlob, end.signal, async () => {
+      taken.resolve();
+      return new Promise(() => {});
+    });
+    await coordinator.submit(fetchBlob, job);
+    await taken.promise;
+    await first[Symbol.asyncDispose]();
+    const attempts: number[] = [];
+    const working = second.work('transfers', fetchBlob, end.signal, async (body, attempt) => {
+      assert.deepEqual(body, job);
+      attempts.push(attempt);
+      return attempts.length < 2 ? { again: 10 } : 'done';
+    });
+    await until(() => attempts.length === 2, 'two attempts of the second worker', 20_000);
+    for (let left = 1; left > 0; await sleep(20)) left = await coordinator.backlog('transfers');
+    end.abort();
+    await working;
+    void dead;
   });
-  const job = (pass: string) => ({ repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass });
-  await syncer.submit(fetchBlob, job('before'));
-  await until(() => done.includes('before'), 'a job');
-  await server.kill({ forget: true });
-  await server.up();
-  await until(() => {
-    syncer.submit(fetchBlob, job('after')).catch(() => {});
-    return done.includes('after');
-  }, 'a job after the outage');
-  const begin = Date.now();
-  end.abort();
-  await working;
-  assert.ok(Date.now() - begin < 500, 'it waited for the queue');
-});
 
-test('a watched state outlives the nats-server and the loss of its store', async () => {
-  await using server = await TestBus.start();
-  const bridge = await server.connect('twin-bridge');
-  const gateway = await server.connect('gateway');
-  const seen: (string | undefined)[] = [];
-  gateway.watch(configuration, CONFIGURATION_KEY, (value) => seen.push(value?.name));
-  const write = (name: string) =>
-    until(() => {
-      bridge.put(configuration, CONFIGURATION_KEY, named(name)).catch(() => {});
-      return seen.at(-1) === name;
-    }, name);
-  await write('one');
-  await server.kill();
-  await server.up();
-  await write('two');
-  await server.kill({ forget: true });
-  await server.up();
-  await until(() => seen.at(-1) === undefined, 'the loss');
-  await write('three');
-  assert.deepEqual(
-    seen.filter((name) => name !== undefined),
-    ['one', 'two', 'three'],
-  );
+  test('a worker ends at once when it is told to, and goes on when the nats-server comes back empty', async () => {
+    await using server = await TestBus.start();
+    const syncer = await server.connect('syncer');
+    const end = new AbortController();
+    const done: string[] = [];
+    const working = syncer.work('transfers', fetchBlob, end.signal, async ({ pass }) => {
+      done.push(pass);
+      return 'done';
+    });
+    const job = (pass: string) => ({ repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass });
+    await syncer.submit(fetchBlob, job('before'));
+    await until(() => done.includes('before'), 'a job');
+    await server.kill({ forget: true });
+    await server.up();
+    await until(() => {
+      syncer.submit(fetchBlob, job('after')).catch(() => {});
+      return done.includes('after');
+    }, 'a job after the outage');
+    const begin = Date.now();
+    end.abort();
+    await working;
+    assert.ok(Date.now() - begin < 500, 'it waited for the queue');
+  });
+
+  test('a watched state outlives the nats-server and the loss of its store', async () => {
+    await using server = await TestBus.start();
+    const bridge = await server.connect('twin-bridge');
+    const gateway = await server.connect('gateway');
+    const seen: (string | undefined)[] = [];
+    gateway.watch(configuration, CONFIGURATION_KEY, (value) => seen.push(value?.name));
+    const write = (name: string) =>
+      until(() => {
+        bridge.put(configuration, CONFIGURATION_KEY, named(name)).catch(() => {});
+        return seen.at(-1) === name;
+      }, name);
+    await write('one');
+    await server.kill();
+    await server.up();
+    await write('two');
+    await server.kill({ forget: true });
+    await server.up();
+    await until(() => seen.at(-1) === undefined, 'the loss');
+    await write('three');
+    assert.deepEqual(
+      seen.filter((name) => name !== undefined),
+      ['one', 'two', 'three'],
+    );
+  });
 });
 
 function named(name: string): Configuration {
