@@ -1,10 +1,12 @@
 import { Command, type CommanderError } from 'commander';
+import { health } from './health.ts';
+import { init } from './init.ts';
 import { Refusal } from './refusal.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
 import { up } from './up.ts';
 
-const commands = [up, status, sync];
+const commands = [up, status, sync, init, health];
 
 /** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
 export async function main(parameters: string[]): Promise<never> {

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServiceName } from '#proto/access.ts';
 import type { Configuration } from '#proto/configuration.ts';
@@ -51,7 +50,7 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
     service('twin-bridge', 'twin-bridge', LISTENERS, bridgeEnv(overrides, configFile), settings, log),
     service('gateway', 'gateway', LISTENERS, { TERRACE_LISTEN: configuration.listen }, settings, log),
     ...syncers.map((name) => service(name, 'syncer', LISTENERS, {}, settings, log)),
-  ].filter(({ main }) => existsSync(main));
+  ];
 }
 
 function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS.ProcessEnv {
@@ -68,12 +67,11 @@ function service(
   own: NodeJS.ProcessEnv,
   { folder, configuration, busUrl, env }: Settings,
   log: LayerLog,
-): Program & { main: string } {
+): Program {
   const main = join(import.meta.dirname, '../services', kind, 'main.ts');
   return {
     name,
     rank,
-    main,
     spawn: () => {
       const child = spawn(process.execPath, [...NODE_FLAGS, main], {
         env: {

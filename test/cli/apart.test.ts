@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+import { serviceNames } from '#proto/access.ts';
+import { freePort } from '../support/bus.ts';
+import { run } from '../support/terrace.ts';
+
+/** Services without a supervisor, as in containers of their own. */
+
+const root = join(import.meta.dirname, '../..');
+
+type Compose = {
+  services: Record<
+    string,
+    { entrypoint?: string[]; healthcheck?: { test?: string[] }; environment?: Record<string, string> }
+  >;
+};
+
+test('the compose file starts every service there is, and asks each for its health', () => {
+  const { services } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), {
+    merge: true,
+  }) as Compose;
+  assert.deepEqual(Object.keys(services).sort(), ['init', 'nats', ...serviceNames].sort());
+  for (const name of serviceNames) {
+    const { entrypoint, healthcheck, environment } = services[name] ?? {};
+    assert.equal(entrypoint?.[1], `/opt/terrace/services/${name}/main.ts`);
+    assert.ok(existsSync(join(root, `services/${name}/main.ts`)));
+    assert.equal(healthcheck?.test?.at(-1), name);
+    assert.equal(environment?.TERRACE_BUS, 'nats://nats:4222');
+  }
+});
+
+test('what terrace init prepares is enough for services that run apart', async (context) => {
+  const data = await mkdtemp(join(tmpdir(), 'terrace-apart-'));
+  const port = await freePort();
+  const prepared = await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
+  assert.equal(prepared.code, 0, prepared.text);
+  const before = readFileSync(join(data, 'bus/gateway.password'), 'utf8');
+  assert.equal((await run('init', '--data', data, '--bus', `127.0.0.1:${port}`)).code, 0);
+  assert.equal(readFileSync(join(data, 'bus/gateway.password'), 'utf8'), before);
+  assert.match((await run('health', '--data', data)).text, /no Terrace runs on/);
+
+  const children = [spawn('nats-server', ['-c', join(data, 'bus/nats.conf')], { stdio: 'ignore' })];
+  const env = {
+    ...process.env,
+    TERRACE_DATA: data,
+    TERRACE_BUS: `nats://127.0.0.1:${port}`,
+    TERRACE_LISTEN: `127.0.0.1:${await freePort()}`,
+  };
+  for (const name of serviceNames) {
+    const main = join(root, 'services', name, 'main.ts');
+    children.unshift(spawn(process.execPath, [main], { env, stdio: 'ignore' }));
+  }
+  const stop = async (index: number) => {
+    const child = children[index];
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+  context.after(async () => {
+    for (const index of children.keys()) await stop(index);
+    await rm(data, { recursive: true, force: true });
+  });
+  const end = Date.now() + 15_000;
+  for (let well = false; !well; ) {
+    const { code, text } = await run('health', '--data', data);
+    well = code === 0;
+    assert.ok(well || Date.now() < end, text);
+  }
+  assert.equal((await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status, 200);
+  const storage = [...serviceNames].reverse().indexOf('storage');
+  await stop(storage);
+  const unwell = await run('health', '--data', data);
+  assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not well: storage']);
+  assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
+});
+
+test('terrace init refuses what is no address', async () => {
+  const { code, text } = await run('init', '--data', '/nonexistent', '--bus', 'nats');
+  assert.equal(code, 2);
+  assert.match(text, /--bus "nats" is not valid: write host:port/);
+});
