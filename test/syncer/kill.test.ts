@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../services/syncer/download.ts';
 import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
@@ -63,5 +64,8 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   assert.ok(bytes >= SIZE);
   assert.ok(bytes <= SIZE + cuts * CONNECTIONS * CHUNK_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
   assert.deepEqual(await readdir(join(layer.data, 'ingest')), []);
-  assert.equal(await layer.bus().backlog('transfers'), 0);
+  // A job whose worker or queue was killed is given out once more, and found done.
+  for (const deadline = Date.now() + 20_000; (await layer.bus().backlog('transfers')) > 0; await sleep(100)) {
+    assert.ok(Date.now() < deadline, 'jobs are left over');
+  }
 });
