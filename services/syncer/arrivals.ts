@@ -7,7 +7,14 @@ import type { Digest } from '#proto/names.ts';
 import { fetchBlob, transferFailed, transferFinished } from '#proto/transfers.ts';
 
 type Body = Static<typeof fetchBlob.body>;
-type Waiting = { body: Body; arrived: () => void; failed: (fault: Fault) => void; result: Promise<void> };
+type Waiting = {
+  body: Body;
+  /** How often it was wished for again. */
+  wishes: number;
+  arrived: () => void;
+  failed: (fault: Fault) => void;
+  result: Promise<void>;
+};
 
 /** How often storage is asked for what no event has told, in ms. */
 const LOOK_MS = 5_000;
@@ -25,7 +32,6 @@ export class Arrivals implements Disposable {
   readonly #signal: AbortSignal;
   readonly #waiting = new Map<Digest, Waiting>();
   readonly #ends: (() => void)[];
-  #rounds = 0;
 
   constructor(bus: Bus, log: Log, pass: string, signal: AbortSignal) {
     this.#bus = bus;
@@ -48,14 +54,24 @@ export class Arrivals implements Disposable {
 
   /** Resolves when the blob is committed; several may wait for the same. @throws Fault where its transfer failed */
   async bring(wanted: Omit<Body, 'pass'>): Promise<void> {
+    // Nobody would end the wait: the abort has been told.
+    this.#signal.throwIfAborted();
     const known = this.#waiting.get(wanted.digest);
-    if (known) return known.result;
+    if (known) {
+      return known.result.catch((fault) => {
+        // What one repository does not give, another one may.
+        const own = known.body.repository === wanted.repository;
+        if (own || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
+        return this.bring(wanted);
+      });
+    }
     const body = { ...wanted, pass: this.#pass };
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {});
     const end = () => this.#waiting.delete(wanted.digest);
     this.#waiting.set(wanted.digest, {
       body,
+      wishes: 0,
       result: promise,
       arrived: () => {
         end();
@@ -101,12 +117,12 @@ export class Arrivals implements Disposable {
   }
 
   async #again(): Promise<void> {
-    this.#rounds += 1;
     const waiting = [...this.#waiting.values()];
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
-    for (const { body, failed } of waiting) {
-      if (this.#rounds > MOST_WISHES) failed(new Fault('unavailable', `nobody brings ${body.digest}`));
-      else await this.#wish(body);
+    for (const one of waiting) {
+      one.wishes += 1;
+      if (one.wishes > MOST_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.body.digest}`));
+      else await this.#wish(one.body);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Cron } from 'croner';
 import { createActor, fromCallback, fromPromise } from 'xstate';
-import { Fault } from '#proto/fault.ts';
+import { Fault, toWire } from '#proto/fault.ts';
 import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
 import type { Volume } from '#proto/volume.ts';
@@ -18,9 +18,11 @@ import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts'
 export async function coordinate(context: Context, volume: Volume, settings: Settings): Promise<Coordinator> {
   const { bus, log, instance, signal } = context;
   let unserve: (() => void) | undefined;
-  let link: LinkStatus | undefined = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value;
+  let link: LinkStatus | undefined;
 
   const tell = async (state: LinkStatus['state'], detail?: string): Promise<void> => {
+    // Another coordinator may have said more since this one last did.
+    link = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? link;
     const since = link?.state === state ? link.since : Date.now();
     const lastSync = state === 'Online' ? Date.now() : link?.lastSync;
     link = { state, since, coordinator: instance, ...(lastSync && { lastSync }), ...(detail && { detail }) };
@@ -56,6 +58,9 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
             if (signal.aborted || stopped.aborted) return;
             log.error({ err, pass: id }, 'a pass failed');
             await tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
+            const { code, message } = toWire(err);
+            const nothing = { ok: false, taken: 0, dropped: 0, failed: 1, ms: 0 };
+            bus.publish(passFinished, { pass: id, ...nothing, failures: [{ code, reason: message }] });
           }
         }),
         clock: fromCallback(({ sendBack }) => ticking(settings, () => sendBack(wanted('schedule')))),
@@ -67,7 +72,9 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
       settings.get();
       actor.send(wanted('request'));
       const { current, next } = actor.getSnapshot().context;
-      return { pass: (next ?? current)?.id as string };
+      const pass = (next ?? current)?.id;
+      if (!pass) throw new Fault('unavailable', 'the coordinator changes: ask again');
+      return { pass };
     });
   });
   actor.on('following', () => unserve?.());

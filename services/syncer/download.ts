@@ -49,7 +49,7 @@ export class Download {
   /** The digest of what one request brings in order from byte 0; given up at the first byte out of order. */
   #hash: Hash | undefined;
   #hashed = 0;
-  #received = 0;
+  #gained = 0;
 
   constructor(wanted: Wanted, means: Means) {
     this.#wanted = wanted;
@@ -62,9 +62,9 @@ export class Download {
     }
   }
 
-  /** Bytes that came over the link in this attempt. */
-  get received(): number {
-    return this.#received;
+  /** Bytes that are here and were not before this attempt: what came a second time is no progress. */
+  get gained(): number {
+    return this.#gained;
   }
 
   /**
@@ -110,7 +110,6 @@ export class Download {
       using _slot = await this.#means.slots.take();
       const piece = this.#failure ? undefined : this.#queue.shift();
       if (!piece) return;
-      const before = this.#received;
       const writer = new PieceWriter(this.#means, piece.start, this.#present);
       try {
         await this.#bring(piece, writer, () => {
@@ -121,8 +120,10 @@ export class Download {
         await writer.end().catch((failure) => this.#fail(failure));
         if (!this.#sequential)
           this.#queue.unshift({ start: Math.max(piece.start, writer.at), end: piece.end });
-        const progressed = this.#received - before >= PROGRESS_BYTES;
+        const progressed = writer.gained >= PROGRESS_BYTES;
         if (this.#sequential || !progressed || !Fault.is(error, 'parent-unreachable')) this.#fail(error);
+      } finally {
+        this.#gained += writer.gained;
       }
     }
   }
@@ -147,7 +148,6 @@ export class Download {
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
         this.#follow(bytes, writer.at);
-        this.#received += bytes.length;
         await writer.take(bytes);
       }
     } finally {
@@ -178,6 +178,8 @@ class PieceWriter {
   readonly #present: Extents;
   /** Offset of the next byte from the parent. */
   at: number;
+  /** Bytes logged that were not here before. */
+  gained = 0;
   /** What is gathered and not written yet, from `#from` on. */
   #batch: Buffer[] = [];
   #size = 0;
@@ -241,6 +243,7 @@ class PieceWriter {
     this.#logged = Date.now();
     if (!chunk) return;
     await this.#means.log.append(chunk);
+    this.gained += chunk.end - chunk.start;
     this.#present.add(chunk);
     this.#means.progress(this.#present.bytes);
   }

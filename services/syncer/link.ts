@@ -55,29 +55,33 @@ export class Link implements AsyncDisposable {
 
   /** Asks the parent; what it answers in the end, redirects followed and challenges met, whatever the status. */
   async request(path: string, ask: Ask): Promise<Answer> {
-    let authorization = await this.#credentials.header(ask.scope);
+    let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
-      const answer = await this.#follow(new URL(path, this.base), ask, authorization);
-      if (answer.statusCode !== 401 || round === 2) return answer;
-      const again = await this.#credentials.challenged(
-        answer.headers['www-authenticate'],
-        ask.scope,
-        authorization,
-      );
+      const { answer, own } = await this.#follow(new URL(path, this.base), ask, authorization);
+      // Only the parent itself may say where its tokens come from: that place gets the password.
+      if (answer.statusCode !== 401 || !own || round === 2) return answer;
+      const challenge = answer.headers['www-authenticate'];
+      const learning = this.#credentials.challenged(challenge, ask.scope, authorization);
+      const again = await unlessAborted(ask.signal, learning);
       if (!again) return answer;
       await answer.body.dump();
-      authorization = await this.#credentials.header(ask.scope);
+      authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     }
   }
 
-  async #follow(first: URL, ask: Ask, authorization: string | undefined): Promise<Answer> {
+  async #follow(
+    first: URL,
+    ask: Ask,
+    authorization: string | undefined,
+  ): Promise<{ answer: Answer; own: boolean }> {
     let url = first;
     for (let hop = 0; hop <= MOST_HOPS; hop += 1) {
       // Credentials are for the parent alone, whatever host it sends us to.
-      const own = authorization && url.origin === this.base.origin ? { authorization } : {};
-      const answer = await this.#send(url, { ...ask, headers: { ...ask.headers, ...own } });
+      const own = url.origin === this.base.origin;
+      const headers = { ...ask.headers, ...(own && authorization && { authorization }) };
+      const answer = await this.#send(url, { ...ask, headers });
       const location = one(answer.headers.location);
-      if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return answer;
+      if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return { answer, own };
       await answer.body.dump();
       const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
       if (!next || !/^https?:$/.test(next.protocol)) {
@@ -118,19 +122,33 @@ export class Link implements AsyncDisposable {
       signal,
       headers: authorization ? { authorization } : {},
     });
-    const body = await text(answer);
-    if (answer.statusCode !== 200)
-      throw refusal(answer.statusCode, answer.headers, body, `GET ${url.origin}${url.pathname}`);
+    const what = `GET ${url.origin}${url.pathname}`;
+    if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
+    const body = await whole(answer, PAGE_LIMIT, what);
     try {
-      const { token, access_token, expires_in } = JSON.parse(body) as Record<string, unknown>;
+      const { token, access_token, expires_in } = JSON.parse(body.toString('utf8')) as Record<
+        string,
+        unknown
+      >;
       const found = token ?? access_token;
       if (typeof found !== 'string') throw new Error('no token');
       return { token: found, expiresIn: typeof expires_in === 'number' ? expires_in : 60 };
     } catch (cause) {
-      throw new Fault('parent-invalid', `GET ${url.origin}${url.pathname}: no token in the answer`, {
-        cause,
-      });
+      throw new Fault('parent-invalid', `${what}: no token in the answer`, { cause });
     }
+  }
+}
+
+/** A token is asked for on behalf of several requests: one that is ended leaves without waiting for it. */
+async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([task, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

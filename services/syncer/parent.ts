@@ -51,10 +51,14 @@ export class Parent implements AsyncDisposable {
   }
 
   async #ping(signal: AbortSignal): Promise<void> {
-    const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
-    const body = await text(answer);
-    // 401 here is an answer too: which scope is needed is known only for a repository.
-    if (answer.statusCode !== 200 && answer.statusCode !== 401) throw this.#refused(answer, body, 'GET /v2/');
+    try {
+      const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
+      const body = await text(answer);
+      if (answer.statusCode !== 200) throw this.#refused(answer, body, 'GET /v2/');
+    } catch (error) {
+      // 401 is an answer too, the token service's as well: which scope is granted is known only for a repository.
+      if (!isStatus(error, 401) && !isStatus(error, 403)) throw error;
+    }
   }
 
   /** distribution-spec, "Listing repositories" (as registries have it: `_catalog`) */
@@ -216,11 +220,12 @@ export class Parent implements AsyncDisposable {
   async *#pages(first: string, scope: string, signal: AbortSignal): AsyncGenerator<unknown> {
     const seen = new Set<string>();
     let path: string | undefined = first;
-    while (path && !seen.has(path)) {
+    while (path) {
+      if (seen.has(path)) throw new Fault('parent-invalid', `GET ${path}: the list has no end`);
       seen.add(path);
       const { page, link } = await patiently(signal, () => this.#page(path as string, scope, signal));
       yield page;
-      path = nextPage(link, new URL(path, this.#link.base).href, this.#link.base);
+      path = nextPage(link, new URL(path, this.#link.base).href);
     }
   }
 
@@ -229,7 +234,7 @@ export class Parent implements AsyncDisposable {
     const answer = await this.#link.request(path, { scope, signal, headers });
     if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
     const bytes = await whole(answer, PAGE_LIMIT, path);
-    const link = one(answer.headers.link);
+    const link = [answer.headers.link ?? []].flat().join(', ');
     try {
       return { page: JSON.parse(bytes.toString('utf8')), ...(link && { link }) };
     } catch (cause) {
@@ -268,10 +273,16 @@ async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise
   }
 }
 
-/** RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`; only ever on the parent itself. */
-function nextPage(link: string | undefined, current: string, base: URL): string | undefined {
+/**
+ * RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`. Asked of the parent whatever host it names: behind a proxy, a
+ * registry may know itself by another name, and a list that ended here would pass for a whole one.
+ */
+function nextPage(link: string | undefined, current: string): string | undefined {
   const target = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? '')?.[1];
-  if (!target || !URL.canParse(target, current)) return undefined;
-  const url = new URL(target, current);
-  return url.origin === base.origin || url.host === base.host ? `${url.pathname}${url.search}` : undefined;
+  if (target === undefined) return undefined;
+  if (!URL.canParse(target, current)) {
+    throw new Fault('parent-invalid', `the parent names no address for the next page: ${target}`);
+  }
+  const { pathname, search } = new URL(target, current);
+  return `${pathname}${search}`;
 }

@@ -48,7 +48,7 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
   try {
     await means.parent.ping(signal);
     const surveys: Survey[] = [];
-    await each(await repositories(means), REPOSITORIES_AT_ONCE, async (repository) => {
+    await each(await repositories(means, fail), REPOSITORIES_AT_ONCE, async (repository) => {
       try {
         surveys.push(await survey(bus, means.parent, repository, configuration, signal));
       } catch (error) {
@@ -125,12 +125,20 @@ function tasksOf(means: BringMeans & PassMeans, { repository, actions, settled }
   return [...tasks, ...referrers];
 }
 
-/** The repositories that the patterns select, at the parent or here. */
-async function repositories({ bus, parent, configuration, signal }: PassMeans): Promise<Repository[]> {
+/** The repositories that the patterns select, at the parent or here. A refused catalog hides only what it alone tells. */
+async function repositories(
+  { bus, parent, configuration, signal, log }: PassMeans,
+  fail: (failure: Failure) => void,
+): Promise<Repository[]> {
   const patterns = configuration.repositories;
   const found = new Set(named(patterns).filter(isRepository));
   if (!needsCatalog(patterns)) return [...found];
-  for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
+  try {
+    for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
+  } catch (error) {
+    if (!Fault.is(error, 'parent-refused')) throw error;
+    fail(reason(log, error));
+  }
   let after: string | undefined;
   for (;;) {
     const page = await bus.call(listRepositories, { limit: 1_000, ...(after && { after }) }, { signal });

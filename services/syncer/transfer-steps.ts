@@ -94,7 +94,7 @@ async function fetch(
     try {
       return { hashed: await download.run() };
     } catch (error) {
-      throw withReceived(error, download.received);
+      throw withGained(error, download.gained);
     }
   });
 }
@@ -160,7 +160,7 @@ async function renewing<T>(
 const held = ({ id, claim }: Claim) => ({ id, claim });
 
 /** The fault with the bytes that the attempt brought, from which the machine knows that it was not for nothing. */
-function withReceived(error: unknown, received: number): unknown {
+function withGained(error: unknown, gained: number): unknown {
   if (!(error instanceof Fault)) return error;
-  return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, received } });
+  return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, gained } });
 }

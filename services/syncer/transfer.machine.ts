@@ -63,8 +63,8 @@ export const transferMachine = setup({
     note: assign(({ context, event }) => {
       const { error } = event as unknown as { error: unknown };
       const fault = toWire(error);
-      const received = Number(fault.detail?.received ?? 0);
-      const failures = received > 0 ? 1 : context.failures + 1;
+      const gained = Number(fault.detail?.gained ?? 0);
+      const failures = gained > 0 ? 1 : context.failures + 1;
       const wait = error instanceof Fault ? backOff(error, failures) : undefined;
       return { fault, failures, until: wait === undefined || context.cancelled ? 0 : Date.now() + wait };
     }),

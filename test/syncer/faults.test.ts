@@ -114,6 +114,20 @@ test('a parent that stops honouring Range after a cut: the blob is right', async
   await arrives('unranged-later');
 });
 
+test('a catalog that is refused keeps back only what it alone tells', async () => {
+  await image('known');
+  await arrives('known');
+  const { digest } = await pushImage(cloud.url, 'known', 'v2', { layers: [3_000] });
+  proxy.fault(({ path }) => (path === '/v2/_catalog' ? { answer: { status: 403 } } : undefined));
+  const { failures } = await layer.sync();
+  assert.deepEqual(
+    failures.map(({ code, repository }) => [code, repository]),
+    [['parent-refused', undefined]],
+  );
+  const served = await fetch(`${layer.url}/v2/known/manifests/v2`);
+  assert.equal(served.headers.get('docker-content-digest'), digest);
+});
+
 /** Faults that nobody can mend in this pass: a clear event, nothing stored; the next pass heals. */
 const final: [string, Action, string, RegExp][] = [
   ['a wrong byte', { corruptAt: 100_000 }, 'parent-invalid', /content that is not sha256:/],

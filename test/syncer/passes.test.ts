@@ -125,6 +125,17 @@ test('a repository added to the configuration file comes without a restart, and 
   assert.deepEqual(layer.pids(), pids);
 });
 
+test('a password file that is not there is said in words, as the end of the pass', async () => {
+  await rm(join(folder, 'password'));
+  const { ok, failures } = await layer.sync({ asks: 1 });
+  assert.equal(ok, false);
+  assert.deepEqual(
+    failures.map(({ code }) => code),
+    ['config-invalid'],
+  );
+  await writeFile(join(folder, 'password'), account.password);
+});
+
 test('a password that is wrong is said in words; a new one in the file is used at the next pass', async () => {
   await writeFile(join(folder, 'password'), 'wrong');
   const { ok, failures } = await layer.sync();

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { passFinished, passStarted } from '#proto/passes.ts';
+import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 import { transferFinished, transferStarted } from '#proto/transfers.ts';
 import { CHUNK_BYTES } from '../../services/syncer/download.ts';
 import { startCloud } from '../support/cloud.ts';
@@ -59,4 +61,19 @@ test('a syncer killed in the middle: another goes on with its blob where it was'
   await sameContent(cloud.url, layer.url);
   assert.ok(proxy.bytesOf(blob) <= 64 * MIB + 4 * CHUNK_BYTES);
   assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * CHUNK_BYTES);
+});
+
+test('a coordinator that takes over keeps when the last good pass was', async () => {
+  await using cloud = await startCloud();
+  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'], syncers: 2 });
+  assert.deepEqual((await layer.sync()).failures, []);
+  const before = (await layer.bus().get(linkStatus, LINK_KEY))?.value.lastSync;
+  const holder = (await layer.bus().get(lease, COORDINATOR_KEY))?.value.holder;
+  await cloud.kill();
+  process.kill(Number(/-(\d+)-[0-9a-f]+$/.exec(holder ?? '')?.[1]), 'SIGTERM');
+  const { pass } = await layer.event(passStarted, ({ coordinator }) => coordinator !== holder);
+  await layer.event(passFinished, (data) => data.pass === pass);
+  const link = (await layer.bus().get(linkStatus, LINK_KEY))?.value;
+  assert.equal(link?.state, 'Offline');
+  assert.ok(before && link.lastSync === before);
 });

@@ -101,8 +101,8 @@ test('a fault that may pass sets a time to wait for, one that will not does not'
   assert.equal(final.fault?.code, 'parent-invalid');
 });
 
-test('failures in a row are counted, and bytes received start the count anew', () => {
-  const fault = (received: number) => new Fault('parent-unreachable', 'x', { detail: { received } });
+test('failures in a row are counted, and bytes gained start the count anew', () => {
+  const fault = (gained: number) => new Fault('parent-unreachable', 'x', { detail: { gained } });
   assert.equal(step('fetching', error('fetching', fault(0)), { failures: 6 }).context.until, 0);
   assert.equal(step('fetching', error('fetching', fault(1)), { failures: 6 }).context.failures, 1);
 });

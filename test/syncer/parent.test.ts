@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { test } from 'node:test';
+import { Parent } from '../../services/syncer/parent.ts';
+
+const { signal } = new AbortController();
+
+/** A registry of a few lines. */
+async function serving(listener: RequestListener) {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const parent = new Parent({ url, login: { username: 'layer', password: 'secret' } });
+  return {
+    url,
+    parent,
+    [Symbol.asyncDispose]: async () => {
+      await parent[Symbol.asyncDispose]();
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+test('a list goes on at the parent, whatever host its next page names', async () => {
+  await using registry = await serving(({ url }, response) => {
+    if (!url?.includes('last=')) {
+      response.setHeader('link', '<http://registry.internal:5000/v2/a/tags/list?last=one>; rel="next"');
+    }
+    response.end(JSON.stringify({ tags: [url?.includes('last=') ? 'two' : 'one'] }));
+  });
+  assert.deepEqual(await registry.parent.tags('a', signal), ['one', 'two']);
+});
+
+test('a list whose pages lead in a circle is no list', async () => {
+  await using registry = await serving((_, response) => {
+    response.setHeader('link', '</v2/a/tags/list?last=one>; rel="next"');
+    response.end('{"tags":["one"]}');
+  });
+  await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-invalid' });
+});
+
+test('a token may be long, and one that is cut is asked for again', async () => {
+  const token = 'x'.repeat(6_000);
+  let cuts = 0;
+  await using registry = await serving(({ url, headers }, response) => {
+    if (url?.startsWith('/token')) {
+      const answer = JSON.stringify({ token, access_token: token });
+      cuts += 1;
+      if (cuts > 1) return response.end(answer);
+      response.writeHead(200, { 'content-length': answer.length });
+      return response.write(answer.slice(0, 100), () => response.destroy());
+    }
+    if (headers.authorization === `Bearer ${token}`) return response.end('{"tags":["one"]}');
+    return response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
+  });
+  assert.deepEqual(await registry.parent.tags('a', signal), ['one']);
+});
+
+test('a host that the parent redirects to is not asked for tokens', async () => {
+  const asked: string[] = [];
+  await using other = await serving(({ url }, response) => {
+    asked.push(url ?? '');
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="${other.url}/token"` }).end();
+  });
+  await using registry = await serving((_, response) => {
+    response.writeHead(307, { location: `${other.url}/list` }).end();
+  });
+  await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-refused' });
+  assert.deepEqual(asked, ['/list']);
+});
+
+test('a request that is ended does not wait for a token that does not come', async () => {
+  const end = new AbortController();
+  await using registry = await serving(({ url }, response) => {
+    if (url?.startsWith('/token')) end.abort(new Error('ended'));
+    else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
+  });
+  await assert.rejects(registry.parent.tags('a', end.signal), /^Error: ended$/);
+});
+
+test('a parent whose token service grants no catalog is there all the same', async () => {
+  await using registry = await serving(({ url }, response) => {
+    if (url?.startsWith('/token')) response.writeHead(403).end();
+    else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
+  });
+  await registry.parent.ping(signal);
+});
