@@ -15,7 +15,7 @@ import { type StepMeans, transferActor } from './transfer-steps.ts';
 type Body = Static<typeof fetchBlob.body>;
 
 const PROGRESS_MS = 1_000;
-/** How long a job rests whose blob another syncer holds, in ms; jitter comes on top. */
+/** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
 const HELD_MS = 1_500;
 
 export type WorkerMeans = Omit<StepMeans, 'started' | 'progress'>;
@@ -69,7 +69,7 @@ function conclude(
     bus.publish(transferFinished, about);
     return 'done';
   }
-  if (result === 'held') return { again: HELD_MS * (1 + Math.random()) };
+  if (result === 'held') return { again: Math.round(HELD_MS * (1 + Math.random())) };
   if (signal.aborted) return { again: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
   bus.publish(transferFailed, { ...about, code, reason: message });

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { claimTransfer } from '#proto/ingests.ts';
+import type { Digest } from '#proto/names.ts';
+import { Volume } from '#proto/volume.ts';
+import { Slots } from '../../services/syncer/slots.ts';
+import { transfer } from '../../services/syncer/worker.ts';
+
+const digest = `sha256:${'a'.repeat(64)}` as Digest;
+const job = { repository: 'a', digest, size: 1, pass: 'pass' };
+
+test('a job whose blob another syncer holds rests for a whole number of ms', async () => {
+  const call = async ({ subject }: { subject: string }) => {
+    if (subject === claimTransfer.subject) throw new Fault('busy', 'another one holds it');
+    return { digests: [digest] };
+  };
+  const verdict = await transfer(
+    {
+      bus: { call } as unknown as Bus,
+      volume: new Volume('/'),
+      parent: () => Promise.reject(new Error('not asked')),
+      slots: new Slots(1),
+      by: 'syncer',
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+      signal: new AbortController().signal,
+    },
+    job,
+  );
+  assert.ok(verdict !== 'done' && verdict.again >= 1_500);
+  assert.ok(Number.isInteger(verdict.again));
+});
