@@ -97,16 +97,12 @@ type Work<T> = {
 /** Takes one job after another until the signal aborts. A queue that does not answer is tried again. */
 async function takeJobs<T>(work: Work<T>): Promise<void> {
   const { signal, log, name } = work;
-  const over = new Promise<'over'>((resolve) => {
-    if (signal.aborted) resolve('over');
-    signal.addEventListener('abort', () => resolve('over'), { once: true });
-  });
   for (let failures = 0; !signal.aborted; ) {
     try {
       const queue = await work.open();
       while (!signal.aborted) {
         const next = queue.next();
-        const delivery = await Promise.race([next, over]);
+        const delivery = await unlessOver(next, signal);
         failures = 0;
         if (delivery === 'over') giveBack(next);
         else if (delivery) await handle(delivery, work);
@@ -118,6 +114,19 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
       log.warn({ err, queue: name, ms }, 'the queue does not answer; trying again');
       await sleep(ms, undefined, { signal }).catch(() => {});
     }
+  }
+}
+
+/** Leaves nothing behind on the signal, which outlives all looks at the queue. */
+async function unlessOver<T>(next: Promise<T>, signal: AbortSignal): Promise<T | 'over'> {
+  if (signal.aborted) return 'over';
+  const { promise, resolve } = Promise.withResolvers<'over'>();
+  const end = () => resolve('over');
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return await Promise.race([next, promise]);
+  } finally {
+    signal.removeEventListener('abort', end);
   }
 }
 
@@ -134,12 +143,17 @@ async function handle<T>(delivery: Delivery, { unpack, handler, ackWaitMs, name,
   try {
     const verdict = await handler(unpack(delivery.data), delivery.info.redeliveryCount);
     if (verdict === 'done') await delivery.ackAck().catch(() => delivery.ack());
-    else delivery.nak(verdict.again);
+    else rest(delivery, verdict.again);
   } catch (err) {
     log.error({ err, queue: name }, 'a job failed');
     if (Fault.is(err, 'malformed')) delivery.term();
-    else delivery.nak(2_000 + Math.random() * 2_000);
+    else rest(delivery, 2_000 + Math.random() * 2_000);
   } finally {
     clearInterval(beat);
   }
+}
+
+/** In whole milliseconds: the server takes any other delay for none. */
+function rest(delivery: Delivery, ms: number): void {
+  delivery.nak(Math.round(ms));
 }

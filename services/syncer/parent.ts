@@ -153,9 +153,9 @@ export class Parent implements AsyncDisposable {
         for (const item of Array.isArray(listed) ? listed : []) found.push(check(Descriptor, item));
       }
     } catch (error) {
-      // 404 means "no such API": a registry that has it answers an empty list for what it does not know.
-      if (isStatus(error, 404)) this.#referrers = false;
-      else throw error;
+      // "No such API", in whatever words: a registry that has it answers an empty list for what it does not know.
+      if (![400, 404, 405, 501].some((status) => isStatus(error, status))) throw error;
+      this.#referrers = false;
       return undefined;
     }
     this.#referrers = true;

@@ -37,14 +37,18 @@ export async function survey(
   const names = await parent.tags(repository, signal);
   // A repository that the parent does not know at all may as well be an empty volume there: nothing goes for that.
   if (!names) return { repository, tags: layer.size, actions: [], settled: [] };
+  const lost = new Set<Tag>();
   await each(names, AT_ONCE, async (tag) => {
     const digest = await parent.resolve(repository, tag, signal);
     if (digest) above.set(tag, digest);
+    else lost.add(tag);
   });
   const all = [...new Set([...layer.keys(), ...base.keys(), ...above.keys()])].sort();
   const found: Survey = { repository, tags: all.length, actions: [], settled: [] };
   const settled = new Set<Digest>();
   for (const tag of all) {
+    // Listed, yet not there: the next list tells whether it went, or somebody on the way lost its manifest.
+    if (lost.has(tag)) continue;
     const views = { base: base.get(tag), layer: layer.get(tag), parent: above.get(tag) };
     const action = planTag(views, rules);
     if (action) found.actions.push({ tag, views, action });

@@ -203,6 +203,17 @@ test('an answer that holds no list of tags takes no tag away', async () => {
   await arrives('listless');
 });
 
+test('a tag that is listed while its manifest answers 404 does not go', async () => {
+  await image('half');
+  await arrives('half');
+  proxy.fault(({ path }) =>
+    /^\/v2\/half\/manifests\//.test(path) ? { answer: { status: 404 } } : undefined,
+  );
+  const { dropped } = await layer.sync();
+  assert.equal(dropped, 0);
+  await sameContent(cloud.url, layer.url, ['half']);
+});
+
 test('a redirect to another host is followed, and the token does not follow', async () => {
   const { blobs } = await image('elsewhere');
   proxy.fault(({ path, listener }) =>
