@@ -52,7 +52,7 @@ export class Hold implements AsyncDisposable {
     await this.#bus.call(releaseClaim, this.#held);
   }
 
-  /** Throws away what was written. Fails only into the log: storage sweeps what nobody touches. */
+  /** Throws away what was written. Fails only into the log: what stays is an upload that nobody goes on with. */
   async discard(): Promise<void> {
     this.#end();
     await this.#bus
