@@ -12,16 +12,30 @@ export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
 export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
 
+/** Only whoever runs the layer changes accounts, or has storage put in order. */
+const operating = ['storage.token.>', 'storage.scope.>', 'storage.garbage.>', 'storage.scrub.>'];
+
 const keep = ['$JS.API.>', '$JS.ACK.>'];
 const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.STREAM.MSG.DELETE.>'];
 
-const may: Record<UserName, { publish: string[]; subscribe: string[] }> = {
+const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
     publish: ['storage.>', 'events.request.>', '$KV.services.>'],
+    deny: operating,
     subscribe: ['gateway.>', 'events.>', '$KV.configuration.>'],
   },
   storage: {
-    publish: ['events.blob.>', 'events.manifest.>', 'events.tag.>', '$KV.services.>'],
+    publish: [
+      'events.blob.>',
+      'events.manifest.>',
+      'events.tag.>',
+      'events.storage.>',
+      'events.account.>',
+      'events.garbage.>',
+      'events.scrub.>',
+      'events.space.>',
+      '$KV.services.>',
+    ],
     subscribe: ['storage.>', '$KV.configuration.>'],
   },
   syncer: {
@@ -36,6 +50,7 @@ const may: Record<UserName, { publish: string[]; subscribe: string[] }> = {
       '$KV.link.>',
       '$KV.leases.>',
     ],
+    deny: [...operating, 'storage.account.>'],
     subscribe: ['syncer.>', 'events.>', '$KV.configuration.>', '$KV.leases.>'],
   },
   'twin-bridge': {
@@ -49,16 +64,16 @@ const may: Record<UserName, { publish: string[]; subscribe: string[] }> = {
     subscribe: ['twin-bridge.>', 'events.>', '$KV.>'],
   },
   operator: {
-    publish: ['syncer.>', 'storage.status.>', 'twin-bridge.status.>'],
+    publish: ['syncer.>', 'storage.status.>', 'storage.damage.>', 'twin-bridge.status.>', ...operating],
     subscribe: ['events.>', '$KV.>'],
   },
 };
 
 export function permissionsOf(user: UserName): Permissions {
-  const { publish, subscribe } = may[user];
+  const { publish, deny = [], subscribe } = may[user];
   return {
     publish: [...publish, ...keep],
-    denyPublish: destroy,
+    denyPublish: [...destroy, ...deny],
     subscribe: [...subscribe, `${inboxOf(user)}.>`],
   };
 }

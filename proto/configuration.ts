@@ -26,12 +26,40 @@ export const RepositoryPattern = Type.String({
   maxLength: 255,
 });
 
+/** Certificate (with its chain) and key, PEM. Read again when they change. */
+export const Tls = Type.Object(
+  { certificateFile: Type.String({ minLength: 1 }), keyFile: Type.String({ minLength: 1 }) },
+  { additionalProperties: false },
+);
+export type Tls = Static<typeof Tls>;
+
+export const Challenge = Type.Union([Type.Literal('Bearer'), Type.Literal('Basic')]);
+
+/** An amount of bytes, such as 512MiB or 20MB. */
+const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d' })]);
+/** ISO 8601, such as P1D or PT90M. */
+const Duration = Type.String({ pattern: '^P' });
+
 /** The document as a person writes it: every field may be left out. Unknown fields are refused. */
 export const Document = Type.Object(
   {
     name: Type.Optional(Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' })),
     /** `host:port`. Takes effect at the next start. */
     listen: Type.Optional(Type.String({ pattern: '^(?:[^:\\s]+|\\[[0-9a-f:]+\\]):[0-9]{1,5}$' })),
+    /** Gateway processes, all on that one port. Takes effect at the next start. */
+    gateways: Type.Optional(Type.Integer({ minimum: 1, maximum: 16 })),
+    /** The only `Host` that requests may name, with its port unless that is 80 or 443; any where left out. */
+    loginServer: Type.Optional(
+      Type.String({ pattern: '^(?:[A-Za-z0-9.-]+|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?$' }),
+    ),
+    /** Whether it is there or not takes effect at the next start; its files are read again when they change. */
+    tls: Type.Optional(Tls),
+    /** Addresses, or networks as 10.0.0.0/8, whose `X-Forwarded-*` is believed. This machine's own by default. */
+    trustedProxies: Type.Optional(Type.Array(Type.String({ minLength: 2 }))),
+    /** How clients are asked to log in: for a Bearer token first (`Bearer`), or with each request (`Basic`). Both are taken. */
+    challenge: Type.Optional(Challenge),
+    /** What clients without an account may pull once there are accounts; nothing by default. */
+    anonymousPull: Type.Optional(Type.Array(RepositoryPattern)),
     mode: Type.Optional(
       Type.Union([Mode, Type.Literal('Registry'), Type.Literal('Mirror')], {
         description: 'ReadWrite or ReadOnly (also by their older names, Registry and Mirror)',
@@ -43,6 +71,35 @@ export const Document = Type.Object(
     /** Cron, five fields, UTC. */
     schedule: Type.Optional(Type.String()),
     conflict: Type.Optional(Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')])),
+    /** Free space of the data volume that is left alone: below it, nothing new is taken. */
+    reserve: Type.Optional(Amount),
+    garbageCollection: Type.Optional(
+      Type.Object(
+        {
+          enabled: Type.Optional(Type.Boolean()),
+          /** Cron, five fields, UTC. */
+          schedule: Type.Optional(Type.String()),
+          /** How long content that somebody was told of is kept although nothing links it. */
+          grace: Type.Optional(Duration),
+          /** When an upload that nobody goes on with is given up. */
+          uploads: Type.Optional(Duration),
+          /** The same for what came over the link. */
+          transfers: Type.Optional(Duration),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    scrub: Type.Optional(
+      Type.Object(
+        {
+          /** Cron, five fields, UTC; never by itself where left out. */
+          schedule: Type.Optional(Type.String()),
+          /** Bytes a second. */
+          rate: Type.Optional(Amount),
+        },
+        { additionalProperties: false },
+      ),
+    ),
     /** Syncer processes. Takes effect at the next start. */
     syncers: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     /** Connections to the parent for each syncer. */
@@ -59,11 +116,31 @@ export type Document = Static<typeof Document>;
 export const Configuration = Type.Object({
   name: Type.String(),
   listen: Type.String(),
+  gateways: Type.Integer(),
+  loginServer: Type.Optional(Type.String()),
+  tls: Type.Optional(Tls),
+  trustedProxies: Type.Array(Type.String()),
+  challenge: Challenge,
+  anonymousPull: Type.Array(RepositoryPattern),
   mode: Mode,
   parent: Type.Optional(Parent),
   repositories: Type.Array(RepositoryPattern),
   schedule: Type.String(),
   conflict: Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]),
+  /** Bytes. */
+  reserve: Type.Integer(),
+  garbageCollection: Type.Object({
+    enabled: Type.Boolean(),
+    schedule: Type.String(),
+    graceMs: Type.Integer(),
+    uploadsMs: Type.Integer(),
+    transfersMs: Type.Integer(),
+  }),
+  scrub: Type.Object({
+    schedule: Type.Optional(Type.String()),
+    /** Bytes a second. */
+    rate: Type.Integer(),
+  }),
   syncers: Type.Integer(),
   connections: Type.Integer(),
   logLevel: Type.String(),

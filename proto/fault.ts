@@ -23,6 +23,10 @@ export const faultCodes = [
   'too-large',
   'unauthorized',
   'denied',
+  /** Too many attempts: wait as long as the message says. */
+  'too-many',
+  /** No token, or no scope map, of that name. */
+  'account-unknown',
   'unsupported',
   /** What was expected of a tag before a change is no longer so: look again, then decide again. */
   'conflict',

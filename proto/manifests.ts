@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
 import { Bytes, Digest, Instant, Reference, Repository, Tag } from './names.ts';
 import { Descriptor } from './oci.ts';
+import { Space } from './upkeep.ts';
 
 /** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
 
@@ -131,6 +132,9 @@ export const StorageStatus = Type.Object({
   tags: Type.Integer(),
   blobs: Type.Integer(),
   bytes: Bytes,
+  /** Committed content whose bytes are damaged or gone. */
+  damaged: Type.Integer(),
+  space: Space,
   ingests: Type.Array(
     Type.Object({
       id: Type.String(),

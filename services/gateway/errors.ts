@@ -24,6 +24,8 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   'too-large': { status: 413, code: 'SIZE_INVALID' },
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   denied: { status: 403, code: 'DENIED' },
+  'too-many': { status: 429, code: 'TOOMANYREQUESTS' },
+  'account-unknown': { status: 404, code: 'UNKNOWN' },
   unsupported: { status: 405, code: 'UNSUPPORTED' },
   conflict: { status: 409, code: 'CONFLICT' },
   busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },

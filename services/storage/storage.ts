@@ -10,6 +10,7 @@ import { Ingests } from './ingests.ts';
 import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
 import { Metadata } from './metadata.ts';
+import { spaceOf } from './space.ts';
 import { Tags } from './tags.ts';
 
 export type Publish = Bus['publish'];
@@ -36,6 +37,9 @@ export type StorageOptions = {
 /** Ingests that a status names at most: a reply must fit into one message of the bus. */
 const STATUS_INGESTS = 1_000;
 
+/** Free space that is left alone until a configuration says otherwise, in bytes. */
+const RESERVE = 512 * 1024 * 1024;
+
 /** Everything that storage holds on one data volume, which nobody else may open meanwhile. */
 export class Storage implements AsyncDisposable {
   readonly blobs: Blobs;
@@ -43,6 +47,7 @@ export class Storage implements AsyncDisposable {
   readonly tags: Tags;
   readonly ingests: Ingests;
   readonly #metadata: Metadata;
+  readonly #data: string;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
   static async open({ data, publish, now = Date.now }: StorageOptions): Promise<Storage> {
@@ -54,14 +59,15 @@ export class Storage implements AsyncDisposable {
       const commits = new Commits(metadata, store, locks, publish);
       const ingests = new Ingests(data, metadata, commits, locks, now);
       await ingests.recover();
-      return new Storage({ metadata, store, commits, ingests, grace: new Grace(now), locks, publish });
+      return new Storage({ metadata, store, commits, ingests, grace: new Grace(now), locks, publish }, data);
     } catch (error) {
       await metadata[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  private constructor(parts: Parts) {
+  private constructor(parts: Parts, data: string) {
+    this.#data = data;
     this.#metadata = parts.metadata;
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
@@ -78,6 +84,8 @@ export class Storage implements AsyncDisposable {
     const ingests = await this.ingests.list(STATUS_INGESTS);
     return {
       ...this.#metadata.counters,
+      damaged: 0,
+      space: await spaceOf(this.#data, RESERVE),
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
         id,
         purpose,

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage } from '../../services/storage/storage.ts';
+import { configurationWith } from '../support/configuration.ts';
 import { RawConnection } from './http.ts';
 import { kill, sha256, TestLayer, until } from './layer.ts';
 import { check } from './rows.ts';
@@ -112,17 +113,7 @@ test('the mode is the configuration’s, and a change takes effect without a res
     ['ReadOnly', 403],
     ['ReadWrite', 202],
   ] as const) {
-    await bridge.put(configuration, CONFIGURATION_KEY, {
-      name: 'test',
-      listen: '127.0.0.1:5000',
-      mode,
-      repositories: [],
-      schedule: '* * * * *',
-      conflict: 'parent-wins',
-      syncers: 1,
-      connections: 4,
-      logLevel: 'info',
-    });
+    await bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ mode }));
     await until(async () => (await post()) === status);
   }
   child.kill('SIGTERM');

@@ -3,12 +3,13 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { connect } from 'nats';
-import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { event, unpack } from '#proto/contract.ts';
 import { Envelope } from '#proto/envelope.ts';
 import { streams } from '#proto/streams.ts';
 import { fetchBlob } from '#proto/transfers.ts';
 import { TestBus } from '../support/bus.ts';
+import { configurationWith } from '../support/configuration.ts';
 
 /** What holds when the nats-server, or somebody on the bus, dies. */
 
@@ -121,7 +122,7 @@ describe('outages', { concurrency: true }, () => {
     gateway.watch(configuration, CONFIGURATION_KEY, (value) => seen.push(value?.name));
     const write = (name: string) =>
       until(() => {
-        bridge.put(configuration, CONFIGURATION_KEY, named(name)).catch(() => {});
+        bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ name })).catch(() => {});
         return seen.at(-1) === name;
       }, name);
     await write('one');
@@ -138,17 +139,3 @@ describe('outages', { concurrency: true }, () => {
     );
   });
 });
-
-function named(name: string): Configuration {
-  return {
-    name,
-    listen: '127.0.0.1:1',
-    mode: 'ReadWrite',
-    repositories: [],
-    schedule: '* * * * *',
-    conflict: 'parent-wins',
-    syncers: 1,
-    connections: 1,
-    logLevel: 'info',
-  };
-}

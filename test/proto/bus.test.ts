@@ -8,6 +8,7 @@ import { event, request } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { serviceStatus } from '#proto/status.ts';
 import { quiet, TestBus } from '../support/bus.ts';
+import { configurationWith } from '../support/configuration.ts';
 
 /** Requests and permissions, on a real nats-server that stays up. */
 
@@ -169,17 +170,7 @@ test('a state is written, read, listed, watched and removed', async () => {
 
 test('a service writes only the states that are its own', async () => {
   const { configuration } = await import('#proto/configuration.ts');
-  const value = {
-    name: 'x',
-    listen: '127.0.0.1:1',
-    mode: 'ReadWrite' as const,
-    repositories: [],
-    schedule: '* * * * *',
-    conflict: 'parent-wins' as const,
-    syncers: 1,
-    connections: 1,
-    logLevel: 'info',
-  };
+  const value = configurationWith({ name: 'x' });
   for (const user of ['gateway', 'storage', 'syncer', 'operator'] as const) {
     const bus = await server.connect(user, `${user}-writer`);
     await assert.rejects(bus.put(configuration, 'layer', value), user);

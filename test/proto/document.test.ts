@@ -16,10 +16,23 @@ test('nothing said: a layer of its own, on loopback', () => {
     assert.deepEqual(configurationOf(text), {
       name: 'layer',
       listen: '127.0.0.1:5000',
+      gateways: 1,
+      trustedProxies: ['127.0.0.0/8', '::1/128'],
+      challenge: 'Bearer',
+      anonymousPull: [],
       mode: 'ReadWrite',
       repositories: [],
       schedule: '* * * * *',
       conflict: 'parent-wins',
+      reserve: 512 * 2 ** 20,
+      garbageCollection: {
+        enabled: true,
+        schedule: '0 0 * * *',
+        graceMs: 3_600_000,
+        uploadsMs: 86_400_000,
+        transfersMs: 30 * 86_400_000,
+      },
+      scrub: { rate: 20_000_000 },
       syncers: 1,
       connections: 4,
       logLevel: 'info',
@@ -49,6 +62,20 @@ test('a field with nothing behind its colon is left out', () => {
   assert.equal(configurationOf('name:\nparent:\n').name, 'layer');
 });
 
+test('amounts and durations, as a person writes them', () => {
+  const { reserve, scrub, garbageCollection } = configurationOf(
+    'reserve: 2GiB\nscrub: { rate: 1000, schedule: "0 3 * * 0" }\ngarbageCollection: { grace: PT90M, uploads: P1DT12H }',
+  );
+  assert.equal(reserve, 2 * 2 ** 30);
+  assert.deepEqual(scrub, { rate: 1_000, schedule: '0 3 * * 0' });
+  assert.deepEqual([garbageCollection.graceMs, garbageCollection.uploadsMs], [5_400_000, 129_600_000]);
+});
+
+test('the files of TLS, from the folder of the document', () => {
+  const { tls } = configurationOf('tls: { certificateFile: tls/chain.pem, keyFile: /run/key.pem }');
+  assert.deepEqual(tls, { certificateFile: '/etc/terrace/tls/chain.pem', keyFile: '/run/key.pem' });
+});
+
 const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['a: [', /document is not YAML/, /line 1/],
   ['- a', /document is not a mapping/, /write fields/],
@@ -56,6 +83,18 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['colour: red', /^colour /, /the fields are name, listen/],
   ['name: A', /^name "A"/, /lower-case/],
   ['name: 5', /^name 5/, /lower-case/],
+  ['reserve: lots', /^reserve "lots"/, /512MiB/],
+  ['reserve: 5XB', /^reserve "5XB"/, /512MiB/],
+  ['scrub: { rate: 0 }', /^scrub.rate 0/, /20MB/],
+  ['scrub: { speed: 1 }', /^scrub.speed is not a field/, /scrub.schedule, scrub.rate/],
+  ['garbageCollection: { schedule: never }', /^garbageCollection.schedule "never"/, /cron/],
+  ['garbageCollection: { grace: P }', /^garbageCollection.grace "P"/, /ISO 8601/],
+  ['garbageCollection: { grace: 1h }', /^garbageCollection.grace "1h"/, /ISO 8601/],
+  ['trustedProxies: [10.0.0.0/33]', /^trustedProxies "10.0.0.0\/33"/, /networks/],
+  ['anonymousPull: ["a*"]', /^anonymousPull(\.0)? "a\*"/, /prefix/],
+  ['tls: { certificateFile: a }', /^tls.keyFile is missing/, /PEM/],
+  ['challenge: Digest', /^challenge "Digest"/, /Bearer or Basic/],
+  ['loginServer: "https://a"', /^loginServer/, /host:port/],
   ['listen: 5000', /^listen 5000/, /host:port/],
   ['listen: a:65536', /^listen "a:65536"/, /1 to 65535/],
   ['mode: readonly', /^mode "readonly"/, /ReadWrite or ReadOnly/],

@@ -1,0 +1,38 @@
+/** How a document writes amounts. */
+
+const UNITS: Record<string, number> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/** `512MiB`, `1.5 GB` as bytes; undefined for what is not so written. */
+export function bytesOf(text: string): number | undefined {
+  const [, number, unit = 'B'] = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)?$/.exec(text) ?? [];
+  const factor = UNITS[unit];
+  return number === undefined || factor === undefined ? undefined : Math.round(Number(number) * factor);
+}
+
+const DAY = 86_400;
+
+/** An ISO 8601 duration of weeks, days and times, such as `P1D`, `PT90M`, `P1DT12H`, in ms; undefined for another text. */
+export function durationOf(text: string): number | undefined {
+  const form =
+    /^P(?=.)(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?$/;
+  const parts = form.exec(text)?.slice(1);
+  if (!parts) return undefined;
+  const [weeks, days, hours, minutes, seconds] = parts.map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return 1_000 * (weeks * 7 * DAY + days * DAY + hours * 3_600 + minutes * 60 + seconds);
+}

@@ -1,0 +1,83 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { event, request } from './contract.ts';
+import { Bytes, Digest, Repository } from './names.ts';
+
+/** How storage keeps itself in order: garbage collection, scrub, free space. */
+
+/** What garbage collection took away, or would take. */
+export const Garbage = Type.Object({
+  dryRun: Type.Boolean(),
+  /** Blobs taken out of a repository in which no manifest names them. */
+  links: Type.Integer(),
+  /** Committed content that nothing links any more. */
+  blobs: Type.Integer(),
+  /** Of those blobs, of abandoned ingests and of stray files. */
+  bytes: Bytes,
+  /** Uploads and transfers that nobody goes on with. */
+  ingests: Type.Integer(),
+  /** Repositories with nothing in them. */
+  repositories: Type.Integer(),
+  /** Files that a crash left without a record. */
+  strays: Type.Integer(),
+  ms: Type.Integer(),
+});
+export type Garbage = Static<typeof Garbage>;
+
+/** Runs as long as it takes, with signs of life. Faults: `busy` where one runs already. */
+export const collectGarbage = request(
+  'storage.garbage.collect',
+  Type.Object({ dryRun: Type.Boolean() }),
+  Garbage,
+);
+export const garbageCollected = event('garbage.collected', Garbage);
+
+export const Scrubbed = Type.Object({
+  /** Blobs that were read and hashed. */
+  checked: Type.Integer(),
+  bytes: Bytes,
+  /** Those whose bytes were not theirs, or gone: quarantined. The first 1,000. */
+  damaged: Type.Array(Digest),
+  ms: Type.Integer(),
+});
+export type Scrubbed = Static<typeof Scrubbed>;
+
+/**
+ * Reads and hashes all committed content, at most `rate` bytes a second (default: that of the configuration).
+ * What is damaged goes to the folder `quarantine` of the data volume and is answered as absent until it comes again,
+ * from a client or from the parent. Faults: `busy` where one runs already.
+ */
+export const scrub = request(
+  'storage.scrub.run',
+  Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
+  Scrubbed,
+);
+export const scrubFinished = event('scrub.finished', Scrubbed);
+
+/** Committed content whose bytes are damaged or gone, and that is not here again yet. */
+export const Damaged = Type.Object({
+  digest: Digest,
+  size: Bytes,
+  /** Those that have it, at most 20: whichever of them the parent knows can give it. */
+  repositories: Type.Array(Repository),
+  /** Of a manifest; absent for another blob. */
+  mediaType: Type.Optional(Type.String()),
+});
+export type Damaged = Static<typeof Damaged>;
+
+/** In bytewise order of digest. */
+export const listDamaged = request(
+  'storage.damage.list',
+  Type.Object({
+    after: Type.Optional(Digest),
+    limit: Type.Integer({ minimum: 1, maximum: 200 }),
+  }),
+  Type.Object({ damaged: Type.Array(Damaged), more: Type.Boolean() }),
+);
+export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }));
+
+/** Free space of the data volume, and the reserve below which nothing new is taken. */
+export const Space = Type.Object({ free: Bytes, reserve: Bytes, low: Type.Boolean() });
+export type Space = Static<typeof Space>;
+
+/** Free space fell below the reserve, or is above it again. */
+export const spaceChanged = event('space.changed', Space);

@@ -1,0 +1,9 @@
+import type { Configuration } from '#proto/configuration.ts';
+import { type Overrides, resolveDocument } from '#proto/document.ts';
+
+/** The configuration that a document with these fields puts in force. */
+export function configurationWith(fields: Overrides = {}): Configuration {
+  const resolved = resolveDocument({ overrides: fields, readable: () => true });
+  if ('complaints' in resolved) throw new Error(resolved.complaints.join('; '));
+  return resolved.configuration;
+}
