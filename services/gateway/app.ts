@@ -1,6 +1,6 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
-import type { Mode } from '#proto/configuration.ts';
+import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
@@ -20,6 +20,8 @@ export type AppOptions = {
   volume: Volume;
   instance: string;
   mode: () => Mode | undefined;
+  /** What is in force now; `undefined`, as where it is left out: the defaults are. */
+  configuration?: () => Configuration | undefined;
   log: Log;
   times?: Partial<Times>;
 };
@@ -30,6 +32,7 @@ const LAST_STREAMS_MS = 2_500;
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
 export function buildApp({ times, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
   const gateway: Gateway = {
+    configuration: () => undefined,
     ...options,
     hashes: new RunningHashes(),
     pending: new Set(),

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONFIGURATION_KEY, configuration, type Mode } from '#proto/configuration.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
 import { Volume } from '#proto/volume.ts';
 import { ended, run } from '../run.ts';
 import { buildApp, closeApp } from './app.ts';
@@ -14,15 +14,26 @@ const FIRST_CONFIGURATION_MS = 3_000;
 await run('gateway', async ({ bus, data, instance, log, signal, env }) => {
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
+  let inForce: Configuration | undefined;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     // A store of states that was lost says nothing about the mode.
-    if (value) mode = value.mode;
+    if (value) {
+      inForce = value;
+      mode = value.mode;
+    }
     if (mode) resolve();
   });
   await Promise.race([configured, ended(signal), sleep(FIRST_CONFIGURATION_MS, undefined, { ref: false })]);
 
-  const { app, gateway } = buildApp({ bus, volume: new Volume(data), instance, mode: () => mode, log });
+  const { app, gateway } = buildApp({
+    bus,
+    volume: new Volume(data),
+    instance,
+    mode: () => mode,
+    configuration: () => inForce,
+    log,
+  });
   const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
   try {
     const address = await app.listen(addressOf(listen));

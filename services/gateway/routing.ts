@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
-import type { Mode } from '#proto/configuration.ts';
+import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
 import type { Volume } from '#proto/volume.ts';
@@ -14,6 +14,8 @@ export type Gateway = {
   instance: string;
   /** What clients may do now; `undefined` until the layer's configuration has been seen. */
   mode: () => Mode | undefined;
+  /** What is in force now; `undefined` until it has been seen. */
+  configuration: () => Configuration | undefined;
   log: Log;
   hashes: RunningHashes;
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
