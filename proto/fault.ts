@@ -28,6 +28,8 @@ export const faultCodes = [
   /** No token, or no scope map, of that name. */
   'account-unknown',
   'unsupported',
+  /** A request for another registry than this one. */
+  'misdirected',
   /** What was expected of a tag before a change is no longer so: look again, then decide again. */
   'conflict',
   /** Somebody else holds the claim; the message says who and until when. */

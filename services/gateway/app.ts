@@ -5,6 +5,8 @@ import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
 import { answerClientError, answerError, VERSION } from './errors.ts';
+import { TrustedProxies } from './forwarded.ts';
+import { checkLoginServer } from './login-server.ts';
 import { foldName } from './repository-name.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
@@ -26,6 +28,9 @@ export type AppOptions = {
   times?: Partial<Times>;
 };
 
+/** Believed until the configuration has been seen: its default. */
+const LOOPBACK = ['127.0.0.0/8', '::1/128'];
+
 /** How long streams under way have to end when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
@@ -39,7 +44,9 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
     times: { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times },
   };
   const { log } = options;
+  const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? LOOPBACK);
   const app = fastify({
+    trustProxy: proxies.trusts,
     rewriteUrl: (request) => foldName(request.url ?? '/'),
     routerOptions: { maxParamLength: 8_192 },
     exposeHeadRoutes: false,
@@ -56,8 +63,9 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', async (request, reply) => {
     reply.header(...VERSION);
+    checkLoginServer(request, gateway.configuration()?.loginServer);
   });
   // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
   app.addHook('onResponse', async ({ raw }) => {

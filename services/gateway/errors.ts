@@ -26,6 +26,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   denied: { status: 403, code: 'DENIED' },
   'too-many': { status: 429, code: 'TOOMANYREQUESTS' },
   'account-unknown': { status: 404, code: 'UNKNOWN' },
+  misdirected: { status: 421, code: 'DENIED' },
   unsupported: { status: 405, code: 'UNSUPPORTED' },
   conflict: { status: 409, code: 'CONFLICT' },
   busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },
