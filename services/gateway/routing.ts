@@ -3,6 +3,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
+import type { RepositoryAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
@@ -38,16 +39,22 @@ export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
+/**
+ * What a request needs: an action on the repository of its path, to be let in (`login`), to see the list of
+ * repositories (`catalog`), or nothing.
+ */
+export type Needs = RepositoryAction | 'login' | 'catalog' | 'nothing';
+
 /** One path and what can be done with it: every other method is answered 405, and a write asks the mode first. */
 export function resource(
   app: FastifyInstance,
   gateway: Gateway,
   url: string,
-  handlers: Partial<Record<Method, Handler>>,
+  handlers: Partial<Record<Method, [needs: Needs, handler: Handler]>>,
 ): void {
   const allowed = Object.keys(handlers).join(', ');
   for (const method of methods) {
-    const handler = handlers[method];
+    const [needs, handler] = handlers[method] ?? [];
     app.route({
       method,
       url,
@@ -56,7 +63,7 @@ export function resource(
           reply.header('allow', allowed);
           throw new Fault('unsupported', `${method} is not possible here, but ${allowed}`);
         }
-        if (method !== 'GET' && method !== 'HEAD') checkMode(gateway);
+        if (needs !== 'nothing' && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
         return handler(request, reply);
       },
     });

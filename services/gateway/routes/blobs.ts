@@ -55,7 +55,11 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(202).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/:digest', { GET: get, HEAD: head, DELETE: remove });
+  resource(app, gateway, '/v2/:name/blobs/:digest', {
+    GET: ['content/read', get],
+    HEAD: ['content/read', head],
+    DELETE: ['content/delete', remove],
+  });
 }
 
 function describe(reply: FastifyReply, digest: Digest): void {

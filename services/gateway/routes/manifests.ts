@@ -111,10 +111,10 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   resource(app, gateway, '/v2/:name/manifests/:reference', {
-    GET: get,
-    HEAD: head,
-    PUT: put,
-    DELETE: remove,
+    GET: ['content/read', get],
+    HEAD: ['content/read', head],
+    PUT: ['content/write', put],
+    DELETE: ['content/delete', remove],
   });
 }
 

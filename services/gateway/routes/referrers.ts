@@ -30,5 +30,8 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
 
-  resource(app, gateway, '/v2/:name/referrers/:digest', { GET: referrers, HEAD: referrers });
+  resource(app, gateway, '/v2/:name/referrers/:digest', {
+    GET: ['content/read', referrers],
+    HEAD: ['content/read', referrers],
+  });
 }

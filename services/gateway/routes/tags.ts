@@ -25,6 +25,9 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.type('application/json').send(JSON.stringify({ repositories }));
   };
 
-  resource(app, gateway, '/v2/:name/tags/list', { GET: tags, HEAD: tags });
-  resource(app, gateway, '/v2/_catalog', { GET: catalog, HEAD: catalog });
+  resource(app, gateway, '/v2/:name/tags/list', {
+    GET: ['metadata/read', tags],
+    HEAD: ['metadata/read', tags],
+  });
+  resource(app, gateway, '/v2/_catalog', { GET: ['catalog', catalog], HEAD: ['catalog', catalog] });
 }

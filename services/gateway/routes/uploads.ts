@@ -161,13 +161,13 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(204).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/uploads/', { POST: start });
+  resource(app, gateway, '/v2/:name/blobs/uploads/', { POST: ['content/write', start] });
   resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
-    GET: status,
-    HEAD: status,
-    PATCH: append,
-    PUT: finish,
-    DELETE: cancel,
+    GET: ['content/write', status],
+    HEAD: ['content/write', status],
+    PATCH: ['content/write', append],
+    PUT: ['content/write', finish],
+    DELETE: ['content/write', cancel],
   });
 }
 
