@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 
 /** A connection on which anything can be written, and whatever comes back is kept. */
 export class RawConnection {
@@ -37,4 +39,15 @@ export async function raw(port: number, text: string): Promise<string> {
   const connection = await RawConnection.open(port);
   connection.send(text);
   return connection.closed;
+}
+
+/** A GET whose `Host` may be any, which fetch doesn't allow. */
+export async function get(
+  port: number,
+  path: string,
+  headers: Record<string, string>,
+): Promise<{ status: number | undefined; body: string }> {
+  const asked = request({ host: '127.0.0.1', port, path, headers }).end();
+  const [response] = await once(asked, 'response');
+  return { status: response.statusCode, body: await text(response) };
 }

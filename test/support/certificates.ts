@@ -1,0 +1,62 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Tls } from '#proto/configuration.ts';
+import { execute } from './debian.ts';
+
+const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+
+/** A certificate authority of a test's own, made with openssl; it goes with the test. */
+export class Authority implements AsyncDisposable {
+  readonly folder: string;
+  /** Its certificate, PEM: what clients are told to trust. */
+  readonly certificate: string;
+
+  static async create(): Promise<Authority> {
+    const authority = new Authority(await mkdtemp(join(tmpdir(), 'terrace-authority-')));
+    await authority.#request('ca', ['basicConstraints=critical,CA:true', 'keyUsage=keyCertSign'], 30, []);
+    return authority;
+  }
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.certificate = join(folder, 'ca.crt');
+  }
+
+  /** A pair of files for a server of this machine, and of these names besides. */
+  async issue(name: string, { days = 90, names = [] as string[] } = {}): Promise<Tls> {
+    const alternatives = ['DNS:localhost', 'IP:127.0.0.1', ...names.map((each) => `DNS:${each}`)].join();
+    const signer = ['-CA', this.certificate, '-CAkey', join(this.folder, 'ca.key')];
+    await this.#request(
+      name,
+      ['basicConstraints=critical,CA:false', `subjectAltName=${alternatives}`],
+      days,
+      signer,
+    );
+    return {
+      certificateFile: join(this.folder, `${name}.crt`),
+      keyFile: join(this.folder, `${name}.key`),
+    };
+  }
+
+  /** A folder with the authority's certificate as `ca.crt`: what podman and skopeo take as `--cert-dir`. */
+  async trustFolder(): Promise<string> {
+    const folder = join(this.folder, 'trust');
+    await mkdir(folder, { recursive: true });
+    await execute('cp', [this.certificate, join(folder, 'ca.crt')]);
+    return folder;
+  }
+
+  async #request(name: string, extensions: string[], days: number, signer: string[]): Promise<void> {
+    const settings = join(this.folder, `${name}.cnf`);
+    const body = ['[req]', 'distinguished_name=dn', 'x509_extensions=x', '[dn]', '[x]', ...extensions];
+    await writeFile(settings, `${body.join('\n')}\n`);
+    const files = ['-keyout', join(this.folder, `${name}.key`), '-out', join(this.folder, `${name}.crt`)];
+    const words = ['-x509', ...CURVE, '-config', settings, '-days', `${days}`, '-subj', `/CN=${name}`];
+    await execute('openssl', ['req', ...words, ...signer, ...files]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
