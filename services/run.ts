@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import type { ServiceName } from '#proto/access.ts';
 import { Bus } from '#proto/bus.ts';
@@ -25,12 +26,19 @@ export type Context = {
   env: NodeJS.ProcessEnv;
 };
 
-/** How long a service may take to end before it is ended, in ms. */
+export type Main = (context: Context) => Promise<void>;
+
+/** How long a process may take to end before it is ended, in ms. */
 const LAST_CALL_MS = 4_000;
 
+/** What the others stand on ends when they have, or after this, in ms. */
+const FOUNDATION: ServiceName = 'storage';
+const FIRST_CALL_MS = 2_000;
+
 /**
- * The life of a service process: settings from the environment, a log on stdout, a bus connection, a heartbeat;
- * `main` runs until `signal` aborts (SIGTERM, SIGINT, or the end of the process that started this one).
+ * The life of a process of one service, or of several together: settings from the environment, a log on stdout, and
+ * for each service a bus connection and a heartbeat of its own. Each `main` runs until its signal aborts (SIGTERM,
+ * SIGINT, or the end of the process that started this one); when one of them ends, by a failure or not, all end.
  *
  * TERRACE_DATA           the data volume
  * TERRACE_BUS            nats://host:port
@@ -38,12 +46,14 @@ const LAST_CALL_MS = 4_000;
  * TERRACE_LOG            debug, info, warn or error, until the configuration says otherwise
  * TERRACE_BUS_PASSWORD   instead of the file `bus/<service>.password` in the data volume
  */
-export async function run(service: ServiceName, main: (context: Context) => Promise<void>): Promise<void> {
+export async function run(services: Partial<Record<ServiceName, Main>>): Promise<void> {
   const { env } = process;
+  const names = Object.keys(services) as ServiceName[];
   const layer = env.TERRACE_NAME ?? 'layer';
-  const instance = `${service}-${hostname().toLowerCase()}-${process.pid}-${randomBytes(3).toString('hex')}`;
-  const log = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, service, pid: process.pid } });
+  const logger = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, pid: process.pid } });
+  const log = logger.child({ service: names.length === 1 ? names[0] : 'layer' });
   const end = new AbortController();
+  const last = new AbortController();
   const stop = (why: string) => {
     if (end.signal.aborted) return;
     log.info({ why }, 'ending');
@@ -64,30 +74,54 @@ export async function run(service: ServiceName, main: (context: Context) => Prom
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
 
-  try {
-    const data = resolve(required(env, 'TERRACE_DATA'));
-    const url = required(env, 'TERRACE_BUS');
-    const password =
-      env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, 'bus', `${service}.password`), 'utf8')).trim();
-    const connecting = Bus.connect({ url, user: service, password, layer, instance, log });
-    const first = await Promise.race([connecting, once(end.signal, 'abort')]);
-    if (!(first instanceof Bus)) process.exit(0);
-    await using bus = first;
-    using _heartbeat = beat(bus, service, instance, log);
-    bus.watch(configuration, CONFIGURATION_KEY, (value) => {
-      if (value && !env.TERRACE_LOG) log.level = value.logLevel;
-    });
-    void bus.closed().then(() => stop('the bus is closed'));
-    log.info({ data }, 'started');
-    await main({ service, instance, layer, data, bus, log, signal: end.signal, env });
-  } catch (err) {
-    if (!(end.signal.aborted && err === end.signal.reason)) {
-      log.fatal({ err }, 'the service ended by a failure');
+  const lives = names.map(async (service) => {
+    const { signal } = service === FOUNDATION ? last : end;
+    const own = logger.child({ service });
+    try {
+      return await live(service, services[service] as Main, { layer, env, signal, log: own }, stop);
+    } catch (err) {
+      if (signal.aborted && err === signal.reason) return;
+      own.fatal({ err }, 'the service ended by a failure');
       process.exitCode = 1;
+      stop(`${service} has failed`);
     }
-  }
+  });
+  const others = lives.filter((_, index) => names[index] !== FOUNDATION);
+  await ended(end.signal);
+  await Promise.race([Promise.all(others), sleep(FIRST_CALL_MS, undefined, { ref: false })]);
+  last.abort(end.signal.reason);
+  // One that waits for the bus would go on waiting.
+  if ((await Promise.all(lives)).includes('never connected')) process.exit();
   // Nothing may keep a process that has finished: the channel to the supervisor would.
   if (process.connected) process.disconnect();
+}
+
+async function live(
+  service: ServiceName,
+  main: Main,
+  { layer, env, signal, log }: Pick<Context, 'layer' | 'env' | 'signal' | 'log'>,
+  stop: (why: string) => void,
+): Promise<'never connected' | undefined> {
+  const instance = `${service}-${hostname().toLowerCase()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const data = resolve(required(env, 'TERRACE_DATA'));
+  const url = required(env, 'TERRACE_BUS');
+  const password =
+    env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, 'bus', `${service}.password`), 'utf8')).trim();
+  const connecting = Bus.connect({ url, user: service, password, layer, instance, log });
+  const first = await Promise.race([connecting, ended(signal)]);
+  if (!(first instanceof Bus)) return 'never connected';
+  await using bus = first;
+  using _heartbeat = beat(bus, service, instance, log);
+  bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (value && !env.TERRACE_LOG) log.level = value.logLevel;
+  });
+  void bus.closed().then(() => stop('the bus is closed'));
+  log.info({ data }, 'started');
+  try {
+    await main({ service, instance, layer, data, bus, log, signal, env });
+  } finally {
+    stop(`${service} has ended`);
+  }
 }
 
 /** Resolves when the signal aborts. */

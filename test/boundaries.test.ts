@@ -51,6 +51,15 @@ test('a service imports proto, services/run.ts and itself', () => {
   assert.deepEqual(list(wrong), []);
 });
 
+test('services/compact.ts imports what a service is, and nobody imports it or a main file', () => {
+  const wrong = imports.filter(({ from, to }) =>
+    from === 'services/compact.ts'
+      ? !/^services\/(run\.ts|[^/]+\/service\.ts)$/.test(to)
+      : /^services\/(compact\.ts|[^/]+\/main\.ts)$/.test(to),
+  );
+  assert.deepEqual(list(wrong), []);
+});
+
 test('proto imports proto, and the command imports the command and proto', () => {
   const wrong = productImports.filter(({ from, to }) =>
     from.startsWith('proto/')
@@ -66,7 +75,7 @@ test('each package is known to the place that it belongs to', () => {
     '@msgpack/msgpack': /^proto\/contract\.ts$/,
     level: /^services\/storage\/metadata\.ts$/,
     'classic-level': /^services\/storage\/metadata\.ts$/,
-    xstate: /^services\/syncer\/(.+\.machine|.+-steps|main|worker|coordinator)\.ts$/,
+    xstate: /^services\/syncer\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,
     jose: /^services\/gateway\//,
@@ -104,7 +113,7 @@ test('the top level holds what the design names', () => {
   const services = [
     ...new Set(files.filter((file) => file.startsWith('services/')).map((file) => file.split('/')[1])),
   ];
-  assert.deepEqual(services.sort(), ['gateway', 'run.ts', 'storage', 'syncer', 'twin-bridge']);
+  assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'run.ts', 'storage', 'syncer', 'twin-bridge']);
 });
 
 test('no file of the product is long, and none is a drawer for what has no name', () => {

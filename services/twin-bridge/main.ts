@@ -1,18 +1,4 @@
-import { resolve } from 'node:path';
-import type { Overrides } from '#proto/document.ts';
-import { ended, run } from '../run.ts';
-import { bridge } from './bridge.ts';
-import { fileSource } from './file-source.ts';
-import { emptySource } from './source.ts';
+import { run } from '../run.ts';
+import { twinBridge } from './service.ts';
 
-/**
- * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
- * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the file
- */
-await run('twin-bridge', async ({ bus, log, signal, env }) => {
-  const file = env.TERRACE_CONFIG_FILE;
-  const source = file ? fileSource(resolve(file)) : emptySource;
-  const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;
-  using _bridge = bridge(bus, log, source, overrides);
-  await ended(signal);
-});
+await run({ 'twin-bridge': twinBridge });

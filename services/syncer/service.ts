@@ -1,0 +1,47 @@
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { fetchBlob } from '#proto/transfers.ts';
+import { Volume } from '#proto/volume.ts';
+import { type Context, ended } from '../run.ts';
+import { coordinate } from './coordinator.ts';
+import { Settings } from './settings.ts';
+import { Slots } from './slots.ts';
+import { transfer } from './worker.ts';
+
+/**
+ * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
+ *
+ * TERRACE_STALL_MS   a connection to the parent that brings nothing for so long is given up (default 20000)
+ */
+export async function syncer(context: Context): Promise<void> {
+  const { bus, log, signal, instance, data, env } = context;
+  const volume = new Volume(data);
+  await using settings = new Settings(Number(env.TERRACE_STALL_MS) || undefined);
+  const slots = new Slots(0);
+  let connections = 0;
+  let print = '';
+  const { promise: configured, resolve } = Promise.withResolvers<void>();
+  const onChange: (() => void)[] = [];
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (!value) return;
+    settings.set(value);
+    slots.grow(value.connections - connections);
+    connections = value.connections;
+    const { parent, repositories, mode, conflict } = value;
+    const next = JSON.stringify([parent, repositories, mode, conflict]);
+    if (print && print !== next) for (const tell of onChange) tell();
+    print = next;
+    resolve();
+  });
+  await Promise.race([configured, ended(signal)]);
+  if (signal.aborted) return unwatch();
+
+  const coordinator = await coordinate(context, volume, settings);
+  onChange.push(() => coordinator.want('configuration'));
+  const means = { bus, volume, parent: () => settings.parent(), slots, by: instance, signal, log };
+  const workers = Array.from({ length: connections }, () =>
+    bus.work('transfers', fetchBlob, signal, (job) => transfer(means, job)),
+  );
+  await ended(signal);
+  await Promise.all([...workers, coordinator.ended]);
+  unwatch();
+}
