@@ -21,20 +21,22 @@ const images = new Set<string>([mediaTypes.ociManifest, mediaTypes.dockerManifes
 export const isManifestType = (mediaType: string): boolean => indexes.has(mediaType) || images.has(mediaType);
 export const manifestTypes: readonly string[] = [...images, ...indexes];
 
+const Annotations = Type.Record(Type.String(), Type.String());
+/** Some builders leave parts of it out. */
+const Platform = Type.Object({
+  architecture: Type.Optional(Type.String()),
+  os: Type.Optional(Type.String()),
+  variant: Type.Optional(Type.String()),
+});
+
 export const Descriptor = Type.Object({
   mediaType: Type.String(),
   digest: Digest,
   size: Bytes,
   artifactType: Type.Optional(Type.String()),
-  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+  annotations: Type.Optional(Annotations),
   urls: Type.Optional(Type.Array(Type.String())),
-  platform: Type.Optional(
-    Type.Object({
-      architecture: Type.String(),
-      os: Type.String(),
-      variant: Type.Optional(Type.String()),
-    }),
-  ),
+  platform: Type.Optional(Platform),
 });
 export type Descriptor = Static<typeof Descriptor>;
 
@@ -43,11 +45,10 @@ const Document = Type.Object({
   mediaType: Type.Optional(Type.String()),
   artifactType: Type.Optional(Type.String()),
   config: Type.Optional(Descriptor),
-  // Go programs write an empty list as null.
-  layers: Type.Optional(Type.Union([Type.Array(Descriptor), Type.Null()])),
-  manifests: Type.Optional(Type.Union([Type.Array(Descriptor), Type.Null()])),
+  layers: Type.Optional(Type.Array(Descriptor)),
+  manifests: Type.Optional(Type.Array(Descriptor)),
   subject: Type.Optional(Descriptor),
-  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+  annotations: Type.Optional(Annotations),
 });
 
 /** What a manifest says of itself and refers to. */
@@ -90,7 +91,7 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   }
   let document: Static<typeof Document>;
   try {
-    document = check(Document, json);
+    document = check(Document, plain(json));
   } catch (cause) {
     throw new Fault('manifest-invalid', `manifest field ${(cause as Error).message}`, { cause });
   }
@@ -109,13 +110,31 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
       `manifest field /${document.config ? 'layers' : 'config'} is missing`,
     );
   }
-  const artifactType = document.artifactType ?? (index ? undefined : document.config?.mediaType);
+  // An empty one is none (distribution-spec 1.1, "Listing Referrers").
+  const artifactType = document.artifactType || (index ? undefined : document.config?.mediaType);
   return {
     mediaType,
-    blobs: index ? [] : [document.config!, ...(document.layers ?? []).filter((layer) => !foreign(layer))],
+    blobs: index ? [] : [document.config!, ...document.layers!.filter((layer) => !foreign(layer))],
     manifests: index ? (document.manifests ?? []) : [],
     ...(document.subject && { subject: document.subject }),
     ...(artifactType && { artifactType }),
     ...(document.annotations && { annotations: document.annotations }),
   };
+}
+
+/** Go programs write null for an empty list, and for a field that says nothing. */
+function plain(json: unknown): unknown {
+  const lists = ['layers', 'manifests'];
+  return fields(json, (key, value) => {
+    if (lists.includes(key)) return value === null ? [] : Array.isArray(value) ? value.map(spoken) : value;
+    return key === 'config' || key === 'subject' ? spoken(value) : value;
+  });
+}
+
+const spoken = (descriptor: unknown): unknown => fields(descriptor, (_, value) => value);
+
+function fields(value: unknown, change: (key: string, value: unknown) => unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const changed = Object.entries(value).map(([key, field]) => [key, change(key, field)] as const);
+  return Object.fromEntries(changed.filter(([, field]) => field !== null));
 }

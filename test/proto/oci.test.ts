@@ -50,6 +50,27 @@ test('an artifact has its own type, and what it is about', () => {
   assert.deepEqual(manifest.annotations, { a: 'b' });
 });
 
+test('an empty artifactType is none: an image has the type of its config, an index has none', () => {
+  const empty = { artifactType: '' };
+  assert.equal(readManifest(bytes({ ...image, ...empty }), ociManifest).artifactType, 'application/config');
+  assert.equal(readManifest(bytes({ ...index, ...empty }), ociIndex).artifactType, undefined);
+});
+
+test('a field that is null says nothing, and neither does half a platform', () => {
+  const nothing = { urls: null, annotations: null, platform: null, artifactType: null };
+  const said = {
+    ...image,
+    config: { ...image.config, ...nothing },
+    layers: [descriptor('b', 'application/x', nothing), descriptor('f', 'application/x', { platform: {} })],
+    ...{ subject: null, annotations: null, mediaType: null, manifests: null },
+  };
+  const manifest = readManifest(bytes(said), ociManifest);
+  assert.equal(manifest.blobs.length, 3);
+  assert.deepEqual(Object.keys(manifest.blobs[0]!), ['mediaType', 'digest', 'size']);
+  assert.equal(manifest.subject, undefined);
+  assert.deepEqual(readManifest(bytes({ ...image, layers: null }), ociManifest).blobs.length, 1);
+});
+
 test('foreign layers need not be here', () => {
   const foreign = descriptor('e', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', {
     urls: ['http://x'],
@@ -70,6 +91,8 @@ const refused: [string, unknown, string, RegExp][] = [
   ['no layers', { ...image, layers: undefined }, ociManifest, /layers is missing/],
   ['an index without manifests', { schemaVersion: 2 }, ociIndex, /manifests is missing/],
   ['a bad digest', { ...image, layers: [{ ...descriptor('b'), digest: 'sha256:x' }] }, ociManifest, /layers/],
+  ['null in a list', { ...image, layers: [null] }, ociManifest, /layers/],
+  ['null for a config', { ...image, config: null }, ociManifest, /config is missing/],
   ['a negative size', { ...image, layers: [{ ...descriptor('b'), size: -1 }] }, ociManifest, /layers/],
   ['another type inside', { ...image, mediaType: dockerManifest }, ociManifest, /must agree/],
   ['a type that nobody knows', image, 'application/json', /media type/],
