@@ -21,6 +21,8 @@ export type LayerOptions = {
   /** Absolute; read again whenever it changes. */
   configFile?: string | undefined;
   outlets: Outlets;
+  /** All services in one process: less memory, and one processor does all the work. */
+  compact?: boolean | undefined;
   env?: NodeJS.ProcessEnv;
 };
 
@@ -46,7 +48,7 @@ export class Layer implements AsyncDisposable {
     this.#supervisor = supervisor;
   }
 
-  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server. */
+  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
   pids(): Record<string, number> {
     return this.#supervisor.pids();
   }
@@ -69,7 +71,15 @@ export class Layer implements AsyncDisposable {
 
 /** @throws Refusal: then nothing runs */
 export async function startLayer(options: LayerOptions): Promise<Layer> {
-  const { data, configuration, outlets, env = process.env } = options;
+  const { data, configuration, outlets, compact, env = process.env } = options;
+  for (const field of ['gateways', 'syncers'] as const) {
+    if (compact && configuration[field] > 1) {
+      throw new Refusal(
+        `${field}: ${configuration[field]} processes can't be had in one: leave out either ${field} or --compact`,
+        2,
+      );
+    }
+  }
   const log = new LayerLog(configuration.name, outlets);
   const natsServer = findNatsServer(env, outlets.screen);
   const folder = await makeFolders(data);

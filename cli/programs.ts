@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import type { ServiceName } from '#proto/access.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
 import { COMPILE_CACHE } from './compile-cache.ts';
@@ -22,12 +21,16 @@ export type Settings = {
   configFile?: string | undefined;
   busUrl: string;
   env: NodeJS.ProcessEnv;
+  /** All services in one process. */
+  compact?: boolean | undefined;
 };
 
 /** Services hold little and pass much through: a small young generation costs no speed and saves 10 MB each. */
 const NODE_FLAGS = ['--max-semi-space-size=2'];
 
 export const BUS_PROGRAM = 'nats-server';
+/** The one that holds all services of a compact layer. */
+export const COMPACT_PROGRAM = 'layer';
 
 export function busProgram(program: string, folder: DataFolder, log: LayerLog): Program {
   return {
@@ -43,13 +46,18 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
-  const { configuration, overrides, configFile } = settings;
+  const { configuration, overrides, configFile, compact } = settings;
+  const listen = { TERRACE_LISTEN: configuration.listen };
+  const sources = bridgeEnv(overrides, configFile);
+  if (compact) {
+    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
+  }
   const syncers = Array.from({ length: configuration.syncers }, (_, index) => `syncer-${index + 1}`);
   return [
-    service('storage', 'storage', STORAGE, {}, settings, log),
-    service('twin-bridge', 'twin-bridge', LISTENERS, bridgeEnv(overrides, configFile), settings, log),
-    service('gateway', 'gateway', LISTENERS, { TERRACE_LISTEN: configuration.listen }, settings, log),
-    ...syncers.map((name) => service(name, 'syncer', LISTENERS, {}, settings, log)),
+    service('storage', 'storage/main.ts', STORAGE, {}, settings, log),
+    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, sources, settings, log),
+    service('gateway', 'gateway/main.ts', LISTENERS, listen, settings, log),
+    ...syncers.map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, settings, log)),
   ];
 }
 
@@ -62,18 +70,18 @@ function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS
 
 function service(
   name: string,
-  kind: ServiceName,
+  main: string,
   rank: number,
   own: NodeJS.ProcessEnv,
   { folder, configuration, busUrl, env }: Settings,
   log: LayerLog,
 ): Program {
-  const main = join(import.meta.dirname, '../services', kind, 'main.ts');
+  const path = join(import.meta.dirname, '../services', main);
   return {
     name,
     rank,
     spawn: () => {
-      const child = spawn(process.execPath, [...NODE_FLAGS, main], {
+      const child = spawn(process.execPath, [...NODE_FLAGS, path], {
         env: {
           NODE_COMPILE_CACHE: COMPILE_CACHE,
           ...env,
@@ -87,8 +95,8 @@ function service(
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         detached: true,
       });
-      log.follow(kind, child.stdout);
-      log.follow(kind, child.stderr);
+      log.follow(name, child.stdout);
+      log.follow(name, child.stderr);
       return child;
     },
   };

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { serviceNames } from '#proto/access.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { bridgeStatus, serviceStatus } from '#proto/status.ts';
 import { connectOperator } from './connect.ts';
 import { accepts, parseAddress } from './ports.ts';
-import { BUS_PROGRAM } from './programs.ts';
+import { BUS_PROGRAM, COMPACT_PROGRAM } from './programs.ts';
 
 const ASK_AGAIN_MS = 50;
 const TELL_MS = 10_000;
@@ -18,7 +19,9 @@ export async function whenReady(
   signal: AbortSignal,
   waiting: (missing: string[]) => void,
 ): Promise<void> {
-  const expected = Object.keys(layer.pids()).filter((name) => name !== BUS_PROGRAM);
+  const expected = Object.keys(layer.pids()).flatMap((name) =>
+    name === BUS_PROGRAM ? [] : name === COMPACT_PROGRAM ? serviceNames : [name],
+  );
   await using bus = await connectOperator(layer.data, 'terrace-up');
   const done = new Set<string>();
   for (let told = Date.now(); ; await sleep(ASK_AGAIN_MS, undefined, { signal })) {
@@ -40,8 +43,10 @@ async function serves(name: string, layer: Running, bus: Bus): Promise<boolean> 
       await bus.call(bridgeStatus, {}, { patience: 0 });
       return (await bus.get(configuration, CONFIGURATION_KEY)) !== undefined;
     }
-    const pid = layer.pids()[name];
-    return [...(await bus.list(serviceStatus)).values()].some((status) => status.pid === pid);
+    const pids = layer.pids();
+    const pid = pids[name] ?? pids[COMPACT_PROGRAM];
+    const told = [...(await bus.list(serviceStatus)).values()];
+    return told.some((status) => status.pid === pid && status.service === 'syncer');
   } catch {
     return false;
   }

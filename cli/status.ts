@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ServiceStatus } from '#proto/status.ts';
 import { connectOperator } from './connect.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
@@ -70,12 +71,15 @@ function storage({ storage: held }: LayerStatus, now: number): string {
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {
-  const rows = running.map(({ service, instance, pid, memory, started }) => [
-    service,
-    String(pid),
-    bytes(memory),
-    duration(now - started),
-    instance,
+  // The services of a compact layer have their process' memory together.
+  const isFirst = ({ pid, host }: ServiceStatus, index: number) =>
+    running.findIndex((other) => other.pid === pid && other.host === host) === index;
+  const rows = running.map((status, index) => [
+    status.service,
+    String(status.pid),
+    isFirst(status, index) ? bytes(status.memory) : 'shared',
+    duration(now - status.started),
+    status.instance,
   ]);
   const missing = silent.map((service) => `\n${service} does not answer.`).join('');
   return table([['SERVICE', 'PID', 'MEMORY', 'UP', 'INSTANCE'], ...rows]) + missing;

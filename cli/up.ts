@@ -22,13 +22,14 @@ export function up(program: Command): void {
     .option('--repository <pattern...>', 'name, prefix/* or * of what comes from the parent (default: *)')
     .option('--schedule <cron>', 'when to synchronise: five fields, UTC (default: every minute)')
     .option('--syncers <n>', 'syncer processes (default: 1)')
+    .option('--compact', 'all services in one process, for machines with little memory')
     .option('--config <file>', 'YAML file with the same settings; read again when it changes')
     .option('--insecure-listen', 'let other machines in although the layer has no accounts')
     .option('--log-json', 'write everything the services say to stdout, as JSON lines')
     .action(run);
 }
 
-async function run(options: UpOptions & { logJson?: boolean }): Promise<void> {
+async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
   const configuration = configurationOf(options, overrides, configFile && readConfig(configFile), readable);
@@ -41,7 +42,8 @@ async function run(options: UpOptions & { logJson?: boolean }): Promise<void> {
   const data = resolve(options.data);
   const outlets = await outletsOf(data, options.logJson ?? false);
   const started = Date.now();
-  const layer = await startLayer({ data, configuration, overrides, configFile, outlets });
+  const { compact } = options;
+  const layer = await startLayer({ data, configuration, overrides, configFile, compact, outlets });
   try {
     await serve(layer, end.signal, outlets, () => welcome(options, configuration, Date.now() - started));
   } finally {

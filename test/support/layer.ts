@@ -28,6 +28,8 @@ export type TestLayerOptions = {
   /** A data folder to start on; it stays. Without one, a folder of its own that goes with the layer. */
   data?: string;
   configFile?: string;
+  /** All services in one process. */
+  compact?: boolean;
   /** Beside that of this process. */
   env?: NodeJS.ProcessEnv;
 };
@@ -67,7 +69,7 @@ export class TestLayer implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const { parent, data: _data, configFile, env, ...fields } = this.#options;
+    const { parent, data: _data, configFile, compact, env, ...fields } = this.#options;
     const overrides: Overrides = {
       schedule: NEVER,
       ...fields,
@@ -87,6 +89,7 @@ export class TestLayer implements AsyncDisposable {
       configuration,
       overrides,
       configFile,
+      compact,
       outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
       env: { ...inherited, ...env },
     });
@@ -150,7 +153,7 @@ export class TestLayer implements AsyncDisposable {
     return followPass(this.bus(), options);
   }
 
-  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server. */
+  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
   pids(): Record<string, number> {
     return this.#layer?.pids() ?? {};
   }
