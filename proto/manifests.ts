@@ -21,10 +21,13 @@ export type ManifestPlace = Static<typeof ManifestPlace>;
 /** `null` stands for "no such tag". */
 const TagTarget = Type.Union([Digest, Type.Null()]);
 
+/** How many tags one push of a manifest may name. */
+export const MOST_TAGS = 100;
+
 /**
  * Commits an ingest's content as a manifest: its children are in the repository, its subject is indexed, and the
- * tag (if named) points to it, all in one synced batch. `expect` makes the tag's move conditional on what it points
- * to now; `base` also records the new target as what parent and layer agree on.
+ * tag and `tags` (if named) point to it, all in one synced batch. `expect` makes the tag's move conditional on what
+ * it points to now; `base` also records the new target as what parent and layer agree on.
  * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
  */
 export const putManifest = request(
@@ -38,6 +41,7 @@ export const putManifest = request(
     tag: Type.Optional(Tag),
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
+    tags: Type.Optional(Type.Array(Tag, { maxItems: MOST_TAGS })),
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
 );
@@ -132,6 +136,9 @@ export const StorageStatus = Type.Object({
   tags: Type.Integer(),
   blobs: Type.Integer(),
   bytes: Bytes,
+  tokens: Type.Integer(),
+  /** Those of every layer are not counted. */
+  scopeMaps: Type.Integer(),
   /** Committed content whose bytes are damaged or gone. */
   damaged: Type.Integer(),
   space: Space,

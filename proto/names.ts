@@ -54,7 +54,11 @@ export function digestName(text: string): Digest {
 
 /** A tag or digest. @throws Fault `digest-invalid` for what has a colon, `manifest-invalid` for another bad tag */
 export function referenceName(text: string): Reference {
-  if (text.includes(':')) return digestName(text);
+  return text.includes(':') ? digestName(text) : tagName(text);
+}
+
+/** @throws Fault `manifest-invalid` */
+export function tagName(text: string): Tag {
   if (isTag(text)) return text;
   throw new Fault(
     'manifest-invalid',

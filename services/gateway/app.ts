@@ -31,6 +31,8 @@ export type AppOptions = {
 /** Believed until the configuration has been seen: its default. */
 const LOOPBACK = ['127.0.0.0/8', '::1/128'];
 
+const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
+
 /** How long streams under way have to end when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
@@ -65,6 +67,9 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header(...VERSION);
+    // The server refuses what is not written as a media type; here, it is as good as none.
+    const { headers } = request.raw;
+    if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];
     checkLoginServer(request, gateway.configuration()?.loginServer);
   });
   // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.

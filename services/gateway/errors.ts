@@ -4,12 +4,12 @@ import type { Log } from '#proto/bus.ts';
 import { Fault, type FaultCode } from '#proto/fault.ts';
 
 /**
- * What each fault means over HTTP. The codes are those of the distribution-spec 1.1 ("Error Codes"); where it has
- * none, those that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE, RANGE_INVALID. What may end by
+ * What each fault means over HTTP. Every 4xx has one of the codes of the distribution-spec 1.1 ("Error Codes", a
+ * closed list), every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
  * itself has a status that clients try again after: 429 where somebody else holds the upload, else 503.
  */
 export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
-  malformed: { status: 400, code: 'MALFORMED' },
+  malformed: { status: 400, code: 'UNSUPPORTED' },
   'name-invalid': { status: 400, code: 'NAME_INVALID' },
   'name-unknown': { status: 404, code: 'NAME_UNKNOWN' },
   'digest-invalid': { status: 400, code: 'DIGEST_INVALID' },
@@ -17,7 +17,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   'blob-unknown': { status: 404, code: 'BLOB_UNKNOWN' },
   'upload-unknown': { status: 404, code: 'BLOB_UPLOAD_UNKNOWN' },
   'upload-invalid': { status: 400, code: 'BLOB_UPLOAD_INVALID' },
-  'range-invalid': { status: 416, code: 'RANGE_INVALID' },
+  'range-invalid': { status: 416, code: 'SIZE_INVALID' },
   'manifest-unknown': { status: 404, code: 'MANIFEST_UNKNOWN' },
   'manifest-invalid': { status: 400, code: 'MANIFEST_INVALID' },
   'manifest-blob-unknown': { status: 404, code: 'MANIFEST_BLOB_UNKNOWN' },
@@ -25,13 +25,13 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   denied: { status: 403, code: 'DENIED' },
   'too-many': { status: 429, code: 'TOOMANYREQUESTS' },
-  'account-unknown': { status: 404, code: 'UNKNOWN' },
+  'account-unknown': { status: 404, code: 'NAME_UNKNOWN' },
   misdirected: { status: 421, code: 'DENIED' },
   unsupported: { status: 405, code: 'UNSUPPORTED' },
-  conflict: { status: 409, code: 'CONFLICT' },
+  conflict: { status: 412, code: 'DENIED' },
   busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },
   'claim-lost': { status: 503, code: 'UNAVAILABLE', retryAfter: 1 },
-  exists: { status: 409, code: 'CONFLICT' },
+  exists: { status: 409, code: 'DENIED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
   'parent-unreachable': { status: 502, code: 'UNAVAILABLE' },

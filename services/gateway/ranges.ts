@@ -8,27 +8,28 @@ const MANY = 4096;
 
 /**
  * A `Range` header of a GET (RFC 9110, 14.2) on content of `size` bytes.
- * @returns the ranges that the content has, none where it has none of them (416), or `whole` where there is no
- * header, or one that is not understood, or one that asks for more than everything: such a header is to be ignored
+ * @returns the ranges that the content has, none where it has none of them (416; a range that ends before it begins
+ * is one of those), or `whole` where there is no header, or one that is not understood, or one that asks for more
+ * than everything: such a header is to be ignored
  */
 export function parseRange(header: string | undefined, size: number): ByteRange[] | 'whole' {
   const list = /^bytes=(.*)$/i.exec(header?.trim() ?? '')?.[1]?.split(',');
-  if (!list || list.length > MANY) return 'whole';
+  // An empty entry of a list counts for nothing (RFC 9110, 5.6.1).
+  const asked = list?.filter((text) => text.trim() !== '') ?? [];
+  if (asked.length === 0 || asked.length > MANY) return 'whole';
   const ranges: ByteRange[] = [];
-  for (const text of list) {
+  for (const text of asked) {
     const match = /^\s*(\d*)-(\d*)\s*$/.exec(text);
     if (!match || (match[1] === '' && match[2] === '')) return 'whole';
     const [from, to] = [Number(match[1]), Number(match[2])];
     if (match[1] === '') {
       if (to > 0 && size > 0) ranges.push({ first: Math.max(0, size - to), last: size - 1 });
-    } else {
-      if (match[2] !== '' && to < from) return 'whole';
-      if (from < size)
-        ranges.push({ first: from, last: match[2] === '' ? size - 1 : Math.min(to, size - 1) });
+    } else if (from < size && (match[2] === '' || from <= to)) {
+      ranges.push({ first: from, last: match[2] === '' ? size - 1 : Math.min(to, size - 1) });
     }
   }
-  const asked = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-  return ranges.length > 1 && asked > size ? 'whole' : ranges;
+  const bytes = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return ranges.length > 1 && bytes > size ? 'whole' : ranges;
 }
 
 /**

@@ -99,6 +99,12 @@ export function parameter(request: FastifyRequest, name: string): string | undef
   return Array.isArray(value) ? value[0] : value;
 }
 
+/** All values of a parameter of the query. */
+export function parameters(request: FastifyRequest, name: string): string[] {
+  const value = (request.query as Record<string, string | string[] | undefined>)[name];
+  return value === undefined ? [] : [value].flat();
+}
+
 /** @throws Fault `name-invalid` */
 export function repositoryOf(request: FastifyRequest): Repository {
   return repositoryName(segment(request, 'name'));

@@ -10,7 +10,7 @@ import { type Change, drop, put } from './metadata.ts';
 import type { Page } from './page.ts';
 import type { ReferrerRecord } from './records.ts';
 import type { Parts } from './storage.ts';
-import { type Expect, manifestUnknown, type Tags } from './tags.ts';
+import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
 export type PutQuery = {
   repository: string;
@@ -21,6 +21,7 @@ export type PutQuery = {
   tag?: string;
   expect?: Expect;
   base?: boolean;
+  tags?: string[];
 };
 type Put = { digest: string; size: number; subject?: string };
 
@@ -150,11 +151,12 @@ export class Manifests {
   /** The one batch. `place` brings the content into place and gives what is to be written for it. */
   async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
     const { metadata, publish } = this.#parts;
-    const { repository, digest, tag, expect, base } = query;
+    const { repository, digest, tag, expect, base, tags = [] } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
-    const move =
-      tag === undefined ? undefined : await this.#tags.move(repository, { tag, digest, expect, base });
+    const asked: Move[] = tags.filter((other) => other !== tag).map((other) => ({ tag: other, digest }));
+    if (tag !== undefined) asked.push({ tag, digest, expect, base });
+    const moves = await Promise.all(asked.map((move) => this.#tags.move(repository, move)));
     const referrer: ReferrerRecord = {
       mediaType,
       size,
@@ -165,17 +167,20 @@ export class Manifests {
       ...(await place()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
-      ...(move?.changes ?? []),
+      ...moves.flatMap(({ changes }) => changes),
     ]);
     if (!known) publish(manifestCommitted, { repository, digest, mediaType, size });
-    move?.tell();
+    for (const { tell } of moves) tell();
   }
 
   /** Asked again after an answer that was lost: what was to become true is true. */
-  async #doneAlready({ repository, digest, tag }: PutQuery): Promise<Put | undefined> {
+  async #doneAlready({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
     const { metadata } = this.#parts;
     const record = await metadata.manifest(repository, digest);
-    if (!record || (tag !== undefined && (await metadata.tag(repository, tag)) !== digest)) return undefined;
+    if (!record) return undefined;
+    for (const name of tag === undefined ? tags : [tag, ...tags]) {
+      if ((await metadata.tag(repository, name)) !== digest) return undefined;
+    }
     return { digest, size: record.size, ...(record.subject !== undefined && { subject: record.subject }) };
   }
 }

@@ -70,7 +70,7 @@ rows(
       send: ['GET', path],
       headers: { range: 'bytes=1000000-' },
       status: 416,
-      code: 'RANGE_INVALID',
+      code: 'SIZE_INVALID',
       want: { 'content-range': 'bytes */1000000' },
     },
     {

@@ -1,4 +1,4 @@
-import { equal, match } from 'node:assert/strict';
+import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { fastify } from 'fastify';
 import { Fault, faultCodes } from '#proto/fault.ts';
@@ -22,9 +22,23 @@ async function answer(error: unknown, method: 'GET' | 'HEAD' = 'GET') {
   return { ...response, logged, first: method === 'GET' ? response.json().errors[0] : undefined };
 }
 
+/** distribution-spec 1.1, "Error Codes" */
+const LISTED = [
+  ...[
+    'BLOB_UNKNOWN',
+    'BLOB_UPLOAD_INVALID',
+    'BLOB_UPLOAD_UNKNOWN',
+    'DIGEST_INVALID',
+    'MANIFEST_BLOB_UNKNOWN',
+  ],
+  ...['MANIFEST_INVALID', 'MANIFEST_UNKNOWN', 'NAME_INVALID', 'NAME_UNKNOWN', 'SIZE_INVALID', 'UNAUTHORIZED'],
+  ...['DENIED', 'UNSUPPORTED', 'TOOMANYREQUESTS'],
+];
+
 for (const code of faultCodes) {
   const { status, code: said, retryAfter } = meanings[code];
   test(`the fault ${code} answers ${status} ${said}`, async () => {
+    if (status < 500) ok(LISTED.includes(said));
     match(said, /^[A-Z_]+$/);
     const response = await answer(new Fault(code, 'a sentence', { detail: { offset: 5 } }));
     equal(response.statusCode, status);

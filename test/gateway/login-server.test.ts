@@ -31,7 +31,7 @@ test('without a login server any host is served, and what is no host is not', as
   await serves('anything.example:1');
   const { status, body } = await get(layer.port, '/v2/', { host: 'a"b' });
   equal(status, 400);
-  errorBody(body, 'MALFORMED');
+  errorBody(body, 'UNSUPPORTED');
 });
 
 test('with one, requests made to that name are served and no others, from the next request on', async () => {

@@ -1,8 +1,9 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
+import type { IncomingHttpHeaders } from 'node:http';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { isRepository } from '#proto/names.ts';
-import { etagOf, isFresh, rangeFor } from '../../services/gateway/preconditions.ts';
+import { allows, etagOf, isFresh, rangeFor } from '../../services/gateway/preconditions.ts';
 import { parseContentRange, parseRange, uploadRange } from '../../services/gateway/ranges.ts';
 import { foldName } from '../../services/gateway/repository-name.ts';
 
@@ -78,7 +79,20 @@ test('ranges of a GET', () => {
     ],
     ['bytes=0-1,50-60', 10, [[0, 1]]],
     ['bytes=0-9,0-9', 10, 'whole'],
-    ['bytes=5-3', 10, 'whole'],
+    ['bytes=5-3', 10, []],
+    ['bytes=5-3,1-1', 10, [[1, 1]]],
+    ['bytes=,1-1, ,', 10, [[1, 1]]],
+    ['bytes=', 10, 'whole'],
+    ['bytes=,,', 10, 'whole'],
+    [
+      'bytes=0-4,2-6',
+      10,
+      [
+        [0, 4],
+        [2, 6],
+      ],
+    ],
+    ['bytes=0-4,2-8', 10, 'whole'],
     ['bytes=-', 10, 'whole'],
     ['bytes=a-b', 10, 'whole'],
     ['bytes=1-2-3', 10, 'whole'],
@@ -123,6 +137,30 @@ test('preconditions', () => {
   equal(isFresh({ 'if-none-match': '*' }, 'sha256:aa'), true);
   equal(isFresh({ 'if-none-match': '"sha256:ab"' }, 'sha256:aa'), false);
   equal(rangeFor({ range: 'bytes=0-1' }, 'sha256:aa'), 'bytes=0-1');
+  equal(rangeFor({ range: 'bytes=0-1', 'if-range': `W/${etag}` }, 'sha256:aa'), undefined);
   equal(rangeFor({ range: 'bytes=0-1', 'if-range': etag }, 'sha256:aa'), 'bytes=0-1');
   equal(rangeFor({ range: 'bytes=0-1', 'if-range': '"other"' }, 'sha256:aa'), undefined);
+});
+
+test('preconditions of a change', () => {
+  const [here, other] = [etagOf('sha256:aa'), '"other"'];
+  const table: [IncomingHttpHeaders, found: string | undefined, allowed: boolean][] = [
+    [{}, undefined, true],
+    [{}, 'sha256:aa', true],
+    [{ 'if-match': here }, 'sha256:aa', true],
+    [{ 'if-match': `${other}, ${here}` }, 'sha256:aa', true],
+    [{ 'if-match': `W/${here}` }, 'sha256:aa', false],
+    [{ 'if-match': other }, 'sha256:aa', false],
+    [{ 'if-match': here }, undefined, false],
+    [{ 'if-match': '*' }, 'sha256:aa', true],
+    [{ 'if-match': '*' }, undefined, false],
+    [{ 'if-none-match': '*' }, 'sha256:aa', false],
+    [{ 'if-none-match': '*' }, undefined, true],
+    [{ 'if-none-match': here }, 'sha256:aa', false],
+    [{ 'if-none-match': other }, 'sha256:aa', true],
+    [{ 'if-match': here, 'if-none-match': here }, 'sha256:aa', false],
+  ];
+  for (const [headers, found, allowed] of table) {
+    equal(allows(headers, found), allowed, `${JSON.stringify(headers)} of ${found}`);
+  }
 });

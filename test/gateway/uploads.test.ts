@@ -100,7 +100,7 @@ test('PATCH with a stale offset answers 416 and the true range, and changes noth
       headers: { 'content-range': range },
       body: bytes.subarray(0, size),
       status: 416,
-      code: 'RANGE_INVALID',
+      code: 'SIZE_INVALID',
       want: { range: '0-999', location: at },
     });
   }

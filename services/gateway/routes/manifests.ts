@@ -1,7 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '#proto/fault.ts';
 import { startUpload } from '#proto/ingests.ts';
-import { deleteManifest, deleteTag, getManifest, type ManifestPlace, putManifest } from '#proto/manifests.ts';
+import {
+  deleteManifest,
+  deleteTag,
+  getManifest,
+  type ManifestPlace,
+  MOST_TAGS,
+  putManifest,
+} from '#proto/manifests.ts';
 import {
   type Digest,
   isDigest,
@@ -9,13 +16,23 @@ import {
   type Repository,
   referenceName,
   splitDigest,
+  type Tag,
+  tagName,
 } from '#proto/names.ts';
 import { MANIFEST_LIMIT } from '#proto/oci.ts';
 import { openCommitted } from '../committed.ts';
 import { Hold } from '../hold.ts';
 import { manifestUrl } from '../locations.ts';
-import { etagOf, isFresh } from '../preconditions.ts';
-import { type Gateway, type Handler, repositoryOf, resource, segment, settle } from '../routing.ts';
+import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
+import {
+  type Gateway,
+  type Handler,
+  parameters,
+  repositoryOf,
+  resource,
+  segment,
+  settle,
+} from '../routing.ts';
 import { writeBody } from '../write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -55,17 +72,22 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (Number(request.headers['content-length']) > MANIFEST_LIMIT) {
       throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes`);
     }
-    const { digest, subject } = await settle(gateway, stored(request, repository, reference));
+    const tags = tagsOf(request, reference);
+    const expect = await expectation(request, repository, reference);
+    const work = stored(request, { repository, ...expect, ...(tags.length > 0 && { tags }) }, reference);
+    const { digest, subject } = await settle(gateway, work);
     reply.headers({
       location: manifestUrl(request, repository, digest),
       'docker-content-digest': digest,
       ...(subject && { 'oci-subject': subject }),
+      ...(tags.length > 0 && { 'oci-tag': tags.join(', ') }),
     });
     return reply.code(201).send();
   };
 
   /** A manifest's bytes come to storage as those of a blob do; it is told what they are when they are all there. */
-  const stored = async (request: FastifyRequest, repository: Repository, reference: Reference) => {
+  const stored = async (request: FastifyRequest, asked: Asked, reference: Reference) => {
+    const { repository } = asked;
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, patience);
     await using held = new Hold(bus, claim, times.renewMs, log);
     try {
@@ -77,7 +99,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       }
       const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
       const tag = isDigest(reference) ? {} : { tag: reference };
-      const query = { repository, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
+      const query = { ...asked, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
       const answer = await bus.call(putManifest, query, patience);
       held.spent();
       return answer;
@@ -101,12 +123,33 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
+  /** What a tag must point to when it changes, where the client makes that depend on what is there now. */
+  const expectation = async (
+    { headers }: FastifyRequest,
+    repository: Repository,
+    reference: Reference,
+  ): Promise<{ expect?: Digest | null }> => {
+    if (!isConditional(headers)) return {};
+    const found = await bus.call(getManifest, { repository, reference }, patience).catch((error) => {
+      if (Fault.is(error, 'manifest-unknown', 'name-unknown')) return undefined;
+      throw error;
+    });
+    if (!allows(headers, found?.digest)) {
+      throw new Fault(
+        'conflict',
+        `${reference} is ${found?.digest ?? 'not there'}: look again, then decide again`,
+      );
+    }
+    return isDigest(reference) ? {} : { expect: found?.digest ?? null };
+  };
+
   // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests": end-9
   const remove: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
+    const expect = await expectation(request, repository, reference);
     if (isDigest(reference)) await bus.call(deleteManifest, { repository, digest: reference }, patience);
-    else await bus.call(deleteTag, { repository, tag: reference }, patience);
+    else await bus.call(deleteTag, { repository, tag: reference, ...expect }, patience);
     return reply.code(202).send();
   };
 
@@ -116,6 +159,17 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     PUT: ['content/write', put],
     DELETE: ['content/delete', remove],
   });
+}
+
+type Asked = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
+
+/** The tags that a push by digest names (distribution-spec, "Pushing Manifests": end-7b). */
+function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
+  if (!isDigest(reference)) return [];
+  const tags = [...new Set(parameters(request, 'tag'))];
+  if (tags.length > MOST_TAGS)
+    throw new Fault('malformed', `${tags.length} tags at once: name ${MOST_TAGS} at most`);
+  return tags.map(tagName);
 }
 
 /** What can't be a tag is a tag that does not exist. */

@@ -22,6 +22,7 @@ import {
   segment,
   settle,
 } from '../routing.ts';
+import { type Algorithm, RunningHashes } from '../running-hashes.ts';
 import { writeBody } from '../write-body.ts';
 
 /**
@@ -33,7 +34,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const patience = { patience: times.patienceMs };
   const hold = (claim: Claim) => new Hold(bus, claim, times.renewMs, log);
 
-  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a, end-4b, end-11
+  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a to end-4c, end-11
   const start: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
@@ -47,7 +48,9 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
       await settle(gateway, monolithic(request, repository, digest, claim));
       return created(request, reply, repository, digest);
     }
+    const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
     const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, patience);
+    if (algorithm) hashes.keep(id, 0, RunningHashes.begin(algorithm));
     return accepted(request, reply.code(202), repository, id, 0);
   };
 
@@ -169,6 +172,15 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     PUT: ['content/write', finish],
     DELETE: ['content/write', cancel],
   });
+}
+
+/**
+ * In what a chunked upload will be named, where the client says so before its first byte.
+ * @throws Fault `digest-invalid`
+ */
+function algorithmOf(name: string | undefined): Algorithm | undefined {
+  if (name === undefined || name === 'sha256' || name === 'sha512') return name;
+  throw new Fault('digest-invalid', 'digest-algorithm is not known here: write sha256 or sha512');
 }
 
 /**
