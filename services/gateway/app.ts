@@ -16,6 +16,7 @@ import { tagRoutes } from './routes/tags.ts';
 import { uploadRoutes } from './routes/uploads.ts';
 import type { Gateway, Times } from './routing.ts';
 import { RunningHashes } from './running-hashes.ts';
+import { type Pair, secureOptions } from './tls.ts';
 
 export type AppOptions = {
   bus: Bus;
@@ -25,8 +26,12 @@ export type AppOptions = {
   /** What is in force now; `undefined`, as where it is left out: the defaults are. */
   configuration?: () => Configuration | undefined;
   log: Log;
+  /** Clients speak HTTPS with it; plain HTTP where it is left out. */
+  tls?: Pair | undefined;
   times?: Partial<Times>;
 };
+
+const http = { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 };
 
 /** Believed until the configuration has been seen: its default. */
 const LOOPBACK = ['127.0.0.0/8', '::1/128'];
@@ -37,7 +42,7 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
+export function buildApp({ times, tls, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
   const gateway: Gateway = {
     configuration: () => undefined,
     ...options,
@@ -56,10 +61,10 @@ export function buildApp({ times, ...options }: AppOptions): { app: FastifyInsta
     // An upload takes as long as it takes; its idle time is watched where its body is read.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
-    http: { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 },
+    ...(tls ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls } } : { http }),
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
     clientErrorHandler: answerClientError,
-  });
+  }) as FastifyInstance;
 
   // Bodies are streams, whatever they say that they are; the routes that want one read it from the request.
   app.removeAllContentTypeParsers();

@@ -1,21 +1,32 @@
+import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { buildApp, closeApp } from './app.ts';
+import { addressOf, tlsOf, whyNot } from './listen.ts';
+import { renew } from './renewal.ts';
+import { checkPair, readPair } from './tls.ts';
 
-/** How long the first configuration is waited for before listening, in ms. Until one comes, writes are answered 503. */
+/** How long the first configuration is waited for before something is said or done about it, in ms. */
 const FIRST_CONFIGURATION_MS = 3_000;
 
 /**
- * TERRACE_LISTEN   host:port (default 127.0.0.1:5000); port 0 takes any that is free
- * TERRACE_MODE     ReadWrite or ReadOnly, as long as no configuration is on the bus
+ * TERRACE_LISTEN            host:port (default 127.0.0.1:5000); port 0 takes any that is free
+ * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
+ * TERRACE_TLS_KEY           PEM file with the private key
+ * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
+ *
+ * Passwords must never cross a network that they were to be kept from: where the environment doesn't say whether
+ * clients speak TLS, nobody is listened to before the configuration has.
  */
 export async function gateway({ bus, data, instance, log, signal, env }: Context): Promise<void> {
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
+  let guessed = false;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
+  const { promise: mistaken, resolve: learn } = Promise.withResolvers<void>();
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     // A store of states that was lost says nothing about the mode.
     if (value) {
@@ -23,8 +34,19 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
       mode = value.mode;
     }
     if (mode) resolve();
+    if (guessed && value?.tls) learn();
   });
+  const given = tlsOf(env);
   await Promise.race([configured, ended(signal), sleep(FIRST_CONFIGURATION_MS, undefined, { ref: false })]);
+  if (!given && !mode && !signal.aborted) {
+    log.warn({}, 'waits for the configuration of the layer: it says whether clients speak TLS');
+    await Promise.race([configured, ended(signal)]);
+  }
+  if (signal.aborted) return;
+  const files = given ? given.files : inForce?.tls;
+  const pair = files && (await readPair(files));
+  if (files && pair) checkPair(pair, files);
+  guessed = !given && !inForce;
 
   const { app, gateway } = buildApp({
     bus,
@@ -33,6 +55,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     mode: () => mode,
     configuration: () => inForce,
     log,
+    tls: pair,
   });
   const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
   try {
@@ -43,27 +66,11 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     process.exitCode = 1;
     return;
   }
-  await ended(signal);
+  if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
+  await Promise.race([ended(signal), mistaken]);
+  if (!signal.aborted) {
+    log.fatal({}, 'tls is configured, and this process listens without it: it ends, to be started with it');
+    process.exitCode = 1;
+  }
   await closeApp(app, gateway);
-}
-
-function addressOf(listen: string): { host: string; port: number } {
-  const colon = listen.lastIndexOf(':');
-  const port = Number(listen.slice(colon + 1));
-  const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-  if (colon < 1 || !Number.isInteger(port) || port > 65_535) {
-    throw new Error(`cannot listen on ${listen}: write host:port, as in 127.0.0.1:5000`);
-  }
-  return { host, port };
-}
-
-function whyNot({ code, message }: NodeJS.ErrnoException, listen: string): string {
-  if (code === 'EADDRINUSE') {
-    return `cannot listen on ${listen}: another process does; stop it, or choose another address`;
-  }
-  if (code === 'EACCES') return `cannot listen on ${listen}: this user may not; choose a port above 1023`;
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-    return `cannot listen on ${listen}: this machine has no such address`;
-  }
-  return message;
 }
