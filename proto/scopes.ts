@@ -48,32 +48,16 @@ export function scopeAction(text: string): string {
   );
 }
 
-/** May a repository be touched so? `actions` are as `scopeAction` gives them. */
-export function allows(actions: readonly string[], repository: string, action: RepositoryAction): boolean {
-  const end = `/${action}`;
-  return actions.some((rule) => rule.endsWith(end) && covers(patternOf(rule, end), repository));
-}
-
-/** Which actions are allowed on a repository; none: whoever has these rules does not see that there is such a one. */
-export function actionsOn(actions: readonly string[], repository: string): RepositoryAction[] {
-  return repositoryActions.filter((action) => allows(actions, repository, action));
+/** What an action says of repositories; undefined for one that speaks of something else. */
+export function ruleOf(text: string): { pattern: string; action: RepositoryAction } | undefined {
+  const [, kind, pattern = '', action = ''] = FORM.exec(text) ?? [];
+  return kind === 'repositories' && includes(repositoryActions, action)
+    ? { pattern, action: action as RepositoryAction }
+    : undefined;
 }
 
 export function allowsGateway(actions: readonly string[], child: string, action: GatewayAction): boolean {
   return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
-}
-
-/** Is the repository the one that the pattern names, or one of those below its prefix? */
-export function covers(pattern: string | undefined, repository: string): boolean {
-  if (pattern === undefined) return false;
-  if (pattern === '*' || pattern === repository) return true;
-  return pattern.endsWith('/*') && repository.startsWith(pattern.slice(0, -1));
-}
-
-const KIND = 'repositories/';
-
-function patternOf(rule: string, end: string): string | undefined {
-  return rule.startsWith(KIND) ? rule.slice(KIND.length, -end.length) : undefined;
 }
 
 function isPattern(text: string): boolean {

@@ -1,0 +1,76 @@
+import { type RepositoryAction, ruleOf } from '#proto/scopes.ts';
+
+/** Scope actions, so ordered that a look-up costs as many steps as a repository's name has parts. */
+export class Rules {
+  readonly #byPattern = new Map<string, Set<RepositoryAction>>();
+
+  /** @param actions as `scopeAction` gives them; those that speak of no repository count for nothing here */
+  constructor(actions: Iterable<string>) {
+    for (const text of actions) {
+      const rule = ruleOf(text);
+      if (!rule) continue;
+      const known = this.#byPattern.get(rule.pattern);
+      if (known) known.add(rule.action);
+      else this.#byPattern.set(rule.pattern, new Set([rule.action]));
+    }
+  }
+
+  allows(repository: string, action: RepositoryAction): boolean {
+    return this.#some(repository, (actions) => actions.has(action));
+  }
+
+  /** Is anything allowed on it? Whoever may do nothing with a repository does not see that it is there. */
+  touches(repository: string): boolean {
+    return this.#some(repository, () => true);
+  }
+
+  #some(repository: string, fits: (actions: Set<RepositoryAction>) => boolean): boolean {
+    const at = (pattern: string) => {
+      const actions = this.#byPattern.get(pattern);
+      return actions !== undefined && fits(actions);
+    };
+    if (at('*') || at(repository)) return true;
+    for (let slash = repository.indexOf('/'); slash > 0; slash = repository.indexOf('/', slash + 1)) {
+      if (at(`${repository.slice(0, slash)}/*`)) return true;
+    }
+    return false;
+  }
+}
+
+/** What a Bearer token was given, whatever its account may do now. */
+export type Grant = { rules: Rules; catalog: boolean };
+
+/** Who asks. */
+export type Asker = {
+  /** Of the token; empty for whoever named none. */
+  name: string;
+  /** Credentials, or other ones, could change the answer. */
+  anonymous: boolean;
+  /** What the account may do now, and everybody. */
+  rules: Rules;
+  /** Absent where the account itself asks: it may do all that it may. */
+  grant?: Grant;
+};
+
+export type Need = { repository: string; action: RepositoryAction };
+
+/**
+ * `challenge`: other credentials, or a token with a wider grant, are asked for (401). `deny`: the account may not do
+ * this (403). `hide`: it may do nothing here, and is told what it would be told if there were no such repository (404).
+ */
+export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
+
+/** May it be done? The only rule. */
+export function decide(
+  grant: Rules | undefined,
+  account: Pick<Asker, 'anonymous' | 'rules'>,
+  need: Need,
+): Verdict {
+  const { repository, action } = need;
+  if (account.rules.allows(repository, action)) {
+    return grant === undefined || grant.allows(repository, action) ? 'allow' : 'challenge';
+  }
+  if (account.anonymous) return 'challenge';
+  // A write says nothing of what is there: it is denied in either case.
+  return action.endsWith('/write') || account.rules.touches(repository) ? 'deny' : 'hide';
+}

@@ -1,0 +1,132 @@
+import { isIPv6 } from 'node:net';
+
+/**
+ * How guessing is made slow. Failures are counted in three ways:
+ *
+ *   name and address   the strict one: after a few, this client may try this name only now and then
+ *   address            the same, later: a client that tries many names, or a place where many clients share an address
+ *   name               only delays each attempt a little. If it refused, anybody could lock the owner of a name out
+ *                      from far away; so a right password from an address that did not fail always gets through
+ *
+ * An attempt counts as failed from its beginning until it has succeeded: many at once are no way around. What is
+ * refused counts no further. All is forgotten after a quiet time, and the maps are bounded.
+ */
+
+/** After `free` failures each wait doubles, from `firstMs` to `mostMs`. */
+type Limit = { free: number; firstMs: number; mostMs: number };
+export const limits = {
+  pair: { free: 5, firstMs: 1_000, mostMs: 60_000 },
+  address: { free: 50, firstMs: 1_000, mostMs: 60_000 },
+  name: { free: 20, firstMs: 100, mostMs: 2_000 },
+} satisfies Record<string, Limit>;
+
+/** A count is forgotten after this long without another failure. */
+export const FORGET_MS = 10 * 60_000;
+/** As many of each kind are remembered. */
+export const MOST = 10_000;
+
+/** `refusedMs`: come again after it. `delayMs`: wait that long, then try. */
+export type Attempt = { refusedMs: number } | { delayMs: number };
+
+export class Throttle {
+  readonly #pairs = new Failures(limits.pair);
+  readonly #addresses = new Failures(limits.address);
+  readonly #names = new Failures(limits.name);
+
+  /** @param now ms, of a clock that never goes back */
+  begin(name: string, address: string, now: number): Attempt {
+    const client = networkOf(address);
+    const pair = `${client} ${name}`;
+    const refusedMs = Math.max(this.#pairs.wait(pair, now), this.#addresses.wait(client, now));
+    if (refusedMs > 0) return { refusedMs };
+    const delayMs = this.#names.pause(name, now);
+    this.#pairs.add(pair, now);
+    this.#addresses.add(client, now);
+    this.#names.add(name, now);
+    return { delayMs };
+  }
+
+  /** The attempt was a good one: what was counted for it is taken back, and this client may err again. */
+  succeeded(name: string, address: string): void {
+    const client = networkOf(address);
+    this.#pairs.forget(`${client} ${name}`);
+    this.#addresses.takeBack(client);
+    this.#names.takeBack(name);
+  }
+
+  get size(): number {
+    return this.#pairs.size + this.#addresses.size + this.#names.size;
+  }
+}
+
+type Count = { failures: number; last: number };
+
+class Failures {
+  readonly #limit: Limit;
+  /** Those that failed longest ago come first. */
+  readonly #counts = new Map<string, Count>();
+
+  constructor(limit: Limit) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  /** How long to wait after each failure now, in ms. */
+  pause(key: string, now: number): number {
+    const { free, firstMs, mostMs } = this.#limit;
+    const over = (this.#get(key, now)?.failures ?? 0) - free;
+    return over < 0 ? 0 : Math.min(mostMs, firstMs * 2 ** Math.min(over, 30));
+  }
+
+  /** How much of that wait is left. */
+  wait(key: string, now: number): number {
+    const pause = this.pause(key, now);
+    return pause === 0 ? 0 : Math.max(0, (this.#counts.get(key) as Count).last + pause - now);
+  }
+
+  add(key: string, now: number): void {
+    const failures = (this.#get(key, now)?.failures ?? 0) + 1;
+    this.#counts.delete(key);
+    const [oldest] = this.#counts.keys();
+    if (this.#counts.size >= MOST && oldest !== undefined) this.#counts.delete(oldest);
+    this.#counts.set(key, { failures, last: now });
+  }
+
+  takeBack(key: string): void {
+    const count = this.#counts.get(key);
+    if (!count) return;
+    count.failures -= 1;
+    if (count.failures <= 0) this.#counts.delete(key);
+  }
+
+  forget(key: string): void {
+    this.#counts.delete(key);
+  }
+
+  #get(key: string, now: number): Count | undefined {
+    const count = this.#counts.get(key);
+    if (count && now - count.last > FORGET_MS) {
+      this.#counts.delete(key);
+      return undefined;
+    }
+    return count;
+  }
+}
+
+/** Who has one IPv6 address has 2^64 of them. */
+export function networkOf(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  if (!isIPv6(plain)) return plain;
+  const [head = '', tail] = plain.split('::');
+  const before = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length);
+  const groups = [...before, ...Array<string>(zeros).fill('0'), ...after];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}

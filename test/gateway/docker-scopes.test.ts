@@ -1,0 +1,89 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { test } from 'node:test';
+import { repositoryActions } from '#proto/scopes.ts';
+import { grantOf, MOST_SCOPES, narrow, scopeFor } from '../../services/gateway/docker-scopes.ts';
+import { Rules } from '../../services/gateway/permissions.ts';
+
+const rules = new Rules([
+  'repositories/all/content/read',
+  'repositories/all/content/write',
+  'repositories/all/content/delete',
+  'repositories/all/metadata/read',
+  'repositories/all/metadata/write',
+  'repositories/pull/content/read',
+  'repositories/list/metadata/read',
+]);
+const all = ['pull', 'metadata_read', 'push', 'metadata_write', 'delete'];
+
+const table: [asked: string, given: Record<string, string[]>][] = [
+  ['repository:all:pull', { all: ['pull', 'metadata_read'] }],
+  ['repository:all:pull,push', { all: ['pull', 'metadata_read', 'push', 'metadata_write'] }],
+  ['repository:all:push,pull', { all: ['push', 'metadata_write', 'pull', 'metadata_read'] }],
+  ['repository:all:delete', { all: ['delete'] }],
+  ['repository:all:metadata_read,metadata_write', { all: ['metadata_read', 'metadata_write'] }],
+  ['repository:all:*', { all: ['pull', 'push', 'delete', 'metadata_read', 'metadata_write'] }],
+  ['repository:pull:pull,push,delete', { pull: ['pull'] }],
+  ['repository:pull:*', { pull: ['pull'] }],
+  ['repository:pull:push', {}],
+  ['repository:list:pull', { list: ['metadata_read'] }],
+  ['repository:none:pull', {}],
+  ['repository(plugin):all:delete', { all: ['delete'] }],
+  ['repository:all:pull repository:pull:pull', { all: ['pull', 'metadata_read'], pull: ['pull'] }],
+  ['repository:all:delete repository:all:pull', { all: ['delete', 'pull', 'metadata_read'] }],
+  ['repository:all:fly,delete', { all: ['delete'] }],
+  ['repository:*:pull', { '*': ['pull', 'metadata_read'] }],
+  ['repository:a/*:delete', { 'a/*': ['delete'] }],
+  ['repository:host:5000/all:pull', {}],
+  ['repository:ALL:pull', {}],
+  ['repository::pull', {}],
+  ['repository:all:', {}],
+  ['repository:all', {}],
+  ['registry:all:*', {}],
+  ['nonsense', {}],
+  ['', {}],
+];
+for (const [asked, given] of table) {
+  test(`${JSON.stringify(asked)} gives ${JSON.stringify(given)}`, () => {
+    const want = Object.entries(given).map(([name, actions]) => ({ type: 'repository', name, actions }));
+    deepEqual(narrow([asked], rules), want);
+  });
+}
+
+test('the catalogue is given to whoever asks, and is no repository', () => {
+  const access = narrow(['registry:catalog:*', 'repository:all:*'], rules);
+  deepEqual(access, [
+    { type: 'registry', name: 'catalog', actions: ['*'] },
+    {
+      type: 'repository',
+      name: 'all',
+      actions: ['pull', 'push', 'delete', 'metadata_read', 'metadata_write'],
+    },
+  ]);
+  equal(grantOf(access).catalog, true);
+  equal(grantOf(narrow(['repository:catalog:*'], rules)).catalog, false);
+  equal(grantOf(narrow(['registry:catalog:*'], rules)).rules.touches('catalog'), false);
+});
+
+test('a grant allows what it was given for, by name and by pattern, and no more', () => {
+  const { rules: one } = grantOf(narrow(['repository:all:pull'], rules));
+  equal(one.allows('all', 'content/read'), true);
+  equal(one.allows('all', 'metadata/read'), true);
+  equal(one.allows('all', 'content/write'), false);
+  equal(one.touches('pull'), false);
+  const { rules: every } = grantOf(narrow(['repository:*:*'], rules));
+  for (const action of repositoryActions) equal(every.allows('any/thing', action), true);
+  equal(grantOf([{ type: 'repository', name: 'all', actions: ['fly', ...all] }]).rules.touches('all'), true);
+});
+
+test('scopes beyond what a client needs are not looked at', () => {
+  const many = Array.from({ length: MOST_SCOPES }, () => 'repository:none:pull');
+  deepEqual(narrow([...many, 'repository:all:pull'], rules), []);
+  deepEqual(narrow([many.slice(1).join(' '), 'repository:pull:pull'], rules).length, 1);
+});
+
+test('what a client is asked to come again with gives what it needs', () => {
+  for (const action of repositoryActions) {
+    const { rules: grant } = grantOf(narrow([scopeFor(action, 'all')], rules));
+    equal(grant.allows('all', action), true, action);
+  }
+});

@@ -1,0 +1,72 @@
+import { deepEqual, equal, throws } from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault } from '#proto/fault.ts';
+import { allowsGateway, repositoryActions, ruleOf, scopeAction, systemScopeMaps } from '#proto/scopes.ts';
+
+for (const text of [
+  'repositories/a/content/read',
+  'repositories/a/b-c/d.e/content/write',
+  'repositories/a/*/content/delete',
+  'repositories/*/metadata/read',
+  'repositories/content/read/metadata/write',
+  'gateway/child1/config/read',
+  'gateway/child-2/message/write',
+]) {
+  test(`${text} is an action`, () => equal(scopeAction(text), text));
+}
+
+test("a child's name is kept in lower case", () => {
+  equal(scopeAction('gateway/Child1/config/write'), 'gateway/child1/config/write');
+});
+
+for (const text of [
+  '',
+  'content/read',
+  'repositories/content/read',
+  'repositories//content/read',
+  'repositories/A/content/read',
+  'repositories/a*/content/read',
+  'repositories/*/b/content/read',
+  'repositories/a/**/content/read',
+  'repositories/*/*/content/read',
+  'repositories/a//*/content/read',
+  'repositories/a/content/list',
+  'repositories/a/metadata/delete',
+  'repositories/a/config/read',
+  'repositories/a/content/read ',
+  'repositories/a/content/read\n',
+  'gateway/*/config/read',
+  'gateway/a/b/config/read',
+  'gateway/a/config/delete',
+  'gateway/a/content/read',
+  `repositories/${'a'.repeat(256)}/content/read`,
+]) {
+  test(`${JSON.stringify(text.slice(0, 60))} is no action, and the refusal says how to write one`, () => {
+    throws(
+      () => scopeAction(text),
+      (error: unknown) => Fault.is(error, 'malformed') && /repositories\/<name, prefix/.test(error.message),
+    );
+  });
+}
+
+test('a rule is a pattern and an action', () => {
+  deepEqual(ruleOf('repositories/a/*/content/read'), { pattern: 'a/*', action: 'content/read' });
+  deepEqual(ruleOf('repositories/*/metadata/write'), { pattern: '*', action: 'metadata/write' });
+  equal(ruleOf('gateway/a/config/read'), undefined);
+  equal(ruleOf('repositories/a/config/read'), undefined);
+  equal(ruleOf('nonsense'), undefined);
+});
+
+test('every action of the scope maps that each layer has is one', () => {
+  for (const actions of Object.values(systemScopeMaps)) {
+    deepEqual(actions.map(scopeAction), actions);
+    for (const action of actions) equal(repositoryActions.includes(ruleOf(action)!.action), true);
+  }
+});
+
+test('a child may do at the gateway what stands there for it, and nothing else', () => {
+  const actions = ['gateway/child1/config/read', 'repositories/*/content/read'];
+  equal(allowsGateway(actions, 'Child1', 'config/read'), true);
+  equal(allowsGateway(actions, 'child1', 'config/write'), false);
+  equal(allowsGateway(actions, 'child2', 'config/read'), false);
+});
