@@ -22,7 +22,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
   gateway: {
     publish: ['storage.>', 'events.request.>', '$KV.services.>'],
     deny: operating,
-    subscribe: ['gateway.>', 'events.>', '$KV.configuration.>'],
+    subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
   storage: {
     publish: [
@@ -34,6 +34,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'events.garbage.>',
       'events.scrub.>',
       'events.space.>',
+      'now.>',
       '$KV.services.>',
     ],
     subscribe: ['storage.>', '$KV.configuration.>'],

@@ -1,21 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
-import {
-  AckPolicy,
-  connect,
-  createInbox,
-  headers,
-  type JetStreamClient,
-  type JetStreamManager,
-  type KV,
-  type Msg,
-  type NatsConnection,
-  nanos,
-  RetentionPolicy,
-  StorageType,
-  type Subscription,
-} from 'nats';
+import type { JetStreamClient, JetStreamManager, KV, Msg, NatsConnection, Subscription } from 'nats';
+import { AckPolicy, connect, createInbox, headers, nanos, RetentionPolicy, StorageType } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
+import { AtOnce } from './at-once.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events } from './events.ts';
@@ -52,9 +40,12 @@ export class Bus implements AsyncDisposable {
   readonly #states: States;
   readonly #kvs = new Map<string, Promise<KV>>();
   readonly #timer: NodeJS.Timeout;
+  readonly #atOnce: AtOnce;
 
   readonly publish: Events['publish'];
   readonly listen: Events['listen'];
+  readonly heed: AtOnce['heed'];
+  readonly onMissed: AtOnce['onMissed'];
   readonly submit: Jobs['submit'];
   readonly work: Jobs['work'];
   readonly get: States['get'];
@@ -95,11 +86,17 @@ export class Bus implements AsyncDisposable {
       if (message.headers?.get(KIND) === 'working') this.#calls.alive(id);
       else this.#calls.settle(id, message);
     });
+    const hear = (subject: string, heard: (bytes: Uint8Array) => void) =>
+      this.#hear(subject, ({ data }) => heard(data));
+    this.#atOnce = new AtOnce({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
+    this.heed = this.#atOnce.heed.bind(this.#atOnce);
+    this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
     const events = new Events(options, {
       send: async (subject, id, bytes) => {
         await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 });
       },
-      hear: (subject, heard) => this.#hear(subject, ({ data }) => heard(data)),
+      say: this.#atOnce.say.bind(this.#atOnce),
+      hear,
     });
     this.publish = events.publish.bind(events);
     this.listen = events.listen.bind(events);
@@ -150,7 +147,7 @@ export class Bus implements AsyncDisposable {
     return (await this.#nc.closed()) ?? undefined;
   }
 
-  /** Resolves when everything said so far has reached the server, subscriptions included. */
+  /** Resolves when all said so far has reached the server, and all that it had for us then has been heard. */
   flush(): Promise<void> {
     return this.#nc.flush();
   }
@@ -208,7 +205,7 @@ export class Bus implements AsyncDisposable {
     const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
     const hear = (message: Msg) => {
       const work = async () => handler(unpack(contract.query, message.data));
-      void answer(replyTo(message), work, failed, limits?.signOfLifeMs);
+      void answer(this.#atOnce.after(replyTo(message)), work, failed, limits?.signOfLifeMs);
     };
     const subscription = this.#subscribe(contract.subject, hear, this.#options.user);
     return () => subscription.drain().catch(() => {});
@@ -225,9 +222,13 @@ export class Bus implements AsyncDisposable {
   async #follow(): Promise<void> {
     const { log } = this.#options;
     for await (const status of this.#nc.status()) {
-      if (status.type === 'disconnect') log.warn({}, 'the bus is away');
+      if (status.type === 'disconnect') {
+        this.#atOnce.broke();
+        log.warn({}, 'the bus is away');
+      }
       if (status.type === 'error') log.error({ detail: String(status.data) }, 'the bus refused something');
       if (status.type === 'reconnect') {
+        this.#atOnce.mended();
         log.info({}, 'the bus is back');
         void this.#ensure().then(() => this.#states.refresh());
       }
@@ -263,16 +264,14 @@ export class Bus implements AsyncDisposable {
 }
 
 async function ensureStream(manager: JetStreamManager, stream: (typeof streams)[keyof typeof streams]) {
-  const { name, subjects, retention, maxAgeMs, maxBytes } = stream;
-  const found = await manager.streams.info(name).catch(() => undefined);
-  if (found) return;
+  if (await manager.streams.info(stream.name).catch(() => undefined)) return;
   await manager.streams.add({
-    name,
-    subjects: [...subjects],
-    max_age: nanos(maxAgeMs),
-    max_bytes: maxBytes,
+    name: stream.name,
+    subjects: [...stream.subjects],
+    max_age: nanos(stream.maxAgeMs),
+    max_bytes: stream.maxBytes,
     storage: StorageType.File,
-    retention: retention === 'workqueue' ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
+    retention: stream.retention === 'workqueue' ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
   });
 }
 

@@ -31,6 +31,8 @@ export type Event<T extends TSchema = TSchema> = {
   /** `<noun>.<past participle>`; its subject is `events.<type>`. */
   readonly type: string;
   readonly data: T;
+  /** Said beside being stored, before the change itself is answered: see `AtOnce`. */
+  readonly atOnce: boolean;
 };
 export type State<T extends TSchema = TSchema> = {
   readonly kind: 'state';
@@ -49,8 +51,8 @@ export function request<Q extends TSchema, R extends TSchema>(
 export function job<T extends TSchema>(subject: string, body: T): Job<T> {
   return { kind: 'job', subject, body };
 }
-export function event<T extends TSchema>(type: string, data: T): Event<T> {
-  return { kind: 'event', type, data };
+export function event<T extends TSchema>(type: string, data: T, { atOnce = false } = {}): Event<T> {
+  return { kind: 'event', type, data, atOnce };
 }
 export function state<T extends TSchema>(bucket: string, value: T): State<T> {
   return { kind: 'state', bucket, value };

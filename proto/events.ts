@@ -1,4 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox';
+import type { AtOnce } from './at-once.ts';
 import { type Event, pack, unpack } from './contract.ts';
 import { Envelope, type Heard } from './envelope.ts';
 import type { Log } from './log.ts';
@@ -10,6 +11,7 @@ export type Speaker = { layer: string; instance: string; log: Log };
 export type Channel = {
   /** Stores one event. The same `id` twice is stored once. */
   send(subject: string, id: string, bytes: Uint8Array): Promise<void>;
+  say: AtOnce['say'];
   /** Returns what ends it. */
   hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
 };
@@ -43,6 +45,7 @@ export class Events {
       time: new Date().toISOString(),
       data,
     };
+    if (event.atOnce) this.#channel.say(event, data);
     this.#outbox.add({ subject: `events.${event.type}`, id, bytes: pack(envelope) });
   }
 

@@ -73,7 +73,9 @@ export const listDamaged = request(
   }),
   Type.Object({ damaged: Type.Array(Damaged), more: Type.Boolean() }),
 );
-export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }));
+export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }), {
+  atOnce: true,
+});
 
 /** Free space of the data volume, and the reserve below which nothing new is taken. */
 export const Space = Type.Object({ free: Bytes, reserve: Bytes, low: Type.Boolean() });

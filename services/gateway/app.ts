@@ -7,6 +7,7 @@ import type { Volume } from '#proto/volume.ts';
 import { answerClientError, answerError, VERSION } from './errors.ts';
 import { TrustedProxies } from './forwarded.ts';
 import { checkLoginServer } from './login-server.ts';
+import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
@@ -43,12 +44,14 @@ const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
 export function buildApp({ times, tls, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
+  const limits = { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times };
   const gateway: Gateway = {
     configuration: () => undefined,
     ...options,
     hashes: new RunningHashes(),
+    remembered: new RememberedContent(options.bus, limits.patienceMs),
     pending: new Set(),
-    times: { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times },
+    times: limits,
   };
   const { log } = options;
   const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? LOOPBACK);

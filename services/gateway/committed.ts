@@ -1,18 +1,52 @@
+import type { BlobPlace } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
+import type { ManifestPlace } from '#proto/manifests.ts';
+import type { Digest, Reference, Repository } from '#proto/names.ts';
 import type { BlobFile, Volume } from '#proto/volume.ts';
+import type { RememberedContent } from './remembered-content.ts';
 
-/**
- * Opens committed content where storage says that it lies. What is deleted, or moved, between the answer and the
- * opening is asked for once more.
+const ATTEMPTS = 3;
+
+/*
+ * Committed content, where storage says that it lies. What is deleted, or moved, between that answer and the opening
+ * of the file is asked for once more.
  */
-export async function openCommitted<P extends { path: string }>(
+
+export async function openBlob(
   volume: Volume,
-  locate: () => Promise<P>,
-): Promise<{ place: P; file: BlobFile }> {
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    const place = await locate();
+  remembered: RememberedContent,
+  repository: Repository,
+  digest: Digest,
+): Promise<{ place: BlobPlace; file: BlobFile }> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const place = await remembered.blob(repository, digest);
     const file = await volume.openBlob(place);
     if (file) return { place, file };
+    remembered.misplaced(repository, digest);
   }
   throw new Fault('unavailable', 'the content is not where storage says that it is');
+}
+
+/** The bytes are shared: nobody may change them. */
+export async function readManifestBytes(
+  volume: Volume,
+  remembered: RememberedContent,
+  repository: Repository,
+  reference: Reference,
+): Promise<{ place: ManifestPlace; bytes: Buffer }> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const place = await remembered.manifest(repository, reference);
+    const bytes = await remembered.bytes(place.digest, () => whole(volume, place));
+    if (bytes) return { place, bytes };
+    remembered.misplaced(repository, reference);
+  }
+  throw new Fault('unavailable', 'the content is not where storage says that it is');
+}
+
+async function whole(volume: Volume, place: ManifestPlace): Promise<Buffer | undefined> {
+  await using file = await volume.openBlob(place);
+  if (!file) return undefined;
+  const bytes = Buffer.allocUnsafeSlow(place.size);
+  if ((await file.read(bytes, 0)) < place.size) throw new Error(`${place.digest} is shorter than it was`);
+  return bytes;
 }

@@ -5,6 +5,7 @@ import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
 import type { RepositoryAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { RememberedContent } from './remembered-content.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
 /** What the routes of one process share. */
@@ -19,6 +20,7 @@ export type Gateway = {
   configuration: () => Configuration | undefined;
   log: Log;
   hashes: RunningHashes;
+  remembered: RememberedContent;
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
   pending: Set<Promise<unknown>>;
   times: Times;

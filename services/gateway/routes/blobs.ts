@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type BlobPlace, locateBlob, unlinkBlob } from '#proto/blobs.ts';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { locateBlob, unlinkBlob } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
-import { openCommitted } from '../committed.ts';
+import { openBlob } from '../committed.ts';
 import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
 import { type ByteRange, parseRange } from '../ranges.ts';
 import { digestOf, type Gateway, type Handler, repositoryOf, resource } from '../routing.ts';
@@ -12,16 +12,14 @@ import { length, type Part, sendParts } from '../send-blob.ts';
 const TYPE = 'application/octet-stream';
 
 export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, times, log } = gateway;
+  const { bus, volume, remembered, times, log } = gateway;
   const patience = { patience: times.patienceMs };
-
-  const locate = (request: FastifyRequest): Promise<BlobPlace> =>
-    bus.call(locateBlob, { repository: repositoryOf(request), digest: digestOf(request) }, patience);
 
   // distribution-spec 1.1, "Checking if content exists in the registry": end-2
   const head: Handler = async (request, reply) => {
     const digest = digestOf(request);
-    const { size } = await locate(request);
+    // Storage itself is asked: whoever pushes counts on what he hears here, so the blob's grace time is renewed.
+    const { size } = await bus.call(locateBlob, { repository: repositoryOf(request), digest }, patience);
     describe(reply, digest);
     if (isFresh(request.headers, digest)) return reply.code(304).send();
     return reply.header('content-length', size).type(TYPE).send();
@@ -30,7 +28,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pulling blobs": end-2
   const get: Handler = async (request, reply) => {
     const digest = digestOf(request);
-    const opened = await openCommitted(volume, () => locate(request));
+    const opened = await openBlob(volume, remembered, repositoryOf(request), digest);
     await using file = opened.file;
     const { size } = opened.place;
     describe(reply, digest);

@@ -20,7 +20,7 @@ import {
   tagName,
 } from '#proto/names.ts';
 import { MANIFEST_LIMIT } from '#proto/oci.ts';
-import { openCommitted } from '../committed.ts';
+import { readManifestBytes } from '../committed.ts';
 import { Hold } from '../hold.ts';
 import { manifestUrl } from '../locations.ts';
 import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
@@ -36,19 +36,12 @@ import {
 import { writeBody } from '../write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, instance, hashes, times, log } = gateway;
+  const { bus, volume, instance, hashes, remembered, times, log } = gateway;
   const patience = { patience: times.patienceMs };
-
-  const locate = (request: FastifyRequest): Promise<ManifestPlace> =>
-    bus.call(
-      getManifest,
-      { repository: repositoryOf(request), reference: existingReference(request) },
-      patience,
-    );
 
   // distribution-spec 1.1, "Checking if content exists in the registry": end-3
   const head: Handler = async (request, reply) => {
-    const place = await locate(request);
+    const place = await remembered.manifest(repositoryOf(request), existingReference(request));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
@@ -56,12 +49,10 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   // distribution-spec 1.1, "Pulling manifests": end-3
   const get: Handler = async (request, reply) => {
-    const { place, file: opened } = await openCommitted(volume, () => locate(request));
-    await using file = opened;
+    const [repository, reference] = [repositoryOf(request), existingReference(request)];
+    const { place, bytes } = await readManifestBytes(volume, remembered, repository, reference);
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
-    const bytes = Buffer.allocUnsafe(place.size);
-    if ((await file.read(bytes, 0)) < place.size) throw new Error(`${place.digest} is shorter than it was`);
     return reply.send(bytes);
   };
 
