@@ -6,7 +6,7 @@ import { type DataFolder, lastBusPort, makeFolders, writeBus } from './data-fold
 import { LayerLog, type Outlets } from './layer-log.ts';
 import { findNatsServer, stopOrphan } from './nats-server.ts';
 import { claimPid } from './pid-file.ts';
-import { freePort, parseAddress, waitFor, whyNotFree } from './ports.ts';
+import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from './ports.ts';
 import { busProgram, servicePrograms } from './programs.ts';
 import { whenReady } from './ready.ts';
 import { Refusal } from './refusal.ts';
@@ -40,9 +40,9 @@ export class Layer implements AsyncDisposable {
   readonly #supervisor: Supervisor;
   #stopped: Promise<void> | undefined;
 
-  constructor(folder: DataFolder, listen: string, busUrl: string, supervisor: Supervisor) {
+  constructor(folder: DataFolder, url: string, busUrl: string, supervisor: Supervisor) {
     this.data = folder.root;
-    this.url = `http://${listen}`;
+    this.url = url;
     this.busUrl = busUrl;
     this.#folder = folder;
     this.#supervisor = supervisor;
@@ -104,7 +104,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
       throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
     }
     for (const program of servicePrograms({ ...options, folder, busUrl, env }, log)) supervisor.add(program);
-    return new Layer(folder, configuration.listen, busUrl, supervisor);
+    return new Layer(folder, urlOf(configuration), busUrl, supervisor);
   } catch (error) {
     await supervisor.stop();
     await release(folder);

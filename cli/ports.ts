@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '#proto/configuration.ts';
 
 export type Address = { host: string; port: number };
 
@@ -9,6 +10,10 @@ export function parseAddress(text: string): Address {
   const colon = text.lastIndexOf(':');
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
+
+/** Where clients find the gateway. */
+export const urlOf = ({ listen, tls }: Pick<Configuration, 'listen' | 'tls'>): string =>
+  `${tls ? 'https' : 'http'}://${listen}`;
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);

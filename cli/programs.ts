@@ -47,7 +47,12 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
   const { configuration, overrides, configFile, compact } = settings;
-  const listen = { TERRACE_LISTEN: configuration.listen };
+  const { listen: address, tls } = configuration;
+  const listen = {
+    TERRACE_LISTEN: address,
+    TERRACE_TLS_CERTIFICATE: tls?.certificateFile ?? '',
+    TERRACE_TLS_KEY: tls?.keyFile ?? '',
+  };
   const sources = bridgeEnv(overrides, configFile);
   if (compact) {
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];

@@ -37,7 +37,7 @@ export async function whenReady(
 
 async function serves(name: string, layer: Running, bus: Bus): Promise<boolean> {
   try {
-    if (name === 'gateway') return await accepts(parseAddress(layer.url.slice('http://'.length)));
+    if (name === 'gateway') return await accepts(parseAddress(layer.url.replace(/^https?:\/\//, '')));
     if (name === 'storage') return Boolean(await bus.call(storageStatus, {}, { patience: 0 }));
     if (name === 'twin-bridge') {
       await bus.call(bridgeStatus, {}, { patience: 0 });

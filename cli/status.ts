@@ -3,6 +3,7 @@ import type { ServiceStatus } from '#proto/status.ts';
 import { connectOperator } from './connect.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
+import { urlOf } from './ports.ts';
 
 export function status(program: Command): void {
   program
@@ -31,8 +32,8 @@ export function describe(layer: LayerStatus, now: number): string {
 
 function head({ configuration }: LayerStatus): string {
   if (!configuration) return 'No configuration is in force.';
-  const { name, listen, mode } = configuration;
-  return `Layer "${name}" at http://${listen} (${mode})`;
+  const { name, mode } = configuration;
+  return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
 }
 
 function link({ configuration, link, coordinator }: LayerStatus, now: number): string {

@@ -6,6 +6,7 @@ import { dataFolder, makeFolders } from './data-folder.ts';
 import { type Layer, startLayer } from './layer.ts';
 import { LogFile, type Outlets } from './layer-log.ts';
 import { configurationOf, overridesOf, type UpOptions } from './options.ts';
+import { urlOf } from './ports.ts';
 import { Refusal } from './refusal.ts';
 
 export function up(program: Command): void {
@@ -72,18 +73,19 @@ async function outletsOf(data: string, json: boolean): Promise<Outlets> {
 }
 
 function welcome(options: UpOptions, configuration: Configuration, ms: number): string {
-  const { listen, name, mode, parent, repositories } = configuration;
+  const { listen, name, mode, parent, repositories, tls } = configuration;
   const data = options.data === 'data' ? '' : ` --data ${options.data}`;
   const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
+  const plain = tls ? '' : ' --tls-verify=false';
   const rows = [
-    ...(mode === 'ReadWrite' ? [['push', `podman push --tls-verify=false IMAGE ${listen}/${image}`]] : []),
-    ['pull', `podman pull --tls-verify=false ${listen}/${image}`],
+    ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${listen}/${image}`]] : []),
+    ['pull', `podman pull${plain} ${listen}/${image}`],
     ['status', `npx terrace status${data}`],
     ...(parent ? [['sync', `npx terrace sync${data}`]] : []),
   ];
   const source = parent ? `, from ${parent.url}: ${repositories.join(', ') || 'no repositories'}` : '';
   return [
-    `Terrace serves layer "${name}" at http://${listen} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
+    `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
     ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
     `  ${'log'.padEnd(7)} ${dataFolder(resolve(options.data)).log}`,
     'Ctrl-C stops it.',

@@ -23,6 +23,10 @@ export type TestLayerOptions = {
   connections?: number;
   /** Without one, no pass begins by the clock. */
   schedule?: string;
+  tls?: NonNullable<Overrides['tls']>;
+  loginServer?: string;
+  trustedProxies?: string[];
+  challenge?: 'Bearer' | 'Basic';
   name?: string;
   logLevel?: 'debug' | 'info' | 'warn' | 'error';
   /** A data folder to start on; it stays. Without one, a folder of its own that goes with the layer. */
@@ -65,7 +69,7 @@ export class TestLayer implements AsyncDisposable {
     this.#options = options;
     this.data = data;
     this.host = host;
-    this.url = `http://${host}`;
+    this.url = `${options.tls ? 'https' : 'http'}://${host}`;
   }
 
   async start(): Promise<void> {
