@@ -106,7 +106,7 @@ const raws: [title: string, request: string, status: number][] = [
   [
     'a media type that is none',
     'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Type: ;\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
-    415,
+    400,
   ],
   [
     'a digest given twice',

@@ -8,6 +8,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage } from '../../services/storage/storage.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { gatewayProcess } from './gateway-process.ts';
 import { RawConnection } from './http.ts';
 import { kill, sha256, TestLayer, until } from './layer.ts';
 import { check } from './rows.ts';
@@ -17,19 +18,6 @@ after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(2_000_000);
 const digest = sha256(bytes);
-
-/** A gateway process of the layer. @returns it, and the port that it listens on */
-async function gatewayProcess(env: NodeJS.ProcessEnv = {}) {
-  const child = layer.spawn('gateway', { TERRACE_LISTEN: '127.0.0.1:0', TERRACE_LOG: 'info', ...env });
-  after(() => kill(child));
-  let log = '';
-  child.stdout?.on('data', (line) => {
-    log += line;
-  });
-  const port = () => Number(/listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(log)?.[1] ?? 0);
-  await until(() => port() > 0);
-  return { child, port: port() };
-}
 
 const patch = (path: string) =>
   `PATCH ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${bytes.byteLength}\r\n\r\n`;
@@ -87,7 +75,7 @@ test('the bus that dies and comes back in the middle of a PATCH costs nothing', 
 });
 
 test('a gateway that ends gives its claims back: another goes on at once', async () => {
-  const { child, port } = await gatewayProcess({ TERRACE_MODE: 'ReadWrite' });
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
   const at = await layer.upload('d');
   const connection = await RawConnection.open(port);
   connection.send(patch(at));
@@ -103,7 +91,7 @@ test('a gateway that ends gives its claims back: another goes on at once', async
 });
 
 test('the mode is the configuration’s, and a change takes effect without a restart', async () => {
-  const { child, port } = await gatewayProcess({ TERRACE_MODE: 'ReadOnly' });
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadOnly' });
   const bridge = await layer.testBus.connect('twin-bridge');
   const post = async () =>
     (await fetch(`http://127.0.0.1:${port}/v2/e/blobs/uploads/`, { method: 'POST' })).status;
@@ -143,7 +131,7 @@ test('an address that cannot be listened on is said in a sentence', async () => 
 
 // The last: from here on storage is in this process, where its clock can be moved.
 test('a gateway killed in the middle of a PATCH leaves an upload that another goes on with', async () => {
-  const { child, port } = await gatewayProcess({ TERRACE_MODE: 'ReadWrite' });
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
   await layer.storageDown();
   let later = 0;
   const bus = await layer.testBus.connect('storage');
