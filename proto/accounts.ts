@@ -46,8 +46,9 @@ const Page = Type.Object({
 const WithPassword = Type.Object({ token: Token, name: PasswordName, password: Type.String() });
 
 /**
- * Makes a token with a `password1`. With `actions`, a scope map of the token's own name is made for it, in the same
- * batch. Faults: `exists`, `malformed` (an action), `conflict` (no such scope map, or one of that name is there).
+ * Makes a token with a `password1`, and either a scope map that is there or `actions`: then a scope map of the token's
+ * own name is made for it, in the same batch. Faults: `exists`, `malformed` (an action), `conflict` (no such scope map, or one of that name is there),
+ * `denied` (as many as there may be).
  */
 export const createToken = request(
   'storage.token.create',
@@ -92,10 +93,17 @@ export const listTokens = request(
   Type.Object({ tokens: Type.Array(Token), more: Type.Boolean() }),
 );
 
-/** Makes a scope map, or replaces its actions. Faults: `malformed`, `denied` (one of the layer's own). */
+/**
+ * Makes a scope map, or replaces its actions, and its description where one is given.
+ * Faults: `malformed`, `denied` (one of the layer's own, or as many as there may be).
+ */
 export const putScopeMap = request(
   'storage.scope.put',
-  Type.Object({ name: ScopeMapName, description: Type.Optional(Type.String()), actions: Actions }),
+  Type.Object({
+    name: ScopeMapName,
+    description: Type.Optional(Type.String({ maxLength: 500 })),
+    actions: Actions,
+  }),
   ScopeMap,
 );
 
@@ -109,7 +117,7 @@ export const deleteScopeMap = request(
   Type.Object({}),
 );
 
-/** In bytewise order, those of every layer among them. At most 20 to a page: each may be long. */
+/** In bytewise order, those of every layer among them. Each may be long: a page may end before its limit. */
 export const listScopeMaps = request(
   'storage.scope.list',
   Type.Object({ after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 20 }) }),
@@ -147,4 +155,4 @@ export const accountsStatus = request(
 );
 
 /** A token or a scope map was made, changed or deleted: whoever remembers one asks again. */
-export const accountsChanged = event('account.changed', Type.Object({}));
+export const accountsChanged = event('account.changed', Type.Object({}), { atOnce: true });
