@@ -1,155 +1,97 @@
 import { equal, ok } from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { mediaTypes } from '#proto/oci.ts';
+import { CONTENT, request, type Sent, type Step, steps, write } from './fuzz-requests.ts';
+import { stream } from './fuzz-streams.ts';
+import { gatewayProcess } from './gateway-process.ts';
 import { RawConnection } from './http.ts';
-import { sha256, TestLayer } from './layer.ts';
+import { TestLayer, until } from './layer.ts';
 
-const layer = await TestLayer.start({ idleMs: 60, lingerMs: 30, patienceMs: 2_000 });
+const REQUESTS = process.env.TERRACE_FULL ? 50_000 : 1_200;
+/** What memory may grow by after the first fifth, in MiB: less than garbage collection lets it swing by. */
+const GROWTH = 48;
+/** No answer is waited for longer, in ms. */
+const PATIENCE_MS = 20_000;
+
+const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
-const digest = await layer.blob('a/b', 'some bytes');
+await layer.blob('a/b', CONTENT);
+const gateway = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite', TERRACE_LOG: 'info' });
 
-const junk = fc.oneof(
-  fc.string({ maxLength: 30 }).map(encodeURI),
-  fc.stringMatching(/^[\x21-\x7e]{0,40}$/),
-  fc.constantFrom(
-    '',
-    '..',
-    '.',
-    '%',
-    '%00',
-    '%2f',
-    '%ff',
-    '*',
-    ':',
-    '@',
-    'sha256:',
-    '__proto__',
-    'constructor',
-    '%F0%9F%90%88',
-  ),
-  fc.constantFrom('x'.repeat(300), 'a/'.repeat(150), '9'.repeat(30), '-1', 'NaN', '1e9'),
+const seen = new Map<number, number>();
+let sent = 0;
+
+/** Sends it all on a connection of its own. @returns the whole answer, whose statuses are no failures */
+async function exchange({ bytes, whole }: Sent): Promise<string> {
+  sent += 1;
+  const connection = await RawConnection.open(gateway.port);
+  const late = setTimeout(() => connection.socket.destroy(new Error('late')), PATIENCE_MS);
+  // What is not whole gets nothing more: the server must see that.
+  if (whole) connection.send(bytes);
+  else connection.socket.end(bytes);
+  const answer = await connection.closed;
+  clearTimeout(late);
+  const told = `${bytes.toString('latin1').slice(0, 400)}\n→\n${answer.slice(0, 300)}`;
+  ok(connection.socket.errored?.message !== 'late', `no end of the answer to ${told}`);
+  const statuses = [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((match) => Number(match[1]));
+  ok(statuses.length > 0 || !whole, `no answer to ${told}`);
+  for (const status of statuses) {
+    ok(status < 500, told);
+    seen.set(status, (seen.get(status) ?? 0) + 1);
+  }
+  return answer;
+}
+
+async function upload(todo: Step[]): Promise<void> {
+  const begun = await exchange(write('POST', '/v2/a/b/blobs/uploads/', '', ''));
+  const at = /^location: (\S+)/im.exec(begun)?.[1] ?? '';
+  for (const { method, query, head, body, lie } of todo) {
+    await exchange(write(method, `${at}${query}`, head, body, lie && body !== undefined));
+  }
+}
+
+const one = fc.oneof(
+  { weight: 6, arbitrary: request.map((what) => () => exchange(what)) },
+  { weight: 3, arbitrary: stream.map((what) => () => exchange(what)) },
+  { weight: 1, arbitrary: steps.map((todo) => () => upload(todo)) },
 );
-const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('a/b', 'none', 'A', 'a//b') }, junk);
-const digests = fc.oneof(
-  fc.constantFrom(digest, sha256('x'), digest.toUpperCase(), `${digest}0`, 'sha512:00', 'sha256:zz'),
-  junk,
-);
-const path = fc.oneof(
-  fc.tuple(name, fc.constantFrom('blobs', 'manifests', 'referrers'), digests).map((parts) => parts.join('/')),
-  fc
-    .tuple(name, fc.constantFrom('tags/list', 'blobs/uploads/', 'blobs/uploads', '_catalog'))
-    .map((parts) => parts.join('/')),
-  fc.tuple(name, fc.constant('blobs/uploads'), junk).map((parts) => parts.join('/')),
-  junk,
-);
-const query = fc.oneof(
-  fc.constant(''),
-  fc
-    .array(
-      fc.tuple(
-        fc.constantFrom('n', 'last', 'digest', 'mount', 'from', 'artifactType', '__proto__'),
-        fc.oneof(digests, junk),
-      ),
-      {
-        maxLength: 4,
-      },
-    )
-    .map((pairs) => `?${pairs.map((pair) => pair.join('=')).join('&')}`),
-);
-const headers = fc.array(
-  fc.tuple(
-    fc.constantFrom(
-      'Range',
-      'Content-Range',
-      'If-None-Match',
-      'If-Range',
-      'Content-Type',
-      'Accept',
-      'Expect',
-      'Authorization',
-    ),
-    fc.oneof(
-      fc.constantFrom(
-        'bytes=0-1',
-        'bytes=-1,0-',
-        'bytes=99-',
-        '0-9',
-        '5-1',
-        mediaTypes.ociManifest,
-        mediaTypes.ociIndex,
-        '*',
-        '100-continue',
-      ),
-      fc.stringMatching(/^[\x21-\x7e]{0,40}$/),
-    ),
-  ),
-  { maxLength: 4 },
-);
-const body = fc.oneof(
-  fc.constant(undefined),
-  fc.json(),
-  fc.string(),
-  fc
-    .record({
-      schemaVersion: fc.constant(2),
-      config: fc.anything(),
-      layers: fc.anything(),
-      manifests: fc.anything(),
-      subject: fc.anything(),
-    })
-    .map((value) => {
-      try {
-        return JSON.stringify(value);
-      } catch {
-        return '{}';
-      }
-    }),
-);
-const request = fc
-  .tuple(
-    fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'FOO'),
-    path,
-    query,
-    headers,
-    body,
-    fc.nat(9),
-  )
-  .map(([method, where, parameters, lines, payload, lie]) => {
-    const bytes = Buffer.from(payload ?? '');
-    const head = lines.map(([key, value]) => `${key}: ${value}\r\n`).join('');
-    // Now and then the body is shorter than it says.
-    const length =
-      payload === undefined ? '' : `Content-Length: ${bytes.byteLength + (lie === 0 ? 5 : 0)}\r\n`;
-    return Buffer.concat([
-      Buffer.from(
-        `${method} /v2/${where}${parameters} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${head}${length}\r\n`,
-      ),
-      bytes,
-    ]);
+
+/** Resident memory of the gateway, in MiB. */
+async function resident(): Promise<number> {
+  const status = await readFile(`/proc/${gateway.child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+}
+const files = async () => (await readdir(`/proc/${gateway.child.pid}/fd`)).length;
+
+test('no request makes the gateway fail, end or grow', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const opened = await files();
+  const memory: number[] = [];
+  const batch = fc.array(one, { minLength: 16, maxLength: 16 });
+  const runs = Math.ceil(REQUESTS / 18);
+  const property = fc.asyncProperty(batch, async (clients) => {
+    await Promise.all(clients.map((client) => client()));
+    equal(gateway.child.exitCode ?? gateway.child.signalCode, null, 'the gateway has ended');
+    memory.push(await resident());
   });
+  await fc.assert(property, { numRuns: runs, seed, endOnFailure: true });
 
-test('no request makes the gateway fail', async () => {
-  const seen = new Map<number, number>();
-  await fc.assert(
-    fc.asyncProperty(fc.array(request, { minLength: 8, maxLength: 8 }), async (requests) => {
-      await Promise.all(
-        requests.map(async (bytes) => {
-          const connection = await RawConnection.open(layer.port);
-          connection.send(bytes);
-          const answer = await connection.closed;
-          const statuses = [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((match) => Number(match[1]));
-          ok(statuses.length > 0, `no answer to ${bytes.toString().slice(0, 300)}`);
-          for (const status of statuses) {
-            ok(status < 500, `${answer.slice(0, 300)}\nto\n${bytes.toString().slice(0, 300)}`);
-            seen.set(status, (seen.get(status) ?? 0) + 1);
-          }
-        }),
-      );
-    }),
-    { numRuns: 250 },
+  equal((await fetch(`http://127.0.0.1:${gateway.port}/healthz`)).status, 200);
+  await until(async () => (await files()) <= opened + 2);
+  const warm = memory.slice(Math.floor(memory.length / 5));
+  // The lowest of each end: what garbage collection has left.
+  const fifth = Math.ceil(warm.length / 5);
+  const [before, later] = [Math.min(...warm.slice(0, fifth)), Math.min(...warm.slice(-fifth))];
+  const counts = [...seen].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
+  t.diagnostic(`${sent} requests, ${counts.join(', ')}`);
+  t.diagnostic(
+    `resident memory ${before.toFixed()} MiB, later ${later.toFixed()}, at most ${Math.max(...memory).toFixed()}`,
   );
-  equal((await layer.fetch('GET', '/healthz')).status, 200);
+  ok(later - before < GROWTH, `resident memory went from ${before} to ${later} MiB`);
   // The requests are not all refused at the door.
-  for (const status of [200, 202, 400, 404, 405]) ok(seen.has(status), `${status} never came: ${[...seen]}`);
+  for (const status of [200, 201, 202, 204, 206, 400, 404, 405, 416]) {
+    ok(seen.has(status), `${status} never came: ${counts}`);
+  }
 });

@@ -1,0 +1,166 @@
+import fc from 'fast-check';
+import { mediaTypes } from '#proto/oci.ts';
+import { sha256, sha512 } from './layer.ts';
+
+/** What a fuzzed client sends: requests that are HTTP, but ask for anything. */
+
+/** `whole`: all of it is sent, so that it must be answered. */
+export type Sent = { bytes: Buffer; whole: boolean };
+
+export const CONTENT = 'some bytes';
+/** A blob that the repository `a/b` has. */
+const here = sha256(CONTENT);
+
+const junk = fc.oneof(
+  fc.string({ maxLength: 30 }).map(encodeURI),
+  fc.stringMatching(/^[\x21-\x7e]{0,40}$/),
+  fc.constantFrom('', '..', '.', '%', '%00', '%2f', '%ff', '*', ':', '@', 'sha256:', '%F0%9F%90%88'),
+  fc.constantFrom('__proto__', 'constructor', 'x'.repeat(300), 'a/'.repeat(150), '9'.repeat(30), '-1', 'NaN'),
+);
+const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('a/b', 'none', 'A', 'a//b') }, junk);
+const digest = fc.oneof(
+  fc.constantFrom(
+    here,
+    sha256('x'),
+    sha512(CONTENT),
+    here.toUpperCase(),
+    `${here}0`,
+    'sha512:00',
+    'sha256:zz',
+  ),
+  fc.string({ maxLength: 8 }).map(sha256),
+  junk,
+);
+const reference = fc.oneof(fc.constantFrom('latest', 'v1', '-x', 'x'.repeat(129)), digest);
+const joined = (...parts: fc.Arbitrary<string>[]) => fc.tuple(...parts).map((all) => all.join('/'));
+const path = fc.oneof(
+  joined(name, fc.constantFrom('blobs', 'manifests', 'referrers'), reference),
+  joined(name, fc.constantFrom('tags/list', 'blobs/uploads/', 'blobs/uploads', '_catalog')),
+  joined(name, fc.constant('blobs/uploads'), junk),
+  fc.constantFrom('_catalog', '_terrace/changes', 'token'),
+  junk,
+);
+const parameter = fc.constantFrom(
+  ...['n', 'last', 'digest', 'mount', 'from', 'tag', 'artifactType', 'digest-algorithm', '__proto__'],
+);
+const query = fc
+  .array(fc.tuple(parameter, fc.oneof(digest, fc.constantFrom('sha512', 'a/b', '0', '2'), junk)), {
+    maxLength: 4,
+  })
+  .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.map((pair) => pair.join('=')).join('&')}`));
+
+const range = fc
+  .array(fc.tuple(fc.option(fc.nat(15)), fc.option(fc.nat(15))), { minLength: 1, maxLength: 6 })
+  .map((parts) => `bytes=${parts.map(([first, last]) => `${first ?? ''}-${last ?? ''}`).join(',')}`);
+const headerName = fc.constantFrom(
+  ...['Range', 'Content-Range', 'If-None-Match', 'If-Match', 'If-Range', 'Content-Type', 'Accept', 'Expect'],
+  ...['Authorization', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'Accept-Encoding', 'Upgrade', 'Cookie'],
+);
+const headerValue = fc.oneof(
+  range,
+  fc.constantFrom(
+    'bytes=-1,0-',
+    '0-9',
+    '5-1',
+    '*',
+    '100-continue',
+    `"${here}"`,
+    'Basic OjpeIQ==',
+    'Bearer x.y.z',
+  ),
+  fc.constantFrom(...Object.values(mediaTypes), ';', 'a/b;'),
+  fc.stringMatching(/^[\x21-\x7e]{0,40}$/),
+);
+const lines = fc
+  .array(fc.tuple(headerName, headerValue), { maxLength: 4 })
+  .map((pairs) => pairs.map(([key, value]) => `${key}: ${value}\r\n`).join(''));
+
+/** Like a manifest, with some of its fields not as they should be. */
+const field = <T>(good: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 6, arbitrary: good as fc.Arbitrary<unknown> }, fc.jsonValue({ maxDepth: 3 }));
+const descriptor = fc.record(
+  {
+    mediaType: field(fc.constantFrom(...Object.values(mediaTypes), 'application/x')),
+    digest: field(fc.constantFrom(here, sha256('x'), sha512(CONTENT))),
+    size: field(fc.integer({ min: -1, max: 20 })),
+    annotations: field(fc.dictionary(fc.string(), fc.string(), { maxKeys: 2 })),
+    platform: field(fc.constant({ os: 'linux', architecture: 'amd64' })),
+    urls: field(fc.constant(['https://x'])),
+  },
+  { requiredKeys: ['mediaType', 'digest', 'size'] },
+);
+const descriptors = field(fc.array(field(descriptor), { maxLength: 3 }));
+export const manifest = fc
+  .record(
+    {
+      schemaVersion: field(fc.constant(2)),
+      mediaType: field(fc.constantFrom(...Object.values(mediaTypes))),
+      artifactType: field(fc.string()),
+      config: field(descriptor),
+      layers: descriptors,
+      manifests: descriptors,
+      subject: field(descriptor),
+      annotations: field(fc.dictionary(fc.string(), fc.string(), { maxKeys: 2 })),
+    },
+    { requiredKeys: ['schemaVersion'] },
+  )
+  .map((value) => JSON.stringify(value));
+const body = fc.oneof(fc.constant(undefined), fc.json(), fc.string(), fc.constant(CONTENT), manifest);
+
+const method = fc.constantFrom(
+  ...['GET', 'GET', 'HEAD', 'POST', 'PUT', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'FOO'],
+);
+
+/** How a request is written. `lie`: its body is shorter than it says. */
+export function write(
+  verb: string,
+  target: string,
+  head: string,
+  payload?: string | Buffer,
+  lie = false,
+): Sent {
+  const bytes = Buffer.from(payload ?? '');
+  const length = payload === undefined ? '' : `Content-Length: ${bytes.byteLength + (lie ? 5 : 0)}\r\n`;
+  const start = `${verb} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${head}${length}\r\n`;
+  return { bytes: Buffer.concat([Buffer.from(start), bytes]), whole: !lie };
+}
+
+const anything = fc
+  .tuple(method, path, query, lines, body, fc.nat(9))
+  .map(([verb, where, parameters, head, payload, lie]) =>
+    write(verb, `/v2/${where}${parameters}`, head, payload, payload !== undefined && lie === 0),
+  );
+
+const push = fc
+  .tuple(reference, query, fc.option(fc.constantFrom(...Object.values(mediaTypes))), manifest)
+  .map(([where, parameters, type, text]) =>
+    write('PUT', `/v2/a/b/manifests/${where}${parameters}`, type ? `Content-Type: ${type}\r\n` : '', text),
+  );
+
+const pull = fc
+  .tuple(range, fc.boolean())
+  .map(([ranges, head]) => write(head ? 'HEAD' : 'GET', `/v2/a/b/blobs/${here}`, `Range: ${ranges}\r\n`));
+
+/** One request, on a connection of its own. */
+export const request = fc.oneof(
+  { weight: 5, arbitrary: anything },
+  { weight: 2, arbitrary: push },
+  { weight: 1, arbitrary: pull },
+);
+
+/** What is done with an upload that was begun, in order. */
+export type Step = { method: string; query: string; head: string; body: string | undefined; lie: boolean };
+export const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.record({
+    method: fc.constantFrom('PATCH', 'PATCH', 'PUT', 'PUT', 'GET', 'HEAD', 'DELETE'),
+    query: fc.oneof({ weight: 3, arbitrary: fc.constant(`?digest=${here}`) }, query),
+    head: fc.oneof(
+      { weight: 3, arbitrary: fc.constant('') },
+      fc.tuple(fc.nat(12), fc.nat(12)).map(([first, last]) => `Content-Range: ${first}-${last}\r\n`),
+      lines,
+    ),
+    body: fc.constantFrom(undefined, CONTENT, CONTENT, CONTENT, 'some', ' bytes'),
+    lie: fc.nat(5).map((n) => n === 0),
+  }),
+  { minLength: 1, maxLength: 4 },
+);
