@@ -6,6 +6,7 @@ import { execute } from './debian.ts';
 /** Container clients from Debian, with a store of their own that goes with them. */
 export class Clients implements AsyncDisposable {
   readonly folder: string;
+  #images = 0;
 
   static async create(): Promise<Clients> {
     const clients = new Clients(await mkdtemp(join(tmpdir(), 'terrace-clients-')));
@@ -28,6 +29,17 @@ export class Clients implements AsyncDisposable {
 
   skopeo(...words: string[]): Promise<string> {
     return this.#run('skopeo', words);
+  }
+
+  /** Builds an image of one small layer. @returns its name in the store */
+  async image(words: string): Promise<string> {
+    const name = `small-${this.#images++}`;
+    const file = join(this.folder, name);
+    await writeFile(file, words);
+    const container = await this.buildah('from', 'scratch');
+    await this.buildah('copy', container, file, '/words');
+    await this.buildah('commit', '--format', 'oci', '--rm', container, name);
+    return name;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,16 @@ import { delimiter, join } from 'node:path';
 import { canInstallDebian, installDebian } from '../../cli/debian.ts';
 
 /** node:test's global setup: the programs that the tests run, from Debian packages of the same names. */
-const programs = ['nats-server', 'skopeo', 'podman', 'buildah', 'docker-registry', 'strace'];
+const programs = [
+  'nats-server',
+  'skopeo',
+  'podman',
+  'buildah',
+  'docker-registry',
+  'strace',
+  'nginx',
+  'openssl',
+];
 
 /** Debian keeps servers where the path of a plain user doesn't look. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
