@@ -14,15 +14,16 @@ import { Refusal } from './refusal.ts';
  *   bus/jetstream/        the nats-server's store
  *   run/terrace.pid       the supervisor
  *   run/nats.pid          the nats-server
+ *   run/alone/            what `bus/` holds, of the bus of a command that works while no layer runs
  *   log/terrace.log       what all processes say, JSON lines
  */
-export function dataFolder(data: string) {
+export function dataFolder(data: string, bus = 'bus') {
   return {
     root: data,
-    busUrl: join(data, 'bus/url'),
-    busConfiguration: join(data, 'bus/nats.conf'),
-    password: (user: UserName) => join(data, `bus/${user}.password`),
-    jetstream: join(data, 'bus/jetstream'),
+    busUrl: join(data, bus, 'url'),
+    busConfiguration: join(data, bus, 'nats.conf'),
+    password: (user: UserName) => join(data, bus, `${user}.password`),
+    jetstream: join(data, bus, 'jetstream'),
     pid: join(data, 'run/terrace.pid'),
     busPid: join(data, 'run/nats.pid'),
     log: join(data, 'log/terrace.log'),
@@ -31,10 +32,10 @@ export function dataFolder(data: string) {
 export type DataFolder = ReturnType<typeof dataFolder>;
 
 /** Makes the folders. Content is nobody else's to read. */
-export async function makeFolders(data: string): Promise<DataFolder> {
+export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
   try {
     await mkdir(data, { recursive: true });
-    for (const folder of ['bus', 'run', 'log'])
+    for (const folder of [bus, 'run', 'log'])
       await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
@@ -43,7 +44,7 @@ export async function makeFolders(data: string): Promise<DataFolder> {
       2,
     );
   }
-  return dataFolder(data);
+  return dataFolder(data, bus);
 }
 
 export type BusPlace = { host: string; port: number; url: string };

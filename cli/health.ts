@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '#proto/access.ts';
 import { connectOperator } from './connect.ts';
+import { dataOption } from './data-option.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { Refusal } from './refusal.ts';
 
@@ -9,7 +10,7 @@ export function health(program: Command): void {
   program
     .command('health')
     .description('end with 0 where the services on this machine or in this container are well, else with 1')
-    .option('--data <dir>', 'data folder of the layer', 'data')
+    .addOption(dataOption())
     .addOption(new Option('--service <name>', 'this one only').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
       await using bus = await connectOperator(data);

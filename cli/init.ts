@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { makeFolders, writeBus } from './data-folder.ts';
+import { dataOption } from './data-option.ts';
 import { parseAddress } from './ports.ts';
 import { Refusal } from './refusal.ts';
 
@@ -8,7 +9,7 @@ export function init(program: Command): void {
   program
     .command('init')
     .description('prepare a data folder for services that run apart, in containers of their own')
-    .option('--data <dir>', 'folder of everything the layer keeps', 'data')
+    .addOption(dataOption('folder of everything the layer keeps'))
     .requiredOption('--bus <host:port>', 'where the services will find the nats-server')
     .action(async ({ data, bus }: { data: string; bus: string }) => {
       const { host, port } = parseAddress(bus);

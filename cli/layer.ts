@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
+import { mustHaveAccounts } from './accounts-rule.ts';
 import { type DataFolder, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
 import { findNatsServer, stopOrphan } from './nats-server.ts';
@@ -23,6 +24,8 @@ export type LayerOptions = {
   outlets: Outlets;
   /** All services in one process: less memory, and one processor does all the work. */
   compact?: boolean | undefined;
+  /** Listen to other machines although the layer has no accounts. */
+  insecureListen?: boolean | undefined;
   env?: NodeJS.ProcessEnv;
 };
 
@@ -48,7 +51,7 @@ export class Layer implements AsyncDisposable {
     this.#supervisor = supervisor;
   }
 
-  /** By program: gateway, storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
+  /** By program: gateway (gateway-1 … where there are several), storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
   pids(): Record<string, number> {
     return this.#supervisor.pids();
   }
@@ -103,7 +106,9 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     if (!(await waitFor(bus, BUS_START_MS))) {
       throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
     }
-    for (const program of servicePrograms({ ...options, folder, busUrl, env }, log)) supervisor.add(program);
+    const place = { folder, name: configuration.name, busUrl, env };
+    if (!options.insecureListen) await mustHaveAccounts(place, configuration, log);
+    for (const program of servicePrograms({ ...options, ...place }, log)) supervisor.add(program);
     return new Layer(folder, urlOf(configuration), busUrl, supervisor);
   } catch (error) {
     await supervisor.stop();

@@ -50,7 +50,9 @@ export async function stopOrphan(folder: DataFolder): Promise<void> {
 }
 
 function runsOn(pid: number, folder: DataFolder): boolean {
-  return commandLine(pid).includes(folder.busConfiguration);
+  return commandLine(pid).some(
+    (word) => word.startsWith(join(folder.root, '/')) && word.endsWith('/nats.conf'),
+  );
 }
 
 function commandLine(pid: number): string[] {

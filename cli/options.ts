@@ -1,7 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Configuration } from '#proto/configuration.ts';
 import { type Overrides, resolveDocument } from '#proto/document.ts';
-import { isLoopback, parseAddress } from './ports.ts';
 import { Refusal } from './refusal.ts';
 
 /** The options of `terrace up` as commander gives them. */
@@ -16,28 +15,53 @@ export type UpOptions = {
   repository?: string[];
   schedule?: string;
   syncers?: string;
+  gateways?: string;
+  loginServer?: string;
+  tlsCertificate?: string;
+  tlsKey?: string;
+  trustedProxy?: string[];
+  challenge?: string;
+  anonymousPull?: string[];
+  reserve?: string;
   config?: string;
   insecureListen?: boolean;
 };
 
 /** The fields of the configuration document that the command line gives. Their form is checked with the document. */
 export function overridesOf(options: UpOptions): Overrides {
-  const { listen, name, mode, parent, parentUsername, parentPasswordFile, repository, schedule, syncers } =
-    options;
-  const parentFields = defined({
-    url: parent,
-    username: parentUsername,
-    passwordFile: parentPasswordFile && resolve(parentPasswordFile),
-  });
+  const { parentPasswordFile, tlsCertificate, tlsKey } = options;
   return defined({
-    name,
-    listen,
-    mode: mode as Overrides['mode'],
-    parent: Object.keys(parentFields).length > 0 ? parentFields : undefined,
-    repositories: repository,
-    schedule,
-    syncers: syncers === undefined ? undefined : /^\d+$/.test(syncers) ? Number(syncers) : (syncers as never),
+    name: options.name,
+    listen: options.listen,
+    gateways: whole(options.gateways),
+    loginServer: options.loginServer,
+    tls: group({
+      certificateFile: tlsCertificate && resolve(tlsCertificate),
+      keyFile: tlsKey && resolve(tlsKey),
+    }),
+    trustedProxies: options.trustedProxy,
+    challenge: options.challenge as Overrides['challenge'],
+    anonymousPull: options.anonymousPull,
+    mode: options.mode as Overrides['mode'],
+    parent: group({
+      url: options.parent,
+      username: options.parentUsername,
+      passwordFile: parentPasswordFile && resolve(parentPasswordFile),
+    }),
+    repositories: options.repository,
+    schedule: options.schedule,
+    reserve: options.reserve,
+    syncers: whole(options.syncers),
   }) as Overrides;
+}
+
+/** A text that is no number stays as it is: the document says what is wrong with it. */
+const whole = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : (text as undefined);
+
+function group<T extends object>(fields: T): Partial<T> | undefined {
+  const given = defined(fields);
+  return Object.keys(given).length > 0 ? given : undefined;
 }
 
 /** @throws Refusal with every complaint, one to a line */
@@ -50,16 +74,7 @@ export function configurationOf(
   const folder = options.config && dirname(resolve(options.config));
   const resolved = resolveDocument({ text, folder, overrides, readable });
   if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);
-  const { configuration } = resolved;
-  const { host } = parseAddress(configuration.listen);
-  if (!isLoopback(host) && !options.insecureListen) {
-    throw new Refusal(
-      `listen ${configuration.listen} lets other machines in, and this layer has no accounts: ` +
-        'listen on 127.0.0.1, or say --insecure-listen to let everybody read and write',
-      2,
-    );
-  }
-  return configuration;
+  return resolved.configuration;
 }
 
 function defined<T extends object>(fields: T): Partial<T> {

@@ -14,13 +14,21 @@ const LISTENERS = 0;
 const STORAGE = 1;
 const BUS = 2;
 
-export type Settings = {
+/** What every service has to know. */
+export type Place = {
   folder: DataFolder;
+  /** Of the layer. */
+  name: string;
+  busUrl: string;
+  env: NodeJS.ProcessEnv;
+};
+
+export type Settings = Place & {
   configuration: Configuration;
   overrides: Overrides;
   configFile?: string | undefined;
-  busUrl: string;
-  env: NodeJS.ProcessEnv;
+  /** Let clients of other machines in without accounts. */
+  insecureListen?: boolean | undefined;
   /** All services in one process. */
   compact?: boolean | undefined;
 };
@@ -46,24 +54,33 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
-  const { configuration, overrides, configFile, compact } = settings;
-  const { listen: address, tls } = configuration;
+  const { configuration, overrides, configFile, compact, insecureListen } = settings;
+  const { listen: address, tls, gateways } = configuration;
   const listen = {
     TERRACE_LISTEN: address,
     TERRACE_TLS_CERTIFICATE: tls?.certificateFile ?? '',
     TERRACE_TLS_KEY: tls?.keyFile ?? '',
+    TERRACE_GATEWAYS: String(gateways),
+    TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
   };
   const sources = bridgeEnv(overrides, configFile);
   if (compact) {
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
   }
-  const syncers = Array.from({ length: configuration.syncers }, (_, index) => `syncer-${index + 1}`);
+  const several = (kind: string, count: number) =>
+    Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
+  const fronts = gateways === 1 ? ['gateway'] : several('gateway', gateways);
+  const syncers = several('syncer', configuration.syncers);
   return [
-    service('storage', 'storage/main.ts', STORAGE, {}, settings, log),
+    storageProgram(settings, log),
     service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, sources, settings, log),
-    service('gateway', 'gateway/main.ts', LISTENERS, listen, settings, log),
+    ...fronts.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
     ...syncers.map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, settings, log)),
   ];
+}
+
+export function storageProgram(place: Place, log: LayerLog): Program {
+  return service('storage', 'storage/main.ts', STORAGE, {}, place, log);
 }
 
 function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS.ProcessEnv {
@@ -78,7 +95,7 @@ function service(
   main: string,
   rank: number,
   own: NodeJS.ProcessEnv,
-  { folder, configuration, busUrl, env }: Settings,
+  { folder, name: layer, busUrl, env }: Place,
   log: LayerLog,
 ): Program {
   const path = join(import.meta.dirname, '../services', main);
@@ -92,7 +109,7 @@ function service(
           ...env,
           TERRACE_DATA: folder.root,
           TERRACE_BUS: busUrl,
-          TERRACE_NAME: configuration.name,
+          TERRACE_NAME: layer,
           ...own,
         },
         // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's

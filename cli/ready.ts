@@ -37,16 +37,21 @@ export async function whenReady(
 
 async function serves(name: string, layer: Running, bus: Bus): Promise<boolean> {
   try {
-    if (name === 'gateway') return await accepts(parseAddress(layer.url.replace(/^https?:\/\//, '')));
+    const pids = layer.pids();
+    const pid = pids[name] ?? pids[COMPACT_PROGRAM];
+    const runs = async (service: string) =>
+      [...(await bus.list(serviceStatus)).values()].some(
+        (status) => status.pid === pid && status.service === service,
+      );
+    if (name.startsWith('gateway')) {
+      return (await accepts(parseAddress(layer.url.replace(/^https?:\/\//, '')))) && (await runs('gateway'));
+    }
     if (name === 'storage') return Boolean(await bus.call(storageStatus, {}, { patience: 0 }));
     if (name === 'twin-bridge') {
       await bus.call(bridgeStatus, {}, { patience: 0 });
       return (await bus.get(configuration, CONFIGURATION_KEY)) !== undefined;
     }
-    const pids = layer.pids();
-    const pid = pids[name] ?? pids[COMPACT_PROGRAM];
-    const told = [...(await bus.list(serviceStatus)).values()];
-    return told.some((status) => status.pid === pid && status.service === 'syncer');
+    return await runs('syncer');
   } catch {
     return false;
   }

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import type { StorageStatus } from '#proto/manifests.ts';
 import type { ServiceStatus } from '#proto/status.ts';
 import { connectOperator } from './connect.ts';
+import { dataOption } from './data-option.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { urlOf } from './ports.ts';
@@ -9,7 +11,7 @@ export function status(program: Command): void {
   program
     .command('status')
     .description('what a running layer says of itself')
-    .option('--data <dir>', 'data folder of the layer', 'data')
+    .addOption(dataOption())
     .option('--json', 'as JSON')
     .action(async ({ data, json }: { data: string; json?: boolean }) => {
       await using bus = await connectOperator(data);
@@ -64,11 +66,31 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     const holder = ingest.holder ? `, ${ingest.holder} writes` : '';
     return `  ${ingest.purpose} ${what}${size}${holder}, touched ${duration(now - ingest.touched)} ago`;
   });
-  const held4 = `${plural(held.repositories, 'repository', 'repositories')}, ${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}`;
+  const counts = [
+    plural(held.repositories, 'repository', 'repositories'),
+    plural(held.tags, 'tag'),
+    plural(held.blobs, 'blob'),
+    bytes(held.bytes),
+  ].join(', ');
   return [
-    `Holds ${held4}, ${bytes(held.bytes)}; ${plural(held.ingests.length, 'ingest')} under way`,
+    `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} under way`,
     ...lines,
+    space(held),
+    ...(held.damaged > 0
+      ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
+      : []),
+    accounts(held),
   ].join('\n');
+}
+
+function space({ space: { free, reserve, low } }: StorageStatus): string {
+  const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}`;
+  return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
+}
+
+function accounts({ tokens }: StorageStatus): string {
+  if (tokens === 0) return 'No accounts: whoever reaches it may do everything';
+  return `Clients log in: ${plural(tokens, 'token')}`;
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {

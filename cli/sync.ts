@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { Fault } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import { connectOperator } from './connect.ts';
+import { dataOption } from './data-option.ts';
 import { duration, plural } from './figures.ts';
 import { followPass } from './follow-pass.ts';
 import { barView, lineView, type View } from './progress.ts';
@@ -11,7 +12,7 @@ export function sync(program: Command): void {
   program
     .command('sync')
     .description('synchronise with the parent now, and show how it goes; Ctrl-C leaves it running')
-    .option('--data <dir>', 'data folder of the layer', 'data')
+    .addOption(dataOption())
     .action(async ({ data }: { data: string }) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());

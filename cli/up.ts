@@ -1,20 +1,33 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { Configuration } from '#proto/configuration.ts';
+import { storageStatus } from '#proto/manifests.ts';
+import { mustHaveDataToListen } from './accounts-rule.ts';
+import { connectOperator } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
+import { dataOption } from './data-option.ts';
+import { environmentOptions } from './environment.ts';
 import { type Layer, startLayer } from './layer.ts';
 import { LogFile, type Outlets } from './layer-log.ts';
 import { configurationOf, overridesOf, type UpOptions } from './options.ts';
-import { urlOf } from './ports.ts';
 import { Refusal } from './refusal.ts';
+import { welcome } from './welcome.ts';
 
 export function up(program: Command): void {
   program
     .command('up')
     .description('start a layer and keep it running until Ctrl-C')
-    .option('--data <dir>', 'folder of everything the layer keeps', 'data')
+    .addOption(dataOption('folder of everything the layer keeps'))
     .option('--listen <host:port>', 'address for container clients (default: 127.0.0.1:5000)')
+    .option('--login-server <host:port>', 'the only name that clients may use for it (default: any)')
+    .option(
+      '--tls-certificate <file>',
+      'PEM file with the certificate and its chain; read again when it changes',
+    )
+    .option('--tls-key <file>', 'PEM file with its private key')
+    .option('--trusted-proxy <net...>', 'whose X-Forwarded-* is believed (default: this machine)')
+    .option('--challenge <kind>', 'Bearer or Basic: how clients are asked to log in (default: Bearer)')
+    .option('--anonymous-pull <pattern...>', 'what clients without an account may pull (default: nothing)')
     .option('--name <name>', 'name of the layer (default: layer)')
     .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
     .option('--parent <url>', 'registry above this layer, as https://host')
@@ -23,6 +36,8 @@ export function up(program: Command): void {
     .option('--repository <pattern...>', 'name, prefix/* or * of what comes from the parent (default: *)')
     .option('--schedule <cron>', 'when to synchronise: five fields, UTC (default: every minute)')
     .option('--syncers <n>', 'syncer processes (default: 1)')
+    .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
+    .option('--reserve <bytes>', 'free space that is left alone, such as 2GB (default: 512MiB)')
     .option('--compact', 'all services in one process, for machines with little memory')
     .option('--config <file>', 'YAML file with the same settings; read again when it changes')
     .option('--insecure-listen', 'let other machines in although the layer has no accounts')
@@ -30,23 +45,29 @@ export function up(program: Command): void {
     .action(run);
 }
 
-async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+  const options = { ...environmentOptions(process.env, readable), ...given };
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
   const configuration = configurationOf(options, overrides, configFile && readConfig(configFile), readable);
+
+  const data = resolve(options.data);
+  const { compact, insecureListen } = options;
+  if (!insecureListen) mustHaveDataToListen(data, configuration);
 
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
   // A terminal that went away must not take the layer's end with it.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-  const data = resolve(options.data);
   const outlets = await outletsOf(data, options.logJson ?? false);
   const started = Date.now();
-  const { compact } = options;
-  const layer = await startLayer({ data, configuration, overrides, configFile, compact, outlets });
+  const settings = { data, configuration, overrides, configFile, compact, insecureListen };
+  const layer = await startLayer({ ...settings, outlets });
+  const greeting = (tokens: number) =>
+    welcome({ data: options.data, configuration, tokens, ms: Date.now() - started });
   try {
-    await serve(layer, end.signal, outlets, () => welcome(options, configuration, Date.now() - started));
+    await serve(layer, end.signal, outlets, greeting);
   } finally {
     outlets.screen('Stopping …');
     await layer.stop();
@@ -54,14 +75,25 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   }
 }
 
-async function serve(layer: Layer, signal: AbortSignal, outlets: Outlets, greeting: () => string) {
+async function serve(
+  layer: Layer,
+  signal: AbortSignal,
+  outlets: Outlets,
+  greeting: (tokens: number) => string,
+) {
   try {
     await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
-    outlets.screen(greeting());
+    outlets.screen(greeting(await tokensOf(layer, signal)));
   } catch (error) {
     if (!signal.aborted) throw error;
   }
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+}
+
+async function tokensOf({ data }: Layer, signal: AbortSignal): Promise<number> {
+  await using bus = await connectOperator(data, 'terrace-up');
+  const { tokens } = await bus.call(storageStatus, {}, { signal });
+  return tokens;
 }
 
 /** For a person: what matters on the screen, all of it in a file. For a container: all of it on stdout. */
@@ -70,26 +102,6 @@ async function outletsOf(data: string, json: boolean): Promise<Outlets> {
   if (json) return { line: write, screen() {} };
   await makeFolders(data);
   return { line: new LogFile(dataFolder(data).log).write, screen: write };
-}
-
-function welcome(options: UpOptions, configuration: Configuration, ms: number): string {
-  const { listen, name, mode, parent, repositories, tls } = configuration;
-  const data = options.data === 'data' ? '' : ` --data ${options.data}`;
-  const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
-  const plain = tls ? '' : ' --tls-verify=false';
-  const rows = [
-    ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${listen}/${image}`]] : []),
-    ['pull', `podman pull${plain} ${listen}/${image}`],
-    ['status', `npx terrace status${data}`],
-    ...(parent ? [['sync', `npx terrace sync${data}`]] : []),
-  ];
-  const source = parent ? `, from ${parent.url}: ${repositories.join(', ') || 'no repositories'}` : '';
-  return [
-    `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
-    ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
-    `  ${'log'.padEnd(7)} ${dataFolder(resolve(options.data)).log}`,
-    'Ctrl-C stops it.',
-  ].join('\n');
 }
 
 function readConfig(path: string): string {

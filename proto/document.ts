@@ -1,13 +1,13 @@
 import { isAbsolute, join } from 'node:path';
 import { parseDocument } from 'yaml';
-import type { Configuration, Document, Parent } from './configuration.ts';
+import type { Configuration, Document, Parent, Tls } from './configuration.ts';
 import { complaintsOf } from './document-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
 
 /** From a configuration document as a person writes it to the configuration in force. Pure. */
 
 /** Fields of a document that win over those of another. */
-export type Overrides = Omit<Document, 'parent'> & { parent?: Partial<Parent> };
+export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<Parent>; tls?: Partial<Tls> };
 
 export type Source = {
   /** YAML; nothing where there is no file. */
@@ -31,7 +31,7 @@ export function resolveDocument({ text, folder = '.', overrides = {}, readable }
   return complaints.length > 0 ? { complaints } : { configuration: withDefaults(fields as Document) };
 }
 
-/** Field by field, those of the parent too; nothing is known of the form of the text's fields. */
+/** Field by field, those of parent and tls too; nothing is known of the form of the text's fields. */
 function merge(fields: Fields, overrides: Overrides, folder: string): Fields {
   const { parent, tls } = fields;
   const merged: Fields = { ...fields, ...overrides };
@@ -46,6 +46,7 @@ function merge(fields: Fields, overrides: Overrides, folder: string): Fields {
     }
   }
   if (isMapping(parent)) merged.parent = { ...parent, ...overrides.parent };
+  if (isMapping(tls)) merged.tls = { ...tls, ...overrides.tls };
   return merged;
 }
 

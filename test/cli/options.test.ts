@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { environmentOptions } from '../../cli/environment.ts';
 import { configurationOf, overridesOf, type UpOptions } from '../../cli/options.ts';
 import { Refusal } from '../../cli/refusal.ts';
 
@@ -22,6 +23,14 @@ test('every option has its field', () => {
     repository: ['a', 'b/*'],
     schedule: '1 2 * * *',
     syncers: '3',
+    gateways: '2',
+    loginServer: 'registry.example:5000',
+    tlsCertificate: '/c',
+    tlsKey: '/k',
+    trustedProxy: ['10.0.0.0/8'],
+    challenge: 'Basic',
+    anonymousPull: ['public/*'],
+    reserve: '2GB',
   });
   assert.deepEqual(overrides, {
     listen: '127.0.0.1:1',
@@ -31,34 +40,65 @@ test('every option has its field', () => {
     repositories: ['a', 'b/*'],
     schedule: '1 2 * * *',
     syncers: 3,
+    gateways: 2,
+    loginServer: 'registry.example:5000',
+    tls: { certificateFile: '/c', keyFile: '/k' },
+    trustedProxies: ['10.0.0.0/8'],
+    challenge: 'Basic',
+    anonymousPull: ['public/*'],
+    reserve: '2GB',
   });
   assert.deepEqual(overridesOf({ data: 'data' }), {});
 });
 
-test('the path of a password file starts from where the command was typed', () => {
-  const { parent } = overridesOf({ data: 'data', parentPasswordFile: 'p' });
+test('the paths of files start from where the command was typed', () => {
+  const { parent, tls } = overridesOf({ data: 'data', parentPasswordFile: 'p', tlsKey: 'k' });
   assert.equal(parent?.passwordFile, `${process.cwd()}/p`);
+  assert.equal(tls?.keyFile, `${process.cwd()}/k`);
 });
 
 test('options win over the file', () => {
   const { name, syncers } = settings({ name: 'option', config: '/etc/t.yaml' }, 'name: file\nsyncers: 2');
   assert.deepEqual([name, syncers], ['option', 2]);
+  const { tls } = settings(
+    { tlsKey: '/new.key', config: '/etc/t.yaml' },
+    'tls: { certificateFile: a.crt, keyFile: a.key }',
+  );
+  assert.deepEqual(tls, { certificateFile: '/etc/a.crt', keyFile: '/new.key' });
 });
 
 test('an option that is not valid is refused by its field', () => {
   assert.throws(() => settings({ syncers: 'many' }), refused(/^syncers "many" .* 1 to 64/));
   assert.throws(() => settings({ mode: 'x' }), refused(/^mode "x" .* ReadWrite or ReadOnly/));
   assert.throws(() => settings({ parentUsername: 'u' }), refused(/^parent\.url is missing/));
+  assert.throws(
+    () => settings({ tlsKey: '/k' }),
+    refused(/^tls\.certificateFile is missing: write the path/),
+  );
+  assert.throws(() => settings({ gateways: '0' }), refused(/^gateways 0 .* 1 to 16/));
+  assert.throws(() => settings({ reserve: 'much' }), refused(/^reserve "much" .* such as 512MiB/));
+  assert.throws(() => settings({ challenge: 'Digest' }), refused(/^challenge "Digest" .* Bearer or Basic/));
+  assert.throws(
+    () => settings({ trustedProxy: ['here'] }),
+    refused(/^trustedProxies "here" .* 10\.0\.0\.0\/8/),
+  );
+  assert.throws(() => settings({ anonymousPull: ['A'] }), refused(/^anonymousPull/));
+  assert.throws(() => settings({ loginServer: 'https://a' }), refused(/^loginServer .* host:port/));
   assert.throws(() => settings({}, 'colour: red'), refused(/^colour is not a field/));
 });
 
-test('a layer without accounts lets other machines in only when told so', () => {
-  for (const listen of ['0.0.0.0:5000', '[::]:5000', '192.0.2.1:80', 'example:5000', '127.0.0.1.nip.io:1']) {
-    assert.throws(() => settings({ listen }), refused(/--insecure-listen/), listen);
-    assert.throws(() => settings({}, `listen: "${listen}"`), refused(/--insecure-listen/), listen);
-    assert.equal(settings({ listen, insecureListen: true }).listen, listen);
-  }
-  for (const listen of ['127.0.0.1:1', 'localhost:1', '[::1]:1', '127.3.4.5:1']) {
-    assert.equal(settings({ listen }).listen, listen);
-  }
+test('the environment of other connected registries gives what the command line does not', () => {
+  const env = { ACR_REGISTRY_LOGIN_SERVER: 'a.example', ACR_REGISTRY_CERTIFICATE_VOLUME: '/certs' };
+  assert.deepEqual(
+    environmentOptions(env, () => true),
+    { loginServer: 'a.example', tlsCertificate: '/certs/tls.crt', tlsKey: '/certs/tls.key' },
+  );
+  assert.deepEqual(
+    environmentOptions(env, () => false),
+    { loginServer: 'a.example' },
+  );
+  assert.deepEqual(
+    environmentOptions({}, () => true),
+    {},
+  );
 });

@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { listTokens } from '#proto/accounts.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import { connectBus } from './connect.ts';
+import { dataWords } from './data-option.ts';
+import type { LayerLog } from './layer-log.ts';
+import { isLoopback, parseAddress } from './ports.ts';
+import { type Place, storageProgram } from './programs.ts';
+import { Refusal } from './refusal.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** It may have much to put in order, and waits ten seconds for another storage that ends. */
+const STORAGE_START_MS = 30_000;
+
+/** A layer lets other machines in only when it has a token. */
+const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
+
+/** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */
+export function mustHaveDataToListen(data: string, configuration: Configuration): void {
+  if (needsAccounts(configuration) && !existsSync(join(data, 'metadata'))) {
+    throw noAccounts(data, configuration);
+  }
+}
+
+/**
+ * Only storage knows the tokens: it is started for this question on the layer's bus, and stopped before anything else
+ * starts, so that nobody ever listens without the answer.
+ * @throws Refusal
+ */
+export async function mustHaveAccounts(
+  place: Place,
+  configuration: Configuration,
+  log: LayerLog,
+): Promise<void> {
+  if (!needsAccounts(configuration)) return;
+  const supervisor = new Supervisor(({ program, pid, level, message }) => {
+    log.say(program, level, message, { pid });
+  });
+  supervisor.add(storageProgram(place, log));
+  try {
+    await using bus = await connectBus(place.folder, 'terrace-up');
+    const { tokens } = await bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
+    if (tokens.length > 0) return;
+  } finally {
+    await supervisor.stop();
+  }
+  throw noAccounts(place.folder.root, configuration);
+}
+
+function noAccounts(data: string, { listen }: Configuration): Refusal {
+  return new Refusal(
+    `listen ${listen} lets other machines in, and this layer has no accounts: make one with ` +
+      `"terrace token create NAME --push '*'${dataWords(data)}", listen on 127.0.0.1, ` +
+      'or say --insecure-listen to let everybody read and write',
+    2,
+  );
+}

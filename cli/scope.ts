@@ -1,0 +1,95 @@
+import type { Command } from 'commander';
+import { deleteScopeMap, listScopeMaps, putScopeMap, type ScopeMap, showScopeMap } from '#proto/accounts.ts';
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { accountName } from './account-name.ts';
+import { dataOption } from './data-option.ts';
+import { plural, table } from './figures.ts';
+import { withStorage } from './operate.ts';
+import { actionsOf, describeActions, type Permissions } from './permissions.ts';
+import { Refusal } from './refusal.ts';
+
+type Common = { data: string; json?: boolean };
+type PutOptions = Common & Permissions & { description?: string };
+
+export function scope(program: Command): void {
+  const group = program.command('scope').description('scope maps: permissions that tokens share');
+  const command = (words: string, description: string) =>
+    group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
+  for (const [words, description, isNew] of [
+    ['create <name>', 'make a scope map', true],
+    ['set <name>', 'replace what a scope map allows', false],
+  ] as const) {
+    command(words, description)
+      .option('--action <action...>', 'such as repositories/line/*/content/read')
+      .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
+      .option('--push <pattern...>', 'repositories to pull from and push to')
+      .option('--delete <pattern...>', 'repositories to delete from')
+      .option('--description <text>', 'what it is for')
+      .action((name: string, options: PutOptions) => put(name, options, isNew));
+  }
+  command('list', 'all scope maps').action(list);
+  command('show <name>', 'one scope map').action(show);
+  command('delete <name>', 'remove a scope map that no token has').action(remove);
+}
+
+async function put(given: string, options: PutOptions, isNew: boolean): Promise<void> {
+  const name = accountName(given, '--scope-map');
+  const { data, json, description } = options;
+  const actions = actionsOf(options);
+  if (!actions) {
+    throw new Refusal(`scope map ${name}: say what it allows by --action, --pull, --push or --delete`, 2);
+  }
+  const work = async (bus: Bus, signal: AbortSignal) => {
+    const before = await bus.call(showScopeMap, { name }, { signal }).catch((error: unknown) => {
+      if (Fault.is(error, 'account-unknown')) return undefined;
+      throw error;
+    });
+    if (isNew && before) {
+      throw new Refusal(`scope map ${name} is there already: change it with "terrace scope set ${name}"`);
+    }
+    if (!isNew && !before) {
+      throw new Refusal(`there is no scope map ${name}: make it with "terrace scope create ${name}"`);
+    }
+    const query = { name, actions, ...(description !== undefined && { description }) };
+    return bus.call(putScopeMap, query, { signal });
+  };
+  const made = await withStorage(data, ({ bus, signal }) => work(bus, signal), { make: isNew });
+  if (json) return console.log(JSON.stringify(made, null, 2));
+  console.log(`Scope map ${name} allows ${plural(made.actions.length, 'action')}.`);
+}
+
+async function list({ data, json }: Common): Promise<void> {
+  const scopeMaps = await withStorage(data, async ({ bus, signal }) => {
+    const all: ScopeMap[] = [];
+    for (let more = true; more; ) {
+      const after = all.at(-1)?.name;
+      const query = { limit: 20, ...(after !== undefined && { after }) };
+      const page = await bus.call(listScopeMaps, query, { signal });
+      all.push(...page.scopeMaps);
+      more = page.more;
+    }
+    return all;
+  });
+  if (json) return console.log(JSON.stringify(scopeMaps, null, 2));
+  const rows = scopeMaps.map(({ name, actions, system, description = '' }) => [
+    name,
+    String(actions.length),
+    system ? 'of every layer' : description,
+  ]);
+  console.log(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
+}
+
+async function show(given: string, { data, json }: Common): Promise<void> {
+  const name = accountName(given, '--scope-map');
+  const found = await withStorage(data, ({ bus, signal }) => bus.call(showScopeMap, { name }, { signal }));
+  if (json) return console.log(JSON.stringify(found, null, 2));
+  const title = `${name}${found.system ? ' (of every layer)' : ''}${found.description ? `: ${found.description}` : ''}`;
+  console.log([title, table([['MAY', ''], ...describeActions(found.actions)])].join('\n\n'));
+}
+
+async function remove(given: string, { data }: Common): Promise<void> {
+  const name = accountName(given, '--scope-map');
+  await withStorage(data, ({ bus, signal }) => bus.call(deleteScopeMap, { name }, { signal }));
+  console.log(`Scope map ${name} is deleted.`);
+}

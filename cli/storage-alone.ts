@@ -1,0 +1,65 @@
+import { readFile, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Bus } from '#proto/bus.ts';
+import { storageStatus } from '#proto/manifests.ts';
+import { connectBus } from './connect.ts';
+import { dataFolder, makeFolders, writeBus } from './data-folder.ts';
+import { LayerLog } from './layer-log.ts';
+import { findNatsServer, stopOrphan } from './nats-server.ts';
+import { freePort, waitFor } from './ports.ts';
+import { busProgram, storageProgram } from './programs.ts';
+import { Refusal } from './refusal.ts';
+import { Supervisor } from './supervisor.ts';
+
+const BUS_START_MS = 10_000;
+/** Storage waits ten seconds for another one that ends. */
+const STORAGE_START_MS = 15_000;
+
+/** Where the bus of this lies, so that nothing of the layer's own is touched. */
+const OWN = 'run/alone';
+
+export type StorageAlone = AsyncDisposable & { bus: Bus };
+
+/** Starts a bus and storage for one command; whoever calls holds the pid file of the data folder. @throws Refusal */
+export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
+  const said: string[] = [];
+  const log = new LayerLog('layer', { line() {}, screen: (text) => said.push(text) });
+  const natsServer = findNatsServer(env, (line) => console.error(line));
+  const folder = dataFolder(data, OWN);
+  const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
+  const stop = async () => {
+    await supervisor.stop();
+    await rm(folder.busPid, { force: true });
+    await rm(dirname(folder.busConfiguration), { recursive: true, force: true });
+  };
+  try {
+    await stopOrphan(folder);
+    await makeFolders(data, OWN);
+    const place = { host: '127.0.0.1', port: await freePort() };
+    const busUrl = `nats://127.0.0.1:${place.port}`;
+    await writeBus(folder, { ...place, url: busUrl });
+    supervisor.add(busProgram(natsServer, folder, log));
+    if (!(await waitFor(place, BUS_START_MS))) {
+      throw new Refusal(`nats-server (${natsServer}) did not start: ${said.at(-1) ?? 'it said nothing'}`);
+    }
+    const password = (await readFile(folder.password('storage'), 'utf8')).trim();
+    const settings = { folder, busUrl, env: { ...env, TERRACE_BUS_PASSWORD: password }, name: 'layer' };
+    supervisor.add(storageProgram(settings, log));
+    const bus = await connectBus(folder, 'terrace-alone');
+    try {
+      await bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
+    } catch {
+      throw new Refusal(`storage did not start on ${data}: ${said.at(-1) ?? 'it said nothing'}`);
+    }
+    return {
+      bus,
+      async [Symbol.asyncDispose]() {
+        await bus[Symbol.asyncDispose]();
+        await stop();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,176 @@
+import type { Command } from 'commander';
+import {
+  changeToken,
+  createToken,
+  deleteToken,
+  listTokens,
+  type PasswordName,
+  rotateToken,
+  showScopeMap,
+  showToken,
+  type Token,
+} from '#proto/accounts.ts';
+import type { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { accountName } from './account-name.ts';
+import { dataOption } from './data-option.ts';
+import { instantOf } from './expiry.ts';
+import { table } from './figures.ts';
+import { withStorage } from './operate.ts';
+import { actionsOf, describeActions, type Permissions } from './permissions.ts';
+import { Refusal } from './refusal.ts';
+import { describeTokens, loginCommand, passwordToRotate, validity } from './token-text.ts';
+
+type Common = { data: string; json?: boolean };
+type Made = { token: Token; name: PasswordName; password: string };
+
+export function token(program: Command): void {
+  const group = program
+    .command('token')
+    .description('who may use the registry: names, passwords, permissions');
+  const command = (words: string, description: string) =>
+    group.command(words).description(description).addOption(dataOption());
+
+  command('create <name>', 'make a token, and print its password, once')
+    .option('--scope-map <name>', 'what it may do, by the name of a scope map')
+    .option('--action <action...>', 'what it may do, such as repositories/line/*/content/read')
+    .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
+    .option('--push <pattern...>', 'repositories to pull from and push to')
+    .option('--delete <pattern...>', 'repositories to delete from')
+    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, the password in it')
+    .action(create);
+  command('rotate <name>', 'make a password anew, and print it, once; the other password goes on working')
+    .option('--password <which>', 'password1 or password2 (default: one that is not in use, else the older)')
+    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, the password in it')
+    .action(rotate);
+  command('list', 'all tokens').option('--json', 'as JSON').action(list);
+  command('show <name>', 'one token, and what it may do').option('--json', 'as JSON').action(show);
+  command('set <name>', 'give a token another scope map')
+    .requiredOption('--scope-map <name>', 'what it may do from now on')
+    .action(set);
+  command('disable <name>', 'let nobody in with it until it is enabled again').action(enabled(false));
+  command('enable <name>', 'let it in again').action(enabled(true));
+  command('delete <name>', 'remove a token, and the scope map that was made with it').action(remove);
+}
+
+type CreateOptions = Common & Permissions & { scopeMap?: string; expires?: string };
+
+async function create(given: string, options: CreateOptions): Promise<void> {
+  const name = accountName(given);
+  const { data, scopeMap, expires } = options;
+  const actions = actionsOf(options);
+  if ((scopeMap === undefined) === (actions === undefined)) {
+    throw new Refusal(
+      `token ${name}: say what it may do by --pull, --push, --delete or --action, or by --scope-map alone`,
+      2,
+    );
+  }
+  const query = {
+    name,
+    ...(scopeMap !== undefined && { scopeMap: accountName(scopeMap, '--scope-map') }),
+    ...(actions !== undefined && { actions }),
+    ...(expires !== undefined && { expires: instantOf(expires, Date.now()) }),
+  };
+  await withStorage(
+    data,
+    async ({ bus, signal }) => {
+      const made = await bus.call(createToken, query, { signal });
+      tell(made, [`Token ${name} is made.`], options, await loginOf(bus, name));
+    },
+    { make: true },
+  );
+}
+
+type RotateOptions = Common & { password?: string; expires?: string };
+
+async function rotate(given: string, options: RotateOptions): Promise<void> {
+  const name = accountName(given);
+  const { data, password: wanted, expires: when } = options;
+  if (wanted !== undefined && wanted !== 'password1' && wanted !== 'password2') {
+    throw new Refusal(`--password "${wanted}" is not valid: write password1 or password2`, 2);
+  }
+  const expires = when === undefined ? {} : { expires: instantOf(when, Date.now()) };
+  await withStorage(data, async ({ bus, signal }) => {
+    const before = await bus.call(showToken, { name }, { signal });
+    const password = wanted ?? passwordToRotate(before, Date.now());
+    const made = await bus.call(rotateToken, { name, password, ...expires }, { signal });
+    const lost = before.passwords.some((each) => each.name === password);
+    const other = made.token.passwords.find((each) => each.name !== password);
+    const lines = [
+      `${password} of token ${name} is new${lost ? '; the one before it does not work any more' : ''}.`,
+      ...(other ? [`${other.name} stays as it is: ${validity(other, Date.now())}.`] : []),
+    ];
+    tell(made, lines, options, await loginOf(bus, name));
+  });
+}
+
+/** The password alone on stdout, so that a script can take it; for a person it is the last line. */
+function tell(made: Made, lines: string[], { json }: Common, login: string): void {
+  if (json) {
+    console.log(JSON.stringify(made, null, 2));
+    return;
+  }
+  const { passwords } = made.token;
+  const { expires } = passwords.find(({ name }) => name === made.name) ?? {};
+  const end = expires === undefined ? '' : `, ${validity({ expires }, Date.now())}`;
+  console.error(
+    [...lines, `Log in with: ${login}`, `Its ${made.name}${end}, shown this once:`, ''].join('\n'),
+  );
+  console.log(made.password);
+}
+
+async function loginOf(bus: Bus, name: string): Promise<string> {
+  const inForce = await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
+  return loginCommand(name, inForce?.value);
+}
+
+async function list({ data, json }: Common): Promise<void> {
+  const tokens = await withStorage(data, async ({ bus, signal }) => {
+    const all: Token[] = [];
+    for (let more = true; more; ) {
+      const after = all.at(-1)?.name;
+      const query = { limit: 500, ...(after !== undefined && { after }) };
+      const page = await bus.call(listTokens, query, { signal });
+      all.push(...page.tokens);
+      more = page.more;
+    }
+    return all;
+  });
+  console.log(json ? JSON.stringify(tokens, null, 2) : describeTokens(tokens, Date.now()));
+}
+
+async function show(given: string, { data, json }: Common): Promise<void> {
+  const name = accountName(given);
+  const found = await withStorage(data, async ({ bus, signal }) => {
+    const token = await bus.call(showToken, { name }, { signal });
+    const { actions } = await bus.call(showScopeMap, { name: token.scopeMap }, { signal });
+    return { ...token, actions };
+  });
+  if (json) return console.log(JSON.stringify(found, null, 2));
+  const { actions } = found;
+  console.log(
+    [describeTokens([found], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
+  );
+}
+
+async function set(given: string, { data, scopeMap }: Common & { scopeMap: string }): Promise<void> {
+  const query = { name: accountName(given), scopeMap: accountName(scopeMap, '--scope-map') };
+  await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
+  console.log(`Token ${query.name} has scope map ${query.scopeMap}.`);
+}
+
+function enabled(enabled: boolean) {
+  return async (given: string, { data }: Common): Promise<void> => {
+    const name = accountName(given);
+    await withStorage(data, ({ bus, signal }) => bus.call(changeToken, { name, enabled }, { signal }));
+    console.log(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
+  };
+}
+
+async function remove(given: string, { data }: Common): Promise<void> {
+  const name = accountName(given);
+  await withStorage(data, ({ bus, signal }) => bus.call(deleteToken, { name }, { signal }));
+  console.log(`Token ${name} is deleted.`);
+}

@@ -1,0 +1,45 @@
+import { resolve } from 'node:path';
+import type { Configuration } from '#proto/configuration.ts';
+import { dataFolder } from './data-folder.ts';
+import { dataWords } from './data-option.ts';
+import { plural } from './figures.ts';
+import { urlOf } from './ports.ts';
+import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
+
+export type Greeting = {
+  /** As it was typed. */
+  data: string;
+  configuration: Configuration;
+  tokens: number;
+  /** How long the start took. */
+  ms: number;
+};
+
+/** What a person is told when a layer serves, and what to type next. */
+export function welcome({ data, configuration, tokens, ms }: Greeting): string {
+  const { name, mode, parent, repositories } = configuration;
+  const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
+  const plain = insecureFlag(configuration);
+  const registry = registryOf(configuration);
+  const end = dataWords(data);
+  const rows = [
+    ...(tokens > 0 ? [['login', loginCommand('TOKEN', configuration)]] : []),
+    ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${registry}/${image}`]] : []),
+    ['pull', `podman pull${plain} ${registry}/${image}`],
+    ['status', `npx terrace status${end}`],
+    ...(parent ? [['sync', `npx terrace sync${end}`]] : []),
+    ...(tokens > 0 ? [] : [['token', `npx terrace token create NAME --push '*'${end}`]]),
+    ['log', dataFolder(resolve(data)).log],
+  ];
+  const source = parent ? `, from ${parent.url}: ${repositories.join(', ') || 'no repositories'}` : '';
+  const accounts =
+    tokens > 0
+      ? `Clients log in: ${plural(tokens, 'token')}.`
+      : 'No accounts: whoever reaches it may do everything. The first token ends that.';
+  return [
+    `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
+    accounts,
+    ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
+    'Ctrl-C stops it.',
+  ].join('\n');
+}
