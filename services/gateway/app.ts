@@ -4,6 +4,8 @@ import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
+import { Access } from './access.ts';
+import { audit } from './audit.ts';
 import { answerClientError, answerError, VERSION } from './errors.ts';
 import { TrustedProxies } from './forwarded.ts';
 import { checkLoginServer } from './login-server.ts';
@@ -14,6 +16,7 @@ import { blobRoutes } from './routes/blobs.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { referrerRoutes } from './routes/referrers.ts';
 import { tagRoutes } from './routes/tags.ts';
+import { tokenRoutes } from './routes/token.ts';
 import { uploadRoutes } from './routes/uploads.ts';
 import type { Gateway, Times } from './routing.ts';
 import { RunningHashes } from './running-hashes.ts';
@@ -27,6 +30,8 @@ export type AppOptions = {
   /** What is in force now; `undefined`, as where it is left out: the defaults are. */
   configuration?: () => Configuration | undefined;
   log: Log;
+  /** While there is no token at all, everybody may do everything; otherwise, nobody may do anything. */
+  open?: boolean;
   /** Clients speak HTTPS with it; plain HTTP where it is left out. */
   tls?: Pair | undefined;
   times?: Partial<Times>;
@@ -43,11 +48,16 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, tls, ...options }: AppOptions): { app: FastifyInstance; gateway: Gateway } {
+export function buildApp({ times, tls, open = false, ...options }: AppOptions): {
+  app: FastifyInstance;
+  gateway: Gateway;
+} {
   const limits = { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times };
+  const { bus, configuration = () => undefined } = options;
   const gateway: Gateway = {
-    configuration: () => undefined,
     ...options,
+    configuration,
+    access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
     hashes: new RunningHashes(),
     remembered: new RememberedContent(options.bus, limits.patienceMs),
     pending: new Set(),
@@ -69,6 +79,7 @@ export function buildApp({ times, tls, ...options }: AppOptions): { app: Fastify
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
 
+  app.decorateRequest('caller', null);
   // Bodies are streams, whatever they say that they are; the routes that want one read it from the request.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
@@ -87,15 +98,17 @@ export function buildApp({ times, tls, ...options }: AppOptions): { app: Fastify
     const timer = setTimeout(() => raw.socket.destroy(), gateway.times.lingerMs).unref();
     raw.once('close', () => clearTimeout(timer));
   });
+  audit(app, log);
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
   app.setNotFoundHandler(async (request) => {
     throw new Fault(
       'name-unknown',
-      `${request.method} ${request.originalUrl.slice(0, 200)} is not known here`,
+      `${request.method} ${request.originalUrl.split('?', 1)[0]?.slice(0, 200)} is not known here`,
     );
   });
 
   baseRoutes(app, gateway);
+  tokenRoutes(app, gateway);
   blobRoutes(app, gateway);
   uploadRoutes(app, gateway);
   manifestRoutes(app, gateway);

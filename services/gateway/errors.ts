@@ -49,10 +49,13 @@ type Answer = { status: number; code: string; message: string; detail?: unknown;
 /** Answers with what was thrown. Nothing of what is not a Fault is told to a client: it stands in the log. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
   const answer = understand(error);
+  const { method } = request;
+  // A query may hold what nobody should read.
+  const path = request.url.split('?', 1)[0];
   if (answer.status === 500) {
-    log.error({ err: error, method: request.method, url: request.url }, 'a request failed');
+    log.error({ err: error, method, path }, 'a request failed');
   } else {
-    log.debug({ err: error, method: request.method, url: request.url, status: answer.status }, 'refused');
+    log.debug({ err: error, method, path, status: answer.status }, 'refused');
   }
   // What is refused before a route is found has not got it yet.
   reply.header(...VERSION);
@@ -62,7 +65,14 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 
 function understand(error: unknown): Answer {
   if (error instanceof Fault) {
-    return { ...meanings[error.code], message: error.message, detail: error.detail };
+    const { message, detail } = error;
+    const retryAfter = detail?.retryAfter;
+    return {
+      ...meanings[error.code],
+      message,
+      detail,
+      ...(typeof retryAfter === 'number' && { retryAfter }),
+    };
   }
   // What fastify refuses before a route sees it: a path it can't decode, a media type it can't read.
   const { statusCode, message } = error as FastifyError;

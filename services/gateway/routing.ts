@@ -5,6 +5,7 @@ import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
 import type { RepositoryAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { Access } from './access.ts';
 import type { RememberedContent } from './remembered-content.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
@@ -19,6 +20,7 @@ export type Gateway = {
   /** What is in force now; `undefined` until it has been seen. */
   configuration: () => Configuration | undefined;
   log: Log;
+  access: Access;
   hashes: RunningHashes;
   remembered: RememberedContent;
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
@@ -47,7 +49,10 @@ const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
  */
 export type Needs = RepositoryAction | 'login' | 'catalog' | 'nothing';
 
-/** One path and what can be done with it: every other method is answered 405, and a write asks the mode first. */
+/**
+ * One path and what can be done with it: every other method is answered 405. Who asks is looked at first, and then, for
+ * a write, the mode.
+ */
 export function resource(
   app: FastifyInstance,
   gateway: Gateway,
@@ -60,11 +65,13 @@ export function resource(
     app.route({
       method,
       url,
+      config: needs ? { needs } : {},
       handler: async (request, reply) => {
-        if (!handler) {
+        if (!needs || !handler) {
           reply.header('allow', allowed);
           throw new Fault('unsupported', `${method} is not possible here, but ${allowed}`);
         }
+        await gateway.access.check(request, reply, needs);
         if (needs !== 'nothing' && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
         return handler(request, reply);
       },

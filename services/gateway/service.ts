@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
+import { hasToken, isLoopback } from './access-at-start.ts';
 import { buildApp, closeApp } from './app.ts';
 import { addressOf, tlsOf, whyNot } from './listen.ts';
 import { renew } from './renewal.ts';
@@ -15,6 +16,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TERRACE_LISTEN            host:port (default 127.0.0.1:5000); port 0 takes any that is free
  * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
  * TERRACE_TLS_KEY           PEM file with the private key
+ * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
  * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
  *
  * Passwords must never cross a network that they were to be kept from: where the environment doesn't say whether
@@ -48,16 +50,23 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
   if (files && pair) checkPair(pair, files);
   guessed = !given && !inForce;
 
+  const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
+  const open = env.TERRACE_INSECURE_LISTEN === '1' || isLoopback(addressOf(listen).host);
+  if (!open && !(await hasToken(bus, listen, log, signal))) {
+    if (!signal.aborted) process.exitCode = 1;
+    return;
+  }
+
   const { app, gateway } = buildApp({
     bus,
     volume: new Volume(data),
     instance,
     mode: () => mode,
     configuration: () => inForce,
+    open,
     log,
     tls: pair,
   });
-  const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
   try {
     const address = await app.listen(addressOf(listen));
     log.info({ address }, `listening on ${address}`);

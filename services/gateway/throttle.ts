@@ -54,6 +54,14 @@ export class Throttle {
     this.#names.takeBack(name);
   }
 
+  /** The attempt came to nothing: it is not counted. */
+  cancelled(name: string, address: string): void {
+    const client = networkOf(address);
+    this.#pairs.takeBack(`${client} ${name}`);
+    this.#addresses.takeBack(client);
+    this.#names.takeBack(name);
+  }
+
   get size(): number {
     return this.#pairs.size + this.#addresses.size + this.#names.size;
   }

@@ -38,6 +38,7 @@ export class TestLayer implements AsyncDisposable {
       volume: new Volume(data),
       instance: 'gateway-test',
       mode: () => layer.mode,
+      open: true,
       log: quiet,
       times,
     });

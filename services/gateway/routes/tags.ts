@@ -1,7 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listRepositories, listTags } from '#proto/manifests.ts';
-import { linkNext, pageOf } from '../pages.ts';
+import { sees } from '../access.ts';
+import { linkNext, type Page, pageOf } from '../pages.ts';
 import { type Gateway, type Handler, repositoryOf, resource } from '../routing.ts';
+
+/** How many repositories storage is asked for at a time. */
+const BATCH = 1_000;
 
 export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times } = gateway;
@@ -20,9 +24,22 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   // docker-registry's HTTP API V2, "Listing Repositories"; the distribution-spec leaves it out.
   const catalog: Handler = async (request, reply) => {
     const page = pageOf(request);
-    const { repositories, more } = await bus.call(listRepositories, page, patience);
+    const { repositories, more } = await seen(request, page);
     linkNext(request, reply, '/v2/_catalog', page, repositories.at(-1), more);
     return reply.type('application/json').send(JSON.stringify({ repositories }));
+  };
+
+  /** One more than the page has is looked for: a link to a next page must not tell of what is not seen on it. */
+  const seen = async (request: FastifyRequest, { limit, after }: Page) => {
+    const found: string[] = [];
+    let last = after;
+    for (let more = limit > 0; more && found.length <= limit; ) {
+      const page = await bus.call(listRepositories, { limit: BATCH, ...(last && { after: last }) }, patience);
+      found.push(...page.repositories.filter((repository) => sees(request, repository)));
+      last = page.repositories.at(-1);
+      more = page.more;
+    }
+    return { repositories: found.slice(0, limit), more: found.length > limit };
   };
 
   resource(app, gateway, '/v2/:name/tags/list', {

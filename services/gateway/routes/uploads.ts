@@ -10,6 +10,7 @@ import {
   uploadStatus,
 } from '#proto/ingests.ts';
 import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/names.ts';
+import { mayAlso } from '../access.ts';
 import { Hold } from '../hold.ts';
 import { blobUrl, uploadUrl } from '../locations.ts';
 import { parseContentRange, uploadRange } from '../ranges.ts';
@@ -38,7 +39,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const start: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
-    if (mount !== undefined && (await mounted(repository, digestName(mount), parameter(request, 'from')))) {
+    if (mount !== undefined && (await mounted(request, repository, digestName(mount)))) {
       return created(request, reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
@@ -54,9 +55,17 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return accepted(request, reply.code(202), repository, id, 0);
   };
 
-  /** Without `from`, a blob is not looked for: whoever asks might learn of repositories that he must not see. */
-  const mounted = async (repository: Repository, digest: Digest, from?: string): Promise<boolean> => {
-    if (from === undefined || !isRepository(from)) return false;
+  /**
+   * Without `from`, a blob is not looked for: whoever asks might learn of repositories that he must not see. For the
+   * same reason, what he may not read is not there.
+   */
+  const mounted = async (
+    request: FastifyRequest,
+    repository: Repository,
+    digest: Digest,
+  ): Promise<boolean> => {
+    const from = parameter(request, 'from');
+    if (from === undefined || !isRepository(from) || !mayAlso(request, from, 'content/read')) return false;
     try {
       await bus.call(linkBlobs, { repository, digests: [digest], from }, patience);
       return true;

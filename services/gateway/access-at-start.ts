@@ -1,0 +1,43 @@
+import { isIPv4 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { accountsStatus } from '#proto/accounts.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+
+const PATIENCE_MS = 5_000;
+/** Between questions that storage did not answer; as much again by chance. */
+const PAUSE_MS = 500;
+
+/** Can nobody but this machine reach it? */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}
+
+/**
+ * Is there a token? Waits as long as it takes to know. Where there is none, the log says what to do.
+ * @returns false also where `signal` aborted
+ */
+export async function hasToken(
+  bus: Bus,
+  listen: string,
+  log: Log & { fatal(fields: object, message: string): void },
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let told = false; !signal.aborted; told = true) {
+    try {
+      const { tokens } = await bus.call(accountsStatus, {}, { patience: told ? PATIENCE_MS : 0, signal });
+      if (tokens > 0) return true;
+      log.fatal(
+        { listen },
+        `${listen} can be reached from other machines, and there is no token yet: make one (terrace token create NAME …), then start again; or start with --insecure-listen, and everybody may do everything`,
+      );
+      return false;
+    } catch (error) {
+      if (signal.aborted) return false;
+      if (!Fault.is(error, 'unavailable')) throw error;
+      if (!told) log.warn({ listen }, 'waits for storage: it knows whether there are tokens');
+      await sleep(PAUSE_MS * (1 + Math.random()), undefined, { signal }).catch(() => {});
+    }
+  }
+  return false;
+}

@@ -1,0 +1,215 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Bus } from '#proto/bus.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
+import { Accounts, type Status } from './accounts.ts';
+import { Bearer } from './bearer.ts';
+import { type BearerError, challenge, type Wanted } from './challenge.ts';
+import { type Credentials, LogIn, type Refused } from './log-in.ts';
+import { type Asker, decide, Rules, type Verdict } from './permissions.ts';
+import { type Needs, repositoryOf } from './routing.ts';
+
+/** Who makes a request, as far as it is known. */
+export type Caller = {
+  /** Of the token that was named, right or wrong; empty where none was. */
+  name: string;
+  /** Credentials came, and they are not enough, or not looked at yet. */
+  refused: boolean;
+  /** Set once the request is let in. */
+  asker?: Asker;
+};
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set where credentials came, and once the request is let in. */
+    caller: Caller | null;
+  }
+  interface FastifyContextConfig {
+    needs?: Needs;
+  }
+}
+
+export type AccessOptions = {
+  bus: Bus;
+  configuration: () => Configuration | undefined;
+  /** Where there is no token at all, everybody may do everything. */
+  open: boolean;
+  /** How long to wait for storage to come back, in ms. */
+  patienceMs: number;
+};
+
+/** Who asks while there are no accounts. */
+const EVERYBODY: Asker = {
+  name: '',
+  anonymous: false,
+  rules: new Rules(systemScopeMaps._repositories_admin ?? []),
+};
+const NONE: string[] = [];
+
+/** Lets requests in, or not: the only place that does. */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #accounts: Accounts;
+  readonly #logIn: LogIn;
+  readonly #bearer = new Bearer();
+  #patterns = NONE;
+  #nobody: Asker = { name: '', anonymous: true, rules: new Rules([]) };
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+    this.#accounts = new Accounts(options.bus, options.patienceMs, () => anybodys(this.#patterns));
+    this.#logIn = new LogIn(this.#accounts);
+  }
+
+  /**
+   * @throws Fault `unauthorized` with a challenge in the headers; `denied`; `name-unknown` for a repository that the
+   * account may do nothing with; `name-invalid`, `too-many`, `unavailable`
+   */
+  async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
+    if (needs === 'nothing') return;
+    const isAction = needs !== 'login' && needs !== 'catalog';
+    const wanted = { needs, repository: isAction ? repositoryOf(request) : '' };
+    const who = await this.#identify(request);
+    if ('refused' in who) return this.#challenge(request, reply, wanted, who.refused, who.error);
+    const verdict = isAction
+      ? decide(who.grant?.rules, who, { repository: wanted.repository, action: needs })
+      : entry(who, needs);
+    if (verdict === 'allow') {
+      request.caller = { name: who.name, asker: who, refused: false };
+      return;
+    }
+    if (verdict === 'challenge') {
+      const error = who.grant && 'insufficient_scope';
+      return this.#challenge(request, reply, wanted, 'authentication required', error);
+    }
+    if (verdict === 'deny') {
+      throw new Fault(
+        'denied',
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${wanted.repository}`,
+      );
+    }
+    throw unknown(wanted.repository);
+  }
+
+  /** Looks up a name and password, for a Bearer token. Nobody needs credentials where everybody may come in. */
+  async enter(
+    credentials: Credentials | undefined,
+    address: string,
+  ): Promise<{ asker: Asker; print: string } | Refused> {
+    this.#renew();
+    const status = await this.#accounts.status();
+    if (this.#isOpen(status)) return { asker: EVERYBODY, print: '' };
+    if (credentials) return this.#logIn.enter(credentials, address);
+    if (this.#patterns.length > 0) return { asker: this.#nobody, print: '' };
+    return { refused: 'authentication required' };
+  }
+
+  /** A Bearer token for these scopes, or what of them the asker may have. */
+  async issue(
+    asker: Asker,
+    print: string,
+    access: Parameters<Bearer['issue']>[1]['access'],
+  ): Promise<string> {
+    const { key } = await this.#accounts.status();
+    return this.#bearer.issue(key, { name: asker.name, print, access });
+  }
+
+  async #identify(request: FastifyRequest): Promise<Asker | (Refused & { error?: BearerError })> {
+    this.#renew();
+    const remembered = this.#accounts.status();
+    const status = remembered instanceof Promise ? await remembered : remembered;
+    if (this.#isOpen(status)) return EVERYBODY;
+    const { authorization } = request.headers;
+    if (authorization === undefined) return this.#nobody;
+    const caller: Caller = { name: '', refused: true };
+    request.caller = caller;
+    const credentials = basic(authorization);
+    if (credentials) {
+      caller.name = credentials.name;
+      const entered = await this.#logIn.enter(credentials, request.ip);
+      return 'refused' in entered ? entered : entered.asker;
+    }
+    if (/^bearer /i.test(authorization)) return this.#bearing(status, authorization.slice(7).trim(), caller);
+    return { refused: 'the Authorization header holds neither Basic nor Bearer credentials' };
+  }
+
+  async #bearing(
+    status: Status,
+    jwt: string,
+    caller: Caller,
+  ): Promise<Asker | (Refused & { error: BearerError })> {
+    const verified = await this.#bearer.verify(status.key, jwt);
+    if (!verified)
+      return { refused: 'the Bearer token is not valid, or not any more', error: 'invalid_token' };
+    const { name, print, grant } = verified;
+    caller.name = name;
+    if (name === '') return { ...this.#nobody, grant };
+    const entered = await this.#logIn.again(name, print);
+    return 'refused' in entered ? { ...entered, error: 'invalid_token' } : { ...entered.asker, grant };
+  }
+
+  #isOpen({ tokens }: Status): boolean {
+    return tokens === 0 && this.#options.open;
+  }
+
+  /** What everybody may pull is part of what each account may. */
+  #renew(): void {
+    const patterns = this.#options.configuration()?.anonymousPull ?? NONE;
+    if (patterns === this.#patterns) return;
+    this.#patterns = patterns;
+    this.#nobody = { name: '', anonymous: true, rules: new Rules(anybodys(patterns)) };
+    this.#accounts.forget();
+  }
+
+  #challenge(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: Wanted,
+    message: string,
+    error?: BearerError,
+  ): never {
+    const kind = this.#options.configuration()?.challenge ?? 'Bearer';
+    reply.header('www-authenticate', challenge(request, kind, wanted, error));
+    throw new Fault('unauthorized', message);
+  }
+}
+
+/** May whoever made the request do this too, beside what it was let in for? */
+export function mayAlso({ caller }: FastifyRequest, repository: string, action: RepositoryAction): boolean {
+  const asker = caller?.asker;
+  return asker !== undefined && decide(asker.grant?.rules, asker, { repository, action }) === 'allow';
+}
+
+/** Is the repository one of those that are listed to whoever made the request? */
+export function sees({ caller }: FastifyRequest, repository: string): boolean {
+  return caller?.asker?.rules.allows(repository, 'metadata/read') ?? false;
+}
+
+/** The same words as storage has for it. */
+function unknown(repository: string): Fault {
+  return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+}
+
+/** Is this somebody? */
+function entry({ anonymous, grant }: Asker, needs: 'login' | 'catalog'): Verdict {
+  if (needs === 'catalog' && grant && !grant.catalog) return 'challenge';
+  return anonymous && !grant ? 'challenge' : 'allow';
+}
+
+const anybodys = (patterns: string[]): string[] =>
+  patterns.flatMap((pattern) => [
+    `repositories/${pattern}/content/read`,
+    `repositories/${pattern}/metadata/read`,
+  ]);
+
+/** RFC 7617. What has no colon is a name without a password. */
+export function basic(authorization: string | undefined): Credentials | undefined {
+  const [, encoded] = /^basic +([^ ]+) *$/i.exec(authorization ?? '') ?? [];
+  if (encoded === undefined) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon < 0
+    ? { name: text, password: '' }
+    : { name: text.slice(0, colon), password: text.slice(colon + 1) };
+}

@@ -1,0 +1,105 @@
+import { createHmac, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import { Fault } from '#proto/fault.ts';
+import type { KnownPassword } from './accounts.ts';
+
+/** At most this many hashes at a time: each takes some 50 ms of a core and 16 MiB. */
+const AT_A_TIME = 2;
+/** As many attempts may wait for their turn. */
+export const MOST_WAITING = 100;
+const MOST_PROVEN = 10_000;
+
+/** What is hashed where there is no password to compare with, so that it takes as long: as storage makes them. */
+const NOBODY = `scrypt$14$8$1$${randomBytes(16).toString('base64url')}$${randomBytes(32).toString('base64url')}`;
+
+/** A name and a password, as something that can be remembered and says nothing of either. */
+export type Proof = string;
+
+/** Compares passwords with their hashes, and remembers which ones it found right. */
+export class Passwords {
+  readonly #key = randomBytes(32);
+  /** Proofs, and the hash that each matched: one that the account does not have any more counts for nothing. */
+  readonly #proven = new Map<Proof, string>();
+  readonly #turns = new Turns(AT_A_TIME, MOST_WAITING);
+
+  proofOf(name: string, password: string): Proof {
+    return createHmac('sha256', this.#key).update(`${name}\n${password}`).digest('base64');
+  }
+
+  /** Which of the passwords the proof was found to be, without hashing anything. */
+  proven(proof: Proof, passwords: KnownPassword[]): KnownPassword | undefined {
+    const hash = this.#proven.get(proof);
+    return hash === undefined ? undefined : passwords.find((each) => each.hash === hash);
+  }
+
+  /**
+   * Which of the passwords this is. Takes the same time whichever it is, and with none to compare with.
+   * @param passwords are asked for when it is this one's turn
+   * @throws Fault `too-many` where too many wait already
+   */
+  async find(
+    proof: Proof,
+    password: string,
+    passwords: () => Promise<KnownPassword[]>,
+  ): Promise<KnownPassword | undefined> {
+    return this.#turns.take(async () => {
+      const [first, second] = await passwords();
+      const isFirst = await matches(password, first?.hash ?? NOBODY);
+      const isSecond = await matches(password, second?.hash ?? NOBODY);
+      const found = isFirst ? first : isSecond ? second : undefined;
+      if (found) this.#remember(proof, found.hash);
+      return found;
+    });
+  }
+
+  #remember(proof: Proof, hash: string): void {
+    const [oldest] = this.#proven.keys();
+    if (this.#proven.size >= MOST_PROVEN && oldest !== undefined) this.#proven.delete(oldest);
+    this.#proven.set(proof, hash);
+  }
+}
+
+const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
+
+/** @param stored `scrypt$<log2 N>$<r>$<p>$<salt, base64url>$<hash, base64url>` (RFC 7914); another form matches nothing */
+export async function matches(password: string, stored: string): Promise<boolean> {
+  const [scheme, logN, r, p, salt = '', hash = ''] = stored.split('$');
+  const expected = Buffer.from(hash, 'base64url');
+  if (scheme !== 'scrypt' || expected.byteLength < 16) return false;
+  const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
+  const options = { ...cost, maxmem: 256 * cost.N * cost.r };
+  const found = await derive(password, Buffer.from(salt, 'base64url'), expected.byteLength, options);
+  return timingSafeEqual(found, expected);
+}
+
+/** Lets a few in at a time; the others wait in line, which has an end. */
+class Turns {
+  #free: number;
+  readonly #most: number;
+  readonly #line: (() => void)[] = [];
+
+  constructor(free: number, most: number) {
+    this.#free = free;
+    this.#most = most;
+  }
+
+  /** @throws Fault `too-many` */
+  async take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else {
+      if (this.#line.length >= this.#most) {
+        throw new Fault('too-many', 'too many passwords wait to be checked: try again in 5 s', {
+          detail: { retryAfter: 5 },
+        });
+      }
+      await new Promise<void>((resolve) => this.#line.push(resolve));
+    }
+    try {
+      return await work();
+    } finally {
+      const next = this.#line.shift();
+      if (next) next();
+      else this.#free += 1;
+    }
+  }
+}

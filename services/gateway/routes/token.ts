@@ -1,0 +1,69 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Fault } from '#proto/fault.ts';
+import { basic } from '../access.ts';
+import { LIFETIME_S } from '../bearer.ts';
+import { challenge } from '../challenge.ts';
+import { narrow } from '../docker-scopes.ts';
+import type { Credentials } from '../log-in.ts';
+import { readForm } from '../read-form.ts';
+import { type Gateway, type Handler, parameters, resource } from '../routing.ts';
+
+const FORM = 'application/x-www-form-urlencoded';
+const LIMIT = 64 * 1_024;
+
+/** Docker's token protocol, and the form of it that Azure Container Registry's clients use (OAuth 2, RFC 6749). */
+export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { access, times } = gateway;
+
+  /** @throws Fault `unauthorized` */
+  const issue = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    credentials: Credentials | undefined,
+    scopes: string[],
+  ): Promise<FastifyReply> => {
+    request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
+    const entered = await access.enter(credentials, request.ip);
+    if ('refused' in entered) {
+      const wanted = { needs: 'login', repository: '' } as const;
+      reply.header('www-authenticate', challenge(request, 'Basic', wanted));
+      throw new Fault('unauthorized', entered.refused);
+    }
+    const { asker, print } = entered;
+    const token = await access.issue(asker, print, narrow(scopes, asker.rules));
+    request.caller.refused = false;
+    const issued_at = new Date().toISOString();
+    // RFC 6749, 5.1: no cache keeps it.
+    reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' }).type('application/json');
+    return reply.send(JSON.stringify({ token, access_token: token, expires_in: LIFETIME_S, issued_at }));
+  };
+
+  // "Docker Registry v2 authentication", "Requesting a Token"
+  const get: Handler = (request, reply) =>
+    issue(request, reply, basic(request.headers.authorization), parameters(request, 'scope'));
+
+  // "Docker Registry v2 authentication via OAuth2", "Getting a token"
+  const post: Handler = async (request, reply) => {
+    if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== FORM) {
+      return refuse(reply, 'invalid_request', `the body must be ${FORM}`);
+    }
+    const form = await readForm(request.raw, { limit: LIMIT, withinMs: times.idleMs });
+    const kind = form.get('grant_type') ?? 'password';
+    if (kind !== 'password') return refuse(reply, 'unsupported_grant_type', 'grant_type must be password');
+    const name = form.get('username');
+    const password = form.get('password');
+    const credentials =
+      name === null ? basic(request.headers.authorization) : { name, password: password ?? '' };
+    return issue(request, reply, credentials, form.getAll('scope'));
+  };
+
+  // Everything below /v2/ comes through any proxy; the others are where clients of that registry look.
+  for (const path of ['/v2/token', '/acr/oauth2/token', '/oauth2/token']) {
+    resource(app, gateway, path, { GET: ['nothing', get], POST: ['nothing', post] });
+  }
+}
+
+/** RFC 6749, 5.2 */
+function refuse(reply: FastifyReply, error: string, error_description: string): FastifyReply {
+  return reply.code(400).type('application/json').send(JSON.stringify({ error, error_description }));
+}
