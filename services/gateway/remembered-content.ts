@@ -84,6 +84,12 @@ export class RememberedContent {
     this.#blobs.forget(key(repository, reference));
   }
 
+  /** How many places and manifests are remembered, and the bytes of the latter. */
+  get size(): { places: number; contents: number; bytes: number } {
+    const places = this.#manifests.size + this.#blobs.size;
+    return { places, contents: this.#bytes.size, bytes: this.#bytes.cost };
+  }
+
   #forgetAll(): void {
     for (const each of [this.#manifests, this.#blobs, this.#bytes]) each.forgetAll();
   }

@@ -169,7 +169,7 @@ export class Manifests {
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...moves.flatMap(({ changes }) => changes),
     ]);
-    if (!known) publish(manifestCommitted, { repository, digest, mediaType, size });
+    if (known?.mediaType !== mediaType) publish(manifestCommitted, { repository, digest, mediaType, size });
     for (const { tell } of moves) tell();
   }
 
