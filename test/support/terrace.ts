@@ -10,6 +10,8 @@ export type Typed = {
   child: ChildProcess;
   /** What it has written until now, both streams together. */
   readonly text: string;
+  /** The same of its standard output alone. */
+  readonly stdout: string;
   /** Resolves when it has written what the pattern says. */
   says(pattern: RegExp, withinMs?: number): Promise<string>;
   /** Resolves with its exit code, or the name of the signal that ended it. */
@@ -22,6 +24,10 @@ export function type(...parameters: string[]): Typed {
   const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
   const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
   let text = '';
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (data) => {
+    stdout += data;
+  });
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (data) => {
       text += data;
@@ -45,6 +51,9 @@ export function type(...parameters: string[]): Typed {
     get text() {
       return text;
     },
+    get stdout() {
+      return stdout;
+    },
     says: async (pattern, withinMs = 30_000) => {
       const found = async () => {
         for (;;) {
@@ -66,8 +75,10 @@ export function type(...parameters: string[]): Typed {
 }
 
 /** Runs it to its end. */
-export async function run(...parameters: string[]): Promise<{ code: number | string; text: string }> {
+export async function run(
+  ...parameters: string[]
+): Promise<{ code: number | string; text: string; stdout: string }> {
   const typed = type(...parameters);
   const code = await typed.ended();
-  return { code, text: typed.text };
+  return { code, text: typed.text, stdout: typed.stdout };
 }

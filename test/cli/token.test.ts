@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ScopeMap, Token } from '#proto/accounts.ts';
+import type { Garbage, Scrubbed } from '#proto/upkeep.ts';
+import { testLayer } from '../support/layer.ts';
+import { run, type } from '../support/terrace.ts';
+
+/** Accounts as a person handles them, with no layer running and with one. */
+
+const PASSWORD = /^[A-Za-z0-9]{43}\n$/;
+
+async function place() {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-token-'));
+  const data = join(folder, 'data');
+  return {
+    data,
+    terrace: (...words: string[]) => run(...words, '--data', data),
+    /** What it prints as JSON. */
+    asked: async <T>(...words: string[]): Promise<T> => {
+      const { code, text, stdout } = await run(...words, '--json', '--data', data);
+      assert.equal(code, 0, text);
+      return JSON.parse(stdout) as T;
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+describe('accounts at the command line', { concurrency: 2 }, () => {
+  test('while no layer runs: a token from its making to its end, and nothing is left running', async () => {
+    await using at = await place();
+    const made = await at.terrace('token', 'create', 'line-1', '--pull', 'line/*', '--expires', 'P90D');
+    assert.equal(made.code, 0, made.text);
+    assert.match(made.stdout, PASSWORD);
+    assert.match(made.text, /podman login \S+ -u line-1/);
+    assert.match(made.text, /password1, until \d{4}-\d\d-\d\dT\d\d:\d\dZ, shown this once:/);
+
+    const [token] = await at.asked<Token[]>('token', 'list');
+    assert.ok(token);
+    assert.deepEqual([token.name, token.enabled, token.scopeMap], ['line-1', true, 'line-1']);
+    const left = (token.passwords[0]?.expires ?? 0) - Date.now();
+    assert.ok(Math.abs(left - 90 * 86_400_000) < 60_000);
+    const shown = await at.terrace('token', 'show', 'line-1');
+    assert.match(shown.text, /line-1 +enabled +line-1 +password1 until/);
+    assert.match(shown.text, /line\/\* +pull/);
+    assert.ok(!shown.text.includes(made.stdout.trim()));
+
+    const rotated = await at.terrace('token', 'rotate', 'line-1');
+    assert.match(rotated.stdout, PASSWORD);
+    assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 stays as it is: until/);
+    const again = await at.terrace('token', 'rotate', 'line-1', '--password', 'password2');
+    assert.match(again.text, /password2 of token line-1 is new; the one before it does not work any more/);
+    assert.notEqual(again.stdout, rotated.stdout);
+
+    assert.equal((await at.terrace('token', 'disable', 'line-1')).text, 'Token line-1 is disabled.\n');
+    assert.equal((await at.asked<Token>('token', 'show', 'line-1')).enabled, false);
+    assert.equal((await at.terrace('token', 'enable', 'line-1')).text, 'Token line-1 is enabled.\n');
+    assert.equal((await at.terrace('token', 'delete', 'line-1')).text, 'Token line-1 is deleted.\n');
+    assert.deepEqual(await at.asked('token', 'list'), []);
+    assert.deepEqual(await readdir(join(at.data, 'run')), []);
+    assert.ok(!existsSync(join(at.data, 'bus/url')), 'the bus of a layer is not touched');
+  });
+
+  test('scope maps that tokens share', async () => {
+    await using at = await place();
+    const action = 'repositories/line/*/content/read';
+    const created = await at.asked<ScopeMap>(
+      'scope',
+      'create',
+      'line',
+      '--action',
+      action,
+      '--description',
+      'd',
+    );
+    assert.deepEqual(created, { name: 'line', description: 'd', actions: [action], system: false });
+    assert.equal((await at.terrace('token', 'create', 't', '--scope-map', 'line')).code, 0);
+    const set = await at.asked<ScopeMap>('scope', 'set', 'line', '--push', 'a', '--pull', 'b');
+    assert.equal(set.actions.length, 6);
+    assert.match((await at.terrace('token', 'show', 't')).text, /a +push\nb +pull/);
+    const kept = await at.terrace('scope', 'delete', 'line');
+    assert.equal(kept.code, 1);
+    assert.match(kept.text, /^terrace: token t has scope map line: delete it, or give it another one/);
+    assert.equal((await at.terrace('token', 'set', 't', '--scope-map', '_repositories_pull')).code, 0);
+    assert.equal((await at.terrace('scope', 'delete', 'line')).code, 0);
+    const names = (await at.asked<ScopeMap[]>('scope', 'list')).map(({ name }) => name);
+    assert.ok(names.length === 5 && names.every((name) => name.startsWith('_')));
+  });
+
+  test('what is not valid, or not there, is refused by its name and with the remedy', async () => {
+    await using at = await place();
+    const rows: [string[], number, RegExp][] = [
+      [['token', 'list'], 1, /^terrace: there is no layer's data in .*: name its folder with --data/],
+      [['token', 'create', 't'], 2, /^terrace: token t: say what it may do by --pull/],
+      [['token', 'create', 't', '--pull', 'a', '--scope-map', 'm'], 2, /by --scope-map alone/],
+      [['token', 'create', '-t', '--pull', 'a'], 2, /unknown option/],
+      [['token', 'create', 'a b', '--pull', 'a'], 2, /^terrace: name "a b" is not valid: use letters/],
+      [['token', 'create', 't', '--pull', 'a', '--expires', 'soon'], 2, /^terrace: --expires "soon" .* P90D/],
+      [['token', 'rotate', 't', '--password', '3'], 2, /^terrace: --password "3" .* password1 or password2/],
+      [['scope', 'create', 'm'], 2, /^terrace: scope map m: say what it allows/],
+      [['scrub', '--rate', 'slow'], 2, /^terrace: --rate "slow" is not valid: .* 20MB/],
+    ];
+    const each = rows.map(async ([words, code, pattern]) => {
+      const found = await at.terrace(...words);
+      assert.match(found.text, pattern);
+      assert.equal(found.code, code, found.text);
+    });
+    await Promise.all(each);
+    assert.ok(!existsSync(at.data), 'nothing was made');
+  });
+
+  test('several at once on a folder on which no layer runs', async () => {
+    await using at = await place();
+    const names = ['a', 'b', 'c'];
+    const made = await Promise.all(names.map((name) => at.terrace('token', 'create', name, '--pull', '*')));
+    for (const { code, text } of made) assert.equal(code, 0, text);
+    assert.deepEqual(
+      (await at.asked<Token[]>('token', 'list')).map(({ name }) => name),
+      names,
+    );
+  });
+
+  test('killed in the middle, it leaves nothing that stops the next', async () => {
+    await using at = await place();
+    await at.terrace('token', 'create', 'a', '--pull', '*');
+    const killed = type('token', 'list', '--data', at.data);
+    for (const end = Date.now() + 10_000; !existsSync(join(at.data, 'run/nats.pid')); await sleep(5)) {
+      assert.ok(Date.now() < end, killed.text);
+    }
+    killed.child.kill('SIGKILL');
+    await killed.ended();
+    const { code, text } = await at.terrace('token', 'list');
+    assert.equal(code, 0, text);
+    assert.match(text, /^a +enabled/m);
+    assert.deepEqual(await readdir(join(at.data, 'run')), []);
+  });
+
+  test('a running layer is asked, and told at once', async () => {
+    await using layer = await testLayer();
+    const data = ['--data', layer.data];
+    const made = await run('token', 'create', 't', '--push', '*', ...data);
+    assert.equal(made.code, 0, made.text);
+    assert.match(made.text, new RegExp(`podman login --tls-verify=false ${layer.host} -u t`));
+    assert.match((await run('status', ...data)).text, /Clients log in: 1 token\b/);
+    const rows: [string[], RegExp][] = [
+      [['token', 'create', 't', '--pull', '*'], /^terrace: token t is there already: rotate its password/],
+      [
+        ['token', 'create', 'u', '--pull', 'A'],
+        /^terrace: action "repositories\/A\/content\/read" is not valid/,
+      ],
+      [['token', 'create', 'u', '--scope-map', 'm'], /^terrace: there is no scope map m: make it first/],
+      [['token', 'show', 'u'], /^terrace: there is no token u: list the tokens/],
+      [['token', 'delete', 'u'], /^terrace: there is no token u/],
+      [
+        ['scope', 'set', 'm', '--pull', '*'],
+        /^terrace: there is no scope map m: .* "terrace scope create m"/,
+      ],
+      [['scope', 'create', 't', '--pull', '*'], /^terrace: scope map t is there already: change it with/],
+      [['scope', 'create', '_m', '--pull', '*'], /^terrace: scope map _m can't be changed: choose a name/],
+    ];
+    const each = rows.map(async ([words, pattern]) => {
+      const { code, text } = await run(...words, ...data);
+      assert.match(text, pattern);
+      assert.equal(code, 1);
+    });
+    await Promise.all(each);
+  });
+
+  test('gc and scrub, with a layer and without', async () => {
+    await using at = await place();
+    const put = async () => {
+      const gc = await at.terrace('gc', '--dry-run');
+      assert.equal(gc.code, 0, gc.text);
+      assert.match(gc.text, /^(Nothing to take away|Would take away)/);
+      assert.equal((await at.asked<Garbage>('gc')).dryRun, false);
+      assert.deepEqual((await at.asked<Scrubbed>('scrub', '--rate', '20MB')).damaged, []);
+    };
+    {
+      await using _layer = await testLayer({ data: at.data });
+      await put();
+    }
+    await put();
+  });
+});
