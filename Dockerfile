@@ -17,6 +17,7 @@ RUN ln -s /opt/terrace/cli/terrace /usr/local/bin/terrace \
  && install -d -o terrace -g terrace -m 0750 /data
 ENV NODE_COMPILE_CACHE=/tmp/terrace-compile
 USER terrace
+RUN node /opt/terrace/cli/warm.ts
 VOLUME /data
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["terrace", "health", "--data", "/data"]

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Configuration } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
-import { COMPILE_CACHE } from './compile-cache.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { LayerLog } from './layer-log.ts';
 import { spawnNatsServer } from './nats-server.ts';
+import { NODE_ENV, NODE_FLAGS } from './node.ts';
 import { writePid } from './pid-file.ts';
 import type { Program } from './supervisor.ts';
 
@@ -32,9 +32,6 @@ export type Settings = Place & {
   /** All services in one process. */
   compact?: boolean | undefined;
 };
-
-/** Services hold little and pass much through: a small young generation costs no speed and saves 10 MB each. */
-const NODE_FLAGS = ['--max-semi-space-size=2'];
 
 export const BUS_PROGRAM = 'nats-server';
 /** The one that holds all services of a compact layer. */
@@ -105,7 +102,7 @@ function service(
     spawn: () => {
       const child = spawn(process.execPath, [...NODE_FLAGS, path], {
         env: {
-          NODE_COMPILE_CACHE: COMPILE_CACHE,
+          ...NODE_ENV,
           ...env,
           TERRACE_DATA: folder.root,
           TERRACE_BUS: busUrl,

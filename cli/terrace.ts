@@ -1,5 +1,5 @@
 import { enableCompileCache } from 'node:module';
-import { COMPILE_CACHE } from './compile-cache.ts';
+import { COMPILE_CACHE } from './node.ts';
 
 // Before anything else is loaded.
 enableCompileCache(COMPILE_CACHE);

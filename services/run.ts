@@ -28,6 +28,9 @@ export type Context = {
 
 export type Main = (context: Context) => Promise<void>;
 
+/** A process that has started holds much that only its start needed: after this, in ms, it gives that back. */
+const SETTLED_MS = 5_000;
+
 /** How long a process may take to end before it is ended, in ms. */
 const LAST_CALL_MS = 4_000;
 
@@ -73,6 +76,12 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   };
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
+
+  // There only where Node runs with --expose-gc.
+  setTimeout(
+    () => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }),
+    SETTLED_MS,
+  ).unref();
 
   const lives = names.map(async (service) => {
     const { signal } = service === FOUNDATION ? last : end;

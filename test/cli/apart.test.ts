@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { serviceNames } from '#proto/access.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
 import { freePort } from '../support/bus.ts';
 import { run } from '../support/terrace.ts';
 
@@ -29,7 +30,8 @@ test('the compose file starts every service there is, and asks each for its heal
   assert.deepEqual(Object.keys(services).sort(), ['init', 'nats', ...serviceNames].sort());
   for (const name of serviceNames) {
     const { entrypoint, healthcheck, environment } = services[name] ?? {};
-    assert.equal(entrypoint?.[1], `/opt/terrace/services/${name}/main.ts`);
+    assert.deepEqual(entrypoint, ['node', ...NODE_FLAGS, `/opt/terrace/services/${name}/main.ts`]);
+    assert.equal(String(environment?.MALLOC_ARENA_MAX), NODE_ENV.MALLOC_ARENA_MAX);
     assert.ok(existsSync(join(root, `services/${name}/main.ts`)));
     assert.equal(healthcheck?.test?.at(-1), name);
     assert.equal(environment?.TERRACE_BUS, 'nats://nats:4222');
