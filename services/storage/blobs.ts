@@ -1,5 +1,5 @@
 import type { BlobPlace } from '#proto/blobs.ts';
-import { blobCommitted } from '#proto/content.ts';
+import { blobCommitted, blobUnlinked } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import { drop, put } from './metadata.ts';
 import type { Parts } from './storage.ts';
@@ -23,7 +23,7 @@ export class Blobs {
 
   async locate(repository: string, digest: string): Promise<BlobPlace> {
     const { metadata, store, grace } = this.#parts;
-    grace.renew(digest);
+    await grace.renew(digest);
     const [link, blob] = await Promise.all([metadata.link(repository, digest), metadata.blob(digest)]);
     if (!link || !blob) throw await this.#unknown(repository, digest);
     return { path: store.path(digest), size: blob.size };
@@ -31,14 +31,14 @@ export class Blobs {
 
   async missing(digests: string[]): Promise<string[]> {
     const { metadata, grace } = this.#parts;
-    grace.renew(...digests);
+    await grace.renew(...digests);
     const found = await metadata.blobs(digests);
     return digests.filter((_, i) => !found[i]);
   }
 
   async link(repository: string, digests: string[], from?: string): Promise<void> {
     const { metadata, grace, locks } = this.#parts;
-    grace.renew(...digests);
+    using _ = await grace.hold(repository, ...digests);
     await locks.run(`repository ${repository}`, async () => {
       const [blobs, sources, links] = await Promise.all([
         metadata.blobs(digests),
@@ -59,26 +59,29 @@ export class Blobs {
 
   /** The bytes stay until garbage collection finds that nothing links them. */
   async unlink(repository: string, digest: string): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks, publish } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
       if (!(await metadata.link(repository, digest))) throw await this.#unknown(repository, digest);
       await metadata.write(drop.link(repository, digest));
+      publish(blobUnlinked, { repository, digest });
     });
   }
 
   /** @returns the size in bytes */
   async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
-    const { metadata, commits, grace, locks, ingests, publish } = this.#parts;
+    const { metadata, commits, grace, locks, ingests, publish, now } = this.#parts;
     const { digest } = wanted;
-    grace.renew(digest);
+    using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
     try {
       return await ingests.commit(id, claim, async (held) => {
         const verified = await commits.verify(held, wanted);
         const { size } = verified;
         await locks.run(`blob ${digest}`, async () => {
           const changes = await commits.place(held, verified);
-          if (repository === undefined) await metadata.write([...changes, ...drop.ingest(id)]);
-          else {
+          if (repository === undefined) {
+            const waits = put.transferred(digest, { since: now() });
+            await metadata.write([...changes, ...waits, ...drop.ingest(id)]);
+          } else {
             await locks.run(`repository ${repository}`, () =>
               metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
             );

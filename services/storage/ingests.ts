@@ -3,11 +3,22 @@ import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim } from '#proto/ingests.ts';
 import { isDigest } from '#proto/names.ts';
 import type { Commits, Held } from './commit.ts';
+import type { Grace } from './grace.ts';
 import { digestOfTransfer, IngestFolders, isUploadId, newUploadId, transferId } from './ingest-folders.ts';
 import type { KeyedLock } from './lock.ts';
 import { drop, type Metadata, put } from './metadata.ts';
 import type { IngestRecord } from './records.ts';
+import type { SpaceGuard } from './space.ts';
 
+export type IngestParts = {
+  metadata: Metadata;
+  commits: Commits;
+  locks: KeyedLock;
+  grace: Grace;
+  space: SpaceGuard;
+  now: () => number;
+};
+export type Given = { ingests: number; bytes: number };
 export type Entry = { id: string; record: IngestRecord; holder?: string };
 
 /**
@@ -19,16 +30,21 @@ export class Ingests {
   readonly #metadata: Metadata;
   readonly #commits: Commits;
   readonly #locks: KeyedLock;
+  readonly #grace: Grace;
+  readonly #space: SpaceGuard;
   readonly #now: () => number;
   readonly #started: number;
   /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
   readonly #committing = new Map<string, string>();
 
-  constructor(data: string, metadata: Metadata, commits: Commits, locks: KeyedLock, now: () => number) {
+  constructor(data: string, parts: IngestParts) {
+    const { metadata, commits, locks, grace, space, now } = parts;
     this.#folders = new IngestFolders(data);
     this.#metadata = metadata;
     this.#commits = commits;
     this.#locks = locks;
+    this.#grace = grace;
+    this.#space = space;
     this.#now = now;
     this.#started = now();
   }
@@ -53,13 +69,17 @@ export class Ingests {
     }
     for (const name of folders) {
       const digest = digestOfTransfer(name);
-      // A transfer's folder says what it is for: its next claim adopts it.
-      if (isDigest(digest) && !(await this.#commits.present(digest))) continue;
-      await this.#folders.remove(name);
+      // A transfer's folder says what it is for.
+      if (isDigest(digest) && !(await this.#commits.present(digest))) {
+        const found = { purpose: 'transfer' as const, digest, touched: this.#now(), writers: [] };
+        await this.#metadata.note(put.ingest(name, { ...found, unclean: true }));
+      } else await this.#folders.remove(name);
     }
   }
 
   async startUpload(repository: string, by: string, hold: boolean): Promise<Claim> {
+    await this.#space.mustHaveRoom();
+    await this.#grace.renew(repository);
     const id = newUploadId();
     await this.#folders.make(id);
     const record: IngestRecord = {
@@ -76,7 +96,9 @@ export class Ingests {
 
   async claimUpload(repository: string, id: string, by: string): Promise<Claim> {
     this.#mustNotCommit(id);
+    await this.#grace.renew(repository);
     return this.#locks.run(`ingest ${id}`, async () => {
+      await this.#space.mustHaveRoom();
       const record = await this.#upload(repository, id);
       this.#mustBeFree(id, record);
       return this.#grant(id, record, by);
@@ -98,6 +120,7 @@ export class Ingests {
   async claimTransfer(digest: string, size: number, by: string): Promise<Claim & { clean: boolean }> {
     const id = transferId(digest);
     this.#mustNotCommit(id);
+    await this.#grace.renew(digest);
     return this.#locks.run(`ingest ${id}`, async () => {
       let record = await this.#metadata.ingest(id);
       if (await this.#commits.present(digest)) {
@@ -106,9 +129,10 @@ export class Ingests {
         throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
       }
       if (record) this.#mustBeFree(id, record);
+      await this.#space.mustHaveRoom();
       const fresh = { purpose: 'transfer' as const, digest, size, touched: this.#now(), writers: [] };
       // Other bytes than the ones asked for now. An old writer may still come back to the folder's name.
-      if (record && record.size !== size) {
+      if (record?.size !== undefined && record.size !== size) {
         const unclean = record.unclean || record.claim !== undefined;
         await this.#throwAway(id);
         record = { ...fresh, unclean };
@@ -119,7 +143,7 @@ export class Ingests {
         await this.#folders.remove(id);
         await this.#folders.make(id);
       }
-      const claim = await this.#grant(id, record, by);
+      const claim = await this.#grant(id, { ...record, size }, by);
       return { ...claim, clean: !record.unclean && record.claim === undefined };
     });
   }
@@ -177,6 +201,24 @@ export class Ingests {
       found.push({ id, record, ...(holder !== undefined && { holder }) });
     }
     return found;
+  }
+
+  /** Gives up what nobody holds, and nobody has gone on with for so long, in ms. @returns their number and bytes */
+  async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<Given> {
+    const given = { ingests: 0, bytes: 0 };
+    const over = (record: IngestRecord) =>
+      this.#left(record) === 0 && record.touched + after[record.purpose] <= this.#now();
+    for await (const [id, seen] of this.#metadata.ingests()) {
+      if (this.#committing.has(id) || !over(seen)) continue;
+      await this.#locks.run(`ingest ${id}`, async () => {
+        const record = await this.#metadata.ingest(id);
+        if (!record || !over(record)) return;
+        given.ingests += 1;
+        given.bytes += await this.#folders.offset(id);
+        if (!dryRun) await this.#throwAway(id);
+      });
+    }
+    return given;
   }
 
   // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────

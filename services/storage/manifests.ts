@@ -8,7 +8,7 @@ import { type Descriptor, isManifestType, MANIFEST_LIMIT, type Manifest, readMan
 import { sizeOf } from './blob-store.ts';
 import { type Change, drop, put } from './metadata.ts';
 import type { Page } from './page.ts';
-import type { ReferrerRecord } from './records.ts';
+import type { ManifestRecord, ReferrerRecord } from './records.ts';
 import type { Parts } from './storage.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
@@ -41,7 +41,7 @@ export class Manifests {
   async put(query: PutQuery): Promise<Put> {
     const { repository, digest, mediaType, id, claim } = query;
     const { commits, grace, locks, ingests } = this.#parts;
-    grace.renew(digest);
+    using _ = await grace.hold(digest, repository);
     try {
       return await ingests.commit(id, claim, async (held) => {
         // Looked at before it is read: a limit that is only found out after reading is none.
@@ -54,6 +54,8 @@ export class Manifests {
         const { size } = verified;
         await locks.run(`blob ${digest}`, () =>
           locks.run(`repository ${repository}`, async () => {
+            // Inside the lock under which links are dropped: those found now stay until the manifest names them.
+            using _ = await grace.hold(repository, ...childrenOf(manifest));
             await this.#childrenMustBeHere(repository, manifest);
             await this.#makeTrue(query, manifest, size, async () => [
               ...(await commits.place(held, verified)),
@@ -73,16 +75,20 @@ export class Manifests {
   async get(repository: string, reference: string): Promise<ManifestPlace> {
     const { metadata, store, grace } = this.#parts;
     const digest = reference.includes(':') ? reference : await metadata.tag(repository, reference);
-    if (digest !== undefined) grace.renew(digest);
-    const record = digest !== undefined && (await metadata.manifest(repository, digest));
+    if (digest !== undefined) await grace.renew(digest);
+    const record = digest !== undefined && (await this.#present(repository, digest));
     if (!record) throw await manifestUnknown(this.#parts, repository, reference);
     return { digest, mediaType: record.mediaType, size: record.size, path: store.path(digest) };
   }
 
   async missing(repository: string, digests: string[]): Promise<string[]> {
-    this.#parts.grace.renew(...digests);
-    const found = await this.#parts.metadata.manifests(repository, digests);
-    return digests.filter((_, i) => !found[i]);
+    const { metadata, grace } = this.#parts;
+    await grace.renew(...digests);
+    const [records, blobs] = await Promise.all([
+      metadata.manifests(repository, digests),
+      metadata.blobs(digests),
+    ]);
+    return digests.filter((_, i) => !records[i] || !blobs[i]);
   }
 
   /**
@@ -127,19 +133,24 @@ export class Manifests {
 
   // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Blobs are linked in the repository, manifests of an index are in it; a subject need not exist. */
-  async #childrenMustBeHere(repository: string, { blobs, manifests }: Manifest): Promise<void> {
+  /**
+   * Blobs are linked in the repository, manifests of an index are in it, and none of them is damaged; a subject need
+   * not exist.
+   */
+  async #childrenMustBeHere(repository: string, manifest: Manifest): Promise<void> {
     const { metadata } = this.#parts;
-    const children = [...blobs, ...manifests].map((child) => child.digest);
-    const [links, records] = await Promise.all([
+    const { blobs, manifests } = manifest;
+    const children = childrenOf(manifest);
+    const [links, records, present] = await Promise.all([
       metadata.links(repository, children),
       metadata.manifests(repository, children),
+      metadata.blobs(children),
     ]);
     for (const [i, { digest, mediaType }] of [...blobs, ...manifests].entries()) {
       const asManifest = i >= blobs.length;
       // An index may also list what is no manifest: that is a blob.
       const asBlob = !asManifest || !isManifestType(mediaType);
-      if ((asBlob && links[i]) || (asManifest && records[i])) continue;
+      if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) continue;
       throw new Fault(
         'manifest-blob-unknown',
         `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
@@ -173,10 +184,17 @@ export class Manifests {
     for (const { tell } of moves) tell();
   }
 
+  /** The record of a manifest whose bytes are here and not known to be damaged. */
+  async #present(repository: string, digest: string): Promise<ManifestRecord | undefined> {
+    const { metadata } = this.#parts;
+    const [record, blob] = await Promise.all([metadata.manifest(repository, digest), metadata.blob(digest)]);
+    return blob && record;
+  }
+
   /** Asked again after an answer that was lost: what was to become true is true. */
   async #doneAlready({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
     const { metadata } = this.#parts;
-    const record = await metadata.manifest(repository, digest);
+    const record = await this.#present(repository, digest);
     if (!record) return undefined;
     for (const name of tag === undefined ? tags : [tag, ...tags]) {
       if ((await metadata.tag(repository, name)) !== digest) return undefined;
@@ -184,6 +202,8 @@ export class Manifests {
     return { digest, size: record.size, ...(record.subject !== undefined && { subject: record.subject }) };
   }
 }
+
+const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
 
 /** A descriptor that could never be sent goes without its annotations: they are in the manifest itself. */
 function fitting(descriptor: Descriptor): Descriptor {

@@ -1,8 +1,19 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
 import { Fault } from '#proto/fault.ts';
-import type { BlobRecord, IngestRecord, ManifestRecord, ReferrerRecord } from './records.ts';
+import { bootId } from './boot.ts';
+import { type Change, set } from './changes.ts';
+import { sorted } from './database-faults.ts';
+import type {
+  BlobRecord,
+  DamagedRecord,
+  IngestRecord,
+  ManifestRecord,
+  ReferrerRecord,
+  ScopeMapRecord,
+  TokenRecord,
+  TransferredRecord,
+} from './records.ts';
 
 /*
  * What is where, in LevelDB. Keys sort bytewise; `!` sorts before every character that names, tags and digests can
@@ -15,55 +26,40 @@ import type { BlobRecord, IngestRecord, ManifestRecord, ReferrerRecord } from '.
  *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
  *   t!<repository>!<tag>                digest          what the tag points to
  *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
+ *   w!<digest>                          TransferredRecord  came over the link, and waits for its first link
+ *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
+ *   a!<token>                           TokenRecord
+ *   c!<scope map>                       ScopeMapRecord
+ *   k!signing                           base64url       what Bearer tokens of this layer are signed with
  *   x!version                           number          of this table
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
- * Every visible change is one synced batch. The writer of `b!` holds the lock of the blob, the writer of any other
- * visible key that of the repository.
+ * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
+ * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
  */
 const VERSION = 1;
 
-export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
-export type Counters = { repositories: number; tags: number; blobs: number; bytes: number };
+export { type Change, drop, put } from './changes.ts';
 
-const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
-const del = (key: string): Change => ({ type: 'del', key });
-
-export const put = {
-  blob: (digest: string, record: BlobRecord) => [set(`b!${digest}`, record)],
-  link: (repository: string, digest: string) => [
-    set(`r!${repository}`, {}),
-    set(`l!${repository}!${digest}`, {}),
-  ],
-  manifest: (repository: string, digest: string, record: ManifestRecord) => [
-    set(`r!${repository}`, {}),
-    set(`m!${repository}!${digest}`, record),
-  ],
-  referrer: (repository: string, subject: string, digest: string, record: ReferrerRecord) => [
-    set(`f!${repository}!${subject}!${digest}`, record),
-  ],
-  tag: (repository: string, tag: string, digest: string) => [set(`t!${repository}!${tag}`, digest)],
-  base: (repository: string, tag: string, digest: string) => [set(`s!${repository}!${tag}`, digest)],
-  ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
-};
-
-export const drop = {
-  link: (repository: string, digest: string) => [del(`l!${repository}!${digest}`)],
-  manifest: (repository: string, digest: string) => [del(`m!${repository}!${digest}`)],
-  referrer: (repository: string, subject: string, digest: string) => [
-    del(`f!${repository}!${subject}!${digest}`),
-  ],
-  tag: (repository: string, tag: string) => [del(`t!${repository}!${tag}`)],
-  base: (repository: string, tag: string) => [del(`s!${repository}!${tag}`)],
-  ingest: (id: string) => [del(`i!${id}`)],
-};
+export type Counters = Record<
+  'repositories' | 'tags' | 'blobs' | 'bytes' | 'damaged' | 'tokens' | 'scopeMaps',
+  number
+>;
 
 export class Metadata implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
   readonly #failure = Promise.withResolvers<never>();
   #failed: unknown;
-  readonly counters: Counters = { repositories: 0, tags: 0, blobs: 0, bytes: 0 };
+  readonly counters: Counters = {
+    repositories: 0,
+    tags: 0,
+    blobs: 0,
+    bytes: 0,
+    damaged: 0,
+    tokens: 0,
+    scopeMaps: 0,
+  };
   /** The machine was started since the last opening: what was not synced may be missing. */
   readonly afterReboot: boolean;
 
@@ -121,6 +117,10 @@ export class Metadata implements AsyncDisposable {
   manifest = (repository: string, digest: string) => this.#one<ManifestRecord>(`m!${repository}!${digest}`);
   tag = (repository: string, tag: string) => this.#one<string>(`t!${repository}!${tag}`);
   ingest = (id: string) => this.#one<IngestRecord>(`i!${id}`);
+  transferred = (digest: string) => this.#one<TransferredRecord>(`w!${digest}`);
+  token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
+  scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
+  signingKey = () => this.#one<string>('k!signing');
 
   /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */
   repositories = (after?: string) => this.#range<object>('r!', after);
@@ -129,6 +129,34 @@ export class Metadata implements AsyncDisposable {
   referrers = (repository: string, subject: string, after?: string) =>
     this.#range<ReferrerRecord>(`f!${repository}!${subject}!`, after);
   ingests = () => this.#range<IngestRecord>('i!');
+  allBlobs = (after?: string) => this.#range<BlobRecord>('b!', after);
+  allDamaged = (after?: string) => this.#range<DamagedRecord>('d!', after);
+  allTransferred = () => this.#range<TransferredRecord>('w!');
+  linksOf = (repository: string) => this.#range<object>(`l!${repository}!`);
+  manifestsOf = (repository: string) => this.#range<ManifestRecord>(`m!${repository}!`);
+
+  /** Every `[repository, digest]` of links (`l`) or manifests (`m`). */
+  async *named(kind: 'l' | 'm'): AsyncGenerator<[repository: string, digest: string]> {
+    try {
+      for await (const key of this.#db.keys({ gt: `${kind}!`, lt: `${kind}"` })) {
+        yield key.slice(2).split('!') as [string, string];
+      }
+    } catch (error) {
+      throw sorted(error);
+    }
+  }
+
+  /** Has the repository nothing in it? `ignored` says so of links, as `<repository>!<digest>`. */
+  async empty(repository: string, ignored: (link: string) => boolean): Promise<boolean> {
+    for (const kind of ['l', 'm', 't', 's', 'f']) {
+      for await (const [name] of this.#range(`${kind}!${repository}!`)) {
+        if (kind !== 'l' || !ignored(`${repository}!${name}`)) return false;
+      }
+    }
+    return true;
+  }
+  tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
+  scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
 
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +167,9 @@ export class Metadata implements AsyncDisposable {
   async write(changes: Change[]): Promise<void> {
     if (changes.length === 0) return;
     // Nobody else writes these keys meanwhile: their locks are held.
-    const counted = new Map(changes.filter(({ key }) => /^[brt]!/.test(key)).map((each) => [each.key, each]));
+    const counted = new Map(
+      changes.filter(({ key }) => /^[abcdrt]!/.test(key)).map((each) => [each.key, each]),
+    );
     const before = await this.#many([...counted.keys()]);
     await this.#batch(changes, true);
     for (const [key, change] of counted) {
@@ -192,7 +222,7 @@ export class Metadata implements AsyncDisposable {
   }
 
   async #count(): Promise<void> {
-    for (const kind of ['b', 'r', 't']) {
+    for (const kind of ['a', 'b', 'c', 'd', 'r', 't']) {
       const range = { gt: `${kind}!`, lt: `${kind}"` };
       for await (const [key, value] of this.#db.iterator(range)) this.#tally(key, value, 1);
     }
@@ -202,6 +232,9 @@ export class Metadata implements AsyncDisposable {
     if (value === undefined) return;
     if (key.startsWith('r!')) this.counters.repositories += sign;
     else if (key.startsWith('t!')) this.counters.tags += sign;
+    else if (key.startsWith('d!')) this.counters.damaged += sign;
+    else if (key.startsWith('a!')) this.counters.tokens += sign;
+    else if (key.startsWith('c!')) this.counters.scopeMaps += sign;
     else {
       this.counters.blobs += sign;
       this.counters.bytes += sign * (value as BlobRecord).size;
@@ -227,22 +260,4 @@ async function opened(folder: string, deadline: number): Promise<Level<string, u
       await sleep(200);
     }
   }
-}
-
-/** The same until the machine starts again; where the system does not tell, never the same. */
-async function bootId(): Promise<string> {
-  const text = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
-  return text.trim() || `unknown-${Date.now()}`;
-}
-
-/** LevelDB's errors as faults, where one fits. */
-function sorted(error: unknown): unknown {
-  const { code, message, cause } = error as Error & { code?: string };
-  if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
-    return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
-  }
-  if (/no space left|quota exceeded/i.test(`${message} ${(cause as Error | undefined)?.message}`)) {
-    return new Fault('no-space', 'the data volume is full: free space, then try again', { cause: error });
-  }
-  return error;
 }

@@ -1,6 +1,12 @@
-/** What metadata holds of each thing. */
+import type { PasswordName } from '#proto/accounts.ts';
+
+/** What metadata holds of each thing. Instants are milliseconds since 1970. */
 
 export type BlobRecord = { size: number };
+
+/** `since` in ms since 1970. */
+export type TransferredRecord = { since: number };
+export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
 
@@ -29,3 +35,12 @@ export type IngestRecord = {
   /** The file is verified and on its way to the blob of this digest: if it is gone from the ingest, it is there. */
   placing?: string;
 };
+
+export type TokenRecord = {
+  enabled: boolean;
+  scopeMap: string;
+  created: number;
+  passwords: { name: PasswordName; hash: string; created: number; expires?: number }[];
+};
+
+export type ScopeMapRecord = { description?: string; actions: string[] };

@@ -1,5 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
+import {
+  accountsStatus,
+  changeToken,
+  createToken,
+  deleteScopeMap,
+  deleteToken,
+  getAccount,
+  listScopeMaps,
+  listTokens,
+  putScopeMap,
+  rotateToken,
+  showScopeMap,
+  showToken,
+} from '#proto/accounts.ts';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { Request } from '#proto/contract.ts';
@@ -28,6 +42,7 @@ import {
   setBase,
   storageStatus,
 } from '#proto/manifests.ts';
+import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import type { Storage } from './storage.ts';
 
 /** How long requests that are being answered may take once serving ends, in ms. */
@@ -35,7 +50,7 @@ const LAST_ANSWERS_MS = 2_000;
 
 /** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
 export function serve(bus: Bus, storage: Storage): AsyncDisposable {
-  const { blobs, ingests, manifests, tags } = storage;
+  const { accounts, blobs, ingests, manifests, tags } = storage;
   const answering = new Set<Promise<unknown>>();
   const ends: (() => Promise<void>)[] = [];
   const on = <Q extends TSchema, R extends TSchema>(
@@ -79,6 +94,23 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
   on(listRepositories, (q) => tags.listRepositories(q));
   on(storageStatus, () => storage.status());
+
+  on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
+  on(scrub, (q) => storage.scrubber.scrub(q.rate));
+  on(listDamaged, (q) => storage.scrubber.listDamaged(q));
+
+  on(createToken, (q) => accounts.create(q));
+  on(rotateToken, (q) => accounts.rotate(q));
+  on(changeToken, (q) => accounts.change(q));
+  on(deleteToken, (q) => accounts.delete(q.name).then(nothing));
+  on(showToken, (q) => accounts.show(q.name));
+  on(listTokens, (q) => accounts.list(q));
+  on(putScopeMap, (q) => accounts.putScopeMap(q));
+  on(showScopeMap, (q) => accounts.showScopeMap(q.name));
+  on(deleteScopeMap, (q) => accounts.deleteScopeMap(q.name).then(nothing));
+  on(listScopeMaps, (q) => accounts.listScopeMaps(q));
+  on(getAccount, (q) => accounts.account(q.name));
+  on(accountsStatus, () => accounts.status());
 
   return {
     async [Symbol.asyncDispose]() {

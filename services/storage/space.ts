@@ -1,9 +1,64 @@
-import { statfs } from 'node:fs/promises';
-import type { Space } from '#proto/upkeep.ts';
+import type { Log } from '#proto/log.ts';
+import { noSpace, RESERVE, spaceOf } from '#proto/space.ts';
+import { type Space, spaceChanged } from '#proto/upkeep.ts';
+import type { Publish } from './storage.ts';
 
-/** Free space of the data volume, and whether it is below the reserve, in bytes. */
-export async function spaceOf(data: string, reserve: number): Promise<Space> {
-  const { bavail, bsize } = await statfs(data);
-  const free = bavail * bsize;
-  return { free, reserve, low: free < reserve };
+/** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
+const FRESH_MS = 500;
+const LOOK_MS = 5_000;
+
+/** Watches the free space of the data volume: below the reserve nothing new is taken; all else goes on. */
+export class SpaceGuard implements Disposable {
+  readonly #data: string;
+  readonly #publish: Publish;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  #reserve = RESERVE;
+  #found: { space: Promise<Space>; at: number } | undefined;
+  #low: boolean | undefined;
+
+  constructor(data: string, publish: Publish, log: Log) {
+    this.#data = data;
+    this.#publish = publish;
+    this.#log = log;
+    const look = () => {
+      this.look().catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
+    };
+    this.#timer = setInterval(look, LOOK_MS).unref();
+  }
+
+  set reserve(bytes: number) {
+    this.#reserve = bytes;
+    this.#found = undefined;
+  }
+
+  /** As it is now, or was a moment ago. */
+  look(): Promise<Space> {
+    const now = performance.now();
+    if (!this.#found || now - this.#found.at >= FRESH_MS) {
+      const space = spaceOf(this.#data, this.#reserve).then((found) => this.#note(found));
+      this.#found = { space, at: now };
+    }
+    return this.#found.space;
+  }
+
+  /** @throws Fault `no-space` below the reserve */
+  async mustHaveRoom(): Promise<void> {
+    const space = await this.look();
+    if (space.low) throw noSpace(space);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #note(space: Space): Space {
+    if (space.low !== (this.#low ?? false)) {
+      if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
+      else this.#log.info(space, 'the data volume has room again');
+      this.#publish(spaceChanged, space);
+    }
+    this.#low = space.low;
+    return space;
+  }
 }

@@ -1,16 +1,21 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
+import type { Log } from '#proto/log.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
+import { RESERVE } from '#proto/space.ts';
+import { Accounts } from './accounts.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Commits } from './commit.ts';
-import { Grace } from './grace.ts';
+import { GarbageCollector, type GarbageRules } from './garbage.ts';
+import { GRACE_MS, Grace } from './grace.ts';
 import { Ingests } from './ingests.ts';
 import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
 import { Metadata } from './metadata.ts';
-import { spaceOf } from './space.ts';
+import { Scrubber } from './scrub.ts';
+import { SpaceGuard } from './space.ts';
 import { Tags } from './tags.ts';
 
 export type Publish = Bus['publish'];
@@ -23,22 +28,34 @@ export type Parts = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
+  space: SpaceGuard;
   publish: Publish;
+  log: Log;
+  /** Milliseconds since 1970. */
+  now: () => number;
 };
 
 export type StorageOptions = {
   /** The data volume, absolute. */
   data: string;
   publish: Publish;
+  log: Log;
   /** Milliseconds since 1970. */
   now?: () => number;
 };
 
+/** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
+export type Upkeep = { garbage: GarbageRules; scrubRate: number; reserve: number };
+
+/** Until a configuration is seen. */
+export const UPKEEP: Upkeep = {
+  garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
+  scrubRate: 20_000_000,
+  reserve: RESERVE,
+};
+
 /** Ingests that a status names at most: a reply must fit into one message of the bus. */
 const STATUS_INGESTS = 1_000;
-
-/** Free space that is left alone until a configuration says otherwise, in bytes. */
-const RESERVE = 512 * 1024 * 1024;
 
 /** Everything that storage holds on one data volume, which nobody else may open meanwhile. */
 export class Storage implements AsyncDisposable {
@@ -46,20 +63,25 @@ export class Storage implements AsyncDisposable {
   readonly manifests: Manifests;
   readonly tags: Tags;
   readonly ingests: Ingests;
-  readonly #metadata: Metadata;
-  readonly #data: string;
+  readonly accounts: Accounts;
+  readonly garbage: GarbageCollector;
+  readonly scrubber: Scrubber;
+  readonly #parts: Parts;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
-  static async open({ data, publish, now = Date.now }: StorageOptions): Promise<Storage> {
+  static async open({ data, publish, log, now }: StorageOptions): Promise<Storage> {
     await mkdir(data, { recursive: true });
     const metadata = await Metadata.open(join(data, 'metadata'));
     try {
       const store = new BlobStore(data);
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
-      const ingests = new Ingests(data, metadata, commits, locks, now);
+      const grace = new Grace(now ?? (() => performance.now()));
+      const space = new SpaceGuard(data, publish, log);
+      const some = { metadata, store, commits, grace, locks, space, publish, log, now: now ?? Date.now };
+      const ingests = new Ingests(data, some);
       await ingests.recover();
-      return new Storage({ metadata, store, commits, ingests, grace: new Grace(now), locks, publish }, data);
+      return new Storage({ ...some, ingests }, data);
     } catch (error) {
       await metadata[Symbol.asyncDispose]();
       throw error;
@@ -67,25 +89,35 @@ export class Storage implements AsyncDisposable {
   }
 
   private constructor(parts: Parts, data: string) {
-    this.#data = data;
-    this.#metadata = parts.metadata;
+    this.#parts = parts;
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
     this.manifests = new Manifests(parts, this.tags);
     this.ingests = parts.ingests;
+    this.accounts = new Accounts(parts, parts.now);
+    this.garbage = new GarbageCollector(parts, data);
+    this.scrubber = new Scrubber(parts, data);
+    this.keep(UPKEEP);
   }
 
   /** Rejects when storage can't go on, and has to be opened again. */
   get failure(): Promise<never> {
-    return this.#metadata.failure;
+    return this.#parts.metadata.failure;
+  }
+
+  /** Takes effect at once; on what runs already, at the next one. */
+  keep({ garbage, scrubRate, reserve }: Upkeep): void {
+    this.#parts.grace.graceMs = garbage.graceMs;
+    this.#parts.space.reserve = reserve;
+    this.garbage.rules = garbage;
+    this.scrubber.rate = scrubRate;
   }
 
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
     return {
-      ...this.#metadata.counters,
-      damaged: 0,
-      space: await spaceOf(this.#data, RESERVE),
+      ...this.#parts.metadata.counters,
+      space: await this.#parts.space.look(),
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
         id,
         purpose,
@@ -98,6 +130,8 @@ export class Storage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#metadata[Symbol.asyncDispose]();
+    this.#parts.space[Symbol.dispose]();
+    this.scrubber.end();
+    await this.#parts.metadata[Symbol.asyncDispose]();
   }
 }

@@ -66,11 +66,21 @@ test('the status counts what is there, also after a restart', async () => {
     repository: 'lib/a',
     digest: digestOf(bytesOf('layer')),
   });
-  const counted = await rig.gateway.call(storageStatus, {});
+  const { space: _, ...counted } = await rig.gateway.call(storageStatus, {});
   const bytes = size + 2 + (await rig.gateway.readManifest('lib/a', manifest)).byteLength;
-  assert.deepEqual(counted, { repositories: 2, tags: 2, blobs: 3, bytes, ingests: [] });
+  assert.deepEqual(counted, {
+    repositories: 2,
+    tags: 2,
+    blobs: 3,
+    bytes,
+    damaged: 0,
+    tokens: 0,
+    scopeMaps: 0,
+    ingests: [],
+  });
   await rig.restart();
-  assert.deepEqual(await rig.gateway.call(storageStatus, {}), counted);
+  const { space: __, ...again } = await rig.gateway.call(storageStatus, {});
+  assert.deepEqual(again, counted);
 });
 
 test('a message that is not what its contract asks for is refused by the name of the field', async () => {

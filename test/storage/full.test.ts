@@ -46,6 +46,7 @@ test('a full volume: no-space, nothing half-made is visible, and it goes on when
   await using volume = await smallVolume();
   if (!volume) return t.skip('needs the right to mount');
   await using rig = await Rig.open(buses, join(volume.path, 'data'));
+  rig.keep({ reserve: 0 });
   const repository = 'lib/app';
   const bytes = random(1_000_000);
   const digest = digestOf(bytes);

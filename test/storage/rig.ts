@@ -14,8 +14,8 @@ import { getManifest, putManifest } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { Volume } from '#proto/volume.ts';
 import { serve } from '../../services/storage/serve.ts';
-import { Storage } from '../../services/storage/storage.ts';
-import { TestBus } from '../support/bus.ts';
+import { Storage, UPKEEP, type Upkeep } from '../../services/storage/storage.ts';
+import { quiet, TestBus } from '../support/bus.ts';
 
 export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
   `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
@@ -115,6 +115,7 @@ export class Rig implements AsyncDisposable {
   readonly events: [string, unknown][] = [];
   now = Date.UTC(2030, 0, 1);
   storage!: Storage;
+  #upkeep = UPKEEP;
   readonly #bus: Bus;
   #served: AsyncDisposable | undefined;
 
@@ -136,9 +137,19 @@ export class Rig implements AsyncDisposable {
     const publish = <T extends TSchema>(event: Event<T>, data: Static<T>) => {
       this.events.push([event.type, data]);
     };
-    this.storage = await Storage.open({ data: this.data, publish, now: () => this.now });
+    this.storage = await Storage.open({ data: this.data, publish, log: quiet, now: () => this.now });
+    this.storage.keep(this.#upkeep);
     this.#served = serve(this.#bus, this.storage);
     await this.#bus.flush();
+  }
+
+  /** As a configuration would; other fields stay as they are. */
+  keep({
+    garbage,
+    ...more
+  }: Partial<Omit<Upkeep, 'garbage'>> & { garbage?: Partial<Upkeep['garbage']> }): void {
+    this.#upkeep = { ...this.#upkeep, ...more, garbage: { ...this.#upkeep.garbage, ...garbage } };
+    this.storage.keep(this.#upkeep);
   }
 
   /** Ends in good order. */

@@ -1,0 +1,75 @@
+import { Fault } from '#proto/fault.ts';
+import { type Garbage, garbageCollected } from '#proto/upkeep.ts';
+import type { Parts } from './storage.ts';
+import { sweepContent } from './sweep-content.ts';
+import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
+import { sweepLinks } from './sweep-links.ts';
+
+/** How long what nothing names is kept, in ms. */
+export type GarbageRules = {
+  /** After somebody was told of it. */
+  graceMs: number;
+  /** Uploads, after their last sign of life. */
+  uploadsMs: number;
+  /** The same of transfers; also what came over the link and was never linked. */
+  transfersMs: number;
+};
+
+/** What a run found; its parts add to it. */
+export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
+
+/** What the parts of a run need. */
+export type Sweep = Parts & {
+  data: string;
+  rules: GarbageRules;
+  found: Found;
+  /** Links that would go, as `<repository>!<digest>`; undefined where they do go. */
+  dry: Set<string> | undefined;
+};
+
+/**
+ * Takes away what nothing needs, while everything else goes on. A link needs a manifest of its repository that names
+ * it, content needs a link or a manifest anywhere; grace stands for both. Whatever a manifest names stays, whether or
+ * not a tag points to the manifest.
+ */
+export class GarbageCollector {
+  rules!: GarbageRules;
+  readonly #parts: Parts;
+  readonly #data: string;
+  #running = false;
+
+  constructor(parts: Parts, data: string) {
+    this.#parts = parts;
+    this.#data = data;
+  }
+
+  /** @throws Fault `busy` where one runs already */
+  async collect(dryRun: boolean): Promise<Garbage> {
+    if (this.#running) throw new Fault('busy', 'garbage is being collected already: wait for its end');
+    this.#running = true;
+    const { publish, log } = this.#parts;
+    const began = performance.now();
+    const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+    try {
+      const dry = dryRun ? new Set<string>() : undefined;
+      await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry });
+    } finally {
+      this.#running = false;
+    }
+    const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
+    log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
+    publish(garbageCollected, garbage);
+    return garbage;
+  }
+
+  async #run(sweep: Sweep): Promise<void> {
+    const { ingests, rules, found, dry } = sweep;
+    const given = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, !!dry);
+    found.ingests += given.ingests;
+    found.bytes += given.bytes;
+    await sweepLinks(sweep);
+    await sweepContent(sweep);
+    await sweepStrays(sweep);
+    if (!dry) await emptyQuarantine(sweep);
+  }
+}

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '#proto/fault.ts';
+import { splitDigest } from '#proto/names.ts';
+import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/upkeep.ts';
+import { put } from './metadata.ts';
+import { type Page, page } from './page.ts';
+import type { Parts } from './storage.ts';
+
+/** The folder of the data volume for damaged content. */
+export const QUARANTINE = 'quarantine';
+
+const READ_BYTES = 1024 * 1024;
+/** A result must fit into one message of the bus. */
+const MOST_NAMED = 1_000;
+const MOST_REPOSITORIES = 20;
+
+/** Looks whether committed content still is what its digest says, and sets aside what is not. */
+export class Scrubber {
+  /** Bytes a second. */
+  rate!: number;
+  readonly #parts: Parts;
+  readonly #quarantine: string;
+  readonly #end = new AbortController();
+  #running = false;
+
+  constructor(parts: Parts, data: string) {
+    this.#parts = parts;
+    this.#quarantine = join(data, QUARANTINE);
+  }
+
+  /** @throws Fault `busy` where one runs already */
+  async scrub(rate = this.rate): Promise<Scrubbed> {
+    if (this.#running) throw new Fault('busy', 'content is being checked already: wait for its end');
+    this.#running = true;
+    const { metadata, publish, log } = this.#parts;
+    const began = performance.now();
+    const found = { checked: 0, bytes: 0, damaged: [] as string[] };
+    const pace = async (bytes: number) => {
+      found.bytes += bytes;
+      const ahead = (found.bytes / rate) * 1_000 - (performance.now() - began);
+      // Also where nothing is to be waited for, requests come first.
+      await sleep(Math.max(0, ahead), undefined, { signal: this.#end.signal });
+    };
+    try {
+      for await (const [digest, { size }] of metadata.allBlobs()) {
+        found.checked += 1;
+        if (await this.#sound(digest, size, pace)) continue;
+        if (!(await this.#setAside(digest, size))) continue;
+        if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
+      }
+    } finally {
+      this.#running = false;
+    }
+    const scrubbed = { ...found, ms: Math.round(performance.now() - began) };
+    log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');
+    publish(scrubFinished, scrubbed);
+    return scrubbed;
+  }
+
+  /** A scrub that runs gives up. */
+  end(): void {
+    this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
+  }
+
+  async listDamaged({ after, limit }: Page): Promise<{ damaged: Damaged[]; more: boolean }> {
+    const { metadata } = this.#parts;
+    const [entries, more] = await page(metadata.allDamaged(after), limit);
+    const named = new Map<string, Damaged>(
+      entries.map(([digest, { size }]) => [digest, { digest, size, repositories: [] }]),
+    );
+    for (const kind of ['l', 'm'] as const) {
+      if (named.size === 0) break;
+      for await (const [repository, digest] of metadata.named(kind)) {
+        const damaged = named.get(digest);
+        if (!damaged) continue;
+        if (kind === 'm') {
+          const record = await metadata.manifest(repository, digest);
+          if (record) damaged.mediaType = record.mediaType;
+        }
+        const { repositories } = damaged;
+        if (repositories.length < MOST_REPOSITORIES && !repositories.includes(repository)) {
+          repositories.push(repository);
+        }
+      }
+    }
+    return { damaged: [...named.values()], more };
+  }
+
+  /** Is the file there, of this size and with this digest? */
+  async #sound(digest: string, size: number, pace: (bytes: number) => Promise<void>): Promise<boolean> {
+    try {
+      await using file = await open(this.#parts.store.file(digest), 'r');
+      if ((await file.stat()).size !== size) return false;
+      const [algorithm, hex] = splitDigest(digest);
+      const hash = createHash(algorithm);
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1));
+      for (let at = 0; at < size; ) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, at);
+        if (bytesRead === 0) return false;
+        hash.update(buffer.subarray(0, bytesRead));
+        at += bytesRead;
+        await pace(bytesRead);
+      }
+      return hash.digest('hex') === hex;
+    } catch (error) {
+      // What the disk can't give any more is lost as well.
+      if (['ENOENT', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+      throw error;
+    }
+  }
+
+  /** @returns false where it is gone, or is sound after all: it went and came again meanwhile */
+  async #setAside(digest: string, size: number): Promise<boolean> {
+    const { metadata, store, locks, publish, log, now } = this.#parts;
+    return locks.run(`blob ${digest}`, async () => {
+      if (!(await metadata.blob(digest))) return false;
+      if (await this.#sound(digest, size, async () => {})) return false;
+      await mkdir(this.#quarantine, { recursive: true });
+      // The record first: a file without one is nothing, a record without its file would be content.
+      await metadata.write(put.damaged(digest, { size, since: now() }));
+      const aside = join(this.#quarantine, `${digest.replace(':', '-')}-${now()}`);
+      await rename(store.file(digest), aside).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+      log.error({ digest, size }, 'content is damaged or gone: it is set aside until it comes again');
+      publish(blobDamaged, { digest, size });
+      return true;
+    });
+  }
+}
