@@ -1,7 +1,13 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Fault, toWire } from './fault.ts';
 import type { Claim } from './ingests.ts';
+import { noSpace, RESERVE, spaceOf } from './space.ts';
+
+/** Free space is looked at after so many bytes were written, or fewer where the reserve is small. */
+const LOOK_BYTES = 32 * 1024 * 1024;
+const LEAST_LOOK_BYTES = 1024 * 1024;
 
 /**
  * The data volume as gateway and syncer see it: bytes only. Storage tells where something lies (`BlobPlace`,
@@ -10,9 +16,14 @@ import type { Claim } from './ingests.ts';
  */
 export class Volume {
   readonly #root: string;
+  readonly #reserve: () => number;
+  /** By all files together, since free space was looked at. */
+  #written = 0;
 
-  constructor(root: string) {
+  /** @param reserve free space to be left alone, in bytes, as it is now */
+  constructor(root: string, reserve: () => number = () => RESERVE) {
     this.#root = root;
+    this.#reserve = reserve;
   }
 
   /**
@@ -31,12 +42,22 @@ export class Volume {
   /** Opens the bytes of an ingest that the caller holds a claim on. */
   async openIngest(claim: Claim): Promise<IngestFile> {
     const path = join(this.#root, claim.path, 'data');
-    return new IngestFile(await open(path, constants.O_RDWR | constants.O_CREAT, 0o600));
+    const room = (bytes: number) => this.#mustHaveRoom(bytes);
+    return new IngestFile(await open(path, constants.O_RDWR | constants.O_CREAT, 0o600), room);
   }
 
   /** The chunk log of an ingest: appended to, and read from the start. */
   async openLog(claim: Claim): Promise<FileHandle> {
     return open(join(this.#root, claim.path, 'chunks'), 'a+', 0o600);
+  }
+
+  async #mustHaveRoom(bytes: number): Promise<void> {
+    const reserve = this.#reserve();
+    this.#written += bytes;
+    if (this.#written < Math.min(LOOK_BYTES, Math.max(LEAST_LOOK_BYTES, reserve / 8))) return;
+    const space = await spaceOf(this.#root, reserve);
+    if (space.low) throw noSpace(space);
+    this.#written = 0;
   }
 }
 
@@ -65,14 +86,27 @@ export class BlobFile implements AsyncDisposable {
 
 export class IngestFile extends BlobFile {
   readonly #ingest: FileHandle;
+  readonly #room: (bytes: number) => Promise<void>;
 
-  constructor(file: FileHandle) {
+  /** @param room is told before so many bytes are written, and throws where there is no room for them */
+  constructor(file: FileHandle, room: (bytes: number) => Promise<void> = async () => {}) {
     super(file);
     this.#ingest = file;
+    this.#room = room;
   }
 
-  /** Writes all of the buffers, one after the other, from `position` on. */
+  /** Writes all of the buffers, one after the other, from `position` on. @throws Fault `no-space` */
   async write(buffers: Uint8Array[], position: number): Promise<void> {
+    await this.#room(buffers.reduce((sum, { byteLength }) => sum + byteLength, 0));
+    try {
+      await this.#write(buffers, position);
+    } catch (cause) {
+      const { code, message } = toWire(cause);
+      throw code === 'no-space' ? new Fault(code, message, { cause }) : cause;
+    }
+  }
+
+  async #write(buffers: Uint8Array[], position: number): Promise<void> {
     let rest = buffers;
     let at = position;
     while (rest.length > 0) {

@@ -1,6 +1,7 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
+import { RESERVE } from '#proto/space.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { hasToken, isLoopback } from './access-at-start.ts';
@@ -60,7 +61,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
 
   const { app, gateway } = buildApp({
     bus,
-    volume: new Volume(data),
+    volume: new Volume(data, () => inForce?.reserve ?? RESERVE),
     instance,
     mode: () => mode,
     configuration: () => inForce,

@@ -1,5 +1,7 @@
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { storageStarted } from '#proto/content.ts';
 import { type Context, ended } from '../run.ts';
+import { Schedules } from './schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 
@@ -8,5 +10,13 @@ export async function storage({ data, bus, log, signal }: Context): Promise<void
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
   await using _served = serve(bus, storage);
-  await Promise.race([ended(signal), storage.failure]);
+  using schedules = new Schedules(storage, log);
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (value) schedules.set(value);
+  });
+  try {
+    await Promise.race([ended(signal), storage.failure]);
+  } finally {
+    unwatch();
+  }
 }

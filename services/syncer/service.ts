@@ -1,4 +1,5 @@
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { RESERVE } from '#proto/space.ts';
 import { fetchBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
@@ -14,7 +15,8 @@ import { transfer } from './worker.ts';
  */
 export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
-  const volume = new Volume(data);
+  let reserve = RESERVE;
+  const volume = new Volume(data, () => reserve);
   await using settings = new Settings(Number(env.TERRACE_STALL_MS) || undefined);
   const slots = new Slots(0);
   let connections = 0;
@@ -24,6 +26,7 @@ export async function syncer(context: Context): Promise<void> {
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     settings.set(value);
+    reserve = value.reserve;
     slots.grow(value.connections - connections);
     connections = value.connections;
     const { parent, repositories, mode, conflict } = value;

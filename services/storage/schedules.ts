@@ -1,0 +1,47 @@
+import { Cron } from 'croner';
+import type { Configuration } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import type { Log } from '#proto/log.ts';
+import type { Storage } from './storage.ts';
+
+/** Garbage collection and scrub by the clock, as the configuration in force has it. */
+export class Schedules implements Disposable {
+  readonly #storage: Storage;
+  readonly #log: Log;
+  readonly #running = new Map<string, { schedule: string; cron: Cron }>();
+
+  constructor(storage: Storage, log: Log) {
+    this.#storage = storage;
+    this.#log = log;
+  }
+
+  /** What is as it was goes on undisturbed. */
+  set({ garbageCollection: garbage, scrub, reserve }: Configuration): void {
+    const { graceMs, uploadsMs, transfersMs } = garbage;
+    this.#storage.keep({ garbage: { graceMs, uploadsMs, transfersMs }, scrubRate: scrub.rate, reserve });
+    this.#at('garbage collection', garbage.enabled ? garbage.schedule : undefined, () =>
+      this.#storage.garbage.collect(false),
+    );
+    this.#at('scrub', scrub.schedule, () => this.#storage.scrubber.scrub());
+  }
+
+  [Symbol.dispose](): void {
+    for (const { cron } of this.#running.values()) cron.stop();
+  }
+
+  #at(what: string, schedule: string | undefined, work: () => Promise<unknown>): void {
+    const running = this.#running.get(what);
+    if (running?.schedule === schedule) return;
+    running?.cron.stop();
+    this.#running.delete(what);
+    if (schedule === undefined) return;
+    const run = () => work().catch((err) => this.#failed(what, err));
+    const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
+    this.#running.set(what, { schedule, cron });
+  }
+
+  #failed(what: string, err: unknown): void {
+    if (Fault.is(err, 'busy', 'unavailable')) this.#log.info({ what, reason: err.message }, 'not run now');
+    else this.#log.error({ err, what }, 'upkeep failed; it is tried again at its next time');
+  }
+}
