@@ -15,6 +15,7 @@ COPY cli cli
 RUN ln -s /opt/terrace/cli/terrace /usr/local/bin/terrace \
  && useradd --system --uid 10001 --home-dir /data terrace \
  && install -d -o terrace -g terrace -m 0750 /data
+ENV TERRACE_DATA=/data
 ENV NODE_COMPILE_CACHE=/tmp/terrace-compile
 USER terrace
 RUN node /opt/terrace/cli/warm.ts
@@ -22,5 +23,6 @@ VOLUME /data
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["terrace", "health", "--data", "/data"]
 ENTRYPOINT ["terrace"]
-# Reachable from outside only with: up --data /data --log-json --listen 0.0.0.0:5000 --insecure-listen
+# Reachable from outside only with a token, made first on the same volume (terrace token create NAME --push '*'), and:
+# up --data /data --log-json --listen 0.0.0.0:5000
 CMD ["up", "--data", "/data", "--log-json"]

@@ -35,7 +35,10 @@ test('the compose file starts every service there is, and asks each for its heal
     assert.ok(existsSync(join(root, `services/${name}/main.ts`)));
     assert.equal(healthcheck?.test?.at(-1), name);
     assert.equal(environment?.TERRACE_BUS, 'nats://nats:4222');
+    assert.equal(environment?.TERRACE_DATA, '/data', 'terrace token in a container needs no --data');
   }
+  assert.equal(services.gateway?.environment?.TERRACE_LISTEN, '0.0.0.0:5000');
+  assert.equal(services.gateway?.environment?.TERRACE_INSECURE_LISTEN, undefined, 'accounts are needed');
 });
 
 test('what terrace init prepares is enough for services that run apart', async (context) => {

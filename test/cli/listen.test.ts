@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { freePort } from '../support/bus.ts';
-import { run, type } from '../support/terrace.ts';
+import { Authority } from '../support/certificates.ts';
+import { run, type, typeIn } from '../support/terrace.ts';
 
 /** A layer lets other machines in only when it has an account, or when it is told to. */
 
@@ -60,5 +64,45 @@ describe('listening to other machines', { concurrency: 2 }, () => {
     await using up = type(...at.up('--insecure-listen'));
     assert.match(await up.says(/Ctrl-C stops it/), /No accounts: whoever reaches it may do everything/);
     assert.equal((await fetch(at.url)).status, 200);
+  });
+
+  test('told as another connected registry is: data, certificates and name come from the environment', async () => {
+    await using at = await place();
+    await using authority = await Authority.create();
+    const { certificateFile, keyFile } = await authority.issue('edge', { names: ['registry.example', 'other.example'] });
+    const certificates = join(authority.folder, 'certs');
+    await mkdir(certificates);
+    await copyFile(certificateFile, join(certificates, 'tls.crt'));
+    await copyFile(keyFile, join(certificates, 'tls.key'));
+    const port = await freePort();
+    const env = {
+      ACR_REGISTRY_DATA_VOLUME: at.data,
+      ACR_REGISTRY_CERTIFICATE_VOLUME: certificates,
+      ACR_REGISTRY_LOGIN_SERVER: `registry.example:${port}`,
+    };
+    await using up = typeIn(env, 'up', '--listen', `127.0.0.1:${port}`, '--gateways', '2');
+    const text = await up.says(/Ctrl-C stops it/);
+    assert.match(text, new RegExp(`at https://127\\.0\\.0\\.1:${port} \\(`));
+    assert.match(text, new RegExp(`podman pull registry\\.example:${port}/hello:1`));
+    assert.doesNotMatch(text, /tls-verify|Still waiting|--data/);
+
+    const ca = await readFile(authority.certificate);
+    const statusFor = async (host: string) => {
+      const asked = request({ host: '127.0.0.1', port, path: '/v2/', ca, headers: { host } }).end();
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      answer.resume();
+      return answer.statusCode;
+    };
+    assert.equal(await statusFor(`registry.example:${port}`), 200);
+    assert.notEqual(await statusFor('other.example'), 200);
+
+    const { stdout } = await run('status', '--json', '--data', at.data);
+    const { services } = JSON.parse(stdout) as { services: { service: string }[] };
+    assert.equal(services.filter(({ service }) => service === 'gateway').length, 2);
+    assert.equal((await run('health', '--data', at.data)).code, 0);
+    const status = await run('status', '--data', at.data);
+    assert.match(status.text, new RegExp(`^Layer "layer" at https://127.0.0.1:${port} `));
+    up.child.kill('SIGTERM');
+    assert.equal(await up.ended(), 0);
   });
 });

@@ -20,8 +20,12 @@ export type Typed = {
 };
 
 /** In a process group of its own: its pid is the group's too. */
-export function type(...parameters: string[]): Typed {
-  const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
+export const type = (...parameters: string[]): Typed => typeIn({}, ...parameters);
+
+/** With these in the environment besides. */
+export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed {
+  const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
+  const env = { ...inherited, ...more };
   const child = spawn(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
   let text = '';
   let stdout = '';
