@@ -130,7 +130,8 @@ export class Access {
       const entered = await this.#logIn.enter(credentials, request.ip);
       return 'refused' in entered ? entered : entered.asker;
     }
-    if (/^bearer /i.test(authorization)) return this.#bearing(status, authorization.slice(7).trim(), caller);
+    if (/^bearer(?: |$)/i.test(authorization))
+      return this.#bearing(status, authorization.slice(7).trim(), caller);
     return { refused: 'the Authorization header holds neither Basic nor Bearer credentials' };
   }
 

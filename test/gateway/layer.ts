@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { missingBlobs } from '#proto/blobs.ts';
-import type { Bus } from '#proto/bus.ts';
-import type { Mode } from '#proto/configuration.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Volume } from '#proto/volume.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, Times } from '../../services/gateway/routing.ts';
-import { quiet, TestBus } from '../support/bus.ts';
+import { TestBus } from '../support/bus.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 
@@ -26,6 +26,9 @@ export class TestLayer implements AsyncDisposable {
   gateway!: Gateway;
   port = 0;
   mode: Mode | undefined = 'ReadWrite';
+  configuration: Configuration | undefined;
+  /** What the gateway's log got. */
+  readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
   #storage: ChildProcess | undefined;
 
   static async start(times: Partial<Times> = {}): Promise<TestLayer> {
@@ -38,8 +41,9 @@ export class TestLayer implements AsyncDisposable {
       volume: new Volume(data),
       instance: 'gateway-test',
       mode: () => layer.mode,
+      configuration: () => layer.configuration,
       open: true,
-      log: quiet,
+      log: layer.#log(),
       times,
     });
     await app.listen({ host: '127.0.0.1', port: 0 });
@@ -52,6 +56,11 @@ export class TestLayer implements AsyncDisposable {
   private constructor(testBus: TestBus, data: string) {
     this.testBus = testBus;
     this.data = data;
+  }
+
+  #log(): Log {
+    const write = (fields: object, message: string) => void this.logged.push({ ...fields, message });
+    return { debug: write, info: write, warn: write, error: write };
   }
 
   get url(): string {

@@ -1,0 +1,92 @@
+import { equal } from 'node:assert/strict';
+import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts.ts';
+import type { Bus } from '#proto/bus.ts';
+import type { RepositoryAction } from '#proto/scopes.ts';
+import type { TestLayer } from './layer.ts';
+
+/** Tokens of a layer, as the command makes and changes them. */
+export class Tokens {
+  readonly #layer: TestLayer;
+  readonly #operator: Bus;
+
+  static async of(layer: TestLayer): Promise<Tokens> {
+    return new Tokens(layer, await layer.testBus.connect('operator'));
+  }
+
+  private constructor(layer: TestLayer, operator: Bus) {
+    this.#layer = layer;
+    this.#operator = operator;
+  }
+
+  /** @returns its password */
+  async create(name: string, actions: string[], expires?: number): Promise<string> {
+    const query = { name, actions, ...(expires !== undefined && { expires }) };
+    return (await this.#told(this.#operator.call(createToken, query))).password;
+  }
+
+  /** @returns the new password1 */
+  async rotate(name: string): Promise<string> {
+    return (await this.#told(this.#operator.call(rotateToken, { name, password: 'password1' }))).password;
+  }
+
+  /** @returns password2 */
+  async second(name: string): Promise<string> {
+    return (await this.#told(this.#operator.call(rotateToken, { name, password: 'password2' }))).password;
+  }
+
+  async enable(name: string, enabled: boolean): Promise<void> {
+    await this.#told(this.#operator.call(changeToken, { name, enabled }));
+  }
+
+  async scope(name: string, actions: string[]): Promise<void> {
+    await this.#told(this.#operator.call(putScopeMap, { name, actions }));
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.#told(this.#operator.call(deleteToken, { name }));
+  }
+
+  /** The gateway has been told of a change once it hears from the server after it. */
+  async #told<T>(change: Promise<T>): Promise<T> {
+    const answer = await change;
+    await this.#layer.bus.flush();
+    return answer;
+  }
+}
+
+export const on = (pattern: string, ...actions: RepositoryAction[]): string[] =>
+  actions.map((action) => `repositories/${pattern}/${action}`);
+
+export const ALL: RepositoryAction[] = [
+  'content/read',
+  'content/write',
+  'content/delete',
+  'metadata/read',
+  'metadata/write',
+];
+
+export const basic = (name: string, password: string) => ({
+  authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`,
+});
+
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+/** A Bearer token for the scopes, had with the credentials. */
+export async function tokenFor(
+  layer: TestLayer,
+  headers: Record<string, string>,
+  ...scopes: string[]
+): Promise<string> {
+  const query = new URLSearchParams(scopes.map((scope): [string, string] => ['scope', scope]));
+  const response = await layer.fetch('GET', `/v2/token?${query}`, { headers });
+  const body = await response.text();
+  equal(response.status, 200, body);
+  return (JSON.parse(body) as { token: string }).token;
+}
+
+/** What a Bearer token gives: `repository:a/x:pull,push`. */
+export function granted(token: string): string[] {
+  const payload = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
+  const { access } = JSON.parse(payload) as { access: { type: string; name: string; actions: string[] }[] };
+  return access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
+}
