@@ -22,7 +22,8 @@ export function audit(app: FastifyInstance, log: Log): void {
     if (!isRefused && (!isWrite || isStep)) return;
     const fields = {
       audit: true,
-      action: needs,
+      // Of what needs nothing, only the giving of tokens looks at credentials.
+      action: needs === 'nothing' ? 'token' : needs,
       method,
       ...named(request),
       token: tokenOf(caller),
