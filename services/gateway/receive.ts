@@ -26,9 +26,9 @@ export type Received = {
 };
 
 /** This much waits in memory at most while as much is being written. */
-const BATCH = 1024 * 1024;
-/** The disk gets work this often, so that storage does not wait for all of it at commit. */
-const SYNC_EVERY = 64 * 1024 * 1024;
+const BATCH = 2 * 1024 * 1024;
+/** The disk gets work this often, so that storage hardly waits for it at commit; never twice at once. */
+const SYNC_EVERY = 8 * 1024 * 1024;
 
 /**
  * Writes a request's body into an ingest. Bytes are hashed as they come while those before them are being written,

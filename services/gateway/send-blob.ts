@@ -2,7 +2,15 @@ import type { FastifyReply } from 'fastify';
 import type { BlobFile } from '#proto/volume.ts';
 import type { ByteRange } from './ranges.ts';
 
-const CHUNK = 256 * 1024;
+/** Large pieces cost a fifth less than small ones; but all streams together must fit into some memory. */
+const LARGEST = 512 * 1024;
+const SMALLEST = 64 * 1024;
+const ALL_STREAMS = 32 * 1024 * 1024;
+let streams = 0;
+
+/** How much of a file is read at once, in bytes: less, the more streams there are. */
+export const pieceFor = (count: number): number =>
+  Math.max(SMALLEST, Math.min(LARGEST, Math.floor(ALL_STREAMS / (2 * count))));
 
 /** What a response is made of, in order: text of its own, or bytes of the file. */
 export type Part = string | ByteRange;
@@ -32,6 +40,8 @@ export async function sendParts(
     });
 
   const biggest = Math.max(...parts.map((part) => (typeof part === 'string' ? 0 : length(part))));
+  streams += 1;
+  const piece = Math.min(biggest, pieceFor(streams));
   const buffers: [Buffer?, Buffer?] = [];
   let turn = 0;
   let sending: Promise<boolean> = Promise.resolve(true);
@@ -43,7 +53,7 @@ export async function sendParts(
         continue;
       }
       for (let at = part.first; at <= part.last; ) {
-        buffers[turn] ??= Buffer.allocUnsafeSlow(Math.min(CHUNK, biggest));
+        buffers[turn] ??= Buffer.allocUnsafeSlow(piece);
         const view = buffers[turn]!.subarray(0, part.last - at + 1);
         const read = await file.read(view, at);
         if (read < view.byteLength) throw new Error(`the file ends at ${at + read}, not after ${part.last}`);
@@ -57,6 +67,8 @@ export async function sendParts(
   } catch (error) {
     raw.destroy();
     throw error;
+  } finally {
+    streams -= 1;
   }
 }
 
