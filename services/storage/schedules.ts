@@ -35,7 +35,9 @@ export class Schedules implements Disposable {
     running?.cron.stop();
     this.#running.delete(what);
     if (schedule === undefined) return;
-    const run = () => work().catch((err) => this.#failed(what, err));
+    const run = async () => {
+      await work().catch((err) => this.#failed(what, err));
+    };
     const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
     this.#running.set(what, { schedule, cron });
   }
