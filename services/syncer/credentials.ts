@@ -73,13 +73,30 @@ export class Credentials {
     return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
   }
 
+  /**
+   * Behind the proxy of a layer without a registry, a parent names its realm as the layer above knows it, and that may
+   * be out of reach from here. What lies below /v2/ goes through every proxy, so it is asked for there.
+   */
+  async #fetch(asked: URL): ReturnType<AskToken> {
+    try {
+      return await this.#ask(asked, this.#basicHeader());
+    } catch (error) {
+      const elsewhere = asked.origin !== this.#base.origin && asked.pathname.startsWith('/v2/');
+      if (!elsewhere || !Fault.is(error, 'parent-unreachable')) throw error;
+      const { pathname, search } = asked;
+      const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#basicHeader());
+      if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
+      return answer;
+    }
+  }
+
   /** One request for a token at a time for each scope. */
   async #renew(scope: string, named = scope): Promise<{ token: string; until: number }> {
     const { url, service } = this.#realm as { url: URL; service: string | undefined };
     const asked = new URL(url);
     if (service) asked.searchParams.set('service', service);
     for (const one of named.split(' ')) asked.searchParams.append('scope', one);
-    const renewal = this.#ask(asked, this.#basicHeader()).then(({ token, expiresIn }) => ({
+    const renewal = this.#fetch(asked).then(({ token, expiresIn }) => ({
       token,
       until: Date.now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
     }));

@@ -58,6 +58,30 @@ test('a token may be long, and one that is cut is asked for again', async () => 
   assert.deepEqual(await registry.parent.tags('a', signal), ['one']);
 });
 
+test('a realm that is out of reach is looked for at the parent itself, where it lies below /v2/', async () => {
+  for (const [path, found] of [
+    ['/v2/token', true],
+    ['/token', false],
+  ] as const) {
+    const asked: string[] = [];
+    await using registry = await serving(({ url, headers }, response) => {
+      asked.push(url ?? '');
+      if (url?.startsWith(path)) return response.end(JSON.stringify({ token: 'good', expires_in: 300 }));
+      if (headers.authorization === 'Bearer good') return response.end('{"tags":["one"]}');
+      const challenge = `Bearer realm="http://127.0.0.1:1${path}",service="r"`;
+      return response.writeHead(401, { 'www-authenticate': challenge }).end();
+    });
+    const tags = registry.parent.tags('a', signal);
+    if (found) assert.deepEqual(await tags, ['one']);
+    else await assert.rejects(tags, { code: 'parent-unreachable' });
+    const token = '/v2/token?service=r&scope=repository%3Aa%3Apull';
+    assert.deepEqual(
+      asked.filter((url) => url.includes('token')),
+      found ? [token] : [],
+    );
+  }
+});
+
 test('a host that the parent redirects to is not asked for tokens', async () => {
   const asked: string[] = [];
   await using other = await serving(({ url }, response) => {
