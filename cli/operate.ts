@@ -13,7 +13,14 @@ import { startStorageAlone } from './storage-alone.ts';
 /** A layer that starts or ends has a bus, or none left, after this. */
 const UNSETTLED_MS = 10_000;
 
-export type Operation = { bus: Bus; signal: AbortSignal };
+export type Operation = {
+  bus: Bus;
+  signal: AbortSignal;
+  /** No layer runs: storage was started for this, and knows of no configuration. */
+  alone: boolean;
+};
+
+type Found = AsyncDisposable & Pick<Operation, 'bus' | 'alone'>;
 
 /**
  * Runs the work with storage of this data folder: with that of the layer that runs there, else with one that is
@@ -35,7 +42,8 @@ export async function withStorage<T>(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
   try {
     await using storage = await storageOf(root);
-    return await work({ bus: storage.bus, signal: end.signal });
+    const { bus, alone } = storage;
+    return await work({ bus, alone, signal: end.signal });
   } catch (error) {
     if (end.signal.aborted) throw new Refusal('ended before there was an answer', 130);
     throw Fault.is(error) ? new Refusal(error.message) : error;
@@ -44,11 +52,11 @@ export async function withStorage<T>(
   }
 }
 
-async function storageOf(root: string): Promise<AsyncDisposable & { bus: Bus }> {
+async function storageOf(root: string): Promise<Found> {
   const folder = await makeFolders(root);
   for (const until = Date.now() + UNSETTLED_MS; ; await sleep(100)) {
     const bus = await findLayer(folder);
-    if (bus) return { bus, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
+    if (bus) return { bus, alone: false, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
     const claim = claimPid(folder.pid);
     if (!('held' in claim)) break;
     if (Date.now() > until) {
@@ -60,6 +68,7 @@ async function storageOf(root: string): Promise<AsyncDisposable & { bus: Bus }> 
     const alone = await startStorageAlone(root);
     return {
       bus: alone.bus,
+      alone: true,
       async [Symbol.asyncDispose]() {
         await alone[Symbol.asyncDispose]();
         await release();

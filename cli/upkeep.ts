@@ -8,6 +8,10 @@ import { Refusal } from './refusal.ts';
 
 /** Storage put in order, when somebody asks for it. */
 
+/** Storage that has just started protects all content until one grace has run out. */
+const NOT_NOW =
+  'No layer runs here, so nobody knows what clients were told lately: content stays, only abandoned and stray files go.';
+
 type Common = { data: string; json?: boolean };
 
 export function gc(program: Command): void {
@@ -18,9 +22,10 @@ export function gc(program: Command): void {
     .option('--dry-run', 'only say what would go')
     .option('--json', 'as JSON')
     .action(async ({ data, json, dryRun = false }: Common & { dryRun?: boolean }) => {
-      const garbage = await withStorage(data, ({ bus, signal }) =>
-        bus.call(collectGarbage, { dryRun }, { signal, patience: 15_000 }),
-      );
+      const garbage = await withStorage(data, ({ bus, signal, alone }) => {
+        if (alone) console.error(NOT_NOW);
+        return bus.call(collectGarbage, { dryRun }, { signal, patience: 15_000 });
+      });
       console.log(json ? JSON.stringify(garbage, null, 2) : describeGarbage(garbage));
     });
 }

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScopeMap, Token } from '#proto/accounts.ts';
-import type { Garbage, Scrubbed } from '#proto/upkeep.ts';
 import { testLayer } from '../support/layer.ts';
 import { run, type } from '../support/terrace.ts';
 
@@ -168,21 +167,5 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       assert.equal(code, 1);
     });
     await Promise.all(each);
-  });
-
-  test('gc and scrub, with a layer and without', async () => {
-    await using at = await place();
-    const put = async () => {
-      const gc = await at.terrace('gc', '--dry-run');
-      assert.equal(gc.code, 0, gc.text);
-      assert.match(gc.text, /^(Nothing to take away|Would take away)/);
-      assert.equal((await at.asked<Garbage>('gc')).dryRun, false);
-      assert.deepEqual((await at.asked<Scrubbed>('scrub', '--rate', '20MB')).damaged, []);
-    };
-    {
-      await using _layer = await testLayer({ data: at.data });
-      await put();
-    }
-    await put();
   });
 });
