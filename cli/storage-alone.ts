@@ -49,7 +49,8 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     try {
       await bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
     } catch {
-      throw new Refusal(`storage did not start on ${data}: ${said.at(-1) ?? 'it said nothing'}`);
+      const why = said.findLast((line) => line.endsWith('(error)')) ?? said.at(-1) ?? 'it said nothing';
+      throw new Refusal(`storage did not start on ${data}: ${why}`);
     }
     return {
       bus,

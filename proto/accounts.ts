@@ -80,7 +80,7 @@ export const changeToken = request(
   Token,
 );
 
-/** Faults: `account-unknown`. The scope map of its own name goes with it where no other token has it. */
+/** Faults: `account-unknown`. The scope map that was made with it goes with it where no other token has it. */
 export const deleteToken = request('storage.token.delete', Named, Type.Object({}));
 
 /** Faults: `account-unknown`. */

@@ -59,7 +59,7 @@ export class Accounts {
         throw new Fault('conflict', `scope map ${name} is there already: give it to the token by its name`);
       }
       this.#scopeMaps.mustHaveRoom();
-      return { name, record, also: put.scopeMap(name, { actions }) };
+      return { name, record, also: put.scopeMap(name, { actions, own: true }) };
     });
   }
 
@@ -89,8 +89,9 @@ export class Accounts {
   async delete(name: string): Promise<void> {
     await this.#alone(async () => {
       await this.#token(name);
-      const own = (await this.#parts.metadata.scopeMap(name)) && !(await this.#scopeMaps.holder(name, name));
-      await this.#write([...drop.token(name), ...(own ? drop.scopeMap(name) : [])]);
+      const { own } = (await this.#parts.metadata.scopeMap(name)) ?? {};
+      const goes = own && !(await this.#scopeMaps.holder(name, name));
+      await this.#write([...drop.token(name), ...(goes ? drop.scopeMap(name) : [])]);
     });
   }
 

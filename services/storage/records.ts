@@ -43,4 +43,9 @@ export type TokenRecord = {
   passwords: { name: PasswordName; hash: string; created: number; expires?: number }[];
 };
 
-export type ScopeMapRecord = { description?: string; actions: string[] };
+export type ScopeMapRecord = {
+  description?: string;
+  actions: string[];
+  /** It was made with the token of its name, and goes with it. */
+  own?: true;
+};

@@ -44,7 +44,7 @@ export class ScopeMaps {
     const before = await this.#metadata.scopeMap(name);
     if (!before) this.mustHaveRoom();
     const { description = before?.description } = query;
-    const record = { actions, ...(description && { description }) };
+    const record = { actions, ...(description && { description }), ...(before?.own && { own: before.own }) };
     await this.#metadata.write(put.scopeMap(name, record));
     return scopeMapOf(name, record);
   }
@@ -119,4 +119,8 @@ const systemScopeMap = (name: string): ScopeMap => ({
   system: true,
 });
 
-const scopeMapOf = (name: string, record: ScopeMapRecord): ScopeMap => ({ name, ...record, system: false });
+const scopeMapOf = (name: string, { own: _own, ...record }: ScopeMapRecord): ScopeMap => ({
+  name,
+  ...record,
+  system: false,
+});

@@ -167,6 +167,18 @@ test('the scope map of a token stays where another token has it', async () => {
   assert.equal((await rig.gateway.call(storageStatus, {})).scopeMaps, 0);
 });
 
+test('a scope map that somebody made stays when a token of its name goes', async () => {
+  await using _rig = await Rig.open(buses);
+  await operator.call(putScopeMap, { name: 'm', actions });
+  await create('m', { scopeMap: 'm' });
+  await operator.call(deleteToken, { name: 'm' });
+  assert.deepEqual((await operator.call(showScopeMap, { name: 'm' })).actions, actions);
+  await create('n');
+  await operator.call(putScopeMap, { name: 'n', actions: [actions[0] as string] });
+  await operator.call(deleteToken, { name: 'n' });
+  await assert.rejects(operator.call(showScopeMap, { name: 'n' }), fault('account-unknown'));
+});
+
 test('scope maps of every layer are there and stay as they are', async () => {
   await using _rig = await Rig.open(buses);
   for (const [name, its] of Object.entries(systemScopeMaps)) {
