@@ -3,7 +3,7 @@ import type { Configuration } from '#proto/configuration.ts';
 import { dataFolder } from './data-folder.ts';
 import { dataWords } from './data-option.ts';
 import { plural } from './figures.ts';
-import { urlOf } from './ports.ts';
+import { isLoopback, parseAddress, urlOf } from './ports.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
 
 export type Greeting = {
@@ -15,9 +15,12 @@ export type Greeting = {
   ms: number;
 };
 
+const PLAIN =
+  'No TLS: passwords cross the network as they are, unless a proxy with TLS stands before it (--tls-certificate, --tls-key).';
+
 /** What a person is told when a layer serves, and what to type next. */
 export function welcome({ data, configuration, tokens, ms }: Greeting): string {
-  const { name, mode, parent, repositories } = configuration;
+  const { name, listen, tls, mode, parent, repositories } = configuration;
   const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
   const plain = insecureFlag(configuration);
   const registry = registryOf(configuration);
@@ -36,9 +39,11 @@ export function welcome({ data, configuration, tokens, ms }: Greeting): string {
     tokens > 0
       ? `Clients log in: ${plural(tokens, 'token')}.`
       : 'No accounts: whoever reaches it may do everything. The first token ends that.';
+  const open = !tls && !isLoopback(parseAddress(listen).host);
   return [
     `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
     accounts,
+    ...(open ? [PLAIN] : []),
     ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
     'Ctrl-C stops it.',
   ].join('\n');

@@ -69,7 +69,9 @@ describe('listening to other machines', { concurrency: 2 }, () => {
   test('told as another connected registry is: data, certificates and name come from the environment', async () => {
     await using at = await place();
     await using authority = await Authority.create();
-    const { certificateFile, keyFile } = await authority.issue('edge', { names: ['registry.example', 'other.example'] });
+    const { certificateFile, keyFile } = await authority.issue('edge', {
+      names: ['registry.example', 'other.example'],
+    });
     const certificates = join(authority.folder, 'certs');
     await mkdir(certificates);
     await copyFile(certificateFile, join(certificates, 'tls.crt'));

@@ -133,7 +133,9 @@ test('what to type next fits how the layer is reached', () => {
   assert.match(secure, /Clients log in: 2 tokens\./);
   assert.match(secure, /login +podman login registry\.example -u TOKEN/);
   assert.match(secure, /pull +podman pull registry\.example\/hello:1/);
-  assert.doesNotMatch(secure, /tls-verify|token create/);
+  assert.doesNotMatch(secure, /tls-verify|token create|No TLS/);
+  assert.doesNotMatch(plain, /No TLS/);
+  assert.match(greeting('listen: 0.0.0.0:5000', 1), /^No TLS: passwords cross the network as they are/m);
   assert.equal(
     loginCommand('t', configured('listen: 0.0.0.0:5000')),
     'podman login --tls-verify=false HOST:5000 -u t',
