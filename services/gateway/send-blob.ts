@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import type { BlobFile } from '#proto/volume.ts';
 import type { ByteRange } from './ranges.ts';
@@ -28,14 +29,19 @@ export async function sendParts(
   idleMs: number,
 ): Promise<void> {
   const { raw } = reply;
+  const { socket } = reply.request.raw;
   let settle: ((sent: boolean) => void) | undefined;
-  raw.once('close', () => settle?.(false));
+  const gone = () => settle?.(false);
+  raw.once('close', gone);
+  // An answer that waits behind others for the socket may not hear of its end, and any number of them may wait.
+  setMaxListeners(0, socket);
+  socket.once('close', gone);
   raw.setTimeout(idleMs, () => raw.destroy());
   // The callback comes when the bytes are with the kernel; perhaps never for a socket that went before them.
   const write = (bytes: Uint8Array | string) =>
     new Promise<boolean>((resolve) => {
       settle = resolve;
-      if (raw.destroyed) resolve(false);
+      if (raw.destroyed || socket.destroyed) resolve(false);
       else raw.write(bytes, (error) => resolve(!error));
     });
 
@@ -68,6 +74,7 @@ export async function sendParts(
     raw.destroy();
     throw error;
   } finally {
+    socket.off('close', gone);
     streams -= 1;
   }
 }
