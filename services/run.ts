@@ -28,8 +28,8 @@ export type Context = {
 
 export type Main = (context: Context) => Promise<void>;
 
-/** A process that has started holds much that only its start needed: after this, in ms, it gives that back. */
-const SETTLED_MS = 5_000;
+/** A process is at rest that worked for less than this part of so long, in ms. */
+const REST = { share: 0.1, ms: 5_000 };
 
 /** How long a process may take to end before it is ended, in ms. */
 const LAST_CALL_MS = 4_000;
@@ -77,11 +77,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
 
-  // There only where Node runs with --expose-gc.
-  setTimeout(
-    () => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }),
-    SETTLED_MS,
-  ).unref();
+  givesBack();
 
   const lives = names.map(async (service) => {
     const { signal } = service === FOUNDATION ? last : end;
@@ -162,4 +158,20 @@ function beat(bus: Bus, service: string, instance: string, log: Logger): Disposa
   tell();
   const timer = setInterval(tell, HEARTBEAT_MS).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Memory that a start or a time of work has needed goes back to the system as soon as the process is at rest. */
+function givesBack(): void {
+  // There only where Node runs with --expose-gc.
+  const { gc } = globalThis;
+  if (!gc) return;
+  let worked = true;
+  let last = performance.eventLoopUtilization();
+  setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const busy = performance.eventLoopUtilization(now, last).utilization >= REST.share;
+    last = now;
+    if (!busy && worked) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    worked = busy;
+  }, REST.ms).unref();
 }
