@@ -25,3 +25,26 @@ export async function upload(host: string, repository: string, file: string, dig
   written.searchParams.set('digest', digest);
   await curl('-X', 'PUT', '-o', '/dev/null', written.href);
 }
+
+/** The same in this process, on one connection: for a blob that takes less time than starting curl. */
+export async function uploadSmall(
+  host: string,
+  repository: string,
+  bytes: Uint8Array,
+  digest: string,
+): Promise<void> {
+  const send = async (method: string, url: string | URL, body?: Uint8Array) => {
+    const answer = await fetch(url, {
+      method,
+      ...(body && { body: body as Uint8Array<ArrayBuffer> }),
+      headers: { 'Content-Type': 'application/octet-stream' },
+    });
+    await answer.arrayBuffer();
+    if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status}`);
+    return new URL(answer.headers.get('location') ?? '', `http://${host}`);
+  };
+  const begun = await send('POST', `http://${host}/v2/${repository}/blobs/uploads/`);
+  const written = await send('PATCH', begun, bytes);
+  written.searchParams.set('digest', digest);
+  await send('PUT', written);
+}

@@ -14,10 +14,15 @@ export type Comparison = {
 
 export type Contender = { name: string; run: (round: number) => Promise<number> };
 
-export type Options = { rounds: number; mib: number; full: boolean; progress: (line: string) => void };
+/** `mib`: sizes of the blobs that are pulled and pushed. */
+export type Options = { rounds: number; mib: number[]; full: boolean; progress: (line: string) => void };
 
 /** Every subject is a function of the options that gives its comparisons. */
 export type Subject = (options: Options) => Promise<Comparison[]>;
+
+/** Rounds with a blob of this size: few of a very large one take as long as many of others. */
+export const roundsFor = (mib: number, { rounds }: Options): number =>
+  mib > 256 ? Math.min(3, rounds) : rounds;
 
 /** Turns go round, and each round begins with another contender, so that none always runs on a warm machine. */
 export async function alternate(

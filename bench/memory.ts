@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startCloud } from '../test/support/cloud.ts';
 import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
 import type { Comparison, Subject } from './measure.ts';
+import { type Field, memoryOf } from './resident.ts';
 
 const IDLE_MS = 10_000;
 
@@ -21,11 +21,11 @@ export const memory: Subject = async ({ progress }) => {
   progress('memory: waiting until the layer is idle');
   await sleep(IDLE_MS);
   const programs = Object.entries({ ...layer.pids(), 'docker-registry (for comparison)': cloud.pid ?? 0 });
-  const columns = { resident: 'VmRSS', proportional: 'Pss', highest: 'VmHWM' };
+  const columns: Record<string, Field> = { resident: 'VmRSS', proportional: 'Pss', highest: 'VmHWM' };
   const comparisons: Comparison[] = [];
   for (const [what, field] of Object.entries(columns)) {
     const values: Record<string, number[]> = {};
-    for (const [name, pid] of programs) values[name] = [await read(pid, field)];
+    for (const [name, pid] of programs) values[name] = [await memoryOf(pid, field)];
     const total = Object.entries(values).reduce(
       (sum, [name, [mb]]) => sum + (name in layer.pids() ? mb! : 0),
       0,
@@ -41,8 +41,3 @@ export const memory: Subject = async ({ progress }) => {
   comparisons[1]!.notes = ['Proportional: pages that several processes share are divided among them.'];
   return comparisons;
 };
-
-async function read(pid: number, field: string): Promise<number> {
-  const text = await readFile(`/proc/${pid}/${field === 'Pss' ? 'smaps_rollup' : 'status'}`, 'utf8');
-  return (Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024) / 1e6;
-}

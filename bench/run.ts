@@ -4,6 +4,7 @@ import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'nod
 import { Command, InvalidArgumentError } from 'commander';
 import { canInstallDebian, installDebian } from '../cli/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
+import { manifests } from './manifests.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
 import { memory } from './memory.ts';
 import { pull } from './pull.ts';
@@ -11,8 +12,18 @@ import { push } from './push.ts';
 import { requests } from './requests.ts';
 import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
+import { tags } from './tags.ts';
 
-const subjects: Record<string, Subject> = { pull, requests, push, sync, memory, 'start-up': startUp };
+const subjects: Record<string, Subject> = {
+  pull,
+  push,
+  manifests,
+  requests,
+  tags,
+  sync,
+  memory,
+  'start-up': startUp,
+};
 
 function count(text: string): number {
   const value = Number(text);
@@ -20,36 +31,42 @@ function count(text: string): number {
   return value;
 }
 
+const each = (text: string, before: number[] = []) => [...before, count(text)];
+
 const program = new Command('bench')
   .description('compares a layer with docker-registry, nginx and skopeo on this machine')
   .argument('[subjects...]', `of ${Object.keys(subjects).join(', ')}; all where none is named`)
   .option('--rounds <n>', 'rounds of each comparison', count, 5)
-  .option('--mib <n>', 'size of the blob that is pulled and pushed', count, 256)
+  .option('--only <subject...>', 'the same as naming them')
+  .option('--mib <n...>', 'sizes of the blobs that are pulled and pushed (default: 1 100 1024)', each)
   .option('--small', 'a large image of 64 MiB instead of 1 GiB in the set that is synced')
   .option('--json <file>', 'writes all figures there')
   .parse();
-const { rounds, mib, small, json } = program.opts<{
+const { rounds, mib, only, small, json } = program.opts<{
   rounds: number;
-  mib: number;
+  mib?: number[];
+  only?: string[];
   small?: true;
   json?: string;
 }>();
-const chosen = program.args.length > 0 ? program.args : Object.keys(subjects);
+const named = [...program.args, ...(only ?? [])];
+const chosen = named.length > 0 ? named : Object.keys(subjects);
 const unknown = chosen.find((name) => !(name in subjects));
 if (unknown) program.error(`bench: there is no subject ${unknown}, only ${Object.keys(subjects).join(', ')}`);
 
-// The programs that the tests need, and the one client more.
+// The programs that the tests need, and the clients.
 globalSetup();
-if (!existsSync('/usr/bin/curl')) {
-  const failure = canInstallDebian() ? installDebian(['curl']) : 'this is not root';
-  if (failure) program.error(`bench: apt-get install curl failed: ${failure}`);
+const clients = Object.entries({ curl: 'curl', wrk: 'wrk', ab: 'apache2-utils' });
+for (const [, name] of clients.filter(([client]) => !existsSync(`/usr/bin/${client}`))) {
+  const failure = canInstallDebian() ? installDebian([name]) : 'this is not root';
+  if (failure) program.error(`bench: apt-get install ${name} failed: ${failure}`);
 }
 
 const started = performance.now();
 const progress = (line: string) => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
 };
-const options: Options = { rounds, mib, full: !small, progress };
+const options: Options = { rounds, mib: mib ?? [1, 100, 1_024], full: !small, progress };
 const machine = {
   processor: cpus()[0]?.model.trim(),
   cores: availableParallelism(),
