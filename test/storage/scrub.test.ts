@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { linkBlobs, locateBlob, missingBlobs } from '#proto/blobs.ts';
+import { getManifest, missingManifests, storageStatus } from '#proto/manifests.ts';
+import { listDamaged } from '#proto/upkeep.ts';
+import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from './rig.ts';
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+const repository = 'lib/app';
+const layer = bytesOf('layer');
+const image = jsonOf(imageOf('layer'));
+const fileOf = (rig: Rig, digest: string) =>
+  join(rig.data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
+
+async function overwrite(rig: Rig, digest: string, text: string): Promise<void> {
+  await chmod(fileOf(rig, digest), 0o600);
+  await writeFile(fileOf(rig, digest), text);
+}
+
+const damagedOf = async (rig: Rig) => (await rig.syncer.call(listDamaged, { limit: 200 })).damaged;
+
+test('what is whole stays, and is counted', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(repository, 'layer');
+  await rig.gateway.push(repository, bytesOf(''));
+  const { ms: _, ...found } = await rig.storage.scrubber.scrub(1e9);
+  const bytes = 2 + layer.byteLength + image.byteLength;
+  assert.deepEqual(found, { checked: 4, bytes, damaged: [] });
+  assert.deepEqual(await damagedOf(rig), []);
+});
+
+test('damaged content is absent for everybody until it comes again, and lies in quarantine', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(repository, 'layer', { tag: 'v1' });
+  const [blob, config] = [digestOf(layer), digestOf(bytesOf('{}'))];
+  await overwrite(rig, blob, 'LAYER');
+  await rm(fileOf(rig, config));
+  await overwrite(rig, digest, 'shorter');
+  const { damaged } = await rig.storage.scrubber.scrub(1e9);
+  assert.deepEqual(damaged.sort(), [blob, config, digest].sort());
+  assert.deepEqual(rig.events.filter(([type]) => type === 'blob.damaged').length, 3);
+  const aside = await readdir(join(rig.data, 'quarantine'));
+  assert.equal(aside.length, 2);
+  const kept = aside.find((name) => name.includes(blob.slice(7)));
+  assert.equal(await readFile(join(rig.data, 'quarantine', kept!), 'utf8'), 'LAYER');
+
+  const absent = async () => {
+    for (const one of [blob, config]) {
+      await assert.rejects(rig.gateway.call(locateBlob, { repository, digest: one }), fault('blob-unknown'));
+      await assert.rejects(
+        rig.gateway.call(linkBlobs, { repository: 'lib/b', digests: [one] }),
+        fault('blob-unknown'),
+      );
+    }
+    for (const reference of ['v1', digest]) {
+      await assert.rejects(
+        rig.gateway.call(getManifest, { repository, reference }),
+        fault('manifest-unknown'),
+      );
+    }
+    const { digests } = await rig.gateway.call(missingBlobs, { digests: [blob, config, digest] });
+    assert.deepEqual(digests, [blob, config, digest]);
+    const query = { repository, digests: [digest] };
+    assert.deepEqual((await rig.gateway.call(missingManifests, query)).digests, [digest]);
+    await assert.rejects(rig.gateway.pushManifest(repository, image), fault('manifest-blob-unknown'));
+    assert.deepEqual(
+      (await damagedOf(rig)).map((each) => [each.digest, each.size, each.repositories, each.mediaType]),
+      [
+        [blob, layer.byteLength, [repository], undefined],
+        [config, 2, [repository], undefined],
+        [digest, image.byteLength, [repository], imageOf('layer').mediaType],
+      ].sort(),
+    );
+    const { blobs, damaged } = await rig.gateway.call(storageStatus, {});
+    assert.deepEqual([blobs, damaged], [0, 3]);
+  };
+  await absent();
+  await rig.restart();
+  await absent();
+
+  await rig.gateway.pushImage(repository, 'layer');
+  assert.deepEqual(new Uint8Array(await rig.gateway.readManifest(repository, 'v1')), image);
+  assert.deepEqual(new Uint8Array(await rig.gateway.read(repository, blob)), layer);
+  assert.deepEqual(await damagedOf(rig), []);
+  assert.equal((await rig.gateway.call(storageStatus, {})).damaged, 0);
+});
+
+test('garbage collection keeps the links of damaged content, and forgets it when nothing names it', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(repository, 'layer');
+  const loose = await rig.gateway.push(repository, bytesOf('loose'));
+  await rm(fileOf(rig, digestOf(layer)));
+  await rm(fileOf(rig, loose));
+  await rig.storage.scrubber.scrub(1e9);
+  rig.now += 86_400_000;
+  const { links, blobs } = await rig.storage.garbage.collect(false);
+  assert.deepEqual([links, blobs], [1, 0]);
+  assert.deepEqual(
+    (await damagedOf(rig)).map(({ digest }) => digest),
+    [digestOf(layer)],
+  );
+});
+
+test('it reads no faster than it may, and one at a time', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.push(repository, random(3_000_000));
+  const began = performance.now();
+  const first = rig.storage.scrubber.scrub(10_000_000);
+  await assert.rejects(rig.storage.scrubber.scrub(), fault('busy'));
+  await first;
+  assert.ok(performance.now() - began >= 280);
+});
