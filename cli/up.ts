@@ -84,6 +84,8 @@ async function serve(
   try {
     await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
     outlets.screen(greeting(await tokensOf(layer, signal)));
+    // From here on it only watches: what the start has needed goes back.
+    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   } catch (error) {
     if (!signal.aborted) throw error;
   }
