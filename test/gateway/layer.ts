@@ -11,6 +11,7 @@ import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Volume } from '#proto/volume.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, Times } from '../../services/gateway/routing.ts';
 import { TestBus } from '../support/bus.ts';
@@ -71,6 +72,7 @@ export class TestLayer implements AsyncDisposable {
   env(service: string): NodeJS.ProcessEnv {
     return {
       ...process.env,
+      ...NODE_ENV,
       TERRACE_DATA: this.data,
       TERRACE_BUS: this.testBus.url,
       TERRACE_BUS_PASSWORD: `secret-of-${service}`,
@@ -79,7 +81,7 @@ export class TestLayer implements AsyncDisposable {
   }
 
   spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
-    return spawn(process.execPath, [join(SERVICES, service, 'main.ts')], {
+    return spawn(process.execPath, [...NODE_FLAGS, join(SERVICES, service, 'main.ts')], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...this.env(service), ...env },
     });

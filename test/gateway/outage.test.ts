@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage } from '../../services/storage/storage.ts';
+import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { gatewayProcess } from './gateway-process.ts';
 import { RawConnection } from './http.ts';
@@ -138,6 +139,7 @@ test('a gateway killed in the middle of a PATCH leaves an upload that another go
   await using storage = await Storage.open({
     data: layer.data,
     publish: bus.publish.bind(bus),
+    log: quiet,
     now: () => Date.now() + later,
   });
   await using _served = serve(bus, storage);
