@@ -31,6 +31,11 @@ export function dataFolder(data: string, bus = 'bus') {
 }
 export type DataFolder = ReturnType<typeof dataFolder>;
 
+/** The same for a command that works while no layer runs: nothing of the layer's own bus is touched. */
+const ALONE = 'run/alone';
+export const aloneFolder = (data: string): DataFolder => dataFolder(data, ALONE);
+export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolders(data, ALONE);
+
 /** Makes the folders. Content is nobody else's to read. */
 export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
   try {

@@ -5,7 +5,7 @@ import type { Overrides } from '#proto/document.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
 import { type DataFolder, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
-import { findNatsServer, stopOrphan } from './nats-server.ts';
+import { findNatsServer, stopOrphans } from './nats-server.ts';
 import { claimPid } from './pid-file.ts';
 import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from './ports.ts';
 import { busProgram, servicePrograms } from './programs.ts';
@@ -96,7 +96,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     log.say(program, level, message, { pid });
   });
   try {
-    await stopOrphan(folder);
+    await stopOrphans(folder);
     await mustBeFree(configuration.listen, claim.stale ? AFTERMATH_MS : 0);
     const port = await busPort(folder);
     const bus = { host: '127.0.0.1', port };

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DataFolder } from './data-folder.ts';
+import { aloneFolder, type DataFolder } from './data-folder.ts';
 import { canInstallDebian, installDebian } from './debian.ts';
 import { isAlive, livingPid } from './pid-file.ts';
 import { Refusal } from './refusal.ts';
@@ -38,21 +38,37 @@ export function spawnNatsServer(program: string, folder: DataFolder): ChildProce
   });
 }
 
-/** Ends the nats-server of this data folder that a killed supervisor left behind. */
-export async function stopOrphan(folder: DataFolder): Promise<void> {
-  const pid = livingPid(folder.busPid);
-  if (pid === undefined || !runsOn(pid, folder)) return;
+/**
+ * Ends the nats-servers that a killed supervisor, or a killed command, left behind on this data folder. Nobody else
+ * ever runs one on the configuration of a command: those are found even where there was no time to note the pid.
+ */
+export async function stopOrphans(folder: DataFolder): Promise<void> {
+  const noted = livingPid(folder.busPid);
+  const pids = new Set(runningOn(aloneFolder(folder.root).busConfiguration));
+  if (noted !== undefined && commandLine(noted).includes(folder.busConfiguration)) pids.add(noted);
+  for (const pid of pids) await stopProcess(pid);
+}
+
+async function stopProcess(pid: number): Promise<void> {
   for (const [signal, ms] of [['SIGTERM', 2_000] as const, ['SIGKILL', 1_000] as const]) {
-    process.kill(pid, signal);
+    try {
+      process.kill(pid, signal);
+    } catch {
+      return;
+    }
     for (const end = Date.now() + ms; isAlive(pid) && Date.now() < end; ) await sleep(20);
     if (!isAlive(pid)) return;
   }
 }
 
-function runsOn(pid: number, folder: DataFolder): boolean {
-  return commandLine(pid).some(
-    (word) => word.startsWith(join(folder.root, '/')) && word.endsWith('/nats.conf'),
-  );
+/** None where the system has no /proc. */
+function runningOn(configuration: string): number[] {
+  try {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    return pids.map(Number).filter((pid) => commandLine(pid).includes(configuration));
+  } catch {
+    return [];
+  }
 }
 
 function commandLine(pid: number): string[] {

@@ -3,9 +3,9 @@ import { dirname } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { connectBus } from './connect.ts';
-import { dataFolder, makeFolders, writeBus } from './data-folder.ts';
+import { aloneFolder, makeAloneFolders, writeBus } from './data-folder.ts';
 import { LayerLog } from './layer-log.ts';
-import { findNatsServer, stopOrphan } from './nats-server.ts';
+import { findNatsServer, stopOrphans } from './nats-server.ts';
 import { freePort, waitFor } from './ports.ts';
 import { busProgram, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
@@ -15,9 +15,6 @@ const BUS_START_MS = 10_000;
 /** Storage waits ten seconds for another one that ends. */
 const STORAGE_START_MS = 15_000;
 
-/** Where the bus of this lies, so that nothing of the layer's own is touched. */
-const OWN = 'run/alone';
-
 export type StorageAlone = AsyncDisposable & { bus: Bus };
 
 /** Starts a bus and storage for one command; whoever calls holds the pid file of the data folder. @throws Refusal */
@@ -25,7 +22,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
   const said: string[] = [];
   const log = new LayerLog('layer', { line() {}, screen: (text) => said.push(text) });
   const natsServer = findNatsServer(env, (line) => console.error(line));
-  const folder = dataFolder(data, OWN);
+  const folder = aloneFolder(data);
   const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
   const stop = async () => {
     await supervisor.stop();
@@ -33,8 +30,8 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     await rm(dirname(folder.busConfiguration), { recursive: true, force: true });
   };
   try {
-    await stopOrphan(folder);
-    await makeFolders(data, OWN);
+    await stopOrphans(folder);
+    await makeAloneFolders(data);
     const place = { host: '127.0.0.1', port: await freePort() };
     const busUrl = `nats://127.0.0.1:${place.port}`;
     await writeBus(folder, { ...place, url: busUrl });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -90,11 +90,13 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     );
   });
 
-  test('killed in the middle, it leaves nothing that stops the next', async () => {
+  test('killed in the middle, it leaves nothing that stops the next, and nothing that runs', async () => {
     await using at = await place();
     await at.terrace('token', 'create', 'a', '--pull', '*');
     const killed = type('token', 'list', '--data', at.data);
-    for (const end = Date.now() + 10_000; !existsSync(join(at.data, 'run/nats.pid')); await sleep(5)) {
+    const note = join(at.data, 'run/nats.pid');
+    // The very first moment: the note may be empty yet.
+    for (const end = Date.now() + 10_000; !existsSync(note); await sleep(1)) {
       assert.ok(Date.now() < end, killed.text);
     }
     killed.child.kill('SIGKILL');
@@ -103,6 +105,14 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.equal(code, 0, text);
     assert.match(text, /^a +enabled/m);
     assert.deepEqual(await readdir(join(at.data, 'run')), []);
+    const left = (await readdir('/proc')).filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(at.data);
+      } catch {
+        return false;
+      }
+    });
+    assert.deepEqual(left, []);
   });
 
   test('a running layer is asked, and told at once', async () => {
