@@ -35,12 +35,17 @@ export function refusal(
 export const passing = (fault: Fault): boolean =>
   Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
 
+/** How long a full data volume is left alone before it is tried again, in ms; as often as it takes. */
+const SPACE_WAIT_MS = 10_000;
+
 /**
  * How long to wait before attempt number `attempt` (from 1), in ms: doubling from one second to 30, with jitter, and
  * never less than the parent asked for.
  * @returns undefined where it is better to give up for this pass
  */
 export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
+  if (fault.code === 'no-space')
+    return Math.min(SPACE_WAIT_MS, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
   if (!passing(fault) || attempt > 6) return undefined;
   const asked = Number(fault.detail?.retryAfterMs ?? 0);
   if (asked > LONGEST_WAIT_MS) return undefined;

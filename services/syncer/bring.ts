@@ -4,7 +4,8 @@ import { putManifest, putTag } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { Arrivals } from './arrivals.ts';
-import { type Branch, blobsOf, missingTree, type TreeMeans } from './tree.ts';
+import type { FetchedManifest } from './parent.ts';
+import { blobsOf, missingTree, type TreeMeans } from './tree.ts';
 
 export type BringMeans = TreeMeans & { arrivals: Arrivals; pass: string; by: string };
 
@@ -44,7 +45,7 @@ export async function bring(
     const digests = blobs.slice(at, at + PAGE).map((blob) => blob.digest);
     await bus.call(linkBlobs, { repository, digests });
   }
-  for (const branch of branches) await put(means, repository, branch);
+  for (const branch of branches) await commitManifest(means, repository, branch);
   if (move) {
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });
@@ -62,7 +63,12 @@ async function lacking({ bus }: BringMeans, digests: Digest[]): Promise<Set<Dige
   return missing;
 }
 
-async function put({ bus, volume, by }: BringMeans, repository: Repository, branch: Branch): Promise<void> {
+/** Commits the bytes of a manifest, without a tag. */
+export async function commitManifest(
+  { bus, volume, by }: BringMeans,
+  repository: Repository,
+  branch: FetchedManifest,
+): Promise<void> {
   const { digest, mediaType, bytes } = branch;
   const claim = await bus.call(startUpload, { repository, by, hold: true });
   const held = { id: claim.id, claim: claim.claim };

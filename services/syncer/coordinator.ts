@@ -4,12 +4,16 @@ import { createActor, fromCallback, fromPromise } from 'xstate';
 import { Fault, toWire } from '#proto/fault.ts';
 import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import { blobDamaged, spaceChanged } from '#proto/upkeep.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { holdLease } from './lease.ts';
 import { makePass } from './pass.ts';
 import type { Settings } from './settings.ts';
 import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts';
+
+/** Events that ask for a pass come in groups: the pass begins so long after one of them, in ms. */
+const SOON_MS = 1_000;
 
 /**
  * Makes the passes of the layer for as long as this process holds the lease: at its beginning, on schedule, after a
@@ -78,6 +82,18 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
     });
   });
   actor.on('following', () => unserve?.());
+  // What was damaged comes again; what had no room may have it now.
+  let timer: NodeJS.Timeout | undefined;
+  const soon = (cause: string) => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      actor.send(wanted(cause));
+    }, SOON_MS).unref();
+  };
+  const unheard = [
+    bus.listen(blobDamaged, () => soon('damage')),
+    bus.listen(spaceChanged, ({ data }) => !data.low && soon('space')),
+  ];
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
   const lease = holdLease(bus, instance, signal, log, (held) =>
@@ -85,6 +101,8 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
   );
   return {
     ended: lease.then(() => {
+      for (const end of unheard) end();
+      clearTimeout(timer);
       actor.stop();
     }),
     want: (cause) => actor.send(wanted(cause)),

@@ -10,6 +10,7 @@ import { type BringMeans, bring } from './bring.ts';
 import type { Parent } from './parent.ts';
 import { matches, named, needsCatalog } from './patterns.ts';
 import { loserTag } from './plan.ts';
+import { repair } from './repair.ts';
 import { each } from './slots.ts';
 import { type Survey, survey } from './survey.ts';
 
@@ -47,6 +48,8 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
   };
   try {
     await means.parent.ping(signal);
+    using arrivals = new Arrivals(bus, log, pass, signal);
+    const repairing = repairs({ ...means, arrivals, pass }, fail);
     const surveys: Survey[] = [];
     await each(await repositories(means, fail), REPOSITORIES_AT_ONCE, async (repository) => {
       try {
@@ -62,7 +65,6 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
       tags: surveys.reduce((sum, { tags }) => sum + tags, 0),
       actions: surveys.reduce((sum, { actions }) => sum + actions.length, 0),
     });
-    using arrivals = new Arrivals(bus, log, pass, signal);
     const tasks = surveys.flatMap((found) => tasksOf({ ...means, arrivals, pass }, found));
     await each(tasks, IMAGES_AT_ONCE, async ({ repository, tag, run }) => {
       try {
@@ -75,11 +77,25 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
         fail({ repository, ...(tag && { tag }), ...why });
       }
     });
+    await repairing;
   } catch (error) {
     signal.throwIfAborted();
     fail(reason(log, error));
   }
   return { pass, ok: tally.failed === 0, ...tally, ms: Date.now() - began };
+}
+
+/** Beside everything else: damaged content that is large keeps nothing back. */
+async function repairs(means: BringMeans & PassMeans, fail: (failure: Failure) => void): Promise<void> {
+  const { log, signal, pass } = means;
+  try {
+    const repaired = await repair(means, (failure, error) => {
+      fail({ ...failure, code: reason(log, error).code });
+    });
+    if (repaired > 0) log.info({ pass, repaired }, 'damaged content is whole again');
+  } catch (error) {
+    if (!signal.aborted) fail(reason(log, error));
+  }
 }
 
 type Task = {

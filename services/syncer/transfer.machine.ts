@@ -1,5 +1,5 @@
 import { assign, fromPromise, setup } from 'xstate';
-import { Fault, toWire, type WireFault } from '#proto/fault.ts';
+import { fromWire, toWire, type WireFault } from '#proto/fault.ts';
 import type { Claim } from '#proto/ingests.ts';
 import type { Digest } from '#proto/names.ts';
 import { backOff } from './answers.ts';
@@ -65,7 +65,7 @@ export const transferMachine = setup({
       const fault = toWire(error);
       const gained = Number(fault.detail?.gained ?? 0);
       const failures = gained > 0 ? 1 : context.failures + 1;
-      const wait = error instanceof Fault ? backOff(error, failures) : undefined;
+      const wait = backOff(fromWire(fault), failures);
       return { fault, failures, until: wait === undefined || context.cancelled ? 0 : Date.now() + wait };
     }),
   },

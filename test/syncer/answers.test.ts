@@ -50,7 +50,14 @@ test('waiting is never shorter than the parent asks for, and not longer than a p
 test('what does not pass by itself is not tried again', () => {
   assert.equal(backOff(new Fault('parent-refused', 'x'), 1), undefined);
   assert.equal(backOff(new Fault('parent-invalid', 'x'), 1), undefined);
-  assert.equal(backOff(new Fault('no-space', 'x'), 1), undefined);
+});
+
+test('a full data volume is waited for as long as it takes', () => {
+  const full = new Fault('no-space', 'x');
+  assert.deepEqual(
+    [1, 3, 5, 500].map((attempt) => backOff(full, attempt, 1)),
+    [1_000, 4_000, 10_000, 10_000],
+  );
 });
 
 test('a Bearer challenge is read with its quotes, commas and blanks', () => {

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { chmod, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { passFinished } from '#proto/passes.ts';
+import { scrub } from '#proto/upkeep.ts';
+import { startCloud } from '../support/cloud.ts';
+import { pushImage, sameContent } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
+
+const fileOf = (data: string, digest: string) =>
+  join(data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
+
+async function damage(file: string): Promise<void> {
+  await chmod(file, 0o600);
+  await writeFile(file, 'damaged');
+}
+
+test('content that a scrub finds damaged comes again from the parent, without anybody asking', async () => {
+  await using cloud = await startCloud();
+  const image = await pushImage(cloud.url, 'all/app', 'v1', { layers: [{ seed: 'a', size: 300_000 }] });
+  await pushImage(cloud.url, 'all/other', 'v1', { layers: [{ seed: 'b', size: 5_000 }] });
+  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'] });
+  assert.deepEqual((await layer.sync()).failures, []);
+
+  const [blob, manifest] = [image.layers[0]!.digest, image.digest];
+  await damage(fileOf(layer.data, blob));
+  await rm(fileOf(layer.data, manifest));
+  layer.events.length = 0;
+  const { damaged } = await layer.bus().call(scrub, { rate: 1e9 });
+  assert.deepEqual(damaged.toSorted(), [blob, manifest].sort());
+  const { failures } = await layer.event(passFinished);
+  assert.deepEqual(failures, []);
+  await sameContent(cloud.url, layer.url);
+  assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, []);
+});
+
+test('what the parent does not have either is said as a failure of the pass, until it is pushed again', async () => {
+  await using cloud = await startCloud();
+  await pushImage(cloud.url, 'app', 'v1', { layers: [{ seed: 'a', size: 1_000 }] });
+  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'], mode: 'ReadWrite' });
+  const own = { layers: [{ seed: 'own', size: 9_000 }] };
+  const image = await pushImage(layer.url, 'own', 'v1', own);
+  await damage(fileOf(layer.data, image.layers[0]!.digest));
+  await layer.bus().call(scrub, { rate: 1e9 });
+  const { ok, failures } = await layer.sync();
+  assert.equal(ok, false);
+  assert.deepEqual(
+    failures.map(({ repository, code }) => [repository, code]),
+    [['own', 'blob-unknown']],
+  );
+  assert.match(failures[0]!.reason, /damaged here/);
+  await pushImage(layer.url, 'own', 'v1', own);
+  assert.deepEqual((await layer.sync()).failures, []);
+});
