@@ -5,39 +5,66 @@ import { testLayer } from '../test/support/layer.ts';
 import type { Comparison, Subject } from './measure.ts';
 import { type Field, memoryOf } from './resident.ts';
 
-const IDLE_MS = 10_000;
+const IDLE_MS = 15_000;
+
+const columns: Record<string, { field: Field; note?: string }> = {
+  resident: { field: 'VmRSS' },
+  proportional: {
+    field: 'Pss',
+    note: 'Proportional: pages that several processes share, those outside of the layer too, are divided among them.',
+  },
+  own: {
+    field: 'RssAnon',
+    note: 'Own: without the pages of program files, which all Node processes share (50 MB) and the system takes back at need.',
+  },
+  highest: { field: 'VmHWM' },
+};
 
 /** What a layer holds while nothing happens, process by process, after it has synced a little. */
 export const memory: Subject = async ({ progress }) => {
   await using cloud = await startCloud();
   await pushImage(cloud.host, 'bench/idle', '1', { layers: [100_000, 200_000] });
-  await using layer = await testLayer({
-    name: 'bench',
-    parent: cloud.url,
-    repositories: ['*'],
-    logLevel: 'warn',
-  });
-  await layer.sync();
-  progress('memory: waiting until the layer is idle');
-  await sleep(IDLE_MS);
-  const programs = Object.entries({ ...layer.pids(), 'docker-registry (for comparison)': cloud.pid ?? 0 });
-  const columns: Record<string, Field> = { resident: 'VmRSS', proportional: 'Pss', highest: 'VmHWM' };
   const comparisons: Comparison[] = [];
-  for (const [what, field] of Object.entries(columns)) {
+  for (const compact of [false, true]) {
+    await using layer = await testLayer({
+      name: 'bench',
+      parent: cloud.url,
+      repositories: ['*'],
+      logLevel: 'warn',
+      compact,
+    });
+    await layer.sync();
+    const kind = compact ? 'idle compact layer' : 'idle layer';
+    progress(`memory: waiting until the ${kind} is at rest`);
+    await sleep(IDLE_MS);
+    comparisons.push(...(await table(kind, layer.pids(), cloud.pid)));
+  }
+  return comparisons;
+};
+
+async function table(
+  kind: string,
+  pids: Record<string, number>,
+  registry: number | undefined,
+): Promise<Comparison[]> {
+  const comparisons: Comparison[] = [];
+  for (const [what, { field, note }] of Object.entries(columns)) {
     const values: Record<string, number[]> = {};
-    for (const [name, pid] of programs) values[name] = [await memoryOf(pid, field)];
-    const total = Object.entries(values).reduce(
-      (sum, [name, [mb]]) => sum + (name in layer.pids() ? mb! : 0),
-      0,
-    );
+    let total = 0;
+    for (const [name, pid] of Object.entries(pids)) {
+      const mb = await memoryOf(pid, field);
+      values[name] = [mb];
+      total += mb;
+    }
+    if (registry) values['docker-registry (for comparison)'] = [await memoryOf(registry, field)];
     comparisons.push({
-      subject: `${what} memory of an idle layer, all processes together ${total.toFixed(0)} MB`,
+      subject: `${what} memory of an ${kind}, all processes together ${total.toFixed(0)} MB`,
       unit: 'MB',
       better: 'less',
       values,
       ratios: false,
+      ...(note && { notes: [note] }),
     });
   }
-  comparisons[1]!.notes = ['Proportional: pages that several processes share are divided among them.'];
   return comparisons;
-};
+}

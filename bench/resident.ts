@@ -19,8 +19,8 @@ export async function residentAfter(what: string, pids: Record<string, number>):
   ];
 }
 
-/** Resident now, the highest ever, and resident with pages that several processes share divided among them. */
-export type Field = 'VmRSS' | 'VmHWM' | 'Pss';
+/** Resident now, the highest ever, resident with pages that several processes share divided among them; no file's. */
+export type Field = 'VmRSS' | 'VmHWM' | 'Pss' | 'RssAnon';
 
 /** In MB. */
 export async function memoryOf(pid: number, field: Field): Promise<number> {
