@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, statfs, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { locateBlob } from '#proto/blobs.ts';
 import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/ingests.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { Metadata, put } from '../../services/storage/metadata.ts';
+import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from './rig.ts';
 
 let buses: Buses;
@@ -16,34 +15,8 @@ before(async () => {
 });
 after(() => buses.server[Symbol.asyncDispose]());
 
-/** A volume of 8 MiB of its own, or undefined where this process may not make one. */
-async function smallVolume(): Promise<({ path: string } & AsyncDisposable) | undefined> {
-  const path = await mkdtemp(join(tmpdir(), 'terrace-full-'));
-  const remove = () => rm(path, { recursive: true, force: true });
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'ignore' });
-  } catch {
-    await remove();
-    return undefined;
-  }
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      execFileSync('umount', [path]);
-      await remove();
-    },
-  };
-}
-
-/** Leaves about `bytes` of room. @returns what makes it again */
-async function fill(path: string, bytes: number): Promise<() => Promise<void>> {
-  const { bavail, bsize } = await statfs(path);
-  await writeFile(join(path, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - bytes)));
-  return () => rm(join(path, 'filler'));
-}
-
 test('a full volume: no-space, nothing half-made is visible, and it goes on when there is room', async (t) => {
-  await using volume = await smallVolume();
+  await using volume = await smallVolume(8);
   if (!volume) return t.skip('needs the right to mount');
   await using rig = await Rig.open(buses, join(volume.path, 'data'));
   rig.keep({ reserve: 0 });
@@ -56,7 +29,7 @@ test('a full volume: no-space, nothing half-made is visible, and it goes on when
   // Taken over, so its commit needs room for a copy.
   const held = await rig.syncer.call(claimTransfer, { digest, size: bytes.byteLength, by: 'b' });
   const query = { id: held.id, claim: held.claim, digest, repository };
-  const empty = await fill(volume.path, 300_000);
+  const empty = await volume.fill(300_000);
   await assert.rejects(rig.syncer.call(commitBlob, query), fault('no-space'));
   await assert.rejects(rig.syncer.call(locateBlob, { repository, digest }), fault('name-unknown'));
   assert.deepEqual(await rig.syncer.call(renewClaim, held), {});
@@ -68,14 +41,14 @@ test('a full volume: no-space, nothing half-made is visible, and it goes on when
 });
 
 test('metadata that could not be written writes nothing more, and opened again holds what was confirmed', async (t) => {
-  await using volume = await smallVolume();
+  await using volume = await smallVolume(8);
   if (!volume) return t.skip('needs the right to mount');
   const folder = join(volume.path, 'metadata');
   const confirmed: string[] = [];
   let empty = async () => {};
   {
     await using metadata = await Metadata.open(folder);
-    empty = await fill(volume.path, 200_000);
+    empty = await volume.fill(200_000);
     const write = async (name: string) => {
       const digest = digestOf(bytesOf(name));
       const padding = put.tag('lib/app', name, `${digest}${'x'.repeat(20_000)}`);

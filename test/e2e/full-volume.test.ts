@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { passFinished } from '#proto/passes.ts';
+import { transferDelayed } from '#proto/transfers.ts';
+import { spaceChanged } from '#proto/upkeep.ts';
+import { CHUNK_BYTES } from '../../services/syncer/download.ts';
+import { startCloud } from '../support/cloud.ts';
+import { digestOf } from '../support/content.ts';
+import { startProxy } from '../support/fault-proxy.ts';
+import { pushImage, sameContent } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
+import { ask } from '../support/registry.ts';
+import { repeatedBytes } from '../support/requests.ts';
+import { smallVolume } from '../support/small-volume.ts';
+
+const MIB = 1024 * 1024;
+const RESERVE = 16 * MIB;
+const WHY = 'needs the right to mount';
+let folder: string;
+let configFile: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-full-volume-'));
+  configFile = join(folder, 'layer.yaml');
+  await writeFile(configFile, 'reserve: 16MiB\nmode: ReadWrite\n');
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+/** Pushes a blob in one request. @returns the status, and the body of a refusal */
+async function push(host: string, bytes: Uint8Array): Promise<{ status: number; text: string }> {
+  const path = `/v2/app/blobs/uploads/?digest=${digestOf(bytes)}`;
+  const response = await ask(host, path, { method: 'POST', body: bytes as Uint8Array<ArrayBuffer> });
+  return { status: response.status, text: await response.text() };
+}
+
+test('a volume that fills up under pushes: 507, nothing lost, reads and deletes go on, and so do pushes', async (t) => {
+  await using volume = await smallVolume(96);
+  if (!volume) return t.skip(WHY);
+  const data = join(volume.path, 'data');
+  await using layer = await testLayer({ data, configFile });
+  const image = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] });
+  const empty = await volume.fill(RESERVE + 20 * MIB);
+  const kept = new Map<string, Uint8Array>();
+  const refused: string[] = [];
+  const pusher = async () => {
+    for (let i = 0; i < 30 && refused.length < 12; i += 1) {
+      const bytes = randomBytes(1 * MIB + Math.floor(Math.random() * MIB));
+      const { status, text } = await push(layer.url, bytes);
+      if (status === 201) kept.set(digestOf(bytes), bytes);
+      else {
+        assert.equal(status, 507, text);
+        refused.push(text);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, pusher));
+  assert.ok(kept.size >= 4 && refused.length > 0, `${kept.size} kept, ${refused.length} refused`);
+  for (const text of refused) {
+    const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
+    assert.equal(errors[0]?.code, 'INSUFFICIENT_STORAGE');
+    assert.match(errors[0]?.message ?? '', /free, less than the reserve of 16.0 MiB/);
+  }
+  await layer.event(spaceChanged, ({ low }) => low);
+
+  for (const [digest, bytes] of kept) {
+    const response = await ask(layer.url, `/v2/app/blobs/${digest}`);
+    assert.ok(Buffer.from(await response.arrayBuffer()).equals(bytes), digest);
+  }
+  const [one] = kept.keys();
+  for (const path of [`manifests/${image.digest}`, `blobs/${one}`]) {
+    const { status } = await ask(layer.url, `/v2/app/${path}`, { method: 'DELETE' });
+    assert.equal(status, 202, path);
+  }
+
+  await empty();
+  await layer.event(spaceChanged, ({ low }) => !low);
+  const bytes = randomBytes(MIB);
+  assert.equal((await push(layer.url, bytes)).status, 201);
+  for (const line of layer.lines) assert.doesNotMatch(line, /"level":60/, 'no process ended');
+});
+
+test('a volume that fills up under a sync: it waits, keeps what came, and goes on by itself', async (t) => {
+  await using volume = await smallVolume(128);
+  if (!volume) return t.skip(WHY);
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url);
+  const connections = 2;
+  await pushImage(cloud.url, 'all/app', 'v1', {
+    layers: [
+      { seed: 'a', size: 16 * MIB },
+      { seed: 'b', size: 16 * MIB },
+      { seed: 'c', size: 16 * MIB },
+    ],
+  });
+  const data = join(volume.path, 'data');
+  const empty = await volume.fill(RESERVE + 24 * MIB);
+  await using layer = await testLayer({
+    data,
+    configFile,
+    parent: proxy.url,
+    repositories: ['all/*'],
+    connections,
+  });
+  const delayed = await layer.event(transferDelayed, ({ code }) => code === 'no-space');
+  assert.match(delayed.reason, /reserve/);
+  assert.ok(!layer.events.some(({ type }) => type === `terrace.${passFinished.type}`), 'the pass goes on');
+  await empty();
+  const { failures } = await layer.event(passFinished, ({ ok }) => ok, 40_000);
+  assert.deepEqual(failures, []);
+  await sameContent(cloud.url, layer.url);
+  const repeated = repeatedBytes(proxy.requests, /\/blobs\//);
+  assert.ok(repeated <= 2 * connections * CHUNK_BYTES, `${repeated} bytes came twice`);
+});
