@@ -31,7 +31,7 @@ export type AppOptions = {
   configuration?: () => Configuration | undefined;
   log: Log;
   /** While there is no token at all, everybody may do everything; otherwise, nobody may do anything. */
-  open?: boolean;
+  open: boolean;
   /** Clients speak HTTPS with it; plain HTTP where it is left out. */
   tls?: Pair | undefined;
   times?: Partial<Times>;
@@ -48,7 +48,7 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, tls, open = false, ...options }: AppOptions): {
+export function buildApp({ times, tls, open, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {

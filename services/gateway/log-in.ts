@@ -35,7 +35,8 @@ export class LogIn {
   /** @throws Fault `too-many`, `unavailable` */
   async enter({ name, password }: Credentials, address: string): Promise<Entered | Refused> {
     const proof = this.#passwords.proofOf(name, password);
-    if (NAME.test(name)) {
+    // Whoever only guesses costs storage no question before it is this one's turn.
+    if (this.#passwords.knows(proof)) {
       const found = this.#accounts.get(name);
       const known = found instanceof Promise ? await found : found;
       const proven = known && this.#passwords.proven(proof, known.passwords);

@@ -27,6 +27,11 @@ export class Passwords {
     return hash('sha256', `${this.#key}${name}\n${password}`, 'base64');
   }
 
+  /** Was it ever found right? */
+  knows(proof: Proof): boolean {
+    return this.#proven.has(proof);
+  }
+
   /** Which of the passwords the proof was found to be, without hashing anything. */
   proven(proof: Proof, passwords: KnownPassword[]): KnownPassword | undefined {
     const matched = this.#proven.get(proof);

@@ -72,6 +72,7 @@ async function gateway(files: Tls, now = Date.now) {
     bus: layer.bus,
     volume: new Volume(layer.data),
     instance: 'gateway-tls',
+    open: true,
     mode: () => 'ReadWrite',
     log,
     tls: pair,
