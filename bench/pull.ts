@@ -45,7 +45,7 @@ async function compare(
 ): Promise<Comparison[]> {
   const subject = `pull of a ${mib} MiB blob, ${connections} at once`;
   // A small one several times over the same connection: else the start of the client is what is measured.
-  const times = Math.max(1, Math.ceil(64 / mib));
+  const times = Math.max(1, Math.ceil(256 / mib));
   const megabytes = (connections * times * mib * MIB) / 1e6;
   const cost: Record<string, number[]> = {};
   const contenders = Object.entries(servers).map(([name, { url, pids }]) => ({

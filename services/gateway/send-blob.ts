@@ -1,17 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import type { BlobFile } from '#proto/volume.ts';
+import { Pieces } from './pieces.ts';
 import type { ByteRange } from './ranges.ts';
 
-/** Large pieces cost a fifth less than small ones; but all streams together must fit into some memory. */
-const LARGEST = 512 * 1024;
-const SMALLEST = 64 * 1024;
-const ALL_STREAMS = 32 * 1024 * 1024;
-let streams = 0;
-
-/** How much of a file is read at once, in bytes: less, the more streams there are. */
-export const pieceFor = (count: number): number =>
-  Math.max(SMALLEST, Math.min(LARGEST, Math.floor(ALL_STREAMS / (2 * count))));
+const pieces = new Pieces();
 
 /** What a response is made of, in order: text of its own, or bytes of the file. */
 export type Part = string | ByteRange;
@@ -46,11 +39,11 @@ export async function sendParts(
     });
 
   const biggest = Math.max(...parts.map((part) => (typeof part === 'string' ? 0 : length(part))));
-  streams += 1;
-  const piece = Math.min(biggest, pieceFor(streams));
+  const piece = pieces.begin();
   const buffers: [Buffer?, Buffer?] = [];
   let turn = 0;
   let sending: Promise<boolean> = Promise.resolve(true);
+  let sent = false;
   try {
     for (const part of parts) {
       if (typeof part === 'string') {
@@ -59,7 +52,7 @@ export async function sendParts(
         continue;
       }
       for (let at = part.first; at <= part.last; ) {
-        buffers[turn] ??= Buffer.allocUnsafeSlow(piece);
+        buffers[turn] ??= pieces.take(piece, biggest);
         const view = buffers[turn]!.subarray(0, part.last - at + 1);
         const read = await file.read(view, at);
         if (read < view.byteLength) throw new Error(`the file ends at ${at + read}, not after ${part.last}`);
@@ -69,13 +62,15 @@ export async function sendParts(
         turn = 1 - turn;
       }
     }
-    if (await sending) raw.end();
+    sent = await sending;
+    if (sent) raw.end();
   } catch (error) {
     raw.destroy();
     throw error;
   } finally {
     socket.off('close', gone);
-    streams -= 1;
+    // Where the reader is gone, the socket may still hold one.
+    pieces.end(sent ? buffers : []);
   }
 }
 

@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import {
@@ -13,7 +13,6 @@ import {
 import type { Event } from '#proto/contract.ts';
 import { blobDamaged } from '#proto/upkeep.ts';
 import { RememberedContent } from '../../services/gateway/remembered-content.ts';
-import { pieceFor } from '../../services/gateway/send-blob.ts';
 import { sha256 } from './layer.ts';
 
 const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];
@@ -95,11 +94,4 @@ test('what is not where it was remembered is asked for again', async () => {
   remembered.misplaced('a', 'one');
   remembered.misplaced('b', blob);
   deepEqual(await look(), ['one', blob]);
-});
-
-test('the buffers of all pulls together are bounded', () => {
-  equal(pieceFor(1), 512 * 1024);
-  equal(pieceFor(32), 512 * 1024);
-  equal(pieceFor(64), 256 * 1024);
-  equal(pieceFor(10_000), 64 * 1024);
 });
