@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '#proto/fault.ts';
+import { mediaTypes } from '#proto/oci.ts';
+import { collectGarbage } from '#proto/upkeep.ts';
+import { contentOf, digestOf } from '../support/content.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { random } from '../support/random.ts';
+import { ask } from '../support/registry.ts';
+
+const full = process.env.TERRACE_FULL === '1';
+const CLIENTS = full ? 200 : 40;
+const RUN_MS = full ? 120_000 : 7_000;
+const GRACE_MS = 1_000;
+const KILL_MS = full ? 2_500 : 1_200;
+const REPOSITORIES = 3;
+/** Then pushes go to other repositories: one that is pushed to keeps all that it has. */
+const MOVE_MS = 2_000;
+/** Layers that pushes share, so that what one deletes another pushes again. */
+const SHARED = 12;
+const PROGRAMS = ['gateway', 'storage', 'nats-server', 'syncer-1'];
+
+let folder: string;
+let configFile: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-garbage-'));
+  configFile = join(folder, 'layer.yaml');
+  // An upload that a kill left open would keep all of its repository for a day.
+  const garbage = `{ enabled: false, grace: PT${GRACE_MS / 1_000}S, uploads: PT2S }`;
+  await writeFile(configFile, `mode: ReadWrite\ngarbageCollection: ${garbage}\n`);
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+type Image = { repository: string; bytes: Buffer; digest: string; layers: Buffer[] };
+
+/** Clients that push, pull and delete through whatever happens, and know what they were told. */
+class Crowd {
+  readonly #layer: TestLayer;
+  readonly #next: () => number;
+  readonly #shared: Buffer[];
+  /** Answered 201, and nobody asked to delete it since. */
+  readonly kept = new Map<string, Image>();
+  readonly counts = { pushed: 0, again: 0, pulled: 0, deleted: 0 };
+  #serial = 0;
+
+  constructor(layer: TestLayer, next: () => number) {
+    this.#layer = layer;
+    this.#next = next;
+    this.#shared = Array.from({ length: SHARED }, (_, i) =>
+      contentOf({ seed: `s${i}`, size: 1 + this.#below(90_000) }),
+    );
+  }
+
+  async live(until: number): Promise<void> {
+    while (Date.now() < until) {
+      const dice = this.#next();
+      if (dice < 0.6 || this.kept.size === 0) await this.#push();
+      else {
+        const known = [...this.kept.values()];
+        const image = known[this.#below(known.length)] as Image;
+        if (dice < 0.8) await this.#pull(image);
+        else await this.delete(image);
+      }
+    }
+  }
+
+  /** Byte for byte what was pushed. @returns false where no answer came */
+  async check({ repository, bytes, digest, layers }: Image): Promise<void> {
+    const manifest = await this.#ask(`/v2/${repository}/manifests/${digest}`);
+    assert.equal(manifest?.status, 200, `manifest ${digest} of ${repository}`);
+    assert.ok(manifest.bytes.equals(bytes));
+    for (const layer of layers) {
+      const blob = await this.#ask(`/v2/${repository}/blobs/${digestOf(layer)}`);
+      assert.equal(blob?.status, 200, `blob ${digestOf(layer)} of ${repository}`);
+      assert.ok(blob.bytes.equals(layer));
+    }
+  }
+
+  async delete({ repository, digest }: Image): Promise<boolean> {
+    this.kept.delete(digest);
+    const answer = await this.#ask(`/v2/${repository}/manifests/${digest}`, { method: 'DELETE' });
+    this.counts.deleted += 1;
+    return answer?.status === 202 || answer?.status === 404;
+  }
+
+  async #pull(image: Image): Promise<void> {
+    const manifest = await this.#ask(`/v2/${image.repository}/manifests/${image.digest}`);
+    // Somebody may delete it meanwhile.
+    if (manifest?.status === 200) assert.ok(manifest.bytes.equals(image.bytes));
+    else if (manifest?.status === 404) assert.ok(!this.kept.has(image.digest), `${image.digest} is lost`);
+    this.counts.pulled += 1;
+  }
+
+  /** As clients push: what is there is not sent again, then the manifest; once more where something was in the way. */
+  async #push(): Promise<void> {
+    const time = Math.floor(Date.now() / MOVE_MS) % 1_000;
+    const repository = `app-${time}/${this.#below(REPOSITORIES)}`;
+    this.#serial += 1;
+    const own = contentOf({ seed: `own ${this.#serial}`, size: 1 + this.#below(50_000) });
+    const layers = [Buffer.from('{}'), this.#shared[this.#below(SHARED)] as Buffer, own];
+    const [config, ...rest] = layers.map((bytes) => ({
+      mediaType: 'application/octet-stream',
+      digest: digestOf(bytes),
+      size: bytes.byteLength,
+    }));
+    const mediaType = mediaTypes.ociManifest;
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: rest }));
+    const image = { repository, bytes, digest: digestOf(bytes), layers };
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      if (attempt > 0) this.counts.again += 1;
+      if (!(await this.#pushLayers(image))) continue;
+      const headers = { 'content-type': mediaType };
+      const path = `/v2/${repository}/manifests/v${this.#serial % 50}`;
+      const answer = await this.#ask(path, { method: 'PUT', headers, body: bytes as Buffer<ArrayBuffer> });
+      if (answer?.status !== 201) continue;
+      this.kept.set(image.digest, image);
+      this.counts.pushed += 1;
+      return;
+    }
+  }
+
+  async #pushLayers({ repository, layers }: Image): Promise<boolean> {
+    for (const layer of layers) {
+      const digest = digestOf(layer);
+      const head = await this.#ask(`/v2/${repository}/blobs/${digest}`, { method: 'HEAD' });
+      if (head?.status === 200) continue;
+      const path = `/v2/${repository}/blobs/uploads/?digest=${digest}`;
+      const answer = await this.#ask(path, { method: 'POST', body: layer as Buffer<ArrayBuffer> });
+      if (answer?.status !== 201) return false;
+    }
+    return true;
+  }
+
+  /** @returns undefined where no whole answer came: nothing was promised then */
+  async #ask(path: string, init: RequestInit = {}): Promise<{ status: number; bytes: Buffer } | undefined> {
+    try {
+      const asked = { ...init, signal: AbortSignal.timeout(15_000) } as Parameters<typeof ask>[2];
+      const response = await ask(this.#layer.url, path, asked);
+      return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) };
+    } catch {
+      // A gateway that was killed comes back in a moment.
+      await sleep(50 + 100 * this.#next());
+      return undefined;
+    }
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#next() * limit);
+  }
+}
+
+async function collect(layer: TestLayer) {
+  try {
+    return await layer.bus().call(collectGarbage, { dryRun: false });
+  } catch (error) {
+    if (!Fault.is(error, 'busy', 'unavailable')) throw error;
+    return undefined;
+  }
+}
+
+test('pushes, pulls and deletes while garbage is collected every second and processes are killed: no push is lost', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const next = random(seed);
+  await using layer = await testLayer({ configFile });
+  const crowd = new Crowd(layer, next);
+  const until = Date.now() + RUN_MS;
+  const tally = { runs: 0, links: 0, blobs: 0, kills: 0 };
+  const collecting = async () => {
+    for (; Date.now() < until; await sleep(1_000)) {
+      const garbage = await collect(layer);
+      tally.runs += garbage ? 1 : 0;
+      tally.links += garbage?.links ?? 0;
+      tally.blobs += garbage?.blobs ?? 0;
+    }
+  };
+  const killing = async () => {
+    for (;;) {
+      await sleep(KILL_MS * (0.5 + next()));
+      if (Date.now() >= until) return;
+      const program = PROGRAMS[Math.floor(next() * PROGRAMS.length)] as string;
+      if (layer.pids()[program] === undefined) continue;
+      layer.killNow(program);
+      tally.kills += 1;
+    }
+  };
+  await Promise.all([collecting(), killing(), ...Array.from({ length: CLIENTS }, () => crowd.live(until))]);
+  t.diagnostic(JSON.stringify({ ...tally, ...crowd.counts }));
+  assert.ok(crowd.counts.pushed >= 10 && tally.kills >= 2, 'enough happened');
+
+  // Whatever is left of the grace runs out, and what is garbage goes.
+  const collected = async (blobs: number) => {
+    for (const end = Date.now() + 20_000; tally.blobs < blobs; await sleep(250)) {
+      tally.blobs += (await collect(layer))?.blobs ?? 0;
+      assert.ok(Date.now() < end, `${tally.blobs} blobs were collected, not ${blobs}`);
+    }
+  };
+  await sleep(GRACE_MS);
+  await collected(1);
+  for (const image of crowd.kept.values()) await crowd.check(image);
+
+  // Of each image at least the manifest and its own layer.
+  const last = [...crowd.kept.values()];
+  for (const image of last) assert.ok(await crowd.delete(image));
+  await collected(tally.blobs + 2 * last.length);
+});
