@@ -137,6 +137,7 @@ test('a pair that is swapped is in force for the next connection, and those that
   }).end();
   const [begun] = await once(push, 'response');
   begun.resume();
+  equal(begun.statusCode, 202);
   const patch = request({
     host: '127.0.0.1',
     port: secure.port,
