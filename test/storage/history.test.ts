@@ -76,6 +76,22 @@ const on = (...parts: string[]) => parts.join(' ');
 const conflicts = (m: Model, r: string, t: string, expected: string | null | undefined) =>
   expected !== undefined && (m.tags.get(on(r, t)) ?? null) !== expected;
 
+/** Links need a manifest of their repository, content needs a link or a manifest, a repository needs anything. */
+function collectIn(m: Model): void {
+  for (const link of m.links) {
+    const [r, digest] = link.split(' ') as [string, string];
+    const named = manifests.some(
+      (each) => m.manifests.has(on(r, each.digest)) && each.blobs.some((bytes) => digestOf(bytes) === digest),
+    );
+    if (!named) m.links.delete(link);
+  }
+  for (const digest of m.content.keys()) {
+    if (![...m.links, ...m.manifests].some((name) => name.endsWith(digest))) m.content.delete(digest);
+  }
+  const names = [...m.links, ...m.manifests, ...m.tags.keys(), ...m.bases.keys()];
+  for (const r of m.known) if (!names.some((name) => name.startsWith(`${r} `))) m.known.delete(r);
+}
+
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 6,
@@ -199,6 +215,21 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       return 'ok';
     },
   })),
+  {
+    weight: 2,
+    arbitrary: fc.constant({
+      name: 'collect garbage',
+      real: (rig: Rig) => {
+        // Longer than any grace, and than uploads that were refused are kept.
+        rig.now += 2 * 86_400_000;
+        return rig.storage.garbage.collect(false);
+      },
+      model: (m: Model) => {
+        collectIn(m);
+        return 'ok';
+      },
+    }),
+  },
   fc.constant({ name: 'restart', real: (rig: Rig) => rig.restart(), model: () => 'ok' }),
 );
 

@@ -8,6 +8,7 @@ import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { random } from '../support/random.ts';
 import { repeatedBytes } from '../support/requests.ts';
 
 const MIB = 1024 * 1024;
@@ -15,15 +16,6 @@ const full = process.env.TERRACE_FULL === '1';
 const SIZE = full ? 1024 * MIB : 96 * MIB;
 const ROUNDS = full ? 4 : 1;
 const CONNECTIONS = 4;
-
-/** Numbers from 0 to 1 that a seed repeats. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
-    return state / 2 ** 32;
-  };
-}
 
 test('syncer, storage, nats-server and parent killed while a blob comes: no chunk is asked for again', async (t) => {
   const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Schedules } from '../../services/storage/schedules.ts';
+import { quiet } from '../support/bus.ts';
+import { configurationWith } from '../support/configuration.ts';
+import { type Buses, bytesOf, connectAll, Rig } from './rig.ts';
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+const EVERY_SECOND = '* * * * * *';
+
+test('garbage goes and content is checked by the clock, as the configuration in force says', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.push('app', bytesOf('garbage'));
+  using schedules = new Schedules(rig.storage, quiet);
+  const configuration = configurationWith({ reserve: 1_000, garbageCollection: { grace: 'PT5S' } });
+  schedules.set(configuration);
+  assert.equal(rig.storage.garbage.rules.graceMs, 5_000);
+  assert.equal((await rig.storage.status()).space.reserve, 1_000);
+  rig.now += 5_000;
+  const { garbageCollection, scrub } = configuration;
+  schedules.set({
+    ...configuration,
+    garbageCollection: { ...garbageCollection, schedule: EVERY_SECOND },
+    scrub: { ...scrub, schedule: EVERY_SECOND },
+  });
+  const heard = (type: string) => rig.events.filter(([each]) => each === type).length;
+  for (const end = Date.now() + 5_000; !heard('garbage.collected') || !heard('scrub.finished'); ) {
+    assert.ok(Date.now() < end, 'the clock is not heard');
+    await sleep(20);
+  }
+  assert.equal((await rig.storage.status()).blobs, 0);
+});
