@@ -25,6 +25,8 @@ export type Sweep = Parts & {
   found: Found;
   /** Links that would go, as `<repository>!<digest>`; undefined where they do go. */
   dry: Set<string> | undefined;
+  /** Aborts when storage ends. */
+  signal: AbortSignal;
 };
 
 /**
@@ -36,6 +38,7 @@ export class GarbageCollector {
   rules!: GarbageRules;
   readonly #parts: Parts;
   readonly #data: string;
+  readonly #end = new AbortController();
   #running = false;
 
   constructor(parts: Parts, data: string) {
@@ -52,7 +55,8 @@ export class GarbageCollector {
     const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
     try {
       const dry = dryRun ? new Set<string>() : undefined;
-      await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry });
+      const { signal } = this.#end;
+      await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry, signal });
     } finally {
       this.#running = false;
     }
@@ -60,6 +64,11 @@ export class GarbageCollector {
     log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
     publish(garbageCollected, garbage);
     return garbage;
+  }
+
+  /** A run gives up, which does no harm. */
+  end(): void {
+    this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
   }
 
   async #run(sweep: Sweep): Promise<void> {

@@ -18,5 +18,6 @@ export async function storage({ data, bus, log, signal }: Context): Promise<void
     await Promise.race([ended(signal), storage.failure]);
   } finally {
     unwatch();
+    storage.endUpkeep();
   }
 }

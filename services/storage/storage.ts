@@ -113,6 +113,12 @@ export class Storage implements AsyncDisposable {
     this.scrubber.rate = scrubRate;
   }
 
+  /** What runs of it gives up, so that it keeps no end waiting. */
+  endUpkeep(): void {
+    this.garbage.end();
+    this.scrubber.end();
+  }
+
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
     return {
@@ -131,7 +137,7 @@ export class Storage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parts.space[Symbol.dispose]();
-    this.scrubber.end();
+    this.endUpkeep();
     await this.#parts.metadata[Symbol.asyncDispose]();
   }
 }

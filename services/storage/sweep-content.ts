@@ -39,6 +39,7 @@ async function settle(sweep: Sweep, page: Page): Promise<void> {
     }
   }
   for (const [digest, size] of page) {
+    sweep.signal.throwIfAborted();
     await removeContent(sweep, digest, size);
     grace.unmark(digest);
     page.delete(digest);

@@ -19,6 +19,7 @@ const MOST_DRY = 500_000;
  */
 export async function sweepLinks(sweep: Sweep): Promise<void> {
   for await (const [repository] of sweep.metadata.repositories()) {
+    sweep.signal.throwIfAborted();
     if (!sweep.grace.mark(repository)) continue;
     try {
       await sweepRepository(sweep, repository);
@@ -46,9 +47,10 @@ async function sweepRepository(sweep: Sweep, repository: string): Promise<void> 
 
 /** Drops those of the page that no manifest of the repository names, and empties the page. */
 async function settle(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
-  const { metadata, log } = sweep;
+  const { metadata, log, signal } = sweep;
   for await (const [digest] of metadata.manifestsOf(repository)) {
     if (page.size === 0) return;
+    signal.throwIfAborted();
     const named = await namesIn(sweep, digest);
     if (!named) {
       log.warn({ repository, digest }, 'a manifest can not be read: no link of its repository is dropped');
