@@ -98,9 +98,9 @@ export class Ingests {
     this.#mustNotCommit(id);
     await this.#grace.renew(repository);
     return this.#locks.run(`ingest ${id}`, async () => {
-      await this.#space.mustHaveRoom();
       const record = await this.#upload(repository, id);
       this.#mustBeFree(id, record);
+      await this.#space.mustHaveRoom();
       return this.#grant(id, record, by);
     });
   }

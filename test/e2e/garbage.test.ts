@@ -16,7 +16,9 @@ const full = process.env.TERRACE_FULL === '1';
 const CLIENTS = full ? 200 : 40;
 const RUN_MS = full ? 120_000 : 7_000;
 const GRACE_MS = 1_000;
-const KILL_MS = full ? 2_500 : 1_200;
+const KILL_MS = full ? 5_000 : 1_200;
+/** A program that ran so long comes back at once; one that ends sooner is left alone for longer each time. */
+const SETTLED_MS = full ? 31_000 : 0;
 const REPOSITORIES = 3;
 /** Then pushes go to other repositories: one that is pushed to keeps all that it has. */
 const MOVE_MS = 2_000;
@@ -179,11 +181,14 @@ test('pushes, pulls and deletes while garbage is collected every second and proc
     }
   };
   const killing = async () => {
+    const killed = new Map<string, number>();
     for (;;) {
       await sleep(KILL_MS * (0.5 + next()));
       if (Date.now() >= until) return;
       const program = PROGRAMS[Math.floor(next() * PROGRAMS.length)] as string;
       if (layer.pids()[program] === undefined) continue;
+      if (Date.now() - (killed.get(program) ?? 0) < SETTLED_MS) continue;
+      killed.set(program, Date.now());
       layer.killNow(program);
       tally.kills += 1;
     }
