@@ -78,9 +78,9 @@ export class LogIn {
       this.#throttle.cancelled(name, address);
       throw error;
     }
-    if (!known || !found) return WRONG;
-    const answer = admit(known, found);
+    const answer = known && found ? admit(known, found) : WRONG;
     if ('asker' in answer) this.#throttle.succeeded(name, address);
+    else this.#throttle.failed(name, address, performance.now());
     return answer;
   }
 

@@ -46,6 +46,13 @@ export class Throttle {
     return { delayMs };
   }
 
+  /** The attempt has failed: the wait begins when its client is told. */
+  failed(name: string, address: string, now: number): void {
+    const client = networkOf(address);
+    this.#pairs.touch(`${client} ${name}`, now);
+    this.#addresses.touch(client, now);
+  }
+
   /** The attempt was a good one: what was counted for it is taken back, and this client may err again. */
   succeeded(name: string, address: string): void {
     const client = networkOf(address);
@@ -101,6 +108,11 @@ class Failures {
     const [oldest] = this.#counts.keys();
     if (this.#counts.size >= MOST && oldest !== undefined) this.#counts.delete(oldest);
     this.#counts.set(key, { failures, last: now });
+  }
+
+  touch(key: string, now: number): void {
+    const count = this.#counts.get(key);
+    if (count) count.last = now;
   }
 
   takeBack(key: string): void {

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { mediaTypes } from '#proto/oci.ts';
 import type { RepositoryAction } from '#proto/scopes.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
-import { sha256, TestLayer, until } from './layer.ts';
+import { sha256, TestLayer } from './layer.ts';
 
 /** Action × scope × path × mode, by Basic and by Bearer: which status is answered. */
 
@@ -101,11 +101,16 @@ before(async () => {
     equal(put.status, 201);
   }
   const tokens = await Tokens.of(layer);
-  const expires = Date.now() + 2_000;
   const asked = repositories.map((repository) => `repository:${repository}:*`);
   for (const [index, [scope, actions]] of Object.entries(scopes).entries()) {
     const name = `token-${index}`;
-    const password = await tokens.create(name, actions, scope === 'expired' ? expires : undefined);
+    if (scope === 'expired') {
+      const { headers: Basic, held, over } = await tokens.expiring(name, actions, ...asked);
+      await over();
+      credentials[scope] = { Basic, Bearer: held };
+      continue;
+    }
+    const password = await tokens.create(name, actions);
     const Basic = basic(name, password);
     credentials[scope] = { Basic, Bearer: bearer(await tokenFor(layer, Basic, ...asked)) };
     if (scope === 'disabled') await tokens.enable(name, false);
@@ -113,7 +118,6 @@ before(async () => {
   credentials['no credentials'] = { Basic: {}, Bearer: {} };
   const wrong = basic('token-1', 'wrong');
   credentials['wrong password'] = { Basic: wrong, Bearer: bearer('wrong.wrong.wrong') };
-  await until(() => Date.now() > expires);
 });
 
 for (const { scope, cells } of rows) {

@@ -6,7 +6,7 @@ import { mediaTypes } from '#proto/oci.ts';
 import { Bearer } from '../../services/gateway/bearer.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
-import { sha256, TestLayer, until } from './layer.ts';
+import { sha256, TestLayer } from './layer.ts';
 import { check } from './rows.ts';
 
 const layer = await TestLayer.start();
@@ -190,11 +190,9 @@ test('rotation ends the old password at once, with its Bearer tokens, and leaves
 });
 
 test('a password that has expired is no password any more, and its Bearer tokens neither', async () => {
-  const expires = Date.now() + 1_500;
-  const headers = basic('expiring', await tokens.create('expiring', on('a/x', 'content/read'), expires));
-  const held = bearer(await tokenFor(layer, headers, 'repository:a/x:pull'));
-  for (const each of [headers, held]) await check(layer, { send: ['GET', read], headers: each, status: 200 });
-  await until(() => Date.now() > expires);
+  const scope = 'repository:a/x:pull';
+  const { headers, held, over } = await tokens.expiring('expiring', on('a/x', 'content/read'), scope);
+  await over();
   for (const each of [headers, held]) {
     const response = await check(layer, { send: ['HEAD', read], headers: each, ...unauthorized });
     match(response.headers.get('www-authenticate') ?? '', /^Bearer /);

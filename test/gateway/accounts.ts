@@ -2,7 +2,7 @@ import { equal } from 'node:assert/strict';
 import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { RepositoryAction } from '#proto/scopes.ts';
-import type { TestLayer } from './layer.ts';
+import { type TestLayer, until } from './layer.ts';
 
 /** Tokens of a layer, as the command makes and changes them. */
 export class Tokens {
@@ -22,6 +22,23 @@ export class Tokens {
   async create(name: string, actions: string[], expires?: number): Promise<string> {
     const query = { name, actions, ...(expires !== undefined && { expires }) };
     return (await this.#told(this.#operator.call(createToken, query))).password;
+  }
+
+  /** A token, and a Bearer token had with it, whose password ends soon: `over` resolves when it has. */
+  async expiring(name: string, actions: string[], ...scopes: string[]) {
+    for (let ms = 1_000; ; ms *= 2) {
+      const expires = Date.now() + ms;
+      const headers = basic(name, await this.create(name, actions, expires));
+      const query = new URLSearchParams(scopes.map((scope): [string, string] => ['scope', scope]));
+      const response = await this.#layer.fetch('GET', `/v2/token?${query}`, { headers });
+      const { token } = (await response.json()) as { token: string };
+      const over = () => until(() => Date.now() > expires, 2 * ms);
+      if (response.status === 200) return { headers, held: bearer(token), over };
+      // A slow machine: it ended before it was used.
+      equal(response.status, 401);
+      equal(Date.now() > expires, true);
+      await this.delete(name);
+    }
   }
 
   /** @returns the new password1 */

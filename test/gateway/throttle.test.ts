@@ -30,6 +30,15 @@ test('a name from an address is refused after a few failures, for longer and lon
   }
 });
 
+test('the wait begins when the client is told of its failure', () => {
+  const throttle = new Throttle();
+  fail(throttle, limits.pair.free, 'ci', '10.0.0.1');
+  throttle.failed('ci', '10.0.0.1', 5_000);
+  equal(refused(throttle, 'ci', '10.0.0.1', 5_000), 1_000);
+  throttle.failed('nobody', '10.0.0.2', 5_000);
+  equal(refused(throttle, 'nobody', '10.0.0.2', 5_000), 0);
+});
+
 test('the same name from another address, and another name from the same, are not refused', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'ci', '10.0.0.1');
