@@ -141,11 +141,15 @@ const pull = fc
   .tuple(range, fc.boolean())
   .map(([ranges, head]) => write(head ? 'HEAD' : 'GET', `/v2/a/b/blobs/${here}`, `Range: ${ranges}\r\n`));
 
+/** Some that are as they should be: what others delete is there again. */
+const good = fc.constant(write('POST', `/v2/a/b/blobs/uploads/?digest=${here}`, '', CONTENT));
+
 /** One request, on a connection of its own. */
 export const request = fc.oneof(
   { weight: 5, arbitrary: anything },
   { weight: 2, arbitrary: push },
   { weight: 1, arbitrary: pull },
+  { weight: 1, arbitrary: good },
 );
 
 /** What is done with an upload that was begun, in order. */
