@@ -28,11 +28,25 @@ export const manifests: Subject = async (options) => {
   }
 
   const servers = {
-    'terrace, Bearer': { host: layer.host, authorization: `Bearer ${await bearer(layer.url, own)}` },
-    'terrace, Basic': { host: layer.host, authorization: basic(own) },
-    'docker-registry, open': { host: open.host },
-    'docker-registry, htpasswd': { host: guarded.host, authorization: basic(account) },
+    'terrace (Bearer)': { host: layer.host, authorization: `Bearer ${await bearer(layer.url, own)}` },
+    'terrace (Basic)': { host: layer.host, authorization: basic(own) },
+    'docker-registry (open)': { host: open.host },
+    'docker-registry (htpasswd)': { host: guarded.host, authorization: basic(account) },
   };
+  const ask = (
+    server: { host: string; authorization?: string },
+    method: 'GET' | 'HEAD',
+    connections: number,
+  ) => {
+    const url = `http://${server.host}/v2/${REPOSITORY}/manifests/1`;
+    const { authorization } = server;
+    const headers = {
+      Accept: mediaTypes.ociManifest,
+      ...(authorization && { Authorization: authorization }),
+    };
+    return load(folder.path, { url, method, headers, connections, seconds: SECONDS });
+  };
+  for (const server of Object.values(servers)) await ask(server, 'GET', 16);
   const comparisons: Comparison[] = [];
   for (const method of ['GET', 'HEAD'] as const) {
     for (const connections of [1, 16, 64]) {
@@ -41,12 +55,7 @@ export const manifests: Subject = async (options) => {
       const contenders = Object.entries(servers).map(([name, server]) => ({
         name,
         run: async () => {
-          const headers = {
-            Accept: mediaTypes.ociManifest,
-            ...('authorization' in server && { Authorization: server.authorization }),
-          };
-          const url = `http://${server.host}/v2/${REPOSITORY}/manifests/1`;
-          const rate = await load(folder.path, { url, method, headers, connections, seconds: SECONDS });
+          const rate = await ask(server, method, connections);
           rates[name] = [...(rates[name] ?? []), rate];
           return rate.perSecond;
         },
@@ -60,7 +69,7 @@ export const manifests: Subject = async (options) => {
       comparisons.push({ subject: '99 % of them within', unit: 'ms', better: 'less', values: late });
     }
   }
-  const pids = { ...layer.pids(), 'docker-registry, open': open.pid! };
+  const pids = { ...layer.pids(), 'docker-registry (open)': open.pid! };
   return [...comparisons, ...(await residentAfter('requests for manifests', pids))];
 };
 

@@ -7,7 +7,7 @@ export type Comparison = {
   better: 'more' | 'less';
   /** All rounds, by contender; Terrace's come first. */
   values: Record<string, number[]>;
-  /** Whether the first contender is compared with each of the others; it is where nothing is said. */
+  /** Whether Terrace's are compared with each of the others; they are where nothing is said. */
   ratios?: boolean;
   notes?: string[];
 };
@@ -54,27 +54,25 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A table for people: medians with their extremes, and how Terrace compares to each of the others. */
+/** A table for people: medians with their extremes, and how each contender of Terrace compares to each of the others. */
 export function format({ subject, unit, better, values, ratios = true, notes = [] }: Comparison): string {
-  const [first, ...others] = Object.entries(values);
+  const contenders = Object.entries(values);
+  const own = contenders.filter(([contender]) => contender.startsWith('terrace'));
   const name = Math.max(...Object.keys(values).map((key) => key.length));
   const line = ([contender, rounds]: [string, number[]], ratio = '') => {
     const middle = number(median(rounds));
     const spread = rounds.length > 1 ? `${number(Math.min(...rounds))} … ${number(Math.max(...rounds))}` : '';
     return `  ${contender.padEnd(name)}  ${middle.padStart(8)} ${unit.padEnd(6)} ${spread.padEnd(20)} ${ratio}`.trimEnd();
   };
-  const lines = others.map((other) => line(other, ratios ? ratio(first![1], other, better) : ''));
-  return [
-    `${subject} (${better} is better)`,
-    line(first!),
-    ...lines,
-    ...notes.map((note) => `  ${note}`),
-  ].join('\n');
+  const lines = contenders.map((each) =>
+    line(each, ratios && !own.includes(each) ? own.map((one) => ratio(one, each[1], better)).join(', ') : ''),
+  );
+  return [`${subject} (${better} is better)`, ...lines, ...notes.map((note) => `  ${note}`)].join('\n');
 }
 
-function ratio(own: number[], [name, theirs]: [string, number[]], better: 'more' | 'less'): string {
+function ratio([name, own]: [string, number[]], theirs: number[], better: 'more' | 'less'): string {
   const [a, b] = better === 'more' ? [median(own), median(theirs)] : [median(theirs), median(own)];
-  return `terrace ${(a / b).toFixed(2)} × ${name}`;
+  return `${name} ${(a / b).toFixed(2)} ×`;
 }
 
 const number = (value: number) =>

@@ -34,6 +34,8 @@ export type AppOptions = {
   open: boolean;
   /** Clients speak HTTPS with it; plain HTTP where it is left out. */
   tls?: Pair | undefined;
+  /** No other gateway of the layer takes writes; there may be others where it is left out. */
+  alone?: boolean;
   times?: Partial<Times>;
 };
 
@@ -48,7 +50,7 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, tls, open, ...options }: AppOptions): {
+export function buildApp({ times, tls, open, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {
@@ -59,7 +61,7 @@ export function buildApp({ times, tls, open, ...options }: AppOptions): {
     configuration,
     access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
     hashes: new RunningHashes(),
-    remembered: new RememberedContent(options.bus, limits.patienceMs),
+    remembered: new RememberedContent(options.bus, limits.patienceMs, alone),
     pending: new Set(),
     times: limits,
   };

@@ -37,11 +37,17 @@ export class RememberedContent {
     cost: (bytes) => bytes?.byteLength ?? 0,
   });
 
-  constructor(bus: Bus, patience: number) {
+  /**
+   * @param patience how long to wait for storage to come back, in ms
+   * @param alone whether no other gateway of the layer takes writes: then the answer to each comes here, behind what
+   * storage said before it, and nothing more is to be waited for
+   */
+  constructor(bus: Bus, patience: number, alone: boolean) {
     this.#bus = bus;
     this.#patience = { patience };
     const ahead = new CaughtUp(bus);
-    const places = { entries: PLACES, lifetimeMs: BELIEVED_MS, caughtUp: () => ahead.wait() };
+    const caughtUp = alone ? {} : { caughtUp: () => ahead.wait() };
+    const places = { entries: PLACES, lifetimeMs: BELIEVED_MS, ...caughtUp };
     this.#manifests = new Remembered(places);
     this.#blobs = new Remembered(places);
 

@@ -5,10 +5,16 @@ export type RememberedOptions<V> = {
   cost?: (value: V) => number;
   /** For how long a value is believed at most, in ms. */
   lifetimeMs?: number;
-  /** Resolves when every change said before the call has been heard here; to false where that can't be told. */
+  /**
+   * Resolves when every change said before the call has been heard here; to false where that can't be told. Left out
+   * where a change is always heard before anybody who counts on it can ask.
+   */
   caughtUp?: () => Promise<boolean>;
 };
 
+type Settings<V> = Required<Omit<RememberedOptions<V>, 'caughtUp'>> & {
+  caughtUp: (() => Promise<boolean>) | undefined;
+};
 type Entry<V> = { value: V; cost: number; until: number };
 
 /**
@@ -20,7 +26,7 @@ type Entry<V> = { value: V; cost: number; until: number };
 export class Remembered<V> {
   readonly #entries = new Map<string, Entry<V>>();
   readonly #coming = new Map<string, Promise<V>>();
-  readonly #options: Required<RememberedOptions<V>>;
+  readonly #options: Settings<V>;
   #cost = 0;
 
   constructor(options: RememberedOptions<V>) {
@@ -28,7 +34,7 @@ export class Remembered<V> {
       most: Number.POSITIVE_INFINITY,
       cost: () => 0,
       lifetimeMs: Number.POSITIVE_INFINITY,
-      caughtUp: async () => true,
+      caughtUp: undefined,
       ...options,
     };
   }
@@ -43,7 +49,8 @@ export class Remembered<V> {
   }
 
   async get(key: string, ask: () => Promise<V>): Promise<V> {
-    if ((this.#entries.has(key) || this.#coming.has(key)) && (await this.#options.caughtUp())) {
+    const { caughtUp } = this.#options;
+    if ((this.#entries.has(key) || this.#coming.has(key)) && (!caughtUp || (await caughtUp()))) {
       const entry = this.#entries.get(key);
       if (entry && entry.until > performance.now()) {
         // Out and in again: the map stays in order of use.

@@ -18,7 +18,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
  * TERRACE_TLS_KEY           PEM file with the private key
  * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
- * TERRACE_GATEWAYS          how many processes listen there (default 1)
+ * TERRACE_GATEWAYS          how many processes of the layer listen there; unless it says 1, there may be others
  * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
  *
  * Passwords must never cross a network that they were to be kept from: where the environment doesn't say whether
@@ -68,6 +68,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     open,
     log,
     tls: pair,
+    alone: env.TERRACE_GATEWAYS === '1',
   });
   try {
     // Connections are shared out among the processes by the kernel; one that ends or dies takes only its own with it.

@@ -113,6 +113,17 @@ test('a push through one process is seen at once through the other', async () =>
   }
 });
 
+test('one that knows that it is alone sees its own writes at once', async () => {
+  const alone = await another({ TERRACE_GATEWAYS: '1' });
+  for (let n = 0; n < 30; n += 1) {
+    await put(alone, 'alone', images[n % images.length]!);
+    for (const method of ['GET', 'HEAD'])
+      equal(await get(alone, 'alone', method), digests[n % images.length]);
+  }
+  await remove(alone, at('alone'));
+  equal(await get(alone, 'alone'), '404');
+});
+
 test('a deleted tag, manifest or blob is gone at once in the other process', async () => {
   for (let n = 0; n < 5; n += 1) {
     const body = image(1_000 + n);

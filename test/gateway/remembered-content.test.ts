@@ -1,4 +1,4 @@
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import {
@@ -19,23 +19,26 @@ const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];
 const mediaType = 'application/vnd.oci.image.manifest.v1+json';
 
 /** A bus on which nothing is said but what a test says; what storage is asked is counted. */
-function rig() {
+function rig({ alone = false } = {}) {
   const heeded = new Map<string, (data: never) => void>();
   let missed = () => {};
   let asked: string[] = [];
+  let flushes = 0;
   const bus = {
     heed: (event: Event, handler: (data: never) => void) => heeded.set(event.type, handler),
     onMissed: (handler: () => void) => {
       missed = handler;
     },
-    flush: async () => {},
+    flush: async () => {
+      flushes += 1;
+    },
     call: async (_contract: unknown, { reference, digest }: { reference?: string; digest?: string }) => {
       asked.push(reference ?? digest!);
       const manifest = { digest: reference === 'two' ? two : one, mediaType, size: 3, path: 'somewhere' };
       return reference ? manifest : { path: 'elsewhere', size: 4 };
     },
   };
-  const remembered = new RememberedContent(bus as unknown as Bus, 0);
+  const remembered = new RememberedContent(bus as unknown as Bus, 0, alone);
   /** @returns what storage was asked */
   const look = async () => {
     asked = [];
@@ -50,7 +53,7 @@ function rig() {
     return asked;
   };
   const say = (event: Event, data: object) => heeded.get(event.type)?.(data as never);
-  return { remembered, look, say, miss: () => missed() };
+  return { remembered, look, say, miss: () => missed(), flushes: () => flushes };
 }
 
 const all = ['one', 'two', one, blob, 'one', 'two', one, blob, 'bytes'];
@@ -86,6 +89,18 @@ test('when something may have been missed, nothing is remembered', async () => {
   miss();
   deepEqual(remembered.size, { places: 0, contents: 0, bytes: 0 });
   deepEqual(await look(), all);
+});
+
+test('only where there may be another gateway the bus is asked for what was said', async () => {
+  for (const alone of [true, false]) {
+    const { look, say, flushes } = rig({ alone });
+    await look();
+    equal(flushes(), 0);
+    await look();
+    equal(flushes() > 0, !alone);
+    say(tagMoved, { repository: 'a', tag: 'one', digest: two });
+    deepEqual(await look(), ['one']);
+  }
 });
 
 test('what is not where it was remembered is asked for again', async () => {
