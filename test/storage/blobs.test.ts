@@ -3,7 +3,6 @@ import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
 import { storageStatus } from '#proto/manifests.ts';
-import { GRACE_MS, Grace } from '../../services/storage/grace.ts';
 import { KeyedLock } from '../../services/storage/lock.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
@@ -89,24 +88,6 @@ test('a message that is not what its contract asks for is refused by the name of
     rig.gateway.call(locateBlob, { repository: 'Upper', digest: absent }),
     (error) => Fault.is(error, 'malformed') && error.message.includes('/repository'),
   );
-});
-
-test('grace protects what was asked for, forgets it in time, and is careful with what it forgot early', () => {
-  let now = 1_000;
-  const grace = new Grace(() => now, 2);
-  assert.ok(grace.protects('anything'), 'a start knows nothing of what was asked before');
-  now += GRACE_MS;
-  assert.ok(!grace.protects('a'));
-  grace.renew('a', 'b');
-  now += GRACE_MS - 1;
-  grace.renew('b');
-  now += 1;
-  assert.deepEqual([grace.protects('a'), grace.protects('b')], [false, true]);
-  now += GRACE_MS;
-  grace.renew('c', 'd', 'e');
-  assert.ok(grace.protects('c'), 'one too many: the first was forgotten, so everything is protected');
-  now += GRACE_MS;
-  assert.ok(!grace.protects('c'));
 });
 
 test('the keyed lock runs one after the other for a key, and keeps nothing afterwards', async () => {
