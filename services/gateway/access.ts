@@ -176,7 +176,7 @@ export class Access {
   }
 }
 
-/** May whoever made the request do this too, beside what it was let in for? */
+/** May whoever made the request do this too, beside what it was let in for? `*` stands for every repository. */
 export function mayAlso({ caller }: FastifyRequest, repository: string, action: RepositoryAction): boolean {
   const asker = caller?.asker;
   return asker !== undefined && decide(asker.grant?.rules, asker, { repository, action }) === 'allow';

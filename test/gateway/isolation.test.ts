@@ -127,8 +127,16 @@ for (const by of ['Basic', 'Bearer', 'wide']) {
   test(`by ${by}, a blob of b/x is mounted as little as one of b/none, and does not come to a/m`, async () => {
     const told = [];
     const start = 'POST';
-    for (const from of ['b/x', 'b/none', 'c/x', 'a/none', 'B/X', '']) {
-      const path = `/v2/a/m/blobs/uploads/?mount=${blob}&from=${from}`;
+    for (const from of [
+      '&from=b/x',
+      '&from=b/none',
+      '&from=c/x',
+      '&from=a/none',
+      '&from=B/X',
+      '&from=',
+      '',
+    ]) {
+      const path = `/v2/a/m/blobs/uploads/?mount=${blob}${from}`;
       const response = await layer.fetch(start, path, { headers: credentials[by]! });
       const headers = [...response.headers].filter(([name]) => name !== 'date');
       const id = response.headers.get('docker-upload-uuid') ?? '';

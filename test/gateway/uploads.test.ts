@@ -195,8 +195,15 @@ test('POST mounts a blob of another repository', async () => {
   await check(layer, { send: ['GET', blob('to')], status: 200, text: bytes });
 });
 
+test('POST mounts a blob of any repository where all of them may be read', async () => {
+  await layer.blob('from', bytes);
+  const mount = `/v2/anywhere/blobs/uploads/?mount=${digest}`;
+  await check(layer, { send: ['POST', mount], status: 201, want: { location: blob('anywhere') } });
+  await check(layer, { send: ['GET', blob('anywhere')], status: 200, text: bytes });
+});
+
 for (const query of [
-  `mount=${digest}`,
+  `mount=${sha256('never')}`,
   `mount=${digest}&from=nowhere`,
   `mount=${digest}&from=NOT/valid`,
   `mount=${sha256('never')}&from=from`,

@@ -56,8 +56,8 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   /**
-   * Without `from`, a blob is not looked for: whoever asks might learn of repositories that he must not see. For the
-   * same reason, what he may not read is not there.
+   * What the client may not read is not there: without `from`, any repository will do, so a blob is looked for only
+   * where all of them may be read.
    */
   const mounted = async (
     request: FastifyRequest,
@@ -65,9 +65,10 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     digest: Digest,
   ): Promise<boolean> => {
     const from = parameter(request, 'from');
-    if (from === undefined || !isRepository(from) || !mayAlso(request, from, 'content/read')) return false;
+    if (from !== undefined && !isRepository(from)) return false;
+    if (!mayAlso(request, from ?? '*', 'content/read')) return false;
     try {
-      await bus.call(linkBlobs, { repository, digests: [digest], from }, patience);
+      await bus.call(linkBlobs, { repository, digests: [digest], ...(from && { from }) }, patience);
       return true;
     } catch (error) {
       if (Fault.is(error, 'blob-unknown', 'name-unknown')) return false;
