@@ -20,7 +20,6 @@ export const put = {
   link: (repository: string, digest: string) => [
     set(`r!${repository}`, {}),
     set(`l!${repository}!${digest}`, {}),
-    del(`w!${digest}`),
   ],
   transferred: (digest: string, record: TransferredRecord) => [set(`w!${digest}`, record)],
   damaged: (digest: string, record: DamagedRecord) => [del(`b!${digest}`), set(`d!${digest}`, record)],

@@ -11,7 +11,7 @@ export type GarbageRules = {
   graceMs: number;
   /** Uploads, after their last sign of life. */
   uploadsMs: number;
-  /** The same of transfers; also what came over the link and was never linked. */
+  /** The same of transfers; also what came over the link and no manifest ever named. */
   transfersMs: number;
 };
 

@@ -179,6 +179,7 @@ export class Manifests {
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...moves.flatMap(({ changes }) => changes),
+      ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
     if (known?.mediaType !== mediaType) publish(manifestCommitted, { repository, digest, mediaType, size });
     for (const { tell } of moves) tell();

@@ -26,7 +26,7 @@ import type {
  *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
  *   t!<repository>!<tag>                digest          what the tag points to
  *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
- *   w!<digest>                          TransferredRecord  came over the link, and waits for its first link
+ *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
  *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
  *   a!<token>                           TokenRecord
@@ -117,7 +117,7 @@ export class Metadata implements AsyncDisposable {
   manifest = (repository: string, digest: string) => this.#one<ManifestRecord>(`m!${repository}!${digest}`);
   tag = (repository: string, tag: string) => this.#one<string>(`t!${repository}!${tag}`);
   ingest = (id: string) => this.#one<IngestRecord>(`i!${id}`);
-  transferred = (digest: string) => this.#one<TransferredRecord>(`w!${digest}`);
+  transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
   signingKey = () => this.#one<string>('k!signing');

@@ -47,9 +47,8 @@ async function settle(sweep: Sweep, page: Page): Promise<void> {
 }
 
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {
-  const { metadata, store, grace, locks, rules, found, dry, now } = sweep;
-  const waiting = await metadata.transferred(digest);
-  if (waiting && now() < waiting.since + rules.transfersMs) return;
+  const { metadata, store, grace, locks, found, dry } = sweep;
+  if ((await waiting(sweep, [digest])).has(digest)) return;
   await locks.run(`blob ${digest}`, async () => {
     const gone = await grace.remove(digest, async () => {
       if (dry) return;
@@ -61,4 +60,11 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
     found.blobs += 1;
     found.bytes += size;
   });
+}
+
+/** Those that came over the link and may yet be named: the rest of an image may need many windows of the link. */
+export async function waiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
+  const records = await metadata.transferred(digests);
+  const fresh = (since: number | undefined) => since !== undefined && now() < since + rules.transfersMs;
+  return new Set(digests.filter((_, i) => fresh(records[i]?.since)));
 }

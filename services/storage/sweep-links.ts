@@ -4,6 +4,7 @@ import { blobUnlinked } from '#proto/content.ts';
 import { splitDigest } from '#proto/names.ts';
 import type { Sweep } from './garbage.ts';
 import { drop } from './metadata.ts';
+import { waiting } from './sweep-content.ts';
 
 /** Links judged at a time: what a run holds in memory. */
 const PAGE = 20_000;
@@ -71,8 +72,9 @@ async function settle(sweep: Sweep, repository: string, page: Set<string>): Prom
 async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
   const { metadata, grace, locks, publish, found, dry } = sweep;
   await locks.run(`repository ${repository}`, async () => {
+    const kept = await waiting(sweep, digests);
     if (!grace.marked(repository)) return;
-    const gone = digests.filter((digest) => !grace.protects(digest));
+    const gone = digests.filter((digest) => !kept.has(digest) && !grace.protects(digest));
     found.links += gone.length;
     if (dry) {
       for (const digest of gone) if (dry.size < MOST_DRY) dry.add(`${repository}!${digest}`);

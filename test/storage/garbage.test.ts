@@ -133,7 +133,7 @@ test('after a start everything is kept for one grace, as the configuration has i
   assert.equal((await collect(rig)).blobs, 1);
 });
 
-test('what came over the link waits for its first link for weeks, also over restarts', async () => {
+test('what came over the link waits for its manifest for weeks, linked or not, also over restarts', async () => {
   await using rig = await Rig.open(buses);
   const digest = digestOf(layer);
   const claim = await rig.syncer.call(claimTransfer, { digest, size: layer.byteLength, by: 'a' });
@@ -144,12 +144,15 @@ test('what came over the link waits for its first link for weeks, also over rest
   rig.now += 12 * HOUR;
   assert.deepEqual(await collect(rig), nothing);
   await rig.syncer.call(linkBlobs, { repository, digests: [digest] });
-  await rig.syncer.call(unlinkBlob, { repository, digest });
+  rig.now += 2 * HOUR;
+  assert.deepEqual(await collect(rig), nothing);
+  const manifest = await rig.gateway.pushImage(repository, 'layer');
+  await rig.gateway.call(deleteManifest, { repository, digest: manifest });
   rig.now += HOUR;
-  assert.equal((await collect(rig)).blobs, 1, 'linked once, it is like any other');
+  assert.equal((await collect(rig)).blobs, 3, 'named once, it is like any other');
 });
 
-test('what came over the link and is never linked goes in the end', async () => {
+test('what came over the link and is never named goes in the end', async () => {
   await using rig = await Rig.open(buses);
   const digest = digestOf(layer);
   const claim = await rig.syncer.call(claimTransfer, { digest, size: layer.byteLength, by: 'a' });
