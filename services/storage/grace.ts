@@ -81,16 +81,21 @@ export class Grace {
     this.#marked.delete(key);
   }
 
-  /** Runs `work`, after which what the key names is gone. @returns false where somebody asked for it since the mark */
-  async remove(key: string, work: () => Promise<void>): Promise<boolean> {
-    if (!this.#marked.delete(key)) return false;
+  /**
+   * Runs `work`, after which what the keys name is gone.
+   * @returns false, and does nothing, where somebody asked for one of them since the mark
+   */
+  async remove(keys: string[], work: () => Promise<void>): Promise<boolean> {
+    const marked = keys.every((key) => this.#marked.has(key));
+    for (const key of keys) this.#marked.delete(key);
+    if (!marked) return false;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#removing.set(key, promise);
+    for (const key of keys) this.#removing.set(key, promise);
     try {
       await work();
       return true;
     } finally {
-      this.#removing.delete(key);
+      for (const key of keys) this.#removing.delete(key);
       resolve();
     }
   }

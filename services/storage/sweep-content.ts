@@ -50,7 +50,7 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
   const { metadata, store, grace, locks, found, dry } = sweep;
   if ((await waiting(sweep, [digest])).has(digest)) return;
   await locks.run(`blob ${digest}`, async () => {
-    const gone = await grace.remove(digest, async () => {
+    const gone = await grace.remove([digest], async () => {
       if (dry) return;
       // The record first: a name without content must never be.
       await metadata.write(drop.blob(digest));

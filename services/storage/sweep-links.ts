@@ -74,13 +74,17 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
   await locks.run(`repository ${repository}`, async () => {
     const kept = await waiting(sweep, digests);
     if (!grace.marked(repository)) return;
-    const gone = digests.filter((digest) => !kept.has(digest) && !grace.protects(digest));
+    const gone = digests.filter((digest) => !kept.has(digest) && grace.mark(digest));
     found.links += gone.length;
     if (dry) {
-      for (const digest of gone) if (dry.size < MOST_DRY) dry.add(`${repository}!${digest}`);
+      for (const digest of gone) {
+        grace.unmark(digest);
+        if (dry.size < MOST_DRY) dry.add(`${repository}!${digest}`);
+      }
       return;
     }
-    await metadata.write(gone.flatMap((digest) => drop.link(repository, digest)));
+    // Whoever asks whether the repository has one of them hears of it when the batch is written.
+    await grace.remove(gone, () => metadata.write(gone.flatMap((digest) => drop.link(repository, digest))));
     for (const digest of gone) publish(blobUnlinked, { repository, digest });
   });
 }

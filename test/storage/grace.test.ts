@@ -44,11 +44,11 @@ test('who asks before a removal prevents it, who asks during one waits for its e
   now += GRACE_MS;
   assert.ok(grace.mark('a') && grace.mark('b'));
   await grace.renew('a');
-  assert.equal(await grace.remove('a', () => assert.fail('it was asked for')), false);
+  assert.equal(await grace.remove(['a'], () => assert.fail('it was asked for')), false);
 
   const { promise, resolve } = Promise.withResolvers<void>();
   const steps: string[] = [];
-  const removed = grace.remove('b', async () => {
+  const removed = grace.remove(['b'], async () => {
     await promise;
     steps.push('removed');
   });
@@ -66,6 +66,6 @@ test('a removal that fails keeps nobody waiting', async () => {
   const grace = new Grace(() => now);
   now += GRACE_MS;
   grace.mark('a');
-  await assert.rejects(grace.remove('a', () => Promise.reject(new Error('disk'))));
+  await assert.rejects(grace.remove(['a'], () => Promise.reject(new Error('disk'))));
   await grace.renew('a');
 });
