@@ -41,8 +41,9 @@ export class Scrubber {
     const pace = async (bytes: number) => {
       found.bytes += bytes;
       const ahead = (found.bytes / rate) * 1_000 - (performance.now() - began);
+      const { signal } = this.#end;
       // Also where nothing is to be waited for, requests come first.
-      await sleep(Math.max(0, ahead), undefined, { signal: this.#end.signal });
+      await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
     };
     try {
       for await (const [digest, { size }] of metadata.allBlobs()) {

@@ -117,3 +117,11 @@ test('it reads no faster than it may, and one at a time', async () => {
   await first;
   assert.ok(performance.now() - began >= 280);
 });
+
+test('one that reads a byte a second gives up when storage ends', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.push(repository, random(3_000_000));
+  const given = assert.rejects(rig.storage.scrubber.scrub(1), fault('unavailable'));
+  rig.storage.endUpkeep();
+  await given;
+});
