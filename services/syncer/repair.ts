@@ -20,7 +20,8 @@ export async function repair(
   means: BringMeans,
   fail: (failure: Failure, error: unknown) => void,
 ): Promise<number> {
-  const damaged = await allDamaged(means);
+  // What is in no repository any more waits only for garbage collection to forget it.
+  const damaged = (await allDamaged(means)).filter(({ repositories }) => repositories.length > 0);
   const blobs = damaged.filter(({ mediaType }) => mediaType === undefined);
   let manifests = damaged.filter(({ mediaType }) => mediaType !== undefined);
   let repaired = 0;

@@ -7,6 +7,7 @@ import { scrub } from '#proto/upkeep.ts';
 import { startCloud } from '../support/cloud.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { ask } from '../support/registry.ts';
 
 const fileOf = (data: string, digest: string) =>
   join(data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
@@ -33,6 +34,18 @@ test('content that a scrub finds damaged comes again from the parent, without an
   assert.deepEqual(failures, []);
   await sameContent(cloud.url, layer.url);
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, []);
+});
+
+test('what was deleted after it was found damaged fails no pass', async () => {
+  await using cloud = await startCloud();
+  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'], mode: 'ReadWrite' });
+  const image = await pushImage(layer.url, 'own', 'v1', { layers: [{ seed: 'own', size: 9_000 }] });
+  await damage(fileOf(layer.data, image.digest));
+  assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, [image.digest]);
+  assert.equal((await layer.sync()).ok, false);
+  const { status } = await ask(layer.url, `/v2/own/manifests/${image.digest}`, { method: 'DELETE' });
+  assert.equal(status, 202);
+  assert.deepEqual((await layer.sync()).failures, []);
 });
 
 test('what the parent does not have either is said as a failure of the pass, until it is pushed again', async () => {
