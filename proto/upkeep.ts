@@ -69,7 +69,8 @@ export const listDamaged = request(
   'storage.damage.list',
   Type.Object({
     after: Type.Optional(Digest),
-    limit: Type.Integer({ minimum: 1, maximum: 200 }),
+    /** The names of so many fit into one message of the bus. */
+    limit: Type.Integer({ minimum: 1, maximum: 100 }),
   }),
   Type.Object({ damaged: Type.Array(Damaged), more: Type.Boolean() }),
 );

@@ -5,7 +5,7 @@ import { type BringMeans, commitManifest } from './bring.ts';
 import { each } from './slots.ts';
 
 /** Damaged content in one answer of storage, and how much is brought at a time. */
-const PAGE = 200;
+const PAGE = 100;
 const AT_ONCE = 8;
 
 /** What another repository may still give. */

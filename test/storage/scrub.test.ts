@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/blobs.ts';
+import { pack } from '#proto/contract.ts';
 import { getManifest, missingManifests, storageStatus } from '#proto/manifests.ts';
 import { listDamaged } from '#proto/upkeep.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from './rig.ts';
@@ -24,7 +25,7 @@ async function overwrite(rig: Rig, digest: string, text: string): Promise<void> 
   await writeFile(fileOf(rig, digest), text);
 }
 
-const damagedOf = async (rig: Rig) => (await rig.syncer.call(listDamaged, { limit: 200 })).damaged;
+const damagedOf = async (rig: Rig) => (await rig.syncer.call(listDamaged, { limit: 100 })).damaged;
 
 test('what is whole stays, and is counted', async () => {
   await using rig = await Rig.open(buses);
@@ -124,4 +125,15 @@ test('one that reads a byte a second gives up when storage ends', async () => {
   const given = assert.rejects(rig.storage.scrubber.scrub(1), fault('unavailable'));
   rig.storage.endUpkeep();
   await given;
+});
+
+test('a full page of damaged content fits into one message, however long the names are', () => {
+  const one = {
+    digest: digestOf(layer, 'sha512'),
+    size: Number.MAX_SAFE_INTEGER,
+    repositories: Array(20).fill('a'.repeat(255)),
+    mediaType: 'm'.repeat(255),
+  };
+  const { maximum = 0 } = listDamaged.query.properties.limit;
+  assert.ok(pack({ damaged: Array(maximum).fill(one), more: true }).byteLength < 1024 * 1024);
 });
