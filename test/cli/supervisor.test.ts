@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -114,5 +114,28 @@ describe('the supervisor', { concurrency: true }, () => {
     assert.deepEqual(claimPid(path), { stale: true });
     await writeFile(path, 'nonsense');
     assert.deepEqual(claimPid(path), { stale: true });
+  });
+
+  test('of many that want a pid file at once, one has it', async () => {
+    await using in_ = await folder();
+    const program = `
+      import { closeSync, openSync, rmSync } from 'node:fs';
+      import { claimPid } from ${JSON.stringify(join(import.meta.dirname, '../../cli/pid-file.ts'))};
+      const path = process.argv[1];
+      for (const end = Date.now() + 800; Date.now() < end; ) {
+        if ('held' in claimPid(path)) continue;
+        closeSync(openSync(path + '.inside', 'wx'));
+        rmSync(path + '.inside');
+        rmSync(path);
+      }
+    `;
+    const children = [1, 2, 3].map(() =>
+      spawn(process.execPath, ['--input-type=module', '-e', program, join(in_.path, 'pid')]),
+    );
+    const codes = await Promise.all(
+      children.map((child) => new Promise((resolve) => child.once('exit', resolve))),
+    );
+    assert.deepEqual(codes, [0, 0, 0]);
+    assert.deepEqual(await readdir(in_.path), []);
   });
 });
