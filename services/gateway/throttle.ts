@@ -24,6 +24,8 @@ export const limits = {
 export const FORGET_MS = 10 * 60_000;
 /** As many of each kind are remembered. */
 export const MOST = 10_000;
+/** No token has a longer name, and no address is longer, in characters: so much of them is told apart. */
+const LONGEST = 80;
 
 /** `refusedMs`: come again after it. `delayMs`: wait that long, then try. */
 export type Attempt = { refusedMs: number } | { delayMs: number };
@@ -35,38 +37,37 @@ export class Throttle {
 
   /** @param now ms, of a clock that never goes back */
   begin(name: string, address: string, now: number): Attempt {
-    const client = networkOf(address);
-    const pair = `${client} ${name}`;
+    const { client, pair, who } = keysOf(name, address);
     const refusedMs = Math.max(this.#pairs.wait(pair, now), this.#addresses.wait(client, now));
     if (refusedMs > 0) return { refusedMs };
-    const delayMs = this.#names.pause(name, now);
+    const delayMs = this.#names.pause(who, now);
     this.#pairs.add(pair, now);
     this.#addresses.add(client, now);
-    this.#names.add(name, now);
+    this.#names.add(who, now);
     return { delayMs };
   }
 
   /** The attempt has failed: the wait begins when its client is told. */
   failed(name: string, address: string, now: number): void {
-    const client = networkOf(address);
-    this.#pairs.touch(`${client} ${name}`, now);
+    const { client, pair } = keysOf(name, address);
+    this.#pairs.touch(pair, now);
     this.#addresses.touch(client, now);
   }
 
   /** The attempt was a good one: what was counted for it is taken back, and this client may err again. */
   succeeded(name: string, address: string): void {
-    const client = networkOf(address);
-    this.#pairs.forget(`${client} ${name}`);
+    const { client, pair, who } = keysOf(name, address);
+    this.#pairs.forget(pair);
     this.#addresses.takeBack(client);
-    this.#names.takeBack(name);
+    this.#names.takeBack(who);
   }
 
   /** The attempt came to nothing: it is not counted. */
   cancelled(name: string, address: string): void {
-    const client = networkOf(address);
-    this.#pairs.takeBack(`${client} ${name}`);
+    const { client, pair, who } = keysOf(name, address);
+    this.#pairs.takeBack(pair);
     this.#addresses.takeBack(client);
-    this.#names.takeBack(name);
+    this.#names.takeBack(who);
   }
 
   get size(): number {
@@ -134,6 +135,12 @@ class Failures {
     }
     return count;
   }
+}
+
+function keysOf(name: string, address: string): { client: string; pair: string; who: string } {
+  const client = networkOf(address.slice(0, LONGEST));
+  const who = name.slice(0, LONGEST);
+  return { client, pair: `${client} ${who}`, who };
 }
 
 /** Who has one IPv6 address has 2^64 of them. */

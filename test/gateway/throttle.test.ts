@@ -100,6 +100,15 @@ test('memory is bounded, and what failed last is remembered', () => {
   ok(refused(throttle, 'new', '10.0.0.2') > 0);
 });
 
+test('names that no token can have do not fill the memory', () => {
+  const throttle = new Throttle();
+  fail(throttle, 1, 'x'.repeat(60_000), '10.0.0.1');
+  fail(throttle, limits.pair.free - 1, `${'x'.repeat(60_000)}y`, '10.0.0.1');
+  ok(refused(throttle, 'x'.repeat(80), '10.0.0.1') > 0, 'only the beginning of a name is kept');
+  throttle.succeeded('x'.repeat(60_000), '10.0.0.1');
+  equal(refused(throttle, 'x'.repeat(80), '10.0.0.1'), 0);
+});
+
 for (const [address, network] of [
   ['192.0.2.1', '192.0.2.1'],
   ['::ffff:192.0.2.1', '192.0.2.1'],
