@@ -21,14 +21,16 @@ const nameOf: Record<RepositoryAction, string> = {
 const actionOf = new Map(repositoryActions.map((action) => [nameOf[action], action]));
 
 /** What a client means by a name: clients that list tags ask to `pull`. */
-const meant: Record<string, readonly RepositoryAction[]> = {
-  pull: ['content/read', 'metadata/read'],
-  push: ['content/write', 'metadata/write'],
-  delete: ['content/delete'],
-  metadata_read: ['metadata/read'],
-  metadata_write: ['metadata/write'],
-  '*': repositoryActions,
-};
+const meant = new Map<string, readonly RepositoryAction[]>(
+  Object.entries({
+    pull: ['content/read', 'metadata/read'],
+    push: ['content/write', 'metadata/write'],
+    delete: ['content/delete'],
+    metadata_read: ['metadata/read'],
+    metadata_write: ['metadata/write'],
+    '*': repositoryActions,
+  }),
+);
 
 /** More than any client asks for at once: one asks for a repository and those that it mounts from. */
 export const MOST_SCOPES = 100;
@@ -48,7 +50,7 @@ export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
     if (type !== 'repository' || !isPattern(name)) continue;
     const key = `repository:${name}`;
     const given = entries.get(key) ?? new Set();
-    for (const action of actions.flatMap((each) => meant[each] ?? [])) {
+    for (const action of actions.flatMap((each) => meant.get(each) ?? [])) {
       // What a pattern comes to is seen when the token is used.
       if (name.endsWith('*') || rules.allows(name, action)) given.add(nameOf[action]);
     }

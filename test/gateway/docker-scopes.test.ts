@@ -81,6 +81,12 @@ test('scopes beyond what a client needs are not looked at', () => {
   deepEqual(narrow([many.slice(1).join(' '), 'repository:pull:pull'], rules).length, 1);
 });
 
+test('an action that is called as something in every object is none', () => {
+  for (const word of ['constructor', 'toString', '__proto__']) {
+    deepEqual(narrow([`repository:*:${word}`, `repository:all:${word}`], rules), []);
+  }
+});
+
 test('what a client is asked to come again with gives what it needs', () => {
   for (const action of repositoryActions) {
     const { rules: grant } = grantOf(narrow([scopeFor(action, 'all')], rules));
