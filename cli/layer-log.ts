@@ -53,7 +53,9 @@ export class LayerLog {
     const details = [err?.message, ...(Array.isArray(complaints) ? complaints : [])].filter(Boolean);
     const time = new Date(Number(entry.time)).toTimeString().slice(0, 8);
     const text = [`${time} ${entry.service}: ${entry.msg}`, ...details].join('; ');
-    this.#outlets.screen(Number(entry.level) > WARN ? `${text} (error)` : text);
+    // Some of it are words of others, who must not speak to the terminal.
+    const shown = text.replace(/\p{Cc}+/gu, ' ');
+    this.#outlets.screen(Number(entry.level) > WARN ? `${shown} (error)` : shown);
   }
 }
 
