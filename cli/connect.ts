@@ -26,6 +26,8 @@ export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<B
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    // Ports are given again: this is the bus of another layer.
+    if (code === 'AUTHORIZATION_VIOLATION') return undefined;
     if (path === undefined) throw error;
     throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
   }

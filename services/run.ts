@@ -51,6 +51,8 @@ const FIRST_CALL_MS = 2_000;
  */
 export async function run(services: Partial<Record<ServiceName, Main>>): Promise<void> {
   const { env } = process;
+  // Metadata hold keys and hashes of passwords; content is nobody else's to read either.
+  process.umask(0o077);
   const names = Object.keys(services) as ServiceName[];
   const layer = env.TERRACE_NAME ?? 'layer';
   const logger = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, pid: process.pid } });

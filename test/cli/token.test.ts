@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScopeMap, Token } from '#proto/accounts.ts';
+import { TestBus } from '../support/bus.ts';
 import { testLayer } from '../support/layer.ts';
 import { run, type } from '../support/terrace.ts';
 
@@ -53,8 +54,23 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 stays as it is: until/);
     assert.equal((await at.terrace('token', 'delete', 'line-1')).text, 'Token line-1 is deleted.\n');
     assert.deepEqual(await at.asked('token', 'list'), []);
+    for (const name of await readdir(join(at.data, 'metadata'))) {
+      assert.equal(statSync(join(at.data, 'metadata', name)).mode & 0o077, 0, `${name} is its owner's only`);
+    }
+    assert.equal(statSync(join(at.data, 'metadata')).mode & 0o077, 0);
     assert.deepEqual(await readdir(join(at.data, 'run')), []);
     assert.ok(!existsSync(join(at.data, 'bus/url')), 'the bus of a layer is not touched');
+  });
+
+  test('a bus of another layer, on the port that the one of this layer had, is not taken for it', async () => {
+    await using at = await place();
+    await using other = await TestBus.start();
+    await mkdir(join(at.data, 'bus'), { recursive: true });
+    await writeFile(join(at.data, 'bus/url'), `${other.url}\n`);
+    await writeFile(join(at.data, 'bus/operator.password'), 'of-this-layer\n');
+    const made = await at.terrace('token', 'create', 'line-1', '--pull', 'line/*');
+    assert.equal(made.code, 0, made.text);
+    assert.match(made.stdout, PASSWORD);
   });
 
   test('what is not valid is refused by its name and with the remedy, and nothing is made', async () => {
