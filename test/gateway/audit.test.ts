@@ -170,3 +170,10 @@ test('no line has a password or a token in it', () => {
   }
   equal(all.length > 30, true);
 });
+
+test('what is passed on as an address makes no long line', async () => {
+  const [line] = await lines(
+    send('GET', '/v2/', { ...basic('ci', 'hunter2'), 'x-forwarded-for': 'x'.repeat(10_000) }),
+  );
+  equal((line as { address: string }).address, 'x'.repeat(80));
+});
