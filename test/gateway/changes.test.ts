@@ -74,6 +74,15 @@ test('a tag is made only where there is none, and moved only from what the clien
   equal(await points('t'), null);
 });
 
+test('a refused change does not tell what is there: its client may not be one that may read', async () => {
+  const known = image('known');
+  await check(layer, { ...put('told', known), status: 201 });
+  const init = { headers: { ...headers, 'if-none-match': '*' }, body: known };
+  const response = await layer.fetch('PUT', manifest('told'), init);
+  equal(response.status, 412);
+  equal((await response.text()).includes(sha256(known)), false);
+});
+
 test('of clients that change the same tag from what they know, one succeeds at a time', async () => {
   const base = image('0');
   await check(layer, { ...put('counter', base), status: 201 });

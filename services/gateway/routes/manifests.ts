@@ -128,7 +128,8 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (!allows(headers, found?.digest)) {
       throw new Fault(
         'conflict',
-        `${reference} is ${found?.digest ?? 'not there'}: look again, then decide again`,
+        // Who may write may not always read.
+        `${reference} is ${found ? 'not what you expect' : 'not there'}: look again, then decide again`,
       );
     }
     return isDigest(reference) ? {} : { expect: found?.digest ?? null };
