@@ -13,15 +13,15 @@ import { random } from '../support/random.ts';
 import { ask } from '../support/registry.ts';
 
 const full = process.env.TERRACE_FULL === '1';
-const CLIENTS = full ? 200 : 40;
-const RUN_MS = full ? 120_000 : 7_000;
+const CLIENTS = full ? 200 : 16;
+const RUN_MS = full ? 120_000 : 4_000;
 const GRACE_MS = 1_000;
-const KILL_MS = full ? 5_000 : 1_200;
+const KILL_MS = full ? 5_000 : 900;
 /** A program that ran so long comes back at once; one that ends sooner is left alone for longer each time. */
 const SETTLED_MS = full ? 31_000 : 0;
 const REPOSITORIES = 3;
 /** Then pushes go to other repositories: one that is pushed to keeps all that it has. */
-const MOVE_MS = 2_000;
+const MOVE_MS = 1_000;
 /** Layers that pushes share, so that what one deletes another pushes again. */
 const SHARED = 12;
 const PROGRAMS = ['gateway', 'storage', 'nats-server', 'syncer-1'];
@@ -70,13 +70,13 @@ class Crowd {
     }
   }
 
-  /** Byte for byte what was pushed. @returns false where no answer came */
+  /** Byte for byte what was pushed. */
   async check({ repository, bytes, digest, layers }: Image): Promise<void> {
-    const manifest = await this.#ask(`/v2/${repository}/manifests/${digest}`);
+    const manifest = await this.#answer(`/v2/${repository}/manifests/${digest}`);
     assert.equal(manifest?.status, 200, `manifest ${digest} of ${repository}`);
     assert.ok(manifest.bytes.equals(bytes));
     for (const layer of layers) {
-      const blob = await this.#ask(`/v2/${repository}/blobs/${digestOf(layer)}`);
+      const blob = await this.#answer(`/v2/${repository}/blobs/${digestOf(layer)}`);
       assert.equal(blob?.status, 200, `blob ${digestOf(layer)} of ${repository}`);
       assert.ok(blob.bytes.equals(layer));
     }
@@ -147,6 +147,14 @@ class Crowd {
       // A gateway that was killed comes back in a moment.
       await sleep(50 + 100 * this.#next());
       return undefined;
+    }
+  }
+
+  /** Waits for a program that was killed last to be back. */
+  async #answer(path: string): Promise<{ status: number; bytes: Buffer } | undefined> {
+    for (const end = Date.now() + 15_000; ; await sleep(100)) {
+      const answer = await this.#ask(path);
+      if ((answer && answer.status < 500) || Date.now() >= end) return answer;
     }
   }
 
