@@ -1,6 +1,7 @@
 import type { Log } from '#proto/log.ts';
 import { noSpace, RESERVE, spaceOf } from '#proto/space.ts';
 import { type Space, spaceChanged } from '#proto/upkeep.ts';
+import { Ballast } from './ballast.ts';
 import type { Publish } from './storage.ts';
 
 /** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
@@ -13,6 +14,7 @@ export class SpaceGuard implements Disposable {
   readonly #publish: Publish;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
+  readonly #ballast: Ballast;
   #reserve = RESERVE;
   #found: { space: Promise<Space>; at: number } | undefined;
   #low: boolean | undefined;
@@ -21,10 +23,11 @@ export class SpaceGuard implements Disposable {
     this.#data = data;
     this.#publish = publish;
     this.#log = log;
-    const look = () => {
-      this.look().catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
+    this.#ballast = new Ballast(data);
+    const trim = () => {
+      this.#trim().catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
     };
-    this.#timer = setInterval(look, LOOK_MS).unref();
+    this.#timer = setInterval(trim, LOOK_MS).unref();
   }
 
   set reserve(bytes: number) {
@@ -42,6 +45,14 @@ export class SpaceGuard implements Disposable {
     return this.#found.space;
   }
 
+  /** Makes room for metadata where somebody else has filled the volume to the brim. */
+  async giveBack(): Promise<void> {
+    const { free } = await this.look();
+    if (!(await this.#ballast.giveBack(free))) return;
+    this.#found = undefined;
+    this.#log.error({ free }, 'the data volume is full: the space that was held for deletions is given back');
+  }
+
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
     const space = await this.look();
@@ -50,6 +61,12 @@ export class SpaceGuard implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+  }
+
+  async #trim(): Promise<void> {
+    await this.giveBack();
+    const { free, reserve } = await this.look();
+    await this.#ballast.take(free, reserve);
   }
 
   #note(space: Space): Space {

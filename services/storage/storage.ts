@@ -71,18 +71,25 @@ export class Storage implements AsyncDisposable {
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
   static async open({ data, publish, log, now }: StorageOptions): Promise<Storage> {
     await mkdir(data, { recursive: true });
-    const metadata = await Metadata.open(join(data, 'metadata'));
+    const space = new SpaceGuard(data, publish, log);
+    await space
+      .giveBack()
+      .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
+    const metadata = await Metadata.open(join(data, 'metadata')).catch((error) => {
+      space[Symbol.dispose]();
+      throw error;
+    });
     try {
       const store = new BlobStore(data);
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(now ?? (() => performance.now()));
-      const space = new SpaceGuard(data, publish, log);
       const some = { metadata, store, commits, grace, locks, space, publish, log, now: now ?? Date.now };
       const ingests = new Ingests(data, some);
       await ingests.recover();
       return new Storage({ ...some, ingests }, data);
     } catch (error) {
+      space[Symbol.dispose]();
       await metadata[Symbol.asyncDispose]();
       throw error;
     }

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { deleteTag, listTags } from '#proto/manifests.ts';
+import { Ballast } from '../../services/storage/ballast.ts';
+import { smallVolume } from '../support/small-volume.ts';
+import { type Buses, connectAll, Rig } from './rig.ts';
+
+const MIB = 1024 * 1024;
+const WHY = 'needs the right to mount';
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+test('somebody else fills the volume to the brim: reads and deletions go on', async (t) => {
+  await using volume = await smallVolume(64);
+  if (!volume) return t.skip(WHY);
+  const data = join(volume.path, 'data');
+  const repository = 'lib/app';
+  await using rig = await Rig.open(buses, data);
+  rig.keep({ reserve: 0 });
+  await rig.syncer.pushImage(repository, 'one', { tag: 'v1' });
+  await rig.syncer.pushImage(repository, 'two', { tag: 'v2' });
+  await new Ballast(data).take(64 * MIB, 0);
+  await rig.stop();
+  await volume.fill(0);
+  await rig.start();
+  await rig.syncer.call(deleteTag, { repository, tag: 'v1' });
+  const { tags } = await rig.syncer.call(listTags, { repository, limit: 10 });
+  assert.deepEqual(
+    tags.map(({ tag }) => tag),
+    ['v2'],
+  );
+});
+
+test('space is held only where there is room above the reserve, and given back only where there is none', async (t) => {
+  await using volume = await smallVolume(64);
+  if (!volume) return t.skip(WHY);
+  const ballast = new Ballast(volume.path);
+  await ballast.take(40 * MIB, 32 * MIB);
+  assert.deepEqual(await readdir(volume.path), []);
+  await Promise.all([ballast.take(64 * MIB, 16 * MIB), ballast.take(64 * MIB, 16 * MIB)]);
+  assert.deepEqual(await readdir(volume.path), ['ballast']);
+  assert.equal(await ballast.giveBack(8 * MIB), false);
+  assert.equal(await ballast.giveBack(1 * MIB), true);
+  assert.equal(await ballast.giveBack(1 * MIB), false);
+  assert.deepEqual(await readdir(volume.path), []);
+});
