@@ -7,6 +7,8 @@ import type { Publish } from './storage.ts';
 /** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
 const FRESH_MS = 500;
 const LOOK_MS = 5_000;
+/** So much of the reserve must be free before anything new is taken again. */
+const ENOUGH = 1.05;
 
 /** Watches the free space of the data volume: below the reserve nothing new is taken; all else goes on. */
 export class SpaceGuard implements Disposable {
@@ -69,8 +71,11 @@ export class SpaceGuard implements Disposable {
     await this.#ballast.take(free, reserve);
   }
 
-  #note(space: Space): Space {
-    if (space.low !== (this.#low ?? false)) {
+  #note(found: Space): Space {
+    const was = this.#low ?? false;
+    // A little more than the reserve ends it, so that it does not come and go with each upload.
+    const space = { ...found, low: found.low || (was && found.free < found.reserve * ENOUGH) };
+    if (space.low !== was) {
       if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
       else this.#log.info(space, 'the data volume has room again');
       this.#publish(spaceChanged, space);

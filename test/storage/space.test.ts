@@ -4,6 +4,9 @@ import { unlinkBlob } from '#proto/blobs.ts';
 import { claimTransfer, claimUpload, commitBlob, startUpload } from '#proto/ingests.ts';
 import { deleteManifest, storageStatus } from '#proto/manifests.ts';
 import { Volume } from '#proto/volume.ts';
+import { SpaceGuard } from '../../services/storage/space.ts';
+import { quiet } from '../support/bus.ts';
+import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;
@@ -77,4 +80,30 @@ test('a writer that takes the reserve is stopped, and goes on when there is room
   await assert.rejects(write(), fault('no-space'), 'and as long as it is so');
   reserve = 0;
   await write();
+});
+
+test('around the reserve it does not come and go', async (t) => {
+  await using volume = await smallVolume(32);
+  if (!volume) return t.skip('needs the right to mount');
+  const told: boolean[] = [];
+  using guard = new SpaceGuard(
+    volume.path,
+    (_event, data) => told.push((data as { low: boolean }).low),
+    quiet,
+  );
+  const MIB = 1024 * 1024;
+  for (const [free, low] of [
+    [17 * MIB, false],
+    [15.9 * MIB, true],
+    [16.2 * MIB, true],
+    [15.9 * MIB, true],
+    [18 * MIB, false],
+    [16.2 * MIB, false],
+  ] as const) {
+    const empty = await volume.fill(free);
+    guard.reserve = 16 * MIB;
+    assert.equal((await guard.look()).low, low, `${free}`);
+    await empty();
+  }
+  assert.deepEqual(told, [true, false]);
 });
