@@ -1,9 +1,14 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import { Bus, type Log } from '#proto/bus.ts';
 import { type DataFolder, dataFolder } from './data-folder.ts';
-import { waitFor } from './ports.ts';
+import type { Address } from './ports.ts';
 import { Refusal } from './refusal.ts';
+
+/** How long a nats-server may take to greet, in ms. */
+const GREETING_MS = 3_000;
 
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -21,7 +26,7 @@ export async function connectOperator(data: string, name = 'terrace'): Promise<B
 export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<Bus | undefined> {
   try {
     const { hostname, port } = new URL((await readFile(folder.busUrl, 'utf8')).trim());
-    if (!(await waitFor({ host: hostname, port: Number(port) }, 1_000))) return undefined;
+    if (!(await isBus({ host: hostname, port: Number(port) }))) return undefined;
     return await connectBus(folder, name);
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
@@ -37,4 +42,18 @@ export async function connectBus(folder: DataFolder, name: string): Promise<Bus>
   const url = (await readFile(folder.busUrl, 'utf8')).trim();
   const password = (await readFile(folder.password('operator'), 'utf8')).trim();
   return Bus.connect({ url, user: 'operator', password, layer: 'operator', instance: name, log: quiet });
+}
+
+/** Does a nats-server listen there? It speaks first; what took the port of one that is gone may never speak. */
+async function isBus(address: Address): Promise<boolean> {
+  const socket = createConnection(address);
+  socket.setTimeout(GREETING_MS, () => socket.destroy(new Error('no greeting')));
+  try {
+    const [greeting] = (await once(socket, 'data')) as [Buffer];
+    return greeting.toString('latin1').startsWith('INFO ');
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }

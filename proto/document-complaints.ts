@@ -136,7 +136,7 @@ function parentComplaints(
 
 /** An address, or a network as `address/bits`. */
 function isNetwork(text: string): boolean {
-  const [address = '', bits] = text.split('/');
+  const [, address = '', bits] = /^([^/%]+)(?:\/(.+))?$/.exec(text) ?? [];
   const version = isIP(address);
   return (
     version > 0 &&

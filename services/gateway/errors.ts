@@ -65,6 +65,8 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 
 function understand(error: unknown): Answer {
   if (error instanceof Fault) {
+    // Which process holds an upload is nothing to a client.
+    if (error.code === 'busy') return { ...meanings.busy, message: 'another request holds it: try again' };
     const { message, detail } = error;
     const retryAfter = detail?.retryAfter;
     return {

@@ -6,7 +6,7 @@ import { isIPv6 } from 'node:net';
  *   name and address   the strict one: after a few, this client may try this name only now and then
  *   address            the same, later: a client that tries many names, or a place where many clients share an address
  *   name               only delays each attempt a little. If it refused, anybody could lock the owner of a name out
- *                      from far away; so a right password from an address that did not fail always gets through
+ *                      from far away; a right password from an address that did not fail only waits, unless too many do
  *
  * An attempt counts as failed from its beginning until it has succeeded: many at once are no way around. What is
  * refused counts no further. All is forgotten after a quiet time, and the maps are bounded.

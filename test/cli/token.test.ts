@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -62,15 +64,18 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.ok(!existsSync(join(at.data, 'bus/url')), 'the bus of a layer is not touched');
   });
 
-  test('a bus of another layer, on the port that the one of this layer had, is not taken for it', async () => {
-    await using at = await place();
+  test('what took the port that the bus of this layer had is not taken for it', async () => {
     await using other = await TestBus.start();
-    await mkdir(join(at.data, 'bus'), { recursive: true });
-    await writeFile(join(at.data, 'bus/url'), `${other.url}\n`);
-    await writeFile(join(at.data, 'bus/operator.password'), 'of-this-layer\n');
-    const made = await at.terrace('token', 'create', 'line-1', '--pull', 'line/*');
-    assert.equal(made.code, 0, made.text);
-    assert.match(made.stdout, PASSWORD);
+    await using silent = await startSilent();
+    for (const { url } of [other, silent]) {
+      await using at = await place();
+      await mkdir(join(at.data, 'bus'), { recursive: true });
+      await writeFile(join(at.data, 'bus/url'), `${url}\n`);
+      await writeFile(join(at.data, 'bus/operator.password'), 'of-this-layer\n');
+      const made = await at.terrace('token', 'create', 'line-1', '--pull', 'line/*');
+      assert.equal(made.code, 0, made.text);
+      assert.match(made.stdout, PASSWORD);
+    }
   });
 
   test('what is not valid is refused by its name and with the remedy, and nothing is made', async () => {
@@ -199,3 +204,15 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.match((await terrace('status')).text, /Clients log in: 1 token\b/);
   });
 });
+
+/** Takes connections and says nothing. */
+async function startSilent(): Promise<AsyncDisposable & { url: string }> {
+  const server = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.close();
+    },
+  };
+}

@@ -42,10 +42,11 @@ for (const code of faultCodes) {
     match(said, /^[A-Z_]+$/);
     const response = await answer(new Fault(code, 'a sentence', { detail: { offset: 5 } }));
     equal(response.statusCode, status);
-    equal(
-      response.body,
-      JSON.stringify({ errors: [{ code: said, message: 'a sentence', detail: { offset: 5 } }] }),
-    );
+    const told =
+      code === 'busy'
+        ? { message: 'another request holds it: try again' }
+        : { message: 'a sentence', detail: { offset: 5 } };
+    equal(response.body, JSON.stringify({ errors: [{ code: said, ...told }] }));
     equal(response.headers['retry-after'], retryAfter === undefined ? undefined : String(retryAfter));
     match(String(response.headers['content-type']), /^application\/json/);
   });

@@ -91,6 +91,8 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['garbageCollection: { grace: P }', /^garbageCollection.grace "P"/, /ISO 8601/],
   ['garbageCollection: { grace: 1h }', /^garbageCollection.grace "1h"/, /ISO 8601/],
   ['trustedProxies: [10.0.0.0/33]', /^trustedProxies "10.0.0.0\/33"/, /networks/],
+  ['trustedProxies: [10.0.0.0/8/9]', /^trustedProxies "10.0.0.0\/8\/9"/, /networks/],
+  ['trustedProxies: ["fe80::1%eth0"]', /^trustedProxies "fe80::1%eth0"/, /networks/],
   ['anonymousPull: ["a*"]', /^anonymousPull(\.0)? "a\*"/, /prefix/],
   ['tls: { certificateFile: a }', /^tls.keyFile is missing/, /PEM/],
   ['challenge: Digest', /^challenge "Digest"/, /Bearer or Basic/],
