@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sizeOf } from './blob-store.ts';
@@ -6,6 +6,7 @@ import { sizeOf } from './blob-store.ts';
 /** What metadata needs to be opened, and to take some deletions, in bytes. */
 const LEAST_FREE = 4 * 1024 * 1024;
 const SIZE = 16 * 1024 * 1024;
+const PIECE = 256 * 1024;
 
 /**
  * Space of the data volume that is held, to be given back when somebody else has filled it to the brim: a deletion is
@@ -46,7 +47,8 @@ export class Ballast {
     const coming = `${this.#path}.new`;
     {
       await using file = await open(coming, 'w', 0o600);
-      await file.writeFile(randomBytes(SIZE));
+      const piece = Buffer.allocUnsafeSlow(PIECE);
+      for (let at = 0; at < SIZE; at += PIECE) await file.write(randomFillSync(piece), 0, PIECE, at);
       await file.sync();
     }
     await rename(coming, this.#path);
