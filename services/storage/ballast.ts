@@ -34,6 +34,7 @@ export class Ballast {
     try {
       if (!(await this.#isHeld())) await this.#write();
     } finally {
+      await rm(`${this.#path}.new`, { force: true });
       this.#taking = false;
     }
   }
