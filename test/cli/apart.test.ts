@@ -75,10 +75,11 @@ test('what terrace init prepares is enough for services that run apart', async (
   const end = Date.now() + 15_000;
   for (let well = false; !well; ) {
     const { code, text } = await run('health', '--data', data);
-    well = code === 0;
-    assert.ok(well || Date.now() < end, text);
+    // A gateway tells of itself before it has seen the configuration and listens.
+    const answer = await fetch(`http://${env.TERRACE_LISTEN}/v2/`).catch(() => undefined);
+    well = code === 0 && answer?.status === 200;
+    assert.ok(well || Date.now() < end, text || 'the gateway does not answer');
   }
-  assert.equal((await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status, 200);
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
   const unwell = await run('health', '--data', data);
