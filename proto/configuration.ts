@@ -40,6 +40,9 @@ const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: 
 /** ISO 8601, such as P1D or PT90M. */
 const Duration = Type.String({ pattern: '^P' });
 
+/** Whose `X-Forwarded-*` is believed until a document says otherwise. */
+export const THIS_MACHINE = ['127.0.0.0/8', '::1/128'];
+
 /** The document as a person writes it: every field may be left out. Unknown fields are refused. */
 export const Document = Type.Object(
   {

@@ -1,6 +1,6 @@
 import { isAbsolute, join } from 'node:path';
 import { parseDocument } from 'yaml';
-import type { Configuration, Document, Parent, Tls } from './configuration.ts';
+import { type Configuration, type Document, type Parent, THIS_MACHINE, type Tls } from './configuration.ts';
 import { complaintsOf } from './document-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
 
@@ -59,7 +59,7 @@ function withDefaults(document: Document): Configuration {
     gateways: document.gateways ?? 1,
     ...(document.loginServer && { loginServer: document.loginServer.toLowerCase() }),
     ...(document.tls && { tls: document.tls }),
-    trustedProxies: document.trustedProxies ?? ['127.0.0.0/8', '::1/128'],
+    trustedProxies: document.trustedProxies ?? THIS_MACHINE,
     challenge: document.challenge ?? 'Bearer',
     anonymousPull: document.anonymousPull ?? [],
     mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,

@@ -1,6 +1,6 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
-import type { Configuration, Mode } from '#proto/configuration.ts';
+import { type Configuration, type Mode, THIS_MACHINE } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
@@ -41,9 +41,6 @@ export type AppOptions = {
 
 const http = { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 };
 
-/** Believed until the configuration has been seen: its default. */
-const LOOPBACK = ['127.0.0.0/8', '::1/128'];
-
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 
 /** How long streams under way have to end when the process ends, in ms. */
@@ -66,7 +63,7 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
     times: limits,
   };
   const { log } = options;
-  const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? LOOPBACK);
+  const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({
     trustProxy: proxies.trusts,
     rewriteUrl: (request) => foldName(request.url ?? '/'),

@@ -5,17 +5,15 @@ import { Fault } from '#proto/fault.ts';
  * The only place that makes URLs for clients. Those of content are relative to the host that the client asked, as the
  * distribution-spec allows ("Pushing blobs", on Location), so they hold behind any proxy that keeps the path.
  */
-export const uploadUrl = (_request: FastifyRequest, repository: string, id: string): string =>
-  `/v2/${repository}/blobs/uploads/${id}`;
+export const uploadUrl = (repository: string, id: string): string => `/v2/${repository}/blobs/uploads/${id}`;
 
-export const blobUrl = (_request: FastifyRequest, repository: string, digest: string): string =>
-  `/v2/${repository}/blobs/${digest}`;
+export const blobUrl = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
 
-export const manifestUrl = (_request: FastifyRequest, repository: string, digest: string): string =>
+export const manifestUrl = (repository: string, digest: string): string =>
   `/v2/${repository}/manifests/${digest}`;
 
 /** The value of a `Link` header to the next page (RFC 8288). */
-export const nextLink = (_request: FastifyRequest, path: string, query: Record<string, string>): string =>
+export const nextLink = (path: string, query: Record<string, string>): string =>
   `<${path}?${new URLSearchParams(query)}>; rel="next"`;
 
 /** Where tokens are had. Clients take no relative URL for it. @throws Fault `malformed` */

@@ -20,7 +20,6 @@ export function pageOf(request: FastifyRequest): Page {
 
 /** Tells where the next page is, unless the list has ended or the client wants nothing of it. */
 export function linkNext(
-  request: FastifyRequest,
   reply: FastifyReply,
   path: string,
   { limit }: Page,
@@ -28,6 +27,6 @@ export function linkNext(
   more: boolean,
 ): void {
   if (more && limit > 0 && last !== undefined) {
-    reply.header('link', nextLink(request, path, { n: String(limit), last }));
+    reply.header('link', nextLink(path, { n: String(limit), last }));
   }
 }

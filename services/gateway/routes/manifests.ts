@@ -68,7 +68,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const work = stored(request, { repository, ...expect, ...(tags.length > 0 && { tags }) }, reference);
     const { digest, subject } = await settle(gateway, work);
     reply.headers({
-      location: manifestUrl(request, repository, digest),
+      location: manifestUrl(repository, digest),
       'docker-content-digest': digest,
       ...(subject && { 'oci-subject': subject }),
       ...(tags.length > 0 && { 'oci-tag': tags.join(', ') }),

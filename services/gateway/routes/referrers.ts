@@ -23,7 +23,7 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
     const last = descriptors.at(-1)?.digest;
     if (more && last) {
       const query = { ...(artifactType && { artifactType }), last };
-      reply.header('link', nextLink(request, `/v2/${repository}/referrers/${digest}`, query));
+      reply.header('link', nextLink(`/v2/${repository}/referrers/${digest}`, query));
     }
     const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors };
     // As bytes: to a text the server would add a charset, and clients compare the type as a whole.

@@ -17,7 +17,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
     const page = pageOf(request);
     const found = await bus.call(listTags, { repository, ...page }, patience);
     const names = found.tags.map(({ tag }) => tag);
-    linkNext(request, reply, `/v2/${repository}/tags/list`, page, names.at(-1), found.more);
+    linkNext(reply, `/v2/${repository}/tags/list`, page, names.at(-1), found.more);
     return reply.type('application/json').send(JSON.stringify({ name: repository, tags: names }));
   };
 
@@ -25,7 +25,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const catalog: Handler = async (request, reply) => {
     const page = pageOf(request);
     const { repositories, more } = await seen(request, page);
-    linkNext(request, reply, '/v2/_catalog', page, repositories.at(-1), more);
+    linkNext(reply, '/v2/_catalog', page, repositories.at(-1), more);
     return reply.type('application/json').send(JSON.stringify({ repositories }));
   };
 

@@ -40,19 +40,19 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
     if (mount !== undefined && (await mounted(request, repository, digestName(mount)))) {
-      return created(request, reply, repository, mount);
+      return created(reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
     if (mount === undefined && digest !== undefined) {
       digestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, patience);
       await settle(gateway, monolithic(request, repository, digest, claim));
-      return created(request, reply, repository, digest);
+      return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
     const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, patience);
     if (algorithm) hashes.keep(id, 0, RunningHashes.begin(algorithm));
-    return accepted(request, reply.code(202), repository, id, 0);
+    return accepted(reply.code(202), repository, id, 0);
   };
 
   /**
@@ -99,7 +99,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
     const end = await settle(gateway, appended(request, reply, repository, id));
-    return accepted(request, reply.code(202), repository, id, end);
+    return accepted(reply.code(202), repository, id, end);
   };
 
   const appended = async (
@@ -121,7 +121,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const digest = digestName(parameter(request, 'digest') ?? '');
     await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
-    return created(request, reply, repository, digest);
+    return created(reply, repository, digest);
   };
 
   const finished = async (
@@ -163,7 +163,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
     const { offset } = await bus.call(uploadStatus, { repository, id }, patience);
-    return accepted(request, reply.code(204), repository, id, offset);
+    return accepted(reply.code(204), repository, id, offset);
   };
 
   // distribution-spec 1.1, "Canceling a blob upload": end-14
@@ -207,7 +207,7 @@ function expectChunk(
   if (header === undefined) return undefined;
   const { first, last } = parseContentRange(header);
   if (first !== offset) {
-    describe(request, reply, repository, id, offset);
+    describe(reply, repository, id, offset);
     throw new Fault('range-invalid', `the upload ends at ${offset}, this chunk begins at ${first}`);
   }
   const size = request.headers['content-length'];
@@ -220,37 +220,20 @@ function expectChunk(
   return last - first + 1;
 }
 
-function describe(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  repository: Repository,
-  id: string,
-  offset: number,
-): void {
+function describe(reply: FastifyReply, repository: Repository, id: string, offset: number): void {
   reply.headers({
-    location: uploadUrl(request, repository, id),
+    location: uploadUrl(repository, id),
     range: uploadRange(offset),
     'docker-upload-uuid': id,
   });
 }
 
-function accepted(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  repository: Repository,
-  id: string,
-  offset: number,
-): FastifyReply {
-  describe(request, reply, repository, id, offset);
+function accepted(reply: FastifyReply, repository: Repository, id: string, offset: number): FastifyReply {
+  describe(reply, repository, id, offset);
   return reply.send();
 }
 
-function created(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  repository: Repository,
-  digest: Digest,
-): FastifyReply {
-  reply.headers({ location: blobUrl(request, repository, digest), 'docker-content-digest': digest });
+function created(reply: FastifyReply, repository: Repository, digest: Digest): FastifyReply {
+  reply.headers({ location: blobUrl(repository, digest), 'docker-content-digest': digest });
   return reply.code(201).send();
 }
