@@ -42,6 +42,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
   syncer: {
     publish: [
       'storage.>',
+      'syncer.bandwidth.>',
       'jobs.>',
       'events.pass.>',
       'events.image.>',
@@ -65,7 +66,14 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
     subscribe: ['twin-bridge.>', 'events.>', '$KV.>'],
   },
   operator: {
-    publish: ['syncer.>', 'storage.status.>', 'storage.damage.>', 'twin-bridge.status.>', ...operating],
+    publish: [
+      'syncer.pass.>',
+      'storage.status.>',
+      'storage.damage.>',
+      'storage.outgoing.parked',
+      'twin-bridge.status.>',
+      ...operating,
+    ],
     subscribe: ['events.>', '$KV.>'],
   },
 };

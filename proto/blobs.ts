@@ -38,5 +38,12 @@ export const linkBlobs = request(
   Type.Object({}),
 );
 
+/** Repositories that link the blob, in bytewise order, at most `limit`. */
+export const repositoriesOfBlob = request(
+  'storage.blob.repositories',
+  Type.Object({ digest: Digest, limit: Type.Integer({ minimum: 1, maximum: 100 }) }),
+  Type.Object({ repositories: Type.Array(Repository) }),
+);
+
 /** Takes the blob out of the repository; its bytes go when nothing links them. Faults: `blob-unknown`. */
 export const unlinkBlob = request('storage.blob.unlink', InRepository, Type.Object({}));

@@ -15,6 +15,8 @@ export const Parent = Type.Object(
     username: Type.Optional(Type.String()),
     /** A file that holds the password; a password itself never stands in a document. */
     passwordFile: Type.Optional(Type.String()),
+    /** Certificates (PEM) that the parent's may come from, beside those that the machine trusts. Read again when it changes. */
+    caFile: Type.Optional(Type.String()),
   },
   { additionalProperties: false },
 );
@@ -25,6 +27,51 @@ export const RepositoryPattern = Type.String({
   pattern: '^(?:\\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?:/\\*)?)$',
   maxLength: 255,
 });
+
+export const Conflict = Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]);
+export type Conflict = Static<typeof Conflict>;
+
+/** Tags for which all that is given is true; of those, the `latest` highest by version. */
+export const TagFilter = Type.Object(
+  {
+    /** One of these globs, such as `v1.*`. */
+    match: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }))),
+    /** The whole tag, as a JavaScript regular expression. */
+    regex: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
+    /** A range such as `>=1.2 <2`; tags that are no version, a `v` before it aside, are not in it. */
+    semver: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    latest: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type TagFilter = Static<typeof TagFilter>;
+
+/** What is brought of the repositories that `name` selects. The most exact name counts: one repository, the longest prefix, `*`. */
+export const Selection = Type.Object(
+  {
+    name: RepositoryPattern,
+    tags: Type.Optional(TagFilter),
+    /** `os/architecture` or `os/architecture/variant`: of an index, only these; all where left out. */
+    platforms: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?$' }), { minItems: 1 }),
+    ),
+    /** Signatures, SBOMs and what else refers to an image: all, none, or those of these artifact types. */
+    referrers: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })]),
+    ),
+    /** Higher ones go first; 0 where left out. */
+    priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
+    /** In place of the layer's. */
+    conflict: Type.Optional(Conflict),
+  },
+  { additionalProperties: false },
+);
+export type Selection = Static<typeof Selection>;
+
+/** Of the day, UTC. */
+const HourMinute = Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$' });
+/** Bits a second, such as 2Mbit, 512kbit or 1.5Mbit. */
+const BitRate = Type.String({ pattern: '^\\d' });
 
 /** Certificate (with its chain) and key, PEM. Read again when they change. */
 export const Tls = Type.Object(
@@ -70,10 +117,35 @@ export const Document = Type.Object(
     ),
     parent: Type.Optional(Parent),
     /** Which of the parent's come here: all (`*`) where the field is left out, none where the list is empty. */
-    repositories: Type.Optional(Type.Array(RepositoryPattern)),
-    /** Cron, five fields, UTC. */
+    repositories: Type.Optional(Type.Array(Type.Union([RepositoryPattern, Selection]))),
+    /**
+     * When passes begin, or the window opens. Cron, five fields, UTC. `* * * * *` without a window, the default, is
+     * the whole time: changes go up at once.
+     */
     schedule: Type.Optional(Type.String()),
-    conflict: Type.Optional(Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')])),
+    /** How long the link may be used from each time of the schedule on; PT1M to P7D. */
+    window: Type.Optional(Duration),
+    /** How long events are kept; P1D to P90D. */
+    eventTtl: Type.Optional(Duration),
+    /** What the link may carry, all syncers and both directions together; by the time of day where it is a list. */
+    bandwidth: Type.Optional(
+      Type.Union([
+        BitRate,
+        Type.Array(
+          Type.Object(
+            {
+              /** From here on, until `to`, which may be the next day; always where both are left out. The first that fits counts. */
+              from: Type.Optional(HourMinute),
+              to: Type.Optional(HourMinute),
+              limit: BitRate,
+            },
+            { additionalProperties: false },
+          ),
+          { minItems: 1 },
+        ),
+      ]),
+    ),
+    conflict: Type.Optional(Conflict),
     /** Free space of the data volume that is left alone: below it, nothing new is taken. */
     reserve: Type.Optional(Amount),
     garbageCollection: Type.Optional(
@@ -105,7 +177,7 @@ export const Document = Type.Object(
     ),
     /** Syncer processes. Takes effect at the next start. */
     syncers: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
-    /** Connections to the parent for each syncer. */
+    /** Connections to the parent for each syncer at most: it takes as many as help. */
     connections: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     logLevel: Type.Optional(
       Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
@@ -127,9 +199,28 @@ export const Configuration = Type.Object({
   anonymousPull: Type.Array(RepositoryPattern),
   mode: Mode,
   parent: Type.Optional(Parent),
-  repositories: Type.Array(RepositoryPattern),
+  repositories: Type.Array(
+    Type.Object({
+      name: RepositoryPattern,
+      tags: Type.Optional(TagFilter),
+      platforms: Type.Optional(Type.Array(Type.String())),
+      referrers: Type.Union([Type.Boolean(), Type.Array(Type.String())]),
+      priority: Type.Integer(),
+      conflict: Conflict,
+    }),
+  ),
   schedule: Type.String(),
-  conflict: Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]),
+  windowMs: Type.Optional(Type.Integer()),
+  eventTtlMs: Type.Integer(),
+  /** The first that fits counts; none that fits: no limit. Minutes of the day, UTC; `to` may be less than `from`. */
+  bandwidth: Type.Array(
+    Type.Object({
+      from: Type.Optional(Type.Integer()),
+      to: Type.Optional(Type.Integer()),
+      /** Bytes a second. */
+      limit: Type.Number(),
+    }),
+  ),
   /** Bytes. */
   reserve: Type.Integer(),
   garbageCollection: Type.Object({

@@ -9,6 +9,9 @@ import { Bytes, Digest, Repository, Tag } from './names.ts';
  */
 const atOnce = { atOnce: true };
 
+/** The change came from the parent, so the parent need not hear of it. */
+const arrived = Type.Optional(Type.Boolean());
+
 /** Storage serves, from what is on the disk. */
 export const storageStarted = event('storage.started', Type.Object({}), atOnce);
 
@@ -23,21 +26,21 @@ export const blobUnlinked = event(
 
 export const manifestCommitted = event(
   'manifest.committed',
-  Type.Object({ repository: Repository, digest: Digest, mediaType: Type.String(), size: Bytes }),
+  Type.Object({ repository: Repository, digest: Digest, mediaType: Type.String(), size: Bytes, arrived }),
   atOnce,
 );
 export const manifestDeleted = event(
   'manifest.deleted',
-  Type.Object({ repository: Repository, digest: Digest }),
+  Type.Object({ repository: Repository, digest: Digest, arrived }),
   atOnce,
 );
 export const tagMoved = event(
   'tag.moved',
-  Type.Object({ repository: Repository, tag: Tag, digest: Digest, from: Type.Optional(Digest) }),
+  Type.Object({ repository: Repository, tag: Tag, digest: Digest, from: Type.Optional(Digest), arrived }),
   atOnce,
 );
 export const tagDeleted = event(
   'tag.deleted',
-  Type.Object({ repository: Repository, tag: Tag, from: Digest }),
+  Type.Object({ repository: Repository, tag: Tag, from: Digest, arrived }),
   atOnce,
 );

@@ -80,7 +80,8 @@ function meaningComplaints(document: Document, readable: (path: string) => boole
   const bad = (field: string, value: unknown) =>
     complaints.push(`${field} ${quote(value)} is not valid: ${remedies[field]}`);
   for (const [field, patterns] of Object.entries({ repositories, anonymousPull })) {
-    for (const pattern of patterns) {
+    for (const one of patterns) {
+      const pattern = typeof one === 'string' ? one : one.name;
       if (pattern !== '*' && !isRepository(pattern.replace(/\/\*$/, ''))) bad(field, pattern);
     }
   }

@@ -64,9 +64,16 @@ function withDefaults(document: Document): Configuration {
     anonymousPull: document.anonymousPull ?? [],
     mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
     ...(parent && { parent: { ...parent, url: parent.url.replace(/\/$/, '') } }),
-    repositories: document.repositories ?? (parent ? ['*'] : []),
+    repositories: (document.repositories ?? (parent ? ['*'] : [])).map((one) => ({
+      referrers: true,
+      priority: 0,
+      conflict: document.conflict ?? 'parent-wins',
+      ...(typeof one === 'string' ? { name: one } : one),
+    })),
     schedule: document.schedule ?? '* * * * *',
-    conflict: document.conflict ?? 'parent-wins',
+    ...(document.window && { windowMs: duration(document.window, 'PT1H') }),
+    eventTtlMs: duration(document.eventTtl, 'P2D'),
+    bandwidth: [],
     reserve: amount(document.reserve, '512MiB'),
     garbageCollection: {
       enabled: garbage.enabled ?? true,

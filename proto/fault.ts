@@ -40,6 +40,8 @@ export const faultCodes = [
   'exists',
   'no-space',
   'config-invalid',
+  /** The link may not be used now; the message says until when. */
+  'window-closed',
   'parent-unreachable',
   'parent-refused',
   'parent-invalid',

@@ -21,13 +21,18 @@ export type ManifestPlace = Static<typeof ManifestPlace>;
 /** `null` stands for "no such tag". */
 const TagTarget = Type.Union([Digest, Type.Null()]);
 
+/** A child of an index that the layer does not bring, with the platform that the index says it is for. */
+export const LeftOut = Type.Object({ digest: Digest, platform: Type.String() });
+export type LeftOut = Static<typeof LeftOut>;
+
 /** How many tags one push of a manifest may name. */
 export const MOST_TAGS = 100;
 
 /**
  * Commits an ingest's content as a manifest: its children are in the repository, its subject is indexed, and the
  * tag and `tags` (if named) point to it, all in one synced batch. `expect` makes the tag's move conditional on what
- * it points to now; `base` also records the new target as what parent and layer agree on.
+ * it points to now; `base` also records the new target as what parent and layer agree on. `arrived`: it came from
+ * the parent, so it is not to be sent there. `leftOut`: children that may be absent (a sparse index).
  * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
  */
 export const putManifest = request(
@@ -42,11 +47,16 @@ export const putManifest = request(
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
     tags: Type.Optional(Type.Array(Tag, { maxItems: MOST_TAGS })),
+    arrived: Type.Optional(Type.Boolean()),
+    leftOut: Type.Optional(Type.Array(LeftOut)),
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
 );
 
-/** Faults: `manifest-unknown`, `name-unknown`. */
+/**
+ * Faults: `manifest-unknown`, `name-unknown`. Of a manifest that was left out of a sparse index, `manifest-unknown`
+ * says so, and has the platform as `detail.leftOut`.
+ */
 export const getManifest = request(
   'storage.manifest.get',
   Type.Object({ repository: Repository, reference: Reference }),
@@ -60,8 +70,35 @@ export const missingManifests = request(
   Type.Object({ digests: Type.Array(Digest) }),
 );
 
-/** Deletes the manifest and every tag of the repository that points to it. Faults: `manifest-unknown`. */
-export const deleteManifest = request('storage.manifest.delete', InRepository, Type.Object({}));
+/**
+ * Deletes the manifest and every tag of the repository that points to it. `arrived`: as it went from the parent, so
+ * nothing is to be withdrawn there. Faults: `manifest-unknown`.
+ */
+export const deleteManifest = request(
+  'storage.manifest.delete',
+  Type.Object({ ...InRepository.properties, arrived: Type.Optional(Type.Boolean()) }),
+  Type.Object({}),
+);
+
+/** Children of sparse indexes that are not here, in order of digest. */
+export const listLeftOut = request(
+  'storage.manifest.left-out',
+  Type.Object({ repository: Repository, ...page }),
+  Type.Object({
+    leftOut: Type.Array(Type.Object({ ...LeftOut.properties, index: Digest })),
+    more: Type.Boolean(),
+  }),
+);
+
+/**
+ * Takes out of the layer what came of a repository from the parent: tags that are as parent and layer agreed on, the
+ * bases, and all manifests if no tag is left. What was never agreed on stays. Bytes go by garbage collection.
+ */
+export const cleanRepository = request(
+  'storage.repository.clean',
+  Type.Object({ repository: Repository }),
+  Type.Object({ tags: Type.Integer(), manifests: Type.Integer() }),
+);
 
 /** Points a tag to a manifest that the repository has. Faults: `manifest-unknown`, `conflict`. */
 export const putTag = request(
@@ -142,6 +179,8 @@ export const StorageStatus = Type.Object({
   /** Committed content whose bytes are damaged or gone. */
   damaged: Type.Integer(),
   space: Space,
+  /** What the parent is still to be told: manifests to send, manifests to withdraw, and refused changes. */
+  outgoing: Type.Object({ unsent: Type.Integer(), withdrawn: Type.Integer(), parked: Type.Integer() }),
   ingests: Type.Array(
     Type.Object({
       id: Type.String(),

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request } from './contract.ts';
-import { Bytes, Digest, Repository, Tag } from './names.ts';
+import { Bytes, Digest, Instant, Repository, Tag } from './names.ts';
+import { Direction } from './transfers.ts';
 
 /** One run of reconciliation between parent and layer, and what it did to each tag. */
 
@@ -8,9 +9,15 @@ const PassId = Type.String();
 
 /**
  * Asks the coordinator for a pass that begins after this request: the one that answers may be waiting behind one
- * that is under way. Faults: `config-invalid` where the layer has no parent.
+ * that is under way. `full`: it looks at everything again, also at what is known to agree and at what is parked.
+ * `now`: it may use the link although the window is closed, until it has ended.
+ * Faults: `config-invalid` where the layer has no parent, `window-closed`.
  */
-export const startPass = request('syncer.pass.start', Type.Object({}), Type.Object({ pass: PassId }));
+export const startPass = request(
+  'syncer.pass.start',
+  Type.Object({ full: Type.Optional(Type.Boolean()), now: Type.Optional(Type.Boolean()) }),
+  Type.Object({ pass: PassId }),
+);
 
 /** What a pass does with one tag. */
 export const ActionKind = Type.Union([
@@ -49,11 +56,18 @@ export const PassResult = Type.Object({
   pass: PassId,
   /** Every action was carried out. */
   ok: Type.Boolean(),
+  /** Tags, and manifests without one, that came, went here, went up, and went at the parent. */
   taken: Type.Integer(),
   dropped: Type.Integer(),
+  sent: Type.Integer(),
+  withdrawn: Type.Integer(),
   failed: Type.Integer(),
+  /** Changes that the parent refused, which wait for their time or for `terrace sync --full`. */
+  parked: Type.Integer(),
   /** The first of them, at most 20. */
   failures: Type.Array(Failure),
+  /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
+  ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
   ms: Type.Integer(),
 });
 export type PassResult = Static<typeof PassResult>;
@@ -61,12 +75,37 @@ export const passFinished = event('pass.finished', PassResult);
 
 const OfTag = { pass: PassId, repository: Repository, tag: Type.Union([Tag, Type.Null()]), digest: Digest };
 
-/** An image (or artifact, or index) begins to come; `bytes` are still to be fetched, in `blobs` blobs. */
+/** An image (or artifact, or index) begins to move; `bytes` may still have to go over the link, in `blobs` blobs. */
 export const imageStarted = event(
   'image.started',
-  Type.Object({ ...OfTag, blobs: Type.Integer(), bytes: Bytes }),
+  Type.Object({ ...OfTag, direction: Direction, blobs: Type.Integer(), bytes: Bytes }),
 );
-export const imageFinished = event('image.finished', Type.Object(OfTag));
+export const imageFinished = event('image.finished', Type.Object({ ...OfTag, direction: Direction }));
+
+/** Both sides had changed the tag. The loser stays reachable under `loserTag`. */
+export const imageConflict = event(
+  'image.conflict',
+  Type.Object({
+    pass: PassId,
+    repository: Repository,
+    tag: Tag,
+    winner: Digest,
+    loser: Digest,
+    loserTag: Tag,
+  }),
+);
+
+/** The parent refuses a change of the layer. It is kept, and tried again at `retry`. */
+export const imageParked = event(
+  'image.parked',
+  Type.Object({
+    ...OfTag,
+    digest: Type.Optional(Digest),
+    code: Type.String(),
+    reason: Type.String(),
+    retry: Instant,
+  }),
+);
 export const imageFailed = event(
   'image.failed',
   Type.Object({ ...OfTag, digest: Type.Optional(Digest), code: Type.String(), reason: Type.String() }),

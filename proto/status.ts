@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { request, state } from './contract.ts';
+import { event, request, state } from './contract.ts';
 import { Bytes, Instant } from './names.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
@@ -35,10 +35,23 @@ export const LinkStatus = Type.Object({
   lastSync: Type.Optional(Instant),
   detail: Type.Optional(Type.String()),
   coordinator: Type.String(),
+  /** Where there is a window: whether it is open, and when that changes. */
+  window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
+  /** When the schedule begins the next pass. */
+  next: Type.Optional(Instant),
 });
 export type LinkStatus = Static<typeof LinkStatus>;
 export const linkStatus = state('link', LinkStatus);
 export const LINK_KEY = 'parent';
+
+export const linkChanged = event(
+  'link.changed',
+  Type.Object({
+    from: Type.Optional(LinkStatus.properties.state),
+    state: LinkStatus.properties.state,
+    detail: Type.Optional(Type.String()),
+  }),
+);
 
 /** Which instance makes the passes. Key: `coordinator`. It ends `LEASE_MS` after its last renewal. */
 export const Lease = Type.Object({ holder: Type.String() });

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 export const streams = {
   /** Work queue: an entry goes when a worker says that it is done. */
   jobs: { name: 'JOBS', subjects: ['jobs.>'], retention: 'workqueue', maxAgeMs: DAY, maxBytes: 64 * MIB },
-  /** History, kept for two days or 256 MiB, whichever ends first. */
+  /** History, kept as long as the configuration says (two days until it does) or 256 MiB, whichever ends first. */
   events: {
     name: 'EVENTS',
     subjects: ['events.>'],
@@ -25,8 +25,8 @@ export const streams = {
 export const consumers = {
   transfers: {
     stream: streams.jobs.name,
-    name: 'transfers',
-    subject: 'jobs.transfer.fetch',
+    name: 'blobs',
+    subject: 'jobs.transfer.blob',
     ackWaitMs: 8 * SECOND,
   },
 } as const;

@@ -1,17 +1,35 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import { event, job } from './contract.ts';
 import { Bytes, Digest, Instant, Repository } from './names.ts';
 
-/** One blob going over the link. */
+/** One blob going over the link, either way. */
 
-const Blob = { repository: Repository, digest: Digest, size: Bytes };
+/** From the parent to the layer, or from the layer to the parent. */
+export const Direction = Type.Union([Type.Literal('down'), Type.Literal('up')]);
+export type Direction = Static<typeof Direction>;
 
-/** The wish that the layer had this blob. Whoever takes it first looks whether it is here already. */
-export const fetchBlob = job('jobs.transfer.fetch', Type.Object({ ...Blob, pass: Type.String() }));
+const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
+
+/**
+ * The wish that the layer had this blob, or that the parent had it in this repository. Whoever takes it first looks
+ * whether it is there already.
+ */
+export const transferBlob = job(
+  'jobs.transfer.blob',
+  Type.Object({
+    ...Blob,
+    pass: Type.String(),
+    /** When the window closes: the transfer pauses then, and a job taken later is forgotten, as the next pass makes it anew. */
+    until: Type.Optional(Instant),
+    /** On the way up: repositories of the parent from which it may be mounted. */
+    from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
+  }),
+);
+export type TransferJob = Static<typeof transferBlob.body>;
 
 const Progress = { ...Blob, syncer: Type.String(), pass: Type.String() };
 
-/** `present`: bytes that earlier attempts left here, which are not asked for again. */
+/** `present`: bytes that earlier attempts left at the far end, which do not go over the link again. */
 export const transferStarted = event('transfer.started', Type.Object({ ...Progress, present: Bytes }));
 
 /** At most once a second for each transfer. */
@@ -23,10 +41,22 @@ export const transferDelayed = event(
   Type.Object({ ...Progress, code: Type.String(), reason: Type.String(), until: Instant }),
 );
 
-export const transferFinished = event('transfer.finished', Type.Object(Progress));
+/** The window closed: what arrived is kept, and the next window goes on from there. */
+export const transferPaused = event('transfer.paused', Type.Object(Progress));
 
-/** Given up for this pass; the next one tries again. */
+/** `mounted`: not a byte went over the link, as another repository of the parent had it. */
+export const transferFinished = event(
+  'transfer.finished',
+  Type.Object({ ...Progress, mounted: Type.Optional(Type.Boolean()) }),
+);
+
+/** Given up for this pass; the next one tries again. `status` is that of the parent's answer, where it refused. */
 export const transferFailed = event(
   'transfer.failed',
-  Type.Object({ ...Progress, code: Type.String(), reason: Type.String() }),
+  Type.Object({
+    ...Progress,
+    code: Type.String(),
+    reason: Type.String(),
+    status: Type.Optional(Type.Integer()),
+  }),
 );

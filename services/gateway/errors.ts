@@ -34,6 +34,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   exists: { status: 409, code: 'DENIED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
+  'window-closed': { status: 503, code: 'UNAVAILABLE' },
   'parent-unreachable': { status: 502, code: 'UNAVAILABLE' },
   'parent-refused': { status: 502, code: 'UNAVAILABLE' },
   'parent-invalid': { status: 502, code: 'UNAVAILABLE' },

@@ -131,6 +131,7 @@ export class Storage implements AsyncDisposable {
     return {
       ...this.#parts.metadata.counters,
       space: await this.#parts.space.look(),
+      outgoing: { unsent: 0, withdrawn: 0, parked: 0 },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
         id,
         purpose,

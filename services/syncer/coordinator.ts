@@ -8,7 +8,7 @@ import { blobDamaged, spaceChanged } from '#proto/upkeep.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { holdLease } from './lease.ts';
-import { makePass } from './pass.ts';
+import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts';
 
@@ -63,7 +63,16 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
             log.error({ err, pass: id }, 'a pass failed');
             await tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
             const { code, message } = toWire(err);
-            const nothing = { ok: false, taken: 0, dropped: 0, failed: 1, ms: 0 };
+            const nothing = {
+              ok: false,
+              taken: 0,
+              dropped: 0,
+              sent: 0,
+              withdrawn: 0,
+              failed: 1,
+              parked: 0,
+              ms: 0,
+            };
             bus.publish(passFinished, { pass: id, ...nothing, failures: [{ code, reason: message }] });
           }
         }),

@@ -1,12 +1,12 @@
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { RESERVE } from '#proto/space.ts';
-import { fetchBlob } from '#proto/transfers.ts';
+import { transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { coordinate } from './coordinator.ts';
 import { Settings } from './settings.ts';
-import { Slots } from './slots.ts';
-import { transfer } from './worker.ts';
+import { Slots } from './transfer/slots.ts';
+import { transfer } from './transfer/worker.ts';
 
 /**
  * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
@@ -29,8 +29,8 @@ export async function syncer(context: Context): Promise<void> {
     reserve = value.reserve;
     slots.grow(value.connections - connections);
     connections = value.connections;
-    const { parent, repositories, mode, conflict } = value;
-    const next = JSON.stringify([parent, repositories, mode, conflict]);
+    const { parent, repositories, mode } = value;
+    const next = JSON.stringify([parent, repositories, mode]);
     if (print && print !== next) for (const tell of onChange) tell();
     print = next;
     resolve();
@@ -42,7 +42,7 @@ export async function syncer(context: Context): Promise<void> {
   onChange.push(() => coordinator.want('configuration'));
   const means = { bus, volume, parent: () => settings.parent(), slots, by: instance, signal, log };
   const workers = Array.from({ length: connections }, () =>
-    bus.work('transfers', fetchBlob, signal, (job) => transfer(means, job)),
+    bus.work('transfers', transferBlob, signal, (job) => transfer(means, job)),
   );
   await ended(signal);
   await Promise.all([...workers, coordinator.ended]);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { Parent } from './parent.ts';
+import { Parent } from './link/parent.ts';
 
 /** The configuration in force, and the client of the parent that it names. */
 export class Settings implements AsyncDisposable {

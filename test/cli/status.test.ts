@@ -12,6 +12,7 @@ const held: StorageStatus = {
   tokens: 0,
   scopeMaps: 0,
   damaged: 0,
+  outgoing: { unsent: 0, withdrawn: 0, parked: 0 },
   space: { free: 2e9, reserve: 512 * 2 ** 20, low: false },
   ingests: [],
 };

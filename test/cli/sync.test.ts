@@ -74,11 +74,32 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
 });
 
 test('what a pass came to, in words', () => {
-  const result = { pass: 'p', ok: true, taken: 1, dropped: 0, failed: 0, failures: [], ms: 2_000 };
+  const result = {
+    pass: 'p',
+    ok: true,
+    taken: 1,
+    dropped: 0,
+    sent: 0,
+    withdrawn: 0,
+    parked: 0,
+    failed: 0,
+    failures: [],
+    ms: 2_000,
+  };
   assert.equal(summary(result), 'In step with the parent: 1 image taken in 2 s.');
   const failures = [{ repository: 'a', tag: 'b', code: 'parent-invalid', reason: 'wrong bytes' }];
   assert.equal(
-    summary({ ...result, ok: false, taken: 2, dropped: 3, failed: 2, failures }),
+    summary({
+      ...result,
+      ok: false,
+      taken: 2,
+      dropped: 3,
+      sent: 0,
+      withdrawn: 0,
+      parked: 0,
+      failed: 2,
+      failures,
+    }),
     'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in step with the parent: 2 images taken, 3 dropped, 2 failed in 2 s.',
   );
 });

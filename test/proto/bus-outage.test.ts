@@ -7,7 +7,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { event, unpack } from '#proto/contract.ts';
 import { Envelope } from '#proto/envelope.ts';
 import { streams } from '#proto/streams.ts';
-import { fetchBlob } from '#proto/transfers.ts';
+import { transferBlob } from '#proto/transfers.ts';
 import { TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 
@@ -66,19 +66,25 @@ describe('outages', { concurrency: true }, () => {
       server.connect('syncer', 'syncer-2'),
       server.connect('syncer', 'syncer-3'),
     ]);
-    const job = { repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass: 'p' };
+    const job = {
+      repository: 'a',
+      digest: `sha256:${'0'.repeat(64)}`,
+      size: 1,
+      direction: 'down' as const,
+      pass: 'p',
+    };
     const end = new AbortController();
     const taken = Promise.withResolvers<void>();
     // Dies with the job in its hands: its connection goes, and so do its signs of life.
-    const dead = first.work('transfers', fetchBlob, end.signal, async () => {
+    const dead = first.work('transfers', transferBlob, end.signal, async () => {
       taken.resolve();
       return new Promise(() => {});
     });
-    await coordinator.submit(fetchBlob, job);
+    await coordinator.submit(transferBlob, job);
     await taken.promise;
     await first[Symbol.asyncDispose]();
     const attempts: number[] = [];
-    const working = second.work('transfers', fetchBlob, end.signal, async (body, attempt) => {
+    const working = second.work('transfers', transferBlob, end.signal, async (body, attempt) => {
       assert.deepEqual(body, job);
       attempts.push(attempt);
       return attempts.length < 2 ? { again: 10 } : 'done';
@@ -95,17 +101,23 @@ describe('outages', { concurrency: true }, () => {
     const syncer = await server.connect('syncer');
     const end = new AbortController();
     const done: string[] = [];
-    const working = syncer.work('transfers', fetchBlob, end.signal, async ({ pass }) => {
+    const working = syncer.work('transfers', transferBlob, end.signal, async ({ pass }) => {
       done.push(pass);
       return 'done';
     });
-    const job = (pass: string) => ({ repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, pass });
-    await syncer.submit(fetchBlob, job('before'));
+    const job = (pass: string) => ({
+      repository: 'a',
+      digest: `sha256:${'0'.repeat(64)}`,
+      size: 1,
+      direction: 'down' as const,
+      pass,
+    });
+    await syncer.submit(transferBlob, job('before'));
     await until(() => done.includes('before'), 'a job');
     await server.kill({ forget: true });
     await server.up();
     await until(() => {
-      syncer.submit(fetchBlob, job('after')).catch(() => {});
+      syncer.submit(transferBlob, job('after')).catch(() => {});
       return done.includes('after');
     }, 'a job after the outage');
     const begin = Date.now();

@@ -3,9 +3,9 @@ import { crc32 } from 'node:zlib';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
 import type { IngestFile } from '#proto/volume.ts';
+import type { Parent } from '../link/parent.ts';
 import type { ChunkLog } from './chunk-log.ts';
 import { type Extent, Extents } from './extents.ts';
-import type { Parent } from './parent.ts';
 import type { Slots } from './slots.ts';
 
 /** What is asked for in one request; also the most that a killed process has asked for in vain per connection. */

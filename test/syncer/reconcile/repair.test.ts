@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { passFinished } from '#proto/passes.ts';
 import { scrub } from '#proto/upkeep.ts';
-import { startCloud } from '../support/cloud.ts';
-import { pushImage, sameContent } from '../support/image.ts';
-import { testLayer } from '../support/layer.ts';
-import { ask } from '../support/registry.ts';
+import { startCloud } from '../../support/cloud.ts';
+import { pushImage, sameContent } from '../../support/image.ts';
+import { testLayer } from '../../support/layer.ts';
+import { ask } from '../../support/registry.ts';
 
 const fileOf = (data: string, digest: string) =>
   join(data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));

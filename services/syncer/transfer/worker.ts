@@ -2,7 +2,7 @@ import type { Static } from '@sinclair/typebox';
 import { createActor, toPromise } from 'xstate';
 import type { Verdict } from '#proto/bus.ts';
 import {
-  type fetchBlob,
+  type transferBlob,
   transferDelayed,
   transferFailed,
   transferFinished,
@@ -12,7 +12,7 @@ import {
 import type { Outcome } from './transfer.machine.ts';
 import { type StepMeans, transferActor } from './transfer-steps.ts';
 
-type Body = Static<typeof fetchBlob.body>;
+type Body = Static<typeof transferBlob.body>;
 
 const PROGRESS_MS = 1_000;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */

@@ -5,13 +5,13 @@ import { deleteTag, listRepositories, putTag, setBase } from '#proto/manifests.t
 import { isRepository, type Repository } from '#proto/names.ts';
 import { type Failure, imageFailed, type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { Parent } from '../link/parent.ts';
+import { each } from '../transfer/slots.ts';
 import { Arrivals } from './arrivals.ts';
 import { type BringMeans, bring } from './bring.ts';
-import type { Parent } from './parent.ts';
-import { matches, named, needsCatalog } from './patterns.ts';
+import { matches, named, needsCatalog, selectionOf } from './patterns.ts';
 import { loserTag } from './plan.ts';
 import { repair } from './repair.ts';
-import { each } from './slots.ts';
 import { type Survey, survey } from './survey.ts';
 
 export type PassMeans = {
@@ -40,7 +40,15 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
   const { bus, log, signal, configuration } = means;
   const began = Date.now();
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
-  const tally = { taken: 0, dropped: 0, failed: 0, failures: [] as Failure[] };
+  const tally = {
+    taken: 0,
+    dropped: 0,
+    sent: 0,
+    withdrawn: 0,
+    failed: 0,
+    parked: 0,
+    failures: [] as Failure[],
+  };
   const fail = (failure: Failure) => {
     log.warn(failure, 'part of a pass failed');
     tally.failed += 1;
@@ -53,7 +61,18 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
     const surveys: Survey[] = [];
     await each(await repositories(means, fail), REPOSITORIES_AT_ONCE, async (repository) => {
       try {
-        surveys.push(await survey(bus, means.parent, repository, configuration, signal));
+        surveys.push(
+          await survey(
+            bus,
+            means.parent,
+            repository,
+            {
+              mode: configuration.mode,
+              conflict: selectionOf(configuration.repositories, repository)?.conflict ?? 'parent-wins',
+            },
+            signal,
+          ),
+        );
       } catch (error) {
         signal.throwIfAborted();
         fail({ repository, ...reason(log, error) });
@@ -146,7 +165,7 @@ async function repositories(
   { bus, parent, configuration, signal, log }: PassMeans,
   fail: (failure: Failure) => void,
 ): Promise<Repository[]> {
-  const patterns = configuration.repositories;
+  const patterns = configuration.repositories.map(({ name }) => name);
   const found = new Set(named(patterns).filter(isRepository));
   if (!needsCatalog(patterns)) return [...found];
   try {

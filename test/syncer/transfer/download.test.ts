@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
-import { ChunkLog } from '../../services/syncer/chunk-log.ts';
-import { Download } from '../../services/syncer/download.ts';
-import { Slots } from '../../services/syncer/slots.ts';
+import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
+import { Download } from '../../../services/syncer/transfer/download.ts';
+import { Slots } from '../../../services/syncer/transfer/slots.ts';
 
 const MIB = 1024 * 1024;
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}` as Digest, size: 10 * MIB };

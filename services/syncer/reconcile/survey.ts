@@ -2,9 +2,9 @@ import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import { listBases, listTags, type TagEntry } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
-import type { Parent } from './parent.ts';
+import type { Parent } from '../link/parent.ts';
+import { each } from '../transfer/slots.ts';
 import { type Action, planTag, type Rules, type Views } from './plan.ts';
-import { each } from './slots.ts';
 
 /** What is to be done in one repository, and what is in order already. */
 export type Survey = {

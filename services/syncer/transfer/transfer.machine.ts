@@ -2,7 +2,7 @@ import { assign, fromPromise, setup } from 'xstate';
 import { fromWire, toWire, type WireFault } from '#proto/fault.ts';
 import type { Claim } from '#proto/ingests.ts';
 import type { Digest } from '#proto/names.ts';
-import { backOff } from './answers.ts';
+import { backOff } from '../link/answers.ts';
 import type { Wanted } from './download.ts';
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import type { Digest } from '#proto/names.ts';
-import { Arrivals } from '../../services/syncer/arrivals.ts';
+import { Arrivals } from '../../../services/syncer/reconcile/arrivals.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const digest = `sha256:${'a'.repeat(64)}` as Digest;

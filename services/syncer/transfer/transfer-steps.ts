@@ -13,9 +13,9 @@ import {
   renewClaim,
 } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { Parent } from '../link/parent.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type Wanted } from './download.ts';
-import type { Parent } from './parent.ts';
 import type { Slots } from './slots.ts';
 import { type Fetched, type Located, transferMachine } from './transfer.machine.ts';
 

@@ -5,11 +5,11 @@ import { Fault } from '#proto/fault.ts';
 import { claimTransfer } from '#proto/ingests.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
-import { Slots } from '../../services/syncer/slots.ts';
-import { transfer } from '../../services/syncer/worker.ts';
+import { Slots } from '../../../services/syncer/transfer/slots.ts';
+import { transfer } from '../../../services/syncer/transfer/worker.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
-const job = { repository: 'a', digest, size: 1, pass: 'pass' };
+const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
 test('a job whose blob another syncer holds rests for a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {

@@ -9,6 +9,18 @@ export function matches(patterns: readonly string[], repository: string): boolea
   });
 }
 
+/** The entry that counts for a repository: its own name, else the longest prefix, else `*`. */
+export function selectionOf<S extends { name: string }>(
+  selections: readonly S[],
+  repository: string,
+): S | undefined {
+  const fitting = selections.filter(({ name }) => matches([name], repository));
+  return (
+    fitting.find(({ name }) => name === repository) ??
+    fitting.sort((a, b) => b.name.length - a.name.length)[0]
+  );
+}
+
 /** The repositories that the patterns name outright. */
 export const named = (patterns: readonly string[]): string[] => [
   ...new Set(patterns.filter((pattern) => !pattern.endsWith('*'))),

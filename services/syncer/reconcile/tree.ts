@@ -4,7 +4,7 @@ import { getManifest, missingManifests } from '#proto/manifests.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import type { Volume } from '#proto/volume.ts';
-import type { FetchedManifest, Parent } from './parent.ts';
+import type { FetchedManifest, Parent } from '../link/parent.ts';
 
 /** A manifest that the layer lacks. */
 export type Branch = FetchedManifest & { manifest: Manifest };

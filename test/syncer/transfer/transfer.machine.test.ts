@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
 import { Fault } from '#proto/fault.ts';
-import { type TransferContext, transferMachine } from '../../services/syncer/transfer.machine.ts';
+import { type TransferContext, transferMachine } from '../../../services/syncer/transfer/transfer.machine.ts';
 
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}`, size: 10 };
 const claim = { id: 'i', claim: 'c', path: 'p', offset: 0 };

@@ -1,8 +1,8 @@
 import { Fault } from '#proto/fault.ts';
 import type { Failure } from '#proto/passes.ts';
 import { type Damaged, listDamaged } from '#proto/upkeep.ts';
+import { each } from '../transfer/slots.ts';
 import { type BringMeans, commitManifest } from './bring.ts';
-import { each } from './slots.ts';
 
 /** Damaged content in one answer of storage, and how much is brought at a time. */
 const PAGE = 100;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
-import { Parent } from '../../services/syncer/parent.ts';
+import { Parent } from '../../../services/syncer/link/parent.ts';
 
 const { signal } = new AbortController();
 

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Action, loserTag, planTag, type Rules, type Views } from '../../services/syncer/plan.ts';
+import {
+  type Action,
+  loserTag,
+  planTag,
+  type Rules,
+  type Views,
+} from '../../../services/syncer/reconcile/plan.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const [A, B, C] = ['a', 'b', 'c'].map(digest) as [string, string, string];

@@ -4,8 +4,8 @@ import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/names.ts';
 import { Descriptor, MANIFEST_LIMIT, manifestTypes, mediaTypes } from '#proto/oci.ts';
+import type { Extent } from '../transfer/extents.ts';
 import { backOff, refusal } from './answers.ts';
-import type { Extent } from './extents.ts';
 import {
   type Answer,
   type Body,

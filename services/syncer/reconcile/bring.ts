@@ -3,8 +3,8 @@ import { discardIngest, startUpload } from '#proto/ingests.ts';
 import { putManifest, putTag } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
+import type { FetchedManifest } from '../link/parent.ts';
 import type { Arrivals } from './arrivals.ts';
-import type { FetchedManifest } from './parent.ts';
 import { blobsOf, missingTree, type TreeMeans } from './tree.ts';
 
 export type BringMeans = TreeMeans & { arrivals: Arrivals; pass: string; by: string };
@@ -35,7 +35,7 @@ export async function bring(
   );
   const wanted = blobs.filter((blob) => missing.has(blob.digest));
   const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
-  bus.publish(imageStarted, { ...about, blobs: wanted.length, bytes });
+  bus.publish(imageStarted, { ...about, direction: 'down', blobs: wanted.length, bytes });
   const results = await Promise.allSettled(
     wanted.map((blob) => arrivals.bring({ repository, digest: blob.digest, size: blob.size })),
   );
@@ -50,7 +50,7 @@ export async function bring(
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });
   }
-  bus.publish(imageFinished, about);
+  bus.publish(imageFinished, { ...about, direction: 'down' });
   return true;
 }
 

@@ -4,9 +4,9 @@ import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault, fromWire } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
-import { fetchBlob, transferFailed, transferFinished } from '#proto/transfers.ts';
+import { transferBlob, transferFailed, transferFinished } from '#proto/transfers.ts';
 
-type Body = Static<typeof fetchBlob.body>;
+type Body = Static<typeof transferBlob.body>;
 type Waiting = {
   body: Body;
   /** How often it was wished for again. */
@@ -53,7 +53,7 @@ export class Arrivals implements Disposable {
   }
 
   /** Resolves when the blob is committed; several may wait for the same. @throws Fault where its transfer failed */
-  async bring(wanted: Omit<Body, 'pass'>): Promise<void> {
+  async bring(wanted: Omit<Body, 'pass' | 'direction'>): Promise<void> {
     // Nobody would end the wait: the abort has been told.
     this.#signal.throwIfAborted();
     const known = this.#waiting.get(wanted.digest);
@@ -65,7 +65,7 @@ export class Arrivals implements Disposable {
         return this.bring(wanted);
       });
     }
-    const body = { ...wanted, pass: this.#pass };
+    const body: Body = { ...wanted, direction: 'down', pass: this.#pass };
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {});
     const end = () => this.#waiting.delete(wanted.digest);
@@ -94,7 +94,7 @@ export class Arrivals implements Disposable {
   /** A wish that the queue does not take now is made again by `#look`. */
   async #wish(body: Body): Promise<void> {
     await this.#bus
-      .submit(fetchBlob, body)
+      .submit(transferBlob, body)
       .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
   }
 

@@ -1,0 +1,70 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { request } from './contract.ts';
+import { Digest, Instant, Repository, Tag } from './names.ts';
+
+/**
+ * What clients of the layer changed and the parent has not been told yet. A manifest that is put here is unsent from
+ * that moment, in the same batch, until parent and layer agree on it; one that both had and that is deleted here is to
+ * be withdrawn. Tags need no record: their base tells. All of it outlives restarts, and any length of an outage.
+ */
+const page = { after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
+
+/** `since`: when a client did it; of two in one repository the earlier has the smaller one. */
+const Pending = Type.Object({ repository: Repository, digest: Digest, since: Instant });
+export type Pending = Static<typeof Pending>;
+const pendingPage = Type.Object({ manifests: Type.Array(Pending), more: Type.Boolean() });
+
+/** By repository, then digest; `after` is `<repository>!<digest>`. */
+export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), pendingPage);
+export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(page), pendingPage);
+
+/** The parent has been told of these, or need not be: they are neither unsent nor to be withdrawn any more. */
+export const settleOutgoing = request(
+  'storage.outgoing.settle',
+  Type.Object({ repository: Repository, digests: Type.Array(Digest, { maxItems: 1000 }) }),
+  Type.Object({}),
+);
+
+/** A change that the parent refused: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
+export const Parked = Type.Object({
+  repository: Repository,
+  /** A tag, or the digest of a manifest that has none. */
+  reference: Type.Union([Tag, Digest]),
+  digest: Type.Optional(Digest),
+  code: Type.String(),
+  reason: Type.String(),
+  since: Instant,
+  /** Refusals so far. */
+  attempts: Type.Integer({ minimum: 1 }),
+  /** When it is tried again. */
+  retry: Instant,
+});
+export type Parked = Static<typeof Parked>;
+
+/** One for each repository and reference: a later one takes its place. */
+export const park = request('storage.outgoing.park', Parked, Type.Object({}));
+export const unpark = request(
+  'storage.outgoing.unpark',
+  Type.Object({ repository: Repository, reference: Type.Union([Tag, Digest]) }),
+  Type.Object({}),
+);
+/** By repository, then reference; `after` is `<repository>!<reference>`. */
+export const listParked = request(
+  'storage.outgoing.parked',
+  Type.Object(page),
+  Type.Object({ parked: Type.Array(Parked), more: Type.Boolean() }),
+);
+
+/** An upload session that the parent opened for a blob, so that whoever goes on with it finds it. */
+const Session = { repository: Repository, digest: Digest };
+export const keepSession = request(
+  'storage.session.keep',
+  Type.Object({ ...Session, location: Type.String({ maxLength: 8192 }) }),
+  Type.Object({}),
+);
+export const getSession = request(
+  'storage.session.get',
+  Type.Object(Session),
+  Type.Object({ location: Type.Optional(Type.String()) }),
+);
+export const dropSession = request('storage.session.drop', Type.Object(Session), Type.Object({}));
