@@ -10,7 +10,8 @@ import type { Context } from '../run.ts';
 import { holdLease } from './lease.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
-import { type SyncerEvent, syncerMachine, type Wish } from './syncer.machine.ts';
+import { type SyncerEvent, syncerMachine } from './syncer.machine.ts';
+import type { Wish } from './wish.ts';
 
 /** Events that ask for a pass come in groups: the pass begins so long after one of them, in ms. */
 const SOON_MS = 1_000;
@@ -38,7 +39,8 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
   const actor = createActor(
     syncerMachine.provide({
       actors: {
-        makePass: fromPromise<void, Wish>(async ({ input: { id, cause }, signal: stopped }) => {
+        makePass: fromPromise<void, Wish>(async ({ input: asked, signal: stopped }) => {
+          const { id, cause } = asked;
           if (!settings.hasParent) return;
           await tell('Syncing');
           try {
@@ -52,7 +54,7 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
               layer: context.layer,
               signal: AbortSignal.any([signal, stopped]),
             };
-            const finished = await makePass(means, id, cause);
+            const finished = await makePass(means, asked);
             const { taken, dropped, failed, ms } = finished;
             log.info({ pass: id, cause, taken, dropped, failed, ms }, 'pass ended');
             // The state first: whoever hears of the end may ask for it.

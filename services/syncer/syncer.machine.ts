@@ -1,4 +1,5 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
+import { merged, type Wish } from './wish.ts';
 
 /**
  * What a syncer process does about passes. Only the coordinator makes them; every syncer carries out transfers, which
@@ -13,9 +14,8 @@ import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
  *                                  └──┘ done, another one wanted
  *
  * A pass begins when the lease is gained. A pass wanted while one is under way comes right after it, once, whoever
- * wants it: it began after the wish, so it answers it.
+ * wants it: it began after the wishes, so it answers them all.
  */
-export type Wish = { id: string; cause: string };
 export type SyncerEvent =
   | { type: 'lease.gained'; pass: Wish }
   | { type: 'lease.lost' }
@@ -37,7 +37,7 @@ export const syncerMachine = setup({
     begin: assign(({ context }) => ({ current: context.next, next: undefined })),
     end: assign({ current: undefined }),
     // The first wish that waits keeps its name: its answer has been given.
-    want: assign(({ context, event }) => ('pass' in event ? { next: context.next ?? event.pass } : {})),
+    want: assign(({ context, event }) => ('pass' in event ? { next: merged(context.next, event.pass) } : {})),
   },
   guards: { wanted: ({ context }) => context.next !== undefined },
 }).createMachine({

@@ -7,6 +7,7 @@ import { type Failure, imageFailed, type PassResult, passPlanned, passStarted } 
 import type { Volume } from '#proto/volume.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
+import type { Wish } from '../wish.ts';
 import { Arrivals } from './arrivals.ts';
 import { type BringMeans, bring } from './bring.ts';
 import { matches, named, needsCatalog, selectionOf } from './patterns.ts';
@@ -23,7 +24,10 @@ export type PassMeans = {
   /** This process, and the name of its layer. */
   by: string;
   layer: string;
+  /** One that ends because of the window or the configuration has a Fault as its reason: see `endedBy`. */
   signal: AbortSignal;
+  /** When the window closes. */
+  until?: number;
 };
 
 /** Repositories compared, and images brought, at a time. */
@@ -36,7 +40,7 @@ const MOST_FAILURES = 20;
  * no other back. Everything is found anew each time; nothing is carried from one pass to the next.
  * @throws Fault where nothing could be compared at all
  */
-export async function makePass(means: PassMeans, pass: string, cause: string): Promise<PassResult> {
+export async function makePass(means: PassMeans, { id: pass, cause }: Wish): Promise<PassResult> {
   const { bus, log, signal, configuration } = means;
   const began = Date.now();
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
@@ -98,10 +102,19 @@ export async function makePass(means: PassMeans, pass: string, cause: string): P
     });
     await repairing;
   } catch (error) {
+    const ended = endedBy(signal);
+    if (ended) return { pass, ok: false, ...tally, ended, ms: Date.now() - began };
     signal.throwIfAborted();
     fail(reason(log, error));
   }
   return { pass, ok: tally.failed === 0, ...tally, ms: Date.now() - began };
+}
+
+/** Why a pass was ended from outside, where that is part of its result. */
+function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
+  if (!aborted) return undefined;
+  if (Fault.is(reason, 'window-closed')) return 'window';
+  return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 
 /** Beside everything else: damaged content that is large keeps nothing back. */
