@@ -1,6 +1,7 @@
 import { type Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { Fault } from '#proto/fault.ts';
 import { refusal } from './answers.ts';
+import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
 import { Credentials, type Login } from './credentials.ts';
 
 export type Answer = Dispatcher.ResponseData;
@@ -18,6 +19,7 @@ export type LinkOptions = {
   login?: Login | undefined;
   /** A connection that brings nothing for so long is given up, in ms. */
   stallMs?: number;
+  bandwidth?: Bandwidth;
 };
 
 const CONNECT_MS = 10_000;
@@ -34,8 +36,12 @@ export class Link implements AsyncDisposable {
   readonly base: URL;
   readonly #agent: EnvHttpProxyAgent;
   readonly #credentials: Credentials;
+  readonly bandwidth: Bandwidth;
+  /** Bytes that came and are not paid for. */
+  #owed = 0;
 
-  constructor({ url, login, stallMs = STALL_MS }: LinkOptions) {
+  constructor({ url, login, stallMs = STALL_MS, bandwidth = UNLIMITED }: LinkOptions) {
+    this.bandwidth = bandwidth;
     this.base = new URL(url);
     const options: Agent.Options = {
       connect: { timeout: CONNECT_MS },
@@ -98,7 +104,18 @@ export class Link implements AsyncDisposable {
     );
   }
 
+  /** The whole body of an answer; the next request pays for it. @throws as `whole` does */
+  async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
+    const bytes = await whole(answer, limit, what);
+    this.#owed += bytes.length;
+    return bytes;
+  }
+
   async #send(url: URL, { headers, method = 'GET', signal }: Ask): Promise<Answer> {
+    const owed = this.#owed;
+    this.#owed = 0;
+    const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
+    await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
     try {
       const answer = await this.#agent.request({
         origin: url.origin,
@@ -124,7 +141,7 @@ export class Link implements AsyncDisposable {
     });
     const what = `GET ${url.origin}${url.pathname}`;
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
-    const body = await whole(answer, PAGE_LIMIT, what);
+    const body = await this.read(answer, PAGE_LIMIT, what);
     try {
       const { token, access_token, expires_in } = JSON.parse(body.toString('utf8')) as Record<
         string,

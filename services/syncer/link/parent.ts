@@ -6,17 +6,7 @@ import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/
 import { Descriptor, MANIFEST_LIMIT, manifestTypes, mediaTypes } from '#proto/oci.ts';
 import type { Extent } from '../transfer/extents.ts';
 import { backOff, refusal } from './answers.ts';
-import {
-  type Answer,
-  type Body,
-  guarded,
-  Link,
-  type LinkOptions,
-  one,
-  PAGE_LIMIT,
-  text,
-  whole,
-} from './link.ts';
+import { type Answer, type Body, guarded, Link, type LinkOptions, one, PAGE_LIMIT, text } from './link.ts';
 
 /** A manifest as the parent sent it; its digest was checked. */
 export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer };
@@ -117,7 +107,7 @@ export class Parent implements AsyncDisposable {
       throw new Fault('manifest-unknown', `the parent has no manifest ${reference} in ${repository}`);
     }
     if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
-    const bytes = await whole(answer, MANIFEST_LIMIT, `manifest ${reference} of ${repository}`);
+    const bytes = await this.#link.read(answer, MANIFEST_LIMIT, `manifest ${reference} of ${repository}`);
     const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
     const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
     if (isDigest(reference) && digest !== reference) {
@@ -233,7 +223,7 @@ export class Parent implements AsyncDisposable {
     const headers = { accept: `${mediaTypes.ociIndex}, application/json` };
     const answer = await this.#link.request(path, { scope, signal, headers });
     if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
-    const bytes = await whole(answer, PAGE_LIMIT, path);
+    const bytes = await this.#link.read(answer, PAGE_LIMIT, path);
     const link = [answer.headers.link ?? []].flat().join(', ');
     try {
       return { page: JSON.parse(bytes.toString('utf8')), ...(link && { link }) };
