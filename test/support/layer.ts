@@ -17,12 +17,17 @@ import { freePort } from './bus.ts';
 export type TestLayerOptions = {
   /** URL, or all of its fields. */
   parent?: string | NonNullable<Overrides['parent']>;
-  repositories?: string[];
+  /** Patterns, or all that a document says of them. */
+  repositories?: NonNullable<Overrides['repositories']>;
   mode?: 'ReadWrite' | 'ReadOnly';
   syncers?: number;
   connections?: number;
   /** Without one, no pass begins by the clock. */
   schedule?: string;
+  window?: string;
+  eventTtl?: string;
+  bandwidth?: NonNullable<Overrides['bandwidth']>;
+  conflict?: 'parent-wins' | 'layer-wins';
   tls?: NonNullable<Overrides['tls']>;
   loginServer?: string;
   trustedProxies?: string[];

@@ -1,0 +1,50 @@
+import { Cron } from 'croner';
+
+/** When the link may be used: pure, of the time that is given. Instants in ms, all in UTC. */
+
+export type Times = {
+  /** Cron, five fields. */
+  schedule: string;
+  /** How long the link may be used from each time of the schedule on; always where left out. */
+  windowMs?: number | undefined;
+};
+
+export type Window = {
+  open: boolean;
+  /** When it closes, or opens next. Of a window that stays open for more than a day: a time after that day. */
+  until: number;
+};
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+
+/** Undefined where there is no window. Windows that overlap or touch are one. */
+export function windowAt({ schedule, windowMs }: Times, now: number): Window | undefined {
+  if (windowMs === undefined) return undefined;
+  const cron = cronOf(schedule);
+  let end = now;
+  // Each step goes on by a minute at least, as no two times of a schedule are nearer.
+  while (end < now + DAY) {
+    const last = lastTime(cron, end);
+    if (last === undefined || last + windowMs <= end) break;
+    end = last + windowMs;
+  }
+  if (end > now) return { open: true, until: end };
+  return { open: false, until: nextOf(cron, now) ?? now + DAY };
+}
+
+/** Whether the link may be used the whole time, so that a change goes up as soon as it is made. */
+export const isContinuous = ({ schedule, windowMs }: Times): boolean =>
+  windowMs === undefined && schedule.trim().split(/\s+/).join(' ') === '* * * * *';
+
+/** The first time of the schedule after `now`; undefined where none comes. */
+export const nextTime = (schedule: string, now: number): number | undefined => nextOf(cronOf(schedule), now);
+
+const cronOf = (schedule: string) => new Cron(schedule, { paused: true, timezone: 'UTC' });
+const nextOf = (cron: Cron, now: number) => cron.nextRun(new Date(now))?.getTime();
+
+/** The last time of the schedule that is not after `instant`: times are whole minutes. */
+function lastTime(cron: Cron, instant: number): number | undefined {
+  const minuteAfter = Math.floor(instant / MINUTE) * MINUTE + MINUTE;
+  return cron.previousRuns(1, new Date(minuteAfter))[0]?.getTime();
+}

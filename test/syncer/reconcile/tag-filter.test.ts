@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { TagFilter } from '#proto/configuration.ts';
+import { tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
+
+const TAGS = [
+  'latest',
+  'v1.2.3',
+  '1.2.4',
+  '1.2',
+  'v1.10',
+  'v1.9.9',
+  '2.0.0-rc.1',
+  '2.0.0',
+  '1.2.3-alpine',
+  '3',
+  'build-9',
+  'build-10',
+  'nightly',
+  '2024.01.05',
+];
+const chosen = (filter: TagFilter | undefined, tags = TAGS) => [...tagsOf(filter, tags)].sort();
+
+test('no filter, or an empty one, selects every tag', () => {
+  assert.deepEqual(chosen(undefined), [...TAGS].sort());
+  assert.deepEqual(chosen({}), [...TAGS].sort());
+});
+
+const rows: [TagFilter, string[]][] = [
+  [{ match: ['v1.*'] }, ['v1.10', 'v1.2.3', 'v1.9.9']],
+  [{ match: ['latest', 'build-?'] }, ['build-9', 'latest']],
+  [{ match: ['{latest,nightly}'] }, ['latest', 'nightly']],
+  [{ match: ['build-[0-9][0-9]'] }, ['build-10']],
+  [{ match: ['!(v1*|*.*|build*)'] }, ['3', 'latest', 'nightly']],
+  [{ match: ['!latest'] }, []],
+  [{ match: [] }, []],
+  [{ regex: 'v?\\d+\\.\\d+' }, ['1.2', 'v1.10']],
+  [{ regex: '1' }, []],
+  [{ regex: 'latest|nightly' }, ['latest', 'nightly']],
+  [{ regex: 'LATEST' }, []],
+  [{ regex: '[a-z.-]+' }, ['latest', 'nightly']],
+  [{ semver: '>=1.2 <2' }, ['1.2', '1.2.4', 'v1.10', 'v1.2.3', 'v1.9.9']],
+  [{ semver: '^1.2.4' }, ['1.2.4', 'v1.10', 'v1.9.9']],
+  [{ semver: '*' }, ['1.2', '1.2.4', '2.0.0', '2024.01.05', 'v1.10', 'v1.2.3', 'v1.9.9']],
+  [{ semver: '>=2.0.0-rc.0 <3' }, ['2.0.0', '2.0.0-rc.1']],
+  [{ semver: '1.2.0' }, ['1.2']],
+  [{ latest: 1 }, ['2024.01.05']],
+  [{ latest: 4, semver: '<100' }, ['1.2.4', '2.0.0', 'v1.10', 'v1.9.9']],
+  [{ latest: 2, match: ['2.0.0*', '1.2*'] }, ['2.0.0', '2.0.0-rc.1']],
+  [{ latest: 2, match: ['build-*'] }, ['build-10', 'build-9']],
+  [{ latest: 1, match: ['build-*'] }, ['build-10']],
+  [{ latest: 2, match: ['nightly', 'build-*', '1.2'] }, ['1.2', 'nightly']],
+  [{ match: ['v*'], regex: '.*9', semver: '>1.0' }, ['v1.9.9']],
+];
+for (const [filter, expected] of rows) {
+  test(`of all tags, ${JSON.stringify(filter)}`, () => assert.deepEqual(chosen(filter), expected));
+}
+
+test('an alternative in a regex is anchored on both sides', () => {
+  assert.deepEqual(chosen({ regex: 'a|b' }, ['a', 'b', 'ab', 'xb', 'ax']), ['a', 'b']);
+});
+
+test('tags of one version are in one order, whatever the order they come in', () => {
+  for (const tags of [
+    ['v1.2.0', '1.2.0', '1.2'],
+    ['1.2', '1.2.0', 'v1.2.0'],
+    ['1.2.0', 'v1.2.0', '1.2'],
+  ]) {
+    assert.deepEqual(chosen({ latest: 1 }, tags), ['v1.2.0']);
+  }
+});
+
+const tag = fc.oneof(
+  fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,12}$/),
+  fc
+    .tuple(
+      fc.constantFrom('', 'v'),
+      fc.nat(12),
+      fc.nat(12),
+      fc.nat(12),
+      fc.constantFrom('', '-rc.1', '-alpine'),
+    )
+    .map(([v, a, b, c, rest]) => `${v}${a}.${b}.${c}${rest}`),
+);
+const anyTags = fc.uniqueArray(tag, { maxLength: 30 });
+
+test('latest N: at most N, the same whatever the order, and one more N only adds', () => {
+  fc.assert(
+    fc.property(anyTags, fc.integer({ min: 1, max: 10 }), (tags, latest) => {
+      const some = tagsOf({ latest }, tags);
+      assert.equal(some.size, Math.min(latest, tags.length));
+      assert.deepEqual(tagsOf({ latest }, [...tags].reverse()), some);
+      const more = tagsOf({ latest: latest + 1 }, tags);
+      for (const one of some) assert.ok(more.has(one));
+    }),
+  );
+});
+
+test('what all conditions select is what each of them selects', () => {
+  const filters = { match: ['v*', '1*'], regex: '.*[0-9]', semver: '>=1.2' };
+  fc.assert(
+    fc.property(anyTags, (tags) => {
+      const each = Object.entries(filters).map(([key, value]) => tagsOf({ [key]: value }, tags));
+      const expected = tags.filter((one) => each.every((set) => set.has(one)));
+      assert.deepEqual([...tagsOf(filters, tags)], expected);
+    }),
+  );
+});
