@@ -1,5 +1,5 @@
 import type { Static } from '@sinclair/typebox';
-import type { Mode } from '#proto/configuration.ts';
+import type { Conflict, Mode } from '#proto/configuration.ts';
 import type { Digest } from '#proto/names.ts';
 import type { ActionKind } from '#proto/passes.ts';
 
@@ -11,13 +11,20 @@ export type Views = {
   parent: Digest | undefined;
 };
 
-export type Rules = { mode: Mode; conflict: 'parent-wins' | 'layer-wins' };
+export type Rules = {
+  mode: Mode;
+  conflict: Conflict;
+  /** The filter leaves out this tag of the parent. */
+  excluded?: boolean;
+  /** A tag that the parent does not show may be there all the same: nothing goes for that. */
+  unsure?: boolean;
+};
 
 export type Action = {
   kind: Static<typeof ActionKind>;
-  /** What the tag points to afterwards, on both sides. */
+  /** What the tag points to afterwards, on both sides; on this side only, where it is excluded. */
   digest: Digest | undefined;
-  /** Content that loses a conflict, to be kept under a tag of its own. */
+  /** Content that loses a conflict, to be kept under a tag of its own on the side that had it. */
   loser?: Digest;
 };
 
@@ -33,17 +40,40 @@ export type Action = {
  * A ReadOnly layer never changes its parent. What it holds that was never agreed on (it was ReadWrite once) is kept:
  * under its own tag where the parent has none of that name, else as a loser.
  *
+ * Of an excluded tag nothing is brought: what came of it from the parent goes from a ReadOnly layer and stays in a
+ * ReadWrite one, and what a client changed here goes up as any other tag.
+ *
  * @returns undefined where there is nothing to do
  */
-export function planTag({ base, layer, parent }: Views, { mode, conflict }: Rules): Action | undefined {
+export function planTag(views: Views, rules: Rules): Action | undefined {
+  const { base, layer, parent } = views;
+  if (rules.unsure && parent === undefined) {
+    return rules.mode === 'ReadWrite' && layer !== undefined && layer !== base ? fromLayer(layer) : undefined;
+  }
   if (layer === parent) return layer === base ? undefined : { kind: 'agree', digest: layer };
+  if (rules.excluded && parent !== undefined) return planExcluded(views, rules);
   if (layer === base) return fromParent(parent);
-  if (mode === 'ReadOnly') {
+  if (rules.mode === 'ReadOnly') {
     if (layer === undefined) return fromParent(parent);
     return parent === undefined ? undefined : { ...fromParent(parent), loser: layer };
   }
-  if (parent === base) return fromLayer(layer);
-  if (parent === undefined) return fromLayer(layer);
+  return changedHere(views, rules);
+}
+
+function planExcluded(views: Views, rules: Rules): Action | undefined {
+  const { base, layer, parent } = views;
+  if (layer === base) {
+    return rules.mode === 'ReadOnly' && layer !== undefined ? { kind: 'drop', digest: undefined } : undefined;
+  }
+  // Gone here, and not to be brought again: unless it is to go there too, there is no more to agree on.
+  const forget: Action = { kind: 'agree', digest: undefined };
+  if (rules.mode === 'ReadOnly') return layer === undefined ? forget : undefined;
+  return layer === undefined && parent !== base ? forget : changedHere(views, rules);
+}
+
+/** ReadWrite, and the layer is neither as the base nor as the parent. */
+function changedHere({ base, layer, parent }: Views, { conflict }: Rules): Action {
+  if (parent === base || parent === undefined) return fromLayer(layer);
   if (layer === undefined) return fromParent(parent);
   return conflict === 'parent-wins'
     ? { ...fromParent(parent), loser: layer }
@@ -53,8 +83,13 @@ export function planTag({ base, layer, parent }: Views, { mode, conflict }: Rule
 const fromParent = (digest: Digest | undefined): Action => ({ kind: digest ? 'take' : 'drop', digest });
 const fromLayer = (digest: Digest | undefined): Action => ({ kind: digest ? 'push' : 'withdraw', digest });
 
-/** The tag under which the loser of a conflict stays reachable. */
+const LOSER = /\.conflict-[a-z0-9-]+-[0-9a-f]{12}$/;
+
+/**
+ * The tag under which the loser of a conflict stays reachable. That of a tag which is itself a loser's takes its
+ * place, so that the names do not grow.
+ */
 export function loserTag(tag: string, layer: string, loser: Digest): string {
   const ending = `.conflict-${layer}-${loser.slice(loser.indexOf(':') + 1).slice(0, 12)}`;
-  return tag.slice(0, 128 - ending.length) + ending;
+  return tag.replace(LOSER, '').slice(0, 128 - ending.length) + ending;
 }

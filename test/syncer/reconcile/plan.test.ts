@@ -74,6 +74,61 @@ const tables: Record<string, { rules: Rules; rows: Row[] }> = {
       [A, B, C, 'take c loser b'],
     ],
   },
+  'ReadWrite, excluded': {
+    rules: { mode: 'ReadWrite', conflict: 'parent-wins', excluded: true },
+    rows: [
+      [_, _, B, 'nothing'],
+      [_, B, _, 'push b'],
+      [_, B, B, 'agree b'],
+      [_, B, C, 'take c loser b'],
+      [A, _, _, 'agree -'],
+      [A, _, A, 'withdraw -'],
+      [A, _, B, 'agree -'],
+      [A, A, _, 'drop -'],
+      [A, A, A, 'nothing'],
+      [A, A, B, 'nothing'],
+      [A, B, _, 'push b'],
+      [A, B, A, 'push b'],
+      [A, B, B, 'agree b'],
+      [A, B, C, 'take c loser b'],
+    ],
+  },
+  'ReadOnly, excluded': {
+    rules: { mode: 'ReadOnly', conflict: 'parent-wins', excluded: true },
+    rows: [
+      [_, _, B, 'nothing'],
+      [_, B, C, 'nothing'],
+      [A, _, A, 'agree -'],
+      [A, _, B, 'agree -'],
+      [A, A, _, 'drop -'],
+      [A, A, B, 'drop -'],
+      [A, B, A, 'nothing'],
+      [A, B, C, 'nothing'],
+    ],
+  },
+  'ReadWrite, a tag that the parent does not show may be there': {
+    rules: { mode: 'ReadWrite', conflict: 'parent-wins', unsure: true },
+    rows: [
+      [_, _, B, 'take b'],
+      [_, B, _, 'push b'],
+      [A, _, _, 'nothing'],
+      [A, _, A, 'withdraw -'],
+      [A, A, _, 'nothing'],
+      [A, A, B, 'take b'],
+      [A, B, _, 'push b'],
+      [A, B, C, 'take c loser b'],
+    ],
+  },
+  'ReadOnly, a tag that the parent does not show may be there': {
+    rules: { mode: 'ReadOnly', conflict: 'parent-wins', unsure: true },
+    rows: [
+      [_, B, _, 'nothing'],
+      [A, _, _, 'nothing'],
+      [A, A, _, 'nothing'],
+      [A, B, _, 'nothing'],
+      [A, A, B, 'take b'],
+    ],
+  },
 };
 
 for (const [name, { rules, rows }] of Object.entries(tables)) {
@@ -125,7 +180,26 @@ test('a ReadOnly layer never changes its parent', () => {
   );
 });
 
+test('of an excluded tag nothing is taken that does not replace what a client has here', () => {
+  fc.assert(
+    fc.property(views, anyRules, (before, rules) => {
+      const action = planTag(before, { ...rules, excluded: true });
+      if (action?.kind === 'take') assert.ok(before.layer !== undefined && action.loser === before.layer);
+    }),
+  );
+});
+
+test('where the parent may have what it does not show, nothing goes for that', () => {
+  fc.assert(
+    fc.property(views, anyRules, (before, rules) => {
+      const kind = planTag({ ...before, parent: undefined }, { ...rules, unsure: true })?.kind;
+      assert.ok(kind === undefined || kind === 'push');
+    }),
+  );
+});
+
 test('the tag of a loser names layer and content, and is never too long', () => {
   assert.equal(loserTag('1.0', 'line-3', A), '1.0.conflict-line-3-aaaaaaaaaaaa');
+  assert.equal(loserTag('1.0.conflict-line-3-aaaaaaaaaaaa', 'site', B), '1.0.conflict-site-bbbbbbbbbbbb');
   assert.equal(loserTag('t'.repeat(128), 'line-3', A).length, 128);
 });
