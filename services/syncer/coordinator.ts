@@ -23,6 +23,7 @@ const SOON_MS = 1_000;
 export async function coordinate(context: Context, volume: Volume, settings: Settings): Promise<Coordinator> {
   const { bus, log, instance, signal } = context;
   let unserve: (() => void) | undefined;
+  let ungrant: (() => void) | undefined;
   let link: LinkStatus | undefined;
 
   const tell = async (state: LinkStatus['state'], detail?: string): Promise<void> => {
@@ -83,6 +84,7 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
     }),
   );
   actor.on('leading', () => {
+    ungrant = settings.bandwidth.lead();
     unserve = bus.serve(startPass, async () => {
       settings.get();
       actor.send(wanted('request'));
@@ -92,7 +94,10 @@ export async function coordinate(context: Context, volume: Volume, settings: Set
       return { pass };
     });
   });
-  actor.on('following', () => unserve?.());
+  actor.on('following', () => {
+    unserve?.();
+    ungrant?.();
+  });
   // What was damaged comes again; what had no room may have it now.
   let timer: NodeJS.Timeout | undefined;
   const soon = (cause: string) => {

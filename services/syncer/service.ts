@@ -4,6 +4,7 @@ import { transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { coordinate } from './coordinator.ts';
+import { SharedBandwidth } from './link/bandwidth.ts';
 import { Settings } from './settings.ts';
 import { Slots } from './transfer/slots.ts';
 import { transfer } from './transfer/worker.ts';
@@ -17,7 +18,10 @@ export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
   let reserve = RESERVE;
   const volume = new Volume(data, () => reserve);
-  await using settings = new Settings(Number(env.TERRACE_STALL_MS) || undefined);
+  await using settings = new Settings(
+    new SharedBandwidth(bus, instance, log),
+    Number(env.TERRACE_STALL_MS) || undefined,
+  );
   const slots = new Slots(0);
   let connections = 0;
   let print = '';

@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import type { SharedBandwidth } from './link/bandwidth.ts';
 import { Parent } from './link/parent.ts';
 
 /** The configuration in force, and the client of the parent that it names. */
 export class Settings implements AsyncDisposable {
+  /** Of the link, as configured now. */
+  readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
   #configuration: Configuration | undefined;
   #parent: { print: string; client: Parent } | undefined;
@@ -12,12 +15,14 @@ export class Settings implements AsyncDisposable {
   readonly #old: Parent[] = [];
 
   /** @param stallMs a connection to the parent that brings nothing for so long is given up */
-  constructor(stallMs?: number) {
+  constructor(bandwidth: SharedBandwidth, stallMs?: number) {
+    this.bandwidth = bandwidth;
     this.#stallMs = stallMs;
   }
 
   set(configuration: Configuration): void {
     this.#configuration = configuration;
+    this.bandwidth.set(configuration.bandwidth);
   }
 
   /** @throws Fault `config-invalid` where the layer has none yet, or no parent */
@@ -42,7 +47,12 @@ export class Settings implements AsyncDisposable {
       if (this.#parent) this.#old.push(this.#parent.client);
       this.#parent = {
         print,
-        client: new Parent({ url, login, ...(this.#stallMs && { stallMs: this.#stallMs }) }),
+        client: new Parent({
+          url,
+          login,
+          bandwidth: this.bandwidth,
+          ...(this.#stallMs && { stallMs: this.#stallMs }),
+        }),
       };
     }
     return this.#parent.client;
