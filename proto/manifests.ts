@@ -80,7 +80,10 @@ export const deleteManifest = request(
   Type.Object({}),
 );
 
-/** Children of sparse indexes that are not here, in order of digest. */
+/**
+ * Children of sparse indexes that are not here, in order of digest, then index: once for each index that leaves it
+ * out. `after` is `<digest>!<index>`.
+ */
 export const listLeftOut = request(
   'storage.manifest.left-out',
   Type.Object({ repository: Repository, ...page }),

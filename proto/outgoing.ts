@@ -18,10 +18,17 @@ const pendingPage = Type.Object({ manifests: Type.Array(Pending), more: Type.Boo
 export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), pendingPage);
 export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(page), pendingPage);
 
-/** The parent has been told of these, or need not be: they are neither unsent nor to be withdrawn any more. */
+/**
+ * The parent has been told of these, or need not be: they are neither unsent nor to be withdrawn any more. `until` is
+ * the latest `since` that the caller saw: what clients did later, while the parent was being told, is still to be told.
+ */
 export const settleOutgoing = request(
   'storage.outgoing.settle',
-  Type.Object({ repository: Repository, digests: Type.Array(Digest, { maxItems: 1000 }) }),
+  Type.Object({
+    repository: Repository,
+    digests: Type.Array(Digest, { maxItems: 1000 }),
+    until: Type.Optional(Instant),
+  }),
   Type.Object({}),
 );
 

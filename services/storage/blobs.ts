@@ -2,7 +2,11 @@ import type { BlobPlace } from '#proto/blobs.ts';
 import { blobCommitted, blobUnlinked } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import { drop, put } from './metadata.ts';
+import { page } from './page.ts';
 import type { Parts } from './storage.ts';
+
+/** Repositories looked at in one go. */
+const PAGE = 1_000;
 
 export type CommitQuery = {
   id: string;
@@ -55,6 +59,22 @@ export class Blobs {
       }
       await metadata.write(digests.flatMap((digest, i) => (links[i] ? [] : put.link(repository, digest))));
     });
+  }
+
+  /** Asks for each repository: there are far fewer of them than links. */
+  async repositories(digest: string, limit: number): Promise<string[]> {
+    const { metadata } = this.#parts;
+    const found: string[] = [];
+    let after: string | undefined;
+    for (let more = true; more && found.length < limit; ) {
+      let entries: [string, object][];
+      [entries, more] = await page(metadata.repositories(after), PAGE);
+      const names = entries.map(([name]) => name);
+      const links = await metadata.linking(names, digest);
+      found.push(...names.filter((_, i) => links[i]));
+      after = names.at(-1);
+    }
+    return found.slice(0, limit);
   }
 
   /** The bytes stay until garbage collection finds that nothing links them. */

@@ -3,10 +3,13 @@ import type {
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
+  ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
   TokenRecord,
   TransferredRecord,
+  UnsentRecord,
+  WithdrawnRecord,
 } from './records.ts';
 
 /** What a batch changes in metadata; the keys are those of `metadata.ts`. */
@@ -32,6 +35,21 @@ export const put = {
   ],
   tag: (repository: string, tag: string, digest: string) => [set(`t!${repository}!${tag}`, digest)],
   base: (repository: string, tag: string, digest: string) => [set(`s!${repository}!${tag}`, digest)],
+  unsent: (repository: string, digest: string, record: UnsentRecord) => [
+    set(`u!${repository}!${digest}`, record),
+  ],
+  withdrawn: (repository: string, digest: string, record: WithdrawnRecord) => [
+    set(`v!${repository}!${digest}`, record),
+  ],
+  parked: (repository: string, reference: string, record: ParkedRecord) => [
+    set(`p!${repository}!${reference}`, record),
+  ],
+  session: (repository: string, digest: string, location: string) => [
+    set(`o!${repository}!${digest}`, location),
+  ],
+  leftOut: (repository: string, digest: string, index: string, platform: string) => [
+    set(`n!${repository}!${digest}!${index}`, platform),
+  ],
   ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
@@ -50,6 +68,11 @@ export const drop = {
   ],
   tag: (repository: string, tag: string) => [del(`t!${repository}!${tag}`)],
   base: (repository: string, tag: string) => [del(`s!${repository}!${tag}`)],
+  unsent: (repository: string, digest: string) => [del(`u!${repository}!${digest}`)],
+  withdrawn: (repository: string, digest: string) => [del(`v!${repository}!${digest}`)],
+  parked: (repository: string, reference: string) => [del(`p!${repository}!${reference}`)],
+  session: (repository: string, digest: string) => [del(`o!${repository}!${digest}`)],
+  leftOut: (repository: string, digest: string, index: string) => [del(`n!${repository}!${digest}!${index}`)],
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
   scopeMap: (name: string) => [del(`c!${name}`)],

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content.ts';
 import { pack } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
-import type { ManifestPlace } from '#proto/manifests.ts';
-import { type Descriptor, isManifestType, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
+import type { LeftOut, ManifestPlace } from '#proto/manifests.ts';
+import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import { sizeOf } from './blob-store.ts';
 import { type Change, drop, put } from './metadata.ts';
+import type { Outgoing } from './outgoing.ts';
 import type { Page } from './page.ts';
 import type { ManifestRecord, ReferrerRecord } from './records.ts';
+import { broughtIn, childrenMustBeHere, indexGone, listLeftOut } from './sparse.ts';
 import type { Parts } from './storage.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
@@ -22,6 +24,8 @@ export type PutQuery = {
   expect?: Expect;
   base?: boolean;
   tags?: string[];
+  arrived?: boolean;
+  leftOut?: LeftOut[];
 };
 type Put = { digest: string; size: number; subject?: string };
 
@@ -32,15 +36,17 @@ const PAGE_BYTES = 512 * 1024;
 export class Manifests {
   readonly #parts: Parts;
   readonly #tags: Tags;
+  readonly #outgoing: Outgoing;
 
-  constructor(parts: Parts, tags: Tags) {
+  constructor(parts: Parts, tags: Tags, outgoing: Outgoing) {
     this.#parts = parts;
     this.#tags = tags;
+    this.#outgoing = outgoing;
   }
 
   async put(query: PutQuery): Promise<Put> {
     const { repository, digest, mediaType, id, claim } = query;
-    const { commits, grace, locks, ingests } = this.#parts;
+    const { metadata, commits, grace, locks, ingests } = this.#parts;
     using _ = await grace.hold(digest, repository);
     try {
       return await ingests.commit(id, claim, async (held) => {
@@ -56,9 +62,11 @@ export class Manifests {
           locks.run(`repository ${repository}`, async () => {
             // Inside the lock under which links are dropped: those found now stay until the manifest names them.
             using _ = await grace.hold(repository, ...childrenOf(manifest));
-            await this.#childrenMustBeHere(repository, manifest);
+            const { leftOut } = query;
+            const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
             await this.#makeTrue(query, manifest, size, async () => [
               ...(await commits.place(held, verified)),
+              ...sparse,
               ...drop.ingest(id),
             ]);
           }),
@@ -95,7 +103,7 @@ export class Manifests {
    * With its tags and its place among the referrers of its subject. Bases stay: they tell that the layer deleted
    * the tag. The bytes stay until garbage collection finds that nothing links them.
    */
-  async delete(repository: string, digest: string): Promise<void> {
+  async delete(repository: string, digest: string, arrived = false): Promise<void> {
     const { metadata, locks, publish } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, digest);
@@ -105,10 +113,13 @@ export class Manifests {
       await metadata.write([
         ...drop.manifest(repository, digest),
         ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
+        ...(await this.#outgoing.delete(repository, digest, arrived)),
+        ...(await indexGone(metadata, repository, digest)),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
       ]);
-      for (const tag of tags) publish(tagDeleted, { repository, tag, from: digest });
-      publish(manifestDeleted, { repository, digest });
+      const mark = arrived ? { arrived } : {};
+      for (const tag of tags) publish(tagDeleted, { repository, tag, from: digest, ...mark });
+      publish(manifestDeleted, { repository, digest, ...mark });
     });
   }
 
@@ -131,42 +142,22 @@ export class Manifests {
     return { descriptors, more: false };
   }
 
-  // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * Blobs are linked in the repository, manifests of an index are in it, and none of them is damaged; a subject need
-   * not exist.
-   */
-  async #childrenMustBeHere(repository: string, manifest: Manifest): Promise<void> {
-    const { metadata } = this.#parts;
-    const { blobs, manifests } = manifest;
-    const children = childrenOf(manifest);
-    const [links, records, present] = await Promise.all([
-      metadata.links(repository, children),
-      metadata.manifests(repository, children),
-      metadata.blobs(children),
-    ]);
-    for (const [i, { digest, mediaType }] of [...blobs, ...manifests].entries()) {
-      const asManifest = i >= blobs.length;
-      // An index may also list what is no manifest: that is a blob.
-      const asBlob = !asManifest || !isManifestType(mediaType);
-      if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) continue;
-      throw new Fault(
-        'manifest-blob-unknown',
-        `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
-        { detail: { digest } },
-      );
-    }
+  listLeftOut(repository: string, page: Page) {
+    return listLeftOut(this.#parts.metadata, repository, page);
   }
+
+  // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** The one batch. `place` brings the content into place and gives what is to be written for it. */
   async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
     const { metadata, publish } = this.#parts;
-    const { repository, digest, tag, expect, base, tags = [] } = query;
+    const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
-    const asked: Move[] = tags.filter((other) => other !== tag).map((other) => ({ tag: other, digest }));
-    if (tag !== undefined) asked.push({ tag, digest, expect, base });
+    const asked: Move[] = tags
+      .filter((other) => other !== tag)
+      .map((other) => ({ tag: other, digest, arrived }));
+    if (tag !== undefined) asked.push({ tag, digest, expect, base, arrived });
     const moves = await Promise.all(asked.map((move) => this.#tags.move(repository, move)));
     const referrer: ReferrerRecord = {
       mediaType,
@@ -178,10 +169,14 @@ export class Manifests {
       ...(await place()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
+      ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
+      ...(await broughtIn(metadata, repository, digest)),
       ...moves.flatMap(({ changes }) => changes),
       ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
-    if (known?.mediaType !== mediaType) publish(manifestCommitted, { repository, digest, mediaType, size });
+    if (known?.mediaType !== mediaType) {
+      publish(manifestCommitted, { repository, digest, mediaType, size, ...(arrived && { arrived }) });
+    }
     for (const { tell } of moves) tell();
   }
 

@@ -2,17 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
 import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
-import { type Change, set } from './changes.ts';
+import { type Change, put, set } from './changes.ts';
+import { type Counters, Tally } from './counters.ts';
 import { sorted } from './database-faults.ts';
 import type {
   BlobRecord,
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
+  ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
   TokenRecord,
   TransferredRecord,
+  UnsentRecord,
+  WithdrawnRecord,
 } from './records.ts';
 
 /*
@@ -26,6 +30,11 @@ import type {
  *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
  *   t!<repository>!<tag>                digest          what the tag points to
  *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
+ *   u!<repository>!<digest>             UnsentRecord    the parent is to be sent the manifest
+ *   v!<repository>!<digest>             WithdrawnRecord the parent is to be told that the manifest was deleted
+ *   p!<repository>!<tag or digest>      ParkedRecord    a change that the parent refused
+ *   o!<repository>!<digest>             string          where the parent takes the rest of the blob; not synced
+ *   n!<repository>!<digest>!<index>     string          the manifest of the index that is not brought: its platform
  *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
  *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
@@ -38,28 +47,19 @@ import type {
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
  * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
  */
-const VERSION = 1;
+const VERSION = 2;
+/** Knew nothing of what is outgoing: every manifest may be so. */
+const BEFORE_OUTGOING = 1;
+/** Manifests in one batch. */
+const BATCH = 1_000;
 
 export { type Change, drop, put } from './changes.ts';
-
-export type Counters = Record<
-  'repositories' | 'tags' | 'blobs' | 'bytes' | 'damaged' | 'tokens' | 'scopeMaps',
-  number
->;
 
 export class Metadata implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
   readonly #failure = Promise.withResolvers<never>();
   #failed: unknown;
-  readonly counters: Counters = {
-    repositories: 0,
-    tags: 0,
-    blobs: 0,
-    bytes: 0,
-    damaged: 0,
-    tokens: 0,
-    scopeMaps: 0,
-  };
+  readonly #tally = new Tally();
   /** The machine was started since the last opening: what was not synced may be missing. */
   readonly afterReboot: boolean;
 
@@ -70,18 +70,20 @@ export class Metadata implements AsyncDisposable {
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const db = await opened(folder, Date.now() + patienceMs);
     const [version, before] = await db.getMany(['x!version', 'x!boot']);
-    if (version !== undefined && version !== VERSION) {
+    if (version !== undefined && version !== VERSION && version !== BEFORE_OUTGOING) {
       await db.close();
       throw new Error(
         `${folder} has version ${version} of the metadata, this Terrace reads ${VERSION}: use the one that wrote it`,
       );
     }
     const boot = await bootId();
-    if (before !== boot) {
-      await db.batch([set('x!version', VERSION), set('x!boot', boot)] as never, { sync: true });
-    }
     const metadata = new Metadata(db, before !== boot);
     await metadata.#count();
+    // The version comes last: what a crash leaves half done is done again.
+    if (version === BEFORE_OUTGOING) await metadata.#allUnsent();
+    if (before !== boot || version !== VERSION) {
+      await metadata.write([set('x!version', VERSION), set('x!boot', boot)]);
+    }
     return metadata;
   }
 
@@ -103,6 +105,15 @@ export class Metadata implements AsyncDisposable {
     await this.#db.close();
   }
 
+  get counters(): Counters {
+    return this.#tally.counters;
+  }
+
+  /** When something became outgoing: later than all before it, even where the clock was set back. */
+  instant(now: number): number {
+    return this.#tally.instant(now);
+  }
+
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   blobs = (digests: string[]) => this.#many<BlobRecord>(digests.map((digest) => `b!${digest}`));
@@ -111,11 +122,21 @@ export class Metadata implements AsyncDisposable {
   manifests = (repository: string, digests: string[]) =>
     this.#many<ManifestRecord>(digests.map((digest) => `m!${repository}!${digest}`));
 
+  /** Of children of an index, the platforms of those that it leaves out. */
+  leftOut = (repository: string, digests: string[], index: string) =>
+    this.#many<string>(digests.map((digest) => `n!${repository}!${digest}!${index}`));
+  /** Which of these repositories link the blob? */
+  linking = (repositories: string[], digest: string) =>
+    this.#many<object>(repositories.map((repository) => `l!${repository}!${digest}`));
+
   blob = (digest: string) => this.#one<BlobRecord>(`b!${digest}`);
   repository = (repository: string) => this.#one<object>(`r!${repository}`);
   link = (repository: string, digest: string) => this.#one<object>(`l!${repository}!${digest}`);
   manifest = (repository: string, digest: string) => this.#one<ManifestRecord>(`m!${repository}!${digest}`);
   tag = (repository: string, tag: string) => this.#one<string>(`t!${repository}!${tag}`);
+  unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(`u!${repository}!${digest}`);
+  withdrawn = (repository: string, digest: string) => this.#one<WithdrawnRecord>(`v!${repository}!${digest}`);
+  session = (repository: string, digest: string) => this.#one<string>(`o!${repository}!${digest}`);
   ingest = (id: string) => this.#one<IngestRecord>(`i!${id}`);
   transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
@@ -134,6 +155,18 @@ export class Metadata implements AsyncDisposable {
   allTransferred = () => this.#range<TransferredRecord>('w!');
   linksOf = (repository: string) => this.#range<object>(`l!${repository}!`);
   manifestsOf = (repository: string) => this.#range<ManifestRecord>(`m!${repository}!`);
+  /** Of the next, the last part is the repository and more: `<repository>!<digest>`, or `!<tag>`. */
+  allUnsent = (after?: string) => this.#range<UnsentRecord>('u!', after);
+  allWithdrawn = (after?: string) => this.#range<WithdrawnRecord>('v!', after);
+  allParked = (after?: string) => this.#range<ParkedRecord>('p!', after);
+  unsentOf = (repository: string) => this.#range<UnsentRecord>(`u!${repository}!`);
+  withdrawnOf = (repository: string) => this.#range<WithdrawnRecord>(`v!${repository}!`);
+  parkedOf = (repository: string) => this.#range<ParkedRecord>(`p!${repository}!`);
+  sessionsOf = (repository: string) => this.#range<string>(`o!${repository}!`);
+  /** By `<digest>!<index>`: platforms. */
+  leftOutOf = (repository: string, after?: string) => this.#range<string>(`n!${repository}!`, after);
+  /** By index, of those that leave the manifest out: its platform. */
+  leavingOut = (repository: string, digest: string) => this.#range<string>(`n!${repository}!${digest}!`);
 
   /** Every `[repository, digest]` of links (`l`) or manifests (`m`). */
   async *named(kind: 'l' | 'm'): AsyncGenerator<[repository: string, digest: string]> {
@@ -167,18 +200,16 @@ export class Metadata implements AsyncDisposable {
   async write(changes: Change[]): Promise<void> {
     if (changes.length === 0) return;
     // Nobody else writes these keys meanwhile: their locks are held.
-    const counted = new Map(
-      changes.filter(({ key }) => /^[abcdrt]!/.test(key)).map((each) => [each.key, each]),
-    );
+    const counted = new Map(changes.filter(({ key }) => Tally.counts(key)).map((each) => [each.key, each]));
     const before = await this.#many([...counted.keys()]);
     await this.#batch(changes, true);
     for (const [key, change] of counted) {
-      this.#tally(key, before.shift(), -1);
-      if (change.type === 'put') this.#tally(key, change.value, 1);
+      this.#tally.add(key, before.shift(), -1);
+      if (change.type === 'put') this.#tally.add(key, change.value, 1);
     }
   }
 
-  /** For ingests only: survives the end of this process, not a power cut. */
+  /** For ingests, sessions and what only delays: survives the end of this process, not a power cut. */
   async note(changes: Change[]): Promise<void> {
     await this.#batch(changes, false);
   }
@@ -222,23 +253,22 @@ export class Metadata implements AsyncDisposable {
   }
 
   async #count(): Promise<void> {
-    for (const kind of ['a', 'b', 'c', 'd', 'r', 't']) {
+    for (const kind of Tally.kinds) {
       const range = { gt: `${kind}!`, lt: `${kind}"` };
-      for await (const [key, value] of this.#db.iterator(range)) this.#tally(key, value, 1);
+      for await (const [key, value] of this.#db.iterator(range)) this.#tally.add(key, value, 1);
     }
   }
 
-  #tally(key: string, value: unknown, sign: 1 | -1): void {
-    if (value === undefined) return;
-    if (key.startsWith('r!')) this.counters.repositories += sign;
-    else if (key.startsWith('t!')) this.counters.tags += sign;
-    else if (key.startsWith('d!')) this.counters.damaged += sign;
-    else if (key.startsWith('a!')) this.counters.tokens += sign;
-    else if (key.startsWith('c!')) this.counters.scopeMaps += sign;
-    else {
-      this.counters.blobs += sign;
-      this.counters.bytes += sign * (value as BlobRecord).size;
+  /** Nothing that was pushed before is forgotten: one look at the parent for each settles what it has. */
+  async #allUnsent(): Promise<void> {
+    let batch: Change[] = [];
+    for await (const [repository, digest] of this.named('m')) {
+      batch.push(...put.unsent(repository, digest, { since: this.instant(Date.now()), found: true }));
+      if (batch.length < BATCH) continue;
+      await this.write(batch);
+      batch = [];
     }
+    await this.write(batch);
   }
 }
 

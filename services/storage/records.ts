@@ -1,4 +1,5 @@
 import type { PasswordName } from '#proto/accounts.ts';
+import type { Parked } from '#proto/outgoing.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
 
@@ -9,6 +10,21 @@ export type TransferredRecord = { since: number };
 export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
+
+/** A manifest that a client put and the parent does not have, as far as the layer knows. */
+export type UnsentRecord = {
+  since: number;
+  /** It was to be withdrawn before: the parent may still have it. */
+  again?: true;
+  /** It was here before such records were kept: nobody knows where it came from. */
+  found?: true;
+};
+
+/** A manifest that parent and layer had, and that a client deleted. */
+export type WithdrawnRecord = { since: number };
+
+/** The rest of it is the key. */
+export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 
 /** The descriptor of a manifest, as the referrers list of its subject gives it. */
 export type ReferrerRecord = {

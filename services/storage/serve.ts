@@ -1,20 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
-import {
-  accountsStatus,
-  changeToken,
-  createToken,
-  deleteScopeMap,
-  deleteToken,
-  getAccount,
-  listScopeMaps,
-  listTokens,
-  putScopeMap,
-  rotateToken,
-  showScopeMap,
-  showToken,
-} from '#proto/accounts.ts';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
+import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { Request } from '#proto/contract.ts';
 import {
@@ -33,6 +19,7 @@ import {
   deleteTag,
   getManifest,
   listBases,
+  listLeftOut,
   listReferrers,
   listRepositories,
   listTags,
@@ -43,21 +30,26 @@ import {
   storageStatus,
 } from '#proto/manifests.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
+import { serveAccounts } from './serve-accounts.ts';
+import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
+
+/** Has a request answered by a handler. */
+export type On = <Q extends TSchema, R extends TSchema>(
+  contract: Request<Q, R>,
+  handler: (query: Static<Q>) => Promise<Static<R>>,
+) => void;
 
 /** How long requests that are being answered may take once serving ends, in ms. */
 const LAST_ANSWERS_MS = 2_000;
 
 /** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
 export function serve(bus: Bus, storage: Storage): AsyncDisposable {
-  const { accounts, blobs, ingests, manifests, tags } = storage;
+  const { blobs, ingests, manifests, tags } = storage;
   const answering = new Set<Promise<unknown>>();
   const ends: (() => Promise<void>)[] = [];
-  const on = <Q extends TSchema, R extends TSchema>(
-    contract: Request<Q, R>,
-    handler: (query: Static<Q>) => Promise<Static<R>>,
-  ) => {
-    const tracked = (query: Static<Q>) => {
+  const on: On = (contract, handler) => {
+    const tracked: typeof handler = (query) => {
       const answer = handler(query);
       const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
       answering.add(done);
@@ -69,6 +61,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
   on(missingBlobs, async (q) => ({ digests: await blobs.missing(q.digests) }));
   on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(nothing));
+  on(repositoriesOfBlob, async (q) => ({ repositories: await blobs.repositories(q.digest, q.limit) }));
   on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(nothing));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
 
@@ -84,7 +77,8 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(putManifest, (q) => manifests.put(q));
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
   on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
-  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest).then(nothing));
+  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(nothing));
+  on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
 
   on(putTag, (q) => tags.put(q.repository, q).then(nothing));
@@ -99,18 +93,8 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
-  on(createToken, (q) => accounts.create(q));
-  on(rotateToken, (q) => accounts.rotate(q));
-  on(changeToken, (q) => accounts.change(q));
-  on(deleteToken, (q) => accounts.delete(q.name).then(nothing));
-  on(showToken, (q) => accounts.show(q.name));
-  on(listTokens, (q) => accounts.list(q));
-  on(putScopeMap, (q) => accounts.putScopeMap(q));
-  on(showScopeMap, (q) => accounts.showScopeMap(q.name));
-  on(deleteScopeMap, (q) => accounts.deleteScopeMap(q.name).then(nothing));
-  on(listScopeMaps, (q) => accounts.listScopeMaps(q));
-  on(getAccount, (q) => accounts.account(q.name));
-  on(accountsStatus, () => accounts.status());
+  serveOutgoing(on, storage);
+  serveAccounts(on, storage);
 
   return {
     async [Symbol.asyncDispose]() {
@@ -123,4 +107,4 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   };
 }
 
-const nothing = () => ({});
+export const nothing = () => ({});

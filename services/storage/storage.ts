@@ -14,6 +14,7 @@ import { Ingests } from './ingests.ts';
 import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
 import { Metadata } from './metadata.ts';
+import { Outgoing } from './outgoing.ts';
 import { Scrubber } from './scrub.ts';
 import { SpaceGuard } from './space.ts';
 import { Tags } from './tags.ts';
@@ -62,6 +63,7 @@ export class Storage implements AsyncDisposable {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly outgoing: Outgoing;
   readonly ingests: Ingests;
   readonly accounts: Accounts;
   readonly garbage: GarbageCollector;
@@ -99,7 +101,8 @@ export class Storage implements AsyncDisposable {
     this.#parts = parts;
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
-    this.manifests = new Manifests(parts, this.tags);
+    this.outgoing = new Outgoing(parts);
+    this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
     this.accounts = new Accounts(parts, parts.now);
     this.garbage = new GarbageCollector(parts, data);
@@ -128,10 +131,11 @@ export class Storage implements AsyncDisposable {
 
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
+    const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
     return {
-      ...this.#parts.metadata.counters,
+      ...content,
       space: await this.#parts.space.look(),
-      outgoing: { unsent: 0, withdrawn: 0, parked: 0 },
+      outgoing: { unsent, withdrawn, parked },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
         id,
         purpose,

@@ -3,11 +3,19 @@ import { Fault } from '#proto/fault.ts';
 import type { TagEntry } from '#proto/manifests.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
+import { platformOf } from './sparse.ts';
 import type { Parts } from './storage.ts';
 
 /** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
 export type Expect = string | null | undefined;
-export type Move = { tag: string; digest: string; expect?: Expect; base?: boolean | undefined };
+export type Move = {
+  tag: string;
+  digest: string;
+  expect?: Expect;
+  base?: boolean | undefined;
+  /** It came from the parent; so did what is agreed on with it. */
+  arrived?: boolean | undefined;
+};
 
 /** Tags and their bases. Faults are those of `proto/manifests.ts`. */
 export class Tags {
@@ -35,7 +43,7 @@ export class Tags {
    */
   async move(
     repository: string,
-    { tag, digest, expect, base }: Move,
+    { tag, digest, expect, base = false, arrived = base }: Move,
   ): Promise<{ changes: Change[]; tell: () => void }> {
     const { metadata, publish } = this.#parts;
     const from = await metadata.tag(repository, tag);
@@ -47,7 +55,9 @@ export class Tags {
         ...(base ? put.base(repository, tag, digest) : []),
       ],
       tell: () => {
-        if (moved) publish(tagMoved, { repository, tag, digest, ...(from !== undefined && { from }) });
+        if (!moved) return;
+        const event = { repository, tag, digest, ...(from !== undefined && { from }) };
+        publish(tagMoved, { ...event, ...(arrived && { arrived }) });
       },
     };
   }
@@ -64,7 +74,9 @@ export class Tags {
         ...(from === undefined ? [] : drop.tag(repository, tag)),
         ...(base ? drop.base(repository, tag) : []),
       ]);
-      if (from !== undefined) publish(tagDeleted, { repository, tag, from });
+      if (from !== undefined) {
+        publish(tagDeleted, { repository, tag, from, ...(base && { arrived: true }) });
+      }
     });
   }
 
@@ -109,8 +121,15 @@ export async function manifestUnknown(
   reference: string,
 ): Promise<Fault> {
   if (!(await metadata.repository(repository))) return nameUnknown(repository);
-  const what = reference.includes(':') ? `manifest ${reference}` : `tag ${reference}`;
-  return new Fault('manifest-unknown', `repository ${repository} has no ${what}`, { detail: { reference } });
+  const digest = reference.includes(':');
+  const leftOut = digest ? await platformOf(metadata, repository, reference) : undefined;
+  return new Fault(
+    'manifest-unknown',
+    `repository ${repository} has no ${digest ? 'manifest' : 'tag'} ${reference}${
+      leftOut === undefined ? '' : `: the platforms of this repository leave ${leftOut} out`
+    }`,
+    { detail: { reference, ...(leftOut !== undefined && { leftOut }) } },
+  );
 }
 
 function nameUnknown(repository: string): Fault {

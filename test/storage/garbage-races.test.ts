@@ -15,6 +15,7 @@ import { Ingests } from '../../services/storage/ingests.ts';
 import { KeyedLock } from '../../services/storage/lock.ts';
 import { Manifests } from '../../services/storage/manifests.ts';
 import { Metadata } from '../../services/storage/metadata.ts';
+import { Outgoing } from '../../services/storage/outgoing.ts';
 import { SpaceGuard } from '../../services/storage/space.ts';
 import { Tags } from '../../services/storage/tags.ts';
 import { quiet } from '../support/bus.ts';
@@ -69,7 +70,7 @@ class World implements AsyncDisposable {
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
     const parts = { ...some, metadata: stepwise, ingests: this.ingests };
     this.blobs = new Blobs(parts);
-    this.manifests = new Manifests(parts, new Tags(parts));
+    this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
     this.garbage = new GarbageCollector(parts, data);
     this.garbage.rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
   }
@@ -104,11 +105,11 @@ class World implements AsyncDisposable {
       get: (_, name) => {
         const value = Reflect.get(whole, name, whole);
         if (typeof value !== 'function') return value;
-        if (name === 'path' || name === 'file') return value.bind(whole);
+        if (['path', 'file', 'instant'].includes(String(name))) return value.bind(whole);
         return (...args: unknown[]) => {
           if (
-            ['named', 'linksOf', 'manifestsOf', 'repositories', 'tags'].includes(String(name)) ||
-            /^all/.test(String(name))
+            ['named', 'leavingOut', 'repositories', 'tags'].includes(String(name)) ||
+            /^all|Of$/.test(String(name))
           ) {
             return (async function* () {
               await step();

@@ -16,6 +16,7 @@ import {
   storageStatus,
 } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
+import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, imageOf, jsonOf, Rig } from './rig.ts';
 
 let buses: Buses;
@@ -59,6 +60,11 @@ type Model = {
   tags: Map<string, string>;
   bases: Map<string, string>;
   known: Set<string>;
+  /** What the parent does not have, and what it has and the layer had. */
+  unsent: Set<string>;
+  withdrawn: Set<string>;
+  /** Unsent, but deleted before the parent heard of an earlier deletion. */
+  again: Set<string>;
 };
 /** What an operation answers: `ok` or the code of the fault. */
 type Operation = { name: string; real: (rig: Rig) => Promise<unknown>; model: (m: Model) => string };
@@ -109,13 +115,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc
-      .tuple(repository, manifest, fc.option(tag), expect, fc.boolean())
-      .map(([r, each, t, e, base]) => ({
-        name: `put manifest ${manifests.indexOf(each)} to ${r} as ${t} expecting ${e} base ${base}`,
+      .tuple(repository, manifest, fc.option(tag), expect, fc.boolean(), fc.boolean())
+      .map(([r, each, t, e, base, arrived]) => ({
+        name: `put manifest ${manifests.indexOf(each)} to ${r} as ${t} expecting ${e} base ${base} arrived ${arrived}`,
         real: (rig: Rig) =>
           rig.gateway.pushManifest(r, each.document, {
             mediaType: each.mediaType,
             base,
+            arrived,
             ...(t && { tag: t }),
             ...(e !== undefined && { expect: e }),
           }),
@@ -126,7 +133,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
           if (!here) return 'manifest-blob-unknown';
           if (t && conflicts(m, r, t, e)) return 'conflict';
           m.content.set(each.digest, jsonOf(each.document).byteLength);
-          m.manifests.add(on(r, each.digest));
+          const name = on(r, each.digest);
+          if (!arrived && !m.manifests.has(name)) {
+            m.unsent.add(name);
+            if (m.withdrawn.has(name)) m.again.add(name);
+          }
+          m.withdrawn.delete(name);
+          if (arrived) for (const records of [m.unsent, m.again]) records.delete(name);
+          m.manifests.add(name);
           m.known.add(r);
           if (t) m.tags.set(on(r, t), each.digest);
           if (t && base) m.bases.set(on(r, t), each.digest);
@@ -196,13 +210,24 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       },
     })),
   },
-  fc.tuple(repository, manifest).map(([r, { digest }]) => ({
-    name: `delete manifest ${digest.slice(7, 12)} of ${r}`,
-    real: (rig: Rig) => rig.gateway.call(deleteManifest, { repository: r, digest }),
+  fc.tuple(repository, manifest, fc.boolean()).map(([r, { digest }, arrived]) => ({
+    name: `delete manifest ${digest.slice(7, 12)} of ${r} arrived ${arrived}`,
+    real: (rig: Rig) => rig.gateway.call(deleteManifest, { repository: r, digest, arrived }),
     model: (m: Model) => {
+      const name = on(r, digest);
       if (!m.known.has(r)) return 'name-unknown';
-      if (!m.manifests.delete(on(r, digest))) return 'manifest-unknown';
+      if (!m.manifests.delete(name)) return 'manifest-unknown';
+      if (!arrived && (!m.unsent.has(name) || m.again.has(name))) m.withdrawn.add(name);
+      for (const records of [m.unsent, m.again]) records.delete(name);
       for (const t of tags) if (m.tags.get(on(r, t)) === digest) m.tags.delete(on(r, t));
+      return 'ok';
+    },
+  })),
+  fc.tuple(repository, manifest).map(([r, { digest }]) => ({
+    name: `the parent heard of ${digest.slice(7, 12)} of ${r}`,
+    real: (rig: Rig) => rig.syncer.call(settleOutgoing, { repository: r, digests: [digest] }),
+    model: (m: Model) => {
+      for (const records of [m.unsent, m.again, m.withdrawn]) records.delete(on(r, digest));
       return 'ok';
     },
   })),
@@ -255,7 +280,12 @@ async function compare(rig: Rig, m: Model): Promise<void> {
     damaged: 0,
     tokens: 0,
     scopeMaps: 0,
+    outgoing: { unsent: m.unsent.size, withdrawn: m.withdrawn.size, parked: 0 },
   });
+  const named = (pending: { manifests: Pending[] }) =>
+    pending.manifests.map((each) => on(each.repository, each.digest)).toSorted();
+  assert.deepEqual(named(await rig.syncer.call(listUnsent, { limit })), [...m.unsent].toSorted());
+  assert.deepEqual(named(await rig.syncer.call(listWithdrawn, { limit })), [...m.withdrawn].toSorted());
   assert.deepEqual((await call(listRepositories, { limit })).repositories, [...m.known].toSorted());
   const everything = [...blobs.map((bytes) => digestOf(bytes)), ...manifests.map(({ digest }) => digest)];
   const { digests } = await call(missingBlobs, { digests: everything });
@@ -303,6 +333,9 @@ test('any history of operations leaves what a simple model of it leaves', async 
         tags: new Map(),
         bases: new Map(),
         known: new Set(),
+        unsent: new Set(),
+        withdrawn: new Set(),
+        again: new Set(),
       };
       for (const { name, real, model: predict } of operations) {
         assert.equal(await outcome(real(rig)), predict(model), name);

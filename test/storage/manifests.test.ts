@@ -23,6 +23,7 @@ import {
   digestOf,
   fault,
   imageOf,
+  indexOf,
   jsonOf,
   Rig,
 } from './rig.ts';
@@ -34,11 +35,6 @@ before(async () => {
 after(() => buses.server[Symbol.asyncDispose]());
 
 const repository = 'lib/app';
-const indexOf = (...manifests: object[]) => ({
-  schemaVersion: 2,
-  mediaType: mediaTypes.ociIndex,
-  manifests,
-});
 const asIndex = { mediaType: mediaTypes.ociIndex };
 
 test('a manifest is found by tag and digest, with its type, byte for byte', async () => {

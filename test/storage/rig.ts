@@ -10,7 +10,7 @@ import type { Event } from '#proto/contract.ts';
 import type { FaultCode } from '#proto/fault.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Claim, commitBlob, startUpload } from '#proto/ingests.ts';
-import { getManifest, putManifest } from '#proto/manifests.ts';
+import { getManifest, type LeftOut, putManifest } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { Volume } from '#proto/volume.ts';
 import { serve } from '../../services/storage/serve.ts';
@@ -63,7 +63,14 @@ export class Client {
   async pushManifest(
     repository: string,
     manifest: unknown,
-    more: { tag?: string; mediaType?: string; expect?: string | null; base?: boolean } = {},
+    more: {
+      tag?: string;
+      mediaType?: string;
+      expect?: string | null;
+      base?: boolean;
+      arrived?: boolean;
+      leftOut?: LeftOut[];
+    } = {},
   ): Promise<string> {
     const bytes = manifest instanceof Uint8Array ? manifest : jsonOf(manifest);
     const digest = digestOf(bytes);
@@ -104,6 +111,12 @@ export const imageOf = (text: string, more: object = {}) => ({
   config: descriptorOf(bytesOf('{}'), 'application/vnd.oci.empty.v1+json'),
   layers: [descriptorOf(bytesOf(text))],
   ...more,
+});
+
+export const indexOf = (...manifests: object[]) => ({
+  schemaVersion: 2,
+  mediaType: mediaTypes.ociIndex,
+  manifests,
 });
 
 /** Storage on a folder of its own, served on a real bus. */

@@ -1,0 +1,57 @@
+import type { BlobRecord, UnsentRecord } from './records.ts';
+
+/** What a status counts. */
+export type Counters = Record<
+  | 'repositories'
+  | 'tags'
+  | 'blobs'
+  | 'bytes'
+  | 'damaged'
+  | 'tokens'
+  | 'scopeMaps'
+  | 'unsent'
+  | 'withdrawn'
+  | 'parked',
+  number
+>;
+
+/** Of each counter but `bytes`, what the keys that it counts begin with: the table is that of `metadata.ts`. */
+const COUNTED: Record<string, keyof Counters> = {
+  a: 'tokens',
+  b: 'blobs',
+  c: 'scopeMaps',
+  d: 'damaged',
+  p: 'parked',
+  r: 'repositories',
+  t: 'tags',
+  u: 'unsent',
+  v: 'withdrawn',
+};
+
+/** Counts records as they come and go, so that a status costs nothing. */
+export class Tally {
+  static readonly kinds = Object.keys(COUNTED);
+  readonly counters = Object.fromEntries(
+    [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),
+  ) as Counters;
+  /** The last instant of anything outgoing. */
+  #last = 0;
+
+  static counts(key: string): boolean {
+    return key.charAt(1) === '!' && key.charAt(0) in COUNTED;
+  }
+
+  add(key: string, value: unknown, sign: 1 | -1): void {
+    if (value === undefined) return;
+    const kind = key.charAt(0);
+    this.counters[COUNTED[kind]!] += sign;
+    if (kind === 'b') this.counters.bytes += sign * (value as BlobRecord).size;
+    if (kind === 'u' || kind === 'v') this.#last = Math.max(this.#last, (value as UnsentRecord).since);
+  }
+
+  /** Later than whatever is outgoing, even where the clock was set back. */
+  instant(now: number): number {
+    this.#last = Math.max(now, this.#last + 1);
+    return this.#last;
+  }
+}

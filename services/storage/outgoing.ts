@@ -1,0 +1,104 @@
+import type { Parked, Pending } from '#proto/outgoing.ts';
+import { type Change, drop, put } from './metadata.ts';
+import { type Page, page } from './page.ts';
+import type { Parts } from './storage.ts';
+
+/** What the parent is still to be told, and how far telling it came. Faults are those of `proto/outgoing.ts`. */
+export class Outgoing {
+  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now'>;
+
+  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'now'>) {
+    this.#parts = parts;
+  }
+
+  /**
+   * For the batch that puts a manifest, of a caller that holds the repository's lock. One that is here already is
+   * unsent, or the parent has it.
+   */
+  async put(repository: string, digest: string, is: { here: boolean; arrived: boolean }): Promise<Change[]> {
+    const { metadata, now } = this.#parts;
+    if (is.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
+    if (is.here) return [];
+    const again = (await metadata.withdrawn(repository, digest)) !== undefined;
+    const record = { since: metadata.instant(now()), ...(again && { again }) };
+    return [...drop.withdrawn(repository, digest), ...put.unsent(repository, digest, record)];
+  }
+
+  /** The same for the batch that deletes one. */
+  async delete(repository: string, digest: string, arrived: boolean): Promise<Change[]> {
+    const { metadata, now } = this.#parts;
+    const unsent = await metadata.unsent(repository, digest);
+    const atParent = !unsent || unsent.again || unsent.found;
+    return [
+      ...drop.unsent(repository, digest),
+      ...(arrived || !atParent
+        ? drop.withdrawn(repository, digest)
+        : put.withdrawn(repository, digest, { since: metadata.instant(now()) })),
+    ];
+  }
+
+  async listUnsent({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.allUnsent(after), limit);
+    return { manifests: found.map(pendingOf), more };
+  }
+
+  async listWithdrawn({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.allWithdrawn(after), limit);
+    return { manifests: found.map(pendingOf), more };
+  }
+
+  async settle(repository: string, digests: string[], until = Number.POSITIVE_INFINITY): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, async () => {
+      const changes: Change[] = [];
+      for (const digest of digests) {
+        const unsent = await metadata.unsent(repository, digest);
+        const withdrawn = await metadata.withdrawn(repository, digest);
+        if (unsent && unsent.since <= until) changes.push(...drop.unsent(repository, digest));
+        if (withdrawn && withdrawn.since <= until) changes.push(...drop.withdrawn(repository, digest));
+      }
+      await metadata.write(changes);
+    });
+  }
+
+  async park({ repository, reference, ...record }: Parked): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, () =>
+      metadata.write(put.parked(repository, reference, record)),
+    );
+  }
+
+  async unpark(repository: string, reference: string): Promise<void> {
+    const { metadata, locks } = this.#parts;
+    await locks.run(`repository ${repository}`, () => metadata.write(drop.parked(repository, reference)));
+  }
+
+  async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.allParked(after), limit);
+    return {
+      parked: found.map(([key, record]) => {
+        const [repository, reference] = key.split('!') as [string, string];
+        return { repository, reference, ...record };
+      }),
+      more,
+    };
+  }
+
+  async keepSession(repository: string, digest: string, location: string): Promise<void> {
+    await this.#parts.metadata.note(put.session(repository, digest, location));
+  }
+
+  async session(repository: string, digest: string): Promise<{ location?: string }> {
+    const location = await this.#parts.metadata.session(repository, digest);
+    return location === undefined ? {} : { location };
+  }
+
+  async dropSession(repository: string, digest: string): Promise<void> {
+    await this.#parts.metadata.note(drop.session(repository, digest));
+  }
+}
+
+function pendingOf([key, { since }]: [key: string, record: { since: number }]): Pending {
+  const [repository, digest] = key.split('!') as [string, string];
+  return { repository, digest, since };
+}

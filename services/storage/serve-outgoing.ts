@@ -1,0 +1,25 @@
+import {
+  dropSession,
+  getSession,
+  keepSession,
+  listParked,
+  listUnsent,
+  listWithdrawn,
+  park,
+  settleOutgoing,
+  unpark,
+} from '#proto/outgoing.ts';
+import { nothing, type On } from './serve.ts';
+import type { Storage } from './storage.ts';
+
+export function serveOutgoing(on: On, { outgoing }: Storage): void {
+  on(listUnsent, (q) => outgoing.listUnsent(q));
+  on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
+  on(settleOutgoing, (q) => outgoing.settle(q.repository, q.digests, q.until).then(nothing));
+  on(park, (q) => outgoing.park(q).then(nothing));
+  on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(nothing));
+  on(listParked, (q) => outgoing.listParked(q));
+  on(keepSession, (q) => outgoing.keepSession(q.repository, q.digest, q.location).then(nothing));
+  on(getSession, (q) => outgoing.session(q.repository, q.digest));
+  on(dropSession, (q) => outgoing.dropSession(q.repository, q.digest).then(nothing));
+}
