@@ -6,7 +6,7 @@ import { type Context, ended } from '../run.ts';
 import { coordinate } from './coordinator.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
 import { Settings } from './settings.ts';
-import { Slots } from './transfer/slots.ts';
+import { Crew } from './transfer/crew.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**
@@ -22,8 +22,7 @@ export async function syncer(context: Context): Promise<void> {
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
   );
-  const slots = new Slots(0);
-  let connections = 0;
+  await using crew = new Crew(log);
   let print = '';
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   const onChange: (() => void)[] = [];
@@ -31,8 +30,7 @@ export async function syncer(context: Context): Promise<void> {
     if (!value) return;
     settings.set(value);
     reserve = value.reserve;
-    slots.grow(value.connections - connections);
-    connections = value.connections;
+    crew.most = value.connections;
     const { parent, repositories, mode } = value;
     const next = JSON.stringify([parent, repositories, mode]);
     if (print && print !== next) for (const tell of onChange) tell();
@@ -44,11 +42,23 @@ export async function syncer(context: Context): Promise<void> {
 
   const coordinator = await coordinate(context, volume, settings);
   onChange.push(() => coordinator.want('configuration'));
-  const means = { bus, volume, parent: () => settings.parent(), slots, by: instance, signal, log };
-  const workers = Array.from({ length: connections }, () =>
-    bus.work('transfers', transferBlob, signal, (job) => transfer(means, job)),
+  const { bandwidth } = settings;
+  const means = {
+    bus,
+    volume,
+    parent: () => settings.parent(),
+    slots: crew.slots,
+    bandwidth,
+    by: instance,
+    signal,
+    log,
+  };
+  crew.start((stopped) =>
+    bus.work('transfers', transferBlob, AbortSignal.any([signal, stopped]), (job) =>
+      crew.job(() => transfer(means, job)),
+    ),
   );
   await ended(signal);
-  await Promise.all([...workers, coordinator.ended]);
+  await coordinator.ended;
   unwatch();
 }

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { passFinished } from '#proto/passes.ts';
 import { transferDelayed } from '#proto/transfers.ts';
 import { spaceChanged } from '#proto/upkeep.ts';
-import { CHUNK_BYTES } from '../../services/syncer/transfer/download.ts';
+import { CHUNK_BYTES } from '../../services/syncer/transfer/pieces.ts';
 import { startCloud } from '../support/cloud.ts';
 import { digestOf } from '../support/content.ts';
 import { startProxy } from '../support/fault-proxy.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { passFinished, passStarted } from '#proto/passes.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 import { transferFinished, transferStarted } from '#proto/transfers.ts';
-import { CHUNK_BYTES } from '../../services/syncer/transfer/download.ts';
+import { CHUNK_BYTES } from '../../services/syncer/transfer/pieces.ts';
 import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';

@@ -1,34 +1,25 @@
 import { createHash, type Hash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
-import type { IngestFile } from '#proto/volume.ts';
-import type { Parent } from '../link/parent.ts';
-import type { ChunkLog } from './chunk-log.ts';
+import type { Bandwidth } from '../link/bandwidth.ts';
+import type { BlobAnswer, Parent } from '../link/parent.ts';
 import { type Extent, Extents } from './extents.ts';
+import { PieceWriter, type WriterMeans } from './piece-writer.ts';
+import { Pieces } from './pieces.ts';
 import type { Slots } from './slots.ts';
 
-/** What is asked for in one request; also the most that a killed process has asked for in vain per connection. */
-export const CHUNK_BYTES = 4 * 1024 * 1024;
-/** Bytes gathered before a write. */
-const BATCH_BYTES = 256 * 1024;
-/** How often a chunk that is still coming is cut and logged, so that a slow link loses little. */
-const LOG_MS = 1_000;
 /** How often what was written goes to the platter, so that a power cut loses little. */
 const SYNC_MS = 2_000;
 /** A request that brought less than this before it broke counts as a failure. */
 const PROGRESS_BYTES = 64 * 1024;
 
 export type Wanted = { repository: string; digest: Digest; size: number };
-export type Means = {
+export type Means = WriterMeans & {
   parent: Pick<Parent, 'blob'>;
-  file: IngestFile;
-  log: ChunkLog;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
+  bandwidth: Bandwidth;
   signal: AbortSignal;
-  /** Told of the bytes that are on disk, as they grow. */
-  progress: (done: number) => void;
 };
 
 /**
@@ -42,7 +33,7 @@ export class Download {
   readonly #wanted: Wanted;
   readonly #means: Means;
   readonly #present: Extents;
-  #queue: Extent[];
+  readonly #pieces: Pieces;
   #failure: unknown;
   /** Set where the parent ignores `Range`. */
   #sequential = false;
@@ -55,11 +46,7 @@ export class Download {
     this.#wanted = wanted;
     this.#means = means;
     this.#present = new Extents(means.log.chunks);
-    this.#queue = this.#present.missing(wanted.size, CHUNK_BYTES);
-    // Hashing along the way pays only where no other connection can be in the middle of the file.
-    if (this.#queue.length === 1 && this.#present.bytes === 0) {
-      this.#hash = createHash(splitDigest(wanted.digest)[0]);
-    }
+    this.#pieces = new Pieces(this.#present, wanted.size);
   }
 
   /** Bytes that are here and were not before this attempt: what came a second time is no progress. */
@@ -81,7 +68,7 @@ export class Download {
     };
     const timer = setInterval(sync, SYNC_MS);
     try {
-      await this.#lead();
+      await this.#deal();
     } finally {
       clearInterval(timer);
       if (this.#failure) sync();
@@ -94,69 +81,109 @@ export class Download {
     return undefined;
   }
 
-  /** The first answer tells whether ranges are honoured; only then do other connections join. */
-  async #lead(): Promise<void> {
-    const others: Promise<void>[] = [];
-    await this.#work(() => {
-      while (others.length < Math.min(this.#queue.length, this.#means.slots.count - 1))
-        others.push(this.#work(() => {}));
-    });
-    await Promise.all(others);
+  /**
+   * Gives each slot that comes free the next piece. Waits for one slot at a time, so that all transfers have turns.
+   * The first answer tells whether ranges are honoured; only then do other connections join.
+   */
+  async #deal(): Promise<void> {
+    const { slots, bandwidth } = this.#means;
+    const running = new Set<Promise<void>>();
+    let led = false;
+    while (!this.#failure) {
+      if (this.#pieces.left === 0) {
+        if (running.size === 0) break;
+        // One that breaks gives back what it did not bring.
+        await Promise.race(running);
+        continue;
+      }
+      const slot = await slots.take();
+      const pace = { rate: slots.gauge.rate, connections: slots.count, most: bandwidth.piece };
+      const piece = this.#failure ? undefined : this.#pieces.next(pace);
+      if (!piece) {
+        slot[Symbol.dispose]();
+        continue;
+      }
+      const { promise: ranged, resolve } = Promise.withResolvers<void>();
+      const run = this.#work(piece, resolve).finally(() => {
+        running.delete(run);
+        slot[Symbol.dispose]();
+      });
+      running.add(run);
+      if (!led)
+        await Promise.race([
+          ranged.then(() => {
+            led = true;
+          }),
+          run,
+        ]);
+    }
+    await Promise.all(running);
   }
 
-  async #work(ranged: () => void): Promise<void> {
-    let announced = false;
-    while (!this.#failure) {
-      using _slot = await this.#means.slots.take();
-      const piece = this.#failure ? undefined : this.#queue.shift();
-      if (!piece) return;
-      const writer = new PieceWriter(this.#means, piece.start, this.#present);
-      try {
-        await this.#bring(piece, writer, () => {
-          if (!announced) ranged();
-          announced = true;
-        });
-      } catch (error) {
-        await writer.end().catch((failure) => this.#fail(failure));
-        if (!this.#sequential)
-          this.#queue.unshift({ start: Math.max(piece.start, writer.at), end: piece.end });
-        const progressed = writer.gained >= PROGRESS_BYTES;
-        if (this.#sequential || !progressed || !Fault.is(error, 'parent-unreachable')) this.#fail(error);
-      } finally {
-        this.#gained += writer.gained;
+  async #work(piece: Extent, ranged: () => void): Promise<void> {
+    const { size, digest } = this.#wanted;
+    // Hashing along the way pays only where no other connection can be in the middle of the file.
+    if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
+    const writer = new PieceWriter(this.#means, piece.start, this.#present);
+    try {
+      await this.#bring(piece, writer, ranged);
+    } catch (error) {
+      await writer.end().catch((failure) => this.#fail(failure));
+      if (!this.#sequential) {
+        this.#pieces.giveBack({ start: Math.max(piece.start, writer.at), end: piece.end });
       }
+      if (!this.#means.signal.aborted) this.#means.slots.gauge.failed(error);
+      const progressed = writer.gained >= PROGRESS_BYTES;
+      if (this.#sequential || !progressed || !Fault.is(error, 'parent-unreachable')) this.#fail(error);
+    } finally {
+      this.#gained += writer.gained;
     }
   }
 
   async #bring(piece: Extent, writer: PieceWriter, ranged: () => void): Promise<void> {
     const { repository, digest, size } = this.#wanted;
-    const { parent, signal } = this.#means;
+    const { parent, signal, slots, bandwidth } = this.#means;
+    await bandwidth.take(piece.end - piece.start, 'down', signal);
+    const begun = performance.now();
     const answer = await parent.blob(repository, digest, size, piece, signal);
+    slots.gauge.answered(performance.now() - begun);
     let { end } = piece;
     if (answer.ranged) ranged();
     else if (piece.start > 0 || piece.end < size) {
       if (this.#sequential) return answer.body.destroy();
       this.#sequential = true;
-      this.#queue = [];
+      this.#pieces.clear();
       writer.at = 0;
       end = size;
     }
+    await this.#read(answer, writer, end, piece.end - piece.start);
+    if (writer.at < end) {
+      throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
+    }
+    slots.gauge.carried(piece.end - piece.start, performance.now() - begun);
+    await writer.end();
+  }
+
+  /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */
+  async #read({ body }: BlobAnswer, writer: PieceWriter, end: number, paid: number): Promise<void> {
+    const { signal, slots, bandwidth } = this.#means;
+    let came = 0;
     try {
-      for await (const bytes of answer.body) {
+      for await (const bytes of body) {
         signal.throwIfAborted();
         if (writer.at + bytes.length > end) {
+          const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
+        slots.gauge.moved(bytes.length);
+        came += bytes.length;
+        if (came > paid) await bandwidth.take(Math.min(bytes.length, came - paid), 'down', signal);
         this.#follow(bytes, writer.at);
         await writer.take(bytes);
       }
     } finally {
-      answer.body.destroy();
+      body.destroy();
     }
-    if (writer.at < end) {
-      throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
-    }
-    await writer.end();
   }
 
   #follow(bytes: Buffer, at: number): void {
@@ -169,82 +196,5 @@ export class Download {
 
   #fail(error: unknown): void {
     this.#failure ??= error ?? new Error('failed');
-  }
-}
-
-/** Writes what one request brings, in batches, and logs it; passes over bytes that are here already. */
-class PieceWriter {
-  readonly #means: Means;
-  readonly #present: Extents;
-  /** Offset of the next byte from the parent. */
-  at: number;
-  /** Bytes logged that were not here before. */
-  gained = 0;
-  /** What is gathered and not written yet, from `#from` on. */
-  #batch: Buffer[] = [];
-  #size = 0;
-  #from: number;
-  /** What is written and not logged yet. */
-  #open: { start: number; end: number; crc: number } | undefined;
-  #logged = Date.now();
-
-  constructor(means: Means, at: number, present: Extents) {
-    this.#means = means;
-    this.#present = present;
-    this.at = at;
-    this.#from = at;
-  }
-
-  async take(bytes: Buffer): Promise<void> {
-    let rest = bytes;
-    while (rest.length > 0) {
-      const known = Math.min(rest.length, this.#present.reach(this.at) - this.at);
-      if (known > 0) {
-        await this.#write();
-        await this.#log();
-        this.at += known;
-        rest = rest.subarray(known);
-        continue;
-      }
-      if (this.#size === 0) this.#from = this.at;
-      const room = Math.min(rest.length, this.#present.next(this.at) - this.at);
-      this.#batch.push(rest.subarray(0, room));
-      this.#size += room;
-      this.at += room;
-      rest = rest.subarray(room);
-    }
-    if (this.#size >= BATCH_BYTES) await this.#write();
-    if (this.#open && Date.now() - this.#logged >= LOG_MS) await this.#log();
-  }
-
-  /** Everything taken so far is on disk and in the log. */
-  async end(): Promise<void> {
-    await this.#write();
-    await this.#log();
-  }
-
-  async #write(): Promise<void> {
-    if (this.#size === 0) return;
-    const batch = this.#batch;
-    const start = this.#from;
-    const end = start + this.#size;
-    this.#batch = [];
-    this.#size = 0;
-    await this.#means.file.write(batch, start);
-    if (this.#open && this.#open.end !== start) await this.#log();
-    let crc = this.#open?.crc ?? 0;
-    for (const part of batch) crc = crc32(part, crc);
-    this.#open = { start: this.#open?.start ?? start, end, crc };
-  }
-
-  async #log(): Promise<void> {
-    const chunk = this.#open;
-    this.#open = undefined;
-    this.#logged = Date.now();
-    if (!chunk) return;
-    await this.#means.log.append(chunk);
-    this.gained += chunk.end - chunk.start;
-    this.#present.add(chunk);
-    this.#means.progress(this.#present.bytes);
   }
 }

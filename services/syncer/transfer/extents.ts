@@ -35,19 +35,15 @@ export class Extents {
     return this.#list.find((one) => one.start > at)?.start ?? Number.POSITIVE_INFINITY;
   }
 
-  /** What lacks of `[0, size)`, cut so that no piece is longer than `longest` or crosses a multiple of it. */
-  missing(size: number, longest: number): Extent[] {
-    const pieces: Extent[] = [];
+  /** What lacks of `[0, size)`. */
+  missing(size: number): Extent[] {
+    const gaps: Extent[] = [];
     let at = 0;
-    for (const gap of [...this.#list, { start: size, end: size }]) {
-      const until = Math.min(gap.start, size);
-      while (at < until) {
-        const end = Math.min(until, (Math.floor(at / longest) + 1) * longest);
-        pieces.push({ start: at, end });
-        at = end;
-      }
-      at = Math.max(at, gap.end);
+    for (const { start, end } of [...this.#list, { start: size, end: size }]) {
+      const until = Math.min(start, size);
+      if (at < until) gaps.push({ start: at, end: until });
+      at = Math.max(at, end);
     }
-    return pieces;
+    return gaps;
   }
 }

@@ -13,6 +13,7 @@ import {
   renewClaim,
 } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { Bandwidth } from '../link/bandwidth.ts';
 import type { Parent } from '../link/parent.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type Wanted } from './download.ts';
@@ -24,6 +25,7 @@ export type StepMeans = {
   volume: Volume;
   parent: () => Promise<Pick<Parent, 'blob'>>;
   slots: Slots;
+  bandwidth: Bandwidth;
   /** This process, as the holder of claims. */
   by: string;
   log: Log;
@@ -82,12 +84,13 @@ async function fetch(
     await using log = await ChunkLog.open(await means.volume.openLog(claim));
     if (!clean) await log.verify(file);
     means.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
-    const { slots, progress } = means;
+    const { slots, bandwidth, progress } = means;
     const download = new Download(wanted, {
       parent: await means.parent(),
       file,
       log,
       slots,
+      bandwidth,
       signal,
       progress,
     });

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
+import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
@@ -33,7 +34,7 @@ test('what comes a second time is no progress', async () => {
       await using file = await volume.openIngest(claim);
       await using log = await ChunkLog.open(await volume.openLog(claim));
       const { signal } = new AbortController();
-      const means = { parent, file, log, slots: new Slots(4), signal, progress() {} };
+      const means = { parent, file, log, slots: new Slots(4), bandwidth: UNLIMITED, signal, progress() {} };
       const download = new Download(wanted, means);
       await assert.rejects(download.run(), { code: 'parent-unreachable' });
       gained.push(download.gained);

@@ -5,6 +5,7 @@ import { Fault } from '#proto/fault.ts';
 import { claimTransfer } from '#proto/ingests.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
+import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 
@@ -22,6 +23,7 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
       volume: new Volume('/'),
       parent: () => Promise.reject(new Error('not asked')),
       slots: new Slots(1),
+      bandwidth: UNLIMITED,
       by: 'syncer',
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,

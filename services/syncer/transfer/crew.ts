@@ -1,0 +1,100 @@
+import type { Log } from '#proto/bus.ts';
+import { Concurrency } from './concurrency.ts';
+import { Slots } from './slots.ts';
+
+/** Intervals have room for a few answers each. */
+const LEAST_MS = 1_000;
+const MOST_MS = 5_000;
+const ANSWERS = 3;
+/** From this share of the time on, more connections would have had work. */
+const SATURATED = 0.8;
+
+type Worker = { stop: AbortController; ended: Promise<void> };
+
+/**
+ * As many workers, each with one job in hand, as connections are in use; both follow what the link shows and what
+ * the configuration allows.
+ */
+export class Crew implements AsyncDisposable {
+  readonly slots = new Slots(0);
+  /** Jobs in hand. */
+  readonly #hands = new Slots(0);
+  readonly #concurrency = new Concurrency(1);
+  readonly #log: Log;
+  #work: ((signal: AbortSignal) => Promise<void>) | undefined;
+  #workers: Worker[] = [];
+  readonly #leaving = new Set<Promise<void>>();
+  #timer: NodeJS.Timeout | undefined;
+  #begun = performance.now();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** The most connections. */
+  set most(most: number) {
+    this.#concurrency.most = most;
+    this.#follow();
+  }
+
+  /** @param work takes one job after another until its signal aborts, and ends when the last one is done */
+  start(work: (signal: AbortSignal) => Promise<void>): void {
+    this.#work = work;
+    this.#follow();
+    this.#arm();
+  }
+
+  /** Runs one job, when there is a hand for it. */
+  async job<T>(task: () => Promise<T>): Promise<T> {
+    using _hand = await this.#hands.take();
+    return await task();
+  }
+
+  /** Resolves when all workers have ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#work = undefined;
+    this.#retire(0);
+    await Promise.all(this.#leaving);
+  }
+
+  #arm(): void {
+    const ms = Math.min(MOST_MS, Math.max(LEAST_MS, ANSWERS * (this.slots.gauge.firstByteMs ?? 0)));
+    this.#timer = setTimeout(() => this.#measure(), ms).unref();
+  }
+
+  #measure(): void {
+    const now = performance.now();
+    const ms = now - this.#begun;
+    this.#begun = now;
+    const full = Math.max(this.slots.fullMs(), this.#hands.fullMs());
+    const reading = this.slots.gauge.read();
+    this.#concurrency.feed({ now, ms, saturated: full >= SATURATED * ms, ...reading });
+    if (this.#concurrency.count !== this.slots.count) {
+      const { count } = this.#concurrency;
+      this.#log.debug({ connections: count, rate: Math.round((reading.bytes * 1_000) / ms) }, 'connections');
+      this.#follow();
+    }
+    this.#arm();
+  }
+
+  #follow(): void {
+    const { count } = this.#concurrency;
+    this.slots.resize(count);
+    this.#hands.resize(count);
+    this.#retire(count);
+    while (this.#work && this.#workers.length < count) {
+      const stop = new AbortController();
+      this.#workers.push({ stop, ended: this.#work(stop.signal) });
+    }
+  }
+
+  /** What a worker has in hand it finishes. */
+  #retire(count: number): void {
+    for (const { stop, ended } of this.#workers.splice(count)) {
+      stop.abort();
+      const left = ended.finally(() => this.#leaving.delete(left));
+      this.#leaving.add(left);
+    }
+  }
+}
