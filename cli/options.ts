@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Configuration } from '#proto/configuration.ts';
 import { type Overrides, resolveDocument } from '#proto/document.ts';
+import type { Files } from '#proto/document-files.ts';
 import { Refusal } from './refusal.ts';
 
 /** The options of `terrace up` as commander gives them. */
@@ -12,8 +13,12 @@ export type UpOptions = {
   parent?: string;
   parentUsername?: string;
   parentPasswordFile?: string;
+  parentCa?: string;
   repository?: string[];
   schedule?: string;
+  window?: string;
+  bandwidth?: string;
+  eventTtl?: string;
   syncers?: string;
   gateways?: string;
   loginServer?: string;
@@ -29,7 +34,7 @@ export type UpOptions = {
 
 /** The fields of the configuration document that the command line gives. Their form is checked with the document. */
 export function overridesOf(options: UpOptions): Overrides {
-  const { parentPasswordFile, tlsCertificate, tlsKey } = options;
+  const { parentPasswordFile, parentCa, tlsCertificate, tlsKey } = options;
   return defined({
     name: options.name,
     listen: options.listen,
@@ -47,9 +52,13 @@ export function overridesOf(options: UpOptions): Overrides {
       url: options.parent,
       username: options.parentUsername,
       passwordFile: parentPasswordFile && resolve(parentPasswordFile),
+      caFile: parentCa && resolve(parentCa),
     }),
     repositories: options.repository,
     schedule: options.schedule,
+    window: options.window,
+    bandwidth: options.bandwidth,
+    eventTtl: options.eventTtl,
     reserve: options.reserve,
     syncers: whole(options.syncers),
   }) as Overrides;
@@ -69,10 +78,10 @@ export function configurationOf(
   options: UpOptions,
   overrides: Overrides,
   text: string | undefined,
-  readable: (path: string) => boolean,
+  files: Files,
 ): Configuration {
   const folder = options.config && dirname(resolve(options.config));
-  const resolved = resolveDocument({ text, folder, overrides, readable });
+  const resolved = resolveDocument({ text, folder, overrides, ...files });
   if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);
   return resolved.configuration;
 }

@@ -1,6 +1,7 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { files } from '#proto/document-files.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { mustHaveDataToListen } from './accounts-rule.ts';
 import { connectOperator } from './connect.ts';
@@ -33,8 +34,12 @@ export function up(program: Command): void {
     .option('--parent <url>', 'registry above this layer, as https://host')
     .option('--parent-username <name>', 'who this layer is at the parent')
     .option('--parent-password-file <file>', 'file that holds the password for the parent')
+    .option('--parent-ca <file>', 'PEM file with the certificates that the parent may have its own from')
     .option('--repository <pattern...>', 'name, prefix/* or * of what comes from the parent (default: *)')
     .option('--schedule <cron>', 'when to synchronise: five fields, UTC (default: every minute)')
+    .option('--window <duration>', 'how long after each of these times, such as PT2H (default: no limit)')
+    .option('--bandwidth <rate>', 'what the link may carry, such as 2Mbit (default: no limit)')
+    .option('--event-ttl <duration>', 'how long events are kept, P1D to P90D (default: P2D)')
     .option('--syncers <n>', 'syncer processes (default: 1)')
     .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
     .option('--reserve <bytes>', 'free space that is left alone, such as 2GB (default: 512MiB)')
@@ -46,10 +51,10 @@ export function up(program: Command): void {
 }
 
 async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
-  const options = { ...environmentOptions(process.env, readable), ...given };
+  const options = { ...environmentOptions(process.env, files.readable), ...given };
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const configuration = configurationOf(options, overrides, configFile && readConfig(configFile), readable);
+  const configuration = configurationOf(options, overrides, configFile && readConfig(configFile), files);
 
   const data = resolve(options.data);
   const { compact, insecureListen } = options;
@@ -112,14 +117,5 @@ function readConfig(path: string): string {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new Refusal(`--config: ${path} can't be read (${code}): name a file that is there`, 2);
-  }
-}
-
-function readable(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

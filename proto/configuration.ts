@@ -35,7 +35,7 @@ export type Conflict = Static<typeof Conflict>;
 export const TagFilter = Type.Object(
   {
     /** One of these globs, such as `v1.*`. */
-    match: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }))),
+    match: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { minItems: 1 })),
     /** The whole tag, as a JavaScript regular expression. */
     regex: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
     /** A range such as `>=1.2 <2`; tags that are no version, a `v` before it aside, are not in it. */
@@ -134,7 +134,7 @@ export const Document = Type.Object(
         Type.Array(
           Type.Object(
             {
-              /** From here on, until `to`, which may be the next day; always where both are left out. The first that fits counts. */
+              /** From here on, until `to`, which may be the next day; always where both are left out. The first entry that fits counts. */
               from: Type.Optional(HourMinute),
               to: Type.Optional(HourMinute),
               limit: BitRate,

@@ -1,90 +1,55 @@
 import { isIP } from 'node:net';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { Cron } from 'croner';
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { Document } from './configuration.ts';
-import { isRepository } from './names.ts';
+import type { Files } from './document-files.ts';
+import { fieldsBeside, notValid, quote, remedyOf } from './document-remedies.ts';
+import { linkComplaints, runsEver, unreadable } from './link-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
+import { isPattern, selectionComplaints } from './selection-complaints.ts';
 
 /** What is wrong with a configuration document: each complaint is one sentence that names the field and the remedy. */
 
 const form = TypeCompiler.Compile(Document);
 
-const remedies: Record<string, string> = {
-  name: 'use lower-case letters, digits and - between them, 63 characters at most',
-  listen: 'write host:port, such as 127.0.0.1:5000',
-  gateways: 'write a whole number from 1 to 16',
-  loginServer: 'write host or host:port, as clients name this registry',
-  tls: 'write a mapping with the fields certificateFile and keyFile',
-  'tls.certificateFile': 'write the path of a PEM file with the certificate and its chain',
-  'tls.keyFile': 'write the path of a PEM file with the private key',
-  trustedProxies: 'write a list of addresses, such as 10.0.0.7, or networks, such as 10.0.0.0/8',
-  challenge: 'write Bearer or Basic',
-  anonymousPull: 'write a list of repository names, prefix/* or *',
-  mode: 'write ReadWrite or ReadOnly',
-  parent: 'write a mapping with the fields url, username and passwordFile',
-  'parent.url': 'write https://host or http://host, with a port where it needs one and no path',
-  'parent.username': 'write a text',
-  'parent.passwordFile': 'write the path of a file that holds the password',
-  repositories: 'write a list of repository names, prefix/* or *',
-  schedule: 'write cron with five fields (UTC), such as "*/15 * * * *"',
-  conflict: 'write parent-wins or layer-wins',
-  reserve: 'write bytes, such as 512MiB or 2GB',
-  garbageCollection: 'write a mapping with the fields enabled, schedule, grace, uploads and transfers',
-  'garbageCollection.enabled': 'write true or false',
-  'garbageCollection.schedule': 'write cron with five fields (UTC), such as "0 0 * * *"',
-  'garbageCollection.grace': 'write an ISO 8601 duration, such as PT1H',
-  'garbageCollection.uploads': 'write an ISO 8601 duration, such as P1D',
-  'garbageCollection.transfers': 'write an ISO 8601 duration, such as P30D',
-  scrub: 'write a mapping with the fields schedule and rate',
-  'scrub.schedule': 'write cron with five fields (UTC), such as "0 3 * * 0"',
-  'scrub.rate': 'write bytes a second, such as 20MB',
-  syncers: 'write a whole number from 1 to 64',
-  connections: 'write a whole number from 1 to 64',
-  logLevel: 'write debug, info, warn or error',
-};
-
 /** None where the fields are a `Document` that can be put in force. */
-export function complaintsOf(fields: object, readable: (path: string) => boolean): string[] {
+export function complaintsOf(fields: object, files: Files): string[] {
   const misformed = formComplaints(fields);
-  return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, readable);
+  return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
 }
 
 function formComplaints(fields: object): string[] {
   const complaints = new Map<string, string>();
-  for (const error of form.Errors(fields)) {
+  for (const error of [...form.Errors(fields)].flatMap(innermost)) {
     const field = error.path.slice(1).replaceAll('/', '.');
     if (complaints.has(field)) continue;
-    const remedy = remedies[field] ?? remedies[field.replace(/\.\d+$/, '')];
+    const remedy = remedyOf(field);
     if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
-    else if (remedy) complaints.set(field, `${field} ${quote(error.value)} is not valid: ${remedy}`);
-    else {
-      const owner = field.slice(0, field.lastIndexOf('.') + 1);
-      const fieldsThere = Object.keys(remedies).filter((name) =>
-        owner ? name.startsWith(owner) : !name.includes('.'),
-      );
-      complaints.set(field, `${field} is not a field: the fields are ${fieldsThere.join(', ')}`);
-    }
+    else if (remedy) complaints.set(field, notValid(field, error.value));
+    else complaints.set(field, `${field} is not a field: the fields are ${fieldsBeside(field).join(', ')}`);
   }
   return [...complaints.values()];
 }
 
+/** Of a value that may have several forms: what is wrong within the one that it seems to be meant to have. */
+function innermost(error: ValueError): ValueError[] {
+  for (const variant of error.errors) {
+    const inner = [...variant];
+    if (inner.every(({ path }) => path !== error.path)) return inner.flatMap(innermost);
+  }
+  return [error];
+}
+
 /** What a schema can't say. */
-function meaningComplaints(document: Document, readable: (path: string) => boolean): string[] {
-  const { listen, parent, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
+function meaningComplaints(document: Document, files: Files): string[] {
+  const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
   const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;
   const complaints: string[] = [];
+  const bad = (field: string, value: unknown) => complaints.push(notValid(field, value));
   const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
   if (port < 1 || port > 65_535)
     complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
-  if (parent) complaints.push(...parentComplaints(parent, readable));
-  const bad = (field: string, value: unknown) =>
-    complaints.push(`${field} ${quote(value)} is not valid: ${remedies[field]}`);
-  for (const [field, patterns] of Object.entries({ repositories, anonymousPull })) {
-    for (const one of patterns) {
-      const pattern = typeof one === 'string' ? one : one.name;
-      if (pattern !== '*' && !isRepository(pattern.replace(/\/\*$/, ''))) bad(field, pattern);
-    }
-  }
+  complaints.push(...linkComplaints(document, files), ...selectionComplaints(repositories));
+  for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,
     'garbageCollection.schedule': garbage.schedule,
@@ -102,35 +67,7 @@ function meaningComplaints(document: Document, readable: (path: string) => boole
   }
   for (const proxy of trustedProxies) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
   for (const [name, path] of Object.entries(tls ?? {})) {
-    if (!readable(path)) {
-      complaints.push(`tls.${name} ${quote(path)} can't be read: make that file, or name another one`);
-    }
-  }
-  return complaints;
-}
-
-function parentComplaints(
-  parent: NonNullable<Document['parent']>,
-  readable: (path: string) => boolean,
-): string[] {
-  const { url, username, passwordFile } = parent;
-  const complaints: string[] = [];
-  if (!URL.canParse(url)) complaints.push(`parent.url ${quote(url)} is not valid: ${remedies['parent.url']}`);
-  else if (url.includes('@')) {
-    complaints.push('parent.url holds credentials: use the fields parent.username and parent.passwordFile');
-  }
-  if (username !== undefined && passwordFile === undefined) {
-    complaints.push('parent.passwordFile is missing: name a file that holds the password of parent.username');
-  }
-  if (passwordFile !== undefined) {
-    if (username === undefined) {
-      complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
-    }
-    if (!readable(passwordFile)) {
-      complaints.push(
-        `parent.passwordFile ${quote(passwordFile)} can't be read: make that file, or name another one`,
-      );
-    }
+    if (!files.readable(path)) complaints.push(unreadable(`tls.${name}`, path));
   }
   return complaints;
 }
@@ -144,17 +81,3 @@ function isNetwork(text: string): boolean {
     (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)))
   );
 }
-
-function runsEver(schedule: string): boolean {
-  if (schedule.trim().split(/\s+/).length !== 5) return false;
-  try {
-    return new Cron(schedule, { paused: true, timezone: 'UTC' }).nextRun() !== null;
-  } catch {
-    return false;
-  }
-}
-
-const quote = (value: unknown) => {
-  const text = JSON.stringify(value) ?? 'undefined';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-};

@@ -2,7 +2,8 @@ import { isAbsolute, join } from 'node:path';
 import { parseDocument } from 'yaml';
 import { type Configuration, type Document, type Parent, THIS_MACHINE, type Tls } from './configuration.ts';
 import { complaintsOf } from './document-complaints.ts';
-import { bytesOf, durationOf } from './quantities.ts';
+import type { Files } from './document-files.ts';
+import { bitRateOf, bytesOf, durationOf, minuteOf } from './quantities.ts';
 
 /** From a configuration document as a person writes it to the configuration in force. Pure. */
 
@@ -16,18 +17,16 @@ export type Source = {
   folder?: string | undefined;
   /** Fields that win over those of the text: command-line options. Their paths are absolute. */
   overrides?: Overrides | undefined;
-  /** Whether a file can be read. */
-  readable: (path: string) => boolean;
-};
+} & Files;
 
 /** Each complaint is one sentence that names the field and the remedy. */
 export type Resolved = { configuration: Configuration } | { complaints: string[] };
 
-export function resolveDocument({ text, folder = '.', overrides = {}, readable }: Source): Resolved {
+export function resolveDocument({ text, folder = '.', overrides = {}, ...files }: Source): Resolved {
   const read = parse(text ?? '');
   if ('complaints' in read) return read;
   const fields = merge(read.fields, overrides, folder);
-  const complaints = complaintsOf(fields, readable);
+  const complaints = complaintsOf(fields, files);
   return complaints.length > 0 ? { complaints } : { configuration: withDefaults(fields as Document) };
 }
 
@@ -36,7 +35,7 @@ function merge(fields: Fields, overrides: Overrides, folder: string): Fields {
   const { parent, tls } = fields;
   const merged: Fields = { ...fields, ...overrides };
   for (const [owner, files] of [
-    [parent, ['passwordFile']],
+    [parent, ['passwordFile', 'caFile']],
     [tls, ['certificateFile', 'keyFile']],
   ] as const) {
     if (!isMapping(owner)) continue;
@@ -73,7 +72,7 @@ function withDefaults(document: Document): Configuration {
     schedule: document.schedule ?? '* * * * *',
     ...(document.window && { windowMs: duration(document.window, 'PT1H') }),
     eventTtlMs: duration(document.eventTtl, 'P2D'),
-    bandwidth: [],
+    bandwidth: limits(document.bandwidth),
     reserve: amount(document.reserve, '512MiB'),
     garbageCollection: {
       enabled: garbage.enabled ?? true,
@@ -87,7 +86,7 @@ function withDefaults(document: Document): Configuration {
       rate: amount(document.scrub?.rate, '20MB'),
     },
     syncers: document.syncers ?? 1,
-    connections: document.connections ?? 4,
+    connections: document.connections ?? 32,
     logLevel: document.logLevel ?? 'info',
   };
 }
@@ -96,6 +95,15 @@ const amount = (value: string | number | undefined, otherwise: string): number =
   typeof value === 'number' ? value : (bytesOf(value ?? otherwise) as number);
 const duration = (value: string | undefined, otherwise: string): number =>
   durationOf(value ?? otherwise) as number;
+
+function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth'] {
+  const list = typeof bandwidth === 'string' ? [{ limit: bandwidth }] : bandwidth;
+  return list.map(({ limit, from, to }: (typeof list)[number] & { from?: string; to?: string }) => ({
+    ...(from && { from: minuteOf(from) }),
+    ...(to && { to: minuteOf(to) }),
+    limit: bitRateOf(limit) as number,
+  }));
+}
 
 type Fields = Record<string, unknown>;
 const isMapping = (value: unknown): value is Fields =>
@@ -120,8 +128,8 @@ function parse(text: string): { fields: Fields } | { complaints: string[] } {
 
 /** A field with nothing behind its colon counts as left out. */
 function withoutNulls(fields: Fields): Fields {
+  const spoken = (value: unknown): unknown =>
+    isMapping(value) ? withoutNulls(value) : Array.isArray(value) ? value.map(spoken) : value;
   const kept = Object.entries(fields).filter(([, value]) => value !== null);
-  return Object.fromEntries(
-    kept.map(([key, value]) => [key, isMapping(value) ? withoutNulls(value) : value]),
-  );
+  return Object.fromEntries(kept.map(([key, value]) => [key, spoken(value)]));
 }

@@ -19,6 +19,21 @@ export function bytesOf(text: string): number | undefined {
   return number === undefined || factor === undefined ? undefined : Math.round(Number(number) * factor);
 }
 
+const BITS: Record<string, number> = { bit: 1, kbit: 1e3, Kbit: 1e3, Mbit: 1e6, Gbit: 1e9 };
+
+/** `2Mbit`, `1.5 Gbit/s` as bytes a second; undefined for what is not so written. */
+export function bitRateOf(text: string): number | undefined {
+  const [, number, unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)(?:\/s)?$/.exec(text) ?? [];
+  const factor = BITS[unit];
+  return number === undefined || factor === undefined ? undefined : (Number(number) * factor) / 8;
+}
+
+/** `22:30` as the minute of the day. */
+export function minuteOf(text: string): number {
+  const [hours, minutes] = text.split(':').map(Number) as [number, number];
+  return 60 * hours + minutes;
+}
+
 const DAY = 86_400;
 
 /** An ISO 8601 duration of weeks, days and times, such as `P1D`, `PT90M`, `P1DT12H`, in ms; undefined for another text. */

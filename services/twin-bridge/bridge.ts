@@ -1,7 +1,7 @@
-import { accessSync, constants } from 'node:fs';
 import type { Bus, Log } from '#proto/bus.ts';
 import { configurationRefused } from '#proto/configuration.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
+import { files } from '#proto/document-files.ts';
 import { bridgeStatus } from '#proto/status.ts';
 import { Publisher } from './publish.ts';
 import type { DocumentSource, Found } from './source.ts';
@@ -48,14 +48,5 @@ export function bridge(
 
 function resolve(found: Found, overrides: Overrides): Resolved {
   if ('complaint' in found) return { complaints: [found.complaint] };
-  return resolveDocument({ ...found, overrides, readable });
-}
-
-function readable(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return resolveDocument({ ...found, overrides, ...files });
 }

@@ -6,7 +6,7 @@ import { Refusal } from '../../cli/refusal.ts';
 
 const settings = (options: Partial<UpOptions>, text?: string) => {
   const all = { data: 'data', ...options };
-  return configurationOf(all, overridesOf(all), text, () => true);
+  return configurationOf(all, overridesOf(all), text, { readable: () => true });
 };
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);
@@ -20,8 +20,12 @@ test('every option has its field', () => {
     parent: 'http://a',
     parentUsername: 'u',
     parentPasswordFile: '/p',
+    parentCa: '/ca',
     repository: ['a', 'b/*'],
     schedule: '1 2 * * *',
+    window: 'PT2H',
+    bandwidth: '2Mbit',
+    eventTtl: 'P7D',
     syncers: '3',
     gateways: '2',
     loginServer: 'registry.example:5000',
@@ -36,9 +40,12 @@ test('every option has its field', () => {
     listen: '127.0.0.1:1',
     name: 'n',
     mode: 'ReadOnly',
-    parent: { url: 'http://a', username: 'u', passwordFile: '/p' },
+    parent: { url: 'http://a', username: 'u', passwordFile: '/p', caFile: '/ca' },
     repositories: ['a', 'b/*'],
     schedule: '1 2 * * *',
+    window: 'PT2H',
+    bandwidth: '2Mbit',
+    eventTtl: 'P7D',
     syncers: 3,
     gateways: 2,
     loginServer: 'registry.example:5000',
@@ -52,7 +59,8 @@ test('every option has its field', () => {
 });
 
 test('the paths of files start from where the command was typed', () => {
-  const { parent, tls } = overridesOf({ data: 'data', parentPasswordFile: 'p', tlsKey: 'k' });
+  const { parent, tls } = overridesOf({ data: 'data', parentPasswordFile: 'p', parentCa: 'c', tlsKey: 'k' });
+  assert.equal(parent?.caFile, `${process.cwd()}/c`);
   assert.equal(parent?.passwordFile, `${process.cwd()}/p`);
   assert.equal(tls?.keyFile, `${process.cwd()}/k`);
 });
@@ -76,6 +84,9 @@ test('an option that is not valid is refused by its field', () => {
     refused(/^tls\.certificateFile is missing: write the path/),
   );
   assert.throws(() => settings({ gateways: '0' }), refused(/^gateways 0 .* 1 to 16/));
+  assert.throws(() => settings({ window: 'PT1H' }), refused(/^schedule is missing: .* "0 2 \* \* \*"/));
+  assert.throws(() => settings({ bandwidth: 'fast' }), refused(/^bandwidth "fast" .* such as 2Mbit/));
+  assert.throws(() => settings({ eventTtl: 'PT1H' }), refused(/^eventTtl "PT1H" .* P1D to P90D/));
   assert.throws(() => settings({ reserve: 'much' }), refused(/^reserve "much" .* such as 512MiB/));
   assert.throws(() => settings({ challenge: 'Digest' }), refused(/^challenge "Digest" .* Bearer or Basic/));
   assert.throws(

@@ -23,7 +23,8 @@ test('nothing said: a layer of its own, on loopback', () => {
       mode: 'ReadWrite',
       repositories: [],
       schedule: '* * * * *',
-      conflict: 'parent-wins',
+      eventTtlMs: 2 * 86_400_000,
+      bandwidth: [],
       reserve: 512 * 2 ** 20,
       garbageCollection: {
         enabled: true,
@@ -34,7 +35,7 @@ test('nothing said: a layer of its own, on loopback', () => {
       },
       scrub: { rate: 20_000_000 },
       syncers: 1,
-      connections: 4,
+      connections: 32,
       logLevel: 'info',
     });
   }
@@ -42,7 +43,8 @@ test('nothing said: a layer of its own, on loopback', () => {
 
 test('with a parent: all of it, to be read', () => {
   const { mode, repositories, parent } = configurationOf('parent: { url: "https://up.example/" }');
-  assert.deepEqual([mode, repositories, parent], ['ReadOnly', ['*'], { url: 'https://up.example' }]);
+  const all = { name: '*', referrers: true, priority: 0, conflict: 'parent-wins' };
+  assert.deepEqual([mode, repositories, parent], ['ReadOnly', [all], { url: 'https://up.example' }]);
   assert.deepEqual(configurationOf('{parent: {url: "http://a"}, repositories: []}').repositories, []);
 });
 
@@ -74,6 +76,67 @@ test('amounts and durations, as a person writes them', () => {
 test('the files of TLS, from the folder of the document', () => {
   const { tls } = configurationOf('tls: { certificateFile: tls/chain.pem, keyFile: /run/key.pem }');
   assert.deepEqual(tls, { certificateFile: '/etc/terrace/tls/chain.pem', keyFile: '/run/key.pem' });
+});
+
+test('what is brought of each repository', () => {
+  const { repositories } = configurationOf(`
+conflict: layer-wins
+repositories:
+  - base/*
+  - name: app/web
+    tags: { match: [v1.*, "!(*-rc*)"], regex: "v\\\\d.+", semver: ">=1.2 <2", latest: 5 }
+    platforms: [linux/amd64, linux/arm/v7]
+    referrers: [application/spdx+json]
+    priority: 10
+    conflict: parent-wins
+  - name: "*"
+    tags:
+    referrers: false
+`);
+  assert.deepEqual(repositories, [
+    { name: 'base/*', referrers: true, priority: 0, conflict: 'layer-wins' },
+    {
+      name: 'app/web',
+      tags: { match: ['v1.*', '!(*-rc*)'], regex: 'v\\d.+', semver: '>=1.2 <2', latest: 5 },
+      platforms: ['linux/amd64', 'linux/arm/v7'],
+      referrers: ['application/spdx+json'],
+      priority: 10,
+      conflict: 'parent-wins',
+    },
+    { name: '*', referrers: false, priority: 0, conflict: 'layer-wins' },
+  ]);
+});
+
+test('the same entry twice is one', () => {
+  assert.equal(configurationOf('repositories: [a, {name: a}]').repositories[0]?.name, 'a');
+});
+
+test('when the link may be used, and how much it carries', () => {
+  const { schedule, windowMs, eventTtlMs, bandwidth } = configurationOf(`
+schedule: "0 2 * * *"
+window: PT2H
+eventTtl: P90D
+bandwidth:
+  - { from: "22:30", to: "06:00", limit: 1.5Gbit }
+  - { from: "08:00", to: "18:00", limit: 512 kbit/s }
+  - limit: 2Mbit
+`);
+  assert.deepEqual([schedule, windowMs, eventTtlMs], ['0 2 * * *', 7_200_000, 90 * 86_400_000]);
+  assert.deepEqual(bandwidth, [
+    { from: 1350, to: 360, limit: 187_500_000 },
+    { from: 480, to: 1080, limit: 64_000 },
+    { limit: 250_000 },
+  ]);
+  assert.deepEqual(configurationOf('bandwidth: 8kbit').bandwidth, [{ limit: 1_000 }]);
+});
+
+test('the certificates of the parent, from the folder of the document', () => {
+  const { parent } = configurationOf('parent: { url: "https://a", caFile: ca.pem }');
+  assert.equal(parent?.caFile, '/etc/terrace/ca.pem');
+  const source = { text: 'parent: { url: "https://a", caFile: /ca.pem }', readable: () => true };
+  const resolved = resolveDocument({ ...source, holdsCertificate: () => false });
+  assert.ok('complaints' in resolved);
+  assert.match(resolved.complaints.join(), /^parent\.caFile "\/ca\.pem" holds no certificate: .* PEM$/);
 });
 
 const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
@@ -113,6 +176,60 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['repositories: [a, B]', /^repositories\.1 "B"/, /prefix/],
   ['repositories: [a..b]', /^repositories "a\.\.b"/, /prefix/],
   ['repositories: ["*/a"]', /^repositories\.0/, /prefix/],
+  ['repositories: [{}]', /^repositories\.0\.name is missing/, /prefix/],
+  ['repositories: [{ name: A }]', /^repositories\.0\.name "A"/, /prefix/],
+  ['repositories: [{ name: a..b }]', /^repositories\.0\.name "a\.\.b"/, /prefix/],
+  ['repositories: [a, { name: b, tgas: {} }]', /^repositories\.1\.tgas is not a field/, /repositories\.tags/],
+  ['repositories: [{ name: a, tags: v1 }]', /^repositories\.0\.tags "v1"/, /mapping/],
+  [
+    'repositories: [{ name: a, tags: { glob: v1 } }]',
+    /^repositories\.0\.tags\.glob is not a field/,
+    /tags\.match/,
+  ],
+  ['repositories: [{ name: a, tags: { match: v1 } }]', /^repositories\.0\.tags\.match "v1"/, /list of globs/],
+  ['repositories: [{ name: a, tags: { match: [] } }]', /^repositories\.0\.tags\.match \[\]/, /list of globs/],
+  ['repositories: [{ name: a, tags: { match: [a, "!b"] } }]', /tags\.match\.1 "!b"/, /list of globs/],
+  ['repositories: [{ name: a, tags: { match: ["a[b"] } }]', /tags\.match\.0 "a\[b"/, /list of globs/],
+  ['repositories: [{ name: a, tags: { match: [a/b] } }]', /tags\.match\.0 "a\/b"/, /list of globs/],
+  [
+    'repositories: [{ name: a, tags: { regex: "(" } }]',
+    /tags\.regex "\(" .*Unterminated group/,
+    /JavaScript/,
+  ],
+  ['repositories: [{ name: a, tags: { regex: "a)|(b" } }]', /tags\.regex "a\)\|\(b"/, /JavaScript/],
+  ['repositories: [{ name: a, tags: { semver: new } }]', /^repositories\.0\.tags\.semver "new"/, /range/],
+  ['repositories: [{ name: a, tags: { latest: 0 } }]', /^repositories\.0\.tags\.latest 0/, /at least 1/],
+  [
+    'repositories: [{ name: a, platforms: [amd64] }]',
+    /^repositories\.0\.platforms\.0 "amd64"/,
+    /linux\/arm64/,
+  ],
+  ['repositories: [{ name: a, platforms: [] }]', /^repositories\.0\.platforms \[\]/, /linux\/arm64/],
+  ['repositories: [{ name: a, referrers: all }]', /^repositories\.0\.referrers "all"/, /true, false/],
+  ['repositories: [{ name: a, referrers: [5] }]', /^repositories\.0\.referrers\.0 5/, /artifact types/],
+  ['repositories: [{ name: a, priority: high }]', /^repositories\.0\.priority "high"/, /-1000 to 1000/],
+  ['repositories: [{ name: a, conflict: both }]', /^repositories\.0\.conflict "both"/, /parent-wins/],
+  ['repositories: [a, { name: a, priority: 1 }]', /^repositories\.1 is the second entry for "a"/, /in one/],
+  ['window: PT1H', /^schedule is missing/, /window opens/],
+  ['{ schedule: "0 2 * * *", window: PT59S }', /^window "PT59S"/, /PT1M to P7D/],
+  ['{ schedule: "0 2 * * *", window: P8D }', /^window "P8D"/, /PT1M to P7D/],
+  ['{ schedule: "0 2 * * *", window: 1h }', /^window "1h"/, /PT1M to P7D/],
+  ['eventTtl: PT23H', /^eventTtl "PT23H"/, /P1D to P90D/],
+  ['eventTtl: P91D', /^eventTtl "P91D"/, /P1D to P90D/],
+  ['bandwidth: fast', /^bandwidth "fast"/, /2Mbit/],
+  ['bandwidth: 2MB', /^bandwidth "2MB"/, /2Mbit/],
+  ['bandwidth: 7kbit', /^bandwidth "7kbit"/, /8kbit or more/],
+  ['bandwidth: 5', /^bandwidth 5/, /2Mbit/],
+  ['bandwidth: [{ limit: 0bit }]', /^bandwidth\.0\.limit "0bit"/, /8kbit or more/],
+  ['bandwidth: [{ from: "06:00", limit: 1Mbit }]', /^bandwidth\.0\.to is missing/, /both times/],
+  [
+    'bandwidth: [{ from: "06:00", to: "06:00", limit: 1Mbit }]',
+    /^bandwidth\.0\.to "06:00"/,
+    /leave both out/,
+  ],
+  ['bandwidth: [{ from: "6:00", to: "23:00", limit: 1Mbit }]', /^bandwidth\.0\.from "6:00"/, /"06:00"/],
+  ['bandwidth: [{ rate: 1Mbit, limit: 1Mbit }]', /^bandwidth\.0\.rate is not a field/, /bandwidth\.limit/],
+  ['parent: { url: http://a, caFile: 5 }', /^parent\.caFile 5/, /PEM/],
   ['schedule: hourly', /^schedule/, /five fields/],
   ['schedule: "* * * * * *"', /^schedule/, /five fields/],
   ['schedule: "61 * * * *"', /^schedule/, /five fields/],

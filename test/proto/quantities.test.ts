@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bytesOf, durationOf } from '#proto/quantities.ts';
+import { bitRateOf, bytesOf, durationOf, minuteOf } from '#proto/quantities.ts';
 
 test('amounts of bytes', () => {
   const rows: [string, number | undefined][] = [
@@ -27,6 +27,30 @@ test('amounts of bytes', () => {
     ['1234567890123456', undefined],
   ];
   for (const [text, expected] of rows) assert.equal(bytesOf(text), expected, JSON.stringify(text));
+});
+
+test('rates in bits, as bytes a second', () => {
+  const rows: [string, number | undefined][] = [
+    ['8bit', 1],
+    ['2Mbit', 250_000],
+    ['2 Mbit/s', 250_000],
+    ['512kbit', 64_000],
+    ['512Kbit/s', 64_000],
+    ['1.5Gbit', 187_500_000],
+    ['2', undefined],
+    ['2M', undefined],
+    ['2MB', undefined],
+    ['2mbit', undefined],
+    ['2Mbit/m', undefined],
+    ['-2Mbit', undefined],
+    ['Mbit', undefined],
+    ['', undefined],
+  ];
+  for (const [text, expected] of rows) assert.equal(bitRateOf(text), expected, JSON.stringify(text));
+});
+
+test('minutes of the day', () => {
+  assert.deepEqual(['00:00', '06:05', '23:59'].map(minuteOf), [0, 365, 1439]);
 });
 
 test('durations', () => {

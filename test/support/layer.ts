@@ -90,7 +90,7 @@ export class TestLayer implements AsyncDisposable {
       { data: this.data, ...(configFile && { config: configFile }) },
       overrides,
       text,
-      () => true,
+      { readable: () => true },
     );
     const { NODE_TEST_CONTEXT: _context, ...inherited } = process.env;
     this.#layer = await startLayer({

@@ -11,9 +11,7 @@ function child(platform?: string, about?: Descriptor): Descriptor {
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
     digest: `sha256:${serial.toString(16).padStart(64, '0')}`,
     size: 1,
-    ...(platform && {
-      platform: { os, architecture, ...(variant && { variant }) } as Descriptor['platform'],
-    }),
+    ...(os && architecture && { platform: { os, architecture, ...(variant && { variant }) } }),
     ...(about && { annotations: { 'vnd.docker.reference.digest': about.digest } }),
   };
 }
