@@ -1,18 +1,23 @@
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
+import { Link } from './link/link.ts';
 import { Parent } from './link/parent.ts';
+import { Upward } from './link/upward.ts';
 
-/** The configuration in force, and the client of the parent that it names. */
+type Clients = { print: string; link: Link; parent: Parent; upward: Upward };
+
+/** The configuration in force, and the clients of the parent that it names. */
 export class Settings implements AsyncDisposable {
   /** Of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
   #configuration: Configuration | undefined;
-  #parent: { print: string; client: Parent } | undefined;
-  /** Clients of earlier configurations, whose requests may still be under way. */
-  readonly #old: Parent[] = [];
+  #clients: Clients | undefined;
+  /** Links of earlier configurations, whose requests may still be under way. */
+  readonly #old: Link[] = [];
 
   /** @param stallMs a connection to the parent that brings nothing for so long is given up */
   constructor(bandwidth: SharedBandwidth, stallMs?: number) {
@@ -38,28 +43,38 @@ export class Settings implements AsyncDisposable {
     return this.#configuration?.parent !== undefined;
   }
 
-  /** The client for the parent as configured now. The password file is read again each time: it may have changed. */
+  /** The client for what comes from the parent, as configured now. */
   async parent(): Promise<Parent> {
-    const { url, username, passwordFile } = this.get().parent;
+    return (await this.#current()).parent;
+  }
+
+  /** The same for what goes there; both use one link. */
+  async upward(): Promise<Upward> {
+    return (await this.#current()).upward;
+  }
+
+  /** Closes the connections to the parent that are idle. */
+  rest(): void {
+    for (const link of [...this.#old, this.#clients?.link]) link?.rest();
+  }
+
+  /** The files of password and CA are read again each time: they may have changed. */
+  async #current(): Promise<Clients> {
+    const { url, username, passwordFile, caFile } = this.get().parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
-    const print = JSON.stringify([url, login]);
-    if (this.#parent?.print !== print) {
-      if (this.#parent) this.#old.push(this.#parent.client);
-      this.#parent = {
-        print,
-        client: new Parent({
-          url,
-          login,
-          bandwidth: this.bandwidth,
-          ...(this.#stallMs && { stallMs: this.#stallMs }),
-        }),
-      };
+    const ca = caFile === undefined ? undefined : await certificates(caFile);
+    const print = JSON.stringify([url, login, ca]);
+    if (this.#clients?.print !== print) {
+      const { bandwidth } = this;
+      const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
+      if (this.#clients) this.#old.push(this.#clients.link);
+      this.#clients = { print, link, parent: new Parent(link), upward: new Upward(link) };
     }
-    return this.#parent.client;
+    return this.#clients;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of [...this.#old, this.#parent?.client]) await client?.[Symbol.asyncDispose]();
+    for (const link of [...this.#old, this.#clients?.link]) await link?.[Symbol.asyncDispose]();
   }
 }
 
@@ -70,4 +85,16 @@ async function password(file: string | undefined): Promise<string> {
   } catch (cause) {
     throw new Fault('config-invalid', `parent.passwordFile ${file} can't be read`, { cause });
   }
+}
+
+/** A file that can't be used must not end in a link that trusts nobody, or everybody. */
+async function certificates(file: string): Promise<string> {
+  try {
+    const text = await readFile(file, 'utf8');
+    createSecureContext({ ca: text });
+    if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  } catch (cause) {
+    throw new Fault('config-invalid', `parent.caFile ${file} can't be read as certificates (PEM)`, { cause });
+  }
+  throw new Fault('config-invalid', `parent.caFile ${file} holds no certificate (PEM)`);
 }

@@ -14,7 +14,10 @@ export function retryAfter(header: string | string[] | undefined, now: number): 
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** An answer with a status that is not success. `what` names the request for a person. */
+/**
+ * An answer with a status that is not success. `what` names the request for a person. Where the body holds an OCI
+ * error, its code is `detail.reason`.
+ */
 export function refusal(
   status: number,
   headers: Record<string, string | string[] | undefined>,
@@ -22,10 +25,14 @@ export function refusal(
   what: string,
   now = Date.now(),
 ): Fault {
-  const said = sentence(body);
+  const { code, said } = explained(body);
   const text = `${what}: the parent answered ${status}${said ? `: ${said}` : ''}`;
   const wait = retryAfter(headers['retry-after'], now);
-  const detail = { status, ...(wait !== undefined && { retryAfterMs: wait }) };
+  const detail = {
+    status,
+    ...(code && { reason: code }),
+    ...(wait !== undefined && { retryAfterMs: wait }),
+  };
   if (status === 429) return new Fault('busy', text, { detail });
   if (status >= 500 || status === 408) return new Fault('parent-unreachable', text, { detail });
   return new Fault('parent-refused', text, { detail });
@@ -53,16 +60,17 @@ export function backOff(fault: Fault, attempt: number, random = Math.random()): 
   return Math.max(own, asked);
 }
 
-/** The message of an OCI error body, or the beginning of a text, on one line. */
-function sentence(body: string): string {
+/** The code and message of an OCI error body, or the beginning of a text, on one line. */
+function explained(body: string): { code?: string; said: string } {
   try {
     const error = (JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
-    if (error) return [error.code, error.message].filter((part) => typeof part === 'string').join(' ');
+    if (error) {
+      const said = [error.code, error.message].filter((part) => typeof part === 'string').join(' ');
+      return { said, ...(typeof error.code === 'string' && { code: error.code }) };
+    }
   } catch {
     // Not JSON: a proxy's page.
   }
-  return body
-    .replace(/<[^>]*>|\s+/g, ' ')
-    .trim()
-    .slice(0, 120);
+  const said = body.replace(/<[^>]*>|\s+/g, ' ').trim();
+  return { said: said.slice(0, 120) };
 }

@@ -95,7 +95,7 @@ export class Credentials {
     const { url, service } = this.#realm as { url: URL; service: string | undefined };
     const asked = new URL(url);
     if (service) asked.searchParams.set('service', service);
-    for (const one of named.split(' ')) asked.searchParams.append('scope', one);
+    for (const one of allOf(named, scope)) asked.searchParams.append('scope', one);
     const renewal = this.#fetch(asked).then(({ token, expiresIn }) => ({
       token,
       until: Date.now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
@@ -104,4 +104,12 @@ export class Credentials {
     renewal.catch(() => this.#tokens.delete(scope));
     return renewal;
   }
+}
+
+/** The scopes that a challenge names, and those of ours whose resources it does not: a mount needs two. */
+function allOf(named: string, own: string): string[] {
+  const scopes = named.split(' ').filter(Boolean);
+  const resource = (scope: string) => scope.slice(0, scope.lastIndexOf(':'));
+  const known = new Set(scopes.map(resource));
+  return [...scopes, ...own.split(' ').filter((scope) => !known.has(resource(scope)))];
 }

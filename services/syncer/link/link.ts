@@ -1,32 +1,34 @@
-import { type Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { Fault } from '#proto/fault.ts';
+import { makeAgent } from './agent.ts';
 import { refusal } from './answers.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
+import { type Answer, one, PAGE_LIMIT, text, unreachable, whole } from './bodies.ts';
 import { Credentials, type Login } from './credentials.ts';
+import { SendWatch, type Sent } from './sending.ts';
 
-export type Answer = Dispatcher.ResponseData;
-export type Body = AsyncIterable<Buffer> & { destroy(): void };
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Ask = {
-  /** For the parent's token service: `repository:<name>:pull`. */
+  /** For the parent's token service: `repository:<name>:pull`; several with blanks between them. */
   scope: string;
   headers?: Record<string, string>;
-  method?: 'GET' | 'HEAD';
+  method?: Method;
+  body?: Sent;
   signal: AbortSignal;
 };
 
 export type LinkOptions = {
   url: string;
   login?: Login | undefined;
-  /** A connection that brings nothing for so long is given up, in ms. */
+  /** A connection on which nothing moves for so long is given up, in ms. */
   stallMs?: number;
+  /** Certificates (PEM) to trust beside those that the machine does. */
+  ca?: string | undefined;
   bandwidth?: Bandwidth;
 };
 
-const CONNECT_MS = 10_000;
 const STALL_MS = 20_000;
 const MOST_HOPS = 5;
-/** Largest answer other than a blob: a page of a list. */
-export const PAGE_LIMIT = 16 * 1024 * 1024;
 
 /**
  * HTTP to the parent: authorization by its challenges, redirects, time-outs by lack of progress, proxies by the usual
@@ -34,22 +36,20 @@ export const PAGE_LIMIT = 16 * 1024 * 1024;
  */
 export class Link implements AsyncDisposable {
   readonly base: URL;
-  readonly #agent: EnvHttpProxyAgent;
-  readonly #credentials: Credentials;
   readonly bandwidth: Bandwidth;
+  readonly #stallMs: number;
+  readonly #ca: string | undefined;
+  readonly #credentials: Credentials;
+  #agent: EnvHttpProxyAgent;
   /** Bytes that came and are not paid for. */
   #owed = 0;
 
-  constructor({ url, login, stallMs = STALL_MS, bandwidth = UNLIMITED }: LinkOptions) {
-    this.bandwidth = bandwidth;
+  constructor({ url, login, stallMs = STALL_MS, ca, bandwidth = UNLIMITED }: LinkOptions) {
     this.base = new URL(url);
-    const options: Agent.Options = {
-      connect: { timeout: CONNECT_MS },
-      headersTimeout: stallMs,
-      bodyTimeout: stallMs,
-      keepAliveTimeout: 30_000,
-    };
-    this.#agent = new EnvHttpProxyAgent(options);
+    this.bandwidth = bandwidth;
+    this.#stallMs = stallMs;
+    this.#ca = ca;
+    this.#agent = makeAgent(stallMs, ca);
     this.#credentials = new Credentials(this.base, login, (at, authorization) =>
       this.#token(at, authorization),
     );
@@ -57,6 +57,13 @@ export class Link implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
+  }
+
+  /** Closes the connections that are idle now, and the others when their requests have ended. */
+  rest(): void {
+    const old = this.#agent;
+    this.#agent = makeAgent(this.#stallMs, this.#ca);
+    old.close().catch(() => {});
   }
 
   /** Asks the parent; what it answers in the end, redirects followed and challenges met, whatever the status. */
@@ -88,6 +95,8 @@ export class Link implements AsyncDisposable {
       const answer = await this.#send(url, { ...ask, headers });
       const location = one(answer.headers.location);
       if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return { answer, own };
+      // What would become of a body after a redirect to GET, nobody can tell.
+      if (ask.body && answer.statusCode === 303) return { answer, own };
       await answer.body.dump();
       const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
       if (!next || !/^https?:$/.test(next.protocol)) {
@@ -111,24 +120,34 @@ export class Link implements AsyncDisposable {
     return bytes;
   }
 
-  async #send(url: URL, { headers, method = 'GET', signal }: Ask): Promise<Answer> {
+  async #send(url: URL, { headers, method = 'GET', body, signal }: Ask): Promise<Answer> {
     const owed = this.#owed;
     this.#owed = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
     await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
+    const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
+    const either = watch ? AbortSignal.any([signal, watch.signal]) : signal;
+    const length = body && { 'content-length': String(body.size) };
     try {
       const answer = await this.#agent.request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method,
-        headers: { 'user-agent': 'terrace', ...headers },
-        signal,
-      });
+        headers: { 'user-agent': 'terrace', ...headers, ...length },
+        // Undici ends a request by this while its body is still being written, however well that goes on.
+        headersTimeout: watch ? 0 : this.#stallMs + (body?.slackMs ?? 0),
+        // Said for each request: a proxy does not know the limits of the agent.
+        bodyTimeout: this.#stallMs,
+        body: watch && body ? watch.body(body, this.bandwidth, either) : null,
+        signal: either,
+      } as Dispatcher.RequestOptions);
       // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
       answer.body.on('error', () => {});
-      return answer;
+      return Object.assign(answer, { from: url });
     } catch (cause) {
-      throw unreachable(cause, signal, `${method} ${url.origin}${url.pathname}`);
+      throw unreachable(cause, either, `${method} ${url.origin}${url.pathname}`);
+    } finally {
+      watch?.end();
     }
   }
 
@@ -166,49 +185,5 @@ async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<
     return await Promise.race([task, promise]);
   } finally {
     signal.removeEventListener('abort', abort);
-  }
-}
-
-export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
-
-function unreachable(cause: unknown, signal: AbortSignal, what: string): unknown {
-  if (signal.aborted && signal.reason?.name !== 'TimeoutError') return signal.reason;
-  if (cause instanceof Fault) return cause;
-  const { code, message } = cause as NodeJS.ErrnoException;
-  return new Fault('parent-unreachable', `${what}: ${code ?? message}`, { cause });
-}
-
-/** The body, its failures as faults. */
-export function guarded(body: Body): Body {
-  return {
-    destroy: () => body.destroy(),
-    async *[Symbol.asyncIterator]() {
-      try {
-        yield* body;
-      } catch (cause) {
-        throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent broke');
-      }
-    },
-  };
-}
-
-/** The whole body. @throws Fault `parent-invalid` where it is larger than `limit` bytes */
-export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of guarded(answer.body as unknown as Body)) {
-    size += part.length;
-    if (size > limit) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
-/** The beginning of a body that explains something. */
-export async function text(answer: Answer): Promise<string> {
-  try {
-    return (await whole(answer, PAGE_LIMIT, 'the answer')).toString('utf8').slice(0, 4_096);
-  } catch {
-    return '';
   }
 }

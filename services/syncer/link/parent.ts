@@ -1,38 +1,35 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/names.ts';
-import { Descriptor, MANIFEST_LIMIT, manifestTypes, mediaTypes } from '#proto/oci.ts';
+import { Descriptor, MANIFEST_LIMIT, manifestTypes } from '#proto/oci.ts';
 import type { Extent } from '../transfer/extents.ts';
-import { backOff, refusal } from './answers.ts';
-import { type Answer, type Body, guarded, Link, type LinkOptions, one, PAGE_LIMIT, text } from './link.ts';
+import { refusal } from './answers.ts';
+import { type BlobAnswer, blobAnswer } from './blob-answer.ts';
+import { type Answer, one, text } from './bodies.ts';
+import type { Link } from './link.ts';
+import { pages, strings } from './pages.ts';
+import { isStatus, patiently } from './patience.ts';
+import { pull } from './scopes.ts';
+
+export type { BlobAnswer };
 
 /** A manifest as the parent sent it; its digest was checked. */
 export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer };
 
-/** The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. */
-export type BlobAnswer = { start: number; ranged: boolean; body: Body };
-
-/** How often something small is asked for before the pass goes on without it. */
-const ATTEMPTS = 3;
 const ACCEPT = manifestTypes.join(', ');
 
 /**
  * A registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; which of them
  * pass by themselves, `answers.ts` knows.
  */
-export class Parent implements AsyncDisposable {
+export class Parent {
   readonly #link: Link;
   /** Whether it has the referrers API; learned from the first answer. */
   #referrers: boolean | undefined;
 
-  constructor(options: LinkOptions) {
-    this.#link = new Link(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#link[Symbol.asyncDispose]();
+  constructor(link: Link) {
+    this.#link = link;
   }
 
   /** Whether it answers as a registry. @throws Fault */
@@ -44,7 +41,7 @@ export class Parent implements AsyncDisposable {
     try {
       const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
       const body = await text(answer);
-      if (answer.statusCode !== 200) throw this.#refused(answer, body, 'GET /v2/');
+      if (answer.statusCode !== 200) throw refused(answer, body, 'GET /v2/');
     } catch (error) {
       // 401 is an answer too, the token service's as well: which scope is granted is known only for a repository.
       if (!isStatus(error, 401) && !isStatus(error, 403)) throw error;
@@ -53,7 +50,7 @@ export class Parent implements AsyncDisposable {
 
   /** distribution-spec, "Listing repositories" (as registries have it: `_catalog`) */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const page of this.#pages('/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
+    for await (const page of pages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
       yield* strings(page, 'repositories').filter(isRepository);
     }
   }
@@ -62,7 +59,12 @@ export class Parent implements AsyncDisposable {
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
-      for await (const page of this.#pages(`/v2/${repository}/tags/list?n=1000`, pull(repository), signal)) {
+      for await (const page of pages(
+        this.#link,
+        `/v2/${repository}/tags/list?n=1000`,
+        pull(repository),
+        signal,
+      )) {
         tags.push(...strings(page, 'tags').filter(isTag));
       }
     } catch (error) {
@@ -83,14 +85,17 @@ export class Parent implements AsyncDisposable {
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await text(answer);
     if (answer.statusCode === 404) return undefined;
-    if (answer.statusCode !== 200) throw this.#refused(answer, body, `HEAD ${path}`);
+    if (answer.statusCode !== 200) throw refused(answer, body, `HEAD ${path}`);
     const digest = one(answer.headers['docker-content-digest']);
     if (digest && isDigest(digest)) return digest;
     // Older registries leave the header out: the content tells.
     return (await this.#manifest(repository, tag, signal)).digest;
   }
 
-  /** @throws Fault `manifest-unknown`, `parent-invalid` (the content is not what its digest says) */
+  /**
+   * @throws Fault `manifest-unknown` (with the platform as `detail.leftOut` where the parent left it out of a sparse
+   * index), `parent-invalid` (the content is not what its digest says)
+   */
   async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     return patiently(signal, () => this.#manifest(repository, reference, signal));
   }
@@ -103,10 +108,11 @@ export class Parent implements AsyncDisposable {
       signal,
     });
     if (answer.statusCode === 404) {
-      await text(answer);
-      throw new Fault('manifest-unknown', `the parent has no manifest ${reference} in ${repository}`);
+      const leftOut = leftOutIn(await text(answer));
+      const why = `the parent has no manifest ${reference} in ${repository}`;
+      throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
     }
-    if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
+    if (answer.statusCode !== 200) throw refused(answer, await text(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MANIFEST_LIMIT, `manifest ${reference} of ${repository}`);
     const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
     const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
@@ -138,7 +144,7 @@ export class Parent implements AsyncDisposable {
     const found: Descriptor[] = [];
     try {
       const path = `/v2/${repository}/referrers/${digest}`;
-      for await (const page of this.#pages(path, pull(repository), signal)) {
+      for await (const page of pages(this.#link, path, pull(repository), signal)) {
         const listed = (page as { manifests?: unknown }).manifests;
         for (const item of Array.isArray(listed) ? listed : []) found.push(check(Descriptor, item));
       }
@@ -167,112 +173,35 @@ export class Parent implements AsyncDisposable {
     const path = `/v2/${repository}/blobs/${digest}`;
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
-    const answer = await this.#link.request(path, { scope: pull(repository), headers, signal });
-    const { statusCode } = answer;
-    const body = answer.body as unknown as Body;
-    if (statusCode === 200) {
-      const length = one(answer.headers['content-length']);
-      const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
-      if (length === undefined ? !page : Number(length) === size) {
-        return { start: 0, ranged: false, body: guarded(body) };
+    for (let again = false; ; again = true) {
+      const answer = await this.#link.request(path, { scope: pull(repository), headers, signal });
+      const elsewhere = answer.from.origin !== this.#link.base.origin;
+      if (!elsewhere || !ENDED.includes(answer.statusCode)) {
+        return blobAnswer(answer, { repository, digest, size, extent });
       }
-      body.destroy();
-      // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
-      const sent = length === undefined ? 'a page' : `${length} bytes`;
-      throw new Fault('parent-unreachable', `GET ${path}: ${sent} came instead of the ${size} of the blob`);
-    }
-    if (statusCode === 206) {
-      const said = one(answer.headers['content-range']) ?? '';
-      const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
-      const good =
-        Number(start) === extent.start &&
-        Number(end) < extent.end &&
-        (total === '*' || Number(total) === size);
-      if (good) return { start: extent.start, ranged: true, body: guarded(body) };
-      body.destroy();
-      throw new Fault(
-        'parent-invalid',
-        `the parent answered "${said}" when asked for ${range} of ${digest}, which has ${size} bytes`,
-      );
-    }
-    const reason = await text(answer);
-    if (statusCode === 404)
-      throw new Fault('blob-unknown', `the parent has no blob ${digest} in ${repository}`);
-    if (statusCode === 416) {
-      throw new Fault(
-        'parent-invalid',
-        `the parent has no ${range} of ${digest}, which should have ${size} bytes`,
-      );
-    }
-    throw this.#refused(answer, reason, `GET ${path}`);
-  }
-
-  async *#pages(first: string, scope: string, signal: AbortSignal): AsyncGenerator<unknown> {
-    const seen = new Set<string>();
-    let path: string | undefined = first;
-    while (path) {
-      if (seen.has(path)) throw new Fault('parent-invalid', `GET ${path}: the list has no end`);
-      seen.add(path);
-      const { page, link } = await patiently(signal, () => this.#page(path as string, scope, signal));
-      yield page;
-      path = nextPage(link, new URL(path, this.#link.base).href);
-    }
-  }
-
-  async #page(path: string, scope: string, signal: AbortSignal): Promise<{ page: unknown; link?: string }> {
-    const headers = { accept: `${mediaTypes.ociIndex}, application/json` };
-    const answer = await this.#link.request(path, { scope, signal, headers });
-    if (answer.statusCode !== 200) throw this.#refused(answer, await text(answer), `GET ${path}`);
-    const bytes = await this.#link.read(answer, PAGE_LIMIT, path);
-    const link = [answer.headers.link ?? []].flat().join(', ');
-    try {
-      return { page: JSON.parse(bytes.toString('utf8')), ...(link && { link }) };
-    } catch (cause) {
-      throw new Fault('parent-invalid', `GET ${path}: the parent sent no JSON`, { cause });
-    }
-  }
-
-  #refused({ statusCode, headers }: Answer, body: string, what: string): Fault {
-    return refusal(statusCode, headers, body, what);
-  }
-}
-
-const pull = (repository: string) => `repository:${repository}:pull`;
-const isStatus = (error: unknown, status: number): boolean =>
-  error instanceof Fault && error.detail?.status === status;
-
-/** A list that is not there must not pass for an empty one: what it leaves out would go here. */
-function strings(page: unknown, field: string): string[] {
-  const list = (page as Record<string, unknown> | null)?.[field];
-  // Go programs write an empty list as null.
-  if (list === null) return [];
-  if (!Array.isArray(list)) throw new Fault('parent-invalid', `the parent sent a list without /${field}`);
-  return list.filter((item) => typeof item === 'string');
-}
-
-/** Asks again, a few times, after a fault that may pass. */
-async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await ask();
-    } catch (error) {
-      const wait = error instanceof Fault && attempt < ATTEMPTS ? backOff(error, attempt) : undefined;
-      if (wait === undefined) throw error;
-      await sleep(wait, undefined, { signal });
+      const why = await text(answer);
+      // Only the registry knows whether it has the blob: it is asked for another address, at once and then by and by.
+      if (again) {
+        const { message, detail } = refused(answer, why, `GET ${answer.from.origin}`);
+        throw new Fault('parent-unreachable', message, { detail: { ...detail } });
+      }
     }
   }
 }
 
-/**
- * RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`. Asked of the parent whatever host it names: behind a proxy, a
- * registry may know itself by another name, and a list that ended here would pass for a whole one.
- */
-function nextPage(link: string | undefined, current: string): string | undefined {
-  const target = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? '')?.[1];
-  if (target === undefined) return undefined;
-  if (!URL.canParse(target, current)) {
-    throw new Fault('parent-invalid', `the parent names no address for the next page: ${target}`);
+/** What an address answers whose time is over. */
+const ENDED = [400, 401, 403, 404, 410];
+
+export const refused = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
+  refusal(statusCode, headers, body, what);
+
+/** The platform for which a parent left a child out of a sparse index, where its error body says so. */
+function leftOutIn(body: string): string | undefined {
+  try {
+    const { errors } = JSON.parse(body) as { errors?: { detail?: { leftOut?: unknown } }[] };
+    const leftOut = errors?.[0]?.detail?.leftOut;
+    return typeof leftOut === 'string' ? leftOut : undefined;
+  } catch {
+    return undefined;
   }
-  const { pathname, search } = new URL(target, current);
-  return `${pathname}${search}`;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
+import { Link } from '../../../services/syncer/link/link.ts';
 import { Parent } from '../../../services/syncer/link/parent.ts';
 
 const { signal } = new AbortController();
@@ -11,12 +12,12 @@ async function serving(listener: RequestListener) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const parent = new Parent({ url, login: { username: 'layer', password: 'secret' } });
+  const link = new Link({ url, login: { username: 'layer', password: 'secret' } });
   return {
     url,
-    parent,
+    parent: new Parent(link),
     [Symbol.asyncDispose]: async () => {
-      await parent[Symbol.asyncDispose]();
+      await link[Symbol.asyncDispose]();
       server.closeAllConnections();
       server.close();
     },

@@ -1,0 +1,27 @@
+import { createSecureContext, getCACertificates } from 'node:tls';
+import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
+
+const CONNECT_MS = 10_000;
+
+/**
+ * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names
+ * (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+ * @param ca certificates (PEM) to trust beside those that the machine does
+ */
+export function makeAgent(stallMs: number, ca: string | undefined): EnvHttpProxyAgent {
+  const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
+  const connect = { timeout: CONNECT_MS, ...trusted };
+  const options: Agent.Options = {
+    connect,
+    headersTimeout: stallMs,
+    bodyTimeout: stallMs,
+    keepAliveTimeout: 30_000,
+  };
+  return new EnvHttpProxyAgent({
+    ...options,
+    requestTls: connect,
+    proxyTls: connect,
+    // A proxy that takes the connection and does not answer CONNECT.
+    clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
+  } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);
+}

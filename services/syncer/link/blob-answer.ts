@@ -1,0 +1,54 @@
+import { Fault } from '#proto/fault.ts';
+import type { Digest } from '#proto/names.ts';
+import type { Extent } from '../transfer/extents.ts';
+import { refusal } from './answers.ts';
+import { type Answer, type Body, guarded, one, text } from './bodies.ts';
+
+/** The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. */
+export type BlobAnswer = { start: number; ranged: boolean; body: Body };
+
+export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
+
+/** Reads an answer to a ranged GET of a blob. @throws Fault `blob-unknown`, `parent-invalid`, … */
+export async function blobAnswer(
+  answer: Answer,
+  { repository, digest, size, extent }: Asked,
+): Promise<BlobAnswer> {
+  const what = `GET /v2/${repository}/blobs/${digest}`;
+  const range = `bytes=${extent.start}-${extent.end - 1}`;
+  const body = answer.body as unknown as Body;
+  const { statusCode } = answer;
+  if (statusCode === 200) {
+    const length = one(answer.headers['content-length']);
+    const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
+    if (length === undefined ? !page : Number(length) === size) {
+      return { start: 0, ranged: false, body: guarded(body) };
+    }
+    body.destroy();
+    // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
+    const sent = length === undefined ? 'a page' : `${length} bytes`;
+    throw new Fault('parent-unreachable', `${what}: ${sent} came instead of the ${size} of the blob`);
+  }
+  if (statusCode === 206) {
+    const said = one(answer.headers['content-range']) ?? '';
+    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
+    const good =
+      Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
+    if (good) return { start: extent.start, ranged: true, body: guarded(body) };
+    body.destroy();
+    throw new Fault(
+      'parent-invalid',
+      `the parent answered "${said}" when asked for ${range} of ${digest}, which has ${size} bytes`,
+    );
+  }
+  const reason = await text(answer);
+  if (statusCode === 404)
+    throw new Fault('blob-unknown', `the parent has no blob ${digest} in ${repository}`);
+  if (statusCode === 416) {
+    throw new Fault(
+      'parent-invalid',
+      `the parent has no ${range} of ${digest}, which should have ${size} bytes`,
+    );
+  }
+  throw refusal(statusCode, answer.headers, reason, what);
+}
