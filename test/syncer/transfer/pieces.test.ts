@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Extents } from '../../../services/syncer/transfer/extents.ts';
+import { CHUNK_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/pieces.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const FAR = 1024 * MIB;
+
+test('a request is as long as a connection takes 8 s for, within bounds', () => {
+  const size = (rate: number | undefined, most?: number) => pieceSize(FAR, { rate, connections: 4, most });
+  assert.equal(size(undefined), 512 * KIB);
+  assert.equal(size(100 * KIB), 800 * KIB);
+  assert.equal(size(1 * KIB), 64 * KIB);
+  assert.equal(size(100 * MIB), CHUNK_BYTES);
+  assert.equal(size(100 * MIB, 20_000), 20_000);
+  assert.equal(size(undefined, 20_000), 20_000);
+});
+
+test('towards the end requests are shorter, but not too short', () => {
+  const size = (left: number, rate: number) => pieceSize(left, { rate, connections: 8, most: undefined });
+  assert.equal(size(8 * MIB, 100 * KIB), 512 * KIB);
+  assert.equal(size(1 * MIB, 100 * KIB), 200 * KIB);
+  assert.equal(size(1 * MIB, 2 * MIB), 1 * MIB);
+  // Where a request takes next to no time, more of them only cost.
+  assert.equal(size(3 * MIB, 100 * MIB), CHUNK_BYTES);
+});
+
+test('every byte that is missing is handed out once, and what is given back once more', () => {
+  const extent = fc
+    .tuple(fc.integer({ min: 0, max: 9_000_000 }), fc.integer({ min: 0, max: 3_000_000 }))
+    .map(([start, length]) => ({ start, end: start + length }));
+  const pace = fc.record({
+    rate: fc.option(fc.integer({ min: 1, max: 10_000_000 }), { nil: undefined }),
+    connections: fc.integer({ min: 1, max: 32 }),
+    most: fc.option(fc.integer({ min: 16_384, max: 10_000_000 }), { nil: undefined }),
+  });
+  fc.assert(
+    fc.property(fc.array(extent), fc.array(pace, { minLength: 1 }), (present, paces) => {
+      const size = 10_000_000;
+      const here = new Extents(present);
+      const pieces = new Pieces(here, size);
+      const before = new Extents(here.missing(size)).bytes;
+      assert.equal(pieces.left, before);
+      const asked = new Extents();
+      for (let turn = 0; ; turn += 1) {
+        const piece = pieces.next(paces[turn % paces.length]!);
+        if (!piece) break;
+        const half = turn % 3 === 0 ? Math.floor((piece.start + piece.end) / 2) : piece.end;
+        if (piece.end - piece.start > 1_000) pieces.giveBack({ start: half, end: piece.end });
+        const came = { start: piece.start, end: piece.end - piece.start > 1_000 ? half : piece.end };
+        assert.equal(new Extents([...asked.missing(size)]).bytes + asked.bytes, size);
+        const sum = asked.bytes;
+        asked.add(came);
+        assert.equal(asked.bytes, sum + came.end - came.start, 'handed out twice');
+      }
+      assert.equal(asked.bytes, before);
+    }),
+    { numRuns: 50 },
+  );
+});
