@@ -10,6 +10,9 @@ import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 export const anyEvent = event('>', Type.Unknown());
 
 export type FollowOptions = {
+  /** As `startPass` has them. */
+  full?: boolean | undefined;
+  now?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Hears every event while the pass is followed. */
   hear?: ((heard: Heard<unknown>) => void) | undefined;
@@ -24,10 +27,11 @@ export type FollowOptions = {
 /**
  * Asks for a pass and resolves with what it came to. A pass that lost its coordinator never ends: where neither
  * events nor the states of the layer speak of it any more, another one is asked for.
- * @throws Fault `unavailable` where no pass came to its end
+ * @throws Fault `unavailable` where no pass came to its end; `window-closed`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { signal, hear, patience = 15_000, quietMs = 5_000, asks = 5 } = options;
+  const { full, now, signal, hear, patience = 15_000, quietMs = 5_000, asks = 5 } = options;
+  const wish = { ...(full && { full }), ...(now && { now }) };
   const wanted = new Set<string>();
   const results = new Map<string, PassResult>();
   let last = Date.now();
@@ -52,7 +56,7 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
   try {
     await bus.flush();
     for (let asked = 0; asked < asks; asked += 1) {
-      const { pass } = await bus.call(startPass, {}, { patience, ...(signal && { signal }) });
+      const { pass } = await bus.call(startPass, wish, { patience, ...(signal && { signal }) });
       wanted.add(pass);
       last = Date.now();
       for (;;) {

@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { JetStreamClient, JetStreamManager, KV, Msg, NatsConnection, Subscription } from 'nats';
-import { AckPolicy, connect, createInbox, headers, nanos, RetentionPolicy, StorageType } from 'nats';
+import type { ConsumerConfig, KV, KvOptions, Msg, NatsConnection, StreamConfig, Subscription } from 'nats';
+import { connect, createInbox, headers, type JetStreamClient, type JetStreamManager } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { AtOnce } from './at-once.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
+import { bucketOf, consumerOf, limitsOf, streamOf } from './jetstream.ts';
 import { Jobs, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
 import { States } from './states.ts';
-import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
+import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 export type { Log, Verdict, Worker };
 
@@ -41,6 +43,7 @@ export class Bus implements AsyncDisposable {
   readonly #kvs = new Map<string, Promise<KV>>();
   readonly #timer: NodeJS.Timeout;
   readonly #atOnce: AtOnce;
+  #eventsMs: number | undefined;
 
   readonly publish: Events['publish'];
   readonly listen: Events['listen'];
@@ -214,10 +217,17 @@ export class Bus implements AsyncDisposable {
   /** How many jobs wait for a worker or are with one. */
   async backlog(consumer: ConsumerName): Promise<number> {
     const { stream, name } = consumers[consumer];
-    const manager = await this.#nc.jetstreamManager({ timeout: 5_000 });
-    const info = await manager.consumers.info(stream, name);
+    const info = await (await this.#manager()).consumers.info(stream, name);
     return info.num_pending + info.num_ack_pending;
   }
+
+  /** From now on events are kept for so many ms, also by a server that comes back without its store. */
+  async keepEvents(ms: number): Promise<void> {
+    this.#eventsMs = ms;
+    await ensureStream(await this.#manager(), streams.events, ms);
+  }
+
+  #manager = () => this.#nc.jetstreamManager({ timeout: 5_000 });
 
   async #follow(): Promise<void> {
     const { log } = this.#options;
@@ -238,12 +248,7 @@ export class Bus implements AsyncDisposable {
   #bucket(bucket: string): Promise<KV> {
     const known = this.#kvs.get(bucket);
     if (known) return known;
-    const { storage, ttlMs } = buckets[bucket as BucketName];
-    const kv = this.#js.views.kv(bucket, {
-      history: 1,
-      storage: storage === 'file' ? StorageType.File : StorageType.Memory,
-      ...(ttlMs && { ttl: ttlMs }),
-    });
+    const kv = this.#js.views.kv(bucket, bucketOf(bucket as BucketName) as Partial<KvOptions>);
     this.#kvs.set(bucket, kv);
     kv.catch(() => this.#kvs.delete(bucket));
     return kv;
@@ -253,9 +258,11 @@ export class Bus implements AsyncDisposable {
   async #ensure(): Promise<void> {
     this.#kvs.clear();
     try {
-      const manager = await this.#nc.jetstreamManager({ timeout: 5_000 });
-      for (const stream of Object.values(streams)) await ensureStream(manager, stream);
-      for (const consumer of Object.values(consumers)) await ensureConsumer(manager, consumer);
+      const manager = await this.#manager();
+      for (const stream of Object.values(streams)) await ensureStream(manager, stream, this.#eventsMs);
+      for (const name of Object.keys(consumers) as ConsumerName[]) {
+        await manager.consumers.add(consumers[name].stream, consumerOf(name) as ConsumerConfig);
+      }
       for (const bucket of Object.keys(buckets)) await this.#bucket(bucket);
     } catch (err) {
       this.#options.log.warn({ err }, 'streams could not be made ready');
@@ -263,26 +270,14 @@ export class Bus implements AsyncDisposable {
   }
 }
 
-async function ensureStream(manager: JetStreamManager, stream: (typeof streams)[keyof typeof streams]) {
-  if (await manager.streams.info(stream.name).catch(() => undefined)) return;
-  await manager.streams.add({
-    name: stream.name,
-    subjects: [...stream.subjects],
-    max_age: nanos(stream.maxAgeMs),
-    max_bytes: stream.maxBytes,
-    storage: StorageType.File,
-    retention: stream.retention === 'workqueue' ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
-  });
-}
-
-async function ensureConsumer(manager: JetStreamManager, consumer: (typeof consumers)[ConsumerName]) {
-  await manager.consumers.add(consumer.stream, {
-    durable_name: consumer.name,
-    filter_subject: consumer.subject,
-    ack_policy: AckPolicy.Explicit,
-    ack_wait: nanos(consumer.ackWaitMs),
-    max_ack_pending: 1_000,
-  });
+/** Made where it is missing; where it is there, its limits become those of the table. */
+async function ensureStream(manager: JetStreamManager, stream: Stream, eventsMs: number | undefined) {
+  const there = (await manager.streams.info(stream.name).catch(() => undefined))?.config;
+  const limits = limitsOf(stream, eventsMs, there !== undefined);
+  if (!there) await manager.streams.add({ ...streamOf(stream), ...limits } as StreamConfig);
+  else if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
+    await manager.streams.update(stream.name, limits);
+  }
 }
 
 function replyTo(message: Msg): Reply {

@@ -21,6 +21,8 @@ export const streams = {
   },
 } as const;
 
+export type Stream = (typeof streams)[keyof typeof streams];
+
 /** Workers of the queue. A job not confirmed within `ackWaitMs` goes to another worker. */
 export const consumers = {
   transfers: {

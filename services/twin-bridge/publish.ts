@@ -10,7 +10,7 @@ import {
 
 /**
  * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
- * the bus lost it or somebody else wrote it.
+ * the bus lost it or somebody else wrote it. What the bus itself keeps, how long events stay, follows it.
  */
 export class Publisher implements Disposable {
   readonly #bus: Bus;
@@ -60,6 +60,7 @@ export class Publisher implements Disposable {
   async #compare(): Promise<void> {
     const wanted = this.#wanted;
     if (!wanted) return;
+    await this.#bus.keepEvents(wanted.eventTtlMs);
     const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
     if (isDeepStrictEqual(there, wanted)) return;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
-import { connect } from 'nats';
+import { connect, type StreamConfig } from 'nats';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { event, unpack } from '#proto/contract.ts';
 import { Envelope } from '#proto/envelope.ts';
@@ -20,6 +20,23 @@ async function until(holds: () => boolean, what: string, withinMs = 15_000): Pro
     if (Date.now() > end) throw new Error(`in ${withinMs} ms it did not come to: ${what}`);
   }
 }
+
+/** The configuration of a stream as the server has it. */
+async function streamOf(server: TestBus, name: string, change?: Partial<StreamConfig>) {
+  const nc = await connect({
+    servers: server.url,
+    user: 'operator',
+    pass: 'secret-of-operator',
+    inboxPrefix: '_INBOX_operator',
+  });
+  const manager = await nc.jetstreamManager();
+  if (change) await manager.streams.update(name, change);
+  const { config } = await manager.streams.info(name);
+  await nc.close();
+  return config;
+}
+const ageOfEvents = async (server: TestBus) =>
+  (await streamOf(server, streams.events.name)).max_age / 1_000_000;
 
 /** What the stream of events holds, in its order. */
 async function history(server: TestBus, count: number): Promise<number[]> {
@@ -149,5 +166,34 @@ describe('outages', { concurrency: true }, () => {
       seen.filter((name) => name !== undefined),
       ['one', 'two', 'three'],
     );
+  });
+
+  test('events are kept as long as was asked, whoever comes, and by a nats-server that comes back empty', async () => {
+    await using server = await TestBus.start();
+    const bridge = await server.connect('twin-bridge');
+    assert.equal(await ageOfEvents(server), streams.events.maxAgeMs);
+    const week = 7 * 86_400_000;
+    await bridge.keepEvents(week);
+    assert.equal(await ageOfEvents(server), week);
+    await server.connect('gateway');
+    assert.equal(await ageOfEvents(server), week);
+    await bridge.keepEvents(week / 7);
+    assert.equal(await ageOfEvents(server), week / 7);
+    await server.kill({ forget: true });
+    await server.up();
+    let age: number | undefined;
+    for (const end = Date.now() + 15_000; age !== week / 7 && Date.now() < end; await sleep(50)) {
+      age = await ageOfEvents(server).catch(() => undefined);
+    }
+    assert.equal(age, week / 7);
+  });
+
+  test('a stream whose limits are not those of the table gets them, and keeps its kind', async () => {
+    await using server = await TestBus.start();
+    await server.connect('syncer');
+    const before = await streamOf(server, streams.jobs.name);
+    await streamOf(server, streams.jobs.name, { max_bytes: 1_000, max_age: 200e9 });
+    await server.connect('gateway');
+    assert.deepEqual(await streamOf(server, streams.jobs.name), before);
   });
 });
