@@ -95,7 +95,8 @@ export const listLeftOut = request(
 
 /**
  * Takes out of the layer what came of a repository from the parent: tags that are as parent and layer agreed on, the
- * bases, and all manifests if no tag is left. What was never agreed on stays. Bytes go by garbage collection.
+ * bases, and all manifests if no tag is left and a client put none that the parent was never told of. What was never
+ * agreed on stays, with all manifests. Bytes go by garbage collection.
  */
 export const cleanRepository = request(
   'storage.repository.clean',

@@ -21,6 +21,7 @@ export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(p
 /**
  * The parent has been told of these, or need not be: they are neither unsent nor to be withdrawn any more. `until` is
  * the latest `since` that the caller saw: what clients did later, while the parent was being told, is still to be told.
+ * `sent`: the parent has them, so one that a client deleted meanwhile is to be withdrawn.
  */
 export const settleOutgoing = request(
   'storage.outgoing.settle',
@@ -28,6 +29,7 @@ export const settleOutgoing = request(
     repository: Repository,
     digests: Type.Array(Digest, { maxItems: 1000 }),
     until: Type.Optional(Instant),
+    sent: Type.Optional(Type.Boolean()),
   }),
   Type.Object({}),
 );

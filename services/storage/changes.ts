@@ -61,7 +61,11 @@ export const drop = {
   blob: (digest: string) => [del(`b!${digest}`), del(`d!${digest}`), del(`w!${digest}`)],
   transferred: (digest: string) => [del(`w!${digest}`)],
   repository: (repository: string) => [del(`r!${repository}`)],
-  link: (repository: string, digest: string) => [del(`l!${repository}!${digest}`)],
+  /** With what is known of sending it: that ends, too. */
+  link: (repository: string, digest: string) => [
+    del(`l!${repository}!${digest}`),
+    del(`o!${repository}!${digest}`),
+  ],
   manifest: (repository: string, digest: string) => [del(`m!${repository}!${digest}`)],
   referrer: (repository: string, subject: string, digest: string) => [
     del(`f!${repository}!${subject}!${digest}`),

@@ -6,11 +6,12 @@ import { Fault } from '#proto/fault.ts';
 import type { LeftOut, ManifestPlace } from '#proto/manifests.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import { sizeOf } from './blob-store.ts';
+import { cleanRepository } from './clean.ts';
 import { type Change, drop, put } from './metadata.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { Page } from './page.ts';
 import type { ManifestRecord, ReferrerRecord } from './records.ts';
-import { broughtIn, childrenMustBeHere, indexGone, listLeftOut } from './sparse.ts';
+import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
 import type { Parts } from './storage.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
@@ -114,7 +115,7 @@ export class Manifests {
         ...drop.manifest(repository, digest),
         ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
         ...(await this.#outgoing.delete(repository, digest, arrived)),
-        ...(await indexGone(metadata, repository, digest)),
+        ...(isIndex(record.mediaType) ? await indexGone(metadata, repository, digest) : []),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
       ]);
       const mark = arrived ? { arrived } : {};
@@ -140,6 +141,10 @@ export class Manifests {
       descriptors.push(descriptor);
     }
     return { descriptors, more: false };
+  }
+
+  clean(repository: string) {
+    return cleanRepository(this.#parts, repository);
   }
 
   listLeftOut(repository: string, page: Page) {

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Level } from 'level';
 import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
-import { type Change, put, set } from './changes.ts';
+import { type Change, set } from './changes.ts';
 import { type Counters, Tally } from './counters.ts';
 import { sorted } from './database-faults.ts';
+import { allUnsent } from './migration.ts';
 import type {
   BlobRecord,
   DamagedRecord,
@@ -48,10 +49,8 @@ import type {
  * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
  */
 const VERSION = 2;
-/** Knew nothing of what is outgoing: every manifest may be so. */
+/** Knew nothing of what is outgoing. */
 const BEFORE_OUTGOING = 1;
-/** Manifests in one batch. */
-const BATCH = 1_000;
 
 export { type Change, drop, put } from './changes.ts';
 
@@ -80,7 +79,7 @@ export class Metadata implements AsyncDisposable {
     const metadata = new Metadata(db, before !== boot);
     await metadata.#count();
     // The version comes last: what a crash leaves half done is done again.
-    if (version === BEFORE_OUTGOING) await metadata.#allUnsent();
+    if (version === BEFORE_OUTGOING) await allUnsent(metadata);
     if (before !== boot || version !== VERSION) {
       await metadata.write([set('x!version', VERSION), set('x!boot', boot)]);
     }
@@ -257,18 +256,6 @@ export class Metadata implements AsyncDisposable {
       const range = { gt: `${kind}!`, lt: `${kind}"` };
       for await (const [key, value] of this.#db.iterator(range)) this.#tally.add(key, value, 1);
     }
-  }
-
-  /** Nothing that was pushed before is forgotten: one look at the parent for each settles what it has. */
-  async #allUnsent(): Promise<void> {
-    let batch: Change[] = [];
-    for await (const [repository, digest] of this.named('m')) {
-      batch.push(...put.unsent(repository, digest, { since: this.instant(Date.now()), found: true }));
-      if (batch.length < BATCH) continue;
-      await this.write(batch);
-      batch = [];
-    }
-    await this.write(batch);
   }
 }
 

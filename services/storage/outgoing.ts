@@ -1,4 +1,5 @@
-import type { Parked, Pending } from '#proto/outgoing.ts';
+import type { Static } from '@sinclair/typebox';
+import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
@@ -47,15 +48,22 @@ export class Outgoing {
     return { manifests: found.map(pendingOf), more };
   }
 
-  async settle(repository: string, digests: string[], until = Number.POSITIVE_INFINITY): Promise<void> {
-    const { metadata, locks } = this.#parts;
+  async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {
+    const { repository, digests, until = Number.POSITIVE_INFINITY, sent = false } = query;
+    const { metadata, locks, now } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
+      const here = sent ? await metadata.manifests(repository, digests) : [];
       const changes: Change[] = [];
-      for (const digest of digests) {
+      for (const [i, digest] of digests.entries()) {
         const unsent = await metadata.unsent(repository, digest);
         const withdrawn = await metadata.withdrawn(repository, digest);
         if (unsent && unsent.since <= until) changes.push(...drop.unsent(repository, digest));
-        if (withdrawn && withdrawn.since <= until) changes.push(...drop.withdrawn(repository, digest));
+        if (sent && !here[i] && !withdrawn) {
+          changes.push(...put.withdrawn(repository, digest, { since: metadata.instant(now()) }));
+        }
+        // What the parent just got is not what it was told to withdraw.
+        if (!sent && withdrawn && withdrawn.since <= until)
+          changes.push(...drop.withdrawn(repository, digest));
       }
       await metadata.write(changes);
     });

@@ -15,7 +15,7 @@ import type { Storage } from './storage.ts';
 export function serveOutgoing(on: On, { outgoing }: Storage): void {
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
-  on(settleOutgoing, (q) => outgoing.settle(q.repository, q.digests, q.until).then(nothing));
+  on(settleOutgoing, (q) => outgoing.settle(q).then(nothing));
   on(park, (q) => outgoing.park(q).then(nothing));
   on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(nothing));
   on(listParked, (q) => outgoing.listParked(q));

@@ -15,6 +15,7 @@ import {
   uploadStatus,
 } from '#proto/ingests.ts';
 import {
+  cleanRepository,
   deleteManifest,
   deleteTag,
   getManifest,
@@ -87,6 +88,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
   on(listRepositories, (q) => tags.listRepositories(q));
+  on(cleanRepository, (q) => manifests.clean(q.repository));
   on(storageStatus, () => storage.status());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));

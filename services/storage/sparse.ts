@@ -1,6 +1,6 @@
 import { Fault } from '#proto/fault.ts';
 import type { LeftOut } from '#proto/manifests.ts';
-import { isManifestType, type Manifest } from '#proto/oci.ts';
+import { isManifestType, type Manifest, mediaTypes } from '#proto/oci.ts';
 import { type Change, drop, type Metadata, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 
@@ -56,6 +56,9 @@ export async function broughtIn(metadata: Metadata, repository: string, digest: 
   }
   return changes;
 }
+
+export const isIndex = (mediaType: string): boolean =>
+  mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
 
 /** For the batch that deletes an index: it leaves nothing out any more. */
 export async function indexGone(metadata: Metadata, repository: string, index: string): Promise<Change[]> {

@@ -142,6 +142,8 @@ async function everyNameHasContent(data: string, blobs: number): Promise<void> {
   for await (const [key, value] of db.iterator()) {
     const [kind, repository, name] = key.split('!') as [string, string, string];
     if (kind === 'l' || kind === 'm') assert.ok(known.has(name), `${key} has no content`);
+    // In the batch that made it visible: what a client was told is never forgotten on the way to the parent.
+    if (kind === 'm') assert.ok(await db.get(`u!${repository}!${name}`), `${key} is not unsent`);
     if (kind === 't') assert.ok(await db.get(`m!${repository}!${value}`), `${key} has no manifest`);
     if (kind in names) names[kind as 'l'] += 1;
   }
