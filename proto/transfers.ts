@@ -23,6 +23,8 @@ export const transferBlob = job(
     until: Type.Optional(Instant),
     /** On the way up: repositories of the parent from which it may be mounted. */
     from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
+    /** On the way up: the parent says that it has it, and refuses a manifest because it has not. */
+    again: Type.Optional(Type.Boolean()),
   }),
 );
 export type TransferJob = Static<typeof transferBlob.body>;

@@ -7,6 +7,7 @@ import { coordinate } from './coordinator.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
 import { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
+import { Pace } from './transfer/pace.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**
@@ -47,6 +48,8 @@ export async function syncer(context: Context): Promise<void> {
     bus,
     volume,
     parent: () => settings.parent(),
+    upward: () => settings.upward(),
+    pace: new Pace(),
     slots: crew.slots,
     bandwidth,
     by: instance,

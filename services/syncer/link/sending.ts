@@ -9,7 +9,7 @@ export type Sent = {
   slackMs?: number;
 };
 
-/** Bytes that are paid for, and given to the socket, at a time. */
+/** Bytes that are paid for, and given to the socket, at a time at most. */
 const SLICE = 64 * 1024;
 
 export const sent = (bytes: Buffer): Sent => ({ size: bytes.length, bytes: () => [bytes] });
@@ -34,8 +34,8 @@ export class SendWatch {
 
   async *body(body: Sent, bandwidth: Bandwidth, signal: AbortSignal): AsyncGenerator<Buffer> {
     for await (const piece of body.bytes()) {
-      for (let at = 0; at < piece.length; at += SLICE) {
-        const slice = piece.subarray(at, at + SLICE);
+      for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
+        slice = piece.subarray(at, at + Math.min(SLICE, bandwidth.piece ?? SLICE));
         await bandwidth.take(slice.length, 'up', signal);
         this.#arm(this.#stallMs, 'took nothing');
         yield slice;

@@ -29,11 +29,6 @@ export class Upward {
     this.#link = link;
   }
 
-  /** The most bytes to send at once, where bandwidth is limited. */
-  get piece(): number | undefined {
-    return this.#link.bandwidth.piece;
-  }
-
   async hasBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
     return this.#has(`/v2/${repository}/blobs/${digest}`, repository, signal);
   }

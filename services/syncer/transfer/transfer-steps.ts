@@ -18,7 +18,7 @@ import type { Parent } from '../link/parent.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';
-import { type Fetched, type Located, transferMachine } from './transfer.machine.ts';
+import { type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepMeans = {
   bus: Bus;
@@ -36,17 +36,24 @@ export type StepMeans = {
 };
 
 /** The bus may be away for a while: storage is asked until it is back. */
-const PATIENCE = { patience: 30_000 };
+export const PATIENCE = { patience: 30_000 };
 
-/** The transfer machine with its effects. */
-export const transferActor = (means: StepMeans) =>
+/** A claim on the blob's ingest; `clean` is false where what is on disk must be checked first. */
+type Held = { claim: Claim; clean: boolean };
+type Fetched = { hashed: string | undefined };
+
+/** The transfer machine with the effects of the way down. */
+export const downActor = (means: StepMeans) =>
   transferMachine.provide({
     actors: {
       locate: fromPromise(({ input }) => logged(means, locate(means, input))),
-      fetch: fromPromise(({ input }) => logged(means, fetch(means, input))),
-      commit: fromPromise(({ input }) => logged(means, commit(means, input))),
-      release: fromPromise(async ({ input: { claim } }) => {
-        if (claim) await means.bus.call(releaseClaim, held(claim));
+      move: fromPromise(({ input: { wanted, hold } }) => logged(means, fetch(means, wanted, hold as Held))),
+      commit: fromPromise(({ input: { wanted, hold, moved } }) =>
+        logged(means, commit(means, wanted, hold as Held, moved as Fetched)),
+      ),
+      release: fromPromise(async ({ input }) => {
+        const hold = input.hold as Held | undefined;
+        if (hold) await means.bus.call(releaseClaim, held(hold.claim));
       }),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: means.signal }),
@@ -55,7 +62,10 @@ export const transferActor = (means: StepMeans) =>
   });
 
 /** What is no Fault becomes one without its reason further on, so the reason is logged here. */
-async function logged<T>({ log, signal }: StepMeans, step: Promise<T>): Promise<T> {
+export async function logged<T>(
+  { log, signal }: Pick<StepMeans, 'log' | 'signal'>,
+  step: Promise<T>,
+): Promise<T> {
   return step.catch((err) => {
     if (!(err instanceof Fault) && !signal.aborted) log.error({ err }, 'a step of a transfer failed');
     throw err;
@@ -67,7 +77,7 @@ async function locate({ bus, by }: StepMeans, { digest, size }: Wanted): Promise
   if (digests.length === 0) return { kind: 'present' };
   try {
     const { clean, ...claim } = await bus.call(claimTransfer, { digest, size, by }, PATIENCE);
-    return { kind: 'claimed', claim, clean };
+    return { kind: 'claimed', hold: { claim, clean } satisfies Held };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };
     if (Fault.is(error, 'busy')) return { kind: 'held' };
@@ -75,10 +85,7 @@ async function locate({ bus, by }: StepMeans, { digest, size }: Wanted): Promise
   }
 }
 
-async function fetch(
-  means: StepMeans,
-  { wanted, claim, clean }: { wanted: Wanted; claim: Claim; clean: boolean },
-): Promise<Fetched> {
+async function fetch(means: StepMeans, wanted: Wanted, { claim, clean }: Held): Promise<Fetched> {
   return renewing(means, claim, async (signal) => {
     await using file = await means.volume.openIngest(claim);
     await using log = await ChunkLog.open(await means.volume.openLog(claim));
@@ -102,10 +109,7 @@ async function fetch(
   });
 }
 
-async function commit(
-  means: StepMeans,
-  { wanted, claim, hashed }: { wanted: Wanted; claim: Claim; hashed: string | undefined },
-): Promise<void> {
+async function commit(means: StepMeans, wanted: Wanted, { claim }: Held, { hashed }: Fetched): Promise<void> {
   const { digest, size } = wanted;
   await renewing(means, claim, async (signal) => {
     try {
@@ -163,7 +167,7 @@ async function renewing<T>(
 const held = ({ id, claim }: Claim) => ({ id, claim });
 
 /** The fault with the bytes that the attempt brought, from which the machine knows that it was not for nothing. */
-function withGained(error: unknown, gained: number): unknown {
+export function withGained(error: unknown, gained: number): unknown {
   if (!(error instanceof Fault)) return error;
   return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, gained } });
 }

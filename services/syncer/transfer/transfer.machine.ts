@@ -1,16 +1,15 @@
 import { assign, fromPromise, setup } from 'xstate';
 import { fromWire, toWire, type WireFault } from '#proto/fault.ts';
-import type { Claim } from '#proto/ingests.ts';
-import type { Digest } from '#proto/names.ts';
 import { backOff } from '../link/answers.ts';
 import type { Wanted } from './download.ts';
 
 /**
- * One blob comes over the link. It holds no I/O: the actors are given by `transfer-steps.ts`.
+ * One blob goes over the link. It holds no I/O: the actors are given by `transfer-steps.ts` for what comes from the
+ * parent, by `upload-steps.ts` for what goes there.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │
- *          locating ──claimed──► fetching ──► committing ──► present
+ *          locating ──claimed──► moving ───► committing ──► present
  *           │  │  ▲                  │            │
  *    present│  │  │                  └───┬────────┘ fault
  *     ◄─────┘  │  │                      ▼
@@ -18,23 +17,29 @@ import type { Wanted } from './download.ts';
  *              ▼   time is up     may pass    will not pass, or too often
  *            held
  *
- * A start, a resume, a redelivery and a takeover are one path: `locating` asks storage what is here. Nothing is held
- * while it waits. An attempt that brought bytes starts the count of failures anew.
+ * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end what is
+ * there. Nothing is held while it waits. An attempt that moved bytes starts the count of failures anew.
  */
 export type Located =
-  | { kind: 'present' }
+  /** `mounted`: only now, and without a byte over the link. */
+  | { kind: 'present'; mounted?: boolean }
   | { kind: 'held' }
-  | { kind: 'claimed'; claim: Claim; clean: boolean };
-export type Fetched = { hashed: Digest | undefined };
-export type Outcome = { result: 'present' | 'held' | 'failed'; fault: WireFault | undefined };
+  /** The steps know what they hold, and what it says to the next one. */
+  | { kind: 'claimed'; hold: unknown };
+export type Outcome = {
+  result: 'present' | 'held' | 'failed';
+  mounted: boolean;
+  fault: WireFault | undefined;
+};
 
 export type TransferContext = {
   wanted: Wanted;
-  claim: Claim | undefined;
-  clean: boolean;
-  hashed: Digest | undefined;
+  hold: unknown;
+  /** What `move` hands on to `commit`. */
+  moved: unknown;
+  mounted: boolean;
   fault: WireFault | undefined;
-  /** Failures in a row that brought nothing. */
+  /** Failures in a row that moved nothing. */
   failures: number;
   /** When the next attempt begins, in ms since 1970. */
   until: number;
@@ -42,7 +47,7 @@ export type TransferContext = {
   result: Outcome['result'];
 };
 
-type Attempt = { wanted: Wanted; claim: Claim };
+export type Attempt = { wanted: Wanted; hold: unknown };
 const missing = () => Promise.reject(new Error('no such step was given'));
 
 export const transferMachine = setup({
@@ -54,8 +59,8 @@ export const transferMachine = setup({
   },
   actors: {
     locate: fromPromise<Located, Wanted>(missing),
-    fetch: fromPromise<Fetched, Attempt & { clean: boolean }>(missing),
-    commit: fromPromise<void, Attempt & { hashed: Digest | undefined }>(missing),
+    move: fromPromise<unknown, Attempt>(missing),
+    commit: fromPromise<void, Attempt & { moved: unknown }>(missing),
     release: fromPromise<void, Attempt>(missing),
     wait: fromPromise<void, { until: number }>(missing),
   },
@@ -76,9 +81,9 @@ export const transferMachine = setup({
   id: 'transfer',
   context: ({ input }) => ({
     wanted: input,
-    claim: undefined,
-    clean: true,
-    hashed: undefined,
+    hold: undefined,
+    moved: undefined,
+    mounted: false,
     fault: undefined,
     failures: 0,
     until: 0,
@@ -93,37 +98,43 @@ export const transferMachine = setup({
         src: 'locate',
         input: ({ context }) => context.wanted,
         onDone: [
-          { guard: ({ event }) => event.output.kind === 'present', target: 'present' },
+          {
+            guard: ({ event }) => event.output.kind === 'present',
+            target: 'present',
+            actions: assign(({ event }) => ({
+              mounted: 'mounted' in event.output && !!event.output.mounted,
+            })),
+          },
           { guard: ({ event }) => event.output.kind === 'held', target: 'held' },
           {
             guard: ({ context }) => context.cancelled,
             target: 'releasing',
             actions: assign(({ event }) =>
-              event.output.kind === 'claimed' ? { claim: event.output.claim } : {},
+              event.output.kind === 'claimed' ? { hold: event.output.hold } : {},
             ),
           },
           {
-            target: 'fetching',
+            target: 'moving',
             actions: assign(({ event }) =>
-              event.output.kind === 'claimed' ? { claim: event.output.claim, clean: event.output.clean } : {},
+              event.output.kind === 'claimed' ? { hold: event.output.hold } : {},
             ),
           },
         ],
         onError: { target: 'releasing', actions: 'note' },
       },
     },
-    fetching: {
+    moving: {
       invoke: {
-        src: 'fetch',
-        input: ({ context }) => ({ ...attempt(context), clean: context.clean }),
-        onDone: { target: 'committing', actions: assign(({ event }) => ({ hashed: event.output.hashed })) },
+        src: 'move',
+        input: ({ context }) => attempt(context),
+        onDone: { target: 'committing', actions: assign(({ event }) => ({ moved: event.output })) },
         onError: { target: 'releasing', actions: 'note' },
       },
     },
     committing: {
       invoke: {
         src: 'commit',
-        input: ({ context }) => ({ ...attempt(context), hashed: context.hashed }),
+        input: ({ context }) => ({ ...attempt(context), moved: context.moved }),
         onDone: 'present',
         onError: { target: 'releasing', actions: 'note' },
       },
@@ -133,10 +144,10 @@ export const transferMachine = setup({
         src: 'release',
         input: ({ context }) => attempt(context),
         onDone: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
-        // A claim that could not be given back ends by itself.
+        // What could not be given back ends by itself.
         onError: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
       },
-      exit: assign({ claim: undefined, hashed: undefined }),
+      exit: assign({ hold: undefined, moved: undefined }),
     },
     waiting: {
       invoke: {
@@ -151,7 +162,7 @@ export const transferMachine = setup({
     held: { type: 'final', entry: assign({ result: 'held' }) },
     failed: { type: 'final', entry: assign({ result: 'failed' }) },
   },
-  output: ({ context: { result, fault } }) => ({ result, fault }),
+  output: ({ context: { result, mounted, fault } }) => ({ result, mounted, fault }),
 });
 
-const attempt = ({ wanted, claim }: TransferContext): Attempt => ({ wanted, claim: claim as Claim });
+const attempt = ({ wanted, hold }: TransferContext): Attempt => ({ wanted, hold });

@@ -6,43 +6,60 @@ import {
   transferDelayed,
   transferFailed,
   transferFinished,
+  transferPaused,
   transferProgressed,
   transferStarted,
 } from '#proto/transfers.ts';
 import type { Outcome } from './transfer.machine.ts';
-import { type StepMeans, transferActor } from './transfer-steps.ts';
+import { downActor, type StepMeans } from './transfer-steps.ts';
+import { type UpMeans, upActor } from './upload-steps.ts';
 
 type Body = Static<typeof transferBlob.body>;
 
+type About = Omit<Body, 'until' | 'from' | 'again'> & { syncer: string };
+
 const PROGRESS_MS = 1_000;
+/** Node's timers take no longer waits. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
 const HELD_MS = 1_500;
 
-export type WorkerMeans = Omit<StepMeans, 'started' | 'progress'>;
+export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'>;
 
-/** Carries out one job: a transfer machine from its start to its end, told to the bus step by step. */
-export async function transfer(means: WorkerMeans, { pass, ...wanted }: Body): Promise<Verdict> {
-  const { bus, by, log, signal } = means;
-  const about = { ...wanted, pass, syncer: by };
+/**
+ * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
+ * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
+ */
+export async function transfer(means: WorkerMeans, job: Body): Promise<Verdict> {
+  const { pass, until, from, again, ...blob } = job;
+  const { bus, by, log } = means;
+  if (until !== undefined && Date.now() >= until) return 'done';
+  const closed = new AbortController();
+  const closing =
+    until === undefined
+      ? undefined
+      : setTimeout(() => closed.abort(), Math.min(LONGEST_MS, until - Date.now()));
+  const signal = AbortSignal.any([means.signal, closed.signal]);
+  const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();
   let last = 'locating';
-  const actor = createActor(
-    transferActor({
-      ...means,
-      started: (present) => bus.publish(transferStarted, { ...about, present }),
-      progress: (done) => {
-        if (Date.now() - told < PROGRESS_MS) return;
-        told = Date.now();
-        bus.publish(transferProgressed, { ...about, done });
-      },
-    }),
-    { input: wanted },
-  );
+  const own = {
+    ...means,
+    signal,
+    started: (present: number) => bus.publish(transferStarted, { ...about, present }),
+    progress: (done: number) => {
+      if (Date.now() - told < PROGRESS_MS) return;
+      told = Date.now();
+      bus.publish(transferProgressed, { ...about, done });
+    },
+  };
+  const machine = blob.direction === 'up' ? upActor(own, { until, from, again }) : downActor(own);
+  const actor = createActor(machine, { input: blob });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && last !== 'waiting' && fault) {
         bus.publish(transferDelayed, { ...about, code: fault.code, reason: fault.message, until });
-        log.warn({ digest: wanted.digest, code: fault.code, ms: until - Date.now() }, fault.message);
+        log.warn({ digest: blob.digest, code: fault.code, ms: until - Date.now() }, fault.message);
       }
       last = String(value);
     },
@@ -54,25 +71,36 @@ export async function transfer(means: WorkerMeans, { pass, ...wanted }: Body): P
   try {
     actor.start();
     const outcome = await toPromise(actor);
+    if (outcome.result === 'failed' && (closed.signal.aborted || outcome.fault?.code === 'window-closed')) {
+      bus.publish(transferPaused, about);
+      return 'done';
+    }
     return conclude(means, about, outcome);
   } finally {
+    clearTimeout(closing);
     signal.removeEventListener('abort', cancel);
   }
 }
 
 function conclude(
   { bus, log, signal }: WorkerMeans,
-  about: Body & { syncer: string },
-  { result, fault }: Outcome,
+  about: About,
+  { result, fault, mounted }: Outcome,
 ): Verdict {
   if (result === 'present') {
-    bus.publish(transferFinished, about);
+    bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';
   }
   if (result === 'held') return { again: Math.round(HELD_MS * (1 + Math.random())) };
   if (signal.aborted) return { again: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
-  bus.publish(transferFailed, { ...about, code, reason: message });
+  const status = Number(fault?.detail?.status);
+  bus.publish(transferFailed, {
+    ...about,
+    code,
+    reason: message,
+    ...(Number.isInteger(status) && { status }),
+  });
   log.warn({ digest: about.digest, code }, `transfer given up for this pass: ${message}`);
   return 'done';
 }

@@ -5,12 +5,12 @@ import { Fault } from '#proto/fault.ts';
 import { type TransferContext, transferMachine } from '../../../services/syncer/transfer/transfer.machine.ts';
 
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}`, size: 10 };
-const claim = { id: 'i', claim: 'c', path: 'p', offset: 0 };
+const claim = { id: 'i' };
 const context: TransferContext = {
   wanted,
-  claim,
-  clean: true,
-  hashed: undefined,
+  hold: claim,
+  moved: undefined,
+  mounted: false,
   fault: undefined,
   failures: 0,
   until: 0,
@@ -28,14 +28,14 @@ const error = (actor: string, cause: unknown) => ({
 const happenings = {
   present: (of: string) => done(of, { kind: 'present' }),
   held: (of: string) => done(of, { kind: 'held' }),
-  claimed: (of: string) => done(of, { kind: 'claimed', claim, clean: false }),
+  claimed: (of: string) => done(of, { kind: 'claimed', hold: claim }),
   succeeds: (of: string) => done(of, { hashed: undefined }),
   'fails for now': (of: string) => error(of, new Fault('parent-unreachable', 'x')),
   'fails for good': (of: string) => error(of, new Fault('parent-refused', 'x')),
   'transfer.cancel': () => ({ type: 'transfer.cancel' }),
 };
 type Happening = keyof typeof happenings;
-type Live = 'locating' | 'fetching' | 'committing' | 'releasing' | 'waiting';
+type Live = 'locating' | 'moving' | 'committing' | 'releasing' | 'waiting';
 type Any = Live | 'present' | 'held' | 'failed';
 
 /** Complete by type: a new state or happening does not compile until this says what it does. */
@@ -46,16 +46,16 @@ const table: Record<
   locating: {
     present: 'present',
     held: 'held',
-    claimed: 'fetching',
+    claimed: 'moving',
     'fails for now': 'releasing',
     'fails for good': 'releasing',
     'transfer.cancel': 'locating',
   },
-  fetching: {
+  moving: {
     succeeds: 'committing',
     'fails for now': 'releasing',
     'fails for good': 'releasing',
-    'transfer.cancel': 'fetching',
+    'transfer.cancel': 'moving',
   },
   committing: {
     succeeds: 'present',
@@ -94,26 +94,26 @@ test('releasing goes on to waiting after a fault that may pass', () => {
 
 test('a fault that may pass sets a time to wait for, one that will not does not', () => {
   const before = Date.now();
-  const passing = step('fetching', error('fetching', new Fault('parent-unreachable', 'x'))).context;
+  const passing = step('moving', error('moving', new Fault('parent-unreachable', 'x'))).context;
   assert.ok(passing.until > before && passing.failures === 1);
-  const final = step('fetching', error('fetching', new Fault('parent-invalid', 'x'))).context;
+  const final = step('moving', error('moving', new Fault('parent-invalid', 'x'))).context;
   assert.equal(final.until, 0);
   assert.equal(final.fault?.code, 'parent-invalid');
 });
 
-test('failures in a row are counted, and bytes gained start the count anew', () => {
+test('failures in a row are counted, and bytes that moved start the count anew', () => {
   const fault = (gained: number) => new Fault('parent-unreachable', 'x', { detail: { gained } });
-  assert.equal(step('fetching', error('fetching', fault(0)), { failures: 6 }).context.until, 0);
-  assert.equal(step('fetching', error('fetching', fault(1)), { failures: 6 }).context.failures, 1);
+  assert.equal(step('moving', error('moving', fault(0)), { failures: 6 }).context.until, 0);
+  assert.equal(step('moving', error('moving', fault(1)), { failures: 6 }).context.failures, 1);
 });
 
 test('a claim that comes after a cancellation is given back', () => {
   const after = step('locating', happenings.claimed('locating'), { cancelled: true });
   assert.equal(after.value, 'releasing');
-  assert.deepEqual(after.context.claim, claim);
+  assert.deepEqual(after.context.hold, claim);
 });
 
 test('a cancelled transfer does not wait for another attempt', () => {
-  const after = step('fetching', error('fetching', new Fault('unavailable', 'x')), { cancelled: true });
+  const after = step('moving', error('moving', new Fault('unavailable', 'x')), { cancelled: true });
   assert.equal(after.context.until, 0);
 });

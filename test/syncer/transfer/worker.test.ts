@@ -6,6 +6,7 @@ import { claimTransfer } from '#proto/ingests.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
+import { Pace } from '../../../services/syncer/transfer/pace.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 
@@ -22,6 +23,8 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
       bus: { call } as unknown as Bus,
       volume: new Volume('/'),
       parent: () => Promise.reject(new Error('not asked')),
+      upward: () => Promise.reject(new Error('not asked')),
+      pace: new Pace(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',

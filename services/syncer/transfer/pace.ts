@@ -1,0 +1,44 @@
+const LEAST_PIECE = 64 * 1024;
+const MOST_PIECE = 4 * 1024 * 1024;
+/** What is sent in one request takes about so long: what a cut may waste, against the time that answers take. */
+const PIECE_MS = 8_000;
+/** How much the newest counts in an average. */
+const WEIGHT = 0.5;
+/** Room for what a rate does not tell: the link may have become slower, and an answer takes its time. */
+const SLOWER = 1.25;
+const ANSWER_MS = 500;
+
+/** How fast one connection of this process sends, answers included, and what to send at once because of that. */
+export class Pace {
+  /** Bytes a second. */
+  #rate: number | undefined;
+
+  /** So many bytes were sent and answered in so many ms. */
+  sent(bytes: number, ms: number): void {
+    const rate = (bytes * 1_000) / Math.max(1, ms);
+    // A small piece says more of the answer than of the link.
+    if (this.#rate !== undefined && bytes < LEAST_PIECE && rate < this.#rate) return;
+    this.#rate = this.#rate === undefined ? rate : this.#rate * (1 - WEIGHT) + rate * WEIGHT;
+  }
+
+  /** A request broke: the next one risks less. */
+  broke(): void {
+    if (this.#rate !== undefined) this.#rate /= 2;
+  }
+
+  /** How long so many bytes take, in ms. */
+  ms(bytes: number): number {
+    return this.#rate === undefined ? 0 : (bytes * 1_000) / this.#rate;
+  }
+
+  /** What to send next, in bytes, where it has to end before `until`; undefined where nothing would. */
+  piece(until: number | undefined, now = Date.now()): number | undefined {
+    const rate = this.#rate ?? 0;
+    const usual = Math.min(MOST_PIECE, Math.max(LEAST_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
+    if (until === undefined) return usual;
+    const left = until - now - ANSWER_MS;
+    if (this.#rate === undefined) return left > PIECE_MS ? LEAST_PIECE : undefined;
+    const fitting = Math.floor((rate * left) / 1_000 / SLOWER);
+    return fitting >= LEAST_PIECE ? Math.min(usual, fitting) : undefined;
+  }
+}

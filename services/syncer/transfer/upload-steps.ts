@@ -1,0 +1,255 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fromPromise } from 'xstate';
+import { locateBlob } from '#proto/blobs.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { type Repository, splitDigest } from '#proto/names.ts';
+import { dropSession, getSession, keepSession } from '#proto/outgoing.ts';
+import type { BlobFile, Volume } from '#proto/volume.ts';
+import type { Session } from '../link/session.ts';
+import type { Upward } from '../link/upward.ts';
+import type { Wanted } from './download.ts';
+import type { Pace } from './pace.ts';
+import type { Slots } from './slots.ts';
+import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
+import { logged, PATIENCE, withGained } from './transfer-steps.ts';
+import { Upload } from './upload.ts';
+import { UploadHold } from './upload-hold.ts';
+
+export type UpMeans = {
+  bus: Bus;
+  volume: Volume;
+  upward: () => Promise<Upward>;
+  slots: Slots;
+  pace: Pace;
+  by: string;
+  log: Log;
+  /** Ends the transfer in good order: the session stays, at the parent and here. */
+  signal: AbortSignal;
+  started: (present: number) => void;
+  progress: (done: number) => void;
+};
+
+/** What a job says beside the blob. */
+export type Manner = {
+  until?: number | undefined;
+  from?: Repository[] | undefined;
+  /** The parent's word that it has the blob is not believed. */
+  again?: boolean | undefined;
+};
+
+type Held = { lock: UploadHold; session: Session };
+
+const LONGEST_LOCATION = 8_192;
+
+/** The transfer machine with the effects of the way up. */
+export const upActor = (means: UpMeans, manner: Manner) => {
+  const steps = new UploadSteps(means, manner);
+  return transferMachine.provide({
+    actors: {
+      locate: fromPromise(({ input }) => logged(means, steps.locate(input))),
+      move: fromPromise(({ input }) => logged(means, steps.move(input))),
+      commit: fromPromise(({ input }) => logged(means, steps.commit(input, input.moved as Session))),
+      release: fromPromise(async ({ input }) =>
+        (input.hold as Held | undefined)?.lock[Symbol.asyncDispose](),
+      ),
+      wait: fromPromise(({ input: { until } }) =>
+        sleep(Math.max(0, until - Date.now()), undefined, { signal: means.signal }),
+      ),
+    },
+  });
+};
+
+class UploadSteps {
+  readonly #means: UpMeans;
+  readonly #manner: Manner;
+  /** Mounts are tried once: what could not be mounted is sent. */
+  #mount: Repository[];
+  /** How far the parent got in all attempts so far. */
+  #reached = 0;
+  #offset = 0;
+  /** The parent refused the whole once, although it was right here. */
+  #blamed = false;
+
+  constructor(means: UpMeans, manner: Manner) {
+    this.#means = means;
+    this.#manner = manner;
+    this.#mount = manner.from ?? [];
+  }
+
+  async locate({ repository, digest, size }: Wanted): Promise<Located> {
+    const { bus, by, signal, started } = this.#means;
+    const upward = await this.#means.upward();
+    if (!this.#manner.again && (await upward.hasBlob(repository, digest, signal))) return { kind: 'present' };
+    const lock = await this.#lock(() => UploadHold.take(bus, by, repository, digest));
+    if (!lock) return { kind: 'held' };
+    try {
+      const mounted = await this.#mounted(upward, { repository, digest, size });
+      if (mounted === 'mounted') {
+        await lock[Symbol.asyncDispose]();
+        return { kind: 'present', mounted: true };
+      }
+      const kept = await this.#kept(upward, { repository, digest, size });
+      if (kept && mounted) await upward.cancel(repository, mounted.location, signal).catch(() => {});
+      const session = kept ?? mounted ?? (await upward.begin(repository, digest, signal));
+      if (!kept) await this.#keep({ repository, digest, size }, session);
+      this.#offset = session.offset;
+      this.#reached ||= session.offset;
+      started(session.offset);
+      return { kind: 'claimed', hold: { lock, session } satisfies Held };
+    } catch (error) {
+      await lock[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async move({ wanted, hold }: Attempt): Promise<Session> {
+    const { session } = hold as Held;
+    return this.#uploading(wanted, hold as Held, async (upload) => {
+      const rest = await upload.run(session);
+      return rest;
+    });
+  }
+
+  async commit({ wanted, hold }: Attempt, session: Session): Promise<void> {
+    await this.#uploading(wanted, hold as Held, async (upload, file) => {
+      try {
+        await upload.finish(session);
+      } catch (error) {
+        if (wrong(error)) await this.#blame(wanted, file, error);
+        throw error;
+      }
+    });
+    await this.#forget(wanted);
+    await (hold as Held).lock[Symbol.asyncDispose]();
+  }
+
+  async #uploading<T>(
+    wanted: Wanted,
+    { lock }: Held,
+    task: (upload: Upload, file: BlobFile) => Promise<T>,
+  ): Promise<T> {
+    const { slots, pace, signal, progress } = this.#means;
+    let at: string | undefined;
+    try {
+      await using file = await this.#open(wanted);
+      const upload = new Upload(wanted, {
+        upward: await this.#means.upward(),
+        file,
+        slots,
+        pace,
+        until: this.#manner.until,
+        signal: AbortSignal.any([signal, lock.signal]),
+        reached: async (session) => {
+          this.#offset = session.offset;
+          if (session.location !== at) await this.#keep(wanted, session);
+          at = session.location;
+          progress(session.offset);
+        },
+      });
+      return await task(upload, file);
+    } catch (error) {
+      const gained = Math.max(0, this.#offset - this.#reached);
+      this.#reached = Math.max(this.#reached, this.#offset);
+      if (!Fault.is(error, 'upload-unknown')) throw withGained(error, gained);
+      await this.#forget(wanted);
+      throw withGained(
+        new Fault('unavailable', `${error.message}; it begins anew`, { cause: error }),
+        gained,
+      );
+    }
+  }
+
+  /** @returns a session that the parent opened because it could not mount, where it did */
+  async #mounted(upward: Upward, { repository, digest }: Wanted): Promise<'mounted' | Session | undefined> {
+    const { signal } = this.#means;
+    const candidates = this.#mount;
+    this.#mount = [];
+    let spare: Session | undefined;
+    for (const from of candidates) {
+      const answer = await upward.mount(repository, digest, from, signal).catch((error) => {
+        // Who may write here need not be one who may read there.
+        if (Fault.is(error, 'parent-refused')) return undefined;
+        throw error;
+      });
+      if (spare) await upward.cancel(repository, spare.location, signal).catch(() => {});
+      if (answer === 'mounted') return answer;
+      spare = answer;
+    }
+    return spare;
+  }
+
+  async #kept(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
+    const { repository, digest, size } = wanted;
+    const { location } = await this.#means.bus.call(getSession, { repository, digest }, PATIENCE);
+    if (location === undefined) return undefined;
+    const found = await upward.offset(repository, location, this.#means.signal);
+    if (found && found.offset <= size) {
+      if (found.location !== location) await this.#keep(wanted, found);
+      return found;
+    }
+    await this.#forget(wanted);
+    return undefined;
+  }
+
+  async #keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
+    if (location.length > LONGEST_LOCATION) return;
+    await this.#means.bus.call(keepSession, { repository, digest, location }, PATIENCE);
+  }
+
+  async #forget({ repository, digest }: Wanted): Promise<void> {
+    await this.#means.bus.call(dropSession, { repository, digest }, PATIENCE);
+  }
+
+  async #open({ repository, digest }: Wanted): Promise<BlobFile> {
+    const { bus, volume } = this.#means;
+    for (let attempt = 1; ; attempt += 1) {
+      const file = await volume.openBlob(await bus.call(locateBlob, { repository, digest }, PATIENCE));
+      if (file) return file;
+      if (attempt === 3) throw new Fault('blob-unknown', `${digest} of ${repository} can't be found here`);
+    }
+  }
+
+  async #lock<T>(take: () => Promise<T>): Promise<T> {
+    try {
+      return await take();
+    } catch (cause) {
+      throw new Fault('unavailable', 'the bus takes no leases now', { cause });
+    }
+  }
+
+  /** The parent says that it is not what its digest says. What is wrong here is for the scrubber to find. */
+  async #blame(wanted: Wanted, file: BlobFile, cause: Fault): Promise<never> {
+    const { digest, repository } = wanted;
+    if ((await digestOf(file, wanted)) !== digest) {
+      const said = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
+      throw new Fault('digest-invalid', said, { cause });
+    }
+    await this.#forget(wanted);
+    this.#offset = 0;
+    const again = !this.#blamed;
+    this.#blamed = true;
+    if (again) throw new Fault('unavailable', `${cause.message}; it is sent anew`, { cause });
+    throw new Fault('parent-invalid', `the parent does not keep what it is sent: ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
+const wrong = (error: unknown): error is Fault =>
+  Fault.is(error, 'parent-refused') && error.detail?.reason === 'DIGEST_INVALID';
+
+async function digestOf(file: BlobFile, { digest, size }: Wanted): Promise<string> {
+  const [algorithm] = splitDigest(digest);
+  const hash = createHash(algorithm);
+  const buffer = Buffer.allocUnsafe(1024 * 1024);
+  // One byte more than there should be shows.
+  for (let at = 0; at <= size; ) {
+    const read = await file.read(buffer, at);
+    if (read === 0) break;
+    hash.update(buffer.subarray(0, read));
+    at += read;
+  }
+  return `${algorithm}:${hash.digest('hex')}`;
+}

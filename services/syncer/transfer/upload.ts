@@ -1,0 +1,116 @@
+import { Fault } from '#proto/fault.ts';
+import type { BlobFile } from '#proto/volume.ts';
+import type { Sent } from '../link/sending.ts';
+import type { Session } from '../link/session.ts';
+import type { Upward } from '../link/upward.ts';
+import type { Wanted } from './download.ts';
+import type { Pace } from './pace.ts';
+import type { Slots } from './slots.ts';
+
+/** Bytes read from the file at a time. */
+const READ_BYTES = 256 * 1024;
+/** At which the parent makes a whole of what it got, at worst, in bytes a second. */
+const HASHED_PER_SECOND = 10 * 1024 * 1024;
+
+export type UploadMeans = {
+  upward: Pick<Upward, 'append' | 'finish'>;
+  file: BlobFile;
+  /** Connections, shared by all transfers of this process. */
+  slots: Slots;
+  pace: Pace;
+  /** When the window closes. */
+  until: number | undefined;
+  signal: AbortSignal;
+  /** Told of each answer of the parent, before the next request. */
+  reached: (session: Session) => Promise<void>;
+};
+
+/** Sends a blob piece by piece: one request at a time, each from the offset that the parent reported last. */
+export class Upload {
+  readonly #wanted: Wanted;
+  readonly #means: UploadMeans;
+
+  constructor(wanted: Wanted, means: UploadMeans) {
+    this.#wanted = wanted;
+    this.#means = means;
+  }
+
+  /**
+   * Sends all but the last piece, which goes with the request that ends the upload.
+   * @throws Fault; `window-closed` where the next piece would not end in time
+   */
+  async run(begun: Session): Promise<Session> {
+    const { repository, digest, size } = this.#wanted;
+    const { upward, reached, signal } = this.#means;
+    let session = begun;
+    for (;;) {
+      const left = size - session.offset;
+      const bytes = this.#piece();
+      if (left <= bytes) return session;
+      const { offset } = session;
+      session = await this.#timed(bytes, (body) => upward.append(repository, session, body, signal), offset);
+      if (session.offset > size) {
+        throw new Fault('parent-invalid', `the parent says that it has ${session.offset} bytes of ${digest}`);
+      }
+      await reached(session);
+      // It may have kept less than it was sent, but never nothing, again and again.
+      if (session.offset <= offset) {
+        throw new Fault('parent-unreachable', `the parent keeps ${session.offset} bytes of ${digest}`);
+      }
+    }
+  }
+
+  /** Sends what is left, and ends the upload. @throws Fault, as `Upward.finish` */
+  async finish(session: Session): Promise<void> {
+    const { repository, digest, size } = this.#wanted;
+    const left = size - session.offset;
+    this.#piece();
+    const send = (body: Sent) =>
+      this.#means.upward.finish(repository, digest, session, body, this.#means.signal);
+    await this.#timed(left, send, session.offset, (size * 1_000) / HASHED_PER_SECOND);
+  }
+
+  #piece(): number {
+    const { pace, until } = this.#means;
+    const bytes = pace.piece(until);
+    if (bytes === undefined) {
+      throw new Fault('window-closed', `${this.#wanted.digest} goes on when the window opens again`);
+    }
+    return bytes;
+  }
+
+  async #timed<T>(size: number, send: (body: Sent) => Promise<T>, offset: number, extraMs = 0): Promise<T> {
+    const { slots, pace, signal } = this.#means;
+    using _slot = await slots.take();
+    signal.throwIfAborted();
+    const began = performance.now();
+    const bytes = () => this.#read(offset, offset + size);
+    try {
+      // What the sockets on the way hold has not arrived yet when the last byte is given to them.
+      const answer = await send({ size, bytes, slackMs: 2 * pace.ms(size) + extraMs });
+      pace.sent(size, performance.now() - began);
+      slots.gauge.moved(size);
+      return answer;
+    } catch (error) {
+      if (!signal.aborted) {
+        pace.broke();
+        slots.gauge.failed(error);
+      }
+      throw error;
+    }
+  }
+
+  async *#read(start: number, end: number): AsyncGenerator<Buffer> {
+    for (let at = start; at < end; ) {
+      const part = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at));
+      if ((await this.#means.file.read(part, at)) < part.length) {
+        throw new Fault(
+          'size-invalid',
+          `${this.#wanted.digest} is shorter here than its ${this.#wanted.size} bytes`,
+        );
+      }
+      yield part;
+      at += part.length;
+    }
+  }
+}
