@@ -75,6 +75,7 @@ test('the status counts what is there, also after a restart', async () => {
     damaged: 0,
     tokens: 0,
     scopeMaps: 0,
+    outgoing: { unsent: 2, withdrawn: 0, parked: 0 },
     ingests: [],
   });
   await rig.restart();
