@@ -26,7 +26,8 @@ export type FollowOptions = {
 
 /**
  * Asks for a pass and resolves with what it came to. A pass that lost its coordinator never ends: where neither
- * events nor the states of the layer speak of it any more, another one is asked for.
+ * events nor the states of the layer speak of it any more, another one is asked for; so it is where the configuration
+ * changed in the middle.
  * @throws Fault `unavailable` where no pass came to its end; `window-closed`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
@@ -61,7 +62,11 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
       last = Date.now();
       for (;;) {
         const result = [...wanted].map((id) => results.get(id)).find((found) => found !== undefined);
-        if (result) return result;
+        if (result && (result.ended !== 'configuration' || asked === asks - 1)) return result;
+        if (result) {
+          wanted.delete(result.pass);
+          break;
+        }
         signal?.throwIfAborted();
         const owner = began.get(pass);
         const coordinator = [...began.values()].at(-1);

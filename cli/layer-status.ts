@@ -3,6 +3,7 @@ import type { Static } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
+import { listParked, type Parked } from '#proto/outgoing.ts';
 import {
   type BridgeStatus,
   bridgeStatus,
@@ -24,6 +25,8 @@ export type LayerStatus = {
   link?: LinkStatus;
   coordinator?: string;
   storage?: StorageStatus;
+  /** Changes that the parent refused, by repository and reference. */
+  parked?: Parked[];
   /** The services that did not answer. */
   silent: string[];
 };
@@ -43,6 +46,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
     answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
   ]);
+  const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
     services: [...services.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1)),
     ...(inForce && { configuration: inForce.value }),
@@ -50,8 +54,21 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(link && inForce?.value.parent && { link: link.value }),
     ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
+    ...(parked && { parked }),
     silent,
   };
+}
+
+async function parkedOf(bus: Bus): Promise<Parked[]> {
+  const all: Parked[] = [];
+  for (let more = true; more; ) {
+    const last = all.at(-1);
+    const after = last && `${last.repository}!${last.reference}`;
+    const page = await bus.call(listParked, { ...(after && { after }), limit: 1_000 });
+    all.push(...page.parked);
+    more = page.more && page.parked.length > 0;
+  }
+  return all;
 }
 
 /** The entry of a process that was killed stays for a while. */

@@ -1,5 +1,6 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { Heard } from '#proto/envelope.ts';
+import type { Direction } from '#proto/transfers.ts';
 import { bytes, duration, short } from './figures.ts';
 
 /** Shows a pass while it goes on, from its events. */
@@ -21,10 +22,19 @@ type Facts = {
   actions?: number;
   reason?: string;
   until?: number;
+  retry?: number;
+  direction?: Direction;
+  winner?: string;
+  loser?: string;
+  loserTag?: string;
 };
 
 const imageName = ({ repository, tag, digest }: Facts) =>
   `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
+
+const isUp = ({ direction }: Facts) => direction === 'up';
+/** A blob may go several ways at once. */
+const wayOf = ({ direction, repository, digest }: Facts) => `${direction} ${repository} ${digest}`;
 
 /** One line for each step; nothing of what is between them. */
 export function lineView(print: (line: string) => void): View {
@@ -41,11 +51,17 @@ function describeStep(type: string, facts: Facts): string | undefined {
     case 'terrace.pass.planned':
       return `${facts.actions} to do`;
     case 'terrace.image.started':
-      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to fetch`;
+      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'send' : 'fetch'}`;
     case 'terrace.image.finished':
-      return `${imageName(facts)}: here`;
+      return `${imageName(facts)}: ${isUp(facts) ? 'at the parent' : 'here'}`;
     case 'terrace.image.failed':
       return `${imageName(facts)}: failed: ${facts.reason}`;
+    case 'terrace.image.parked':
+      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next try in ${duration((facts.retry ?? 0) - Date.now())}`;
+    case 'terrace.image.conflict':
+      return `${imageName(facts)}: changed on both sides: ${short(facts.winner ?? '')} has the tag, ${short(facts.loser ?? '')} stays as ${facts.loserTag}`;
+    case 'terrace.transfer.paused':
+      return `${short(facts.digest ?? '')}: pauses until the next window`;
     case 'terrace.transfer.delayed':
       return `${short(facts.digest ?? '')}: waits ${duration((facts.until ?? 0) - Date.now())}: ${facts.reason}`;
     case 'terrace.transfer.failed':
@@ -72,13 +88,18 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
   const transfers = new Map<string, { bar: SingleBar; rate: Rate }>();
   const show = (facts: Facts, done: number) => {
     const { digest = '', size = 0 } = facts;
-    let transfer = transfers.get(digest);
+    let transfer = transfers.get(wayOf(facts));
     if (!transfer) {
       transfer = {
-        bar: bars.create(size, done, { digest: short(digest), amount: '', rate: '', left: '' }),
+        bar: bars.create(size, done, {
+          digest: `${isUp(facts) ? '↑' : '↓'} ${short(digest)}`,
+          amount: '',
+          rate: '',
+          left: '',
+        }),
         rate: new Rate(),
       };
-      transfers.set(digest, transfer);
+      transfers.set(wayOf(facts), transfer);
     }
     const rate = transfer.rate.at(done, Date.now());
     transfer.bar.update(done, {
@@ -87,17 +108,17 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
       left: rate ? `${duration(((size - done) / rate) * 1_000)} left` : '',
     });
   };
-  const close = ({ digest = '' }: Facts) => {
-    const transfer = transfers.get(digest);
+  const close = (facts: Facts) => {
+    const transfer = transfers.get(wayOf(facts));
     if (transfer) bars.remove(transfer.bar);
-    transfers.delete(digest);
+    transfers.delete(wayOf(facts));
   };
   return {
     hear(heard) {
       const facts = heard.data as Facts;
       if (heard.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
       if (heard.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
-      if (/^terrace\.transfer\.(finished|failed)$/.test(heard.type)) close(facts);
+      if (/^terrace\.transfer\.(finished|failed|paused)$/.test(heard.type)) close(facts);
       const line = describeStep(heard.type, facts);
       // The bars' own log needs the line's end.
       if (line) bars.log(`${line}\n`);

@@ -5,6 +5,7 @@ import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
+import { linkText } from './link-text.ts';
 import { urlOf } from './ports.ts';
 
 export function status(program: Command): void {
@@ -24,7 +25,7 @@ export function status(program: Command): void {
 export function describe(layer: LayerStatus, now: number): string {
   const sections = [
     head(layer),
-    link(layer, now),
+    linkText(layer, now),
     complaints(layer),
     storage(layer, now),
     services(layer, now),
@@ -36,17 +37,6 @@ function head({ configuration }: LayerStatus): string {
   if (!configuration) return 'No configuration is in force.';
   const { name, mode } = configuration;
   return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
-}
-
-function link({ configuration, link, coordinator }: LayerStatus, now: number): string {
-  if (!configuration?.parent) return 'No parent.';
-  const { parent, repositories, schedule } = configuration;
-  const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
-  return [
-    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`,
-    `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
-    `  repositories ${repositories.join(', ') || 'none'}`,
-  ].join('\n');
 }
 
 function complaints({ bridge }: LayerStatus): string {

@@ -13,16 +13,21 @@ export function sync(program: Command): void {
     .command('sync')
     .description('synchronise with the parent now, and show how it goes; Ctrl-C leaves it running')
     .addOption(dataOption())
-    .action(async ({ data }: { data: string }) => {
+    .option(
+      '--full',
+      'look at everything again, also at what is known to agree and at what the parent refused',
+    )
+    .option('--now', 'use the link although the window is closed')
+    .action(async ({ data, full, now }: { data: string; full?: boolean; now?: boolean }) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       await using bus = await connectOperator(data);
       const view: View = process.stdout.isTTY ? barView() : lineView((line) => console.log(line));
       try {
-        const result = await followPass(bus, { signal: end.signal, hear: view.hear });
+        const result = await followPass(bus, { full, now, signal: end.signal, hear: view.hear });
         view.end();
         console.log(summary(result));
-        if (!result.ok) process.exitCode = 1;
+        if (!result.ok && result.ended !== 'window') process.exitCode = 1;
       } catch (error) {
         view.end();
         if (end.signal.aborted) {
@@ -33,24 +38,39 @@ export function sync(program: Command): void {
     });
 }
 
-export function summary({ ok, taken, dropped, failed, failures, ms }: PassResult): string {
+export function summary(result: PassResult): string {
+  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, ms } = result;
   const lines = failures.map(({ repository, tag, code, reason }) => {
     const what = repository ? `${repository}${tag ? `:${tag}` : ''}: ` : '';
     return `failed: ${what}${reason} (${code})`;
   });
   if (failed > failures.length && failures.length > 0) lines.push(`… and ${failed - failures.length} more`);
+  if (parked) {
+    lines.push(
+      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace sync --full tries again.`,
+    );
+  }
   const counts = [
     `${plural(taken, 'image')} taken`,
+    ...(sent ? [`${sent} sent`] : []),
     ...(dropped ? [`${dropped} dropped`] : []),
+    ...(withdrawn ? [`${withdrawn} withdrawn`] : []),
     ...(failed ? [`${failed} failed`] : []),
+    ...(parked ? [`${parked} parked`] : []),
   ].join(', ');
-  return [
-    ...lines,
-    `${ok ? 'In step with the parent' : 'Not in step with the parent'}: ${counts} in ${duration(ms)}.`,
-  ].join('\n');
+  return [...lines, `${outcome(ok, ended)}: ${counts} in ${duration(ms)}.`].join('\n');
+}
+
+function outcome(ok: boolean, ended: PassResult['ended']): string {
+  if (ended === 'window') return 'The window closed, and the next one goes on from here';
+  if (ended === 'configuration') return 'The configuration changed, and another pass goes on from here';
+  return ok ? 'In step with the parent' : 'Not in step with the parent';
 }
 
 function sentence(fault: Fault): string {
   if (fault.code === 'unavailable') return `the pass did not come about: ${fault.message}`;
+  if (fault.code === 'window-closed' && !fault.message.includes('--now')) {
+    return `${fault.message}: terrace sync --now uses the link all the same`;
+  }
   return fault.message;
 }

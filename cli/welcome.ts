@@ -34,7 +34,9 @@ export function welcome({ data, configuration, tokens, ms }: Greeting): string {
     ...(tokens > 0 ? [] : [['token', `npx terrace token create NAME --push '*'${end}`]]),
     ['log', dataFolder(resolve(data)).log],
   ];
-  const source = parent ? `, from ${parent.url}: ${repositories.join(', ') || 'no repositories'}` : '';
+  const source = parent
+    ? `, from ${parent.url}: ${repositories.map(({ name: one }) => one).join(', ') || 'no repositories'}`
+    : '';
   const accounts =
     tokens > 0
       ? `Clients log in: ${plural(tokens, 'token')}.`

@@ -96,6 +96,24 @@ test('a silent pass is waited for as long as its coordinator is at work', async 
   await syncer.remove(lease, COORDINATOR_KEY);
 });
 
+test('what is asked of the pass is said, and a pass that a new configuration ended is asked for again', async () => {
+  const asked: unknown[] = [];
+  const end = syncer.serve(startPass, async (query) => {
+    asked.push(query);
+    const pass = `pass-of-${asked.length}`;
+    const ended = asked.length === 1 ? { ended: 'configuration' as const } : {};
+    syncer.publish(passFinished, { ...result(pass), ...ended });
+    return { pass };
+  });
+  const found = await followPass(operator, { full: true, now: true });
+  await end();
+  assert.equal(found.pass, 'pass-of-2');
+  assert.deepEqual(asked, [
+    { full: true, now: true },
+    { full: true, now: true },
+  ]);
+});
+
 test('passes that never end are given up', async () => {
   using on = await coordinator(start);
   await assert.rejects(followPass(operator, { quietMs: 60, asks: 3 }), (error) =>

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StorageStatus } from '#proto/manifests.ts';
+import type { Parked } from '#proto/outgoing.ts';
+import type { LayerStatus } from '../../cli/layer-status.ts';
 import { describe } from '../../cli/status.ts';
+import { configurationWith } from '../support/configuration.ts';
 
 const now = Date.UTC(2030, 0, 1);
 const held: StorageStatus = {
@@ -34,4 +37,81 @@ test('too little space and damaged content are told', () => {
     /^Free: 5\.0 MB; reserve 1\.0 GB\. TOO LITTLE: nothing new is taken until space is freed$/m,
   );
   assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
+});
+
+const linked = (more: Partial<LayerStatus>) =>
+  describe(
+    {
+      services: [],
+      silent: [],
+      storage: held,
+      configuration: configurationWith({
+        parent: { url: 'https://registry.example' },
+        schedule: '0 2 * * *',
+      }),
+      ...more,
+    },
+    now,
+  );
+const MINUTE = 60_000;
+const online = { state: 'Online', since: now, lastSync: now - MINUTE, coordinator: 's' } as const;
+
+test('whether the window is open, until when, and when the next pass begins', () => {
+  assert.doesNotMatch(linked({ link: online }), /window|next pass|waiting/);
+  assert.match(
+    linked({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
+    /^ {2}window open until 2030-01-01 01:30 UTC \(in 1 h 30 min\)$/m,
+  );
+  const until = now + 120 * MINUTE;
+  assert.match(
+    linked({ link: { ...online, window: { open: false, until }, next: until } }),
+    /^ {2}window closed until 2030-01-01 02:00 UTC \(in 2 h\); next pass 2030-01-01 02:00 UTC \(in 2 h\)$/m,
+  );
+});
+
+test('what is brought of each repository', () => {
+  const configuration = configurationWith({
+    parent: { url: 'https://registry.example' },
+    repositories: [
+      'a',
+      { name: 'b/*', tags: { semver: '>=1', latest: 3 }, platforms: ['linux/arm64'], referrers: false },
+    ],
+  });
+  assert.match(
+    linked({ configuration }),
+    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\)$/m,
+  );
+});
+
+test('what waits to go up, and each change that the parent refuses', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const one = {
+    repository: 'a/b',
+    reference: 'v1',
+    digest,
+    code: 'parent-refused',
+    reason: 'the tag is locked',
+    since: now - 180 * MINUTE,
+    attempts: 4,
+    retry: now + 8 * MINUTE,
+  };
+  const { digest: _, ...deletion } = one;
+  const parked: Parked[] = [one, { ...deletion, reference: digest, attempts: 1, retry: now - 1 }];
+  const text = linked({ storage: { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 2 } }, parked });
+  assert.match(
+    text,
+    /^ {2}waiting to go up: 2 manifests to send, 1 manifest to withdraw, 2 changes that the parent refuses$/m,
+  );
+  assert.match(
+    text,
+    /^ {4}a\/b:v1: the tag is locked \(parent-refused\); refused 4 times since 3 h ago, next try in 8 min$/m,
+  );
+  assert.match(
+    text,
+    /^ {4}a\/b@sha256:abababababab \(its deletion\): .* refused 1 time since 3 h ago, next try with the next pass$/m,
+  );
+  assert.doesNotMatch(text, /more/);
+  const many = linked({ parked: Array.from({ length: 14 }, () => one) });
+  assert.equal(many.match(/a\/b:v1: the tag is locked/g)?.length, 10);
+  assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });

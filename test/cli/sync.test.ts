@@ -43,6 +43,29 @@ test('without a terminal, one line for each step', () => {
   ]);
 });
 
+test('what goes up, what pauses, what is refused, and what was changed on both sides', () => {
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line));
+  for (const step of [
+    heard('image.conflict', { winner: digest, loser: digest, loserTag: 'v1.conflict-a-b' }),
+    heard('image.started', { direction: 'up', blobs: 2, bytes: 1_000_000 }),
+    heard('transfer.paused', { direction: 'up' }),
+    heard('image.finished', { direction: 'up' }),
+    heard('image.finished', { direction: 'down', tag: null }),
+    heard('image.parked', { reason: 'the tag is locked', retry: Date.now() + 120_000 }),
+  ]) {
+    view.hear(step);
+  }
+  assert.deepEqual(lines, [
+    'a/b:v1: changed on both sides: sha256:abababababab has the tag, sha256:abababababab stays as v1.conflict-a-b',
+    'a/b:v1: 2 blobs, 1.0 MB to send',
+    'sha256:abababababab: pauses until the next window',
+    'a/b:v1: at the parent',
+    'a/b@sha256:abababababab: here',
+    'a/b:v1: refused by the parent: the tag is locked; next try in 2 min',
+  ]);
+});
+
 test('on a terminal, a bar for each transfer, with rate and time left', async () => {
   let text = '';
   const stream = new Writable({
@@ -102,6 +125,15 @@ test('what a pass came to, in words', () => {
     }),
     'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in step with the parent: 2 images taken, 3 dropped, 2 failed in 2 s.',
   );
+  const up = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
+  assert.equal(
+    summary({ ...up, ok: false }),
+    'The parent refuses 1 change: terrace status shows why, terrace sync --full tries again.\nNot in step with the parent: 0 images taken, 2 sent, 1 withdrawn, 1 parked in 2 s.',
+  );
+  assert.equal(
+    summary({ ...result, ok: false, ended: 'window' }),
+    'The window closed, and the next one goes on from here: 1 image taken in 2 s.',
+  );
 });
 
 describe('terrace sync', { concurrency: true }, () => {
@@ -136,6 +168,22 @@ describe('terrace sync', { concurrency: true }, () => {
     const { code, text } = await syncing;
     assert.equal(code, 0, text);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
+  });
+
+  test('terrace sync outside the window names the remedy, and goes on with it', async () => {
+    await using cloud = await startCloud();
+    // Opens once a year, half a year away from now.
+    const month = ((new Date().getUTCMonth() + 6) % 12) + 1;
+    await using layer = await testLayer({ parent: cloud.url, schedule: `0 0 1 ${month} *`, window: 'PT1M' });
+    await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
+    const refused = await run('sync', '--data', layer.data);
+    assert.equal(refused.code, 1, refused.text);
+    assert.match(refused.text, /^terrace: the window is closed .*--now/m);
+    const { text } = await run('status', '--data', layer.data);
+    assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
+    const done = await run('sync', '--full', '--now', '--data', layer.data);
+    assert.equal(done.code, 0, done.text);
+    assert.match(done.text, /In step with the parent: 1 image taken/);
   });
 
   test('terrace sync without a parent says what is missing', async () => {

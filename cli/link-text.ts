@@ -1,0 +1,79 @@
+import type { Configuration } from '#proto/configuration.ts';
+import type { Parked } from '#proto/outgoing.ts';
+import type { LinkStatus } from '#proto/status.ts';
+import { duration, plural, short } from './figures.ts';
+import type { LayerStatus } from './layer-status.ts';
+
+/** The link to the parent, and what waits to go up, in words. */
+
+const MOST_PARKED = 10;
+
+export function linkText(layer: LayerStatus, now: number): string {
+  const { configuration, link, coordinator } = layer;
+  if (!configuration?.parent) return 'No parent.';
+  const { parent, repositories, schedule } = configuration;
+  const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
+  return [
+    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`,
+    `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    ...when(link, now),
+    `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
+    ...outgoing(layer),
+    ...(layer.parked ?? []).slice(0, MOST_PARKED).map((one) => parked(one, now)),
+    ...more((layer.parked ?? []).length),
+  ].join('\n');
+}
+
+function when(link: LinkStatus | undefined, now: number): string[] {
+  const at = (instant: number) => `${clock(instant)} (in ${duration(instant - now)})`;
+  const parts = [
+    ...(link?.window
+      ? [`window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
+      : []),
+    ...(link?.next ? [`next pass ${at(link.next)}`] : []),
+  ];
+  return parts.length > 0 ? [`  ${parts.join('; ')}`] : [];
+}
+
+/** `2030-01-01 14:00 UTC` */
+const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+
+/** `app/*`, and what is brought of it where that is not all. */
+function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
+  const { match, regex, semver, latest } = tags ?? {};
+  const parts = [
+    ...(match ? [`tags ${match.join(' or ')}`] : []),
+    ...(regex ? [`tags /${regex}/`] : []),
+    ...(semver ? [`versions ${semver}`] : []),
+    ...(latest ? [`the latest ${latest}`] : []),
+    ...(platforms ? [platforms.join(' and ')] : []),
+    ...(referrers === true ? [] : [referrers ? `referrers ${referrers.join(' and ')}` : 'no referrers']),
+  ];
+  return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
+}
+
+function outgoing({ storage }: LayerStatus): string[] {
+  const { unsent, withdrawn, parked: refused } = storage?.outgoing ?? { unsent: 0, withdrawn: 0, parked: 0 };
+  const parts = [
+    ...(unsent ? [`${plural(unsent, 'manifest')} to send`] : []),
+    ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
+    ...(refused ? [`${plural(refused, 'change')} that the parent refuses`] : []),
+  ];
+  return parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : [];
+}
+
+function parked(
+  { repository, reference, digest, code, reason, since, attempts, retry }: Parked,
+  now: number,
+) {
+  const isDigest = reference.includes(':');
+  const name = isDigest ? `${repository}@${short(reference)}` : `${repository}:${reference}`;
+  const next = retry > now ? `in ${duration(retry - now)}` : 'with the next pass';
+  const what = digest ? '' : ' (its deletion)';
+  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')} since ${duration(now - since)} ago, next try ${next}`;
+}
+
+const more = (count: number): string[] =>
+  count > MOST_PARKED
+    ? [`    … and ${count - MOST_PARKED} more; --json has all, terrace sync --full tries them now`]
+    : [];
