@@ -101,6 +101,17 @@ export class FaultProxy implements AsyncDisposable {
     return this.#access?.issued ?? 0;
   }
 
+  /** Connections that are open now, those at rest too. */
+  async connections(): Promise<number> {
+    const counts = Object.values(this.#servers).map(
+      (server) =>
+        new Promise<number>((resolve, reject) =>
+          server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+        ),
+    );
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
   /** From now on this decides about each request; without it, none is disturbed. */
   fault(fault: Fault = () => undefined): void {
     this.#fault = fault;

@@ -22,7 +22,7 @@ export type TestLayerOptions = {
   mode?: 'ReadWrite' | 'ReadOnly';
   syncers?: number;
   connections?: number;
-  /** Without one, no pass begins by the clock. */
+  /** Without one, no pass begins by the clock; `file`: as the configuration file says. */
   schedule?: string;
   window?: string;
   eventTtl?: string;
@@ -78,10 +78,10 @@ export class TestLayer implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const { parent, data: _data, configFile, compact, env, ...fields } = this.#options;
+    const { parent, data: _data, configFile, compact, env, schedule = NEVER, ...fields } = this.#options;
     const overrides: Overrides = {
-      schedule: NEVER,
       ...fields,
+      ...(schedule !== 'file' && { schedule }),
       listen: this.host,
       ...(parent && { parent: typeof parent === 'string' ? { url: parent } : parent }),
     };
