@@ -1,43 +1,58 @@
 import { linkBlobs, missingBlobs } from '#proto/blobs.ts';
 import { discardIngest, startUpload } from '#proto/ingests.ts';
-import { putManifest, putTag } from '#proto/manifests.ts';
+import { type LeftOut, putManifest, putTag } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
+import type { Descriptor } from '#proto/oci.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { FetchedManifest } from '../link/parent.ts';
 import type { Arrivals } from './arrivals.ts';
-import { blobsOf, missingTree, type TreeMeans } from './tree.ts';
+import { bySize } from './order.ts';
+import { type Branch, blobsOf, missingTree, type TreeMeans, type Wanted } from './tree.ts';
 
-export type BringMeans = TreeMeans & { arrivals: Arrivals; pass: string; by: string };
+export type BringMeans = TreeMeans & { arrivals: Pick<Arrivals, 'bring'>; pass: string; by: string };
+
+/** What the layer lacks of an image: manifests in the order of their commit, blobs in that of their transfer. */
+export type Load = {
+  branches: Branch[];
+  blobs: Descriptor[];
+  missing: Descriptor[];
+  /** Some of it is here already. */
+  begun: boolean;
+};
+
+export type Move = { tag: Tag; expect: Digest | undefined };
 
 /** Digests in one request to storage. */
 const PAGE = 1_000;
 
-/**
- * Brings all that hangs on a manifest, and moves the tag last: blobs (as jobs, by whichever syncer), then manifests,
- * children before parents. `expect` is what the tag pointed to when it was decided to move it.
- * @returns whether anything was brought or moved
- * @throws Fault; `conflict` where the tag moved meanwhile: the next pass decides again
- */
-export async function bring(
+/** @param underWay blobs that earlier attempts have begun */
+export async function loadOf(
   means: BringMeans,
   repository: Repository,
   digest: Digest,
-  move?: { tag: Tag; expect: Digest | undefined },
-): Promise<boolean> {
-  const { bus, pass, arrivals } = means;
-  const about = { pass, repository, tag: move?.tag ?? null, digest };
-  const branches = await missingTree(means, repository, digest);
-  if (branches.length === 0 && !move) return false;
-  const blobs = blobsOf(branches);
-  const missing = await lacking(
+  wanted: Wanted,
+  underWay: ReadonlySet<Digest>,
+): Promise<Load> {
+  const branches = await missingTree(means, repository, digest, wanted);
+  const blobs = blobsOf(branches).sort(bySize);
+  const lacks = await lacking(
     means,
     blobs.map((blob) => blob.digest),
   );
-  const wanted = blobs.filter((blob) => missing.has(blob.digest));
-  const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
-  bus.publish(imageStarted, { ...about, direction: 'down', blobs: wanted.length, bytes });
+  const missing = blobs.filter((blob) => lacks.has(blob.digest));
+  const begun = missing.length < blobs.length || missing.some((blob) => underWay.has(blob.digest));
+  return { branches, blobs, missing, begun };
+}
+
+/** Brings what is lacking: blobs (as jobs, by whichever syncer), then manifests, children before parents. @throws Fault */
+export async function bringLoad(
+  means: BringMeans,
+  repository: Repository,
+  { branches, blobs, missing }: Load,
+): Promise<void> {
+  const { bus, arrivals } = means;
   const results = await Promise.allSettled(
-    wanted.map((blob) => arrivals.bring({ repository, digest: blob.digest, size: blob.size })),
+    missing.map(({ digest, size }) => arrivals.bring({ repository, digest, size })),
   );
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;
@@ -45,12 +60,33 @@ export async function bring(
     const digests = blobs.slice(at, at + PAGE).map((blob) => blob.digest);
     await bus.call(linkBlobs, { repository, digests });
   }
-  for (const branch of branches) await commitManifest(means, repository, branch);
+  for (const branch of branches) await commitManifest(means, repository, branch, branch.leftOut);
+}
+
+/**
+ * Brings all that hangs on a manifest, and moves the tag last. `expect` is what the tag pointed to when it was decided
+ * to move it. `content` brings the load, or waits for somebody who does.
+ * @returns whether anything was brought or moved
+ * @throws Fault; `conflict` where the tag moved meanwhile: the next pass decides again
+ */
+export async function bring(
+  { bus, pass }: BringMeans,
+  repository: Repository,
+  digest: Digest,
+  { branches, missing }: Load,
+  content: () => Promise<void>,
+  move?: Move,
+): Promise<boolean> {
+  if (branches.length === 0 && !move) return false;
+  const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };
+  const bytes = missing.reduce((sum, { size }) => sum + size, 0);
+  bus.publish(imageStarted, { ...about, blobs: missing.length, bytes });
+  await content();
   if (move) {
     const { tag, expect } = move;
     await bus.call(putTag, { repository, tag, digest, expect: expect ?? null, base: true });
   }
-  bus.publish(imageFinished, { ...about, direction: 'down' });
+  bus.publish(imageFinished, about);
   return true;
 }
 
@@ -63,13 +99,13 @@ async function lacking({ bus }: BringMeans, digests: Digest[]): Promise<Set<Dige
   return missing;
 }
 
-/** Commits the bytes of a manifest, without a tag. */
+/** Commits the bytes of a manifest of the parent, without a tag. */
 export async function commitManifest(
   { bus, volume, by }: BringMeans,
   repository: Repository,
-  branch: FetchedManifest,
+  { digest, mediaType, bytes }: FetchedManifest,
+  leftOut: LeftOut[] = [],
 ): Promise<void> {
-  const { digest, mediaType, bytes } = branch;
   const claim = await bus.call(startUpload, { repository, by, hold: true });
   const held = { id: claim.id, claim: claim.claim };
   try {
@@ -77,7 +113,8 @@ export async function commitManifest(
       await using file = await volume.openIngest(claim);
       await file.write([bytes], 0);
     }
-    await bus.call(putManifest, { ...held, repository, digest, mediaType });
+    const sparse = leftOut.length > 0 && { leftOut };
+    await bus.call(putManifest, { ...held, repository, digest, mediaType, arrived: true, ...sparse });
   } catch (error) {
     await bus.call(discardIngest, held).catch(() => {});
     throw error;

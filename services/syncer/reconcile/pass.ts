@@ -1,24 +1,30 @@
 import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
-import { Fault, toWire } from '#proto/fault.ts';
-import { deleteTag, listRepositories, putTag, setBase } from '#proto/manifests.ts';
-import { isRepository, type Repository } from '#proto/names.ts';
-import { type Failure, imageFailed, type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
+import { Fault } from '#proto/fault.ts';
+import type { Digest, Repository } from '#proto/names.ts';
+import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Parent } from '../link/parent.ts';
+import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
 import type { Wish } from '../wish.ts';
 import { Arrivals } from './arrivals.ts';
-import { type BringMeans, bring } from './bring.ts';
-import { matches, named, needsCatalog, selectionOf } from './patterns.ts';
-import { loserTag } from './plan.ts';
+import { note, tellParent } from './changes.ts';
+import { bringImages } from './images.ts';
+import { Outgoing } from './outgoing.ts';
+import { Parking } from './parking.ts';
+import { selectionOf } from './patterns.ts';
 import { repair } from './repair.ts';
+import { clean, repositories } from './repositories.ts';
 import { type Survey, survey } from './survey.ts';
+import { Tally } from './tally.ts';
+import { imagesOf, unparkMoot } from './tasks.ts';
 
 export type PassMeans = {
   bus: Bus;
   volume: Volume;
   parent: Parent;
+  upward: Upward;
   configuration: Configuration;
   log: Log;
   /** This process, and the name of its layer. */
@@ -30,84 +36,64 @@ export type PassMeans = {
   until?: number;
 };
 
-/** Repositories compared, and images brought, at a time. */
+/** What the parts of one pass share. */
+export type Context = PassMeans & {
+  wish: Wish;
+  pass: string;
+  arrivals: Arrivals;
+  outgoing: Outgoing;
+  parking: Parking;
+  withheld: Set<Digest>;
+  tally: Tally;
+};
+
+/** Repositories compared at a time. */
 const REPOSITORIES_AT_ONCE = 4;
-const IMAGES_AT_ONCE = 8;
-const MOST_FAILURES = 20;
+
+/**
+ * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else
+ * is found anew in each pass.
+ */
+const withheldBy = new WeakMap<Parent, Set<Digest>>();
 
 /**
  * One pass: compares parent and layer, then does what the plan says, each tag by itself, so that one that fails keeps
- * no other back. Everything is found anew each time; nothing is carried from one pass to the next.
- * @throws Fault where nothing could be compared at all
+ * no other back. What comes and what goes up share the link, each in its own order.
+ * @throws the signal's reason where it ended the pass for another cause than the window or the configuration
  */
-export async function makePass(means: PassMeans, { id: pass, cause }: Wish): Promise<PassResult> {
+export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult> {
   const { bus, log, signal, configuration } = means;
-  const began = Date.now();
+  const { id: pass, cause, scope } = wish;
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
-  const tally = {
-    taken: 0,
-    dropped: 0,
-    sent: 0,
-    withdrawn: 0,
-    failed: 0,
-    parked: 0,
-    failures: [] as Failure[],
-  };
-  const fail = (failure: Failure) => {
-    log.warn(failure, 'part of a pass failed');
-    tally.failed += 1;
-    if (tally.failures.length < MOST_FAILURES) tally.failures.push(failure);
-  };
+  const tally = new Tally(log);
   try {
     await means.parent.ping(signal);
-    using arrivals = new Arrivals(bus, log, pass, signal);
-    const repairing = repairs({ ...means, arrivals, pass }, fail);
-    const surveys: Survey[] = [];
-    await each(await repositories(means, fail), REPOSITORIES_AT_ONCE, async (repository) => {
-      try {
-        surveys.push(
-          await survey(
-            bus,
-            means.parent,
-            repository,
-            {
-              mode: configuration.mode,
-              conflict: selectionOf(configuration.repositories, repository)?.conflict ?? 'parent-wins',
-            },
-            signal,
-          ),
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        fail({ repository, ...reason(log, error) });
-      }
-    });
-    bus.publish(passPlanned, {
-      pass,
-      repositories: surveys.length,
-      tags: surveys.reduce((sum, { tags }) => sum + tags, 0),
-      actions: surveys.reduce((sum, { actions }) => sum + actions.length, 0),
-    });
-    const tasks = surveys.flatMap((found) => tasksOf({ ...means, arrivals, pass }, found));
-    await each(tasks, IMAGES_AT_ONCE, async ({ repository, tag, run }) => {
-      try {
-        const did = await run();
-        if (did) tally[did] += 1;
-      } catch (error) {
-        signal.throwIfAborted();
-        const why = reason(log, error);
-        bus.publish(imageFailed, { pass, repository, tag, ...why });
-        fail({ repository, ...(tag && { tag }), ...why });
-      }
-    });
-    await repairing;
+    using arrivals = new Arrivals(bus, log, pass, signal, means.until);
+    const up = configuration.mode === 'ReadWrite';
+    using outgoing = up ? await Outgoing.load(bus, signal) : Outgoing.none();
+    const again = wish.full === true || cause === 'configuration';
+    const parking = await Parking.load(bus, signal, again);
+    const withheld = (!wish.full && withheldBy.get(means.parent)) || new Set<Digest>();
+    withheldBy.set(means.parent, withheld);
+    const context: Context = { ...means, wish, pass, arrivals, outgoing, parking, withheld, tally };
+    const { covered, uncovered } = await repositories(context, wish);
+    const repairing = scope ? undefined : repairs(context);
+    const surveys = await compare(context, covered);
+    if (!scope) await unparkMoot(context, surveys, covered);
+    if (!scope && !up) await clean(context, uncovered);
+    for (const found of surveys) await note(context, found);
+    await Promise.all([
+      bringImages(context, await imagesOf(context, surveys)),
+      up ? tellParent(context, surveys) : undefined,
+      repairing,
+    ]);
   } catch (error) {
     const ended = endedBy(signal);
-    if (ended) return { pass, ok: false, ...tally, ended, ms: Date.now() - began };
+    if (ended) return tally.result(pass, ended);
     signal.throwIfAborted();
-    fail(reason(log, error));
+    tally.fail({}, error);
   }
-  return { pass, ok: tally.failed === 0, ...tally, ms: Date.now() - began };
+  return tally.result(pass);
 }
 
 /** Why a pass was ended from outside, where that is part of its result. */
@@ -117,87 +103,37 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 
+async function compare(context: Context, covered: Repository[]): Promise<Survey[]> {
+  const { bus, pass, configuration, wish, tally, signal } = context;
+  const { mode } = configuration;
+  const surveys: Survey[] = [];
+  await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
+    const selected = selectionOf(configuration.repositories, repository);
+    if (!selected) return;
+    try {
+      surveys.push(await survey({ ...context, mode }, repository, selected, wish.scope?.get(repository)));
+    } catch (error) {
+      signal.throwIfAborted();
+      tally.fail({ repository }, error);
+    }
+  });
+  surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));
+  bus.publish(passPlanned, {
+    pass,
+    repositories: surveys.length,
+    tags: surveys.reduce((sum, { tags }) => sum + tags, 0),
+    actions: surveys.reduce((sum, { actions }) => sum + actions.length, 0),
+  });
+  return surveys;
+}
+
 /** Beside everything else: damaged content that is large keeps nothing back. */
-async function repairs(means: BringMeans & PassMeans, fail: (failure: Failure) => void): Promise<void> {
-  const { log, signal, pass } = means;
+async function repairs(context: Context): Promise<void> {
+  const { log, signal, pass, tally } = context;
   try {
-    const repaired = await repair(means, (failure, error) => {
-      fail({ ...failure, code: reason(log, error).code });
-    });
+    const repaired = await repair(context, (where, error) => tally.fail(where, error));
     if (repaired > 0) log.info({ pass, repaired }, 'damaged content is whole again');
   } catch (error) {
-    if (!signal.aborted) fail(reason(log, error));
+    if (!signal.aborted) tally.fail({}, error);
   }
-}
-
-type Task = {
-  repository: Repository;
-  tag: string | null;
-  run: () => Promise<'taken' | 'dropped' | undefined>;
-};
-
-/** What is to be done in a repository, as tasks that do not depend on each other. */
-function tasksOf(means: BringMeans & PassMeans, { repository, actions, settled }: Survey): Task[] {
-  const { bus, layer } = means;
-  const tasks: Task[] = actions.map(({ tag, views, action }) => ({
-    repository,
-    tag,
-    run: async () => {
-      const expect = views.layer ?? null;
-      if (action.loser && action.loser === views.layer) {
-        await bus.call(putTag, { repository, tag: loserTag(tag, layer, action.loser), digest: action.loser });
-      }
-      switch (action.kind) {
-        case 'agree':
-          await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
-          return undefined;
-        case 'drop':
-          await bus.call(deleteTag, { repository, tag, expect, base: true });
-          return 'dropped';
-        case 'take':
-          await bring(means, repository, action.digest as string, { tag, expect: views.layer });
-          return 'taken';
-        // The way up: what the layer has of its own stays as it is.
-        case 'push':
-        case 'withdraw':
-          return undefined;
-      }
-    },
-  }));
-  if (!means.parent.hasReferrers) return tasks;
-  const referrers = settled.map((digest) => ({
-    repository,
-    tag: null,
-    run: async () => ((await bring(means, repository, digest)) ? ('taken' as const) : undefined),
-  }));
-  return [...tasks, ...referrers];
-}
-
-/** The repositories that the patterns select, at the parent or here. A refused catalog hides only what it alone tells. */
-async function repositories(
-  { bus, parent, configuration, signal, log }: PassMeans,
-  fail: (failure: Failure) => void,
-): Promise<Repository[]> {
-  const patterns = configuration.repositories.map(({ name }) => name);
-  const found = new Set(named(patterns).filter(isRepository));
-  if (!needsCatalog(patterns)) return [...found];
-  try {
-    for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
-  } catch (error) {
-    if (!Fault.is(error, 'parent-refused')) throw error;
-    fail(reason(log, error));
-  }
-  let after: string | undefined;
-  for (;;) {
-    const page = await bus.call(listRepositories, { limit: 1_000, ...(after && { after }) }, { signal });
-    for (const name of page.repositories) if (matches(patterns, name)) found.add(name);
-    after = page.repositories.at(-1);
-    if (!page.more || after === undefined) return [...found].sort();
-  }
-}
-
-function reason(log: Log, err: unknown): { code: string; reason: string } {
-  const { code, message } = toWire(err);
-  if (!(err instanceof Fault)) log.error({ err }, 'part of a pass failed');
-  return { code, reason: message };
 }

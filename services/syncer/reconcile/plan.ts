@@ -14,7 +14,7 @@ export type Views = {
 export type Rules = {
   mode: Mode;
   conflict: Conflict;
-  /** The filter leaves out this tag of the parent. */
+  /** The parent has the tag and the filter leaves it out; `parent` counts only where a ReadWrite layer changed it. */
   excluded?: boolean;
   /** A tag that the parent does not show may be there all the same: nothing goes for that. */
   unsure?: boolean;
@@ -47,11 +47,11 @@ export type Action = {
  */
 export function planTag(views: Views, rules: Rules): Action | undefined {
   const { base, layer, parent } = views;
-  if (rules.unsure && parent === undefined) {
+  if (rules.unsure && parent === undefined && !rules.excluded) {
     return rules.mode === 'ReadWrite' && layer !== undefined && layer !== base ? fromLayer(layer) : undefined;
   }
+  if (rules.excluded) return planExcluded(views, rules);
   if (layer === parent) return layer === base ? undefined : { kind: 'agree', digest: layer };
-  if (rules.excluded && parent !== undefined) return planExcluded(views, rules);
   if (layer === base) return fromParent(parent);
   if (rules.mode === 'ReadOnly') {
     if (layer === undefined) return fromParent(parent);
@@ -62,12 +62,14 @@ export function planTag(views: Views, rules: Rules): Action | undefined {
 
 function planExcluded(views: Views, rules: Rules): Action | undefined {
   const { base, layer, parent } = views;
-  if (layer === base) {
-    return rules.mode === 'ReadOnly' && layer !== undefined ? { kind: 'drop', digest: undefined } : undefined;
-  }
-  // Gone here, and not to be brought again: unless it is to go there too, there is no more to agree on.
+  // Gone here, and not to be brought again: there is no more to agree on.
   const forget: Action = { kind: 'agree', digest: undefined };
-  if (rules.mode === 'ReadOnly') return layer === undefined ? forget : undefined;
+  if (rules.mode === 'ReadOnly') {
+    if (layer === undefined) return base === undefined ? undefined : forget;
+    return layer === base ? { kind: 'drop', digest: undefined } : undefined;
+  }
+  if (layer === base) return undefined;
+  if (layer === parent) return { kind: 'agree', digest: layer };
   return layer === undefined && parent !== base ? forget : changedHere(views, rules);
 }
 

@@ -3,6 +3,7 @@ import type { Failure } from '#proto/passes.ts';
 import { type Damaged, listDamaged } from '#proto/upkeep.ts';
 import { each } from '../transfer/slots.ts';
 import { type BringMeans, commitManifest } from './bring.ts';
+import { leftOutOf } from './lists.ts';
 
 /** Damaged content in one answer of storage, and how much is brought at a time. */
 const PAGE = 100;
@@ -18,7 +19,7 @@ const elsewhere = ['blob-unknown', 'manifest-unknown', 'parent-refused'] as cons
  */
 export async function repair(
   means: BringMeans,
-  fail: (failure: Failure, error: unknown) => void,
+  fail: (where: Pick<Failure, 'repository'>, error: unknown) => void,
 ): Promise<number> {
   // What is in no repository any more waits only for garbage collection to forget it.
   const damaged = (await allDamaged(means)).filter(({ repositories }) => repositories.length > 0);
@@ -36,10 +37,10 @@ export async function repair(
   };
   const giveUp = ({ digest, repositories }: Damaged, error: unknown) => {
     const [repository] = repositories;
-    const said = error instanceof Fault ? error.message : 'the log says why';
-    const code = error instanceof Fault ? error.code : 'internal';
-    const reason = `${digest} is damaged here and can't be fetched again (${said}): push it again, or delete what names it`;
-    fail({ ...(repository && { repository }), code, reason }, error);
+    const where = repository ? { repository } : {};
+    if (!(error instanceof Fault)) return fail(where, error);
+    const reason = `${digest} is damaged here and can't be fetched again (${error.message}): push it again, or delete what names it`;
+    fail(where, new Fault(error.code, reason, { cause: error }));
   };
   await each(blobs, AT_ONCE, (one) => run(one, (error) => giveUp(one, error)));
   // An index after its manifests, whatever their digests: as long as a round gets some of them further.
@@ -75,12 +76,17 @@ async function bringAgain(
   means: BringMeans,
   { digest, size, repositories, mediaType }: Damaged,
 ): Promise<void> {
-  const { parent, arrivals, signal } = means;
+  const { bus, parent, arrivals, signal } = means;
   let last: unknown = new Fault('blob-unknown', 'no repository has it any more');
   for (const repository of repositories) {
     try {
       if (mediaType === undefined) await arrivals.bring({ repository, digest, size });
-      else await commitManifest(means, repository, await parent.manifest(repository, digest, signal));
+      else {
+        const manifest = await parent.manifest(repository, digest, signal);
+        const leftOut = await leftOutOf(bus, repository, signal);
+        const own = leftOut.filter(({ index }) => index === digest);
+        await commitManifest(means, repository, manifest, own);
+      }
       return;
     } catch (error) {
       if (!Fault.is(error, ...elsewhere)) throw error;

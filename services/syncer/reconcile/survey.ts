@@ -1,86 +1,169 @@
 import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { listBases, listTags, type TagEntry } from '#proto/manifests.ts';
-import type { Digest, Repository, Tag } from '#proto/names.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import { type Digest, isTag, type Repository, type Tag } from '#proto/names.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
-import { type Action, planTag, type Rules, type Views } from './plan.ts';
+import { bases, localTags } from './lists.ts';
+import type { Outgoing } from './outgoing.ts';
+import { placeholder } from './placeholder.ts';
+import { type Action, planTag, type Views } from './plan.ts';
+import { subjectOfTag } from './referrer-filter.ts';
+import { tagsOf } from './tag-filter.ts';
+
+export type Selected = Configuration['repositories'][number];
+
+export type SurveyMeans = {
+  bus: Bus;
+  parent: Pick<Parent, 'tags' | 'resolve'>;
+  mode: Configuration['mode'];
+  outgoing: Pick<Outgoing, 'unsent' | 'withdrawn'>;
+  signal: AbortSignal;
+};
+
+export type TagAction = { tag: Tag; views: Views; action: Action };
 
 /** What is to be done in one repository, and what is in order already. */
 export type Survey = {
   repository: Repository;
+  selected: Selected;
   tags: number;
-  actions: { tag: Tag; views: Views; action: Action }[];
+  actions: TagAction[];
   /** What tags on which both sides agree point to: their referrers may have grown. */
   settled: Digest[];
+  /** What tags of the parent point to, as far as it was asked; `whole`: all of them. */
+  above: ReadonlyMap<Tag, Digest>;
+  whole: boolean;
+  /** What tags of the layer point to. */
+  here: ReadonlySet<Digest>;
 };
 
 /** Requests to the parent at a time. */
 const AT_ONCE = 8;
-const PAGE = 1_000;
 
-/** Compares parent and layer, tag by tag. @throws Fault */
+/**
+ * Compares parent and layer, tag by tag. With a scope only its tags are compared, and only for what changed here:
+ * that a tag went from the parent is decided where all of its tags are listed.
+ * @throws Fault
+ */
 export async function survey(
-  bus: Bus,
-  parent: Pick<Parent, 'tags' | 'resolve'>,
+  means: SurveyMeans,
   repository: Repository,
-  rules: Rules,
-  signal: AbortSignal,
+  selected: Selected,
+  scope?: ReadonlySet<string>,
 ): Promise<Survey> {
+  const { bus, mode, outgoing, signal } = means;
   // The layer first: what changes here meanwhile is caught by the condition on each change.
   const layer = await localTags(bus, repository, signal);
-  const base = await entries(
-    async (after) => bus.call(listBases, { repository, limit: PAGE, ...(after && { after }) }, { signal }),
-    ({ tags }) => tags,
-  );
-  const above = new Map<Tag, Digest>();
-  const names = await parent.tags(repository, signal);
-  // A repository that the parent does not know at all may as well be an empty volume there: nothing goes for that.
-  if (!names) return { repository, tags: layer.size, actions: [], settled: [] };
-  const lost = new Set<Tag>();
-  await each(names, AT_ONCE, async (tag) => {
-    const digest = await parent.resolve(repository, tag, signal);
-    if (digest) above.set(tag, digest);
-    else lost.add(tag);
-  });
-  const all = [...new Set([...layer.keys(), ...base.keys(), ...above.keys()])].sort();
-  const found: Survey = { repository, tags: all.length, actions: [], settled: [] };
+  const base = await bases(bus, repository, signal);
+  const changed = (tag: Tag) => mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
+  // What goes at the parent may be what any of its tags points to.
+  const whole = outgoing.withdrawn(repository).length > 0;
+  const asked = new Asked(means, repository);
+  const inScope = scope && [...scope].filter(isTag);
+  const listed = !scope || whole ? await means.parent.tags(repository, signal) : inScope;
+  let wanted = new Set<Tag>();
+  if (inScope) await asked.resolve(inScope);
+  else if (listed) wanted = await wantedTags(asked, listed, layer, selected);
+  if (listed) await asked.resolve(whole ? listed : listed.filter(changed));
+
+  const names = new Set(listed);
+  const all = [...new Set(inScope ?? [...layer.keys(), ...base.keys(), ...names])].sort();
+  const found: TagAction[] = [];
   const settled = new Set<Digest>();
+  const own = new Set(outgoing.unsent(repository).map(({ digest }) => digest));
   for (const tag of all) {
-    // Listed, yet not there: the next list tells whether it went, or somebody on the way lost its manifest.
-    if (lost.has(tag)) continue;
-    const views = { base: base.get(tag), layer: layer.get(tag), parent: above.get(tag) };
-    const action = planTag(views, rules);
-    if (action) found.actions.push({ tag, views, action });
-    if (views.layer && views.layer === views.parent) settled.add(views.layer);
+    // Whether it went from here or there, its place says that it is gone.
+    const gone = asked.gone.has(tag);
+    const excluded = !scope && names.has(tag) && !wanted.has(tag) && !gone;
+    const views = { base: base.get(tag), layer: layer.get(tag), parent: asked.above.get(tag) };
+    const action = planTag(sentBefore(views, own), {
+      mode,
+      conflict: selected.conflict,
+      excluded,
+      // Listed, yet not there: the next list tells whether it went, or somebody on the way lost its manifest. A
+      // repository that the parent does not know at all may as well be an empty volume there.
+      unsure: scope !== undefined || !listed || (names.has(tag) && !gone),
+    });
+    if (action && (!scope || goesUp(action))) found.push({ tag, views, action });
+    if (!scope && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
-  found.settled = [...settled];
-  return found;
+  return {
+    repository,
+    selected,
+    tags: all.length,
+    actions: found,
+    settled: [...settled],
+    above: asked.above,
+    whole: listed !== undefined && (whole || [...names].every((tag) => asked.knows(tag))),
+    here: new Set(layer.values()),
+  };
 }
 
-async function localTags(bus: Bus, repository: Repository, signal: AbortSignal): Promise<Map<Tag, Digest>> {
-  try {
-    return await entries(
-      async (after) => bus.call(listTags, { repository, limit: PAGE, ...(after && { after }) }, { signal }),
-      ({ tags }) => tags,
-    );
-  } catch (error) {
-    if (Fault.is(error, 'name-unknown')) return new Map();
-    throw error;
+/**
+ * A tag of the parent that points to what a client put here, and that the parent was not known to have: it was moved
+ * by this layer, which did not live to note it.
+ */
+const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
+  views.parent !== undefined && own.has(views.parent) ? { ...views, base: views.parent } : views;
+
+const goesUp = ({ kind, loser }: Action): boolean =>
+  kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;
+
+/** What the parent's tags point to, each asked for once. */
+class Asked {
+  readonly above = new Map<Tag, Digest>();
+  /** Those of which only the place is left that a withdrawal put there. */
+  readonly gone = new Set<Tag>();
+  readonly #asked = new Set<Tag>();
+  readonly #means: SurveyMeans;
+  readonly #repository: Repository;
+
+  constructor(means: SurveyMeans, repository: Repository) {
+    this.#means = means;
+    this.#repository = repository;
+  }
+
+  knows = (tag: Tag): boolean => this.#asked.has(tag);
+
+  async resolve(tags: Iterable<Tag>): Promise<void> {
+    const { parent, signal } = this.#means;
+    const fresh = [...new Set(tags)].filter((tag) => !this.#asked.has(tag));
+    await each(fresh, AT_ONCE, async (tag) => {
+      const digest = await parent.resolve(this.#repository, tag, signal);
+      this.#asked.add(tag);
+      if (digest === placeholder(this.#repository, tag).digest) this.gone.add(tag);
+      else if (digest) this.above.set(tag, digest);
+    });
   }
 }
 
-/** All pages of a list. */
-async function entries<P extends { more: boolean }>(
-  page: (after: string | undefined) => Promise<P>,
-  of: (page: P) => TagEntry[],
-): Promise<Map<Tag, Digest>> {
-  const all = new Map<Tag, Digest>();
-  let after: string | undefined;
-  for (;;) {
-    const found = await page(after);
-    for (const { tag, digest } of of(found)) all.set(tag, digest);
-    after = of(found).at(-1)?.tag;
-    if (!found.more || after === undefined) return all;
+/**
+ * The tags of the parent that the selection asks for, resolved. Tags that are about a manifest follow it: that of a
+ * signature is wanted where the image is, and that of the signature's own signature too.
+ */
+async function wantedTags(
+  asked: Asked,
+  listed: Tag[],
+  layer: ReadonlyMap<Tag, Digest>,
+  { tags: filter, referrers }: Selected,
+): Promise<Set<Tag>> {
+  const about = listed.filter((tag) => subjectOfTag(tag) !== undefined);
+  const wanted = tagsOf(
+    filter,
+    listed.filter((tag) => subjectOfTag(tag) === undefined),
+  );
+  await asked.resolve(wanted);
+  if (referrers === false) return wanted;
+  const subjects = new Set(layer.values());
+  for (let before = -1; before !== wanted.size; ) {
+    before = wanted.size;
+    for (const tag of wanted) {
+      const digest = asked.above.get(tag);
+      if (digest) subjects.add(digest);
+    }
+    const more = about.filter((tag) => !filter || subjects.has(subjectOfTag(tag) as Digest));
+    for (const tag of more) wanted.add(tag);
+    await asked.resolve(more);
   }
+  return wanted;
 }

@@ -1,13 +1,16 @@
 import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
-import { getManifest, missingManifests } from '#proto/manifests.ts';
+import { getManifest, type LeftOut, missingManifests } from '#proto/manifests.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { FetchedManifest, Parent } from '../link/parent.ts';
+import { each } from '../transfer/slots.ts';
+import { choose } from './platforms.ts';
+import { wantsReferrer } from './referrer-filter.ts';
 
-/** A manifest that the layer lacks. */
-export type Branch = FetchedManifest & { manifest: Manifest };
+/** A manifest that the layer lacks, and the children that it goes without. */
+export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
 
 export type TreeMeans = {
   bus: Bus;
@@ -16,39 +19,128 @@ export type TreeMeans = {
   signal: AbortSignal;
 };
 
+/** What of a tree is wanted. */
+export type Wanted = {
+  platforms?: readonly string[] | undefined;
+  referrers: boolean | readonly string[];
+  /** Manifests that a client deleted here: none comes again as a referrer, or as a child of what is here. */
+  isGone: (digest: Digest) => boolean;
+  /** Children that the parent itself left out. */
+  withheld: Set<Digest>;
+};
+
 /** An index may hold indexes, and a referrer have referrers; more than this is no image. */
 const DEEPEST = 16;
+/** Parts of one tree that are looked at at a time. */
+const AT_ONCE = 8;
 
 /**
  * What the layer lacks of everything that hangs on a manifest: the manifest, what it refers to, and what refers to
  * it, in the order in which it can be committed (children before parents). A manifest that the layer has is not asked
- * for, nor are its children: storage takes none without them.
+ * for; of its children, those that were left out and are wanted now are.
  */
-export async function missingTree(means: TreeMeans, repository: Repository, root: Digest): Promise<Branch[]> {
-  const order: Branch[] = [];
-  const seen = new Set<Digest>();
-  const visit = async (digest: Digest, depth: number): Promise<void> => {
-    if (seen.has(digest)) return;
-    seen.add(digest);
-    if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
-    means.signal.throwIfAborted();
-    const { digests } = await means.bus.call(missingManifests, { repository, digests: [digest] });
-    if (digests.length > 0) {
-      const fetched = await means.parent.manifest(repository, digest, means.signal);
-      const manifest = readManifest(fetched.bytes, fetched.mediaType);
-      for (const child of manifest.manifests) await visit(child.digest, depth + 1);
-      order.push({ ...fetched, manifest });
-    } else {
-      const manifest = await localManifest(means, repository, digest);
-      for (const child of manifest?.manifests ?? []) await visit(child.digest, depth + 1);
-    }
-    for (const referrer of (await means.parent.referrers(repository, digest, means.signal)) ?? []) {
-      await visit(referrer.digest, depth + 1);
-    }
-  };
-  await visit(root, 0);
-  return order;
+export async function missingTree(
+  means: TreeMeans,
+  repository: Repository,
+  root: Digest,
+  wanted: Wanted,
+): Promise<Branch[]> {
+  const tree = new Tree(means, repository, root, wanted);
+  await tree.grow();
+  return tree.order;
 }
+
+class Tree {
+  readonly order: Branch[] = [];
+  readonly #means: TreeMeans;
+  readonly #repository: Repository;
+  readonly #root: Digest;
+  readonly #wanted: Wanted;
+  /** Each manifest once; one that two indexes name is waited for by both. */
+  readonly #visits = new Map<Digest, Promise<void>>();
+  /** Whose referrers are still to be asked for. A referrer may name its subject's parent, so nothing waits for it. */
+  #subjects: { digest: Digest; depth: number }[] = [];
+
+  constructor(means: TreeMeans, repository: Repository, root: Digest, wanted: Wanted) {
+    this.#means = means;
+    this.#repository = repository;
+    this.#root = root;
+    this.#wanted = wanted;
+  }
+
+  async grow(): Promise<void> {
+    await this.#visit(this.#root, 0);
+    while (this.#subjects.length > 0) {
+      const subjects = this.#subjects;
+      this.#subjects = [];
+      await each(subjects, AT_ONCE, ({ digest, depth }) => this.#referrers(digest, depth));
+    }
+  }
+
+  #visit(digest: Digest, depth: number): Promise<void> {
+    const known = this.#visits.get(digest);
+    if (known) return known;
+    const visit = this.#look(digest, depth);
+    this.#visits.set(digest, visit);
+    return visit;
+  }
+
+  async #look(digest: Digest, depth: number): Promise<void> {
+    const { bus, parent, signal } = this.#means;
+    const repository = this.#repository;
+    if (depth > DEEPEST) {
+      throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
+    }
+    signal.throwIfAborted();
+    const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+    if (digests.length > 0) {
+      const fetched = await parent.manifest(repository, digest, signal);
+      const manifest = readManifest(fetched.bytes, fetched.mediaType);
+      const leftOut = await this.#children(manifest, depth, () => false);
+      this.order.push({ ...fetched, manifest, leftOut });
+    } else {
+      const manifest = await localManifest(this.#means, repository, digest);
+      if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
+    }
+    this.#subjects.push({ digest, depth });
+  }
+
+  /** @returns those that are not brought */
+  async #children(
+    { manifests }: Manifest,
+    depth: number,
+    isGone: (digest: Digest) => boolean,
+  ): Promise<LeftOut[]> {
+    const { withheld, platforms } = this.#wanted;
+    const { wanted, leftOut } = choose(manifests, platforms);
+    await each(wanted, AT_ONCE, async (child) => {
+      const { digest } = child;
+      if (withheld.has(digest) || isGone(digest)) return void leftOut.push(named(child));
+      try {
+        await this.#visit(digest, depth + 1);
+      } catch (error) {
+        if (!Fault.is(error, 'manifest-unknown') || error.detail?.leftOut === undefined) throw error;
+        withheld.add(digest);
+        leftOut.push(named(child));
+      }
+    });
+    return leftOut;
+  }
+
+  async #referrers(subject: Digest, depth: number): Promise<void> {
+    const { referrers, isGone } = this.#wanted;
+    if (referrers === false) return;
+    const { parent, signal } = this.#means;
+    const found = (await parent.referrers(this.#repository, subject, signal)) ?? [];
+    const brought = found.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
+    await each(brought, AT_ONCE, ({ digest }) => this.#visit(digest, depth + 1));
+  }
+}
+
+const named = ({ digest, platform }: Descriptor): LeftOut => ({
+  digest,
+  platform: [platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/') || 'unknown',
+});
 
 /** The blobs of the branches, each once. */
 export function blobsOf(branches: Branch[]): Descriptor[] {

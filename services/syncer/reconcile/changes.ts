@@ -1,0 +1,215 @@
+import { deleteTag, missingManifests, setBase } from '#proto/manifests.ts';
+import type { Digest, Tag } from '#proto/names.ts';
+import { imageConflict, imageFailed, imageParked } from '#proto/passes.ts';
+import type { Parent } from '../link/parent.ts';
+import { each } from '../transfer/slots.ts';
+import { type Outgoing, settle } from './outgoing.ts';
+import { isRefusal, type Outbound, type Parking } from './parking.ts';
+import { loserTag } from './plan.ts';
+import { type SendMeans, send } from './send.ts';
+import type { Survey, TagAction } from './survey.ts';
+import type { Tally } from './tally.ts';
+import { withdrawManifest, withdrawTag } from './withdraw.ts';
+
+export type ChangeMeans = SendMeans & {
+  parent: Pick<Parent, 'manifest'>;
+  layer: string;
+  outgoing: Outgoing;
+  parking: Parking;
+  tally: Tally;
+};
+
+/** A change that goes up: manifests, then tags, then deletions; within a repository, each stage when the one before has ended. */
+type Change = Outbound & {
+  priority: number;
+  stage: 0 | 1 | 2 | 3;
+  run: () => Promise<'sent' | 'withdrawn' | undefined>;
+};
+
+const CHANGES_AT_ONCE = 8;
+
+/** Tells the parent what changed here, each change by itself, so that one that fails keeps no other back. */
+export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise<void> {
+  const { parking, tally, signal } = means;
+  const changes: Change[] = [];
+  for (const survey of surveys) {
+    const all = changesOf(means, survey);
+    for (const change of all) {
+      const parked = parking.waiting(change);
+      if (parked) tally.wait(parked);
+      else changes.push(change);
+    }
+  }
+  const earlier = new Map<string, Promise<unknown>[]>();
+  const repositories = new Map(surveys.map(({ repository }, at) => [repository, at]));
+  const place = (change: Change) => repositories.get(change.repository) as number;
+  // The sort keeps what is equal in order: manifests stay as clients put them.
+  changes.sort((a, b) => b.priority - a.priority || place(a) - place(b) || a.stage - b.stage);
+  await each(changes, CHANGES_AT_ONCE, async (change) => {
+    const before = [0, 1, 2, 3]
+      .slice(0, change.stage)
+      .flatMap((stage) => earlier.get(`${change.repository} ${stage}`) ?? []);
+    const key = `${change.repository} ${change.stage}`;
+    const done = Promise.all(before).then(() => carryOut(means, change));
+    earlier.set(key, [...(earlier.get(key) ?? []), done.catch(() => {})]);
+    await done;
+    signal.throwIfAborted();
+  });
+}
+
+async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
+  const { bus, pass, parking, tally, signal } = means;
+  const { repository, reference, digest } = change;
+  const about = {
+    pass,
+    repository,
+    tag: reference.includes(':') ? null : reference,
+    ...(digest && { digest }),
+  };
+  try {
+    signal.throwIfAborted();
+    const did = await change.run();
+    if (did) tally[did] += 1;
+    await parking.over(change);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isRefusal(error)) {
+      const parked = await parking.refused(change, error);
+      tally.wait(parked);
+      const { code, reason, retry } = parked;
+      bus.publish(imageParked, { ...about, code, reason, retry });
+      return;
+    }
+    const failure = tally.fail({ repository, tag: reference }, error);
+    bus.publish(imageFailed, { ...about, code: failure.code, reason: failure.reason });
+  }
+}
+
+function changesOf(means: ChangeMeans, survey: Survey): Change[] {
+  const { outgoing, parking } = means;
+  const { repository, actions } = survey;
+  const tags = actions.flatMap((action) => tagChange(means, survey, action));
+  // What a tag carries goes with it, unless the tag waits.
+  const carried = new Set(
+    tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
+  );
+  const there = new Set(survey.above.values());
+  const manifests: Change[] = outgoing
+    .unsent(repository)
+    .filter(({ digest }) => !carried.has(digest))
+    .map(({ digest }) => ({
+      ...placeOf(survey),
+      reference: digest,
+      digest,
+      stage: 0,
+      run: async () => {
+        const sent = !there.has(digest) && (await send(means, repository, digest));
+        await settle(means.bus, repository, [digest]);
+        return sent ? 'sent' : undefined;
+      },
+    }));
+  return [...manifests, ...tags, ...withdrawals(means, survey)];
+}
+
+function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: TagAction): Change[] {
+  const { bus } = means;
+  const { repository } = survey;
+  const { kind, digest } = action;
+  const change = { ...placeOf(survey), reference: tag, digest };
+  if (kind === 'push' && digest) {
+    const run = async () => {
+      await push(means, survey, { tag, views, action }, digest);
+      return 'sent' as const;
+    };
+    return [{ ...change, stage: 1, run }];
+  }
+  const { parent } = views;
+  if (kind !== 'withdraw' || !parent) return [];
+  const run = async () => {
+    const shared = await staysThere(means, survey, tag, parent);
+    await withdrawTag(means, repository, tag, { expect: parent, shared });
+    await bus.call(setBase, { repository, tag, digest: null });
+    return 'withdrawn' as const;
+  };
+  return [{ ...change, stage: 2, run }];
+}
+
+async function push(
+  means: ChangeMeans,
+  { repository }: Survey,
+  { tag, views, action }: TagAction,
+  digest: Digest,
+): Promise<void> {
+  const { bus, parent, upward, pass, layer, signal } = means;
+  const { loser } = action;
+  const kept = loser && loserTag(tag, layer, loser);
+  if (kept) {
+    const manifest = await parent.manifest(repository, loser, signal);
+    await upward.putManifest(repository, kept, manifest, signal);
+  }
+  await send(means, repository, digest, { tag, expect: views.parent });
+  // In this order: as long as it is unsent, the next pass knows whose move it was.
+  await bus.call(setBase, { repository, tag, digest });
+  await settle(bus, repository, [digest]);
+  if (kept) bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
+}
+
+/** Whether the manifest is to outlive this tag at the parent. */
+async function staysThere({ bus }: ChangeMeans, survey: Survey, tag: Tag, digest: Digest): Promise<boolean> {
+  const { repository } = survey;
+  if (!survey.whole || tagged(survey, digest, tag)) return true;
+  // A client took away the tag, not what it pointed to.
+  const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+  return digests.length === 0;
+}
+
+/** Whether a tag of the parent that is not to go points to the manifest. */
+function tagged({ above, actions }: Survey, digest: Digest, except?: Tag): boolean {
+  const going = new Set(actions.flatMap(({ tag, action }) => (action.kind === 'withdraw' ? [tag] : [])));
+  return [...above].some(([tag, target]) => target === digest && tag !== except && !going.has(tag));
+}
+
+/** Only where all tags of the parent are known: content that one of them points to is not taken from it. */
+function withdrawals(means: ChangeMeans, survey: Survey): Change[] {
+  const { bus, outgoing } = means;
+  const { repository } = survey;
+  if (!survey.whole) return [];
+  return outgoing.withdrawn(repository).map(({ digest }) => ({
+    ...placeOf(survey),
+    reference: digest,
+    digest: undefined,
+    stage: 3,
+    run: async () => {
+      const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+      const goes = digests.length > 0 && !tagged(survey, digest);
+      if (goes) await withdrawManifest(means, repository, digest);
+      else outgoing.stays(repository, digest);
+      await settle(bus, repository, [digest]);
+      return goes ? 'withdrawn' : undefined;
+    },
+  }));
+}
+
+const placeOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
+
+/** What only the layer has to note: that both agree, and tags that went at the parent. */
+export async function note(means: ChangeMeans, survey: Survey): Promise<void> {
+  const { bus, outgoing, pass, tally, signal } = means;
+  const { repository, actions } = survey;
+  const unsent = new Set(outgoing.unsent(repository).map(({ digest }) => digest));
+  for (const { tag, views, action } of actions) {
+    try {
+      if (action.kind === 'agree') {
+        await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
+        if (action.digest && unsent.has(action.digest)) await settle(bus, repository, [action.digest]);
+      } else if (action.kind === 'drop') {
+        await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
+        tally.dropped += 1;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      const { code, reason } = tally.fail({ repository, tag }, error);
+      bus.publish(imageFailed, { pass, repository, tag, code, reason });
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import { putTag, storageStatus } from '#proto/manifests.ts';
+import type { Digest, Tag } from '#proto/names.ts';
+import { imageConflict, imageFailed } from '#proto/passes.ts';
+import type { Parent } from '../link/parent.ts';
+import { each } from '../transfer/slots.ts';
+import { type BringMeans, bring, bringLoad, type Load, loadOf } from './bring.ts';
+import { agreedReferrers, dropGone } from './gone.ts';
+import { batches, byBegun, byPlace, type Place } from './order.ts';
+import type { Outgoing } from './outgoing.ts';
+import { loserTag } from './plan.ts';
+import type { Survey } from './survey.ts';
+import type { Tally } from './tally.ts';
+
+type Above = Pick<Parent, 'manifest' | 'referrers' | 'resolve'>;
+
+export type ImageMeans = BringMeans & {
+  parent: Above;
+  /** The name of the layer. */
+  layer: string;
+  outgoing: Outgoing;
+  /** Children that the parent itself left out. */
+  withheld: Set<Digest>;
+  tally: Tally;
+};
+
+/** What is to come of one tag, or of what tags point to on both sides already. */
+export type Image = Place & {
+  tag: Tag | null;
+  digest: Digest;
+  survey: Survey;
+  /** What the tag points to now. */
+  expect: Digest | undefined;
+  loser: Digest | undefined;
+};
+
+type Looked = Image & { begun: boolean; load: Load | undefined; error?: unknown };
+
+/** Trees that are held in memory at a time, twice; looked at, and brought, at a time. */
+const AHEAD = 200;
+const LOOKS_AT_ONCE = 8;
+const IMAGES_AT_ONCE = 8;
+
+/**
+ * Brings images in their order: priority, then what was begun, then by name. Which were begun is known once their
+ * trees are, so those of the next ones are looked at while these come.
+ */
+export async function bringImages(means: ImageMeans, images: Image[]): Promise<void> {
+  const parts = [...batches(images.toSorted(byPlace), AHEAD)].map((part) => new Batch(means, part));
+  parts[0]?.begin();
+  for (const [at, batch] of parts.entries()) {
+    await batch.begin();
+    parts[at + 1]?.begin();
+    await batch.bring();
+  }
+}
+
+class Batch {
+  readonly #means: ImageMeans;
+  readonly #images: Image[];
+  /** What two tags share is fetched, and brought, once. */
+  readonly #once = new Map<string, Promise<unknown>>();
+  #looks: Promise<Looked[]> | undefined;
+
+  constructor(means: ImageMeans, images: Image[]) {
+    this.#means = { ...means, parent: this.#parent(means.parent), arrivals: this.#arrivals(means.arrivals) };
+    this.#images = images;
+  }
+
+  begin(): Promise<Looked[]> {
+    this.#looks ??= this.#look();
+    // Its failure is told to whoever waits for it; the pass may have ended before.
+    this.#looks.catch(() => {});
+    return this.#looks;
+  }
+
+  async bring(): Promise<void> {
+    const looked = await this.begin();
+    await each(looked.toSorted(byBegun), IMAGES_AT_ONCE, (image) => this.#bring(image));
+    this.#once.clear();
+    this.#looks = Promise.resolve([]);
+  }
+
+  async #look(): Promise<Looked[]> {
+    if (this.#images.length === 0) return [];
+    const { bus, signal } = this.#means;
+    const { ingests } = await bus.call(storageStatus, {}, { signal });
+    const underWay = new Set(
+      ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
+    );
+    const looked: Looked[] = [];
+    await each(this.#images, LOOKS_AT_ONCE, async (image) => {
+      try {
+        const { repository, digest, tag } = image;
+        const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
+        const load = await this.#shared(key, () => this.#loadOf(image, underWay));
+        looked.push({ ...image, load, begun: load.begun });
+      } catch (error) {
+        signal.throwIfAborted();
+        looked.push({ ...image, load: undefined, begun: false, error });
+      }
+    });
+    return looked;
+  }
+
+  async #loadOf({ repository, digest, survey, tag }: Image, underWay: ReadonlySet<Digest>): Promise<Load> {
+    const means = this.#means;
+    const { outgoing, withheld } = means;
+    const { platforms, referrers } = survey.selected;
+    const agreed =
+      tag === null && referrers !== false ? await agreedReferrers(means, repository, digest) : [];
+    const load = await loadOf(
+      means,
+      repository,
+      digest,
+      { platforms, referrers, withheld, isGone: (one) => outgoing.isGone(repository, one) },
+      underWay,
+    );
+    means.tally.dropped += await dropGone(means, repository, digest, agreed, survey.here);
+    return load;
+  }
+
+  async #bring(image: Looked): Promise<void> {
+    const { bus, pass, tally, signal } = this.#means;
+    const { repository, tag, digest, load } = image;
+    try {
+      if (!load) throw image.error;
+      if (await this.#take(image, load)) tally.taken += 1;
+    } catch (error) {
+      signal.throwIfAborted();
+      const { code, reason } = tally.fail({ repository, ...(tag && { tag }) }, error);
+      bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
+    }
+  }
+
+  async #take({ repository, tag, digest, expect, loser }: Looked, load: Load): Promise<boolean> {
+    const { bus, pass, layer } = this.#means;
+    const content = () =>
+      this.#shared(`content ${repository}@${digest}`, () => bringLoad(this.#means, repository, load));
+    if (tag === null) return bring(this.#means, repository, digest, load, content);
+    const kept = loser && loserTag(tag, layer, loser);
+    if (kept) await bus.call(putTag, { repository, tag: kept, digest: loser });
+    await bring(this.#means, repository, digest, load, content, { tag, expect });
+    if (kept) {
+      bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
+    }
+    return true;
+  }
+
+  /** The parent, asked once for each manifest and each list of referrers. */
+  #parent(parent: Above): Above {
+    return {
+      manifest: (repository, reference, signal) =>
+        this.#shared(`manifest ${repository}@${reference}`, () =>
+          parent.manifest(repository, reference, signal),
+        ),
+      referrers: (repository, digest, signal) =>
+        this.#shared(`referrers ${repository}@${digest}`, () => parent.referrers(repository, digest, signal)),
+      resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
+    };
+  }
+
+  /** What came for one image needs no job for the next. */
+  #arrivals(arrivals: ImageMeans['arrivals']): ImageMeans['arrivals'] {
+    const arrived = new Set<Digest>();
+    return {
+      bring: async (wanted) => {
+        if (arrived.has(wanted.digest)) return;
+        await arrivals.bring(wanted);
+        arrived.add(wanted.digest);
+      },
+    };
+  }
+
+  #shared<T>(key: string, begin: () => Promise<T>): Promise<T> {
+    const known = this.#once.get(key) as Promise<T> | undefined;
+    if (known) return known;
+    const begun = begin();
+    this.#once.set(key, begun);
+    return begun;
+  }
+}

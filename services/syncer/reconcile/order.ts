@@ -1,0 +1,21 @@
+/** In which order images go over the link. Pure. */
+
+export type Place = { priority: number; repository: string; tag: string | null };
+
+/** Higher priority first, then by name. */
+export const byPlace = (a: Place, b: Place): number =>
+  b.priority - a.priority || compare(a.repository, b.repository) || compare(a.tag ?? '', b.tag ?? '');
+
+/** Within a priority, images of which something is here already come first: they are nearest to being of use. */
+export const byBegun = <P extends Place & { begun: boolean }>(a: P, b: P): number =>
+  b.priority - a.priority || Number(b.begun) - Number(a.begun) || byPlace(a, b);
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** Small before large, so that what a client may use is there early; those of one size by name. */
+export const bySize = (a: { size: number; digest: string }, b: { size: number; digest: string }): number =>
+  a.size - b.size || compare(a.digest, b.digest);
+
+export function* batches<T>(items: readonly T[], size: number): Generator<T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
+}

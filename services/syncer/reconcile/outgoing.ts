@@ -1,0 +1,98 @@
+import type { Bus } from '#proto/bus.ts';
+import { manifestDeleted } from '#proto/content.ts';
+import type { Digest, Repository } from '#proto/names.ts';
+import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
+import { pages } from './lists.ts';
+
+/**
+ * What clients put and deleted here that the parent has not been told, as storage had it when the pass began; and
+ * what is deleted meanwhile, so that the pass does not bring it back.
+ */
+export class Outgoing implements Disposable {
+  readonly #unsent: Map<Repository, Pending[]>;
+  readonly #withdrawn: Map<Repository, Pending[]>;
+  readonly #gone: Set<string>;
+  readonly #end: () => void;
+
+  private constructor(unsent: Pending[], withdrawn: Pending[], gone: Set<string>, end: () => void) {
+    this.#unsent = Map.groupBy(unsent.toSorted(bySince), ({ repository }) => repository);
+    this.#withdrawn = Map.groupBy(withdrawn.toSorted(bySince), ({ repository }) => repository);
+    this.#gone = gone;
+    this.#end = end;
+  }
+
+  /** A ReadOnly layer tells its parent nothing, and takes what the parent has. */
+  static none(): Outgoing {
+    return new Outgoing([], [], new Set(), () => {});
+  }
+
+  static async load(bus: Bus, signal: AbortSignal): Promise<Outgoing> {
+    const gone = new Set<string>();
+    const end = bus.listen(manifestDeleted, ({ data }) => {
+      if (!data.arrived) gone.add(key(data.repository, data.digest));
+    });
+    try {
+      const withdrawn = await Array.fromAsync(listed(bus, listWithdrawn, signal));
+      for (const { repository, digest } of withdrawn) gone.add(key(repository, digest));
+      return new Outgoing(await Array.fromAsync(listed(bus, listUnsent, signal)), withdrawn, gone, end);
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  /** In the order in which clients put them. */
+  unsent(repository: Repository): Pending[] {
+    return this.#unsent.get(repository) ?? [];
+  }
+
+  withdrawn(repository: Repository): Pending[] {
+    return this.#withdrawn.get(repository) ?? [];
+  }
+
+  /** Whether a client deleted the manifest here, so that it is not brought again. */
+  isGone(repository: Repository, digest: Digest): boolean {
+    return this.#gone.has(key(repository, digest));
+  }
+
+  /** A tag of the parent points to it: it is content of both again. */
+  stays(repository: Repository, digest: Digest): void {
+    this.#gone.delete(key(repository, digest));
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+  }
+}
+
+/** The manifests of one repository that are unsent now. */
+export async function unsentNow(bus: Bus, repository: Repository, signal: AbortSignal): Promise<Set<Digest>> {
+  const found = new Set<Digest>();
+  for await (const pending of listed(bus, listUnsent, signal, `${repository}!`)) {
+    if (pending.repository !== repository) break;
+    found.add(pending.digest);
+  }
+  return found;
+}
+
+/** Neither unsent nor to be withdrawn any more. */
+export async function settle(bus: Bus, repository: Repository, digests: Digest[]): Promise<void> {
+  for (let at = 0; at < digests.length; at += 1_000) {
+    await bus.call(settleOutgoing, { repository, digests: digests.slice(at, at + 1_000) });
+  }
+}
+
+const listed = (
+  bus: Bus,
+  list: typeof listUnsent,
+  signal: AbortSignal,
+  from?: string,
+): AsyncGenerator<Pending> =>
+  pages(
+    (page) => bus.call(list, { ...(from !== undefined && { after: from }), ...page }, { signal }),
+    ({ manifests }) => manifests,
+    ({ repository, digest }) => key(repository, digest),
+  );
+
+const key = (repository: Repository, digest: Digest): string => `${repository}!${digest}`;
+const bySince = (a: Pending, b: Pending): number => a.since - b.since || (a.digest < b.digest ? -1 : 1);

@@ -1,0 +1,70 @@
+import type { Bus, Log } from '#proto/bus.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { cleanRepository, listRepositories } from '#proto/manifests.ts';
+import { isRepository, type Repository } from '#proto/names.ts';
+import type { Parent } from '../link/parent.ts';
+import type { Wish } from '../wish.ts';
+import { pages } from './lists.ts';
+import { matches, named, needsCatalog } from './patterns.ts';
+import type { Tally } from './tally.ts';
+
+export type RepositoryMeans = {
+  bus: Bus;
+  parent: Pick<Parent, 'repositories'>;
+  configuration: Configuration;
+  tally: Tally;
+  log: Log;
+  signal: AbortSignal;
+};
+
+/**
+ * The repositories that the selections cover, at the parent or here, and those here that none covers. A refused
+ * catalog hides only what it alone tells.
+ */
+export async function repositories(
+  { bus, parent, configuration, tally, signal }: RepositoryMeans,
+  { scope }: Wish,
+): Promise<{ covered: Repository[]; uncovered: Repository[] }> {
+  const patterns = configuration.repositories.map(({ name }) => name);
+  if (scope) {
+    return { covered: [...scope.keys()].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+  }
+  const found = new Set<Repository>(named(patterns).filter(isRepository));
+  try {
+    if (needsCatalog(patterns)) {
+      for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
+    }
+  } catch (error) {
+    if (!Fault.is(error, 'parent-refused')) throw error;
+    tally.fail({}, error);
+  }
+  const uncovered: Repository[] = [];
+  const local = pages(
+    (page) => bus.call(listRepositories, page, { signal }),
+    (page) => page.repositories,
+    (name) => name,
+  );
+  for await (const name of local) {
+    if (matches(patterns, name)) found.add(name);
+    else uncovered.push(name);
+  }
+  return { covered: [...found].sort(), uncovered };
+}
+
+/** What came from the parent, of repositories that are not asked for any more, goes from a ReadOnly layer. */
+export async function clean(
+  { bus, tally, log, signal }: RepositoryMeans,
+  uncovered: Repository[],
+): Promise<void> {
+  for (const repository of uncovered) {
+    signal.throwIfAborted();
+    try {
+      const { tags, manifests } = await bus.call(cleanRepository, { repository });
+      tally.dropped += tags;
+      if (tags + manifests > 0) log.info({ repository, tags, manifests }, 'no selection covers it: cleaned');
+    } catch (error) {
+      tally.fail({ repository }, error);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { Log } from '#proto/bus.ts';
+import { Fault, toWire } from '#proto/fault.ts';
+import type { Parked } from '#proto/outgoing.ts';
+import type { Failure, PassResult } from '#proto/passes.ts';
+
+const MOST_FAILURES = 20;
+
+/** What a pass has done so far, and what it could not do. */
+export class Tally {
+  taken = 0;
+  dropped = 0;
+  sent = 0;
+  withdrawn = 0;
+  failed = 0;
+  parked = 0;
+  readonly failures: Failure[] = [];
+  readonly #log: Log;
+  readonly #began = Date.now();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure {
+    const failure = { ...where, ...this.reason(error) };
+    this.#log.warn(failure, 'part of a pass failed');
+    this.failed += 1;
+    this.#note(failure);
+    return failure;
+  }
+
+  /** Not done, and not to be tried before its time. */
+  wait({ repository, reference, code, reason, retry }: Parked): void {
+    this.parked += 1;
+    const until = new Date(retry).toISOString();
+    const text = `refused, tried again after ${until} or by a full sync: ${reason}`;
+    this.#note({ repository, tag: reference, code, reason: text });
+  }
+
+  reason(err: unknown): { code: string; reason: string } {
+    const { code, message } = toWire(err);
+    if (!(err instanceof Fault)) this.#log.error({ err }, 'part of a pass failed');
+    return { code, reason: message };
+  }
+
+  result(pass: string, ended?: PassResult['ended']): PassResult {
+    const { taken, dropped, sent, withdrawn, failed, parked, failures } = this;
+    const ok = failed === 0 && parked === 0 && !ended;
+    const ms = Date.now() - this.#began;
+    return {
+      pass,
+      ok,
+      taken,
+      dropped,
+      sent,
+      withdrawn,
+      failed,
+      parked,
+      failures,
+      ...(ended && { ended }),
+      ms,
+    };
+  }
+
+  #note(failure: Failure): void {
+    if (this.failures.length < MOST_FAILURES) this.failures.push(failure);
+  }
+}
