@@ -1,163 +1,165 @@
 import { randomUUID } from 'node:crypto';
-import { Cron } from 'croner';
 import { createActor, fromCallback, fromPromise } from 'xstate';
-import { Fault, toWire } from '#proto/fault.ts';
-import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
-import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
-import { blobDamaged, spaceChanged } from '#proto/upkeep.ts';
+import { Fault } from '#proto/fault.ts';
+import type { Repository } from '#proto/names.ts';
+import { passFinished, startPass } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
+import { Alarm } from './alarm.ts';
+import { PassClock } from './clock.ts';
+import { type Link, linkAt } from './hours.ts';
 import { holdLease } from './lease.ts';
-import { makePass } from './reconcile/pass.ts';
+import { LinkReport } from './link-report.ts';
+import { selectionOf } from './reconcile/patterns.ts';
+import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
-import { type SyncerEvent, syncerMachine } from './syncer.machine.ts';
+import { Stall } from './stall.ts';
+import { syncerMachine } from './syncer.machine.ts';
+import { heedTriggers } from './triggers.ts';
 import type { Wish } from './wish.ts';
 
-/** Events that ask for a pass come in groups: the pass begins so long after one of them, in ms. */
-const SOON_MS = 1_000;
+export type Coordinator = {
+  /** Resolves when the lease is given back. */
+  ended: Promise<void>;
+  /** What passes go by is another now: parent, repositories, mode, schedule or window. */
+  reconfigured(): void;
+};
 
 /**
- * Makes the passes of the layer for as long as this process holds the lease: at its beginning, on schedule, after a
- * change of the configuration, and when somebody asks. Ends when the process does.
+ * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
+ * beginning, by the clock, after changes of the configuration and of the layer, and when somebody asks. Ends when the
+ * process does.
  */
-export async function coordinate(context: Context, volume: Volume, settings: Settings): Promise<Coordinator> {
+export function coordinate(context: Context, volume: Volume, settings: Settings): Coordinator {
   const { bus, log, instance, signal } = context;
-  let unserve: (() => void) | undefined;
-  let ungrant: (() => void) | undefined;
-  let link: LinkStatus | undefined;
+  const times = () => (settings.hasParent ? settings.get() : undefined);
+  const link = (): Link | undefined => {
+    const found = times();
+    return found && linkAt(found, Date.now());
+  };
+  const report = new LinkReport({ bus, log, by: instance, times });
+  const clock = new PassClock({
+    times,
+    tick: (cause) => want(wish(cause)),
+    looked: () => void report.refresh(),
+    log,
+  });
+  let running: { asked: Wish; end: AbortController } | undefined;
 
-  const tell = async (state: LinkStatus['state'], detail?: string): Promise<void> => {
-    // Another coordinator may have said more since this one last did.
-    link = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? link;
-    const since = link?.state === state ? link.since : Date.now();
-    const lastSync = state === 'Online' ? Date.now() : link?.lastSync;
-    link = { state, since, coordinator: instance, ...(lastSync && { lastSync }), ...(detail && { detail }) };
-    await bus
-      .put(linkStatus, LINK_KEY, link)
-      .catch((err) => log.debug({ err }, 'the link state was not written'));
+  const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
+    const at = link();
+    if (!at) return;
+    if (!at.usable && !asked.now) {
+      // The window closed while it waited, and somebody may wait for it.
+      bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
+      return;
+    }
+    const end = new AbortController();
+    running = { asked, end };
+    const until = asked.now ? undefined : at.until;
+    using _closing = closing(until, link, end);
+    using _stall = new Stall(bus, (reason) => void (reason ? report.stalled(reason) : report.syncing()));
+    try {
+      await report.syncing();
+      const either = AbortSignal.any([signal, stopped, end.signal]);
+      const means = { context, volume, settings, signal: either, ...(until !== undefined && { until }) };
+      const result = await runPass(means, asked);
+      if (signal.aborted || stopped.aborted) return;
+      const { failures: _failures, ...told } = result;
+      log.info({ ...told, cause: asked.cause }, 'pass ended');
+      // The state first: whoever hears of the end may ask for it.
+      await report.ended(result, !asked.scope);
+      bus.publish(passFinished, result);
+      if (!asked.scope && !result.ended) clock.passed(result.failed === 0);
+    } finally {
+      running = undefined;
+    }
   };
 
   const actor = createActor(
     syncerMachine.provide({
       actors: {
-        makePass: fromPromise<void, Wish>(async ({ input: asked, signal: stopped }) => {
-          const { id, cause } = asked;
-          if (!settings.hasParent) return;
-          await tell('Syncing');
-          try {
-            const means = {
-              bus,
-              volume,
-              log,
-              parent: await settings.parent(),
-              configuration: settings.get(),
-              by: instance,
-              layer: context.layer,
-              signal: AbortSignal.any([signal, stopped]),
-            };
-            const finished = await makePass(means, asked);
-            const { taken, dropped, failed, ms } = finished;
-            log.info({ pass: id, cause, taken, dropped, failed, ms }, 'pass ended');
-            // The state first: whoever hears of the end may ask for it.
-            await tell(...stateAfter(finished));
-            bus.publish(passFinished, finished);
-          } catch (err) {
-            if (signal.aborted || stopped.aborted) return;
-            log.error({ err, pass: id }, 'a pass failed');
-            await tell('Unhealthy', err instanceof Fault ? err.message : 'the pass failed; the log says why');
-            const { code, message } = toWire(err);
-            const nothing = {
-              ok: false,
-              taken: 0,
-              dropped: 0,
-              sent: 0,
-              withdrawn: 0,
-              failed: 1,
-              parked: 0,
-              ms: 0,
-            };
-            bus.publish(passFinished, { pass: id, ...nothing, failures: [{ code, reason: message }] });
-          }
+        makePass: fromPromise<void, Wish>(({ input, signal: stopped }) => pass(input, stopped)),
+        clock: fromCallback(() => {
+          clock.start();
+          return () => clock.stop();
         }),
-        clock: fromCallback(({ sendBack }) => ticking(settings, () => sendBack(wanted('schedule')))),
       },
     }),
   );
+  const want = (wanted: Wish) => {
+    if (wanted.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: wanted });
+  };
+  const ends: (() => void)[] = [];
   actor.on('leading', () => {
-    ungrant = settings.bandwidth.lead();
-    unserve = bus.serve(startPass, async () => {
+    ends.push(settings.bandwidth.lead());
+    const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
-      actor.send(wanted('request'));
+      const at = link();
+      if (!now && at && !at.usable) throw closed(at);
+      want({ ...wish('request'), ...(full && { full }), ...(now && { now }) });
       const { current, next } = actor.getSnapshot().context;
-      const pass = (next ?? current)?.id;
-      if (!pass) throw new Fault('unavailable', 'the coordinator changes: ask again');
-      return { pass };
+      const named = (next ?? current)?.id;
+      if (!named) throw new Fault('unavailable', 'the coordinator changes: ask again');
+      return { pass: named };
     });
+    ends.push(() => void unserve());
   });
   actor.on('following', () => {
-    unserve?.();
-    ungrant?.();
+    for (const one of ends.splice(0)) one();
   });
-  // What was damaged comes again; what had no room may have it now.
-  let timer: NodeJS.Timeout | undefined;
-  const soon = (cause: string) => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      actor.send(wanted(cause));
-    }, SOON_MS).unref();
+  const goesUp = (repository: Repository) => {
+    const found = times();
+    if (found?.mode !== 'ReadWrite' || !link()?.live) return false;
+    return selectionOf(found.repositories, repository) !== undefined;
   };
-  const unheard = [
-    bus.listen(blobDamaged, () => soon('damage')),
-    bus.listen(spaceChanged, ({ data }) => !data.low && soon('space')),
-  ];
+  const unheed = heedTriggers({ bus, goesUp, want });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
-  const lease = holdLease(bus, instance, signal, log, (held) =>
-    actor.send(held ? { type: 'lease.gained', pass: wish('start') } : { type: 'lease.lost' }),
-  );
+  const lease = holdLease(bus, instance, signal, log, (held) => {
+    if (!held) return actor.send({ type: 'lease.lost' });
+    const at = link();
+    void report.takeOver();
+    if (at && !at.usable) void report.resting(at.until);
+    actor.send({ type: 'lease.gained', ...(at?.usable && { pass: wish('start') }) });
+  });
   return {
     ended: lease.then(() => {
-      for (const end of unheard) end();
-      clearTimeout(timer);
+      unheed();
       actor.stop();
     }),
-    want: (cause) => actor.send(wanted(cause)),
+    reconfigured: () => {
+      clock.changed();
+      const before = running;
+      const { full, now } = before?.asked ?? {};
+      // What somebody asked for is asked for still.
+      want({ ...wish('configuration'), ...(full && { full }), ...(now && { now }) });
+      before?.end.abort(
+        new Fault('unavailable', 'the configuration has changed', { detail: { cause: 'configuration' } }),
+      );
+    },
   };
 }
-
-export type Coordinator = {
-  /** Resolves when the lease is given back. */
-  ended: Promise<void>;
-  /** A pass, if this process is the coordinator. */
-  want(cause: string): void;
-};
 
 const wish = (cause: string): Wish => ({ id: randomUUID(), cause });
-const wanted = (cause: string): SyncerEvent => ({ type: 'pass.wanted', pass: wish(cause) });
 
-function stateAfter({ ok, failures, failed }: PassResult): [LinkStatus['state'], string?] {
-  if (ok) return ['Online'];
-  const first = failures[0];
-  const where = [first?.repository, first?.tag].filter(Boolean).join(':');
-  const detail = `${where ? `${where}: ` : ''}${first?.reason}${failed > 1 ? ` (and ${failed - 1} more)` : ''}`;
-  return [first?.code === 'parent-unreachable' && !first.repository ? 'Offline' : 'Unhealthy', detail];
-}
+const closed = ({ until }: Link): Fault =>
+  new Fault(
+    'window-closed',
+    `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: with --now, terrace sync uses the link all the same`,
+    { detail: { until } },
+  );
 
-/** Calls `tick` as the schedule says; a changed schedule takes effect within a minute. @returns what ends it */
-function ticking(settings: Settings, tick: () => void): () => void {
-  let timer: NodeJS.Timeout | undefined;
-  const MOST_MS = 60_000;
-  const arm = () => {
-    const next = settings.hasParent ? new Cron(settings.get().schedule, { timezone: 'UTC' }).nextRun() : null;
-    const ms = next ? next.getTime() - Date.now() : Number.POSITIVE_INFINITY;
-    timer = setTimeout(
-      () => {
-        if (ms <= MOST_MS) tick();
-        arm();
-      },
-      Math.min(ms, MOST_MS),
-    );
-  };
-  arm();
-  return () => clearTimeout(timer);
+/** Ends a pass when its window closes, also where the clock was set. */
+function closing(
+  until: number | undefined,
+  link: () => Link | undefined,
+  end: AbortController,
+): Disposable | undefined {
+  if (until === undefined) return undefined;
+  return new Alarm((now) => {
+    const at = link();
+    if (now >= until || !at?.usable) end.abort(closed(at ?? { usable: false, live: false }));
+    return end.signal.aborted ? undefined : until;
+  });
 }

@@ -1,13 +1,17 @@
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { passFinished } from '#proto/passes.ts';
 import { RESERVE } from '#proto/space.ts';
 import { transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
+import { Alarm } from './alarm.ts';
 import { coordinate } from './coordinator.ts';
+import { linkAt } from './hours.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
 import { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
 import { Pace } from './transfer/pace.ts';
+import { Recall } from './transfer/recall.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**
@@ -32,17 +36,28 @@ export async function syncer(context: Context): Promise<void> {
     settings.set(value);
     reserve = value.reserve;
     crew.most = value.connections;
-    const { parent, repositories, mode } = value;
-    const next = JSON.stringify([parent, repositories, mode]);
-    if (print && print !== next) for (const tell of onChange) tell();
+    const { parent, repositories, mode, schedule, windowMs } = value;
+    const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
+    if (print !== next) for (const tell of onChange) tell();
     print = next;
     resolve();
   });
   await Promise.race([configured, ended(signal)]);
   if (signal.aborted) return unwatch();
 
-  const coordinator = await coordinate(context, volume, settings);
-  onChange.push(() => coordinator.want('configuration'));
+  // Outside the window no connection stays open, not even where a pass was asked for all the same.
+  using hours = new Alarm((now) => {
+    const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
+    if (link && !link.usable) settings.rest();
+    return link?.until;
+  });
+  const unlisten = bus.listen(passFinished, () => hours.look());
+  using recall = new Recall(bus);
+  const coordinator = coordinate(context, volume, settings);
+  onChange.push(() => {
+    hours.look();
+    coordinator.reconfigured();
+  });
   const { bandwidth } = settings;
   const means = {
     bus,
@@ -58,10 +73,11 @@ export async function syncer(context: Context): Promise<void> {
   };
   crew.start((stopped) =>
     bus.work('transfers', transferBlob, AbortSignal.any([signal, stopped]), (job) =>
-      crew.job(() => transfer(means, job)),
+      crew.job(() => recall.guard(job, signal, (until) => transfer({ ...means, signal: until }, job))),
     ),
   );
   await ended(signal);
   await coordinator.ended;
+  unlisten();
   unwatch();
 }

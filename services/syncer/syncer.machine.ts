@@ -13,11 +13,11 @@ import { merged, type Wish } from './wish.ts';
  *                                  │  ▲
  *                                  └──┘ done, another one wanted
  *
- * A pass begins when the lease is gained. A pass wanted while one is under way comes right after it, once, whoever
+ * A pass begins when the lease is gained and the link may be used. A pass wanted while one is under way comes right after it, once, whoever
  * wants it: it began after the wishes, so it answers them all.
  */
 export type SyncerEvent =
-  | { type: 'lease.gained'; pass: Wish }
+  | { type: 'lease.gained'; pass?: Wish }
   | { type: 'lease.lost' }
   | { type: 'pass.wanted'; pass: Wish };
 
@@ -37,7 +37,9 @@ export const syncerMachine = setup({
     begin: assign(({ context }) => ({ current: context.next, next: undefined })),
     end: assign({ current: undefined }),
     // The first wish that waits keeps its name: its answer has been given.
-    want: assign(({ context, event }) => ('pass' in event ? { next: merged(context.next, event.pass) } : {})),
+    want: assign(({ context, event }) =>
+      'pass' in event && event.pass ? { next: merged(context.next, event.pass) } : {},
+    ),
   },
   guards: { wanted: ({ context }) => context.next !== undefined },
 }).createMachine({

@@ -3,6 +3,9 @@ import type { Repository } from '#proto/names.ts';
 /** Repository, and in it the tags and digests that a client has changed. */
 export type Scope = ReadonlyMap<Repository, ReadonlySet<string>>;
 
+/** A pass that would look at more than so many single things looks at everything. */
+export const MOST_ENTRIES = 1_000;
+
 /** That there be a pass. */
 export type Wish = {
   id: string;
@@ -29,12 +32,13 @@ export function merged(first: Wish | undefined, second: Wish): Wish {
   };
 }
 
-/** Everything, where one of them is everything. */
+/** Everything, where one of them is everything or they are many. */
 function united(one: Scope | undefined, other: Scope | undefined): Scope | undefined {
   if (!one || !other) return undefined;
   const all = new Map(one);
   for (const [repository, references] of other) {
     all.set(repository, new Set([...(all.get(repository) ?? []), ...references]));
   }
-  return all;
+  const entries = [...all.values()].reduce((sum, { size }) => sum + size, 0);
+  return entries > MOST_ENTRIES ? undefined : all;
 }

@@ -1,0 +1,109 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Bus } from '#proto/bus.ts';
+import type { Log } from '#proto/log.ts';
+import type { PassResult } from '#proto/passes.ts';
+import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status.ts';
+import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
+import type { Times } from './window.ts';
+
+export type ReportMeans = {
+  bus: Pick<Bus, 'get' | 'put' | 'publish'>;
+  log: Log;
+  /** This process. */
+  by: string;
+  /** Those in force; undefined where there is no parent. */
+  times: () => Times | undefined;
+};
+
+type Said = Pick<LinkStatus, 'state' | 'detail' | 'lastSync'>;
+
+/** Says how the link is, for as long as this process makes the passes. */
+export class LinkReport {
+  readonly #means: ReportMeans;
+  /** What was last so outside of a pass. */
+  #settled: LinkState | undefined;
+  #last: LinkStatus | undefined;
+  /** What is said is said in order. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(means: ReportMeans) {
+    this.#means = means;
+  }
+
+  /** This process makes the passes from now on: another one may have said more since this one last did. */
+  takeOver(): Promise<void> {
+    return this.#say(async () => {
+      const { bus } = this.#means;
+      this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
+      const { state, detail } = this.#last ?? {};
+      if (state === 'Syncing') this.#settled = undefined;
+      else this.#settled = state && { state, ...(detail && { detail }) };
+      return undefined;
+    });
+  }
+
+  /** No pass begins now, as the link may not be used: what an earlier one had begun is not under way any more. */
+  resting(opens: number | undefined): Promise<void> {
+    return this.#say(() => {
+      if (this.#last && this.#last.state !== 'Syncing') return this.#last;
+      const from = opens === undefined ? '' : ` before ${new Date(opens).toISOString()}`;
+      const untried: LinkState = { state: 'Offline', detail: `the link may not be used${from}` };
+      this.#settled = this.#last ? ABANDONED : untried;
+      return this.#settled;
+    });
+  }
+
+  syncing(): Promise<void> {
+    return this.#say(() => ({ state: 'Syncing' }));
+  }
+
+  /** The pass goes on, and nothing of it gets through. */
+  stalled(reason: string): Promise<void> {
+    return this.#say(() => ({ state: 'Offline', detail: reason }));
+  }
+
+  ended(result: PassResult, whole: boolean): Promise<void> {
+    return this.#say(() => {
+      this.#settled = stateAfter(this.#settled, result, whole);
+      const good = whole && !result.ended && this.#settled.state === 'Online';
+      return { ...this.#settled, ...(good && { lastSync: Date.now() }) };
+    });
+  }
+
+  /** The window may have opened or closed, or the schedule be another one. */
+  refresh(): Promise<void> {
+    return this.#say(() => this.#last);
+  }
+
+  #say(decide: () => Said | undefined | Promise<Said | undefined>): Promise<void> {
+    this.#turn = this.#turn.then(async () => {
+      const said = await decide();
+      if (said) await this.#put(said);
+    });
+    return this.#turn;
+  }
+
+  async #put({ state, detail, lastSync }: Said): Promise<void> {
+    const { bus, log, by, times } = this.#means;
+    const before = this.#last;
+    const now = Date.now();
+    const good = lastSync ?? before?.lastSync;
+    const found = times();
+    const link: LinkStatus = {
+      state,
+      since: before?.state === state ? before.since : now,
+      coordinator: by,
+      ...(good && { lastSync: good }),
+      ...(detail && { detail }),
+      ...(found && hoursOf(found, now)),
+    };
+    if (isDeepStrictEqual(link, before)) return;
+    this.#last = link;
+    await bus
+      .put(linkStatus, LINK_KEY, link)
+      .catch((err) => log.debug({ err }, 'the link state was not written'));
+    if (before?.state === state) return;
+    log.info({ from: before?.state, state, detail }, 'the state of the link has changed');
+    bus.publish(linkChanged, { ...(before && { from: before.state }), state, ...(detail && { detail }) });
+  }
+}

@@ -1,0 +1,48 @@
+import type { PassResult } from '#proto/passes.ts';
+import type { LinkStatus } from '#proto/status.ts';
+import { linkAt } from './hours.ts';
+import { nextTime, type Times } from './window.ts';
+
+/** What a pass says of the link. Pure. */
+
+export type LinkState = { state: Exclude<LinkStatus['state'], 'Syncing'>; detail?: string };
+
+/** What is said where the coordinator that had begun a pass is gone, and none begins now. */
+export const ABANDONED: LinkState = { state: 'Unhealthy', detail: 'the last pass did not come to its end' };
+
+/**
+ * @param before what was so before the pass, where that is known
+ * @param whole whether the pass looked at everything
+ */
+export function stateAfter(before: LinkState | undefined, result: PassResult, whole: boolean): LinkState {
+  const { ended, failed, failures, parked } = result;
+  if (ended && failed > 0 && before) return before;
+  if (failed === 0 && parked === 0) {
+    // What a whole pass left undone, one that looked at a little else has not done.
+    if (!whole && before?.state === 'Unhealthy') return before;
+    return { state: 'Online' };
+  }
+  const away = failed > 0 && failures.every(({ code }) => code === 'parent-unreachable');
+  return { state: away ? 'Offline' : 'Unhealthy', detail: detailOf(result) };
+}
+
+/** The first failure, and how many more there are. */
+function detailOf({ failures: [first], failed, parked }: PassResult): string {
+  const where = [first?.repository, first?.tag].filter(Boolean).join(':');
+  const more = failed > 1 ? ` (and ${failed - 1} more)` : '';
+  const changes = parked === 1 ? '1 change waits' : `${parked} changes wait`;
+  return [
+    ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
+    ...(parked > 0 ? [`${changes}, as the parent refused ${parked === 1 ? 'it' : 'them'}`] : []),
+  ].join('; ');
+}
+
+/** What is told of the window and the schedule. */
+export function hoursOf(times: Times, now: number): Pick<LinkStatus, 'window' | 'next'> {
+  const { usable, until } = linkAt(times, now);
+  const next = nextTime(times.schedule, now);
+  return {
+    ...(until !== undefined && { window: { open: usable, until } }),
+    ...(next !== undefined && { next }),
+  };
+}

@@ -1,0 +1,57 @@
+import { Fault, toWire } from '#proto/fault.ts';
+import type { PassResult } from '#proto/passes.ts';
+import type { Volume } from '#proto/volume.ts';
+import type { Context } from '../run.ts';
+import { makePass } from './reconcile/pass.ts';
+import type { Settings } from './settings.ts';
+import type { Wish } from './wish.ts';
+
+export type RunMeans = {
+  context: Context;
+  volume: Volume;
+  settings: Settings;
+  /** When the window closes; absent where the pass may go on as long as it takes. */
+  until?: number;
+  signal: AbortSignal;
+};
+
+/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it is a Fault */
+export async function runPass(
+  { context: { bus, log, instance, layer }, volume, settings, until, signal }: RunMeans,
+  wish: Wish,
+): Promise<PassResult> {
+  try {
+    const means = {
+      bus,
+      volume,
+      log,
+      parent: await settings.parent(),
+      upward: await settings.upward(),
+      configuration: settings.get(),
+      by: instance,
+      layer,
+      signal,
+      ...(until !== undefined && { until }),
+    };
+    return await makePass(means, wish);
+  } catch (err) {
+    if (signal.aborted && !(signal.reason instanceof Fault)) throw signal.reason;
+    const { code, message } = toWire(err);
+    log.error({ err, pass: wish.id }, 'a pass failed');
+    return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
+  }
+}
+
+/** What came of a pass that did nothing. */
+export const nothing = ({ id }: Wish): PassResult => ({
+  pass: id,
+  ok: false,
+  taken: 0,
+  dropped: 0,
+  sent: 0,
+  withdrawn: 0,
+  failed: 0,
+  parked: 0,
+  failures: [],
+  ms: 0,
+});
