@@ -1,14 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Static } from '@sinclair/typebox';
 import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault, fromWire } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { transferBlob, transferFailed, transferFinished } from '#proto/transfers.ts';
+import type { Digest, Repository } from '#proto/names.ts';
+import {
+  type TransferJob,
+  transferBlob,
+  transferFailed,
+  transferFinished,
+  transferPaused,
+} from '#proto/transfers.ts';
 
-type Body = Static<typeof transferBlob.body>;
+type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size'>;
 type Waiting = {
-  body: Body;
+  job: TransferJob;
   /** How often it was wished for again. */
   wishes: number;
   arrived: () => void;
@@ -21,27 +26,47 @@ const LOOK_MS = 5_000;
 /** How often a wish is made again that neither the queue nor storage knows of. */
 const MOST_WISHES = 5;
 
+/** Repositories that a job names for mounting. */
+const MOST_FROM = 10;
+
+/** What comes here is wanted once for all repositories, what goes up once for each of them. */
+const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'size'>): string =>
+  direction === 'down' ? digest : `${repository}!${digest}`;
+
 /**
- * Wishes for blobs, and waits for them. Events tell at once when one has come or failed; storage is the truth, and is
- * asked now and then, because an event may be lost; and a queue that was lost is filled again.
+ * Wishes for blobs to go over the link, either way, and waits for them. Events tell at once when one has gone or
+ * failed; an event may be lost, so storage is asked now and then for what was to come; and a queue that was lost is
+ * filled again, whereupon whoever takes the job looks what is there.
  */
 export class Arrivals implements Disposable {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #pass: string;
   readonly #signal: AbortSignal;
-  readonly #waiting = new Map<Digest, Waiting>();
+  readonly #until: number | undefined;
+  readonly #waiting = new Map<string, Waiting>();
+  /** Which repository each blob is being sent to. */
+  readonly #sending = new Map<Digest, Waiting>();
   readonly #ends: (() => void)[];
 
-  constructor(bus: Bus, log: Log, pass: string, signal: AbortSignal) {
+  /** @param until when the window closes: no transfer goes on then, and none is begun */
+  constructor(bus: Bus, log: Log, pass: string, signal: AbortSignal, until?: number) {
     this.#bus = bus;
     this.#log = log;
     this.#pass = pass;
     this.#signal = signal;
+    this.#until = until;
+    const fail = (data: Omit<TransferJob, 'size'>, fault: Fault) => {
+      if (data.pass === this.#pass) this.#waiting.get(keyOf(data))?.failed(fault);
+    };
     this.#ends = [
-      bus.listen(transferFinished, ({ data }) => this.#waiting.get(data.digest)?.arrived()),
-      bus.listen(transferFailed, ({ data: { digest, pass, code, reason } }) => {
-        if (pass === this.#pass) this.#waiting.get(digest)?.failed(fromWire({ code, message: reason }));
+      bus.listen(transferFinished, ({ data }) => this.#waiting.get(keyOf(data))?.arrived()),
+      bus.listen(transferFailed, ({ data }) => {
+        const { code, reason: message, status } = data;
+        fail(data, fromWire({ code, message, ...(status !== undefined && { detail: { status } }) }));
+      }),
+      bus.listen(transferPaused, ({ data }) => {
+        fail(data, new Fault('window-closed', `${data.digest} goes on when the window opens again`));
       }),
     ];
     const abort = () => {
@@ -53,24 +78,56 @@ export class Arrivals implements Disposable {
   }
 
   /** Resolves when the blob is committed; several may wait for the same. @throws Fault where its transfer failed */
-  async bring(wanted: Omit<Body, 'pass' | 'direction'>): Promise<void> {
+  async bring(wanted: Wanted): Promise<void> {
     // Nobody would end the wait: the abort has been told.
     this.#signal.throwIfAborted();
-    const known = this.#waiting.get(wanted.digest);
+    const known = this.#waiting.get(keyOf({ ...wanted, direction: 'down' }));
     if (known) {
       return known.result.catch((fault) => {
         // What one repository does not give, another one may.
-        const own = known.body.repository === wanted.repository;
+        const own = known.job.repository === wanted.repository;
         if (own || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
         return this.bring(wanted);
       });
     }
-    const body: Body = { ...wanted, direction: 'down', pass: this.#pass };
+    return this.#await({ ...wanted, direction: 'down' });
+  }
+
+  /**
+   * Resolves when the parent has the blob in this repository. One that is on its way to another repository is waited
+   * for, and mounted from there.
+   * @param wanted `from`: where else the parent may have it; `again`: although it says that it has it
+   * @throws Fault where the transfer failed, with `detail.status` where the parent refused it
+   */
+  async send(wanted: Wanted & { from?: Repository[]; again?: boolean }): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { repository, digest, from = [] } = wanted;
+    const known = this.#waiting.get(keyOf({ ...wanted, direction: 'up' }));
+    if (known) return known.result;
+    const first = this.#sending.get(digest);
+    if (first) {
+      const there = first.job.repository;
+      const sent = await first.result.then(
+        () => true,
+        () => false,
+      );
+      const others = from.filter((name) => name !== there && name !== repository);
+      return this.send({ ...wanted, from: sent ? [there, ...others] : from });
+    }
+    return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MOST_FROM) });
+  }
+
+  async #await(wanted: Omit<TransferJob, 'pass' | 'until'>): Promise<void> {
+    const until = this.#until;
+    const job: TransferJob = { ...wanted, pass: this.#pass, ...(until !== undefined && { until }) };
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {});
-    const end = () => this.#waiting.delete(wanted.digest);
-    this.#waiting.set(wanted.digest, {
-      body,
+    const end = () => {
+      this.#waiting.delete(keyOf(job));
+      if (this.#sending.get(job.digest) === waiting) this.#sending.delete(job.digest);
+    };
+    const waiting: Waiting = {
+      job,
       wishes: 0,
       result: promise,
       arrived: () => {
@@ -81,8 +138,10 @@ export class Arrivals implements Disposable {
         end();
         reject(fault);
       },
-    });
-    await this.#wish(body);
+    };
+    this.#waiting.set(keyOf(job), waiting);
+    if (job.direction === 'up') this.#sending.set(job.digest, waiting);
+    await this.#wish(job);
     return promise;
   }
 
@@ -92,9 +151,9 @@ export class Arrivals implements Disposable {
   }
 
   /** A wish that the queue does not take now is made again by `#look`. */
-  async #wish(body: Body): Promise<void> {
+  async #wish(job: TransferJob): Promise<void> {
     await this.#bus
-      .submit(transferBlob, body)
+      .submit(transferBlob, job)
       .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
   }
 
@@ -102,11 +161,9 @@ export class Arrivals implements Disposable {
     let idle = 0;
     while (this.#ends.length > 0 && !this.#signal.aborted) {
       await sleep(LOOK_MS, undefined, { signal: this.#signal, ref: false }).catch(() => {});
-      const digests = [...this.#waiting.keys()].slice(0, 1_000);
-      if (digests.length === 0) continue;
+      if (this.#waiting.size === 0) continue;
       try {
-        const missing = new Set((await this.#bus.call(missingBlobs, { digests })).digests);
-        for (const digest of digests) if (!missing.has(digest)) this.#waiting.get(digest)?.arrived();
+        await this.#lookHere();
         idle = (await this.#bus.backlog('transfers')) === 0 ? idle + 1 : 0;
         // Twice in a row: between two looks a job may have been taken, done and told.
         if (idle >= 2) await this.#again();
@@ -116,13 +173,21 @@ export class Arrivals implements Disposable {
     }
   }
 
+  async #lookHere(): Promise<void> {
+    const coming = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
+    if (coming.length === 0) return;
+    const digests = coming.map(({ job }) => job.digest);
+    const missing = new Set((await this.#bus.call(missingBlobs, { digests })).digests);
+    for (const { job, arrived } of coming) if (!missing.has(job.digest)) arrived();
+  }
+
   async #again(): Promise<void> {
     const waiting = [...this.#waiting.values()];
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
     for (const one of waiting) {
       one.wishes += 1;
-      if (one.wishes > MOST_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.body.digest}`));
-      else await this.#wish(one.body);
+      if (one.wishes > MOST_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
+      else await this.#wish(one.job);
     }
   }
 }

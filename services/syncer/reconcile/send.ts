@@ -1,19 +1,203 @@
+import { repositoriesOfBlob } from '#proto/blobs.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { getManifest, setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
+import { type Descriptor, type Manifest, readManifest } from '#proto/oci.ts';
+import { settleOutgoing } from '#proto/outgoing.ts';
+import { imageFinished, imageStarted } from '#proto/passes.ts';
+import type { FetchedManifest, Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
+import { each } from '../transfer/slots.ts';
+import type { Arrivals } from './arrivals.ts';
 import type { BringMeans } from './bring.ts';
+import { selectionOf } from './patterns.ts';
+import { noteReferrer } from './referrers-tag.ts';
 
 export type SendMeans = BringMeans & {
+  parent: Pick<Parent, 'resolve' | 'hasReferrers'>;
   upward: Upward;
+  arrivals: Pick<Arrivals, 'send'>;
   /** What is not selected is not the layer's to speak of, at the parent. */
   configuration: Pick<Configuration, 'repositories'>;
 };
 
+/** A manifest that the parent lacks. */
+type Branch = FetchedManifest & { manifest: Manifest };
+
+/** Questions to the parent at a time. */
+const AT_ONCE = 8;
+/** As in `tree.ts`: more is no image. */
+const DEEPEST = 16;
+/** Repositories from which a blob may be mounted. */
+const MOST_FROM = 10;
+
+/**
+ * Sends what the parent lacks of a manifest: blobs (as jobs, by whichever syncer), then manifests, children before
+ * parents; and points the tag to it last, if it still points there to what is expected. Of a manifest that the parent
+ * has, nothing below is asked for: it takes none without what it refers to.
+ * @returns whether anything was sent or moved
+ * @throws Fault; `conflict` where the tag moved at the parent, `parent-refused` with `detail.status`
+ */
 export async function send(
-  _means: SendMeans,
-  _repository: Repository,
-  _digest: Digest,
-  _move?: { tag: Tag; expect: Digest | undefined },
+  means: SendMeans,
+  repository: Repository,
+  digest: Digest,
+  move?: { tag: Tag; expect: Digest | undefined },
 ): Promise<boolean> {
-  throw new Error('not yet');
+  const { bus, pass } = means;
+  const about = { pass, repository, tag: move?.tag ?? null, digest };
+  const { branches, there } = await lacking(means, repository, digest);
+  await settle(means, repository, there);
+  if (branches.length === 0 && !move) return false;
+  const blobs = blobsOf(branches);
+  const missing = await missingAbove(means, repository, blobs);
+  const bytes = missing.reduce((sum, { size }) => sum + size, 0);
+  bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
+  await sendBlobs(means, repository, missing);
+  for (const branch of branches) {
+    await put(means, repository, branch);
+    await settle(means, repository, [branch.digest]);
+  }
+  if (move) await moveTag(means, repository, digest, move);
+  bus.publish(imageFinished, { ...about, direction: 'up' });
+  return true;
+}
+
+/** In the order in which the parent takes them. */
+async function lacking(
+  means: SendMeans,
+  repository: Repository,
+  root: Digest,
+): Promise<{ branches: Branch[]; there: Digest[] }> {
+  const branches: Branch[] = [];
+  const there: Digest[] = [];
+  const seen = new Set<Digest>();
+  const visit = async (digest: Digest, depth: number): Promise<void> => {
+    if (seen.has(digest)) return;
+    seen.add(digest);
+    if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
+    means.signal.throwIfAborted();
+    if (await means.upward.hasManifest(repository, digest, means.signal)) {
+      there.push(digest);
+      return;
+    }
+    const branch = await readBranch(means, repository, digest).catch((error) => {
+      // Left out of a sparse index: whether the parent can do without it, it says itself.
+      if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
+      throw error;
+    });
+    if (!branch) return;
+    for (const child of branch.manifest.manifests) await visit(child.digest, depth + 1);
+    branches.push(branch);
+  };
+  await visit(root, 0);
+  return { branches, there };
+}
+
+async function readBranch(
+  { bus, volume }: SendMeans,
+  repository: Repository,
+  digest: Digest,
+): Promise<Branch> {
+  for (let attempt = 1; ; attempt += 1) {
+    const { path, mediaType, size } = await bus.call(getManifest, { repository, reference: digest });
+    await using file = await volume.openBlob({ path });
+    if (file) {
+      const bytes = Buffer.alloc(size);
+      await file.read(bytes, 0);
+      return { digest, mediaType, bytes, manifest: readManifest(bytes, mediaType) };
+    }
+    if (attempt === 3) throw new Fault('manifest-unknown', `${digest} of ${repository} can't be found here`);
+  }
+}
+
+/** Each once, small ones first. */
+function blobsOf(branches: Branch[]): Descriptor[] {
+  const all = branches.flatMap(({ manifest }) => manifest.blobs);
+  return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
+}
+
+async function missingAbove(
+  { upward, signal }: SendMeans,
+  repository: Repository,
+  blobs: Descriptor[],
+): Promise<Descriptor[]> {
+  const missing = new Set<Digest>();
+  await each(blobs, AT_ONCE, async ({ digest }) => {
+    if (!(await upward.hasBlob(repository, digest, signal))) missing.add(digest);
+  });
+  return blobs.filter(({ digest }) => missing.has(digest));
+}
+
+async function sendBlobs(
+  means: SendMeans,
+  repository: Repository,
+  blobs: Descriptor[],
+  again = false,
+): Promise<void> {
+  const wanted = await Promise.all(
+    blobs.map(async ({ digest, size }) => ({
+      repository,
+      digest,
+      size,
+      ...(again ? { again } : { from: await mountable(means, repository, digest) }),
+    })),
+  );
+  const results = await Promise.allSettled(wanted.map((one) => means.arrivals.send(one)));
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure) throw failure.reason;
+}
+
+/** Other repositories of the layer that have the blob, and may have it at the parent. */
+async function mountable(
+  { bus, configuration }: SendMeans,
+  repository: Repository,
+  digest: Digest,
+): Promise<Repository[]> {
+  const { repositories } = await bus.call(repositoriesOfBlob, { digest, limit: 100 });
+  return repositories
+    .filter((name) => name !== repository && selectionOf(configuration.repositories, name))
+    .slice(0, MOST_FROM);
+}
+
+async function put(means: SendMeans, repository: Repository, branch: Branch): Promise<void> {
+  const { upward, signal } = means;
+  const { digest, manifest } = branch;
+  const ask = () => upward.putManifest(repository, digest, branch, signal);
+  const { subject } = await ask().catch(async (error) => {
+    if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
+    // It said that it has them: what it says of manifests counts.
+    await sendBlobs(means, repository, manifest.blobs, true);
+    return ask();
+  });
+  if (manifest.subject && !subject) await noteReferrer(means, repository, manifest.subject.digest, branch);
+}
+
+/** What the parent has need not be sent any more. */
+async function settle({ bus }: SendMeans, repository: Repository, digests: Digest[]): Promise<void> {
+  if (digests.length > 0) await bus.call(settleOutgoing, { repository, digests: digests.slice(0, 1_000) });
+}
+
+/** For parents that know no conditions, what is there is looked at right before. */
+async function moveTag(
+  means: SendMeans,
+  repository: Repository,
+  digest: Digest,
+  { tag, expect }: { tag: Tag; expect: Digest | undefined },
+): Promise<void> {
+  const { bus, parent, upward, signal } = means;
+  const found = await parent.resolve(repository, tag, signal);
+  if (found !== digest) {
+    if (found !== expect) {
+      throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
+    }
+    const content = await readBranch(means, repository, digest);
+    await upward.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
+      // The answer to an earlier attempt may have been lost.
+      const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;
+      if (!moved) throw error;
+    });
+  }
+  await bus.call(setBase, { repository, tag, digest });
 }

@@ -1,19 +1,81 @@
+import { Fault } from '#proto/fault.ts';
+import { missingManifests, setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
+import { readManifest } from '#proto/oci.ts';
+import { settleOutgoing } from '#proto/outgoing.ts';
+import { sent } from '../link/sending.ts';
+import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
+import { forgetReferrer } from './referrers-tag.ts';
 import type { SendMeans } from './send.ts';
 
+/**
+ * Takes a tag away at the parent, if it still points there to what is expected. Where that can't be done by its name,
+ * the manifest goes with it; where other tags or the layer still have that, a placeholder goes in its place.
+ * @param condition `shared`: other tags at the parent point to the same
+ * @throws Fault; `conflict` where the tag moved, `parent-refused`
+ */
 export async function withdrawTag(
-  _means: SendMeans,
-  _repository: Repository,
-  _tag: Tag,
-  _condition: { expect: Digest; shared: boolean },
+  means: SendMeans,
+  repository: Repository,
+  tag: Tag,
+  { expect, shared }: { expect: Digest; shared: boolean },
 ): Promise<void> {
-  throw new Error('not yet');
+  const { bus, parent, upward, signal } = means;
+  const found = await parent.resolve(repository, tag, signal);
+  const stand = placeholder(repository, tag);
+  if (found === stand.digest) await upward.deleteManifest(repository, found, signal);
+  else if (found !== undefined) {
+    if (found !== expect) {
+      throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
+    }
+    const byName = await upward.deleteTag(repository, tag, { expect }, signal);
+    if (!byName && !shared && (await goneHere(means, repository, expect))) {
+      await upward.deleteManifest(repository, expect, signal);
+    } else if (!byName) {
+      await putEmpty(means, repository);
+      await upward.putManifest(repository, tag, stand, signal, { expect });
+      await upward.deleteManifest(repository, stand.digest, signal);
+    }
+  }
+  await bus.call(setBase, { repository, tag, digest: null });
 }
 
+/** Deletes a manifest at the parent, with the tags that point to it. @throws Fault `parent-refused` */
 export async function withdrawManifest(
-  _means: SendMeans,
-  _repository: Repository,
-  _digest: Digest,
+  means: SendMeans,
+  repository: Repository,
+  digest: Digest,
 ): Promise<void> {
-  throw new Error('not yet');
+  const { bus, parent, upward, signal } = means;
+  const subject = parent.hasReferrers ? undefined : await subjectOf(means, repository, digest);
+  await upward.deleteManifest(repository, digest, signal);
+  if (subject) await forgetReferrer(means, repository, subject, digest);
+  await bus.call(settleOutgoing, { repository, digests: [digest] });
+}
+
+/** An image that lost its tag here is an untagged manifest, or part of an index: it stays above as well. */
+async function goneHere({ bus }: SendMeans, repository: Repository, digest: Digest): Promise<boolean> {
+  const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+  return digests.length > 0;
+}
+
+async function subjectOf(
+  { parent, signal }: SendMeans,
+  repository: Repository,
+  digest: Digest,
+): Promise<Digest | undefined> {
+  try {
+    const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
+    return readManifest(bytes, mediaType).subject?.digest;
+  } catch (error) {
+    if (Fault.is(error, 'manifest-unknown', 'manifest-invalid')) return undefined;
+    throw error;
+  }
+}
+
+/** The placeholder refers to it. Two bytes need no job. */
+async function putEmpty({ upward, signal }: SendMeans, repository: Repository): Promise<void> {
+  if (await upward.hasBlob(repository, EMPTY_DIGEST, signal)) return;
+  const session = await upward.begin(repository, EMPTY_DIGEST, signal);
+  await upward.finish(repository, EMPTY_DIGEST, session, sent(EMPTY), signal);
 }

@@ -1,0 +1,74 @@
+import { Fault } from '#proto/fault.ts';
+import type { Digest, Repository } from '#proto/names.ts';
+import { type Descriptor, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
+import type { FetchedManifest } from '../link/parent.ts';
+import type { SendMeans } from './send.ts';
+
+/** How often the list is read again because somebody else changed it meanwhile. */
+const ATTEMPTS = 5;
+
+/** distribution-spec 1.1, "Referrers Tag Schema" */
+export const referrersTag = (subject: Digest): string => subject.replace(':', '-').slice(0, 128);
+
+/**
+ * Enters a manifest into the list of what refers to its subject, at a parent that keeps none of its own: an index
+ * under a tag (distribution-spec 1.1, "Pushing Manifests with Subject"). Such a parent knows no conditions either, so
+ * of two that write at the same moment one may be lost, as with every other client.
+ */
+export async function noteReferrer(
+  means: SendMeans,
+  repository: Repository,
+  subject: Digest,
+  { digest, mediaType, bytes, manifest }: FetchedManifest & { manifest: Manifest },
+): Promise<void> {
+  const { artifactType, annotations } = manifest;
+  const entry = {
+    mediaType,
+    digest,
+    size: bytes.length,
+    ...(artifactType && { artifactType }),
+    ...(annotations && { annotations }),
+  };
+  await change(means, repository, subject, (listed) =>
+    listed.some((one) => one.digest === digest) ? undefined : [...listed, entry],
+  );
+}
+
+/** Takes a manifest that is deleted out of the list. */
+export async function forgetReferrer(
+  means: SendMeans,
+  repository: Repository,
+  subject: Digest,
+  digest: Digest,
+): Promise<void> {
+  await change(means, repository, subject, (listed) =>
+    listed.some((one) => one.digest === digest) ? listed.filter((one) => one.digest !== digest) : undefined,
+  );
+}
+
+async function change(
+  means: SendMeans,
+  repository: Repository,
+  subject: Digest,
+  edit: (listed: Descriptor[]) => Descriptor[] | undefined,
+): Promise<void> {
+  const { parent, upward, signal } = means;
+  const tag = referrersTag(subject);
+  for (let attempt = 1; ; attempt += 1) {
+    const found = await parent.manifest(repository, tag, signal).catch((error) => {
+      if (Fault.is(error, 'manifest-unknown')) return undefined;
+      throw error;
+    });
+    const listed = found ? readManifest(found.bytes, found.mediaType).manifests : [];
+    const manifests = edit(listed);
+    if (!manifests) return;
+    const mediaType = mediaTypes.ociIndex;
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+    try {
+      await upward.putManifest(repository, tag, { bytes, mediaType }, signal, { expect: found?.digest });
+      return;
+    } catch (error) {
+      if (!Fault.is(error, 'conflict') || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
