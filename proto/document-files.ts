@@ -6,7 +6,7 @@ export type Files = {
   /** Whether a file can be read. */
   readable: (path: string) => boolean;
   /** Whether a file that can be read holds a PEM certificate; not asked where left out. */
-  holdsCertificate?: ((path: string) => boolean) | undefined;
+  holdsCertificate?: (path: string) => boolean;
 };
 
 /** Those of this machine. */
@@ -21,8 +21,9 @@ export const files: Required<Files> = {
   },
   holdsCertificate(path) {
     try {
-      new X509Certificate(readFileSync(path));
-      return true;
+      const [first] =
+        /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/s.exec(readFileSync(path, 'latin1')) ?? [];
+      return first !== undefined && new X509Certificate(first) !== undefined;
     } catch {
       return false;
     }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'nats';
 import {
   CONFIGURATION_KEY,
   type Configuration,
@@ -13,6 +14,7 @@ import {
 } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
 import { bridgeStatus } from '#proto/status.ts';
+import { streams } from '#proto/streams.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -110,6 +112,24 @@ test('what the bus loses, or somebody else writes, is put right', async () => {
   for (const end = Date.now() + 20_000; (await stored())?.value.name !== 'one'; await sleep(50)) {
     assert.ok(Date.now() < end, 'the configuration did not come back');
   }
+});
+
+test('events stay as long as the document says', async () => {
+  await using on = await rig('eventTtl: P7D');
+  const [user, pass] = ['operator', 'secret-of-operator'];
+  const nc = await connect({ servers: on.server.url, user, pass, inboxPrefix: '_INBOX_operator' });
+  const manager = await nc.jetstreamManager();
+  const isKept = async (days: number) => {
+    const { config } = await manager.streams.info(streams.events.name);
+    return config.max_age === days * 86_400_000_000_000;
+  };
+  for (const days of [7, 30]) {
+    on.source.write(`eventTtl: P${days}D`);
+    for (const end = Date.now() + 10_000; !(await isKept(days)); await sleep(10)) {
+      assert.ok(Date.now() < end, `not kept for ${days} days`);
+    }
+  }
+  await nc.close();
 });
 
 test('a password file that comes later is found without a change of the document', async () => {

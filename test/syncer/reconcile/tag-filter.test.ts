@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { TagFilter } from '#proto/configuration.ts';
+import { resolveDocument } from '#proto/document.ts';
 import { tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
 
 const TAGS = [
@@ -106,4 +107,25 @@ test('what all conditions select is what each of them selects', () => {
       assert.deepEqual([...tagsOf(filters, tags)], expected);
     }),
   );
+});
+
+test('whatever filter a document is taken with can be used', () => {
+  const glob = fc.stringMatching(/^[ab.*?[\]{}(),|@+!^-]{1,10}$/);
+  const regex = fc.stringMatching(/^[ab.*?[\]{}()|\\^$dw-]{1,10}$/);
+  const semver = fc.stringMatching(/^[<>=~^|x*0-9. -]{1,10}$/);
+  let taken = 0;
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.record({ match: fc.array(glob) }), fc.record({ regex }), fc.record({ semver })),
+      (tags) => {
+        const repositories = [{ name: 'a', tags }];
+        const resolved = resolveDocument({ overrides: { repositories }, readable: () => true });
+        if (!('configuration' in resolved)) return;
+        taken += 1;
+        for (const tag of tagsOf(tags, TAGS)) assert.ok(TAGS.includes(tag));
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+  assert.ok(taken > 50, `${taken} taken`);
 });
