@@ -17,17 +17,30 @@ export type Window = {
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
+const HORIZON = 2 * DAY;
+
+/** The last answer holds until it ends: looking through many times of a schedule takes a while. */
+let last: { schedule: string; windowMs: number; from: number; window: Window } | undefined;
 
 /** Undefined where there is no window. Windows that overlap or touch are one. */
 export function windowAt({ schedule, windowMs }: Times, now: number): Window | undefined {
   if (windowMs === undefined) return undefined;
-  const cron = cronOf(schedule);
+  if (last?.schedule === schedule && last.windowMs === windowMs && now >= last.from) {
+    const { from, window } = last;
+    const isEnd = !window.open || window.until < from + HORIZON;
+    if (now < window.until - (isEnd ? 0 : DAY)) return window;
+  }
+  last = { schedule, windowMs, from: now, window: look(cronOf(schedule), windowMs, now) };
+  return last.window;
+}
+
+function look(cron: Cron, windowMs: number, now: number): Window {
   let end = now;
   // Each step goes on by a minute at least, as no two times of a schedule are nearer.
-  while (end < now + DAY) {
-    const last = lastTime(cron, end);
-    if (last === undefined || last + windowMs <= end) break;
-    end = last + windowMs;
+  while (end < now + HORIZON) {
+    const before = lastTime(cron, end);
+    if (before === undefined || before + windowMs <= end) break;
+    end = before + windowMs;
   }
   if (end > now) return { open: true, until: end };
   return { open: false, until: nextOf(cron, now) ?? now + DAY };

@@ -42,7 +42,7 @@ test('a window that never closes is open for a day at least, and quickly told', 
     const found = windowAt({ schedule, windowMs }, NOON + 123);
     assert.ok(performance.now() - began < 2_000, schedule);
     assert.equal(found?.open, true);
-    assert.ok(found.until >= NOON + DAY && found.until <= NOON + 8 * DAY, schedule);
+    assert.ok(found.until >= NOON + DAY && found.until <= NOON + 10 * DAY, schedule);
   }
 });
 
@@ -86,6 +86,24 @@ test('minute by minute, it is open where a time of the schedule was within its l
     }),
     { numRuns: 150 },
   );
+});
+
+test('asked again and again, it tells the same until that has come', () => {
+  const every = { schedule: '* * * * *', windowMs: MINUTE };
+  const daily = { schedule: '*/30 12-13 * * *', windowMs: HOUR };
+  let until = 0;
+  for (let now = NOON; now < NOON + 5 * DAY; now += 7 * HOUR) {
+    const found = windowAt(every, now);
+    assert.ok(found?.open && found.until >= now + DAY && found.until >= until);
+    until = found.until;
+  }
+  for (const offset of [0, 1, MINUTE, 2 * HOUR, 2.5 * HOUR - 1]) {
+    assert.deepEqual(windowAt(daily, NOON + offset), { open: true, until: NOON + 2.5 * HOUR });
+  }
+  assert.equal(windowAt(daily, NOON + 2.5 * HOUR)?.open, false);
+  // A clock that was set back.
+  assert.deepEqual(windowAt(daily, NOON - HOUR), { open: false, until: NOON });
+  assert.equal(windowAt({ ...daily, windowMs: MINUTE }, NOON)?.until, NOON + MINUTE);
 });
 
 test('whoever wakes at each change sees open and closed in turn', () => {
