@@ -20,19 +20,23 @@ export const clock: Clock = {
 };
 
 type Asker = { bytes: number; grant: () => void; fail: (error: unknown) => void };
+/** `served`: bytes that it was granted, and those that it let pass while it did not ask. */
+type Queue = { askers: Asker[]; served: number };
 
 /**
  * Leave to use the link, so that what is granted never is more than the limit: in any time T, at most the limit times
  * (T + 0.1 s) and one question. A question is granted as soon as nothing is owed, and what it takes is owed from then
  * on; so with somebody always asking the average is the limit itself.
  *
- * Those who ask have turns, by key; under one key, first come, first served.
+ * Those who ask have turns, by key: it is the turn of the one that was granted the fewest bytes while all of them asked.
+ * Under one key, first come, first served.
  */
 export class Grants {
   readonly #clock: Clock;
   readonly #limit: (now: number) => Limit;
-  /** In the order of the turns; none is empty. */
-  readonly #queues = new Map<string, Asker[]>();
+  readonly #queues = new Map<string, Queue>();
+  /** What the one that had the last turn was served before it. */
+  #served = 0;
   /** Bytes that may be granted; what is owed where it is below 0. */
   #level = 0;
   #counted: number;
@@ -50,9 +54,7 @@ export class Grants {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const asker: Asker = { bytes, grant: resolve, fail: reject };
-    const queue = this.#queues.get(key) ?? [];
-    this.#queues.set(key, queue);
-    queue.push(asker);
+    this.#queue(key).askers.push(asker);
     const abort = () => {
       this.#leave(key, asker);
       reject(signal?.reason);
@@ -74,15 +76,30 @@ export class Grants {
   /** Nobody is granted anything any more. */
   end(error: unknown): void {
     this.#unwait?.();
-    const askers = [...this.#queues.values()].flat();
+    const askers = [...this.#queues.values()].flatMap((queue) => queue.askers);
     this.#queues.clear();
     for (const { fail } of askers) fail(error);
   }
 
   #leave(key: string, asker: Asker): void {
-    const left = this.#queues.get(key)?.filter((one) => one !== asker);
-    if (left && left.length > 0) this.#queues.set(key, left);
-    else this.#queues.delete(key);
+    const queue = this.#queues.get(key);
+    if (queue) queue.askers = queue.askers.filter((one) => one !== asker);
+  }
+
+  #queue(key: string): Queue {
+    const known = this.#queues.get(key);
+    if (known && known.askers.length > 0) return known;
+    for (const [other, { askers, served }] of this.#queues) {
+      if (askers.length === 0 && served <= this.#served) this.#queues.delete(other);
+    }
+    // Whoever comes again had its turns, or let them pass.
+    const queue = { askers: [], served: Math.max(known?.served ?? 0, this.#served) };
+    this.#queues.set(key, queue);
+    return queue;
+  }
+
+  #asking(): Queue[] {
+    return [...this.#queues.values()].filter(({ askers }) => askers.length > 0);
   }
 
   #serve(): void {
@@ -90,20 +107,22 @@ export class Grants {
     this.#unwait = undefined;
     const now = this.#clock.now();
     const { rate, until } = this.#count(now);
-    while (this.#queues.size > 0 && (rate === undefined || this.#level >= 0)) this.#grant();
-    if (this.#queues.size === 0 || rate === undefined) return;
+    let asking = this.#asking();
+    for (; asking.length > 0 && (rate === undefined || this.#level >= 0); asking = this.#asking()) {
+      this.#grant(asking);
+    }
+    if (asking.length === 0 || rate === undefined) return;
     const paid = Math.ceil((-this.#level / rate) * 1_000);
     const ms = Math.min(Math.max(1, Math.min(paid, until - now)), LONGEST_MS);
     this.#unwait = this.#clock.after(ms, () => this.#serve());
   }
 
-  #grant(): void {
-    const [key, queue] = this.#queues.entries().next().value as [string, Asker[]];
-    const asker = queue.shift() as Asker;
+  #grant(asking: Queue[]): void {
+    const queue = asking.reduce((one, other) => (other.served < one.served ? other : one));
+    const asker = queue.askers.shift() as Asker;
     this.#level -= asker.bytes;
-    // The next turn is another one's.
-    this.#queues.delete(key);
-    if (queue.length > 0) this.#queues.set(key, queue);
+    this.#served = queue.served;
+    queue.served += asker.bytes;
     asker.grant();
   }
 

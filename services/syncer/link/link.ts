@@ -15,6 +15,8 @@ export type Ask = {
   method?: Method;
   body?: Sent;
   signal: AbortSignal;
+  /** Whoever asks has paid for the request already, with what it is to bring. */
+  paid?: boolean;
 };
 
 export type LinkOptions = {
@@ -120,11 +122,15 @@ export class Link implements AsyncDisposable {
     return bytes;
   }
 
-  async #send(url: URL, { headers, method = 'GET', body, signal }: Ask): Promise<Answer> {
+  async #pay(method: Method, signal: AbortSignal): Promise<void> {
     const owed = this.#owed;
     this.#owed = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
     await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
+  }
+
+  async #send(url: URL, { headers, method = 'GET', body, signal, paid }: Ask): Promise<Answer> {
+    if (!paid) await this.#pay(method, signal);
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
     const either = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };

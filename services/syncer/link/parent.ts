@@ -160,7 +160,7 @@ export class Parent {
 
   /**
    * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
-   * Authorization header, and asked for anew each time: signed addresses end.
+   * Authorization header, and asked for anew each time: signed addresses end. The caller pays for the bandwidth.
    * @throws Fault `blob-unknown`, `parent-invalid`, …
    */
   async blob(
@@ -174,7 +174,7 @@ export class Parent {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
     for (let again = false; ; again = true) {
-      const answer = await this.#link.request(path, { scope: pull(repository), headers, signal });
+      const answer = await this.#link.request(path, { scope: pull(repository), headers, signal, paid: true });
       const elsewhere = answer.from.origin !== this.#link.base.origin;
       if (!elsewhere || !ENDED.includes(answer.statusCode)) {
         return blobAnswer(answer, { repository, digest, size, extent });

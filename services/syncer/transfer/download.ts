@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
-import type { Bandwidth } from '../link/bandwidth.ts';
+import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
 import type { BlobAnswer, Parent } from '../link/parent.ts';
 import { type Extent, Extents } from './extents.ts';
 import { PieceWriter, type WriterMeans } from './piece-writer.ts';
@@ -143,7 +143,7 @@ export class Download {
   async #bring(piece: Extent, writer: PieceWriter, ranged: () => void): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const { parent, signal, slots, bandwidth } = this.#means;
-    await bandwidth.take(piece.end - piece.start, 'down', signal);
+    await bandwidth.take(piece.end - piece.start + REQUEST_BYTES, 'down', signal);
     const begun = performance.now();
     const answer = await parent.blob(repository, digest, size, piece, signal);
     slots.gauge.answered(performance.now() - begun);

@@ -85,7 +85,23 @@ test('keys take turns, however many ask under one; under one, in order', async (
   for (const name of ['a1', 'a2', 'a3', 'a4']) ask('a', name);
   for (const name of ['b1', 'b2']) ask('b', name);
   await clock.pass(10_000);
-  assert.deepEqual(order, ['a1', 'a2', 'b1', 'a3', 'b2', 'a4']);
+  assert.deepEqual(order, ['a1', 'b1', 'a2', 'b2', 'a3', 'a4']);
+});
+
+test('turns are fair by bytes, also for one that asks for little at a time', async () => {
+  const clock = new FakeClock();
+  const grants = new Grants(() => ({ rate: 100_000, until: Number.POSITIVE_INFINITY }), clock);
+  const granted = new Map<string, number>();
+  const keep = async (key: string, bytes: number) => {
+    for (;;) {
+      await grants.take(key, bytes);
+      granted.set(key, (granted.get(key) ?? 0) + bytes);
+    }
+  };
+  for (const asking of [keep('a', 25_000), keep('a', 25_000), keep('b', 2_000)]) asking.catch(() => {});
+  await clock.pass(20_000);
+  grants.end(new Error('over'));
+  assert.ok(Math.abs(granted.get('a')! - granted.get('b')!) <= 50_000, JSON.stringify([...granted]));
 });
 
 test('a limit that changes counts at once for those who wait', async () => {
