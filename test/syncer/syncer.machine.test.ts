@@ -2,21 +2,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
 import { type SyncerContext, syncerMachine } from '../../services/syncer/syncer.machine.ts';
+import type { Wish } from '../../services/syncer/wish.ts';
 
 const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [Wish, Wish, Wish];
-type Wish = { id: string; cause: string };
 
 const idle = { leading: 'idle' } as const;
 const passing = { leading: 'passing' } as const;
 const done = { type: 'xstate.done.actor.0.syncer.leading.passing' };
 const failed = { type: 'xstate.error.actor.0.syncer.leading.passing' };
 const gained = { type: 'lease.gained', pass: one };
+const closed = { type: 'lease.gained' };
 const lost = { type: 'lease.lost' };
+const fullNow = { type: 'pass.wanted', pass: { ...three, full: true, now: true } };
 const wanted = { type: 'pass.wanted', pass: three };
 
 type Value = 'following' | typeof idle | typeof passing;
 const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
   ['following', none(), gained, passing, { current: one, next: undefined }],
+  ['following', none(), closed, idle, none()],
   ['following', none(), wanted, 'following', none()],
   ['following', none(), lost, 'following', none()],
   [idle, none(), wanted, passing, { current: three, next: undefined }],
@@ -24,12 +27,20 @@ const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
   [idle, none(), gained, idle, none()],
   [passing, { current: one, next: undefined }, wanted, passing, { current: one, next: three }],
   [passing, { current: one, next: two }, wanted, passing, { current: one, next: two }],
+  [
+    passing,
+    { current: one, next: two },
+    fullNow,
+    passing,
+    { current: one, next: { ...two, full: true, now: true } },
+  ],
   [passing, { current: one, next: undefined }, done, idle, none()],
   [passing, { current: one, next: two }, done, passing, { current: two, next: undefined }],
   [passing, { current: one, next: undefined }, failed, idle, none()],
   [passing, { current: one, next: two }, failed, passing, { current: two, next: undefined }],
   [passing, { current: one, next: two }, lost, 'following', none()],
   [passing, { current: one, next: undefined }, gained, passing, { current: one, next: undefined }],
+  [passing, { current: one, next: undefined }, closed, passing, { current: one, next: undefined }],
 ];
 
 function none(): SyncerContext {

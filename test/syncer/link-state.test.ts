@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import type { PassResult } from '#proto/passes.ts';
+import type { LinkStatus, linkChanged } from '#proto/status.ts';
+import { LinkReport } from '../../services/syncer/link-report.ts';
+import { ABANDONED, hoursOf, type LinkState, stateAfter } from '../../services/syncer/link-state.ts';
+import { STALL_MS, Stall } from '../../services/syncer/stall.ts';
+import { quiet } from '../support/bus.ts';
+
+const NOTHING: PassResult = {
+  ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },
+  ...{ failures: [], ms: 1 },
+};
+const away = { code: 'parent-unreachable', reason: 'GET /v2/: ECONNREFUSED' };
+const refused = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
+const failing = (...failures: PassResult['failures']): PassResult => ({
+  ...NOTHING,
+  ok: false,
+  failed: failures.length,
+  failures,
+});
+const online: LinkState = { state: 'Online' };
+const offline: LinkState = { state: 'Offline', detail: 'away' };
+const unhealthy: LinkState = { state: 'Unhealthy', detail: 'something' };
+
+const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
+  ['a good pass', offline, NOTHING, online],
+  ['nobody answers', online, failing(away), { state: 'Offline', detail: away.reason }],
+  [
+    'the link went in the middle of a pass',
+    online,
+    failing({ ...away, repository: 'app', tag: 'v1' }, { ...away, repository: 'app', tag: 'v2' }),
+    { state: 'Offline', detail: `app:v1: ${away.reason} (and 1 more)` },
+  ],
+  [
+    'the parent refuses something, and then the link goes',
+    online,
+    failing(refused, away),
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 1 more)' },
+  ],
+  [
+    'more failures than are told of',
+    online,
+    { ...failing(refused), failed: 30 },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 29 more)' },
+  ],
+  [
+    'a change is parked',
+    online,
+    { ...NOTHING, parked: 1 },
+    { state: 'Unhealthy', detail: '1 change waits, as the parent refused it' },
+  ],
+  [
+    'something failed, changes are parked',
+    online,
+    { ...failing(refused), parked: 2 },
+    {
+      state: 'Unhealthy',
+      detail: 'app:v1: the parent answered 403; 2 changes wait, as the parent refused them',
+    },
+  ],
+  ['the window closed, nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
+  ['the window closed, something failed', offline, { ...failing(refused), ended: 'window' }, offline],
+  ['a new configuration, something failed', online, { ...failing(away), ended: 'configuration' }, online],
+  [
+    'the window closed on the first pass of all, and something had failed',
+    undefined,
+    { ...failing(away), ended: 'window' },
+    { state: 'Offline', detail: away.reason },
+  ],
+];
+for (const [name, before, result, expected] of rows) {
+  test(`${name}: ${expected.state}`, () => assert.deepEqual(stateAfter(before, result, true), expected));
+}
+
+test('a pass that looked at a little mends nothing that a whole one left undone, and shows that the parent answers', () => {
+  assert.deepEqual(stateAfter(unhealthy, NOTHING, false), unhealthy);
+  assert.deepEqual(stateAfter(offline, NOTHING, false), online);
+  assert.equal(stateAfter(online, failing(refused), false).state, 'Unhealthy');
+});
+
+test('what is told of window and schedule', () => {
+  const now = Date.parse('2026-03-02T02:30:00Z');
+  const at = (text: string) => Date.parse(`2026-03-${text}Z`);
+  assert.deepEqual(hoursOf({ schedule: '0 4 * * *' }, now), { next: at('02T04:00') });
+  assert.deepEqual(hoursOf({ schedule: '0 2 * * *', windowMs: 3_600_000 }, now), {
+    window: { open: true, until: at('02T03:00') },
+    next: at('03T02:00'),
+  });
+  assert.deepEqual(hoursOf({ schedule: '0 4 * * *', windowMs: 3_600_000 }, now), {
+    window: { open: false, until: at('02T04:00') },
+    next: at('02T04:00'),
+  });
+});
+
+/** A bus of one state, and of events that are said here. */
+class Board {
+  link: LinkStatus | undefined;
+  readonly changes: [string | undefined, string][] = [];
+  readonly #heard = new Map<string, (heard: { data: unknown }) => void>();
+  readonly bus = {
+    get: async () => this.link && { value: this.link, revision: 1 },
+    put: async (_state: unknown, _key: string, value: LinkStatus) => {
+      this.link = value;
+    },
+    publish: (_event: typeof linkChanged, { from, state }: { from?: string; state: string }) => {
+      this.changes.push([from, state]);
+    },
+    listen: ({ type }: { type: string }, handler: (heard: { data: unknown }) => void) => {
+      this.#heard.set(type, handler);
+      return () => this.#heard.delete(type);
+    },
+  } as unknown as Bus;
+
+  say(type: string, data: unknown = {}): void {
+    this.#heard.get(type)?.({ data });
+  }
+}
+
+let board: Board;
+beforeEach(() => {
+  board = new Board();
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.parse('2026-03-02T02:30:00Z') });
+});
+afterEach(() => mock.timers.reset());
+
+const report = () =>
+  new LinkReport({ bus: board.bus, log: quiet, by: 'one', times: () => ({ schedule: '0 4 * * *' }) });
+
+test('each change of the state is one event, and the state says since when', async () => {
+  const one = report();
+  await one.takeOver();
+  await one.syncing();
+  mock.timers.tick(1_000);
+  await one.refresh();
+  await one.ended(NOTHING, true);
+  mock.timers.tick(1_000);
+  await one.refresh();
+  assert.deepEqual(board.changes, [
+    [undefined, 'Syncing'],
+    ['Syncing', 'Online'],
+  ]);
+  assert.equal(board.link?.since, Date.now() - 1_000);
+  assert.equal(board.link?.lastSync, Date.now() - 1_000);
+  assert.equal(board.link?.coordinator, 'one');
+});
+
+test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {
+  const one = report();
+  await one.takeOver();
+  await one.ended(failing(refused), true);
+  await one.syncing();
+  await one.stalled('nothing moves');
+  await one.ended({ ...failing(away), ended: 'window' }, true);
+  assert.equal(board.link?.state, 'Unhealthy');
+  assert.match(board.link?.detail ?? '', /403/);
+});
+
+test('a good pass that ended early, or looked at a little, is not the last good pass', async () => {
+  const one = report();
+  await one.takeOver();
+  await one.ended({ ...NOTHING, ended: 'window' }, true);
+  await one.ended(NOTHING, false);
+  assert.equal(board.link?.state, 'Online');
+  assert.equal(board.link?.lastSync, undefined);
+});
+
+test('the lease is gained while the window is closed: nothing is under way, and that is said', async () => {
+  const one = report();
+  await one.takeOver();
+  await one.resting(Date.parse('2026-03-02T04:00:00Z'));
+  assert.equal(board.link?.state, 'Offline');
+  assert.match(board.link?.detail ?? '', /2026-03-02T04:00/);
+  board.link = { state: 'Syncing', since: 1, coordinator: 'another' };
+  const two = report();
+  await two.takeOver();
+  await two.resting(undefined);
+  assert.deepEqual({ state: board.link?.state, detail: board.link?.detail }, ABANDONED);
+  board.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
+  const three = report();
+  await three.takeOver();
+  await three.resting(undefined);
+  assert.equal(board.link?.state, 'Online');
+  assert.equal(board.link?.lastSync, 1);
+});
+
+test('nothing moves for 30 s while the parent is away: told, once, until something moves again', () => {
+  const told: (string | undefined)[] = [];
+  using _stall = new Stall(board.bus, (reason) => told.push(reason));
+  const delay = (code = 'parent-unreachable', reason = 'ECONNREFUSED') =>
+    board.say('transfer.delayed', { code, reason });
+  delay();
+  mock.timers.tick(STALL_MS - 1);
+  assert.deepEqual(told, []);
+  board.say('transfer.progressed');
+  mock.timers.tick(STALL_MS * 2);
+  assert.deepEqual(told, [], 'what moved has made good what was delayed');
+  delay('no-space');
+  mock.timers.tick(STALL_MS);
+  assert.deepEqual(told, [], 'a full volume is not the link');
+  delay();
+  mock.timers.tick(1);
+  delay();
+  mock.timers.tick(STALL_MS);
+  assert.deepEqual(told, ['ECONNREFUSED']);
+  board.say('image.finished');
+  board.say('transfer.finished');
+  assert.deepEqual(told, ['ECONNREFUSED', undefined]);
+});
