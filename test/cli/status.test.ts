@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { Bus } from '#proto/bus.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
-import type { Parked } from '#proto/outgoing.ts';
+import { type Parked, park } from '#proto/outgoing.ts';
+import { dataFolder } from '../../cli/data-folder.ts';
 import type { LayerStatus } from '../../cli/layer-status.ts';
 import { describe } from '../../cli/status.ts';
+import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { testLayer } from '../support/layer.ts';
+import { run } from '../support/terrace.ts';
 
 const now = Date.UTC(2030, 0, 1);
 const held: StorageStatus = {
@@ -114,4 +120,34 @@ test('what waits to go up, and each change that the parent refuses', () => {
   const many = linked({ parked: Array.from({ length: 14 }, () => one) });
   assert.equal(many.match(/a\/b:v1: the tag is locked/g)?.length, 10);
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
+});
+
+test('terrace status tells what storage has parked, and --json all of it', async () => {
+  const parent = 'http://127.0.0.1:9';
+  await using layer = await testLayer({ parent, mode: 'ReadWrite', window: 'PT1M', eventTtl: 'P7D' });
+  const folder = dataFolder(layer.data);
+  const [url, password] = await Promise.all(
+    [folder.busUrl, folder.password('syncer')].map(async (path) => (await readFile(path, 'utf8')).trim()),
+  );
+  await using bus = await Bus.connect({
+    url: url as string,
+    user: 'syncer',
+    password: password as string,
+    layer: 'test',
+    instance: 'syncer-test',
+    log: quiet,
+  });
+  const since = Date.now();
+  const change = { repository: 'a/b', code: 'parent-refused', reason: 'no', since, attempts: 1 };
+  for (let n = 0; n < 12; n += 1) {
+    await bus.call(park, { ...change, reference: `v${n}`, retry: since + 3_600_000 });
+  }
+  const { text } = await run('status', '--data', layer.data);
+  assert.match(text, /^ {2}waiting to go up: 12 changes that the parent refuses$/m);
+  assert.equal(text.match(/^ {4}a\/b:v\d+ \(its deletion\): no \(parent-refused\);/gm)?.length, 10, text);
+  assert.match(text, /^ {4}… and 2 more/m);
+  const json = JSON.parse((await run('status', '--json', '--data', layer.data)).text) as LayerStatus;
+  assert.equal(json.parked?.length, 12);
+  assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
+  assert.equal(json.configuration?.windowMs, 60_000);
 });
