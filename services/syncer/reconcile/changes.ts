@@ -5,6 +5,7 @@ import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
 import { type Outgoing, settle } from './outgoing.ts';
 import { isRefusal, type Outbound, type Parking } from './parking.ts';
+import { placeholder } from './placeholder.ts';
 import { loserTag } from './plan.ts';
 import { type SendMeans, send } from './send.ts';
 import type { Survey, TagAction } from './survey.ts';
@@ -108,7 +109,7 @@ function changesOf(means: ChangeMeans, survey: Survey): Change[] {
         return sent ? 'sent' : undefined;
       },
     }));
-  return [...manifests, ...tags, ...withdrawals(means, survey)];
+  return [...manifests, ...tags, ...places(means, survey), ...withdrawals(means, survey)];
 }
 
 function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: TagAction): Change[] {
@@ -167,6 +168,20 @@ async function staysThere({ bus }: ChangeMeans, survey: Survey, tag: Tag, digest
 function tagged({ above, actions }: Survey, digest: Digest, except?: Tag): boolean {
   const going = new Set(actions.flatMap(({ tag, action }) => (action.kind === 'withdraw' ? [tag] : [])));
   return [...above].some(([tag, target]) => target === digest && tag !== except && !going.has(tag));
+}
+
+function places(means: ChangeMeans, survey: Survey): Change[] {
+  const { repository } = survey;
+  return survey.places.map((tag) => ({
+    ...placeOf(survey),
+    reference: tag,
+    digest: undefined,
+    stage: 2,
+    run: async () => {
+      await withdrawManifest(means, repository, placeholder(repository, tag).digest);
+      return undefined;
+    },
+  }));
 }
 
 /** Only where all tags of the parent are known: content that one of them points to is not taken from it. */

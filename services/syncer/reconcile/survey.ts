@@ -33,6 +33,8 @@ export type Survey = {
   /** What tags of the parent point to, as far as it was asked; `whole`: all of them. */
   above: ReadonlyMap<Tag, Digest>;
   whole: boolean;
+  /** Tags of the parent of which only the place is left that a withdrawal put there and did not live to take away. */
+  places: Tag[];
   /** What tags of the layer point to. */
   here: ReadonlySet<Digest>;
 };
@@ -95,6 +97,7 @@ export async function survey(
     settled: [...settled],
     above: asked.above,
     whole: listed !== undefined && (whole || [...names].every((tag) => asked.knows(tag))),
+    places: [...asked.gone],
     here: new Set(layer.values()),
   };
 }
@@ -112,7 +115,6 @@ const goesUp = ({ kind, loser }: Action): boolean =>
 /** What the parent's tags point to, each asked for once. */
 class Asked {
   readonly above = new Map<Tag, Digest>();
-  /** Those of which only the place is left that a withdrawal put there. */
   readonly gone = new Set<Tag>();
   readonly #asked = new Set<Tag>();
   readonly #means: SurveyMeans;

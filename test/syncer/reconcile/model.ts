@@ -1,0 +1,115 @@
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/manifests.ts';
+import type { Digest, Tag } from '#proto/names.ts';
+import { settleOutgoing } from '#proto/outgoing.ts';
+
+/** A registry of one repository, in memory: its tags and manifests, and what a layer remembers beside them. */
+export class Registry {
+  readonly name: string;
+  /** Whether it changes a tag only if that is as expected, in one step; others are asked before. */
+  readonly exact: boolean;
+  readonly tags = new Map<Tag, Digest>();
+  readonly manifests = new Set<Digest>();
+  readonly bases = new Map<Tag, Digest>();
+  /** In the order in which clients put them. */
+  readonly unsent = new Set<Digest>();
+  readonly withdrawn = new Set<Digest>();
+  /** Changes of tags and manifests. */
+  changes = 0;
+
+  constructor(name: string, exact: boolean) {
+    this.name = name;
+    this.exact = exact;
+  }
+
+  /** A client's, and a layer's below is one. */
+  put(digest: Digest): void {
+    if (!this.manifests.has(digest)) this.unsent.add(digest);
+    this.#put(digest);
+  }
+
+  arrive(digest: Digest): void {
+    this.unsent.delete(digest);
+    this.#put(digest);
+  }
+
+  tag(tag: Tag, digest: Digest): void {
+    if (!this.manifests.has(digest)) throw new Fault('manifest-unknown', digest);
+    if (this.tags.get(tag) !== digest) this.changes += 1;
+    this.tags.set(tag, digest);
+  }
+
+  untag(tag: Tag): void {
+    if (this.tags.delete(tag)) this.changes += 1;
+  }
+
+  remove(digest: Digest): void {
+    if (!this.manifests.delete(digest)) return;
+    this.changes += 1;
+    if (!this.unsent.delete(digest)) this.withdrawn.add(digest);
+    for (const [tag, target] of this.tags) if (target === digest) this.untag(tag);
+  }
+
+  mustBe(tag: Tag, expect: Digest | null | undefined): void {
+    const found = this.tags.get(tag);
+    if (expect === undefined || (expect ?? undefined) === found) return;
+    throw new Fault('conflict', `${tag} is ${found}, not ${expect}`);
+  }
+
+  /** What the parts of a pass ask of storage; `before` comes before each answer. */
+  bus(before: () => Promise<void>): Bus {
+    const entries = (map: Map<Tag, Digest>) => ({
+      tags: [...map].map(([tag, digest]) => ({ tag, digest })).sort((a, b) => (a.tag < b.tag ? -1 : 1)),
+      more: false,
+    });
+    type Query = { tag: Tag; digest: Digest; digests: Digest[]; expect?: Digest | null; base?: boolean };
+    const answers = new Map<unknown, (query: Query) => unknown>([
+      [listTags, () => entries(this.tags)],
+      [listBases, () => entries(this.bases)],
+      [setBase, ({ tag, digest }) => void this.#base(tag, digest)],
+      [settleOutgoing, ({ digests }) => this.#settle(digests)],
+      [
+        putTag,
+        ({ tag, digest, expect, base }) => {
+          this.mustBe(tag, expect);
+          this.tag(tag, digest);
+          if (base) this.#base(tag, digest);
+        },
+      ],
+      [
+        deleteTag,
+        ({ tag, expect, base }) => {
+          this.mustBe(tag, expect);
+          this.untag(tag);
+          if (base) this.#base(tag, undefined);
+        },
+      ],
+    ]);
+    const call = async (request: unknown, query: Query) => {
+      await before();
+      const answer = answers.get(request);
+      if (!answer) throw new Error(`the model knows no such request: ${JSON.stringify(request)}`);
+      return answer(query);
+    };
+    return { call, publish: () => {} } as unknown as Bus;
+  }
+
+  #put(digest: Digest): void {
+    if (!this.manifests.has(digest)) this.changes += 1;
+    this.manifests.add(digest);
+    this.withdrawn.delete(digest);
+  }
+
+  #base(tag: Tag, digest: Digest | undefined | null): void {
+    if (digest) this.bases.set(tag, digest);
+    else this.bases.delete(tag);
+  }
+
+  #settle(digests: Digest[]): void {
+    for (const digest of digests) {
+      this.unsent.delete(digest);
+      this.withdrawn.delete(digest);
+    }
+  }
+}
