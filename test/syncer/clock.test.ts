@@ -99,7 +99,7 @@ test('once a night, and the parent is away: tried again after 1, 2, 4 … 30 min
   for (const most of [1, 2, 4, 8, 16, 30, 30]) {
     clock.passed(false);
     const failed = Date.now();
-    const known = ticks.length;
+    const known: number = ticks.length;
     while (ticks.length === known) mock.timers.tick(1_000);
     const { at: time, cause } = ticks.at(-1)!;
     assert.equal(cause, 'retry');
@@ -118,7 +118,7 @@ test('retries end at the next time of the schedule, and begin anew there', () =>
   pass(HOUR);
   for (let round = 0; round < 5; round += 1) {
     clock.passed(false);
-    const known = ticks.length;
+    const known: number = ticks.length;
     while (ticks.length === known) mock.timers.tick(1_000);
   }
   clock.passed(false);

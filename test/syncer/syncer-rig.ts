@@ -1,0 +1,70 @@
+import type { Static } from '@sinclair/typebox';
+import { pino } from 'pino';
+import type { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
+import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import { syncer } from '../../services/syncer/service.ts';
+import { TestLayer, until } from '../gateway/layer.ts';
+import { configurationWith } from '../support/configuration.ts';
+
+/** A layer whose syncer runs in this process, and whose configuration is put in force as it is: no document checks it. */
+export class SyncerRig implements AsyncDisposable {
+  readonly layer: TestLayer;
+  readonly passes: PassResult[] = [];
+  readonly #parent: string;
+  readonly #end = new AbortController();
+  #bus!: Bus;
+  #bridge!: Bus;
+  #operator!: Bus;
+  #running!: Promise<void>;
+
+  static async start(parent: string, fields: Partial<Configuration>): Promise<SyncerRig> {
+    const rig = new SyncerRig(await TestLayer.start(), parent);
+    const { testBus, data } = rig.layer;
+    rig.#bus = await testBus.connect('syncer');
+    rig.#bridge = await testBus.connect('twin-bridge');
+    rig.#operator = await testBus.connect('operator');
+    rig.#bus.listen(passFinished, ({ data: result }) => rig.passes.push(result));
+    await rig.configure(fields);
+    rig.#running = syncer({
+      ...{ service: 'syncer', instance: 'syncer-rig', layer: 'rig', data, bus: rig.#bus, env: {} },
+      log: pino({ level: 'silent' }),
+      signal: rig.#end.signal,
+    });
+    return rig;
+  }
+
+  private constructor(layer: TestLayer, parent: string) {
+    this.layer = layer;
+    this.#parent = parent;
+  }
+
+  async configure(fields: Partial<Configuration>): Promise<void> {
+    const defaults = configurationWith({
+      parent: { url: this.#parent },
+      repositories: ['*'],
+      mode: 'ReadWrite',
+    });
+    await this.#bridge.put(configuration, CONFIGURATION_KEY, { ...defaults, ...fields });
+  }
+
+  ask(query: Static<typeof startPass.query>): Promise<{ pass: string }> {
+    return this.#operator.call(startPass, query);
+  }
+
+  async finished(is: (result: PassResult) => boolean, withinMs = 15_000): Promise<PassResult> {
+    await until(() => this.passes.some(is), withinMs);
+    return this.passes.find(is) as PassResult;
+  }
+
+  async link(): Promise<LinkStatus | undefined> {
+    return (await this.#bus.get(linkStatus, LINK_KEY))?.value;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort(new Error('the test has ended'));
+    await this.#running;
+    await this.layer[Symbol.asyncDispose]();
+  }
+}
