@@ -13,6 +13,9 @@ export type Sample = {
 };
 
 const FIRST = 4;
+/** Less than this share of what it was is a link that is down, for so many intervals at most. */
+const DOWN = 0.25;
+const DOWN_INTERVALS = 5;
 /** What more connections must bring to be kept, and fewer may cost. */
 const GAIN = 1.04;
 const COST = 0.97;
@@ -33,7 +36,7 @@ type Trial = { from: number; baseline: number; tries: number };
  *   holding   for 15 s, doubling to 2 min; ends with a trial of more (growing again) or, by turns, of
  *   fewer     which is kept when it costs less than 3 %
  *
- * Refusals, and several failures, halve it and hold.
+ * Refusals, and several failures, halve it and hold. A link that is down for a while shows nothing.
  */
 export class Concurrency {
   #most: number;
@@ -48,6 +51,7 @@ export class Concurrency {
   /** The interval after a halving still shows what was asked for before it. */
   #settling = false;
   #used = 0;
+  #down = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -78,11 +82,25 @@ export class Concurrency {
       if (!settling) this.#halve(now);
       return;
     }
-    if (settling || !saturated || bytes === 0) return;
+    if (settling || !saturated) return;
     const rate = bytes / ms;
+    if (this.#isDown(rate)) return;
     if (this.#state === 'growing') this.#growing(rate, now);
     else if (this.#state === 'fewer') this.#fewer(rate, now);
     else this.#holding(rate, now);
+  }
+
+  #isDown(rate: number): boolean {
+    const usual = this.#trial?.baseline ?? this.#baseline;
+    if (rate > 0 && (usual === undefined || rate >= usual * DOWN)) {
+      this.#down = 0;
+      return false;
+    }
+    this.#down += 1;
+    // When it comes back, the first interval is a part of one.
+    this.#settling = true;
+    if (rate > 0 && this.#down > DOWN_INTERVALS) this.#begin(this.#count);
+    return true;
   }
 
   #growing(rate: number, now: number): void {

@@ -1,9 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
 import type { BlobAnswer, Parent } from '../link/parent.ts';
 import { type Extent, Extents } from './extents.ts';
+import { type Flight, Flights } from './flights.ts';
 import { PieceWriter, type WriterMeans } from './piece-writer.ts';
 import { Pieces } from './pieces.ts';
 import type { Slots } from './slots.ts';
@@ -12,6 +14,10 @@ import type { Slots } from './slots.ts';
 const SYNC_MS = 2_000;
 /** A request that brought less than this before it broke counts as a failure. */
 const PROGRESS_BYTES = 64 * 1024;
+/** How often connections are looked after that the end of the blob waits for. */
+const LOOK_MS = 1_000;
+/** How long a slot rests whose request brought nothing while others bring something. */
+const REST_MS = 1_000;
 
 export type Wanted = { repository: string; digest: Digest; size: number };
 export type Means = WriterMeans & {
@@ -24,8 +30,8 @@ export type Means = WriterMeans & {
 
 /**
  * Brings the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
- * A request that breaks off after some progress goes on where it broke; one that brings nothing ends the attempt,
- * when the others have finished their chunks.
+ * A request that breaks off after some progress, its own or of the others, goes on where it broke; one that breaks
+ * while nothing comes ends the attempt, when the others have finished their chunks.
  *
  * A parent that ignores `Range` is read in sequence by one connection, and what is here already is passed over.
  */
@@ -34,6 +40,7 @@ export class Download {
   readonly #means: Means;
   readonly #present: Extents;
   readonly #pieces: Pieces;
+  readonly #flights = new Flights();
   #failure: unknown;
   /** Set where the parent ignores `Range`. */
   #sequential = false;
@@ -92,8 +99,7 @@ export class Download {
     while (!this.#failure) {
       if (this.#pieces.left === 0) {
         if (running.size === 0) break;
-        // One that breaks gives back what it did not bring.
-        await Promise.race(running);
+        await this.#last(running);
         continue;
       }
       const slot = await slots.take();
@@ -104,20 +110,31 @@ export class Download {
         continue;
       }
       const { promise: ranged, resolve } = Promise.withResolvers<void>();
-      const run = this.#work(piece, resolve).finally(() => {
+      const lead = () => {
+        led = true;
+        resolve();
+      };
+      const run = this.#work(piece, lead).finally(() => {
         running.delete(run);
         slot[Symbol.dispose]();
       });
       running.add(run);
-      if (!led)
-        await Promise.race([
-          ranged.then(() => {
-            led = true;
-          }),
-          run,
-        ]);
+      if (!led) await Promise.race([ranged, run]);
     }
     await Promise.all(running);
+  }
+
+  /** Waits for the end of a request: one that breaks, or is too slow, gives back what it did not bring. */
+  async #last(running: Set<Promise<void>>): Promise<void> {
+    const { gauge } = this.#means.slots;
+    const look = this.#sequential
+      ? undefined
+      : setInterval(() => this.#flights.hurry(gauge.firstByteMs), LOOK_MS);
+    try {
+      await Promise.race(running);
+    } finally {
+      clearInterval(look);
+    }
   }
 
   async #work(piece: Extent, ranged: () => void): Promise<void> {
@@ -125,27 +142,37 @@ export class Download {
     // Hashing along the way pays only where no other connection can be in the middle of the file.
     if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
     const writer = new PieceWriter(this.#means, piece.start, this.#present);
+    const before = this.#present.bytes;
+    const { bandwidth, signal, slots } = this.#means;
     try {
-      await this.#bring(piece, writer, ranged);
+      await bandwidth.take(piece.end - piece.start + REQUEST_BYTES, 'down', signal);
+      using flight = this.#flights.begin(signal);
+      try {
+        await this.#bring(piece, writer, flight, ranged);
+      } catch (error) {
+        if (!flight.hurried) throw error;
+        await writer.end();
+      }
     } catch (error) {
       await writer.end().catch((failure) => this.#fail(failure));
+      if (!signal.aborted) slots.gauge.failed(error);
+      const progressed = this.#present.bytes - before >= PROGRESS_BYTES;
+      if (this.#sequential || !progressed || !broke(error)) this.#fail(error);
+      else if (writer.gained < PROGRESS_BYTES) await sleep(REST_MS * (0.5 + Math.random()));
+    } finally {
+      this.#gained += writer.gained;
       if (!this.#sequential) {
         this.#pieces.giveBack({ start: Math.max(piece.start, writer.at), end: piece.end });
       }
-      if (!this.#means.signal.aborted) this.#means.slots.gauge.failed(error);
-      const progressed = writer.gained >= PROGRESS_BYTES;
-      if (this.#sequential || !progressed || !Fault.is(error, 'parent-unreachable')) this.#fail(error);
-    } finally {
-      this.#gained += writer.gained;
     }
   }
 
-  async #bring(piece: Extent, writer: PieceWriter, ranged: () => void): Promise<void> {
+  async #bring(piece: Extent, writer: PieceWriter, flight: Flight, ranged: () => void): Promise<void> {
     const { repository, digest, size } = this.#wanted;
-    const { parent, signal, slots, bandwidth } = this.#means;
-    await bandwidth.take(piece.end - piece.start + REQUEST_BYTES, 'down', signal);
+    const { parent, slots } = this.#means;
     const begun = performance.now();
-    const answer = await parent.blob(repository, digest, size, piece, signal);
+    const answer = await parent.blob(repository, digest, size, piece, flight.signal);
+    flight.heard();
     slots.gauge.answered(performance.now() - begun);
     let { end } = piece;
     if (answer.ranged) ranged();
@@ -156,7 +183,7 @@ export class Download {
       writer.at = 0;
       end = size;
     }
-    await this.#read(answer, writer, end, piece.end - piece.start);
+    await this.#read(answer, writer, flight, end, piece.end - piece.start);
     if (writer.at < end) {
       throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
     }
@@ -165,7 +192,13 @@ export class Download {
   }
 
   /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */
-  async #read({ body }: BlobAnswer, writer: PieceWriter, end: number, paid: number): Promise<void> {
+  async #read(
+    { body }: BlobAnswer,
+    writer: PieceWriter,
+    flight: Flight,
+    end: number,
+    paid: number,
+  ): Promise<void> {
     const { signal, slots, bandwidth } = this.#means;
     let came = 0;
     try {
@@ -175,11 +208,13 @@ export class Download {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
+        flight.heard();
         slots.gauge.moved(bytes.length);
         came += bytes.length;
         if (came > paid) await bandwidth.take(Math.min(bytes.length, came - paid), 'down', signal);
         this.#follow(bytes, writer.at);
         await writer.take(bytes);
+        flight.heard();
       }
     } finally {
       body.destroy();
@@ -198,3 +233,6 @@ export class Download {
     this.#failure ??= error ?? new Error('failed');
   }
 }
+
+const broke = (error: unknown): boolean =>
+  Fault.is(error, 'parent-unreachable') && error.detail?.status === undefined;

@@ -116,3 +116,25 @@ test('a ceiling that is lowered counts at once', () => {
   concurrency.most = 3;
   assert.equal(concurrency.count, 3);
 });
+
+test('a link that is down now and then keeps its connections', () => {
+  const concurrency = new Concurrency(32);
+  for (let now = 0; now < 200_000; now += 1_000) {
+    const bytes = now % 20_000 > 14_000 ? 100 : concurrency.count * 30_000;
+    concurrency.feed({ now, ms: 1_000, bytes, saturated: true, failures: 0, refusals: 0 });
+    if (now > 20_000) assert.ok(concurrency.count >= 20, `${concurrency.count} at ${now} ms`);
+  }
+});
+
+test('a link that stays a tenth of what it was is measured anew', () => {
+  const concurrency = new Concurrency(32);
+  const go = (from: number, to: number, each: number) => {
+    for (let now = from; now < to; now += 1_000) {
+      const bytes = Math.min(600_000, concurrency.count * each);
+      concurrency.feed({ now, ms: 1_000, bytes, saturated: true, failures: 0, refusals: 0 });
+    }
+    return concurrency.count;
+  };
+  assert.ok(go(0, 40_000, 600_000) <= 6);
+  assert.equal(go(40_000, 120_000, 5_000), 32);
+});

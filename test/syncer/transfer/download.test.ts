@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
+import type { BlobAnswer } from '../../../services/syncer/link/parent.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
 import { type Extent, Extents } from '../../../services/syncer/transfer/extents.ts';
@@ -61,7 +63,13 @@ class Ranges {
     this.#breaks = breaks;
   }
 
-  async blob(_repository: string, _digest: Digest, _size: number, extent: Extent) {
+  async blob(
+    _repository: string,
+    _digest: Digest,
+    _size: number,
+    extent: Extent,
+    _signal?: AbortSignal,
+  ): Promise<BlobAnswer> {
     const number = this.asked.push(extent) - 1;
     this.#open += 1;
     this.most = Math.max(this.most, this.#open);
@@ -175,4 +183,23 @@ test('under a limit, every byte is paid for before it is asked for, in small pie
   await download(content, parent, new Slots(4), bandwidth);
   assert.equal(paid, content.length + parent.asked.length * REQUEST_BYTES);
   assert.ok(parent.asked.every(({ start, end }) => end - start <= 62_500));
+});
+
+test('the end of a blob does not wait for a connection that is silent, and no byte that came is asked for again', async () => {
+  const content = randomBytes(2 * MIB);
+  const parent = new Ranges(content);
+  const asking = parent.blob.bind(parent);
+  parent.blob = async (repository, digest, size, extent, signal) => {
+    const answer = await asking(repository, digest, size, extent, signal);
+    if (parent.asked.length !== 2) return answer;
+    const silent = async function* () {
+      yield content.subarray(extent.start, extent.start + 100_000);
+      await once(signal as AbortSignal, 'abort');
+      throw new Fault('parent-unreachable', 'ended');
+    };
+    return { ...answer, body: { destroy() {}, [Symbol.asyncIterator]: silent } };
+  };
+  await download(content, parent, slow(3));
+  const [, second] = parent.asked;
+  assert.equal(bytesOf(parent.asked), content.length + second!.end - second!.start - 100_000);
 });

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Flights } from '../../../services/syncer/transfer/flights.ts';
+
+test('one that is silent is ended, one that is heard is not; the next may be silent for longer', () => {
+  let now = 0;
+  const flights = new Flights(() => now);
+  const { signal } = new AbortController();
+  const silent = flights.begin(signal);
+  const heard = flights.begin(signal);
+  now = 2_900;
+  flights.hurry();
+  heard.heard();
+  assert.equal(silent.hurried, false);
+  now = 3_000;
+  flights.hurry();
+  assert.deepEqual([silent.hurried, heard.hurried], [true, false]);
+  silent[Symbol.dispose]();
+  heard[Symbol.dispose]();
+  const next = flights.begin(signal);
+  now = 8_900;
+  flights.hurry();
+  assert.equal(next.hurried, false);
+  now = 9_000;
+  flights.hurry();
+  assert.equal(next.hurried, true);
+});
+
+test('on a link that answers slowly all may be silent for longer', () => {
+  let now = 0;
+  const flights = new Flights(() => now);
+  const flight = flights.begin(new AbortController().signal);
+  now = 7_000;
+  flights.hurry(2_000);
+  assert.equal(flight.hurried, false);
+  now = 8_000;
+  flights.hurry(2_000);
+  assert.equal(flight.hurried, true);
+});
