@@ -104,16 +104,15 @@ function changesOf(means: ChangeMeans, survey: Survey): Change[] {
       digest,
       stage: 0,
       run: async () => {
-        const sent = !there.has(digest) && (await send(means, repository, digest));
+        if (!there.has(digest)) return (await send(means, repository, digest)) ? 'sent' : undefined;
         await settle(means.bus, repository, [digest]);
-        return sent ? 'sent' : undefined;
+        return undefined;
       },
     }));
   return [...manifests, ...tags, ...places(means, survey), ...withdrawals(means, survey)];
 }
 
 function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: TagAction): Change[] {
-  const { bus } = means;
   const { repository } = survey;
   const { kind, digest } = action;
   const change = { ...placeOf(survey), reference: tag, digest };
@@ -129,7 +128,6 @@ function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: T
   const run = async () => {
     const shared = await staysThere(means, survey, tag, parent);
     await withdrawTag(means, repository, tag, { expect: parent, shared });
-    await bus.call(setBase, { repository, tag, digest: null });
     return 'withdrawn' as const;
   };
   return [{ ...change, stage: 2, run }];
@@ -149,9 +147,6 @@ async function push(
     await upward.putManifest(repository, kept, manifest, signal);
   }
   await send(means, repository, digest, { tag, expect: views.parent });
-  // In this order: as long as it is unsent, the next pass knows whose move it was.
-  await bus.call(setBase, { repository, tag, digest });
-  await settle(bus, repository, [digest]);
   if (kept) bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
 }
 
@@ -197,10 +192,13 @@ function withdrawals(means: ChangeMeans, survey: Survey): Change[] {
     run: async () => {
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
       const goes = digests.length > 0 && !tagged(survey, digest);
-      if (goes) await withdrawManifest(means, repository, digest);
-      else outgoing.stays(repository, digest);
+      if (goes) {
+        await withdrawManifest(means, repository, digest);
+        return 'withdrawn';
+      }
+      outgoing.stays(repository, digest);
       await settle(bus, repository, [digest]);
-      return goes ? 'withdrawn' : undefined;
+      return undefined;
     },
   }));
 }

@@ -48,7 +48,13 @@ export async function send(
   const { bus, pass } = means;
   const about = { pass, repository, tag: move?.tag ?? null, digest };
   const { branches, there } = await lacking(means, repository, digest);
-  await settle(means, repository, there);
+  // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
+  const last = (one: Digest) => move !== undefined && one === digest;
+  await settle(
+    means,
+    repository,
+    there.filter((one) => !last(one)),
+  );
   if (branches.length === 0 && !move) return false;
   const blobs = blobsOf(branches);
   const missing = await missingAbove(means, repository, blobs);
@@ -57,9 +63,12 @@ export async function send(
   await sendBlobs(means, repository, missing);
   for (const branch of branches) {
     await put(means, repository, branch);
-    await settle(means, repository, [branch.digest]);
+    if (!last(branch.digest)) await settle(means, repository, [branch.digest]);
   }
-  if (move) await moveTag(means, repository, digest, move);
+  if (move) {
+    await moveTag(means, repository, digest, move);
+    await settle(means, repository, [digest]);
+  }
   bus.publish(imageFinished, { ...about, direction: 'up' });
   return true;
 }
