@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startCloud } from '../support/cloud.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
+import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
+import { random } from '../support/random.ts';
+import { differences, reckon } from '../support/reckoning.ts';
+import { settle } from '../support/settle.ts';
+import { type Place, Traffic } from '../support/traffic.ts';
+
+/** cloud ← layer 5 ← layer 4 ← layer 3, all ReadWrite, each behind a link of its own that fails. */
+
+const full = process.env.TERRACE_FULL === '1';
+const OPERATIONS = Number(process.env.TERRACE_OPERATIONS ?? (full ? 1_000 : 60));
+const PACE_MS = full ? 500 : 150;
+const FLAP_MS = full ? 3_000 : 1_500;
+const DOWN_MS = full ? 2_000 : 700;
+const KILL_MS = full ? 3_000 : 1_500;
+/** A program that ends again too soon is left alone for longer each time. */
+const SETTLED_MS = 31_000;
+const SETTLE_MS = full ? 180_000 : 30_000;
+
+type Stack = { cloud: Awaited<ReturnType<typeof startCloud>>; links: FaultProxy[]; layers: TestLayer[] };
+
+async function startStack(stack: AsyncDisposableStack): Promise<Stack> {
+  const cloud = stack.use(await startCloud());
+  const links: FaultProxy[] = [];
+  const layers: TestLayer[] = [];
+  let above = cloud.url;
+  for (const level of [5, 4, 3]) {
+    const link = stack.use(await FaultProxy.start(above));
+    const options: TestLayerOptions = {
+      name: `layer-${level}`,
+      parent: link.url,
+      repositories: ['*'],
+      mode: 'ReadWrite',
+      schedule: '* * * * *',
+      compact: level !== 4,
+      logLevel: 'warn',
+    };
+    const layer = stack.use(await testLayer(options));
+    links.push(link);
+    layers.push(layer);
+    above = layer.url;
+  }
+  return { cloud, links, layers };
+}
+
+test('three layers and a cloud, all written to at once while links flap and processes are killed, agree and lose nothing', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const next = random(seed);
+  await using stack = new AsyncDisposableStack();
+  const { cloud, links, layers } = await startStack(stack);
+  const above: Place = { name: 'cloud', host: cloud.host, isLayer: false };
+  const places = [
+    above,
+    ...layers.map((layer, i) => ({ name: `${5 - i}`, host: layer.host, isLayer: true })),
+  ];
+  const traffic = new Traffic({ next, pace: PACE_MS });
+
+  const storm = new Storm(next);
+  const run = traffic.run(places, OPERATIONS).finally(() => storm.end());
+  await Promise.all([
+    run,
+    storm.flap(links),
+    storm.kill(layers, cloud),
+    storm.every(3_000, async () => {
+      // Passes that bring what is new from above; one that is broken off is the clock's business.
+      await layers[Math.floor(next() * 3)]?.sync({ asks: 1, patience: 1_000 }).catch(() => {});
+    }),
+    storm.every(full ? 20_000 : 3_000, async () => {
+      await traffic.copy(places[Math.floor(next() * places.length)] as Place);
+    }),
+  ]);
+  const rounds = await settle(
+    layers.toReversed().map((layer) => (options) => layer.sync(options)),
+    SETTLE_MS,
+  );
+  t.diagnostic(JSON.stringify({ ...traffic.counts, told: traffic.told.length, ...storm.counts, rounds }));
+  await assertAgreement(t, traffic, places, cloud.folder);
+  assert.ok(traffic.counts.pushed >= OPERATIONS / 6 && storm.counts.kills >= 2, 'enough happened');
+});
+
+async function assertAgreement(t: TestContext, traffic: Traffic, places: Place[], folder: string) {
+  assert.deepEqual(await differences(places), []);
+  const { lost, ...counts } = await reckon(traffic, places[0] as Place, folder);
+  t.diagnostic(JSON.stringify(counts));
+  assert.deepEqual(lost, []);
+  assert.ok(counts.overwritten <= 1 + OPERATIONS / 100, `${counts.overwritten} tags were overwritten`);
+}
+
+/** What happens to links and processes until it ends. */
+class Storm {
+  readonly counts = { cuts: 0, kills: 0 };
+  readonly #next: () => number;
+  readonly #over = new AbortController();
+
+  constructor(next: () => number) {
+    this.#next = next;
+  }
+
+  end(): void {
+    this.#over.abort();
+  }
+
+  async every(ms: number, task: () => Promise<void>): Promise<void> {
+    while (await this.#pause(ms)) await task();
+  }
+
+  async flap(links: FaultProxy[]): Promise<void> {
+    await Promise.all(
+      links.map(async (link) => {
+        while (await this.#pause(FLAP_MS)) {
+          await link.down();
+          this.counts.cuts += 1;
+          await this.#pause(DOWN_MS);
+          await link.up();
+        }
+      }),
+    );
+  }
+
+  async kill(layers: TestLayer[], cloud: Stack['cloud']): Promise<void> {
+    const killed = new Map<string, number>();
+    await this.every(KILL_MS, async () => {
+      const programs = layers.flatMap((layer) =>
+        Object.keys(layer.pids()).map((program) => ({
+          name: `${layer.host} ${program}`,
+          kill: () => layer.killNow(program),
+        })),
+      );
+      const ready = [...programs, { name: 'cloud', kill: () => cloud.restart() }].filter(
+        ({ name }) => Date.now() - (killed.get(name) ?? 0) > SETTLED_MS,
+      );
+      const victim = ready[Math.floor(this.#next() * ready.length)];
+      if (!victim) return;
+      killed.set(victim.name, Date.now());
+      await victim.kill();
+      this.counts.kills += 1;
+    });
+  }
+
+  /** @returns whether it goes on */
+  async #pause(ms: number): Promise<boolean> {
+    await sleep(ms * (0.5 + this.#next()), undefined, { signal: this.#over.signal }).catch(() => {});
+    return !this.#over.signal.aborted;
+  }
+}
