@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Bus } from '#proto/bus.ts';
+import { Volume } from '#proto/volume.ts';
+import { dataFolder } from '../../cli/data-folder.ts';
+import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
+import { Parent } from '../../services/syncer/link/parent.ts';
+import { Upward } from '../../services/syncer/link/upward.ts';
+import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
+import type { SendMeans } from '../../services/syncer/reconcile/send.ts';
+import { quiet } from './bus.ts';
+import type { TestLayer } from './layer.ts';
+
+export type SenderOptions = { until?: number; select?: string[]; signal?: AbortSignal };
+
+/**
+ * What a pass has when it sends something up, on the bus and the volume of a layer that runs: the transfers are made
+ * by the layer's own syncer.
+ */
+export async function sender(
+  layer: TestLayer,
+  link: LinkOptions,
+  { until, select = ['*'], signal = new AbortController().signal }: SenderOptions = {},
+): Promise<SendMeans & { arrivals: Arrivals } & AsyncDisposable> {
+  const folder = dataFolder(layer.data);
+  const bus = await Bus.connect({
+    url: (await readFile(folder.busUrl, 'utf8')).trim(),
+    user: 'syncer',
+    password: (await readFile(folder.password('syncer'), 'utf8')).trim(),
+    layer: 'test',
+    instance: 'pass-of-test',
+    log: quiet,
+  });
+  const pass = randomUUID();
+  const up = new Link(link);
+  const arrivals = new Arrivals(bus, quiet, pass, signal, until);
+  return {
+    bus,
+    volume: new Volume(layer.data),
+    parent: new Parent(up),
+    upward: new Upward(up),
+    arrivals,
+    configuration: {
+      repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
+    },
+    pass,
+    by: 'pass-of-test',
+    signal,
+    [Symbol.asyncDispose]: async () => {
+      arrivals[Symbol.dispose]();
+      await up[Symbol.asyncDispose]();
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { listBases } from '#proto/manifests.ts';
+import { listUnsent } from '#proto/outgoing.ts';
+import { transferFailed } from '#proto/transfers.ts';
+import { send } from '../../../services/syncer/reconcile/send.ts';
+import { type Cloud, startCloud } from '../../support/cloud.ts';
+import { type Action, type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
+import {
+  getManifest,
+  pushArtifact,
+  pushImage,
+  pushIndex,
+  sameContent,
+  tagImage,
+} from '../../support/image.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { sender } from '../../support/sender.ts';
+
+/** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
+const account = { username: 'layer', password: 'a secret of the layer' };
+const MIB = 1024 * 1024;
+let folder: string;
+let cloud: Cloud;
+let proxy: FaultProxy;
+let layer: TestLayer;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-send-'));
+  const passwordFile = join(folder, 'password');
+  await writeFile(passwordFile, `${account.password}\n`);
+  cloud = await startCloud();
+  proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
+  const parent = { url: proxy.url, username: account.username, passwordFile };
+  layer = await testLayer({ parent, mode: 'ReadWrite', env: { TERRACE_STALL_MS: '2000' } });
+});
+
+after(async () => {
+  await layer?.[Symbol.asyncDispose]();
+  await proxy?.[Symbol.asyncDispose]();
+  await cloud?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const means = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
+const undisturbed = () => {
+  proxy.fault();
+  proxy.forget();
+};
+/** Requests that carry content of blobs. */
+const sent = (repository: string) =>
+  proxy.requests.filter(
+    ({ method, path }) => /^P(ATCH|UT)$/.test(method) && path.startsWith(`/v2/${repository}/blobs/uploads/`),
+  );
+const puts = (repository: string) =>
+  proxy.requests
+    .filter(({ method, path }) => method === 'PUT' && path.startsWith(`/v2/${repository}/manifests/`))
+    .map(({ path }) => path.split('/').at(-1));
+
+test('an index goes up: blobs, then manifests, children first, the tag last; and once only', async () => {
+  undisturbed();
+  const amd = await pushImage(layer.url, 'a/index', undefined, { layers: [3_000, 9 * MIB] });
+  const arm = await pushImage(layer.url, 'a/index', undefined, {
+    layers: [4_000],
+    platform: { os: 'linux', architecture: 'arm64' },
+  });
+  const index = await pushIndex(layer.url, 'a/index', 'v1', [amd, arm]);
+  await using up = await means();
+  const move = { tag: 'v1', expect: undefined };
+  assert.equal(await send(up, 'a/index', index.digest, move), true);
+  await sameContent(layer.url, cloud.url, ['a/index']);
+  assert.deepEqual(puts('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
+  const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
+  assert.deepEqual(tags, [{ tag: 'v1', digest: index.digest }]);
+  const { manifests } = await up.bus.call(listUnsent, { limit: 1000 });
+  assert.deepEqual(
+    manifests.filter(({ repository }) => repository === 'a/index'),
+    [],
+  );
+
+  proxy.forget();
+  assert.equal(await send(up, 'a/index', index.digest), false);
+  const asked = proxy.requests.filter(({ path }) => path.includes('a/index'));
+  assert.deepEqual(
+    asked.map(({ method }) => method),
+    ['HEAD'],
+  );
+});
+
+test('what another repository of the parent has is mounted, also what is only on its way there', async () => {
+  undisturbed();
+  const shared = { seed: 'shared', size: 5 * MIB };
+  const images = await Promise.all(
+    ['m/one', 'm/two', 'm/three'].map((name) => pushImage(layer.url, name, 'v1', { layers: [shared] })),
+  );
+  await using up = await means();
+  await Promise.all(
+    ['m/one', 'm/two', 'm/three'].map((name, index) => send(up, name, images[index]!.digest)),
+  );
+  const large = ['m/one', 'm/two', 'm/three'].filter(
+    (name) => sent(name).reduce((sum, { received }) => sum + received, 0) > MIB,
+  );
+  assert.equal(large.length, 1);
+  const mounted = layer.events.filter(
+    ({ type, data }) =>
+      type === 'terrace.transfer.finished' &&
+      (data as { digest: string; mounted?: boolean }).digest === images[0]!.layers[0]!.digest &&
+      (data as { mounted?: boolean }).mounted,
+  );
+  assert.equal(mounted.length, 2);
+  const later = await pushImage(layer.url, 'm/four', 'v1', { layers: [shared] });
+  proxy.forget();
+  await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
+  assert.ok(sent('m/four').every(({ received }) => received < MIB));
+  await sameContent(layer.url, cloud.url, ['m/four']);
+});
+
+test('a repository that is not selected is not named to the parent', async () => {
+  undisturbed();
+  const shared = { seed: 'hidden', size: 50_000 };
+  await pushImage(layer.url, 'hidden/one', 'v1', { layers: [shared] });
+  const { digest } = await pushImage(layer.url, 'seen/one', 'v1', { layers: [shared] });
+  await using up = await means({ select: ['seen/*'] });
+  await send(up, 'seen/one', digest);
+  const named = proxy.requests.filter(({ path, query }) => `${path} ${query}`.includes('hidden'));
+  assert.deepEqual(named, []);
+});
+
+/** Faults after which the same send goes on and ends well. */
+const passing: [string, 'PATCH' | 'PUT' | 'POST', RegExp, Action][] = [
+  [
+    '429 with Retry-After to a piece',
+    'PATCH',
+    /uploads/,
+    { answer: { status: 429, headers: { 'retry-after': '1' } } },
+  ],
+  ['500 to a piece', 'PATCH', /uploads/, { answer: { status: 500 } }],
+  ['a connection closed without an answer', 'PATCH', /uploads/, { drop: true }],
+  ['503 to the end of an upload', 'PUT', /uploads/, { answer: { status: 503 } }],
+  ['502 to the beginning of an upload', 'POST', /uploads/, { answer: { status: 502 } }],
+  ['500 to a manifest', 'PUT', /manifests/, { answer: { status: 500 } }],
+  ['an upload that the parent forgot', 'PATCH', /uploads/, { answer: { status: 404 } }],
+];
+for (const [index, [name, method, path, action]] of passing.entries()) {
+  test(`${name}: it goes on`, async () => {
+    undisturbed();
+    const repository = `passing/${index}`;
+    const { digest } = await pushImage(layer.url, repository, 'v1', { layers: [6 * MIB] });
+    let left = 1;
+    proxy.fault((seen) => {
+      const hit = seen.method === method && path.test(seen.path) && seen.path.includes(repository);
+      if (!hit || left === 0) return undefined;
+      left -= 1;
+      return action;
+    });
+    await using up = await means();
+    await send(up, repository, digest, { tag: 'v1', expect: undefined });
+    assert.equal(left, 0);
+    await sameContent(layer.url, cloud.url, [repository]);
+  });
+}
+
+test('a token that ends in the middle of an upload is renewed', async () => {
+  undisturbed();
+  const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [6 * MIB] });
+  proxy.fault(({ method, path, nth }) => {
+    if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
+    return undefined;
+  });
+  await using up = await means();
+  await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
+  proxy.fault();
+  await sameContent(layer.url, cloud.url, ['tokens']);
+  assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
+});
+
+test('what the parent refuses is told with its status', async () => {
+  undisturbed();
+  const { digest, layers } = await pushImage(layer.url, 'refused', 'v1', { layers: [2 * MIB] });
+  proxy.fault(({ method, path }) =>
+    method !== 'POST' && path.startsWith('/v2/refused/blobs/uploads/')
+      ? { answer: { status: 413, body: '<h1>Too large</h1>' } }
+      : undefined,
+  );
+  await using up = await means();
+  const refusal = { code: 'parent-refused', detail: { status: 413 } };
+  await assert.rejects(send(up, 'refused', digest), refusal);
+  const failed = await layer.event(transferFailed, (data) => data.digest === layers[0]!.digest);
+  assert.equal(failed.status, 413);
+
+  proxy.fault(({ method, path }) =>
+    method === 'PUT' && path.startsWith('/v2/refused/manifests/')
+      ? { answer: { status: 403, body: '{"errors":[{"code":"DENIED","message":"no"}]}' } }
+      : undefined,
+  );
+  await assert.rejects(send(up, 'refused', digest), {
+    code: 'parent-refused',
+    detail: { status: 403, reason: 'DENIED' },
+  });
+});
+
+test('a blob that the parent says it has, and has not, is sent when it refuses the manifest', async () => {
+  undisturbed();
+  const { digest, layers } = await pushImage(layer.url, 'phantom', 'v1', { layers: [70_000] });
+  const blob = `/v2/phantom/blobs/${layers[0]!.digest}`;
+  proxy.fault(({ method, path }) =>
+    method === 'HEAD' && path === blob ? { answer: { status: 200 } } : undefined,
+  );
+  await using up = await means();
+  await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
+  proxy.fault();
+  await sameContent(layer.url, cloud.url, ['phantom']);
+});
+
+test('a tag that moved at the parent is not overwritten', async () => {
+  undisturbed();
+  const theirs = await pushImage(cloud.url, 'moved', 'v1', { layers: [1_000] });
+  const { digest } = await pushImage(layer.url, 'moved', 'v1', { layers: [2_000] });
+  await using up = await means();
+  await assert.rejects(send(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
+  assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, theirs.digest);
+  await send(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
+  assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, digest);
+});
+
+test('another tag of content that is there costs no upload', async () => {
+  undisturbed();
+  const image = await pushImage(layer.url, 'tags', 'v1', { layers: [1_000] });
+  await using up = await means();
+  await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
+  await tagImage(layer.url, 'tags', image, 'v2');
+  proxy.forget();
+  await send(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
+  assert.deepEqual(puts('tags'), ['v2']);
+  assert.deepEqual(sent('tags'), []);
+});
+
+test('what refers to an image is entered into the list that a parent without referrers API has', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'signed', 'v1');
+  const one = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'one' } });
+  const two = await pushArtifact(layer.url, 'signed', {
+    subject,
+    artifactType: 'application/vnd.example.two',
+  });
+  await using up = await means();
+  for (const { digest } of [subject, one, two, one]) await send(up, 'signed', digest);
+  const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
+  const { manifests } = JSON.parse(list!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest, artifactType, annotations }: Record<string, unknown>) => [
+      digest,
+      artifactType,
+      annotations,
+    ]),
+    [
+      [one.digest, 'application/vnd.example.note', { by: 'one' }],
+      [two.digest, 'application/vnd.example.two', undefined],
+    ],
+  );
+});
+
+test('a manifest that is not here any more can not be sent', async () => {
+  undisturbed();
+  await using up = await means();
+  const gone = `sha256:${'0'.repeat(64)}`;
+  await assert.rejects(send(up, 'tags', gone), { code: 'manifest-unknown' });
+});

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setBase } from '#proto/manifests.ts';
+import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
+import { send } from '../../../services/syncer/reconcile/send.ts';
+import { withdrawManifest, withdrawTag } from '../../../services/syncer/reconcile/withdraw.ts';
+import { type Cloud, startCloud } from '../../support/cloud.ts';
+import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  tagImage,
+  tagsOf,
+} from '../../support/image.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { ask } from '../../support/registry.ts';
+import { sender } from '../../support/sender.ts';
+
+/** What goes at a docker-registry, which deletes by digest only, and at a Terrace, which deletes tags. */
+let cloud: Cloud;
+let top: TestLayer;
+let layer: TestLayer;
+let proxy: FaultProxy;
+
+before(async () => {
+  cloud = await startCloud();
+  proxy = await startProxy(cloud.url);
+  top = await testLayer();
+  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite' });
+});
+
+after(async () => {
+  await layer?.[Symbol.asyncDispose]();
+  await top?.[Symbol.asyncDispose]();
+  await proxy?.[Symbol.asyncDispose]();
+  await cloud?.[Symbol.asyncDispose]();
+});
+
+const there = async (url: string, repository: string, reference: string) =>
+  (await getManifest(url, repository, reference))?.digest;
+
+test('of two tags with the same content one goes, and the other one stays', async () => {
+  const image = await pushImage(cloud.url, 'two', 'v1');
+  await tagImage(cloud.url, 'two', image, 'v2');
+  await using up = await sender(layer, { url: cloud.url });
+  await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: true });
+  assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
+  assert.equal(await there(cloud.url, 'two', 'v2'), image.digest);
+  // The last one: its content is not here either, so it goes as well.
+  await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: false });
+  assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
+  assert.equal(await there(cloud.url, 'two', image.digest), undefined);
+});
+
+test('content that the layer still has stays at the parent when its last tag goes', async () => {
+  const image = await pushImage(cloud.url, 'kept', 'v1');
+  await pushImage(layer.url, 'kept', undefined);
+  await using up = await sender(layer, { url: cloud.url });
+  const here = await pushImage(layer.url, 'kept', 'v1');
+  await send(up, 'kept', here.digest, { tag: 'v1', expect: image.digest });
+  await ask(layer.url, '/v2/kept/manifests/v1', { method: 'DELETE' });
+  await withdrawTag(up, 'kept', 'v1', { expect: here.digest, shared: false });
+  assert.deepEqual(await tagsOf(cloud.url, 'kept'), []);
+  assert.equal(await there(cloud.url, 'kept', here.digest), here.digest);
+});
+
+test('a withdrawal that was killed between its two steps is finished by the next one', async () => {
+  const image = await pushImage(cloud.url, 'half', 'v1');
+  await using up = await sender(layer, { url: proxy.url });
+  const stand = placeholder('half', 'v1');
+  proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
+    code: 'parent-refused',
+  });
+  proxy.fault(({ method, path }) =>
+    method === 'DELETE' ? { answer: { status: path.endsWith('/v1') ? 405 : 403 } } : undefined,
+  );
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
+    code: 'parent-refused',
+  });
+  assert.equal(await there(cloud.url, 'half', 'v1'), stand.digest);
+  proxy.fault();
+  await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true });
+  assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
+});
+
+test('a tag that moved at the parent does not go', async () => {
+  for (const { url } of [cloud, top]) {
+    const image = await pushImage(url, 'moved', 'v1');
+    await using up = await sender(layer, { url });
+    const expect = `sha256:${'0'.repeat(64)}`;
+    await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: false }), { code: 'conflict' });
+    assert.equal(await there(url, 'moved', 'v1'), image.digest);
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: false });
+    assert.equal(await there(url, 'moved', 'v1'), undefined);
+    // Again: there is nothing to do.
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: false });
+  }
+});
+
+test('a Terrace takes a tag away by its name, and keeps its content', async () => {
+  const image = await pushImage(top.url, 'named', 'v1');
+  await using up = await sender(layer, { url: top.url });
+  await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
+  await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: false });
+  assert.deepEqual(await tagsOf(top.url, 'named'), []);
+  assert.equal(await there(top.url, 'named', image.digest), image.digest);
+});
+
+test('a manifest is deleted at the parent, and from the list of what refers to its subject', async () => {
+  const subject = await pushImage(layer.url, 'signed', 'v1');
+  const one = await pushArtifact(layer.url, 'signed', { subject });
+  const two = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'two' } });
+  await using up = await sender(layer, { url: cloud.url });
+  for (const { digest } of [subject, one, two]) await send(up, 'signed', digest);
+  assert.equal(await up.parent.referrers('signed', subject.digest, up.signal), undefined);
+  await deleteManifest(layer.url, 'signed', one.digest);
+  await withdrawManifest(up, 'signed', one.digest);
+  await withdrawManifest(up, 'signed', one.digest);
+  assert.equal(await there(cloud.url, 'signed', one.digest), undefined);
+  const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
+  const { manifests } = JSON.parse(list!.bytes.toString()) as { manifests: { digest: string }[] };
+  assert.deepEqual(
+    manifests.map(({ digest }) => digest),
+    [two.digest],
+  );
+});
+
+test('a placeholder is the same wherever it is made, and another one for each tag', async () => {
+  assert.deepEqual(placeholder('a', 'v1'), placeholder('a', 'v1'));
+  assert.notEqual(placeholder('a', 'v1').digest, placeholder('a', 'v2').digest);
+  assert.notEqual(placeholder('a', 'v1').digest, placeholder('b', 'v1').digest);
+});

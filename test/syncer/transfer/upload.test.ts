@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { transferFinished, transferPaused } from '#proto/transfers.ts';
+import { send } from '../../../services/syncer/reconcile/send.ts';
+import { startCloud } from '../../support/cloud.ts';
+import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
+import { pushBlob, pushImage, sameContent } from '../../support/image.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { sender } from '../../support/sender.ts';
+
+/** Uploads that are cut, towards a Terrace and towards a docker-registry. Pieces are 4 MiB at most. */
+const MIB = 1024 * 1024;
+const PIECE = 4 * MIB;
+let parent: TestLayer;
+let proxy: FaultProxy;
+let layer: TestLayer;
+
+before(async () => {
+  parent = await testLayer();
+  proxy = await startProxy(parent.url);
+  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', env: { TERRACE_STALL_MS: '2000' } });
+});
+
+after(async () => {
+  await layer?.[Symbol.asyncDispose]();
+  await proxy?.[Symbol.asyncDispose]();
+  await parent?.[Symbol.asyncDispose]();
+});
+
+/** Bytes of content that the parent was sent. */
+const received = (through: FaultProxy, repository: string) =>
+  through.requests
+    .filter(({ path }) => path.startsWith(`/v2/${repository}/blobs/uploads/`))
+    .reduce((sum, seen) => sum + seen.received, 0);
+
+test('a cut in the middle of a piece: the upload goes on at the very byte', async () => {
+  const SIZE = 16 * MIB;
+  proxy.bandwidth = { total: 8 * MIB };
+  const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
+  await using up = await sender(layer, { url: proxy.url });
+  const sending = send(up, 'cut', digest, { tag: 'v1', expect: undefined });
+  let cuts = 0;
+  for (const at of [3 * MIB, 9 * MIB]) {
+    await proxy.until(() => received(proxy, 'cut') >= at);
+    await proxy.down();
+    await proxy.up();
+    cuts += 1;
+  }
+  await sending;
+  proxy.bandwidth = {};
+  await sameContent(layer.url, parent.url, ['cut']);
+  const extra = received(proxy, 'cut') - SIZE;
+  // What is on its way to the parent when the link is cut is lost; all else is kept.
+  assert.ok(extra < cuts * MIB, `${extra} bytes above the size after ${cuts} cuts`);
+});
+
+test('a syncer that is killed in the middle: what the parent has is not sent again', async () => {
+  const SIZE = 20 * MIB;
+  proxy.bandwidth = { total: 4 * MIB };
+  const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
+  await using up = await sender(layer, { url: proxy.url });
+  const sending = send(up, 'killed', digest, { tag: 'v1', expect: undefined });
+  await proxy.until(() => received(proxy, 'killed') >= 7 * MIB);
+  layer.killNow('syncer-1');
+  proxy.bandwidth = { total: 16 * MIB };
+  await sending;
+  proxy.bandwidth = {};
+  await sameContent(layer.url, parent.url, ['killed']);
+  assert.ok(received(proxy, 'killed') <= SIZE + PIECE);
+});
+
+test('an upload stops when the window closes, and the next one goes on', async () => {
+  const SIZE = 24 * MIB;
+  const { digest, layers } = await pushImage(layer.url, 'window', 'v1', { layers: [SIZE] });
+  proxy.bandwidth = { total: 4 * MIB };
+  const until = Date.now() + 4_000;
+  {
+    await using up = await sender(layer, { url: proxy.url }, { until });
+    await assert.rejects(send(up, 'window', digest), { code: 'window-closed' });
+    await layer.event(transferPaused, (data) => data.digest === layers[0]!.digest);
+  }
+  const before = received(proxy, 'window');
+  assert.ok(before > 0 && before < SIZE, `${before} bytes`);
+  assert.ok(Date.now() <= until + 500);
+  proxy.bandwidth = {};
+  await using up = await sender(layer, { url: proxy.url });
+  await send(up, 'window', digest, { tag: 'v1', expect: undefined });
+  await sameContent(layer.url, parent.url, ['window']);
+  assert.ok(received(proxy, 'window') <= SIZE + MIB, 'what had arrived was sent again');
+});
+
+test('towards docker-registry a clean pause goes on, and a torn piece begins anew', async () => {
+  const SIZE = 12 * MIB;
+  await using cloud = await startCloud();
+  await using through = await startProxy(cloud.url);
+  await using own = await testLayer({
+    parent: through.url,
+    mode: 'ReadWrite',
+    env: { TERRACE_STALL_MS: '2000' },
+  });
+  const paused = await pushImage(own.url, 'paused', 'v1', { layers: [SIZE] });
+  const torn = await pushImage(own.url, 'torn', 'v1', { layers: [SIZE + 1] });
+  await using up = await sender(own, { url: through.url });
+
+  // The link is away between two pieces: nothing of a piece is lost.
+  through.fault(({ method, nth, path }) =>
+    method === 'PATCH' && path.includes('/paused/') && nth === 2 ? { drop: true } : undefined,
+  );
+  await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
+  through.fault();
+  await sameContent(own.url, cloud.url, ['paused']);
+  assert.ok(through.requests.some(({ method, nth }) => method === 'PATCH' && nth === 2));
+  assert.ok(received(through, 'paused') < SIZE + MIB);
+
+  through.bandwidth = { total: 8 * MIB };
+  const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
+  await through.until(() => received(through, 'torn') >= 7 * MIB);
+  await through.down();
+  await through.up();
+  await sending;
+  await sameContent(own.url, cloud.url, ['torn']);
+  const begun = through.requests.filter(
+    ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
+  );
+  assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
+});
+
+test('content of sha512 goes up', async () => {
+  const blob = await pushBlob(layer.url, 'sha512', Buffer.from('content'));
+  const config = await pushBlob(layer.url, 'sha512', Buffer.from('{}'));
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [blob] }));
+  const digest = `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+  const headers = { 'content-type': mediaType };
+  const path = `/v2/sha512/manifests/${digest}`;
+  const put = await fetch(`${layer.url}${path}`, { method: 'PUT', headers, body: bytes });
+  assert.equal(put.status, 201);
+  await using up = await sender(layer, { url: proxy.url });
+  await send(up, 'sha512', digest);
+  assert.equal((await fetch(`${parent.url}${path}`)).status, 200);
+});
+
+test('an empty blob goes up', async () => {
+  const { digest, layers } = await pushImage(layer.url, 'empty', 'v1', { layers: [Buffer.alloc(0)] });
+  await using up = await sender(layer, { url: proxy.url });
+  await send(up, 'empty', digest, { tag: 'v1', expect: undefined });
+  await layer.event(transferFinished, (data) => data.digest === layers[0]!.digest);
+  await sameContent(layer.url, parent.url, ['empty']);
+});
