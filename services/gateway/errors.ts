@@ -55,9 +55,6 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   const path = request.url.split('?', 1)[0];
   if (answer.status === 500) {
     log.error({ err: error, method, path }, 'a request failed');
-  } else if (error instanceof Fault && error.detail?.leftOut !== undefined) {
-    // Whoever asks why an image of an index can't be pulled finds it here.
-    log.info({ method, path, leftOut: error.detail.leftOut, status: answer.status }, error.message);
   } else {
     log.debug({ err: error, method, path, status: answer.status }, 'refused');
   }

@@ -39,9 +39,19 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, instance, hashes, remembered, times, log } = gateway;
   const patience = { patience: times.patienceMs };
 
+  /** Why an image of an index can't be pulled, whoever looks after the layer finds in the log. */
+  const absent = (repository: Repository, digest: Reference) => (error: unknown) => {
+    const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
+    if (platform !== undefined) {
+      log.info({ repository, digest, platform }, 'a platform was asked for that this layer does not bring');
+    }
+    throw error;
+  };
+
   // distribution-spec 1.1, "Checking if content exists in the registry": end-3
   const head: Handler = async (request, reply) => {
-    const place = await remembered.manifest(repositoryOf(request), existingReference(request));
+    const [repository, reference] = [repositoryOf(request), existingReference(request)];
+    const place = await remembered.manifest(repository, reference).catch(absent(repository, reference));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
@@ -50,7 +60,9 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pulling manifests": end-3
   const get: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const { place, bytes } = await readManifestBytes(volume, remembered, repository, reference);
+    const { place, bytes } = await readManifestBytes(volume, remembered, repository, reference).catch(
+      absent(repository, reference),
+    );
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.send(bytes);
