@@ -22,6 +22,7 @@ export class SendWatch {
   readonly #stallMs: number;
   readonly #stalled = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(stallMs: number) {
     this.#stallMs = stallMs;
@@ -39,18 +40,21 @@ export class SendWatch {
         await bandwidth.take(slice.length, 'up', signal);
         this.#arm(this.#stallMs, 'took nothing');
         yield slice;
-        this.end();
+        clearTimeout(this.#timer);
       }
     }
     this.#arm(this.#stallMs + (body.slackMs ?? 0), 'did not answer');
   }
 
+  /** The answer has come, or the request is over: what becomes of the rest of the body is nobody's concern. */
   end(): void {
+    this.#ended = true;
     clearTimeout(this.#timer);
   }
 
   #arm(ms: number, what: string): void {
     clearTimeout(this.#timer);
+    if (this.#ended) return;
     this.#timer = setTimeout(() => {
       this.#stalled.abort(new Fault('parent-unreachable', `the parent ${what} for ${ms / 1_000} s`));
     }, ms);
