@@ -10,6 +10,7 @@ import { memory } from './memory.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
 import { requests } from './requests.ts';
+import { slowLink } from './slow-link.ts';
 import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
 import { tags } from './tags.ts';
@@ -21,6 +22,7 @@ const subjects: Record<string, Subject> = {
   requests,
   tags,
   sync,
+  'slow-link': slowLink,
   memory,
   'start-up': startUp,
 };

@@ -39,8 +39,8 @@ const notes = [
 ];
 
 /** The first pass of a layer that has nothing, by its own clock; then what it has is compared. */
-async function byLayer(source: Cloud, repositories: string[]): Promise<number> {
-  await using layer = await testLayer({ name: 'bench', parent: source.url, repositories, logLevel: 'warn' });
+export async function byLayer(source: Cloud, repositories: string[], parent = source.url): Promise<number> {
+  await using layer = await testLayer({ name: 'bench', parent, repositories, logLevel: 'warn' });
   const { ok, ms, failures } = await layer.event(passFinished, ({ taken }) => taken > 0, 120_000);
   if (!ok) throw new Error(`the pass failed: ${JSON.stringify(failures)}`);
   const difference = await sameContent(source.host, layer.host, repositories);
@@ -48,7 +48,7 @@ async function byLayer(source: Cloud, repositories: string[]): Promise<number> {
   return ms / 1_000;
 }
 
-async function bySkopeo(source: Cloud, repositories: string[]): Promise<number> {
+export async function bySkopeo(source: Cloud, repositories: string[], parent = source.host): Promise<number> {
   await using clients = await Clients.create();
   await using folder = await Folder.create();
   await using target = new Cloud(folder.path, {});
@@ -65,7 +65,7 @@ async function bySkopeo(source: Cloud, repositories: string[]): Promise<number> 
   const seconds = await timed(async () => {
     for (const repository of repositories) {
       const prefix = repository.slice(0, repository.lastIndexOf('/'));
-      await clients.skopeo('sync', ...options, `${source.host}/${repository}`, `${target.host}/${prefix}`);
+      await clients.skopeo('sync', ...options, `${parent}/${repository}`, `${target.host}/${prefix}`);
     }
   });
   for (const repository of repositories) {
