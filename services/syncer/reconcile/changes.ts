@@ -82,7 +82,7 @@ async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
       return;
     }
     const failure = tally.fail({ repository, tag: reference }, error);
-    bus.publish(imageFailed, { ...about, code: failure.code, reason: failure.reason });
+    if (failure) bus.publish(imageFailed, { ...about, code: failure.code, reason: failure.reason });
   }
 }
 
@@ -221,7 +221,9 @@ export async function note(means: ChangeMeans, survey: Survey): Promise<void> {
       }
     } catch (error) {
       signal.throwIfAborted();
-      const { code, reason } = tally.fail({ repository, tag }, error);
+      const failure = tally.fail({ repository, tag }, error);
+      if (!failure) continue;
+      const { code, reason } = failure;
       bus.publish(imageFailed, { pass, repository, tag, code, reason });
     }
   }

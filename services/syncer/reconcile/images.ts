@@ -127,7 +127,9 @@ class Batch {
       if (await this.#take(image, load)) tally.taken += 1;
     } catch (error) {
       signal.throwIfAborted();
-      const { code, reason } = tally.fail({ repository, ...(tag && { tag }) }, error);
+      const failure = tally.fail({ repository, ...(tag && { tag }) }, error);
+      if (!failure) return;
+      const { code, reason } = failure;
       bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });
     }
   }

@@ -13,6 +13,8 @@ export class Tally {
   withdrawn = 0;
   failed = 0;
   parked = 0;
+  /** Something was left for the next window. */
+  closed = false;
   readonly failures: Failure[] = [];
   readonly #log: Log;
   readonly #began = Date.now();
@@ -21,7 +23,12 @@ export class Tally {
     this.#log = log;
   }
 
-  fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure {
+  /** @returns undefined for what only waits for the next window */
+  fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure | undefined {
+    if (Fault.is(error, 'window-closed')) {
+      this.closed = true;
+      return undefined;
+    }
     const failure = { ...where, ...this.reason(error) };
     this.#log.warn(failure, 'part of a pass failed');
     this.failed += 1;
@@ -43,7 +50,8 @@ export class Tally {
     return { code, reason: message };
   }
 
-  result(pass: string, ended?: PassResult['ended']): PassResult {
+  result(pass: string, cause?: PassResult['ended']): PassResult {
+    const ended = cause ?? (this.closed ? 'window' : undefined);
     const { taken, dropped, sent, withdrawn, failed, parked, failures } = this;
     const ok = failed === 0 && parked === 0 && !ended;
     const ms = Date.now() - this.#began;
