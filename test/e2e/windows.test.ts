@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { passFinished } from '#proto/passes.ts';
+import { type Cloud, startCloud } from '../support/cloud.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
+import { pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { repeatedBytes } from '../support/requests.ts';
+
+/** A window that closes in the middle of a transfer, and one that is not open. */
+
+const MIB = 1024 * 1024;
+const RATE = 1 * MIB;
+/** How long the first window is, and what takes longer, at this rate. */
+const directions = {
+  down: { ms: 5_000, size: 8 * MIB },
+  up: { ms: 11_000, size: 12 * MIB },
+};
+/** A connection's bytes that are on their way when it is closed come once more. */
+const ON_THE_WAY = 4 * 64 * 1024;
+type Plan = (typeof directions)['down'];
+/** What closes the link comes that much later, in ms. */
+const SLACK = 150;
+/** So long nothing may happen after the window has closed. */
+const QUIET = 2_500;
+const blobs = /\/blobs\//;
+
+let folder: string;
+let cloud: Cloud;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-windows-'));
+  cloud = await startCloud();
+});
+after(async () => {
+  await cloud[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A layer behind a link of its own, whose window can be changed; and when what was asked for was asked. */
+class Side implements AsyncDisposable {
+  readonly name: string;
+  readonly proxy: FaultProxy;
+  readonly requestedAt: number[] = [];
+  layer!: TestLayer;
+
+  static async start(name: string, window: object): Promise<Side> {
+    const side = new Side(name, await FaultProxy.start(cloud.url, { bandwidth: { total: RATE } }));
+    side.proxy.fault(() => {
+      side.requestedAt.push(Date.now());
+      return undefined;
+    });
+    await side.configure(window);
+    side.layer = await testLayer({ configFile: side.#file, schedule: 'file', compact: true });
+    return side;
+  }
+
+  private constructor(name: string, proxy: FaultProxy) {
+    this.name = name;
+    this.proxy = proxy;
+  }
+
+  get #file(): string {
+    return join(folder, `${this.name}.yaml`);
+  }
+
+  configure(window: object): Promise<void> {
+    const mode = this.name.startsWith('up') ? 'ReadWrite' : 'ReadOnly';
+    const repositories = [`${this.name}/*`];
+    return writeFile(
+      this.#file,
+      JSON.stringify({ parent: { url: this.proxy.url }, mode, repositories, ...window }),
+    );
+  }
+
+  /** Bytes of blobs that went over the link, either way. */
+  get moved(): number {
+    const up = this.proxy.requests.filter(({ path }) => blobs.test(path));
+    return this.proxy.bytesOf(blobs) + up.reduce((sum, { received }) => sum + received, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.layer?.[Symbol.asyncDispose]();
+    await this.proxy[Symbol.asyncDispose]();
+  }
+}
+
+/** A window that opened two to three minutes ago and closes at `end`. */
+function windowUntil(end: number): { schedule: string; window: string } {
+  const opened = new Date(Math.floor(Date.now() / 60_000) * 60_000 - 2 * 60_000);
+  const schedule = `${opened.getUTCMinutes()} ${opened.getUTCHours()} * * *`;
+  return { schedule, window: `PT${Math.round((end - opened.getTime()) / 1_000)}S` };
+}
+
+const image = (host: string, name: 'down' | 'up') =>
+  pushImage(host, `${name}/app`, 'v1', { layers: [{ seed: name, size: directions[name].size }] });
+
+test('outside the window nothing is asked for, except by a pass that is to be made now', async () => {
+  const elsewhen = `0 ${(new Date().getUTCHours() + 12) % 24} * * *`;
+  await using side = await Side.start('closed', { schedule: elsewhen, window: 'PT1M' });
+  await pushImage(cloud.host, 'closed/app', 'v1', { layers: [5_000] });
+  await assert.rejects(side.layer.sync(), { code: 'window-closed' });
+  assert.deepEqual(side.proxy.requests, []);
+  const { ok, taken, failures } = await side.layer.sync({ now: true });
+  assert.deepEqual(failures, []);
+  assert.deepEqual([ok, taken], [true, 1]);
+  assert.equal(await sameContent(cloud.host, side.layer.host, ['closed/app']), undefined);
+  for (const end = Date.now() + 5_000; (await side.proxy.connections()) > 0; await sleep(20)) {
+    assert.ok(Date.now() < end, 'a connection stays open');
+  }
+  await assert.rejects(side.layer.sync(), { code: 'window-closed' });
+});
+
+describe('a window that closes in the middle', { concurrency: true }, () => {
+  for (const [direction, { ms, size }] of Object.entries(directions) as ['down' | 'up', Plan][]) {
+    test(`${direction}: a transfer stops when the window closes and goes on in the next one, and nothing goes twice`, async (t) => {
+      if (direction === 'down') await image(cloud.host, direction);
+      const elsewhen = { schedule: `0 ${(new Date().getUTCHours() + 12) % 24} * * *`, window: 'PT1M' };
+      await using side = await Side.start(direction, elsewhen);
+      if (direction === 'up') await image(side.layer.host, direction);
+      assert.equal(side.proxy.requests.length, 0);
+
+      const end = Math.ceil(Date.now() / 1_000) * 1_000 + ms;
+      await side.configure(windowUntil(end));
+      const broken = await side.layer.event(passFinished, ({ ended }) => ended === 'window');
+      assert.equal(broken.failed, 0);
+      await sleep(Math.max(0, end + SLACK - Date.now()));
+      const [moved, requests] = [side.moved, side.requestedAt.length];
+      assert.ok(moved > MIB && moved < size, `${moved} bytes in the first window`);
+      assert.equal(await side.proxy.connections(), 0, 'connections after the end');
+      await sleep(QUIET);
+      assert.equal(side.moved, moved, 'bytes after the end of the window');
+      assert.equal(side.requestedAt.length, requests, 'requests after the end of the window');
+      assert.ok((side.requestedAt.at(-1) ?? 0) <= end + SLACK);
+
+      await side.configure(windowUntil(Date.now() + 600_000));
+      await side.layer.event(passFinished, (pass) => pass.ok && !pass.ended && pass.taken + pass.sent > 0);
+      assert.equal(await sameContent(cloud.host, side.layer.host, [`${direction}/app`]), undefined);
+      t.diagnostic(
+        `${moved} bytes in the first window, ${side.moved - moved} in the second, of ${size} and a config`,
+      );
+      const repeated = repeatedBytes(side.proxy.requests, blobs);
+      assert.ok(repeated <= ON_THE_WAY, `${repeated} bytes came twice`);
+      assert.ok(side.moved <= size + ON_THE_WAY + 1_000, `${side.moved} bytes in all`);
+      assert.deepEqual(await tagsOf(cloud.host, `${direction}/app`), ['v1']);
+    });
+  }
+});
