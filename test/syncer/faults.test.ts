@@ -238,6 +238,25 @@ test('an address of a redirect that ends in the middle is asked for anew', async
   await arrives('expiring');
 });
 
+test('addresses that end before they are used are asked for anew at once, and nothing comes twice', async () => {
+  const { blobs, digest } = await image('ended');
+  proxy.fault(({ path, listener, nth }) => {
+    if (!blobs.test(path)) return undefined;
+    if (listener === 'registry') return { redirect: true };
+    if (nth === 1) proxy.expireUrls();
+    return undefined;
+  });
+  await arrives('ended');
+  assert.ok(proxy.requests.some(({ listener, status }) => listener === 'blobs' && status === 403));
+  assert.equal(repeatedBytes(proxy.requests, blobs), 0);
+  assert.ok(
+    !layer.events.some(
+      ({ type, data }) =>
+        type === 'terrace.transfer.delayed' && (data as { digest: string }).digest === digest,
+    ),
+  );
+});
+
 test('tokens that end in the middle are asked for anew', async () => {
   const { blobs } = await image('tokens');
   proxy.fault(({ path, nth }) => {

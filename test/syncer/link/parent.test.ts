@@ -112,3 +112,45 @@ test('a parent whose token service grants no catalog is there all the same', asy
   });
   await registry.parent.ping(signal);
 });
+
+test('what a host of blobs refuses is asked of the registry again, and is no word of the parent', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  for (const status of [400, 401, 403, 404, 410]) {
+    let asked = 0;
+    await using blobs = await serving((_, response) =>
+      response.writeHead(status).end('<Error>expired</Error>'),
+    );
+    await using registry = await serving((_, response) => {
+      asked += 1;
+      response.writeHead(307, { location: `${blobs.url}/blob?signature=1` }).end();
+    });
+    const blob = registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
+    await assert.rejects(blob, { code: 'parent-unreachable' });
+    assert.equal(asked, 2);
+  }
+});
+
+test('what the parent itself refuses is not asked for again', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  let asked = 0;
+  await using registry = await serving((_, response) => {
+    asked += 1;
+    response.writeHead(asked === 1 ? 404 : 403).end();
+  });
+  const blob = () => registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
+  await assert.rejects(blob(), { code: 'blob-unknown' });
+  await assert.rejects(blob(), { code: 'parent-refused', detail: { status: 403 } });
+  assert.equal(asked, 2);
+});
+
+test('a child that the parent left out of a sparse index says for which platform it is', async () => {
+  await using registry = await serving(({ url }, response) => {
+    const detail = url?.endsWith('b') ? undefined : { leftOut: 'linux/arm64' };
+    response.writeHead(404).end(JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', detail }] }));
+  });
+  const manifest = (letter: string) =>
+    registry.parent.manifest('a', `sha256:${letter.repeat(64)}`, signal).catch((error) => error);
+  const { code, detail } = await manifest('a');
+  assert.deepEqual([code, detail], ['manifest-unknown', { leftOut: 'linux/arm64' }]);
+  assert.equal((await manifest('b')).detail, undefined);
+});
