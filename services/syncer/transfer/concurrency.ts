@@ -84,23 +84,32 @@ export class Concurrency {
     }
     if (settling || !saturated) return;
     const rate = bytes / ms;
-    if (this.#isDown(rate)) return;
+    if (this.#isDown(rate)) {
+      this.#interrupt(rate);
+      return;
+    }
+    this.#down = 0;
     if (this.#state === 'growing') this.#growing(rate, now);
     else if (this.#state === 'fewer') this.#fewer(rate, now);
     else this.#holding(rate, now);
   }
 
   #isDown(rate: number): boolean {
-    const usual = this.#trial?.baseline ?? this.#baseline;
-    if (rate > 0 && (usual === undefined || rate >= usual * DOWN)) {
-      this.#down = 0;
-      return false;
-    }
-    this.#down += 1;
+    const usual = this.#trial?.baseline ?? this.#baseline ?? 0;
+    return rate === 0 || rate < usual * DOWN;
+  }
+
+  /** What was measured before the link was down says nothing of it after that. */
+  #interrupt(rate: number): void {
     // When it comes back, the first interval is a part of one.
     this.#settling = true;
-    if (rate > 0 && this.#down > DOWN_INTERVALS) this.#begin(this.#count);
-    return true;
+    if (this.#state === 'fewer') {
+      this.#count = Math.min(this.#trial?.from ?? this.#most, this.#most);
+      this.#state = 'holding';
+    }
+    this.#trial = undefined;
+    this.#down = rate > 0 ? this.#down + 1 : this.#down;
+    if (this.#down > DOWN_INTERVALS || this.#state === 'growing') this.#baseline = undefined;
   }
 
   #growing(rate: number, now: number): void {
