@@ -103,7 +103,8 @@ export class LinkReport {
       .put(linkStatus, LINK_KEY, link)
       .catch((err) => log.debug({ err }, 'the link state was not written'));
     if (before?.state === state) return;
-    log.info({ from: before?.state, state, detail }, 'the state of the link has changed');
+    if (state === 'Offline' || state === 'Unhealthy')
+      log.warn({ state, detail }, 'the state of the link has changed');
     bus.publish(linkChanged, { ...(before && { from: before.state }), state, ...(detail && { detail }) });
   }
 }

@@ -22,18 +22,22 @@ export function stateAfter(before: LinkState | undefined, result: PassResult, wh
     if (!whole && before?.state === 'Unhealthy') return before;
     return { state: 'Online' };
   }
-  const away = failed > 0 && failures.every(({ code }) => code === 'parent-unreachable');
-  return { state: away ? 'Offline' : 'Unhealthy', detail: detailOf(result) };
+  const away = failures.filter(({ code }) => code === 'parent-unreachable');
+  // What is parked is among the failures, and has not failed in this pass.
+  const others = failures.length - away.length;
+  if (failed > 0 && away.length > 0 && others <= parked) {
+    return { state: 'Offline', detail: detailOf(result, away[0]) };
+  }
+  return { state: 'Unhealthy', detail: detailOf(result, failures[0]) };
 }
 
-/** The first failure, and how many more there are. */
-function detailOf({ failures: [first], failed, parked }: PassResult): string {
+/** The first failure, how many more there are, and how many of all changes are parked. */
+function detailOf({ failed, parked }: PassResult, first: PassResult['failures'][0] | undefined): string {
   const where = [first?.repository, first?.tag].filter(Boolean).join(':');
-  const more = failed > 1 ? ` (and ${failed - 1} more)` : '';
-  const changes = parked === 1 ? '1 change waits' : `${parked} changes wait`;
+  const more = failed + parked > 1 ? ` (and ${failed + parked - 1} more)` : '';
   return [
     ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
-    ...(parked > 0 ? [`${changes}, as the parent refused ${parked === 1 ? 'it' : 'them'}`] : []),
+    ...(parked > 0 ? [`${parked} parked`] : []),
   ].join('; ');
 }
 

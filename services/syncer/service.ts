@@ -46,12 +46,17 @@ export async function syncer(context: Context): Promise<void> {
   if (signal.aborted) return unwatch();
 
   // Outside the window no connection stays open, not even where a pass was asked for all the same.
+  let used = true;
   using hours = new Alarm((now) => {
     const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
-    if (link && !link.usable) settings.rest();
+    if (link && !link.usable && used) settings.rest();
+    used = link?.usable ?? true;
     return link?.until;
   });
-  const unlisten = bus.listen(passFinished, () => hours.look());
+  const unlisten = bus.listen(passFinished, () => {
+    used = true;
+    hours.look();
+  });
   using recall = new Recall(bus);
   const coordinator = coordinate(context, volume, settings);
   onChange.push(() => {

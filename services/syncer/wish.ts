@@ -21,7 +21,9 @@ export type Wish = {
 /** One wish that answers both: it has the name of the first, which somebody may have been told. */
 export function merged(first: Wish | undefined, second: Wish): Wish {
   if (!first) return second;
-  const { id, cause } = first;
+  const { id } = first;
+  // A new configuration lets the parent be asked again for what it refused.
+  const { cause } = second.cause === 'configuration' ? second : first;
   const scope = united(first.scope, second.scope);
   return {
     id,

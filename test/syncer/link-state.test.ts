@@ -48,17 +48,20 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
   [
     'a change is parked',
     online,
-    { ...NOTHING, parked: 1 },
-    { state: 'Unhealthy', detail: '1 change waits, as the parent refused it' },
+    { ...NOTHING, ok: false, parked: 1, failures: [refused] },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403; 1 parked' },
   ],
   [
     'something failed, changes are parked',
     online,
-    { ...failing(refused), parked: 2 },
-    {
-      state: 'Unhealthy',
-      detail: 'app:v1: the parent answered 403; 2 changes wait, as the parent refused them',
-    },
+    { ...failing({ ...refused, tag: 'v2' }), parked: 2, failures: [refused, refused, refused] },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 2 more); 2 parked' },
+  ],
+  [
+    'the link went, changes are parked',
+    online,
+    { ...failing(away), parked: 1, failures: [refused, away] },
+    { state: 'Offline', detail: `${away.reason} (and 1 more); 1 parked` },
   ],
   ['the window closed, nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
   ['the window closed, something failed', offline, { ...failing(refused), ended: 'window' }, offline],

@@ -11,6 +11,12 @@ const rows: [string, Wish | undefined, Wish, Wish][] = [
   ['the only wish is itself', undefined, second, second],
   ['the first one keeps its name', first, second, first],
   [
+    'a new configuration stays the cause',
+    first,
+    { ...second, cause: 'configuration' },
+    { ...first, cause: 'configuration' },
+  ],
+  [
     'full and now of either',
     { ...first, full: true },
     { ...second, now: true },

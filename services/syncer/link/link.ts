@@ -43,6 +43,8 @@ export class Link implements AsyncDisposable {
   readonly #ca: string | undefined;
   readonly #credentials: Credentials;
   #agent: EnvHttpProxyAgent;
+  /** Of the token requests under way, which no one request may end. */
+  #resting = new AbortController();
   /** Bytes that came and are not paid for. */
   #owed = 0;
 
@@ -61,8 +63,10 @@ export class Link implements AsyncDisposable {
     await this.#agent.destroy();
   }
 
-  /** Closes the connections that are idle now, and the others when their requests have ended. */
+  /** Closes the connections that are idle now, and the others when their requests have ended. No token comes any more. */
   rest(): void {
+    this.#resting.abort(new Fault('parent-unreachable', 'the link is at rest'));
+    this.#resting = new AbortController();
     const old = this.#agent;
     this.#agent = makeAgent(this.#stallMs, this.#ca);
     old.close().catch(() => {});
@@ -158,7 +162,7 @@ export class Link implements AsyncDisposable {
   }
 
   async #token(url: URL, authorization: string | undefined): Promise<{ token: string; expiresIn: number }> {
-    const signal = AbortSignal.timeout(STALL_MS);
+    const signal = AbortSignal.any([AbortSignal.timeout(STALL_MS), this.#resting.signal]);
     const answer = await this.#send(url, {
       scope: '',
       signal,
