@@ -92,7 +92,7 @@ test('a tag that both sides changed: the parent wins, and what the layer had sta
   assert.equal(await digestOf(loser), own.digest);
 });
 
-test('what a ReadWrite layer has of its own stays', async () => {
+test('what a ReadWrite layer has of its own stays, and goes up', async () => {
   const own = await push(layer.url, 'all/own', 'mine', 'mine');
   await push(cloud.login, 'all/own', 'theirs', 'theirs');
   await pass();
@@ -100,10 +100,13 @@ test('what a ReadWrite layer has of its own stays', async () => {
   assert.deepEqual((await tagsOf(layer.url, 'all/own')).sort(), ['mine', 'theirs']);
   const served = await fetch(`${layer.url}/v2/all/own/manifests/mine`);
   assert.equal(served.headers.get('docker-content-digest'), own.digest);
+  assert.deepEqual((await tagsOf(cloud.login, 'all/own')).sort(), ['mine', 'theirs']);
 });
 
 test('a repository that the parent does not know any more keeps what is here', async () => {
   const { digest } = await push(layer.url, 'all/gone', 'v1', 'gone');
+  await pass();
+  await rm(join(cloud.folder, 'registry/docker/registry/v2/repositories/all/gone'), { recursive: true });
   await pass();
   assert.deepEqual(await tagsOf(layer.url, 'all/gone'), ['v1']);
   assert.equal((await fetch(`${layer.url}/v2/all/gone/manifests/${digest}`)).status, 200);

@@ -96,7 +96,7 @@ export async function survey(
     actions: found,
     settled: [...settled],
     above: asked.above,
-    whole: listed !== undefined && (whole || [...names].every((tag) => asked.knows(tag))),
+    whole: listed !== undefined && (whole || (!scope && [...names].every((tag) => asked.knows(tag)))),
     places: [...asked.gone],
     here: new Set(layer.values()),
   };

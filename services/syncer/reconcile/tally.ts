@@ -18,6 +18,8 @@ export class Tally {
   readonly failures: Failure[] = [];
   readonly #log: Log;
   readonly #began = Date.now();
+  /** A transfer heard first that the window closed. */
+  #closed = false;
 
   constructor(log: Log) {
     this.#log = log;
@@ -30,6 +32,10 @@ export class Tally {
       return undefined;
     }
     const failure = { ...where, ...this.reason(error) };
+    if (Fault.is(error, 'window-closed')) {
+      this.#closed = true;
+      return failure;
+    }
     this.#log.warn(failure, 'part of a pass failed');
     this.failed += 1;
     this.#note(failure);

@@ -58,11 +58,9 @@ test('what the parent does not have either is said as a failure of the pass, unt
   await layer.bus().call(scrub, { rate: 1e9 });
   const { ok, failures } = await layer.sync();
   assert.equal(ok, false);
-  assert.deepEqual(
-    failures.map(({ repository, code }) => [repository, code]),
-    [['own', 'blob-unknown']],
-  );
-  assert.match(failures[0]!.reason, /damaged here/);
+  // It can be fetched no more than sent.
+  assert.ok(failures.every(({ repository, code }) => repository === 'own' && code === 'blob-unknown'));
+  assert.equal(failures.filter(({ reason }) => /damaged here/.test(reason)).length, 1);
   await pushImage(layer.url, 'own', 'v1', own);
   assert.deepEqual((await layer.sync()).failures, []);
 });
