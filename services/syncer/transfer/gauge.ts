@@ -51,11 +51,6 @@ export class Gauge {
     this.#reading = { bytes: 0, failures: 0, refusals: 0 };
     return reading;
   }
-
-  forget(): void {
-    this.#rate = undefined;
-    this.#firstByteMs = undefined;
-  }
 }
 
 const average = (before: number | undefined, value: number): number =>

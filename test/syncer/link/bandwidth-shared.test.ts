@@ -12,26 +12,31 @@ const full = process.env.TERRACE_FULL === '1';
 /** 16 Mbit. */
 const RATE = 2_000_000;
 const [WINDOW_MS, WITHIN] = full ? [10_000, 0.05] : [3_000, 0.15];
-const SIZE = (RATE * (WINDOW_MS + 2_000)) / 1_000;
+/** Of both images: more than the window takes. */
+const SIZE = (RATE * (WINDOW_MS + 4_000)) / 1_000;
 
-test('the limit holds for two syncers together, and all of it is used', async (t) => {
+test('the limit holds for two syncers and both directions together, and all of it is used', async (t) => {
   await using cloud = await startCloud();
   await using proxy = await startProxy(cloud.url);
-  const layers = Array.from({ length: 4 }, () => Math.ceil(SIZE / 4));
-  await pushImage(cloud.url, 'a', 'v1', { layers });
-  const options = { repositories: ['*'], syncers: 2, bandwidth: '16Mbit' };
+  const options = { mode: 'ReadWrite' as const, syncers: 2, bandwidth: '16Mbit' };
   await using layer = await testLayer({ ...options, parent: proxy.url });
-  const come = () => proxy.bytesOf(/./);
-  await proxy.until(() => come() > MIB);
-  const samples: { at: number; bytes: number }[] = [];
-  for (const end = performance.now() + WINDOW_MS; performance.now() < end; await sleep(50)) {
-    samples.push({ at: performance.now(), bytes: come() });
-  }
-  const [first, last] = [samples[0]!, samples.at(-1)!];
-  const used = (last.bytes - first.bytes) / ((RATE * (last.at - first.at)) / 1_000);
-  t.diagnostic(`${(100 * used).toFixed(1)} % of the limit in ${Math.round(last.at - first.at)} ms`);
-  assert.ok(Math.abs(used - 1) <= WITHIN, `${used} of the limit`);
-  assert.deepEqual((await layer.sync()).failures, []);
+  const layers = Array.from({ length: 4 }, () => Math.ceil(SIZE / 8));
+  await pushImage(cloud.url, 'down', 'v1', { layers });
+  await pushImage(layer.url, 'up', 'v1', { layers });
+  proxy.forget();
+  const syncing = layer.sync();
+  const down = () => proxy.bytesOf(/./);
+  const up = () => proxy.requests.reduce((sum, { received }) => sum + received, 0);
+  await proxy.until(() => down() > MIB / 2 && up() > MIB / 2);
+  const first = { at: performance.now(), down: down(), up: up() };
+  await sleep(WINDOW_MS);
+  const last = { at: performance.now(), down: down(), up: up() };
+  const may = (RATE * (last.at - first.at)) / 1_000;
+  const [came, went] = [(last.down - first.down) / may, (last.up - first.up) / may];
+  t.diagnostic(`down ${(100 * came).toFixed(1)} % and up ${(100 * went).toFixed(1)} % of the limit`);
+  assert.ok(Math.abs(came + went - 1) <= WITHIN, `${came + went} of the limit`);
+  assert.ok(Math.min(came, went) >= 0.3, `${came} down, ${went} up`);
+  assert.deepEqual((await syncing).failures, []);
   await sameContent(cloud.url, layer.url);
   const busy = layer.events
     .filter(({ type }) => type === `terrace.${transferStarted.type}`)
