@@ -72,7 +72,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
       bus.publish(passFinished, result);
       if (!asked.scope && !result.ended) clock.passed(result.failed === 0);
     } finally {
-      running = undefined;
+      // The lease may have been lost and gained meanwhile.
+      if (running?.end === end) running = undefined;
     }
   };
 

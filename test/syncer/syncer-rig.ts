@@ -4,20 +4,23 @@ import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
 import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import { transferStarted } from '#proto/transfers.ts';
 import { syncer } from '../../services/syncer/service.ts';
 import { TestLayer, until } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';
 
-/** A layer whose syncer runs in this process, and whose configuration is put in force as it is: no document checks it. */
+/** A layer whose two syncers run in this process, and whose configuration is put in force as it is: no document checks it. */
 export class SyncerRig implements AsyncDisposable {
   readonly layer: TestLayer;
   readonly passes: PassResult[] = [];
+  /** Those that began a transfer. */
+  readonly busy = new Set<string>();
   readonly #parent: string;
   readonly #end = new AbortController();
   #bus!: Bus;
   #bridge!: Bus;
   #operator!: Bus;
-  #running!: Promise<void>;
+  readonly #running: Promise<void>[] = [];
 
   static async start(parent: string, fields: Partial<Configuration>): Promise<SyncerRig> {
     const rig = new SyncerRig(await TestLayer.start(), parent);
@@ -26,12 +29,13 @@ export class SyncerRig implements AsyncDisposable {
     rig.#bridge = await testBus.connect('twin-bridge');
     rig.#operator = await testBus.connect('operator');
     rig.#bus.listen(passFinished, ({ data: result }) => rig.passes.push(result));
+    rig.#bus.listen(transferStarted, ({ data: { syncer } }) => rig.busy.add(syncer));
     await rig.configure(fields);
-    rig.#running = syncer({
-      ...{ service: 'syncer', instance: 'syncer-rig', layer: 'rig', data, bus: rig.#bus, env: {} },
-      log: pino({ level: 'silent' }),
-      signal: rig.#end.signal,
-    });
+    for (const instance of ['one', 'two']) {
+      const bus = await testBus.connect('syncer', instance);
+      const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
+      rig.#running.push(syncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal }));
+    }
     return rig;
   }
 
@@ -64,7 +68,7 @@ export class SyncerRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort(new Error('the test has ended'));
-    await this.#running;
+    await Promise.all(this.#running);
     await this.layer[Symbol.asyncDispose]();
   }
 }
