@@ -18,8 +18,6 @@ export class Tally {
   readonly failures: Failure[] = [];
   readonly #log: Log;
   readonly #began = Date.now();
-  /** A transfer heard first that the window closed. */
-  #closed = false;
 
   constructor(log: Log) {
     this.#log = log;
@@ -32,10 +30,6 @@ export class Tally {
       return undefined;
     }
     const failure = { ...where, ...this.reason(error) };
-    if (Fault.is(error, 'window-closed')) {
-      this.#closed = true;
-      return failure;
-    }
     this.#log.warn(failure, 'part of a pass failed');
     this.failed += 1;
     this.#note(failure);
