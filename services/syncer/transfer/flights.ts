@@ -1,5 +1,5 @@
 /** At the end of a blob a connection may be silent for so long, or so many times the time to the first byte. */
-const SILENT_MS = 3_000;
+const SILENT_MS = 5_000;
 const ANSWERS = 4;
 
 export type Flight = Disposable & {
