@@ -1,5 +1,5 @@
 import { Fault } from '#proto/fault.ts';
-import { missingManifests, setBase } from '#proto/manifests.ts';
+import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import { settleOutgoing } from '#proto/outgoing.ts';
@@ -10,8 +10,8 @@ import type { SendMeans } from './send.ts';
 
 /**
  * Takes a tag away at the parent, if it still points there to what is expected. Where that can't be done by its name,
- * the manifest goes with it; where other tags or the layer still have that, a placeholder goes in its place.
- * @param condition `shared`: other tags at the parent point to the same
+ * the manifest goes with it, or a placeholder in its stead.
+ * @param condition `shared`: the manifest is to outlive the tag
  * @throws Fault; `conflict` where the tag moved, `parent-refused`
  */
 export async function withdrawTag(
@@ -29,7 +29,7 @@ export async function withdrawTag(
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
     const byName = await upward.deleteTag(repository, tag, { expect }, signal);
-    if (!byName && !shared && (await goneHere(means, repository, expect))) {
+    if (!byName && !shared) {
       await upward.deleteManifest(repository, expect, signal);
     } else if (!byName) {
       await putEmpty(means, repository);
@@ -51,12 +51,6 @@ export async function withdrawManifest(
   await upward.deleteManifest(repository, digest, signal);
   if (subject) await forgetReferrer(means, repository, subject, digest);
   await bus.call(settleOutgoing, { repository, digests: [digest] });
-}
-
-/** An image that lost its tag here is an untagged manifest, or part of an index: it stays above as well. */
-async function goneHere({ bus }: SendMeans, repository: Repository, digest: Digest): Promise<boolean> {
-  const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-  return digests.length > 0;
 }
 
 async function subjectOf(

@@ -5,7 +5,6 @@ import { locateBlob } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Repository, splitDigest } from '#proto/names.ts';
-import { dropSession, getSession, keepSession } from '#proto/outgoing.ts';
 import type { BlobFile, Volume } from '#proto/volume.ts';
 import type { Session } from '../link/session.ts';
 import type { Upward } from '../link/upward.ts';
@@ -16,6 +15,7 @@ import { type Attempt, type Located, transferMachine } from './transfer.machine.
 import { logged, PATIENCE, withGained } from './transfer-steps.ts';
 import { Upload } from './upload.ts';
 import { UploadHold } from './upload-hold.ts';
+import { Sessions } from './upload-sessions.ts';
 
 export type UpMeans = {
   bus: Bus;
@@ -41,8 +41,6 @@ export type Manner = {
 
 type Held = { lock: UploadHold; session: Session };
 
-const LONGEST_LOCATION = 8_192;
-
 /** The transfer machine with the effects of the way up. */
 export const upActor = (means: UpMeans, manner: Manner) => {
   const steps = new UploadSteps(means, manner);
@@ -64,10 +62,9 @@ export const upActor = (means: UpMeans, manner: Manner) => {
 class UploadSteps {
   readonly #means: UpMeans;
   readonly #manner: Manner;
-  /** Mounts are tried once: what could not be mounted is sent. */
-  #mount: Repository[];
+  readonly #sessions: Sessions;
   /** How far the parent got in all attempts so far. */
-  #reached = 0;
+  #reached: number | undefined;
   #offset = 0;
   /** The parent refused the whole once, although it was right here. */
   #blamed = false;
@@ -75,7 +72,7 @@ class UploadSteps {
   constructor(means: UpMeans, manner: Manner) {
     this.#means = means;
     this.#manner = manner;
-    this.#mount = manner.from ?? [];
+    this.#sessions = new Sessions(means.bus, means.signal, manner.from ?? []);
   }
 
   async locate({ repository, digest, size }: Wanted): Promise<Located> {
@@ -85,17 +82,13 @@ class UploadSteps {
     const lock = await this.#lock(() => UploadHold.take(bus, by, repository, digest));
     if (!lock) return { kind: 'held' };
     try {
-      const mounted = await this.#mounted(upward, { repository, digest, size });
-      if (mounted === 'mounted') {
+      const session = await this.#sessions.open(upward, { repository, digest, size });
+      if (session === 'mounted') {
         await lock[Symbol.asyncDispose]();
         return { kind: 'present', mounted: true };
       }
-      const kept = await this.#kept(upward, { repository, digest, size });
-      if (kept && mounted) await upward.cancel(repository, mounted.location, signal).catch(() => {});
-      const session = kept ?? mounted ?? (await upward.begin(repository, digest, signal));
-      if (!kept) await this.#keep({ repository, digest, size }, session);
       this.#offset = session.offset;
-      this.#reached ||= session.offset;
+      this.#reached ??= session.offset;
       started(session.offset);
       return { kind: 'claimed', hold: { lock, session } satisfies Held };
     } catch (error) {
@@ -106,10 +99,7 @@ class UploadSteps {
 
   async move({ wanted, hold }: Attempt): Promise<Session> {
     const { session } = hold as Held;
-    return this.#uploading(wanted, hold as Held, async (upload) => {
-      const rest = await upload.run(session);
-      return rest;
-    });
+    return this.#uploading(wanted, hold as Held, (upload) => upload.run(session));
   }
 
   async commit({ wanted, hold }: Attempt, session: Session): Promise<void> {
@@ -121,7 +111,7 @@ class UploadSteps {
         throw error;
       }
     });
-    await this.#forget(wanted);
+    await this.#sessions.forget(wanted);
     await (hold as Held).lock[Symbol.asyncDispose]();
   }
 
@@ -143,63 +133,23 @@ class UploadSteps {
         signal: AbortSignal.any([signal, lock.signal]),
         reached: async (session) => {
           this.#offset = session.offset;
-          if (session.location !== at) await this.#keep(wanted, session);
+          if (session.location !== at) await this.#sessions.keep(wanted, session);
           at = session.location;
           progress(session.offset);
         },
       });
       return await task(upload, file);
     } catch (error) {
-      const gained = Math.max(0, this.#offset - this.#reached);
-      this.#reached = Math.max(this.#reached, this.#offset);
+      const before = this.#reached ?? 0;
+      const gained = Math.max(0, this.#offset - before);
+      this.#reached = Math.max(before, this.#offset);
       if (!Fault.is(error, 'upload-unknown')) throw withGained(error, gained);
-      await this.#forget(wanted);
+      await this.#sessions.forget(wanted);
       throw withGained(
         new Fault('unavailable', `${error.message}; it begins anew`, { cause: error }),
         gained,
       );
     }
-  }
-
-  /** @returns a session that the parent opened because it could not mount, where it did */
-  async #mounted(upward: Upward, { repository, digest }: Wanted): Promise<'mounted' | Session | undefined> {
-    const { signal } = this.#means;
-    const candidates = this.#mount;
-    this.#mount = [];
-    let spare: Session | undefined;
-    for (const from of candidates) {
-      const answer = await upward.mount(repository, digest, from, signal).catch((error) => {
-        // Who may write here need not be one who may read there.
-        if (Fault.is(error, 'parent-refused')) return undefined;
-        throw error;
-      });
-      if (spare) await upward.cancel(repository, spare.location, signal).catch(() => {});
-      if (answer === 'mounted') return answer;
-      spare = answer;
-    }
-    return spare;
-  }
-
-  async #kept(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
-    const { repository, digest, size } = wanted;
-    const { location } = await this.#means.bus.call(getSession, { repository, digest }, PATIENCE);
-    if (location === undefined) return undefined;
-    const found = await upward.offset(repository, location, this.#means.signal);
-    if (found && found.offset <= size) {
-      if (found.location !== location) await this.#keep(wanted, found);
-      return found;
-    }
-    await this.#forget(wanted);
-    return undefined;
-  }
-
-  async #keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
-    if (location.length > LONGEST_LOCATION) return;
-    await this.#means.bus.call(keepSession, { repository, digest, location }, PATIENCE);
-  }
-
-  async #forget({ repository, digest }: Wanted): Promise<void> {
-    await this.#means.bus.call(dropSession, { repository, digest }, PATIENCE);
   }
 
   async #open({ repository, digest }: Wanted): Promise<BlobFile> {
@@ -226,7 +176,7 @@ class UploadSteps {
       const said = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
       throw new Fault('digest-invalid', said, { cause });
     }
-    await this.#forget(wanted);
+    await this.#sessions.forget(wanted);
     this.#offset = 0;
     const again = !this.#blamed;
     this.#blamed = true;

@@ -15,7 +15,6 @@ import {
   tagsOf,
 } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { ask } from '../../support/registry.ts';
 import { sender } from '../../support/sender.ts';
 
 /** What goes at a docker-registry, which deletes by digest only, and at a Terrace, which deletes tags. */
@@ -48,22 +47,10 @@ test('of two tags with the same content one goes, and the other one stays', asyn
   await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
   assert.equal(await there(cloud.url, 'two', 'v2'), image.digest);
-  // The last one: its content is not here either, so it goes as well.
+  // The last one goes with its content.
   await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: false });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
   assert.equal(await there(cloud.url, 'two', image.digest), undefined);
-});
-
-test('content that the layer still has stays at the parent when its last tag goes', async () => {
-  const image = await pushImage(cloud.url, 'kept', 'v1');
-  await pushImage(layer.url, 'kept', undefined);
-  await using up = await sender(layer, { url: cloud.url });
-  const here = await pushImage(layer.url, 'kept', 'v1');
-  await send(up, 'kept', here.digest, { tag: 'v1', expect: image.digest });
-  await ask(layer.url, '/v2/kept/manifests/v1', { method: 'DELETE' });
-  await withdrawTag(up, 'kept', 'v1', { expect: here.digest, shared: false });
-  assert.deepEqual(await tagsOf(cloud.url, 'kept'), []);
-  assert.equal(await there(cloud.url, 'kept', here.digest), here.digest);
 });
 
 test('a withdrawal that was killed between its two steps is finished by the next one', async () => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { locateBlob } from '#proto/blobs.ts';
 import { transferFinished, transferPaused } from '#proto/transfers.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
 import { startCloud } from '../../support/cloud.ts';
@@ -124,6 +127,41 @@ test('towards docker-registry a clean pause goes on, and a torn piece begins ane
     ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
   );
   assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
+});
+
+test('a parent that took something else for it is sent it anew, once', async () => {
+  const wrong = { status: 400, body: '{"errors":[{"code":"DIGEST_INVALID","message":"other content"}]}' };
+  for (const [repository, times] of [
+    ['anew', 1],
+    ['never', 9],
+  ] as const) {
+    let left: number = times;
+    const { digest } = await pushImage(layer.url, repository, 'v1', { layers: [100_000] });
+    proxy.fault(({ method, path }) => {
+      if (method !== 'PUT' || !path.startsWith(`/v2/${repository}/blobs/uploads/`) || left === 0) return;
+      left -= 1;
+      return { answer: wrong };
+    });
+    await using up = await sender(layer, { url: proxy.url });
+    const sending = send(up, repository, digest, { tag: 'v1', expect: undefined });
+    if (times === 1) {
+      await sending;
+      await sameContent(layer.url, parent.url, [repository]);
+    } else await assert.rejects(sending, { code: 'parent-invalid', message: /DIGEST_INVALID/ });
+  }
+  proxy.fault();
+});
+
+test('a blob that is damaged here is not taken for the fault of the parent', async () => {
+  const { digest, layers } = await pushImage(layer.url, 'damaged', 'v1', { layers: [100_000] });
+  await using up = await sender(layer, { url: proxy.url });
+  const place = await up.bus.call(locateBlob, { repository: 'damaged', digest: layers[0]!.digest });
+  const file = join(layer.data, place.path);
+  const bytes = await readFile(file);
+  bytes[50_000]! ^= 1;
+  await chmod(file, 0o600);
+  await writeFile(file, bytes);
+  await assert.rejects(send(up, 'damaged', digest), { code: 'digest-invalid', message: /damaged here/ });
 });
 
 test('content of sha512 goes up', async () => {
