@@ -74,7 +74,9 @@ export class SharedBandwidth implements Bandwidth {
         signal.throwIfAborted();
         if (!Fault.is(err, 'unavailable')) throw err;
         this.#log.debug({ err }, 'nobody grants bandwidth; asking again');
-        await sleep(RETRY_MS * (0.5 + Math.random()), undefined, { signal });
+        await sleep(RETRY_MS * (0.5 + Math.random()), undefined, { signal }).catch(() =>
+          signal.throwIfAborted(),
+        );
       }
     }
     signal.throwIfAborted();

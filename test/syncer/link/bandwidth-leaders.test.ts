@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { SharedBandwidth } from '../../../services/syncer/link/bandwidth.ts';
+
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+const { signal } = new AbortController();
+
+/** Two processes on one bus of which the test decides who serves. */
+function pair() {
+  const handlers = new Set<(query: unknown) => Promise<unknown>>();
+  let calls = 0;
+  const bus = {
+    serve: (_contract: unknown, handler: (query: unknown) => Promise<unknown>) => {
+      handlers.add(handler);
+      return async () => void handlers.delete(handler);
+    },
+    call: async (_contract: unknown, query: unknown) => {
+      calls += 1;
+      const [handler] = handlers;
+      if (!handler) throw new Fault('unavailable', 'nobody answers');
+      return handler(query);
+    },
+  } as unknown as Pick<Bus, 'call' | 'serve'>;
+  const [one, other] = ['one', 'other'].map((name) => new SharedBandwidth(bus, name, log));
+  return { one: one!, other: other!, calls: () => calls };
+}
+
+test('without a limit nobody is asked, and a piece may be of any size', async () => {
+  const { one, calls } = pair();
+  await one.take(10 ** 9, 'down', signal);
+  assert.equal(calls(), 0);
+  assert.equal(one.piece, undefined);
+});
+
+test('the coordinator grants to itself without the bus, and to others over it', async () => {
+  const { one, other, calls } = pair();
+  for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
+  assert.equal(one.piece, 250_000);
+  const end = one.lead();
+  await one.take(1_000, 'down', signal);
+  assert.equal(calls(), 0);
+  await other.take(1_000, 'up', signal);
+  assert.equal(calls(), 1);
+  end();
+});
+
+test('whoever waits while the coordinator changes asks the next one', { timeout: 10_000 }, async () => {
+  const { one, other, calls } = pair();
+  for (const each of [one, other]) each.set([{ limit: 1_000 }]);
+  const end = one.lead();
+  await one.take(1_000_000, 'down', signal);
+  // Both have a quarter of an hour to wait.
+  const waiting = Promise.all([one.take(1, 'down', signal), other.take(1, 'up', signal)]);
+  end();
+  const endOther = other.lead();
+  await waiting;
+  assert.ok(calls() >= 2);
+  endOther();
+});
+
+test('a limit that is taken away is no limit for those who wait for a coordinator', {
+  timeout: 10_000,
+}, async () => {
+  const { one } = pair();
+  one.set([{ limit: 1 }]);
+  const waiting = one.take(1_000_000, 'down', signal);
+  one.set([]);
+  await waiting;
+});
+
+test('a wait ends with its signal', async () => {
+  const { one } = pair();
+  one.set([{ limit: 1 }]);
+  const leaving = new AbortController();
+  const waiting = one.take(1_000, 'down', leaving.signal);
+  // It rests before it asks again.
+  await new Promise((resolve) => setImmediate(resolve));
+  leaving.abort(new Error('leaves'));
+  await assert.rejects(waiting, /leaves/);
+});
