@@ -83,24 +83,29 @@ async function lacking(
   const there: Digest[] = [];
   const seen = new Set<Digest>();
   const visit = async (digest: Digest, depth: number): Promise<void> => {
-    if (seen.has(digest)) return;
-    seen.add(digest);
     if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     means.signal.throwIfAborted();
-    if (await means.upward.hasManifest(repository, digest, means.signal)) {
-      there.push(digest);
-      return;
-    }
     const branch = await readBranch(means, repository, digest).catch((error) => {
       // Left out of a sparse index: whether the parent can do without it, it says itself.
       if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
       throw error;
     });
     if (!branch) return;
-    for (const child of branch.manifest.manifests) await visit(child.digest, depth + 1);
+    for (const child of await missing(branch.manifest.manifests)) await visit(child, depth + 1);
     branches.push(branch);
   };
-  await visit(root, 0);
+  /** Each is asked for once. */
+  const missing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
+    const asked = [...new Set(manifests.map(({ digest }) => digest))].filter((digest) => !seen.has(digest));
+    for (const digest of asked) seen.add(digest);
+    const lacks = new Set<Digest>();
+    await each(asked, AT_ONCE, async (digest) => {
+      if (await means.upward.hasManifest(repository, digest, means.signal)) there.push(digest);
+      else lacks.add(digest);
+    });
+    return asked.filter((digest) => lacks.has(digest));
+  };
+  for (const digest of await missing([{ digest: root }])) await visit(digest, 0);
   return { branches, there };
 }
 

@@ -165,7 +165,7 @@ for (const [index, [name, method, path, action]] of passing.entries()) {
 
 test('a token that ends in the middle of an upload is renewed', async () => {
   undisturbed();
-  const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [6 * MIB] });
+  const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [10 * MIB] });
   proxy.fault(({ method, path, nth }) => {
     if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
     return undefined;
@@ -175,6 +175,36 @@ test('a token that ends in the middle of an upload is renewed', async () => {
   proxy.fault();
   await sameContent(layer.url, cloud.url, ['tokens']);
   assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
+});
+
+test('an upload goes on after a link that was away between two pieces, and begins anew after a torn one', async () => {
+  const SIZE = 10 * MIB;
+  undisturbed();
+  const paused = await pushImage(layer.url, 'paused', 'v1', { layers: [SIZE] });
+  const torn = await pushImage(layer.url, 'torn', 'v1', { layers: [SIZE + 1] });
+  const bytes = (repository: string) => sent(repository).reduce((sum, { received }) => sum + received, 0);
+  await using up = await means();
+  proxy.fault(({ method, nth, path }) =>
+    method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
+  );
+  await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
+  await sameContent(layer.url, cloud.url, ['paused']);
+  assert.ok(sent('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
+  assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
+
+  proxy.fault();
+  proxy.bandwidth = { total: 8 * MIB };
+  const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
+  await proxy.until(() => bytes('torn') >= 6 * MIB);
+  await proxy.down();
+  await proxy.up();
+  proxy.bandwidth = {};
+  await sending;
+  await sameContent(layer.url, cloud.url, ['torn']);
+  const begun = proxy.requests.filter(
+    ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
+  );
+  assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
 });
 
 test('what the parent refuses is told with its status', async () => {

@@ -6,13 +6,12 @@ import { after, before, test } from 'node:test';
 import { locateBlob } from '#proto/blobs.ts';
 import { transferFinished, transferPaused } from '#proto/transfers.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
-import { startCloud } from '../../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import { pushBlob, pushImage, sameContent } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { sender } from '../../support/sender.ts';
 
-/** Uploads that are cut, towards a Terrace and towards a docker-registry. Pieces are 4 MiB at most. */
+/** Uploads that are cut, towards a Terrace. Pieces are 4 MiB at most. */
 const MIB = 1024 * 1024;
 const PIECE = 4 * MIB;
 let parent: TestLayer;
@@ -91,42 +90,6 @@ test('an upload stops when the window closes, and the next one goes on', async (
   await send(up, 'window', digest, { tag: 'v1', expect: undefined });
   await sameContent(layer.url, parent.url, ['window']);
   assert.ok(received(proxy, 'window') <= SIZE + MIB, 'what had arrived was sent again');
-});
-
-test('towards docker-registry a clean pause goes on, and a torn piece begins anew', async () => {
-  const SIZE = 12 * MIB;
-  await using cloud = await startCloud();
-  await using through = await startProxy(cloud.url);
-  await using own = await testLayer({
-    parent: through.url,
-    mode: 'ReadWrite',
-    env: { TERRACE_STALL_MS: '2000' },
-  });
-  const paused = await pushImage(own.url, 'paused', 'v1', { layers: [SIZE] });
-  const torn = await pushImage(own.url, 'torn', 'v1', { layers: [SIZE + 1] });
-  await using up = await sender(own, { url: through.url });
-
-  // The link is away between two pieces: nothing of a piece is lost.
-  through.fault(({ method, nth, path }) =>
-    method === 'PATCH' && path.includes('/paused/') && nth === 2 ? { drop: true } : undefined,
-  );
-  await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
-  through.fault();
-  await sameContent(own.url, cloud.url, ['paused']);
-  assert.ok(through.requests.some(({ method, nth }) => method === 'PATCH' && nth === 2));
-  assert.ok(received(through, 'paused') < SIZE + MIB);
-
-  through.bandwidth = { total: 8 * MIB };
-  const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
-  await through.until(() => received(through, 'torn') >= 7 * MIB);
-  await through.down();
-  await through.up();
-  await sending;
-  await sameContent(own.url, cloud.url, ['torn']);
-  const begun = through.requests.filter(
-    ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
-  );
-  assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
 });
 
 test('a parent that took something else for it is sent it anew, once', async () => {

@@ -36,3 +36,22 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
   assert.ok(verdict !== 'done' && verdict.again >= 1_500);
   assert.ok(Number.isInteger(verdict.again));
 });
+
+test('a job that is taken after its window has closed is forgotten, and nobody is asked', async () => {
+  for (const direction of ['up', 'down'] as const) {
+    const nobody = () => Promise.reject(new Error('not asked'));
+    const means = {
+      bus: { call: nobody } as unknown as Bus,
+      volume: new Volume('/'),
+      parent: nobody,
+      upward: nobody,
+      pace: new Pace(),
+      slots: new Slots(1),
+      bandwidth: UNLIMITED,
+      by: 'syncer',
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+      signal: new AbortController().signal,
+    };
+    assert.equal(await transfer(means, { ...job, direction, until: Date.now() - 1 }), 'done');
+  }
+});
