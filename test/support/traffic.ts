@@ -22,6 +22,7 @@ export type TrafficOptions = {
 const SHARED = 6;
 const LARGEST = 60_000;
 const ANSWER_MS = 20_000;
+const AGAIN_MS = 600;
 
 /** Clients that push, tag, untag and delete in several places at the same time, and what they were told. */
 export class Traffic {
@@ -55,17 +56,19 @@ export class Traffic {
     this.tags = Array.from({ length: tags }, (_, index) => `v${index}`);
   }
 
-  /** One client in each place, until so many operations have been tried all in all. */
-  async run(places: Place[], operations: number): Promise<void> {
+  /** One client in each place, until so many operations have been tried all in all, and enough has happened. */
+  async run(places: Place[], operations: number, enough = () => true): Promise<void> {
     let left = operations;
     const client = async (place: Place) => {
-      while (left > 0) {
+      while (left > 0 || !enough()) {
         left -= 1;
         try {
           await this.#act(place);
         } catch (error) {
           if (error instanceof Unexpected) throw error;
           this.counts.unanswered += 1;
+          // What was killed is back in a moment.
+          await sleep(AGAIN_MS * this.#next());
         }
         await sleep(2 * this.#pace * this.#next());
       }
