@@ -44,7 +44,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     looked: () => void report.refresh(),
     log,
   });
-  let running: { asked: Wish; end: AbortController } | undefined;
+  const running = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
     const at = link();
@@ -55,12 +55,14 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
       return;
     }
     const end = new AbortController();
-    running = { asked, end };
+    const own = { asked, end };
+    running.add(own);
     const until = asked.now ? undefined : at.until;
     using _closing = closing(until, link, end);
-    using _stall = new Stall(bus, (reason) => void (reason ? report.stalled(reason) : report.syncing()));
+    using _stall = new Stall(bus, (reason) => void (reason ? report.stalled(reason) : report.moving()));
+    using syncing = report.syncing();
     try {
-      await report.syncing();
+      await syncing.told;
       const either = AbortSignal.any([signal, stopped, end.signal]);
       const means = { context, volume, settings, signal: either, ...(until !== undefined && { until }) };
       const result = await runPass(means, asked);
@@ -68,12 +70,11 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
       const { failures: _failures, ...told } = result;
       log.info({ ...told, cause: asked.cause }, 'pass ended');
       // The state first: whoever hears of the end may ask for it.
-      await report.ended(result, !asked.scope);
+      await syncing.ended(result, !asked.scope);
       bus.publish(passFinished, result);
       if (!asked.scope && !result.ended) clock.passed(result.failed === 0);
     } finally {
-      // The lease may have been lost and gained meanwhile.
-      if (running?.end === end) running = undefined;
+      running.delete(own);
     }
   };
 
@@ -99,7 +100,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
       const at = link();
       if (!now && at && !at.usable) throw closed(at);
       want({ ...wish('request'), ...(full && { full }), ...(now && { now }) });
-      const { current, next } = actor.getSnapshot().context;
+      const { current, next } = actor.getSnapshot().context.whole;
       const named = (next ?? current)?.id;
       if (!named) throw new Fault('unavailable', 'the coordinator changes: ask again');
       return { pass: named };
@@ -131,13 +132,14 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     }),
     reconfigured: () => {
       clock.changed();
-      const before = running;
-      const { full, now } = before?.asked ?? {};
+      const before = [...running];
       // What somebody asked for is asked for still.
+      const full = before.some(({ asked }) => asked.full);
+      const now = before.some(({ asked }) => asked.now);
       want({ ...wish('configuration'), ...(full && { full }), ...(now && { now }) });
-      before?.end.abort(
-        new Fault('unavailable', 'the configuration has changed', { detail: { cause: 'configuration' } }),
-      );
+      const cause = { detail: { cause: 'configuration' } };
+      for (const { end } of before)
+        end.abort(new Fault('unavailable', 'the configuration has changed', cause));
     },
   };
 }

@@ -23,6 +23,8 @@ export class LinkReport {
   /** What was last so outside of a pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
+  /** Those under way. */
+  readonly #passes = new Set<object>();
   /** What is said is said in order. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -53,8 +55,25 @@ export class LinkReport {
     });
   }
 
-  syncing(): Promise<void> {
-    return this.#say(() => ({ state: 'Syncing' }));
+  /** A pass begins. It has ended when it says how, or is disposed of: until the last one has, it is `Syncing`. */
+  syncing(): Disposable & { told: Promise<void>; ended(result: PassResult, whole: boolean): Promise<void> } {
+    const own = {};
+    this.#passes.add(own);
+    return {
+      told: this.#say(() => ({ state: 'Syncing' })),
+      ended: (result, whole) => {
+        this.#passes.delete(own);
+        return this.#ended(result, whole);
+      },
+      [Symbol.dispose]: () => {
+        this.#passes.delete(own);
+      },
+    };
+  }
+
+  /** What had stalled goes on. */
+  moving(): Promise<void> {
+    return this.#say(() => (this.#passes.size > 0 ? { state: 'Syncing' } : this.#last));
   }
 
   /** The pass goes on, and nothing of it gets through. */
@@ -62,11 +81,12 @@ export class LinkReport {
     return this.#say(() => ({ state: 'Offline', detail: reason }));
   }
 
-  ended(result: PassResult, whole: boolean): Promise<void> {
+  #ended(result: PassResult, whole: boolean): Promise<void> {
     return this.#say(() => {
       this.#settled = stateAfter(this.#settled, result, whole);
       const good = whole && !result.ended && this.#settled.state === 'Online';
-      return { ...this.#settled, ...(good && { lastSync: Date.now() }) };
+      const said = this.#passes.size > 0 ? { state: 'Syncing' as const } : this.#settled;
+      return { ...said, ...(good && { lastSync: Date.now() }) };
     });
   }
 

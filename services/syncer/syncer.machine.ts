@@ -5,7 +5,7 @@ import { merged, type Wish } from './wish.ts';
  * What a syncer process does about passes. Only the coordinator makes them; every syncer carries out transfers, which
  * this machine knows nothing of.
  *
- *   following ──lease.gained──► leading
+ *   following ──lease.gained──► leading: two lanes, whole and scoped, each
  *       ▲                         idle ◄──────────────┐
  *       │                          │ pass.wanted      │ done, none wanted
  *       └──────lease.lost────────  ▼                  │
@@ -13,15 +13,47 @@ import { merged, type Wish } from './wish.ts';
  *                                  │  ▲
  *                                  └──┘ done, another one wanted
  *
- * A pass begins when the lease is gained and the link may be used. A pass wanted while one is under way comes right after it, once, whoever
- * wants it: it began after the wishes, so it answers them all.
+ * A pass begins when the lease is gained and the link may be used. One that is wanted while another of its lane is
+ * under way comes right after it, once, whoever wants it: it began after the wishes, so it answers them all. What a
+ * client changed goes up in a scoped pass, beside a whole one that may take hours.
  */
 export type SyncerEvent =
   | { type: 'lease.gained'; pass?: Wish }
   | { type: 'lease.lost' }
   | { type: 'pass.wanted'; pass: Wish };
 
-export type SyncerContext = { current: Wish | undefined; next: Wish | undefined };
+export type Lane = { current?: Wish; next?: Wish };
+export type SyncerContext = Record<LaneName, Lane>;
+export type LaneName = 'whole' | 'scoped';
+
+/** Scopes that are too many together make a whole pass. */
+function want({ whole, scoped }: SyncerContext, wish: Wish): SyncerContext {
+  if (!wish.scope) return { whole: { ...whole, next: merged(whole.next, wish) }, scoped };
+  const next = merged(scoped.next, wish);
+  if (next.scope) return { whole, scoped: { ...scoped, next } };
+  const { next: _, ...rest } = scoped;
+  return { whole: { ...whole, next: merged(whole.next, next) }, scoped: rest };
+}
+
+const nothing = (): SyncerContext => ({ whole: {}, scoped: {} });
+
+const lane = <N extends LaneName>(name: N) =>
+  ({
+    initial: 'idle',
+    states: {
+      idle: { always: { guard: { type: 'wanted', params: { name } }, target: 'passing' } },
+      passing: {
+        entry: { type: 'begin', params: { name } },
+        exit: { type: 'end', params: { name } },
+        invoke: {
+          src: 'makePass',
+          input: ({ context }: { context: SyncerContext }) => context[name].current as Wish,
+          onDone: 'idle',
+          onError: 'idle',
+        },
+      },
+    },
+  }) as const;
 
 export const syncerMachine = setup({
   types: {
@@ -34,43 +66,33 @@ export const syncerMachine = setup({
     clock: fromCallback(() => {}),
   },
   actions: {
-    begin: assign(({ context }) => ({ current: context.next, next: undefined })),
-    end: assign({ current: undefined }),
+    begin: assign(({ context }, { name }: { name: LaneName }) => {
+      const { next } = context[name];
+      return { [name]: next ? { current: next } : {} };
+    }),
+    end: assign(({ context }, { name }: { name: LaneName }) => {
+      const { next } = context[name];
+      return { [name]: next ? { next } : {} };
+    }),
     // The first wish that waits keeps its name: its answer has been given.
-    want: assign(({ context, event }) =>
-      'pass' in event && event.pass ? { next: merged(context.next, event.pass) } : {},
-    ),
+    want: assign(({ context, event }) => ('pass' in event && event.pass ? want(context, event.pass) : {})),
   },
-  guards: { wanted: ({ context }) => context.next !== undefined },
+  guards: { wanted: ({ context }, { name }: { name: LaneName }) => context[name].next !== undefined },
 }).createMachine({
   id: 'syncer',
-  context: { current: undefined, next: undefined },
+  context: nothing,
   initial: 'following',
   states: {
     following: {
-      entry: [assign({ current: undefined, next: undefined }), emit({ type: 'following' })],
+      entry: [assign(nothing), emit({ type: 'following' })],
       on: { 'lease.gained': { target: 'leading', actions: 'want' } },
     },
     leading: {
       entry: emit({ type: 'leading' }),
       invoke: { src: 'clock' },
       on: { 'lease.lost': 'following', 'pass.wanted': { actions: 'want' } },
-      initial: 'idle',
-      states: {
-        idle: {
-          always: { guard: 'wanted', target: 'passing' },
-        },
-        passing: {
-          entry: 'begin',
-          exit: 'end',
-          invoke: {
-            src: 'makePass',
-            input: ({ context }) => context.current as Wish,
-            onDone: 'idle',
-            onError: 'idle',
-          },
-        },
-      },
+      type: 'parallel',
+      states: { whole: lane('whole'), scoped: lane('scoped') },
     },
   },
 });

@@ -134,10 +134,10 @@ const report = () =>
 test('each change of the state is one event, and the state says since when', async () => {
   const one = report();
   await one.takeOver();
-  await one.syncing();
+  const pass = one.syncing();
   mock.timers.tick(1_000);
   await one.refresh();
-  await one.ended(NOTHING, true);
+  await pass.ended(NOTHING, true);
   mock.timers.tick(1_000);
   await one.refresh();
   assert.deepEqual(board.changes, [
@@ -152,19 +152,30 @@ test('each change of the state is one event, and the state says since when', asy
 test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {
   const one = report();
   await one.takeOver();
-  await one.ended(failing(refused), true);
-  await one.syncing();
+  await one.syncing().ended(failing(refused), true);
+  const pass = one.syncing();
   await one.stalled('nothing moves');
-  await one.ended({ ...failing(away), ended: 'window' }, true);
+  await pass.ended({ ...failing(away), ended: 'window' }, true);
   assert.equal(board.link?.state, 'Unhealthy');
   assert.match(board.link?.detail ?? '', /403/);
+});
+
+test('of two passes, the state is Syncing until the last one has ended', async () => {
+  const one = report();
+  await one.takeOver();
+  const whole = one.syncing();
+  const scoped = one.syncing();
+  await scoped.ended(NOTHING, false);
+  assert.equal(board.link?.state, 'Syncing');
+  await whole.ended(failing(refused), true);
+  assert.equal(board.link?.state, 'Unhealthy');
 });
 
 test('a good pass that ended early, or looked at a little, is not the last good pass', async () => {
   const one = report();
   await one.takeOver();
-  await one.ended({ ...NOTHING, ended: 'window' }, true);
-  await one.ended(NOTHING, false);
+  await one.syncing().ended({ ...NOTHING, ended: 'window' }, true);
+  await one.syncing().ended(NOTHING, false);
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, undefined);
 });

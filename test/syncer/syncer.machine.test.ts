@@ -1,50 +1,90 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
-import { type SyncerContext, syncerMachine } from '../../services/syncer/syncer.machine.ts';
+import { type Lane, type SyncerContext, syncerMachine } from '../../services/syncer/syncer.machine.ts';
 import type { Wish } from '../../services/syncer/wish.ts';
 
 const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [Wish, Wish, Wish];
 
-const idle = { leading: 'idle' } as const;
-const passing = { leading: 'passing' } as const;
-const done = { type: 'xstate.done.actor.0.syncer.leading.passing' };
-const failed = { type: 'xstate.error.actor.0.syncer.leading.passing' };
+const scope = (...tags: string[]) => new Map([['app', new Set(tags)]]);
+const small: Wish = { id: 'small', cause: 'change', scope: scope('a') };
+const other: Wish = { id: 'other', cause: 'change', scope: scope('b') };
+
+const lanes = (whole: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { whole, scoped } });
+const idle = lanes('idle', 'idle');
+const passing = lanes('passing', 'idle');
+const done = { type: 'xstate.done.actor.0.syncer.leading.whole.passing' };
+const failed = { type: 'xstate.error.actor.0.syncer.leading.whole.passing' };
+const smallDone = { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' };
 const gained = { type: 'lease.gained', pass: one };
 const closed = { type: 'lease.gained' };
 const lost = { type: 'lease.lost' };
 const fullNow = { type: 'pass.wanted', pass: { ...three, full: true, now: true } };
 const wanted = { type: 'pass.wanted', pass: three };
+const change = { type: 'pass.wanted', pass: small };
+const many = { type: 'pass.wanted', pass: { ...other, scope: new Map([['app', new Set(names(1_000))]]) } };
 
-type Value = 'following' | typeof idle | typeof passing;
+type Value = 'following' | ReturnType<typeof lanes>;
 const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
-  ['following', none(), gained, passing, { current: one, next: undefined }],
-  ['following', none(), closed, idle, none()],
-  ['following', none(), wanted, 'following', none()],
-  ['following', none(), lost, 'following', none()],
-  [idle, none(), wanted, passing, { current: three, next: undefined }],
-  [idle, none(), lost, 'following', none()],
-  [idle, none(), gained, idle, none()],
-  [passing, { current: one, next: undefined }, wanted, passing, { current: one, next: three }],
-  [passing, { current: one, next: two }, wanted, passing, { current: one, next: two }],
+  ['following', lane(), gained, passing, lane({ current: one })],
+  ['following', lane(), closed, idle, lane()],
+  ['following', lane(), wanted, 'following', lane()],
+  ['following', lane(), lost, 'following', lane()],
+  [idle, lane(), wanted, passing, lane({ current: three })],
+  [idle, lane(), lost, 'following', lane()],
+  [idle, lane(), gained, idle, lane()],
+  [passing, lane({ current: one }), wanted, passing, lane({ current: one, next: three })],
+  [passing, lane({ current: one, next: two }), wanted, passing, lane({ current: one, next: two })],
   [
     passing,
-    { current: one, next: two },
+    lane({ current: one, next: two }),
     fullNow,
     passing,
-    { current: one, next: { ...two, full: true, now: true } },
+    lane({ current: one, next: { ...two, full: true, now: true } }),
   ],
-  [passing, { current: one, next: undefined }, done, idle, none()],
-  [passing, { current: one, next: two }, done, passing, { current: two, next: undefined }],
-  [passing, { current: one, next: undefined }, failed, idle, none()],
-  [passing, { current: one, next: two }, failed, passing, { current: two, next: undefined }],
-  [passing, { current: one, next: two }, lost, 'following', none()],
-  [passing, { current: one, next: undefined }, gained, passing, { current: one, next: undefined }],
-  [passing, { current: one, next: undefined }, closed, passing, { current: one, next: undefined }],
+  [passing, lane({ current: one }), done, idle, lane()],
+  [passing, lane({ current: one, next: two }), done, passing, lane({ current: two })],
+  [passing, lane({ current: one }), failed, idle, lane()],
+  [passing, lane({ current: one, next: two }), failed, passing, lane({ current: two })],
+  [passing, lane({ current: one, next: two }), lost, 'following', lane()],
+  // A change of a client goes up beside a whole pass.
+  [
+    passing,
+    lane({ current: one }),
+    change,
+    lanes('passing', 'passing'),
+    lane({ current: one }, { current: small }),
+  ],
+  [
+    lanes('passing', 'passing'),
+    lane({ current: one }, { current: other }),
+    change,
+    lanes('passing', 'passing'),
+    lane({ current: one }, { current: other, next: small }),
+  ],
+  [
+    lanes('passing', 'passing'),
+    lane({ current: one }, { current: small }),
+    smallDone,
+    passing,
+    lane({ current: one }),
+  ],
+  [lanes('idle', 'passing'), lane({}, { current: small }), smallDone, idle, lane()],
+  [
+    lanes('passing', 'passing'),
+    lane({ current: one }, { current: other, next: small }),
+    many,
+    lanes('passing', 'passing'),
+    lane({ current: one, next: { id: 'small', cause: 'change' } }, { current: other }),
+  ],
 ];
 
-function none(): SyncerContext {
-  return { current: undefined, next: undefined };
+function lane(whole: Lane = {}, scoped: Lane = {}): SyncerContext {
+  return { whole, scoped };
+}
+
+function names(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `t${i}`);
 }
 
 type Step = Parameters<typeof transition<typeof syncerMachine>>;
