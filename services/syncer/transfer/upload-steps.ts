@@ -9,6 +9,7 @@ import type { BlobFile, Volume } from '#proto/volume.ts';
 import type { Session } from '../link/session.ts';
 import type { Upward } from '../link/upward.ts';
 import type { Wanted } from './download.ts';
+import { Grace } from './grace.ts';
 import type { Pace } from './pace.ts';
 import type { Slots } from './slots.ts';
 import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
@@ -124,13 +125,16 @@ class UploadSteps {
     let at: string | undefined;
     try {
       await using file = await this.#open(wanted);
+      const ending = AbortSignal.any([signal, lock.signal]);
+      using grace = new Grace(ending);
       const upload = new Upload(wanted, {
         upward: await this.#means.upward(),
         file,
         slots,
         pace,
         until: this.#manner.until,
-        signal: AbortSignal.any([signal, lock.signal]),
+        signal: ending,
+        late: grace.signal,
         reached: async (session) => {
           this.#offset = session.offset;
           if (session.location !== at) await this.#sessions.keep(wanted, session);

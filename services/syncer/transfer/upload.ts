@@ -20,7 +20,10 @@ export type UploadMeans = {
   pace: Pace;
   /** When the window closes. */
   until: number | undefined;
+  /** No request begins any more. */
   signal: AbortSignal;
+  /** Requests under way end. */
+  late: AbortSignal;
   /** Told of each answer of the parent, before the next request. */
   reached: (session: Session) => Promise<void>;
 };
@@ -41,14 +44,14 @@ export class Upload {
    */
   async run(begun: Session): Promise<Session> {
     const { repository, digest, size } = this.#wanted;
-    const { upward, reached, signal } = this.#means;
+    const { upward, reached, late } = this.#means;
     let session = begun;
     for (;;) {
       const left = size - session.offset;
       const bytes = this.#piece();
       if (left <= bytes) return session;
       const { offset } = session;
-      session = await this.#timed(bytes, (body) => upward.append(repository, session, body, signal), offset);
+      session = await this.#timed(bytes, (body) => upward.append(repository, session, body, late), offset);
       if (session.offset > size) {
         throw new Fault('parent-invalid', `the parent says that it has ${session.offset} bytes of ${digest}`);
       }
@@ -66,7 +69,7 @@ export class Upload {
     const left = size - session.offset;
     this.#piece();
     const send = (body: Sent) =>
-      this.#means.upward.finish(repository, digest, session, body, this.#means.signal);
+      this.#means.upward.finish(repository, digest, session, body, this.#means.late);
     await this.#timed(left, send, session.offset, (size * 1_000) / HASHED_PER_SECOND);
   }
 

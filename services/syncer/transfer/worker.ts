@@ -1,6 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import { createActor, toPromise } from 'xstate';
 import type { Verdict } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
 import {
   type transferBlob,
   transferDelayed,
@@ -38,7 +39,10 @@ export async function transfer(means: WorkerMeans, job: Body): Promise<Verdict> 
   const closing =
     until === undefined
       ? undefined
-      : setTimeout(() => closed.abort(), Math.min(LONGEST_MS, until - Date.now()));
+      : setTimeout(
+          () => closed.abort(new Fault('window-closed', 'the window closed')),
+          Math.min(LONGEST_MS, until - Date.now()),
+        );
   const signal = AbortSignal.any([means.signal, closed.signal]);
   const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();

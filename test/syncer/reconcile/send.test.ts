@@ -207,6 +207,22 @@ test('an upload goes on after a link that was away between two pieces, and begin
   assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
 });
 
+test('a syncer that ends in good order in the middle tears no piece', async () => {
+  const SIZE = 14 * MIB;
+  undisturbed();
+  const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
+  const bytes = () => sent('ended').reduce((sum, { received }) => sum + received, 0);
+  proxy.bandwidth = { total: 6 * MIB };
+  await using up = await means();
+  const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
+  await proxy.until(() => bytes() >= 5 * MIB);
+  process.kill(layer.pid('syncer-1'), 'SIGTERM');
+  await sending;
+  proxy.bandwidth = {};
+  await sameContent(layer.url, cloud.url, ['ended']);
+  assert.ok(bytes() < SIZE + MIB, `${bytes()} bytes`);
+});
+
 test('what the parent refuses is told with its status', async () => {
   undisturbed();
   const { digest, layers } = await pushImage(layer.url, 'refused', 'v1', { layers: [2 * MIB] });
