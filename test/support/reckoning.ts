@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getManifest, repositoriesOf, tagsOf } from './registry.ts';
 import { blobsOf, type Place, type Traffic } from './traffic.ts';
-import { readBlob } from './walk.ts';
+import { readBlob, referrersOf } from './walk.ts';
 
 /** `repository:tag` to digest, of all that a registry has. */
 export async function tagsAt(host: string): Promise<Map<string, string>> {
@@ -38,6 +38,8 @@ export type Reckoning = {
    * cloud without conditional requests can't tell from a change that follows.
    */
   overwritten: number;
+  /** Of these, how many refer to another manifest. */
+  referrers: number;
   blobs: number;
   /** A sentence for each that is missing. */
   lost: string[];
@@ -49,13 +51,22 @@ export type Reckoning = {
  */
 export async function reckon(traffic: Traffic, cloud: Place, root: string): Promise<Reckoning> {
   const tags = await tagsAt(cloud.host);
-  const result = { kept: 0, tagged: 0, underConflictTag: 0, byDigest: 0, overwritten: 0, blobs: 0 };
+  const result = {
+    kept: 0,
+    tagged: 0,
+    underConflictTag: 0,
+    byDigest: 0,
+    overwritten: 0,
+    referrers: 0,
+    blobs: 0,
+  };
   const lost: string[] = [];
   const checked = new Set<string>();
   for (const told of traffic.told) {
     const { repository, tag, digest, place } = told;
     if (traffic.undone.has(`${repository}@${digest}`)) continue;
     result.kept += 1;
+    if (told.subject) result.referrers += 1;
     const at = [...tags].filter(([name, found]) => name.startsWith(`${repository}:`) && found === digest);
     if (at.some(([name]) => !name.includes('.conflict-'))) result.tagged += 1;
     else if (at.length > 0) result.underConflictTag += 1;
@@ -68,6 +79,9 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
     try {
       const manifest = await getManifest(cloud.host, repository, digest);
       if (!manifest) throw new Error('the cloud does not have it');
+      const { subject } = told;
+      if (subject && !(await referrersOf(cloud.host, repository, subject)).includes(digest))
+        throw new Error(`the cloud does not list it as a referrer of ${subject}`);
       for (const blob of blobsOf(manifest.bytes)) {
         if (checked.has(`${repository}@${blob}`)) continue;
         checked.add(`${repository}@${blob}`);

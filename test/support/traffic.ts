@@ -7,8 +7,8 @@ import { ask } from './registry.ts';
 /** Where clients act: a layer, or the cloud, which knows neither conditions nor the deletion of a tag. */
 export type Place = { name: string; host: string; isLayer: boolean };
 
-/** A registry said 201: the tag points to the digest; or it has the manifest, which has no tag. */
-export type Told = { place: string; repository: string; tag?: string; digest: string };
+/** A registry said 201: the tag points to the digest; or it has the manifest, which has no tag, but may have a subject. */
+export type Told = { place: string; repository: string; tag?: string; digest: string; subject?: string };
 
 export type TrafficOptions = {
   next: () => number;
@@ -27,8 +27,6 @@ const AGAIN_MS = 600;
 /** Clients that push, tag, untag and delete in several places at the same time, and what they were told. */
 export class Traffic {
   readonly told: Told[] = [];
-  /** By digest, what was ever pushed. */
-  readonly images = new Map<string, { repository: string; bytes: Buffer }>();
   /** `repository@digest` that a client deleted, or took the tag from; or may have: no answer came. */
   readonly undone = new Set<string>();
   /** `repository:tag@digest` that a client moved the tag away from, knowing; or may have. */
@@ -47,6 +45,8 @@ export class Traffic {
   readonly tags: string[];
   readonly #next: () => number;
   readonly #pace: number;
+  /** Of manifests that were put under a tag, by digest. */
+  readonly #sizes = new Map<string, number>();
   #serial = 0;
 
   constructor({ next, repositories = 3, tags = 4, pace = 20 }: TrafficOptions) {
@@ -120,19 +120,30 @@ export class Traffic {
     }
     const [config, ...rest] = descriptors;
     const mediaType = mediaTypes.ociManifest;
-    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: rest }));
-    this.images.set(digestOf(bytes), { repository, bytes });
-    if (this.#next() < 0.1) await this.#pushTagless(place, repository, bytes);
-    else if (await this.#point(place, repository, this.#one(this.tags), bytes)) this.counts.pushed += 1;
+    const document = { schemaVersion: 2, mediaType, config, layers: rest };
+    const dice = this.#next();
+    if (dice < 0.1) return this.#pushTagless(place, repository, document);
+    if (dice < 0.2 && place.isLayer) return this.#refer(place, repository, document);
+    const bytes = Buffer.from(JSON.stringify(document));
+    if (await this.#point(place, repository, this.#one(this.tags), bytes)) this.counts.pushed += 1;
   }
 
-  async #pushTagless(place: Place, repository: string, bytes: Buffer): Promise<void> {
+  /** To something that has a tag here. */
+  async #refer(place: Place, repository: string, document: object): Promise<void> {
+    const digest = await this.#head(place, repository, this.#one(this.tags));
+    if (!digest) return this.#nothing();
+    const subject = { mediaType: mediaTypes.ociManifest, digest, size: this.#sizes.get(digest) ?? 1 };
+    await this.#pushTagless(place, repository, { ...document, subject }, digest);
+  }
+
+  async #pushTagless(place: Place, repository: string, document: object, subject?: string): Promise<void> {
+    const bytes = Buffer.from(JSON.stringify(document));
     const digest = digestOf(bytes);
     const headers = { 'Content-Type': mediaTypes.ociManifest };
     const body = bytes as Buffer<ArrayBuffer>;
     const path = `/v2/${repository}/manifests/${digest}`;
     await this.#ask(place, path, { method: 'PUT', headers, body }, [201]);
-    this.told.push({ place: place.name, repository, digest });
+    this.told.push({ place: place.name, repository, digest, ...(subject && { subject }) });
     this.counts.tagless += 1;
   }
 
@@ -152,6 +163,7 @@ export class Traffic {
     const condition = before ? { 'If-Match': `"${before}"` } : { 'If-None-Match': '*' };
     const headers = { 'Content-Type': mediaTypes.ociManifest, ...(place.isLayer && condition) };
     const away = before && before !== digest && `${repository}:${tag}@${before}`;
+    this.#sizes.set(digest, bytes.byteLength);
     const body = bytes as Buffer<ArrayBuffer>;
     const path = `/v2/${repository}/manifests/${tag}`;
     let status: number | undefined;
@@ -210,7 +222,9 @@ export class Traffic {
 
   async #list(place: Place, repository: string): Promise<string[]> {
     const answer = await this.#ask(place, `/v2/${repository}/tags/list`, {}, [200, 404]);
-    return answer.status === 200 ? (JSON.parse(answer.bytes.toString()).tags ?? []) : [];
+    const tags: string[] | null = answer.status === 200 ? JSON.parse(answer.bytes.toString()).tags : [];
+    // Lists of referrers are the registries' own.
+    return (tags ?? []).filter((tag) => !tag.startsWith('sha256-'));
   }
 
   /** @throws where no whole answer came, or one that says to come again: nothing is promised then */
