@@ -7,6 +7,8 @@ const WEIGHT = 0.5;
 /** Room for what a rate does not tell: the link may have become slower, and an answer takes its time. */
 const SLOWER = 1.25;
 const ANSWER_MS = 500;
+/** What the first piece may take, of which nothing is known yet. */
+const FIRST_MS = 3_000;
 
 /** How fast one connection of this process sends, answers included, and what to send at once because of that. */
 export class Pace {
@@ -37,7 +39,7 @@ export class Pace {
     const usual = Math.min(MOST_PIECE, Math.max(LEAST_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
     if (until === undefined) return usual;
     const left = until - now - ANSWER_MS;
-    if (this.#rate === undefined) return left > PIECE_MS ? LEAST_PIECE : undefined;
+    if (this.#rate === undefined) return left > FIRST_MS ? LEAST_PIECE : undefined;
     const fitting = Math.floor((rate * left) / 1_000 / SLOWER);
     return fitting >= LEAST_PIECE ? Math.min(usual, fitting) : undefined;
   }

@@ -73,10 +73,10 @@ test('a syncer that is killed in the middle: what the parent has is not sent aga
 });
 
 test('an upload stops when the window closes, and the next one goes on', async () => {
-  const SIZE = 24 * MIB;
+  const SIZE = 28 * MIB;
   const { digest, layers } = await pushImage(layer.url, 'window', 'v1', { layers: [SIZE] });
   proxy.bandwidth = { total: 4 * MIB };
-  const until = Date.now() + 4_000;
+  const until = Date.now() + 6_000;
   {
     await using up = await sender(layer, { url: proxy.url }, { until });
     await assert.rejects(send(up, 'window', digest), { code: 'window-closed' });
