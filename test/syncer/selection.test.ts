@@ -96,6 +96,20 @@ test('tags about a manifest follow it', async () => {
   assert.deepEqual(await tagsOf(layer.url, 'about'), ['v1']);
 });
 
+test('a list of referrers under a tag comes with the types that are wanted, and without what was deleted', async () => {
+  const image = await push(cloud.url, 'listed', 'v1');
+  const of = (kind: string) =>
+    pushArtifact(cloud.url, 'listed', { subject: image, artifactType: `application/vnd.example.${kind}` });
+  const [signature, deleted, sbom] = [await of('signature'), await of('signature-2'), await of('sbom')];
+  await deleteManifest(cloud.url, 'listed', deleted.digest);
+  const types = ['application/vnd.example.signature', 'application/vnd.example.signature-2'];
+  await select({ name: 'listed', referrers: types });
+  assert.equal((await tagsOf(layer.url, 'listed')).length, 2);
+  assert.equal(await status(layer.url, 'listed', signature.digest), 200);
+  for (const { digest } of [deleted, sbom]) assert.equal(await status(layer.url, 'listed', digest), 404);
+  await pass({ full: true });
+});
+
 test('an index comes without the platforms that are not wanted, and gets them when they are', async () => {
   const at = (architecture: string) =>
     push(cloud.url, 'multi', undefined, {

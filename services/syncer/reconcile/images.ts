@@ -112,7 +112,13 @@ class Batch {
       means,
       repository,
       digest,
-      { platforms, referrers, withheld, isGone: (one) => outgoing.isGone(repository, one) },
+      {
+        platforms,
+        referrers,
+        withheld,
+        isGone: (one) => outgoing.isGone(repository, one),
+        isList: survey.lists.has(digest),
+      },
       underWay,
     );
     means.tally.dropped += await dropGone(means, repository, digest, agreed, survey.here);

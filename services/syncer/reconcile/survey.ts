@@ -35,6 +35,8 @@ export type Survey = {
   whole: boolean;
   /** Tags of the parent of which only the place is left that a withdrawal put there and did not live to take away. */
   places: Tag[];
+  /** Lists of referrers, as a parent without a list of its own keeps them under tags. */
+  lists: ReadonlySet<Digest>;
   /** What tags of the layer point to. */
   here: ReadonlySet<Digest>;
 };
@@ -98,6 +100,7 @@ export async function survey(
     above: asked.above,
     whole: listed !== undefined && (whole || (!scope && [...names].every((tag) => asked.knows(tag)))),
     places: [...asked.gone],
+    lists: new Set([...asked.above, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : []))),
     here: new Set(layer.values()),
   };
 }
@@ -108,6 +111,8 @@ export async function survey(
  */
 const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
   views.parent !== undefined && own.has(views.parent) ? { ...views, base: views.parent } : views;
+
+const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === tag;
 
 const goesUp = ({ kind, loser }: Action): boolean =>
   kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;

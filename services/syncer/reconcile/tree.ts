@@ -25,8 +25,10 @@ export type Wanted = {
   referrers: boolean | readonly string[];
   /** Manifests that a client deleted here: none comes again as a referrer, or as a child of what is here. */
   isGone: (digest: Digest) => boolean;
-  /** Children that the parent itself left out. */
+  /** Children that the parent itself left out, or has no more. */
   withheld: Set<Digest>;
+  /** The root is a list of referrers: it may name what is not wanted, and what was deleted since. */
+  isList: boolean;
 };
 
 /** An index may hold indexes, and a referrer have referrers; more than this is no image. */
@@ -111,15 +113,18 @@ class Tree {
     depth: number,
     isGone: (digest: Digest) => boolean,
   ): Promise<LeftOut[]> {
-    const { withheld, platforms } = this.#wanted;
+    const { withheld, platforms, referrers } = this.#wanted;
+    const list = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
     await each(wanted, AT_ONCE, async (child) => {
       const { digest } = child;
-      if (withheld.has(digest) || isGone(digest)) return void leftOut.push(named(child));
+      const unwanted = list && !wantsReferrer(referrers, child);
+      if (unwanted || withheld.has(digest) || isGone(digest)) return void leftOut.push(named(child));
       try {
         await this.#visit(digest, depth + 1);
       } catch (error) {
-        if (!Fault.is(error, 'manifest-unknown') || error.detail?.leftOut === undefined) throw error;
+        if (!Fault.is(error, 'manifest-unknown') || !(list || error.detail?.leftOut !== undefined))
+          throw error;
         withheld.add(digest);
         leftOut.push(named(child));
       }
