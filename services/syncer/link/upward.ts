@@ -170,7 +170,15 @@ export class Upward {
   ): Promise<{ subject: boolean }> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const headers = { 'content-type': mediaType, ...(expected && condition(expected)) };
+    let again = false;
     return patiently(signal, async () => {
+      // Whether an attempt without an answer was carried out is not known, and a parent that knows no conditions may
+      // have got another change since.
+      if (expected && again) {
+        const found = await this.#pointsTo(path, repository, signal);
+        if (found !== expected.expect) throw moved(repository, reference);
+      }
+      again = true;
       const body = sent(bytes);
       const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
       const said = await text(answer);
@@ -178,6 +186,15 @@ export class Upward {
       if (answer.statusCode < 200 || answer.statusCode > 299) throw refused(answer, said, `PUT ${path}`);
       return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
     });
+  }
+
+  /** @returns the digest, where the tag is there */
+  async #pointsTo(path: string, repository: Repository, signal: AbortSignal): Promise<string | undefined> {
+    const headers = { accept: manifestTypes.join(', ') };
+    const answer = await this.#ask(path, { scope: pull(repository), method: 'HEAD', headers, signal });
+    if (answer.statusCode === 404) return undefined;
+    if (answer.statusCode === 200) return one(answer.headers['docker-content-digest']) ?? 'not said';
+    throw refused(answer, '', `HEAD ${path}`);
   }
 
   /** One that is not there is deleted. @throws Fault `parent-refused` */

@@ -126,6 +126,21 @@ test('a manifest goes under a tag only where that points to what is expected', a
   assert.equal(asked[0]?.headers['if-none-match'], '*');
 });
 
+test('a tag whose answer was lost is looked at before it is put again: what others put meanwhile stays', async () => {
+  await using registry = await serving(({ method }, response) => {
+    if (method === 'PUT') response.destroy();
+    else response.writeHead(200, { 'docker-content-digest': other }).end();
+  });
+  const manifest = { mediaType: 'application/vnd.oci.image.manifest.v1+json', bytes: Buffer.from('{}') };
+  await assert.rejects(registry.upward.putManifest('a', 'v1', manifest, signal, { expect: digest }), {
+    code: 'conflict',
+  });
+  assert.deepEqual(
+    registry.asked.map(({ method }) => method),
+    ['PUT', 'HEAD'],
+  );
+});
+
 test('a blob whose place is signed for another method is there', async () => {
   await using elsewhere = await serving((_, response) => response.writeHead(403).end());
   await using registry = await serving(({ url }, response) => {
