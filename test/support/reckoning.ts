@@ -71,7 +71,7 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
     if (at.some(([name]) => !name.includes('.conflict-'))) result.tagged += 1;
     else if (at.length > 0) result.underConflictTag += 1;
     else if (!tag || traffic.moved.has(`${repository}:${tag}@${digest}`)) result.byDigest += 1;
-    else if (await wasThere(root, repository, tag, digest)) result.overwritten += 1;
+    else if (place === cloud.name || (await wasThere(root, repository, tag, digest))) result.overwritten += 1;
     else
       lost.push(`${place} was told 201 for ${repository}:${tag ?? ''} ${digest}: no tag of the cloud has it`);
     if (checked.has(`${repository}@${digest}`)) continue;
@@ -97,7 +97,7 @@ export async function reckon(traffic: Traffic, cloud: Place, root: string): Prom
   return { ...result, lost };
 }
 
-/** docker-registry keeps a file for each digest that a tag ever had. */
+/** docker-registry keeps a file for each digest that a tag had since it was last deleted. */
 async function wasThere(root: string, repository: string, tag: string, digest: string): Promise<boolean> {
   const tags = join(root, 'registry/docker/registry/v2/repositories', repository, '_manifests/tags', tag);
   const link = join(tags, 'index', ...digest.split(':'), 'link');
