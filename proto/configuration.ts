@@ -177,7 +177,7 @@ export const Document = Type.Object(
     ),
     /** Syncer processes. Takes effect at the next start. */
     syncers: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
-    /** Connections to the parent for each syncer at most: it takes as many as help. */
+    /** Connections to the parent for each syncer and direction at most: as many are used as help. */
     connections: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     logLevel: Type.Optional(
       Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),

@@ -23,14 +23,10 @@ export const streams = {
 
 export type Stream = (typeof streams)[keyof typeof streams];
 
-/** Workers of the queue. A job not confirmed within `ackWaitMs` goes to another worker. */
+/** Workers of the queue, by the direction of their transfers. A job not confirmed within `ackWaitMs` goes to another worker. */
 export const consumers = {
-  transfers: {
-    stream: streams.jobs.name,
-    name: 'blobs',
-    subject: 'jobs.transfer.blob',
-    ackWaitMs: 8 * SECOND,
-  },
+  down: { stream: streams.jobs.name, name: 'down', subject: 'jobs.transfer.down', ackWaitMs: 8 * SECOND },
+  up: { stream: streams.jobs.name, name: 'up', subject: 'jobs.transfer.up', ackWaitMs: 8 * SECOND },
 } as const;
 
 /** Key-value buckets. `ttlMs`: an entry ends that long after it was last written. */

@@ -10,24 +10,26 @@ export type Direction = Static<typeof Direction>;
 
 const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
 
+const Wish = Type.Object({
+  ...Blob,
+  pass: Type.String(),
+  /** When the window closes: the transfer pauses then, and a job taken later is forgotten, as the next pass makes it anew. */
+  until: Type.Optional(Instant),
+  /** On the way up: repositories of the parent from which it may be mounted. */
+  from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
+  /** On the way up: the parent says that it has it, and refuses a manifest because it has not. */
+  again: Type.Optional(Type.Boolean()),
+});
+export type TransferJob = Static<typeof Wish>;
+
 /**
- * The wish that the layer had this blob, or that the parent had it in this repository. Whoever takes it first looks
- * whether it is there already.
+ * The wish that the layer had a blob (`down`), or that the parent had it in this repository (`up`). Whoever takes it
+ * first looks whether it is there already. A queue for each direction: neither waits for what the other has to do.
  */
-export const transferBlob = job(
-  'jobs.transfer.blob',
-  Type.Object({
-    ...Blob,
-    pass: Type.String(),
-    /** When the window closes: the transfer pauses then, and a job taken later is forgotten, as the next pass makes it anew. */
-    until: Type.Optional(Instant),
-    /** On the way up: repositories of the parent from which it may be mounted. */
-    from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
-    /** On the way up: the parent says that it has it, and refuses a manifest because it has not. */
-    again: Type.Optional(Type.Boolean()),
-  }),
-);
-export type TransferJob = Static<typeof transferBlob.body>;
+export const transferBlob = {
+  down: job('jobs.transfer.down', Wish),
+  up: job('jobs.transfer.up', Wish),
+};
 
 const Progress = { ...Blob, syncer: Type.String(), pass: Type.String() };
 

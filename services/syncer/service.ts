@@ -1,7 +1,7 @@
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { passFinished } from '#proto/passes.ts';
 import { RESERVE } from '#proto/space.ts';
-import { transferBlob } from '#proto/transfers.ts';
+import { type Direction, transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { Alarm } from './alarm.ts';
@@ -27,7 +27,8 @@ export async function syncer(context: Context): Promise<void> {
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
   );
-  await using crew = new Crew(log);
+  await using down = new Crew(log);
+  await using up = new Crew(log);
   let print = '';
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   const onChange: (() => void)[] = [];
@@ -35,7 +36,7 @@ export async function syncer(context: Context): Promise<void> {
     if (!value) return;
     settings.set(value);
     reserve = value.reserve;
-    crew.most = value.connections;
+    down.most = up.most = value.connections;
     const { parent, repositories, mode, schedule, windowMs } = value;
     const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
     if (print !== next) for (const tell of onChange) tell();
@@ -70,17 +71,21 @@ export async function syncer(context: Context): Promise<void> {
     parent: () => settings.parent(),
     upward: () => settings.upward(),
     pace: new Pace(),
-    slots: crew.slots,
     bandwidth,
     by: instance,
     signal,
     log,
   };
-  crew.start((stopped) =>
-    bus.work('transfers', transferBlob, AbortSignal.any([signal, stopped]), (job) =>
-      crew.job(() => recall.guard(job, signal, (until) => transfer({ ...means, signal: until }, job))),
-    ),
-  );
+  for (const [direction, crew] of Object.entries({ down, up }) as [Direction, Crew][]) {
+    const { slots } = crew;
+    crew.start((stopped) =>
+      bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
+        crew.job(() =>
+          recall.guard(job, signal, (until) => transfer({ ...means, slots, signal: until }, job)),
+        ),
+      ),
+    );
+  }
   await ended(signal);
   await coordinator.ended;
   unlisten();

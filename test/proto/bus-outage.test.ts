@@ -93,21 +93,21 @@ describe('outages', { concurrency: true }, () => {
     const end = new AbortController();
     const taken = Promise.withResolvers<void>();
     // Dies with the job in its hands: its connection goes, and so do its signs of life.
-    const dead = first.work('transfers', transferBlob, end.signal, async () => {
+    const dead = first.work('down', transferBlob.down, end.signal, async () => {
       taken.resolve();
       return new Promise(() => {});
     });
-    await coordinator.submit(transferBlob, job);
+    await coordinator.submit(transferBlob.down, job);
     await taken.promise;
     await first[Symbol.asyncDispose]();
     const attempts: number[] = [];
-    const working = second.work('transfers', transferBlob, end.signal, async (body, attempt) => {
+    const working = second.work('down', transferBlob.down, end.signal, async (body, attempt) => {
       assert.deepEqual(body, job);
       attempts.push(attempt);
       return attempts.length < 2 ? { again: 10 } : 'done';
     });
     await until(() => attempts.length === 2, 'two attempts of the second worker', 20_000);
-    for (let left = 1; left > 0; await sleep(20)) left = await coordinator.backlog('transfers');
+    for (let left = 1; left > 0; await sleep(20)) left = await coordinator.backlog('down');
     end.abort();
     await working;
     void dead;
@@ -118,7 +118,7 @@ describe('outages', { concurrency: true }, () => {
     const syncer = await server.connect('syncer');
     const end = new AbortController();
     const done: string[] = [];
-    const working = syncer.work('transfers', transferBlob, end.signal, async ({ pass }) => {
+    const working = syncer.work('down', transferBlob.down, end.signal, async ({ pass }) => {
       done.push(pass);
       return 'done';
     });
@@ -129,12 +129,12 @@ describe('outages', { concurrency: true }, () => {
       direction: 'down' as const,
       pass,
     });
-    await syncer.submit(transferBlob, job('before'));
+    await syncer.submit(transferBlob.down, job('before'));
     await until(() => done.includes('before'), 'a job');
     await server.kill({ forget: true });
     await server.up();
     await until(() => {
-      syncer.submit(transferBlob, job('after')).catch(() => {});
+      syncer.submit(transferBlob.down, job('after')).catch(() => {});
       return done.includes('after');
     }, 'a job after the outage');
     const begin = Date.now();

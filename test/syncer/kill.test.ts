@@ -57,7 +57,7 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   assert.ok(bytes <= SIZE + cuts * CONNECTIONS * CHUNK_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
   assert.deepEqual(await readdir(join(layer.data, 'ingest')), []);
   // A job whose worker or queue was killed is given out once more, and found done.
-  for (const deadline = Date.now() + 20_000; (await layer.bus().backlog('transfers')) > 0; await sleep(100)) {
+  for (const deadline = Date.now() + 20_000; (await layer.bus().backlog('down')) > 0; await sleep(100)) {
     assert.ok(Date.now() < deadline, 'jobs are left over');
   }
 });

@@ -4,6 +4,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import { Fault, fromWire } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import {
+  type Direction,
   type TransferJob,
   transferBlob,
   transferFailed,
@@ -153,20 +154,23 @@ export class Arrivals implements Disposable {
   /** A wish that the queue does not take now is made again by `#look`. */
   async #wish(job: TransferJob): Promise<void> {
     await this.#bus
-      .submit(transferBlob, job)
+      .submit(transferBlob[job.direction], job)
       .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
   }
 
   async #look(): Promise<void> {
-    let idle = 0;
+    const idle = { down: 0, up: 0 };
     while (this.#ends.length > 0 && !this.#signal.aborted) {
       await sleep(LOOK_MS, undefined, { signal: this.#signal, ref: false }).catch(() => {});
       if (this.#waiting.size === 0) continue;
       try {
         await this.#lookHere();
-        idle = (await this.#bus.backlog('transfers')) === 0 ? idle + 1 : 0;
-        // Twice in a row: between two looks a job may have been taken, done and told.
-        if (idle >= 2) await this.#again();
+        for (const direction of ['down', 'up'] as const) {
+          const empty = (await this.#bus.backlog(direction)) === 0;
+          idle[direction] = empty ? idle[direction] + 1 : 0;
+          // Twice in a row: between two looks a job may have been taken, done and told.
+          if (idle[direction] >= 2) await this.#again(direction);
+        }
       } catch (err) {
         this.#log.debug({ err }, 'storage or the queue can not be asked now');
       }
@@ -181,8 +185,9 @@ export class Arrivals implements Disposable {
     for (const { job, arrived } of coming) if (!missing.has(job.digest)) arrived();
   }
 
-  async #again(): Promise<void> {
-    const waiting = [...this.#waiting.values()];
+  async #again(direction: Direction): Promise<void> {
+    const waiting = [...this.#waiting.values()].filter(({ job }) => job.direction === direction);
+    if (waiting.length === 0) return;
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
     for (const one of waiting) {
       one.wishes += 1;

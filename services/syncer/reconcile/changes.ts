@@ -3,7 +3,7 @@ import type { Digest, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/passes.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
-import { type Outgoing, settle } from './outgoing.ts';
+import { type Outgoing, settleSent, settleWithdrawn } from './outgoing.ts';
 import { isRefusal, type Outbound, type Parking } from './parking.ts';
 import { placeholder } from './placeholder.ts';
 import { loserTag } from './plan.ts';
@@ -105,7 +105,7 @@ function changesOf(means: ChangeMeans, survey: Survey): Change[] {
       stage: 0,
       run: async () => {
         if (!there.has(digest)) return (await send(means, repository, digest)) ? 'sent' : undefined;
-        await settle(means.bus, repository, [digest]);
+        await settleSent(means.bus, repository, [digest]);
         return undefined;
       },
     }));
@@ -184,21 +184,19 @@ function withdrawals(means: ChangeMeans, survey: Survey): Change[] {
   const { bus, outgoing } = means;
   const { repository } = survey;
   if (!survey.whole) return [];
-  return outgoing.withdrawn(repository).map(({ digest }) => ({
+  return outgoing.withdrawn(repository).map((pending) => ({
     ...placeOf(survey),
-    reference: digest,
+    reference: pending.digest,
     digest: undefined,
     stage: 3,
     run: async () => {
+      const { digest } = pending;
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
       const goes = digests.length > 0 && !tagged(survey, digest);
-      if (goes) {
-        await withdrawManifest(means, repository, digest);
-        return 'withdrawn';
-      }
-      outgoing.stays(repository, digest);
-      await settle(bus, repository, [digest]);
-      return undefined;
+      if (goes) await withdrawManifest(means, repository, digest);
+      else outgoing.stays(repository, digest);
+      await settleWithdrawn(bus, pending);
+      return goes ? 'withdrawn' : undefined;
     },
   }));
 }
@@ -214,7 +212,7 @@ export async function note(means: ChangeMeans, survey: Survey): Promise<void> {
     try {
       if (action.kind === 'agree') {
         await bus.call(setBase, { repository, tag, digest: action.digest ?? null });
-        if (action.digest && unsent.has(action.digest)) await settle(bus, repository, [action.digest]);
+        if (action.digest && unsent.has(action.digest)) await settleSent(bus, repository, [action.digest]);
       } else if (action.kind === 'drop') {
         await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
         tally.dropped += 1;

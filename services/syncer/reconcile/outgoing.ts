@@ -75,11 +75,16 @@ export async function unsentNow(bus: Bus, repository: Repository, signal: AbortS
   return found;
 }
 
-/** Neither unsent nor to be withdrawn any more. */
-export async function settle(bus: Bus, repository: Repository, digests: Digest[]): Promise<void> {
+/** The parent has these: they are not unsent any more, and one that a client deleted meanwhile is to be withdrawn. */
+export async function settleSent(bus: Bus, repository: Repository, digests: Digest[]): Promise<void> {
   for (let at = 0; at < digests.length; at += 1_000) {
-    await bus.call(settleOutgoing, { repository, digests: digests.slice(at, at + 1_000) });
+    await bus.call(settleOutgoing, { repository, digests: digests.slice(at, at + 1_000), sent: true });
   }
+}
+
+/** Not to be withdrawn any more; what a client did with it since it was listed is still to be told. */
+export async function settleWithdrawn(bus: Bus, { repository, digest, since }: Pending): Promise<void> {
+  await bus.call(settleOutgoing, { repository, digests: [digest], until: since });
 }
 
 const listed = (

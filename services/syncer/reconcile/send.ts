@@ -4,13 +4,13 @@ import { Fault } from '#proto/fault.ts';
 import { getManifest, setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { type Descriptor, type Manifest, readManifest } from '#proto/oci.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { FetchedManifest, Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { BringMeans } from './bring.ts';
+import { settleSent } from './outgoing.ts';
 import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
@@ -50,8 +50,8 @@ export async function send(
   const { branches, there } = await lacking(means, repository, digest);
   // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
   const last = (one: Digest) => move !== undefined && one === digest;
-  await settle(
-    means,
+  await settleSent(
+    bus,
     repository,
     there.filter((one) => !last(one)),
   );
@@ -63,11 +63,11 @@ export async function send(
   await sendBlobs(means, repository, missing);
   for (const branch of branches) {
     await put(means, repository, branch);
-    if (!last(branch.digest)) await settle(means, repository, [branch.digest]);
+    if (!last(branch.digest)) await settleSent(bus, repository, [branch.digest]);
   }
   if (move) {
     await moveTag(means, repository, digest, move);
-    await settle(means, repository, [digest]);
+    await settleSent(bus, repository, [digest]);
   }
   bus.publish(imageFinished, { ...about, direction: 'up' });
   return true;
@@ -186,11 +186,6 @@ async function put(means: SendMeans, repository: Repository, branch: Branch): Pr
     return ask();
   });
   if (manifest.subject && !subject) await noteReferrer(means, repository, manifest.subject.digest, branch);
-}
-
-/** What the parent has need not be sent any more. */
-async function settle({ bus }: SendMeans, repository: Repository, digests: Digest[]): Promise<void> {
-  if (digests.length > 0) await bus.call(settleOutgoing, { repository, digests: digests.slice(0, 1_000) });
 }
 
 /** For parents that know no conditions, what is there is looked at right before. */

@@ -2,7 +2,6 @@ import { Fault } from '#proto/fault.ts';
 import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
 import { sent } from '../link/sending.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
@@ -46,11 +45,10 @@ export async function withdrawManifest(
   repository: Repository,
   digest: Digest,
 ): Promise<void> {
-  const { bus, parent, upward, signal } = means;
+  const { parent, upward, signal } = means;
   const subject = parent.hasReferrers ? undefined : await subjectOf(means, repository, digest);
   await upward.deleteManifest(repository, digest, signal);
   if (subject) await forgetReferrer(means, repository, subject, digest);
-  await bus.call(settleOutgoing, { repository, digests: [digest] });
 }
 
 async function subjectOf(

@@ -1,9 +1,8 @@
-import type { Static } from '@sinclair/typebox';
 import { createActor, toPromise } from 'xstate';
 import type { Verdict } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import {
-  type transferBlob,
+  type TransferJob,
   transferDelayed,
   transferFailed,
   transferFinished,
@@ -15,9 +14,7 @@ import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepMeans } from './transfer-steps.ts';
 import { type UpMeans, upActor } from './upload-steps.ts';
 
-type Body = Static<typeof transferBlob.body>;
-
-type About = Omit<Body, 'until' | 'from' | 'again'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'again'> & { syncer: string };
 
 const PROGRESS_MS = 1_000;
 /** Node's timers take no longer waits. */
@@ -31,7 +28,7 @@ export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'>;
  * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
  * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
  */
-export async function transfer(means: WorkerMeans, job: Body): Promise<Verdict> {
+export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Verdict> {
   const { pass, until, from, again, ...blob } = job;
   const { bus, by, log } = means;
   if (until !== undefined && Date.now() >= until) return 'done';
