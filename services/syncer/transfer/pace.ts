@@ -33,14 +33,18 @@ export class Pace {
     return this.#rate === undefined ? 0 : (bytes * 1_000) / this.#rate;
   }
 
-  /** What to send next, in bytes, where it has to end before `until`; undefined where nothing would. */
-  piece(until: number | undefined, now = Date.now()): number | undefined {
-    const rate = this.#rate ?? 0;
-    const usual = Math.min(MOST_PIECE, Math.max(LEAST_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
+  /**
+   * What to send next of so many bytes, where it has to end before `until`; undefined where that is nothing.
+   * No less than all of it or `LEAST_PIECE`.
+   */
+  piece(bytes: number, until: number | undefined, now = Date.now()): number | undefined {
+    const rate = this.#rate ?? LEAST_PIECE / (FIRST_MS / 1_000);
+    const least = Math.min(LEAST_PIECE, bytes);
+    const most = this.#rate === undefined ? LEAST_PIECE : MOST_PIECE;
+    const usual = Math.min(bytes, most, Math.max(LEAST_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
     if (until === undefined) return usual;
-    const left = until - now - ANSWER_MS;
-    if (this.#rate === undefined) return left > FIRST_MS ? LEAST_PIECE : undefined;
-    const fitting = Math.floor((rate * left) / 1_000 / SLOWER);
-    return fitting >= LEAST_PIECE ? Math.min(usual, fitting) : undefined;
+    const ms = until - now - ANSWER_MS;
+    const fitting = Math.floor((rate * ms) / 1_000 / SLOWER);
+    return ms > 0 && fitting >= least ? Math.min(usual, fitting) : undefined;
   }
 }

@@ -48,7 +48,7 @@ export class Upload {
     let session = begun;
     for (;;) {
       const left = size - session.offset;
-      const bytes = this.#piece();
+      const bytes = this.#piece(left);
       if (left <= bytes) return session;
       const { offset } = session;
       session = await this.#timed(bytes, (body) => upward.append(repository, session, body, late), offset);
@@ -67,15 +67,15 @@ export class Upload {
   async finish(session: Session): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
-    this.#piece();
+    this.#piece(left);
     const send = (body: Sent) =>
       this.#means.upward.finish(repository, digest, session, body, this.#means.late);
     await this.#timed(left, send, session.offset, (size * 1_000) / HASHED_PER_SECOND);
   }
 
-  #piece(): number {
+  #piece(left: number): number {
     const { pace, until } = this.#means;
-    const bytes = pace.piece(until);
+    const bytes = pace.piece(left, until);
     if (bytes === undefined) {
       throw new Fault('window-closed', `${this.#wanted.digest} goes on when the window opens again`);
     }
@@ -92,7 +92,6 @@ export class Upload {
       // What the sockets on the way hold has not arrived yet when the last byte is given to them.
       const answer = await send({ size, bytes, slackMs: 2 * pace.ms(size) + extraMs });
       pace.sent(size, performance.now() - began);
-      slots.gauge.moved(size);
       return answer;
     } catch (error) {
       if (!signal.aborted) {
@@ -113,6 +112,8 @@ export class Upload {
         );
       }
       yield part;
+      // Asked for the next one: this one has gone into the link, or as far as its buffers take it.
+      this.#means.slots.gauge.moved(part.length);
       at += part.length;
     }
   }

@@ -4,35 +4,45 @@ import { Pace } from '../../../services/syncer/transfer/pace.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
 
 test('the first piece is small, those after it take about eight seconds, 4 MiB at most', () => {
   const pace = new Pace();
-  assert.equal(pace.piece(undefined), 64 * KIB);
+  assert.equal(pace.piece(GIB, undefined), 64 * KIB);
   pace.sent(64 * KIB, 640);
-  assert.equal(pace.piece(undefined), 800 * KIB);
+  assert.equal(pace.piece(GIB, undefined), 800 * KIB);
   pace.sent(64 * MIB, 1);
-  assert.equal(pace.piece(undefined), 4 * MIB);
+  assert.equal(pace.piece(GIB, undefined), 4 * MIB);
 });
 
 test('a request that broke makes the next piece smaller, down to 64 KiB', () => {
   const pace = new Pace();
   pace.sent(100 * KIB, 1_000);
   pace.broke();
-  assert.equal(pace.piece(undefined), 400 * KIB);
+  assert.equal(pace.piece(GIB, undefined), 400 * KIB);
   for (let times = 0; times < 10; times += 1) pace.broke();
-  assert.equal(pace.piece(undefined), 64 * KIB);
+  assert.equal(pace.piece(GIB, undefined), 64 * KIB);
 });
 
 test('before a window closes, a piece is begun only if it ends in time', () => {
   const pace = new Pace();
-  assert.equal(pace.piece(2_000, 0), undefined, 'nothing is known of the link');
-  assert.equal(pace.piece(60_000, 0), 64 * KIB);
+  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'nothing is known of the link');
+  assert.equal(pace.piece(GIB, 60_000, 0), 64 * KIB);
   pace.sent(100 * KIB, 1_000);
   for (const left of [60_000, 8_000, 3_000, 2_000]) {
-    const bytes = pace.piece(left, 0) ?? 0;
+    const bytes = pace.piece(GIB, left, 0) ?? 0;
     assert.ok(pace.ms(bytes) + 500 < left, `${bytes} bytes in ${left} ms`);
     assert.ok(bytes >= 64 * KIB);
   }
-  assert.equal(pace.piece(1_000, 0), undefined);
-  assert.equal(pace.piece(-1, 0), undefined);
+  assert.equal(pace.piece(GIB, 1_000, 0), undefined);
+  assert.equal(pace.piece(GIB, -1, 0), undefined);
+});
+
+test('what is little may still go when a usual piece would not end in time', () => {
+  const pace = new Pace();
+  assert.equal(pace.piece(200, 1_000, 0), 200);
+  assert.equal(pace.piece(200, 400, 0), undefined);
+  pace.sent(100 * KIB, 1_000);
+  assert.equal(pace.piece(10 * KIB, 1_000, 0), 10 * KIB);
+  assert.equal(pace.piece(0, 600, 0), 0);
 });
