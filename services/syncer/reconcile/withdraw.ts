@@ -25,19 +25,24 @@ export async function withdrawTag(
   if (found === stand.digest) await upward.deleteManifest(repository, found, signal);
   else if (found !== undefined) {
     if (found !== expect) {
-      throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
+      throw moved(repository, tag);
     }
     const byName = await upward.deleteTag(repository, tag, { expect }, signal);
     if (!byName && !shared) {
       await upward.deleteManifest(repository, expect, signal);
     } else if (!byName) {
       await putEmpty(means, repository);
+      // A parent that does not delete by name knows no conditions: it may have got another change since.
+      if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
       await upward.putManifest(repository, tag, stand, signal, { expect });
       await upward.deleteManifest(repository, stand.digest, signal);
     }
   }
   await bus.call(setBase, { repository, tag, digest: null });
 }
+
+const moved = (repository: Repository, tag: Tag): Fault =>
+  new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
 
 /** Deletes a manifest at the parent, with the tags that point to it. @throws Fault `parent-refused` */
 export async function withdrawManifest(
