@@ -7,6 +7,7 @@ import { heedTriggers } from '../../services/syncer/triggers.ts';
 import { MOST_ENTRIES, type Wish } from '../../services/syncer/wish.ts';
 import { until } from '../gateway/layer.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
+import { startProxy } from '../support/fault-proxy.ts';
 import { pushArtifact, pushImage, sameContent, tagImage, tagsOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 
@@ -148,5 +149,25 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
     await pushImage(layer.url, 'own', 'v1', { layers: [1_000] });
     await sleep(1_500);
     assert.equal(changes(), known);
+  });
+
+  test('a change goes up while much comes down', async () => {
+    await using link = await startProxy(cloud.url, { bandwidth: { total: 1_000_000 } });
+    await using other = await testLayer({
+      parent: link.url,
+      repositories: ['big', 'small'],
+      mode: 'ReadWrite',
+      schedule: '* * * * *',
+      compact: true,
+    });
+    const big = await pushImage(cloud.url, 'big', 'v1', { layers: Array(12).fill(1_000_000) });
+    const pass = other.sync();
+    await link.until(() => link.bytesOf(/big\/blobs/) > 500_000);
+    const small = await pushImage(other.url, 'small', 'v1', { layers: [1_000] });
+    await until(async () => (await above('small', 'v1')) === small.digest, WITHIN_MS);
+    assert.deepEqual(await tagsOf(other.url, 'big').catch(() => []), [], 'the other pass is still under way');
+    await pass;
+    assert.deepEqual(await tagsOf(other.url, 'big'), ['v1']);
+    assert.equal(await above('big', 'v1'), big.digest);
   });
 });
