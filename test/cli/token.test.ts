@@ -14,6 +14,9 @@ import { run, type } from '../support/terrace.ts';
 
 /** Accounts as a person handles them, with no layer running and with one. */
 
+/** Of what is refused, where each is tested beneath as well, one of each kind is typed here. */
+const some = <T>(rows: T[], ...kinds: number[]): T[] =>
+  process.env.TERRACE_FULL === '1' ? rows : kinds.map((kind) => rows[kind] as T);
 const PASSWORD = /^[A-Za-z0-9]{43}\n$/;
 
 async function place() {
@@ -91,7 +94,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       [['scope', 'create', 'm'], 2, /^terrace: scope map m: say what it allows/],
       [['scrub', '--rate', 'slow'], 2, /^terrace: --rate "slow" is not valid: .* 20MB/],
     ];
-    const each = rows.map(async ([words, code, pattern]) => {
+    const each = some(rows, 0, 1, 3, 8).map(async ([words, code, pattern]) => {
       const found = await at.terrace(...words);
       assert.match(found.text, pattern);
       assert.equal(found.code, code, found.text);
@@ -137,7 +140,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
   });
 
   test('a running layer is asked, and told at once', async () => {
-    await using layer = await testLayer();
+    await using layer = await testLayer({ compact: true });
     const terrace = (...words: string[]) => run(...words, '--data', layer.data);
     const asked = async <T>(...words: string[]) =>
       JSON.parse((await terrace(...words, '--json')).stdout) as T;
@@ -191,7 +194,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
         /^terrace: token t has scope map line: delete it, or give it another one/,
       ],
     ];
-    const each = rows.map(async ([words, pattern]) => {
+    const each = some(rows, 0, 3, 8).map(async ([words, pattern]) => {
       const { code, text } = await terrace(...words);
       assert.match(text, pattern);
       assert.equal(code, 1);
