@@ -7,6 +7,7 @@ import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
 import { Parent } from '../../services/syncer/link/parent.ts';
 import { Upward } from '../../services/syncer/link/upward.ts';
 import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
+import { Outgoing } from '../../services/syncer/reconcile/outgoing.ts';
 import type { SendMeans } from '../../services/syncer/reconcile/send.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
@@ -34,12 +35,14 @@ export async function sender(
   const pass = randomUUID();
   const up = new Link(link);
   const arrivals = new Arrivals(bus, quiet, pass, signal, until);
+  const outgoing = await Outgoing.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
     parent: new Parent(up),
     upward: new Upward(up),
     arrivals,
+    outgoing,
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
     },
@@ -48,6 +51,7 @@ export async function sender(
     signal,
     [Symbol.asyncDispose]: async () => {
       arrivals[Symbol.dispose]();
+      outgoing[Symbol.dispose]();
       await up[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },

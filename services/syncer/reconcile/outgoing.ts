@@ -10,12 +10,14 @@ import { pages } from './lists.ts';
  */
 export class Outgoing implements Disposable {
   readonly #unsent: Map<Repository, Pending[]>;
+  readonly #own: ReadonlySet<string>;
   readonly #withdrawn: Map<Repository, Pending[]>;
   readonly #gone: Set<string>;
   readonly #end: () => void;
 
   private constructor(unsent: Pending[], withdrawn: Pending[], gone: Set<string>, end: () => void) {
     this.#unsent = Map.groupBy(unsent.toSorted(bySince), ({ repository }) => repository);
+    this.#own = new Set(unsent.map(({ repository, digest }) => key(repository, digest)));
     this.#withdrawn = Map.groupBy(withdrawn.toSorted(bySince), ({ repository }) => repository);
     this.#gone = gone;
     this.#end = end;
@@ -44,6 +46,10 @@ export class Outgoing implements Disposable {
   /** In the order in which clients put them. */
   unsent(repository: Repository): Pending[] {
     return this.#unsent.get(repository) ?? [];
+  }
+
+  isUnsent(repository: Repository, digest: Digest): boolean {
+    return this.#own.has(key(repository, digest));
   }
 
   withdrawn(repository: Repository): Pending[] {

@@ -10,7 +10,7 @@ import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { BringMeans } from './bring.ts';
-import { settleSent } from './outgoing.ts';
+import { type Outgoing, settleSent } from './outgoing.ts';
 import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
@@ -18,6 +18,7 @@ export type SendMeans = BringMeans & {
   parent: Pick<Parent, 'resolve' | 'hasReferrers'>;
   upward: Upward;
   arrivals: Pick<Arrivals, 'send'>;
+  outgoing: Pick<Outgoing, 'isUnsent'>;
   /** What is not selected is not the layer's to speak of, at the parent. */
   configuration: Pick<Configuration, 'repositories'>;
 };
@@ -50,10 +51,13 @@ export async function send(
   const { branches, there } = await lacking(means, repository, digest);
   // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
   const last = (one: Digest) => move !== undefined && one === digest;
+  // What the layer leaves out of an index is there as well, and is not to be taken for what a client deleted here.
+  const own = there.filter((one) => means.outgoing.isUnsent(repository, one));
+  await noteAgain(means, repository, own);
   await settleSent(
     bus,
     repository,
-    there.filter((one) => !last(one)),
+    own.filter((one) => !last(one)),
   );
   if (branches.length === 0 && !move) return false;
   const blobs = blobsOf(branches);
@@ -186,6 +190,20 @@ async function put(means: SendMeans, repository: Repository, branch: Branch): Pr
     return ask();
   });
   if (manifest.subject && !subject) await noteReferrer(means, repository, manifest.subject.digest, branch);
+}
+
+/** Whoever sent these need not have lived to enter them into the lists of a parent that keeps none of its own. */
+async function noteAgain(means: SendMeans, repository: Repository, there: Digest[]): Promise<void> {
+  for (const digest of there) {
+    const branch = await readBranch(means, repository, digest).catch((error) => {
+      if (Fault.is(error, 'manifest-unknown')) return undefined;
+      throw error;
+    });
+    const subject = branch?.manifest.subject?.digest;
+    if (!branch || !subject) continue;
+    if (await means.parent.referrers(repository, subject, means.signal)) continue;
+    await noteReferrer(means, repository, subject, branch);
+  }
 }
 
 /** For parents that know no conditions, what is there is looked at right before. */

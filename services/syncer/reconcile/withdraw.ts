@@ -32,6 +32,9 @@ export async function withdrawTag(
       await upward.deleteManifest(repository, expect, signal);
     } else if (!byName) {
       await putEmpty(means, repository);
+      // A parent that deletes nothing at all would be left with it: by its digest it stands in nobody's way.
+      await upward.putManifest(repository, stand.digest, stand, signal);
+      await upward.deleteManifest(repository, stand.digest, signal);
       // A parent that does not delete by name knows no conditions: it may have got another change since.
       if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
       await upward.putManifest(repository, tag, stand, signal, { expect });

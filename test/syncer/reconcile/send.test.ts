@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { listBases } from '#proto/manifests.ts';
-import { listUnsent } from '#proto/outgoing.ts';
+import { listUnsent, listWithdrawn } from '#proto/outgoing.ts';
 import { transferFailed } from '#proto/transfers.ts';
+import { commitManifest } from '../../../services/syncer/reconcile/bring.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
 import { type Cloud, startCloud } from '../../support/cloud.ts';
 import { type Action, type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import {
+  deleteManifest,
   getManifest,
   pushArtifact,
   pushImage,
@@ -307,6 +309,45 @@ test('what refers to an image is entered into the list that a parent without ref
       [two.digest, 'application/vnd.example.two', undefined],
     ],
   );
+});
+
+test('what was sent and not entered into that list is entered by the next pass', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'unlisted', 'v1');
+  const one = await pushArtifact(layer.url, 'unlisted', { subject });
+  await using up = await means();
+  const list = subject.digest.replace(':', '-');
+  await send(up, 'unlisted', subject.digest);
+  proxy.fault(({ method, path }) =>
+    method === 'PUT' && path.endsWith(list) ? { answer: { status: 403 } } : undefined,
+  );
+  await assert.rejects(send(up, 'unlisted', one.digest), { code: 'parent-refused' });
+  undisturbed();
+  await send(up, 'unlisted', one.digest);
+  const { manifests } = JSON.parse((await getManifest(cloud.url, 'unlisted', list))!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest }: { digest: string }) => digest),
+    [one.digest],
+  );
+});
+
+test('what a sparse index leaves out here and the parent has is not withdrawn there', async () => {
+  undisturbed();
+  const platform = { os: 'linux', architecture: 'arm64' };
+  const amd = await pushImage(cloud.url, 'sparse', 'amd');
+  await pushImage(layer.url, 'sparse', 'amd');
+  const arm = await pushImage(cloud.url, 'sparse', 'arm', { layers: [4_000], platform });
+  const index = await pushIndex(cloud.url, 'sparse', 'v1', [amd, arm]);
+  const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
+  await deleteManifest(cloud.url, 'sparse', index.digest);
+  await using up = await means();
+  const bringing = { ...up, arrivals: { ...up.arrivals, bring: async () => {} } };
+  const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
+  await commitManifest(bringing, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
+  await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
+  assert.equal((await getManifest(cloud.url, 'sparse', 'v2'))?.digest, index.digest);
+  const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
+  assert.deepEqual(manifests, []);
 });
 
 test('a manifest that is not here any more can not be sent', async () => {

@@ -26,8 +26,8 @@ let proxy: FaultProxy;
 before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url);
-  top = await testLayer();
-  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite' });
+  top = await testLayer({ compact: true });
+  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', compact: true });
 });
 
 after(async () => {
@@ -61,9 +61,12 @@ test('a withdrawal that was killed between its two steps is finished by the next
   await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
     code: 'parent-refused',
   });
-  proxy.fault(({ method, path }) =>
-    method === 'DELETE' ? { answer: { status: path.endsWith('/v1') ? 405 : 403 } } : undefined,
-  );
+  let deletions = 0;
+  proxy.fault(({ method, path }) => {
+    if (method !== 'DELETE' || path.endsWith('/v1')) return undefined;
+    deletions += 1;
+    return deletions > 1 ? { answer: { status: 403 } } : undefined;
+  });
   await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
     code: 'parent-refused',
   });
@@ -71,6 +74,19 @@ test('a withdrawal that was killed between its two steps is finished by the next
   proxy.fault();
   await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true });
   assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
+});
+
+test('a parent that deletes nothing keeps the tag as it is', async () => {
+  const image = await pushImage(cloud.url, 'kept', 'v1');
+  await using up = await sender(layer, { url: proxy.url });
+  proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
+  for (const shared of [true, false]) {
+    await assert.rejects(withdrawTag(up, 'kept', 'v1', { expect: image.digest, shared }), {
+      code: 'parent-refused',
+    });
+    assert.equal(await there(cloud.url, 'kept', 'v1'), image.digest);
+  }
+  proxy.fault();
 });
 
 test('a tag that moved at the parent does not go', async () => {
