@@ -45,13 +45,14 @@ test('too little space and damaged content are told', () => {
   assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
 });
 
-const linked = (more: Partial<LayerStatus>) =>
+const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
   describe(
     {
       services: [],
       silent: [],
       storage: held,
       configuration: configurationWith({
+        mode,
         parent: { url: 'https://registry.example' },
         schedule: '0 2 * * *',
       }),
@@ -122,9 +123,22 @@ test('what waits to go up, and each change that the parent refuses', () => {
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });
 
+test('a layer that sends nothing has nothing that waits to go up', () => {
+  const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
+  assert.match(linked({ storage }), /waiting to go up: 2 manifests to send, 1 manifest to withdraw$/m);
+  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /waiting/);
+  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /waiting/);
+});
+
 test('terrace status tells what storage has parked, and --json all of it', async () => {
   const parent = 'http://127.0.0.1:9';
-  await using layer = await testLayer({ parent, mode: 'ReadWrite', window: 'PT1M', eventTtl: 'P7D' });
+  await using layer = await testLayer({
+    parent,
+    mode: 'ReadWrite',
+    window: 'PT1M',
+    eventTtl: 'P7D',
+    compact: true,
+  });
   const folder = dataFolder(layer.data);
   const [url, password] = await Promise.all(
     [folder.busUrl, folder.password('syncer')].map(async (path) => (await readFile(path, 'utf8')).trim()),

@@ -103,6 +103,7 @@ test('a volume that fills up under a sync: it waits, keeps what came, and goes o
     parent: proxy.url,
     repositories: ['all/*'],
     connections,
+    compact: true,
   });
   const delayed = await layer.event(transferDelayed, ({ code }) => code === 'no-space');
   assert.match(delayed.reason, /reserve/);

@@ -53,8 +53,10 @@ before(async () => {
   signature = await pushArtifact(cloud.host, REPOSITORY, { subject: images['1.2.0']!.index });
   proxy = stack.use(await FaultProxy.start(cloud.url));
   await configure(['linux/arm64']);
-  layer = stack.use(await testLayer({ name: 'sparse', configFile }));
-  below = stack.use(await testLayer({ name: 'below', parent: layer.url, repositories: ['*'] }));
+  layer = stack.use(await testLayer({ name: 'sparse', configFile, compact: true }));
+  below = stack.use(
+    await testLayer({ name: 'below', parent: layer.url, repositories: ['*'], compact: true }),
+  );
   clients = stack.use(await Clients.create());
   const { failures } = await layer.sync();
   assert.deepEqual(failures, []);

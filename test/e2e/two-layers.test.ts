@@ -26,8 +26,11 @@ let images: RealImages;
 
 before(async () => {
   cloud = stack.use(await startCloud());
-  images = await pushRealImages(cloud);
-  top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'] }));
+  images = await pushRealImages(
+    cloud,
+    process.env.TERRACE_FULL === '1' ? {} : { largeLayer: 24 * 1024 * 1024 },
+  );
+  top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'], compact: true }));
   bottom = stack.use(await testLayer({ name: 'bottom', parent: top.url, repositories: ['*'] }));
 });
 after(() => stack.disposeAsync());

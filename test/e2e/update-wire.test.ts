@@ -17,7 +17,9 @@ let layer: TestLayer;
 before(async () => {
   cloud = stack.use(await startCloud());
   proxy = stack.use(await FaultProxy.start(cloud.url));
-  layer = stack.use(await testLayer({ parent: proxy.url, repositories: ['*'], mode: 'ReadWrite' }));
+  layer = stack.use(
+    await testLayer({ parent: proxy.url, repositories: ['*'], mode: 'ReadWrite', compact: true }),
+  );
 });
 after(() => stack.disposeAsync());
 beforeEach(() => proxy.forget());

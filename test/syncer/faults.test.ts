@@ -13,6 +13,8 @@ import { repeatedBytes } from '../support/requests.ts';
 /** A parent that misbehaves, between a layer and a real registry. Each test has a repository of its own. */
 const account = { username: 'layer', password: 'a secret of the layer' };
 const MIB = 1024 * 1024;
+const LARGE = 10 * MIB;
+const SMALL = 300_000;
 let folder: string;
 let cloud: Cloud;
 let proxy: FaultProxy;
@@ -25,7 +27,7 @@ before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
   const parent = { url: proxy.url, username: account.username, passwordFile: join(folder, 'password') };
-  layer = await testLayer({ parent, repositories: ['*'], env: { TERRACE_STALL_MS: '1000' } });
+  layer = await testLayer({ parent, repositories: ['*'], env: { TERRACE_STALL_MS: '1000' }, compact: true });
   pids = layer.pids();
 });
 
@@ -38,11 +40,11 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** An image in a repository of its own; the second layer takes several chunks. */
-async function image(repository: string): Promise<{ digest: string; blobs: RegExp }> {
+/** An image in a repository of its own; its second layer takes several chunks, or one. */
+async function image(repository: string, size = LARGE): Promise<{ digest: string; blobs: RegExp }> {
   proxy.fault();
   proxy.forget();
-  const { layers } = await pushImage(cloud.url, repository, 'v1', { layers: [1_000, 10 * MIB] });
+  const { layers } = await pushImage(cloud.url, repository, 'v1', { layers: [1_000, size] });
   return { digest: layers[1]!.digest, blobs: new RegExp(`^/v2/${repository}/blobs/${layers[1]!.digest}$`) };
 }
 
@@ -115,7 +117,7 @@ test('a parent that stops honouring Range after a cut: the blob is right', async
 });
 
 test('a catalog that is refused keeps back only what it alone tells', async () => {
-  await image('known');
+  await image('known', SMALL);
   await arrives('known');
   const { digest } = await pushImage(cloud.url, 'known', 'v2', { layers: [3_000] });
   proxy.fault(({ path }) => (path === '/v2/_catalog' ? { answer: { status: 403 } } : undefined));
@@ -144,7 +146,7 @@ const final: [string, Action, string, RegExp][] = [
 for (const [index, [name, action, code, reason]] of final.entries()) {
   test(`${name}: a clear event, and the next pass heals it`, async () => {
     const repository = `final/${index}`;
-    const { blobs, digest } = await image(repository);
+    const { blobs, digest } = await image(repository, SMALL);
     proxy.fault(({ path }) => (blobs.test(path) ? action : undefined));
     const { ok, failures } = await layer.sync();
     assert.equal(ok, false);
@@ -162,7 +164,7 @@ for (const [index, [name, action, code, reason]] of final.entries()) {
 }
 
 test('a manifest that is not what its digest says: a clear failure, nothing stored, the next pass heals it', async () => {
-  await image('lie');
+  await image('lie', SMALL);
   proxy.fault(({ path, method }) =>
     method === 'GET' && /^\/v2\/lie\/manifests\/sha256:/.test(path) ? { corruptAt: 20 } : undefined,
   );
@@ -177,7 +179,7 @@ test('a manifest that is not what its digest says: a clear failure, nothing stor
 
 const lists = ['/v2/', '/v2/_catalog', '/v2/lists/tags/list', '/v2/lists/manifests/v1'];
 test('429, 500 and closed connections while parent and layer are compared: the same pass goes on', async () => {
-  await image('lists');
+  await image('lists', SMALL);
   const actions: Action[] = [
     { answer: { status: 429, headers: { 'retry-after': '1' } } },
     { answer: { status: 500 } },
@@ -189,7 +191,7 @@ test('429, 500 and closed connections while parent and layer are compared: the s
 });
 
 test('an answer that holds no list of tags takes no tag away', async () => {
-  await image('listless');
+  await image('listless', SMALL);
   await arrives('listless');
   proxy.fault(({ path }) =>
     path === '/v2/listless/tags/list' ? { answer: { status: 200, body: '{}' } } : undefined,
@@ -204,7 +206,7 @@ test('an answer that holds no list of tags takes no tag away', async () => {
 });
 
 test('a tag that is listed while its manifest answers 404 does not go', async () => {
-  await image('half');
+  await image('half', SMALL);
   await arrives('half');
   proxy.fault(({ path }) =>
     /^\/v2\/half\/manifests\//.test(path) ? { answer: { status: 404 } } : undefined,
@@ -267,7 +269,7 @@ test('tokens that end in the middle are asked for anew', async () => {
 });
 
 test('one tag that fails keeps no other back', async () => {
-  const { blobs } = await image('mixed/bad');
+  const { blobs } = await image('mixed/bad', SMALL);
   await pushImage(cloud.url, 'mixed/good', 'v1', { layers: [5_000] });
   proxy.fault(({ path }) => (blobs.test(path) ? { answer: { status: 403 } } : undefined));
   const { ok } = await layer.sync();
@@ -278,7 +280,7 @@ test('one tag that fails keeps no other back', async () => {
 });
 
 test('a parent that is not there: the pass fails in words, and the next one heals it', async () => {
-  await image('away');
+  await image('away', SMALL);
   await cloud.kill();
   const { ok, failures } = await layer.sync();
   assert.equal(ok, false);

@@ -36,7 +36,7 @@ before(async () => {
   cloud = await startCloud({ account });
   await writeFile(join(folder, 'password'), `${account.password}\n`);
   await writeFile(config, document(['all/*', 'one']));
-  layer = await testLayer({ configFile: config, name: 'line-3' });
+  layer = await testLayer({ configFile: config, name: 'line-3', compact: true });
 });
 
 after(async () => {

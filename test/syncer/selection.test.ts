@@ -44,7 +44,7 @@ before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url);
   await writeFile(config, document(['none']));
-  layer = await testLayer({ configFile: config });
+  layer = await testLayer({ configFile: config, compact: true });
 });
 
 beforeEach(() => proxy.forget());
@@ -184,7 +184,7 @@ test('a repository that is taken off the list goes', async () => {
 });
 
 test('referrers: of the types that are wanted; one that goes at the parent goes here', async () => {
-  await using parent = await testLayer({ mode: 'ReadWrite' });
+  await using parent = await testLayer({ mode: 'ReadWrite', compact: true });
   const image = await push(parent.url, 'signed', 'v1');
   const [signature, sbom] = [
     await pushArtifact(parent.url, 'signed', {
@@ -199,6 +199,7 @@ test('referrers: of the types that are wanted; one that goes at the parent goes 
   const digests = () => referrersOf(child.url, 'signed', image.digest);
   const types = ['application/vnd.example.signature'];
   await using child = await testLayer({
+    compact: true,
     parent: parent.url,
     mode: 'ReadWrite',
     repositories: [{ name: 'signed', referrers: types }],
@@ -229,7 +230,12 @@ test('what the parent left out itself is not asked for again, but by a full pass
   const index = await pushIndex(cloud.url, 'sparse', 'v1', [amd64, arm64]);
   await select({ name: 'sparse', platforms: ['linux/arm64'] });
   await using between = await startProxy(layer.url);
-  await using child = await testLayer({ parent: between.url, mode: 'ReadOnly', repositories: ['sparse'] });
+  await using child = await testLayer({
+    parent: between.url,
+    mode: 'ReadOnly',
+    repositories: ['sparse'],
+    compact: true,
+  });
   const sync = async (options = {}) => assert.deepEqual((await child.sync(options)).failures, []);
   await sync();
   assert.equal((await getManifest(child.url, 'sparse', 'v1'))?.digest, index.digest);

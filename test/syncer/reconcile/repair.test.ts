@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { passFinished } from '#proto/passes.ts';
 import { scrub } from '#proto/upkeep.ts';
-import { startCloud } from '../../support/cloud.ts';
+import { type Cloud, startCloud } from '../../support/cloud.ts';
 import { pushImage, sameContent } from '../../support/image.ts';
-import { testLayer } from '../../support/layer.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { ask } from '../../support/registry.ts';
+
+/** Each test has repositories of its own, and leaves nothing damaged. */
+const stack = new AsyncDisposableStack();
+let cloud: Cloud;
+let layer: TestLayer;
+before(async () => {
+  cloud = stack.use(await startCloud());
+  layer = stack.use(await testLayer({ parent: cloud.url, mode: 'ReadWrite', compact: true }));
+});
+after(() => stack.disposeAsync());
 
 const fileOf = (data: string, digest: string) =>
   join(data, 'blobs/sha256', digest.slice(7, 9), digest.slice(7));
@@ -18,10 +28,8 @@ async function damage(file: string): Promise<void> {
 }
 
 test('content that a scrub finds damaged comes again from the parent, without anybody asking', async () => {
-  await using cloud = await startCloud();
   const image = await pushImage(cloud.url, 'all/app', 'v1', { layers: [{ seed: 'a', size: 300_000 }] });
   await pushImage(cloud.url, 'all/other', 'v1', { layers: [{ seed: 'b', size: 5_000 }] });
-  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'] });
   assert.deepEqual((await layer.sync()).failures, []);
 
   const [blob, manifest] = [image.layers[0]!.digest, image.digest];
@@ -37,21 +45,16 @@ test('content that a scrub finds damaged comes again from the parent, without an
 });
 
 test('what was deleted after it was found damaged fails no pass', async () => {
-  await using cloud = await startCloud();
-  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'], mode: 'ReadWrite' });
-  const image = await pushImage(layer.url, 'own', 'v1', { layers: [{ seed: 'own', size: 9_000 }] });
+  const image = await pushImage(layer.url, 'deleted', 'v1', { layers: [{ seed: 'deleted', size: 9_000 }] });
   await damage(fileOf(layer.data, image.digest));
   assert.deepEqual((await layer.bus().call(scrub, { rate: 1e9 })).damaged, [image.digest]);
   assert.equal((await layer.sync()).ok, false);
-  const { status } = await ask(layer.url, `/v2/own/manifests/${image.digest}`, { method: 'DELETE' });
+  const { status } = await ask(layer.url, `/v2/deleted/manifests/${image.digest}`, { method: 'DELETE' });
   assert.equal(status, 202);
   assert.deepEqual((await layer.sync()).failures, []);
 });
 
 test('what the parent does not have either is said as a failure of the pass, until it is pushed again', async () => {
-  await using cloud = await startCloud();
-  await pushImage(cloud.url, 'app', 'v1', { layers: [{ seed: 'a', size: 1_000 }] });
-  await using layer = await testLayer({ parent: cloud.url, repositories: ['*'], mode: 'ReadWrite' });
   const own = { layers: [{ seed: 'own', size: 9_000 }] };
   const image = await pushImage(layer.url, 'own', 'v1', own);
   await damage(fileOf(layer.data, image.layers[0]!.digest));
