@@ -71,6 +71,8 @@ export async function survey(
   if (listed) await asked.resolve(whole ? listed : listed.filter(changed));
 
   const names = new Set(listed);
+  // A list may end early: what both had and it leaves out is asked for by name before it goes.
+  if (!scope && listed) await asked.resolve([...base.keys()].filter((tag) => !names.has(tag)));
   const all = [...new Set(inScope ?? [...layer.keys(), ...base.keys(), ...names])].sort();
   const found: TagAction[] = [];
   const settled = new Set<Digest>();
@@ -107,10 +109,13 @@ export async function survey(
 
 /**
  * A tag of the parent that points to what a client put here, and that the parent was not known to have: it was moved
- * by this layer, which did not live to note it.
+ * by this layer, which did not live to note it. Where the tag is as it was here, another client of the parent may
+ * have put the same content there and moved it.
  */
 const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
-  views.parent !== undefined && own.has(views.parent) ? { ...views, base: views.parent } : views;
+  views.parent !== undefined && own.has(views.parent) && views.layer !== views.base
+    ? { ...views, base: views.parent }
+    : views;
 
 const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === tag;
 

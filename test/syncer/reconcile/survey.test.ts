@@ -14,6 +14,8 @@ type Scene = {
   base?: Record<Tag, Digest>;
   /** Undefined: the parent knows no such repository. */
   parent?: Record<Tag, Digest> | undefined;
+  /** Tags that its list leaves out. */
+  unlisted?: Tag[];
   mode?: 'ReadWrite' | 'ReadOnly';
   unsent?: Digest[];
   withdrawn?: Digest[];
@@ -33,7 +35,8 @@ async function look(scene: Scene) {
     {
       bus: here.bus(async () => {}),
       parent: {
-        tags: async () => scene.parent && Object.keys(scene.parent),
+        tags: async () =>
+          scene.parent && Object.keys(scene.parent).filter((tag) => !scene.unlisted?.includes(tag)),
         resolve: async (_, tag) => {
           asked.push(tag);
           return scene.parent?.[tag];
@@ -102,4 +105,22 @@ test('content that a client put here and the parent has under the tag was moved 
   assert.deepEqual(own?.action, { kind: 'push', digest: C });
   const [other] = (await look({ ...scene, unsent: [C] })).found.actions;
   assert.deepEqual(other?.action, { kind: 'take', digest: B, loser: C });
+});
+
+test('a tag that is as it was here was moved at the parent, though its content was put here as well', async () => {
+  const scene = { parent: { latest: B }, base: { latest: A }, layer: { latest: A, v2: B }, unsent: [B] };
+  const [latest] = (await look(scene)).found.actions;
+  assert.deepEqual([latest?.tag, latest?.action], ['latest', { kind: 'take', digest: B }]);
+});
+
+test('a tag that the list of the parent leaves out goes only if it is not there', async () => {
+  const base = { v1: A, v2: A, v3: A, v4: A };
+  const { v2: _, ...layer } = base;
+  const { actions } = await look({
+    parent: { v1: A, v2: A, v3: B },
+    unlisted: ['v1', 'v2', 'v3'],
+    base,
+    layer,
+  });
+  assert.deepEqual(actions, ['withdraw v2', 'take v3', 'drop v4']);
 });
