@@ -82,7 +82,9 @@ export class Outgoing {
   }
 
   async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.allParked(after), limit);
+    const all = this.#parts.metadata.allParked(after);
+    // The reason is as long as the parent made it.
+    const [found, more] = await page(all, limit, (entry) => JSON.stringify(entry).length);
     return {
       parked: found.map(([key, record]) => {
         const [repository, reference] = key.split('!') as [string, string];

@@ -80,12 +80,14 @@ export async function platformOf(
   return undefined;
 }
 
+const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
+
 export async function listLeftOut(
   metadata: Metadata,
   repository: string,
   { after, limit }: Page,
 ): Promise<{ leftOut: (LeftOut & { index: string })[]; more: boolean }> {
-  const [found, more] = await page(metadata.leftOutOf(repository, after), limit);
+  const [found, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
   const leftOut = found.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];
     return { digest, platform, index };

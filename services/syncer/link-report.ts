@@ -84,7 +84,7 @@ export class LinkReport {
   #ended(result: PassResult, whole: boolean): Promise<void> {
     return this.#say(() => {
       this.#settled = stateAfter(this.#settled, result, whole);
-      const good = whole && !result.ended && this.#settled.state === 'Online';
+      const good = whole && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
       const said = this.#passes.size > 0 ? { state: 'Syncing' as const } : this.#settled;
       return { ...said, ...(good && { lastSync: Date.now() }) };
     });

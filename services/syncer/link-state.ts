@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { PassResult } from '#proto/passes.ts';
 import type { LinkStatus } from '#proto/status.ts';
 import { linkAt } from './hours.ts';
@@ -6,6 +7,8 @@ import { nextTime, type Times } from './window.ts';
 /** What a pass says of the link. Pure. */
 
 export type LinkState = { state: Exclude<LinkStatus['state'], 'Syncing'>; detail?: string };
+
+const WELL: LinkState = { state: 'Online' };
 
 /** What is said where the coordinator that had begun a pass is gone, and none begins now. */
 export const ABANDONED: LinkState = { state: 'Unhealthy', detail: 'the last pass did not come to its end' };
@@ -20,7 +23,12 @@ export function stateAfter(before: LinkState | undefined, result: PassResult, wh
   if (failed === 0 && parked === 0) {
     // What a whole pass left undone, one that looked at a little else has not done.
     if (!whole && before?.state === 'Unhealthy') return before;
-    return { state: 'Online' };
+    return WELL;
+  }
+  const seemedWell = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, WELL);
+  if (seemedWell && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
+    // Somebody was faster: the next pass decides again. Only one that finds it so once more has something to tell.
+    return { ...WELL, detail: detailOf(result, failures[0]) };
   }
   const away = failures.filter(({ code }) => code === 'parent-unreachable');
   // What is parked is among the failures, and has not failed in this pass.

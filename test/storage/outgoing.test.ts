@@ -218,6 +218,20 @@ test('a refused change is parked once for each reference, and outlives a restart
   assert.equal(await parked(), 2);
 });
 
+test('a page of refused changes fits into a message, however much the parent had to say', async () => {
+  await using rig = await Rig.open(buses);
+  const refusal = { code: 'denied', reason: 'no \u2713 '.repeat(800), since: 1, attempts: 1, retry: 2 };
+  const references = Array.from({ length: 300 }, (_, at) => `v${1_000 + at}`);
+  for (const reference of references) await rig.storage.outgoing.park({ repository, reference, ...refusal });
+  const found: string[] = [];
+  for (let after: string | undefined; ; after = `${repository}!${found.at(-1)}`) {
+    const { parked, more } = await rig.syncer.call(listParked, { limit: 1_000, ...(after && { after }) });
+    found.push(...parked.map(({ reference }) => reference));
+    if (!more) break;
+  }
+  assert.deepEqual(found, references);
+});
+
 test('an upload session is kept across a restart until it is dropped, or its blob is unlinked', async () => {
   await using rig = await Rig.open(buses);
   const digest = await rig.gateway.push(repository, bytesOf('large'));

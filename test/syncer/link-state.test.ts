@@ -20,6 +20,7 @@ const failing = (...failures: PassResult['failures']): PassResult => ({
   failed: failures.length,
   failures,
 });
+const moved = { repository: 'app', tag: 'v1', code: 'conflict', reason: 'it moved' };
 const online: LinkState = { state: 'Online' };
 const offline: LinkState = { state: 'Offline', detail: 'away' };
 const unhealthy: LinkState = { state: 'Unhealthy', detail: 'something' };
@@ -44,6 +45,13 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     online,
     { ...failing(refused), failed: 30 },
     { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 29 more)' },
+  ],
+  ['a tag moved meanwhile', online, failing(moved), { state: 'Online', detail: 'app:v1: it moved' }],
+  [
+    'a tag moved meanwhile, again',
+    { state: 'Online', detail: 'app:v1: it moved' },
+    failing(moved),
+    { state: 'Unhealthy', detail: 'app:v1: it moved' },
   ],
   [
     'a change is parked',

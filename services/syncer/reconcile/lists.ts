@@ -81,6 +81,6 @@ export const leftOutOf = (bus: Bus, repository: Repository, signal: AbortSignal)
     pages(
       (page) => bus.call(listLeftOut, { repository, ...page }, { signal }),
       ({ leftOut }) => leftOut,
-      ({ digest }) => digest,
+      ({ digest, index }) => `${digest}!${index}`,
     ),
   );

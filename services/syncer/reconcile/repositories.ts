@@ -19,8 +19,8 @@ export type RepositoryMeans = {
 };
 
 /**
- * The repositories that the selections cover, at the parent or here, and those here that none covers. A refused
- * catalog hides only what it alone tells.
+ * The repositories that the selections cover, at the parent or here, and those here that none covers. A catalog
+ * that is not to be had hides only what it alone tells.
  */
 export async function repositories(
   { bus, parent, configuration, tally, signal }: RepositoryMeans,
@@ -36,7 +36,9 @@ export async function repositories(
       for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
     }
   } catch (error) {
-    if (!Fault.is(error, 'parent-refused')) throw error;
+    // One that has no catalog, or can't make it now, may still have repositories.
+    const answered = error instanceof Fault && error.detail?.status !== undefined;
+    if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
     tally.fail({}, error);
   }
   const uncovered: Repository[] = [];

@@ -62,6 +62,7 @@ export async function unparkMoot(context: Context, surveys: Survey[], covered: R
       }
       for (const { digest } of outgoing.unsent(repository)) wanted.add(digest);
       for (const { digest } of outgoing.withdrawn(repository)) wanted.add(digest);
+      for (const tag of survey.places) wanted.add(tag);
     }
     for (const { reference } of parking.of(repository)) {
       if (!wanted.has(reference)) await parking.over({ repository, reference });
