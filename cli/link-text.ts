@@ -18,9 +18,7 @@ export function linkText(layer: LayerStatus, now: number): string {
     `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
-    ...outgoing(layer),
-    ...(layer.parked ?? []).slice(0, MOST_PARKED).map((one) => parked(one, now)),
-    ...more((layer.parked ?? []).length),
+    ...outgoing(layer, now),
   ].join('\n');
 }
 
@@ -52,14 +50,20 @@ function selection({ name, tags, platforms, referrers }: Configuration['reposito
   return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
 }
 
-function outgoing({ storage }: LayerStatus): string[] {
+/** Only a ReadWrite layer sends anything: storage counts as unsent whatever the parent was not seen to have. */
+function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
+  if (configuration?.mode !== 'ReadWrite') return [];
   const { unsent, withdrawn, parked: refused } = storage?.outgoing ?? { unsent: 0, withdrawn: 0, parked: 0 };
   const parts = [
     ...(unsent ? [`${plural(unsent, 'manifest')} to send`] : []),
     ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
     ...(refused ? [`${plural(refused, 'change')} that the parent refuses`] : []),
   ];
-  return parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : [];
+  return [
+    ...(parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : []),
+    ...refusals.slice(0, MOST_PARKED).map((one) => parked(one, now)),
+    ...more(refusals.length),
+  ];
 }
 
 function parked(
