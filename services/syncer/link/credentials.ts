@@ -9,6 +9,8 @@ export type AskToken = (
   authorization: string | undefined,
 ) => Promise<{ token: string; expiresIn: number }>;
 
+type Token = { token: string; until: number };
+
 const EARLY_MS = 10_000;
 const SHORTEST_MS = 5_000;
 
@@ -22,7 +24,7 @@ export class Credentials {
   readonly #ask: AskToken;
   #realm: { url: URL; service: string | undefined } | undefined;
   #basic = false;
-  readonly #tokens = new Map<string, Promise<{ token: string; until: number }>>();
+  readonly #tokens = new Map<string, Promise<Token>>();
 
   constructor(base: URL, login: Login | undefined, ask: AskToken) {
     this.#base = base;
@@ -34,9 +36,7 @@ export class Credentials {
   async header(scope: string): Promise<string | undefined> {
     if (this.#basic) return this.#basicHeader();
     if (!this.#realm) return undefined;
-    const known = await this.#tokens.get(scope)?.catch(() => undefined);
-    if (known && known.until > Date.now()) return `Bearer ${known.token}`;
-    return `Bearer ${(await this.#renew(scope)).token}`;
+    return bearer(await this.#token(scope, ({ until }) => until > Date.now()));
   }
 
   /**
@@ -62,8 +62,8 @@ export class Credentials {
       throw new Fault('parent-invalid', `the parent names a token realm without TLS: ${url.origin}`);
     }
     this.#realm = { url, service };
-    this.#tokens.delete(scope);
-    await this.#renew(scope, named);
+    // Another request may have met the same challenge before.
+    await this.#token(scope, (token) => bearer(token) !== sent, named);
     return true;
   }
 
@@ -90,8 +90,18 @@ export class Credentials {
     }
   }
 
-  /** One request for a token at a time for each scope. */
-  async #renew(scope: string, named = scope): Promise<{ token: string; until: number }> {
+  /** One request for a token at a time for each scope, whose failure is that of all who wait for it. */
+  async #token(scope: string, good: (token: Token) => boolean, named = scope): Promise<Token> {
+    for (;;) {
+      const known = this.#tokens.get(scope);
+      if (!known) return this.#renew(scope, named);
+      const token = await known;
+      if (good(token)) return token;
+      if (this.#tokens.get(scope) === known) this.#tokens.delete(scope);
+    }
+  }
+
+  async #renew(scope: string, named: string): Promise<Token> {
     const { url, service } = this.#realm as { url: URL; service: string | undefined };
     const asked = new URL(url);
     if (service) asked.searchParams.set('service', service);
@@ -101,10 +111,12 @@ export class Credentials {
       until: Date.now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
     }));
     this.#tokens.set(scope, renewal);
-    renewal.catch(() => this.#tokens.delete(scope));
+    renewal.catch(() => this.#tokens.get(scope) === renewal && this.#tokens.delete(scope));
     return renewal;
   }
 }
+
+const bearer = ({ token }: Token): string => `Bearer ${token}`;
 
 /** The scopes that a challenge names, and those of ours whose resources it does not: a mount needs two. */
 function allOf(named: string, own: string): string[] {

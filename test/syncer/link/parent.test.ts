@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Link } from '../../../services/syncer/link/link.ts';
 import { Parent } from '../../../services/syncer/link/parent.ts';
 
@@ -57,6 +58,35 @@ test('a token may be long, and one that is cut is asked for again', async () => 
     return response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
   });
   assert.deepEqual(await registry.parent.tags('a', signal), ['one']);
+});
+
+test('requests that meet the same challenge ask for one token, and learn of one that failed together', async () => {
+  let tokens = 0;
+  let failures = 0;
+  let valid = '1';
+  await using registry = await serving(async ({ url, headers }, response) => {
+    if (url?.startsWith('/token')) {
+      await sleep(50);
+      if (failures > 0) {
+        failures -= 1;
+        return response.writeHead(403).end();
+      }
+      tokens += 1;
+      valid = String(tokens);
+      return response.end(JSON.stringify({ token: valid, expires_in: 300 }));
+    }
+    if (headers.authorization === `Bearer ${valid}`) return response.end('{"tags":["one"]}');
+    return response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
+  });
+  const all = () => Promise.allSettled(Array.from({ length: 8 }, () => registry.parent.tags('a', signal)));
+  const statuses = async () => [...new Set((await all()).map(({ status }) => status))];
+  assert.deepEqual([await statuses(), tokens], [['fulfilled'], 1]);
+  valid = 'revoked';
+  assert.deepEqual([await statuses(), tokens], [['fulfilled'], 2]);
+  valid = 'revoked';
+  failures = 1;
+  assert.deepEqual([await statuses(), tokens], [['rejected'], 2]);
+  assert.deepEqual([await statuses(), tokens], [['fulfilled'], 3]);
 });
 
 test('a realm that is out of reach is looked for at the parent itself, where it lies below /v2/', async () => {
