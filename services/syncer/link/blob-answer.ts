@@ -16,13 +16,13 @@ export async function blobAnswer(
 ): Promise<BlobAnswer> {
   const what = `GET /v2/${repository}/blobs/${digest}`;
   const range = `bytes=${extent.start}-${extent.end - 1}`;
-  const body = answer.body as unknown as Body;
+  const { body } = answer;
   const { statusCode } = answer;
   if (statusCode === 200) {
     const length = one(answer.headers['content-length']);
     const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
     if (length === undefined ? !page : Number(length) === size) {
-      return { start: 0, ranged: false, body: guarded(body) };
+      return { start: 0, ranged: false, body: guarded(answer) };
     }
     body.destroy();
     // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
@@ -34,7 +34,7 @@ export async function blobAnswer(
     const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
     const good =
       Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
-    if (good) return { start: extent.start, ranged: true, body: guarded(body) };
+    if (good) return { start: extent.start, ranged: true, body: guarded(answer) };
     body.destroy();
     throw new Fault(
       'parent-invalid',

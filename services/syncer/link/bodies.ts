@@ -2,8 +2,11 @@ import type { Dispatcher } from 'undici';
 import { Fault } from '#proto/fault.ts';
 
 export type Body = AsyncIterable<Buffer> & { destroy(): void };
-/** What the parent answered, and where: a redirect may have led elsewhere. */
-export type Answer = Dispatcher.ResponseData & { from: URL };
+/** What the parent answered, and where: a redirect may have led elsewhere. A body must not stall for `stallMs`. */
+export type Answer = Dispatcher.ResponseData & { from: URL; stallMs: number };
+
+/** What brings less while it is waited for has stalled. One packet brings more, however slow the link is. */
+const LEAST_BYTES = 1_024;
 
 /** Largest answer other than a blob: a page of a list. */
 export const PAGE_LIMIT = 16 * 1024 * 1024;
@@ -22,13 +25,14 @@ export function unreachable(cause: unknown, signal: AbortSignal, what: string): 
   return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy}`, { cause });
 }
 
-/** The body, its failures as faults. */
-export function guarded(body: Body): Body {
+/** The body, its failures as faults; one that only drips is one. */
+export function guarded(answer: Answer): Body {
+  const body = answer.body as unknown as Body;
   return {
     destroy: () => body.destroy(),
     async *[Symbol.asyncIterator]() {
       try {
-        yield* body;
+        yield* lively(body, answer.stallMs);
       } catch (cause) {
         throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent broke');
       }
@@ -36,11 +40,31 @@ export function guarded(body: Body): Body {
   };
 }
 
+/** Only the time in which the parent is waited for counts. */
+async function* lively(body: Body, stallMs: number): AsyncGenerator<Buffer> {
+  let waited = 0;
+  let came = 0;
+  let since = performance.now();
+  for await (const part of body) {
+    waited += performance.now() - since;
+    came += part.length;
+    if (came >= LEAST_BYTES) waited = came = 0;
+    if (waited > stallMs) {
+      throw new Fault(
+        'parent-unreachable',
+        `the parent sent ${came} bytes in ${Math.round(waited / 1_000)} s`,
+      );
+    }
+    yield part;
+    since = performance.now();
+  }
+}
+
 /** The whole body. @throws Fault `parent-invalid` where it is larger than `limit` bytes */
 export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
-  for await (const part of guarded(answer.body as unknown as Body)) {
+  for await (const part of guarded(answer)) {
     size += part.length;
     if (size > limit) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
     parts.push(part);

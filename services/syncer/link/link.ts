@@ -153,7 +153,7 @@ export class Link implements AsyncDisposable {
       } as Dispatcher.RequestOptions);
       // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
       answer.body.on('error', () => {});
-      return Object.assign(answer, { from: url });
+      return Object.assign(answer, { from: url, stallMs: this.#stallMs });
     } catch (cause) {
       throw unreachable(cause, either, `${method} ${url.origin}${url.pathname}`);
     } finally {
@@ -162,7 +162,7 @@ export class Link implements AsyncDisposable {
   }
 
   async #token(url: URL, authorization: string | undefined): Promise<{ token: string; expiresIn: number }> {
-    const signal = AbortSignal.any([AbortSignal.timeout(STALL_MS), this.#resting.signal]);
+    const { signal } = this.#resting;
     const answer = await this.#send(url, {
       scope: '',
       signal,

@@ -9,8 +9,10 @@ export type Sent = {
   slackMs?: number;
 };
 
-/** Bytes that are paid for, and given to the socket, at a time at most. */
+/** Bytes that are paid for at a time at most. */
 const SLICE = 64 * 1024;
+/** Bytes given to the socket at a time: a connection that is one of many on a slow link takes so many in a stall. */
+const SIP = 8 * 1024;
 
 export const sent = (bytes: Buffer): Sent => ({ size: bytes.length, bytes: () => [bytes] });
 
@@ -38,9 +40,11 @@ export class SendWatch {
       for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
         slice = piece.subarray(at, at + Math.min(SLICE, bandwidth.piece ?? SLICE));
         await bandwidth.take(slice.length, 'up', signal);
-        this.#arm(this.#stallMs, 'took nothing');
-        yield slice;
-        clearTimeout(this.#timer);
+        for (let from = 0; from < slice.length; from += SIP) {
+          this.#arm(this.#stallMs, 'took nothing');
+          yield slice.subarray(from, from + SIP);
+          clearTimeout(this.#timer);
+        }
       }
     }
     this.#arm(this.#stallMs + (body.slackMs ?? 0), 'did not answer');

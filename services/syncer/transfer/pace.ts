@@ -9,6 +9,8 @@ const SLOWER = 1.25;
 const ANSWER_MS = 500;
 /** What the first piece may take, of which nothing is known yet. */
 const FIRST_MS = 3_000;
+/** The least that a rate of which nothing is known may be, in bytes a second: one of many on a slow link. */
+const UNKNOWN_RATE = 4 * 1024;
 
 /** How fast one connection of this process sends, answers included, and what to send at once because of that. */
 export class Pace {
@@ -28,9 +30,9 @@ export class Pace {
     if (this.#rate !== undefined) this.#rate /= 2;
   }
 
-  /** How long so many bytes take, in ms. */
+  /** How long so many bytes take, in ms; at worst, where nothing is known. */
   ms(bytes: number): number {
-    return this.#rate === undefined ? 0 : (bytes * 1_000) / this.#rate;
+    return (bytes * 1_000) / (this.#rate ?? UNKNOWN_RATE);
   }
 
   /**

@@ -7,9 +7,10 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createPort } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { text } from '../../../services/syncer/link/bodies.ts';
+import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
+import { guarded, text, whole } from '../../../services/syncer/link/bodies.ts';
 import { Link, type LinkOptions } from '../../../services/syncer/link/link.ts';
-import { sent } from '../../../services/syncer/link/sending.ts';
+import { SendWatch, sent } from '../../../services/syncer/link/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
 
@@ -101,6 +102,69 @@ test('an upload that goes on slowly takes longer than a stall, one that stops do
   slow = false;
   const stuck = server.link.request('/v2/x', { ...upload, body: sent(bytes) });
   await assert.rejects(stuck, { code: 'parent-unreachable', message: /took nothing for 0\.5 s/ });
+});
+
+test('a body that only drips has stalled, one that is slow has not', async () => {
+  await using server = await plain(
+    async ({ url }, response) => {
+      const bytes = Buffer.alloc(url === '/drips' ? 1 : 1_500);
+      for (let nth = 0; nth < 8 && !response.destroyed; nth += 1) {
+        response.write(bytes);
+        await sleep(100);
+      }
+      response.end();
+    },
+    { stallMs: 400 },
+  );
+  const ask = async (path: string) => {
+    const answer = await server.link.request(path, { scope: '', signal });
+    return (await whole(answer, MIB, path)).length;
+  };
+  assert.equal(await ask('/slow'), 8 * 1_500);
+  await assert.rejects(ask('/drips'), { code: 'parent-unreachable', message: /sent \d bytes in/ });
+});
+
+test('a body that a slow reader keeps back has not stalled', async () => {
+  await using server = await plain((_, response) => response.write('a') && response.end('b'), {
+    stallMs: 100,
+  });
+  const answer = await server.link.request('/x', { scope: '', signal });
+  let came = 0;
+  for await (const part of guarded(answer)) {
+    came += part.length;
+    await sleep(200);
+  }
+  assert.equal(came, 2);
+});
+
+test('a token is waited for as long as the bandwidth makes everybody wait', async () => {
+  const waits = [0, 500];
+  await using server = await plain(
+    ({ url, headers }, response) => {
+      if (url?.startsWith('/token')) response.end('{"token":"good"}');
+      else if (headers.authorization) response.end('[]');
+      else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token"' }).end();
+    },
+    {
+      stallMs: 200,
+      bandwidth: { take: () => sleep(waits.shift() ?? 0), piece: undefined },
+    },
+  );
+  assert.equal((await server.link.request('/x', { scope: '', signal })).statusCode, 200);
+});
+
+test('a connection that has a small share of a slow link has not stalled', async () => {
+  const watch = new SendWatch(150);
+  const body = watch.body(sent(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
+  let taken = 0;
+  for await (const part of body) {
+    // As a socket that takes 8 KiB in 40 ms.
+    await sleep(part.length / 200);
+    taken += part.length;
+  }
+  watch.end();
+  assert.equal(taken, 64 * 1024);
+  assert.ok(!watch.signal.aborted);
 });
 
 test('an answer that does not come after the last byte is waited for as long as was agreed', async () => {
