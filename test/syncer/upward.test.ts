@@ -30,6 +30,7 @@ before(async () => {
     parent: proxy.url,
     mode: 'ReadWrite',
     name: 'line-3',
+    compact: true,
     repositories: ['*', { name: 'wins/*', conflict: 'layer-wins' }],
   });
 });

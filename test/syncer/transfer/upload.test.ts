@@ -19,7 +19,7 @@ let proxy: FaultProxy;
 let layer: TestLayer;
 
 before(async () => {
-  parent = await testLayer();
+  parent = await testLayer({ compact: true });
   proxy = await startProxy(parent.url);
   layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', env: { TERRACE_STALL_MS: '2000' } });
 });
