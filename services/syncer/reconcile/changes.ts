@@ -8,12 +8,13 @@ import { isRefusal, type Outbound, type Parking } from './parking.ts';
 import { placeholder } from './placeholder.ts';
 import { loserTag } from './plan.ts';
 import { type SendMeans, send } from './send.ts';
+import { Standing } from './standing.ts';
 import type { Survey, TagAction } from './survey.ts';
 import type { Tally } from './tally.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 export type ChangeMeans = SendMeans & {
-  parent: Pick<Parent, 'manifest'>;
+  parent: Pick<Parent, 'manifest' | 'tags' | 'resolve'>;
   layer: string;
   outgoing: Outgoing;
   parking: Parking;
@@ -41,22 +42,45 @@ export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise
       else changes.push(change);
     }
   }
-  const earlier = new Map<string, Promise<unknown>[]>();
   const repositories = new Map(surveys.map(({ repository }, at) => [repository, at]));
   const place = (change: Change) => repositories.get(change.repository) as number;
   // The sort keeps what is equal in order: manifests stay as clients put them.
   changes.sort((a, b) => b.priority - a.priority || place(a) - place(b) || a.stage - b.stage);
+  const stages = new Stages(changes);
   await each(changes, CHANGES_AT_ONCE, async (change) => {
-    const before = [0, 1, 2, 3]
-      .slice(0, change.stage)
-      .flatMap((stage) => earlier.get(`${change.repository} ${stage}`) ?? []);
-    const key = `${change.repository} ${change.stage}`;
-    const done = Promise.all(before).then(() => carryOut(means, change));
-    earlier.set(key, [...(earlier.get(key) ?? []), done.catch(() => {})]);
-    await done;
+    await stages.before(change);
+    await carryOut(means, change).finally(() => stages.ended(change));
     signal.throwIfAborted();
   });
 }
+
+/** Each stage of a repository begins when those before it have ended; changes must be begun in order of stage. */
+class Stages {
+  readonly #left = new Map<string, { count: number; end: PromiseWithResolvers<void> }>();
+
+  constructor(changes: Change[]) {
+    for (const change of changes) {
+      const known = this.#left.get(key(change, change.stage));
+      if (known) known.count += 1;
+      else this.#left.set(key(change, change.stage), { count: 1, end: Promise.withResolvers<void>() });
+    }
+  }
+
+  async before(change: Change): Promise<void> {
+    for (let stage = 0; stage < change.stage; stage += 1) {
+      await this.#left.get(key(change, stage))?.end.promise;
+    }
+  }
+
+  ended(change: Change): void {
+    const own = this.#left.get(key(change, change.stage));
+    if (!own) return;
+    own.count -= 1;
+    if (own.count === 0) own.end.resolve();
+  }
+}
+
+const key = ({ repository }: Change, stage: number): string => `${repository} ${stage}`;
 
 async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
   const { bus, pass, parking, tally, signal } = means;
@@ -89,7 +113,8 @@ async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
 function changesOf(means: ChangeMeans, survey: Survey): Change[] {
   const { outgoing, parking } = means;
   const { repository, actions } = survey;
-  const tags = actions.flatMap((action) => tagChange(means, survey, action));
+  const standing = new Standing(means, survey);
+  const tags = actions.flatMap((action) => tagChange(means, survey, standing, action));
   // What a tag carries goes with it, unless the tag waits.
   const carried = new Set(
     tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
@@ -109,10 +134,15 @@ function changesOf(means: ChangeMeans, survey: Survey): Change[] {
         return undefined;
       },
     }));
-  return [...manifests, ...tags, ...places(means, survey), ...withdrawals(means, survey)];
+  return [...manifests, ...tags, ...places(means, survey), ...withdrawals(means, survey, standing)];
 }
 
-function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: TagAction): Change[] {
+function tagChange(
+  means: ChangeMeans,
+  survey: Survey,
+  standing: Standing,
+  { tag, views, action }: TagAction,
+): Change[] {
   const { repository } = survey;
   const { kind, digest } = action;
   const change = { ...placeOf(survey), reference: tag, digest };
@@ -126,7 +156,7 @@ function tagChange(means: ChangeMeans, survey: Survey, { tag, views, action }: T
   const { parent } = views;
   if (kind !== 'withdraw' || !parent) return [];
   const run = async () => {
-    const shared = await staysThere(means, survey, tag, parent);
+    const shared = () => staysThere(means, survey, standing, tag, parent);
     await withdrawTag(means, repository, tag, { expect: parent, shared });
     return 'withdrawn' as const;
   };
@@ -151,18 +181,17 @@ async function push(
 }
 
 /** Whether the manifest is to outlive this tag at the parent. */
-async function staysThere({ bus }: ChangeMeans, survey: Survey, tag: Tag, digest: Digest): Promise<boolean> {
-  const { repository } = survey;
-  if (!survey.whole || tagged(survey, digest, tag)) return true;
+async function staysThere(
+  { bus }: ChangeMeans,
+  { repository, whole }: Survey,
+  standing: Standing,
+  tag: Tag,
+  digest: Digest,
+): Promise<boolean> {
+  if (!whole) return true;
   // A client took away the tag, not what it pointed to.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-  return digests.length === 0;
-}
-
-/** Whether a tag of the parent that is not to go points to the manifest. */
-function tagged({ above, actions }: Survey, digest: Digest, except?: Tag): boolean {
-  const going = new Set(actions.flatMap(({ tag, action }) => (action.kind === 'withdraw' ? [tag] : [])));
-  return [...above].some(([tag, target]) => target === digest && tag !== except && !going.has(tag));
+  return digests.length === 0 || standing.needs(digest, tag);
 }
 
 function places(means: ChangeMeans, survey: Survey): Change[] {
@@ -179,8 +208,8 @@ function places(means: ChangeMeans, survey: Survey): Change[] {
   }));
 }
 
-/** Only where all tags of the parent are known: content that one of them points to is not taken from it. */
-function withdrawals(means: ChangeMeans, survey: Survey): Change[] {
+/** Only where all tags of the parent are known: content that one of them needs is not taken from it. */
+function withdrawals(means: ChangeMeans, survey: Survey, standing: Standing): Change[] {
   const { bus, outgoing } = means;
   const { repository } = survey;
   if (!survey.whole) return [];
@@ -192,7 +221,7 @@ function withdrawals(means: ChangeMeans, survey: Survey): Change[] {
     run: async () => {
       const { digest } = pending;
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-      const goes = digests.length > 0 && !tagged(survey, digest);
+      const goes = digests.length > 0 && !(await standing.needs(digest));
       if (goes) await withdrawManifest(means, repository, digest);
       else outgoing.stays(repository, digest);
       await settleWithdrawn(bus, pending);

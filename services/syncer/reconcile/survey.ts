@@ -30,7 +30,8 @@ export type Survey = {
   actions: TagAction[];
   /** What tags on which both sides agree point to: their referrers may have grown. */
   settled: Digest[];
-  /** What tags of the parent point to, as far as it was asked; `whole`: all of them. */
+  /** What tags of the parent point to, as far as it was asked, not before `at`; `whole`: all of them. */
+  at: number;
   above: ReadonlyMap<Tag, Digest>;
   whole: boolean;
   /** Tags of the parent of which only the place is left that a withdrawal put there and did not live to take away. */
@@ -63,6 +64,7 @@ export async function survey(
   // What goes at the parent may be what any of its tags points to.
   const whole = outgoing.withdrawn(repository).length > 0;
   const asked = new Asked(means, repository);
+  const at = Date.now();
   const inScope = scope && [...scope].filter(isTag);
   const listed = !scope || whole ? await means.parent.tags(repository, signal) : inScope;
   let wanted = new Set<Tag>();
@@ -72,7 +74,8 @@ export async function survey(
 
   const names = new Set(listed);
   // A list may end early: what both had and it leaves out is asked for by name before it goes.
-  if (!scope && listed) await asked.resolve([...base.keys()].filter((tag) => !names.has(tag)));
+  const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
+  if (listed ? !scope : whole) await asked.resolve(unlisted);
   const all = [...new Set(inScope ?? [...layer.keys(), ...base.keys(), ...names])].sort();
   const found: TagAction[] = [];
   const settled = new Set<Digest>();
@@ -99,8 +102,12 @@ export async function survey(
     tags: all.length,
     actions: found,
     settled: [...settled],
+    at,
     above: asked.above,
-    whole: listed !== undefined && (whole || (!scope && [...names].every((tag) => asked.knows(tag)))),
+    // A parent may know no repository in which nothing has a tag.
+    whole: listed
+      ? whole || (!scope && [...names].every((tag) => asked.knows(tag)))
+      : whole && asked.above.size === 0,
     places: [...asked.gone],
     lists: new Set([...asked.above, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : []))),
     here: new Set(layer.values()),

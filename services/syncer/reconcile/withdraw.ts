@@ -17,7 +17,7 @@ export async function withdrawTag(
   means: SendMeans,
   repository: Repository,
   tag: Tag,
-  { expect, shared }: { expect: Digest; shared: boolean },
+  { expect, shared }: { expect: Digest; shared: () => Promise<boolean> },
 ): Promise<void> {
   const { bus, parent, upward, signal } = means;
   const found = await parent.resolve(repository, tag, signal);
@@ -28,7 +28,7 @@ export async function withdrawTag(
       throw moved(repository, tag);
     }
     const byName = await upward.deleteTag(repository, tag, { expect }, signal);
-    if (!byName && !shared) {
+    if (!byName && !(await shared())) {
       await upward.deleteManifest(repository, expect, signal);
     } else if (!byName) {
       await putEmpty(means, repository);

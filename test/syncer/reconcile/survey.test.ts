@@ -92,6 +92,13 @@ test('where a manifest is to be withdrawn, all tags of the parent are asked for'
   }
 });
 
+test('a repository that the parent does not know has no tags to spare, unless one of them is there', async () => {
+  const scene = { parent: undefined, base: { v1: A }, withdrawn: [A] };
+  assert.equal((await look(scene)).found.whole, true);
+  assert.equal((await look({ ...scene, scope: [A] })).found.whole, true);
+  assert.equal((await look({ ...scene, withdrawn: [] })).found.whole, false);
+});
+
 test('what a withdrawal left in the place of a tag is no tag', async () => {
   const left = placeholder(REPOSITORY, 'v1').digest;
   const { actions, found } = await look({ parent: { v1: left }, base: { v1: A }, layer: {} });

@@ -44,11 +44,11 @@ test('of two tags with the same content one goes, and the other one stays', asyn
   const image = await pushImage(cloud.url, 'two', 'v1');
   await tagImage(cloud.url, 'two', image, 'v2');
   await using up = await sender(layer, { url: cloud.url });
-  await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: true });
+  await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
   assert.equal(await there(cloud.url, 'two', 'v2'), image.digest);
   // The last one goes with its content.
-  await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: false });
+  await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
   assert.equal(await there(cloud.url, 'two', image.digest), undefined);
 });
@@ -58,7 +58,7 @@ test('a withdrawal that was killed between its two steps is finished by the next
   await using up = await sender(layer, { url: proxy.url });
   const stand = placeholder('half', 'v1');
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
-  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
     code: 'parent-refused',
   });
   let deletions = 0;
@@ -67,12 +67,12 @@ test('a withdrawal that was killed between its two steps is finished by the next
     deletions += 1;
     return deletions > 1 ? { answer: { status: 403 } } : undefined;
   });
-  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true }), {
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
     code: 'parent-refused',
   });
   assert.equal(await there(cloud.url, 'half', 'v1'), stand.digest);
   proxy.fault();
-  await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: true });
+  await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
 });
 
@@ -81,9 +81,12 @@ test('a parent that deletes nothing keeps the tag as it is', async () => {
   await using up = await sender(layer, { url: proxy.url });
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
   for (const shared of [true, false]) {
-    await assert.rejects(withdrawTag(up, 'kept', 'v1', { expect: image.digest, shared }), {
-      code: 'parent-refused',
-    });
+    await assert.rejects(
+      withdrawTag(up, 'kept', 'v1', { expect: image.digest, shared: async () => shared }),
+      {
+        code: 'parent-refused',
+      },
+    );
     assert.equal(await there(cloud.url, 'kept', 'v1'), image.digest);
   }
   proxy.fault();
@@ -94,12 +97,14 @@ test('a tag that moved at the parent does not go', async () => {
     const image = await pushImage(url, 'moved', 'v1');
     await using up = await sender(layer, { url });
     const expect = `sha256:${'0'.repeat(64)}`;
-    await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: false }), { code: 'conflict' });
+    await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: async () => false }), {
+      code: 'conflict',
+    });
     assert.equal(await there(url, 'moved', 'v1'), image.digest);
-    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
     assert.equal(await there(url, 'moved', 'v1'), undefined);
     // Again: there is nothing to do.
-    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
   }
 });
 
@@ -107,7 +112,7 @@ test('a Terrace takes a tag away by its name, and keeps its content', async () =
   const image = await pushImage(top.url, 'named', 'v1');
   await using up = await sender(layer, { url: top.url });
   await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
-  await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: false });
+  await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
   assert.equal(await there(top.url, 'named', image.digest), image.digest);
 });
