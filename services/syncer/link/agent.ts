@@ -2,6 +2,8 @@ import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
 
 const CONNECT_MS = 10_000;
+/** Bytes that a socket holds back: one that is among many on a slow link sends so many before it counts as stalled. */
+export const SOCKET_BYTES = 16 * 1024;
 
 /**
  * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names
@@ -10,7 +12,7 @@ const CONNECT_MS = 10_000;
  */
 export function makeAgent(stallMs: number, ca: string | undefined): EnvHttpProxyAgent {
   const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
-  const connect = { timeout: CONNECT_MS, ...trusted };
+  const connect = { timeout: CONNECT_MS, highWaterMark: SOCKET_BYTES, ...trusted };
   const options: Agent.Options = {
     connect,
     headersTimeout: stallMs,

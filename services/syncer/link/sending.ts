@@ -1,4 +1,5 @@
 import { Fault } from '#proto/fault.ts';
+import { SOCKET_BYTES } from './agent.ts';
 import type { Bandwidth } from './bandwidth.ts';
 
 /** A body to send. It may be asked for several times: a request that is met by a challenge is sent again. */
@@ -11,8 +12,6 @@ export type Sent = {
 
 /** Bytes that are paid for at a time at most. */
 const SLICE = 64 * 1024;
-/** Bytes given to the socket at a time: a connection that is one of many on a slow link takes so many in a stall. */
-const SIP = 8 * 1024;
 
 export const sent = (bytes: Buffer): Sent => ({ size: bytes.length, bytes: () => [bytes] });
 
@@ -40,9 +39,9 @@ export class SendWatch {
       for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
         slice = piece.subarray(at, at + Math.min(SLICE, bandwidth.piece ?? SLICE));
         await bandwidth.take(slice.length, 'up', signal);
-        for (let from = 0; from < slice.length; from += SIP) {
+        for (let from = 0; from < slice.length; from += SOCKET_BYTES) {
           this.#arm(this.#stallMs, 'took nothing');
-          yield slice.subarray(from, from + SIP);
+          yield slice.subarray(from, from + SOCKET_BYTES);
           clearTimeout(this.#timer);
         }
       }

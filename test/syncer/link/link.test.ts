@@ -158,7 +158,7 @@ test('a connection that has a small share of a slow link has not stalled', async
   const body = watch.body(sent(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
   let taken = 0;
   for await (const part of body) {
-    // As a socket that takes 8 KiB in 40 ms.
+    // As a socket that takes 200 bytes in a ms.
     await sleep(part.length / 200);
     taken += part.length;
   }
