@@ -42,8 +42,10 @@ export class Upward {
     return patiently(signal, async () => {
       const answer = await this.#ask(path, { scope: pull(repository), method: 'HEAD', headers, signal });
       if (answer.statusCode === 200) return true;
-      // It knows where it lies; that an address signed for GET takes no HEAD says nothing.
-      if (answer.from.origin !== this.#link.base.origin && answer.statusCode < 500) return true;
+      // It knows where it lies; that an address signed for GET takes no HEAD says nothing. A registry under another
+      // name, such as that with TLS, is no such address.
+      const elsewhere = answer.from.origin !== this.#link.base.origin && answer.from.pathname !== path;
+      if (elsewhere && answer.statusCode < 500) return true;
       if (answer.statusCode === 404) return false;
       throw refused(answer, '', `HEAD ${path}`);
     });

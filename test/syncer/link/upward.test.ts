@@ -151,6 +151,17 @@ test('a blob whose place is signed for another method is there', async () => {
   assert.equal(await registry.upward.hasBlob('a', other, signal), false);
 });
 
+test('a registry that leads to another name of its own is asked there', async () => {
+  await using named = await serving(({ url }, response) =>
+    response.writeHead(url.includes(other) ? 404 : 200).end(),
+  );
+  await using registry = await serving(({ url }, response) =>
+    response.writeHead(301, { location: `${named.url}${url}` }).end(),
+  );
+  assert.equal(await registry.upward.hasBlob('a', digest, signal), true);
+  assert.equal(await registry.upward.hasBlob('a', other, signal), false);
+});
+
 test('what is not there is deleted, and a tag that can not be deleted by its name is told', async () => {
   const statuses = [404, 405, 400, 202, 412];
   await using registry = await serving((_, response, nth) => response.writeHead(statuses[nth - 1]!).end());
