@@ -8,12 +8,14 @@ import {
   configurationChanged,
 } from '#proto/configuration.ts';
 
+type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+
 /**
  * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
  * the bus lost it or somebody else wrote it. What the bus itself keeps, how long events stay, follows it.
  */
 export class Publisher implements Disposable {
-  readonly #bus: Bus;
+  readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
   #wanted: Configuration | undefined;
@@ -21,7 +23,7 @@ export class Publisher implements Disposable {
   #again = false;
   #ended = false;
 
-  constructor(bus: Bus, log: Log) {
+  constructor(bus: PublisherBus, log: Log) {
     this.#bus = bus;
     this.#log = log;
     this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#settle());
@@ -60,7 +62,12 @@ export class Publisher implements Disposable {
   async #compare(): Promise<void> {
     const wanted = this.#wanted;
     if (!wanted) return;
+    await this.#put(wanted);
+    // Last: limits that the bus can't keep now keep no configuration back.
     await this.#bus.keepEvents(wanted.eventTtlMs);
+  }
+
+  async #put(wanted: Configuration): Promise<void> {
     const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
     if (isDeepStrictEqual(there, wanted)) return;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);

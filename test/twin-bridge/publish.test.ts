@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import { Publisher } from '../../services/twin-bridge/publish.ts';
+import { quiet } from '../support/bus.ts';
+import { configurationWith } from '../support/configuration.ts';
+
+test('a bus that can not keep events for so long gets the configuration all the same', async () => {
+  const wanted = configurationWith({ eventTtl: 'P90D' });
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const bus = {
+    watch: () => () => {},
+    get: async () => undefined,
+    put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
+    publish: () => {},
+    keepEvents: async () => {
+      throw new Error('no room');
+    },
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+  using publisher = new Publisher(bus, quiet);
+  publisher.want(wanted);
+  assert.deepEqual(await promise, wanted);
+});
