@@ -29,7 +29,7 @@ export class PieceWriter {
   #from: number;
   /** What is written and not logged yet. */
   #open: { start: number; end: number; crc: number } | undefined;
-  #logged = Date.now();
+  #logged = performance.now();
 
   constructor(means: WriterMeans, at: number, present: Extents) {
     this.#means = means;
@@ -57,7 +57,7 @@ export class PieceWriter {
       rest = rest.subarray(room);
     }
     if (this.#size >= BATCH_BYTES) await this.#write();
-    if (this.#open && Date.now() - this.#logged >= LOG_MS) await this.#log();
+    if (this.#open && performance.now() - this.#logged >= LOG_MS) await this.#log();
   }
 
   /** Everything taken so far is on disk and in the log. */
@@ -83,7 +83,7 @@ export class PieceWriter {
   async #log(): Promise<void> {
     const chunk = this.#open;
     this.#open = undefined;
-    this.#logged = Date.now();
+    this.#logged = performance.now();
     if (!chunk) return;
     await this.#means.log.append(chunk);
     this.gained += chunk.end - chunk.start;

@@ -17,6 +17,8 @@ import { type UpMeans, upActor } from './upload-steps.ts';
 type About = Omit<TransferJob, 'until' | 'from' | 'again'> & { syncer: string };
 
 const PROGRESS_MS = 1_000;
+/** Where many go at a time each tells less often, so that this history does not push out all other. */
+const PROGRESS_SHARE_MS = 250;
 /** Node's timers take no longer waits. */
 const LONGEST_MS = 2 ** 31 - 1;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
@@ -49,7 +51,8 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     signal,
     started: (present: number) => bus.publish(transferStarted, { ...about, present }),
     progress: (done: number) => {
-      if (Date.now() - told < PROGRESS_MS) return;
+      const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
+      if (Date.now() - told < apart) return;
       told = Date.now();
       bus.publish(transferProgressed, { ...about, done });
     },
