@@ -9,8 +9,16 @@ import { Digest, Instant, Repository, Tag } from './names.ts';
  */
 const page = { after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
-/** `since`: when a client did it; of two in one repository the earlier has the smaller one. */
-const Pending = Type.Object({ repository: Repository, digest: Digest, since: Instant });
+/**
+ * `since`: when a client did it; of two in one repository the earlier has the smaller one. `found`: nobody knows
+ * whether a client put it; the parent may have it.
+ */
+const Pending = Type.Object({
+  repository: Repository,
+  digest: Digest,
+  since: Instant,
+  found: Type.Optional(Type.Literal(true)),
+});
 export type Pending = Static<typeof Pending>;
 const pendingPage = Type.Object({ manifests: Type.Array(Pending), more: Type.Boolean() });
 
@@ -32,6 +40,17 @@ export const settleOutgoing = request(
     sent: Type.Optional(Type.Boolean()),
   }),
   Type.Object({}),
+);
+
+/**
+ * Says which registry (`host:port`) a pass is made with. Where that is another one than before, and `forget` is said,
+ * as it is in a ReadWrite layer, nothing is agreed on with it: bases go, every manifest is unsent, and what was parked
+ * or to be withdrawn is so no more.
+ */
+export const meetParent = request(
+  'storage.outgoing.parent',
+  Type.Object({ parent: Type.String({ minLength: 1 }), forget: Type.Boolean() }),
+  Type.Object({ forgotten: Type.Boolean() }),
 );
 
 /** A change that the parent refused: of a tag, or of a manifest without one. `digest` is absent for a deletion. */

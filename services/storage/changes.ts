@@ -53,6 +53,7 @@ export const put = {
   ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
+  parent: (parent: string) => [set('x!parent', parent)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 

@@ -43,6 +43,7 @@ import type {
  *   c!<scope map>                       ScopeMapRecord
  *   k!signing                           base64url       what Bearer tokens of this layer are signed with
  *   x!version                           number          of this table
+ *   x!parent                            string          the parent that bases are of
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -140,6 +141,7 @@ export class Metadata implements AsyncDisposable {
   transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
+  parent = () => this.#one<string>('x!parent');
   signingKey = () => this.#one<string>('k!signing');
 
   /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */

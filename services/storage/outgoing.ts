@@ -2,6 +2,8 @@ import type { Static } from '@sinclair/typebox';
 import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
+import { meetParent } from './parent.ts';
+import type { UnsentRecord } from './records.ts';
 import type { Parts } from './storage.ts';
 
 /** What the parent is still to be told, and how far telling it came. Faults are those of `proto/outgoing.ts`. */
@@ -69,6 +71,10 @@ export class Outgoing {
     });
   }
 
+  async meet(parent: string, forget: boolean): Promise<{ forgotten: boolean }> {
+    return { forgotten: await meetParent(this.#parts, parent, forget) };
+  }
+
   async park({ repository, reference, ...record }: Parked): Promise<void> {
     const { metadata, locks } = this.#parts;
     await locks.run(`repository ${repository}`, () =>
@@ -108,7 +114,7 @@ export class Outgoing {
   }
 }
 
-function pendingOf([key, { since }]: [key: string, record: { since: number }]): Pending {
+function pendingOf([key, { since, found }]: [key: string, record: UnsentRecord]): Pending {
   const [repository, digest] = key.split('!') as [string, string];
-  return { repository, digest, since };
+  return { repository, digest, since, ...(found && { found }) };
 }

@@ -16,7 +16,7 @@ export type UnsentRecord = {
   since: number;
   /** It was to be withdrawn before: the parent may still have it. */
   again?: true;
-  /** It was here before such records were kept: nobody knows where it came from. */
+  /** It was here before such records were kept, or before there was this parent: nobody knows where it came from. */
   found?: true;
 };
 

@@ -5,6 +5,7 @@ import {
   listParked,
   listUnsent,
   listWithdrawn,
+  meetParent,
   park,
   settleOutgoing,
   unpark,
@@ -16,6 +17,7 @@ export function serveOutgoing(on: On, { outgoing }: Storage): void {
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
   on(settleOutgoing, (q) => outgoing.settle(q).then(nothing));
+  on(meetParent, (q) => outgoing.meet(q.parent, q.forget));
   on(park, (q) => outgoing.park(q).then(nothing));
   on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(nothing));
   on(listParked, (q) => outgoing.listParked(q));

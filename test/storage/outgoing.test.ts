@@ -9,8 +9,10 @@ import {
   deleteManifest,
   deleteTag,
   getManifest,
+  listBases,
   putManifest,
   putTag,
+  setBase,
   storageStatus,
 } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
@@ -21,6 +23,7 @@ import {
   listParked,
   listUnsent,
   listWithdrawn,
+  meetParent,
   type Parked,
   park,
   settleOutgoing,
@@ -341,6 +344,28 @@ test('in a data volume from before, everything may be unsent; once, and again wh
   // Nobody says that a client put it: it goes with its repository.
   const cleaned = await rig.syncer.call(cleanRepository, { repository });
   assert.deepEqual(cleaned, { tags: 0, manifests: 2 });
+});
+
+test('with another parent nothing is agreed on, unless it is told to leave things as they are', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await put(rig, 'agreed', { tag: 'v1', arrived: true });
+  const other = await put(rig, 'deleted', { arrived: true });
+  await remove(rig, other);
+  await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+  const meet = async (parent: string, forget: boolean) =>
+    (await rig.syncer.call(meetParent, { parent, forget })).forgotten;
+  const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
+  assert.equal(await meet('one.example', true), false);
+  assert.equal(await meet('one.example', true), false);
+  assert.equal(await meet('two.example:5000', false), false);
+  assert.deepEqual([await bases(), await pending(rig)], [1, { unsent: [], withdrawn: [other] }]);
+  await rig.restart();
+  assert.equal(await meet('three.example', true), true);
+  assert.deepEqual([await bases(), await pending(rig)], [0, { unsent: [digest], withdrawn: [] }]);
+  assert.equal((await unsent(rig))[0]?.found, true);
+  await settle(rig, digest);
+  assert.equal(await meet('three.example', true), false);
+  assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
 test('a new data volume has nothing outgoing', async () => {

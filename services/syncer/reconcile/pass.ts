@@ -2,6 +2,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
+import { meetParent } from '#proto/outgoing.ts';
 import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Parent } from '../link/parent.ts';
@@ -68,6 +69,7 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
   const tally = new Tally(log);
   try {
     await means.parent.ping(signal);
+    await meet(means);
     using arrivals = new Arrivals(bus, log, pass, signal, means.until);
     const up = configuration.mode === 'ReadWrite';
     using outgoing = up ? await Outgoing.load(bus, signal) : Outgoing.none();
@@ -94,6 +96,16 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     tally.fail({}, error);
   }
   return tally.result(pass);
+}
+
+/** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
+async function meet({ bus, configuration, log, signal }: PassMeans): Promise<void> {
+  const { parent, mode } = configuration;
+  if (!parent) return;
+  const { host } = new URL(parent.url);
+  const forget = mode === 'ReadWrite';
+  const { forgotten } = await bus.call(meetParent, { parent: host, forget }, { signal });
+  if (forgotten) log.warn({ parent: host }, 'the parent is another one: all that is here is compared anew');
 }
 
 /** Why a pass was ended from outside, where that is part of its result. */

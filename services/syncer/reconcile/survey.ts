@@ -79,7 +79,7 @@ export async function survey(
   const all = [...new Set(inScope ?? [...layer.keys(), ...base.keys(), ...names])].sort();
   const found: TagAction[] = [];
   const settled = new Set<Digest>();
-  const own = new Set(outgoing.unsent(repository).map(({ digest }) => digest));
+  const own = new Set(outgoing.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])));
   for (const tag of all) {
     // Whether it went from here or there, its place says that it is gone.
     const gone = asked.gone.has(tag);
