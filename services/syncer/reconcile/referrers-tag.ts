@@ -46,7 +46,28 @@ export async function forgetReferrer(
   );
 }
 
+/** Of each list, the last change that was begun here: two at once would each take the other's entry away. */
+const turns = new Map<string, Promise<void>>();
+
 async function change(
+  means: SendMeans,
+  repository: Repository,
+  subject: Digest,
+  edit: (listed: Descriptor[]) => Descriptor[] | undefined,
+): Promise<void> {
+  const key = `${repository}@${subject}`;
+  const run = () => changeAlone(means, repository, subject, edit);
+  const own = (turns.get(key) ?? Promise.resolve()).then(run);
+  const turn = own.catch(() => {});
+  turns.set(key, turn);
+  try {
+    await own;
+  } finally {
+    if (turns.get(key) === turn) turns.delete(key);
+  }
+}
+
+async function changeAlone(
   means: SendMeans,
   repository: Repository,
   subject: Digest,

@@ -73,7 +73,7 @@ test('an index goes up: blobs, then manifests, children first, the tag last; and
   await using up = await means();
   const move = { tag: 'v1', expect: undefined };
   assert.equal(await send(up, 'a/index', index.digest, move), true);
-  await sameContent(layer.url, cloud.url, ['a/index']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['a/index']), undefined);
   assert.deepEqual(puts('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
   const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
   assert.deepEqual(tags, [{ tag: 'v1', digest: index.digest }]);
@@ -117,7 +117,7 @@ test('what another repository of the parent has is mounted, also what is only on
   proxy.forget();
   await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
   assert.ok(sent('m/four').every(({ received }) => received < MIB));
-  await sameContent(layer.url, cloud.url, ['m/four']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['m/four']), undefined);
 });
 
 test('a repository that is not selected is not named to the parent', async () => {
@@ -161,7 +161,7 @@ for (const [index, [name, method, path, action]] of passing.entries()) {
     await using up = await means();
     await send(up, repository, digest, { tag: 'v1', expect: undefined });
     assert.equal(left, 0);
-    await sameContent(layer.url, cloud.url, [repository]);
+    assert.equal(await sameContent(layer.url, cloud.url, [repository]), undefined);
   });
 }
 
@@ -175,7 +175,7 @@ test('a token that ends in the middle of an upload is renewed', async () => {
   await using up = await means();
   await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
-  await sameContent(layer.url, cloud.url, ['tokens']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['tokens']), undefined);
   assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
 });
 
@@ -190,7 +190,7 @@ test('an upload goes on after a link that was away between two pieces, and begin
     method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
   );
   await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
-  await sameContent(layer.url, cloud.url, ['paused']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['paused']), undefined);
   assert.ok(sent('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
@@ -202,7 +202,7 @@ test('an upload goes on after a link that was away between two pieces, and begin
   await proxy.up();
   proxy.bandwidth = {};
   await sending;
-  await sameContent(layer.url, cloud.url, ['torn']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['torn']), undefined);
   const begun = proxy.requests.filter(
     ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
   );
@@ -221,7 +221,7 @@ test('a syncer that ends in good order in the middle tears no piece', async () =
   process.kill(layer.pid('syncer-1'), 'SIGTERM');
   await sending;
   proxy.bandwidth = {};
-  await sameContent(layer.url, cloud.url, ['ended']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['ended']), undefined);
   assert.ok(bytes() < SIZE + MIB, `${bytes()} bytes`);
 });
 
@@ -260,7 +260,7 @@ test('a blob that the parent says it has, and has not, is sent when it refuses t
   await using up = await means();
   await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
-  await sameContent(layer.url, cloud.url, ['phantom']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['phantom']), undefined);
 });
 
 test('a tag that moved at the parent is not overwritten', async () => {
@@ -308,6 +308,24 @@ test('what refers to an image is entered into the list that a parent without ref
       [one.digest, 'application/vnd.example.note', { by: 'one' }],
       [two.digest, 'application/vnd.example.two', undefined],
     ],
+  );
+});
+
+test('all that refers to one image is entered into that list, also what goes up at once', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'many', 'v1');
+  const names = ['one', 'two', 'three', 'four', 'five'];
+  const notes = await Promise.all(
+    names.map((by) => pushArtifact(layer.url, 'many', { subject, annotations: { by } })),
+  );
+  await using up = await means();
+  await send(up, 'many', subject.digest);
+  await Promise.all(notes.map(({ digest }) => send(up, 'many', digest)));
+  const list = await getManifest(cloud.url, 'many', subject.digest.replace(':', '-'));
+  const { manifests } = JSON.parse(list!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest }: { digest: string }) => digest).sort(),
+    notes.map(({ digest }) => digest).sort(),
   );
 });
 
