@@ -24,6 +24,8 @@ after(() => authority[Symbol.asyncDispose]());
 
 for (const challenge of ['Bearer', 'Basic'] as const) {
   describe(`asked for ${challenge}`, () => {
+    /** Content goes through a proxy in one way, whatever was asked for. */
+    const all = challenge === 'Bearer' || process.env.TERRACE_FULL === '1';
     const stack = new AsyncDisposableStack();
     let layer: TestLayer;
     let proxies: { upper: ApiProxy; lower: ApiProxy };
@@ -44,7 +46,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
     });
     after(() => stack.disposeAsync());
 
-    for (const which of ['upper', 'lower'] as const) {
+    for (const which of all ? (['upper', 'lower'] as const) : (['lower'] as const)) {
       const through = which === 'upper' ? 'one proxy' : 'two proxies';
 
       test(`podman and skopeo log in, push, pull and delete through ${through}`, async () => {
@@ -94,7 +96,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
       assert.equal(await sameContent(inside, below.host, ['plant/line']), undefined);
     });
 
-    test('a large layer is pushed through the proxy of its own layer', async () => {
+    test('a large layer is pushed through the proxy of its own layer', { skip: !all }, async () => {
       await using clients = await Clients.create();
       await pushImage(inside, 'plant/large', '1', { layers: [20_000_000] });
       const at = (repository: string) => `docker://${proxies.upper.host}/${repository}:1`;

@@ -51,7 +51,7 @@ async function image(repository: string, size = LARGE): Promise<{ digest: string
 async function arrives(repository: string): Promise<void> {
   const { failures } = await layer.sync();
   assert.deepEqual(failures, []);
-  await sameContent(cloud.url, layer.url, [repository]);
+  assert.equal(await sameContent(cloud.url, layer.url, [repository]), undefined);
 }
 
 /** Faults after which the same pass goes on and ends well, and what the blob may cost beyond its size. */
@@ -213,7 +213,7 @@ test('a tag that is listed while its manifest answers 404 does not go', async ()
   );
   const { dropped } = await layer.sync();
   assert.equal(dropped, 0);
-  await sameContent(cloud.url, layer.url, ['half']);
+  assert.equal(await sameContent(cloud.url, layer.url, ['half']), undefined);
 });
 
 test('a redirect to another host is followed, and the token does not follow', async () => {
@@ -274,7 +274,7 @@ test('one tag that fails keeps no other back', async () => {
   proxy.fault(({ path }) => (blobs.test(path) ? { answer: { status: 403 } } : undefined));
   const { ok } = await layer.sync();
   assert.equal(ok, false);
-  await sameContent(cloud.url, layer.url, ['mixed/good']);
+  assert.equal(await sameContent(cloud.url, layer.url, ['mixed/good']), undefined);
   proxy.fault();
   await arrives('mixed/bad');
 });

@@ -48,7 +48,7 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   let result = await layer.sync();
   for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
-  await sameContent(cloud.url, layer.url);
+  assert.equal(await sameContent(cloud.url, layer.url), undefined);
 
   const bytes = proxy.bytesOf(blob);
   const repeated = repeatedBytes(proxy.requests, blob);

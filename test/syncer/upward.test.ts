@@ -73,7 +73,7 @@ test('an index and its images go up, and what agrees costs no request that chang
   const { sent } = await pass();
   assert.ok(sent >= 1);
   assert.equal(await digestAt(cloud.url, 'app', 'v1'), index.digest);
-  await sameContent(layer.url, cloud.url, ['app']);
+  assert.equal(await sameContent(layer.url, cloud.url, ['app']), undefined);
   proxy.forget();
   const again = await pass();
   assert.equal(again.sent + again.taken, 0);
