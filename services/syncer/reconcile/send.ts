@@ -15,7 +15,7 @@ import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
 export type SendMeans = BringMeans & {
-  parent: Pick<Parent, 'resolve' | 'hasReferrers'>;
+  parent: Pick<Parent, 'resolve'>;
   upward: Upward;
   arrivals: Pick<Arrivals, 'send'>;
   outgoing: Pick<Outgoing, 'isUnsent'>;

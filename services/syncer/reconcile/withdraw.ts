@@ -54,9 +54,10 @@ export async function withdrawManifest(
   digest: Digest,
 ): Promise<void> {
   const { parent, upward, signal } = means;
-  const subject = parent.hasReferrers ? undefined : await subjectOf(means, repository, digest);
+  const subject = await subjectOf(means, repository, digest);
   await upward.deleteManifest(repository, digest, signal);
-  if (subject) await forgetReferrer(means, repository, subject, digest);
+  if (!subject || (await parent.referrers(repository, subject, signal))) return;
+  await forgetReferrer(means, repository, subject, digest);
 }
 
 async function subjectOf(

@@ -115,9 +115,9 @@ test('content that a client put here and the parent has under the tag was moved 
 });
 
 test('a tag that is as it was here was moved at the parent, though its content was put here as well', async () => {
-  const scene = { parent: { latest: B }, base: { latest: A }, layer: { latest: A, v2: B }, unsent: [B] };
-  const [latest] = (await look(scene)).found.actions;
-  assert.deepEqual([latest?.tag, latest?.action], ['latest', { kind: 'take', digest: B }]);
+  const parent = { latest: B, stable: B };
+  const scene = { parent, base: { latest: A }, layer: { latest: A, v2: B }, unsent: [B] };
+  assert.deepEqual((await look(scene)).actions, ['take latest', 'take stable', 'push v2']);
 });
 
 test('a tag that the list of the parent leaves out goes only if it is not there', async () => {
