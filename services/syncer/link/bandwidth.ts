@@ -5,6 +5,7 @@ import { Fault } from '#proto/fault.ts';
 import type { Direction } from '#proto/transfers.ts';
 import { Grants } from './grants.ts';
 import { type Limits, limitAt } from './limit.ts';
+import { unlessAborted } from './patience.ts';
 
 /** What a request and the head of its answer weigh, about, in bytes. */
 export const REQUEST_BYTES = 700;
@@ -32,6 +33,8 @@ export class SharedBandwidth implements Bandwidth {
   readonly #log: Log;
   #limits: Limits = [];
   #grants: Grants | undefined;
+  /** Ends when all questions so far are over. */
+  readonly #asked: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
 
   constructor(bus: Pick<Bus, 'call' | 'serve'>, by: string, log: Log) {
     this.#bus = bus;
@@ -82,9 +85,18 @@ export class SharedBandwidth implements Bandwidth {
     signal.throwIfAborted();
   }
 
+  /** One question after another: what is asked for and wanted no more is granted all the same, and nobody has it. */
   async #ask(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
     if (this.#grants) return this.#grants.take(`${this.#by} ${direction}`, bytes, signal);
-    await this.#bus.call(takeBandwidth, { by: this.#by, direction, bytes }, { signal });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = this.#asked[direction];
+    this.#asked[direction] = before.then(() => promise);
+    try {
+      await unlessAborted(signal, before);
+      await this.#bus.call(takeBandwidth, { by: this.#by, direction, bytes }, { signal });
+    } finally {
+      resolve();
+    }
   }
 
   #rate(): number | undefined {

@@ -5,6 +5,7 @@ import { refusal } from './answers.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
 import { type Answer, one, PAGE_LIMIT, text, unreachable, whole } from './bodies.ts';
 import { Credentials, type Login } from './credentials.ts';
+import { unlessAborted } from './patience.ts';
 import { SendWatch, type Sent } from './sending.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -74,6 +75,7 @@ export class Link implements AsyncDisposable {
 
   /** Asks the parent; what it answers in the end, redirects followed and challenges met, whatever the status. */
   async request(path: string, ask: Ask): Promise<Answer> {
+    // A token is asked for on behalf of several requests: one that is ended leaves without waiting for it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
       const { answer, own } = await this.#follow(new URL(path, this.base), ask, authorization);
@@ -182,18 +184,5 @@ export class Link implements AsyncDisposable {
     } catch (cause) {
       throw new Fault('parent-invalid', `${what}: no token in the answer`, { cause });
     }
-  }
-}
-
-/** A token is asked for on behalf of several requests: one that is ended leaves without waiting for it. */
-async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([task, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

@@ -10,7 +10,7 @@ const ANSWER_MS = 500;
 /** What the first piece may take, of which nothing is known yet. */
 const FIRST_MS = 3_000;
 /** The least that a rate of which nothing is known may be, in bytes a second: one of many on a slow link. */
-const UNKNOWN_RATE = 4 * 1024;
+const UNKNOWN_RATE = 8 * 1024;
 
 /** How fast one connection of this process sends, answers included, and what to send at once because of that. */
 export class Pace {

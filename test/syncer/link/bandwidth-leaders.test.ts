@@ -53,11 +53,30 @@ test('whoever waits while the coordinator changes asks the next one', { timeout:
   await one.take(1_000_000, 'down', signal);
   // Both have a quarter of an hour to wait.
   const waiting = Promise.all([one.take(1, 'down', signal), other.take(1, 'up', signal)]);
+  await new Promise((resolve) => setImmediate(resolve));
   end();
   const endOther = other.lead();
   await waiting;
   assert.ok(calls() >= 2);
   endOther();
+});
+
+test('what a process asks for and then leaves costs the others one question at most', async () => {
+  const { one, other, calls } = pair();
+  for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
+  const end = one.lead();
+  await one.take(100_000, 'down', signal);
+  const leaving = new AbortController();
+  const waiting = Array.from({ length: 8 }, () => other.take(100_000, 'down', leaving.signal));
+  const began = Date.now();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(calls(), 1);
+  leaving.abort(new Error('leaves'));
+  await Promise.all(waiting.slice(1).map((one) => assert.rejects(one, /leaves/)));
+  await other.take(1, 'down', signal);
+  assert.ok(Date.now() - began < 500, 'this waited for what nobody wants');
+  await Promise.allSettled(waiting);
+  end();
 });
 
 test('a limit that is taken away is no limit for those who wait for a coordinator', {
