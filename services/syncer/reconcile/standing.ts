@@ -12,13 +12,13 @@ export type StandingMeans = Pick<TreeMeans, 'bus' | 'signal'> & {
   parent: Pick<Parent, 'manifest' | 'resolve' | 'tags'>;
 };
 
-/** For so long after all tags of the parent were asked for, what they point to is believed, in ms. */
+/** For so long after all tags of the parent were asked for what they point to is believed, in ms; or as long as it took to ask. */
 const FRESH_MS = 30_000;
 const AT_ONCE = 8;
 /** Digests in one request to storage. */
 const PAGE = 1_000;
 
-type View = { at: number; above: ReadonlyMap<Tag, Digest>; within?: Promise<Set<Digest>> };
+type View = { until: number; above: ReadonlyMap<Tag, Digest>; within?: Promise<Set<Digest>> };
 
 /**
  * What content of the parent is in use there, for whoever is about to delete by digest: such a deletion takes the tags
@@ -36,7 +36,7 @@ export class Standing {
     this.#means = means;
     this.#survey = survey;
     this.#now = now;
-    this.#view = Promise.resolve({ at: survey.at, above: survey.above });
+    this.#view = Promise.resolve({ until: survey.at + FRESH_MS, above: survey.above });
     this.#going = new Map(
       survey.actions.flatMap(({ tag, action, views }) =>
         action.kind === 'withdraw' ? [[tag, views.parent]] : [],
@@ -60,7 +60,7 @@ export class Standing {
     for (;;) {
       const asked = this.#view;
       const known = await asked;
-      if (this.#now() - known.at < FRESH_MS) return known;
+      if (this.#now() < known.until) return known;
       // Whoever comes second waits for the first one's look.
       if (this.#view !== asked) continue;
       const look = this.#again();
@@ -72,7 +72,7 @@ export class Standing {
   async #again(): Promise<View> {
     const { parent, signal } = this.#means;
     const { repository } = this.#survey;
-    const at = this.#now();
+    const began = this.#now();
     const tags = await parent.tags(repository, signal);
     if (!tags && this.#survey.above.size > 0) {
       throw new Fault('parent-invalid', `the parent does not list the tags of ${repository} any more`);
@@ -82,7 +82,8 @@ export class Standing {
       const digest = await parent.resolve(repository, tag, signal);
       if (digest) above.set(tag, digest);
     });
-    return { at, above };
+    const now = this.#now();
+    return { until: now + Math.max(FRESH_MS, now - began), above };
   }
 
   async #within(roots: Digest[]): Promise<Set<Digest>> {
