@@ -42,6 +42,9 @@ export function refusal(
 export const passing = (fault: Fault): boolean =>
   Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
 
+/** Over how long those come back that were told the same time to wait, in ms. */
+const SPREAD_MS = 5_000;
+
 /** How long a full data volume is left alone before it is tried again, in ms; as often as it takes. */
 const SPACE_WAIT_MS = 10_000;
 
@@ -57,7 +60,8 @@ export function backOff(fault: Fault, attempt: number, random = Math.random()): 
   const asked = Number(fault.detail?.retryAfterMs ?? 0);
   if (asked > LONGEST_WAIT_MS) return undefined;
   const own = Math.min(30_000, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
-  return Math.max(own, asked);
+  // Many may have been told the same time: they do not come back all at once.
+  return Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS));
 }
 
 /** The code and message of an OCI error body, or the beginning of a text, on one line. */

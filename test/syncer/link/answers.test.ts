@@ -44,6 +44,8 @@ test('waiting doubles from a second to half a minute, and ends after six attempt
 test('waiting is never shorter than the parent asks for, and not longer than a pass should be held', () => {
   const asks = (ms: number) => new Fault('busy', 'x', { detail: { retryAfterMs: ms } });
   assert.equal(backOff(asks(20_000), 1, 0), 20_000);
+  assert.equal(backOff(asks(20_000), 1, 1), 25_000);
+  assert.equal(backOff(asks(4_000), 1, 1), 5_000);
   assert.equal(backOff(asks(LONGEST_WAIT_MS + 1), 1, 0), undefined);
 });
 
