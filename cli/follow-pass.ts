@@ -54,6 +54,8 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
       wake();
     }),
   ];
+  const abort = () => wake();
+  signal?.addEventListener('abort', abort);
   try {
     await bus.flush();
     for (let asked = 0; asked < asks; asked += 1) {
@@ -80,7 +82,6 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
           wake = resolve;
           const timer = setTimeout(resolve, Math.max(50, quietMs - silence));
           timer.unref();
-          signal?.addEventListener('abort', () => resolve(), { once: true });
         });
       }
     }
@@ -89,6 +90,7 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
       `${asks} passes began and none came to its end: see the log of the syncers`,
     );
   } finally {
+    signal?.removeEventListener('abort', abort);
     for (const end of ends) end();
   }
 }
