@@ -53,13 +53,8 @@ export class Parking {
     return parked && !this.#all && waits(parked, change.digest, now) ? parked : undefined;
   }
 
-  /** What is parked of a repository. */
-  of(repository: Repository): Parked[] {
-    return [...this.#known.values()].filter((parked) => parked.repository === repository);
-  }
-
-  get repositories(): Set<Repository> {
-    return new Set([...this.#known.values()].map(({ repository }) => repository));
+  byRepository(): Map<Repository, Parked[]> {
+    return Map.groupBy(this.#known.values(), ({ repository }) => repository);
   }
 
   async refused({ repository, reference, digest }: Outbound, fault: Fault): Promise<Parked> {

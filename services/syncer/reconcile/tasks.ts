@@ -51,7 +51,7 @@ function isWanted(digest: Digest, platform: string, platforms: readonly string[]
 export async function unparkMoot(context: Context, surveys: Survey[], covered: Repository[]): Promise<void> {
   const { parking, outgoing, configuration } = context;
   const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
-  for (const repository of parking.repositories) {
+  for (const [repository, parked] of parking.byRepository()) {
     const survey = surveyed.get(repository);
     // One that could not be compared now keeps what it has.
     if (!survey && covered.includes(repository)) continue;
@@ -64,7 +64,7 @@ export async function unparkMoot(context: Context, surveys: Survey[], covered: R
       for (const { digest } of outgoing.withdrawn(repository)) wanted.add(digest);
       for (const tag of survey.places) wanted.add(tag);
     }
-    for (const { reference } of parking.of(repository)) {
+    for (const { reference } of parked) {
       if (!wanted.has(reference)) await parking.over({ repository, reference });
     }
   }
