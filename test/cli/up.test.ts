@@ -114,7 +114,7 @@ describe('terrace up', { concurrency: 2 }, () => {
 
   test('a service that dies comes back, and a person is told', async () => {
     await using at = await place();
-    await using up = type('up', '--data', at.data, '--listen', at.listen, '--syncers', '2');
+    await using up = type('up', '--data', at.data, '--listen', at.listen);
     await up.says(/Ctrl-C/);
     const { gateway } = await at.pids();
     process.kill(gateway as number, 'SIGKILL');

@@ -107,7 +107,7 @@ test('one store has what it pushed to two tags only once', async () => {
 
 test(`a layer of ${realSizes.largeLayer / MIB} MiB goes in and out, and no process grows`, async (context) => {
   await using clients = await Clients.create();
-  await using source = await testLayer({ name: 'source' });
+  await using source = await testLayer({ name: 'source', compact: !full });
   const pushed = await pushLarge(source.host, 'data/large', '1', realSizes.largeLayer);
   const at = ({ host }: TestLayer) => `docker://${host}/data/large:1`;
   await clients.skopeo('copy', '--preserve-digests', ...skopeoInsecure, at(source), at(layer));
@@ -116,7 +116,7 @@ test(`a layer of ${realSizes.largeLayer / MIB} MiB goes in and out, and no proce
     ['one', 'two'].map((name) => clients.skopeo('copy', ...skopeoInsecure, at(layer), out(name))),
   );
   assert.equal((await readAll(layer.host, 'data/large', '1')).root, pushed.digest);
-  for (const [name, where] of Object.entries({ source, layer })) {
+  for (const [name, where] of Object.entries(full ? { source, layer } : { layer })) {
     for (const program of ['gateway', 'storage']) {
       const { highest } = await where.memory(program);
       const said = `${program} of ${name} had ${(highest / MIB).toFixed(1)} MiB at most`;

@@ -12,7 +12,7 @@ import { type Place, Traffic } from '../support/traffic.ts';
 /** cloud ← layer 5 ← layer 4 ← layer 3, all ReadWrite, each behind a link of its own that fails. */
 
 const full = process.env.TERRACE_FULL === '1';
-const OPERATIONS = Number(process.env.TERRACE_OPERATIONS ?? (full ? 1_000 : 60));
+const OPERATIONS = Number(process.env.TERRACE_OPERATIONS ?? (full ? 1_000 : 48));
 const PACE_MS = full ? 500 : 150;
 const FLAP_MS = full ? 3_000 : 1_500;
 const DOWN_MS = full ? 2_000 : 700;
@@ -37,7 +37,8 @@ async function startStack(stack: AsyncDisposableStack): Promise<Stack> {
       repositories: ['*'],
       mode: 'ReadWrite',
       schedule: '* * * * *',
-      compact: level !== 4,
+      // One whose services are killed singly.
+      compact: !full || level !== 4,
       logLevel: 'warn',
     };
     const layer = stack.use(await testLayer(options));

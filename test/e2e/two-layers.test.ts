@@ -18,6 +18,7 @@ import { moveShell, pushRealImages, type RealImages } from '../support/real-imag
 
 /** cloud → top layer → bottom layer, whose only parent is the top one. Each test has a repository of its own. */
 
+const full = process.env.TERRACE_FULL === '1';
 const stack = new AsyncDisposableStack();
 let cloud: Cloud;
 let top: TestLayer;
@@ -26,10 +27,7 @@ let images: RealImages;
 
 before(async () => {
   cloud = stack.use(await startCloud());
-  images = await pushRealImages(
-    cloud,
-    process.env.TERRACE_FULL === '1' ? {} : { largeLayer: 24 * 1024 * 1024 },
-  );
+  images = await pushRealImages(cloud, full ? {} : { largeLayer: 12 * 1024 * 1024 });
   top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'], compact: true }));
   bottom = stack.use(await testLayer({ name: 'bottom', parent: top.url, repositories: ['*'] }));
 });
@@ -48,7 +46,8 @@ test('real images reach the bottom byte for byte, and podman pulls them there', 
   assert.equal(await sameContent(cloud.host, bottom.host, images.repositories), undefined);
   assert.equal(await sameContent(cloud.host, top.host, images.repositories), undefined);
   await using clients = await Clients.create();
-  for (const name of images.pullable) {
+  // One of each kind: an index, and an image of its own.
+  for (const name of full ? images.pullable : images.pullable.slice(0, 2)) {
     const [repository, tag] = name.split(':') as [string, string];
     const id = await clients.podman('pull', '-q', '--tls-verify=false', `${bottom.host}/${name}`);
     const [image] = JSON.parse(await clients.podman('image', 'inspect', id)) as [{ RepoDigests: string[] }];

@@ -96,7 +96,7 @@ async function chase(url: string, tags: number, moves: number): Promise<void> {
 }
 
 test('a tag that was moved is seen at once in another process, time after time', () =>
-  chase(there, 8, full ? 5_000 : 120));
+  chase(there, 8, full ? 5_000 : 60));
 
 test('the same where what the bus says comes late to the other process', async () => {
   await using slow = await SlowBus.start(layer.testBus.port);
