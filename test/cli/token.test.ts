@@ -71,7 +71,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
   test('what took the port that the bus of this layer had is not taken for it', async () => {
     await using other = await TestBus.start();
     await using silent = await startSilent();
-    for (const { url } of [other, silent]) {
+    for (const { url } of full ? [other, silent] : [silent]) {
       await using at = await place();
       await mkdir(join(at.data, 'bus'), { recursive: true });
       await writeFile(join(at.data, 'bus/url'), `${url}\n`);

@@ -13,7 +13,7 @@ import { repeatedBytes } from '../support/requests.ts';
 
 const MIB = 1024 * 1024;
 const full = process.env.TERRACE_FULL === '1';
-const SIZE = full ? 1024 * MIB : 96 * MIB;
+const SIZE = full ? 1024 * MIB : 72 * MIB;
 const ROUNDS = full ? 4 : 1;
 const CONNECTIONS = 4;
 
