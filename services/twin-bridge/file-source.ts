@@ -16,17 +16,27 @@ export function fileSource(path: string, pollMs = POLL_MS): DocumentSource {
     name: path,
     watch(handler) {
       let last: string | undefined;
-      const look = () => {
-        const found = read(path);
-        const print = JSON.stringify(found);
-        if (print === last) return;
-        last = print;
-        handler(found);
-      };
+      let seen: string | undefined;
       let settling: NodeJS.Timeout | undefined;
       const settle = () => {
         clearTimeout(settling);
         settling = setTimeout(look, SETTLE_MS);
+      };
+      const look = () => {
+        const found = read(path);
+        const print = JSON.stringify(found);
+        if (print === last) {
+          seen = undefined;
+          return;
+        }
+        // It may be written to just now: what is found twice counts.
+        if (last !== undefined && print !== seen) {
+          seen = print;
+          return settle();
+        }
+        // Emptied, by an editor that was killed or a full disk: nobody asks for all defaults in that way.
+        handler(last === undefined ? found : filled(found, path));
+        last = print;
       };
       const watcher = watchFolder(path, settle);
       const poll = setInterval(look, pollMs).unref();
@@ -52,6 +62,11 @@ function read(path: string): Found {
       complaint: `the configuration file ${path} ${why}: put it there, or name another with --config`,
     };
   }
+}
+
+function filled(found: Found, path: string): Found {
+  if (!('text' in found) || found.text.trim() !== '') return found;
+  return { complaint: `the configuration file ${path} is empty: write its fields into it` };
 }
 
 function watchFolder(path: string, changed: () => void): FSWatcher | undefined {

@@ -52,6 +52,22 @@ test('a file is read at once, when it is written to, and when another takes its 
   assert.equal(text(await source.next()), 'four');
 });
 
+test('a file that is emptied, or half written, puts nothing else in force', async () => {
+  await using source = await watched(3_600_000);
+  await writeFile(source.path, 'mode: ReadOnly');
+  source.start();
+  assert.equal(text(await source.next()), 'mode: ReadOnly');
+  // Within the time in which an editor writes.
+  await writeFile(source.path, 'mo');
+  await writeFile(source.path, 'mode: ReadWrite');
+  assert.equal(text(await source.next()), 'mode: ReadWrite');
+  await writeFile(source.path, '\n');
+  assert.match(complaint(await source.next()) ?? '', /terrace\.yaml is empty: write its fields into it/);
+  await writeFile(source.path, 'mode: ReadWrite');
+  assert.equal(text(await source.next()), 'mode: ReadWrite');
+  assert.deepEqual(source.rest(), []);
+});
+
 test('a file that is not there is a complaint until it comes', async () => {
   await using source = await watched(3_600_000);
   source.start();
