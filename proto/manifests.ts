@@ -146,6 +146,13 @@ export const listBases = request(
   Type.Object({ tags: Type.Array(TagEntry), more: Type.Boolean() }),
 );
 
+/** Repositories in which a tag does not point to its base, in bytewise order. */
+export const listDiffering = request(
+  'storage.base.differing',
+  Type.Object(page),
+  Type.Object({ repositories: Type.Array(Repository), more: Type.Boolean() }),
+);
+
 export const setBase = request(
   'storage.base.set',
   Type.Object({ repository: Repository, tag: Tag, digest: TagTarget }),

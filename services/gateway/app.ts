@@ -13,6 +13,7 @@ import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
+import { changeRoutes } from './routes/changes.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { referrerRoutes } from './routes/referrers.ts';
 import { tagRoutes } from './routes/tags.ts';
@@ -113,6 +114,7 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
   manifestRoutes(app, gateway);
   tagRoutes(app, gateway);
   referrerRoutes(app, gateway);
+  changeRoutes(app, gateway);
   return { app, gateway };
 }
 

@@ -3,10 +3,14 @@ import { type RepositoryAction, ruleOf } from '#proto/scopes.ts';
 /** Scope actions, so ordered that a look-up costs as many steps as a repository's name has parts. */
 export class Rules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
+  /** All of them in one text: the same for the same rules. */
+  readonly text: string;
 
   /** @param actions as `scopeAction` gives them; those that speak of no repository count for nothing here */
   constructor(actions: Iterable<string>) {
-    for (const text of actions) {
+    const all = [...actions];
+    this.text = all.toSorted().join('\n');
+    for (const text of all) {
       const rule = ruleOf(text);
       if (!rule) continue;
       const known = this.#byPattern.get(rule.pattern);

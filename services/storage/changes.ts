@@ -1,5 +1,6 @@
 import type {
   BlobRecord,
+  CursorRecord,
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
@@ -12,7 +13,39 @@ import type {
   WithdrawnRecord,
 } from './records.ts';
 
-/** What a batch changes in metadata; the keys are those of `metadata.ts`. */
+/*
+ * What is where, in LevelDB. Keys sort bytewise; `!` sorts before every character that names, tags and digests can
+ * have, so the entries of one repository lie together and in order. Values are JSON.
+ *
+ *   b!<digest>                          BlobRecord      committed bytes: the file lies in the blob store
+ *   r!<repository>                      {}              comes with the first link or manifest
+ *   l!<repository>!<digest>             {}              the repository links the blob
+ *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest; links its bytes too
+ *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
+ *   t!<repository>!<tag>                digest          what the tag points to
+ *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
+ *   u!<repository>!<digest>             UnsentRecord    the parent is to be sent the manifest
+ *   v!<repository>!<digest>             WithdrawnRecord the parent is to be told that the manifest was deleted
+ *   p!<repository>!<tag or digest>      ParkedRecord    a change that the parent refused
+ *   o!<repository>!<digest>             string          where the parent takes the rest of the blob; not synced
+ *   n!<repository>!<digest>!<index>     string          the manifest of the index that is not brought: its platform
+ *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
+ *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
+ *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
+ *   a!<token>                           TokenRecord
+ *   c!<scope map>                       ScopeMapRecord
+ *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
+ *   k!signing                           base64url       what Bearer tokens of this layer are signed with
+ *   x!version                           number          of this table
+ *   x!parent                            string          the parent that bases are of
+ *   x!cursor                            CursorRecord    how far in the parent's journal both agree
+ *   x!boot                              string          the boot of the machine in which it was last opened
+ *
+ * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
+ * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
+ */
+
+/** What a batch changes in metadata. */
 export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
 
 export const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
@@ -54,6 +87,7 @@ export const put = {
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   parent: (parent: string) => [set('x!parent', parent)],
+  cursor: (record: CursorRecord) => [set('x!cursor', record)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 

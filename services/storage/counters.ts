@@ -15,7 +15,7 @@ export type Counters = Record<
   number
 >;
 
-/** Of each counter but `bytes`, what the keys that it counts begin with: the table is that of `metadata.ts`. */
+/** Of each counter but `bytes`, what the keys that it counts begin with: the table is that of `changes.ts`. */
 const COUNTED: Record<string, keyof Counters> = {
   a: 'tokens',
   b: 'blobs',

@@ -1,13 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Level } from 'level';
+import type { Level } from 'level';
 import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, Tally } from './counters.ts';
+import { openDatabase } from './database.ts';
 import { sorted } from './database-faults.ts';
+import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
 import type {
   BlobRecord,
+  CursorRecord,
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
@@ -20,36 +22,10 @@ import type {
   WithdrawnRecord,
 } from './records.ts';
 
-/*
- * What is where, in LevelDB. Keys sort bytewise; `!` sorts before every character that names, tags and digests can
- * have, so the entries of one repository lie together and in order. Values are JSON.
- *
- *   b!<digest>                          BlobRecord      committed bytes: the file lies in the blob store
- *   r!<repository>                      {}              comes with the first link or manifest
- *   l!<repository>!<digest>             {}              the repository links the blob
- *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest; links its bytes too
- *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
- *   t!<repository>!<tag>                digest          what the tag points to
- *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
- *   u!<repository>!<digest>             UnsentRecord    the parent is to be sent the manifest
- *   v!<repository>!<digest>             WithdrawnRecord the parent is to be told that the manifest was deleted
- *   p!<repository>!<tag or digest>      ParkedRecord    a change that the parent refused
- *   o!<repository>!<digest>             string          where the parent takes the rest of the blob; not synced
- *   n!<repository>!<digest>!<index>     string          the manifest of the index that is not brought: its platform
- *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
- *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
- *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
- *   a!<token>                           TokenRecord
- *   c!<scope map>                       ScopeMapRecord
- *   k!signing                           base64url       what Bearer tokens of this layer are signed with
- *   x!version                           number          of this table
- *   x!parent                            string          the parent that bases are of
- *   x!boot                              string          the boot of the machine in which it was last opened
- *
- * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
- * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
- */
-const VERSION = 2;
+/** Of the table of keys in changes.ts. */
+const VERSION = 3;
+/** Had no journal. */
+const BEFORE_JOURNAL = 2;
 /** Knew nothing of what is outgoing. */
 const BEFORE_OUTGOING = 1;
 
@@ -60,6 +36,7 @@ export class Metadata implements AsyncDisposable {
   readonly #failure = Promise.withResolvers<never>();
   #failed: unknown;
   readonly #tally = new Tally();
+  #journal = new Journal(1, 0);
   /** The machine was started since the last opening: what was not synced may be missing. */
   readonly afterReboot: boolean;
 
@@ -68,9 +45,9 @@ export class Metadata implements AsyncDisposable {
    * @throws Error that says what to do, where it can't be opened
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
-    const db = await opened(folder, Date.now() + patienceMs);
+    const db = await openDatabase(folder, Date.now() + patienceMs);
     const [version, before] = await db.getMany(['x!version', 'x!boot']);
-    if (version !== undefined && version !== VERSION && version !== BEFORE_OUTGOING) {
+    if (![undefined, VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
       await db.close();
       throw new Error(
         `${folder} has version ${version} of the metadata, this Terrace reads ${VERSION}: use the one that wrote it`,
@@ -142,11 +119,16 @@ export class Metadata implements AsyncDisposable {
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
   parent = () => this.#one<string>('x!parent');
+  cursor = () => this.#one<CursorRecord>('x!cursor');
+  entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
 
   /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */
   repositories = (after?: string) => this.#range<object>('r!', after);
   tags = (repository: string, after?: string) => this.#range<string>(`t!${repository}!`, after);
+  /** By `<repository>!<tag>`. */
+  allTags = (after?: string) => this.#range<string>('t!', after);
+  allBases = (after?: string) => this.#range<string>('s!', after);
   bases = (repository: string, after?: string) => this.#range<string>(`s!${repository}!`, after);
   referrers = (repository: string, subject: string, after?: string) =>
     this.#range<ReferrerRecord>(`f!${repository}!${subject}!`, after);
@@ -192,6 +174,22 @@ export class Metadata implements AsyncDisposable {
   tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
 
+  /** Entries of the journal that nothing still to come precedes: `[number, entry]`. */
+  async *journal(after: number): AsyncGenerator<[number: number, Entry]> {
+    const { head } = this.#journal;
+    for await (const [number, entry] of this.#range<Entry>('j!', entryKey(after).slice(2))) {
+      if (Number(number) > head) return;
+      yield [Number(number), entry];
+    }
+  }
+
+  /** The last of these. */
+  async journalEnd(): Promise<[number: number, Entry] | undefined> {
+    const range = { gt: 'j!', lte: entryKey(this.#journal.head), reverse: true, limit: 1 };
+    for await (const [key, entry] of this.#db.iterator(range)) return [Number(key.slice(2)), entry as Entry];
+    return undefined;
+  }
+
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -203,7 +201,12 @@ export class Metadata implements AsyncDisposable {
     // Nobody else writes these keys meanwhile: their locks are held.
     const counted = new Map(changes.filter(({ key }) => Tally.counts(key)).map((each) => [each.key, each]));
     const before = await this.#many([...counted.keys()]);
-    await this.#batch(changes, true);
+    const { entries, landed } = this.#journal.add(changes);
+    try {
+      await this.#batch([...changes, ...entries, ...this.#journal.trim()], true);
+    } finally {
+      landed();
+    }
     for (const [key, change] of counted) {
       this.#tally.add(key, before.shift(), -1);
       if (change.type === 'put') this.#tally.add(key, change.value, 1);
@@ -258,25 +261,12 @@ export class Metadata implements AsyncDisposable {
       const range = { gt: `${kind}!`, lt: `${kind}"` };
       for await (const [key, value] of this.#db.iterator(range)) this.#tally.add(key, value, 1);
     }
-  }
-}
-
-async function opened(folder: string, deadline: number): Promise<Level<string, unknown>> {
-  for (;;) {
-    const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
-    try {
-      await db.open();
-      return db;
-    } catch (error) {
-      const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-      if (cause?.code !== 'LEVEL_LOCKED') throw cause ?? error;
-      if (Date.now() >= deadline) {
-        throw new Error(
-          `another storage service uses this data volume (${folder} is locked): stop it, or give this one a data volume of its own`,
-          { cause },
-        );
+    const ends: number[] = [];
+    for (const reverse of [false, true]) {
+      for await (const key of this.#db.keys({ gt: 'j!', lt: 'j"', reverse, limit: 1 })) {
+        ends.push(Number(key.slice(2)));
       }
-      await sleep(200);
     }
+    this.#journal = new Journal(ends[0] ?? 1, ends[1] ?? 0);
   }
 }

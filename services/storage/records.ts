@@ -23,6 +23,9 @@ export type UnsentRecord = {
 /** A manifest that parent and layer had, and that a client deleted. */
 export type WithdrawnRecord = { since: number };
 
+/** `of` names the parent, and all that decides what comes from it. */
+export type CursorRecord = { of: string; cursor: string | null };
+
 /** The rest of it is the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
+import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
 import type { Request } from '#proto/contract.ts';
 import {
   abortUpload,
@@ -20,6 +21,7 @@ import {
   deleteTag,
   getManifest,
   listBases,
+  listDiffering,
   listLeftOut,
   listReferrers,
   listRepositories,
@@ -86,10 +88,15 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(nothing));
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
+  on(listDiffering, (q) => tags.listDiffering(q));
   on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
   on(listRepositories, (q) => tags.listRepositories(q));
   on(cleanRepository, (q) => manifests.clean(q.repository));
   on(storageStatus, () => storage.status());
+
+  on(listChanges, (q) => storage.feed.list(q));
+  on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));
+  on(getCursor, (q) => storage.feed.cursor(q.of));
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));

@@ -8,6 +8,7 @@ import { Accounts } from './accounts.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Commits } from './commit.ts';
+import { Feed } from './feed.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
 import { Ingests } from './ingests.ts';
@@ -64,6 +65,7 @@ export class Storage implements AsyncDisposable {
   readonly manifests: Manifests;
   readonly tags: Tags;
   readonly outgoing: Outgoing;
+  readonly feed: Feed;
   readonly ingests: Ingests;
   readonly accounts: Accounts;
   readonly garbage: GarbageCollector;
@@ -102,6 +104,7 @@ export class Storage implements AsyncDisposable {
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
     this.outgoing = new Outgoing(parts);
+    this.feed = new Feed(parts);
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
     this.accounts = new Accounts(parts, parts.now);

@@ -1,6 +1,7 @@
 import { tagDeleted, tagMoved } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import type { TagEntry } from '#proto/manifests.ts';
+import { differing } from './differing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import { platformOf } from './sparse.ts';
@@ -90,6 +91,11 @@ export class Tags {
   async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
     const [found, more] = await page(this.#parts.metadata.bases(repository, after), limit);
     return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+  }
+
+  async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+    const [repositories, more] = await page(differing(this.#parts.metadata, after), limit);
+    return { repositories, more };
   }
 
   async setBase(repository: string, tag: string, digest: string | null): Promise<void> {

@@ -7,9 +7,11 @@ import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { Alarm } from './alarm.ts';
 import { PassClock } from './clock.ts';
+import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
 import { holdLease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
+import { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
@@ -44,6 +46,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     looked: () => void report.refresh(),
     log,
   });
+  const news = new News(bus);
   const running = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
@@ -64,7 +67,14 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     try {
       await syncing.told;
       const either = AbortSignal.any([signal, stopped, end.signal]);
-      const means = { context, volume, settings, signal: either, ...(until !== undefined && { until }) };
+      const means = {
+        context,
+        volume,
+        settings,
+        news,
+        signal: either,
+        ...(until !== undefined && { until }),
+      };
       const result = await runPass(means, asked);
       if (signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
@@ -95,6 +105,11 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   const ends: (() => void)[] = [];
   actor.on('leading', () => {
     ends.push(settings.bandwidth.lead());
+    const led = new AbortController();
+    ends.push(() => led.abort());
+    const feed = () => settings.feed();
+    const tell = () => want(wish('parent'));
+    void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led.signal]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();

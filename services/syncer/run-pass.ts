@@ -2,6 +2,7 @@ import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
+import type { News } from './reconcile/news.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -10,6 +11,7 @@ export type RunMeans = {
   context: Context;
   volume: Volume;
   settings: Settings;
+  news: News;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
   signal: AbortSignal;
@@ -17,7 +19,7 @@ export type RunMeans = {
 
 /** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it is a Fault */
 export async function runPass(
-  { context: { bus, log, instance, layer }, volume, settings, until, signal }: RunMeans,
+  { context: { bus, log, instance, layer }, volume, settings, news, until, signal }: RunMeans,
   wish: Wish,
 ): Promise<PassResult> {
   try {
@@ -27,6 +29,8 @@ export async function runPass(
       log,
       parent: await settings.parent(),
       upward: await settings.upward(),
+      feed: await settings.feed(),
+      news,
       configuration: settings.get(),
       by: instance,
       layer,

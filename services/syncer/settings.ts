@@ -3,11 +3,12 @@ import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
+import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
 import { Parent } from './link/parent.ts';
 import { Upward } from './link/upward.ts';
 
-type Clients = { print: string; link: Link; parent: Parent; upward: Upward };
+type Clients = { print: string; link: Link; parent: Parent; upward: Upward; feed: ParentFeed };
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class Settings implements AsyncDisposable {
@@ -53,6 +54,11 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).upward;
   }
 
+  /** What it tells of its changes. */
+  async feed(): Promise<ParentFeed> {
+    return (await this.#current()).feed;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -68,7 +74,13 @@ export class Settings implements AsyncDisposable {
       const { bandwidth } = this;
       const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
       if (this.#clients) this.#old.push(this.#clients.link);
-      this.#clients = { print, link, parent: new Parent(link), upward: new Upward(link) };
+      this.#clients = {
+        print,
+        link,
+        parent: new Parent(link),
+        upward: new Upward(link),
+        feed: new ParentFeed(link),
+      };
     }
     return this.#clients;
   }

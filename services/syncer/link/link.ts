@@ -16,6 +16,8 @@ export type Ask = {
   method?: Method;
   body?: Sent;
   signal: AbortSignal;
+  /** The parent may wait for so long before it answers, in ms. */
+  waitMs?: number;
   /** Whoever asks has paid for the request already, with what it is to bring. */
   paid?: boolean;
 };
@@ -135,7 +137,7 @@ export class Link implements AsyncDisposable {
     await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
   }
 
-  async #send(url: URL, { headers, method = 'GET', body, signal, paid }: Ask): Promise<Answer> {
+  async #send(url: URL, { headers, method = 'GET', body, signal, paid, waitMs = 0 }: Ask): Promise<Answer> {
     if (!paid) await this.#pay(method, signal);
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
     const either = watch ? AbortSignal.any([signal, watch.signal]) : signal;
@@ -147,7 +149,7 @@ export class Link implements AsyncDisposable {
         method,
         headers: { 'user-agent': 'terrace', ...headers, ...length },
         // Undici ends a request by this while its body is still being written, however well that goes on.
-        headersTimeout: watch ? 0 : this.#stallMs + (body?.slackMs ?? 0),
+        headersTimeout: watch ? 0 : this.#stallMs + waitMs + (body?.slackMs ?? 0),
         // Said for each request: a proxy does not know the limits of the agent.
         bodyTimeout: this.#stallMs,
         body: watch && body ? watch.body(body, this.bandwidth, either) : null,

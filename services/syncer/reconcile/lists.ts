@@ -1,6 +1,13 @@
 import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
-import { type LeftOut, listBases, listLeftOut, listReferrers, listTags } from '#proto/manifests.ts';
+import {
+  type LeftOut,
+  listBases,
+  listDiffering,
+  listLeftOut,
+  listReferrers,
+  listTags,
+} from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import type { Descriptor } from '#proto/oci.ts';
 
@@ -43,6 +50,16 @@ export async function localTags(
 
 export const bases = (bus: Bus, repository: Repository, signal: AbortSignal): Promise<Map<Tag, Digest>> =>
   byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
+
+/** Repositories in which a tag is not what parent and layer agreed on. */
+export const differing = (bus: Bus, signal: AbortSignal): Promise<Repository[]> =>
+  Array.fromAsync(
+    pages(
+      (page) => bus.call(listDiffering, page, { signal }),
+      ({ repositories }) => repositories,
+      (repository) => repository,
+    ),
+  );
 
 async function byTag(
   ask: Ask<{ tags: { tag: Tag; digest: Digest }[]; more: boolean }>,

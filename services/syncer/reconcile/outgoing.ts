@@ -43,6 +43,11 @@ export class Outgoing implements Disposable {
     }
   }
 
+  /** Those of which the parent is to be told something. */
+  get repositories(): Iterable<Repository> {
+    return [...this.#unsent.keys(), ...this.#withdrawn.keys()];
+  }
+
   /** In the order in which clients put them. */
   unsent(repository: Repository): Pending[] {
     return this.#unsent.get(repository) ?? [];

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
@@ -5,6 +6,7 @@ import type { Digest, Repository } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
 import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
@@ -12,6 +14,7 @@ import type { Wish } from '../wish.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
 import { bringImages } from './images.ts';
+import type { Heard, Look, News, Told } from './news.ts';
 import { Outgoing } from './outgoing.ts';
 import { Parking } from './parking.ts';
 import { selectionOf } from './patterns.ts';
@@ -26,6 +29,8 @@ export type PassMeans = {
   volume: Volume;
   parent: Parent;
   upward: Upward;
+  feed: Pick<ParentFeed, 'changes'>;
+  news: News;
   configuration: Configuration;
   log: Log;
   /** This process, and the name of its layer. */
@@ -40,6 +45,8 @@ export type PassMeans = {
 /** What the parts of one pass share. */
 export type Context = PassMeans & {
   wish: Wish;
+  /** What the parent told; undefined where everything is looked at, or just what the wish says. */
+  heard: Heard | undefined;
   pass: string;
   arrivals: Arrivals;
   outgoing: Outgoing;
@@ -67,9 +74,12 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
   const { id: pass, cause, scope } = wish;
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
   const tally = new Tally(log);
+  let look: Look | undefined;
   try {
-    await means.parent.ping(signal);
+    look = await lookAt(means, wish);
+    if (!look) await means.parent.ping(signal);
     await meet(means);
+    const heard = look?.heard;
     using arrivals = new Arrivals(bus, log, pass, signal, means.until);
     const up = configuration.mode === 'ReadWrite';
     using outgoing = up ? await Outgoing.load(bus, signal) : Outgoing.none();
@@ -77,12 +87,15 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     const parking = await Parking.load(bus, signal, again);
     const withheld = (!wish.full && withheldBy.get(means.parent)) || new Set<Digest>();
     withheldBy.set(means.parent, withheld);
-    const context: Context = { ...means, wish, pass, arrivals, outgoing, parking, withheld, tally };
-    const { covered, uncovered } = await repositories(context, wish);
+    // The parent may have got what it had left out.
+    if (heard && [...heard.values()].some(({ around }) => around.size > 0)) withheld.clear();
+    const context: Context = { ...means, wish, heard, pass, arrivals, outgoing, parking, withheld, tally };
+    const { covered, uncovered } = await repositories(context);
+    const everything = !scope && !heard;
     const repairing = scope ? undefined : repairs(context);
     const surveys = await compare(context, covered);
-    if (!scope) await unparkMoot(context, surveys, covered);
-    if (!scope && !up) await clean(context, uncovered);
+    if (everything) await unparkMoot(context, surveys, covered);
+    if (everything && !up) await clean(context, uncovered);
     for (const found of surveys) await note(context, found);
     await Promise.all([
       bringImages(context, await imagesOf(context, surveys)),
@@ -91,11 +104,39 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     ]);
   } catch (error) {
     const ended = endedBy(signal);
-    if (ended) return tally.result(pass, ended);
+    if (ended) {
+      await settle(means, look, false);
+      return tally.result(pass, ended);
+    }
     signal.throwIfAborted();
     tally.fail({}, error);
   }
-  return tally.result(pass);
+  const result = tally.result(pass);
+  await settle(means, look, result.failed === 0 && !result.ended);
+  return result;
+}
+
+/** Causes for which the parent's word is not enough. */
+const EVERYTHING = new Set(['configuration', 'damage', 'space']);
+/** Causes that need no answer of the parent's while it would tell of a change by itself. */
+const ROUTINE = new Set(['schedule', 'retry']);
+
+async function lookAt(
+  { feed, news, configuration, signal }: PassMeans,
+  { scope, full, cause }: Wish,
+): Promise<Look | undefined> {
+  if (scope) return undefined;
+  const { parent, repositories: selected, mode } = configuration;
+  const of = createHash('sha256')
+    .update(JSON.stringify([parent?.url, parent?.username, selected, mode]))
+    .digest('hex');
+  const everything = full === true || EVERYTHING.has(cause);
+  return news.look(feed, { of, everything, asks: !ROUTINE.has(cause) }, signal);
+}
+
+/** Where it can't be noted how far both agree, the next pass looks at the same again. */
+async function settle({ log }: PassMeans, look: Look | undefined, good: boolean): Promise<void> {
+  await look?.settle(good).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
 }
 
 /** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
@@ -115,6 +156,9 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 
+/** The parent told nothing of a repository in which something changed here. */
+const NOTHING: Told = { tags: new Map(), around: new Set() };
+
 async function compare(context: Context, covered: Repository[]): Promise<Survey[]> {
   const { bus, pass, configuration, wish, tally, signal } = context;
   const { mode } = configuration;
@@ -123,7 +167,9 @@ async function compare(context: Context, covered: Repository[]): Promise<Survey[
     const selected = selectionOf(configuration.repositories, repository);
     if (!selected) return;
     try {
-      surveys.push(await survey({ ...context, mode }, repository, selected, wish.scope?.get(repository)));
+      const part =
+        wish.scope?.get(repository) ?? (context.heard && (context.heard.get(repository) ?? NOTHING));
+      surveys.push(await survey({ ...context, mode }, repository, selected, part));
     } catch (error) {
       signal.throwIfAborted();
       tally.fail({ repository }, error);

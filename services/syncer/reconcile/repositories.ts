@@ -5,7 +5,9 @@ import { cleanRepository, listRepositories } from '#proto/manifests.ts';
 import { isRepository, type Repository } from '#proto/names.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Wish } from '../wish.ts';
-import { pages } from './lists.ts';
+import { differing, pages } from './lists.ts';
+import type { Heard } from './news.ts';
+import type { Outgoing } from './outgoing.ts';
 import { matches, named, needsCatalog } from './patterns.ts';
 import type { Tally } from './tally.ts';
 
@@ -13,6 +15,7 @@ export type RepositoryMeans = {
   bus: Bus;
   parent: Pick<Parent, 'repositories'>;
   configuration: Configuration;
+  outgoing: Pick<Outgoing, 'repositories'>;
   tally: Tally;
   log: Log;
   signal: AbortSignal;
@@ -22,13 +25,27 @@ export type RepositoryMeans = {
  * The repositories that the selections cover, at the parent or here, and those here that none covers. A catalog
  * that is not to be had hides only what it alone tells.
  */
-export async function repositories(
-  { bus, parent, configuration, tally, signal }: RepositoryMeans,
-  { scope }: Wish,
-): Promise<{ covered: Repository[]; uncovered: Repository[] }> {
+export async function repositories({
+  bus,
+  parent,
+  configuration,
+  outgoing,
+  tally,
+  signal,
+  wish: { scope },
+  heard,
+}: RepositoryMeans & { wish: Wish; heard: Heard | undefined }): Promise<{
+  covered: Repository[];
+  uncovered: Repository[];
+}> {
   const patterns = configuration.repositories.map(({ name }) => name);
   if (scope) {
     return { covered: [...scope.keys()].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+  }
+  if (heard) {
+    const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
+    const all = new Set([...heard.keys(), ...changed, ...outgoing.repositories]);
+    return { covered: [...all].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
   }
   const found = new Set<Repository>(named(patterns).filter(isRepository));
   try {

@@ -1,9 +1,12 @@
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { missingManifests } from '#proto/manifests.ts';
 import { type Digest, isTag, type Repository, type Tag } from '#proto/names.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
 import { bases, localTags } from './lists.ts';
+import type { Told } from './news.ts';
+import { batches } from './order.ts';
 import type { Outgoing } from './outgoing.ts';
 import { placeholder } from './placeholder.ts';
 import { type Action, planTag, type Views } from './plan.ts';
@@ -44,17 +47,20 @@ export type Survey = {
 
 /** Requests to the parent at a time. */
 const AT_ONCE = 8;
+/** Digests in one request to storage. */
+const PAGE = 1_000;
 
 /**
  * Compares parent and layer, tag by tag. With a scope only its tags are compared, and only for what changed here:
- * that a tag went from the parent is decided where all of its tags are listed.
+ * that a tag went from the parent is decided where all of its tags are listed. Where the parent told what changed
+ * there, that is taken for what it has, and compared with what changed here.
  * @throws Fault
  */
 export async function survey(
   means: SurveyMeans,
   repository: Repository,
   selected: Selected,
-  scope?: ReadonlySet<string>,
+  part?: ReadonlySet<string> | Told,
 ): Promise<Survey> {
   const { bus, mode, outgoing, signal } = means;
   // The layer first: what changes here meanwhile is caught by the condition on each change.
@@ -65,25 +71,33 @@ export async function survey(
   const whole = outgoing.withdrawn(repository).length > 0;
   const asked = new Asked(means, repository);
   const at = Date.now();
-  const inScope = scope && [...scope].filter(isTag);
-  const listed = !scope || whole ? await means.parent.tags(repository, signal) : inScope;
+  const scope = part && !('tags' in part) ? part : undefined;
+  // Which tags a filter wants depends on all of them, and so does what may go at the parent.
+  const followed = !whole && !selected.tags && selected.referrers !== false;
+  const told = part && 'tags' in part && followed ? part : undefined;
+  const known = new Set([...layer.keys(), ...base.keys()]);
+  const some = told
+    ? [...new Set([...told.tags.keys(), ...[...known].filter(changed)])]
+    : scope && [...scope].filter(isTag);
+  if (told) asked.tell(told.tags);
+  const listed = !some || whole ? await means.parent.tags(repository, signal) : some;
   let wanted = new Set<Tag>();
-  if (inScope) await asked.resolve(inScope);
+  if (some) await asked.resolve(some);
   else if (listed) wanted = await wantedTags(asked, listed, layer, selected);
   if (listed) await asked.resolve(whole ? listed : listed.filter(changed));
 
   const names = new Set(listed);
   // A list may end early: what both had and it leaves out is asked for by name before it goes.
   const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
-  if (listed ? !scope : whole) await asked.resolve(unlisted);
-  const all = [...new Set(inScope ?? [...layer.keys(), ...base.keys(), ...names])].sort();
+  if (listed ? !some : whole) await asked.resolve(unlisted);
+  const all = [...new Set(some ?? [...layer.keys(), ...base.keys(), ...names])].sort();
   const found: TagAction[] = [];
   const settled = new Set<Digest>();
   const own = new Set(outgoing.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])));
   for (const tag of all) {
     // Whether it went from here or there, its place says that it is gone.
     const gone = asked.gone.has(tag);
-    const excluded = !scope && names.has(tag) && !wanted.has(tag) && !gone;
+    const excluded = !some && names.has(tag) && !wanted.has(tag) && !gone;
     const views = { base: base.get(tag), layer: layer.get(tag), parent: asked.above.get(tag) };
     const action = planTag(sentBefore(views, own), {
       mode,
@@ -91,11 +105,12 @@ export async function survey(
       excluded,
       // Listed, yet not there: the next list tells whether it went, or somebody on the way lost its manifest. A
       // repository that the parent does not know at all may as well be an empty volume there.
-      unsure: scope !== undefined || !listed || (names.has(tag) && !gone),
+      unsure: told ? !told.tags.has(tag) : scope !== undefined || !listed || (names.has(tag) && !gone),
     });
     if (action && (!scope || goesUp(action))) found.push({ tag, views, action });
-    if (!scope && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
+    if (!some && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
+  if (told) for (const digest of await here(means, repository, told.around)) settled.add(digest);
   return {
     repository,
     selected,
@@ -106,7 +121,7 @@ export async function survey(
     above: asked.above,
     // A parent may know no repository in which nothing has a tag.
     whole: listed
-      ? whole || (!scope && [...names].every((tag) => asked.knows(tag)))
+      ? whole || (!some && [...names].every((tag) => asked.knows(tag)))
       : whole && asked.above.size === 0,
     places: [...asked.gone],
     lists: new Set([...asked.above, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : []))),
@@ -129,6 +144,21 @@ const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === t
 const goesUp = ({ kind, loser }: Action): boolean =>
   kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;
 
+/** Those of the manifests that the repository has. */
+async function here(
+  { bus, signal }: SurveyMeans,
+  repository: Repository,
+  digests: ReadonlySet<Digest>,
+): Promise<Digest[]> {
+  const found: Digest[] = [];
+  for (const some of batches([...digests], PAGE)) {
+    const missing = await bus.call(missingManifests, { repository, digests: some }, { signal });
+    const absent = new Set(missing.digests);
+    found.push(...some.filter((digest) => !absent.has(digest)));
+  }
+  return found;
+}
+
 /** What the parent's tags point to, each asked for once. */
 class Asked {
   readonly above = new Map<Tag, Digest>();
@@ -142,6 +172,10 @@ class Asked {
     this.#repository = repository;
   }
 
+  tell(tags: ReadonlyMap<Tag, Digest | null>): void {
+    for (const [tag, digest] of tags) this.#take(tag, digest ?? undefined);
+  }
+
   knows = (tag: Tag): boolean => this.#asked.has(tag);
 
   async resolve(tags: Iterable<Tag>): Promise<void> {
@@ -149,10 +183,14 @@ class Asked {
     const fresh = [...new Set(tags)].filter((tag) => !this.#asked.has(tag));
     await each(fresh, AT_ONCE, async (tag) => {
       const digest = await parent.resolve(this.#repository, tag, signal);
-      this.#asked.add(tag);
-      if (digest === placeholder(this.#repository, tag).digest) this.gone.add(tag);
-      else if (digest) this.above.set(tag, digest);
+      this.#take(tag, digest);
     });
+  }
+
+  #take(tag: Tag, digest: Digest | undefined): void {
+    this.#asked.add(tag);
+    if (digest === placeholder(this.#repository, tag).digest) this.gone.add(tag);
+    else if (digest) this.above.set(tag, digest);
   }
 }
 

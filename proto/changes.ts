@@ -1,0 +1,55 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { request } from './contract.ts';
+import { Digest, Repository, Tag } from './names.ts';
+
+/**
+ * What changed in a layer, in order, for the layers below it: a journal that storage writes in the batch of each
+ * change, so nothing is in one and not in the other. A cursor names a place in it. One that storage does not know
+ * (too old, or of another data volume, or of one that was restored from a copy) is answered as `lost`: what changed
+ * since then is found by comparing everything.
+ */
+export const Cursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$' });
+
+export const ContentChange = Type.Union([
+  /** What the tag points to now; `null`: there is none. */
+  Type.Object({ repository: Repository, tag: Tag, digest: Type.Union([Digest, Type.Null()]) }),
+  /** A referrer of this manifest came or went, or a child that its index had left out came. */
+  Type.Object({ repository: Repository, around: Digest }),
+]);
+export type ContentChange = Static<typeof ContentChange>;
+
+export const Changes = Type.Object({
+  /** Behind the last one of these. */
+  cursor: Cursor,
+  lost: Type.Boolean(),
+  changes: Type.Array(ContentChange),
+  /** There are more behind the cursor. */
+  more: Type.Boolean(),
+});
+export type Changes = Static<typeof Changes>;
+
+/** What changed behind `after`; without it, where the journal ends now. Each thing is told once in an answer. */
+export const listChanges = request(
+  'storage.change.list',
+  Type.Object({ after: Type.Optional(Cursor), limit: Type.Integer({ minimum: 1, maximum: 1000 }) }),
+  Changes,
+);
+
+/** How far in the parent's journal both agree. `of` names the parent and all that decides what comes from it. */
+export const keepCursor = request(
+  'storage.cursor.keep',
+  Type.Object({ of: Type.String(), cursor: Type.Union([Cursor, Type.Null()]) }),
+  Type.Object({}),
+);
+
+/** `cursor` is absent where none was kept of just this. */
+export const getCursor = request(
+  'storage.cursor.get',
+  Type.Object({ of: Type.String() }),
+  Type.Object({ cursor: Type.Optional(Cursor) }),
+);
+
+/** Where a layer tells them over HTTP; `after` and `wait` (seconds) are its parameters. */
+export const CHANGES_PATH = '/v2/_terrace/changes';
+/** The longest wait: proxies give up on an answer after a minute, unless told otherwise. In seconds. */
+export const LONGEST_WAIT_S = 58;

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/changes.ts';
+import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
+import { Fault } from '#proto/fault.ts';
+import { sees } from '../access.ts';
+import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
+
+const PAGE = 1_000;
+/** Storage is asked again after so long, should nothing that was said have been heard, in ms. */
+const LOOK_MS = 20_000;
+
+/**
+ * What changed here, for the layers below: what the caller may see of it, behind `after`. Where that is nothing, the
+ * answer comes as soon as there is something, or after `wait` seconds.
+ */
+export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, times } = gateway;
+  const waiting = new Set<() => void>();
+  const wake = () => {
+    for (const one of waiting) one();
+  };
+  for (const event of [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted]) {
+    bus.heed(event, wake);
+  }
+  bus.onMissed(wake);
+  app.addHook('preClose', async () => wake());
+
+  const changes: Handler = async (request, reply) => {
+    const seconds = waitOf(request);
+    const end = Date.now() + seconds * 1_000;
+    const print = printOf(request);
+    let after = afterOf(parameter(request, 'after'), print);
+    for (;;) {
+      const { promise: changed, resolve } = Promise.withResolvers<void>();
+      waiting.add(resolve);
+      try {
+        const query = { ...(after !== undefined && { after }), limit: PAGE };
+        const page = await bus.call(listChanges, query, { patience: times.patienceMs });
+        const seen = page.changes.filter(({ repository }) => sees(request, repository));
+        const left = end - Date.now();
+        const gone = request.raw.socket.destroyed || !app.server.listening;
+        if (page.lost || after === undefined || seen.length > 0 || (left <= 0 && !page.more) || gone) {
+          const answer: Changes = { ...page, changes: seen, cursor: `${page.cursor}.${print}` };
+          reply.header('cache-control', 'no-store').type('application/json');
+          return reply.send(JSON.stringify(answer));
+        }
+        after = page.cursor;
+        if (!page.more) await orAfter(changed, Math.min(left, LOOK_MS), request);
+      } finally {
+        waiting.delete(resolve);
+      }
+    }
+  };
+  resource(app, gateway, CHANGES_PATH, { GET: ['login', changes] });
+}
+
+/** What may be seen decides what was told: an account that may see more now has missed something. */
+function printOf({ caller }: FastifyRequest): string {
+  const rules = caller?.asker?.rules.text ?? '';
+  return createHash('sha256').update(rules).digest('hex').slice(0, 8);
+}
+
+/** @returns a cursor that no storage knows for one of another account, or of what the account could see before */
+function afterOf(text: string | undefined, print: string): string | undefined {
+  if (text === undefined) return undefined;
+  const dot = text.lastIndexOf('.');
+  return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === print ? text.slice(0, dot) : 'lost';
+}
+
+/** @throws Fault `malformed` */
+function waitOf(request: FastifyRequest): number {
+  const wait = parameter(request, 'wait') ?? '0';
+  if (/^\d{1,3}$/.test(wait) && Number(wait) <= LONGEST_WAIT_S) return Number(wait);
+  throw new Fault(
+    'malformed',
+    `wait is ${JSON.stringify(wait.slice(0, 40))}: write seconds, ${LONGEST_WAIT_S} at most`,
+  );
+}
+
+async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  raw.socket.once('close', resolve);
+  try {
+    await Promise.race([changed, over]);
+  } finally {
+    clearTimeout(timer);
+    raw.socket.off('close', resolve);
+  }
+}

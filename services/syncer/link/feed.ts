@@ -1,0 +1,58 @@
+import { CHANGES_PATH, Changes } from '#proto/changes.ts';
+import { check } from '#proto/contract.ts';
+import { Fault } from '#proto/fault.ts';
+import { refusal } from './answers.ts';
+import { PAGE_LIMIT, text } from './bodies.ts';
+import type { Link } from './link.ts';
+
+/** A parent that tells no changes is asked again after so long, in ms: it may be a Terrace by then. */
+const ASK_AGAIN_MS = 60 * 60_000;
+
+/** What a Terrace above tells of its changes. */
+export class ParentFeed {
+  readonly #link: Link;
+  /** Until when the parent is taken for one that tells none. */
+  #silent = 0;
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /**
+   * @param after a cursor of an earlier answer; without one, the answer is where the journal ends now
+   * @param waitS how long the parent may wait for something to tell, in seconds
+   * @returns undefined where the parent tells no changes, as it is no Terrace or does not let us
+   * @throws Fault `parent-unreachable`, `busy`
+   */
+  async changes(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Changes | undefined> {
+    if (Date.now() < this.#silent) return undefined;
+    const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waitS) });
+    const answer = await this.#link.request(`${CHANGES_PATH}?${query}`, {
+      scope: 'registry:catalog:*',
+      waitMs: waitS * 1_000,
+      signal,
+    });
+    const { statusCode: status } = answer;
+    if (status === 200) {
+      const bytes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH);
+      const found = read(bytes.toString('utf8'));
+      if (found) return found;
+    } else {
+      const said = await text(answer);
+      const passes = status >= 500 || status === 429 || status === 408;
+      if (passes) throw refusal(status, answer.headers, said, `GET ${CHANGES_PATH}`);
+    }
+    this.#silent = Date.now() + ASK_AGAIN_MS;
+    return undefined;
+  }
+}
+
+/** What answers every path alike, with a page of its own, tells no changes. */
+function read(text: string): Changes | undefined {
+  try {
+    return check(Changes, JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,152 @@
+import type { Bus } from '#proto/bus.ts';
+import { type ContentChange, getCursor, keepCursor } from '#proto/changes.ts';
+import type { Digest, Repository, Tag } from '#proto/names.ts';
+import type { ParentFeed } from '../link/feed.ts';
+
+/** What the parent told of one repository. */
+export type Told = {
+  /** What tags point to there now; `null`: they are gone. */
+  tags: Map<Tag, Digest | null>;
+  /** Manifests on which something hangs that came or went. */
+  around: Set<Digest>;
+};
+export type Heard = ReadonlyMap<Repository, Told>;
+
+/** For one pass: what it is to look at. */
+export type Look = {
+  /** Undefined: everything. */
+  heard: Heard | undefined;
+  /** The pass has ended; `good`: all of it was carried out. */
+  settle(good: boolean): Promise<void>;
+};
+
+/** Everything is compared once in so long, whatever was told, in ms. */
+const WHOLE_MS = 24 * 60 * 60_000;
+
+/**
+ * How far this layer has followed a parent that tells its changes. The cursor is kept by storage when all before it was
+ * carried out, so a restart goes on from there; what was told and could not be carried out is owed to the next pass.
+ */
+export class News {
+  readonly #bus: Pick<Bus, 'call'>;
+  readonly #now: () => number;
+  /** What the cursor is of: another parent, or other things to take from it, begin anew. */
+  #of: string | undefined;
+  #cursor: string | undefined;
+  #kept: string | undefined;
+  #owed = new Map<Repository, Told>();
+  #wholeAt: number;
+  /** Somebody waits for what the parent tells next. */
+  #followed = false;
+  #turned = Promise.withResolvers<void>();
+
+  constructor(bus: Pick<Bus, 'call'>, now: () => number = Date.now) {
+    this.#bus = bus;
+    this.#now = now;
+    this.#wholeAt = now();
+  }
+
+  /** Behind all that was told; undefined where everything is to be compared first. */
+  get cursor(): string | undefined {
+    return this.#cursor;
+  }
+
+  /** Resolves when a pass has ended that looked at this. */
+  get turned(): Promise<void> {
+    return this.#turned.promise;
+  }
+
+  /** While it is held, whatever the parent has to tell asks for a pass of its own. */
+  follow(): Disposable {
+    this.#followed = true;
+    return {
+      [Symbol.dispose]: () => {
+        this.#followed = false;
+      },
+    };
+  }
+
+  /** Behind `before` there was nothing that concerns this layer up to `cursor`. */
+  quiet(before: string, cursor: string): void {
+    if (this.#cursor === before) this.#cursor = cursor;
+  }
+
+  /**
+   * @param everything whatever was told, all is to be compared
+   * @param asks whether the parent is to be asked now, although somebody waits for what it tells
+   * @returns undefined where the parent tells no changes
+   * @throws Fault `parent-unreachable`, …
+   */
+  async look(
+    feed: Pick<ParentFeed, 'changes'>,
+    { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
+    signal: AbortSignal,
+  ): Promise<Look | undefined> {
+    if (of !== this.#of) await this.#begin(of);
+    const whole = everything || this.#now() - this.#wholeAt >= WHOLE_MS;
+    if (!whole && !asks && this.#followed && this.#cursor !== undefined) return this.#some();
+    let after = whole ? undefined : this.#cursor;
+    for (;;) {
+      const answer = await feed.changes(after, 0, signal);
+      if (!answer) {
+        this.#cursor = undefined;
+        return undefined;
+      }
+      if (answer.lost || after === undefined) return this.#everything(answer.cursor, answer.lost);
+      for (const change of answer.changes) this.#owe(change);
+      after = answer.cursor;
+      this.#cursor = after;
+      if (!answer.more) return this.#some();
+    }
+  }
+
+  async #begin(of: string): Promise<void> {
+    const { cursor } = await this.#bus.call(getCursor, { of });
+    this.#of = of;
+    this.#cursor = cursor;
+    this.#kept = cursor;
+    this.#owed.clear();
+  }
+
+  #everything(cursor: string, lost: boolean): Look {
+    if (lost) this.#cursor = undefined;
+    return {
+      heard: undefined,
+      settle: async (good) => {
+        if (good) {
+          this.#wholeAt = this.#now();
+          this.#owed.clear();
+          this.#cursor = cursor;
+        }
+        await this.#turn(good);
+      },
+    };
+  }
+
+  #some(): Look {
+    return {
+      heard: new Map(this.#owed),
+      settle: async (good) => {
+        if (good) this.#owed.clear();
+        await this.#turn(good);
+      },
+    };
+  }
+
+  async #turn(good: boolean): Promise<void> {
+    if (good && this.#cursor !== undefined && this.#cursor !== this.#kept) {
+      await this.#bus.call(keepCursor, { of: this.#of as string, cursor: this.#cursor });
+      this.#kept = this.#cursor;
+    }
+    this.#turned.resolve();
+    this.#turned = Promise.withResolvers();
+  }
+
+  #owe(change: ContentChange): void {
+    const { repository } = change;
+    const told = this.#owed.get(repository) ?? { tags: new Map(), around: new Set() };
+    this.#owed.set(repository, told);
+    if ('around' in change) told.around.add(change.around);
+    else told.tags.set(change.tag, change.digest);
+  }
+}

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { CHANGES_PATH } from '#proto/changes.ts';
+import { tagDeleted, tagMoved } from '#proto/content.ts';
+import { passFinished } from '#proto/passes.ts';
+import { type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
+import { deleteManifest, getManifest, pushArtifact, pushImage, referrersOf } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+
+/** top → middle → bottom, in which each tells the one below what changed. Each test has a repository of its own. */
+
+const stack = new AsyncDisposableStack();
+let top: TestLayer;
+let middle: TestLayer;
+let bottom: TestLayer;
+let link: FaultProxy;
+const LIVE = '* * * * *';
+
+before(async () => {
+  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: true }));
+  link = stack.use(await startProxy(top.url));
+  for (const name of ['one', 'two', 'three']) await pushImage(top.host, 'old', name);
+  middle = stack.use(
+    await testLayer({ name: 'middle', parent: link.url, mode: 'ReadWrite', schedule: LIVE, compact: true }),
+  );
+  bottom = stack.use(await testLayer({ name: 'bottom', parent: middle.url, schedule: LIVE, compact: true }));
+  for (const layer of [middle, bottom]) assert.deepEqual((await layer.sync()).failures, []);
+});
+after(() => stack.disposeAsync());
+beforeEach(() => {
+  link.fault();
+  link.forget();
+});
+
+/** Requests, but for the one that waits for a change. */
+const asked = () =>
+  link.requests
+    .filter(({ path, query }) => path !== CHANGES_PATH || query.get('wait') === '0')
+    .map(({ method, path }) => `${method} ${path}`);
+
+const arrives = (layer: TestLayer, repository: string, tag: string, digest: string) =>
+  layer.event(
+    tagMoved,
+    (moved) => moved.repository === repository && moved.tag === tag && moved.digest === digest,
+  );
+
+test('a pass in which nothing has changed is one request', async () => {
+  const { ok } = await middle.sync();
+  assert.ok(ok);
+  assert.deepEqual(asked(), [`GET ${CHANGES_PATH}`]);
+});
+
+test('a tag that moves at the top is at the bottom by itself, and nothing else is asked for', async () => {
+  const one = await pushImage(top.host, 'moves', 'v1', { layers: [{ seed: 'moves-1', size: 5_000 }] });
+  await arrives(bottom, 'moves', 'v1', one.digest);
+  assert.ok(!asked().some((request) => /\/(tags\/list|_catalog|old\/)/.test(request)), asked().join('\n'));
+  assert.ok(!asked().some((request) => request.startsWith('HEAD')), asked().join('\n'));
+  const two = await pushImage(top.host, 'moves', 'v1', { layers: [{ seed: 'moves-2', size: 5_000 }] });
+  await arrives(bottom, 'moves', 'v1', two.digest);
+});
+
+test('a deletion goes down by itself, and so do a referrer and its end', async () => {
+  const image = await pushImage(top.host, 'referred', 'v1');
+  const other = await pushImage(top.host, 'referred', 'v2', { layers: [2_000] });
+  for (const { digest, tag } of [
+    { digest: image.digest, tag: 'v1' },
+    { digest: other.digest, tag: 'v2' },
+  ]) {
+    await arrives(bottom, 'referred', tag, digest);
+  }
+  const list = async () => [...(await referrersOf(bottom.host, 'referred', image.digest))];
+  const note = await pushArtifact(top.host, 'referred', { subject: image });
+  const inStep = async (layer: TestLayer) => assert.deepEqual((await layer.sync()).failures, []);
+  for (const layer of [middle, bottom]) await inStep(layer);
+  assert.deepEqual(await list(), [note.digest]);
+  await deleteManifest(top.host, 'referred', note.digest);
+  for (const layer of [middle, bottom]) await inStep(layer);
+  assert.deepEqual(await list(), []);
+  await deleteManifest(top.host, 'referred', other.digest);
+  await bottom.event(tagDeleted, ({ repository, tag }) => repository === 'referred' && tag === 'v2');
+  assert.ok(await getManifest(bottom.host, 'referred', 'v1'));
+});
+
+test('what a client puts in the middle goes up, and is no news for the middle', async () => {
+  const image = await pushImage(middle.host, 'own', 'v1');
+  await arrives(top, 'own', 'v1', image.digest);
+  await arrives(bottom, 'own', 'v1', image.digest);
+  const { ok, taken, sent } = await middle.sync();
+  assert.deepEqual([ok, taken, sent], [true, 0, 0]);
+  assert.equal((await getManifest(middle.host, 'own', 'v1'))?.digest, image.digest);
+});
+
+test('what could not be brought is tried again, although it is told no more', async () => {
+  link.fault(first(100, /\/owed\/manifests\//, { answer: { status: 404 } }));
+  await pushImage(top.host, 'owed', 'v1');
+  await middle.event(passFinished, ({ failures }) =>
+    failures.some(({ repository }) => repository === 'owed'),
+  );
+  link.fault();
+  assert.deepEqual((await middle.sync()).failures, []);
+  assert.ok(await getManifest(middle.host, 'owed', 'v1'));
+});
+
+test('restarts of both sides go on from where they were; what changed meanwhile is told', async () => {
+  await middle.sync();
+  await middle.stop();
+  const image = await pushImage(top.host, 'meanwhile', 'v1');
+  await top.restart();
+  link.forget();
+  await middle.start();
+  await middle.sync();
+  assert.equal((await getManifest(middle.host, 'meanwhile', 'v1'))?.digest, image.digest);
+  assert.ok(!asked().some((request) => /\/(tags\/list|_catalog)/.test(request)), asked().join('\n'));
+});
+
+test('a cursor that the parent does not know lets everything be compared', async () => {
+  await middle.sync();
+  link.forget();
+  link.fault(({ path, query }) =>
+    path === CHANGES_PATH && query.get('wait') === '0' && query.has('after')
+      ? {
+          answer: {
+            status: 200,
+            body: JSON.stringify({ cursor: '999999.00', lost: true, changes: [], more: false }),
+          },
+        }
+      : undefined,
+  );
+  assert.ok((await middle.sync()).ok);
+  link.fault();
+  assert.ok(asked().includes('GET /v2/old/tags/list'));
+  // Behind it is no place that the parent knows: everything once more, then it is one request again.
+  assert.ok((await middle.sync()).ok);
+  link.forget();
+  assert.ok((await middle.sync()).ok);
+  assert.deepEqual(asked(), [`GET ${CHANGES_PATH}`]);
+});
