@@ -4,6 +4,7 @@ import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'nod
 import { Command, InvalidArgumentError } from 'commander';
 import { canInstallDebian, installDebian } from '../cli/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
+import { idle } from './idle.ts';
 import { manifests } from './manifests.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
 import { memory } from './memory.ts';
@@ -22,6 +23,7 @@ const subjects: Record<string, Subject> = {
   requests,
   tags,
   sync,
+  idle,
   'slow-link': slowLink,
   memory,
   'start-up': startUp,

@@ -1,0 +1,96 @@
+import { cp, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { tagMoved } from '#proto/content.ts';
+import { mediaTypes } from '#proto/oci.ts';
+import { type Cloud, startCloud } from '../test/support/cloud.ts';
+import { startProxy } from '../test/support/fault-proxy.ts';
+import { pushImage } from '../test/support/image.ts';
+import { testLayer } from '../test/support/layer.ts';
+import { type Comparison, type Subject, timed } from './measure.ts';
+
+const REPOSITORIES = 200;
+const TAGS = 50;
+const names = Array.from({ length: REPOSITORIES }, (_, n) => `bench/idle-${n}`);
+const tags = Array.from({ length: TAGS }, (_, n) => `tag-${n}`);
+
+/** Many tags of which none has changed: what a pass costs below a Terrace, and below another registry. */
+export const idle: Subject = async (options) => {
+  await using top = await testLayer({ name: 'top', mode: 'ReadWrite', logLevel: 'warn' });
+  await using registry = await startCloud();
+  options.progress(`idle: making ${REPOSITORIES * TAGS} tags, twice`);
+  for (const repository of names) {
+    const { digest, bytes } = await pushImage(top.host, repository, undefined, { layers: [100] });
+    const query = new URLSearchParams(tags.map((tag) => ['tag', tag] as [string, string]));
+    await fetch(`${top.url}/v2/${repository}/manifests/${digest}?${query}`, {
+      method: 'PUT',
+      headers: { 'Content-Type': mediaTypes.ociManifest },
+      body: bytes as Buffer<ArrayBuffer>,
+    });
+    await fill(registry, repository);
+  }
+  const seconds: Record<string, number[]> = {};
+  const requests: Record<string, number[]> = {};
+  for (const [name, url] of Object.entries({ terrace: top.url, 'docker-registry': registry.url })) {
+    await using link = await startProxy(url);
+    await using layer = await testLayer({ name: 'bench', parent: link.url, logLevel: 'warn' });
+    options.progress(`idle: the first pass below ${name}`);
+    await layer.sync();
+    seconds[name] = [];
+    requests[name] = [];
+    for (let round = 0; round < options.rounds; round += 1) {
+      options.progress(`idle: round ${round + 1} below ${name}`);
+      link.forget();
+      seconds[name].push(
+        await timed(async () => {
+          const { ok, taken } = await layer.sync();
+          if (!ok || taken > 0) throw new Error('it was not idle');
+        }),
+      );
+      requests[name].push(link.requests.length);
+    }
+  }
+  const subject = `an idle pass, ${REPOSITORIES * TAGS} tags in ${REPOSITORIES} repositories`;
+  const arrivals = await changes(top, options.rounds);
+  return [
+    { subject: `${subject}: requests to the parent`, unit: '', better: 'less', values: requests },
+    { subject: `${subject}: time`, unit: 's', better: 'less', values: seconds },
+    {
+      subject: 'one tag changed at the top: until it is at the bottom of three layers',
+      unit: 's',
+      better: 'less',
+      values: { terrace: arrivals },
+    },
+  ] satisfies Comparison[];
+};
+
+/** A push would take minutes: the folders of its tags are copies of the first one's. */
+async function fill(registry: Cloud, repository: string): Promise<void> {
+  await pushImage(registry.host, repository, 'tag-0', { layers: [100] });
+  const folder = join(
+    registry.folder,
+    'registry/docker/registry/v2/repositories',
+    repository,
+    '_manifests/tags',
+  );
+  for (const tag of tags.slice(1)) {
+    await mkdir(join(folder, tag), { recursive: true });
+    await cp(join(folder, 'tag-0'), join(folder, tag), { recursive: true });
+  }
+}
+
+async function changes(top: { url: string; host: string }, rounds: number): Promise<number[]> {
+  const live = { schedule: '* * * * *', logLevel: 'warn' } as const;
+  await using middle = await testLayer({ ...live, name: 'middle', parent: top.url });
+  await using bottom = await testLayer({ ...live, name: 'bottom', parent: middle.url });
+  for (const layer of [middle, bottom]) await layer.sync();
+  const found: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const { digest } = await pushImage(top.host, names[0] as string, `round-${round}`, {
+      layers: [1_000 + round],
+    });
+    found.push(
+      await timed(async () => void (await bottom.event(tagMoved, (moved) => moved.digest === digest))),
+    );
+  }
+  return found;
+}
