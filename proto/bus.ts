@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { ConsumerConfig, KV, KvOptions, Msg, NatsConnection, StreamConfig, Subscription } from 'nats';
-import { connect, createInbox, headers, type JetStreamClient, type JetStreamManager } from 'nats';
+import type { ConsumerConfig, KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
+import { connect, createInbox, headers, type JetStreamClient } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { AtOnce } from './at-once.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
-import { bucketOf, consumerOf, limitsOf, streamOf } from './jetstream.ts';
+import { type HistoryOptions, type Past, readHistory } from './history.ts';
+import { archiveOf, bucketOf, consumerOf, ensureStream } from './jetstream.ts';
 import { Jobs, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
 import { States } from './states.ts';
-import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
+import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
 export type { Log, Verdict, Worker };
 
@@ -227,6 +227,12 @@ export class Bus implements AsyncDisposable {
     await ensureStream(await this.#manager(), streams.events, ms);
   }
 
+  /** What has happened, as far as it is kept. @throws Fault `unavailable` */
+  history(options: HistoryOptions): AsyncGenerator<Past> {
+    const archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
+    return readHistory(archive, options, this.#options.log);
+  }
+
   #manager = () => this.#nc.jetstreamManager({ timeout: 5_000 });
 
   async #follow(): Promise<void> {
@@ -267,16 +273,6 @@ export class Bus implements AsyncDisposable {
     } catch (err) {
       this.#options.log.warn({ err }, 'streams could not be made ready');
     }
-  }
-}
-
-/** Made where it is missing; where it is there, its limits become those of the table. */
-async function ensureStream(manager: JetStreamManager, stream: Stream, eventsMs: number | undefined) {
-  const there = (await manager.streams.info(stream.name).catch(() => undefined))?.config;
-  const limits = limitsOf(stream, eventsMs, there !== undefined);
-  if (!there) await manager.streams.add({ ...streamOf(stream), ...limits } as StreamConfig);
-  else if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
-    await manager.streams.update(stream.name, limits);
   }
 }
 

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Archive, Stored } from './history.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 /** The table of streams as JetStream's API has it: lengths of time in nanoseconds, of buckets in ms. */
@@ -35,4 +37,69 @@ export function consumerOf(consumer: ConsumerName) {
 export function bucketOf(bucket: BucketName) {
   const { storage, ttlMs } = buckets[bucket];
   return { history: 1, storage, ...(ttlMs && { ttl: ttlMs }) };
+}
+
+type Config = Record<string, unknown>;
+/** The part of JetStream's manager that is used here. */
+export type Manager = {
+  streams: {
+    info(name: string): Promise<{
+      config: object;
+      created: string;
+      state: { first_seq: number; last_seq: number };
+    }>;
+    add(config: never): Promise<unknown>;
+    update(name: string, config: never): Promise<unknown>;
+  };
+  consumers: { add(stream: string, config: never): Promise<{ name: string }> };
+};
+
+/** Made where it is missing; where it is there, its limits become those of the table. */
+export async function ensureStream(manager: Manager, stream: Stream, eventsMs: number | undefined) {
+  const there = (await manager.streams.info(stream.name).catch(() => undefined))?.config;
+  const limits: Config = limitsOf(stream, eventsMs, there !== undefined);
+  if (!there) await manager.streams.add({ ...streamOf(stream), ...limits } as never);
+  else if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
+    await manager.streams.update(stream.name, limits as never);
+  }
+}
+
+type Message = { seq: number; data: Uint8Array };
+type Queue = { fetch(options: { max_messages: number; expires: number }): Promise<AsyncIterable<Message>> };
+
+const PAGE = { max_messages: 500, expires: 1_000 };
+/** A reader that is gone is forgotten after so long, in ms. */
+const FORGET_MS = 30_000;
+
+/** The stream of events, for whoever reads it from some point on. */
+export function archiveOf(
+  managing: () => Promise<Manager>,
+  consumer: (stream: string, name: string) => Promise<Queue>,
+): Archive {
+  const { name } = streams.events;
+  return {
+    kept: async () => {
+      const { created, state } = await (await managing()).streams.info(name);
+      return { first: state.first_seq, last: state.last_seq, made: created };
+    },
+    open: async (from) => {
+      const start =
+        typeof from === 'number'
+          ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from) }
+          : { deliver_policy: 'by_start_time', opt_start_time: from.toISOString() };
+      const config = {
+        ...start,
+        ack_policy: 'none',
+        mem_storage: true,
+        inactive_threshold: nanos(FORGET_MS),
+      };
+      const made = await (await managing()).consumers.add(name, config as never);
+      const queue = await consumer(name, made.name);
+      return { page: async () => stored(await queue.fetch(PAGE)) };
+    },
+  };
+}
+
+async function* stored(messages: AsyncIterable<Message>): AsyncGenerator<Stored> {
+  for await (const { seq, data } of messages) yield { sequence: seq, data } satisfies Stored;
 }

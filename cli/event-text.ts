@@ -1,0 +1,62 @@
+import type { Envelope } from '#proto/envelope.ts';
+import type { Gap } from '#proto/history.ts';
+import { bytes, short } from './figures.ts';
+
+/** Events as lines. Pure. */
+
+/** `/layers/<layer>/<instance>` */
+export const layerOf = ({ source }: Envelope): string => source.split('/')[2] ?? '';
+
+/** Its type as it is declared, such as `tag.moved`. */
+export const typeOf = ({ type }: Envelope): string => type.replace(/^terrace\./, '');
+
+/** Whether it is of this type, or of one that begins with it, as `transfer` does for `transfer.started`. */
+export const isOf = (event: Envelope, wanted: string): boolean =>
+  typeOf(event) === wanted || typeOf(event).startsWith(`${wanted}.`);
+
+/** One JSON object: CloudEvents 1.0, JSON format, with the extensions `sequence` and `layer`. */
+export const jsonOf = (sequence: number, event: Envelope): string =>
+  JSON.stringify({
+    ...event,
+    datacontenttype: 'application/json',
+    layer: layerOf(event),
+    sequence: String(sequence),
+  });
+
+/** For a person: when, what, of what, how far. */
+export function textOf(sequence: number, event: Envelope): string {
+  const data = (event.data ?? {}) as Record<string, unknown>;
+  return [event.time, String(sequence).padStart(6), layerOf(event), typeOf(event), ...detail(data)].join(
+    '  ',
+  );
+}
+
+export function gapText({ from, to, reason }: Gap): string {
+  if (reason === 'lost') return `events from ${from} on are lost: the store of the bus is another one`;
+  const which = to === from ? `event ${from} is` : `events ${from} to ${to} are`;
+  return `${which} not kept any more`;
+}
+
+function detail(data: Record<string, unknown>): string[] {
+  const { repository, tag, digest, done, size, rate, ...rest } = data;
+  const name = [text(repository), text(tag)].filter(Boolean).join(':');
+  const what = [name, typeof digest === 'string' ? `@${short(digest)}` : ''].join('');
+  const far =
+    typeof size !== 'number'
+      ? ''
+      : typeof done === 'number'
+        ? `${bytes(done)} of ${bytes(size)}`
+        : bytes(size);
+  const speed = typeof rate === 'number' ? `${bytes(rate)}/s` : '';
+  const others = Object.entries(rest).flatMap(([name, value]) => {
+    const shown = text(value);
+    return shown === '' || name === 'pass' ? [] : [`${name}=${shown}`];
+  });
+  return [what, far, speed, ...others].filter(Boolean);
+}
+
+/** Lists and what is nested are for `--json`. */
+function text(value: unknown): string {
+  if (typeof value === 'string') return value.startsWith('sha256:') ? short(value) : value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}

@@ -1,0 +1,43 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { connectOperator } from './connect.ts';
+import { dataOption } from './data-option.ts';
+import { gapText, isOf, jsonOf, textOf } from './event-text.ts';
+
+type Options = { data: string; follow?: boolean; since?: number | Date; type?: string[]; json?: boolean };
+
+export function events(program: Command): void {
+  program
+    .command('events')
+    .description('what has happened, as far as it is kept')
+    .addOption(dataOption())
+    .option('-f, --follow', 'go on with what happens, until Ctrl-C')
+    .option(
+      '--since <when>',
+      'from so long ago (2h, 30m, 1d), from a time, or from an event by its number',
+      sinceOf,
+    )
+    .option('--type <type...>', 'only these, such as pass.finished, or transfer for all of transfers')
+    .option('--json', 'one CloudEvents 1.0 object in each line')
+    .action(async ({ data, follow, since, type, json }: Options) => {
+      const end = new AbortController();
+      process.once('SIGINT', () => end.abort());
+      await using bus = await connectOperator(data);
+      for await (const past of bus.history({ since, follow, signal: end.signal })) {
+        if ('gap' in past) console.error(`terrace: ${gapText(past.gap)}`);
+        else if (!type || type.some((wanted) => isOf(past.event, wanted))) {
+          console.log((json ? jsonOf : textOf)(past.sequence, past.event));
+        }
+      }
+    });
+}
+
+const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A sequence, or a time. @throws InvalidArgumentError */
+export function sinceOf(text: string, _before?: unknown, now = Date.now()): number | Date {
+  if (/^\d+$/.test(text)) return Number(text);
+  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  if (count !== undefined) return new Date(now - Number(count) * (UNITS[unit] as number));
+  if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(Date.parse(text))) return new Date(text);
+  throw new InvalidArgumentError('write how long ago (2h, 30m, 1d), a time (2026-05-01T12:00Z), or a number');
+}

@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { unpack } from './contract.ts';
+import { Envelope } from './envelope.ts';
+import { Fault } from './fault.ts';
+import type { Log } from './log.ts';
+
+/** One event as the stream has it. */
+export type Stored = { sequence: number; data: Uint8Array };
+/** The stream as it is now: `made` is another where the store was lost meanwhile; an empty one has `last` < `first`. */
+export type Kept = { first: number; last: number; made: string };
+export type Page = AsyncIterable<Stored>;
+export type Archive = {
+  kept(): Promise<Kept>;
+  /** Reads on from there; each page ends after a moment without events. */
+  open(from: number | Date): Promise<{ page(): Promise<Page> }>;
+};
+
+/** Events that are not in the stream any more, or never were: nobody can tell what they were. */
+export type Gap = { from: number; to?: number; reason: 'expired' | 'lost' };
+export type Past = { sequence: number; event: Envelope } | { gap: Gap };
+export type HistoryOptions = {
+  /** A sequence, or a time; the first event that is kept where it is left out. */
+  since?: number | Date | undefined;
+  /** Goes on with what happens, until the signal ends it; else it ends with the last event of now. */
+  follow?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+};
+
+const MOST_WAIT_MS = 5_000;
+/** Failures in a row after which reading is given up where nobody follows. */
+const ATTEMPTS = 4;
+
+/**
+ * The events of the stream in their order, each once, with a gap wherever some are missing. Following outlives the loss
+ * of the connection, of the server and of its store.
+ * @throws Fault `unavailable` where the stream can't be read and is not followed
+ */
+export async function* readHistory(
+  archive: Archive,
+  { since, follow = false, signal }: HistoryOptions,
+  log: Log,
+): AsyncGenerator<Past> {
+  let made: string | undefined;
+  let next: number | Date | undefined = since;
+  let end = Number.POSITIVE_INFINITY;
+  for (let failures = 0; !signal?.aborted; ) {
+    try {
+      const kept = await archive.kept();
+      if (made === undefined && !follow) end = kept.last;
+      const gap = missing(next, kept, made);
+      made = kept.made;
+      if (gap) {
+        yield { gap };
+        next = kept.first;
+      }
+      next ??= kept.first;
+      if (typeof next === 'number' && next > end) return;
+      const reader = await archive.open(next);
+      for (let there = true; there && !signal?.aborted; ) {
+        let came = false;
+        for await (const { sequence, data } of await reader.page()) {
+          came = true;
+          failures = 0;
+          if (sequence > end) return;
+          if (typeof next === 'number' && sequence > next) {
+            yield { gap: { from: next, to: sequence - 1, reason: 'expired' } };
+          }
+          next = sequence + 1;
+          const event = read(data, log);
+          if (event) yield { sequence, event };
+          if (sequence === end || signal?.aborted) return;
+        }
+        if (came) continue;
+        if (!follow && typeof next !== 'number') return;
+        // The stream may be another one by now, or the reader forgotten.
+        const now = await archive.kept();
+        there = now.made === made && (typeof next !== 'number' || now.last < next);
+      }
+    } catch (cause) {
+      if (signal?.aborted) return;
+      failures += 1;
+      if (!follow && failures >= ATTEMPTS)
+        throw new Fault('unavailable', 'events can not be read', { cause });
+      const ms = Math.min(MOST_WAIT_MS, 200 * 2 ** failures) * (0.5 + Math.random() / 2);
+      log.warn({ err: cause, ms }, 'events can not be read; trying again');
+      await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
+    }
+  }
+}
+
+function missing(next: number | Date | undefined, kept: Kept, made: string | undefined): Gap | undefined {
+  if (typeof next !== 'number') return undefined;
+  if ((made !== undefined && made !== kept.made) || next > kept.last + 1)
+    return { from: next, reason: 'lost' };
+  return next < kept.first ? { from: next, to: kept.first - 1, reason: 'expired' } : undefined;
+}
+
+function read(data: Uint8Array, log: Log): Envelope | undefined {
+  try {
+    return unpack(Envelope, data);
+  } catch (err) {
+    log.warn({ err }, 'an event could not be read');
+    return undefined;
+  }
+}
