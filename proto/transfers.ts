@@ -36,8 +36,11 @@ const Progress = { ...Blob, syncer: Type.String(), pass: Type.String() };
 /** `present`: bytes that earlier attempts left at the far end, which do not go over the link again. */
 export const transferStarted = event('transfer.started', Type.Object({ ...Progress, present: Bytes }));
 
-/** At most once a second for each transfer. */
-export const transferProgressed = event('transfer.progressed', Type.Object({ ...Progress, done: Bytes }));
+/** At most once a second for each transfer. `rate`: bytes a second, since it was last told. */
+export const transferProgressed = event(
+  'transfer.progressed',
+  Type.Object({ ...Progress, done: Bytes, rate: Type.Optional(Bytes) }),
+);
 
 /** The transfer waits before its next attempt. */
 export const transferDelayed = event(

@@ -45,16 +45,24 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
   const signal = AbortSignal.any([means.signal, closed.signal]);
   const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();
+  let at = 0;
   let last = 'locating';
   const own = {
     ...means,
     signal,
-    started: (present: number) => bus.publish(transferStarted, { ...about, present }),
+    started: (present: number) => {
+      at = present;
+      told = Date.now();
+      bus.publish(transferStarted, { ...about, present });
+    },
     progress: (done: number) => {
       const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
-      if (Date.now() - told < apart) return;
-      told = Date.now();
-      bus.publish(transferProgressed, { ...about, done });
+      const now = Date.now();
+      if (now - told < apart) return;
+      const rate = Math.max(0, Math.round(((done - at) * 1_000) / (now - told)));
+      told = now;
+      at = done;
+      bus.publish(transferProgressed, { ...about, done, rate });
     },
   };
   const machine = blob.direction === 'up' ? upActor(own, { until, from, again }) : downActor(own);
