@@ -10,7 +10,7 @@ import { Refusal } from './refusal.ts';
  *
  *   bus/url               nats://host:port, where the services find the bus
  *   bus/nats.conf         configuration of the layer's nats-server; holds all passwords
- *   bus/<user>.password   one for each service, and the operator's
+ *   bus/<user>.password   one for each service, the operator's and the monitors'
  *   bus/jetstream/        the nats-server's store
  *   run/terrace.pid       the supervisor
  *   run/nats.pid          the nats-server

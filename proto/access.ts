@@ -3,8 +3,8 @@
 export const serviceNames = ['gateway', 'storage', 'syncer', 'twin-bridge'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
-/** `operator` is the `terrace` command. */
-export const userNames = [...serviceNames, 'operator'] as const;
+/** `operator` is the `terrace` command; `monitor` is for programs that are told what happens, and change nothing. */
+export const userNames = [...serviceNames, 'operator', 'monitor'] as const;
 export type UserName = (typeof userNames)[number];
 
 /** Replies to a user's requests come below this subject, which no other user may hear. */
@@ -76,12 +76,25 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
     ],
     subscribe: ['events.>', '$KV.>'],
   },
+  monitor: {
+    publish: [
+      '$JS.API.INFO',
+      '$JS.API.STREAM.INFO.EVENTS',
+      '$JS.API.CONSUMER.CREATE.EVENTS.>',
+      '$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.*',
+      '$JS.API.CONSUMER.INFO.EVENTS.*',
+      '$JS.API.CONSUMER.MSG.NEXT.EVENTS.*',
+      '$JS.API.CONSUMER.DELETE.EVENTS.*',
+      '$JS.ACK.EVENTS.>',
+    ],
+    subscribe: ['events.>'],
+  },
 };
 
 export function permissionsOf(user: UserName): Permissions {
   const { publish, deny = [], subscribe } = may[user];
   return {
-    publish: [...publish, ...keep],
+    publish: user === 'monitor' ? publish : [...publish, ...keep],
     denyPublish: [...destroy, ...deny],
     subscribe: [...subscribe, `${inboxOf(user)}.>`],
   };
