@@ -80,7 +80,8 @@ export function archiveOf(
   return {
     kept: async () => {
       const { created, state } = await (await managing()).streams.info(name);
-      return { first: state.first_seq, last: state.last_seq, made: created };
+      // A stream that never held anything says 0.
+      return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };
     },
     open: async (from) => {
       const start =
