@@ -173,7 +173,7 @@ export class Bus implements AsyncDisposable {
     return this.#nc.subscribe(subject, queue ? { queue, callback } : { callback });
   }
 
-  /** @throws Fault: the one that the other side answered, or `unavailable` */
+  /** @throws Fault: the one that the other side answered, or `unavailable`; the reason of `signal` */
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
@@ -192,7 +192,8 @@ export class Bus implements AsyncDisposable {
         return unpack(contract.reply, message.data);
       }
       if (Date.now() >= deadline) throw new Fault('unavailable', `nobody answers ${contract.subject}`);
-      await sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
+      const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
+      await wait.catch(() => signal?.throwIfAborted());
     }
   }
 

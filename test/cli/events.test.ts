@@ -36,7 +36,7 @@ test('events are told as lines, and as CloudEvents', async () => {
 });
 
 test('--follow goes on with what happens', async () => {
-  await using following = type('events', '--data', layer.data, '--follow', '--since', '1s', '--type', 'tag');
+  await using following = type('events', '--data', layer.data, '--follow', '--since', '10m', '--type', 'tag');
   await push('followed');
   await following.says(/app:followed/);
   following.child.kill('SIGINT');

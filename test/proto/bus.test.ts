@@ -106,6 +106,15 @@ test('a caller can give up by its signal', async () => {
   await assert.rejects(calling, /enough/);
 });
 
+test('a caller who gives up while nobody serves hears its own reason', async () => {
+  const end = new AbortController();
+  const calling = gateway.call(question(), { text: '' }, { signal: end.signal, patience: 60_000 });
+  // It asks, hears that nobody is there, and waits before it asks again.
+  for (let asked = 0; asked < 3; asked += 1) await gateway.flush();
+  end.abort(new Error('enough'));
+  await assert.rejects(calling, /enough/);
+});
+
 test('a fault of the handler is the fault of the caller; any other error is internal', async () => {
   const [ask, askToo] = [question(), question()];
   storage.serve(ask, async () => {

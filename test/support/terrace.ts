@@ -62,7 +62,8 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
       const found = async () => {
         for (;;) {
           if (pattern.test(text)) return text;
-          if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}; it said:\n${text}`);
+          const ended = child.exitCode ?? child.signalCode;
+          if (ended !== null) throw new Error(`it ended with ${ended}; it said:\n${text}`);
           await sleep(10);
         }
       };
