@@ -20,7 +20,7 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
-    publish: ['storage.>', 'events.request.>', '$KV.services.>'],
+    publish: ['storage.>', 'events.request.>', 'below.>', '$KV.services.>', '$KV.heard.>', '$KV.layers.>'],
     deny: operating,
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
@@ -48,12 +48,13 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'events.image.>',
       'events.transfer.>',
       'events.link.>',
+      'events.history.>',
       '$KV.services.>',
       '$KV.link.>',
       '$KV.leases.>',
     ],
     deny: [...operating, 'storage.account.>'],
-    subscribe: ['syncer.>', 'events.>', '$KV.configuration.>', '$KV.leases.>'],
+    subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>'],
   },
   'twin-bridge': {
     publish: [
@@ -74,7 +75,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'twin-bridge.status.>',
       ...operating,
     ],
-    subscribe: ['events.>', '$KV.>'],
+    subscribe: ['events.>', 'below.>', '$KV.>'],
   },
   monitor: {
     publish: [
@@ -87,7 +88,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       '$JS.API.CONSUMER.DELETE.EVENTS.*',
       '$JS.ACK.EVENTS.>',
     ],
-    subscribe: ['events.>'],
+    subscribe: ['events.>', 'below.>'],
   },
 };
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { ConsumerConfig, KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
+import type { KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
 import { connect, createInbox, headers, type JetStreamClient } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { AtOnce } from './at-once.ts';
@@ -8,10 +8,11 @@ import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
-import { type HistoryOptions, type Past, readHistory } from './history.ts';
-import { archiveOf, bucketOf, consumerOf, ensureStream } from './jetstream.ts';
+import { type Archive, type HistoryOptions, type Kept, type Past, readHistory } from './history.ts';
+import { archiveOf, bucketOf, ensureStream, ensureTable, writeOf } from './jetstream.ts';
 import { Jobs, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
+import { Relay } from './relay.ts';
 import { States } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
@@ -40,11 +41,14 @@ export class Bus implements AsyncDisposable {
   readonly #calls: Calls<Msg>;
   readonly #events: Events;
   readonly #states: States;
+  readonly #archive: Archive;
   readonly #kvs = new Map<string, Promise<KV>>();
   readonly #timer: NodeJS.Timeout;
   readonly #atOnce: AtOnce;
   #eventsMs: number | undefined;
 
+  /** What the layers below tell. */
+  readonly relay: Relay;
   readonly publish: Events['publish'];
   readonly listen: Events['listen'];
   readonly heed: AtOnce['heed'];
@@ -104,13 +108,15 @@ export class Bus implements AsyncDisposable {
     this.publish = events.publish.bind(events);
     this.listen = events.listen.bind(events);
     this.#events = events;
+    this.#archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
+    this.relay = new Relay(this.#archive, async (subject, id, bytes) => {
+      return (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
+    });
     const closed = new AbortController();
     void nc.closed().then(() => closed.abort());
     const jobs = new Jobs(
       {
-        submit: async (subject, bytes) => {
-          await this.#js.publish(subject, bytes, { timeout: 5_000 });
-        },
+        submit: async (subject, bytes) => void (await this.#js.publish(subject, bytes, { timeout: 5_000 })),
         open: async (consumer) => {
           const { stream, name } = consumers[consumer];
           const queue = await this.#js.consumers.get(stream, name);
@@ -127,10 +133,7 @@ export class Bus implements AsyncDisposable {
       {
         open: (bucket) => this.#bucket(bucket),
         hear: (bucket, key, heard) =>
-          this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => {
-            if (head?.get('KV-Operation')) heard('removal');
-            else heard(head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes: data });
-          }),
+          this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => heard(writeOf(head, data))),
       },
       options.log,
     );
@@ -230,8 +233,18 @@ export class Bus implements AsyncDisposable {
 
   /** What has happened, as far as it is kept. @throws Fault `unavailable` */
   history(options: HistoryOptions): AsyncGenerator<Past> {
-    const archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
-    return readHistory(archive, options, this.#options.log);
+    return readHistory(this.#archive, options, this.#options.log);
+  }
+
+  /** The stream of events as it is now. @throws where it can't be asked */
+  kept(): Promise<Kept> {
+    return this.#archive.kept();
+  }
+
+  /** Hears that something more happened, here or below. Returns what ends it. */
+  onEvent(heard: () => void): () => void {
+    const ends = ['events.>', 'below.>'].map((subject) => this.#hear(subject, heard));
+    return () => ends.forEach((end) => void end());
   }
 
   #manager = () => this.#nc.jetstreamManager({ timeout: 5_000 });
@@ -265,11 +278,7 @@ export class Bus implements AsyncDisposable {
   async #ensure(): Promise<void> {
     this.#kvs.clear();
     try {
-      const manager = await this.#manager();
-      for (const stream of Object.values(streams)) await ensureStream(manager, stream, this.#eventsMs);
-      for (const name of Object.keys(consumers) as ConsumerName[]) {
-        await manager.consumers.add(consumers[name].stream, consumerOf(name) as ConsumerConfig);
-      }
+      await ensureTable(await this.#manager(), this.#eventsMs);
       for (const bucket of Object.keys(buckets)) await this.#bucket(bucket);
     } catch (err) {
       this.#options.log.warn({ err }, 'streams could not be made ready');

@@ -11,6 +11,10 @@ export const Envelope = Type.Object({
   type: Type.String(),
   /** RFC 3339, UTC, milliseconds. */
   time: Type.String(),
+  /** The name of the layer in which it happened (an extension attribute, as the next one). */
+  layer: Type.Optional(Type.String()),
+  /** Of one that a layer below told: its place in the stream there, `<when that stream was made>/<sequence>`. */
+  origin: Type.Optional(Type.String()),
   data: Type.Unknown(),
 });
 export type Envelope = Static<typeof Envelope>;

@@ -43,6 +43,7 @@ export class Events {
       source: `/layers/${layer}/${instance}`,
       type: `terrace.${event.type}`,
       time: new Date().toISOString(),
+      layer,
       data,
     };
     if (event.atOnce) this.#channel.say(event, data);

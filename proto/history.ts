@@ -3,21 +3,25 @@ import { unpack } from './contract.ts';
 import { Envelope } from './envelope.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
+import { childOf } from './relay.ts';
 
 /** One event as the stream has it. */
-export type Stored = { sequence: number; data: Uint8Array };
+export type Stored = { sequence: number; subject: string; data: Uint8Array };
 /** The stream as it is now: `made` is another where the store was lost meanwhile; an empty one has `last` < `first`. */
 export type Kept = { first: number; last: number; made: string };
 export type Page = AsyncIterable<Stored>;
 export type Archive = {
   kept(): Promise<Kept>;
-  /** Reads on from there; each page ends after a moment without events. */
-  open(from: number | Date): Promise<{ page(): Promise<Page> }>;
+  /** The sequence of the last one there is of a subject, wildcards and all. */
+  last(subject: string): Promise<number | undefined>;
+  /** Reads on from there, all or those of a subject; each page ends after a moment without events. */
+  open(from: number | Date, subject?: string): Promise<{ page(): Promise<Page> }>;
 };
 
 /** Events that are not in the stream any more, or never were: nobody can tell what they were. */
 export type Gap = { from: number; to?: number; reason: 'expired' | 'lost' };
-export type Past = { sequence: number; event: Envelope } | { gap: Gap };
+/** `child`: the layer below that told it; absent for what happened here. */
+export type Past = { sequence: number; event: Envelope; child?: string } | { gap: Gap };
 export type HistoryOptions = {
   /** A sequence, or a time; the first event that is kept where it is left out. */
   since?: number | Date | undefined;
@@ -58,7 +62,7 @@ export async function* readHistory(
       const reader = await archive.open(next);
       for (let there = true; there && !signal?.aborted; ) {
         let came = false;
-        for await (const { sequence, data } of await reader.page()) {
+        for await (const { sequence, subject, data } of await reader.page()) {
           came = true;
           failures = 0;
           if (sequence > end) return;
@@ -67,7 +71,8 @@ export async function* readHistory(
           }
           next = sequence + 1;
           const event = read(data, log);
-          if (event) yield { sequence, event };
+          const child = childOf(subject);
+          if (event) yield { sequence, event, ...(child !== undefined && { child }) };
           if (sequence === end || signal?.aborted) return;
         }
         if (came) continue;

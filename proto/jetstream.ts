@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Archive, Stored } from './history.ts';
+import type { Write } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 /** The table of streams as JetStream's API has it: lengths of time in nanoseconds, of buckets in ms. */
@@ -20,7 +21,11 @@ export const streamOf = ({ name, subjects, retention }: Stream) => ({
 export function limitsOf(stream: Stream, eventsMs: number | undefined, there: boolean) {
   const unknown = there ? undefined : streams.events.maxAgeMs;
   const ageMs = stream === streams.events ? (eventsMs ?? unknown) : stream.maxAgeMs;
-  return { max_bytes: stream.maxBytes as number, ...(ageMs && { max_age: nanos(ageMs) }) };
+  return {
+    subjects: [...stream.subjects],
+    max_bytes: stream.maxBytes as number,
+    ...(ageMs && { max_age: nanos(ageMs) }),
+  };
 }
 
 export function consumerOf(consumer: ConsumerName) {
@@ -50,6 +55,7 @@ export type Manager = {
     }>;
     add(config: never): Promise<unknown>;
     update(name: string, config: never): Promise<unknown>;
+    getMessage(name: string, query: { last_by_subj: string }): Promise<{ seq: number }>;
   };
   consumers: { add(stream: string, config: never): Promise<{ name: string }> };
 };
@@ -64,7 +70,21 @@ export async function ensureStream(manager: Manager, stream: Stream, eventsMs: n
   }
 }
 
-type Message = { seq: number; data: Uint8Array };
+/** All streams and consumers of the table. */
+export async function ensureTable(manager: Manager, eventsMs: number | undefined): Promise<void> {
+  for (const stream of Object.values(streams)) await ensureStream(manager, stream, eventsMs);
+  for (const name of Object.keys(consumers) as ConsumerName[]) {
+    await manager.consumers.add(consumers[name].stream, consumerOf(name) as never);
+  }
+}
+
+/** What a message below the subject of a bucket does there. */
+export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
+  if (head?.get('KV-Operation')) return 'removal';
+  return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
+}
+
+type Message = { seq: number; subject: string; data: Uint8Array };
 type Queue = { fetch(options: { max_messages: number; expires: number }): Promise<AsyncIterable<Message>> };
 
 const PAGE = { max_messages: 500, expires: 1_000 };
@@ -83,13 +103,23 @@ export function archiveOf(
       // A stream that never held anything says 0.
       return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };
     },
-    open: async (from) => {
+    last: async (subject) => {
+      try {
+        return (await (await managing()).streams.getMessage(name, { last_by_subj: subject })).seq;
+      } catch (error) {
+        // JetStream error 10037: no message found.
+        if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10037) return undefined;
+        throw error;
+      }
+    },
+    open: async (from, subject) => {
       const start =
         typeof from === 'number'
           ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from) }
           : { deliver_policy: 'by_start_time', opt_start_time: from.toISOString() };
       const config = {
         ...start,
+        ...(subject && { filter_subject: subject }),
         ack_policy: 'none',
         mem_storage: true,
         inactive_threshold: nanos(FORGET_MS),
@@ -102,5 +132,7 @@ export function archiveOf(
 }
 
 async function* stored(messages: AsyncIterable<Message>): AsyncGenerator<Stored> {
-  for await (const { seq, data } of messages) yield { sequence: seq, data } satisfies Stored;
+  for await (const { seq, subject, data } of messages) {
+    yield { sequence: seq, subject, data } satisfies Stored;
+  }
 }

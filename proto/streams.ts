@@ -11,10 +11,10 @@ const MIB = 1024 * 1024;
 export const streams = {
   /** Work queue: an entry goes when a worker says that it is done. */
   jobs: { name: 'JOBS', subjects: ['jobs.>'], retention: 'workqueue', maxAgeMs: DAY, maxBytes: 64 * MIB },
-  /** History, kept as long as the configuration says (two days until it does) or 256 MiB, whichever ends first. */
+  /** History, own and of the layers below, kept as long as the configuration says (two days until it does) or 256 MiB, whichever ends first. */
   events: {
     name: 'EVENTS',
-    subjects: ['events.>'],
+    subjects: ['events.>', 'below.>'],
     retention: 'limits',
     maxAgeMs: 2 * DAY,
     maxBytes: 256 * MIB,
@@ -34,6 +34,8 @@ export const buckets = {
   configuration: { storage: 'file', ttlMs: 0 },
   services: { storage: 'memory', ttlMs: 20 * SECOND },
   link: { storage: 'file', ttlMs: 0 },
+  heard: { storage: 'file', ttlMs: 0 },
+  layers: { storage: 'file', ttlMs: 0 },
   leases: { storage: 'memory', ttlMs: LEASE_MS },
 } as const;
 

@@ -1,0 +1,77 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Mode } from './configuration.ts';
+import { state } from './contract.ts';
+import { Envelope } from './envelope.ts';
+import { Bytes, Instant } from './names.ts';
+import { LinkStatus } from './status.ts';
+
+/**
+ * What a layer tells the one above: its events and those of all layers below it, in the order of its own stream, and
+ * how each of these layers stands. The parent stores the events in its own stream and answers how far it has them, so
+ * what it said it has is not sent again, and what it lost is.
+ */
+
+/** A place in a child's stream: `id` is that of the event there, `made` tells the stream from one made anew later. */
+export const Place = Type.Object({
+  made: Type.String({ maxLength: 64 }),
+  sequence: Type.Integer({ minimum: 1 }),
+  id: Type.String({ maxLength: 300 }),
+});
+export type Place = Static<typeof Place>;
+
+export const MOST_EVENTS = 500;
+
+/** How a layer stands. `path`: the children that lead to it, from whoever tells it; empty for that layer itself. */
+export const LayerReport = Type.Object({
+  path: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 16 }),
+  name: Type.String({ maxLength: 128 }),
+  mode: Mode,
+  /** By the layer's own clock. */
+  at: Instant,
+  link: Type.Optional(LinkStatus),
+  held: Type.Optional(
+    Type.Object({ repositories: Type.Integer(), tags: Type.Integer(), blobs: Type.Integer(), bytes: Bytes }),
+  ),
+});
+export type LayerReport = Static<typeof LayerReport>;
+
+/** The body of a report, as JSON. */
+export const Report = Type.Object({
+  /** The child's stream. */
+  made: Place.properties.made,
+  /** How far the parent has it, as it last said; absent where the child only asks that. */
+  after: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** The place that the parent named is not in the stream, or not any more: these come from its first event on. */
+  anew: Type.Optional(Type.Boolean()),
+  events: Type.Array(Type.Object({ sequence: Type.Integer({ minimum: 1 }), event: Envelope }), {
+    maxItems: MOST_EVENTS,
+  }),
+  layers: Type.Optional(Type.Array(LayerReport, { maxItems: 256 })),
+});
+export type Report = Static<typeof Report>;
+
+/** The answer: 200, or 409 where the parent is elsewhere than `after` says, and has stored none of these. */
+export const Standing = Type.Object({ place: Type.Optional(Place) });
+export type Standing = Static<typeof Standing>;
+
+/** Where a child reports, by POST; needs `gateway/<child>/message/write`. */
+export const reportPath = (child: string): string => `/v2/_terrace/children/${child}/events`;
+/** What a report may have, unpacked, in bytes. */
+export const REPORT_LIMIT = 2 * 1024 * 1024;
+
+/**
+ * How far a child's events are in the stream here. Key: the child. `stored`: up to this sequence of the stream here,
+ * all is reckoned with; what is there beyond it, whoever stored it did not live to write down.
+ * `marks`: the last event of each source, by the number that its id ends with.
+ */
+export const Reckoning = Type.Composite([
+  Place,
+  Type.Object({ stored: Type.Integer(), marks: Type.Record(Type.String(), Type.Integer()) }),
+]);
+export type Reckoning = Static<typeof Reckoning>;
+export const reckoning = state('heard', Reckoning);
+
+/** What a child last told of itself and of those below it. Key: the child. */
+export const Layers = Type.Object({ seen: Instant, layers: Type.Array(LayerReport) });
+export type Layers = Static<typeof Layers>;
+export const layersBelow = state('layers', Layers);
