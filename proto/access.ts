@@ -54,7 +54,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       '$KV.leases.>',
     ],
     deny: [...operating, 'storage.account.>'],
-    subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>'],
+    subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
   },
   'twin-bridge': {
     publish: [

@@ -4,6 +4,7 @@ import type { KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
 import { connect, createInbox, headers, type JetStreamClient } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { AtOnce } from './at-once.ts';
+import { layersBelow } from './below.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events } from './events.ts';
@@ -149,9 +150,7 @@ export class Bus implements AsyncDisposable {
   }
 
   /** Resolves when the connection is gone for good, with the error that ended it, if any. */
-  async closed(): Promise<Error | undefined> {
-    return (await this.#nc.closed()) ?? undefined;
-  }
+  closed = async (): Promise<Error | undefined> => (await this.#nc.closed()) ?? undefined;
 
   /** Resolves when all said so far has reached the server, and all that it had for us then has been heard. */
   flush(): Promise<void> {
@@ -237,13 +236,13 @@ export class Bus implements AsyncDisposable {
   }
 
   /** The stream of events as it is now. @throws where it can't be asked */
-  kept(): Promise<Kept> {
-    return this.#archive.kept();
-  }
+  kept = (): Promise<Kept> => this.#archive.kept();
 
-  /** Hears that something more happened, here or below. Returns what ends it. */
-  onEvent(heard: () => void): () => void {
-    const ends = ['events.>', 'below.>'].map((subject) => this.#hear(subject, heard));
+  /** Hears that something more happened here or below, or that a layer below told how it stands. Returns what ends it. */
+  onNews(heard: () => void): () => void {
+    const ends = ['events.>', 'below.>', `$KV.${layersBelow.bucket}.>`].map((subject) =>
+      this.#hear(subject, heard),
+    );
     return () => ends.forEach((end) => void end());
   }
 

@@ -60,6 +60,8 @@ export function allowsGateway(actions: readonly string[], child: string, action:
   return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
 }
 
+export const isChild = (text: string): boolean => CHILD.test(text);
+
 function isPattern(text: string): boolean {
   return text === '*' || isRepository(text.endsWith('/*') ? text.slice(0, -2) : text);
 }

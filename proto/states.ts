@@ -1,5 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type State, unpack } from './contract.ts';
+import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
 import { Watch } from './watch.ts';
 
@@ -13,7 +14,7 @@ export type Bucket = {
   create(key: string, bytes: Uint8Array): Promise<number>;
   update(key: string, bytes: Uint8Array, revision: number): Promise<number>;
   delete(key: string): Promise<void>;
-  keys(): Promise<AsyncIterable<string>>;
+  keys(): Promise<AsyncIterable<string> & { stop(): void }>;
 };
 
 /** `conditional`: it may have been refused, and is heard of all the same. */
@@ -21,6 +22,9 @@ export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
 
 /** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
 const READ_AFTER_MS = [20, 500];
+
+/** How long a list of keys may take. */
+const LIST_MS = 5_000;
 
 export type Buckets = {
   open(bucket: string): Promise<Bucket>;
@@ -74,11 +78,20 @@ export class States {
     await (await this.#open(state)).delete(key);
   }
 
-  /** All entries of a state, by key. */
+  /** All entries of a state, by key. @throws Fault `unavailable` where the server does not tell them in time */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
     const keys: string[] = [];
     // The iterator drops what arrives while its consumer awaits something else.
-    for await (const key of await (await this.#open(state)).keys()) keys.push(key);
+    const reading = await (await this.#open(state)).keys();
+    let late = false;
+    // A server that goes away meanwhile leaves it waiting.
+    const timer = setTimeout(() => {
+      late = true;
+      reading.stop();
+    }, LIST_MS);
+    for await (const key of reading) keys.push(key);
+    clearTimeout(timer);
+    if (late) throw new Fault('unavailable', `the entries of ${state.bucket} were not told in ${LIST_MS} ms`);
     const found = new Map<string, Static<T>>();
     for (const key of keys) {
       const entry = await this.get(state, key);

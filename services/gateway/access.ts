@@ -2,13 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
+import { type GatewayAction, type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
 import { Accounts, type Status } from './accounts.ts';
 import { Bearer } from './bearer.ts';
 import { type BearerError, challenge, type Wanted } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
 import { type Asker, decide, Rules, type Verdict } from './permissions.ts';
-import { type Needs, repositoryOf } from './routing.ts';
+import { childOf, isOnChild, isOnRepository, type Needs, repositoryOf } from './routing.ts';
 
 /** Who makes a request, as far as it is known. */
 export type Caller = {
@@ -68,13 +68,16 @@ export class Access {
    */
   async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
     if (needs === 'nothing') return;
-    const isAction = needs !== 'login' && needs !== 'catalog';
+    const isAction = isOnRepository(needs);
     const wanted = { needs, repository: isAction ? repositoryOf(request) : '' };
+    const child = isOnChild(needs) ? childOf(request) : '';
     const who = await this.#identify(request);
     if ('refused' in who) return this.#challenge(request, reply, wanted, who.refused, who.error);
     const verdict = isAction
       ? decide(who.grant?.rules, who, { repository: wanted.repository, action: needs })
-      : entry(who, needs);
+      : isOnChild(needs)
+        ? onChild(who, child, needs)
+        : entry(who, needs);
     if (verdict === 'allow') {
       request.caller = { name: who.name, asker: who, refused: false };
       return;
@@ -86,7 +89,7 @@ export class Access {
     if (verdict === 'deny') {
       throw new Fault(
         'denied',
-        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${wanted.repository}`,
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${child ? `gateway/${child}/${needs}` : `${needs} on ${wanted.repository}`}`,
       );
     }
     throw unknown(wanted.repository);
@@ -190,6 +193,12 @@ export function sees({ caller }: FastifyRequest, repository: string): boolean {
 /** The same words as storage has for it. */
 function unknown(repository: string): Fault {
   return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+}
+
+/** Is this the child, or somebody who may speak for it? */
+function onChild(asker: Asker, child: string, action: GatewayAction): Verdict {
+  if (asker === EVERYBODY || asker.rules.allowsOn(child, action)) return 'allow';
+  return asker.anonymous ? 'challenge' : 'deny';
 }
 
 /** Is this somebody? */

@@ -16,6 +16,7 @@ import { blobRoutes } from './routes/blobs.ts';
 import { changeRoutes } from './routes/changes.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { referrerRoutes } from './routes/referrers.ts';
+import { reportRoutes } from './routes/reports.ts';
 import { tagRoutes } from './routes/tags.ts';
 import { tokenRoutes } from './routes/token.ts';
 import { uploadRoutes } from './routes/uploads.ts';
@@ -115,6 +116,7 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
   tagRoutes(app, gateway);
   referrerRoutes(app, gateway);
   changeRoutes(app, gateway);
+  reportRoutes(app, gateway);
   return { app, gateway };
 }
 

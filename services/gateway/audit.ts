@@ -9,14 +9,18 @@ const NAME = new RegExp(TokenName.pattern as string);
 /**
  * One line for each write, done or refused, and for each other refusal of somebody who gave credentials. A client that
  * has given none yet, and is told how to, has not been refused. The steps of an upload belong to the write that its
- * end is. Nothing that could be a password is written: no header, no query, no name that no token can have.
+ * end is, and what a child tells changes nothing here. Nothing that could be a password is written: no header, no query, no name that no token can have.
  */
 export function audit(app: FastifyInstance, log: Log): void {
   app.addHook('onResponse', async (request, reply) => {
     const { needs = 'nothing' } = request.routeOptions.config;
     const { method, caller } = request;
     const { statusCode: status } = reply;
-    const isWrite = needs !== 'nothing' && method !== 'GET' && method !== 'HEAD' && status !== 405;
+    const isWrite =
+      !['nothing', 'message/write'].includes(needs) &&
+      method !== 'GET' &&
+      method !== 'HEAD' &&
+      status !== 405;
     const isStep = (method === 'POST' || method === 'PATCH') && status === 202;
     const isRefused = caller?.refused === true && status < 500;
     if (!isRefused && (!isWrite || isStep)) return;

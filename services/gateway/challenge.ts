@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Configuration } from '#proto/configuration.ts';
 import { CATALOG_SCOPE, scopeFor } from './docker-scopes.ts';
 import { hostOf, realmUrl } from './locations.ts';
-import type { Needs } from './routing.ts';
+import { isOnRepository, type Needs } from './routing.ts';
 
 /** Why a Bearer token was not enough (RFC 6750, 3.1). */
 export type BearerError = 'invalid_token' | 'insufficient_scope';
@@ -20,7 +20,7 @@ export function challenge(
   if (kind === 'Basic') return `Basic realm="${hostOf(request)}", charset="UTF-8"`;
   const fields = [`realm="${realmUrl(request)}"`, `service="${hostOf(request)}"`];
   if (needs === 'catalog') fields.push(`scope="${CATALOG_SCOPE}"`);
-  else if (needs !== 'login' && needs !== 'nothing') fields.push(`scope="${scopeFor(needs, repository)}"`);
+  else if (isOnRepository(needs)) fields.push(`scope="${scopeFor(needs, repository)}"`);
   if (error) fields.push(`error="${error}"`);
   return `Bearer ${fields.join(',')}`;
 }

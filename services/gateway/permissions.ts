@@ -1,18 +1,22 @@
-import { type RepositoryAction, ruleOf } from '#proto/scopes.ts';
+import { type GatewayAction, type RepositoryAction, ruleOf } from '#proto/scopes.ts';
 
 /** Scope actions, so ordered that a look-up costs as many steps as a repository's name has parts. */
 export class Rules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
+  readonly #onChildren = new Set<string>();
   /** All of them in one text: the same for the same rules. */
   readonly text: string;
 
-  /** @param actions as `scopeAction` gives them; those that speak of no repository count for nothing here */
+  /** @param actions as `scopeAction` gives them */
   constructor(actions: Iterable<string>) {
     const all = [...actions];
     this.text = all.toSorted().join('\n');
     for (const text of all) {
       const rule = ruleOf(text);
-      if (!rule) continue;
+      if (!rule) {
+        this.#onChildren.add(text);
+        continue;
+      }
       const known = this.#byPattern.get(rule.pattern);
       if (known) known.add(rule.action);
       else this.#byPattern.set(rule.pattern, new Set([rule.action]));
@@ -26,6 +30,11 @@ export class Rules {
   /** Is anything allowed on it? Whoever may do nothing with a repository does not see that it is there. */
   touches(repository: string): boolean {
     return this.#some(repository, () => true);
+  }
+
+  /** @param child in lower case */
+  allowsOn(child: string, action: GatewayAction): boolean {
+    return this.#onChildren.has(`gateway/${child}/${action}`);
   }
 
   #some(repository: string, fits: (actions: Set<RepositoryAction>) => boolean): boolean {

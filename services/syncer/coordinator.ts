@@ -9,10 +9,12 @@ import { Alarm } from './alarm.ts';
 import { PassClock } from './clock.ts';
 import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
+import { layerReports } from './layer-report.ts';
 import { holdLease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
 import { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
+import { report } from './reporter.ts';
 import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
 import { Stall } from './stall.ts';
@@ -39,11 +41,11 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     const found = times();
     return found && linkAt(found, Date.now());
   };
-  const report = new LinkReport({ bus, log, by: instance, times });
+  const standing = new LinkReport({ bus, log, by: instance, times });
   const clock = new PassClock({
     times,
     tick: (cause) => want(wish(cause)),
-    looked: () => void report.refresh(),
+    looked: () => void standing.refresh(),
     log,
   });
   const news = new News(bus);
@@ -62,8 +64,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     running.add(own);
     const until = asked.now ? undefined : at.until;
     using _closing = closing(until, link, end);
-    using _stall = new Stall(bus, (reason) => void (reason ? report.stalled(reason) : report.moving()));
-    using syncing = report.syncing();
+    using _stall = new Stall(bus, (reason) => void (reason ? standing.stalled(reason) : standing.moving()));
+    using syncing = standing.syncing();
     try {
       await syncing.told;
       const either = AbortSignal.any([signal, stopped, end.signal]);
@@ -109,7 +111,11 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     ends.push(() => led.abort());
     const feed = () => settings.feed();
     const tell = () => want(wish('parent'));
-    void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led.signal]));
+    const leading = AbortSignal.any([signal, led.signal]);
+    void follow({ news, feed, link, tell, log }, leading);
+    const reports = async () => ((await feed()).spoke ? settings.reports() : undefined);
+    const layers = () => layerReports(bus, settings.get());
+    void report({ bus, reports, link, layers, log }, leading);
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -136,8 +142,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   const lease = holdLease(bus, instance, signal, log, (held) => {
     if (!held) return actor.send({ type: 'lease.lost' });
     const at = link();
-    void report.takeOver();
-    if (at && !at.usable) void report.resting(at.until);
+    void standing.takeOver();
+    if (at && !at.usable) void standing.resting(at.until);
     actor.send({ type: 'lease.gained', ...(at?.usable && { pass: wish('start') }) });
   });
   return {

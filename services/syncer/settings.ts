@@ -6,9 +6,17 @@ import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
 import { Parent } from './link/parent.ts';
+import { ParentReports } from './link/reports.ts';
 import { Upward } from './link/upward.ts';
 
-type Clients = { print: string; link: Link; parent: Parent; upward: Upward; feed: ParentFeed };
+type Clients = {
+  print: string;
+  link: Link;
+  parent: Parent;
+  upward: Upward;
+  feed: ParentFeed;
+  reports: ParentReports;
+};
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class Settings implements AsyncDisposable {
@@ -59,6 +67,11 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).feed;
   }
 
+  /** Where this layer tells it of itself. */
+  async reports(): Promise<ParentReports> {
+    return (await this.#current()).reports;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -66,10 +79,11 @@ export class Settings implements AsyncDisposable {
 
   /** The files of password and CA are read again each time: they may have changed. */
   async #current(): Promise<Clients> {
-    const { url, username, passwordFile, caFile } = this.get().parent;
+    const { parent, name } = this.get();
+    const { url, username, passwordFile, caFile } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const ca = caFile === undefined ? undefined : await certificates(caFile);
-    const print = JSON.stringify([url, login, ca]);
+    const print = JSON.stringify([url, login, ca, name]);
     if (this.#clients?.print !== print) {
       const { bandwidth } = this;
       const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
@@ -80,6 +94,7 @@ export class Settings implements AsyncDisposable {
         parent: new Parent(link),
         upward: new Upward(link),
         feed: new ParentFeed(link),
+        reports: new ParentReports(link, username ?? name),
       };
     }
     return this.#clients;

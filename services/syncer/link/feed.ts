@@ -13,6 +13,8 @@ export class ParentFeed {
   readonly #link: Link;
   /** Until when the parent is taken for one that tells none. */
   #silent = 0;
+  /** It has told its changes: it is a Terrace. */
+  spoke = false;
 
   constructor(link: Link) {
     this.#link = link;
@@ -36,7 +38,10 @@ export class ParentFeed {
     if (status === 200) {
       const bytes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH);
       const found = read(bytes.toString('utf8'));
-      if (found) return found;
+      if (found) {
+        this.spoke = true;
+        return found;
+      }
     } else {
       const said = await text(answer);
       const passes = status >= 500 || status === 429 || status === 408;

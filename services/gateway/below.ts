@@ -1,0 +1,119 @@
+import {
+  type Layers,
+  layersBelow,
+  type Place,
+  type Reckoning,
+  type Report,
+  reckoning,
+} from '#proto/below.ts';
+import type { Bus } from '#proto/bus.ts';
+import type { Envelope } from '#proto/envelope.ts';
+import { Fault } from '#proto/fault.ts';
+
+/** So many sources are told apart for each child: those that were heard last. Each start of a process is one. */
+const MOST_MARKS = 1_000;
+
+/** How far a child was heard; before its first event, only what holds for all of them. */
+type Known = { place: Place | undefined; stored: number; marks: Map<string, number>; revision: number };
+export type Outcome = { taken: boolean; place: Place | undefined };
+
+/**
+ * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
+ * The stream itself says what was stored last, and a state how far that was reckoned with; both are of one store, so a
+ * child is told the truth also where that was lost or came back from a copy: then it tells the rest again.
+ */
+export class Below {
+  readonly #bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay'>;
+  /** One report of a child after another. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay'>) {
+    this.#bus = bus;
+  }
+
+  /** @throws Fault `malformed`, `unavailable`: some of the events may be stored, and the next report is told which */
+  async take(child: string, report: Report): Promise<Outcome> {
+    const before = this.#turns.get(child);
+    const turn = (before ?? Promise.resolve()).catch(() => {}).then(() => this.#take(child, report));
+    this.#turns.set(child, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(child) === turn) this.#turns.delete(child);
+    }
+  }
+
+  async #take(child: string, { made, after, anew, events, layers }: Report): Promise<Outcome> {
+    checkOrder(events);
+    const known = await this.#reckon(child);
+    const { place } = known;
+    if (layers) {
+      const told: Layers = { seen: Date.now(), layers };
+      await this.#bus.put(layersBelow, child, told).catch(unavailable);
+    }
+    if (after === undefined && !anew) return { taken: events.length === 0, place };
+    const follows = place ? place.made === made && place.sequence === after : after === 0;
+    if (!anew && !follows) return { taken: false, place };
+    for (const { sequence, event } of events) {
+      if (isNew(known, event)) {
+        known.stored = Math.max(known.stored, await this.#bus.relay.store(child, { made, sequence }, event));
+      }
+      known.place = { made, sequence, id: event.id };
+    }
+    if (events.length > 0) await this.#keep(child, known);
+    return { taken: true, place: known.place };
+  }
+
+  /** What the state says, and what the stream has beyond it. */
+  async #reckon(child: string): Promise<Known> {
+    const entry = await this.#bus.get(reckoning, child).catch(unavailable);
+    const { stored = 0, marks = {}, ...place } = entry?.value ?? {};
+    const known: Known = {
+      place: entry ? (place as Place) : undefined,
+      stored,
+      marks: new Map(Object.entries(marks)),
+      revision: entry?.revision ?? 0,
+    };
+    try {
+      for await (const { made, sequence, stored: at, event } of this.#bus.relay.since(child, stored)) {
+        isNew(known, event);
+        known.stored = at;
+        known.place = { made, sequence, id: event.id };
+      }
+    } catch (cause) {
+      unavailable(cause);
+    }
+    return known;
+  }
+
+  /** Where another process was first, the child is told how things are when it reports again. */
+  async #keep(child: string, { place, stored, marks, revision }: Known): Promise<void> {
+    const last = [...marks].slice(-MOST_MARKS);
+    const value = { ...(place as Place), stored, marks: Object.fromEntries(last) } satisfies Reckoning;
+    const kept = await this.#bus.swap(reckoning, child, value, revision).catch(unavailable);
+    if (kept === undefined) throw new Fault('unavailable', 'another report of this child came between');
+  }
+}
+
+/** Whether it was not stored yet; from now on, it is. */
+function isNew({ marks }: Pick<Known, 'marks'>, { source, id }: Envelope): boolean {
+  const serial = Number(/-(\d+)$/.exec(id)?.[1] ?? Number.NaN);
+  // What others than a Terrace tell is known by its place alone.
+  if (Number.isNaN(serial)) return true;
+  const last = marks.get(source) ?? -1;
+  // The last ones heard are the last ones in the map.
+  marks.delete(source);
+  marks.set(source, Math.max(last, serial));
+  return serial > last;
+}
+
+function checkOrder(events: Report['events']): void {
+  const wrong = events.findIndex(({ sequence }, index) => sequence <= (events[index - 1]?.sequence ?? 0));
+  if (wrong < 0) return;
+  throw new Fault('malformed', `/events/${wrong}/sequence: must be larger than that of the event before`);
+}
+
+function unavailable(cause: unknown): never {
+  if (cause instanceof Fault) throw cause;
+  throw new Fault('unavailable', 'the bus does not answer now', { cause });
+}

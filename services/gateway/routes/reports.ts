@@ -1,0 +1,59 @@
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import type { FastifyInstance } from 'fastify';
+import { REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
+import { check } from '#proto/contract.ts';
+import { Fault } from '#proto/fault.ts';
+import { Below } from '../below.ts';
+import { readBody } from '../read-body.ts';
+import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
+
+const unzip = promisify(gunzip);
+
+/** What the layers below tell of themselves: JSON, packed with gzip where the header says so. */
+export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, times } = gateway;
+  const below = new Below(bus);
+
+  const take: Handler = async (request, reply) => {
+    const child = childOf(request);
+    const body = await readBody(request.raw, {
+      limit: REPORT_LIMIT,
+      withinMs: times.idleMs,
+      what: 'report',
+    });
+    const packed = request.headers['content-encoding'] === 'gzip';
+    const report = read(packed ? await unpacked(body) : body);
+    const { taken, place } = await below.take(child, report);
+    const answer: Standing = { ...(place && { place }) };
+    reply
+      .code(taken ? 200 : 409)
+      .header('cache-control', 'no-store')
+      .type('application/json');
+    return reply.send(JSON.stringify(answer));
+  };
+  resource(app, gateway, reportPath(':child'), { POST: ['message/write', take] });
+}
+
+/** @throws Fault `malformed`, `too-large` */
+async function unpacked(body: Buffer): Promise<Buffer> {
+  try {
+    return await unzip(body, { maxOutputLength: REPORT_LIMIT });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
+      throw new Fault('malformed', 'the report is not gzip, as its Content-Encoding says', { cause });
+    }
+    throw new Fault('too-large', `the report has more than ${REPORT_LIMIT} bytes unpacked`);
+  }
+}
+
+/** @throws Fault `malformed`, naming the field */
+function read(body: Buffer): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    throw new Fault('malformed', 'the report is not JSON', { cause });
+  }
+  return check(Report, value);
+}

@@ -1,0 +1,73 @@
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
+import { check } from '#proto/contract.ts';
+import { Fault } from '#proto/fault.ts';
+import { isChild } from '#proto/scopes.ts';
+import { refusal } from './answers.ts';
+import { PAGE_LIMIT, text } from './bodies.ts';
+import type { Link } from './link.ts';
+import { sent } from './sending.ts';
+
+const pack = promisify(gzip);
+
+/** A parent that takes no reports is asked again after so long, in ms: it may be a Terrace, or let us, by then. */
+const ASK_AGAIN_MS = 10 * 60_000;
+
+/** Where a Terrace above is told how this layer, and those below it, are. */
+export class ParentReports {
+  readonly #link: Link;
+  readonly #child: string;
+  /** Until when the parent is taken for one that takes none. */
+  #deaf = 0;
+
+  /** @param name that of this layer at its parent: of its token, or its own where it has none */
+  constructor(link: Link, name: string) {
+    this.#link = link;
+    this.#child = name.toLowerCase().replace(/[^a-z0-9-]/g, '-');
+    if (!isChild(this.#child)) this.#deaf = Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * @returns how far the parent is, and whether it took the report; undefined where it takes none, as it is no Terrace
+   * or does not let us
+   * @throws Fault `parent-unreachable`, `busy`, `parent-refused`
+   */
+  async send(
+    report: Report,
+    signal: AbortSignal,
+  ): Promise<{ taken: boolean; place: Place | undefined } | undefined> {
+    if (Date.now() < this.#deaf) return undefined;
+    const path = reportPath(this.#child);
+    const body = await pack(JSON.stringify(report));
+    const answer = await this.#link.request(path, {
+      method: 'POST',
+      scope: 'registry:catalog:*',
+      headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      body: sent(body),
+      signal,
+    });
+    const { statusCode: status } = answer;
+    if (status === 200 || status === 409) {
+      const bytes = await this.#link.read(answer, PAGE_LIMIT, path);
+      const found = read(bytes.toString('utf8'));
+      if (found) return { taken: status === 200, place: found.place };
+    } else {
+      const said = await text(answer);
+      const passes = status >= 500 || status === 429 || status === 408;
+      if (passes) throw refusal(status, answer.headers, said, `POST ${path}`);
+    }
+    this.#deaf = Date.now() + ASK_AGAIN_MS;
+    return undefined;
+  }
+}
+
+/** What answers every path alike, with a page of its own, takes no reports. */
+function read(text: string): Standing | undefined {
+  try {
+    return check(Standing, JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { historyLost, type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import type { Gap } from '#proto/history.ts';
+import { passFinished } from '#proto/passes.ts';
+import { Alarm } from './alarm.ts';
+import type { Link } from './hours.ts';
+import { EARLIEST_MS, ReportClock } from './layer-report.ts';
+import type { ParentReports } from './link/reports.ts';
+
+/** Events of so long go up together, in ms. */
+const GATHER_MS = 1_000;
+/** Without any, the state of the layer is looked at so often, in ms. */
+const LOOK_MS = 60_000;
+const MOST_WAIT_MS = 60_000;
+/** As JSON, before it is packed, in bytes. */
+const BATCH_BYTES = 256 * 1024;
+
+export type ReporterMeans = {
+  bus: Pick<Bus, 'history' | 'kept' | 'onNews' | 'listen' | 'publish'>;
+  /** Undefined where the parent is no Terrace, as far as it is known. */
+  reports: () => Promise<Pick<ParentReports, 'send'> | undefined>;
+  /** Undefined where there is no parent. */
+  link: () => Link | undefined;
+  layers: () => Promise<LayerReport[]>;
+  log: Log;
+  gatherMs?: number;
+};
+
+/**
+ * Tells the parent what happened here and below, for as long as `signal` lets it: while the link may be used the whole
+ * time or its window is open, and otherwise after each pass. Where it goes on, the parent says.
+ */
+export async function report(means: ReporterMeans, signal: AbortSignal): Promise<void> {
+  const { bus, log, gatherMs = GATHER_MS } = means;
+  const reporter = new Reporter(means);
+  let news = Promise.withResolvers<void>();
+  let passed = true;
+  const ends = [
+    bus.onNews(() => news.resolve()),
+    bus.listen(passFinished, () => {
+      passed = true;
+    }),
+  ];
+  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  let failures = 0;
+  try {
+    while (!signal.aborted) {
+      news = Promise.withResolvers<void>();
+      const at = means.link();
+      if (at?.live || (at?.usable && passed)) {
+        try {
+          passed = false;
+          await whileUsable(means.link, signal, (until) => reporter.round(until));
+          failures = 0;
+        } catch (err) {
+          if (signal.aborted) return;
+          failures += 1;
+          passed = true;
+          const ms = Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures);
+          log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
+          await rest(ms);
+          continue;
+        }
+      }
+      await Promise.race([news.promise, rest(reporter.pending ? EARLIEST_MS : LOOK_MS)]);
+      await rest(gatherMs);
+    }
+  } finally {
+    for (const end of ends) end();
+  }
+}
+
+/** Ends the task where the window closes meanwhile. */
+async function whileUsable(
+  link: () => Link | undefined,
+  signal: AbortSignal,
+  task: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const closed = new AbortController();
+  using _closing = new Alarm(() => {
+    const at = link();
+    if (!at?.usable) closed.abort(new Fault('window-closed', 'the link may not be used now'));
+    return at?.until;
+  });
+  await task(AbortSignal.any([signal, closed.signal]));
+}
+
+class Reporter {
+  readonly #means: ReporterMeans;
+  readonly #clock = new ReportClock();
+  #to: unknown;
+  /** How far the parent is, once it has said so: it may have nothing. */
+  #standing: { place: Place | undefined } | undefined;
+  /** Up to here, events that are missing were told of. */
+  #missed = 0;
+
+  /** How this layer stands has changed too soon after it was last told. */
+  pending = false;
+
+  constructor(means: ReporterMeans) {
+    this.#means = means;
+  }
+
+  /** Tells all there is to tell now. @throws Fault where the parent, or the bus, does not answer */
+  async round(signal: AbortSignal): Promise<void> {
+    const { bus, reports, layers, log } = this.#means;
+    const to = await reports();
+    if (to !== this.#to) this.#standing = undefined;
+    this.#to = to;
+    if (!to) return;
+    const now = Date.now();
+    const all = await layers();
+    const due = this.#standing === undefined || this.#clock.isDue(all, now);
+    this.pending = !due && this.#clock.differs(all);
+    for (let first = due; !signal.aborted; first = false) {
+      const kept = await bus.kept();
+      if (!this.#standing || first) {
+        const asked = await to.send({ made: kept.made, events: [], layers: all }, signal);
+        if (!asked) return;
+        this.#clock.told(all, now);
+        this.#standing = asked;
+      }
+      const { place } = this.#standing;
+      const there = place?.made === kept.made && place.sequence <= kept.last;
+      if (place && !there)
+        log.info({ place, kept }, 'the parent knows events that are not here: telling all');
+      if (there && place.sequence === kept.last) return;
+      if (kept.last < kept.first) return;
+      if ((await this.#tell(kept.made, there ? place : undefined, signal)) === 'all') return;
+    }
+  }
+
+  /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
+  async #tell(made: string, known: Place | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
+    let anew = known === undefined && this.#standing?.place !== undefined;
+    let events: Report['events'] = [];
+    let size = 0;
+    const flush = async (): Promise<boolean> => {
+      if (events.length === 0) return true;
+      const after = anew ? undefined : (this.#standing?.place?.sequence ?? 0);
+      const body = { made, events, ...(anew ? { anew } : { after }) } as Report;
+      const answer = await (this.#to as Pick<ParentReports, 'send'>).send(body, signal);
+      events = [];
+      size = 0;
+      anew = false;
+      this.#standing = answer;
+      return answer?.taken ?? false;
+    };
+    for await (const past of this.#means.bus.history({ since: known?.sequence ?? 1, signal })) {
+      if ('gap' in past) {
+        if (past.gap.reason === 'lost') return 'elsewhere';
+        if (known) this.#miss(past.gap, known.sequence);
+        continue;
+      }
+      const { sequence, event } = past;
+      if (sequence === known?.sequence) {
+        if (event.id === known.id) continue;
+        // The store came back from a copy: what the parent has of this number was another event.
+        this.#standing = { place: { ...known, made: '' } };
+        return 'elsewhere';
+      }
+      events.push({ sequence, event });
+      size += JSON.stringify(event).length;
+      if (events.length < MOST_EVENTS && size < BATCH_BYTES) continue;
+      if (!(await flush())) return 'elsewhere';
+    }
+    return (await flush()) ? 'all' : 'elsewhere';
+  }
+
+  #miss({ to = 0, reason }: Gap, told: number): void {
+    const from = Math.max(told, this.#missed) + 1;
+    if (to < from) return;
+    this.#missed = to;
+    const gap = { from, to, reason };
+    this.#means.log.warn(gap, 'events are not kept any more that the parent was not told');
+    this.#means.bus.publish(historyLost, gap);
+  }
+}

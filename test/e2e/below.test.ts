@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { layersBelow } from '#proto/below.ts';
+import { Bus } from '#proto/bus.ts';
+import { blobCommitted } from '#proto/content.ts';
+import { dataFolder } from '../../cli/data-folder.ts';
+import { quiet } from '../support/bus.ts';
+import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
+import { pushImage } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { random } from '../support/random.ts';
+
+/** top → middle → bottom: what happens at the bottom is known at the top. */
+
+const LIVE = '* * * * *';
+/** How many events the bottom says while everything breaks; more with TERRACE_EVENTS. */
+const EVENTS = Number(process.env.TERRACE_EVENTS ?? 1_500);
+const stack = new AsyncDisposableStack();
+let top: TestLayer;
+let middle: TestLayer;
+let bottom: TestLayer;
+let link: FaultProxy;
+
+before(async () => {
+  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite' }));
+  link = stack.use(await startProxy(top.url));
+  middle = stack.use(await testLayer({ name: 'middle', parent: link.url, schedule: LIVE }));
+  bottom = stack.use(await testLayer({ name: 'bottom', parent: middle.url, schedule: LIVE }));
+});
+after(() => stack.disposeAsync());
+
+/** Ids of a layer's events, in the order in which the stream of another (or its own) has them. */
+async function idsAt(at: TestLayer, of: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const past of at.bus().history({ since: 1 })) {
+    if ('event' in past && past.event.layer === of) ids.push(past.event.id);
+  }
+  return ids;
+}
+
+async function until(condition: () => Promise<boolean>, what: string, withinMs = 60_000): Promise<void> {
+  for (const end = Date.now() + withinMs; !(await condition().catch(() => false)); await sleep(200)) {
+    assert.ok(Date.now() < end, `not in ${withinMs} ms: ${what}`);
+  }
+}
+
+/** All that the bottom has said up to the event of this size is at the top: once, in order. */
+async function arrived(size: number): Promise<void> {
+  const own: string[] = [];
+  for await (const past of bottom.bus().history({ since: 1 })) {
+    if (!('event' in past)) continue;
+    own.push(past.event.id);
+    if ((past.event.data as { size?: number }).size === size) break;
+  }
+  const last = own.at(-1) as string;
+  await until(async () => (await idsAt(top, 'bottom')).includes(last), `event ${last} at the top`);
+  const there = await idsAt(top, 'bottom');
+  assert.deepEqual(there.slice(0, there.indexOf(last) + 1), own);
+}
+
+/** Says events of a kind that the bottom's storage says. */
+async function speaker(): Promise<Bus> {
+  const folder = dataFolder(bottom.data);
+  const read = async (path: string) => (await readFile(path, 'utf8')).trim();
+  return Bus.connect({
+    url: await read(folder.busUrl),
+    user: 'storage',
+    password: await read(folder.password('storage')),
+    layer: 'bottom',
+    instance: `storage-of-test-${randomUUID()}`,
+    log: quiet,
+  });
+}
+
+const digest = `sha256:${'0'.repeat(64)}`;
+const say = (bus: Bus, size: number) => bus.publish(blobCommitted, { digest, size });
+
+test('what happens at the bottom is told at the top, and so is how it stands', async () => {
+  await pushImage(top.host, 'app', 'v1');
+  await using bus = await speaker();
+  for (let size = 1; size <= 50; size += 1) say(bus, size);
+  await arrived(50);
+  const isKnown = async () => {
+    const all = await top.bus().list(layersBelow);
+    const paths = all
+      .get('middle')
+      ?.layers.map(({ path, link: { state } = { state: '' } }) => [...path, state]);
+    return JSON.stringify(paths) === '[["Online"],["bottom","Online"]]';
+  };
+  await until(isKnown, 'middle and bottom are Online', 30_000);
+});
+
+test('links that are cut and programs that are killed cost no event, and none comes twice', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const next = random(seed);
+  const victims: [TestLayer, string][] = [
+    [middle, 'nats-server'],
+    [bottom, 'syncer-1'],
+    [top, 'gateway'],
+    [bottom, 'nats-server'],
+    [middle, 'gateway'],
+    [top, 'nats-server'],
+    [middle, 'syncer-1'],
+  ];
+  await using bus = await speaker();
+  const slice = Math.ceil(EVENTS / (victims.length + 2));
+  let said = 1_000;
+  for (let round = 0; round < victims.length + 2; round += 1) {
+    if (round === 2) await link.down();
+    if (round === 5) await link.up();
+    for (let count = 0; count < slice; count += 1) say(bus, ++said);
+    await sleep(500 + 1_500 * next());
+    const [layer, program] = victims[round] ?? [];
+    if (layer && program) layer.killNow(program);
+  }
+  await arrived(said);
+});
