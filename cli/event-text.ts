@@ -4,8 +4,8 @@ import { bytes, short } from './figures.ts';
 
 /** Events as lines. Pure. */
 
-/** `/layers/<layer>/<instance>` */
-export const layerOf = ({ source }: Envelope): string => source.split('/')[2] ?? '';
+/** Where it happened; `source` is `/layers/<layer>/<instance>`. */
+export const layerOf = ({ layer, source }: Envelope): string => layer ?? source.split('/')[2] ?? '';
 
 /** Its type as it is declared, such as `tag.moved`. */
 export const typeOf = ({ type }: Envelope): string => type.replace(/^terrace\./, '');

@@ -1,9 +1,17 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Envelope } from '#proto/envelope.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
-import { gapText, isOf, jsonOf, textOf } from './event-text.ts';
+import { gapText, isOf, jsonOf, layerOf, textOf } from './event-text.ts';
 
-type Options = { data: string; follow?: boolean; since?: number | Date; type?: string[]; json?: boolean };
+type Options = {
+  data: string;
+  follow?: boolean;
+  since?: number | Date;
+  type?: string[] | undefined;
+  layer?: string[] | undefined;
+  json?: boolean;
+};
 
 export function events(program: Command): void {
   program
@@ -17,19 +25,23 @@ export function events(program: Command): void {
       sinceOf,
     )
     .option('--type <type...>', 'only these, such as pass.finished, or transfer for all of transfers')
+    .option('--layer <name...>', 'only those of these layers: this one, or below')
     .option('--json', 'one CloudEvents 1.0 object in each line')
-    .action(async ({ data, follow, since, type, json }: Options) => {
+    .action(async ({ data, follow, since, type, layer, json }: Options) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       await using bus = await connectOperator(data);
       for await (const past of bus.history({ since, follow, signal: end.signal })) {
         if ('gap' in past) console.error(`terrace: ${gapText(past.gap)}`);
-        else if (!type || type.some((wanted) => isOf(past.event, wanted))) {
+        else if (isWanted(past.event, { type, layer })) {
           console.log((json ? jsonOf : textOf)(past.sequence, past.event));
         }
       }
     });
 }
+
+const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'layer'>) =>
+  (!type || type.some((wanted) => isOf(event, wanted))) && (!layer || layer.includes(layerOf(event)));
 
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

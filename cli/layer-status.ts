@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Static } from '@sinclair/typebox';
+import { type LayerReport, type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
@@ -27,6 +28,8 @@ export type LayerStatus = {
   storage?: StorageStatus;
   /** Changes that the parent refused, by repository and reference. */
   parked?: Parked[];
+  /** The layers below, as they last told; `child` is the one that told it, at the time `seen`. */
+  below?: (LayerReport & { child: string; seen: number })[];
   /** The services that did not answer. */
   silent: string[];
 };
@@ -38,13 +41,14 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       silent.push(service);
       return undefined;
     });
-  const [services, inForce, link, holder, storage, bridge] = await Promise.all([
+  const [services, inForce, link, holder, storage, bridge, below] = await Promise.all([
     bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
     bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
     answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
     answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
+    bus.list(layersBelow).catch(() => new Map<string, Layers>()),
   ]);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
@@ -55,9 +59,13 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
     ...(parked && { parked }),
+    ...(below.size > 0 && { below: flat(below) }),
     silent,
   };
 }
+
+const flat = (below: Map<string, Layers>) =>
+  [...below].flatMap(([child, { seen, layers }]) => layers.map((layer) => ({ ...layer, child, seen })));
 
 async function parkedOf(bus: Bus): Promise<Parked[]> {
   const all: Parked[] = [];

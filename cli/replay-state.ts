@@ -45,7 +45,7 @@ const states: Record<string, Transfer['state']> = {
 
 export const begin = (): Replay => ({ transfers: new Map(), gaps: [], last: 0 });
 
-/** What is known after one more event, or after a gap: of what was under way then, nobody knows how it went on. */
+/** What is known after one more event (those of layers below say nothing of this one), or after a gap: of what was under way then, nobody knows how it went on. */
 export function take(replay: Replay, past: Past): void {
   if ('gap' in past) {
     replay.gaps.push(past.gap);
@@ -57,8 +57,9 @@ export function take(replay: Replay, past: Past): void {
     }
     return;
   }
-  const { sequence, event } = past;
+  const { sequence, event, child } = past;
   replay.last = sequence;
+  if (child !== undefined) return;
   const type = typeOf(event);
   if (type === 'blob.committed') committed(replay, sequence, event);
   const state = states[type];

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { StorageStatus } from '#proto/manifests.ts';
 import type { ServiceStatus } from '#proto/status.ts';
+import { belowText } from './below-text.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
@@ -28,6 +29,7 @@ export function describe(layer: LayerStatus, now: number): string {
     linkText(layer, now),
     complaints(layer),
     storage(layer, now),
+    belowText(layer, now),
     services(layer, now),
   ];
   return sections.filter(Boolean).join('\n\n');

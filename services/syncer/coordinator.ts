@@ -113,7 +113,9 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     const tell = () => want(wish('parent'));
     const leading = AbortSignal.any([signal, led.signal]);
     void follow({ news, feed, link, tell, log }, leading);
-    const reports = async () => ((await feed()).spoke ? settings.reports() : undefined);
+    // Who keeps a cursor of it has heard it speak, maybe before a restart.
+    const tells = async () => news.cursor !== undefined || (await feed()).spoke;
+    const reports = async () => ((await tells()) ? settings.reports() : undefined);
     const layers = () => layerReports(bus, settings.get());
     void report({ bus, reports, link, layers, log }, leading);
     const unserve = bus.serve(startPass, async ({ full, now }) => {
