@@ -52,6 +52,7 @@ export class Relay {
         const event = unpack(Envelope, data);
         const [, made = '', number = ''] = ORIGIN.exec(event.origin ?? '') ?? [];
         yield { stored: sequence, made, sequence: Number(number), event };
+        if (sequence >= last) return;
       }
       if (reached === before) throw new Fault('unavailable', 'the events can not be read now');
     }

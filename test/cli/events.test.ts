@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { reportPath } from '#proto/below.ts';
 import { tagMoved } from '#proto/content.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { gapText, isOf, textOf } from '../../cli/event-text.ts';
@@ -82,4 +83,24 @@ test('a line says what, of what, and how far', () => {
     gapText({ from: 3, reason: 'lost' }),
     'events from 3 on are lost: the store of the bus is another one',
   );
+});
+
+test('events of layers below are told by the name of the layer, and chosen by it', async () => {
+  const below: Envelope = {
+    specversion: '1.0',
+    id: 'storage-1',
+    source: '/layers/cell-1/storage',
+    type: 'terrace.tag.moved',
+    time: '2030-01-01T00:00:00.000Z',
+    layer: 'cell-1',
+    data: { repository: 'app', tag: 'below', digest: `sha256:${'ab'.repeat(32)}` },
+  };
+  const report = { made: 'm', after: 0, events: [{ sequence: 1, event: below }] };
+  const answer = await fetch(`${layer.url}${reportPath('line')}`, {
+    method: 'POST',
+    body: JSON.stringify(report),
+  });
+  assert.equal(answer.status, 200);
+  const { stdout } = await run('events', '--data', layer.data, '--layer', 'cell-1');
+  assert.match(stdout, /^\S+Z {2} *\d+ {2}cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
 });

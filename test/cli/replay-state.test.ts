@@ -29,6 +29,12 @@ const finished = () => past('transfer.finished');
 const failed = () => past('transfer.failed', { code: 'digest-invalid', reason: 'wrong' });
 const committed = () => past('blob.committed', {}, { digest, size: 100 });
 
+test('transfers of layers below are not of this one', () => {
+  const replay = begin();
+  take(replay, { ...past('transfer.started', { present: 0 }), child: 'line' } as Past);
+  assert.equal(replay.transfers.size, 0);
+});
+
 function after(...steps: Past[]): Pick<Transfer, 'state' | 'done'> & Partial<Transfer> {
   const replay = begin();
   for (const step of steps) take(replay, step);

@@ -45,6 +45,20 @@ test('too little space and damaged content are told', () => {
   assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
 });
 
+test('the layers below are told, each with how it was when it last spoke', () => {
+  const report = { name: 'cell', mode: 'ReadOnly' as const, at: now - 60_000, path: ['cell-1'] };
+  const link = {
+    state: 'Unhealthy' as const,
+    since: 0,
+    lastSync: now - 120_000,
+    coordinator: 's',
+    detail: 'app:v1',
+  };
+  const below = [{ ...report, child: 'line', seen: now - 30_000, link }];
+  const text = describe({ services: [], silent: [], storage: held, below }, now);
+  assert.match(text, /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1$/m);
+});
+
 const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
   describe(
     {

@@ -1,0 +1,18 @@
+import { duration, plural, table } from './figures.ts';
+import type { LayerStatus } from './layer-status.ts';
+
+/** The layers below, as they last told, in words. */
+export function belowText({ below = [] }: LayerStatus, now: number): string {
+  if (below.length === 0) return '';
+  const rows = below.map(({ child, seen, path, name, link, held, at }) => [
+    [child, ...path].join('/'),
+    name,
+    link?.state ?? 'no parent',
+    link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`,
+    // Of one further down, its own clock tells when it spoke; that it came, when it came here.
+    `${duration(now - seen)} ago`,
+    held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
+    link?.detail ?? '',
+  ]);
+  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'TOLD', 'HOLDS', ''], ...rows]);
+}

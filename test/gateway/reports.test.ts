@@ -1,0 +1,147 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { createToken } from '#proto/accounts.ts';
+import { layersBelow, type Report, reportPath, type Standing } from '#proto/below.ts';
+import type { Envelope } from '#proto/envelope.ts';
+import { TestLayer } from './layer.ts';
+
+/** What the layers below tell, over HTTP: each test has a child of its own. */
+
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+const operator = await layer.testBus.connect('operator');
+
+const event = (serial: number, source = '/layers/line/a'): Envelope => ({
+  specversion: '1.0',
+  id: `${source.split('/').at(-1)}-${serial}`,
+  source,
+  type: 'terrace.tag.moved',
+  time: '2030-01-01T00:00:00.000Z',
+  layer: 'line',
+  data: { serial },
+});
+const events = (from: number, to: number): Report['events'] =>
+  Array.from({ length: to - from + 1 }, (_, index) => ({
+    sequence: from + index,
+    event: event(from + index),
+  }));
+
+async function post(child: string, body: unknown, login = ''): Promise<Response> {
+  const headers = {
+    'content-type': 'application/json',
+    'content-encoding': 'gzip',
+    ...(login && { authorization: `Basic ${Buffer.from(login).toString('base64')}` }),
+  };
+  return layer.fetch('POST', reportPath(child), { headers, body: gzipSync(JSON.stringify(body)) });
+}
+
+/** @returns the status, and how far the layer has the child's events */
+async function tell(child: string, report: Partial<Report>): Promise<[number, number | undefined]> {
+  const response = await post(child, { made: 'm', events: [], ...report });
+  const { place } = (await response.json()) as Standing;
+  return [response.status, place?.sequence];
+}
+
+/** The ids of what is stored of a child, in order. */
+async function stored(child: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const past of operator.history({ since: 1 })) {
+    if ('event' in past && past.child === child) ids.push(past.event.id);
+  }
+  return ids;
+}
+const ids = (from: number, to: number, source = 'a') =>
+  Array.from({ length: to - from + 1 }, (_, index) => `${source}-${from + index}`);
+
+test('events are taken in order from where the layer has them, and from nowhere else', async () => {
+  deepEqual(await tell('one', {}), [200, undefined]);
+  deepEqual(await tell('one', { after: 5, events: events(6, 7) }), [409, undefined]);
+  deepEqual(await tell('one', { after: 0, events: events(1, 3) }), [200, 3]);
+  deepEqual(await tell('one', { after: 0, events: events(1, 3) }), [409, 3]);
+  deepEqual(await tell('one', { made: 'other', after: 3, events: events(4, 4) }), [409, 3]);
+  deepEqual(await tell('one', { after: 3, events: events(4, 5) }), [200, 5]);
+  deepEqual(await stored('one'), ids(1, 5));
+});
+
+test('a child that begins anew tells again what is known, and only the rest is stored', async () => {
+  await tell('two', { after: 0, events: events(1, 5) });
+  // The child's store came back from a copy with three of them, and then other things happened.
+  const later = [
+    { sequence: 4, event: event(1, '/layers/line/b') },
+    { sequence: 5, event: event(2, '/layers/line/b') },
+  ];
+  deepEqual(await tell('two', { anew: true, events: [...events(2, 3), ...later] }), [200, 5]);
+  deepEqual(await stored('two'), [...ids(1, 5), ...ids(1, 2, 'b')]);
+  deepEqual(
+    await tell('two', { after: 5, events: [{ sequence: 6, event: event(3, '/layers/line/b') }] }),
+    [200, 6],
+  );
+});
+
+test('what a process stored that was killed then is reckoned with', async () => {
+  await tell('three', { after: 0, events: events(1, 2) });
+  for (const { sequence, event: one } of events(3, 4)) {
+    await layer.bus.relay.store('three', { made: 'm', sequence }, one);
+  }
+  deepEqual(await tell('three', { after: 2, events: events(3, 6) }), [409, 4]);
+  deepEqual(await tell('three', { after: 4, events: events(5, 6) }), [200, 6]);
+  deepEqual(await stored('three'), ids(1, 6));
+});
+
+test('what the bus loses is asked for again', async () => {
+  await tell('four', { after: 0, events: events(1, 3) });
+  await layer.testBus.kill({ forget: true });
+  await layer.testBus.up();
+  const gone = async () => (await tell('four', {}).catch(() => [503, 0]))[1] === undefined;
+  while (!(await gone()));
+  deepEqual(await tell('four', { after: 0, events: events(1, 3) }), [200, 3]);
+  deepEqual(await stored('four'), ids(1, 3));
+});
+
+test('how layers stand is kept by child', async () => {
+  const own = { path: [], name: 'line', mode: 'ReadOnly' as const, at: 1 };
+  deepEqual(await tell('five', { layers: [own, { ...own, path: ['cell'] }] }), [200, undefined]);
+  const kept = await operator.get(layersBelow, 'five');
+  deepEqual(
+    kept?.value.layers.map(({ path }) => path),
+    [[], ['cell']],
+  );
+});
+
+for (const [what, child, body, status, said] of [
+  ['a field that is missing', 'bad', { events: [] }, 400, /\/made: /],
+  ['an event that is none', 'bad', { made: 'm', events: [{ sequence: 1 }] }, 400, /\/events\/0\/event: /],
+  [
+    'events out of order',
+    'bad',
+    { made: 'm', after: 0, events: [...events(2, 2), ...events(1, 1)] },
+    400,
+    /\/events\/1\/sequence: must be larger/,
+  ],
+  ['a name that no child has', 'a.b', { made: 'm', events: [] }, 400, /a\.b\\" is not valid: use/],
+  ['more than may be', 'bad', { made: 'x'.repeat(3_000_000), events: [] }, 413, /more than 2097152 bytes/],
+] as const) {
+  test(`${what} is refused in words`, async () => {
+    const response = await post(child, body);
+    equal(response.status, status);
+    match(await response.text(), said);
+  });
+}
+
+test('only who may speak for the child is heard, in a ReadOnly layer too', async () => {
+  const make = async (name: string, ...actions: string[]) => {
+    const { password } = await operator.call(createToken, { name, actions });
+    return `${name}:${password}`;
+  };
+  const line = await make('line-7', 'gateway/line-7/message/write');
+  const other = await make('line-8', 'gateway/line-8/message/write', 'gateway/line-7/message/read');
+  layer.mode = 'ReadOnly';
+  const body = { made: 'm', after: 0, events: events(1, 1) };
+  equal((await post('line-7', body)).status, 401);
+  const denied = await post('line-7', body, other);
+  equal(denied.status, 403);
+  match(await denied.text(), /line-8 needs gateway\/line-7\/message\/write/);
+  equal((await post('Line-7', body, line)).status, 200);
+  deepEqual(await stored('line-7'), ids(1, 1));
+});
