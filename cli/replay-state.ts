@@ -48,13 +48,7 @@ export const begin = (): Replay => ({ transfers: new Map(), gaps: [], last: 0 })
 /** What is known after one more event (those of layers below say nothing of this one), or after a gap: of what was under way then, nobody knows how it went on. */
 export function take(replay: Replay, past: Past): void {
   if ('gap' in past) {
-    replay.gaps.push(past.gap);
-    const { from, to } = past.gap;
-    for (const [key, transfer] of replay.transfers) {
-      if (isOver(transfer)) continue;
-      const unknown = `how it went on: events from ${from}${to === undefined ? '' : ` to ${to}`} are missing`;
-      replay.transfers.set(key, { ...transfer, unknown });
-    }
+    miss(replay, past.gap);
     return;
   }
   const { sequence, event, child } = past;
@@ -62,6 +56,7 @@ export function take(replay: Replay, past: Past): void {
   if (child !== undefined) return;
   const type = typeOf(event);
   if (type === 'blob.committed') committed(replay, sequence, event);
+  if (type === 'history.lost' && (event.data as Gap).reason === 'lost') miss(replay, event.data as Gap);
   const state = states[type];
   if (!state) return;
   const told = event.data as Told;
@@ -78,6 +73,16 @@ export function take(replay: Replay, past: Past): void {
     ...(told.reason !== undefined && { reason: told.reason }),
     ...(unknown && { unknown }),
   });
+}
+
+function miss(replay: Replay, gap: Gap): void {
+  replay.gaps.push(gap);
+  const { from, to } = gap;
+  for (const [key, transfer] of replay.transfers) {
+    if (isOver(transfer)) continue;
+    const unknown = `how it went on: events from ${from}${to === undefined ? '' : ` to ${to}`} are missing`;
+    replay.transfers.set(key, { ...transfer, unknown });
+  }
 }
 
 /** Storage has it, whoever did not live to say that the transfer is finished. */

@@ -34,6 +34,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'events.garbage.>',
       'events.scrub.>',
       'events.space.>',
+      'events.history.>',
       'now.>',
       '$KV.services.>',
     ],

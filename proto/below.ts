@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Mode } from './configuration.ts';
-import { event, state } from './contract.ts';
+import { state } from './contract.ts';
 import { Envelope } from './envelope.ts';
 import { Bytes, Instant } from './names.ts';
 import { LinkStatus } from './status.ts';
@@ -53,16 +53,6 @@ export type Report = Static<typeof Report>;
 /** The answer: 200, or 409 where the parent is elsewhere than `after` says, and has stored none of these. */
 export const Standing = Type.Object({ place: Type.Optional(Place) });
 export type Standing = Static<typeof Standing>;
-
-/** Events of this layer are missing that were to be told to the parent: nobody can tell what they were. */
-export const historyLost = event(
-  'history.lost',
-  Type.Object({
-    from: Type.Integer(),
-    to: Type.Optional(Type.Integer()),
-    reason: Type.Union([Type.Literal('expired'), Type.Literal('lost')]),
-  }),
-);
 
 /** Where a child reports, by POST; needs `gateway/<child>/message/write`. */
 export const reportPath = (child: string): string => `/v2/_terrace/children/${child}/events`;

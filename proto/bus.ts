@@ -7,9 +7,9 @@ import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
 import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
-import { Events } from './events.ts';
+import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
-import { type Archive, type HistoryOptions, type Kept, type Past, readHistory } from './history.ts';
+import { type Archive, type HistoryOptions, type Past, readHistory } from './history.ts';
 import { archiveOf, bucketOf, ensureStream, ensureTable, writeOf } from './jetstream.ts';
 import { Jobs, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
@@ -42,12 +42,13 @@ export class Bus implements AsyncDisposable {
   readonly #calls: Calls<Msg>;
   readonly #events: Events;
   readonly #states: States;
-  readonly #archive: Archive;
   readonly #kvs = new Map<string, Promise<KV>>();
   readonly #timer: NodeJS.Timeout;
   readonly #atOnce: AtOnce;
   #eventsMs: number | undefined;
 
+  /** The stream of events. */
+  readonly archive: Archive;
   /** What the layers below tell. */
   readonly relay: Relay;
   readonly publish: Events['publish'];
@@ -100,17 +101,16 @@ export class Bus implements AsyncDisposable {
     this.heed = this.#atOnce.heed.bind(this.#atOnce);
     this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
     const events = new Events(options, {
-      send: async (subject, id, bytes) => {
-        await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 });
-      },
+      send: async (subject, id, bytes) =>
+        (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq,
       say: this.#atOnce.say.bind(this.#atOnce),
       hear,
     });
     this.publish = events.publish.bind(events);
     this.listen = events.listen.bind(events);
     this.#events = events;
-    this.#archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
-    this.relay = new Relay(this.#archive, async (subject, id, bytes) => {
+    this.archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
+    this.relay = new Relay(this.archive, async (subject, id, bytes) => {
       return (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
     });
     const closed = new AbortController();
@@ -232,11 +232,11 @@ export class Bus implements AsyncDisposable {
 
   /** What has happened, as far as it is kept. @throws Fault `unavailable` */
   history(options: HistoryOptions): AsyncGenerator<Past> {
-    return readHistory(this.#archive, options, this.#options.log);
+    return readHistory(this.archive, options, this.#options.log);
   }
 
-  /** The stream of events as it is now. @throws where it can't be asked */
-  kept = (): Promise<Kept> => this.#archive.kept();
+  /** The last event of this connection that the stream has taken. */
+  stored = (): Told | undefined => this.#events.stored;
 
   /** Hears that something more happened here or below, or that a layer below told how it stands. Returns what ends it. */
   onNews(heard: () => void): () => void {

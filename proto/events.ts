@@ -9,12 +9,15 @@ import { Outbox } from './outbox.ts';
 export type Speaker = { layer: string; instance: string; log: Log };
 
 export type Channel = {
-  /** Stores one event. The same `id` twice is stored once. */
-  send(subject: string, id: string, bytes: Uint8Array): Promise<void>;
+  /** Stores one event, and tells its sequence. The same `id` twice is stored once. */
+  send(subject: string, id: string, bytes: Uint8Array): Promise<number>;
   say: AtOnce['say'];
   /** Returns what ends it. */
   hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
 };
+
+/** Where an event is in the stream. */
+export type Told = { sequence: number; id: string };
 
 /** What happened: said once, heard by anyone. */
 export class Events {
@@ -22,12 +25,16 @@ export class Events {
   readonly #channel: Channel;
   readonly #outbox: Outbox<{ subject: string; id: string; bytes: Uint8Array }>;
   #serial = 0;
+  /** The last one that was stored. */
+  stored: Told | undefined;
 
   constructor(speaker: Speaker, channel: Channel) {
     this.#speaker = speaker;
     this.#channel = channel;
     this.#outbox = new Outbox(
-      ({ subject, id, bytes }) => channel.send(subject, id, bytes),
+      async ({ subject, id, bytes }) => {
+        this.stored = { sequence: await channel.send(subject, id, bytes), id };
+      },
       (count, err) => speaker.log.warn({ err, count }, 'events were dropped'),
     );
   }

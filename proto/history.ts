@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unpack } from './contract.ts';
+import { type Static, Type } from '@sinclair/typebox';
+import { event, unpack } from './contract.ts';
 import { Envelope } from './envelope.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
@@ -14,12 +15,26 @@ export type Archive = {
   kept(): Promise<Kept>;
   /** The sequence of the last one there is of a subject, wildcards and all. */
   last(subject: string): Promise<number | undefined>;
+  /** The id of the event at this sequence, where it is kept. */
+  idAt(sequence: number): Promise<string | undefined>;
   /** Reads on from there, all or those of a subject; each page ends after a moment without events. */
   open(from: number | Date, subject?: string): Promise<{ page(): Promise<Page> }>;
 };
 
 /** Events that are not in the stream any more, or never were: nobody can tell what they were. */
-export type Gap = { from: number; to?: number; reason: 'expired' | 'lost' };
+export const Gap = Type.Object({
+  from: Type.Integer(),
+  to: Type.Optional(Type.Integer()),
+  reason: Type.Union([Type.Literal('expired'), Type.Literal('lost')]),
+});
+export type Gap = Static<typeof Gap>;
+
+/**
+ * Said by whoever finds it out, in the place where they are missing: events were lost with the store of the bus, or
+ * were not kept long enough to be told to the parent.
+ */
+export const historyLost = event('history.lost', Gap);
+
 /** `child`: the layer below that told it; absent for what happened here. */
 export type Past = { sequence: number; event: Envelope; child?: string } | { gap: Gap };
 export type HistoryOptions = {

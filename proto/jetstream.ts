@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { unpack } from './contract.ts';
+import { Envelope } from './envelope.ts';
 import type { Archive, Stored } from './history.ts';
 import type { Write } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
@@ -55,7 +57,10 @@ export type Manager = {
     }>;
     add(config: never): Promise<unknown>;
     update(name: string, config: never): Promise<unknown>;
-    getMessage(name: string, query: { last_by_subj: string }): Promise<{ seq: number }>;
+    getMessage(
+      name: string,
+      query: { last_by_subj: string } | { seq: number },
+    ): Promise<{ seq: number; data: Uint8Array }>;
   };
   consumers: { add(stream: string, config: never): Promise<{ name: string }> };
 };
@@ -97,20 +102,25 @@ export function archiveOf(
   consumer: (stream: string, name: string) => Promise<Queue>,
 ): Archive {
   const { name } = streams.events;
+  const one = async (query: { last_by_subj: string } | { seq: number }) => {
+    try {
+      return await (await managing()).streams.getMessage(name, query);
+    } catch (error) {
+      // JetStream error 10037: no message found.
+      if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10037) return undefined;
+      throw error;
+    }
+  };
   return {
     kept: async () => {
       const { created, state } = await (await managing()).streams.info(name);
       // A stream that never held anything says 0.
       return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };
     },
-    last: async (subject) => {
-      try {
-        return (await (await managing()).streams.getMessage(name, { last_by_subj: subject })).seq;
-      } catch (error) {
-        // JetStream error 10037: no message found.
-        if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10037) return undefined;
-        throw error;
-      }
+    last: async (subject) => (await one({ last_by_subj: subject }))?.seq,
+    idAt: async (sequence) => {
+      const found = await one({ seq: sequence });
+      return found && unpack(Envelope, found.data).id;
     },
     open: async (from, subject) => {
       const start =

@@ -1,3 +1,4 @@
+import type { Told } from '#proto/events.ts';
 import type {
   BlobRecord,
   CursorRecord,
@@ -39,6 +40,7 @@ import type {
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
+ *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -88,6 +90,7 @@ export const put = {
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
+  history: (told: Told) => [set('x!history', told)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 

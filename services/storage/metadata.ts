@@ -1,4 +1,5 @@
 import type { Level } from 'level';
+import type { Told } from '#proto/events.ts';
 import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
 import { type Change, set } from './changes.ts';
@@ -120,6 +121,7 @@ export class Metadata implements AsyncDisposable {
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
+  history = () => this.#one<Told>('x!history');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
 

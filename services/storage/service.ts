@@ -14,10 +14,14 @@ export async function storage({ data, bus, log, signal }: Context): Promise<void
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (value) schedules.set(value);
   });
+  const end = new AbortController();
+  const watching = storage.watchHistory(bus, AbortSignal.any([signal, end.signal]));
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {
     unwatch();
+    end.abort();
+    await watching;
     storage.endUpkeep();
   }
 }

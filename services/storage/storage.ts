@@ -11,6 +11,7 @@ import { Commits } from './commit.ts';
 import { Feed } from './feed.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
+import { watchHistory } from './history-watch.ts';
 import { Ingests } from './ingests.ts';
 import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
@@ -124,6 +125,11 @@ export class Storage implements AsyncDisposable {
     this.#parts.space.reserve = reserve;
     this.garbage.rules = garbage;
     this.scrubber.rate = scrubRate;
+  }
+
+  /** Until the signal ends it. */
+  watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
+    return watchHistory({ ...this.#parts, bus }, signal);
   }
 
   /** What runs of it gives up, so that it keeps no end waiting. */

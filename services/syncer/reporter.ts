@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { historyLost, type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
+import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
-import type { Gap } from '#proto/history.ts';
+import { type Gap, historyLost } from '#proto/history.ts';
 import { passFinished } from '#proto/passes.ts';
 import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
@@ -18,7 +18,7 @@ const MOST_WAIT_MS = 60_000;
 const BATCH_BYTES = 256 * 1024;
 
 export type ReporterMeans = {
-  bus: Pick<Bus, 'history' | 'kept' | 'onNews' | 'listen' | 'publish'>;
+  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'listen' | 'publish'>;
   /** Undefined where the parent is no Terrace, as far as it is known. */
   reports: () => Promise<Pick<ParentReports, 'send'> | undefined>;
   /** Undefined where there is no parent. */
@@ -115,7 +115,7 @@ class Reporter {
     const due = this.#standing === undefined || this.#clock.isDue(all, now);
     this.pending = !due && this.#clock.differs(all);
     for (let first = due; !signal.aborted; first = false) {
-      const kept = await bus.kept();
+      const kept = await bus.archive.kept();
       if (!this.#standing || first) {
         const asked = await to.send({ made: kept.made, events: [], layers: all }, signal);
         if (!asked) return;
