@@ -13,7 +13,13 @@ export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
 
 /** Only whoever runs the layer changes accounts, or has storage put in order. */
-const operating = ['storage.token.>', 'storage.scope.>', 'storage.garbage.>', 'storage.scrub.>'];
+const operating = [
+  'storage.token.>',
+  'storage.scope.>',
+  'storage.garbage.>',
+  'storage.scrub.>',
+  'storage.child.deactivate',
+];
 
 const keep = ['$JS.API.>', '$JS.ACK.>'];
 const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.STREAM.MSG.DELETE.>'];
@@ -72,6 +78,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'syncer.pass.>',
       'storage.status.>',
       'storage.damage.>',
+      'storage.child.list',
       'storage.outgoing.parked',
       'twin-bridge.status.>',
       ...operating,

@@ -60,6 +60,7 @@ export function allowsGateway(actions: readonly string[], child: string, action:
   return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
 }
 
+/** Is this how a child may be called? */
 export const isChild = (text: string): boolean => CHILD.test(text);
 
 function isPattern(text: string): boolean {

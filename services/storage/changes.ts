@@ -1,6 +1,7 @@
 import type { Told } from '#proto/events.ts';
 import type {
   BlobRecord,
+  ChildRecord,
   CursorRecord,
   DamagedRecord,
   IngestRecord,
@@ -36,11 +37,13 @@ import type {
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
  *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
+ *   y!<child>                           ChildRecord     which instance of a layer below is active
  *   k!signing                           base64url       what Bearer tokens of this layer are signed with
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
+ *   x!instance                          string          of this data volume
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -91,6 +94,8 @@ export const put = {
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
   history: (told: Told) => [set('x!history', told)],
+  child: (name: string, record: ChildRecord) => [set(`y!${name}`, record)],
+  instance: (instance: string) => [set('x!instance', instance)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 
@@ -117,5 +122,6 @@ export const drop = {
   leftOut: (repository: string, digest: string, index: string) => [del(`n!${repository}!${digest}!${index}`)],
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
+  child: (name: string) => [del(`y!${name}`)],
   scopeMap: (name: string) => [del(`c!${name}`)],
 };

@@ -10,6 +10,7 @@ import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
 import type {
   BlobRecord,
+  ChildRecord,
   CursorRecord,
   DamagedRecord,
   IngestRecord,
@@ -122,6 +123,9 @@ export class Metadata implements AsyncDisposable {
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   history = () => this.#one<Told>('x!history');
+  child = (name: string) => this.#one<ChildRecord>(`y!${name}`);
+  children = () => this.#range<ChildRecord>('y!');
+  instance = () => this.#one<string>('x!instance');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
 

@@ -34,6 +34,7 @@ import {
 } from '#proto/manifests.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { serveAccounts } from './serve-accounts.ts';
+import { serveChildren } from './serve-children.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
@@ -104,6 +105,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);
+  serveChildren(on, storage);
 
   return {
     async [Symbol.asyncDispose]() {

@@ -7,6 +7,7 @@ import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
+import { Children } from './children.ts';
 import { Commits } from './commit.ts';
 import { Feed } from './feed.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
@@ -69,6 +70,7 @@ export class Storage implements AsyncDisposable {
   readonly feed: Feed;
   readonly ingests: Ingests;
   readonly accounts: Accounts;
+  readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly #parts: Parts;
@@ -108,6 +110,7 @@ export class Storage implements AsyncDisposable {
     this.feed = new Feed(parts);
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
+    this.children = new Children(parts);
     this.accounts = new Accounts(parts, parts.now);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);

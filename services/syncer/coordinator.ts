@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createActor, fromCallback, fromPromise } from 'xstate';
+import { layerInstance } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Repository } from '#proto/names.ts';
 import { passFinished, startPass } from '#proto/passes.ts';
@@ -116,8 +117,9 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     // Who keeps a cursor of it has heard it speak, maybe before a restart.
     const tells = async () => news.cursor !== undefined || (await feed()).spoke;
     const reports = async () => ((await tells()) ? settings.reports() : undefined);
+    const volumeInstance = async () => (await bus.call(layerInstance, {})).instance;
     const layers = () => layerReports(bus, settings.get());
-    void report({ bus, reports, link, layers, log }, leading);
+    void report({ bus, reports, link, instance: volumeInstance, layers, log }, leading);
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();

@@ -23,6 +23,8 @@ export type ReporterMeans = {
   reports: () => Promise<Pick<ParentReports, 'send'> | undefined>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
+  /** Of this data volume. */
+  instance: () => Promise<string>;
   layers: () => Promise<LayerReport[]>;
   log: Log;
   gatherMs?: number;
@@ -111,13 +113,14 @@ class Reporter {
     this.#to = to;
     if (!to) return;
     const now = Date.now();
+    const instance = await this.#means.instance();
     const all = await layers();
     const due = this.#standing === undefined || this.#clock.isDue(all, now);
     this.pending = !due && this.#clock.differs(all);
     for (let first = due; !signal.aborted; first = false) {
       const kept = await bus.archive.kept();
       if (!this.#standing || first) {
-        const asked = await to.send({ made: kept.made, events: [], layers: all }, signal);
+        const asked = await to.send({ instance, made: kept.made, events: [], layers: all }, signal);
         if (!asked) return;
         this.#clock.told(all, now);
         this.#standing = asked;
@@ -140,7 +143,8 @@ class Reporter {
     const flush = async (): Promise<boolean> => {
       if (events.length === 0) return true;
       const after = anew ? undefined : (this.#standing?.place?.sequence ?? 0);
-      const body = { made, events, ...(anew ? { anew } : { after }) } as Report;
+      const instance = await this.#means.instance();
+      const body = { instance, made, events, ...(anew ? { anew } : { after }) } as Report;
       const answer = await (this.#to as Pick<ParentReports, 'send'>).send(body, signal);
       events = [];
       size = 0;

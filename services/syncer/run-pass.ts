@@ -1,3 +1,5 @@
+import type { Bus } from '#proto/bus.ts';
+import { layerInstance } from '#proto/children.ts';
 import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
@@ -23,6 +25,7 @@ export async function runPass(
   wish: Wish,
 ): Promise<PassResult> {
   try {
+    if (!wish.scope) await activate(bus, settings, signal);
     const means = {
       bus,
       volume,
@@ -44,6 +47,14 @@ export async function runPass(
     log.error({ err, pass: wish.id }, 'a pass failed');
     return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
   }
+}
+
+/** @throws Fault `already-activated`: another instance of this layer is the one that the parent hears */
+async function activate(bus: Bus, settings: Settings, signal: AbortSignal): Promise<void> {
+  const activation = await settings.activation();
+  if (!activation) return;
+  const { instance } = await bus.call(layerInstance, {}, { signal });
+  await activation.claim(instance, signal);
 }
 
 /** What came of a pass that did nothing. */

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import { Activation } from './link/activation.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
@@ -16,6 +17,7 @@ type Clients = {
   upward: Upward;
   feed: ParentFeed;
   reports: ParentReports;
+  activation: Activation;
 };
 
 /** The configuration in force, and the clients of the parent that it names. */
@@ -72,6 +74,12 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).reports;
   }
 
+  /** That this layer is the one of its name; undefined where it has no name at the parent. */
+  async activation(): Promise<Activation | undefined> {
+    const { activation } = await this.#current();
+    return this.get().parent.username === undefined ? undefined : activation;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -88,13 +96,16 @@ export class Settings implements AsyncDisposable {
       const { bandwidth } = this;
       const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
       if (this.#clients) this.#old.push(this.#clients.link);
+      const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
+      const activation = new Activation(link, child);
       this.#clients = {
         print,
         link,
         parent: new Parent(link),
         upward: new Upward(link),
         feed: new ParentFeed(link),
-        reports: new ParentReports(link, username ?? name),
+        reports: new ParentReports(link, child, activation),
+        activation,
       };
     }
     return this.#clients;

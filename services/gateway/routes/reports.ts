@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
+import { ALREADY_ACTIVATED, checkChild } from '#proto/children.ts';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { Below } from '../below.ts';
@@ -15,6 +16,14 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times } = gateway;
   const below = new Below(bus);
 
+  /** @throws Fault `already-activated` */
+  const mustBeActive = async (name: string, { instance }: Report) => {
+    if (instance === undefined) return;
+    const query = { name, instance };
+    const { free } = await bus.call(checkChild, query, { patience: times.patienceMs });
+    if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED.message);
+  };
+
   const take: Handler = async (request, reply) => {
     const child = childOf(request);
     const body = await readBody(request.raw, {
@@ -24,6 +33,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     });
     const packed = request.headers['content-encoding'] === 'gzip';
     const report = read(packed ? await unpacked(body) : body);
+    await mustBeActive(child, report);
     const { taken, place } = await below.take(child, report);
     const answer: Standing = { ...(place && { place }) };
     reply

@@ -4,6 +4,7 @@ import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
+import { type Activation, elsewhere, isElsewhere } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
@@ -18,20 +19,22 @@ const ASK_AGAIN_MS = 10 * 60_000;
 export class ParentReports {
   readonly #link: Link;
   readonly #child: string;
+  readonly #activation: Pick<Activation, 'doubt'>;
   /** Until when the parent is taken for one that takes none. */
   #deaf = 0;
 
-  /** @param name that of this layer at its parent: of its token, or its own where it has none */
-  constructor(link: Link, name: string) {
+  /** @param child the name of this layer at its parent */
+  constructor(link: Link, child: string, activation: Pick<Activation, 'doubt'>) {
     this.#link = link;
-    this.#child = name.toLowerCase().replace(/[^a-z0-9-]/g, '-');
-    if (!isChild(this.#child)) this.#deaf = Number.POSITIVE_INFINITY;
+    this.#child = child;
+    this.#activation = activation;
+    if (!isChild(child)) this.#deaf = Number.POSITIVE_INFINITY;
   }
 
   /**
    * @returns how far the parent is, and whether it took the report; undefined where it takes none, as it is no Terrace
    * or does not let us
-   * @throws Fault `parent-unreachable`, `busy`, `parent-refused`
+   * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
     report: Report,
@@ -49,8 +52,12 @@ export class ParentReports {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const bytes = await this.#link.read(answer, PAGE_LIMIT, path);
-      const found = read(bytes.toString('utf8'));
+      const said = (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8');
+      if (isElsewhere(status, said)) {
+        this.#activation.doubt();
+        throw elsewhere(this.#child);
+      }
+      const found = read(said);
       if (found) return { taken: status === 200, place: found.place };
     } else {
       const said = await text(answer);
