@@ -26,7 +26,7 @@ test('the CA of the parent is read again when its file changes; a file that is n
   try {
     await using settings = new Settings(new SharedBandwidth({} as Bus, 'syncer', quiet));
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    settings.set({ parent: { url, caFile }, bandwidth: [] } as unknown as Configuration);
+    settings.set({ name: 'line', parent: { url, caFile }, bandwidth: [] } as unknown as Configuration);
     await assert.rejects(settings.parent(), {
       code: 'config-invalid',
       message: /parent\.caFile .*can't be read/,
