@@ -21,7 +21,7 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
     publish: ['storage.>', 'events.request.>', '$KV.services.>'],
-    deny: operating,
+    deny: [...operating, 'storage.term.>'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
   storage: {

@@ -39,6 +39,7 @@ import type {
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
+ *   x!term                              number          the highest term handed out: see fence.ts
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -88,6 +89,7 @@ export const put = {
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
+  term: (term: number) => [set('x!term', term)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 

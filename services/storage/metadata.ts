@@ -120,6 +120,7 @@ export class Metadata implements AsyncDisposable {
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
+  term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
 

@@ -9,9 +9,9 @@ import { Alarm } from './alarm.ts';
 import { PassClock } from './clock.ts';
 import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
-import { holdLease } from './lease.ts';
+import { Lead, newTerm } from './lead.ts';
+import { Lease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
-import { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
@@ -39,19 +39,21 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     const found = times();
     return found && linkAt(found, Date.now());
   };
-  const report = new LinkReport({ bus, log, by: instance, times });
+  const leads = () => lease.holds;
+  const report = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,
     tick: (cause) => want(wish(cause)),
     looked: () => void report.refresh(),
     log,
   });
-  const news = new News(bus);
+  let lead: Lead | undefined;
   const running = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
     const at = link();
-    if (!at) return;
+    const led = lead;
+    if (!at || !led) return;
     if (!at.usable && !asked.now) {
       // The window closed while it waited, and somebody may wait for it.
       bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
@@ -66,17 +68,17 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     using syncing = report.syncing();
     try {
       await syncing.told;
-      const either = AbortSignal.any([signal, stopped, end.signal]);
+      const either = AbortSignal.any([signal, led.signal, stopped, end.signal]);
       const means = {
         context,
         volume,
         settings,
-        news,
+        lead: led,
         signal: either,
         ...(until !== undefined && { until }),
       };
       const result = await runPass(means, asked);
-      if (signal.aborted || stopped.aborted) return;
+      if (signal.aborted || led.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
       log.info({ ...told, cause: asked.cause }, 'pass ended');
       // The state first: whoever hears of the end may ask for it.
@@ -92,6 +94,17 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     syncerMachine.provide({
       actors: {
         makePass: fromPromise<void, Wish>(({ input, signal: stopped }) => pass(input, stopped)),
+        takeTerm: fromPromise<void>(async ({ signal: stopped }) => {
+          const term = await newTerm(context, lease, stopped);
+          stopped.throwIfAborted();
+          lead = new Lead(bus, term, lease, ({ message }) => {
+            log.info(
+              { term, reason: message },
+              'what this coordinator began is for another one to go on with',
+            );
+            lease.doubt();
+          });
+        }),
         clock: fromCallback(() => {
           clock.start();
           return () => clock.stop();
@@ -105,11 +118,10 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   const ends: (() => void)[] = [];
   actor.on('leading', () => {
     ends.push(settings.bandwidth.lead());
-    const led = new AbortController();
-    ends.push(() => led.abort());
+    const { news, signal: led } = lead as Lead;
     const feed = () => settings.feed();
     const tell = () => want(wish('parent'));
-    void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led.signal]));
+    void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -123,6 +135,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     ends.push(() => void unserve());
   });
   actor.on('following', () => {
+    lead?.end();
+    lead = undefined;
     for (const one of ends.splice(0)) one();
   });
   const goesUp = (repository: Repository) => {
@@ -133,7 +147,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   const unheed = heedTriggers({ bus, goesUp, want });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
-  const lease = holdLease(bus, instance, signal, log, (held) => {
+  const lease = new Lease(bus, instance, log, (held) => {
     if (!held) return actor.send({ type: 'lease.lost' });
     const at = link();
     void report.takeOver();
@@ -141,7 +155,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     actor.send({ type: 'lease.gained', ...(at?.usable && { pass: wish('start') }) });
   });
   return {
-    ended: lease.then(() => {
+    ended: lease.keep(signal).then(() => {
       unheed();
       actor.stop();
     }),

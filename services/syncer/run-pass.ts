@@ -2,7 +2,7 @@ import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
-import type { News } from './reconcile/news.ts';
+import type { Lead } from './lead.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -11,26 +11,26 @@ export type RunMeans = {
   context: Context;
   volume: Volume;
   settings: Settings;
-  news: News;
+  lead: Lead;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
   signal: AbortSignal;
 };
 
-/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it is a Fault */
+/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it says how it ended */
 export async function runPass(
-  { context: { bus, log, instance, layer }, volume, settings, news, until, signal }: RunMeans,
+  { context: { log, instance, layer }, volume, settings, lead, until, signal }: RunMeans,
   wish: Wish,
 ): Promise<PassResult> {
   try {
     const means = {
-      bus,
+      bus: lead.bus,
       volume,
       log,
       parent: await settings.parent(),
-      upward: await settings.upward(),
+      upward: lead.upward(await settings.upward()),
       feed: await settings.feed(),
-      news,
+      news: lead.news,
       configuration: settings.get(),
       by: instance,
       layer,
@@ -39,7 +39,9 @@ export async function runPass(
     };
     return await makePass(means, wish);
   } catch (err) {
-    if (signal.aborted && !(signal.reason instanceof Fault)) throw signal.reason;
+    // Whoever leads now makes the pass, and says how it came out.
+    const tells = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
+    if (signal.aborted && !tells) throw signal.reason;
     const { code, message } = toWire(err);
     log.error({ err, pass: wish.id }, 'a pass failed');
     return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
