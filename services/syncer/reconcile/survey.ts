@@ -135,7 +135,11 @@ export async function survey(
  * have put the same content there and moved it.
  */
 const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
-  views.parent !== undefined && own.has(views.parent) && views.layer !== views.base
+  views.parent !== undefined &&
+  own.has(views.parent) &&
+  // As it is here, it is still to be noted that both agree.
+  views.layer !== views.parent &&
+  views.layer !== views.base
     ? { ...views, base: views.parent }
     : views;
 
