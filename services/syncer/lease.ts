@@ -16,9 +16,10 @@ export class Lease {
   readonly #holder: string;
   readonly #log: Log;
   readonly #tell: (held: boolean) => void;
+  readonly #clocks: Clocks;
   #revision: number | undefined;
   /** When the last renewal that was answered was asked for. */
-  #renewed = now();
+  #renewed: Moment;
   #nudge = new AbortController();
 
   /** @param tell is told each change */
@@ -27,16 +28,19 @@ export class Lease {
     holder: string,
     log: Log,
     tell: (held: boolean) => void,
+    clocks: Clocks = CLOCKS,
   ) {
     this.#bus = bus;
     this.#holder = holder;
     this.#log = log;
     this.#tell = tell;
+    this.#clocks = clocks;
+    this.#renewed = this.#now();
   }
 
   /** Whether nobody else can have it now, and for a moment to come. */
   get holds(): boolean {
-    return this.#revision !== undefined && since(this.#renewed) < LEASE_MS - MARGIN_MS;
+    return this.#revision !== undefined && this.#age() < LEASE_MS - MARGIN_MS;
   }
 
   /** Somebody else seems to have it: it counts as lost until the bus says otherwise, which is asked at once. */
@@ -48,16 +52,7 @@ export class Lease {
   /** Tries to get it and to keep it for as long as `signal` lets it; then gives it back. */
   async keep(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // Somebody else may have had it since, even where nobody has it now.
-      if (since(this.#renewed) > LEASE_MS) this.#lose();
-      const asked = now();
-      try {
-        const revision = await this.#swap();
-        if (revision === undefined) this.#lose();
-        else this.#have(revision, asked);
-      } catch (err) {
-        this.#log.debug({ err }, 'the lease could not be renewed');
-      }
+      await this.renew();
       this.#nudge = new AbortController();
       const either = AbortSignal.any([signal, this.#nudge.signal]);
       await sleep(RENEW_MS * (0.8 + Math.random() * 0.4), undefined, { signal: either }).catch(() => {});
@@ -66,6 +61,30 @@ export class Lease {
     this.#revision = undefined;
     this.#tell(false);
     await this.#bus.remove(lease, COORDINATOR_KEY).catch(() => {});
+  }
+
+  /** Asks the bus for it. */
+  async renew(): Promise<void> {
+    // Somebody else may have had it since, even where nobody has it now.
+    if (this.#age() > LEASE_MS) this.#lose();
+    const asked = this.#now();
+    try {
+      const revision = await this.#swap();
+      if (revision === undefined) this.#lose();
+      else this.#have(revision, asked);
+    } catch (err) {
+      this.#log.debug({ err }, 'the lease could not be renewed');
+    }
+  }
+
+  #now(): Moment {
+    return { day: this.#clocks.day(), running: this.#clocks.running() };
+  }
+
+  /** Of the last renewal, by the clock that went further: the one may be set back, the other stand still in a sleep. */
+  #age(): number {
+    const { day, running } = this.#now();
+    return Math.max(day - this.#renewed.day, running - this.#renewed.running);
   }
 
   #have(revision: number, asked: Moment): void {
@@ -99,10 +118,7 @@ export class Lease {
   }
 }
 
-/**
- * By two clocks, of which the one that went further counts: that of the day may be set back, and the other one may
- * stand still while the machine sleeps.
- */
+/** In ms: that of the day, and one that nobody sets. */
+type Clocks = { day: () => number; running: () => number };
 type Moment = { day: number; running: number };
-const now = (): Moment => ({ day: Date.now(), running: performance.now() });
-const since = ({ day, running }: Moment): number => Math.max(Date.now() - day, performance.now() - running);
+const CLOCKS: Clocks = { day: () => Date.now(), running: () => performance.now() };
