@@ -49,6 +49,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'events.transfer.>',
       'events.link.>',
       '$KV.services.>',
+      '$KV.syncers.>',
       '$KV.link.>',
       '$KV.leases.>',
     ],

@@ -31,8 +31,14 @@ export type Coordinator = {
  * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
  * beginning, by the clock, after changes of the configuration and of the layer, and when somebody asks. Ends when the
  * process does.
+ * @param tell is told when it begins to, and when that has ended
  */
-export function coordinate(context: Context, volume: Volume, settings: Settings): Coordinator {
+export function coordinate(
+  context: Context,
+  volume: Volume,
+  settings: Settings,
+  tell: (leads: boolean) => void,
+): Coordinator {
   const { bus, log, instance, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
   const link = (): Link | undefined => {
@@ -117,11 +123,12 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   };
   const ends: (() => void)[] = [];
   actor.on('leading', () => {
+    tell(true);
+    ends.push(() => tell(false));
     ends.push(settings.bandwidth.lead());
     const { news, signal: led } = lead as Lead;
     const feed = () => settings.feed();
-    const tell = () => want(wish('parent'));
-    void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led]));
+    void follow({ news, feed, link, tell: () => want(wish('parent')), log }, AbortSignal.any([signal, led]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
