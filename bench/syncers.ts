@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { layerStatus } from '../cli/layer-status.ts';
+import { startCloud } from '../test/support/cloud.ts';
+import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
+import { pushImage } from '../test/support/image.ts';
+import { type TestLayer, testLayer } from '../test/support/layer.ts';
+import { repeatedBytes } from '../test/support/requests.ts';
+import { alternate, type Comparison, median, type Subject } from './measure.ts';
+
+const MB = 1_000_000;
+const MIB = 1024 * 1024;
+/** Of the parent, for each connection, in bytes a second. */
+const CONNECTION = 20 * MB;
+const COUNTS = [1, 2, 4, 8];
+const BLOBS = /\/blobs\//;
+const MOST_ROUNDS = 3;
+
+const kinds = [
+  { what: 'one connection each', connections: 1 },
+  { what: 'as many connections as help', connections: undefined },
+];
+
+/** An image of many layers into an empty layer with more and more syncers, from a parent that is slow for each. */
+export const syncers: Subject = async (options) => {
+  await using source = await startCloud();
+  const layers = Array(options.full ? 32 : 16).fill(8 * MIB);
+  const image = await pushImage(source.url, 'scaled', 'v1', {
+    layers: layers.map((size, nth) => size + nth),
+  });
+  const size = [image.config, ...image.layers].reduce((sum, blob) => sum + blob.size, 0);
+  await using proxy = await startProxy(source.url, { bandwidth: { connection: CONNECTION } });
+  const comparisons: Comparison[] = [];
+  for (const { what, connections } of kinds) {
+    const subject = `sync of ${layers.length} blobs by several syncers, ${what}`;
+    const contenders = COUNTS.map((count) => ({
+      name: `terrace, ${count} syncer${count > 1 ? 's' : ''}`,
+      run: () => bring(proxy, size, { syncers: count, ...(connections && { connections }) }),
+    }));
+    const rounds = Math.min(MOST_ROUNDS, options.rounds);
+    const values = await alternate({ ...options, rounds }, subject, contenders);
+    const notes = [...scale(Object.values(values)), ...about];
+    comparisons.push({ subject, unit: 'MB/s', better: 'more', values, ratios: false, notes });
+  }
+  return comparisons;
+};
+
+const about = [
+  `The parent sends ${CONNECTION / MB} MB/s on each connection; it and all syncers share the processors of this machine.`,
+  'By the clock of the pass. No byte of a blob was asked for twice: the parent counts.',
+];
+
+const scale = ([one, ...others]: number[][]): string[] => [
+  `To one syncer: ${others.map((values, at) => `${COUNTS[at + 1]} have ${(median(values) / median(one ?? [])).toFixed(2)} ×`).join(', ')}.`,
+];
+
+/** @returns MB/s of one pass that brings all of it, begun when every syncer is there */
+async function bring(
+  proxy: FaultProxy,
+  size: number,
+  setting: { syncers: number; connections?: number },
+): Promise<number> {
+  proxy.forget();
+  // With its window closed a layer begins no pass by itself.
+  await using layer = await testLayer({
+    ...setting,
+    name: 'bench',
+    parent: proxy.url,
+    repositories: ['scaled'],
+    window: 'PT1M',
+    logLevel: 'warn',
+  });
+  await allThere(layer, setting.syncers);
+  const { ok, ms, failures } = await layer.sync({ now: true });
+  if (!ok) throw new Error(`the pass failed: ${JSON.stringify(failures)}`);
+  const sent = proxy.bytesOf(BLOBS);
+  const repeated = repeatedBytes(proxy.requests, BLOBS);
+  if (sent !== size || repeated > 0) {
+    throw new Error(`the parent sent ${sent} bytes of ${size}, ${repeated} of them more than once`);
+  }
+  return size / 1_000 / ms;
+}
+
+async function allThere(layer: TestLayer, count: number): Promise<void> {
+  for (const end = Date.now() + 20_000; ; await sleep(50)) {
+    const { syncers, coordinator } = await layerStatus(layer.bus());
+    if (syncers.length === count && coordinator) return;
+    if (Date.now() > end) throw new Error(`${syncers.length} of ${count} syncers are there`);
+  }
+}
