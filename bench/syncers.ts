@@ -1,18 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { layerStatus } from '../cli/layer-status.ts';
-import { startCloud } from '../test/support/cloud.ts';
-import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
 import { type TestLayer, testLayer } from '../test/support/layer.ts';
-import { repeatedBytes } from '../test/support/requests.ts';
 import { alternate, type Comparison, median, type Subject } from './measure.ts';
+import { SlowParent } from './slow-parent.ts';
 
 const MB = 1_000_000;
 const MIB = 1024 * 1024;
 /** Of the parent, for each connection, in bytes a second. */
 const CONNECTION = 20 * MB;
 const COUNTS = [1, 2, 4, 8];
-const BLOBS = /\/blobs\//;
 const MOST_ROUNDS = 3;
 
 const kinds = [
@@ -22,19 +18,14 @@ const kinds = [
 
 /** An image of many layers into an empty layer with more and more syncers, from a parent that is slow for each. */
 export const syncers: Subject = async (options) => {
-  await using source = await startCloud();
-  const layers = Array(options.full ? 32 : 16).fill(8 * MIB);
-  const image = await pushImage(source.url, 'scaled', 'v1', {
-    layers: layers.map((size, nth) => size + nth),
-  });
-  const size = [image.config, ...image.layers].reduce((sum, blob) => sum + blob.size, 0);
-  await using proxy = await startProxy(source.url, { bandwidth: { connection: CONNECTION } });
+  const blobs = options.full ? 32 : 16;
+  await using parent = await SlowParent.start({ blobs, size: 8 * MIB, rate: CONNECTION });
   const comparisons: Comparison[] = [];
   for (const { what, connections } of kinds) {
-    const subject = `sync of ${layers.length} blobs by several syncers, ${what}`;
+    const subject = `sync of ${blobs} blobs by several syncers, ${what}`;
     const contenders = COUNTS.map((count) => ({
       name: `terrace, ${count} syncer${count > 1 ? 's' : ''}`,
-      run: () => bring(proxy, size, { syncers: count, ...(connections && { connections }) }),
+      run: () => bring(parent, { syncers: count, ...(connections && { connections }) }),
     }));
     const rounds = Math.min(MOST_ROUNDS, options.rounds);
     const values = await alternate({ ...options, rounds }, subject, contenders);
@@ -55,16 +46,15 @@ const scale = ([one, ...others]: number[][]): string[] => [
 
 /** @returns MB/s of one pass that brings all of it, begun when every syncer is there */
 async function bring(
-  proxy: FaultProxy,
-  size: number,
+  parent: SlowParent,
   setting: { syncers: number; connections?: number },
 ): Promise<number> {
-  proxy.forget();
+  parent.sent = [];
   // With its window closed a layer begins no pass by itself.
   await using layer = await testLayer({
     ...setting,
     name: 'bench',
-    parent: proxy.url,
+    parent: parent.url,
     repositories: ['scaled'],
     window: 'PT1M',
     logLevel: 'warn',
@@ -72,12 +62,20 @@ async function bring(
   await allThere(layer, setting.syncers);
   const { ok, ms, failures } = await layer.sync({ now: true });
   if (!ok) throw new Error(`the pass failed: ${JSON.stringify(failures)}`);
-  const sent = proxy.bytesOf(BLOBS);
-  const repeated = repeatedBytes(proxy.requests, BLOBS);
-  if (sent !== size || repeated > 0) {
-    throw new Error(`the parent sent ${sent} bytes of ${size}, ${repeated} of them more than once`);
+  const sent = parent.sent.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (sent !== parent.size || overlap(parent)) {
+    throw new Error(`the parent sent ${sent} bytes of ${parent.size}, some of them more than once`);
   }
-  return size / 1_000 / ms;
+  return parent.size / 1_000 / ms;
+}
+
+/** Whether two answers had a byte in common. */
+function overlap({ sent }: SlowParent): boolean {
+  const sorted = sent.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.start - b.start));
+  return sorted.some(({ path, start }, at) => {
+    const before = sorted[at - 1];
+    return before?.path === path && before.start + before.bytes > start;
+  });
 }
 
 async function allThere(layer: TestLayer, count: number): Promise<void> {
