@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus, Log } from '#proto/bus.ts';
 import { COORDINATOR_KEY, LEASE_MS, lease } from '#proto/status.ts';
+import { type Clocks, Elapsed } from './elapsed.ts';
 
 const RENEW_MS = LEASE_MS / 4;
 /** Nothing begins so shortly before the lease may end: it needs time to arrive, too. In ms. */
-const MARGIN_MS = 1_000;
+export const MARGIN_MS = 1_000;
 
 /**
  * The lease of the coordinator: a state entry that ends by itself. Whoever has it renews it, and gives it up by its
@@ -16,10 +17,10 @@ export class Lease {
   readonly #holder: string;
   readonly #log: Log;
   readonly #tell: (held: boolean) => void;
-  readonly #clocks: Clocks;
+  readonly #clocks: Clocks | undefined;
   #revision: number | undefined;
   /** When the last renewal that was answered was asked for. */
-  #renewed: Moment;
+  #renewed: Elapsed;
   #nudge = new AbortController();
 
   /** @param tell is told each change */
@@ -28,19 +29,19 @@ export class Lease {
     holder: string,
     log: Log,
     tell: (held: boolean) => void,
-    clocks: Clocks = CLOCKS,
+    clocks?: Clocks,
   ) {
     this.#bus = bus;
     this.#holder = holder;
     this.#log = log;
     this.#tell = tell;
     this.#clocks = clocks;
-    this.#renewed = this.#now();
+    this.#renewed = new Elapsed(clocks);
   }
 
   /** Whether nobody else can have it now, and for a moment to come. */
   get holds(): boolean {
-    return this.#revision !== undefined && this.#age() < LEASE_MS - MARGIN_MS;
+    return this.#revision !== undefined && this.#renewed.ms < LEASE_MS - MARGIN_MS;
   }
 
   /** Somebody else seems to have it: it counts as lost until the bus says otherwise, which is asked at once. */
@@ -66,8 +67,8 @@ export class Lease {
   /** Asks the bus for it. */
   async renew(): Promise<void> {
     // Somebody else may have had it since, even where nobody has it now.
-    if (this.#age() > LEASE_MS) this.#lose();
-    const asked = this.#now();
+    if (this.#renewed.ms > LEASE_MS) this.#lose();
+    const asked = new Elapsed(this.#clocks);
     try {
       const revision = await this.#swap();
       if (revision === undefined) this.#lose();
@@ -77,17 +78,7 @@ export class Lease {
     }
   }
 
-  #now(): Moment {
-    return { day: this.#clocks.day(), running: this.#clocks.running() };
-  }
-
-  /** Of the last renewal, by the clock that went further: the one may be set back, the other stand still in a sleep. */
-  #age(): number {
-    const { day, running } = this.#now();
-    return Math.max(day - this.#renewed.day, running - this.#renewed.running);
-  }
-
-  #have(revision: number, asked: Moment): void {
+  #have(revision: number, asked: Elapsed): void {
     const before = this.#revision;
     this.#revision = revision;
     this.#renewed = asked;
@@ -117,8 +108,3 @@ export class Lease {
     return this.#bus.swap(lease, COORDINATOR_KEY, value, found?.revision ?? 0);
   }
 }
-
-/** In ms: that of the day, and one that nobody sets. */
-type Clocks = { day: () => number; running: () => number };
-type Moment = { day: number; running: number };
-const CLOCKS: Clocks = { day: () => Date.now(), running: () => performance.now() };
