@@ -61,7 +61,8 @@ export class Lease {
     if (this.#revision === undefined) return;
     this.#revision = undefined;
     this.#tell(false);
-    await this.#bus.remove(lease, COORDINATOR_KEY).catch(() => {});
+    // Later than that it may be another one's.
+    if (this.#renewed.ms < LEASE_MS) await this.#bus.remove(lease, COORDINATOR_KEY).catch(() => {});
   }
 
   /** Asks the bus for it. */
