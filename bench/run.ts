@@ -14,6 +14,7 @@ import { requests } from './requests.ts';
 import { slowLink } from './slow-link.ts';
 import { startUp } from './start-up.ts';
 import { sync } from './sync.ts';
+import { syncers } from './syncers.ts';
 import { tags } from './tags.ts';
 
 const subjects: Record<string, Subject> = {
@@ -23,6 +24,7 @@ const subjects: Record<string, Subject> = {
   requests,
   tags,
   sync,
+  syncers,
   idle,
   'slow-link': slowLink,
   memory,

@@ -8,11 +8,12 @@ import { replay } from './replay.ts';
 import { scope } from './scope.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
+import { syncer } from './syncer.ts';
 import { token } from './token.ts';
 import { up } from './up.ts';
 import { gc, scrub } from './upkeep.ts';
 
-const commands = [up, status, sync, events, replay, token, scope, child, gc, scrub, init, health];
+const commands = [up, status, sync, syncer, events, replay, token, scope, child, gc, scrub, init, health];
 
 /** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
 export async function main(parameters: string[]): Promise<never> {

@@ -10,7 +10,7 @@ import { Refusal } from './refusal.ts';
 /** How long a nats-server may take to greet, in ms. */
 const GREETING_MS = 3_000;
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
+export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** The operator's connection to the layer that runs on this data folder. @throws Refusal where none does */
 export async function connectOperator(data: string, name = 'terrace'): Promise<Bus> {
@@ -45,7 +45,7 @@ export async function connectBus(folder: DataFolder, name: string): Promise<Bus>
 }
 
 /** Does a nats-server listen there? It speaks first; what took the port of one that is gone may never speak. */
-async function isBus(address: Address): Promise<boolean> {
+export async function isBus(address: Address): Promise<boolean> {
   const socket = createConnection(address);
   socket.setTimeout(GREETING_MS, () => socket.destroy(new Error('no greeting')));
   try {

@@ -14,13 +14,17 @@ import {
   lease,
   linkStatus,
   type ServiceStatus,
+  type SyncerStatus,
   serviceStatus,
+  syncerStatus,
 } from '#proto/status.ts';
 import { isAlive } from './pid-file.ts';
 
 /** All that a layer says of itself. What nobody answered is left out. */
 export type LayerStatus = {
   services: ServiceStatus[];
+  /** What each of them does. */
+  syncers: SyncerStatus[];
   configuration?: Configuration;
   bridge?: Static<typeof BridgeStatus>;
   link?: LinkStatus;
@@ -41,8 +45,9 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       silent.push(service);
       return undefined;
     });
-  const [services, inForce, link, holder, storage, bridge, below] = await Promise.all([
+  const [services, syncers, inForce, link, holder, storage, bridge, below] = await Promise.all([
     bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
+    bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
     bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
@@ -52,7 +57,8 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
   ]);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
-    services: [...services.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1)),
+    services: present(services),
+    syncers: present(syncers),
     ...(inForce && { configuration: inForce.value }),
     ...(bridge && { bridge }),
     ...(link && inForce?.value.parent && { link: link.value }),
@@ -79,5 +85,10 @@ async function parkedOf(bus: Bus): Promise<Parked[]> {
   return all;
 }
 
-/** The entry of a process that was killed stays for a while. */
-const lives = ({ host, pid }: ServiceStatus) => host !== hostname() || isAlive(pid);
+type Entry = { instance: string; host: string; pid: number };
+
+/** By name. The entry of a process that was killed stays for a while. */
+const present = <E extends Entry>(entries: Map<string, E>): E[] =>
+  [...entries.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1));
+
+const lives = ({ host, pid }: Entry) => host !== hostname() || isAlive(pid);

@@ -64,21 +64,25 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
   if (compact) {
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
   }
-  const several = (kind: string, count: number) =>
-    Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
   const fronts = gateways === 1 ? ['gateway'] : several('gateway', gateways);
-  const syncers = several('syncer', configuration.syncers);
   return [
     storageProgram(settings, log),
     service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, sources, settings, log),
     ...fronts.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
-    ...syncers.map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, settings, log)),
+    ...syncerPrograms(configuration.syncers, settings, log),
   ];
 }
 
 export function storageProgram(place: Place, log: LayerLog): Program {
   return service('storage', 'storage/main.ts', STORAGE, {}, place, log);
 }
+
+export function syncerPrograms(count: number, place: Place, log: LayerLog): Program[] {
+  return several('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
+}
+
+const several = (kind: string, count: number) =>
+  Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
 function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS.ProcessEnv {
   return {

@@ -8,6 +8,7 @@ import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { linkText } from './link-text.ts';
 import { urlOf } from './ports.ts';
+import { syncerText } from './syncer-text.ts';
 
 export function status(program: Command): void {
   program
@@ -30,6 +31,7 @@ export function describe(layer: LayerStatus, now: number): string {
     complaints(layer),
     storage(layer, now),
     belowText(layer, now),
+    syncerText(layer, now),
     services(layer, now),
   ];
   return sections.filter(Boolean).join('\n\n');

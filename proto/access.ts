@@ -27,7 +27,7 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
     publish: ['storage.>', 'events.request.>', 'below.>', '$KV.services.>', '$KV.heard.>', '$KV.layers.>'],
-    deny: operating,
+    deny: [...operating, 'storage.term.>'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
   storage: {
@@ -57,6 +57,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       'events.link.>',
       'events.history.>',
       '$KV.services.>',
+      '$KV.syncers.>',
       '$KV.link.>',
       '$KV.leases.>',
     ],

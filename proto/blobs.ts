@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
 import { Bytes, Digest, Repository } from './names.ts';
+import { Fenced } from './terms.ts';
 
 /** Committed content: where it lies and which repositories link it. Asking for a blob renews its grace time. */
 
@@ -34,6 +35,7 @@ export const linkBlobs = request(
     repository: Repository,
     digests: Type.Array(Digest, { maxItems: 1000 }),
     from: Type.Optional(Repository),
+    ...Fenced,
   }),
   Type.Object({}),
 );

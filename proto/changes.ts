@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
 import { Digest, Repository, Tag } from './names.ts';
+import { Fenced } from './terms.ts';
 
 /**
  * What changed in a layer, in order, for the layers below it: a journal that storage writes in the batch of each
@@ -38,7 +39,7 @@ export const listChanges = request(
 /** How far in the parent's journal both agree. `of` names the parent and all that decides what comes from it. */
 export const keepCursor = request(
   'storage.cursor.keep',
-  Type.Object({ of: Type.String(), cursor: Type.Union([Cursor, Type.Null()]) }),
+  Type.Object({ of: Type.String(), cursor: Type.Union([Cursor, Type.Null()]), ...Fenced }),
   Type.Object({}),
 );
 

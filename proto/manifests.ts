@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
 import { Bytes, Digest, Instant, Reference, Repository, Tag } from './names.ts';
 import { Descriptor } from './oci.ts';
+import { Fenced } from './terms.ts';
 import { Space } from './upkeep.ts';
 
 /** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
@@ -49,6 +50,7 @@ export const putManifest = request(
     tags: Type.Optional(Type.Array(Tag, { maxItems: MOST_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
     leftOut: Type.Optional(Type.Array(LeftOut)),
+    ...Fenced,
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
 );
@@ -76,7 +78,7 @@ export const missingManifests = request(
  */
 export const deleteManifest = request(
   'storage.manifest.delete',
-  Type.Object({ ...InRepository.properties, arrived: Type.Optional(Type.Boolean()) }),
+  Type.Object({ ...InRepository.properties, arrived: Type.Optional(Type.Boolean()), ...Fenced }),
   Type.Object({}),
 );
 
@@ -100,7 +102,7 @@ export const listLeftOut = request(
  */
 export const cleanRepository = request(
   'storage.repository.clean',
-  Type.Object({ repository: Repository }),
+  Type.Object({ repository: Repository, ...Fenced }),
   Type.Object({ tags: Type.Integer(), manifests: Type.Integer() }),
 );
 
@@ -113,6 +115,7 @@ export const putTag = request(
     digest: Digest,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
+    ...Fenced,
   }),
   Type.Object({}),
 );
@@ -125,6 +128,7 @@ export const deleteTag = request(
     tag: Tag,
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
+    ...Fenced,
   }),
   Type.Object({}),
 );
@@ -155,7 +159,7 @@ export const listDiffering = request(
 
 export const setBase = request(
   'storage.base.set',
-  Type.Object({ repository: Repository, tag: Tag, digest: TagTarget }),
+  Type.Object({ repository: Repository, tag: Tag, digest: TagTarget, ...Fenced }),
   Type.Object({}),
 );
 

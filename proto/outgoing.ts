@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
 import { Digest, Instant, Repository, Tag } from './names.ts';
+import { Fenced } from './terms.ts';
 
 /**
  * What clients of the layer changed and the parent has not been told yet. A manifest that is put here is unsent from
@@ -38,6 +39,7 @@ export const settleOutgoing = request(
     digests: Type.Array(Digest, { maxItems: 1000 }),
     until: Type.Optional(Instant),
     sent: Type.Optional(Type.Boolean()),
+    ...Fenced,
   }),
   Type.Object({}),
 );
@@ -49,7 +51,7 @@ export const settleOutgoing = request(
  */
 export const meetParent = request(
   'storage.outgoing.parent',
-  Type.Object({ parent: Type.String({ minLength: 1 }), forget: Type.Boolean() }),
+  Type.Object({ parent: Type.String({ minLength: 1 }), forget: Type.Boolean(), ...Fenced }),
   Type.Object({ forgotten: Type.Boolean() }),
 );
 
@@ -70,10 +72,14 @@ export const Parked = Type.Object({
 export type Parked = Static<typeof Parked>;
 
 /** One for each repository and reference: a later one takes its place. */
-export const park = request('storage.outgoing.park', Parked, Type.Object({}));
+export const park = request(
+  'storage.outgoing.park',
+  Type.Object({ ...Parked.properties, ...Fenced }),
+  Type.Object({}),
+);
 export const unpark = request(
   'storage.outgoing.unpark',
-  Type.Object({ repository: Repository, reference: Type.Union([Tag, Digest]) }),
+  Type.Object({ repository: Repository, reference: Type.Union([Tag, Digest]), ...Fenced }),
   Type.Object({}),
 );
 /** By repository, then reference; `after` is `<repository>!<reference>`. */

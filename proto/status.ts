@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request, state } from './contract.ts';
-import { Bytes, Instant } from './names.ts';
+import { Bytes, Digest, Instant, Repository } from './names.ts';
+import { Direction } from './transfers.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
 
@@ -58,6 +59,35 @@ export const Lease = Type.Object({ holder: Type.String() });
 export const lease = state('leases', Lease);
 export const COORDINATOR_KEY = 'coordinator';
 export const LEASE_MS = 6_000;
+
+/** Of transfers in hand, a status names so many at most: a message of the bus has an end. */
+export const MOST_IN_HAND = 100;
+
+/** What a syncer does now. Written by each, when that changes and each `HEARTBEAT_MS`. Key: the instance. */
+export const SyncerStatus = Type.Object({
+  instance: Type.String(),
+  host: Type.String(),
+  pid: Type.Integer(),
+  /** It makes the passes. */
+  coordinates: Type.Boolean(),
+  /** Transfers in hand, all of them. */
+  count: Type.Integer(),
+  /** The first of them. `done`: bytes that are at the far end; absent until that is known. */
+  transfers: Type.Array(
+    Type.Object({
+      repository: Repository,
+      digest: Digest,
+      size: Bytes,
+      direction: Direction,
+      done: Type.Optional(Bytes),
+      /** It waits for its next attempt until then. */
+      waits: Type.Optional(Instant),
+    }),
+    { maxItems: MOST_IN_HAND },
+  ),
+});
+export type SyncerStatus = Static<typeof SyncerStatus>;
+export const syncerStatus = state('syncers', SyncerStatus);
 
 /** What the configuration bridge last found: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({

@@ -33,6 +33,7 @@ export const consumers = {
 export const buckets = {
   configuration: { storage: 'file', ttlMs: 0 },
   services: { storage: 'memory', ttlMs: 20 * SECOND },
+  syncers: { storage: 'memory', ttlMs: 20 * SECOND },
   link: { storage: 'file', ttlMs: 0 },
   heard: { storage: 'file', ttlMs: 0 },
   layers: { storage: 'file', ttlMs: 0 },

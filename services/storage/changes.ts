@@ -44,6 +44,7 @@ import type {
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
  *   x!instance                          string          of this data volume
+ *   x!term                              number          the highest term handed out: see fence.ts
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -96,6 +97,7 @@ export const put = {
   history: (told: Told) => [set('x!history', told)],
   child: (name: string, record: ChildRecord) => [set(`y!${name}`, record)],
   instance: (instance: string) => [set('x!instance', instance)],
+  term: (term: number) => [set('x!term', term)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
 

@@ -126,6 +126,7 @@ export class Metadata implements AsyncDisposable {
   child = (name: string) => this.#one<ChildRecord>(`y!${name}`);
   children = () => this.#range<ChildRecord>('y!');
   instance = () => this.#one<string>('x!instance');
+  term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
 

@@ -32,6 +32,7 @@ import {
   setBase,
   storageStatus,
 } from '#proto/manifests.ts';
+import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveChildren } from './serve-children.ts';
@@ -53,8 +54,14 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   const answering = new Set<Promise<unknown>>();
   const ends: (() => Promise<void>)[] = [];
   const on: On = (contract, handler) => {
+    const fenced = isFenced(contract);
+    const work: typeof handler = (query) => {
+      if (!fenced) return handler(query);
+      const { term, ...rest } = query as { term?: Term };
+      return storage.fence.run(term, () => handler(rest as typeof query));
+    };
     const tracked: typeof handler = (query) => {
-      const answer = handler(query);
+      const answer = work(query);
       const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
       answering.add(done);
       return answer;
@@ -94,6 +101,8 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(listRepositories, (q) => tags.listRepositories(q));
   on(cleanRepository, (q) => manifests.clean(q.repository));
   on(storageStatus, () => storage.status());
+
+  on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
   on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));

@@ -10,6 +10,7 @@ import { Blobs } from './blobs.ts';
 import { Children } from './children.ts';
 import { Commits } from './commit.ts';
 import { Feed } from './feed.ts';
+import { Fence } from './fence.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
 import { watchHistory } from './history-watch.ts';
@@ -68,6 +69,7 @@ export class Storage implements AsyncDisposable {
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
+  readonly fence: Fence;
   readonly ingests: Ingests;
   readonly accounts: Accounts;
   readonly children: Children;
@@ -94,7 +96,8 @@ export class Storage implements AsyncDisposable {
       const some = { metadata, store, commits, grace, locks, space, publish, log, now: now ?? Date.now };
       const ingests = new Ingests(data, some);
       await ingests.recover();
-      return new Storage({ ...some, ingests }, data);
+      const fence = await Fence.open(metadata, log);
+      return new Storage({ ...some, ingests }, fence, data);
     } catch (error) {
       space[Symbol.dispose]();
       await metadata[Symbol.asyncDispose]();
@@ -102,12 +105,13 @@ export class Storage implements AsyncDisposable {
     }
   }
 
-  private constructor(parts: Parts, data: string) {
+  private constructor(parts: Parts, fence: Fence, data: string) {
     this.#parts = parts;
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
     this.outgoing = new Outgoing(parts);
     this.feed = new Feed(parts);
+    this.fence = fence;
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
     this.children = new Children(parts);

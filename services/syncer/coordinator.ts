@@ -11,9 +11,9 @@ import { PassClock } from './clock.ts';
 import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
 import { layerReports } from './layer-report.ts';
-import { holdLease } from './lease.ts';
+import { Lead, newTerm } from './lead.ts';
+import { Lease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
-import { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import { report } from './reporter.ts';
 import { nothing, runPass } from './run-pass.ts';
@@ -34,27 +34,35 @@ export type Coordinator = {
  * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
  * beginning, by the clock, after changes of the configuration and of the layer, and when somebody asks. Ends when the
  * process does.
+ * @param tell is told when it begins to, and when that has ended
  */
-export function coordinate(context: Context, volume: Volume, settings: Settings): Coordinator {
+export function coordinate(
+  context: Context,
+  volume: Volume,
+  settings: Settings,
+  tell: (leads: boolean) => void,
+): Coordinator {
   const { bus, log, instance, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
   const link = (): Link | undefined => {
     const found = times();
     return found && linkAt(found, Date.now());
   };
-  const standing = new LinkReport({ bus, log, by: instance, times });
+  const leads = () => lease.holds;
+  const standing = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,
     tick: (cause) => want(wish(cause)),
     looked: () => void standing.refresh(),
     log,
   });
-  const news = new News(bus);
+  let lead: Lead | undefined;
   const running = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
     const at = link();
-    if (!at) return;
+    const led = lead;
+    if (!at || !led) return;
     if (!at.usable && !asked.now) {
       // The window closed while it waited, and somebody may wait for it.
       bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
@@ -69,17 +77,17 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     using syncing = standing.syncing();
     try {
       await syncing.told;
-      const either = AbortSignal.any([signal, stopped, end.signal]);
+      const either = AbortSignal.any([signal, led.signal, stopped, end.signal]);
       const means = {
         context,
         volume,
         settings,
-        news,
+        lead: led,
         signal: either,
         ...(until !== undefined && { until }),
       };
       const result = await runPass(means, asked);
-      if (signal.aborted || stopped.aborted) return;
+      if (signal.aborted || led.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
       log.info({ ...told, cause: asked.cause }, 'pass ended');
       // The state first: whoever hears of the end may ask for it.
@@ -95,6 +103,17 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     syncerMachine.provide({
       actors: {
         makePass: fromPromise<void, Wish>(({ input, signal: stopped }) => pass(input, stopped)),
+        takeTerm: fromPromise<void>(async ({ signal: stopped }) => {
+          const term = await newTerm(context, lease, stopped);
+          stopped.throwIfAborted();
+          lead = new Lead(bus, term, lease, ({ message }) => {
+            log.info(
+              { term, reason: message },
+              'what this coordinator began is for another one to go on with',
+            );
+            lease.doubt();
+          });
+        }),
         clock: fromCallback(() => {
           clock.start();
           return () => clock.stop();
@@ -107,13 +126,13 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   };
   const ends: (() => void)[] = [];
   actor.on('leading', () => {
+    tell(true);
+    ends.push(() => tell(false));
     ends.push(settings.bandwidth.lead());
-    const led = new AbortController();
-    ends.push(() => led.abort());
+    const { news, signal: led } = lead as Lead;
     const feed = () => settings.feed();
-    const tell = () => want(wish('parent'));
-    const leading = AbortSignal.any([signal, led.signal]);
-    void follow({ news, feed, link, tell, log }, leading);
+    const leading = AbortSignal.any([signal, led]);
+    void follow({ news, feed, link, tell: () => want(wish('parent')), log }, leading);
     // Who keeps a cursor of it has heard it speak, maybe before a restart.
     const tells = async () => news.cursor !== undefined || (await feed()).spoke;
     const reports = async () => ((await tells()) ? settings.reports() : undefined);
@@ -133,6 +152,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     ends.push(() => void unserve());
   });
   actor.on('following', () => {
+    lead?.end();
+    lead = undefined;
     for (const one of ends.splice(0)) one();
   });
   const goesUp = (repository: Repository) => {
@@ -143,7 +164,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
   const unheed = heedTriggers({ bus, goesUp, want });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
-  const lease = holdLease(bus, instance, signal, log, (held) => {
+  const lease = new Lease(bus, instance, log, (held) => {
     if (!held) return actor.send({ type: 'lease.lost' });
     const at = link();
     void standing.takeOver();
@@ -151,7 +172,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     actor.send({ type: 'lease.gained', ...(at?.usable && { pass: wish('start') }) });
   });
   return {
-    ended: lease.then(() => {
+    ended: lease.keep(signal).then(() => {
       unheed();
       actor.stop();
     }),

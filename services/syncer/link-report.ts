@@ -13,6 +13,8 @@ export type ReportMeans = {
   by: string;
   /** Those in force; undefined where there is no parent. */
   times: () => Times | undefined;
+  /** Whether it is this process that says how the link is. */
+  leads: () => boolean;
 };
 
 type Said = Pick<LinkStatus, 'state' | 'detail' | 'lastSync'>;
@@ -104,7 +106,9 @@ export class LinkReport {
   }
 
   async #put({ state, detail, lastSync }: Said): Promise<void> {
-    const { bus, log, by, times } = this.#means;
+    const { bus, log, by, times, leads } = this.#means;
+    // Whoever took over says it now.
+    if (!leads()) return;
     const before = this.#last;
     const now = Date.now();
     const good = lastSync ?? before?.lastSync;

@@ -1,10 +1,9 @@
-import type { Bus } from '#proto/bus.ts';
 import { layerInstance } from '#proto/children.ts';
 import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
-import type { News } from './reconcile/news.ts';
+import type { Lead, PassBus } from './lead.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -13,27 +12,27 @@ export type RunMeans = {
   context: Context;
   volume: Volume;
   settings: Settings;
-  news: News;
+  lead: Lead;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
   signal: AbortSignal;
 };
 
-/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it is a Fault */
+/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it says how it ended */
 export async function runPass(
-  { context: { bus, log, instance, layer }, volume, settings, news, until, signal }: RunMeans,
+  { context: { log, instance, layer }, volume, settings, lead, until, signal }: RunMeans,
   wish: Wish,
 ): Promise<PassResult> {
   try {
-    if (!wish.scope) await activate(bus, settings, signal);
+    if (!wish.scope) await activate(lead.bus, settings, signal);
     const means = {
-      bus,
+      bus: lead.bus,
       volume,
       log,
       parent: await settings.parent(),
-      upward: await settings.upward(),
+      upward: lead.upward(await settings.upward()),
       feed: await settings.feed(),
-      news,
+      news: lead.news,
       configuration: settings.get(),
       by: instance,
       layer,
@@ -42,7 +41,9 @@ export async function runPass(
     };
     return await makePass(means, wish);
   } catch (err) {
-    if (signal.aborted && !(signal.reason instanceof Fault)) throw signal.reason;
+    // Whoever leads now makes the pass, and says how it came out.
+    const tells = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
+    if (signal.aborted && !tells) throw signal.reason;
     const { code, message } = toWire(err);
     log.error({ err, pass: wish.id }, 'a pass failed');
     return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
@@ -50,7 +51,7 @@ export async function runPass(
 }
 
 /** @throws Fault `already-activated`: another instance of this layer is the one that the parent hears */
-async function activate(bus: Bus, settings: Settings, signal: AbortSignal): Promise<void> {
+async function activate(bus: PassBus, settings: Settings, signal: AbortSignal): Promise<void> {
   const activation = await settings.activation();
   if (!activation) return;
   const { instance } = await bus.call(layerInstance, {}, { signal });

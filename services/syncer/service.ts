@@ -7,6 +7,7 @@ import { type Context, ended } from '../run.ts';
 import { Alarm } from './alarm.ts';
 import { coordinate } from './coordinator.ts';
 import { linkAt } from './hours.ts';
+import { InHand } from './in-hand.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
 import { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
@@ -59,7 +60,8 @@ export async function syncer(context: Context): Promise<void> {
     hours.look();
   });
   using recall = new Recall(bus);
-  const coordinator = coordinate(context, volume, settings);
+  await using inHand = new InHand(bus, instance, log);
+  const coordinator = coordinate(context, volume, settings, (leads) => inHand.coordinates(leads));
   onChange.push(() => {
     hours.look();
     coordinator.reconfigured();
@@ -73,6 +75,7 @@ export async function syncer(context: Context): Promise<void> {
     pace: new Pace(),
     bandwidth,
     by: instance,
+    inHand,
     signal,
     log,
   };

@@ -5,15 +5,16 @@ import { merged, type Wish } from './wish.ts';
  * What a syncer process does about passes. Only the coordinator makes them; every syncer carries out transfers, which
  * this machine knows nothing of.
  *
- *   following ──lease.gained──► leading: two lanes, whole and scoped, each
- *       ▲                         idle ◄──────────────┐
- *       │                          │ pass.wanted      │ done, none wanted
- *       └──────lease.lost────────  ▼                  │
- *                                 passing ────────────┘
- *                                  │  ▲
- *                                  └──┘ done, another one wanted
+ *   following ──lease.gained──► claiming ──term──► leading: two lanes, whole and scoped, each
+ *       ▲                          │                idle ◄──────────────┐
+ *       │                          │                 │ pass.wanted      │ done, none wanted
+ *       └──────lease.lost──────────┴───────────────  ▼                  │
+ *                                                   passing ────────────┘
+ *                                                    │  ▲
+ *                                                    └──┘ done, another one wanted
  *
- * A pass begins when the lease is gained and the link may be used. One that is wanted while another of its lane is
+ * A pass begins when the lease is gained, storage knows whose passes it is to take from now on, and the link may be
+ * used. One that is wanted while another of its lane is
  * under way comes right after it, once, whoever wants it: it began after the wishes, so it answers them all. What a
  * client changed goes up in a scoped pass, beside a whole one that may take hours.
  */
@@ -63,6 +64,8 @@ export const syncerMachine = setup({
   },
   actors: {
     makePass: fromPromise<void, Wish>(() => Promise.reject(new Error('no such step was given'))),
+    /** Goes on until storage has given a term. */
+    takeTerm: fromPromise<void>(() => Promise.reject(new Error('no such step was given'))),
     clock: fromCallback(() => {}),
   },
   actions: {
@@ -85,7 +88,11 @@ export const syncerMachine = setup({
   states: {
     following: {
       entry: [assign(nothing), emit({ type: 'following' })],
-      on: { 'lease.gained': { target: 'leading', actions: 'want' } },
+      on: { 'lease.gained': { target: 'claiming', actions: 'want' } },
+    },
+    claiming: {
+      invoke: { src: 'takeTerm', onDone: 'leading' },
+      on: { 'lease.lost': 'following', 'pass.wanted': { actions: 'want' } },
     },
     leading: {
       entry: emit({ type: 'leading' }),

@@ -26,7 +26,7 @@ const held: StorageStatus = {
   ingests: [],
 };
 const said = (more: Partial<StorageStatus>) =>
-  describe({ services: [], silent: [], storage: { ...held, ...more } }, now);
+  describe({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
 
 test('what storage holds, what is free, and whether anybody must log in', () => {
   const text = said({});
@@ -55,7 +55,7 @@ test('the layers below are told, each with how it was when it last spoke', () =>
     detail: 'app:v1',
   };
   const below = [{ ...report, child: 'line', seen: now - 30_000, link }];
-  const text = describe({ services: [], silent: [], storage: held, below }, now);
+  const text = describe({ services: [], syncers: [], silent: [], storage: held, below }, now);
   assert.match(text, /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1$/m);
 });
 
@@ -63,6 +63,7 @@ const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'Re
   describe(
     {
       services: [],
+      syncers: [],
       silent: [],
       storage: held,
       configuration: configurationWith({
@@ -142,6 +143,33 @@ test('a layer that sends nothing has nothing that waits to go up', () => {
   assert.match(linked({ storage }), /waiting to go up: 2 manifests to send, 1 manifest to withdraw$/m);
   assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /waiting/);
   assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /waiting/);
+});
+
+test('each syncer has a line: who it is, whether it makes the passes, and what it has in hand', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const one = { instance: 'syncer-a-1-0f', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+  const blob = { repository: 'a/b', digest, size: 30_000_000 };
+  const other = {
+    ...one,
+    instance: 'syncer-b-2-1e',
+    host: 'b',
+    coordinates: false,
+    count: 3,
+    transfers: [
+      { ...blob, direction: 'down', done: 12_000_000 },
+      { ...blob, direction: 'up', waits: now + 5_000 },
+      { ...blob, direction: 'down' },
+    ],
+  } as const;
+  const text = linked({ syncers: [one, { ...other, transfers: [...other.transfers] }] });
+  assert.match(text, /^Syncers:\n {2}syncer-a-1-0f on a, coordinator: at rest$/m);
+  assert.match(
+    text,
+    /^ {2}syncer-b-2-1e on b: 3 transfers: down sha256:abababababab 12\.0 MB of 30\.0 MB \(40 %\), up sha256:abababababab 30\.0 MB, tries again in 5 s, down sha256:abababababab 30\.0 MB$/m,
+  );
+  const many = Array.from({ length: 100 }, () => ({ ...blob, direction: 'down' as const }));
+  assert.match(linked({ syncers: [{ ...one, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
+  assert.doesNotMatch(linked({}), /Syncers/);
 });
 
 test('terrace status tells what storage has parked, and --json all of it', async () => {

@@ -58,7 +58,22 @@ async function arrived(size: number): Promise<void> {
   const last = own.at(-1) as string;
   await until(async () => (await idsAt(top, 'bottom')).includes(last), `event ${last} at the top`);
   const there = await idsAt(top, 'bottom');
-  assert.deepEqual(there.slice(0, there.indexOf(last) + 1), own);
+  assert.deepEqual(differences(own, there.slice(0, there.indexOf(last) + 1)), []);
+}
+
+/** What is missing, what came twice, and the first that is out of order, in words. */
+function differences(said: string[], heard: string[]): string[] {
+  const all = new Set(heard);
+  const twice = (ids: string[]) => ids.filter((id, index) => ids.indexOf(id) !== index);
+  const first = said.findIndex((id, index) => heard[index] !== id);
+  return [
+    ...said.filter((id) => !all.has(id)).map((id) => `missing: ${id}`),
+    ...twice(heard).map((id) => `heard twice: ${id}`),
+    ...twice(said).map((id) => `said twice: ${id}`),
+    ...(first < 0
+      ? []
+      : [`from ${first} on: ${said.slice(first, first + 3)} but ${heard.slice(first, first + 3)}`]),
+  ];
 }
 
 /** Says events of a kind that the bottom's storage says. */

@@ -21,6 +21,8 @@ export type Action = Interruption & {
   answer?: { status: number; headers?: Record<string, string>; body?: string };
   /** Waits so many ms before anything else. */
   wait?: number;
+  /** The registry is asked; its answer goes on when this resolves. */
+  hold?: Promise<unknown>;
   /** Asks the registry without the Range header, so that it answers 200 with everything. */
   ignoreRange?: boolean;
   /** This instead of the true Content-Range. */
@@ -256,6 +258,7 @@ export class FaultProxy implements AsyncDisposable {
     this.#pump(incoming, outgoing, 'received', seen).catch(() => {});
     outgoing.on('error', () => {});
     const [answer] = await answered;
+    await action.hold;
     const headers = answer.headers;
     seen.status = answer.statusCode ?? 0;
     seen.start = Number(/^bytes (\d+)-/.exec(headers['content-range'] ?? '')?.[1] ?? 0);

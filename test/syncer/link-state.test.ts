@@ -136,8 +136,8 @@ beforeEach(() => {
 });
 afterEach(() => mock.timers.reset());
 
-const report = () =>
-  new LinkReport({ bus: board.bus, log: quiet, by: 'one', times: () => ({ schedule: '0 4 * * *' }) });
+const report = (leads = () => true) =>
+  new LinkReport({ bus: board.bus, log: quiet, by: 'one', times: () => ({ schedule: '0 4 * * *' }), leads });
 
 test('each change of the state is one event, and the state says since when', async () => {
   const one = report();
@@ -155,6 +155,19 @@ test('each change of the state is one event, and the state says since when', asy
   assert.equal(board.link?.since, Date.now() - 1_000);
   assert.equal(board.link?.lastSync, Date.now() - 1_000);
   assert.equal(board.link?.coordinator, 'one');
+});
+
+test('one that does not make the passes any more says nothing', async () => {
+  let leads = true;
+  const one = report(() => leads);
+  await one.takeOver();
+  const pass = one.syncing();
+  await pass.told;
+  leads = false;
+  await one.stalled('the parent does not answer');
+  await pass.ended(NOTHING, true);
+  assert.deepEqual(board.changes, [[undefined, 'Syncing']]);
+  assert.equal(board.link?.state, 'Syncing');
 });
 
 test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {

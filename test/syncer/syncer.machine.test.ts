@@ -18,16 +18,22 @@ const failed = { type: 'xstate.error.actor.0.syncer.leading.whole.passing' };
 const smallDone = { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' };
 const gained = { type: 'lease.gained', pass: one };
 const closed = { type: 'lease.gained' };
+const term = { type: 'xstate.done.actor.0.syncer.claiming' };
 const lost = { type: 'lease.lost' };
 const fullNow = { type: 'pass.wanted', pass: { ...three, full: true, now: true } };
 const wanted = { type: 'pass.wanted', pass: three };
 const change = { type: 'pass.wanted', pass: small };
 const many = { type: 'pass.wanted', pass: { ...other, scope: new Map([['app', new Set(names(1_000))]]) } };
 
-type Value = 'following' | ReturnType<typeof lanes>;
+type Value = 'following' | 'claiming' | ReturnType<typeof lanes>;
 const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
-  ['following', lane(), gained, passing, lane({ current: one })],
-  ['following', lane(), closed, idle, lane()],
+  ['following', lane(), gained, 'claiming', lane({ next: one })],
+  ['following', lane(), closed, 'claiming', lane()],
+  ['claiming', lane({ next: one }), wanted, 'claiming', lane({ next: one })],
+  ['claiming', lane(), fullNow, 'claiming', lane({ next: fullNow.pass })],
+  ['claiming', lane({ next: one }), term, passing, lane({ current: one })],
+  ['claiming', lane(), term, idle, lane()],
+  ['claiming', lane({ next: one }), lost, 'following', lane()],
   ['following', lane(), wanted, 'following', lane()],
   ['following', lane(), lost, 'following', lane()],
   [idle, lane(), wanted, passing, lane({ current: three })],

@@ -20,6 +20,8 @@ export type Ask = {
   waitMs?: number;
   /** Whoever asks has paid for the request already, with what it is to bring. */
   paid?: boolean;
+  /** Called right before the request is sent, each time that it is; what it throws keeps it from being sent. */
+  before?: () => void;
 };
 
 export type LinkOptions = {
@@ -137,8 +139,12 @@ export class Link implements AsyncDisposable {
     await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
   }
 
-  async #send(url: URL, { headers, method = 'GET', body, signal, paid, waitMs = 0 }: Ask): Promise<Answer> {
+  async #send(
+    url: URL,
+    { headers, method = 'GET', body, signal, paid, waitMs = 0, before }: Ask,
+  ): Promise<Answer> {
     if (!paid) await this.#pay(method, signal);
+    before?.();
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
     const either = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };

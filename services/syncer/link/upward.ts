@@ -24,9 +24,16 @@ const condition = ({ expect }: Condition): Record<string, string> =>
  */
 export class Upward {
   readonly #link: Link;
+  readonly #mayChange: (() => void) | undefined;
 
-  constructor(link: Link) {
+  /** @param mayChange throws where no request that changes anything is to be sent now */
+  constructor(link: Link, mayChange?: () => void) {
     this.#link = link;
+    this.#mayChange = mayChange;
+  }
+
+  guarded(mayChange: () => void): Upward {
+    return new Upward(this.#link, mayChange);
   }
 
   async hasBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
@@ -241,7 +248,12 @@ export class Upward {
   }
 
   #ask(path: string, ask: Ask): Promise<Answer> {
-    return this.#link.request(path, ask);
+    const { method = 'GET' } = ask;
+    const changes = method !== 'GET' && method !== 'HEAD';
+    return this.#link.request(path, {
+      ...ask,
+      ...(changes && this.#mayChange && { before: this.#mayChange }),
+    });
   }
 
   #lost(answer: Answer, said: string, what: string): Fault {

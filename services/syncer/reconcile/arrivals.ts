@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingBlobs } from '#proto/blobs.ts';
-import type { Bus, Log } from '#proto/bus.ts';
+import type { Log } from '#proto/bus.ts';
 import { Fault, fromWire } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import {
@@ -11,6 +11,7 @@ import {
   transferFinished,
   transferPaused,
 } from '#proto/transfers.ts';
+import type { PassBus } from '../lead.ts';
 
 type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size'>;
 type Waiting = {
@@ -40,7 +41,7 @@ const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'si
  * filled again, whereupon whoever takes the job looks what is there.
  */
 export class Arrivals implements Disposable {
-  readonly #bus: Bus;
+  readonly #bus: PassBus;
   readonly #log: Log;
   readonly #pass: string;
   readonly #signal: AbortSignal;
@@ -51,7 +52,7 @@ export class Arrivals implements Disposable {
   readonly #ends: (() => void)[];
 
   /** @param until when the window closes: no transfer goes on then, and none is begun */
-  constructor(bus: Bus, log: Log, pass: string, signal: AbortSignal, until?: number) {
+  constructor(bus: PassBus, log: Log, pass: string, signal: AbortSignal, until?: number) {
     this.#bus = bus;
     this.#log = log;
     this.#pass = pass;

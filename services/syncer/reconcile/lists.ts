@@ -1,4 +1,3 @@
-import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import {
   type LeftOut,
@@ -10,6 +9,7 @@ import {
 } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import type { Descriptor } from '#proto/oci.ts';
+import type { PassBus } from '../lead.ts';
 
 /** What storage holds of one repository, all pages of it. */
 
@@ -36,7 +36,7 @@ export async function* pages<P extends { more: boolean }, E>(
 
 /** A repository that storage never saw has none. */
 export async function localTags(
-  bus: Bus,
+  bus: PassBus,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<Map<Tag, Digest>> {
@@ -48,11 +48,11 @@ export async function localTags(
   }
 }
 
-export const bases = (bus: Bus, repository: Repository, signal: AbortSignal): Promise<Map<Tag, Digest>> =>
+export const bases = (bus: PassBus, repository: Repository, signal: AbortSignal): Promise<Map<Tag, Digest>> =>
   byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
 
 /** Repositories in which a tag is not what parent and layer agreed on. */
-export const differing = (bus: Bus, signal: AbortSignal): Promise<Repository[]> =>
+export const differing = (bus: PassBus, signal: AbortSignal): Promise<Repository[]> =>
   Array.fromAsync(
     pages(
       (page) => bus.call(listDiffering, page, { signal }),
@@ -76,7 +76,7 @@ async function byTag(
 
 /** Referrers of a manifest that are in the repository here. */
 export async function localReferrers(
-  bus: Bus,
+  bus: PassBus,
   repository: Repository,
   digest: Digest,
   signal: AbortSignal,
@@ -93,7 +93,11 @@ export async function localReferrers(
 export type LeftOutChild = LeftOut & { index: Digest };
 
 /** Children of the repository's sparse indexes that are not here. */
-export const leftOutOf = (bus: Bus, repository: Repository, signal: AbortSignal): Promise<LeftOutChild[]> =>
+export const leftOutOf = (
+  bus: PassBus,
+  repository: Repository,
+  signal: AbortSignal,
+): Promise<LeftOutChild[]> =>
   Array.fromAsync(
     pages(
       (page) => bus.call(listLeftOut, { repository, ...page }, { signal }),

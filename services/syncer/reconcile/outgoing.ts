@@ -1,7 +1,7 @@
-import type { Bus } from '#proto/bus.ts';
 import { manifestDeleted } from '#proto/content.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
+import type { PassBus } from '../lead.ts';
 import { pages } from './lists.ts';
 
 /**
@@ -28,7 +28,7 @@ export class Outgoing implements Disposable {
     return new Outgoing([], [], new Set(), () => {});
   }
 
-  static async load(bus: Bus, signal: AbortSignal): Promise<Outgoing> {
+  static async load(bus: PassBus, signal: AbortSignal): Promise<Outgoing> {
     const gone = new Set<string>();
     const end = bus.listen(manifestDeleted, ({ data }) => {
       if (!data.arrived) gone.add(key(data.repository, data.digest));
@@ -77,7 +77,11 @@ export class Outgoing implements Disposable {
 }
 
 /** The manifests of one repository that are unsent now. */
-export async function unsentNow(bus: Bus, repository: Repository, signal: AbortSignal): Promise<Set<Digest>> {
+export async function unsentNow(
+  bus: PassBus,
+  repository: Repository,
+  signal: AbortSignal,
+): Promise<Set<Digest>> {
   const found = new Set<Digest>();
   for await (const pending of listed(bus, listUnsent, signal, `${repository}!`)) {
     if (pending.repository !== repository) break;
@@ -87,19 +91,19 @@ export async function unsentNow(bus: Bus, repository: Repository, signal: AbortS
 }
 
 /** The parent has these: they are not unsent any more, and one that a client deleted meanwhile is to be withdrawn. */
-export async function settleSent(bus: Bus, repository: Repository, digests: Digest[]): Promise<void> {
+export async function settleSent(bus: PassBus, repository: Repository, digests: Digest[]): Promise<void> {
   for (let at = 0; at < digests.length; at += 1_000) {
     await bus.call(settleOutgoing, { repository, digests: digests.slice(at, at + 1_000), sent: true });
   }
 }
 
 /** Not to be withdrawn any more; what a client did with it since it was listed is still to be told. */
-export async function settleWithdrawn(bus: Bus, { repository, digest, since }: Pending): Promise<void> {
+export async function settleWithdrawn(bus: PassBus, { repository, digest, since }: Pending): Promise<void> {
   await bus.call(settleOutgoing, { repository, digests: [digest], until: since });
 }
 
 const listed = (
-  bus: Bus,
+  bus: PassBus,
   list: typeof listUnsent,
   signal: AbortSignal,
   from?: string,

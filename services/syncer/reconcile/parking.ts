@@ -1,7 +1,7 @@
-import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/outgoing.ts';
+import type { PassBus } from '../lead.ts';
 import { pages } from './lists.ts';
 
 const FIRST_MS = 60_000;
@@ -25,18 +25,18 @@ export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'pa
 
 /** The changes that the parent refused, as storage keeps them. */
 export class Parking {
-  readonly #bus: Bus;
+  readonly #bus: PassBus;
   /** Nothing waits: whoever asked, or a new configuration, may have changed the parent's mind. */
   readonly #all: boolean;
   readonly #known = new Map<string, Parked>();
 
-  private constructor(bus: Bus, all: boolean) {
+  private constructor(bus: PassBus, all: boolean) {
     this.#bus = bus;
     this.#all = all;
   }
 
   /** @param all whether everything is tried again whatever its time */
-  static async load(bus: Bus, signal: AbortSignal, all: boolean): Promise<Parking> {
+  static async load(bus: PassBus, signal: AbortSignal, all: boolean): Promise<Parking> {
     const parking = new Parking(bus, all);
     const entries = pages(
       (page) => bus.call(listParked, page, { signal }),

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Bus, Log } from '#proto/bus.ts';
+import type { Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
 import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { PassBus } from '../lead.ts';
 import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
@@ -25,7 +26,7 @@ import { Tally } from './tally.ts';
 import { imagesOf, unparkMoot } from './tasks.ts';
 
 export type PassMeans = {
-  bus: Bus;
+  bus: PassBus;
   volume: Volume;
   parent: Parent;
   upward: Upward;

@@ -1,8 +1,9 @@
-import type { Bus, Log } from '#proto/bus.ts';
+import type { Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { cleanRepository, listRepositories } from '#proto/manifests.ts';
 import { isRepository, type Repository } from '#proto/names.ts';
+import type { PassBus } from '../lead.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Wish } from '../wish.ts';
 import { differing, pages } from './lists.ts';
@@ -12,7 +13,7 @@ import { matches, named, needsCatalog } from './patterns.ts';
 import type { Tally } from './tally.ts';
 
 export type RepositoryMeans = {
-  bus: Bus;
+  bus: PassBus;
   parent: Pick<Parent, 'repositories'>;
   configuration: Configuration;
   outgoing: Pick<Outgoing, 'repositories'>;

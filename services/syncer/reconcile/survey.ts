@@ -1,7 +1,7 @@
-import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { missingManifests } from '#proto/manifests.ts';
 import { type Digest, isTag, type Repository, type Tag } from '#proto/names.ts';
+import type { PassBus } from '../lead.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
 import { bases, localTags } from './lists.ts';
@@ -16,7 +16,7 @@ import { tagsOf } from './tag-filter.ts';
 export type Selected = Configuration['repositories'][number];
 
 export type SurveyMeans = {
-  bus: Bus;
+  bus: PassBus;
   parent: Pick<Parent, 'tags' | 'resolve'>;
   mode: Configuration['mode'];
   outgoing: Pick<Outgoing, 'unsent' | 'withdrawn'>;
@@ -135,7 +135,11 @@ export async function survey(
  * have put the same content there and moved it.
  */
 const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
-  views.parent !== undefined && own.has(views.parent) && views.layer !== views.base
+  views.parent !== undefined &&
+  own.has(views.parent) &&
+  // As it is here, it is still to be noted that both agree.
+  views.layer !== views.parent &&
+  views.layer !== views.base
     ? { ...views, base: views.parent }
     : views;
 

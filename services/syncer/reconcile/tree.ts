@@ -1,9 +1,9 @@
-import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import { getManifest, type LeftOut, missingManifests } from '#proto/manifests.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { PassBus } from '../lead.ts';
 import type { FetchedManifest, Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
 import { choose } from './platforms.ts';
@@ -13,7 +13,7 @@ import { wantsReferrer } from './referrer-filter.ts';
 export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
 
 export type TreeMeans = {
-  bus: Bus;
+  bus: PassBus;
   volume: Volume;
   parent: Pick<Parent, 'manifest' | 'referrers'>;
   signal: AbortSignal;

@@ -3,6 +3,8 @@ import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { LEASE_MS, lease } from '#proto/status.ts';
+import { type Clocks, Elapsed } from '../elapsed.ts';
+import { MARGIN_MS } from '../lease.ts';
 
 const RENEW_MS = LEASE_MS / 4;
 
@@ -17,7 +19,11 @@ export class UploadHold implements AsyncDisposable {
   readonly #holder: string;
   readonly #lost = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  readonly #clocks: Clocks | undefined;
   #revision: number;
+  /** When the last renewal that was answered was asked for. */
+  #renewed: Elapsed;
+  #renewing: Promise<void> | undefined;
 
   /** @returns undefined where another one has it */
   static async take(
@@ -25,19 +31,30 @@ export class UploadHold implements AsyncDisposable {
     by: string,
     repository: Repository,
     digest: Digest,
+    clocks?: Clocks,
   ): Promise<UploadHold | undefined> {
     const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
     const key = `upload.${name.slice(0, 40)}`;
     const holder = `${by} ${randomUUID()}`;
+    const asked = new Elapsed(clocks);
     const revision = await bus.swap(lease, key, { holder }, 0);
-    return revision === undefined ? undefined : new UploadHold(bus, key, holder, revision);
+    return revision === undefined ? undefined : new UploadHold(bus, key, holder, revision, asked, clocks);
   }
 
-  private constructor(bus: Bus, key: string, holder: string, revision: number) {
+  private constructor(
+    bus: Bus,
+    key: string,
+    holder: string,
+    revision: number,
+    asked: Elapsed,
+    clocks: Clocks | undefined,
+  ) {
     this.#bus = bus;
     this.#key = key;
     this.#holder = holder;
     this.#revision = revision;
+    this.#renewed = asked;
+    this.#clocks = clocks;
     this.#timer = setInterval(() => void this.#renew().catch(() => {}), RENEW_MS);
   }
 
@@ -46,12 +63,33 @@ export class UploadHold implements AsyncDisposable {
     return this.#lost.signal;
   }
 
+  /**
+   * To be called before each request: one that was paused writes into no session that another one goes on with. What
+   * it may ask for in a moment between is a piece from an offset that is not the session's end any more: a parent that
+   * does not refuse it has a wrong blob at the end, which its digest shows.
+   * @throws Fault `claim-lost`
+   */
+  async sure(): Promise<void> {
+    if (this.#renewed.ms >= LEASE_MS - MARGIN_MS) await this.#renew().catch(() => {});
+    this.signal.throwIfAborted();
+  }
+
+  /** One at a time: two would each take the other's entry for somebody else's. */
+  #renew(): Promise<void> {
+    this.#renewing ??= this.#renewNow().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
   /** Silence of the bus is not loss. */
-  async #renew(): Promise<void> {
+  async #renewNow(): Promise<void> {
+    const asked = new Elapsed(this.#clocks);
     const mine = { holder: this.#holder };
     const next = await this.#bus.swap(lease, this.#key, mine, this.#revision);
     if (next !== undefined) {
       this.#revision = next;
+      this.#renewed = asked;
       return;
     }
     const found = await this.#bus.get(lease, this.#key);
@@ -60,7 +98,10 @@ export class UploadHold implements AsyncDisposable {
         ? undefined
         : await this.#bus.swap(lease, this.#key, mine, found?.revision ?? 0);
     if (again === undefined) this.#lost.abort(new Fault('claim-lost', 'another syncer sends this blob'));
-    else this.#revision = again;
+    else {
+      this.#revision = again;
+      this.#renewed = asked;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

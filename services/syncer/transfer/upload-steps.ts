@@ -133,6 +133,7 @@ class UploadSteps {
         slots,
         pace,
         until: this.#manner.until,
+        sure: () => lock.sure(),
         signal: ending,
         late: grace.signal,
         reached: async (session) => {

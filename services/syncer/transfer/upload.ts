@@ -20,6 +20,8 @@ export type UploadMeans = {
   pace: Pace;
   /** When the window closes. */
   until: number | undefined;
+  /** Asked before each request. @throws Fault `claim-lost` */
+  sure: () => Promise<void>;
   /** No request begins any more. */
   signal: AbortSignal;
   /** Requests under way end. */
@@ -83,8 +85,9 @@ export class Upload {
   }
 
   async #timed<T>(size: number, send: (body: Sent) => Promise<T>, offset: number, extraMs = 0): Promise<T> {
-    const { slots, pace, signal } = this.#means;
+    const { slots, pace, signal, sure } = this.#means;
     using _slot = await slots.take();
+    await sure();
     signal.throwIfAborted();
     const began = performance.now();
     const bytes = () => this.#read(offset, offset + size);

@@ -10,6 +10,7 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/transfers.ts';
+import type { InHand } from '../in-hand.ts';
 import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepMeans } from './transfer-steps.ts';
 import { type UpMeans, upActor } from './upload-steps.ts';
@@ -24,7 +25,9 @@ const LONGEST_MS = 2 ** 31 - 1;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
 const HELD_MS = 1_500;
 
-export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'>;
+export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'> & {
+  inHand: Pick<InHand, 'take'>;
+};
 
 /**
  * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
@@ -43,6 +46,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
           Math.min(LONGEST_MS, until - Date.now()),
         );
   const signal = AbortSignal.any([means.signal, closed.signal]);
+  using hand = means.inHand.take(blob);
   const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();
   let at = 0;
@@ -53,9 +57,11 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     started: (present: number) => {
       at = present;
       told = Date.now();
+      hand.reached(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
+      hand.reached(done);
       const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
       const now = Date.now();
       if (now - told < apart) return;
@@ -70,6 +76,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && last !== 'waiting' && fault) {
+        hand.waits(until);
         bus.publish(transferDelayed, { ...about, code: fault.code, reason: fault.message, until });
         log.warn({ digest: blob.digest, code: fault.code, ms: until - Date.now() }, fault.message);
       }

@@ -112,6 +112,9 @@ test('content that a client put here and the parent has under the tag was moved 
   assert.deepEqual(own?.action, { kind: 'push', digest: C });
   const [other] = (await look({ ...scene, unsent: [C] })).found.actions;
   assert.deepEqual(other?.action, { kind: 'take', digest: B, loser: C });
+  // Nothing is to be moved any more; that both agree is to be noted.
+  const done = { parent: { v1: B }, layer: { v1: B }, unsent: [B] };
+  assert.deepEqual((await look(done)).actions, ['agree v1']);
 });
 
 test('a tag that is as it was here was moved at the parent, though its content was put here as well', async () => {

@@ -13,6 +13,8 @@ import { transfer } from '../../../services/syncer/transfer/worker.ts';
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
+const inHand = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+
 test('a job whose blob another syncer holds rests for a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {
     if (subject === claimTransfer.subject) throw new Fault('busy', 'another one holds it');
@@ -28,6 +30,7 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
+      inHand,
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     },
@@ -49,6 +52,7 @@ test('a job that is taken after its window has closed is forgotten, and nobody i
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
+      inHand,
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     };

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { LEASE_MS, lease } from '#proto/status.ts';
+import { UploadHold } from '../../../services/syncer/transfer/upload-hold.ts';
+import { TestBus } from '../../support/bus.ts';
+
+let server: TestBus;
+let bus: Bus;
+before(async () => {
+  server = await TestBus.start();
+  bus = await server.connect('syncer');
+});
+after(() => server[Symbol.asyncDispose]());
+
+const repository = 'app';
+const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+const isLost = (error: unknown) => Fault.is(error, 'claim-lost');
+
+/** Ends the hold as its time does. */
+const end = (digest: string) => {
+  const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
+  return bus.remove(lease, `upload.${name.slice(0, 40)}`);
+};
+
+test('one that was paused for longer than its hold asks before it sends anything', async () => {
+  const digest = digestOf('taken over');
+  let now = 0;
+  const clocks = { day: () => now, running: () => 0 };
+  await using first = await UploadHold.take(bus, 'one', repository, digest, clocks);
+  assert.ok(first);
+  assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
+  await first.sure();
+  await end(digest);
+  await using second = await UploadHold.take(bus, 'two', repository, digest);
+  assert.ok(second);
+  now += LEASE_MS;
+  await assert.rejects(first.sure(), isLost);
+  assert.ok(isLost(first.signal.reason));
+  await second.sure();
+});
+
+test('one that nobody else has taken meanwhile is good again', async () => {
+  const digest = digestOf('not taken');
+  let now = 0;
+  const clocks = { day: () => 0, running: () => now };
+  await using hold = await UploadHold.take(bus, 'one', repository, digest, clocks);
+  now += LEASE_MS;
+  await end(digest);
+  await hold?.sure();
+  assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
+});
