@@ -67,10 +67,20 @@ export type Manager = {
 
 /** Made where it is missing; where it is there, its limits become those of the table. */
 export async function ensureStream(manager: Manager, stream: Stream, eventsMs: number | undefined) {
-  const there = (await manager.streams.info(stream.name).catch(() => undefined))?.config;
-  const limits: Config = limitsOf(stream, eventsMs, there !== undefined);
-  if (!there) await manager.streams.add({ ...streamOf(stream), ...limits } as never);
-  else if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
+  const look = async () => (await manager.streams.info(stream.name).catch(() => undefined))?.config;
+  let there = await look();
+  if (!there) {
+    try {
+      await manager.streams.add({ ...streamOf(stream), ...limitsOf(stream, eventsMs, false) } as never);
+      return;
+    } catch (error) {
+      // Somebody else was faster, with limits of its own.
+      there = await look();
+      if (!there) throw error;
+    }
+  }
+  const limits: Config = limitsOf(stream, eventsMs, true);
+  if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
     await manager.streams.update(stream.name, limits as never);
   }
 }
