@@ -19,6 +19,7 @@ export type IngestParts = {
   now: () => number;
 };
 export type Given = { ingests: number; bytes: number };
+export type Transfer = { digest: string; size: number; by: string; repository?: string };
 export type Entry = { id: string; record: IngestRecord; holder?: string };
 
 /**
@@ -117,7 +118,7 @@ export class Ingests {
     });
   }
 
-  async claimTransfer(digest: string, size: number, by: string): Promise<Claim & { clean: boolean }> {
+  async claimTransfer({ digest, size, by, repository }: Transfer): Promise<Claim & { clean: boolean }> {
     const id = transferId(digest);
     this.#mustNotCommit(id);
     await this.#grace.renew(digest);
@@ -143,7 +144,7 @@ export class Ingests {
         await this.#folders.remove(id);
         await this.#folders.make(id);
       }
-      const claim = await this.#grant(id, { ...record, size }, by);
+      const claim = await this.#grant(id, { ...record, size, ...(repository && { repository }) }, by);
       return { ...claim, clean: !record.unclean && record.claim === undefined };
     });
   }

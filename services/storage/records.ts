@@ -5,8 +5,8 @@ import type { Parked } from '#proto/outgoing.ts';
 
 export type BlobRecord = { size: number };
 
-/** `since` in ms since 1970. */
-export type TransferredRecord = { since: number };
+/** `since` in ms since 1970. `repository`: for which it came, last. */
+export type TransferredRecord = { since: number; repository?: string };
 export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
@@ -39,7 +39,7 @@ export type ReferrerRecord = {
 
 export type IngestRecord = {
   purpose: 'upload' | 'transfer';
-  /** Of an upload. */
+  /** Of an upload; of a transfer, for which it was last asked. */
   repository?: string;
   /** Of a transfer. */
   digest?: string;

@@ -5,6 +5,7 @@ import type { Log } from '#proto/log.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
+import { ArrivingContent } from './arriving.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Commits } from './commit.ts';
@@ -67,6 +68,7 @@ export class Storage implements AsyncDisposable {
   readonly outgoing: Outgoing;
   readonly feed: Feed;
   readonly ingests: Ingests;
+  readonly arriving: ArrivingContent;
   readonly accounts: Accounts;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
@@ -107,6 +109,7 @@ export class Storage implements AsyncDisposable {
     this.feed = new Feed(parts);
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
+    this.arriving = new ArrivingContent(parts);
     this.accounts = new Accounts(parts, parts.now);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
