@@ -7,6 +7,7 @@ import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { Alarm } from './alarm.ts';
 import { PassClock } from './clock.ts';
+import { Early } from './early.ts';
 import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
 import { holdLease } from './lease.ts';
@@ -103,6 +104,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     if (wanted.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: wanted });
   };
   const ends: (() => void)[] = [];
+  let early: Early | undefined;
+  let followed = Promise.resolve();
   actor.on('leading', () => {
     ends.push(settings.bandwidth.lead());
     const led = new AbortController();
@@ -110,6 +113,8 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     const feed = () => settings.feed();
     const tell = () => want(wish('parent'));
     void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led.signal]));
+    early = new Early({ bus, volume, settings, link, by: instance, log });
+    followed = early.follow(AbortSignal.any([signal, led.signal]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -144,8 +149,10 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     ended: lease.then(() => {
       unheed();
       actor.stop();
+      return followed;
     }),
     reconfigured: () => {
+      early?.reconfigured();
       clock.changed();
       const before = [...running];
       // What somebody asked for is asked for still.

@@ -14,16 +14,15 @@ import {
 } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Bandwidth } from '../link/bandwidth.ts';
-import type { Parent } from '../link/parent.ts';
 import { ChunkLog } from './chunk-log.ts';
-import { Download, type Wanted } from './download.ts';
+import { Download, type Source, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';
 import { type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepMeans = {
   bus: Bus;
   volume: Volume;
-  parent: () => Promise<Pick<Parent, 'blob'>>;
+  parent: () => Promise<Source>;
   slots: Slots;
   bandwidth: Bandwidth;
   /** This process, as the holder of claims. */
