@@ -113,7 +113,7 @@ export function coordinate(context: Context, volume: Volume, settings: Settings)
     const feed = () => settings.feed();
     const tell = () => want(wish('parent'));
     void follow({ news, feed, link, tell, log }, AbortSignal.any([signal, led.signal]));
-    early = new Early({ bus, volume, settings, link, by: instance, log });
+    early = new Early({ bus, volume, settings, news, link, by: instance, log });
     followed = early.follow(AbortSignal.any([signal, led.signal]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();

@@ -8,6 +8,7 @@ import type { Digest } from '#proto/names.ts';
 import type { Volume } from '#proto/volume.ts';
 import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
+import type { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import type { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
@@ -26,6 +27,8 @@ export type EarlyMeans = {
   bus: Bus;
   volume: Volume;
   settings: Pick<Settings, 'get' | 'arriving' | 'upward' | 'bandwidth'>;
+  /** A parent that does not tell its changes is not asked. */
+  news: Pick<News, 'cursor' | 'turned'>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** This process, as the holder of claims. */
@@ -63,9 +66,11 @@ export class Early {
     let failures = 0;
     while (!signal.aborted) {
       try {
-        const told = this.#means.link()?.live ? await this.#ask(cursor, signal) : 'closed';
+        const { news, link } = this.#means;
+        const asks = news.cursor !== undefined && link()?.live;
+        const told = asks ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
-        if (told === 'closed') await rest(LOOK_MS);
+        if (told === 'closed') await Promise.race([news.turned, rest(LOOK_MS)]);
         else if (told === undefined) await rest(MOST_WAIT_MS);
         else {
           cursor = told.cursor;
