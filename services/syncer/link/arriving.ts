@@ -16,6 +16,8 @@ const ASK_AGAIN_MS = 60 * 60_000;
 const WAIT_S = 4;
 /** One that answers so at once is not asked again at once, in ms. */
 const LEAST_MS = 1_000;
+/** The longer nothing came, the more seldom it is asked: each connection rests for this part of that time as well. */
+const REST = 1 / 8;
 /** An attempt ends where no byte came for so long, in ms. */
 const IDLE_MS = 60_000;
 
@@ -24,11 +26,14 @@ const NOTHING: Body = { destroy() {}, async *[Symbol.asyncIterator]() {} };
 /** What a Terrace above is itself still receiving. */
 export class ParentArriving {
   readonly #link: Link;
+  readonly #idleMs: number;
   /** Until when the parent is taken for one that does not tell. */
   #silent = 0;
 
-  constructor(link: Link) {
+  /** @param idleMs an attempt ends where no byte came for so long */
+  constructor(link: Link, idleMs = IDLE_MS) {
     this.#link = link;
+    this.#idleMs = idleMs;
   }
 
   /**
@@ -62,7 +67,7 @@ export class ParentArriving {
 
   /** For one attempt to bring one blob. */
   source(): ArrivingSource {
-    return new ArrivingSource(this.#link);
+    return new ArrivingSource(this.#link, this.#idleMs);
   }
 }
 
@@ -71,10 +76,12 @@ export class ArrivingSource {
   /** See `Source`. */
   readonly inPart = true;
   readonly #link: Link;
+  readonly #idleMs: number;
   #came = performance.now();
 
-  constructor(link: Link) {
+  constructor(link: Link, idleMs: number) {
     this.#link = link;
+    this.#idleMs = idleMs;
   }
 
   /** @throws Fault `blob-unknown` where the parent does not bring it any more; `unavailable` where nothing comes */
@@ -99,11 +106,12 @@ export class ArrivingSource {
     if (answer.statusCode === 204) {
       await answer.body.dump();
       const now = performance.now();
-      if (now - this.#came > IDLE_MS) {
+      const idle = now - this.#came;
+      if (idle > this.#idleMs) {
         throw new Fault('unavailable', `the parent gets no further with ${digest} now`);
       }
-      const rest = begun + LEAST_MS * (0.75 + Math.random() / 2) - now;
-      await sleep(Math.max(0, rest), undefined, { signal }).catch(() => signal.throwIfAborted());
+      const rest = Math.max(begun + LEAST_MS - now, idle * REST) * (0.75 + Math.random() / 2);
+      await sleep(rest, undefined, { signal }).catch(() => signal.throwIfAborted());
       return { start: extent.start, end: extent.start, ranged: true, body: NOTHING };
     }
     const found = await blobAnswer(answer, { repository, digest, size, extent });
