@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { BlobPlace } from './blobs.ts';
 import { request } from './contract.ts';
-import { Bytes, Digest, Repository } from './names.ts';
+import { Bytes, Digest, Repository, Tag } from './names.ts';
 
 /**
  * Content that is on its way from the parent, for the layers below, which fetch what of it is here already: so a blob
@@ -12,12 +12,25 @@ import { Bytes, Digest, Repository } from './names.ts';
 /** In how short a form a cursor and the number of an attempt are told. */
 const Short = Type.String({ pattern: '^[0-9a-f]{1,64}$' });
 
+/**
+ * What of an image a blob is, as far as that is known, so that a layer below can tell whether it wants it: the tags
+ * that are to point to the image, the platforms of an index that it belongs to (none: it belongs to all), and whether
+ * it comes as a referrer.
+ */
+export const Part = Type.Object({
+  tags: Type.Array(Tag, { maxItems: 20 }),
+  platforms: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 20 })),
+  referrer: Type.Optional(Type.Boolean()),
+});
+export type Part = Static<typeof Part>;
+
 /** `attempt` is another one each time that somebody begins, or goes on, to bring it. */
 export const ArrivingBlob = Type.Object({
   repository: Repository,
   digest: Digest,
   size: Bytes,
   attempt: Short,
+  part: Type.Optional(Part),
 });
 export type ArrivingBlob = Static<typeof ArrivingBlob>;
 

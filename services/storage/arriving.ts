@@ -18,10 +18,10 @@ export class ArrivingContent {
 
   async list(): Promise<ArrivingBlob[]> {
     const entries = await this.#parts.ingests.list(MOST);
-    return entries.flatMap(({ holder, record: { purpose, repository, digest, size, claim } }) => {
+    return entries.flatMap(({ holder, record: { purpose, repository, digest, size, claim, part } }) => {
       if (purpose !== 'transfer' || holder === undefined) return [];
       if (repository === undefined || digest === undefined || size === undefined || !claim) return [];
-      return [{ repository, digest, size, attempt: attemptOf(claim.token) }];
+      return [{ repository, digest, size, attempt: attemptOf(claim.token), ...(part && { part }) }];
     });
   }
 

@@ -1,4 +1,5 @@
 import type { PasswordName } from '#proto/accounts.ts';
+import type { Part } from '#proto/arriving.ts';
 import type { Parked } from '#proto/outgoing.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
@@ -42,6 +43,7 @@ export type IngestRecord = {
   /** Of an upload; of a transfer, for which it was last asked. */
   repository?: string;
   /** Of a transfer. */
+  part?: Part;
   digest?: string;
   size?: number;
   /** When a claim last gave a sign of life. */

@@ -3,12 +3,12 @@ import type { Arriving, ArrivingBlob } from '#proto/arriving.ts';
 import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
-import type { Configuration } from '#proto/configuration.ts';
 import type { Digest } from '#proto/names.ts';
 import type { Volume } from '#proto/volume.ts';
 import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
 import type { News } from './reconcile/news.ts';
+import { isWanted } from './reconcile/parts.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import type { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
@@ -113,12 +113,12 @@ export class Early {
 
   async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<void> {
     const { bus, settings } = this.#means;
-    const configuration = settings.get();
-    this.#crew.most = configuration.connections;
+    const { connections, repositories } = settings.get();
+    this.#crew.most = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
     const fresh = blobs.filter(
-      ({ digest, size, repository }) =>
-        size >= LEAST_BYTES && !known.has(digest) && isWhole(configuration, repository),
+      ({ digest, size, repository, part }) =>
+        size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
     );
     if (fresh.length === 0) return;
     const digests = fresh.map(({ digest }) => digest);
@@ -144,12 +144,12 @@ export class Early {
     }
   }
 
-  async #bring({ repository, digest, size }: ArrivingBlob, signal: AbortSignal): Promise<void> {
+  async #bring({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
     const { settings, log } = this.#means;
     const at = this.#means.link();
     if (!at?.live) return;
     const until = at.until !== undefined && { until: at.until };
-    const job = { repository, digest, size, direction: 'down' as const, pass: PASS, ...until };
+    const job = { ...blob, direction: 'down' as const, pass: PASS, ...until };
     const means = {
       ...this.#means,
       parent: async () => (await settings.arriving()).source(),
@@ -159,12 +159,8 @@ export class Early {
       slots: this.#crew.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),
     };
-    await transfer(means, job).catch((err) => log.error({ err, digest }, 'an early transfer failed'));
+    await transfer(means, job).catch((err) =>
+      log.error({ err, digest: blob.digest }, 'an early transfer failed'),
+    );
   }
-}
-
-/** Whether all of the repository comes here: else nobody can tell yet whether a blob of it does. */
-function isWhole({ repositories }: Configuration, repository: string): boolean {
-  const selected = selectionOf(repositories, repository);
-  return !!selected && !selected.tags && !selected.platforms && selected.referrers === true;
 }

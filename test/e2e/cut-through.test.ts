@@ -30,7 +30,8 @@ before(async () => {
   const second = stack.use(await startProxy(top.url));
   middle = stack.use(await testLayer({ ...LIVE, name: 'middle', parent: second.url }));
   const third = stack.use(await startProxy(middle.url));
-  bottom = stack.use(await testLayer({ ...LIVE, name: 'bottom', parent: third.url }));
+  const repositories = [{ name: '*', tags: { match: ['v*'] }, platforms: ['linux/amd64'] }];
+  bottom = stack.use(await testLayer({ ...LIVE, name: 'bottom', parent: third.url, repositories }));
   links = { top: first, middle: second, bottom: third };
   for (const layer of [top, middle, bottom]) assert.deepEqual((await layer.sync()).failures, []);
 });

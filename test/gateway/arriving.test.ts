@@ -20,6 +20,8 @@ after(() => layer[Symbol.asyncDispose]());
 const syncer = await layer.testBus.connect('syncer');
 const volume = new Volume(layer.data);
 
+const part = { tags: ['v1'], platforms: ['linux/amd64'] };
+
 /** A transfer under way: bytes are written and logged as a syncer does. */
 class Coming {
   readonly content: Buffer;
@@ -46,7 +48,7 @@ class Coming {
   async claimed(): Promise<void> {
     const { digest, repository } = this;
     const size = this.content.length;
-    this.claim = await syncer.call(claimTransfer, { repository, digest, size, by: 'a' });
+    this.claim = await syncer.call(claimTransfer, { repository, digest, size, part, by: 'a' });
   }
 
   async write(start: number, end: number, crc = crc32(this.content.subarray(start, end))): Promise<void> {
@@ -178,7 +180,7 @@ test('what comes is listed while somebody brings it; a request waits until that 
   syncer.publish(transferStarted, { ...about, present: 0 });
   const own = ({ blobs }: Arriving) => blobs.filter((blob) => blob.repository === repository);
   const [told] = own(await waiting);
-  deepEqual({ ...told, attempt: '' }, { repository, digest, size, attempt: '' });
+  deepEqual({ ...told, attempt: '' }, { repository, digest, size, attempt: '', part });
   const { id, claim } = coming.claim;
   await syncer.call(releaseClaim, { id, claim });
   deepEqual(own(await list()), []);

@@ -12,7 +12,7 @@ import {
   transferPaused,
 } from '#proto/transfers.ts';
 
-type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size'>;
+type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
 type Waiting = {
   job: TransferJob;
   /** How often it was wished for again. */

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Part } from '#proto/arriving.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
@@ -19,7 +20,7 @@ const LOOK_MS = 1_000;
 /** How long a slot rests whose request brought nothing while others bring something. */
 const REST_MS = 1_000;
 
-export type Wanted = { repository: string; digest: Digest; size: number };
+export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
 /** Where the bytes come from. `inPart`: it may answer with less than was asked for, which is paid for as it comes. */
 export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
 export type Means = WriterMeans & {

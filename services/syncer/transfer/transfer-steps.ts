@@ -71,11 +71,12 @@ export async function logged<T>(
   });
 }
 
-async function locate({ bus, by }: StepMeans, { repository, digest, size }: Wanted): Promise<Located> {
+async function locate({ bus, by }: StepMeans, { repository, digest, size, part }: Wanted): Promise<Located> {
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
+  const query = { repository, digest, size, by, ...(part && { part }) };
   try {
-    const { clean, ...claim } = await bus.call(claimTransfer, { repository, digest, size, by }, PATIENCE);
+    const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
     return { kind: 'claimed', hold: { claim, clean } satisfies Held };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };
