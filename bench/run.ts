@@ -4,6 +4,7 @@ import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'nod
 import { Command, InvalidArgumentError } from 'commander';
 import { canInstallDebian, installDebian } from '../cli/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
+import { cutThrough } from './cut-through.ts';
 import { idle } from './idle.ts';
 import { manifests } from './manifests.ts';
 import { type Comparison, format, median, type Options, type Subject } from './measure.ts';
@@ -27,6 +28,7 @@ const subjects: Record<string, Subject> = {
   syncers,
   idle,
   'slow-link': slowLink,
+  'cut-through': cutThrough,
   memory,
   'start-up': startUp,
 };

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { Part } from './arriving.ts';
 import { request } from './contract.ts';
 import { Bytes, Digest, Instant, Repository } from './names.ts';
 
@@ -59,11 +60,18 @@ export const abortUpload = request(
 /**
  * The one ingest of a blob that comes over the link, made at the first claim and found again at every later one,
  * by whichever syncer. `clean` is false where an earlier claim was not released in good order: what is on disk
- * must then be checked before it is believed. Faults: `busy`, `exists`.
+ * must then be checked before it is believed. `repository` is the one that it is to be in, and `part` what it is there, for
+ * the layers below: see `arriving.ts`. Faults: `busy`, `exists`.
  */
 export const claimTransfer = request(
   'storage.transfer.claim',
-  Type.Object({ digest: Digest, size: Bytes, by: Type.String() }),
+  Type.Object({
+    digest: Digest,
+    size: Bytes,
+    by: Type.String(),
+    repository: Type.Optional(Repository),
+    part: Type.Optional(Part),
+  }),
   Type.Intersect([Claim, Type.Object({ clean: Type.Boolean() })]),
 );
 

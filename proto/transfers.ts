@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { Part } from './arriving.ts';
 import { event, job } from './contract.ts';
 import { Bytes, Digest, Instant, Repository } from './names.ts';
 
@@ -13,6 +14,8 @@ const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: D
 const Wish = Type.Object({
   ...Blob,
   pass: Type.String(),
+  /** On the way down: what it is of an image, for the layers below. */
+  part: Type.Optional(Part),
   /** When the window closes: the transfer pauses then, and a job taken later is forgotten, as the next pass makes it anew. */
   until: Type.Optional(Instant),
   /** On the way up: repositories of the parent from which it may be mounted. */

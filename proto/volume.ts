@@ -51,6 +51,18 @@ export class Volume {
     return open(join(this.#root, claim.path, 'chunks'), 'a+', 0o600);
   }
 
+  /**
+   * Opens what is there of content that is still coming, while its writer goes on.
+   * @returns undefined where it has neither bytes nor log yet, or has neither any more: ask storage again
+   */
+  async openArriving({ path }: { path: string }): Promise<ArrivingFile | undefined> {
+    const data = await this.openBlob({ path: join(path, 'data') });
+    const log = data && (await this.openBlob({ path: join(path, 'chunks') }));
+    if (data && log) return new ArrivingFile(data, log);
+    await data?.[Symbol.asyncDispose]();
+    return undefined;
+  }
+
   async #mustHaveRoom(bytes: number): Promise<void> {
     const reserve = this.#reserve();
     this.#written += bytes;
@@ -79,8 +91,29 @@ export class BlobFile implements AsyncDisposable {
     return done;
   }
 
+  /** Bytes in it now, and which file it is: another one of the same name has another `id`. */
+  async look(): Promise<{ size: number; id: number }> {
+    const { size, ino } = await this.#file.stat();
+    return { size, id: ino };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
+  }
+}
+
+/** The bytes of an ingest, and its chunk log. */
+export class ArrivingFile implements AsyncDisposable {
+  readonly data: BlobFile;
+  readonly log: BlobFile;
+
+  constructor(data: BlobFile, log: BlobFile) {
+    this.data = data;
+    this.log = log;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.data[Symbol.asyncDispose](), this.log[Symbol.asyncDispose]()]);
   }
 }
 

@@ -185,9 +185,16 @@ export function mayAlso({ caller }: FastifyRequest, repository: string, action: 
   return asker !== undefined && decide(asker.grant?.rules, asker, { repository, action }) === 'allow';
 }
 
-/** Is the repository one of those that are listed to whoever made the request? */
-export function sees({ caller }: FastifyRequest, repository: string): boolean {
-  return caller?.asker?.rules.allows(repository, 'metadata/read') ?? false;
+/**
+ * Is the repository one of those that are listed to whoever made the request? With another action: may that be done
+ * with it, whatever the token of this request was given for?
+ */
+export function sees(
+  { caller }: FastifyRequest,
+  repository: string,
+  action: RepositoryAction = 'metadata/read',
+): boolean {
+  return caller?.asker?.rules.allows(repository, action) ?? false;
 }
 
 /** The same words as storage has for it. */

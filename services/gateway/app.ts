@@ -11,6 +11,7 @@ import { TrustedProxies } from './forwarded.ts';
 import { checkLoginServer } from './login-server.ts';
 import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
+import { arrivingRoutes } from './routes/arriving.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { changeRoutes } from './routes/changes.ts';
@@ -119,6 +120,7 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
   changeRoutes(app, gateway);
   childRoutes(app, gateway);
   reportRoutes(app, gateway);
+  arrivingRoutes(app, gateway);
   return { app, gateway };
 }
 

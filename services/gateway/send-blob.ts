@@ -17,7 +17,7 @@ export type Part = string | ByteRange;
  */
 export async function sendParts(
   reply: FastifyReply,
-  file: BlobFile,
+  file: Pick<BlobFile, 'read'>,
   parts: Part[],
   idleMs: number,
 ): Promise<void> {

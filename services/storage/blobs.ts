@@ -3,6 +3,7 @@ import { blobCommitted, blobUnlinked } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import { drop, put } from './metadata.ts';
 import { page } from './page.ts';
+import type { IngestRecord } from './records.ts';
 import type { Parts } from './storage.ts';
 
 /** Repositories looked at in one go. */
@@ -16,6 +17,9 @@ export type CommitQuery = {
   hashed?: string;
   repository?: string;
 };
+
+/** For which repository it came: until that links it, the layers below may have it all the same. */
+const whose = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
 
 /** Committed blobs and which repositories link them. Faults are those of `proto/blobs.ts` and `proto/ingests.ts`. */
 export class Blobs {
@@ -99,7 +103,7 @@ export class Blobs {
         await locks.run(`blob ${digest}`, async () => {
           const changes = await commits.place(held, verified);
           if (repository === undefined) {
-            const waits = put.transferred(digest, { since: now() });
+            const waits = put.transferred(digest, { since: now(), ...whose(held.record) });
             await metadata.write([...changes, ...waits, ...drop.ingest(id)]);
           } else {
             await locks.run(`repository ${repository}`, () =>

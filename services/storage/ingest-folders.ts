@@ -20,6 +20,9 @@ export const newUploadId = (): string => `upload-${randomBytes(16).toString('hex
 export const isUploadId = (id: string): boolean => UPLOAD.test(id);
 export const transferId = (digest: string): string => `transfer-${digest.replace(':', '-')}`;
 
+/** Relative to the data volume. */
+export const transferPath = (digest: string): string => join('ingest', transferId(digest));
+
 /** The digest that a transfer's folder is for; what it gives for any other name is none. */
 export const digestOfTransfer = (id: string): string => TRANSFER.exec(id)?.slice(1).join(':') ?? '';
 

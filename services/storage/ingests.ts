@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import type { Static } from '@sinclair/typebox';
 import { Fault } from '#proto/fault.ts';
-import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim } from '#proto/ingests.ts';
+import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim, type claimTransfer } from '#proto/ingests.ts';
 import { isDigest } from '#proto/names.ts';
 import type { Commits, Held } from './commit.ts';
 import type { Grace } from './grace.ts';
@@ -19,6 +20,7 @@ export type IngestParts = {
   now: () => number;
 };
 export type Given = { ingests: number; bytes: number };
+export type Transfer = Static<typeof claimTransfer.query>;
 export type Entry = { id: string; record: IngestRecord; holder?: string };
 
 /**
@@ -117,7 +119,7 @@ export class Ingests {
     });
   }
 
-  async claimTransfer(digest: string, size: number, by: string): Promise<Claim & { clean: boolean }> {
+  async claimTransfer({ digest, size, by, repository, part }: Transfer): Promise<Claim & { clean: boolean }> {
     const id = transferId(digest);
     this.#mustNotCommit(id);
     await this.#grace.renew(digest);
@@ -143,7 +145,10 @@ export class Ingests {
         await this.#folders.remove(id);
         await this.#folders.make(id);
       }
-      const claim = await this.#grant(id, { ...record, size }, by);
+      // For whom it comes now.
+      const { part: _, ...rest } = record;
+      const asked = repository === undefined ? record : { ...rest, repository, ...(part && { part }) };
+      const claim = await this.#grant(id, { ...asked, size }, by);
       return { ...claim, clean: !record.unclean && record.claim === undefined };
     });
   }

@@ -1,12 +1,13 @@
 import type { PasswordName } from '#proto/accounts.ts';
+import type { Part } from '#proto/arriving.ts';
 import type { Parked } from '#proto/outgoing.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
 
 export type BlobRecord = { size: number };
 
-/** `since` in ms since 1970. */
-export type TransferredRecord = { since: number };
+/** `since` in ms since 1970. `repository`: for which it came, last. */
+export type TransferredRecord = { since: number; repository?: string };
 export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
@@ -39,9 +40,10 @@ export type ReferrerRecord = {
 
 export type IngestRecord = {
   purpose: 'upload' | 'transfer';
-  /** Of an upload. */
+  /** Of an upload; of a transfer, for which it was last asked. */
   repository?: string;
   /** Of a transfer. */
+  part?: Part;
   digest?: string;
   size?: number;
   /** When a claim last gave a sign of life. */

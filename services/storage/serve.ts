@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
+import { listArriving, locateArriving } from '#proto/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
@@ -80,7 +81,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(claimUpload, (q) => ingests.claimUpload(q.repository, q.id, q.by));
   on(uploadStatus, (q) => ingests.uploadStatus(q.repository, q.id));
   on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(nothing));
-  on(claimTransfer, (q) => ingests.claimTransfer(q.digest, q.size, q.by));
+  on(claimTransfer, (q) => ingests.claimTransfer(q));
   on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(nothing));
   on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(nothing));
   on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(nothing));
@@ -107,6 +108,9 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(listChanges, (q) => storage.feed.list(q));
   on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));
   on(getCursor, (q) => storage.feed.cursor(q.of));
+
+  on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
+  on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));

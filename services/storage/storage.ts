@@ -5,6 +5,7 @@ import type { Log } from '#proto/log.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
+import { ArrivingContent } from './arriving.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Children } from './children.ts';
@@ -71,6 +72,7 @@ export class Storage implements AsyncDisposable {
   readonly feed: Feed;
   readonly fence: Fence;
   readonly ingests: Ingests;
+  readonly arriving: ArrivingContent;
   readonly accounts: Accounts;
   readonly children: Children;
   readonly garbage: GarbageCollector;
@@ -115,6 +117,7 @@ export class Storage implements AsyncDisposable {
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
     this.children = new Children(parts);
+    this.arriving = new ArrivingContent(parts);
     this.accounts = new Accounts(parts, parts.now);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);

@@ -32,7 +32,9 @@ export async function sweepLinks(sweep: Sweep): Promise<void> {
 }
 
 async function hasUpload({ metadata }: Sweep, repository: string): Promise<boolean> {
-  for await (const [, record] of metadata.ingests()) if (record.repository === repository) return true;
+  for await (const [, { purpose, repository: of }] of metadata.ingests()) {
+    if (purpose === 'upload' && of === repository) return true;
+  }
   return false;
 }
 

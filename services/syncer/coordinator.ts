@@ -1,21 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { createActor, fromCallback, fromPromise } from 'xstate';
-import { layerInstance } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Repository } from '#proto/names.ts';
 import { passFinished, startPass } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { Alarm } from './alarm.ts';
+import { type Beside, beside } from './beside.ts';
 import { PassClock } from './clock.ts';
-import { follow } from './follower.ts';
 import { type Link, linkAt } from './hours.ts';
-import { layerReports } from './layer-report.ts';
+import type { InHand } from './in-hand.ts';
 import { Lead, newTerm } from './lead.ts';
 import { Lease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
 import { selectionOf } from './reconcile/patterns.ts';
-import { report } from './reporter.ts';
 import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
 import { Stall } from './stall.ts';
@@ -40,7 +38,7 @@ export function coordinate(
   context: Context,
   volume: Volume,
   settings: Settings,
-  tell: (leads: boolean) => void,
+  inHand: InHand,
 ): Coordinator {
   const { bus, log, instance, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
@@ -125,20 +123,15 @@ export function coordinate(
     if (wanted.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: wanted });
   };
   const ends: (() => void)[] = [];
+  let others: Beside | undefined;
   actor.on('leading', () => {
-    tell(true);
-    ends.push(() => tell(false));
+    inHand.coordinates(true);
+    ends.push(() => inHand.coordinates(false));
     ends.push(settings.bandwidth.lead());
     const { news, signal: led } = lead as Lead;
-    const feed = () => settings.feed();
-    const leading = AbortSignal.any([signal, led]);
-    void follow({ news, feed, link, tell: () => want(wish('parent')), log }, leading);
-    // Who keeps a cursor of it has heard it speak, maybe before a restart.
-    const tells = async () => news.cursor !== undefined || (await feed()).spoke;
-    const reports = async () => ((await tells()) ? settings.reports() : undefined);
-    const volumeInstance = async () => (await bus.call(layerInstance, {})).instance;
-    const layers = () => layerReports(bus, settings.get());
-    void report({ bus, reports, link, instance: volumeInstance, layers, log }, leading);
+    const tell = () => want(wish('parent'));
+    const means = { bus, log, instance, volume, settings, news, link, inHand, tell };
+    others = beside(means, AbortSignal.any([signal, led]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -175,8 +168,10 @@ export function coordinate(
     ended: lease.keep(signal).then(() => {
       unheed();
       actor.stop();
+      return others?.ended;
     }),
     reconfigured: () => {
+      others?.reconfigured();
       clock.changed();
       const before = [...running];
       // What somebody asked for is asked for still.

@@ -61,7 +61,7 @@ export async function syncer(context: Context): Promise<void> {
   });
   using recall = new Recall(bus);
   await using inHand = new InHand(bus, instance, log);
-  const coordinator = coordinate(context, volume, settings, (leads) => inHand.coordinates(leads));
+  const coordinator = coordinate(context, volume, settings, inHand);
   onChange.push(() => {
     hours.look();
     coordinator.reconfigured();

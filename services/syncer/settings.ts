@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { Activation } from './link/activation.ts';
+import { ParentArriving } from './link/arriving.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
@@ -18,6 +19,7 @@ type Clients = {
   feed: ParentFeed;
   reports: ParentReports;
   activation: Activation;
+  arriving: ParentArriving;
 };
 
 /** The configuration in force, and the clients of the parent that it names. */
@@ -80,6 +82,11 @@ export class Settings implements AsyncDisposable {
     return this.get().parent.username === undefined ? undefined : activation;
   }
 
+  /** What it is itself still receiving. */
+  async arriving(): Promise<ParentArriving> {
+    return (await this.#current()).arriving;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -106,6 +113,7 @@ export class Settings implements AsyncDisposable {
         feed: new ParentFeed(link),
         reports: new ParentReports(link, child, activation),
         activation,
+        arriving: new ParentArriving(link),
       };
     }
     return this.#clients;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
+import { ARRIVING_PATH } from '#proto/arriving.ts';
 import { reportPath } from '#proto/below.ts';
 import { CHANGES_PATH } from '#proto/changes.ts';
 import { tagDeleted, tagMoved } from '#proto/content.ts';
@@ -33,11 +34,11 @@ beforeEach(() => {
   link.forget();
 });
 
-/** Requests, but for the one that waits for a change, and those that tell what happened. */
+/** Requests, but for those that wait for a change, for what comes, and those that tell what happened. */
 const asked = () =>
   link.requests
     .filter(({ path, query }) => path !== CHANGES_PATH || query.get('wait') === '0')
-    .filter(({ path }) => path !== reportPath('middle'))
+    .filter(({ path }) => path !== reportPath('middle') && !path.startsWith(ARRIVING_PATH))
     .map(({ method, path }) => `${method} ${path}`);
 
 const arrives = (layer: TestLayer, repository: string, tag: string, digest: string) =>

@@ -37,11 +37,13 @@ const path = fc.oneof(
   joined(name, fc.constantFrom('blobs', 'manifests', 'referrers'), reference),
   joined(name, fc.constantFrom('tags/list', 'blobs/uploads/', 'blobs/uploads', '_catalog')),
   joined(name, fc.constant('blobs/uploads'), junk),
-  fc.constantFrom('_catalog', '_terrace/changes', 'token'),
+  fc.constantFrom('_catalog', '_terrace/changes', '_terrace/arriving', 'token'),
+  joined(fc.constant('_terrace/arriving'), digest),
   junk,
 );
 const parameter = fc.constantFrom(
   ...['n', 'last', 'digest', 'mount', 'from', 'tag', 'artifactType', 'digest-algorithm', '__proto__'],
+  'repository',
 );
 const query = fc
   .array(fc.tuple(parameter, fc.oneof(digest, fc.constantFrom('sha512', 'a/b', '0', '2'), junk)), {

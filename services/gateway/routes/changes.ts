@@ -69,7 +69,7 @@ function afterOf(text: string | undefined, print: string): string | undefined {
 }
 
 /** @throws Fault `malformed` */
-function waitOf(request: FastifyRequest): number {
+export function waitOf(request: FastifyRequest): number {
   const wait = parameter(request, 'wait') ?? '0';
   if (/^\d{1,3}$/.test(wait) && Number(wait) <= LONGEST_WAIT_S) return Number(wait);
   throw new Fault(
@@ -78,7 +78,7 @@ function waitOf(request: FastifyRequest): number {
   );
 }
 
-async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
+export async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   raw.socket.once('close', resolve);

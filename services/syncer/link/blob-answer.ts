@@ -4,8 +4,11 @@ import type { Extent } from '../transfer/extents.ts';
 import { refusal } from './answers.ts';
 import { type Answer, type Body, guarded, one, text } from './bodies.ts';
 
-/** The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. */
-export type BlobAnswer = { start: number; ranged: boolean; body: Body };
+/**
+ * The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. `end`: it brings
+ * less than that, in good order, as there is no more now.
+ */
+export type BlobAnswer = { start: number; ranged: boolean; body: Body; end?: number };
 
 export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
 

@@ -13,7 +13,7 @@ import {
 } from '#proto/transfers.ts';
 import type { PassBus } from '../lead.ts';
 
-type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size'>;
+type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
 type Waiting = {
   job: TransferJob;
   /** How often it was wished for again. */

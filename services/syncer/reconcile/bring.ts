@@ -7,6 +7,7 @@ import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { FetchedManifest } from '../link/parent.ts';
 import type { Arrivals } from './arrivals.ts';
 import { bySize } from './order.ts';
+import { partsOf } from './parts.ts';
 import { type Branch, blobsOf, missingTree, type TreeMeans, type Wanted } from './tree.ts';
 
 export type BringMeans = TreeMeans & { arrivals: Pick<Arrivals, 'bring'>; pass: string; by: string };
@@ -44,15 +45,24 @@ export async function loadOf(
   return { branches, blobs, missing, begun };
 }
 
-/** Brings what is lacking: blobs (as jobs, by whichever syncer), then manifests, children before parents. @throws Fault */
+/**
+ * Brings what is lacking: blobs (as jobs, by whichever syncer), then manifests, children before parents.
+ * @param tags that are to point to it
+ * @throws Fault
+ */
 export async function bringLoad(
   means: BringMeans,
   repository: Repository,
   { branches, blobs, missing }: Load,
+  tags: Tag[],
 ): Promise<void> {
   const { bus, arrivals } = means;
+  const parts = partsOf(branches, tags);
   const results = await Promise.allSettled(
-    missing.map(({ digest, size }) => arrivals.bring({ repository, digest, size })),
+    missing.map(({ digest, size }) => {
+      const part = parts.get(digest);
+      return arrivals.bring({ repository, digest, size, ...(part && { part }) });
+    }),
   );
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;

@@ -1,5 +1,5 @@
 import { putTag, storageStatus } from '#proto/manifests.ts';
-import type { Digest, Tag } from '#proto/names.ts';
+import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed } from '#proto/passes.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
@@ -143,7 +143,9 @@ class Batch {
   async #take({ repository, tag, digest, expect, loser }: Looked, load: Load): Promise<boolean> {
     const { bus, pass, layer } = this.#means;
     const content = () =>
-      this.#shared(`content ${repository}@${digest}`, () => bringLoad(this.#means, repository, load));
+      this.#shared(`content ${repository}@${digest}`, () =>
+        bringLoad(this.#means, repository, load, this.#tagsOf(repository, digest)),
+      );
     if (tag === null) return bring(this.#means, repository, digest, load, content);
     const kept = loser && loserTag(tag, layer, loser);
     if (kept) await bus.call(putTag, { repository, tag: kept, digest: loser });
@@ -152,6 +154,11 @@ class Batch {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
     }
     return true;
+  }
+
+  #tagsOf(repository: Repository, digest: Digest): Tag[] {
+    const same = this.#images.filter((image) => image.repository === repository && image.digest === digest);
+    return same.flatMap(({ tag }) => tag ?? []);
   }
 
   /** The parent, asked once for each manifest and each list of referrers. */

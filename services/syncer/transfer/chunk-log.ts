@@ -1,50 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/chunk-log.ts';
 import type { BlobFile } from '#proto/volume.ts';
 import type { Extent } from './extents.ts';
 
-/**
- * The chunk log: what of a transfer is on disk. Append-only, beside the ingest's bytes.
- *
- *   8 bytes   TERCHK01
- *   then entries of 20 bytes, big-endian:
- *     8   offset of the chunk in the blob
- *     4   its length
- *     4   CRC-32 of its bytes
- *     4   CRC-32 of the 16 bytes before
- *
- * An entry is written after its bytes, and says nothing of their being on the platter: after an unclean stop every
- * entry is checked against the bytes, and what does not match is forgotten. A torn entry ends the log.
- */
-const MAGIC = Buffer.from('TERCHK01');
-const ENTRY = 20;
 const WINDOW = 1024 * 1024;
 
-export type Chunk = Extent & { crc: number };
-
-export function encodeChunk({ start, end, crc }: Chunk): Buffer {
-  const entry = Buffer.allocUnsafe(ENTRY);
-  entry.writeBigUInt64BE(BigInt(start), 0);
-  entry.writeUInt32BE(end - start, 8);
-  entry.writeUInt32BE(crc, 12);
-  entry.writeUInt32BE(crc32(entry.subarray(0, 16)), 16);
-  return entry;
-}
-
-/** The chunks of a log, up to the first entry that is not whole, and how many bytes of the log are good. */
-export function decodeLog(bytes: Buffer): { chunks: Chunk[]; good: number } {
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return { chunks: [], good: 0 };
-  const chunks: Chunk[] = [];
-  let at = MAGIC.length;
-  for (; at + ENTRY <= bytes.length; at += ENTRY) {
-    const entry = bytes.subarray(at, at + ENTRY);
-    if (crc32(entry.subarray(0, 16)) !== entry.readUInt32BE(16)) break;
-    const start = Number(entry.readBigUInt64BE(0));
-    chunks.push({ start, end: start + entry.readUInt32BE(8), crc: entry.readUInt32BE(12) });
-  }
-  return { chunks, good: at };
-}
-
+/** A transfer's chunk log (`proto/chunk-log.ts`), as its writer has it. */
 export class ChunkLog implements AsyncDisposable {
   readonly #file: FileHandle;
   #chunks: Chunk[];
@@ -53,7 +15,7 @@ export class ChunkLog implements AsyncDisposable {
   static async open(file: FileHandle): Promise<ChunkLog> {
     const { chunks, good } = decodeLog(await file.readFile());
     await file.truncate(good);
-    if (good === 0) await file.appendFile(MAGIC);
+    if (good === 0) await file.appendFile(LOG_MAGIC);
     return new ChunkLog(file, chunks);
   }
 
@@ -85,7 +47,7 @@ export class ChunkLog implements AsyncDisposable {
     if (forgotten > 0) {
       this.#chunks = good;
       await this.#file.truncate(0);
-      await this.#file.appendFile(Buffer.concat([MAGIC, ...good.map(encodeChunk)]));
+      await this.#file.appendFile(Buffer.concat([LOG_MAGIC, ...good.map(encodeChunk)]));
     }
     return forgotten;
   }

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Part } from '#proto/arriving.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, splitDigest } from '#proto/names.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
@@ -19,9 +20,11 @@ const LOOK_MS = 1_000;
 /** How long a slot rests whose request brought nothing while others bring something. */
 const REST_MS = 1_000;
 
-export type Wanted = { repository: string; digest: Digest; size: number };
+export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
+/** Where the bytes come from. `inPart`: it may answer with less than was asked for, which is paid for as it comes. */
+export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
 export type Means = WriterMeans & {
-  parent: Pick<Parent, 'blob'>;
+  parent: Source;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
   bandwidth: Bandwidth;
@@ -145,7 +148,7 @@ export class Download {
     const before = this.#present.bytes;
     const { bandwidth, signal, slots } = this.#means;
     try {
-      await bandwidth.take(piece.end - piece.start + REQUEST_BYTES, 'down', signal);
+      await bandwidth.take(this.#ahead(piece) + REQUEST_BYTES, 'down', signal);
       using flight = this.#flights.begin(signal);
       try {
         await this.#bring(piece, writer, flight, ranged);
@@ -173,8 +176,8 @@ export class Download {
     const begun = performance.now();
     const answer = await parent.blob(repository, digest, size, piece, flight.signal);
     flight.heard();
-    slots.gauge.answered(performance.now() - begun);
-    let { end } = piece;
+    let { end = piece.end } = answer;
+    if (end > piece.start) slots.gauge.answered(performance.now() - begun);
     if (answer.ranged) ranged();
     else if (piece.start > 0 || piece.end < size) {
       if (this.#sequential) return answer.body.destroy();
@@ -183,12 +186,17 @@ export class Download {
       writer.at = 0;
       end = size;
     }
-    await this.#read(answer, writer, flight, end, piece.end - piece.start);
+    await this.#read(answer, writer, flight, end, this.#ahead(piece));
     if (writer.at < end) {
       throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
     }
-    slots.gauge.carried(piece.end - piece.start, performance.now() - begun);
+    slots.gauge.carried(end - piece.start, performance.now() - begun);
     await writer.end();
+  }
+
+  /** What of it is paid for before it is asked for, in bytes. */
+  #ahead({ start, end }: Extent): number {
+    return this.#means.parent.inPart ? 0 : end - start;
   }
 
   /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */

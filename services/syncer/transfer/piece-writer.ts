@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { LONGEST_CHUNK } from '#proto/chunk-log.ts';
 import type { IngestFile } from '#proto/volume.ts';
 import type { ChunkLog } from './chunk-log.ts';
 import type { Extents } from './extents.ts';
@@ -57,7 +58,11 @@ export class PieceWriter {
       rest = rest.subarray(room);
     }
     if (this.#size >= BATCH_BYTES) await this.#write();
-    if (this.#open && performance.now() - this.#logged >= LOG_MS) await this.#log();
+    if (this.#open && this.#isDue(this.#open)) await this.#log();
+  }
+
+  #isDue({ start, end }: { start: number; end: number }): boolean {
+    return end - start + BATCH_BYTES > LONGEST_CHUNK || performance.now() - this.#logged >= LOG_MS;
   }
 
   /** Everything taken so far is on disk and in the log. */

@@ -14,16 +14,15 @@ import {
 } from '#proto/ingests.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Bandwidth } from '../link/bandwidth.ts';
-import type { Parent } from '../link/parent.ts';
 import { ChunkLog } from './chunk-log.ts';
-import { Download, type Wanted } from './download.ts';
+import { Download, type Source, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';
 import { type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepMeans = {
   bus: Bus;
   volume: Volume;
-  parent: () => Promise<Pick<Parent, 'blob'>>;
+  parent: () => Promise<Source>;
   slots: Slots;
   bandwidth: Bandwidth;
   /** This process, as the holder of claims. */
@@ -72,11 +71,12 @@ export async function logged<T>(
   });
 }
 
-async function locate({ bus, by }: StepMeans, { digest, size }: Wanted): Promise<Located> {
+async function locate({ bus, by }: StepMeans, { repository, digest, size, part }: Wanted): Promise<Located> {
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
+  const query = { repository, digest, size, by, ...(part && { part }) };
   try {
-    const { clean, ...claim } = await bus.call(claimTransfer, { digest, size, by }, PATIENCE);
+    const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
     return { kind: 'claimed', hold: { claim, clean } satisfies Held };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };

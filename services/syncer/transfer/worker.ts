@@ -15,7 +15,7 @@ import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepMeans } from './transfer-steps.ts';
 import { type UpMeans, upActor } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'again'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: string };
 
 const PROGRESS_MS = 1_000;
 /** Where many go at a time each tells less often, so that this history does not push out all other. */
@@ -34,7 +34,7 @@ export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'> & {
  * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
  */
 export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Verdict> {
-  const { pass, until, from, again, ...blob } = job;
+  const { pass, until, from, again, part, ...blob } = job;
   const { bus, by, log } = means;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
@@ -72,7 +72,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     },
   };
   const machine = blob.direction === 'up' ? upActor(own, { until, from, again }) : downActor(own);
-  const actor = createActor(machine, { input: blob });
+  const actor = createActor(machine, { input: { ...blob, ...(part && { part }) } });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && last !== 'waiting' && fault) {

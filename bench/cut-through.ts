@@ -1,0 +1,68 @@
+import { tagMoved } from '#proto/content.ts';
+import { startCloud } from '../test/support/cloud.ts';
+import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
+import { pushImage, sameContent } from '../test/support/image.ts';
+import { type TestLayer, testLayer } from '../test/support/layer.ts';
+import type { Subject } from './measure.ts';
+
+const MIB = 1024 * 1024;
+/** Bytes a second: 100 Mbit/s. */
+const RATE = 12_500_000;
+const LAYERS = ['layer 5', 'layer 4', 'layer 3'];
+
+/** An image of one large blob from a registry down through three layers, over links that are alike. */
+export const cutThrough: Subject = async (options) => {
+  const size = (options.full ? 1_024 : 128) * MIB;
+  options.progress('cut-through: one round');
+  const times = await down(size);
+  const link = size / RATE;
+  const notes = [
+    `Each link carries 100 Mbit/s, so one of them alone needs ${link.toFixed(1)} s for the blob. From the beginning of`,
+    'the pass that finds the image until its tag is in each layer. One round.',
+  ];
+  const subject = `a blob of ${size / MIB} MiB from a registry through three layers`;
+  const values = (unit: number) =>
+    Object.fromEntries(times.map(([name, seconds]) => [name, [seconds / unit]]));
+  return [
+    { subject, unit: 's', better: 'less', values: values(1), ratios: false, notes },
+    {
+      subject: `${subject}, in times of one link`,
+      unit: '',
+      better: 'less',
+      values: values(link),
+      ratios: false,
+    },
+  ];
+};
+
+/** @returns seconds until the image is in each layer */
+async function down(size: number): Promise<[string, number][]> {
+  await using stack = new AsyncDisposableStack();
+  const cloud = stack.use(await startCloud());
+  const layers: TestLayer[] = [];
+  for (const name of ['5', '4', '3']) {
+    const above = layers.at(-1)?.url ?? cloud.url;
+    const proxy: FaultProxy = stack.use(await startProxy(above, { bandwidth: { total: RATE } }));
+    const schedule = layers.length === 0 ? undefined : { schedule: '* * * * *' };
+    const options = { name: `layer-${name}`, parent: proxy.url, logLevel: 'warn' as const, ...schedule };
+    layers.push(stack.use(await testLayer(options)));
+  }
+  for (const layer of layers) {
+    const { ok, failures } = await layer.sync();
+    if (!ok) throw new Error(JSON.stringify(failures));
+  }
+  await pushImage(cloud.host, 'data/large', 'v1', { layers: [{ seed: 'cut-through', size }] });
+  const begun = performance.now();
+  const ends = layers.map(async (layer, at): Promise<[string, number]> => {
+    await layer.event(tagMoved, ({ tag }) => tag === 'v1', 1_200_000);
+    return [LAYERS[at] as string, (performance.now() - begun) / 1_000];
+  });
+  const first = await layers[0]?.sync();
+  if (!first?.ok) throw new Error(JSON.stringify(first?.failures));
+  const found = await Promise.all(ends);
+  for (const layer of layers) {
+    const difference = await sameContent(cloud.host, layer.host, ['data/large']);
+    if (difference) throw new Error(difference);
+  }
+  return found;
+}

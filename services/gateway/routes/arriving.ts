@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/arriving.ts';
+import { Fault } from '#proto/fault.ts';
+import { repositoryName } from '#proto/names.ts';
+import { transferStarted } from '#proto/transfers.ts';
+import { mayAlso, sees } from '../access.ts';
+import { ArrivingReader, type Here } from '../arriving-content.ts';
+import { type ByteRange, parseRange } from '../ranges.ts';
+import { digestOf, type Gateway, type Handler, parameter, resource } from '../routing.ts';
+import { length, sendParts } from '../send-blob.ts';
+import { orAfter, waitOf } from './changes.ts';
+
+/** What is listed is looked at again after so long, should nothing that was said have been heard, in ms. */
+const LOOK_MS = 20_000;
+/** How often a log is looked at for more, in ms. */
+const LOG_MS = 100;
+
+/** What is on its way from the parent, for the layers below: which blobs, and what of them is here already. */
+export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
+  const { bus, volume, times, log } = gateway;
+  const reader = new ArrivingReader(bus, volume, times.patienceMs);
+  const waiting = new Set<() => void>();
+  const wake = () => {
+    for (const one of waiting) one();
+  };
+  bus.listen(transferStarted, ({ data }) => {
+    if (data.direction === 'down') wake();
+  });
+  app.addHook('preClose', async () => wake());
+  const isOver = ({ raw }: FastifyRequest, end: number) =>
+    Date.now() >= end || raw.socket.destroyed || !app.server.listening;
+
+  const list: Handler = async (request, reply) => {
+    const end = Date.now() + waitOf(request) * 1_000;
+    const after = parameter(request, 'after');
+    for (;;) {
+      const { promise: changed, resolve } = Promise.withResolvers<void>();
+      waiting.add(resolve);
+      try {
+        const found = await bus.call(listArriving, {}, { patience: times.patienceMs });
+        const blobs = found.blobs.filter(({ repository }) => sees(request, repository, 'content/read'));
+        const cursor = createHash('sha256').update(JSON.stringify(blobs)).digest('hex').slice(0, 16);
+        if (cursor !== after || isOver(request, end)) {
+          const answer: Arriving = { cursor, blobs };
+          reply.header('cache-control', 'no-store').type('application/json');
+          return reply.send(JSON.stringify(answer));
+        }
+        await orAfter(changed, Math.min(end - Date.now(), LOOK_MS), request);
+      } finally {
+        waiting.delete(resolve);
+      }
+    }
+  };
+
+  const get: Handler = async (request, reply) => {
+    const digest = digestOf(request);
+    const repository = repositoryName(parameter(request, 'repository') ?? '');
+    const end = Date.now() + waitOf(request) * 1_000;
+    // As if it were not on its way: who may not pull it is told nothing of it.
+    if (!mayAlso(request, repository, 'content/read')) {
+      throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`);
+    }
+    reply.header('cache-control', 'no-store');
+    let here: Here | undefined;
+    for (;;) {
+      here = await reader.open(repository, digest, (size) => rangeOf(request, size));
+      if (here || isOver(request, end)) break;
+      await sleep(LOG_MS);
+    }
+    if (!here) return reply.code(204).send();
+    await using found = here;
+    const { size, range, file } = found;
+    reply.hijack();
+    reply.raw.writeHead(206, {
+      ...(reply.getHeaders() as Record<string, string>),
+      'content-type': 'application/octet-stream',
+      'content-length': String(length(range)),
+      'content-range': `bytes ${range.first}-${range.last}/${size}`,
+    });
+    const sending = sendParts(reply, file, [range], times.idleMs);
+    await sending.catch((err) => log.warn({ err, digest }, 'what is still coming could not be read'));
+    return reply;
+  };
+
+  resource(app, gateway, ARRIVING_PATH, { GET: ['login', list] });
+  resource(app, gateway, `${ARRIVING_PATH}/:digest`, { GET: ['login', get] });
+}
+
+/** @throws Fault `range-invalid` unless one range is asked for that the content has */
+function rangeOf({ headers }: FastifyRequest, size: number): ByteRange {
+  const ranges = parseRange(headers.range, size);
+  const [range] = ranges === 'whole' ? [{ first: 0, last: size - 1 }] : ranges;
+  if (range && range.last >= range.first && (ranges === 'whole' || ranges.length === 1)) return range;
+  throw new Fault('range-invalid', `the blob has ${size} bytes: ask for one range of them`);
+}

@@ -1,0 +1,46 @@
+import { layerInstance } from '#proto/children.ts';
+import type { Volume } from '#proto/volume.ts';
+import type { Context } from '../run.ts';
+import { Early } from './early.ts';
+import { follow } from './follower.ts';
+import type { Link } from './hours.ts';
+import type { InHand } from './in-hand.ts';
+import { layerReports } from './layer-report.ts';
+import type { News } from './reconcile/news.ts';
+import { report } from './reporter.ts';
+import type { Settings } from './settings.ts';
+
+export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance'> & {
+  volume: Volume;
+  settings: Settings;
+  news: News;
+  link: () => Link | undefined;
+  inHand: InHand;
+  /** The parent has something to tell. */
+  tell: () => void;
+};
+
+export type Beside = {
+  /** There may be another parent now, and other things to take from it. */
+  reconfigured(): void;
+  /** Resolves when all of it has ended. */
+  ended: Promise<void>;
+};
+
+/**
+ * What goes on between this layer and a parent that is a Terrace beside passes, while this process makes them: what
+ * changes there is heard, what is still coming there begins to come here, and what happens here is told.
+ */
+export function beside(means: BesideMeans, signal: AbortSignal): Beside {
+  const { bus, log, instance, settings, news, link } = means;
+  const feed = () => settings.feed();
+  void follow({ ...means, feed }, signal);
+  const early = new Early({ ...means, by: instance });
+  // Who keeps a cursor of it has heard it speak, maybe before a restart.
+  const tells = async () => news.cursor !== undefined || (await feed()).spoke;
+  const reports = async () => ((await tells()) ? settings.reports() : undefined);
+  const own = async () => (await bus.call(layerInstance, {})).instance;
+  const layers = () => layerReports(bus, settings.get());
+  void report({ bus, reports, link, instance: own, layers, log }, signal);
+  return { reconfigured: () => early.reconfigured(), ended: early.follow(signal) };
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { ARRIVING_PATH } from '#proto/arriving.ts';
+import { blobCommitted, tagMoved } from '#proto/content.ts';
+import { transferFailed, transferProgressed } from '#proto/transfers.ts';
+import { type Cloud, startCloud } from '../support/cloud.ts';
+import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
+import { type PushedImage, pushImage, sameContent } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+
+/** cloud → top → middle → bottom, over a slow link at the top: a blob goes down while it is still coming. */
+
+const MIB = 1024 * 1024;
+const SIZE = 16 * MIB;
+const SLOW = { total: MIB };
+const LIVE = { schedule: '* * * * *', compact: true };
+
+const stack = new AsyncDisposableStack();
+let cloud: Cloud;
+/** Above each layer. */
+let links: Record<'top' | 'middle' | 'bottom', FaultProxy>;
+let top: TestLayer;
+let middle: TestLayer;
+let bottom: TestLayer;
+
+before(async () => {
+  cloud = stack.use(await startCloud());
+  const first = stack.use(await startProxy(cloud.url));
+  top = stack.use(await testLayer({ name: 'top', parent: first.url, compact: true }));
+  const second = stack.use(await startProxy(top.url));
+  middle = stack.use(await testLayer({ ...LIVE, name: 'middle', parent: second.url }));
+  const third = stack.use(await startProxy(middle.url));
+  const repositories = [{ name: '*', tags: { match: ['v*'] }, platforms: ['linux/amd64'] }];
+  bottom = stack.use(await testLayer({ ...LIVE, name: 'bottom', parent: third.url, repositories }));
+  links = { top: first, middle: second, bottom: third };
+  for (const layer of [top, middle, bottom]) assert.deepEqual((await layer.sync()).failures, []);
+});
+after(() => stack.disposeAsync());
+beforeEach(() => {
+  links.top.bandwidth = SLOW;
+  for (const link of Object.values(links)) link.forget();
+});
+
+/** An image in the cloud whose layer is on its way to the top. @returns its layer's digest too, and the pass */
+async function begun(
+  repository: string,
+): Promise<{ image: PushedImage; blob: string; pass: Promise<unknown> }> {
+  const image = await pushImage(cloud.host, repository, 'v1', { layers: [{ seed: repository, size: SIZE }] });
+  const pass = top.sync();
+  pass.catch(() => {});
+  return { image, blob: image.layers[0]?.digest as string, pass };
+}
+
+const halfWay = (layer: TestLayer, blob: string) =>
+  layer.event(transferProgressed, ({ digest, done }) => digest === blob && done > 0 && done < SIZE, 30_000);
+
+const arrives = (layer: TestLayer, repository: string, { digest }: PushedImage) =>
+  layer.event(tagMoved, (moved) => moved.repository === repository && moved.digest === digest, 60_000);
+
+const heard = (layer: TestLayer, type: { type: string }, blob: string) =>
+  layer.events.filter(
+    (event) => event.type === `terrace.${type.type}` && (event.data as { digest?: string }).digest === blob,
+  );
+
+/** Bytes of the blob that crossed a link, as it was still coming above and later. */
+const crossed = (link: FaultProxy, blob: string) => link.bytesOf(new RegExp(`/${blob}$`));
+
+test('the bottom has a part of a blob before the top has all of it; every byte crosses each link once', async () => {
+  const { image, blob } = await begun('whole');
+  await halfWay(bottom, blob);
+  for (const layer of [top, middle]) assert.deepEqual(heard(layer, blobCommitted, blob), []);
+  links.top.bandwidth = {};
+  for (const layer of [top, middle, bottom]) await arrives(layer, 'whole', image);
+  for (const layer of [top, middle, bottom]) {
+    assert.equal(await sameContent(cloud.host, layer.host, ['whole']), undefined);
+    assert.deepEqual(heard(layer, transferFailed, blob), []);
+  }
+  for (const link of Object.values(links)) assert.equal(crossed(link, blob), SIZE);
+  const early = links.bottom.requests.filter(({ path }) => path === `${ARRIVING_PATH}/${blob}`);
+  assert.ok(early.reduce((sum, { bytes }) => sum + bytes, 0) > SIZE / 2);
+});
+
+test('the top is killed in the middle: it goes on, and what is below too, with what it has', async () => {
+  const { image, blob } = await begun('killed');
+  await halfWay(bottom, blob);
+  await top.kill('layer');
+  links.top.bandwidth = {};
+  const pass = top.sync();
+  for (const layer of [top, middle, bottom]) await arrives(layer, 'killed', image);
+  await pass;
+  for (const layer of [top, middle, bottom]) {
+    assert.equal(await sameContent(cloud.host, layer.host, ['killed']), undefined);
+  }
+  for (const link of [links.middle, links.bottom]) {
+    const bytes = crossed(link, blob);
+    assert.ok(bytes < SIZE * 1.1, `${bytes} of ${SIZE} bytes crossed`);
+  }
+});
+
+test('the top gives up: what came below is kept, and goes on when it tries again', async () => {
+  const { image, blob, pass } = await begun('given-up');
+  await halfWay(bottom, blob);
+  links.top.fault(({ path }) => (path.endsWith(blob) ? { answer: { status: 403 } } : undefined));
+  await links.top.down();
+  await links.top.up();
+  await pass;
+  links.top.fault();
+  links.top.bandwidth = {};
+  const [again] = await Promise.all([top.sync(), arrives(bottom, 'given-up', image)]);
+  assert.deepEqual(again.failures, []);
+  for (const layer of [top, middle, bottom]) {
+    assert.equal(await sameContent(cloud.host, layer.host, ['given-up']), undefined);
+  }
+  for (const link of [links.middle, links.bottom]) assert.equal(crossed(link, blob), SIZE);
+});
