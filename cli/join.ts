@@ -27,6 +27,7 @@ const MOST_REST_MS = 10_000;
 /** How often to look whether the layer has moved, in ms. */
 const LOOK_MS = 5_000;
 const PATIENCE = { patience: 2_000 };
+const CONNECT_MS = 10_000;
 /** No client can push to it: not the name of a repository of anybody. */
 const REPOSITORY = 'terrace/join';
 
@@ -42,7 +43,7 @@ export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<
   let said: string | undefined;
   for (let rest = FIRST_REST_MS; !signal.aborted; rest = Math.min(MOST_REST_MS, rest * 2)) {
     try {
-      return await look(joining);
+      return await unlessAborted(look(joining), signal);
     } catch (error) {
       if (!(error instanceof NotYet)) throw error;
       if (error.message !== said) joining.say(`${error.message}: waiting …`);
@@ -79,8 +80,11 @@ async function look({ data, bus: given, credentials }: Joining): Promise<Place> 
 
 async function connect(url: string, password: string, given: boolean): Promise<Bus> {
   const about = { layer: 'join', instance: 'terrace-syncer', log: quiet };
+  const connecting = Bus.connect({ url, user: 'syncer', password, ...about });
   try {
-    return await Bus.connect({ url, user: 'syncer', password, ...about });
+    // By itself it would wait as long as it takes.
+    const bus = await Promise.race([connecting, sleep(CONNECT_MS)]);
+    if (bus) return bus;
   } catch (error) {
     if ((error as { code?: string }).code !== 'AUTHORIZATION_VIOLATION')
       throw new NotYet(`No bus answers at ${url}`);
@@ -89,6 +93,21 @@ async function connect(url: string, password: string, given: boolean): Promise<B
     throw new Refusal(
       `the bus at ${url} does not take these credentials: name the file bus/syncer.password of its layer with --credentials`,
     );
+  }
+  // It may connect later all the same.
+  connecting.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
+  throw new NotYet(`No bus answers at ${url}`);
+}
+
+/** @returns undefined where `signal` aborts first: what goes on then ends with the process */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const abort = () => resolve(undefined);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -17,7 +17,7 @@ export type Archive = {
   last(subject: string): Promise<number | undefined>;
   /** The id of the event at this sequence, where it is kept. */
   idAt(sequence: number): Promise<string | undefined>;
-  /** Reads on from there, all or those of a subject; each page ends after a moment without events. */
+  /** Reads on from there, all or those of a subject; each page ends after a moment without events. One that is lost on its way is an error. */
   open(from: number | Date, subject?: string): Promise<{ page(): Promise<Page> }>;
 };
 

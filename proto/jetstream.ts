@@ -99,7 +99,7 @@ export function writeOf(head: { get(name: string): string } | undefined, bytes: 
   return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
 }
 
-type Message = { seq: number; subject: string; data: Uint8Array };
+type Message = { seq: number; subject: string; data: Uint8Array; info: { deliverySequence: number } };
 type Queue = { fetch(options: { max_messages: number; expires: number }): Promise<AsyncIterable<Message>> };
 
 const PAGE = { max_messages: 500, expires: 1_000 };
@@ -146,13 +146,20 @@ export function archiveOf(
       };
       const made = await (await managing()).consumers.add(name, config as never);
       const queue = await consumer(name, made.name);
-      return { page: async () => stored(await queue.fetch(PAGE)) };
+      const reader = { delivered: 0 };
+      return { page: async () => stored(await queue.fetch(PAGE), reader) };
     },
   };
 }
 
-async function* stored(messages: AsyncIterable<Message>): AsyncGenerator<Stored> {
-  for await (const { seq, subject, data } of messages) {
+/** @throws Error where one that the server sent did not come: a page that ended in time may have left some behind */
+async function* stored(
+  messages: AsyncIterable<Message>,
+  reader: { delivered: number },
+): AsyncGenerator<Stored> {
+  for await (const { seq, subject, data, info } of messages) {
+    reader.delivered += 1;
+    if (info.deliverySequence !== reader.delivered) throw new Error('some events were lost on their way');
     yield { sequence: seq, subject, data } satisfies Stored;
   }
 }

@@ -46,7 +46,7 @@ export function coordinate(
     const found = times();
     return found && linkAt(found, Date.now());
   };
-  const leads = () => lease.holds;
+  const leads = () => !lease.ended;
   const standing = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,

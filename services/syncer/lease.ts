@@ -39,6 +39,11 @@ export class Lease {
     this.#renewed = new Elapsed(clocks);
   }
 
+  /** Whether it was lost, or is about to be found lost: its time is over. */
+  get ended(): boolean {
+    return this.#revision === undefined || this.#renewed.ms > LEASE_MS;
+  }
+
   /** Whether nobody else can have it now, and for a moment to come. */
   get holds(): boolean {
     return this.#revision !== undefined && this.#renewed.ms < LEASE_MS - MARGIN_MS;
@@ -68,7 +73,7 @@ export class Lease {
   /** Asks the bus for it. */
   async renew(): Promise<void> {
     // Somebody else may have had it since, even where nobody has it now.
-    if (this.#renewed.ms > LEASE_MS) this.#lose();
+    if (this.ended) this.#lose();
     const asked = new Elapsed(this.#clocks);
     try {
       const revision = await this.#swap();

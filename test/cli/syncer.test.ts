@@ -105,6 +105,13 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
   assert.equal(pidOf(holder ?? ''), layer.pid('syncer-1'));
 });
 
+test('one that waits for a layer ends when it is asked to', async () => {
+  await using waiting = type('syncer', '--data', join(data, 'nothing'));
+  await waiting.says(/^No layer has run on .*: waiting …$/m);
+  waiting.child.kill('SIGTERM');
+  assert.equal(await waiting.ended(5_000), 0);
+});
+
 test('who names another folder, or credentials that are none, hears it, and takes nothing', async () => {
   await using layer = await testLayer({});
   const elsewhere = await mkdtemp(join(tmpdir(), 'terrace-elsewhere-'));

@@ -102,3 +102,18 @@ test('an end that comes while nothing happens ends it', async () => {
   end.abort();
   assert.equal((await next).done, true);
 });
+
+test('who is busy for longer than a page of events lasts misses none of them', async () => {
+  await using r = await rig();
+  const sizes = Array.from({ length: 3_000 }, (_, index) => index + 1);
+  say(r.storage, sizes);
+  const found: unknown[] = [];
+  for await (const past of r.operator.history({ follow: true, signal: r.signal })) {
+    found.push(told(past));
+    if (found.length === sizes.length) break;
+    if (found.length % 700 !== 10) continue;
+    // As a process does that gets no time: nothing of it goes on meanwhile.
+    for (const end = Date.now() + 1_300; Date.now() < end; );
+  }
+  assert.deepEqual(found, sizes);
+});

@@ -24,6 +24,10 @@ const coordinator = async (layer: TestLayer) => (await layer.bus().get(lease, CO
 const pidOf = (holder: string) => Number(/-(\d+)-[0-9a-f]+$/.exec(holder)?.[1]);
 const push = (layer: TestLayer, repository: string, seed: string) =>
   pushImage(layer.url, repository, TAG, { layers: [{ seed, size: 2_000 }] });
+const passes = (layer: TestLayer, { type }: typeof passStarted | typeof passFinished) =>
+  layer.events
+    .filter((heard) => heard.type === `terrace.${type}`)
+    .map(({ data }) => (data as { pass: string }).pass);
 const target = async (url: string, repository: string) => (await getManifest(url, repository, TAG))?.digest;
 
 async function basesOf(layer: TestLayer, repositories: string[]): Promise<(string | undefined)[]> {
@@ -99,6 +103,7 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
     const [old] = await pushAll('old');
     await proxy.until(held);
     const first = (await coordinator(layer)) as string;
+    const begun = passes(layer, passStarted).at(-1) as string;
     process.kill(pidOf(first), 'SIGSTOP');
     try {
       const { pass } = await layer.event(passStarted, ({ coordinator }) => coordinator !== first);
@@ -123,6 +128,10 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
         assert.equal(await target(layer.url, repository), newer[index]);
         assert.equal(await target(cloud.url, repository), newer[index]);
       }
+      assert.ok(
+        !passes(layer, passFinished).includes(begun),
+        'the pass that was paused tells how it came out',
+      );
       const { taken, sent, failures } = await layer.sync();
       assert.deepEqual({ taken, sent, failures }, { taken: 0, sent: 0, failures: [] });
       assert.equal((await layer.bus().get(linkStatus, LINK_KEY))?.value.state, 'Online');

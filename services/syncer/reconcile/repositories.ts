@@ -84,6 +84,7 @@ export async function clean(
       tally.dropped += tags;
       if (tags + manifests > 0) log.info({ repository, tags, manifests }, 'no selection covers it: cleaned');
     } catch (error) {
+      signal.throwIfAborted();
       tally.fail({ repository }, error);
     }
   }
