@@ -64,12 +64,17 @@ export const REPORT_LIMIT = 2 * 1024 * 1024;
 
 /**
  * How far a child's events are in the stream here. Key: the child. `stored`: up to this sequence of the stream here,
- * all is reckoned with; what is there beyond it, whoever stored it did not live to write down.
+ * all is reckoned with; what is there beyond it, whoever stored it did not live to write down. `tail`: the id of the
+ * event there; where the stream has another one, or none, a power cut took what was told.
  * `marks`: the last event of each source, by the number that its id ends with.
  */
 export const Reckoning = Type.Composite([
   Place,
-  Type.Object({ stored: Type.Integer(), marks: Type.Record(Type.String(), Type.Integer()) }),
+  Type.Object({
+    stored: Type.Integer(),
+    tail: Type.String(),
+    marks: Type.Record(Type.String(), Type.Integer()),
+  }),
 ]);
 export type Reckoning = Static<typeof Reckoning>;
 export const reckoning = state('heard', Reckoning);

@@ -14,7 +14,14 @@ import { Fault } from '#proto/fault.ts';
 const MOST_MARKS = 1_000;
 
 /** How far a child was heard; before its first event, only what holds for all of them. */
-type Known = { place: Place | undefined; stored: number; marks: Map<string, number>; revision: number };
+type Known = {
+  place: Place | undefined;
+  stored: number;
+  tail: string;
+  marks: Map<string, number>;
+  revision: number;
+};
+const NOTHING = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
 /**
@@ -23,11 +30,11 @@ export type Outcome = { taken: boolean; place: Place | undefined };
  * child is told the truth also where that was lost or came back from a copy: then it tells the rest again.
  */
 export class Below {
-  readonly #bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay'>;
+  readonly #bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>;
   /** One report of a child after another. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay'>) {
+  constructor(bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>) {
     this.#bus = bus;
   }
 
@@ -56,7 +63,8 @@ export class Below {
     if (!anew && !follows) return { taken: false, place };
     for (const { sequence, event } of events) {
       if (isNew(known, event)) {
-        known.stored = Math.max(known.stored, await this.#bus.relay.store(child, { made, sequence }, event));
+        const stored = await this.#bus.relay.store(child, { made, sequence }, event);
+        if (stored > known.stored) Object.assign(known, { stored, tail: event.id });
       }
       known.place = { made, sequence, id: event.id };
     }
@@ -67,18 +75,15 @@ export class Below {
   /** What the state says, and what the stream has beyond it. */
   async #reckon(child: string): Promise<Known> {
     const entry = await this.#bus.get(reckoning, child).catch(unavailable);
-    const { stored = 0, marks = {}, ...place } = entry?.value ?? {};
-    const known: Known = {
-      place: entry ? (place as Place) : undefined,
-      stored,
-      marks: new Map(Object.entries(marks)),
-      revision: entry?.revision ?? 0,
-    };
+    const known: Known = { ...NOTHING, marks: new Map(), revision: entry?.revision ?? 0 };
     try {
-      for await (const { made, sequence, stored: at, event } of this.#bus.relay.since(child, stored)) {
+      if (entry && (await this.#holds(entry.value))) {
+        const { stored, tail, marks, ...place } = entry.value;
+        Object.assign(known, { place, stored, tail, marks: new Map(Object.entries(marks)) });
+      }
+      for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, known.stored)) {
         isNew(known, event);
-        known.stored = at;
-        known.place = { made, sequence, id: event.id };
+        Object.assign(known, { stored, tail: event.id, place: { made, sequence, id: event.id } });
       }
     } catch (cause) {
       unavailable(cause);
@@ -86,10 +91,16 @@ export class Below {
     return known;
   }
 
+  /** Is what was reckoned with still in the stream, or not kept any more? */
+  async #holds({ stored, tail }: Reckoning): Promise<boolean> {
+    const { archive } = this.#bus;
+    return stored === 0 || (await archive.idAt(stored)) === tail || stored < (await archive.kept()).first;
+  }
+
   /** Where another process was first, the child is told how things are when it reports again. */
-  async #keep(child: string, { place, stored, marks, revision }: Known): Promise<void> {
+  async #keep(child: string, { place, stored, tail, marks, revision }: Known): Promise<void> {
     const last = [...marks].slice(-MOST_MARKS);
-    const value = { ...(place as Place), stored, marks: Object.fromEntries(last) } satisfies Reckoning;
+    const value = { ...(place as Place), stored, tail, marks: Object.fromEntries(last) } satisfies Reckoning;
     const kept = await this.#bus.swap(reckoning, child, value, revision).catch(unavailable);
     if (kept === undefined) throw new Fault('unavailable', 'another report of this child came between');
   }

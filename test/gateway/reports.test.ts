@@ -2,7 +2,14 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { createToken } from '#proto/accounts.ts';
-import { layersBelow, type Report, reportPath, type Standing } from '#proto/below.ts';
+import {
+  layersBelow,
+  type Reckoning,
+  type Report,
+  reckoning,
+  reportPath,
+  type Standing,
+} from '#proto/below.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { TestLayer } from './layer.ts';
 
@@ -87,6 +94,20 @@ test('what a process stored that was killed then is reckoned with', async () => 
   deepEqual(await tell('three', { after: 2, events: events(3, 6) }), [409, 4]);
   deepEqual(await tell('three', { after: 4, events: events(5, 6) }), [200, 6]);
   deepEqual(await stored('three'), ids(1, 6));
+});
+
+test('what a power cut took out of the stream is asked for again, and what it left is not', async () => {
+  await tell('cut', { after: 0, events: events(1, 4) });
+  const known = await layer.bus.get(reckoning, 'cut');
+  const later = { ...(known?.value as Reckoning), ...events(9, 9)[0], id: 'a-9', tail: 'a-9' };
+  await layer.bus.put(reckoning, 'cut', {
+    ...later,
+    stored: later.stored + 5,
+    marks: { '/layers/line/a': 9 },
+  });
+  deepEqual(await tell('cut', { after: 9, events: events(10, 10) }), [409, 4]);
+  deepEqual(await tell('cut', { after: 4, events: events(5, 10) }), [200, 10]);
+  deepEqual(await stored('cut'), ids(1, 10));
 });
 
 test('what the bus loses is asked for again', async () => {
