@@ -26,6 +26,8 @@ export const Changes = Type.Object({
   changes: Type.Array(ContentChange),
   /** There are more behind the cursor. */
   more: Type.Boolean(),
+  /** Where it was asked for: content is on its way here from above, which the caller may pull. See arriving.ts. */
+  arriving: Type.Optional(Type.Boolean()),
 });
 export type Changes = Static<typeof Changes>;
 
@@ -50,7 +52,10 @@ export const getCursor = request(
   Type.Object({ cursor: Type.Optional(Cursor) }),
 );
 
-/** Where a layer tells them over HTTP; `after` and `wait` (seconds) are its parameters. */
+/**
+ * Where a layer tells them over HTTP; `after` and `wait` (seconds) are its parameters. With `arriving=1` the wait ends
+ * also where content is on its way here: whoever follows that already leaves it out.
+ */
 export const CHANGES_PATH = '/v2/_terrace/changes';
 /** The longest wait: proxies give up on an answer after a minute, unless told otherwise. In seconds. */
 export const LONGEST_WAIT_S = 58;

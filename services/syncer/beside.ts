@@ -34,8 +34,8 @@ export type Beside = {
 export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   const { bus, log, instance, settings, news, link } = means;
   const feed = () => settings.feed();
-  void follow({ ...means, feed }, signal);
   const early = new Early({ ...means, by: instance });
+  void follow({ ...means, feed, early }, signal);
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
   const tells = async () => news.cursor !== undefined || (await feed()).spoke;
   const reports = async () => ((await tells()) ? settings.reports() : undefined);

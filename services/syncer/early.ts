@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Arriving, ArrivingBlob } from '#proto/arriving.ts';
 import { missingBlobs } from '#proto/blobs.ts';
@@ -41,7 +42,8 @@ export type EarlyMeans = {
 /**
  * Brings what the parent is itself still receiving, as far as it is to come here too, so that it crosses the links of
  * several layers at the same time. Nothing depends on it: the pass that wants the content finds it here, whole or in
- * part, or brings it. The link is used as `follow` does, and what the parent tells is waited for in one request.
+ * part, or brings it. The link is used as `follow` does, and what the parent tells is waited for in one request; while
+ * nothing comes there, in none: who follows the changes hears when that ends.
  */
 export class Early {
   readonly #means: EarlyMeans;
@@ -50,6 +52,12 @@ export class Early {
   #waiting: ArrivingBlob[] = [];
   readonly #running = new Set<Digest>();
   #told = Promise.withResolvers<void>();
+  /** Nothing comes at the parent, as far as it has told. */
+  #idle = false;
+  /** Unless it tells no such thing. */
+  #asks = true;
+  #called = Promise.withResolvers<void>();
+  readonly #onIdle = new Set<() => void>();
   /** Ends all that is under way. */
   #end = new AbortController();
 
@@ -69,12 +77,18 @@ export class Early {
     while (!signal.aborted) {
       try {
         const { news, link } = this.#means;
+        if (this.#idle) {
+          const { promise } = this.#called;
+          await Promise.race([promise, aborted(signal)]);
+          continue;
+        }
         const asks = news.cursor !== undefined && link()?.live;
         const told = asks ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
         if (told === 'closed') await Promise.race([news.turned, rest(LOOK_MS)]);
-        else if (told === undefined) await rest(MOST_WAIT_MS);
+        else if (told === undefined) this.#rest(false);
         else {
+          if (told.blobs.length === 0 && told.cursor === cursor) this.#rest();
           cursor = told.cursor;
           await this.#take(told.blobs, signal);
         }
@@ -88,11 +102,36 @@ export class Early {
     }
   }
 
+  /** The parent is not asked what comes: who follows its changes is to be told of it. */
+  get idle(): boolean {
+    return this.#idle && this.#asks;
+  }
+
+  /** Something may come at the parent now. */
+  begin(): void {
+    this.#idle = false;
+    this.#called.resolve();
+  }
+
+  /** Until it is disposed of. */
+  onIdle(told: () => void): Disposable {
+    this.#onIdle.add(told);
+    return { [Symbol.dispose]: () => this.#onIdle.delete(told) };
+  }
+
+  #rest(asks = true): void {
+    this.#called = Promise.withResolvers();
+    this.#idle = true;
+    this.#asks = asks;
+    for (const told of this.#onIdle) told();
+  }
+
   /** There may be another parent now, and other things to take from it. */
   reconfigured(): void {
     this.#waiting = [];
     this.#end.abort(new Error('the configuration has changed'));
     this.#end = new AbortController();
+    this.begin();
   }
 
   /** @returns undefined where the parent does not tell */
@@ -165,4 +204,8 @@ export class Early {
       log.error({ err, digest: blob.digest }, 'an early transfer failed'),
     );
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
 }

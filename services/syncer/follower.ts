@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
 import { Alarm } from './alarm.ts';
+import type { Early } from './early.ts';
 import type { Link } from './hours.ts';
 import type { ParentFeed } from './link/feed.ts';
 import type { News } from './reconcile/news.ts';
@@ -15,6 +16,8 @@ export type FollowMeans = {
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
+  /** Hears of what is on its way to the parent. */
+  early: Pick<Early, 'idle' | 'begin' | 'onIdle'>;
   /** The parent has something to tell. */
   tell: () => void;
   log: Log;
@@ -38,6 +41,7 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
       if (await hasNews(means, cursor, signal)) {
         const { turned } = news;
         means.tell();
+        means.early.begin();
         await Promise.race([turned, rest(MOST_WAIT_MS)]);
         // A pass that could not look asks for the same again, and not at once.
         if (news.cursor === cursor) await rest(LOOK_MS);
@@ -64,8 +68,11 @@ async function hasNews(means: FollowMeans, cursor: string, signal: AbortSignal):
     using _followed = means.news.follow();
     const feed = await means.feed();
     const either = AbortSignal.any([signal, closed.signal]);
-    const answer = await feed.changes(cursor, LONGEST_WAIT_S, either);
+    // From then on this has to be asked for, too.
+    using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
+    const answer = await feed.changes(cursor, LONGEST_WAIT_S, either, means.early.idle);
     if (!answer) return true;
+    if (answer.arriving) means.early.begin();
     if (answer.lost || answer.changes.length > 0) return true;
     means.news.quiet(cursor, answer.cursor);
     return false;

@@ -170,3 +170,25 @@ test('a new configuration ends what is under way, and gives it back', async () =
   following.early.reconfigured();
   await until(async () => (await holderOf(wanted.digest)) === undefined);
 });
+
+test('while nothing comes there, the parent is not asked until somebody has heard that something does', async () => {
+  const wanted = blob('app/a');
+  await using following = follow();
+  const { early } = following;
+  await until(() => parent.waiting.size > 0);
+  let told = 0;
+  using _told = early.onIdle(() => {
+    told += 1;
+  });
+  assert.equal(early.idle, false);
+  // The end of a wait in which nothing came.
+  for (const one of parent.waiting) parent.answer(one);
+  parent.waiting.clear();
+  await until(() => early.idle);
+  assert.equal(told, 1);
+  const { length } = parent.asked;
+  parent.tell(wanted.told);
+  assert.equal(parent.asked.length, length);
+  early.begin();
+  await until(() => isHere(wanted.digest));
+});

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { listArriving } from '#proto/arriving.ts';
 import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/changes.ts';
 import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
+import { transferStarted } from '#proto/transfers.ts';
 import { sees } from '../access.ts';
 import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
 
@@ -23,13 +25,23 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   for (const event of [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted]) {
     bus.heed(event, wake);
   }
+  bus.listen(transferStarted, ({ data }) => {
+    if (data.direction === 'down') wake();
+  });
   bus.onMissed(wake);
   app.addHook('preClose', async () => wake());
+
+  /** Is something on its way here that whoever asks may pull? */
+  const arrives = async (request: FastifyRequest): Promise<boolean> => {
+    const { blobs } = await bus.call(listArriving, {}, { patience: times.patienceMs });
+    return blobs.some(({ repository }) => sees(request, repository, 'content/read'));
+  };
 
   const changes: Handler = async (request, reply) => {
     const seconds = waitOf(request);
     const end = Date.now() + seconds * 1_000;
     const print = printOf(request);
+    const asks = parameter(request, 'arriving') === '1';
     let after = afterOf(parameter(request, 'after'), print);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
@@ -38,10 +50,23 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
         const query = { ...(after !== undefined && { after }), limit: PAGE };
         const page = await bus.call(listChanges, query, { patience: times.patienceMs });
         const seen = page.changes.filter(({ repository }) => sees(request, repository));
+        const comes = asks && (await arrives(request));
         const left = end - Date.now();
         const gone = request.raw.socket.destroyed || !app.server.listening;
-        if (page.lost || after === undefined || seen.length > 0 || (left <= 0 && !page.more) || gone) {
-          const answer: Changes = { ...page, changes: seen, cursor: `${page.cursor}.${print}` };
+        if (
+          page.lost ||
+          after === undefined ||
+          seen.length > 0 ||
+          comes ||
+          (left <= 0 && !page.more) ||
+          gone
+        ) {
+          const answer: Changes = {
+            ...page,
+            ...(asks && { arriving: comes }),
+            changes: seen,
+            cursor: `${page.cursor}.${print}`,
+          };
           reply.header('cache-control', 'no-store').type('application/json');
           return reply.send(JSON.stringify(answer));
         }

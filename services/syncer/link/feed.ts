@@ -22,13 +22,23 @@ export class ParentFeed {
 
   /**
    * @param after a cursor of an earlier answer; without one, the answer is where the journal ends now
+   * @param arriving whether to be told, too, that content is on its way to the parent
    * @param waitS how long the parent may wait for something to tell, in seconds
    * @returns undefined where the parent tells no changes, as it is no Terrace or does not let us
    * @throws Fault `parent-unreachable`, `busy`
    */
-  async changes(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Changes | undefined> {
+  async changes(
+    after: string | undefined,
+    waitS: number,
+    signal: AbortSignal,
+    arriving = false,
+  ): Promise<Changes | undefined> {
     if (Date.now() < this.#silent) return undefined;
-    const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waitS) });
+    const query = new URLSearchParams({
+      ...(after !== undefined && { after }),
+      wait: String(waitS),
+      ...(arriving && { arriving: '1' }),
+    });
     const answer = await this.#link.request(`${CHANGES_PATH}?${query}`, {
       scope: 'registry:catalog:*',
       waitMs: waitS * 1_000,
