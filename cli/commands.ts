@@ -1,4 +1,5 @@
 import { Command, type CommanderError } from 'commander';
+import { child } from './child.ts';
 import { events } from './events.ts';
 import { health } from './health.ts';
 import { init } from './init.ts';
@@ -11,7 +12,7 @@ import { token } from './token.ts';
 import { up } from './up.ts';
 import { gc, scrub } from './upkeep.ts';
 
-const commands = [up, status, sync, events, replay, token, scope, gc, scrub, init, health];
+const commands = [up, status, sync, events, replay, token, scope, child, gc, scrub, init, health];
 
 /** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
 export async function main(parameters: string[]): Promise<never> {

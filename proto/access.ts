@@ -12,8 +12,15 @@ export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
 export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
 
-/** Only whoever runs the layer changes accounts, or has storage put in order. */
-const operating = ['storage.token.>', 'storage.scope.>', 'storage.garbage.>', 'storage.scrub.>'];
+/** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order. */
+const operating = [
+  'storage.token.>',
+  'storage.scope.>',
+  'storage.child.list',
+  'storage.child.deactivate',
+  'storage.garbage.>',
+  'storage.scrub.>',
+];
 
 const keep = ['$JS.API.>', '$JS.ACK.>'];
 const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.STREAM.MSG.DELETE.>'];
@@ -52,7 +59,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       '$KV.link.>',
       '$KV.leases.>',
     ],
-    deny: [...operating, 'storage.account.>'],
+    deny: [...operating, 'storage.account.>', 'storage.child.>'],
     subscribe: ['syncer.>', 'events.>', '$KV.configuration.>', '$KV.leases.>'],
   },
   'twin-bridge': {

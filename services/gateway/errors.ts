@@ -5,7 +5,7 @@ import { Fault, type FaultCode } from '#proto/fault.ts';
 
 /**
  * What each fault means over HTTP. Every 4xx has one of the codes of the distribution-spec 1.1 ("Error Codes", a
- * closed list), every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
+ * closed list), but for the one that a child hears, which is the connected registry's; every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
  * itself has a status that clients try again after: 429 where somebody else holds the upload, else 503.
  */
 export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
@@ -32,6 +32,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },
   'claim-lost': { status: 503, code: 'UNAVAILABLE', retryAfter: 1 },
   exists: { status: 409, code: 'DENIED' },
+  'already-activated': { status: 409, code: 'ALREADY_ACTIVATED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
   'window-closed': { status: 503, code: 'UNAVAILABLE' },

@@ -9,6 +9,7 @@ import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
 import type {
   BlobRecord,
+  ChildRecord,
   CursorRecord,
   DamagedRecord,
   IngestRecord,
@@ -118,6 +119,8 @@ export class Metadata implements AsyncDisposable {
   transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
+  child = (name: string) => this.#one<ChildRecord>(`h!${name}`);
+  instance = () => this.#one<string>('x!instance');
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
@@ -172,6 +175,7 @@ export class Metadata implements AsyncDisposable {
     return true;
   }
   tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
+  children = (after?: string) => this.#range<ChildRecord>('h!', after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
 
   /** Entries of the journal that nothing still to come precedes: `[number, entry]`. */

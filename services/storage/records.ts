@@ -62,6 +62,9 @@ export type TokenRecord = {
   passwords: { name: PasswordName; hash: string; created: number; expires?: number }[];
 };
 
+/** The instance of a child that is activated. */
+export type ChildRecord = { instance: string; since: number; seen: number };
+
 export type ScopeMapRecord = {
   description?: string;
   actions: string[];

@@ -3,6 +3,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
+import { activateChild, deactivateChild, layerInstance, listChildren } from '#proto/children.ts';
 import type { Request } from '#proto/contract.ts';
 import {
   abortUpload,
@@ -97,6 +98,12 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(listChanges, (q) => storage.feed.list(q));
   on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));
   on(getCursor, (q) => storage.feed.cursor(q.of));
+
+  const { children } = storage;
+  on(activateChild, (q) => children.activate(q.name, q.instance));
+  on(listChildren, (q) => children.list(q));
+  on(deactivateChild, (q) => children.deactivate(q.name));
+  on(layerInstance, async () => ({ instance: await children.instance() }));
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));

@@ -7,6 +7,7 @@ import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
+import { Children } from './children.ts';
 import { Commits } from './commit.ts';
 import { Feed } from './feed.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
@@ -68,6 +69,7 @@ export class Storage implements AsyncDisposable {
   readonly feed: Feed;
   readonly ingests: Ingests;
   readonly accounts: Accounts;
+  readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly #parts: Parts;
@@ -91,7 +93,9 @@ export class Storage implements AsyncDisposable {
       const some = { metadata, store, commits, grace, locks, space, publish, log, now: now ?? Date.now };
       const ingests = new Ingests(data, some);
       await ingests.recover();
-      return new Storage({ ...some, ingests }, data);
+      const storage = new Storage({ ...some, ingests }, data);
+      await storage.children.instance();
+      return storage;
     } catch (error) {
       space[Symbol.dispose]();
       await metadata[Symbol.asyncDispose]();
@@ -108,6 +112,7 @@ export class Storage implements AsyncDisposable {
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
     this.accounts = new Accounts(parts, parts.now);
+    this.children = new Children(parts);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
     this.keep(UPKEEP);

@@ -24,6 +24,8 @@ async function answer(error: unknown, method: 'GET' | 'HEAD' = 'GET') {
 
 /** distribution-spec 1.1, "Error Codes" */
 const LISTED = [
+  // The connected registry's, for children.
+  'ALREADY_ACTIVATED',
   ...[
     'BLOB_UNKNOWN',
     'BLOB_UPLOAD_INVALID',
