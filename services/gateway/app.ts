@@ -14,6 +14,7 @@ import { foldName } from './repository-name.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { changeRoutes } from './routes/changes.ts';
+import { childRoutes } from './routes/children.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { referrerRoutes } from './routes/referrers.ts';
 import { tagRoutes } from './routes/tags.ts';
@@ -115,6 +116,7 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
   tagRoutes(app, gateway);
   referrerRoutes(app, gateway);
   changeRoutes(app, gateway);
+  childRoutes(app, gateway);
   return { app, gateway };
 }
 

@@ -2,24 +2,26 @@ import type { IncomingMessage } from 'node:http';
 import { Fault } from '#proto/fault.ts';
 
 /**
- * A body of `application/x-www-form-urlencoded`, as a whole.
- * @param limit in bytes @param withinMs for all of it
+ * A small body as a whole.
+ * @param what names it for whoever sent it @param limit in bytes @param withinMs for all of it
  * @throws Fault `too-large`, `size-invalid` where it does not come whole, or in time
  */
-export async function readForm(
+export async function readBody(
   body: IncomingMessage,
-  { limit, withinMs }: { limit: number; withinMs: number },
-): Promise<URLSearchParams> {
+  { what, limit, withinMs }: { what: string; limit: number; withinMs: number },
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const chunks: Buffer[] = [];
   let size = 0;
   const onData = (chunk: Buffer) => {
     size += chunk.byteLength;
-    if (size > limit) reject(new Fault('too-large', `the form has more than ${limit} bytes`));
+    if (size > limit) reject(new Fault('too-large', `the ${what} has more than ${limit} bytes`));
     else chunks.push(chunk);
   };
-  const onClose = () => reject(new Fault('size-invalid', 'the connection ended in the middle of the form'));
-  const late = () => reject(new Fault('size-invalid', `the form did not come within ${withinMs / 1_000} s`));
+  const onClose = () =>
+    reject(new Fault('size-invalid', `the connection ended in the middle of the ${what}`));
+  const late = () =>
+    reject(new Fault('size-invalid', `the ${what} did not come within ${withinMs / 1_000} s`));
   const timer = setTimeout(late, withinMs);
   body.on('data', onData).once('end', resolve).once('close', onClose).once('error', onClose);
   if (body.destroyed) onClose();
@@ -30,5 +32,5 @@ export async function readForm(
     body.off('data', onData).off('close', onClose);
     body.pause();
   }
-  return new URLSearchParams(Buffer.concat(chunks).toString());
+  return Buffer.concat(chunks).toString();
 }
