@@ -30,6 +30,7 @@ export async function runPass(
       parent: await settings.parent(),
       upward: await settings.upward(),
       feed: await settings.feed(),
+      activation: await settings.activation(),
       news,
       configuration: settings.get(),
       by: instance,

@@ -2,13 +2,21 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import { Activation } from './link/activation.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
 import { Parent } from './link/parent.ts';
 import { Upward } from './link/upward.ts';
 
-type Clients = { print: string; link: Link; parent: Parent; upward: Upward; feed: ParentFeed };
+type Clients = {
+  print: string;
+  link: Link;
+  parent: Parent;
+  upward: Upward;
+  feed: ParentFeed;
+  activation: Activation;
+};
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class Settings implements AsyncDisposable {
@@ -59,6 +67,11 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).feed;
   }
 
+  /** The place that this layer has there. */
+  async activation(): Promise<Activation> {
+    return (await this.#current()).activation;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -80,6 +93,7 @@ export class Settings implements AsyncDisposable {
         parent: new Parent(link),
         upward: new Upward(link),
         feed: new ParentFeed(link),
+        activation: new Activation(link, username),
       };
     }
     return this.#clients;
