@@ -1,8 +1,9 @@
 import type { ScopeMap, Token } from '#proto/accounts.ts';
 import type { Child } from '#proto/children.ts';
-import type { Mode } from '#proto/configuration.ts';
+import type { Configuration, Mode } from '#proto/configuration.ts';
 import { allowsGateway, gatewayActions, type RepositoryAction, ruleOf } from '#proto/scopes.ts';
 import { duration, table } from './figures.ts';
+import { isLoopback, parseAddress } from './ports.ts';
 import { instant } from './token-text.ts';
 
 /** What layers below may do, how they are configured, and what is known of them. Pure. */
@@ -48,6 +49,21 @@ export function documentText({ name, mode, parent, repositories }: ChildDocument
     'repositories:',
     ...repositories.map((pattern) => `  - ${JSON.stringify(pattern)}`),
   ].join('\n');
+}
+
+/**
+ * What whoever made a child should know of this layer.
+ * @param tokens how many there are now
+ */
+export function notesOn(
+  own: Pick<Configuration, 'listen' | 'loginServer'> | undefined,
+  tokens: number,
+): string[] {
+  const hidden = own && !own.loginServer && isLoopback(parseAddress(own.listen).host);
+  return [
+    ...(hidden ? [`This layer listens on ${own.listen}: another machine does not reach it (listen).`] : []),
+    ...(tokens === 1 ? ['It is the first account here: from now on, all clients have to log in.'] : []),
+  ];
 }
 
 export type KnownChild = {

@@ -9,8 +9,16 @@ import {
   type Mode,
   RepositoryPattern,
 } from '#proto/configuration.ts';
+import { storageStatus } from '#proto/manifests.ts';
 import { allActivated, allScopeMaps, allTokens } from './account-lists.ts';
-import { actionsOfChild, childrenOf, describeChildren, documentOf, documentText } from './child-text.ts';
+import {
+  actionsOfChild,
+  childrenOf,
+  describeChildren,
+  documentOf,
+  documentText,
+  notesOn,
+} from './child-text.ts';
 import { dataOption } from './data-option.ts';
 import { withStorage } from './operate.ts';
 import { Refusal } from './refusal.ts';
@@ -46,12 +54,14 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
       mustFit(name, mode, own);
       const query = { name, actions: actionsOfChild(name, mode, repositories) };
       const { password } = await bus.call(createToken, query, { signal });
+      const { tokens } = await bus.call(storageStatus, {}, { signal });
       const url = `${own?.tls ? 'https' : 'http'}://${registryOf(own)}`;
-      return { password, document: documentOf({ name, mode, repositories, url }) };
+      const document = documentOf({ name, mode, repositories, url });
+      return { password, document, notes: notesOn(own, tokens) };
     },
     { make: true },
   );
-  const { password, document } = made;
+  const { password, document, notes } = made;
   if (json) return console.log(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
   // The password alone on stdout, so that a script can take it; for a person it is the last line.
   console.error(
@@ -60,6 +70,7 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
       '',
       documentText(document),
       '',
+      ...notes,
       `Its password, for the file "${document.parent.passwordFile}" beside that one, shown this once:`,
       '',
     ].join('\n'),

@@ -14,6 +14,7 @@ import {
   documentOf,
   documentText,
   type KnownChild,
+  notesOn,
 } from '../../cli/child-text.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
@@ -56,6 +57,16 @@ test('what is printed for the child is a document that is valid there', () => {
     rest.repositories.map((one) => one.name),
     repositories,
   );
+});
+
+test('whoever makes a child hears what keeps it, or others, from coming in', () => {
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 1).length, 2);
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 2), [
+    'This layer listens on 127.0.0.1:5000: another machine does not reach it (listen).',
+  ]);
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000', loginServer: 'registry.line' }, 2), []);
+  assert.deepEqual(notesOn({ listen: '0.0.0.0:5000' }, 2), []);
+  assert.deepEqual(notesOn(undefined, 2), []);
 });
 
 test('children are the tokens that may activate one of their name, and what is activated without', () => {
@@ -114,6 +125,7 @@ describe('at the command line', () => {
     assert.match(made.stdout, /^[A-Za-z0-9]{43}\n$/);
     const lines = ['name: "line-1"', 'mode: ReadWrite', `url: "${layer.url}"`, '- "base/*"', '- "app"'];
     for (const line of lines) assert.ok(made.text.includes(line), made.text);
+    assert.match(made.text, /^It is the first account here: from now on, all clients have to log in\.$/m);
 
     const headers = {
       authorization: `Basic ${Buffer.from(`line-1:${made.stdout.trim()}`).toString('base64')}`,
