@@ -1,72 +1,111 @@
+import type { ScopeMap, Token } from '#proto/accounts.ts';
+import type { Child } from '#proto/children.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
-import { gatewayActions, ruleOf } from '#proto/scopes.ts';
+import { allowsGateway, gatewayActions, type RepositoryAction, ruleOf } from '#proto/scopes.ts';
 import { duration, table } from './figures.ts';
-import { registryOf } from './token-text.ts';
+import { isLoopback, parseAddress } from './ports.ts';
+import { instant } from './token-text.ts';
 
-/** Layers below, as a person reads them. */
-export type Child = {
-  name: string;
-  /** What its token may do; absent where it has none any more. */
-  mode?: Mode;
-  repositories?: string[];
-  /** Absent where none is active. */
-  instance?: string;
-  since?: number | undefined;
-  seen?: number;
-  /** Of its link, as it last told. */
-  state?: string;
+/** What layers below may do, how they are configured, and what is known of them. Pure. */
+
+const actions: Record<Mode, RepositoryAction[]> = {
+  ReadOnly: ['content/read', 'metadata/read'],
+  ReadWrite: ['content/read', 'content/write', 'content/delete', 'metadata/read', 'metadata/write'],
 };
 
-export const childActions = (child: string): string[] =>
-  gatewayActions.map((action) => `gateway/${child}/${action}`);
-
-/** What a sync token allows, in the words that it was made with. */
-export function modeOf(actions: string[]): Pick<Child, 'mode' | 'repositories'> {
-  const rules = actions.flatMap((action) => ruleOf(action) ?? []);
-  if (rules.length === 0) return {};
-  const writes = rules.some(({ action }) => action === 'content/write');
-  return {
-    mode: writes ? 'ReadWrite' : 'ReadOnly',
-    repositories: [...new Set(rules.map(({ pattern }) => pattern))],
-  };
+/** The same as a sync token of Azure Container Registry has. */
+export function actionsOfChild(name: string, mode: Mode, repositories: string[]): string[] {
+  return [
+    ...repositories.flatMap((pattern) => actions[mode].map((action) => `repositories/${pattern}/${action}`)),
+    ...gatewayActions.map((action) => `gateway/${name}/${action}`),
+  ];
 }
 
-/** The part of the child's document that leads it here. */
-export function configurationText({
-  name,
-  mode,
-  repositories,
-  parent,
-}: {
+export type ChildDocument = {
+  name: string;
+  mode: Mode;
+  parent: { url: string; username: string; passwordFile: string };
+  repositories: string[];
+};
+
+/** What stands in the configuration file of the child. */
+export function documentOf(child: {
   name: string;
   mode: Mode;
   repositories: string[];
-  parent: Configuration | undefined;
-}): string {
-  return [
-    `mode: ${mode}`,
-    'parent:',
-    `  url: ${parent?.tls ? 'https' : 'http'}://${registryOf(parent)}`,
-    `  username: ${name}`,
-    '  passwordFile: /run/secrets/parent',
-    'repositories:',
-    ...repositories.map((pattern) => `  - ${JSON.stringify(pattern)}`),
-  ]
-    .map((line) => `  ${line}`)
-    .join('\n');
+  url: string;
+}): ChildDocument {
+  const { name, mode, repositories, url } = child;
+  return { name, mode, parent: { url, username: name, passwordFile: 'password' }, repositories };
 }
 
-export function describeChildren(children: Child[], now: number): string {
-  if (children.length === 0) return 'No layer below has a sync token.';
-  const ago = (instant: number | undefined) =>
-    instant === undefined ? '' : `${duration(now - instant)} ago`;
-  const rows = children.map(({ name, mode, repositories, instance, since, seen, state }) => [
+/** As YAML: strings in JSON's form are strings there too, whatever they hold. */
+export function documentText({ name, mode, parent, repositories }: ChildDocument): string {
+  return [
+    `name: ${JSON.stringify(name)}`,
+    `mode: ${mode}`,
+    'parent:',
+    ...Object.entries(parent).map(([field, value]) => `  ${field}: ${JSON.stringify(value)}`),
+    'repositories:',
+    ...repositories.map((pattern) => `  - ${JSON.stringify(pattern)}`),
+  ].join('\n');
+}
+
+/**
+ * What whoever made a child should know of this layer.
+ * @param tokens how many there are now
+ */
+export function notesOn(
+  own: Pick<Configuration, 'listen' | 'loginServer'> | undefined,
+  tokens: number,
+): string[] {
+  const hidden = own && !own.loginServer && isLoopback(parseAddress(own.listen).host);
+  return [
+    ...(hidden ? [`This layer listens on ${own.listen}: another machine does not reach it (listen).`] : []),
+    ...(tokens === 1 ? ['It is the first account here: from now on, all clients have to log in.'] : []),
+  ];
+}
+
+export type KnownChild = {
+  name: string;
+  /** Absent where its token is gone. */
+  mode?: Mode;
+  repositories: string[];
+  enabled: boolean;
+  /** Which instance is activated, since when, and when it was last heard of; absent where none is. */
+  instance?: string;
+  since?: number;
+  seen?: number;
+};
+
+/** Every token that may activate a child of its own name, and what is activated although its token is gone. */
+export function childrenOf(tokens: Token[], scopeMaps: ScopeMap[], activated: Child[]): KnownChild[] {
+  const may = new Map(scopeMaps.map(({ name, actions }) => [name, actions]));
+  const found = new Map<string, KnownChild>();
+  for (const token of tokens) {
+    const its = may.get(token.scopeMap) ?? [];
+    const name = token.name.toLowerCase();
+    if (!allowsGateway(its, name, 'config/write')) continue;
+    const rules = its.map(ruleOf).filter((rule) => rule !== undefined);
+    const repositories = [...new Set(rules.map(({ pattern }) => pattern))];
+    const mode = rules.some(({ action }) => action === 'content/write') ? 'ReadWrite' : 'ReadOnly';
+    found.set(name, { name, mode, repositories, enabled: token.enabled });
+  }
+  for (const { name, ...since } of activated) {
+    const known = found.get(name) ?? { name, repositories: [], enabled: false };
+    found.set(name, { ...known, ...since });
+  }
+  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+export function describeChildren(children: KnownChild[], now: number): string {
+  if (children.length === 0) return 'No children: make one with "terrace child create".';
+  const rows = children.map(({ name, mode, repositories, enabled, since, seen }) => [
     name,
-    mode ?? 'no token',
-    repositories?.join(' ') ?? '',
-    instance ? `since ${duration(now - (since ?? now))}` : 'no',
-    ago(seen),
-    state ?? '',
+    mode ? `${mode}${enabled ? '' : ', disabled'}` : 'no token',
+    since === undefined ? 'never' : instant(since),
+    seen === undefined ? '' : `${duration(now - seen)} ago`,
+    repositories.join(', '),
   ]);
-  return table([['NAME', 'MODE', 'REPOSITORIES', 'ACTIVE', 'SEEN', 'LINK'], ...rows]);
+  return table([['NAME', 'MODE', 'ACTIVE SINCE', 'LAST SEEN', 'REPOSITORIES'], ...rows]);
 }

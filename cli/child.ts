@@ -1,129 +1,147 @@
 import type { Command } from 'commander';
-import { createToken, listTokens, showScopeMap } from '#proto/accounts.ts';
-import { layersBelow } from '#proto/below.ts';
+import { createToken } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
-import { type Active, deactivateChild, listChildren } from '#proto/children.ts';
-import { CONFIGURATION_KEY, configuration, type Mode } from '#proto/configuration.ts';
-import { allowsGateway, isChild } from '#proto/scopes.ts';
-import { type Child, childActions, configurationText, describeChildren, modeOf } from './child-text.ts';
+import { ChildName, deactivateChild } from '#proto/children.ts';
+import {
+  CONFIGURATION_KEY,
+  type Configuration,
+  configuration,
+  type Mode,
+  RepositoryPattern,
+} from '#proto/configuration.ts';
+import { storageStatus } from '#proto/manifests.ts';
+import { allActivated, allScopeMaps, allTokens } from './account-lists.ts';
+import {
+  actionsOfChild,
+  childrenOf,
+  describeChildren,
+  documentOf,
+  documentText,
+  notesOn,
+} from './child-text.ts';
 import { dataOption } from './data-option.ts';
 import { withStorage } from './operate.ts';
-import { actionsOf } from './permissions.ts';
 import { Refusal } from './refusal.ts';
+import { registryOf } from './token-text.ts';
 
 type Common = { data: string; json?: boolean };
-type CreateOptions = Common & { repository: string[]; mode: string };
+type CreateOptions = Common & { repository?: string[]; mode: string };
 
+const NAME = new RegExp(ChildName.pattern as string);
+const PATTERN = new RegExp(RepositoryPattern.pattern as string);
+
+/** Layers below this one. */
 export function child(program: Command): void {
-  const group = program
-    .command('child')
-    .description('layers below: their sync tokens, and which instance of each is active');
+  const group = program.command('child').description('the layers below that log in here');
   const command = (words: string, description: string) =>
-    group.command(words).description(description).addOption(dataOption());
-  command('create <name>', 'make a sync token for a layer below, and print its password, once')
-    .option('--repository <pattern...>', 'what it may have: a name, prefix/* or *', ['*'])
-    .option('--mode <mode>', 'ReadOnly, or ReadWrite: it may push and delete too', 'ReadOnly')
-    .option('--json', 'as JSON, the password in it')
+    group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
+  command('create <name>', 'make the token of a layer below, and print what to configure there, once')
+    .option('--repository <pattern...>', 'what it may have: a name, prefix/* or *')
+    .option('--mode <mode>', 'ReadOnly, or ReadWrite where this layer is', 'ReadOnly')
     .action(create);
-  command('list', 'all layers below').option('--json', 'as JSON').action(list);
-  command('deactivate <name>', 'let another instance of the layer take its place').action(deactivate);
+  command('list', 'the layers below, and which of them are activated').action(list);
+  command('deactivate <name>', 'let another instance of it take its place').action(deactivate);
 }
 
-async function create(given: string, { data, json, repository, mode }: CreateOptions): Promise<void> {
+async function create(given: string, { data, json, ...options }: CreateOptions): Promise<void> {
   const name = childName(given);
-  if (mode !== 'ReadOnly' && mode !== 'ReadWrite') {
-    throw new Refusal(`--mode "${mode}" is not valid: write ReadOnly or ReadWrite`, 2);
-  }
-  const permissions = mode === 'ReadWrite' ? { push: repository, delete: repository } : { pull: repository };
-  const actions = [...(actionsOf(permissions) ?? []), ...childActions(name)];
-  await withStorage(
+  const mode = modeOf(options.mode);
+  const repositories = patternsOf(name, options.repository);
+  const made = await withStorage(
     data,
     async ({ bus, signal }) => {
-      const inForce = (await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined))?.value;
-      if (mode === 'ReadWrite') mustBeWritable(name, inForce?.mode);
-      const { password } = await bus.call(createToken, { name, actions }, { signal });
-      const text = configurationText({ name, mode, repositories: repository, parent: inForce });
-      if (json)
-        return console.log(JSON.stringify({ name, mode, repositories: repository, password }, null, 2));
-      console.error(`Layer ${name} may log in here. Its configuration:\n\n${text}\n`);
-      console.error('The password, for that file, shown this once:\n');
-      console.log(password);
+      const own = await inForce(bus);
+      mustFit(name, mode, own);
+      const query = { name, actions: actionsOfChild(name, mode, repositories) };
+      const { password } = await bus.call(createToken, query, { signal });
+      const { tokens } = await bus.call(storageStatus, {}, { signal });
+      const url = `${own?.tls ? 'https' : 'http'}://${registryOf(own)}`;
+      const document = documentOf({ name, mode, repositories, url });
+      return { password, document, notes: notesOn(own, tokens) };
     },
     { make: true },
   );
-}
-
-/** What a client pushes in the child has to go on from here. @throws Refusal */
-function mustBeWritable(name: string, mode: Mode | undefined): void {
-  if (mode === 'ReadWrite') return;
-  throw new Refusal(
-    mode === undefined
-      ? `child ${name}: whether this layer is ReadWrite is known only while it runs: start it first`
-      : `child ${name}: this layer is ReadOnly, so the layers below it must be: use --mode ReadOnly, or set mode: ReadWrite here`,
+  const { password, document, notes } = made;
+  if (json) return console.log(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
+  // The password alone on stdout, so that a script can take it; for a person it is the last line.
+  console.error(
+    [
+      `Child ${name} is made. Its configuration file:`,
+      '',
+      documentText(document),
+      '',
+      ...notes,
+      `Its password, for the file "${document.parent.passwordFile}" beside that one, shown this once:`,
+      '',
+    ].join('\n'),
   );
+  console.log(password);
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const children = await withStorage(data, async ({ bus, signal }) => {
-    const [named, { children: active }, below] = await Promise.all([
-      childTokens(bus, signal),
-      bus.call(listChildren, {}, { signal }),
-      bus.list(layersBelow).catch(() => new Map()),
-    ]);
-    const names = [...new Set([...named.keys(), ...active.map(({ name }) => name)])].sort();
-    return names.map((name): Child => {
-      const actions = named.get(name) ?? [];
-      const { since, instance, seen } = active.find((one) => one.name === name) ?? ({} as Partial<Active>);
-      const told = below.get(name);
-      return {
-        name,
-        ...modeOf(actions),
-        ...(instance !== undefined && { instance, since }),
-        ...(seen !== undefined && { seen: Math.max(seen, told?.seen ?? 0) }),
-        ...(told?.layers[0]?.link && { state: told.layers[0].link.state }),
-      };
-    });
-  });
+  const children = await withStorage(data, async (means) =>
+    childrenOf(await allTokens(means), await allScopeMaps(means), await allActivated(means)),
+  );
   console.log(json ? JSON.stringify(children, null, 2) : describeChildren(children, Date.now()));
 }
 
-/** By name, the tokens that may speak for a child of their own name: their actions. */
-async function childTokens(bus: Bus, signal: AbortSignal): Promise<Map<string, string[]>> {
-  const found = new Map<string, string[]>();
-  let after: string | undefined;
-  for (let more = true; more; ) {
-    const page = await bus.call(
-      listTokens,
-      { limit: 500, ...(after !== undefined && { after }) },
-      { signal },
-    );
-    for (const { name, scopeMap } of page.tokens) {
-      const { actions } = await bus.call(showScopeMap, { name: scopeMap }, { signal });
-      if (allowsGateway(actions, name, 'config/write')) found.set(name, actions);
-    }
-    after = page.tokens.at(-1)?.name;
-    more = page.more;
-  }
-  return found;
-}
-
-async function deactivate(given: string, { data }: Common): Promise<void> {
+async function deactivate(given: string, { data, json }: Common): Promise<void> {
   const name = childName(given);
-  const { was } = await withStorage(data, ({ bus, signal }) =>
-    bus.call(deactivateChild, { name }, { signal }),
-  );
+  const was = await withStorage(data, async (means) => {
+    const { bus, signal } = means;
+    const { was } = await bus.call(deactivateChild, { name }, { signal });
+    if (was) return was;
+    const known = childrenOf(await allTokens(means), await allScopeMaps(means), []);
+    if (known.some((one) => one.name === name)) return undefined;
+    throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);
+  });
+  if (json) return console.log(JSON.stringify({ name, ...(was && { was }) }, null, 2));
   console.log(
     was
-      ? `No instance of ${name} is active now: the next one that asks becomes it.`
-      : `No instance of ${name} was active.`,
+      ? `Child ${name} is deactivated: the next instance that asks takes its place. Its token stays.`
+      : `Child ${name} was not activated.`,
+  );
+}
+
+async function inForce(bus: Bus): Promise<Configuration | undefined> {
+  return (await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined))?.value;
+}
+
+/** What goes up from a child has to go on from here. @throws Refusal */
+function mustFit(name: string, mode: Mode, own: Configuration | undefined): void {
+  if (mode === 'ReadOnly' || own?.mode === 'ReadWrite') return;
+  if (own) {
+    throw new Refusal(
+      `child ${name} can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly, or give this layer the mode ReadWrite first`,
+    );
+  }
+  throw new Refusal(
+    `child ${name}: whether this layer takes ReadWrite children is known only while it runs: start it with "terrace up" first`,
   );
 }
 
 /** @throws Refusal */
 function childName(text: string): string {
-  if (isChild(text)) return text;
+  if (NAME.test(text)) return text;
   throw new Refusal(
     `name "${text}" is not valid: use lower-case letters, digits and - between them, 63 characters at most`,
     2,
   );
+}
+
+/** By their older names, too. @throws Refusal */
+function modeOf(text: string): Mode {
+  if (text === 'ReadOnly' || text === 'Mirror') return 'ReadOnly';
+  if (text === 'ReadWrite' || text === 'Registry') return 'ReadWrite';
+  throw new Refusal(`--mode "${text}" is not valid: write ReadOnly or ReadWrite`, 2);
+}
+
+/** @throws Refusal */
+function patternsOf(name: string, given: string[] = []): string[] {
+  if (given.length === 0) {
+    throw new Refusal(`child ${name}: say what it may have by --repository <a name, prefix/* or *>`, 2);
+  }
+  const wrong = given.find((pattern) => !PATTERN.test(pattern));
+  if (wrong === undefined) return [...new Set(given)];
+  throw new Refusal(`--repository "${wrong}" is not valid: write a name, prefix/* or *`, 2);
 }

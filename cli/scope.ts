@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { deleteScopeMap, listScopeMaps, putScopeMap, type ScopeMap, showScopeMap } from '#proto/accounts.ts';
+import { deleteScopeMap, putScopeMap, showScopeMap } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
+import { allScopeMaps } from './account-lists.ts';
 import { accountName } from './account-name.ts';
 import { dataOption } from './data-option.ts';
 import { plural, table } from './figures.ts';
@@ -60,17 +61,7 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const scopeMaps = await withStorage(data, async ({ bus, signal }) => {
-    const all: ScopeMap[] = [];
-    for (let more = true; more; ) {
-      const after = all.at(-1)?.name;
-      const query = { limit: 20, ...(after !== undefined && { after }) };
-      const page = await bus.call(listScopeMaps, query, { signal });
-      all.push(...page.scopeMaps);
-      more = page.more;
-    }
-    return all;
-  });
+  const scopeMaps = await withStorage(data, allScopeMaps);
   if (json) return console.log(JSON.stringify(scopeMaps, null, 2));
   const rows = scopeMaps.map(({ name, actions, system, description = '' }) => [
     name,

@@ -3,7 +3,6 @@ import {
   changeToken,
   createToken,
   deleteToken,
-  listTokens,
   type PasswordName,
   rotateToken,
   showScopeMap,
@@ -12,6 +11,7 @@ import {
 } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { allTokens } from './account-lists.ts';
 import { accountName } from './account-name.ts';
 import { dataOption } from './data-option.ts';
 import { instantOf } from './expiry.ts';
@@ -127,17 +127,7 @@ async function loginOf(bus: Bus, name: string): Promise<string> {
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const tokens = await withStorage(data, async ({ bus, signal }) => {
-    const all: Token[] = [];
-    for (let more = true; more; ) {
-      const after = all.at(-1)?.name;
-      const query = { limit: 500, ...(after !== undefined && { after }) };
-      const page = await bus.call(listTokens, query, { signal });
-      all.push(...page.tokens);
-      more = page.more;
-    }
-    return all;
-  });
+  const tokens = await withStorage(data, allTokens);
   console.log(json ? JSON.stringify(tokens, null, 2) : describeTokens(tokens, Date.now()));
 }
 

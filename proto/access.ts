@@ -12,13 +12,14 @@ export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
 export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
 
-/** Only whoever runs the layer changes accounts, or has storage put in order. */
+/** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order. */
 const operating = [
   'storage.token.>',
   'storage.scope.>',
+  'storage.child.list',
+  'storage.child.deactivate',
   'storage.garbage.>',
   'storage.scrub.>',
-  'storage.child.deactivate',
 ];
 
 const keep = ['$JS.API.>', '$JS.ACK.>'];
@@ -61,7 +62,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
       '$KV.link.>',
       '$KV.leases.>',
     ],
-    deny: [...operating, 'storage.account.>'],
+    deny: [...operating, 'storage.account.>', 'storage.child.>'],
     subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
   },
   'twin-bridge': {

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Instance } from './children.ts';
+import { InstanceId } from './children.ts';
 import { Mode } from './configuration.ts';
 import { state } from './contract.ts';
 import { Envelope } from './envelope.ts';
@@ -39,7 +39,7 @@ export type LayerReport = Static<typeof LayerReport>;
 /** The body of a report, as JSON. */
 export const Report = Type.Object({
   /** Of the child's data volume: a report of another one than the active one is refused. */
-  instance: Type.Optional(Instance),
+  instance: Type.Optional(InstanceId),
   /** The child's stream. */
   made: Place.properties.made,
   /** How far the parent has it, as it last said; absent where the child only asks that. */

@@ -3,59 +3,68 @@ import { request } from './contract.ts';
 import { Instant } from './names.ts';
 
 /**
- * Layers below that log in with a sync token: a token of the child's name that may speak for it
- * (`gateway/<child>/…`). One instance of a child is active at a time, that is, one data volume: two of them would each
- * take the other's changes for its own.
+ * The layers below that log in with a token of their own name, and which instance of each may synchronise: one data
+ * volume, known by the random id that it got at its first start. The first that asks has the place until somebody
+ * takes it from it with `deactivateChild`.
  */
 export const ChildName = Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' });
-/** Made once for each data volume. */
-export const Instance = Type.String({ pattern: '^[a-zA-Z0-9-]{1,64}$' });
+/** RFC 9562, in lower case. */
+export const InstanceId = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 
-export const Active = Type.Object({
+/** The words of the connected registry, which existing tools look for. */
+export const ALREADY_ACTIVATED =
+  'Failed to activate the connected registry as it is already activated by another instance. Only one instance is supported at any time.';
+
+export const Child = Type.Object({
   name: ChildName,
-  instance: Instance,
-  /** When it was activated, and when it last was heard (to the minute). */
+  instance: InstanceId,
+  /** When this instance was activated. */
   since: Instant,
+  /** When it was last heard of, or up to a minute before that. */
   seen: Instant,
 });
-export type Active = Static<typeof Active>;
+export type Child = Static<typeof Child>;
 
-const Who = Type.Object({ name: ChildName, instance: Instance });
-
-/** Durable when answered; the same instance again is as good as the first time. Faults: `already-activated`. */
-export const activateChild = request('storage.child.activate', Who, Active);
-
-/** Whether no other instance of the child is active than this one. */
-export const checkChild = request('storage.child.check', Who, Type.Object({ free: Type.Boolean() }));
-
-/** By name; all of them. */
-export const listChildren = request(
-  'storage.child.list',
-  Type.Object({}),
-  Type.Object({ children: Type.Array(Active) }),
+/**
+ * `made`: nobody was activated before. Of several that ask at once, one is.
+ * Faults: `already-activated` (another instance is; `since` in the detail).
+ */
+export const activateChild = request(
+  'storage.child.activate',
+  Type.Object({ name: ChildName, instance: InstanceId }),
+  Type.Object({ made: Type.Boolean(), since: Instant }),
 );
 
-/** Another instance may be activated from now on. `was`: one was active. */
+/** Whether no other instance of the child is active than this one. */
+export const checkChild = request(
+  'storage.child.check',
+  Type.Object({ name: ChildName, instance: InstanceId }),
+  Type.Object({ free: Type.Boolean() }),
+);
+
+/** Those that are activated, in bytewise order. */
+export const listChildren = request(
+  'storage.child.list',
+  Type.Object({ after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 500 }) }),
+  Type.Object({ children: Type.Array(Child), more: Type.Boolean() }),
+);
+
+/** The next instance that asks is activated. `was` is absent where none was. */
 export const deactivateChild = request(
   'storage.child.deactivate',
   Type.Object({ name: ChildName }),
-  Type.Object({ was: Type.Boolean() }),
+  Type.Object({ was: Type.Optional(Child) }),
 );
 
-/** Of this data volume. */
+/** Which instance this layer is, for the one above: the same for as long as its data volume. */
 export const layerInstance = request(
-  'storage.instance.get',
+  'storage.layer.instance',
   Type.Object({}),
-  Type.Object({ instance: Instance }),
+  Type.Object({ instance: InstanceId }),
 );
 
-/** Where a child activates itself, by PUT; needs `gateway/<child>/config/write`. */
+/** Where a child activates itself over HTTP: PUT of an `Activation`, answered with an `Activated` (201 new, 200 as before). */
 export const childPath = (child: string): string => `/v2/_terrace/children/${child}`;
-export const Activation = Type.Object({ instance: Instance });
-
-/** The OCI error code, and the words, of the connected registry: existing tools look for them. */
-export const ALREADY_ACTIVATED = {
-  code: 'ALREADY_ACTIVATED',
-  message:
-    'Failed to activate the connected registry as it is already activated by another instance. Only one instance is supported at any time.',
-} as const;
+export const Activation = Type.Object({ instance: InstanceId }, { additionalProperties: false });
+export const Activated = Type.Object({ child: ChildName, instance: InstanceId, since: Instant });
+export type Activated = Static<typeof Activated>;

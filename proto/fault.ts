@@ -40,6 +40,8 @@ export const faultCodes = [
   'claim-lost',
   /** The content is committed already. */
   'exists',
+  /** Another instance of this child is activated at the parent. */
+  'already-activated',
   'no-space',
   'config-invalid',
   /** The link may not be used now; the message says until when. */

@@ -56,6 +56,8 @@ export function ruleOf(text: string): { pattern: string; action: RepositoryActio
     : undefined;
 }
 
+export const isGatewayAction = (text: string): text is GatewayAction => includes(gatewayActions, text);
+
 export function allowsGateway(actions: readonly string[], child: string, action: GatewayAction): boolean {
   return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
 }

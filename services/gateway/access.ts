@@ -2,13 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { type GatewayAction, type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
+import { isGatewayAction, type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
 import { Accounts, type Status } from './accounts.ts';
 import { Bearer } from './bearer.ts';
 import { type BearerError, challenge, type Wanted } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
-import { type Asker, decide, Rules, type Verdict } from './permissions.ts';
-import { childOf, isOnChild, isOnRepository, type Needs, repositoryOf } from './routing.ts';
+import { type Asker, decide, decideGateway, Rules, type Verdict } from './permissions.ts';
+import { childOf, type Needs, repositoryOf } from './routing.ts';
 
 /** Who makes a request, as far as it is known. */
 export type Caller = {
@@ -68,16 +68,11 @@ export class Access {
    */
   async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
     if (needs === 'nothing') return;
-    const isAction = isOnRepository(needs);
-    const wanted = { needs, repository: isAction ? repositoryOf(request) : '' };
-    const child = isOnChild(needs) ? childOf(request) : '';
+    const whom = whomOf(request, needs);
+    const wanted = { needs, whom };
     const who = await this.#identify(request);
     if ('refused' in who) return this.#challenge(request, reply, wanted, who.refused, who.error);
-    const verdict = isAction
-      ? decide(who.grant?.rules, who, { repository: wanted.repository, action: needs })
-      : isOnChild(needs)
-        ? onChild(who, child, needs)
-        : entry(who, needs);
+    const verdict = verdictOn(who, wanted);
     if (verdict === 'allow') {
       request.caller = { name: who.name, asker: who, refused: false };
       return;
@@ -89,10 +84,10 @@ export class Access {
     if (verdict === 'deny') {
       throw new Fault(
         'denied',
-        `Insufficient scopes to perform the operation: token ${who.name} needs ${child ? `gateway/${child}/${needs}` : `${needs} on ${wanted.repository}`}`,
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${whom}`,
       );
     }
-    throw unknown(wanted.repository);
+    throw unknown(whom);
   }
 
   /** Looks up a name and password, for a Bearer token. Nobody needs credentials where everybody may come in. */
@@ -179,6 +174,22 @@ export class Access {
   }
 }
 
+/** The repository or the child that it is about. @throws Fault `name-invalid` */
+function whomOf(request: FastifyRequest, needs: Needs): string {
+  if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
+  return isGatewayAction(needs) ? childOf(request) : repositoryOf(request);
+}
+
+function verdictOn(who: Asker, { needs, whom }: Wanted): Verdict {
+  if (needs === 'nothing') return 'allow';
+  if (needs === 'login' || needs === 'catalog') return entry(who, needs);
+  const grant = who.grant?.rules;
+  // What layers without accounts tell is heard; who has a place has a name.
+  if (who === EVERYBODY && needs === 'message/write') return 'allow';
+  if (isGatewayAction(needs)) return decideGateway(grant, who, { child: whom, action: needs });
+  return decide(grant, who, { repository: whom, action: needs });
+}
+
 /** May whoever made the request do this too, beside what it was let in for? `*` stands for every repository. */
 export function mayAlso({ caller }: FastifyRequest, repository: string, action: RepositoryAction): boolean {
   const asker = caller?.asker;
@@ -200,12 +211,6 @@ export function sees(
 /** The same words as storage has for it. */
 function unknown(repository: string): Fault {
   return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
-}
-
-/** Is this the child, or somebody who may speak for it? */
-function onChild(asker: Asker, child: string, action: GatewayAction): Verdict {
-  if (asker === EVERYBODY || asker.rules.allowsOn(child, action)) return 'allow';
-  return asker.anonymous ? 'challenge' : 'deny';
 }
 
 /** Is this somebody? */

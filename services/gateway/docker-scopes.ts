@@ -1,10 +1,16 @@
 import { isRepository } from '#proto/names.ts';
-import { type RepositoryAction, repositoryActions } from '#proto/scopes.ts';
+import {
+  type GatewayAction,
+  gatewayActions,
+  type RepositoryAction,
+  repositoryActions,
+} from '#proto/scopes.ts';
 import { type Grant, Rules } from './permissions.ts';
 
 /**
  * The scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as
- * `repository:a/b:pull,push` and `registry:catalog:*`, and what they are among our actions.
+ * `repository:a/b:pull,push` and `registry:catalog:*`, and what they are among our actions; and, of the same form,
+ * `gateway:<child>:config_write` for what a layer below tells of itself.
  */
 
 /** An entry of the `access` claim of a Bearer token. */
@@ -47,6 +53,15 @@ export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
     if (type === 'registry' && name === 'catalog' && actions.includes('*')) {
       entries.set('registry:catalog', new Set(['*']));
     }
+    if (type === 'gateway') {
+      const child = name.toLowerCase();
+      const may = gatewayActions.filter(
+        (action) => actions.includes(gatewayName(action)) && rules.allowsGateway(child, action),
+      );
+      const before = entries.get(`gateway:${child}`) ?? [];
+      if (may.length > 0) entries.set(`gateway:${child}`, new Set([...before, ...may.map(gatewayName)]));
+      continue;
+    }
     if (type !== 'repository' || !isPattern(name)) continue;
     const key = `repository:${name}`;
     const given = entries.get(key) ?? new Set();
@@ -61,9 +76,12 @@ export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
 
 /** What the `access` claim of a Bearer token gives. */
 export function grantOf(access: AccessEntry[]): Grant {
-  const rules = access
-    .filter(({ type }) => type === 'repository')
-    .flatMap(({ name, actions }) => actions.map((each) => `repositories/${name}/${actionOf.get(each)}`));
+  const rules = access.flatMap(({ type, name, actions }) => {
+    if (type === 'repository') return actions.map((each) => `repositories/${name}/${actionOf.get(each)}`);
+    if (type !== 'gateway') return [];
+    const given = gatewayActions.filter((action) => actions.includes(gatewayName(action)));
+    return given.map((action) => `gateway/${name}/${action}`);
+  });
   return {
     rules: new Rules(rules),
     catalog: access.some(({ type, name }) => type === 'registry' && name === 'catalog'),
@@ -75,6 +93,11 @@ export function scopeFor(action: RepositoryAction, repository: string): string {
   const actions = { 'content/write': 'pull,push', 'metadata/read': 'pull' } as Record<string, string>;
   return `repository:${repository}:${actions[action] ?? nameOf[action]}`;
 }
+
+export const gatewayScope = (action: GatewayAction, child: string): string =>
+  `gateway:${child}:${gatewayName(action)}`;
+
+const gatewayName = (action: GatewayAction): string => action.replace('/', '_');
 
 export const CATALOG_SCOPE = 'registry:catalog:*';
 

@@ -1,12 +1,11 @@
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#proto/bus.ts';
-import { ALREADY_ACTIVATED } from '#proto/children.ts';
 import { Fault, type FaultCode } from '#proto/fault.ts';
 
 /**
  * What each fault means over HTTP. Every 4xx has one of the codes of the distribution-spec 1.1 ("Error Codes", a
- * closed list) but for that of the connected registry, every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
+ * closed list), but for the one that a child hears, which is the connected registry's; every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
  * itself has a status that clients try again after: 429 where somebody else holds the upload, else 503.
  */
 export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
@@ -32,8 +31,8 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   conflict: { status: 412, code: 'DENIED' },
   busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },
   'claim-lost': { status: 503, code: 'UNAVAILABLE', retryAfter: 1 },
-  'already-activated': { status: 409, code: ALREADY_ACTIVATED.code },
   exists: { status: 409, code: 'DENIED' },
+  'already-activated': { status: 409, code: 'ALREADY_ACTIVATED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
   'window-closed': { status: 503, code: 'UNAVAILABLE' },

@@ -3,20 +3,18 @@ import { type GatewayAction, type RepositoryAction, ruleOf } from '#proto/scopes
 /** Scope actions, so ordered that a look-up costs as many steps as a repository's name has parts. */
 export class Rules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
-  readonly #onChildren = new Set<string>();
+  readonly #ofChildren = new Set<string>();
   /** All of them in one text: the same for the same rules. */
   readonly text: string;
 
-  /** @param actions as `scopeAction` gives them */
+  /** @param actions as `scopeAction` gives them; those that speak of something else count for nothing here */
   constructor(actions: Iterable<string>) {
     const all = [...actions];
     this.text = all.toSorted().join('\n');
     for (const text of all) {
+      if (text.startsWith('gateway/')) this.#ofChildren.add(text);
       const rule = ruleOf(text);
-      if (!rule) {
-        this.#onChildren.add(text);
-        continue;
-      }
+      if (!rule) continue;
       const known = this.#byPattern.get(rule.pattern);
       if (known) known.add(rule.action);
       else this.#byPattern.set(rule.pattern, new Set([rule.action]));
@@ -27,14 +25,13 @@ export class Rules {
     return this.#some(repository, (actions) => actions.has(action));
   }
 
+  allowsGateway(child: string, action: GatewayAction): boolean {
+    return this.#ofChildren.has(`gateway/${child}/${action}`);
+  }
+
   /** Is anything allowed on it? Whoever may do nothing with a repository does not see that it is there. */
   touches(repository: string): boolean {
     return this.#some(repository, () => true);
-  }
-
-  /** @param child in lower case */
-  allowsOn(child: string, action: GatewayAction): boolean {
-    return this.#onChildren.has(`gateway/${child}/${action}`);
   }
 
   #some(repository: string, fits: (actions: Set<RepositoryAction>) => boolean): boolean {
@@ -73,7 +70,7 @@ export type Need = { repository: string; action: RepositoryAction };
  */
 export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
 
-/** May it be done? The only rule. */
+/** May it be done in a repository? The only rule. */
 export function decide(
   grant: Rules | undefined,
   account: Pick<Asker, 'anonymous' | 'rules'>,
@@ -86,4 +83,19 @@ export function decide(
   if (account.anonymous) return 'challenge';
   // A write says nothing of what is there: it is denied in either case.
   return action.endsWith('/write') || account.rules.touches(repository) ? 'deny' : 'hide';
+}
+
+/**
+ * The same for a child. Only whoever was named as that child may act as it: while there are no accounts, nobody. What is
+ * refused says nothing of the children that there are.
+ */
+export function decideGateway(
+  grant: Rules | undefined,
+  account: Pick<Asker, 'anonymous' | 'rules'>,
+  { child, action }: { child: string; action: GatewayAction },
+): Verdict {
+  if (account.rules.allowsGateway(child, action)) {
+    return grant === undefined || grant.allowsGateway(child, action) ? 'allow' : 'challenge';
+  }
+  return account.anonymous ? 'challenge' : 'deny';
 }

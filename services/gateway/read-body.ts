@@ -1,16 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { Fault } from '#proto/fault.ts';
 
-/** @param limit in bytes @param withinMs for all of it @param what it is called in errors */
-export type BodyOptions = { limit: number; withinMs: number; what: string };
-
 /**
- * A small body, as a whole.
+ * A small body as a whole.
+ * @param what names it for whoever sent it @param limit in bytes @param withinMs for all of it
  * @throws Fault `too-large`, `size-invalid` where it does not come whole, or in time
  */
 export async function readBody(
   body: IncomingMessage,
-  { limit, withinMs, what }: BodyOptions,
+  { what, limit, withinMs }: { what: string; limit: number; withinMs: number },
 ): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const chunks: Buffer[] = [];

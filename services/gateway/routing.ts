@@ -3,13 +3,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
-import {
-  type GatewayAction,
-  gatewayActions,
-  isChild,
-  type RepositoryAction,
-  repositoryActions,
-} from '#proto/scopes.ts';
+import { type GatewayAction, isChild, isGatewayAction, type RepositoryAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Access } from './access.ts';
 import type { RememberedContent } from './remembered-content.ts';
@@ -50,19 +44,14 @@ type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 /**
- * What a request needs: an action on the repository of its path, or on the child of it, to be let in (`login`), to see
- * the list of repositories (`catalog`), or nothing.
+ * What a request needs: an action on the repository of its path, or on the child of its path, to be let in (`login`),
+ * to see the list of repositories (`catalog`), or nothing.
  */
 export type Needs = RepositoryAction | GatewayAction | 'login' | 'catalog' | 'nothing';
 
-export const isOnRepository = (needs: Needs): needs is RepositoryAction =>
-  (repositoryActions as readonly string[]).includes(needs);
-export const isOnChild = (needs: Needs): needs is GatewayAction =>
-  (gatewayActions as readonly string[]).includes(needs);
-
 /**
  * One path and what can be done with it: every other method is answered 405. Who asks is looked at first, and then, for
- * a write, the mode.
+ * a write of content, the mode.
  */
 export function resource(
   app: FastifyInstance,
@@ -83,7 +72,8 @@ export function resource(
           throw new Fault('unsupported', `${method} is not possible here, but ${allowed}`);
         }
         await gateway.access.check(request, reply, needs);
-        if (isOnRepository(needs) && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
+        const isContent = needs !== 'nothing' && !isGatewayAction(needs);
+        if (isContent && method !== 'GET' && method !== 'HEAD') checkMode(gateway);
         return handler(request, reply);
       },
     });
@@ -130,7 +120,7 @@ export function repositoryOf(request: FastifyRequest): Repository {
   return repositoryName(segment(request, 'name'));
 }
 
-/** @throws Fault `malformed` */
+/** A layer below, by its name in lower case, as scope maps have it. */
 export function childOf(request: FastifyRequest): string {
   const name = segment(request, 'child').toLowerCase();
   if (isChild(name)) return name;

@@ -36,19 +36,20 @@ import type {
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
+ *   h!<child>                           ChildRecord     the instance of a layer below that may synchronise
  *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
- *   y!<child>                           ChildRecord     which instance of a layer below is active
  *   k!signing                           base64url       what Bearer tokens of this layer are signed with
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
- *   x!instance                          string          of this data volume
  *   x!term                              number          the highest term handed out: see fence.ts
+ *   x!instance                          uuid            which instance of a child this layer is, for the one above
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
- * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`.
+ * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`,
+ * that of the children for `h!` and `x!instance`.
  */
 
 /** What a batch changes in metadata. */
@@ -92,11 +93,11 @@ export const put = {
   ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
+  child: (name: string, record: ChildRecord) => [set(`h!${name}`, record)],
+  instance: (instance: string) => [set('x!instance', instance)],
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
   history: (told: Told) => [set('x!history', told)],
-  child: (name: string, record: ChildRecord) => [set(`y!${name}`, record)],
-  instance: (instance: string) => [set('x!instance', instance)],
   term: (term: number) => [set('x!term', term)],
   signingKey: (key: string) => [set('k!signing', key)],
 };
@@ -124,6 +125,6 @@ export const drop = {
   leftOut: (repository: string, digest: string, index: string) => [del(`n!${repository}!${digest}!${index}`)],
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
-  child: (name: string) => [del(`y!${name}`)],
+  child: (name: string) => [del(`h!${name}`)],
   scopeMap: (name: string) => [del(`c!${name}`)],
 };

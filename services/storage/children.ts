@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { type Active, ALREADY_ACTIVATED } from '#proto/children.ts';
+import { ALREADY_ACTIVATED, type Child } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
 import { drop, put } from './metadata.ts';
+import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
 
-/** A child that is heard all the time is noted so often, in ms. */
-const NOTE_MS = 60_000;
+/** How often it is written at most when an instance was heard of, in ms. */
+const SEEN_MS = 60_000;
 
-/** Which instance of each child is active, and which instance this layer is. */
+/** Which instance of each child is activated, and which instance this layer itself is. */
 export class Children {
   readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now'>;
 
@@ -16,22 +17,22 @@ export class Children {
   }
 
   /** @throws Fault `already-activated` */
-  activate(name: string, instance: string): Promise<Active> {
-    const { metadata, locks, now } = this.#parts;
-    return locks.run(`child ${name}`, async () => {
+  activate(name: string, instance: string): Promise<{ made: boolean; since: number }> {
+    const { metadata, now } = this.#parts;
+    return this.#alone(async () => {
+      const at = now();
       const before = await metadata.child(name);
-      if (before && before.instance !== instance) {
-        throw new Fault('already-activated', ALREADY_ACTIVATED.message);
+      if (!before) {
+        // On the disk before anybody is told: a second instance must be refused after a power cut too.
+        await metadata.write(put.child(name, { instance, since: at, seen: at }));
+        return { made: true, since: at };
       }
-      const seen = now();
-      if (before) {
-        // What a power cut undoes of this is told again.
-        if (seen - before.seen >= NOTE_MS) await metadata.note(put.child(name, { ...before, seen }));
-        return { name, ...before, seen };
+      const { since, seen } = before;
+      if (before.instance !== instance) {
+        throw new Fault('already-activated', ALREADY_ACTIVATED, { detail: { child: name, since } });
       }
-      const record = { instance, since: seen, seen };
-      await metadata.write(put.child(name, record));
-      return { name, ...record };
+      if (at - seen >= SEEN_MS) await metadata.note(put.child(name, { ...before, seen: at }));
+      return { made: false, since };
     });
   }
 
@@ -40,31 +41,36 @@ export class Children {
     return active === undefined || active.instance === instance;
   }
 
-  async list(): Promise<Active[]> {
-    const found: Active[] = [];
-    for await (const [name, record] of this.#parts.metadata.children()) found.push({ name, ...record });
-    return found;
-  }
-
-  /** @returns whether one was active */
-  deactivate(name: string): Promise<boolean> {
-    const { metadata, locks } = this.#parts;
-    return locks.run(`child ${name}`, async () => {
-      if (!(await metadata.child(name))) return false;
+  deactivate(name: string): Promise<{ was?: Child }> {
+    const { metadata } = this.#parts;
+    return this.#alone(async () => {
+      const was = await metadata.child(name);
+      if (!was) return {};
       await metadata.write(drop.child(name));
-      return true;
+      return { was: { name, ...was } };
     });
   }
 
-  /** Of this data volume: made when it is first asked for. */
-  instance(): Promise<string> {
-    const { metadata, locks } = this.#parts;
-    return locks.run('instance', async () => {
-      const known = await metadata.instance();
-      if (known !== undefined) return known;
-      const made = randomUUID();
-      await metadata.write(put.instance(made));
-      return made;
+  async list({ after, limit }: Page): Promise<{ children: Child[]; more: boolean }> {
+    const [found, more] = await page(this.#parts.metadata.children(after), limit);
+    return { children: found.map(([name, record]) => ({ name, ...record })), more };
+  }
+
+  /** Made when it is first asked for, which is at the first start. */
+  async instance(): Promise<string> {
+    const { metadata } = this.#parts;
+    const known = await metadata.instance();
+    if (known) return known;
+    return this.#alone(async () => {
+      const meanwhile = await metadata.instance();
+      if (meanwhile) return meanwhile;
+      const instance = randomUUID();
+      await metadata.write(put.instance(instance));
+      return instance;
     });
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#parts.locks.run('children', work);
   }
 }

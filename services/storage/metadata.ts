@@ -120,12 +120,11 @@ export class Metadata implements AsyncDisposable {
   transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
+  child = (name: string) => this.#one<ChildRecord>(`h!${name}`);
+  instance = () => this.#one<string>('x!instance');
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   history = () => this.#one<Told>('x!history');
-  child = (name: string) => this.#one<ChildRecord>(`y!${name}`);
-  children = () => this.#range<ChildRecord>('y!');
-  instance = () => this.#one<string>('x!instance');
   term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');
@@ -179,6 +178,7 @@ export class Metadata implements AsyncDisposable {
     return true;
   }
   tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
+  children = (after?: string) => this.#range<ChildRecord>('h!', after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
 
   /** Entries of the journal that nothing still to come precedes: `[number, entry]`. */

@@ -64,7 +64,7 @@ export type TokenRecord = {
   passwords: { name: PasswordName; hash: string; created: number; expires?: number }[];
 };
 
-/** `seen` is not synced. */
+/** The instance of a child that is activated. `seen` is not synced. */
 export type ChildRecord = { instance: string; since: number; seen: number };
 
 export type ScopeMapRecord = {

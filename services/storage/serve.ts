@@ -4,6 +4,7 @@ import { listArriving, locateArriving } from '#proto/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
+import { activateChild, checkChild, deactivateChild, layerInstance, listChildren } from '#proto/children.ts';
 import type { Request } from '#proto/contract.ts';
 import {
   abortUpload,
@@ -36,7 +37,6 @@ import {
 import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { serveAccounts } from './serve-accounts.ts';
-import { serveChildren } from './serve-children.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
@@ -111,6 +111,12 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
+  const { children } = storage;
+  on(activateChild, (q) => children.activate(q.name, q.instance));
+  on(checkChild, async (q) => ({ free: await children.isFree(q.name, q.instance) }));
+  on(listChildren, (q) => children.list(q));
+  on(deactivateChild, (q) => children.deactivate(q.name));
+  on(layerInstance, async () => ({ instance: await children.instance() }));
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
@@ -118,7 +124,6 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);
-  serveChildren(on, storage);
 
   return {
     async [Symbol.asyncDispose]() {

@@ -99,7 +99,9 @@ export class Storage implements AsyncDisposable {
       const ingests = new Ingests(data, some);
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
-      return new Storage({ ...some, ingests }, fence, data);
+      const storage = new Storage({ ...some, ingests }, fence, data);
+      await storage.children.instance();
+      return storage;
     } catch (error) {
       space[Symbol.dispose]();
       await metadata[Symbol.asyncDispose]();
@@ -116,9 +118,9 @@ export class Storage implements AsyncDisposable {
     this.fence = fence;
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;
-    this.children = new Children(parts);
     this.arriving = new ArrivingContent(parts);
     this.accounts = new Accounts(parts, parts.now);
+    this.children = new Children(parts);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
     this.keep(UPKEEP);

@@ -1,9 +1,8 @@
-import { layerInstance } from '#proto/children.ts';
 import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
-import type { Lead, PassBus } from './lead.ts';
+import type { Lead } from './lead.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -24,7 +23,6 @@ export async function runPass(
   wish: Wish,
 ): Promise<PassResult> {
   try {
-    if (!wish.scope) await activate(lead.bus, settings, signal);
     const means = {
       bus: lead.bus,
       volume,
@@ -32,6 +30,7 @@ export async function runPass(
       parent: await settings.parent(),
       upward: lead.upward(await settings.upward()),
       feed: await settings.feed(),
+      activation: await settings.activation(),
       news: lead.news,
       configuration: settings.get(),
       by: instance,
@@ -48,14 +47,6 @@ export async function runPass(
     log.error({ err, pass: wish.id }, 'a pass failed');
     return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
   }
-}
-
-/** @throws Fault `already-activated`: another instance of this layer is the one that the parent hears */
-async function activate(bus: PassBus, settings: Settings, signal: AbortSignal): Promise<void> {
-  const activation = await settings.activation();
-  if (!activation) return;
-  const { instance } = await bus.call(layerInstance, {}, { signal });
-  await activation.claim(instance, signal);
 }
 
 /** What came of a pass that did nothing. */

@@ -76,10 +76,9 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).reports;
   }
 
-  /** That this layer is the one of its name; undefined where it has no name at the parent. */
-  async activation(): Promise<Activation | undefined> {
-    const { activation } = await this.#current();
-    return this.get().parent.username === undefined ? undefined : activation;
+  /** The place that this layer has there. */
+  async activation(): Promise<Activation> {
+    return (await this.#current()).activation;
   }
 
   /** What it is itself still receiving. */
@@ -104,7 +103,7 @@ export class Settings implements AsyncDisposable {
       const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
       if (this.#clients) this.#old.push(this.#clients.link);
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
-      const activation = new Activation(link, child);
+      const activation = new Activation(link, username);
       this.#clients = {
         print,
         link,

@@ -1,101 +1,219 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ALREADY_ACTIVATED, childPath } from '#proto/children.ts';
-import { tagMoved } from '#proto/content.ts';
-import { LINK_KEY, linkStatus } from '#proto/status.ts';
-import { pushImage } from '../support/image.ts';
+import { after, before, describe, test } from 'node:test';
+import type { Token } from '#proto/accounts.ts';
+import { childPath } from '#proto/children.ts';
+import { resolveDocument } from '#proto/document.ts';
+import {
+  actionsOfChild,
+  childrenOf,
+  describeChildren,
+  documentOf,
+  documentText,
+  type KnownChild,
+  notesOn,
+} from '../../cli/child-text.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
 
-/** Layers below: made, activated, listed, moved to another machine. */
+/** Layers below, as a person makes, lists and moves them. */
 
-const stack = new AsyncDisposableStack();
-let top: TestLayer;
-let folder: string;
-before(async () => {
-  top = stack.use(await testLayer({ name: 'top', compact: true }));
-  folder = await mkdtemp(join(tmpdir(), 'terrace-child-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
-});
-after(() => stack.disposeAsync());
+const full = process.env.TERRACE_FULL === '1';
+const now = Date.UTC(2030, 0, 2);
+const gateway = ['config/read', 'config/write', 'message/read', 'message/write'].map(
+  (action) => `gateway/line-1/${action}`,
+);
 
-const child = (...words: string[]) => run('child', ...words, '--data', top.data);
-
-async function create(
-  name: string,
-  ...more: string[]
-): Promise<{ username: string; passwordFile: string; password: string }> {
-  const { code, stdout, text } = await child('create', name, ...more);
-  assert.equal(code, 0, text);
-  const passwordFile = join(folder, name);
-  await writeFile(passwordFile, stdout);
-  return { username: name, passwordFile, password: stdout.trim() };
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await condition()); await sleep(200))
-    assert.ok(Date.now() < end, what);
-}
-
-test('a ReadOnly layer has ReadOnly children, and a mode or a name that is none is refused in words', async () => {
-  for (const [words, said] of [
-    [['create', 'Line'], /name "Line" is not valid: use lower-case/],
-    [['create', 'line', '--mode', 'Mirrored'], /--mode "Mirrored" is not valid: write ReadOnly or ReadWrite/],
-    [['create', 'line', '--repository', 'A/*'], /repositories\/A\/\*\/content\/read" is not valid/],
-  ] as const) {
-    const { code, text } = await child(...words);
-    assert.notEqual(code, 0);
-    assert.match(text, said);
-  }
-  await using readOnly = await testLayer({ name: 'mirror', mode: 'ReadOnly', compact: true });
-  const { code, text } = await run('child', 'create', 'line', '--mode', 'ReadWrite', '--data', readOnly.data);
-  assert.equal(code, 1);
-  assert.match(text, /this layer is ReadOnly, so the layers below it must be: use --mode ReadOnly/);
+test('a child has what a sync token of Azure Container Registry has', () => {
+  assert.deepEqual(actionsOfChild('line-1', 'ReadOnly', ['app', 'base/*']), [
+    'repositories/app/content/read',
+    'repositories/app/metadata/read',
+    'repositories/base/*/content/read',
+    'repositories/base/*/metadata/read',
+    ...gateway,
+  ]);
+  assert.deepEqual(actionsOfChild('line-1', 'ReadWrite', ['*']), [
+    'repositories/*/content/read',
+    'repositories/*/content/write',
+    'repositories/*/content/delete',
+    'repositories/*/metadata/read',
+    'repositories/*/metadata/write',
+    ...gateway,
+  ]);
 });
 
-test('a second instance of a child is refused until the first is deactivated, and then that one is', async () => {
-  await pushImage(top.host, 'app', 'v1');
-  const { password: _password, ...login } = await create('line-7', '--repository', 'app');
-  await create('pusher', '--mode', 'ReadWrite');
-  const parent = { url: top.url, ...login };
-  await using first = await testLayer({ name: 'line-7', parent, schedule: '* * * * *', compact: true });
-  await first.event(tagMoved, ({ tag }) => tag === 'v1');
-
-  await using second = await testLayer({ name: 'line-7', parent, compact: true });
-  const refused = await second.sync();
-  assert.equal(refused.failures[0]?.code, 'already-activated');
-  assert.match(refused.failures[0]?.reason ?? '', /run "terrace child deactivate line-7" there/);
-  const state = await second.bus().get(linkStatus, LINK_KEY);
-  assert.match(`${state?.value.state} ${state?.value.detail}`, /^Unhealthy .*ALREADY_ACTIVATED/);
-  assert.equal((await first.sync()).ok, true);
-
-  const listed = await child('list');
-  assert.match(listed.stdout, /^line-7 +ReadOnly +app +since \d+ s +\d+ s ago/m);
-  assert.match(listed.stdout, /^pusher +ReadWrite +\* +no$/m);
-
-  assert.match((await child('deactivate', 'line-7')).stdout, /No instance of line-7 is active now/);
-  assert.equal((await second.sync()).ok, true);
-  const said = async () => (await first.sync()).failures[0]?.code === 'already-activated';
-  await until(said, 'the first one is refused');
+test('what is printed for the child is a document that is valid there', () => {
+  const repositories = ['*', 'base/*', 'app', '1', 'null'];
+  const document = documentOf({ name: '1', mode: 'ReadWrite', repositories, url: 'https://above:5000' });
+  const resolved = resolveDocument({ text: documentText(document), folder: '/etc', readable: () => true });
+  assert.ok('configuration' in resolved, JSON.stringify(resolved));
+  const { name, mode, parent, ...rest } = resolved.configuration;
+  assert.deepEqual([name, mode], ['1', 'ReadWrite']);
+  assert.deepEqual(parent, { url: 'https://above:5000', username: '1', passwordFile: '/etc/password' });
+  assert.deepEqual(
+    rest.repositories.map((one) => one.name),
+    repositories,
+  );
 });
 
-test('over HTTP, the refusal is the one that existing tools know', async () => {
-  const { password } = await create('cell');
-  const put = (instance: string, name = 'cell') =>
-    fetch(`${top.url}${childPath(name)}`, {
-      method: 'PUT',
-      headers: { authorization: `Basic ${Buffer.from(`cell:${password}`).toString('base64')}` },
-      body: JSON.stringify({ instance }),
+test('whoever makes a child hears what keeps it, or others, from coming in', () => {
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 1).length, 2);
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 2), [
+    'This layer listens on 127.0.0.1:5000: another machine does not reach it (listen).',
+  ]);
+  assert.deepEqual(notesOn({ listen: '127.0.0.1:5000', loginServer: 'registry.line' }, 2), []);
+  assert.deepEqual(notesOn({ listen: '0.0.0.0:5000' }, 2), []);
+  assert.deepEqual(notesOn(undefined, 2), []);
+});
+
+test('children are the tokens that may activate one of their name, and what is activated without', () => {
+  const token = (name: string, scopeMap = name, enabled = true): Token => ({
+    name,
+    enabled,
+    scopeMap,
+    created: now,
+    passwords: [],
+  });
+  const scope = (name: string, actions: string[]) => ({ name, actions, system: false });
+  const instance = '00000000-0000-4000-8000-000000000000';
+  const found = childrenOf(
+    [token('ci'), token('line-1'), token('Line-2', 'shared', false), token('other', 'shared')],
+    [
+      scope('ci', ['repositories/*/content/write']),
+      scope('line-1', actionsOfChild('line-1', 'ReadWrite', ['app'])),
+      scope('shared', actionsOfChild('line-2', 'ReadOnly', ['base/*'])),
+    ],
+    [
+      { name: 'gone', instance, since: now, seen: now },
+      { name: 'line-1', instance, since: now - 86_400_000, seen: now - 60_000 },
+    ],
+  );
+  const want: KnownChild[] = [
+    { name: 'gone', repositories: [], enabled: false, instance, since: now, seen: now },
+    {
+      name: 'line-1',
+      mode: 'ReadWrite',
+      repositories: ['app'],
+      enabled: true,
+      instance,
+      since: now - 86_400_000,
+      seen: now - 60_000,
+    },
+    { name: 'line-2', mode: 'ReadOnly', repositories: ['base/*'], enabled: false },
+  ];
+  assert.deepEqual(found, want);
+  const text = describeChildren(found, now);
+  assert.match(text, /^gone +no token +2030-01-02T00:00Z +0 s ago$/m);
+  assert.match(text, /^line-1 +ReadWrite +2030-01-01T00:00Z +1 min ago +app$/m);
+  assert.match(text, /^line-2 +ReadOnly, disabled +never +base\/\*$/m);
+});
+
+describe('at the command line', () => {
+  let layer: TestLayer;
+  before(async () => {
+    layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: true });
+  });
+  after(() => layer[Symbol.asyncDispose]());
+  const terrace = (...words: string[]) => run('child', ...words, '--data', layer.data);
+
+  test('a child is made, listed, activated and deactivated', async () => {
+    const made = await terrace('create', 'line-1', '--repository', 'base/*', 'app', '--mode', 'ReadWrite');
+    assert.equal(made.code, 0, made.text);
+    assert.match(made.stdout, /^[A-Za-z0-9]{43}\n$/);
+    const lines = ['name: "line-1"', 'mode: ReadWrite', `url: "${layer.url}"`, '- "base/*"', '- "app"'];
+    for (const line of lines) assert.ok(made.text.includes(line), made.text);
+    assert.match(made.text, /^It is the first account here: from now on, all clients have to log in\.$/m);
+
+    const headers = {
+      authorization: `Basic ${Buffer.from(`line-1:${made.stdout.trim()}`).toString('base64')}`,
+    };
+    const instance = '00000000-0000-4000-8000-000000000000';
+    const activate = async () => {
+      const body = JSON.stringify({ instance });
+      return (await fetch(`${layer.url}${childPath('line-1')}`, { method: 'PUT', headers, body })).status;
+    };
+    assert.equal(await activate(), 201);
+    const [listed] = JSON.parse((await terrace('list', '--json')).stdout) as KnownChild[];
+    const { since = 0, seen = 0, repositories, ...child } = listed as KnownChild;
+    assert.deepEqual(child, { name: 'line-1', mode: 'ReadWrite', enabled: true, instance });
+    assert.deepEqual(repositories.sort(), ['app', 'base/*']);
+    assert.ok(Math.abs(Date.now() - since) < 30_000 && seen === since);
+
+    assert.match(
+      (await terrace('deactivate', 'line-1')).text,
+      /^Child line-1 is deactivated: .* token stays/,
+    );
+    assert.match((await terrace('deactivate', 'line-1')).text, /^Child line-1 was not activated\.$/m);
+    assert.equal(await activate(), 201, 'its token works as before');
+  });
+
+  test('as JSON, with all that the child needs', async () => {
+    const { stdout } = await terrace('create', 'line-2', '--repository', '*', '--json');
+    const { password, ...made } = JSON.parse(stdout);
+    assert.match(password, /^[A-Za-z0-9]{43}$/);
+    const repositories = ['*'];
+    const parent = { url: layer.url, username: 'line-2', passwordFile: 'password' };
+    const name = 'line-2';
+    const mode = 'ReadOnly';
+    assert.deepEqual(made, {
+      name,
+      mode,
+      repositories,
+      document: { name, mode, parent, repositories },
     });
-  assert.equal((await put('one')).status, 200);
-  assert.equal((await put('one')).status, 200);
-  const other = await put('two');
-  assert.equal(other.status, 409);
-  assert.deepEqual(await other.json(), { errors: [ALREADY_ACTIVATED] });
-  assert.equal((await put('one', 'line-7')).status, 403);
-  assert.equal((await put('')).status, 400);
+  });
+
+  test('what is not valid is refused by its name and with the remedy', async () => {
+    const rows: [string[], number, RegExp][] = [
+      [['create', 'a', '--mode', 'ReadOnly'], 2, /^terrace: child a: say what it may have by --repository/],
+      [['create', 'Line', '--repository', '*'], 2, /^terrace: name "Line" is not valid: use lower-case/],
+      [
+        ['create', 'a', '--repository', 'A'],
+        2,
+        /^terrace: --repository "A" is not valid: write a name, prefix/,
+      ],
+      [['create', 'a', '--repository', '*', '--mode', 'x'], 2, /^terrace: --mode "x" .* ReadOnly or Read/],
+      [
+        ['deactivate', 'nobody'],
+        1,
+        /^terrace: there is no child nobody: list them with "terrace child list"/,
+      ],
+    ];
+    for (const [words, code, pattern] of full ? rows : rows.slice(1, 3)) {
+      const found = await terrace(...words);
+      assert.match(found.text, pattern);
+      assert.equal(found.code, code);
+    }
+  });
+});
+
+test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows', async () => {
+  await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: true });
+  const create = (...words: string[]) =>
+    run('child', 'create', 'line-1', '--repository', '*', ...words, '--data', layer.data);
+  const refused = await create('--mode', 'ReadWrite');
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.text,
+    /^terrace: child line-1 can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly/,
+  );
+  assert.equal((await create()).code, 0, 'nothing was made before');
+
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-child-'));
+  try {
+    const data = join(folder, 'data');
+    const unknown = await run(
+      ...['child', 'create', 'line-1', '--repository', '*', '--mode', 'Registry', '--data', data],
+    );
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.text, /is known only while it runs: start it with "terrace up" first/);
+    const made = await run('child', 'create', 'line-1', '--repository', '*', '--data', data);
+    assert.equal(made.code, 0, made.text);
+    assert.ok(existsSync(join(data, 'metadata')));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });

@@ -93,3 +93,18 @@ test('what a client is asked to come again with gives what it needs', () => {
     equal(grant.allows('all', action), true, action);
   }
 });
+
+test('what a layer below tells of itself has scopes of its own, no wider than its rules', () => {
+  const child = new Rules(['gateway/line-1/config/write', 'gateway/line-1/message/write']);
+  const want = { type: 'gateway', name: 'line-1', actions: ['config_write', 'message_write'] };
+  deepEqual(narrow(['gateway:LINE-1:config_write,message_write,config_read'], child), [want]);
+  deepEqual(narrow(['gateway:line-1:config_write', 'gateway:line-1:message_write'], child), [want]);
+  for (const scope of ['gateway:line-2:config_write', 'gateway:*:config_write', 'gateway:line-1:*']) {
+    deepEqual(narrow([scope], child), [], scope);
+  }
+  deepEqual(narrow(['repository:line-1:pull'], child), []);
+  const { rules: granted } = grantOf([{ ...want, actions: ['config_write', 'pull'] }]);
+  equal(granted.allowsGateway('line-1', 'config/write'), true);
+  equal(granted.allowsGateway('line-1', 'message/write'), false);
+  equal(granted.touches('line-1'), false);
+});

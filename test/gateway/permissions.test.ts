@@ -2,7 +2,7 @@ import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { type RepositoryAction, repositoryActions } from '#proto/scopes.ts';
-import { decide, Rules, type Verdict } from '../../services/gateway/permissions.ts';
+import { decide, decideGateway, Rules, type Verdict } from '../../services/gateway/permissions.ts';
 
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
   new Rules(actions.map((action) => `repositories/${pattern}/${action}`));
@@ -122,3 +122,20 @@ test('rules that speak of no repository allow nothing', () => {
   const rules = new Rules(['gateway/a/config/read', 'nonsense', '']);
   equal(rules.touches('a'), false);
 });
+
+const mine = new Rules(['gateway/a/config/write']);
+const others = new Rules(['gateway/b/config/write', 'gateway/a/config/read', 'repositories/*/content/write']);
+for (const [title, account, grant, want] of [
+  ['the right to it', mine, undefined, 'allow'],
+  ['the right to it, and a grant of it', mine, mine, 'allow'],
+  ['the right to it, and a grant of something else', mine, others, 'challenge'],
+  ['other rights', others, undefined, 'deny'],
+  ['other rights, and a grant of it', others, mine, 'deny'],
+] as const) {
+  test(`to act as a child with ${title}: ${want}`, () => {
+    const need = { child: 'a', action: 'config/write' } as const;
+    equal(decideGateway(grant, { anonymous: false, rules: account }, need), want);
+    const nobodys = want === 'deny' ? 'challenge' : want;
+    equal(decideGateway(grant, { anonymous: true, rules: account }, need), nobodys);
+  });
+}

@@ -162,7 +162,7 @@ test('only who may speak for the child is heard, in a ReadOnly layer too', async
   equal((await post('line-7', body)).status, 401);
   const denied = await post('line-7', body, other);
   equal(denied.status, 403);
-  match(await denied.text(), /line-8 needs gateway\/line-7\/message\/write/);
+  match(await denied.text(), /token line-8 needs message\/write on line-7/);
   equal((await post('Line-7', body, line)).status, 200);
   deepEqual(await stored('line-7'), ids(1, 1));
 });

@@ -1,31 +1,39 @@
 import type { FastifyInstance } from 'fastify';
-import { Activation, activateChild, childPath } from '#proto/children.ts';
+import { type Activated, Activation, activateChild, childPath } from '#proto/children.ts';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { readBody } from '../read-body.ts';
 import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
 
 const LIMIT = 4 * 1_024;
+const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 
-/** A layer below says that it is the one instance of its name; another one is answered 409 `ALREADY_ACTIVATED`. */
+/** What the layers below tell of themselves; one that writes nothing into a repository may do so in a ReadOnly layer, too. */
 export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times } = gateway;
+
+  /** The first instance of a child that asks has its place, until it is taken from it. */
   const activate: Handler = async (request, reply) => {
-    const name = childOf(request);
-    const body = await readBody(request.raw, { limit: LIMIT, withinMs: times.idleMs, what: 'body' });
-    const { instance } = check(Activation, parsed(body));
-    const active = await bus.call(activateChild, { name, instance }, { patience: times.patienceMs });
-    reply.header('cache-control', 'no-store').type('application/json');
-    return reply.send(JSON.stringify(active));
+    const child = childOf(request);
+    const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
+    const instance = instanceIn((await readBody(request.raw, reading)).toString());
+    const query = { name: child, instance };
+    const { made, since } = await bus.call(activateChild, query, { patience: times.patienceMs });
+    const answer: Activated = { child, instance, since };
+    reply
+      .code(made ? 201 : 200)
+      .header('cache-control', 'no-store')
+      .type('application/json');
+    return reply.send(JSON.stringify(answer));
   };
   resource(app, gateway, childPath(':child'), { PUT: ['config/write', activate] });
 }
 
 /** @throws Fault `malformed` */
-function parsed(body: Buffer): unknown {
+function instanceIn(text: string): string {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return check(Activation, JSON.parse(text)).instance;
   } catch (cause) {
-    throw new Fault('malformed', 'the body is not JSON: write {"instance":"…"}', { cause });
+    throw new Fault('malformed', `the body is no activation: ${REMEDY}`, { cause });
   }
 }

@@ -21,7 +21,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (instance === undefined) return;
     const query = { name, instance };
     const { free } = await bus.call(checkChild, query, { patience: times.patienceMs });
-    if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED.message);
+    if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED);
   };
 
   const take: Handler = async (request, reply) => {

@@ -25,7 +25,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
     const entered = await access.enter(credentials, request.ip);
     if ('refused' in entered) {
-      const wanted = { needs: 'login', repository: '' } as const;
+      const wanted = { needs: 'login', whom: '' } as const;
       reply.header('www-authenticate', challenge(request, 'Basic', wanted));
       throw new Fault('unauthorized', entered.refused);
     }
@@ -47,8 +47,8 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== FORM) {
       return refuse(reply, 'invalid_request', `the body must be ${FORM}`);
     }
-    const body = await readBody(request.raw, { limit: LIMIT, withinMs: times.idleMs, what: 'form' });
-    const form = new URLSearchParams(body.toString());
+    const reading = { what: 'form', limit: LIMIT, withinMs: times.idleMs };
+    const form = new URLSearchParams((await readBody(request.raw, reading)).toString());
     const kind = form.get('grant_type') ?? 'password';
     if (kind !== 'password') return refuse(reply, 'unsupported_grant_type', 'grant_type must be password');
     const name = form.get('username');

@@ -1,57 +1,161 @@
-import { ALREADY_ACTIVATED, childPath } from '#proto/children.ts';
+import { Type } from '@sinclair/typebox';
+import { Activated, ChildName, childPath } from '#proto/children.ts';
+import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
+import type { Log } from '#proto/log.ts';
 import { refusal } from './answers.ts';
-import { text } from './bodies.ts';
+import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
+import { patiently } from './patience.ts';
 import { sent } from './sending.ts';
 
-/** How long an answer of the parent's is good for, in ms; also that it knows of no such thing. */
-const GOOD_MS = 5 * 60_000;
+/** A parent that gives no place to this layer, as it has no accounts, is asked again after so long, in ms. */
+const ASK_AGAIN_MS = 10 * 60_000;
+const FIRST_TRY_MS = 30_000;
+const LONGEST_TRY_MS = 5 * 60_000;
 
-/** That this data volume is the one instance of its name at a parent that is a Terrace. */
+const NAME = new RegExp(ChildName.pattern as string);
+
+/** As ALREADY_ACTIVATED is told. */
+const Refusal = Type.Object({
+  errors: Type.Array(
+    Type.Object({
+      code: Type.String(),
+      detail: Type.Optional(Type.Object({ since: Type.Optional(Type.Number()) })),
+    }),
+    { minItems: 1 },
+  ),
+});
+
+type State =
+  | { is: 'active'; at: number }
+  | { is: 'refused'; fault: Fault; times: number; next: number }
+  /** The parent has no place to give. */
+  | { is: 'free'; until: number };
+
+export type Confirmation = {
+  /** Of this layer. */
+  instance: string;
+  /** An answer that is not older is good enough, in ms. */
+  withinMs: number;
+  /** Asks also before the time for it has come. */
+  eager: boolean;
+};
+
+/**
+ * The place of this layer at a Terrace above it, which only one instance has: that of the child whose name is that of
+ * the token that this layer logs in with. A parent without accounts, and a token without the right to it, mean that
+ * there is nothing to ask for.
+ */
 export class Activation {
+  /** Undefined where this layer does not log in, or not as a child. */
+  readonly child: string | undefined;
   readonly #link: Link;
-  readonly #child: string;
-  #until = 0;
+  readonly #now: () => number;
+  #state: State | undefined;
 
-  constructor(link: Link, child: string) {
+  constructor(link: Link, username: string | undefined, now: () => number = Date.now) {
+    const name = username?.toLowerCase() ?? '';
+    this.child = NAME.test(name) ? name : undefined;
     this.#link = link;
-    this.#child = child;
+    this.#now = now;
   }
 
-  /** The parent is asked again. */
+  /** Whether the parent was asked before. */
+  get tried(): boolean {
+    return this.#state !== undefined;
+  }
+
+  /** Another instance may have the place by now: the parent is asked again. */
   doubt(): void {
-    this.#until = 0;
+    if (this.#state?.is === 'active') this.#state = { is: 'active', at: Number.NEGATIVE_INFINITY };
   }
 
-  /** @throws Fault `already-activated`, `parent-unreachable`, `busy` */
-  async claim(instance: string, signal: AbortSignal): Promise<void> {
-    if (Date.now() < this.#until) return;
-    const path = childPath(this.#child);
+  /**
+   * Asks for the place, where it is not known well enough whether this instance has it.
+   * @throws Fault `already-activated`: another instance has it, and nothing may be synchronised; what
+   * `Link.request` throws; `parent-unreachable`, `busy`
+   */
+  async confirm({ instance, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
+    const { child } = this;
+    const state = this.#state;
+    const now = this.#now();
+    if (!child) return;
+    if (state?.is === 'active' && now - state.at < withinMs) return;
+    if (state?.is === 'free' && !eager && now < state.until) return;
+    if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
+    const answer = await patiently(signal, () => this.#ask(child, instance, signal));
+    if (answer === 'free') {
+      this.#state = { is: 'free', until: this.#now() + ASK_AGAIN_MS };
+    } else if ('since' in answer) {
+      this.#state = { is: 'active', at: this.#now() };
+      if (state?.is !== 'active')
+        log.info({ child, since: answer.since }, 'this layer is activated at the parent');
+    } else {
+      const times = state?.is === 'refused' ? state.times + 1 : 1;
+      const next = this.#now() + tryAgainIn(times);
+      const fault = refused(child, answer.taken);
+      this.#state = { is: 'refused', fault, times, next };
+      log.warn(
+        { child, times, at: new Date(next).toISOString() },
+        'another instance is activated at the parent; asking again',
+      );
+      throw fault;
+    }
+  }
+
+  async #ask(
+    child: string,
+    instance: string,
+    signal: AbortSignal,
+  ): Promise<'free' | { since: number } | { taken: number | undefined }> {
+    const path = childPath(child);
     const answer = await this.#link.request(path, {
+      scope: `gateway:${child}:config_write`,
       method: 'PUT',
-      scope: 'registry:catalog:*',
       headers: { 'content-type': 'application/json' },
       body: sent(Buffer.from(JSON.stringify({ instance }))),
       signal,
     });
-    const said = await text(answer);
     const { statusCode: status } = answer;
+    if (status === 200 || status === 201) {
+      const found = read(Activated, (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8'));
+      return found?.instance === instance ? { since: found.since } : 'free';
+    }
+    const said = await text(answer);
     if (status >= 500 || status === 429 || status === 408) {
       throw refusal(status, answer.headers, said, `PUT ${path}`);
     }
-    if (isElsewhere(status, said)) throw elsewhere(this.#child);
-    // Any other refusal: it is no Terrace, or the token is not one of a child.
-    this.#until = Date.now() + GOOD_MS;
+    return takenSince(status, said) ?? 'free';
   }
 }
 
-/** Does the answer say that another instance of this layer is active? */
-export const isElsewhere = (status: number, said: string): boolean =>
-  status === 409 && said.includes(`"${ALREADY_ACTIVATED.code}"`);
+/** Where the answer says that another instance has the place: since when, as far as it is told. */
+export function takenSince(status: number, said: string): { taken: number | undefined } | undefined {
+  const [error] = (status === 409 && read(Refusal, said)?.errors) || [];
+  return error?.code === 'ALREADY_ACTIVATED' ? { taken: error.detail?.since } : undefined;
+}
 
-export const elsewhere = (child: string): Fault =>
-  new Fault(
+/** How long after refusal number `times` (from 1) the parent is asked again: doubling, with jitter, in ms. */
+export function tryAgainIn(times: number, random = Math.random()): number {
+  return Math.min(LONGEST_TRY_MS, FIRST_TRY_MS * 2 ** (times - 1)) * (0.75 + random / 4);
+}
+
+export function refused(child: string, since: number | undefined): Fault {
+  const when = since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
+  return new Fault(
     'already-activated',
-    `another instance of this layer is active at the parent (${ALREADY_ACTIVATED.code}): if that one is gone for good, run "terrace child deactivate ${child}" there`,
+    `another instance of ${child} is activated at the parent${when}, and only one may synchronise: stop it and run "terrace child deactivate ${child}" there to let this one take its place`,
+    { detail: { child } },
   );
+}
+
+/** What answers every path alike, with a page of its own, gives no place. */
+function read<T extends typeof Activated | typeof Refusal>(schema: T, body: string) {
+  try {
+    return check(schema, JSON.parse(body));
+  } catch (error) {
+    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
+    throw error;
+  }
+}

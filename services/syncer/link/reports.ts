@@ -4,7 +4,7 @@ import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
-import { type Activation, elsewhere, isElsewhere } from './activation.ts';
+import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
@@ -45,7 +45,7 @@ export class ParentReports {
     const body = await pack(JSON.stringify(report));
     const answer = await this.#link.request(path, {
       method: 'POST',
-      scope: 'registry:catalog:*',
+      scope: `gateway:${this.#child}:message_write`,
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
       body: sent(body),
       signal,
@@ -53,9 +53,10 @@ export class ParentReports {
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
       const said = (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8');
-      if (isElsewhere(status, said)) {
+      const other = takenSince(status, said);
+      if (other) {
         this.#activation.doubt();
-        throw elsewhere(this.#child);
+        throw refused(this.#child, other.taken);
       }
       const found = read(said);
       if (found) return { taken: status === 200, place: found.place };

@@ -51,6 +51,11 @@ export class News {
     return this.#cursor;
   }
 
+  /** Whether somebody waits for what the parent tells next. */
+  get followed(): boolean {
+    return this.#followed && this.#cursor !== undefined;
+  }
+
   /** Resolves when a pass has ended that looked at this. */
   get turned(): Promise<void> {
     return this.#turned.promise;
@@ -84,7 +89,7 @@ export class News {
   ): Promise<Look | undefined> {
     if (of !== this.#of) await this.#begin(of);
     const whole = everything || this.#now() - this.#wholeAt >= WHOLE_MS;
-    if (!whole && !asks && this.#followed && this.#cursor !== undefined) return this.#some();
+    if (!whole && !asks && this.followed) return this.#some();
     let after = whole ? undefined : this.#cursor;
     for (;;) {
       const answer = await feed.changes(after, 0, signal);

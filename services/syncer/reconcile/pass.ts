@@ -7,11 +7,13 @@ import { meetParent } from '#proto/outgoing.ts';
 import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { PassBus } from '../lead.ts';
+import type { Activation } from '../link/activation.ts';
 import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
 import type { Wish } from '../wish.ts';
+import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
 import { bringImages } from './images.ts';
@@ -31,6 +33,7 @@ export type PassMeans = {
   parent: Parent;
   upward: Upward;
   feed: Pick<ParentFeed, 'changes'>;
+  activation: Activation;
   news: News;
   configuration: Configuration;
   log: Log;
@@ -79,6 +82,7 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
   try {
     look = await lookAt(means, wish);
     if (!look) await means.parent.ping(signal);
+    await activate(means, wish, look !== undefined);
     await meet(means);
     const heard = look?.heard;
     using arrivals = new Arrivals(bus, log, pass, signal, means.until);
@@ -119,8 +123,6 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
 
 /** Causes for which the parent's word is not enough. */
 const EVERYTHING = new Set(['configuration', 'damage', 'space']);
-/** Causes that need no answer of the parent's while it would tell of a change by itself. */
-const ROUTINE = new Set(['schedule', 'retry']);
 
 async function lookAt(
   { feed, news, configuration, signal }: PassMeans,

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createToken } from '#proto/accounts.ts';
+import type { PassResult } from '#proto/passes.ts';
+import { passFinished, passStarted } from '#proto/passes.ts';
+import type { KnownChild } from '../../cli/child-text.ts';
+import { getManifest, pushImage } from '../support/image.ts';
+import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
+import { run } from '../support/terrace.ts';
+
+/** A layer below another, and a second instance of it that logs in with the same token. In order. */
+
+const stack = new AsyncDisposableStack();
+let top: TestLayer;
+let first: TestLayer;
+let second: TestLayer;
+let below: (more?: TestLayerOptions) => Promise<TestLayer>;
+
+before(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-children-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const configFile = join(folder, 'top.yaml');
+  await writeFile(configFile, 'anonymousPull: ["*"]\n');
+  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: true, configFile }));
+  // The first account closes it for whoever has none.
+  await pushImage(top.host, 'base/app', 'v1');
+  const { code, text, stdout } = await terrace(
+    ...['create', 'line-1', '--repository', '*', '--mode', 'ReadWrite', '--json'],
+  );
+  assert.equal(code, 0, text);
+  const { document, password } = JSON.parse(stdout);
+  const passwordFile = join(folder, document.parent.passwordFile);
+  await writeFile(passwordFile, password);
+  below = async (more = {}) =>
+    stack.use(
+      await testLayer({ ...document, parent: { ...document.parent, passwordFile }, compact: true, ...more }),
+    );
+  first = await below();
+});
+after(() => stack.disposeAsync());
+
+const terrace = (...words: string[]) => run('child', ...words, '--data', top.data);
+const has = async (layer: TestLayer, repository: string, tag: string) =>
+  (await getManifest(layer.host, repository, tag)) !== undefined;
+const isRefused = ({ failures }: PassResult) =>
+  failures.length === 1 &&
+  failures[0]?.code === 'already-activated' &&
+  failures[0].reason.includes('"terrace child deactivate line-1"');
+
+async function listed(): Promise<KnownChild> {
+  const [child] = JSON.parse((await terrace('list', '--json')).stdout) as KnownChild[];
+  return child as KnownChild;
+}
+
+test('an instance that logs in as a child is activated by its first pass', async () => {
+  assert.deepEqual((await first.sync()).failures, []);
+  assert.ok(await has(first, 'base/app', 'v1'));
+  const { instance, since = 0 } = await listed();
+  assert.match(instance ?? '', /^[0-9a-f-]{36}$/);
+  await first.restart();
+  assert.deepEqual((await first.sync()).failures, []);
+  assert.deepEqual([(await listed()).instance, (await listed()).since], [instance, since], 'the same');
+});
+
+test('a second instance is refused, and says what to do; nothing comes to it or goes up from it', async () => {
+  // What a client puts there would go up at once.
+  second = await below({ schedule: '* * * * *' });
+  assert.ok(isRefused(await second.sync()));
+  assert.ok(!(await has(second, 'base/app', 'v1')));
+  const status = await run('status', '--data', second.data);
+  assert.match(
+    status.text,
+    /: Unhealthy: another instance of line-1 is activated .*"terrace child deactivate line-1"/,
+  );
+  await pushImage(second.host, 'own/two', 'v1');
+  const { pass } = await second.event(passStarted, ({ cause }) => cause === 'change');
+  assert.ok(isRefused(await second.event(passFinished, (result) => result.pass === pass)));
+  assert.ok(!(await has(top, 'own/two', 'v1')));
+  const told = second.lines.filter((line) => line.includes('another instance is activated at the parent'));
+  assert.ok(told.length > 0);
+});
+
+test('the first one goes on meanwhile, in both directions', async () => {
+  await pushImage(first.host, 'own/one', 'v1');
+  const { failures, sent } = await first.sync();
+  assert.deepEqual([failures, sent], [[], 1]);
+  assert.ok(await has(top, 'own/one', 'v1'));
+});
+
+test('deactivated, the second one takes the place, with all that it has; then the first is refused', async () => {
+  const before = await listed();
+  const { code, text } = await terrace('deactivate', 'line-1');
+  assert.equal(code, 0, text);
+  assert.deepEqual((await second.sync()).failures, []);
+  assert.ok(await has(second, 'base/app', 'v1'));
+  assert.ok(await has(second, 'own/one', 'v1'));
+  assert.ok(await has(top, 'own/two', 'v1'));
+  assert.notEqual((await listed()).instance, before.instance);
+  assert.ok(isRefused(await first.sync()));
+  assert.ok(!(await has(first, 'own/two', 'v1')));
+});
+
+test('a token that is no child is asked for nothing, and any number of layers has it', async () => {
+  const actions = ['repositories/*/content/read', 'repositories/*/metadata/read'];
+  const { password } = await top.bus().call(createToken, { name: 'plain', actions });
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-plain-'));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  const passwordFile = join(folder, 'password');
+  await writeFile(passwordFile, password);
+  const layer = await below({
+    parent: { url: top.url, username: 'plain', passwordFile },
+    name: 'plain',
+    mode: 'ReadOnly',
+  });
+  assert.deepEqual((await layer.sync()).failures, []);
+  assert.ok(await has(layer, 'own/two', 'v1'));
+});

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import type { Confirmation } from '../../../services/syncer/link/activation.ts';
+import { activate } from '../../../services/syncer/reconcile/activate.ts';
+import type { PassMeans } from '../../../services/syncer/reconcile/pass.ts';
+import type { Wish } from '../../../services/syncer/wish.ts';
+
+/** Which passes ask for the place of the layer, and how old an answer may be. */
+
+const instance = randomUUID();
+const scope = new Map([['app', new Set(['v1'])]]);
+type Situation = { child?: string | undefined; tried?: boolean; followed?: boolean; terrace?: boolean };
+
+async function asked(
+  wish: Omit<Wish, 'id'>,
+  tells: boolean,
+  { child = 'line-1', tried = false, followed = false, terrace = false }: Situation = {},
+): Promise<Confirmation | undefined> {
+  let found: Confirmation | undefined;
+  const means = {
+    bus: { call: async () => ({ instance }) },
+    activation: {
+      child: child || undefined,
+      tried,
+      confirm: async (confirmation: Confirmation) => {
+        found = confirmation;
+      },
+    },
+    feed: { changes: async () => (terrace ? {} : undefined) },
+    news: { followed },
+    signal: new AbortController().signal,
+  } as unknown as PassMeans;
+  await activate(means, { id: 'pass', ...wish }, tells);
+  return found;
+}
+
+const confirmation = (withinMs: number, eager = false) => ({ instance, withinMs, eager });
+const rows: [string, Omit<Wish, 'id'>, boolean, Situation, Confirmation | undefined][] = [
+  ['below a Terrace, a pass asks', { cause: 'schedule' }, true, {}, confirmation(0)],
+  ['so does one after news', { cause: 'parent' }, true, { followed: true }, confirmation(0)],
+  [
+    'while the parent tells by itself, a pass by the clock asks now and then',
+    { cause: 'schedule' },
+    true,
+    { followed: true },
+    confirmation(300_000),
+  ],
+  [
+    'somebody asks',
+    { cause: 'request', full: true },
+    true,
+    { followed: true, tried: true },
+    confirmation(0, true),
+  ],
+  ['a new configuration', { cause: 'configuration' }, true, {}, confirmation(0, true)],
+  ['no Terrace', { cause: 'schedule' }, false, { terrace: true }, undefined],
+  ['a Terrace that says so no more', { cause: 'schedule' }, false, { tried: true }, confirmation(0)],
+  ['what a client changed', { cause: 'change', scope }, false, { tried: true }, confirmation(60_000)],
+  [
+    'what a client changed before the first pass',
+    { cause: 'change', scope },
+    false,
+    { terrace: true },
+    confirmation(60_000),
+  ],
+  ['what a client changed below another registry', { cause: 'change', scope }, false, {}, undefined],
+  ['no child', { cause: 'schedule' }, true, { child: '', tried: true }, undefined],
+];
+for (const [title, wish, tells, situation, want] of rows) {
+  test(title, async () => assert.deepEqual(await asked(wish, tells, situation), want));
+}
