@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { tagMoved } from '#proto/content.ts';
+import { startCloud } from '../support/cloud.ts';
+import { pushImage } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
+import { Monitor, monitorFolder } from '../support/monitor.ts';
+
+/** How many images come on this day; more with TERRACE_IMAGES. */
+const IMAGES = Number(process.env.TERRACE_IMAGES ?? 24);
+
+test('a monitor sees each event of a day of syncing once, across restarts of itself and of the bus', async () => {
+  await using stack = new AsyncDisposableStack();
+  const cloud = stack.use(await startCloud());
+  const { path } = stack.use(await monitorFolder());
+  const layer = stack.use(await testLayer({ parent: cloud.url }));
+  const rounds = 4;
+  const each = Math.ceil(IMAGES / rounds);
+  for (let round = 0; round < rounds; round += 1) {
+    const monitor = stack.use(new Monitor(path, layer.data, 'events.>'));
+    const tags = Array.from({ length: each }, (_, index) => `v${round}-${index}`);
+    for (const tag of tags)
+      await pushImage(cloud.host, 'app', tag, { layers: [{ seed: tag, size: 40_000 }] });
+    const coming = layer.sync().catch(() => {});
+    await layer.event(tagMoved, ({ tag }) => tag === tags[0]);
+    if (round % 2 === 1) layer.killNow('nats-server');
+    await coming;
+    while (!(await layer.sync().catch(() => undefined))?.ok);
+    const last = tags.at(-1);
+    await monitor.sees(({ data }) => data.tag === last, 60_000);
+    await monitor[Symbol.asyncDispose]();
+  }
+  const monitor = stack.use(new Monitor(path, layer.data, 'events.>'));
+  const kept: [number, string][] = [];
+  for await (const past of layer.bus().history({ since: 1 })) {
+    if ('event' in past) kept.push([past.sequence, past.event.type]);
+  }
+  assert.ok(kept.length > IMAGES * 5, `${kept.length} events`);
+  const [last] = kept.at(-1) ?? [];
+  await monitor.sees(({ sequence }) => sequence === last);
+  const seen = (await monitor.seen()).map(({ sequence, type }) => `${sequence} ${type}`);
+  const expected = kept.map(([sequence, type]) => `${sequence} ${type}`);
+  assert.deepEqual(seen.slice(0, expected.length), expected);
+});
