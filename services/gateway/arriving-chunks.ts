@@ -12,9 +12,12 @@ export class ArrivingChunks {
   /** Bytes of the log that are read. */
   #read = 0;
   #id: number | undefined;
+  /** When the log was last looked at, on the clock of `performance.now()`. */
+  looked = Number.NEGATIVE_INFINITY;
 
   /** Reads on from where it was; from the beginning where the log is another one, or was cut. */
   async refresh(log: Pick<BlobFile, 'look' | 'read'>): Promise<void> {
+    this.looked = performance.now();
     const { size, id } = await log.look();
     if (id !== this.#id || size < this.#read) this.forget();
     this.#id = id;

@@ -10,6 +10,8 @@ import type { ByteRange } from './ranges.ts';
 const MOST_KNOWN = 100;
 /** For how long the place of what is coming is taken for granted, in ms: somebody may look at it ten times a second. */
 const PLACE_MS = 1_000;
+/** The log is looked at so seldom by all who wait for more of it together, in ms. */
+const SEEN_MS = 90;
 
 type Place = Static<typeof locateArriving.reply>;
 type Known = { place: Place; until: number; chunks: ArrivingChunks };
@@ -33,13 +35,15 @@ export class ArrivingReader {
   /**
    * What of the range is there, from its first byte on. Content that is committed meanwhile is there as a whole.
    * @param rangeOf the range that is asked for, of so many bytes in all
-   * @returns the size alone where nothing of the range is there now
+   * @param again asked before, and nothing was there: what another request has just seen is enough
+   * @returns undefined where nothing of the range is there now
    * @throws Fault `blob-unknown` where nobody brings it, `range-invalid`
    */
   async open(
     repository: Repository,
     digest: Digest,
     rangeOf: (size: number) => ByteRange,
+    again = false,
   ): Promise<Here | undefined> {
     const { place, chunks, fresh } = await this.#look(repository, digest);
     const { size } = place;
@@ -48,6 +52,7 @@ export class ArrivingReader {
       const file = await this.#volume.openBlob(place);
       return file && { size, range, file, [Symbol.asyncDispose]: () => file[Symbol.asyncDispose]() };
     }
+    if (again && performance.now() - chunks.looked < SEEN_MS && !chunks.at(range.first)) return undefined;
     const found = await this.#volume.openArriving(place);
     if (!found) {
       // It may be committed by now, or given up.

@@ -63,9 +63,10 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
       throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`);
     }
     reply.header('cache-control', 'no-store');
+    const asked = (size: number) => rangeOf(request, size);
     let here: Here | undefined;
-    for (;;) {
-      here = await reader.open(repository, digest, (size) => rangeOf(request, size));
+    for (let again = false; ; again = true) {
+      here = await reader.open(repository, digest, asked, again);
       if (here || isOver(request, end)) break;
       await sleep(LOG_MS);
     }
