@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
-import { type Gap, historyLost } from '#proto/history.ts';
+import { type Gap, historyLost, type Kept } from '#proto/history.ts';
 import { passFinished } from '#proto/passes.ts';
 import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
@@ -126,13 +126,19 @@ class Reporter {
         this.#standing = asked;
       }
       const { place } = this.#standing;
-      const there = place?.made === kept.made && place.sequence <= kept.last;
+      const there = place !== undefined && (await this.#holds(place, kept));
       if (place && !there)
         log.info({ place, kept }, 'the parent knows events that are not here: telling all');
       if (there && place.sequence === kept.last) return;
       if (kept.last < kept.first) return;
       if ((await this.#tell(kept.made, there ? place : undefined, signal)) === 'all') return;
     }
+  }
+
+  /** Is the place in the stream, or was it? One that came back from a copy may have another event there. */
+  async #holds({ made, sequence, id }: Place, kept: Kept): Promise<boolean> {
+    if (made !== kept.made || sequence > kept.last) return false;
+    return sequence < kept.first || (await this.#means.bus.archive.idAt(sequence)) === id;
   }
 
   /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
@@ -159,12 +165,7 @@ class Reporter {
         continue;
       }
       const { sequence, event } = past;
-      if (sequence === known?.sequence) {
-        if (event.id === known.id) continue;
-        // The store came back from a copy: what the parent has of this number was another event.
-        this.#standing = { place: { ...known, made: '' } };
-        return 'elsewhere';
-      }
+      if (sequence === known?.sequence) continue;
       events.push({ sequence, event });
       size += JSON.stringify(event).length;
       if (events.length < MOST_EVENTS && size < BATCH_BYTES) continue;

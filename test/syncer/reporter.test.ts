@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { LayerReport, Place, Report } from '#proto/below.ts';
+import { blobCommitted } from '#proto/content.ts';
+import { Fault } from '#proto/fault.ts';
+import { passFinished } from '#proto/passes.ts';
+import type { Link } from '../../services/syncer/hours.ts';
+import { report } from '../../services/syncer/reporter.ts';
+import { nothing } from '../../services/syncer/run-pass.ts';
+import { until } from '../gateway/layer.ts';
+import { quiet, TestBus } from '../support/bus.ts';
+
+/** What is told to a parent of a few lines, which believes whatever it is told. */
+
+class Parent {
+  place: Place | undefined;
+  heard: number[] = [];
+  reports: Report[] = [];
+  away = false;
+  /** It has only so many of the events that it said it has. */
+  loses(count: number): void {
+    this.heard.splice(-count);
+    const { made = '', sequence = 0 } = this.place ?? {};
+    this.place = { made, sequence: sequence - count, id: `storage-test-${sequence - count}` };
+  }
+
+  send = async (body: Report) => {
+    if (this.away) throw new Fault('parent-unreachable', 'away');
+    this.reports.push(body);
+    const { made, after, anew, events } = body;
+    const follows = this.place ? this.place.made === made && this.place.sequence === after : after === 0;
+    if (!anew && !follows) return { taken: events.length === 0, place: this.place };
+    for (const { sequence, event } of events) {
+      this.heard.push((event.data as { size: number }).size);
+      this.place = { made, sequence, id: event.id };
+    }
+    return { taken: true, place: this.place };
+  };
+}
+
+const LIVE: Link = { usable: true, live: true };
+
+async function rig(hours: Link = LIVE) {
+  const stack = new AsyncDisposableStack();
+  const server = stack.use(await TestBus.start());
+  const bus = await server.connect('syncer');
+  const storage = await server.connect('storage');
+  const parent = new Parent();
+  const end = new AbortController();
+  const own: LayerReport = { path: [], name: 'line', mode: 'ReadOnly', at: 0 };
+  const state = { hours, layers: [own] };
+  const reporting = report(
+    {
+      bus,
+      reports: async () => parent,
+      link: () => state.hours,
+      instance: async () => 'i',
+      layers: async () => state.layers,
+      log: quiet,
+      gatherMs: 20,
+    },
+    end.signal,
+  );
+  stack.defer(async () => {
+    end.abort(new Error('over'));
+    await reporting;
+  });
+  return {
+    server,
+    bus,
+    parent,
+    state,
+    say: (...sizes: number[]) => {
+      for (const size of sizes) storage.publish(blobCommitted, { digest: `sha256:${'0'.repeat(64)}`, size });
+    },
+    hears: (...sizes: number[]) => until(() => String(parent.heard) === String(sizes), 20_000),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+test('what happens is told in order, and what the parent has lost is told again', async () => {
+  await using r = await rig();
+  r.say(1, 2, 3);
+  await r.hears(1, 2, 3);
+  r.parent.loses(2);
+  r.say(4);
+  await r.hears(1, 2, 3, 4);
+  assert.equal(r.parent.reports.at(-1)?.after, 1);
+});
+
+test('a parent that was away is told all of it when it is back', async () => {
+  await using r = await rig();
+  r.say(1);
+  await r.hears(1);
+  r.parent.away = true;
+  r.say(2, 3);
+  r.parent.away = false;
+  r.say(4);
+  await r.hears(1, 2, 3, 4);
+});
+
+test('a stream that came back from an older copy is told anew, from its beginning', async () => {
+  await using r = await rig();
+  r.say(1);
+  await r.hears(1);
+  const store = join(r.server.folder, 'jetstream');
+  const copy = join(r.server.folder, 'copy');
+  await r.server.kill();
+  await cp(store, copy, { recursive: true });
+  await r.server.up();
+  r.say(2, 3);
+  await r.hears(1, 2, 3);
+  await r.server.kill();
+  await rm(store, { recursive: true });
+  await cp(copy, store, { recursive: true });
+  await r.server.up();
+  // As many as were lost: the parent's place is there, and another event in it.
+  r.say(4, 5);
+  await r.hears(1, 2, 3, 1, 4, 5);
+  assert.equal(r.parent.reports.find(({ anew }) => anew)?.events[0]?.sequence, 1);
+});
+
+test('a layer with a schedule tells after its pass, and one whose window is closed nothing', async () => {
+  await using r = await rig({ usable: true, live: false });
+  await until(() => r.parent.reports.length > 0);
+  r.say(1);
+  const { length } = r.parent.reports;
+  r.bus.publish(passFinished, nothing({ id: 'p', cause: 'test' }));
+  await until(() => r.parent.heard.includes(1));
+  assert.equal(
+    r.parent.reports.slice(length).every(({ events }) => events.length > 0),
+    true,
+  );
+  r.state.hours = { usable: false, live: false };
+  const closed = r.parent.reports.length;
+  r.say(2);
+  r.bus.publish(passFinished, nothing({ id: 'q', cause: 'test' }));
+  await r.bus.flush();
+  r.state.hours = LIVE;
+  r.say(3);
+  await until(() => r.parent.heard.includes(3));
+  assert.ok(
+    r.parent.reports
+      .slice(closed)
+      .every(({ events }) => events.some(({ event }) => 'size' in (event.data as object))),
+  );
+});
+
+test('how the layer stands is told when it has changed', async () => {
+  await using r = await rig();
+  await until(() => r.parent.reports.length > 0);
+  assert.deepEqual(r.parent.reports[0]?.layers, r.state.layers);
+  r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
+  r.say(1);
+  await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2), 20_000);
+});
