@@ -7,14 +7,14 @@ import { testLayer } from '../support/layer.ts';
 import { Monitor, monitorFolder } from '../support/monitor.ts';
 
 /** How many images come on this day; more with TERRACE_IMAGES. */
-const IMAGES = Number(process.env.TERRACE_IMAGES ?? 24);
+const IMAGES = Number(process.env.TERRACE_IMAGES ?? 12);
 
 test('a monitor sees each event of a day of syncing once, across restarts of itself and of the bus', async () => {
   await using stack = new AsyncDisposableStack();
   const cloud = stack.use(await startCloud());
   const { path } = stack.use(await monitorFolder());
   const layer = stack.use(await testLayer({ parent: cloud.url }));
-  const rounds = 4;
+  const rounds = IMAGES > 100 ? 10 : 2;
   const each = Math.ceil(IMAGES / rounds);
   for (let round = 0; round < rounds; round += 1) {
     const monitor = stack.use(new Monitor(path, layer.data, 'events.>'));
