@@ -33,9 +33,9 @@ before(async () => {
 after(() => stack.disposeAsync());
 
 /** Ids of a layer's events, in the order in which the stream of another (or its own) has them. */
-async function idsAt(at: TestLayer, of: string): Promise<string[]> {
+async function idsAt(at: TestLayer, of: string, since = 1): Promise<string[]> {
   const ids: string[] = [];
-  for await (const past of at.bus().history({ since: 1 })) {
+  for await (const past of at.bus().history({ since })) {
     if ('event' in past && past.event.layer === of) ids.push(past.event.id);
   }
   return ids;
@@ -56,7 +56,11 @@ async function arrived(size: number): Promise<void> {
     if ((past.event.data as { size?: number }).size === size) break;
   }
   const last = own.at(-1) as string;
-  await until(async () => (await idsAt(top, 'bottom')).includes(last), `event ${last} at the top`);
+  const isThere = async () => {
+    const newest = Math.max(1, (await top.bus().archive.kept()).last - 1_000);
+    return (await idsAt(top, 'bottom', newest)).includes(last);
+  };
+  await until(isThere, `event ${last} at the top`, 60_000 + 20 * EVENTS);
   const there = await idsAt(top, 'bottom');
   assert.deepEqual(differences(own, there.slice(0, there.indexOf(last) + 1)), []);
 }
