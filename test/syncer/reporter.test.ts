@@ -19,6 +19,8 @@ class Parent {
   heard: number[] = [];
   reports: Report[] = [];
   away = false;
+  /** Reports that came while it was away. */
+  missed = 0;
   /** It has only so many of the events that it said it has. */
   loses(count: number): void {
     this.heard.splice(-count);
@@ -27,7 +29,10 @@ class Parent {
   }
 
   send = async (body: Report) => {
-    if (this.away) throw new Fault('parent-unreachable', 'away');
+    if (this.away) {
+      this.missed += 1;
+      throw new Fault('parent-unreachable', 'away');
+    }
     this.reports.push(body);
     const { made, after, anew, events } = body;
     const follows = this.place ? this.place.made === made && this.place.sequence === after : after === 0;
@@ -96,6 +101,8 @@ test('a parent that was away is told all of it when it is back', async () => {
   await r.hears(1);
   r.parent.away = true;
   r.say(2, 3);
+  await until(() => r.parent.missed > 0);
+  assert.deepEqual(r.parent.heard, [1]);
   r.parent.away = false;
   r.say(4);
   await r.hears(1, 2, 3, 4);
