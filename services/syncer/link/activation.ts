@@ -1,12 +1,12 @@
 import { Type } from '@sinclair/typebox';
 import { Activated, ChildName, childPath } from '#proto/children.ts';
-import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
 import { patiently } from './patience.ts';
+import { readAs } from './read-as.ts';
 import { sent } from './sending.ts';
 
 /** A parent that gives no place to this layer, as it has no accounts, is asked again after so long, in ms. */
@@ -119,7 +119,7 @@ export class Activation {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const found = read(Activated, (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8'));
+      const found = readAs(Activated, (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8'));
       return found?.instance === instance ? { since: found.since } : 'free';
     }
     const said = await text(answer);
@@ -132,7 +132,7 @@ export class Activation {
 
 /** Where the answer says that another instance has the place: since when, as far as it is told. */
 export function takenSince(status: number, said: string): { taken: number | undefined } | undefined {
-  const [error] = (status === 409 && read(Refusal, said)?.errors) || [];
+  const [error] = (status === 409 && readAs(Refusal, said)?.errors) || [];
   return error?.code === 'ALREADY_ACTIVATED' ? { taken: error.detail?.since } : undefined;
 }
 
@@ -148,14 +148,4 @@ export function refused(child: string, since: number | undefined): Fault {
     `another instance of ${child} is activated at the parent${when}, and only one may synchronise: stop it and run "terrace child deactivate ${child}" there to let this one take its place`,
     { detail: { child } },
   );
-}
-
-/** What answers every path alike, with a page of its own, gives no place. */
-function read<T extends typeof Activated | typeof Refusal>(schema: T, body: string) {
-  try {
-    return check(schema, JSON.parse(body));
-  } catch (error) {
-    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
-    throw error;
-  }
 }

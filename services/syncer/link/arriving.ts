@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ARRIVING_PATH, Arriving } from '#proto/arriving.ts';
-import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import type { Extent } from '../transfer/extents.ts';
@@ -8,6 +7,7 @@ import { refusal } from './answers.ts';
 import { type BlobAnswer, blobAnswer } from './blob-answer.ts';
 import { type Body, one, PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
+import { readAs } from './read-as.ts';
 import { pull } from './scopes.ts';
 
 /** A parent that does not tell what comes is asked again after so long, in ms: it may be a newer Terrace by then. */
@@ -54,7 +54,7 @@ export class ParentArriving {
     const { statusCode: status } = answer;
     if (status === 200) {
       const bytes = await this.#link.read(answer, PAGE_LIMIT, ARRIVING_PATH);
-      const found = read(bytes.toString('utf8'));
+      const found = readAs(Arriving, bytes.toString('utf8'));
       if (found) return found;
     } else {
       const said = await text(answer);
@@ -118,15 +118,5 @@ export class ArrivingSource {
     this.#came = performance.now();
     const last = /^bytes \d+-(\d+)\//.exec(one(answer.headers['content-range']) ?? '')?.[1];
     return found.ranged && last !== undefined ? { ...found, end: Number(last) + 1 } : found;
-  }
-}
-
-/** What answers every path alike, with a page of its own, does not tell. */
-function read(text: string): Arriving | undefined {
-  try {
-    return check(Arriving, JSON.parse(text));
-  } catch (error) {
-    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
-    throw error;
   }
 }

@@ -1,9 +1,8 @@
 import { CHANGES_PATH, Changes } from '#proto/changes.ts';
-import { check } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
+import { readAs } from './read-as.ts';
 
 /** A parent that tells no changes is asked again after so long, in ms: it may be a Terrace by then. */
 const ASK_AGAIN_MS = 60 * 60_000;
@@ -47,7 +46,7 @@ export class ParentFeed {
     const { statusCode: status } = answer;
     if (status === 200) {
       const bytes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH);
-      const found = read(bytes.toString('utf8'));
+      const found = readAs(Changes, bytes.toString('utf8'));
       if (found) {
         this.spoke = true;
         return found;
@@ -59,15 +58,5 @@ export class ParentFeed {
     }
     this.#silent = Date.now() + ASK_AGAIN_MS;
     return undefined;
-  }
-}
-
-/** What answers every path alike, with a page of its own, tells no changes. */
-function read(text: string): Changes | undefined {
-  try {
-    return check(Changes, JSON.parse(text));
-  } catch (error) {
-    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
-    throw error;
   }
 }

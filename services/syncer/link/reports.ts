@@ -1,13 +1,12 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
-import { check } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
+import { readAs } from './read-as.ts';
 import { sent } from './sending.ts';
 
 const pack = promisify(gzip);
@@ -58,7 +57,7 @@ export class ParentReports {
         this.#activation.doubt();
         throw refused(this.#child, other.taken);
       }
-      const found = read(said);
+      const found = readAs(Standing, said);
       if (found) return { taken: status === 200, place: found.place };
     } else {
       const said = await text(answer);
@@ -67,15 +66,5 @@ export class ParentReports {
     }
     this.#deaf = Date.now() + ASK_AGAIN_MS;
     return undefined;
-  }
-}
-
-/** What answers every path alike, with a page of its own, takes no reports. */
-function read(text: string): Standing | undefined {
-  try {
-    return check(Standing, JSON.parse(text));
-  } catch (error) {
-    if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
-    throw error;
   }
 }
