@@ -1,14 +1,13 @@
-import { isAbsolute, join } from 'node:path';
 import { parseDocument } from 'yaml';
-import { type Configuration, type Document, type Parent, THIS_MACHINE, type Tls } from './configuration.ts';
+import { type Configuration, type Document, THIS_MACHINE } from './configuration.ts';
 import { complaintsOf } from './document-complaints.ts';
 import type { Files } from './document-files.ts';
+import { type Fields, isMapping, merge, type Overrides } from './document-merge.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from './quantities.ts';
 
 /** From a configuration document as a person writes it to the configuration in force. Pure. */
 
-/** Fields of a document that win over those of another. */
-export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<Parent>; tls?: Partial<Tls> };
+export type { Overrides } from './document-merge.ts';
 
 export type Source = {
   /** YAML; nothing where there is no file. */
@@ -17,36 +16,23 @@ export type Source = {
   folder?: string | undefined;
   /** Fields that win over those of the text: command-line options. Their paths are absolute. */
   overrides?: Overrides | undefined;
+  /**
+   * Fields that count where neither the text nor the overrides name them: what the environment says. Their paths are
+   * absolute. The login for a parent is for that parent: where another is named, it does not count.
+   */
+  defaults?: Overrides | undefined;
 } & Files;
 
 /** Each complaint is one sentence that names the field and the remedy. */
 export type Resolved = { configuration: Configuration } | { complaints: string[] };
 
-export function resolveDocument({ text, folder = '.', overrides = {}, ...files }: Source): Resolved {
+export function resolveDocument(source: Source): Resolved {
+  const { text, folder = '.', overrides = {}, defaults = {}, ...files } = source;
   const read = parse(text ?? '');
   if ('complaints' in read) return read;
-  const fields = merge(read.fields, overrides, folder);
+  const fields = merge(read.fields, overrides, defaults, folder);
   const complaints = complaintsOf(fields, files);
   return complaints.length > 0 ? { complaints } : { configuration: withDefaults(fields as Document) };
-}
-
-/** Field by field, those of parent and tls too; nothing is known of the form of the text's fields. */
-function merge(fields: Fields, overrides: Overrides, folder: string): Fields {
-  const { parent, tls } = fields;
-  const merged: Fields = { ...fields, ...overrides };
-  for (const [owner, files] of [
-    [parent, ['passwordFile', 'caFile']],
-    [tls, ['certificateFile', 'keyFile']],
-  ] as const) {
-    if (!isMapping(owner)) continue;
-    for (const file of files) {
-      const path = owner[file];
-      if (typeof path === 'string' && path !== '' && !isAbsolute(path)) owner[file] = join(folder, path);
-    }
-  }
-  if (isMapping(parent)) merged.parent = { ...parent, ...overrides.parent };
-  if (isMapping(tls)) merged.tls = { ...tls, ...overrides.tls };
-  return merged;
 }
 
 /** A layer with a parent is a copy of all of it, to be read, where the document doesn't say otherwise. */
@@ -104,10 +90,6 @@ function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth
     limit: bitRateOf(limit) as number,
   }));
 }
-
-type Fields = Record<string, unknown>;
-const isMapping = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function parse(text: string): { fields: Fields } | { complaints: string[] } {
   const yaml = parseDocument(text, { prettyErrors: true });

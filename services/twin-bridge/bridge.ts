@@ -9,12 +9,15 @@ import type { DocumentSource, Found } from './source.ts';
 /** A complaint may be about a file that is put right without the document: look again. */
 const LOOK_AGAIN_MS = 5_000;
 
+/** What stands over the document, and what beneath it. */
+export type Beside = { overrides?: Overrides; defaults?: Overrides };
+
 /** From a source of documents to the state on the bus. An invalid document changes nothing. */
 export function bridge(
   bus: Bus,
   log: Log,
   source: DocumentSource,
-  overrides: Overrides,
+  beside: Beside = {},
   lookAgainMs = LOOK_AGAIN_MS,
 ): Disposable {
   const publisher = new Publisher(bus, log);
@@ -22,7 +25,7 @@ export function bridge(
   let complaints: string[] = [];
   const take = (found: Found) => {
     last = found;
-    const resolved = resolve(found, overrides);
+    const resolved = resolve(found, beside);
     const before = complaints;
     complaints = 'complaints' in resolved ? resolved.complaints : [];
     if ('configuration' in resolved) publisher.want(resolved.configuration);
@@ -46,7 +49,7 @@ export function bridge(
   };
 }
 
-function resolve(found: Found, overrides: Overrides): Resolved {
+function resolve(found: Found, beside: Beside): Resolved {
   if ('complaint' in found) return { complaints: [found.complaint] };
-  return resolveDocument({ ...found, overrides, ...files });
+  return resolveDocument({ ...found, ...beside, ...files });
 }

@@ -51,7 +51,7 @@ async function rig(text: string, overrides: Overrides = {}) {
   operator.listen(configurationRefused, ({ data }) => events.push(data.complaints));
   await operator.flush();
   const source = new Script(text);
-  const running = bridge(bus, quiet, source, overrides, 20);
+  const running = bridge(bus, quiet, source, { overrides }, 20);
   return {
     server,
     source,

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Overrides, resolveDocument } from '#proto/document.ts';
+
+const readable = () => true;
+const beneath: Overrides = {
+  name: 'line-1',
+  mode: 'ReadOnly',
+  parent: { url: 'https://up.example', username: 'line-1', passwordFile: '/run/secret', caFile: '/run/ca' },
+};
+
+function configurationOf(text: string, defaults: Overrides = beneath, overrides: Overrides = {}) {
+  const resolved = resolveDocument({ text, folder: '/data', overrides, defaults, readable });
+  assert.ok('configuration' in resolved, JSON.stringify(resolved));
+  return resolved.configuration;
+}
+const complaintsOf = (text: string) => {
+  const resolved = resolveDocument({ text, folder: '/data', defaults: beneath, readable });
+  return 'complaints' in resolved ? resolved.complaints : [];
+};
+
+test('what stands beneath the document counts where it is silent; options stand above both', () => {
+  const { name, mode, parent } = configurationOf('mode: ReadWrite');
+  assert.deepEqual([name, mode, parent], ['line-1', 'ReadWrite', beneath.parent]);
+  assert.equal(configurationOf('name: file', beneath, { name: 'option' }).name, 'option');
+  assert.equal(configurationOf('', beneath, { name: 'option' }).name, 'option');
+});
+
+test('the login that was given for a parent is never for another one', () => {
+  for (const url of ['https://other.example', 'http://up.example', 'https://up.example:8443']) {
+    assert.deepEqual(configurationOf(`parent: { url: "${url}" }`).parent, { url });
+    assert.deepEqual(configurationOf('', beneath, { parent: { url } }).parent, { url });
+  }
+  const same = 'parent: { url: "https://UP.example:443/" }';
+  assert.equal(configurationOf(same).parent?.passwordFile, '/run/secret');
+  assert.equal(configurationOf('parent: { caFile: mine }').parent?.username, 'line-1');
+  assert.equal(configurationOf('parent: { caFile: mine }').parent?.caFile, '/data/mine');
+});
+
+test('name and password come from one place', () => {
+  const { parent } = configurationOf('parent: { username: me, passwordFile: mine }');
+  assert.deepEqual(parent, { ...beneath.parent, username: 'me', passwordFile: '/data/mine' });
+  assert.match(complaintsOf('parent: { username: me }')[0] ?? '', /^parent.passwordFile is missing/);
+});
+
+test('a parent that has no right form is complained of, not replaced', () => {
+  assert.match(complaintsOf('parent: up')[0] ?? '', /^parent "up" is not valid/);
+  assert.match(complaintsOf('parent: { url: 7 }')[0] ?? '', /^parent.url 7 is not valid/);
+});
