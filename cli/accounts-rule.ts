@@ -5,6 +5,7 @@ import type { Configuration } from '#proto/configuration.ts';
 import { connectBus } from './connect.ts';
 import { dataWords } from './data-option.ts';
 import type { LayerLog } from './layer-log.ts';
+import type { Asked } from './options.ts';
 import { isLoopback, parseAddress } from './ports.ts';
 import { type Place, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
@@ -15,6 +16,15 @@ const STORAGE_START_MS = 30_000;
 
 /** A layer lets other machines in only when it has a token. */
 const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
+
+/**
+ * Whether tokens come from a document: from one that declares accounts, or from a module twin, which has yet to be
+ * seen, where other machines are let in. The gateway waits for the first of them.
+ */
+export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS.ProcessEnv): boolean {
+  if (accounts.length > 0) return true;
+  return Boolean(env.IOTEDGE_WORKLOADURI) && needsAccounts(configuration);
+}
 
 /** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */
 export function mustHaveDataToListen(data: string, configuration: Configuration): void {

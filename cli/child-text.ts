@@ -1,25 +1,12 @@
 import type { ScopeMap, Token } from '#proto/accounts.ts';
 import type { Child } from '#proto/children.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
-import { allowsGateway, gatewayActions, type RepositoryAction, ruleOf } from '#proto/scopes.ts';
+import { allowsGateway, ruleOf } from '#proto/scopes.ts';
 import { duration, table } from './figures.ts';
 import { isLoopback, parseAddress } from './ports.ts';
 import { instant } from './token-text.ts';
 
 /** What layers below may do, how they are configured, and what is known of them. Pure. */
-
-const actions: Record<Mode, RepositoryAction[]> = {
-  ReadOnly: ['content/read', 'metadata/read'],
-  ReadWrite: ['content/read', 'content/write', 'content/delete', 'metadata/read', 'metadata/write'],
-};
-
-/** The same as a sync token of Azure Container Registry has. */
-export function actionsOfChild(name: string, mode: Mode, repositories: string[]): string[] {
-  return [
-    ...repositories.flatMap((pattern) => actions[mode].map((action) => `repositories/${pattern}/${action}`)),
-    ...gatewayActions.map((action) => `gateway/${name}/${action}`),
-  ];
-}
 
 export type ChildDocument = {
   name: string;

@@ -10,15 +10,9 @@ import {
   RepositoryPattern,
 } from '#proto/configuration.ts';
 import { storageStatus } from '#proto/manifests.ts';
+import { actionsOfChild } from '#proto/permission-words.ts';
 import { allActivated, allScopeMaps, allTokens } from './account-lists.ts';
-import {
-  actionsOfChild,
-  childrenOf,
-  describeChildren,
-  documentOf,
-  documentText,
-  notesOn,
-} from './child-text.ts';
+import { childrenOf, describeChildren, documentOf, documentText, notesOn } from './child-text.ts';
 import { dataOption } from './data-option.ts';
 import { withStorage } from './operate.ts';
 import { Refusal } from './refusal.ts';

@@ -26,6 +26,8 @@ export type LayerOptions = {
   compact?: boolean | undefined;
   /** Listen to other machines although the layer has no accounts. */
   insecureListen?: boolean | undefined;
+  /** A token comes from a document: nobody is let in before. */
+  awaitToken?: boolean | undefined;
   env?: NodeJS.ProcessEnv;
 };
 
@@ -107,7 +109,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
       throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
     }
     const place = { folder, name: configuration.name, busUrl, env };
-    if (!options.insecureListen) await mustHaveAccounts(place, configuration, log);
+    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
     for (const program of servicePrograms({ ...options, ...place }, log)) supervisor.add(program);
     return new Layer(folder, urlOf(configuration), busUrl, supervisor);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Configuration } from '#proto/configuration.ts';
+import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import { type Overrides, resolveDocument } from '#proto/document.ts';
 import type { Files } from '#proto/document-files.ts';
 import { Refusal } from './refusal.ts';
@@ -73,17 +74,19 @@ function group<T extends object>(fields: T): Partial<T> | undefined {
   return Object.keys(given).length > 0 ? given : undefined;
 }
 
+export type Asked = { configuration: Configuration; accounts: DeclaredAccount[] };
+
 /** @throws Refusal with every complaint, one to a line */
 export function configurationOf(
   options: UpOptions,
   overrides: Overrides,
   text: string | undefined,
   files: Files,
-): Configuration {
+): Asked {
   const folder = options.config && dirname(resolve(options.config));
   const resolved = resolveDocument({ text, folder, overrides, ...files });
   if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);
-  return resolved.configuration;
+  return resolved;
 }
 
 function defined<T extends object>(fields: T): Partial<T> {

@@ -1,23 +1,10 @@
-import type { RepositoryAction } from '#proto/scopes.ts';
-
-/** Words for what people do with a registry, and the actions that each takes. */
-const words = {
-  pull: ['content/read', 'metadata/read'],
-  push: ['content/read', 'content/write', 'metadata/read', 'metadata/write'],
-  delete: ['content/delete'],
-} satisfies Record<string, RepositoryAction[]>;
+import { actionsOfWords, permissionWords as words } from '#proto/permission-words.ts';
 
 export type Permissions = { action?: string[]; pull?: string[]; push?: string[]; delete?: string[] };
 
 /** The actions that the options stand for, each once; undefined where there are none. */
 export function actionsOf(permissions: Permissions): string[] | undefined {
-  const kinds = Object.keys(words) as (keyof typeof words)[];
-  const meant = kinds.flatMap((kind) =>
-    (permissions[kind] ?? []).flatMap((pattern) =>
-      words[kind].map((action) => `repositories/${pattern}/${action}`),
-    ),
-  );
-  const actions = [...new Set([...(permissions.action ?? []), ...meant])];
+  const actions = [...new Set([...(permissions.action ?? []), ...actionsOfWords(permissions)])];
   return actions.length > 0 ? actions : undefined;
 }
 

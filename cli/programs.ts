@@ -29,6 +29,8 @@ export type Settings = Place & {
   configFile?: string | undefined;
   /** Let clients of other machines in without accounts. */
   insecureListen?: boolean | undefined;
+  /** Let nobody in before there is a token. */
+  awaitToken?: boolean | undefined;
   /** All services in one process. */
   compact?: boolean | undefined;
 };
@@ -51,7 +53,7 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
-  const { configuration, overrides, configFile, compact, insecureListen } = settings;
+  const { configuration, overrides, configFile, compact, insecureListen, awaitToken } = settings;
   const { listen: address, tls, gateways } = configuration;
   const listen = {
     TERRACE_LISTEN: address,
@@ -59,6 +61,7 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
     TERRACE_TLS_KEY: tls?.keyFile ?? '',
     TERRACE_GATEWAYS: String(gateways),
     TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
+    TERRACE_AWAIT_TOKEN: awaitToken ? '1' : '',
   };
   const sources = bridgeEnv(overrides, configFile);
   if (compact) {

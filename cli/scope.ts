@@ -63,10 +63,10 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
 async function list({ data, json }: Common): Promise<void> {
   const scopeMaps = await withStorage(data, allScopeMaps);
   if (json) return console.log(JSON.stringify(scopeMaps, null, 2));
-  const rows = scopeMaps.map(({ name, actions, system, description = '' }) => [
+  const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
     name,
     String(actions.length),
-    system ? 'of every layer' : description,
+    system ? 'of every layer' : declared ? 'of a declared account' : description,
   ]);
   console.log(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
 }

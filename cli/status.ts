@@ -73,7 +73,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     ...(held.damaged > 0
       ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
       : []),
-    accounts(held),
+    accountsText(held),
   ].join('\n');
 }
 
@@ -82,9 +82,11 @@ function space({ space: { free, reserve, low } }: StorageStatus): string {
   return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
 }
 
-function accounts({ tokens }: StorageStatus): string {
-  if (tokens === 0) return 'No accounts: whoever reaches it may do everything';
-  return `Clients log in: ${plural(tokens, 'token')}`;
+function accountsText({ tokens, accounts = [] }: StorageStatus): string {
+  const count = `Clients log in: ${plural(tokens, 'token')}`;
+  const lines = accounts.map((complaint) => `  ${complaint}`);
+  const not = lines.length > 0 ? ['Not as the configuration document declares it:', ...lines] : [];
+  return [tokens === 0 ? 'No accounts: whoever reaches it may do everything' : count, ...not].join('\n');
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {

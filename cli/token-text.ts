@@ -13,7 +13,7 @@ export function describeTokens(tokens: Token[], now: number): string {
   if (tokens.length === 0) return 'No tokens.';
   const rows = tokens.map((token) => [
     token.name,
-    token.enabled ? 'enabled' : 'disabled',
+    `${token.enabled ? 'enabled' : 'disabled'}${token.declared ? ', declared' : ''}`,
     token.scopeMap,
     token.passwords.map((password) => `${password.name} ${validity(password, now)}`).join(', ') || 'none',
   ]);

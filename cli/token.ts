@@ -16,6 +16,7 @@ import { accountName } from './account-name.ts';
 import { dataOption } from './data-option.ts';
 import { instantOf } from './expiry.ts';
 import { table } from './figures.ts';
+import { printHash } from './hash.ts';
 import { withStorage } from './operate.ts';
 import { actionsOf, describeActions, type Permissions } from './permissions.ts';
 import { Refusal } from './refusal.ts';
@@ -45,6 +46,10 @@ export function token(program: Command): void {
     .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
     .option('--json', 'as JSON, the password in it')
     .action(rotate);
+  group
+    .command('hash')
+    .description('read a password from stdin, and print what a configuration document says of it')
+    .action(printHash);
   command('list', 'all tokens').option('--json', 'as JSON').action(list);
   command('show <name>', 'one token, and what it may do').option('--json', 'as JSON').action(show);
   command('set <name>', 'give a token another scope map')

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document-files.ts';
 import { storageStatus } from '#proto/manifests.ts';
-import { mustHaveDataToListen } from './accounts-rule.ts';
+import { declaresAccounts, mustHaveDataToListen } from './accounts-rule.ts';
 import { connectOperator } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
 import { dataOption } from './data-option.ts';
@@ -54,11 +54,13 @@ async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }):
   const options = { ...environmentOptions(process.env, files.readable), ...given };
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const configuration = configurationOf(options, overrides, configFile && readConfig(configFile), files);
+  const asked = configurationOf(options, overrides, configFile && readConfig(configFile), files);
+  const { configuration } = asked;
 
   const data = resolve(options.data);
   const { compact, insecureListen } = options;
-  if (!insecureListen) mustHaveDataToListen(data, configuration);
+  const awaitToken = declaresAccounts(asked, process.env);
+  if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
 
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
@@ -67,7 +69,7 @@ async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }):
 
   const outlets = await outletsOf(data, options.logJson ?? false);
   const started = Date.now();
-  const settings = { data, configuration, overrides, configFile, compact, insecureListen };
+  const settings = { data, configuration, overrides, configFile, compact, insecureListen, awaitToken };
   const layer = await startLayer({ ...settings, outlets });
   const greeting = (tokens: number) =>
     welcome({ data: options.data, configuration, tokens, ms: Date.now() - started });

@@ -28,7 +28,7 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
     publish: ['storage.>', 'events.request.>', 'below.>', '$KV.services.>', '$KV.heard.>', '$KV.layers.>'],
-    deny: [...operating, 'storage.term.>'],
+    deny: [...operating, 'storage.term.>', 'storage.account.declare'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
   storage: {
@@ -69,6 +69,7 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
     publish: [
       'syncer.>',
       'storage.status.>',
+      'storage.account.declare',
       'events.configuration.>',
       '$KV.configuration.>',
       '$KV.services.>',

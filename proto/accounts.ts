@@ -21,6 +21,8 @@ export const Token = Type.Object({
   enabled: Type.Boolean(),
   scopeMap: ScopeMapName,
   created: Instant,
+  /** It stands in the configuration document, and is changed there. */
+  declared: Type.Optional(Type.Boolean()),
   passwords: Type.Array(
     Type.Object({ name: PasswordName, created: Instant, expires: Type.Optional(Instant) }),
   ),
@@ -33,6 +35,8 @@ export const ScopeMap = Type.Object({
   actions: Actions,
   /** Every layer has it, and it can't be changed. */
   system: Type.Boolean(),
+  /** It is that of an account that stands in the configuration document. */
+  declared: Type.Optional(Type.Boolean()),
 });
 export type ScopeMap = Static<typeof ScopeMap>;
 
@@ -61,14 +65,14 @@ export const createToken = request(
   WithPassword,
 );
 
-/** Makes the password anew: the old one of that name ends at once. Faults: `account-unknown`. */
+/** Makes the password anew: the old one of that name ends at once. Faults: `account-unknown`, `denied` (declared). */
 export const rotateToken = request(
   'storage.token.rotate',
   Type.Object({ name: TokenName, password: PasswordName, expires: Type.Optional(Instant) }),
   WithPassword,
 );
 
-/** Enabled or disabled, another scope map, a password ended early. Faults: `account-unknown`, `conflict`. */
+/** Enabled or disabled, another scope map, a password ended early. Faults: `account-unknown`, `conflict`, `denied` (declared). */
 export const changeToken = request(
   'storage.token.change',
   Type.Object({
@@ -80,7 +84,7 @@ export const changeToken = request(
   Token,
 );
 
-/** Faults: `account-unknown`. The scope map that was made with it goes with it where no other token has it. */
+/** Faults: `account-unknown`, `denied` (declared). The scope map that was made with it goes with it where no other token has it. */
 export const deleteToken = request('storage.token.delete', Named, Type.Object({}));
 
 /** Faults: `account-unknown`. */
@@ -95,7 +99,7 @@ export const listTokens = request(
 
 /**
  * Makes a scope map, or replaces its actions, and its description where one is given.
- * Faults: `malformed`, `denied` (one of the layer's own, or as many as there may be).
+ * Faults: `malformed`, `denied` (one of the layer's own, a declared one, or as many as there may be).
  */
 export const putScopeMap = request(
   'storage.scope.put',

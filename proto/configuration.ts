@@ -1,5 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, state } from './contract.ts';
+import { DeclaredChild, DeclaredToken } from './declared-accounts.ts';
+import { RepositoryPattern } from './repository-pattern.ts';
+
+export { RepositoryPattern };
 
 /**
  * What is asked of a layer: one document, from a file or a module twin, checked and put on the bus by twin-bridge as
@@ -21,12 +25,6 @@ export const Parent = Type.Object(
   { additionalProperties: false },
 );
 export type Parent = Static<typeof Parent>;
-
-/** `*`, `prefix/*` or the name of one repository. */
-export const RepositoryPattern = Type.String({
-  pattern: '^(?:\\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?:/\\*)?)$',
-  maxLength: 255,
-});
 
 export const Conflict = Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]);
 export type Conflict = Static<typeof Conflict>;
@@ -179,6 +177,9 @@ export const Document = Type.Object(
     syncers: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
     /** Connections to the parent for each syncer and direction at most: as many are used as help. */
     connections: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+    /** Accounts: storage keeps them as declared, and leaves those alone that an operator made. */
+    tokens: Type.Optional(Type.Array(DeclaredToken, { maxItems: 500 })),
+    children: Type.Optional(Type.Array(DeclaredChild, { maxItems: 200 })),
     logLevel: Type.Optional(
       Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
     ),

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { Document } from './configuration.ts';
+import { declaredComplaints } from './declared-complaints.ts';
 import type { Files } from './document-files.ts';
-import { fieldsBeside, notValid, quote, remedyOf } from './document-remedies.ts';
+import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './document-remedies.ts';
 import { linkComplaints, runsEver, unreadable } from './link-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
 import { isPattern, selectionComplaints } from './selection-complaints.ts';
@@ -25,6 +26,7 @@ function formComplaints(fields: object): string[] {
     const remedy = remedyOf(field);
     if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
     else if (remedy) complaints.set(field, notValid(field, error.value));
+    else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
     else complaints.set(field, `${field} is not a field: the fields are ${fieldsBeside(field).join(', ')}`);
   }
   return [...complaints.values()];
@@ -49,6 +51,7 @@ function meaningComplaints(document: Document, files: Files): string[] {
   if (port < 1 || port > 65_535)
     complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
   complaints.push(...linkComplaints(document, files), ...selectionComplaints(repositories));
+  complaints.push(...declaredComplaints(document));
   for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,

@@ -1,3 +1,5 @@
+import { declaredRemedies, isSecret, misplaced } from './declared-remedies.ts';
+
 /** What to write instead: by field, entries of a list by the list's name. The document's fields are these. */
 export const remedies: Record<string, string> = {
   name: 'use lower-case letters, digits and - between them, 63 characters at most',
@@ -50,6 +52,7 @@ export const remedies: Record<string, string> = {
   'scrub.rate': 'write bytes a second, such as 20MB',
   syncers: 'write a whole number from 1 to 64',
   connections: 'write a whole number from 1 to 64',
+  ...declaredRemedies,
   logLevel: 'write debug, info, warn or error',
 };
 
@@ -60,7 +63,10 @@ export const remedyOf = (field: string): string | undefined => remedies[entry(fi
 
 /** @param why what is known of the cause */
 export const notValid = (field: string, value: unknown, why?: string): string =>
-  `${field} ${quote(value)} is not valid${why ? ` (${why})` : ''}: ${remedyOf(field)}`;
+  `${field}${isSecret(field, value) ? '' : ` ${quote(value)}`} is not valid${why ? ` (${why})` : ''}: ${remedyOf(field)}`;
+
+/** Of a field that there is not, but that people write: what to write in its place. */
+export const misplacedRemedy = (field: string): string | undefined => misplaced[entry(field)];
 
 /** The fields that stand beside this one. */
 export function fieldsBeside(field: string): string[] {

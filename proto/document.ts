@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { type Configuration, type Document, THIS_MACHINE } from './configuration.ts';
+import { type DeclaredAccount, declaredAccounts } from './declared-accounts.ts';
 import { complaintsOf } from './document-complaints.ts';
 import type { Files } from './document-files.ts';
 import { type Fields, isMapping, merge, type Overrides } from './document-merge.ts';
@@ -24,7 +25,9 @@ export type Source = {
 } & Files;
 
 /** Each complaint is one sentence that names the field and the remedy. */
-export type Resolved = { configuration: Configuration } | { complaints: string[] };
+export type Resolved =
+  | { configuration: Configuration; accounts: DeclaredAccount[] }
+  | { complaints: string[] };
 
 export function resolveDocument(source: Source): Resolved {
   const { text, folder = '.', overrides = {}, defaults = {}, ...files } = source;
@@ -32,7 +35,9 @@ export function resolveDocument(source: Source): Resolved {
   if ('complaints' in read) return read;
   const fields = merge(read.fields, overrides, defaults, folder);
   const complaints = complaintsOf(fields, files);
-  return complaints.length > 0 ? { complaints } : { configuration: withDefaults(fields as Document) };
+  if (complaints.length > 0) return { complaints };
+  const document = fields as Document;
+  return { configuration: withDefaults(document), accounts: declaredAccounts(document, folder) };
 }
 
 /** A layer with a parent is a copy of all of it, to be read, where the document doesn't say otherwise. */

@@ -189,6 +189,8 @@ export const StorageStatus = Type.Object({
   blobs: Type.Integer(),
   bytes: Bytes,
   tokens: Type.Integer(),
+  /** What of the declared accounts is not as declared, one sentence each; absent where all is. */
+  accounts: Type.Optional(Type.Array(Type.String())),
   /** Those of every layer are not counted. */
   scopeMaps: Type.Integer(),
   /** Committed content whose bytes are damaged or gone. */

@@ -13,8 +13,12 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
+/** Between looks for a token that is to come, in ms. */
+const LOOK_MS = 1_000;
+
 /**
  * Is there a token? Waits as long as it takes to know. Where there is none, the log says what to do.
+ * @param awaited one is to come from a document: it is waited for
  * @returns false also where `signal` aborted
  */
 export async function hasToken(
@@ -22,11 +26,19 @@ export async function hasToken(
   listen: string,
   log: Log & { fatal(fields: object, message: string): void },
   signal: AbortSignal,
+  awaited = false,
 ): Promise<boolean> {
+  let said = false;
   for (let told = false; !signal.aborted; told = true) {
     try {
       const { tokens } = await bus.call(accountsStatus, {}, { patience: told ? PATIENCE_MS : 0, signal });
       if (tokens > 0) return true;
+      if (awaited) {
+        if (!said) log.warn({ listen }, 'waits for the first token: the configuration document declares it');
+        said = true;
+        await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+        continue;
+      }
       log.fatal(
         { listen },
         `${listen} can be reached from other machines, and there is no token yet: make one (terrace token create NAME …), then start again; or start with --insecure-listen, and everybody may do everything`,

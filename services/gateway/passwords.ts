@@ -1,6 +1,6 @@
-import { hash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
-import { promisify } from 'node:util';
+import { hash, randomBytes } from 'node:crypto';
 import { Fault } from '#proto/fault.ts';
+import { matches } from '#proto/password-hash.ts';
 import type { KnownPassword } from './accounts.ts';
 
 /** At most this many hashes at a time: each takes some 50 ms of a core and 16 MiB. */
@@ -63,19 +63,6 @@ export class Passwords {
     if (this.#proven.size >= MOST_PROVEN && oldest !== undefined) this.#proven.delete(oldest);
     this.#proven.set(proof, matched);
   }
-}
-
-const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
-
-/** @param stored `scrypt$<log2 N>$<r>$<p>$<salt, base64url>$<hash, base64url>` (RFC 7914); another form matches nothing */
-export async function matches(password: string, stored: string): Promise<boolean> {
-  const [scheme, logN, r, p, salt = '', derived = ''] = stored.split('$');
-  const expected = Buffer.from(derived, 'base64url');
-  if (scheme !== 'scrypt' || expected.byteLength < 16) return false;
-  const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
-  const options = { ...cost, maxmem: 256 * cost.N * cost.r };
-  const found = await derive(password, Buffer.from(salt, 'base64url'), expected.byteLength, options);
-  return timingSafeEqual(found, expected);
 }
 
 /** Lets a few in at a time; the others wait in line, which has an end. */

@@ -18,6 +18,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
  * TERRACE_TLS_KEY           PEM file with the private key
  * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
+ * TERRACE_AWAIT_TOKEN       1: nobody is let in, or listened to, before there is a token: a document declares one
  * TERRACE_GATEWAYS          how many processes of the layer listen there; unless it says 1, there may be others
  * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
  *
@@ -53,8 +54,9 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
   guessed = !given && !inForce;
 
   const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
-  const open = env.TERRACE_INSECURE_LISTEN === '1' || isLoopback(addressOf(listen).host);
-  if (!open && !(await hasToken(bus, listen, log, signal))) {
+  const awaited = env.TERRACE_AWAIT_TOKEN === '1';
+  const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaited && isLoopback(addressOf(listen).host));
+  if (!open && !(await hasToken(bus, listen, log, signal, awaited))) {
     if (!signal.aborted) process.exitCode = 1;
     return;
   }

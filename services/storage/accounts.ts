@@ -12,9 +12,10 @@ import {
   type Token,
 } from '#proto/accounts.ts';
 import { Fault } from '#proto/fault.ts';
+import { hashPassword } from '#proto/password-hash.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import { hashPassword, newPassword } from './passwords.ts';
+import { newPassword } from './passwords.ts';
 import type { TokenRecord } from './records.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 import type { Parts } from './storage.ts';
@@ -66,7 +67,7 @@ export class Accounts {
   async rotate({ name, password, expires }: Static<typeof rotateToken.query>): Promise<WithPassword> {
     this.#mustBeAhead(expires);
     return this.#withPassword(password, expires, async (made) => {
-      const record = await this.#token(name);
+      const record = mustBeOurs(name, await this.#token(name));
       const others = record.passwords.filter((each) => each.name !== password);
       const passwords = [...others, made].sort((a, b) => (a.name < b.name ? -1 : 1));
       return { name, record: { ...record, passwords }, also: [] };
@@ -76,7 +77,7 @@ export class Accounts {
   async change(query: Static<typeof changeToken.query>): Promise<Token> {
     const { name, dropPassword } = query;
     return this.#alone(async () => {
-      const before = await this.#token(name);
+      const before = mustBeOurs(name, await this.#token(name));
       const { enabled = before.enabled, scopeMap = before.scopeMap } = query;
       await this.#scopeMaps.mustHave(scopeMap);
       const passwords = before.passwords.filter((each) => each.name !== dropPassword);
@@ -88,7 +89,7 @@ export class Accounts {
 
   async delete(name: string): Promise<void> {
     await this.#alone(async () => {
-      await this.#token(name);
+      mustBeOurs(name, await this.#token(name));
       const { own } = (await this.#parts.metadata.scopeMap(name)) ?? {};
       const goes = own && !(await this.#scopeMaps.holder(name, name));
       await this.#write([...drop.token(name), ...(goes ? drop.scopeMap(name) : [])]);
@@ -193,6 +194,15 @@ export class Accounts {
   }
 }
 
+/** @throws Fault `denied` for one that only the document changes */
+function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
+  if (!record.declared) return record;
+  throw new Fault(
+    'denied',
+    `token ${name} stands in the configuration document: change it there; a new password comes as its hash ("terrace token hash"), or in its secret file`,
+  );
+}
+
 function tokenOf(name: string, { passwords, ...record }: TokenRecord): Token {
-  return { name, ...record, passwords: passwords.map(({ hash: _hash, ...told }) => told) };
+  return { name, ...record, passwords: passwords.map(({ hash: _hash, secretFile: _file, ...told }) => told) };
 }

@@ -1,3 +1,4 @@
+import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
 import type {
   BlobRecord,
@@ -45,10 +46,12 @@ import type {
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
  *   x!term                              number          the highest term handed out: see fence.ts
  *   x!instance                          uuid            which instance of a child this layer is, for the one above
+ *   x!declared                          DeclaredAccount[]  what the document last declared, for which secret files are read again
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
  * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`,
+ * of what is declared for `x!declared`,
  * that of the children for `h!` and `x!instance`.
  */
 
@@ -97,6 +100,7 @@ export const put = {
   instance: (instance: string) => [set('x!instance', instance)],
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
+  declared: (accounts: DeclaredAccount[]) => [set('x!declared', accounts)],
   history: (told: Told) => [set('x!history', told)],
   term: (term: number) => [set('x!term', term)],
   signingKey: (key: string) => [set('k!signing', key)],

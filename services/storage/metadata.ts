@@ -1,4 +1,5 @@
 import type { Level } from 'level';
+import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
 import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
@@ -125,6 +126,7 @@ export class Metadata implements AsyncDisposable {
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   history = () => this.#one<Told>('x!history');
+  declared = () => this.#one<DeclaredAccount[]>('x!declared');
   term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
   signingKey = () => this.#one<string>('k!signing');

@@ -61,7 +61,16 @@ export type TokenRecord = {
   enabled: boolean;
   scopeMap: string;
   created: number;
-  passwords: { name: PasswordName; hash: string; created: number; expires?: number }[];
+  passwords: {
+    name: PasswordName;
+    hash: string;
+    created: number;
+    expires?: number;
+    /** The hash is of what this file held. */
+    secretFile?: string;
+  }[];
+  /** It is as the configuration document says, and goes with its place there. */
+  declared?: true;
 };
 
 /** The instance of a child that is activated. `seen` is not synced. */
@@ -72,4 +81,6 @@ export type ScopeMapRecord = {
   actions: string[];
   /** It was made with the token of its name, and goes with it. */
   own?: true;
+  /** That token is declared. */
+  declared?: true;
 };

@@ -42,6 +42,7 @@ export class ScopeMaps {
     mustBeOwn(name);
     const actions = actionsOf(query.actions);
     const before = await this.#metadata.scopeMap(name);
+    mustBeOurs(name, before);
     if (!before) this.mustHaveRoom();
     const { description = before?.description } = query;
     const record = { actions, ...(description && { description }), ...(before?.own && { own: before.own }) };
@@ -52,6 +53,7 @@ export class ScopeMaps {
   async delete(name: string): Promise<void> {
     mustBeOwn(name);
     await this.show(name);
+    mustBeOurs(name, await this.#metadata.scopeMap(name));
     const holder = await this.holder(name);
     if (holder) {
       throw new Fault('conflict', `token ${holder} has scope map ${name}: delete it, or give it another one`);
@@ -111,6 +113,15 @@ export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(sc
 function mustBeOwn(name: string): void {
   if (!name.startsWith('_')) return;
   throw new Fault('denied', `scope map ${name} can't be changed: choose a name that does not begin with _`);
+}
+
+/** @throws Fault `denied` for one that only the document changes */
+function mustBeOurs(name: string, record: ScopeMapRecord | undefined): void {
+  if (!record?.declared) return;
+  throw new Fault(
+    'denied',
+    `scope map ${name} is that of an account in the configuration document: change it there, or choose another name`,
+  );
 }
 
 const systemScopeMap = (name: string): ScopeMap => ({

@@ -12,10 +12,11 @@ import {
   showScopeMap,
   showToken,
 } from '#proto/accounts.ts';
+import { declareAccounts } from '#proto/declared-accounts.ts';
 import { nothing, type On } from './serve.ts';
 import type { Storage } from './storage.ts';
 
-export function serveAccounts(on: On, { accounts }: Storage): void {
+export function serveAccounts(on: On, { accounts, declared }: Storage): void {
   on(createToken, (q) => accounts.create(q));
   on(rotateToken, (q) => accounts.rotate(q));
   on(changeToken, (q) => accounts.change(q));
@@ -27,5 +28,6 @@ export function serveAccounts(on: On, { accounts }: Storage): void {
   on(deleteScopeMap, (q) => accounts.deleteScopeMap(q.name).then(nothing));
   on(listScopeMaps, (q) => accounts.listScopeMaps(q));
   on(getAccount, (q) => accounts.account(q.name));
+  on(declareAccounts, async (q) => ({ complaints: await declared.declare(q.accounts) }));
   on(accountsStatus, () => accounts.status());
 }

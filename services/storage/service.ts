@@ -10,6 +10,7 @@ export async function storage({ data, bus, log, signal }: Context): Promise<void
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
   await using _served = serve(bus, storage);
+  using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (value) schedules.set(value);

@@ -10,6 +10,7 @@ import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Children } from './children.ts';
 import { Commits } from './commit.ts';
+import { DeclaredAccounts } from './declared.ts';
 import { Feed } from './feed.ts';
 import { Fence } from './fence.ts';
 import { GarbageCollector, type GarbageRules } from './garbage.ts';
@@ -74,6 +75,7 @@ export class Storage implements AsyncDisposable {
   readonly ingests: Ingests;
   readonly arriving: ArrivingContent;
   readonly accounts: Accounts;
+  readonly declared: DeclaredAccounts;
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
@@ -120,6 +122,7 @@ export class Storage implements AsyncDisposable {
     this.ingests = parts.ingests;
     this.arriving = new ArrivingContent(parts);
     this.accounts = new Accounts(parts, parts.now);
+    this.declared = new DeclaredAccounts(parts);
     this.children = new Children(parts);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
@@ -155,6 +158,7 @@ export class Storage implements AsyncDisposable {
     const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
     return {
       ...content,
+      ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
       space: await this.#parts.space.look(),
       outgoing: { unsent, withdrawn, parked },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({

@@ -3,6 +3,7 @@ import { configurationRefused } from '#proto/configuration.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
 import { files } from '#proto/document-files.ts';
 import { bridgeStatus } from '#proto/status.ts';
+import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
 import type { DocumentSource, Found } from './source.ts';
 
@@ -21,6 +22,7 @@ export function bridge(
   lookAgainMs = LOOK_AGAIN_MS,
 ): Disposable {
   const publisher = new Publisher(bus, log);
+  const declarer = new Declarer(bus, log);
   let last: Found | undefined;
   let complaints: string[] = [];
   const take = (found: Found) => {
@@ -28,8 +30,10 @@ export function bridge(
     const resolved = resolve(found, beside);
     const before = complaints;
     complaints = 'complaints' in resolved ? resolved.complaints : [];
-    if ('configuration' in resolved) publisher.want(resolved.configuration);
-    else if (complaints.join('\n') !== before.join('\n')) {
+    if ('configuration' in resolved) {
+      publisher.want(resolved.configuration);
+      declarer.want(resolved.accounts);
+    } else if (complaints.join('\n') !== before.join('\n')) {
       log.warn({ complaints, source: source.name }, 'the document is not valid, nothing is changed');
       bus.publish(configurationRefused, { source: source.name, complaints });
     }
@@ -45,6 +49,7 @@ export function bridge(
       clearInterval(looking);
       watching[Symbol.dispose]();
       publisher[Symbol.dispose]();
+      declarer[Symbol.dispose]();
     },
   };
 }

@@ -7,8 +7,8 @@ import { after, before, describe, test } from 'node:test';
 import type { Token } from '#proto/accounts.ts';
 import { childPath } from '#proto/children.ts';
 import { resolveDocument } from '#proto/document.ts';
+import { actionsOfChild } from '#proto/permission-words.ts';
 import {
-  actionsOfChild,
   childrenOf,
   describeChildren,
   documentOf,

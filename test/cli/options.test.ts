@@ -6,7 +6,7 @@ import { Refusal } from '../../cli/refusal.ts';
 
 const settings = (options: Partial<UpOptions>, text?: string) => {
   const all = { data: 'data', ...options };
-  return configurationOf(all, overridesOf(all), text, { readable: () => true });
+  return configurationOf(all, overridesOf(all), text, { readable: () => true }).configuration;
 };
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof Refusal && error.exitCode === 2 && pattern.test(error.message);

@@ -86,7 +86,7 @@ export class TestLayer implements AsyncDisposable {
       ...(parent && { parent: typeof parent === 'string' ? { url: parent } : parent }),
     };
     const text = configFile && (await readFile(configFile, 'utf8'));
-    const configuration = configurationOf(
+    const { configuration, accounts } = configurationOf(
       { data: this.data, ...(configFile && { config: configFile }) },
       overrides,
       text,
@@ -99,6 +99,7 @@ export class TestLayer implements AsyncDisposable {
       overrides,
       configFile,
       compact,
+      awaitToken: accounts.length > 0,
       outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
       env: { ...inherited, ...env },
     });

@@ -1,0 +1,47 @@
+import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+
+/** scrypt (RFC 7914) with N = 2^14, r = 8, p = 1: 16 MiB and some 50 ms for each try. */
+const LOG_N = 14;
+const R = 8;
+const P = 1;
+const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
+
+/** What `hashPassword` makes; hashes that take longer, or less long, would tell of the account that has them. */
+export const HASH_PATTERN = `^scrypt\\$${LOG_N}\\$${R}\\$${P}\\$[A-Za-z0-9_-]{22}\\$[A-Za-z0-9_-]{43}$`;
+
+/** `scrypt$<log2 N>$<r>$<p>$<salt, base64url>$<hash, base64url>` */
+export async function hashPassword(password: string): Promise<string> {
+  const salt = randomBytes(16);
+  const hash = await derive(password, salt, 32, { N: 2 ** LOG_N, r: R, p: P });
+  return ['scrypt', LOG_N, R, P, salt.toString('base64url'), hash.toString('base64url')].join('$');
+}
+
+/** @param stored as `hashPassword` makes it; another form matches nothing */
+export async function matches(password: string, stored: string): Promise<boolean> {
+  const [scheme, logN, r, p, salt = '', derived = ''] = stored.split('$');
+  const expected = Buffer.from(derived, 'base64url');
+  if (scheme !== 'scrypt' || expected.byteLength < 16) return false;
+  const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
+  const options = { ...cost, maxmem: 256 * cost.N * cost.r };
+  const found = await derive(password, Buffer.from(salt, 'base64url'), expected.byteLength, options);
+  return timingSafeEqual(found, expected);
+}
+
+/** Characters that a password has at least. One that Terrace makes has 43. */
+export const LEAST_PASSWORD = 12;
+const MOST_PASSWORD = 256;
+
+/** As it stands in a file or comes through a pipe: without what editors and shells put around it. */
+export const passwordIn = (text: string): string => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
+
+/** Why this can't be a password, in words that say nothing of it; undefined where it can. */
+export function whyNoPassword(password: string): string | undefined {
+  if (password === '') return 'is empty: write a password';
+  if (password.length < LEAST_PASSWORD) {
+    return `holds ${password.length} characters: passwords have at least ${LEAST_PASSWORD}`;
+  }
+  if (password.length > MOST_PASSWORD) return `holds more than ${MOST_PASSWORD} characters: write a password`;
+  if (/\p{Cc}/u.test(password)) return 'holds more than one line: write the password alone';
+  return undefined;
+}
