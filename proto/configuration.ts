@@ -85,6 +85,23 @@ const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: 
 /** ISO 8601, such as P1D or PT90M. */
 const Duration = Type.String({ pattern: '^P' });
 
+/** As the log has them, and as the connected registry calls them. */
+export const logLevels = {
+  debug: 'debug',
+  info: 'info',
+  warn: 'warn',
+  error: 'error',
+  none: 'fatal',
+  Debug: 'debug',
+  Information: 'info',
+  Warning: 'warn',
+  Error: 'error',
+  None: 'fatal',
+} as const;
+const LogLevel = Type.Union(
+  (Object.keys(logLevels) as (keyof typeof logLevels)[]).map((level) => Type.Literal(level)),
+);
+
 /** Whose `X-Forwarded-*` is believed until a document says otherwise. */
 export const THIS_MACHINE = ['127.0.0.0/8', '::1/128'];
 
@@ -123,8 +140,12 @@ export const Document = Type.Object(
     schedule: Type.Optional(Type.String()),
     /** How long the link may be used from each time of the schedule on; PT1M to P7D. */
     window: Type.Optional(Duration),
+    /** The same by the name that the connected registry has for it; counts where `window` is left out. */
+    syncWindow: Type.Optional(Duration),
     /** How long events are kept; P1D to P90D. */
     eventTtl: Type.Optional(Duration),
+    /** The same by the name that the connected registry has for it; counts where `eventTtl` is left out. */
+    messageTtl: Type.Optional(Duration),
     /** What the link may carry, all syncers and both directions together; by the time of day where it is a list. */
     bandwidth: Type.Optional(
       Type.Union([
@@ -180,9 +201,8 @@ export const Document = Type.Object(
     /** Accounts: storage keeps them as declared, and leaves those alone that an operator made. */
     tokens: Type.Optional(Type.Array(DeclaredToken, { maxItems: 500 })),
     children: Type.Optional(Type.Array(DeclaredChild, { maxItems: 200 })),
-    logLevel: Type.Optional(
-      Type.Union([Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
-    ),
+    /** `none`: only what ends a process. */
+    logLevel: Type.Optional(LogLevel),
   },
   { additionalProperties: false },
 );
@@ -238,6 +258,7 @@ export const Configuration = Type.Object({
   }),
   syncers: Type.Integer(),
   connections: Type.Integer(),
+  /** As the log has them: debug, info, warn, error or fatal. */
   logLevel: Type.String(),
 });
 export type Configuration = Static<typeof Configuration>;

@@ -32,7 +32,9 @@ export const remedies: Record<string, string> = {
   'repositories.priority': 'write a whole number from -1000 to 1000',
   'repositories.conflict': 'write parent-wins or layer-wins',
   schedule: 'write cron with five fields (UTC), such as "*/15 * * * *"',
+  syncWindow: 'write an ISO 8601 duration from PT1M to P7D, such as PT4H',
   window: 'write an ISO 8601 duration from PT1M to P7D, such as PT2H',
+  messageTtl: 'write an ISO 8601 duration from P1D to P90D',
   eventTtl: 'write an ISO 8601 duration from P1D to P90D',
   bandwidth:
     'write bits a second, 8kbit or more, such as 2Mbit, or a list with the fields from, to and limit',
@@ -53,7 +55,7 @@ export const remedies: Record<string, string> = {
   syncers: 'write a whole number from 1 to 64',
   connections: 'write a whole number from 1 to 64',
   ...declaredRemedies,
-  logLevel: 'write debug, info, warn or error',
+  logLevel: 'write debug, info, warn, error or none, or Debug, Information, Warning, Error or None',
 };
 
 /** `repositories.0.name` is `repositories.name`. */

@@ -1,5 +1,5 @@
 import { parseDocument } from 'yaml';
-import { type Configuration, type Document, THIS_MACHINE } from './configuration.ts';
+import { type Configuration, type Document, logLevels, THIS_MACHINE } from './configuration.ts';
 import { type DeclaredAccount, declaredAccounts } from './declared-accounts.ts';
 import { complaintsOf } from './document-complaints.ts';
 import type { Files } from './document-files.ts';
@@ -22,6 +22,8 @@ export type Source = {
    * absolute. The login for a parent is for that parent: where another is named, it does not count.
    */
   defaults?: Overrides | undefined;
+  /** The text comes after the start: fields that count only there are complaints. */
+  late?: boolean | undefined;
 } & Files;
 
 /** Each complaint is one sentence that names the field and the remedy. */
@@ -30,9 +32,11 @@ export type Resolved =
   | { complaints: string[] };
 
 export function resolveDocument(source: Source): Resolved {
-  const { text, folder = '.', overrides = {}, defaults = {}, ...files } = source;
+  const { text, folder = '.', overrides = {}, defaults = {}, late, ...files } = source;
   const read = parse(text ?? '');
   if ('complaints' in read) return read;
+  const tooLate = late ? startFields.filter((field) => field in read.fields) : [];
+  if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
   const fields = merge(read.fields, overrides, defaults, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };
@@ -40,8 +44,15 @@ export function resolveDocument(source: Source): Resolved {
   return { configuration: withDefaults(document), accounts: declaredAccounts(document, folder) };
 }
 
+/** What the processes of a layer are started with. */
+const startFields = ['name', 'listen', 'tls', 'gateways', 'syncers'];
+
+const lateComplaint = (field: string): string =>
+  `${field} takes effect at a start, before this document is known: leave it out, and give it to "terrace up" as an option, or in its file`;
+
 /** A layer with a parent is a copy of all of it, to be read, where the document doesn't say otherwise. */
 function withDefaults(document: Document): Configuration {
+  const { window = document.syncWindow } = document;
   const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
   return {
     name: document.name ?? 'layer',
@@ -61,8 +72,8 @@ function withDefaults(document: Document): Configuration {
       ...(typeof one === 'string' ? { name: one } : one),
     })),
     schedule: document.schedule ?? '* * * * *',
-    ...(document.window && { windowMs: duration(document.window, 'PT1H') }),
-    eventTtlMs: duration(document.eventTtl, 'P2D'),
+    ...(window && { windowMs: duration(window, 'PT1H') }),
+    eventTtlMs: duration(document.eventTtl ?? document.messageTtl, 'P2D'),
     bandwidth: limits(document.bandwidth),
     reserve: amount(document.reserve, '512MiB'),
     garbageCollection: {
@@ -78,7 +89,7 @@ function withDefaults(document: Document): Configuration {
     },
     syncers: document.syncers ?? 1,
     connections: document.connections ?? 32,
-    logLevel: document.logLevel ?? 'info',
+    logLevel: logLevels[document.logLevel ?? 'info'],
   };
 }
 

@@ -11,16 +11,17 @@ const DAY = 86_400_000;
 const LEAST_RATE = 1_000;
 
 export function linkComplaints(document: Document, files: Files): string[] {
-  const { parent, schedule, window, eventTtl } = document;
+  const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
   const complaints: string[] = [];
   if (parent) complaints.push(...parentComplaints(parent, files));
-  if (window !== undefined && !isBetween(window, 60_000, 7 * DAY))
-    complaints.push(notValid('window', window));
-  if (window !== undefined && schedule === undefined) {
+  for (const [field, text] of Object.entries({ window, syncWindow })) {
+    if (text !== undefined && !isBetween(text, 60_000, 7 * DAY)) complaints.push(notValid(field, text));
+  }
+  if ((window ?? syncWindow) !== undefined && schedule === undefined) {
     complaints.push('schedule is missing: say when the window opens, such as "0 2 * * *"');
   }
-  if (eventTtl !== undefined && !isBetween(eventTtl, DAY, 90 * DAY)) {
-    complaints.push(notValid('eventTtl', eventTtl));
+  for (const [field, text] of Object.entries({ eventTtl, messageTtl })) {
+    if (text !== undefined && !isBetween(text, DAY, 90 * DAY)) complaints.push(notValid(field, text));
   }
   return [...complaints, ...bandwidthComplaints(document.bandwidth)];
 }

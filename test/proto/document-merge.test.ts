@@ -47,3 +47,12 @@ test('a parent that has no right form is complained of, not replaced', () => {
   assert.match(complaintsOf('parent: up')[0] ?? '', /^parent "up" is not valid/);
   assert.match(complaintsOf('parent: { url: 7 }')[0] ?? '', /^parent.url 7 is not valid/);
 });
+
+test('a document that comes after the start can not say what the processes are started with', () => {
+  const late = (text: string) => resolveDocument({ text, late: true, defaults: beneath, readable });
+  assert.ok('configuration' in late('mode: ReadWrite'));
+  const refused = late('listen: 0.0.0.0:80\nsyncers: 2');
+  assert.ok('complaints' in refused);
+  assert.equal(refused.complaints.length, 2);
+  assert.match(refused.complaints[0] ?? '', /^listen takes effect at a start, .* as an option/);
+});

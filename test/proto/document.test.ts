@@ -260,3 +260,24 @@ test('every field that is wrong is complained of', () => {
   assert.ok('complaints' in resolved);
   assert.equal(resolved.complaints.length, 3);
 });
+
+test('the words of the connected registry mean the same', () => {
+  const asked = configurationOf(
+    'schedule: "0 9 * * *"\nsyncWindow: PT3H\nmessageTtl: P3D\nlogLevel: Information',
+  );
+  assert.deepEqual(
+    [asked.windowMs, asked.eventTtlMs, asked.logLevel],
+    [3 * 3_600_000, 3 * 86_400_000, 'info'],
+  );
+  assert.equal(configurationOf('logLevel: None').logLevel, 'fatal');
+  assert.equal(configurationOf('logLevel: Warning').logLevel, 'warn');
+  assert.equal(configurationOf('eventTtl: P4D\nmessageTtl: P3D').eventTtlMs, 4 * 86_400_000);
+  for (const [text, pattern] of [
+    ['messageTtl: PT1H', /^messageTtl "PT1H" is not valid: .* P1D to P90D/],
+    ['syncWindow: PT1H', /^schedule is missing/],
+    ['schedule: "0 9 * * *"\nsyncWindow: P8D', /^syncWindow "P8D" is not valid/],
+  ] as const) {
+    const resolved = resolve(text);
+    assert.match('complaints' in resolved ? resolved.complaints.join() : '', pattern);
+  }
+});
