@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, state } from './contract.ts';
 import { DeclaredChild, DeclaredToken } from './declared-accounts.ts';
+import { Notifications, NotificationsDocument } from './notifications.ts';
 import { RepositoryPattern } from './repository-pattern.ts';
 
 export { RepositoryPattern };
@@ -165,6 +166,7 @@ export const Document = Type.Object(
       ]),
     ),
     conflict: Type.Optional(Conflict),
+    notifications: Type.Optional(NotificationsDocument),
     /** Free space of the data volume that is left alone: below it, nothing new is taken. */
     reserve: Type.Optional(Amount),
     garbageCollection: Type.Optional(
@@ -242,6 +244,7 @@ export const Configuration = Type.Object({
       limit: Type.Number(),
     }),
   ),
+  notifications: Notifications,
   /** Bytes. */
   reserve: Type.Integer(),
   garbageCollection: Type.Object({

@@ -5,6 +5,7 @@ import { declaredComplaints } from './declared-complaints.ts';
 import type { Files } from './document-files.ts';
 import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './document-remedies.ts';
 import { linkComplaints, runsEver, unreadable } from './link-complaints.ts';
+import { notificationComplaints } from './notification-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
 import { isPattern, selectionComplaints } from './selection-complaints.ts';
 
@@ -52,6 +53,7 @@ function meaningComplaints(document: Document, files: Files): string[] {
     complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
   complaints.push(...linkComplaints(document, files), ...selectionComplaints(repositories));
   complaints.push(...declaredComplaints(document));
+  complaints.push(...notificationComplaints(document.notifications ?? {}, files));
   for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,

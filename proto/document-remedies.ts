@@ -42,6 +42,18 @@ export const remedies: Record<string, string> = {
   'bandwidth.to': 'write a time of the day (UTC) in quotes, such as "22:00"',
   'bandwidth.limit': 'write bits a second, 8kbit or more, such as 512kbit or 2Mbit',
   conflict: 'write parent-wins or layer-wins',
+  notifications: 'write a mapping with the fields parent and webhooks',
+  'notifications.parent':
+    'write a list of patterns such as "*:*", "line/*:push", "app/web:1:*" or "app/web@sha256:…:delete"',
+  'notifications.webhooks': 'write a list of up to 16 mappings with the field url and more',
+  'notifications.webhooks.url': 'write http:// or https://, a host and a path, such as https://host/events',
+  'notifications.webhooks.name': 'use letters, digits and . _ - between them, 63 characters at most',
+  'notifications.webhooks.match':
+    'write a list of patterns such as "*:*", "line/*:push", "app/web:1:*" or "app/web@sha256:…:delete"',
+  'notifications.webhooks.secretFile': 'write the path of a file that holds the secret to sign with',
+  'notifications.webhooks.caFile':
+    'write the path of a PEM file with the certificates that the receiver may have its own from',
+  'notifications.webhooks.below': 'write true or false',
   reserve: 'write bytes, such as 512MiB or 2GB',
   garbageCollection: 'write a mapping with the fields enabled, schedule, grace, uploads and transfers',
   'garbageCollection.enabled': 'write true or false',

@@ -4,6 +4,7 @@ import { type DeclaredAccount, declaredAccounts } from './declared-accounts.ts';
 import { complaintsOf } from './document-complaints.ts';
 import type { Files } from './document-files.ts';
 import { type Fields, isMapping, merge, type Overrides } from './document-merge.ts';
+import { notificationsOf, placeFiles } from './notifications.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from './quantities.ts';
 
 /** From a configuration document as a person writes it to the configuration in force. Pure. */
@@ -37,6 +38,7 @@ export function resolveDocument(source: Source): Resolved {
   if ('complaints' in read) return read;
   const tooLate = late ? startFields.filter((field) => field in read.fields) : [];
   if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
+  placeFiles(read.fields.notifications, folder);
   const fields = merge(read.fields, overrides, defaults, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };
@@ -75,6 +77,7 @@ function withDefaults(document: Document): Configuration {
     ...(window && { windowMs: duration(window, 'PT1H') }),
     eventTtlMs: duration(document.eventTtl ?? document.messageTtl, 'P2D'),
     bandwidth: limits(document.bandwidth),
+    notifications: notificationsOf(document.notifications),
     reserve: amount(document.reserve, '512MiB'),
     garbageCollection: {
       enabled: garbage.enabled ?? true,

@@ -1,4 +1,7 @@
 import { layerInstance } from '#proto/children.ts';
+import type { Envelope } from '#proto/envelope.ts';
+import { selects } from '#proto/notification-patterns.ts';
+import { artifactOf } from '#proto/notifications.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
 import { Early } from './early.ts';
@@ -37,10 +40,15 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   const early = new Early({ ...means, by: instance });
   void follow({ ...means, feed, early }, signal);
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
-  const tells = async () => news.cursor !== undefined || (await feed()).spoke;
-  const reports = async () => ((await tells()) ? settings.reports() : undefined);
+  const speaks = async () => news.cursor !== undefined || (await feed()).spoke;
+  const reports = async () => ((await speaks()) ? settings.reports() : undefined);
   const own = async () => (await bus.call(layerInstance, {})).instance;
+  const tells = (event: Envelope) => {
+    const { parent } = settings.get().notifications;
+    const artifact = parent && artifactOf(event);
+    return !artifact || selects(parent, artifact);
+  };
   const layers = () => layerReports(bus, settings.get());
-  void report({ bus, reports, link, instance: own, layers, log }, signal);
+  void report({ bus, reports, link, instance: own, layers, tells, log }, signal);
   return { reconfigured: () => early.reconfigured(), ended: early.follow(signal) };
 }

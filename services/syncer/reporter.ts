@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
+import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Gap, historyLost, type Kept } from '#proto/history.ts';
 import { passFinished } from '#proto/passes.ts';
@@ -26,6 +27,8 @@ export type ReporterMeans = {
   /** Of this data volume. */
   instance: () => Promise<string>;
   layers: () => Promise<LayerReport[]>;
+  /** Whether the parent is told of what happened here; of what happened below it always is. */
+  tells?: (event: Envelope) => boolean;
   log: Log;
   gatherMs?: number;
 };
@@ -97,6 +100,8 @@ class Reporter {
   #standing: { place: Place | undefined } | undefined;
   /** Up to here, events that are missing were told of. */
   #missed = 0;
+  /** What is from the parent's place, `behind`, up to here is not for the parent: it need not be read again. */
+  #silent: Place & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
 
   /** How this layer stands has changed too soon after it was last told. */
   pending = false;
@@ -129,9 +134,9 @@ class Reporter {
       const there = place !== undefined && (await this.#holds(place, kept));
       if (place && !there)
         log.info({ place, kept }, 'the parent knows events that are not here: telling all');
-      if (there && place.sequence === kept.last) return;
-      if (kept.last < kept.first) return;
-      if ((await this.#tell(kept.made, there ? place : undefined, signal)) === 'all') return;
+      const told = there ? await this.#reached(place, kept) : undefined;
+      if (told === kept.last || kept.last < kept.first) return;
+      if ((await this.#tell(kept.made, told, signal)) === 'all') return;
     }
   }
 
@@ -141,9 +146,15 @@ class Reporter {
     return sequence < kept.first || (await this.#means.bus.archive.idAt(sequence)) === id;
   }
 
+  /** How far all is told that is for a parent at this place. */
+  async #reached({ sequence }: Place, kept: Kept): Promise<number> {
+    const { behind, ...last } = this.#silent;
+    return behind === sequence && (await this.#holds(last, kept)) ? last.sequence : sequence;
+  }
+
   /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
-  async #tell(made: string, known: Place | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
-    let anew = known === undefined && this.#standing?.place !== undefined;
+  async #tell(made: string, told: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
+    let anew = told === undefined && this.#standing?.place !== undefined;
     let events: Report['events'] = [];
     let size = 0;
     const flush = async (): Promise<boolean> => {
@@ -158,20 +169,26 @@ class Reporter {
       this.#standing = answer;
       return answer?.taken ?? false;
     };
-    for await (const past of this.#means.bus.history({ since: known?.sequence ?? 1, signal })) {
+    const { tells = () => true } = this.#means;
+    let last = { sequence: told ?? 0, id: '' };
+    for await (const past of this.#means.bus.history({ since: told ?? 1, signal })) {
       if ('gap' in past) {
         if (past.gap.reason === 'lost') return 'elsewhere';
-        if (known) this.#miss(past.gap, known.sequence);
+        if (told !== undefined) this.#miss(past.gap, told);
         continue;
       }
-      const { sequence, event } = past;
-      if (sequence === known?.sequence) continue;
+      const { sequence, event, child } = past;
+      if (sequence === told) continue;
+      last = { sequence, id: event.id };
+      if (child === undefined && !tells(event)) continue;
       events.push({ sequence, event });
       size += JSON.stringify(event).length;
       if (events.length < MOST_EVENTS && size < BATCH_BYTES) continue;
       if (!(await flush())) return 'elsewhere';
     }
-    return (await flush()) ? 'all' : 'elsewhere';
+    if (!(await flush())) return 'elsewhere';
+    if (last.id) this.#silent = { made, ...last, behind: this.#standing?.place?.sequence ?? 0 };
+    return 'all';
   }
 
   #miss({ to = 0, reason }: Gap, told: number): void {

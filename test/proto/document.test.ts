@@ -25,6 +25,7 @@ test('nothing said: a layer of its own, on loopback', () => {
       schedule: '* * * * *',
       eventTtlMs: 2 * 86_400_000,
       bandwidth: [],
+      notifications: { webhooks: [] },
       reserve: 512 * 2 ** 20,
       garbageCollection: {
         enabled: true,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { LayerReport, Place, Report } from '#proto/below.ts';
 import { blobCommitted } from '#proto/content.ts';
+import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { passFinished } from '#proto/passes.ts';
 import type { Link } from '../../services/syncer/hours.ts';
@@ -47,7 +48,7 @@ class Parent {
 
 const LIVE: Link = { usable: true, live: true };
 
-async function rig(hours: Link = LIVE) {
+async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () => true) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await TestBus.start());
   const bus = await server.connect('syncer');
@@ -63,6 +64,7 @@ async function rig(hours: Link = LIVE) {
       link: () => state.hours,
       instance: async () => 'i',
       layers: async () => state.layers,
+      tells,
       log: quiet,
       gatherMs: 20,
     },
@@ -162,4 +164,35 @@ test('how the layer stands is told when it has changed', async () => {
   r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
   r.say(1);
   await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2), 20_000);
+});
+
+test('what is not for the parent is left out, and the parent is told each of the others once all the same', async () => {
+  const even = ({ data }: Envelope) => (data as { size: number }).size % 2 === 0;
+  await using r = await rig(LIVE, even);
+  r.say(1, 3, 5);
+  r.say(2, 3, 4, 5, 7);
+  await r.hears(2, 4);
+  const { length } = r.parent.reports;
+  r.say(9, 11, 6, 13);
+  await r.hears(2, 4, 6);
+  // Each went on where the parent was, and none had to be told again.
+  const later = r.parent.reports.slice(length).filter(({ events }) => events.length > 0);
+  assert.deepEqual(
+    later.map(({ after, anew }) => [after, anew]),
+    [[6, undefined]],
+  );
+  r.parent.loses(1);
+  r.say(8);
+  await r.hears(2, 4, 6, 8);
+});
+
+test('the store is lost while nothing was for the parent: what is in the new one is told', async () => {
+  await using r = await rig(LIVE, ({ data }) => (data as { size: number }).size > 9);
+  r.say(10, 1, 2, 3, 4, 5, 11);
+  await r.hears(10, 11);
+  r.say(6, 7, 8, 9);
+  await r.server.kill({ forget: true });
+  await r.server.up();
+  r.say(12);
+  await r.hears(10, 11, 12);
 });

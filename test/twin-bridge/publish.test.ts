@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
 import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
@@ -16,6 +17,23 @@ test('a bus that can not keep events for so long gets the configuration all the 
     keepEvents: async () => {
       throw new Error('no room');
     },
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+  using publisher = new Publisher(bus, quiet);
+  publisher.want(wanted);
+  assert.deepEqual(await promise, wanted);
+});
+
+test('a configuration that an earlier Terrace wrote, and that can not be read now, is written over', async () => {
+  const wanted = configurationWith();
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const bus = {
+    watch: () => () => {},
+    get: async () => {
+      throw new Fault('malformed', '/notifications: expected');
+    },
+    put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
+    publish: () => {},
+    keepEvents: async () => {},
   } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
