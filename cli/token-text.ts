@@ -1,4 +1,4 @@
-import type { PasswordName, Token } from '#proto/accounts.ts';
+import type { Token } from '#proto/accounts.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { table } from './figures.ts';
 import { parseAddress } from './ports.ts';
@@ -23,19 +23,6 @@ export function describeTokens(tokens: Token[], now: number): string {
 export function validity({ expires }: { expires?: number }, now: number): string {
   if (expires === undefined) return ENDLESS;
   return `${expires <= now ? 'ended' : 'until'} ${instant(expires)}`;
-}
-
-/**
- * The password that nobody uses, to be made anew: one that is not there, else one that has ended, else the older;
- * so whoever has the newer one goes on.
- */
-export function passwordToRotate({ passwords }: Token, now: number): PasswordName {
-  for (const name of ['password1', 'password2'] as const) {
-    if (!passwords.some((password) => password.name === name)) return name;
-  }
-  const ended = passwords.find(({ expires }) => expires !== undefined && expires <= now);
-  const [oldest] = [...passwords].sort((a, b) => a.created - b.created);
-  return (ended ?? oldest)?.name ?? 'password1';
 }
 
 /** How clients name a registry that was told to listen everywhere is for whoever runs it to know. */

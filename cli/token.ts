@@ -4,6 +4,7 @@ import {
   createToken,
   deleteToken,
   type PasswordName,
+  passwordToRotate,
   rotateToken,
   showScopeMap,
   showToken,
@@ -20,7 +21,7 @@ import { printHash } from './hash.ts';
 import { withStorage } from './operate.ts';
 import { actionsOf, describeActions, type Permissions } from './permissions.ts';
 import { Refusal } from './refusal.ts';
-import { describeTokens, loginCommand, passwordToRotate, validity } from './token-text.ts';
+import { describeTokens, loginCommand, validity } from './token-text.ts';
 
 type Common = { data: string; json?: boolean };
 type Made = { token: Token; name: PasswordName; password: string };

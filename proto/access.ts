@@ -12,7 +12,7 @@ export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
 export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
 
-/** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order. */
+/** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order; some of it through its module twin. */
 const operating = [
   'storage.token.>',
   'storage.scope.>',
@@ -67,14 +67,19 @@ const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: str
   },
   'twin-bridge': {
     publish: [
-      'syncer.>',
+      'syncer.pass.start',
       'storage.status.>',
       'storage.account.declare',
+      'storage.token.get',
+      'storage.token.rotate',
+      'storage.child.list',
+      'storage.child.deactivate',
+      'storage.garbage.collect',
       'events.configuration.>',
       '$KV.configuration.>',
       '$KV.services.>',
     ],
-    subscribe: ['twin-bridge.>', 'events.>', '$KV.>'],
+    subscribe: ['twin-bridge.>', 'events.>', 'below.>', '$KV.>'],
   },
   operator: {
     publish: [

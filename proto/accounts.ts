@@ -29,6 +29,19 @@ export const Token = Type.Object({
 });
 export type Token = Static<typeof Token>;
 
+/**
+ * The password that nobody uses, to be made anew: one that is not there, else one that has ended, else the older;
+ * so whoever has the newer one goes on.
+ */
+export function passwordToRotate({ passwords }: Token, now: number): PasswordName {
+  for (const name of ['password1', 'password2'] as const) {
+    if (!passwords.some((password) => password.name === name)) return name;
+  }
+  const ended = passwords.find(({ expires }) => expires !== undefined && expires <= now);
+  const [oldest] = [...passwords].sort((a, b) => a.created - b.created);
+  return (ended ?? oldest)?.name ?? 'password1';
+}
+
 export const ScopeMap = Type.Object({
   name: ScopeMapName,
   description: Type.Optional(Type.String()),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Token } from '#proto/accounts.ts';
+import { passwordToRotate, type Token } from '#proto/accounts.ts';
 import { type Configuration, Configuration as Schema } from '#proto/configuration.ts';
 import { check } from '#proto/contract.ts';
 import { resolveDocument } from '#proto/document.ts';
@@ -8,7 +8,7 @@ import { accountName } from '../../cli/account-name.ts';
 import { instantOf } from '../../cli/expiry.ts';
 import { actionsOf, describeActions } from '../../cli/permissions.ts';
 import { Refusal } from '../../cli/refusal.ts';
-import { describeTokens, loginCommand, passwordToRotate } from '../../cli/token-text.ts';
+import { describeTokens, loginCommand } from '../../cli/token-text.ts';
 import { describeGarbage, describeScrub } from '../../cli/upkeep.ts';
 import { welcome } from '../../cli/welcome.ts';
 

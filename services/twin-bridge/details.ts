@@ -1,0 +1,55 @@
+import type { DesiredState, Seen } from './seen.ts';
+
+/** What is not well with the layer, in the form of the connected registry's `statusDetails`. Pure. */
+export type Detail = { type: string; code: string; description: string };
+
+const MOST_ACCOUNTS = 3;
+
+export function detailsOf({ link, storage, configuration }: Seen, desired: DesiredState): Detail[] {
+  const details: Detail[] = [];
+  const say = (type: string, code: string, description: string) =>
+    details.push({ type, code, description: brief(description) });
+  if (!storage) say('Service', 'StorageSilent', 'storage does not answer: see its log');
+  if (storage?.space.low) {
+    say(
+      'Disk',
+      'DiskError',
+      'No space left on device: nothing new is taken until space of the data volume is freed',
+    );
+  }
+  if (storage && storage.damaged > 0) {
+    say(
+      'Content',
+      'ContentDamaged',
+      `${storage.damaged} blobs are damaged, until the parent or a client brings them again`,
+    );
+  }
+  if (link?.detail && isInactive(link.detail)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
+  else if (link?.detail && link.state === 'Unhealthy') say('Sync', 'SyncIncomplete', link.detail);
+  else if (link?.detail && link.state === 'Offline') say('Sync', 'ParentOffline', link.detail);
+  if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
+    say(
+      'Sync',
+      'ChangesRefused',
+      `${storage.outgoing.parked} changes are refused by the parent, and are tried again`,
+    );
+  }
+  if (desired.state === 'refused') {
+    say(
+      'Configuration',
+      'DesiredRefused',
+      'the desired properties are not valid: desired.complaints says why',
+    );
+  }
+  const accounts = storage?.accounts ?? [];
+  for (const complaint of accounts.slice(0, MOST_ACCOUNTS))
+    say('Accounts', 'AccountNotAsDeclared', complaint);
+  return details;
+}
+
+/** Another instance has the place of this one at the parent. */
+export const isInactive = (detail: string | undefined): boolean =>
+  /already activated by another instance/.test(detail ?? '');
+
+export const brief = (text: string, most = 300): string =>
+  text.length > most ? `${text.slice(0, most - 1)}…` : text;

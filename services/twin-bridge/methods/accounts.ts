@@ -1,0 +1,63 @@
+import { Type } from '@sinclair/typebox';
+import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import { ChildName, deactivateChild } from '#proto/children.ts';
+import { Fault } from '#proto/fault.ts';
+import { durationOf } from '#proto/quantities.ts';
+import { type Method, method } from './method.ts';
+
+const Deactivate = Type.Object(
+  { child: Type.String({ pattern: ChildName.pattern as string, description: 'the name of a layer below' }) },
+  { additionalProperties: false },
+);
+
+/** Frees the place of a layer below for another instance. Faults: `account-unknown`. */
+export function deactivateMethod(bus: Pick<Bus, 'call'>, log: Log): Method {
+  return method(Deactivate, log, async ({ child }, signal) => {
+    const { was } = await bus.call(deactivateChild, { name: child }, { signal });
+    // One that was never active has a token at least; a name that nobody has is a mistake.
+    if (!was) await bus.call(showToken, { name: child }, { signal });
+    const before = was && { instance: was.instance, since: new Date(was.since).toISOString() };
+    return { status: 200, payload: { child, active: was !== undefined, ...(before && { was: before }) } };
+  });
+}
+
+const Rotate = Type.Object(
+  {
+    token: Type.String({ pattern: TokenName.pattern as string, description: 'the name of a token' }),
+    password: Type.Optional(
+      Type.Union([Type.Literal('password1'), Type.Literal('password2')], {
+        description: 'password1 or password2',
+      }),
+    ),
+    expires: Type.Optional(
+      Type.String({ maxLength: 40, description: 'a duration such as P90D, or a date such as 2027-01-31' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/**
+ * Makes a password anew, and says it this once. Of a token that the document declares, only the document does.
+ * Faults: `account-unknown`, `denied`.
+ */
+export function rotateMethod(bus: Pick<Bus, 'call'>, log: Log): Method {
+  return method(Rotate, log, async ({ token: name, expires: until, password: wanted }, signal) => {
+    const expires = until === undefined ? undefined : instantOf(until, Date.now());
+    const before = await bus.call(showToken, { name }, { signal });
+    const password = wanted ?? passwordToRotate(before, Date.now());
+    const query = { name, password, ...(expires !== undefined && { expires }) };
+    const made = await bus.call(rotateToken, query, { signal });
+    const end = expires === undefined ? {} : { expires: new Date(expires).toISOString() };
+    return { status: 200, payload: { token: name, name: made.name, password: made.password, ...end } };
+  });
+}
+
+/** @throws Fault `malformed` */
+function instantOf(text: string, now: number): number {
+  const duration = durationOf(text);
+  const instant =
+    duration === undefined ? (/^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN) : now + duration;
+  if (Number.isFinite(instant)) return instant;
+  throw new Fault('malformed', `expires is not valid: write ${Rotate.properties.expires.description}`);
+}

@@ -1,0 +1,27 @@
+import { Type } from '@sinclair/typebox';
+import type { Bus, Log } from '#proto/bus.ts';
+import { collectGarbage } from '#proto/upkeep.ts';
+import { type Method, method } from './method.ts';
+import { soon } from './soon.ts';
+
+const WAIT_MS = 20_000;
+
+const Wanted = Type.Object(
+  {
+    dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether only to count' })),
+    wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
+  },
+  { additionalProperties: false },
+);
+
+/** Garbage collection: 200 with what it took, 202 where it goes on. Faults: `busy`. */
+export function gcMethod(bus: Pick<Bus, 'call'>, log: Log, waitMs = WAIT_MS): Method {
+  return method(Wanted, log, async ({ dryRun = false, wait = true }, signal) => {
+    // It goes on in storage when nobody waits for it any more.
+    const work = bus.call(collectGarbage, { dryRun });
+    const garbage = await soon(work, wait ? waitMs : 1_000, signal);
+    return garbage
+      ? { status: 200, payload: garbage }
+      : { status: 202, payload: { state: 'Running', dryRun } };
+  });
+}

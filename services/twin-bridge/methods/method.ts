@@ -1,0 +1,56 @@
+import type { Static, TObject } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import type { Log } from '#proto/bus.ts';
+import { Fault } from '#proto/fault.ts';
+import { statusOf } from './statuses.ts';
+
+/** What a direct method answers: an HTTP-like status, and what is said as JSON. */
+export type MethodAnswer = { status: number; payload: unknown };
+export type Method = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
+
+/** IoT Hub's default time-out is 30 s, and nobody tells a module of another one: an answer is there before. */
+export const ANSWER_MS = 23_000;
+
+/**
+ * A method whose payload has this form; an absent one is `{}`. What is wrong with a payload, and every fault, is
+ * answered with a code of the faults and a sentence for a person.
+ */
+export function method<T extends TObject>(
+  form: T,
+  log: Log,
+  work: (wanted: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
+  answerMs = ANSWER_MS,
+): Method {
+  const check = TypeCompiler.Compile(form);
+  return async (payload, signal) => {
+    const wanted = payload ?? {};
+    if (!check.Check(wanted)) return refusal('malformed', complaintOf(form, [...check.Errors(wanted)][0]));
+    const late = AbortSignal.timeout(answerMs);
+    try {
+      return await work(wanted as Static<T>, AbortSignal.any([signal, late]));
+    } catch (error) {
+      if (late.aborted)
+        return refusal('unavailable', `there was no answer in ${answerMs / 1_000} s: ask again`, 504);
+      if (Fault.is(error)) return refusal(error.code, error.message);
+      if (!signal.aborted) log.error({ err: error }, 'a direct method failed');
+      return refusal('internal', 'the method failed; the log of the twin-bridge says why');
+    }
+  };
+}
+
+const refusal = (code: Fault['code'], message: string, status = statusOf(code)): MethodAnswer => ({
+  status,
+  payload: { code, message },
+});
+
+function complaintOf(form: TObject, error: { path: string; message: string; value: unknown } | undefined) {
+  const fields = Object.keys(form.properties);
+  const field = error?.path.slice(1).replaceAll('/', '.') ?? '';
+  const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'there are none';
+  if (field === '') return `the payload is not valid: write an object; ${names}`;
+  const [first = field] = field.split('.');
+  const known = form.properties[first];
+  if (!known) return `${field} is not a field: ${names}`;
+  if (error?.value === undefined) return `${field} is missing: write ${known.description}`;
+  return `${field} is not valid: write ${known.description}`;
+}

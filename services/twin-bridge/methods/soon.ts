@@ -1,0 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What the work comes to, where that is within `ms`; it goes on otherwise. @throws the reason of the signal */
+export async function soon<T>(work: Promise<T>, ms: number, signal: AbortSignal): Promise<T | undefined> {
+  const end = new AbortController();
+  const late = sleep(ms, undefined, { signal: AbortSignal.any([signal, end.signal]) });
+  late.catch(() => {});
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, late]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    end.abort();
+  }
+}

@@ -1,0 +1,26 @@
+import type { FaultCode } from '#proto/fault.ts';
+
+/** The status of a direct method's answer, by fault; 500 for all that is not named. As HTTP has them. */
+const statuses: Partial<Record<FaultCode, number>> = {
+  malformed: 400,
+  'name-invalid': 400,
+  unauthorized: 401,
+  denied: 403,
+  'account-unknown': 404,
+  'name-unknown': 404,
+  'already-activated': 409,
+  busy: 409,
+  conflict: 409,
+  exists: 409,
+  'config-invalid': 409,
+  'window-closed': 423,
+  'too-many': 429,
+  unsupported: 501,
+  'parent-invalid': 502,
+  'parent-refused': 502,
+  'parent-unreachable': 502,
+  unavailable: 503,
+  'no-space': 507,
+};
+
+export const statusOf = (code: FaultCode): number => statuses[code] ?? 500;

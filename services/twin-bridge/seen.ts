@@ -1,0 +1,58 @@
+import { type Layers, layersBelow } from '#proto/below.ts';
+import type { Bus } from '#proto/bus.ts';
+import { type Child, listChildren } from '#proto/children.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
+import type { PassResult } from '#proto/passes.ts';
+import { LINK_KEY, type LinkStatus, linkStatus, type SyncerStatus, syncerStatus } from '#proto/status.ts';
+
+/** What the layer says of itself at one moment; what nobody answered is left out. */
+export type Seen = {
+  configuration?: Configuration;
+  link?: LinkStatus;
+  syncers: SyncerStatus[];
+  storage?: StorageStatus;
+  /** Layers below that are activated, the first 500. */
+  children: Child[];
+  below: ReadonlyMap<string, Layers>;
+};
+
+/** The last pass that began, and how it ended, with ms since 1970; of this process' time. */
+export type LastPass = {
+  pass: string;
+  cause?: string;
+  started?: number;
+  ended?: number;
+  result?: PassResult;
+  /** When the last one ended that was good. */
+  succeeded?: number;
+};
+
+/** What has become of the document that was found last. */
+export type DesiredState = {
+  version?: number;
+  /** `unknown`: none was found yet. */
+  state: 'applied' | 'refused' | 'unknown';
+  complaints: string[];
+};
+
+const PATIENCE = { patience: 1_000 };
+
+export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call'>): Promise<Seen> {
+  const [inForce, link, syncers, storage, activated, below] = await Promise.all([
+    bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
+    bus.get(linkStatus, LINK_KEY).catch(() => undefined),
+    bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
+    bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
+    bus.call(listChildren, { limit: 500 }, PATIENCE).catch(() => undefined),
+    bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+  ]);
+  return {
+    ...(inForce && { configuration: inForce.value }),
+    ...(link && inForce?.value.parent && { link: link.value }),
+    syncers: [...syncers.values()],
+    ...(storage && { storage }),
+    children: activated?.children ?? [],
+    below,
+  };
+}

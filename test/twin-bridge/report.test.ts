@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus } from '#proto/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { passFinished, passStarted } from '#proto/passes.ts';
+import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import { Reporter } from '../../services/twin-bridge/report.ts';
+import type { Reported } from '../../services/twin-bridge/reported.ts';
+import type { DesiredState } from '../../services/twin-bridge/seen.ts';
+import { type Buses, connectAll, Rig } from '../storage/rig.ts';
+import { quiet } from '../support/bus.ts';
+import { configurationWith } from '../support/configuration.ts';
+
+let buses: Buses;
+let rig: Rig;
+let bus: Bus;
+let syncer: Bus;
+before(async () => {
+  buses = await connectAll();
+  rig = await Rig.open(buses);
+  bus = await buses.server.connect('twin-bridge');
+  syncer = buses.syncer;
+  const value = configurationWith({ parent: { url: 'https://up.example' } });
+  await bus.put(configuration, CONFIGURATION_KEY, value);
+});
+after(async () => {
+  await rig[Symbol.asyncDispose]();
+  await buses.server[Symbol.asyncDispose]();
+});
+
+const link = (state: LinkStatus['state'], lastSync: number): LinkStatus => ({
+  state,
+  since: 1,
+  lastSync,
+  coordinator: 'syncer-test',
+});
+
+test('what changes is reported, together; what changes all the time is not, on its own', async () => {
+  const told: Reported[] = [];
+  let desired: DesiredState = { state: 'unknown', complaints: [] };
+  using reporter = new Reporter({
+    bus,
+    log: quiet,
+    version: '1',
+    desired: () => desired,
+    report: (reported) => told.push(reported),
+    pace: { settle: 20, least: 20, idle: 60_000, look: 60_000 },
+  });
+  const reaches = async (is: (reported: Reported) => boolean) => {
+    const end = Date.now() + 20_000;
+    while (!told.some(is)) {
+      assert.ok(Date.now() < end, JSON.stringify(told));
+      await sleep(10);
+    }
+  };
+  await reaches(({ connectionState }) => connectionState === 'Offline');
+  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 1_000));
+  await reaches(({ connectionState }) => connectionState === 'Syncing');
+  syncer.publish(passStarted, { pass: 'p', coordinator: 'c', cause: 'request' });
+  const result = { pass: 'p', ok: true, taken: 1, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 };
+  syncer.publish(passFinished, { ...result, failures: [], ms: 1 });
+  await reaches(({ registrySyncResult }) => JSON.stringify(registrySyncResult ?? '').includes('"taken":1'));
+
+  const before = told.length;
+  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 2_000));
+  desired = { version: 7, state: 'refused', complaints: ['mode "x" is not valid'] };
+  reporter.changed();
+  await reaches(({ desired: asked }) => (asked as DesiredState).version === 7);
+  const { lastSyncTime } = told.at(-1) ?? {};
+  assert.equal(lastSyncTime, new Date(2_000).toISOString());
+  const count = told.length;
+  assert.ok(count - before <= 2);
+  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 3_000));
+  const seenBy = async () => (await reporter.now()).lastSyncTime;
+  while ((await seenBy()) !== new Date(3_000).toISOString()) await sleep(10);
+  assert.equal(told.length, count, 'a good pass more is no news');
+});
