@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import type { Static } from '@sinclair/typebox';
 import { type LayerReport, type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
@@ -26,7 +25,7 @@ export type LayerStatus = {
   /** What each of them does. */
   syncers: SyncerStatus[];
   configuration?: Configuration;
-  bridge?: Static<typeof BridgeStatus>;
+  bridge?: BridgeStatus;
   link?: LinkStatus;
   coordinator?: string;
   storage?: StorageStatus;

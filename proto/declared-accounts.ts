@@ -1,4 +1,3 @@
-import { isAbsolute, join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { ScopeMapName, TokenName } from './accounts.ts';
 import { ChildName } from './children.ts';
@@ -102,23 +101,20 @@ export const declareAccounts = request(
 
 type Declaring = { tokens?: DeclaredToken[]; children?: DeclaredChild[] };
 
-/** @param folder what relative paths start from */
-export function declaredAccounts(
-  { tokens = [], children = [] }: Declaring,
-  folder: string,
-): DeclaredAccount[] {
+/** Paths of secret files are absolute. */
+export function declaredAccounts({ tokens = [], children = [] }: Declaring): DeclaredAccount[] {
   return [
     ...tokens.map((token) => ({
       name: token.name,
       enabled: token.enabled ?? true,
       ...(token.scopeMap !== undefined ? { scopeMap: token.scopeMap } : { actions: actionsOfToken(token) }),
-      passwords: token.passwords.map((password) => passwordOf(password, folder)),
+      passwords: token.passwords.map(passwordOf),
     })),
     ...children.map(({ name, enabled = true, mode, repositories, passwords }) => ({
       name,
       enabled,
       actions: actionsOfChild(name, writes(mode) ? 'ReadWrite' : 'ReadOnly', listOf(repositories)),
-      passwords: passwords.map((password) => passwordOf(password, folder)),
+      passwords: passwords.map(passwordOf),
     })),
   ];
 }
@@ -135,13 +131,13 @@ const some = (patterns: string | string[] | undefined): string[] =>
 const listOf = (patterns: string | string[]): string[] =>
   typeof patterns === 'string' ? [patterns] : patterns;
 
-function passwordOf(password: DeclaredPassword, folder: string): DeclaredAccount['passwords'][number] {
+function passwordOf(password: DeclaredPassword): DeclaredAccount['passwords'][number] {
   if (typeof password === 'string') return { hash: password };
   const { hash, secretFile, expires } = password;
   return {
     ...(hash !== undefined && { hash }),
     ...(secretFile !== undefined && {
-      secretFile: isAbsolute(secretFile) ? secretFile : join(folder, secretFile),
+      secretFile,
     }),
     ...(expires !== undefined && { expires: Date.parse(expires) }),
   };

@@ -30,7 +30,7 @@ export function declaredComplaints(document: Document): string[] {
       ...tokens.map(({ name }, at) => [`tokens.${at}`, name] as const),
       ...children.map(({ name }, at) => [`children.${at}`, name] as const),
     ]),
-    ...(JSON.stringify(declaredAccounts(document, '/')).length > MOST_BYTES
+    ...(JSON.stringify(declaredAccounts(document)).length > MOST_BYTES
       ? ['tokens and children are more than fits into one message: share scope maps, or use fewer patterns']
       : []),
   ];

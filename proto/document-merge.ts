@@ -26,13 +26,13 @@ const pairs: Record<Owner, readonly string[]> = {
   tls: ['certificateFile', 'keyFile'],
 };
 
-/** @param folder what relative paths of `fields` start from */
-export function merge(fields: Fields, overrides: Overrides, defaults: Overrides, folder: string): Fields {
+/** @param folder what relative paths of `fields` start from; those of the others are absolute */
+export function merge(fields: Fields, overrides: Overrides, defaults: Fields, folder: string): Fields {
   const named = over(absolute(fields, folder), overrides);
   const merged: Fields = { ...defaults, ...named };
   for (const owner of ownerNames) {
     const [mine, beneath] = [named[owner], defaults[owner]];
-    if (isMapping(mine) && beneath) merged[owner] = { ...fitting(owner, beneath, mine), ...mine };
+    if (isMapping(mine) && isMapping(beneath)) merged[owner] = { ...fitting(owner, beneath, mine), ...mine };
   }
   return merged;
 }
@@ -42,13 +42,31 @@ function absolute(fields: Fields, folder: string): Fields {
   for (const owner of ownerNames) {
     const mapping = fields[owner];
     if (!isMapping(mapping)) continue;
-    const paths = owners[owner].flatMap((file) => {
-      const path = mapping[file];
-      return typeof path === 'string' && path !== '' && !isAbsolute(path) ? [[file, join(folder, path)]] : [];
-    });
-    made[owner] = { ...mapping, ...Object.fromEntries(paths) };
+    made[owner] = withPaths(mapping, owners[owner], folder);
+  }
+  for (const list of ['tokens', 'children']) {
+    if (list in fields) made[list] = withSecretPaths(fields[list], folder);
   }
   return made;
+}
+
+/** Of `tokens` and `children`. */
+function withSecretPaths(accounts: unknown, folder: string): unknown {
+  const within = (list: unknown, change: (entry: Fields) => Fields) =>
+    Array.isArray(list) ? list.map((entry) => (isMapping(entry) ? change(entry) : entry)) : list;
+  return within(accounts, (account) =>
+    'passwords' in account
+      ? { ...account, passwords: within(account.passwords, (one) => withPaths(one, ['secretFile'], folder)) }
+      : account,
+  );
+}
+
+function withPaths(mapping: Fields, files: readonly string[], folder: string): Fields {
+  const paths = files.flatMap((file) => {
+    const path = mapping[file];
+    return typeof path === 'string' && path !== '' && !isAbsolute(path) ? [[file, join(folder, path)]] : [];
+  });
+  return { ...mapping, ...Object.fromEntries(paths) };
 }
 
 function over(fields: Fields, overrides: Overrides): Fields {

@@ -23,6 +23,8 @@ export type Source = {
    * absolute. The login for a parent is for that parent: where another is named, it does not count.
    */
   defaults?: Overrides | undefined;
+  /** A document whose fields count where the text does not name them, above `defaults`. */
+  beneath?: { text: string; folder: string } | undefined;
   /** The text comes after the start: fields that count only there are complaints. */
   late?: boolean | undefined;
 } & Files;
@@ -33,17 +35,20 @@ export type Resolved =
   | { complaints: string[] };
 
 export function resolveDocument(source: Source): Resolved {
-  const { text, folder = '.', overrides = {}, defaults = {}, late, ...files } = source;
+  const { text, folder = '.', overrides = {}, defaults = {}, beneath, late, ...files } = source;
   const read = parse(text ?? '');
   if ('complaints' in read) return read;
   const tooLate = late ? startFields.filter((field) => field in read.fields) : [];
   if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
   placeFiles(read.fields.notifications, folder);
-  const fields = merge(read.fields, overrides, defaults, folder);
+  const below = parse(beneath?.text ?? '');
+  if ('complaints' in below) return below;
+  const under = merge(below.fields, {}, defaults, beneath?.folder ?? '.');
+  const fields = merge(read.fields, overrides, under, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };
   const document = fields as Document;
-  return { configuration: withDefaults(document), accounts: declaredAccounts(document, folder) };
+  return { configuration: withDefaults(document), accounts: declaredAccounts(document) };
 }
 
 /** What the processes of a layer are started with. */

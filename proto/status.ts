@@ -89,10 +89,25 @@ export const SyncerStatus = Type.Object({
 export type SyncerStatus = Static<typeof SyncerStatus>;
 export const syncerStatus = state('syncers', SyncerStatus);
 
+/** How the source of the documents is reached. */
+export const Session = Type.Object({
+  connected: Type.Boolean(),
+  /** Of being so. */
+  since: Instant,
+  /** Why it is not. */
+  detail: Type.Optional(Type.String()),
+});
+export type Session = Static<typeof Session>;
+
 /** What the configuration bridge last found: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({
   source: Type.String(),
   /** One sentence per complaint, each naming its field; empty when the document is in force. */
   complaints: Type.Array(Type.String()),
+  /** Of the desired properties that the document stands in. */
+  version: Type.Optional(Type.Integer()),
+  /** Where the document comes over a connection. */
+  session: Type.Optional(Session),
 });
+export type BridgeStatus = Static<typeof BridgeStatus>;
 export const bridgeStatus = request('twin-bridge.status.get', Type.Object({}), BridgeStatus);

@@ -2,29 +2,45 @@ import type { Bus, Log } from '#proto/bus.ts';
 import { configurationRefused } from '#proto/configuration.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
 import { files } from '#proto/document-files.ts';
-import { bridgeStatus } from '#proto/status.ts';
+import { bridgeStatus, type Session } from '#proto/status.ts';
 import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
+import type { DesiredState } from './seen.ts';
 import type { DocumentSource, Found } from './source.ts';
 
 /** A complaint may be about a file that is put right without the document: look again. */
 const LOOK_AGAIN_MS = 5_000;
 
-/** What stands over the document, and what beneath it. */
-export type Beside = { overrides?: Overrides; defaults?: Overrides };
+/** What stands over the document and beneath it, and what it is. */
+export type Beside = {
+  overrides?: Overrides;
+  defaults?: Overrides;
+  /** It comes after the start: fields that count only there are complaints. */
+  late?: boolean;
+  /** How its source is reached, where that can fail. */
+  session?: () => Session;
+};
+
+export type Bridge = Disposable & {
+  /** What has become of the document that was found last. */
+  desired(): DesiredState;
+  /** Calls when that is otherwise. */
+  onChange(changed: () => void): void;
+};
 
 /** From a source of documents to the state on the bus. An invalid document changes nothing. */
 export function bridge(
   bus: Bus,
   log: Log,
   source: DocumentSource,
-  beside: Beside = {},
+  { session, ...beside }: Beside = {},
   lookAgainMs = LOOK_AGAIN_MS,
-): Disposable {
+): Bridge {
   const publisher = new Publisher(bus, log);
   const declarer = new Declarer(bus, log);
   let last: Found | undefined;
   let complaints: string[] = [];
+  let changed = () => {};
   const take = (found: Found) => {
     last = found;
     const resolved = resolve(found, beside);
@@ -37,13 +53,31 @@ export function bridge(
       log.warn({ complaints, source: source.name }, 'the document is not valid, nothing is changed');
       bus.publish(configurationRefused, { source: source.name, complaints });
     }
+    changed();
   };
+  const desired = (): DesiredState => ({
+    ...(last?.version !== undefined && { version: last.version }),
+    state: !last ? 'unknown' : complaints.length > 0 ? 'refused' : 'applied',
+    complaints,
+  });
   const watching = source.watch(take);
   const looking = setInterval(() => {
     if (last && complaints.length > 0) take(last);
   }, lookAgainMs).unref();
-  const unserve = bus.serve(bridgeStatus, async () => ({ source: source.name, complaints }));
+  const unserve = bus.serve(bridgeStatus, async () => {
+    const { version } = desired();
+    return {
+      source: source.name,
+      complaints,
+      ...(version !== undefined && { version }),
+      ...(session && { session: session() }),
+    };
+  });
   return {
+    desired,
+    onChange(call) {
+      changed = call;
+    },
     [Symbol.dispose]() {
       unserve();
       clearInterval(looking);
@@ -54,7 +88,7 @@ export function bridge(
   };
 }
 
-function resolve(found: Found, beside: Beside): Resolved {
+function resolve(found: Found, beside: Omit<Beside, 'session'>): Resolved {
   if ('complaint' in found) return { complaints: [found.complaint] };
   return resolveDocument({ ...found, ...beside, ...files });
 }

@@ -1,5 +1,13 @@
+/** A configuration document, and where its relative paths start. */
+export type Text = { text: string; folder: string };
+
 /** What a source found: the text of a configuration document, or why there is none. */
-export type Found = { text: string; folder: string } | { complaint: string };
+export type Found = (Text | { complaint: string }) & {
+  /** Of the desired properties that it stands in. */
+  version?: number;
+  /** A document whose fields count where this one does not name them. */
+  beneath?: Text;
+};
 
 /** Where configuration documents come from. */
 export type DocumentSource = {

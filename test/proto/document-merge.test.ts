@@ -56,3 +56,30 @@ test('a document that comes after the start can not say what the processes are s
   assert.equal(refused.complaints.length, 2);
   assert.match(refused.complaints[0] ?? '', /^listen takes effect at a start, .* as an option/);
 });
+
+test('a whole document may lie beneath another: paths of each start from its own folder', () => {
+  const resolved = resolveDocument({
+    text: '{"mode":"ReadWrite","parent":{"caFile":"ca"}}',
+    folder: '/data',
+    beneath: {
+      text: [
+        'mode: ReadOnly',
+        'parent: { url: "https://file.example", username: f, passwordFile: p }',
+        'tokens: [{ name: ci, pull: "*", passwords: [{ secretFile: s }] }]',
+      ].join('\n'),
+      folder: '/etc',
+    },
+    defaults: beneath,
+    readable,
+  });
+  assert.ok('configuration' in resolved, JSON.stringify(resolved));
+  const { mode, name, parent } = resolved.configuration;
+  assert.deepEqual([mode, name], ['ReadWrite', 'line-1']);
+  assert.deepEqual(parent, {
+    url: 'https://file.example',
+    username: 'f',
+    passwordFile: '/etc/p',
+    caFile: '/data/ca',
+  });
+  assert.deepEqual(resolved.accounts[0]?.passwords, [{ secretFile: '/etc/s' }]);
+});
