@@ -28,6 +28,7 @@ export function describe(layer: LayerStatus, now: number): string {
   const sections = [
     head(layer),
     linkText(layer, now),
+    source(layer, now),
     complaints(layer),
     storage(layer, now),
     belowText(layer, now),
@@ -41,6 +42,17 @@ function head({ configuration }: LayerStatus): string {
   if (!configuration) return 'No configuration is in force.';
   const { name, mode } = configuration;
   return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
+}
+
+/** Of a configuration that comes over a connection. */
+function source({ bridge, configuration }: LayerStatus, now: number): string {
+  if (!bridge?.session) return '';
+  const { source, version, session } = bridge;
+  const { connected, since, detail } = session;
+  const reached = connected ? 'connected' : `not connected${detail ? ` (${detail})` : ''}`;
+  const known = version === undefined ? 'none was seen yet' : `version ${version}`;
+  const last = !connected && configuration ? '; what it last said stays in force' : '';
+  return `Configured by ${source}: ${known}; ${reached} for ${duration(now - since)}${last}`;
 }
 
 function complaints({ bridge }: LayerStatus): string {

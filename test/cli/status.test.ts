@@ -207,3 +207,27 @@ test('terrace status tells what storage has parked, and --json all of it', async
   assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
   assert.equal(json.configuration?.windowMs, 60_000);
 });
+
+test('a configuration that comes over a connection: from where, which, and whether it is there', () => {
+  const about = (bridge: NonNullable<LayerStatus['bridge']>) =>
+    describe({ services: [], syncers: [], silent: [], storage: held, bridge }, now);
+  const since = now - 60_000;
+  const bridge = {
+    source: 'the module twin',
+    complaints: [],
+    version: 7,
+    session: { connected: true, since },
+  };
+  assert.match(about(bridge), /^Configured by the module twin: version 7; connected for 1 min$/m);
+  const { version: _version, ...unknown } = bridge;
+  assert.match(
+    about({ ...unknown, session: { connected: false, since, detail: 'ECONNREFUSED' } }),
+    /^Configured by the module twin: none was seen yet; not connected \(ECONNREFUSED\) for 1 min$/m,
+  );
+  assert.doesNotMatch(about({ source: 'a file', complaints: [] }), /Configured/);
+});
+
+test('accounts that are not as declared are told', () => {
+  const text = said({ tokens: 1, accounts: ['ci is declared, and there is a token of that name'] });
+  assert.match(text, /^Not as the configuration document declares it:\n {2}ci is declared, and there is/m);
+});

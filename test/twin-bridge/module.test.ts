@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { listTokens } from '#proto/accounts.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { hashPassword } from '#proto/password-hash.ts';
+import { bridgeStatus } from '#proto/status.ts';
+import type { Method } from '../../services/twin-bridge/methods/method.ts';
+import { type ModuleTwin, runModule } from '../../services/twin-bridge/module.ts';
+import type { Reported } from '../../services/twin-bridge/reported.ts';
+import type { Found } from '../../services/twin-bridge/source.ts';
+import { type Buses, connectAll, Rig } from '../storage/rig.ts';
+import { quiet } from '../support/bus.ts';
+
+/** A twin whose properties the test changes. */
+class Script implements ModuleTwin {
+  readonly name = 'the module twin';
+  session = { connected: true, since: 1 };
+  readonly reports: Reported[] = [];
+  methods: ReadonlyMap<string, Method> = new Map();
+  #handler: (found: Found) => void = () => {};
+  watch(handler: (found: Found) => void): Disposable {
+    this.#handler = handler;
+    return { [Symbol.dispose]() {} };
+  }
+  desire(version: number, document: object): void {
+    this.#handler({ text: JSON.stringify(document), folder: '/data', version });
+  }
+  report(wanted: Reported): void {
+    this.reports.push(wanted);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+test('desired properties take effect, what is wrong with them changes nothing and is reported by its field', async () => {
+  await using _rig = await Rig.open(buses);
+  const operator = await buses.server.connect('operator');
+  const twin = new Script();
+  const end = new AbortController();
+  const running = runModule({
+    bus: await buses.server.connect('twin-bridge'),
+    log: quiet,
+    signal: end.signal,
+    version: '1.2.3',
+    beside: {
+      overrides: { listen: '127.0.0.1:5001' },
+      defaults: {
+        mode: 'ReadOnly',
+        parent: { url: 'https://up.example', username: 'u', passwordFile: '/dev/null' },
+      },
+    },
+    start: (methods) => Object.assign(twin, { methods }),
+    pace: { settle: 10, least: 10 },
+  });
+  const inForce = async () => (await operator.get(configuration, CONFIGURATION_KEY))?.value;
+  const until = async (is: () => unknown) => {
+    const late = Date.now() + 20_000;
+    while (!(await is())) {
+      assert.ok(Date.now() < late, JSON.stringify([twin.reports, await inForce()]));
+      await sleep(10);
+    }
+  };
+  const asked = () =>
+    twin.reports.at(-1)?.desired as { version?: number; state?: string; complaints: string[] };
+  await until(() => asked()?.state === 'unknown');
+  assert.equal(await inForce(), undefined, 'nothing is in force before the twin is known');
+
+  const hash = await hashPassword('a long password');
+  const document = { mode: 'ReadWrite', tokens: [{ name: 'ci', pull: '*', passwords: [hash] }] };
+  twin.desire(4, document);
+  await until(async () => (await inForce())?.mode === 'ReadWrite');
+  assert.deepEqual((await inForce())?.parent?.url, 'https://up.example');
+  await until(async () => (await operator.call(listTokens, { limit: 9 })).tokens[0]?.declared);
+  await until(() => asked()?.version === 4 && asked()?.state === 'applied');
+  assert.equal(twin.reports.at(-1)?.mode, 'ReadWrite');
+
+  twin.desire(5, { mode: 'Sometimes', listen: '0.0.0.0:80', schedule: 'now' });
+  await until(() => asked()?.version === 5);
+  assert.equal(asked()?.state, 'refused');
+  assert.match(asked()?.complaints[0] ?? '', /^listen takes effect at a start/);
+  twin.desire(6, { mode: 'Sometimes', schedule: 'now' });
+  await until(() => asked()?.version === 6);
+  assert.match(
+    asked()?.complaints.join('\n') ?? '',
+    /^mode "Sometimes" is not valid: write ReadWrite or ReadOnly/,
+  );
+  assert.deepEqual((await inForce())?.mode, 'ReadWrite');
+  assert.equal((await operator.call(listTokens, { limit: 9 })).tokens.length, 1);
+  const { version, complaints, session } = await operator.call(bridgeStatus, {});
+  assert.deepEqual([version, complaints, session], [6, asked()?.complaints, twin.session]);
+
+  twin.desire(7, document);
+  await until(() => asked()?.version === 7 && asked()?.state === 'applied');
+  const answer = await twin.methods.get('status')?.(null, end.signal);
+  const reported = answer?.payload as Reported | undefined;
+  assert.deepEqual(reported?.desired, { version: 7, state: 'applied', complaints: [] });
+  assert.doesNotMatch(JSON.stringify(twin.reports), /scrypt|dev\/null/);
+  end.abort();
+  await running;
+});
