@@ -38,7 +38,8 @@ test('a layer whose file declares its accounts lets other machines in with these
     assert.match(await hashOf('short\n'), /^terrace: the password on stdin holds 5 characters/);
     const hash = await hashOf('a long password\n');
     await writeFile(join(folder, 'secret'), 'a mounted secret\n');
-    const document = (tokens: string[]) => writeFile(config, `tokens: [${tokens.join(', ')}]\n`);
+    const child = `children: [{ name: line-1, repositories: line/*, passwords: ["${hash}"] }]`;
+    const document = (tokens: string[]) => writeFile(config, `tokens: [${tokens.join(', ')}]\n${child}\n`);
     const ci = `{ name: ci, push: "*", passwords: ["${hash}"] }`;
     await document([ci, '{ name: ops, pull: "*", passwords: [{ secretFile: secret }] }']);
 
@@ -52,12 +53,15 @@ test('a layer whose file declares its accounts lets other machines in with these
       config,
       '--compact',
     );
-    assert.match(await up.says(/Ctrl-C stops it/), /Clients log in: 2 tokens\./);
+    assert.match(await up.says(/Ctrl-C stops it/), /Clients log in: 3 tokens\./);
     assert.equal(await status(), 401);
     assert.equal(await status('ci', 'a long password'), 200);
     assert.equal(await status('ops', 'a mounted secret'), 200);
     assert.equal(await status('ops', 'another secret'), 401);
 
+    assert.equal(await status('line-1', 'a long password'), 200);
+    const { stdout } = await run('child', 'list', '--data', data);
+    assert.match(stdout, /^line-1 +ReadOnly +never +line\/\*$/m);
     const command = (...words: string[]) => run('token', ...words, '--data', data);
     assert.match((await command('list')).stdout, /^ci +enabled, declared/m);
     const refused = await command('rotate', 'ci');

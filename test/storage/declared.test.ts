@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { permissionsOf } from '#proto/access.ts';
 import {
   changeToken,
   createToken,
@@ -17,6 +18,7 @@ import type { Bus } from '#proto/bus.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/declared-accounts.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { hashPassword, matches } from '#proto/password-hash.ts';
+import { Metadata, put } from '../../services/storage/metadata.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 
 let buses: Buses;
@@ -96,6 +98,17 @@ test('what is declared is there after a restart, and an unusable account does no
   assert.deepEqual(await names(), ['a*', 'b*', 'c*']);
 });
 
+test('what was declared when storage was killed is made good when it is back', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.stop();
+  const metadata = await Metadata.open(join(rig.data, 'metadata'));
+  await metadata.write(put.declared([account('ci')]));
+  await metadata[Symbol.asyncDispose]();
+  await rig.start();
+  await rig.storage.declared.renew();
+  assert.deepEqual(await names(), ['ci*']);
+});
+
 test('a name that an operator has taken is not overwritten, and is free for the document once it is deleted', async () => {
   await using rig = await Rig.open(buses);
   await operator.call(createToken, { name: 'ci', actions: ['repositories/*/content/read'] });
@@ -125,8 +138,12 @@ test('only the document changes what it declares', async () => {
   await assert.rejects(operator.call(deleteToken, { name: 'ci' }), denied);
   await assert.rejects(operator.call(putScopeMap, { name: 'ci', actions: READ }), denied);
   assert.deepEqual(await accountOf('ci'), before);
-  const silent = { patience: 0 };
-  await assert.rejects(buses.gateway.call(declareAccounts, { accounts: [] }, silent));
+  for (const user of ['gateway', 'syncer', 'operator'] as const) {
+    const { publish, denyPublish } = permissionsOf(user);
+    const may = publish.includes('storage.>') || publish.includes(declareAccounts.subject);
+    const denied = [declareAccounts.subject, 'storage.account.>'].some((one) => denyPublish.includes(one));
+    assert.ok(!may || denied, user);
+  }
 });
 
 test('a secret file is hashed once, and again when it holds something else', async () => {

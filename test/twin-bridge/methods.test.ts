@@ -71,6 +71,20 @@ test('sync and resync wait for the end of their pass', async () => {
   assert.deepEqual(syncer.asked, [{}, { full: true, now: true }]);
 });
 
+test('a pass that gave way to another configuration is followed by the next one', async () => {
+  let count = 0;
+  const unserve = buses.syncer.serve(startPass, async () => {
+    count += 1;
+    const pass = `pass-${count}`;
+    const ended = count === 1 ? { ended: 'configuration' as const, ok: false } : {};
+    buses.syncer.publish(passFinished, { ...RESULT, pass, ...ended });
+    return { pass };
+  });
+  const { status, payload } = await ask('sync');
+  assert.deepEqual([status, payload.pass, payload.ok], [200, 'pass-2', true]);
+  await unserve();
+});
+
 test('a pass that goes on is answered with its id', async () => {
   using _syncer = passes(false);
   const sync = syncMethod(bus, quiet, false, 50);

@@ -24,25 +24,45 @@ const Wanted = Type.Object(
  */
 export function syncMethod(bus: PassBus, log: Log, full: boolean, waitMs = WAIT_MS): Method {
   return method(Wanted, log, async ({ wait = true, now }, signal) => {
-    const results = new Map<string, PassResult>();
-    const ended = Promise.withResolvers<PassResult>();
-    let wanted: string | undefined;
-    const unlisten = bus.listen(passFinished, ({ data }) => {
-      results.set(data.pass, data);
-      if (data.pass === wanted) ended.resolve(data);
-    });
-    try {
-      await bus.flush();
-      const wish = { ...(full && { full }), ...(now && { now }) };
-      wanted = (await bus.call(startPass, wish, { signal })).pass;
-      const early = results.get(wanted);
-      if (early) return done(early);
-      const result = wait ? await soon(ended.promise, waitMs, signal) : undefined;
-      return result ? done(result) : { status: 202, payload: { pass: wanted, state: 'Syncing' } };
-    } finally {
-      unlisten();
+    const wish = { ...(full && { full }), ...(now && { now }) };
+    using passes = new Passes(bus);
+    await bus.flush();
+    for (const end = Date.now() + waitMs; ; ) {
+      const { pass } = await bus.call(startPass, wish, { signal });
+      const result = wait ? await soon(passes.end(pass), end - Date.now(), signal) : undefined;
+      if (!result) return { status: 202, payload: { pass, state: 'Syncing' } };
+      // One that gave way to another configuration has done nothing that was asked for.
+      if (result.ended !== 'configuration') return done(result);
     }
   });
+}
+
+/** Hears how passes end. */
+class Passes implements Disposable {
+  readonly #results = new Map<string, PassResult>();
+  readonly #unlisten: () => void;
+  #heard = () => {};
+
+  constructor(bus: Pick<PassBus, 'listen'>) {
+    this.#unlisten = bus.listen(passFinished, ({ data }) => {
+      this.#results.set(data.pass, data);
+      this.#heard();
+    });
+  }
+
+  end(pass: string): Promise<PassResult> {
+    return new Promise((resolve) => {
+      this.#heard = () => {
+        const result = this.#results.get(pass);
+        if (result) resolve(result);
+      };
+      this.#heard();
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#unlisten();
+  }
 }
 
 function done({ failures, ...result }: PassResult): MethodAnswer {
