@@ -17,6 +17,7 @@ import {
   serviceStatus,
   syncerStatus,
 } from '#proto/status.ts';
+import { type WebhookStatus, webhookStatus } from '#proto/webhooks.ts';
 import { isAlive } from './pid-file.ts';
 
 /** All that a layer says of itself. What nobody answered is left out. */
@@ -33,6 +34,8 @@ export type LayerStatus = {
   parked?: Parked[];
   /** The layers below, as they last told; `child` is the one that told it, at the time `seen`. */
   below?: (LayerReport & { child: string; seen: number })[];
+  /** By name. */
+  webhooks?: WebhookStatus[];
   /** The services that did not answer. */
   silent: string[];
 };
@@ -44,7 +47,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       silent.push(service);
       return undefined;
     });
-  const [services, syncers, inForce, link, holder, storage, bridge, below] = await Promise.all([
+  const [services, syncers, inForce, link, holder, storage, bridge, below, webhooks] = await Promise.all([
     bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
     bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
@@ -53,6 +56,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
     answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
     bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+    bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
   ]);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
@@ -65,9 +69,13 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(storage && { storage }),
     ...(parked && { parked }),
     ...(below.size > 0 && { below: flat(below) }),
+    ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
     silent,
   };
 }
+
+const named = (webhooks: Map<string, WebhookStatus>) =>
+  [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 const flat = (below: Map<string, Layers>) =>
   [...below].flatMap(([child, { seen, layers }]) => layers.map((layer) => ({ ...layer, child, seen })));

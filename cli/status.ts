@@ -9,6 +9,7 @@ import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { linkText } from './link-text.ts';
 import { urlOf } from './ports.ts';
 import { syncerText } from './syncer-text.ts';
+import { webhookText } from './webhook-text.ts';
 
 export function status(program: Command): void {
   program
@@ -32,6 +33,7 @@ export function describe(layer: LayerStatus, now: number): string {
     complaints(layer),
     storage(layer, now),
     belowText(layer, now),
+    webhookText(layer, now),
     syncerText(layer, now),
     services(layer, now),
   ];

@@ -35,6 +35,7 @@ export const buckets = {
   services: { storage: 'memory', ttlMs: 20 * SECOND },
   syncers: { storage: 'memory', ttlMs: 20 * SECOND },
   link: { storage: 'file', ttlMs: 0 },
+  webhooks: { storage: 'file', ttlMs: 0 },
   heard: { storage: 'file', ttlMs: 0 },
   layers: { storage: 'file', ttlMs: 0 },
   leases: { storage: 'memory', ttlMs: LEASE_MS },

@@ -1,5 +1,6 @@
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
+import type { WebhookPlace } from '#proto/webhooks.ts';
 import type {
   BlobRecord,
   ChildRecord,
@@ -40,6 +41,7 @@ import type {
  *   h!<child>                           ChildRecord     the instance of a layer below that may synchronise
  *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
  *   k!signing                           base64url       what Bearer tokens of this layer are signed with
+ *   y!<webhook>                         WebhookPlace    how far it has been told; not synced
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
@@ -97,6 +99,7 @@ export const put = {
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   child: (name: string, record: ChildRecord) => [set(`h!${name}`, record)],
+  webhook: (of: string, place: WebhookPlace) => [set(`y!${of}`, place)],
   instance: (instance: string) => [set('x!instance', instance)],
   parent: (parent: string) => [set('x!parent', parent)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
@@ -130,5 +133,6 @@ export const drop = {
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
   child: (name: string) => [del(`h!${name}`)],
+  webhook: (of: string) => [del(`y!${of}`)],
   scopeMap: (name: string) => [del(`c!${name}`)],
 };

@@ -2,6 +2,7 @@ import type { Level } from 'level';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
 import { Fault } from '#proto/fault.ts';
+import type { WebhookPlace } from '#proto/webhooks.ts';
 import { bootId } from './boot.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, Tally } from './counters.ts';
@@ -121,6 +122,7 @@ export class Metadata implements AsyncDisposable {
   transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
   token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
+  webhook = (of: string) => this.#one<WebhookPlace>(`y!${of}`);
   child = (name: string) => this.#one<ChildRecord>(`h!${name}`);
   instance = () => this.#one<string>('x!instance');
   parent = () => this.#one<string>('x!parent');
@@ -180,6 +182,7 @@ export class Metadata implements AsyncDisposable {
     return true;
   }
   tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
+  webhooks = () => this.#range<WebhookPlace>('y!');
   children = (after?: string) => this.#range<ChildRecord>('h!', after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
 

@@ -36,6 +36,7 @@ import {
 } from '#proto/manifests.ts';
 import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
+import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -121,6 +122,11 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
+
+  const { webhooks } = storage;
+  on(getWebhookPlace, (q) => webhooks.get(q.of));
+  on(keepWebhookPlace, (q) => webhooks.keep(q.of, q.place).then(nothing));
+  on(retainWebhooks, (q) => webhooks.retain(q.of).then(nothing));
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);

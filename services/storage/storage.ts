@@ -24,6 +24,7 @@ import { Outgoing } from './outgoing.ts';
 import { Scrubber } from './scrub.ts';
 import { SpaceGuard } from './space.ts';
 import { Tags } from './tags.ts';
+import { Webhooks } from './webhooks.ts';
 
 export type Publish = Bus['publish'];
 
@@ -79,6 +80,7 @@ export class Storage implements AsyncDisposable {
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
+  readonly webhooks: Webhooks;
   readonly #parts: Parts;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
@@ -126,6 +128,7 @@ export class Storage implements AsyncDisposable {
     this.children = new Children(parts);
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
+    this.webhooks = new Webhooks(parts);
     this.keep(UPKEEP);
   }
 

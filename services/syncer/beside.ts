@@ -9,11 +9,15 @@ import { follow } from './follower.ts';
 import type { Link } from './hours.ts';
 import type { InHand } from './in-hand.ts';
 import { layerReports } from './layer-report.ts';
+import type { PassBus } from './lead.ts';
+import { Webhooks } from './notify/webhooks.ts';
 import type { News } from './reconcile/news.ts';
 import { report } from './reporter.ts';
 import type { Settings } from './settings.ts';
 
-export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance'> & {
+export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
+  /** With the term of this process. */
+  led: PassBus;
   volume: Volume;
   settings: Settings;
   news: News;
@@ -26,13 +30,16 @@ export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance'> & {
 export type Beside = {
   /** There may be another parent now, and other things to take from it. */
   reconfigured(): void;
+  /** There may be other webhooks now. */
+  renotify(): void;
   /** Resolves when all of it has ended. */
   ended: Promise<void>;
 };
 
 /**
  * What goes on between this layer and a parent that is a Terrace beside passes, while this process makes them: what
- * changes there is heard, what is still coming there begins to come here, and what happens here is told.
+ * changes there is heard, what is still coming there begins to come here, and what happens here is told; with a parent
+ * or without, webhooks are told.
  */
 export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   const { bus, log, instance, settings, news, link } = means;
@@ -50,5 +57,10 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   };
   const layers = () => layerReports(bus, settings.get());
   void report({ bus, reports, link, instance: own, layers, tells, log }, signal);
-  return { reconfigured: () => early.reconfigured(), ended: early.follow(signal) };
+  const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
+  return {
+    reconfigured: () => early.reconfigured(),
+    renotify: () => webhooks.reconfigured(),
+    ended: early.follow(signal).then(() => webhooks.ended()),
+  };
 }

@@ -26,6 +26,8 @@ export type Coordinator = {
   ended: Promise<void>;
   /** What passes go by is another now: parent, repositories, mode, schedule or window. */
   reconfigured(): void;
+  /** There may be other webhooks now. */
+  renotify(): void;
 };
 
 /**
@@ -40,7 +42,7 @@ export function coordinate(
   settings: Settings,
   inHand: InHand,
 ): Coordinator {
-  const { bus, log, instance, signal } = context;
+  const { bus, log, instance, layer, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
   const link = (): Link | undefined => {
     const found = times();
@@ -128,10 +130,10 @@ export function coordinate(
     inHand.coordinates(true);
     ends.push(() => inHand.coordinates(false));
     ends.push(settings.bandwidth.lead());
-    const { news, signal: led } = lead as Lead;
+    const { news, bus: led, signal: term } = lead as Lead;
     const tell = () => want(wish('parent'));
-    const means = { bus, log, instance, volume, settings, news, link, inHand, tell };
-    others = beside(means, AbortSignal.any([signal, led]));
+    const means = { bus, log, instance, layer, led, volume, settings, news, link, inHand, tell };
+    others = beside(means, AbortSignal.any([signal, term]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -170,6 +172,7 @@ export function coordinate(
       actor.stop();
       return others?.ended;
     }),
+    renotify: () => others?.renotify(),
     reconfigured: () => {
       others?.reconfigured();
       clock.changed();

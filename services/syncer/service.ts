@@ -5,7 +5,7 @@ import { type Direction, transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
 import { Alarm } from './alarm.ts';
-import { coordinate } from './coordinator.ts';
+import { type Coordinator, coordinate } from './coordinator.ts';
 import { linkAt } from './hours.ts';
 import { InHand } from './in-hand.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
@@ -31,6 +31,7 @@ export async function syncer(context: Context): Promise<void> {
   await using down = new Crew(log);
   await using up = new Crew(log);
   let print = '';
+  let coordinator: Coordinator | undefined;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   const onChange: (() => void)[] = [];
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
@@ -38,6 +39,7 @@ export async function syncer(context: Context): Promise<void> {
     settings.set(value);
     reserve = value.reserve;
     down.most = up.most = value.connections;
+    coordinator?.renotify();
     const { parent, repositories, mode, schedule, windowMs } = value;
     const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
     if (print !== next) for (const tell of onChange) tell();
@@ -61,11 +63,12 @@ export async function syncer(context: Context): Promise<void> {
   });
   using recall = new Recall(bus);
   await using inHand = new InHand(bus, instance, log);
-  const coordinator = coordinate(context, volume, settings, inHand);
+  const passes = coordinate(context, volume, settings, inHand);
   onChange.push(() => {
     hours.look();
-    coordinator.reconfigured();
+    passes.reconfigured();
   });
+  coordinator = passes;
   const { bandwidth } = settings;
   const means = {
     bus,
@@ -90,7 +93,7 @@ export async function syncer(context: Context): Promise<void> {
     );
   }
   await ended(signal);
-  await coordinator.ended;
+  await passes.ended;
   unlisten();
   unwatch();
 }

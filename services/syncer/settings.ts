@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import type { Receiver } from '#proto/notifications.ts';
 import { Activation } from './link/activation.ts';
 import { ParentArriving } from './link/arriving.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
@@ -54,6 +55,11 @@ export class Settings implements AsyncDisposable {
 
   get hasParent(): boolean {
     return this.#configuration?.parent !== undefined;
+  }
+
+  /** Webhooks, as configured now. */
+  get receivers(): Receiver[] {
+    return this.#configuration?.notifications.webhooks ?? [];
   }
 
   /** The client for what comes from the parent, as configured now. */

@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus, Log } from '#proto/bus.ts';
+import { configurationChanged } from '#proto/configuration.ts';
+import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
+import { type Gap, historyLost, type Kept } from '#proto/history.ts';
+import type { Receiver } from '#proto/notifications.ts';
+import type { WebhookPlace } from '#proto/webhooks.ts';
+import { lossOf, type Notice, noticeOf } from './notice.ts';
+import type { Post } from './post.ts';
+import type { Standing } from './standing.ts';
+import { waitAfter } from './verdict.ts';
+
+export const TIMES = {
+  /** Events of so long are read together. */
+  gatherMs: 200,
+  /** The stream is looked at so often without any sign of news; and so soon again where one had nothing behind it yet. */
+  lookMs: 30_000,
+  soonMs: 1_000,
+  /** A receiver that is gone is asked so often. */
+  parkedMs: 60 * 60_000,
+  waitAfter,
+};
+
+/** Read at once. */
+const BATCH = 200;
+const MOST_WAIT_MS = 30_000;
+
+export type TellerMeans = {
+  bus: Pick<Bus, 'history' | 'archive' | 'listen' | 'onNews'>;
+  places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
+  to: Receiver;
+  post: Pick<Post, 'send'>;
+  standing: Standing;
+  /** The name of this layer. */
+  layer: string;
+  /** It has just been configured: what happened before is not for it. */
+  fresh: boolean;
+  log: Log;
+  times?: typeof TIMES;
+};
+
+type Waiting = { notice: Notice; place: WebhookPlace };
+
+/**
+ * Tells one receiver what happened, in order and one after another, for as long as `signal` lets it. How far that went
+ * is kept after each one, so what is told twice is at most the one that was on its way when a process was killed.
+ */
+export async function tell(means: TellerMeans, signal: AbortSignal): Promise<void> {
+  const { log, to, times = TIMES } = means;
+  const teller = new Teller(means);
+  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  let news = Promise.withResolvers<boolean>();
+  const end = hear(means, () => news.resolve(true));
+  let troubles = 0;
+  let heard = false;
+  try {
+    while (!signal.aborted) {
+      news = Promise.withResolvers();
+      let wait = times.lookMs;
+      try {
+        const told = await teller.round(signal);
+        troubles = 0;
+        if (typeof told === 'object') {
+          await rest(told.waitMs);
+          continue;
+        }
+        if (told === 'more') continue;
+        if (told === 'nothing' && heard) wait = times.soonMs;
+      } catch (err) {
+        if (signal.aborted) return;
+        troubles += 1;
+        wait = Math.min(MOST_WAIT_MS, 500 * 2 ** troubles);
+        log.debug({ err, webhook: to.name, ms: wait }, 'events can not be told now; trying again');
+      }
+      heard = (await Promise.race([news.promise, rest(wait)])) ?? false;
+      if (heard) await rest(times.gatherMs);
+    }
+  } finally {
+    end();
+  }
+}
+
+class Teller {
+  readonly #means: TellerMeans;
+  #place: WebhookPlace | undefined;
+  #kept: WebhookPlace | undefined;
+  #failures = 0;
+
+  constructor(means: TellerMeans) {
+    this.#means = means;
+  }
+
+  /** @throws Fault where the bus or storage does not answer */
+  async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
+    const { bus, standing } = this.#means;
+    const kept = await bus.archive.kept();
+    const place = await this.#standing(kept);
+    await this.#keep();
+    const { waiting, end, more } = await this.#read(place, kept, signal);
+    for (const [index, { notice, place: reached }] of waiting.entries()) {
+      signal.throwIfAborted();
+      standing.behind(waiting.length - index, more);
+      const verdict = await this.#means.post.send(notice, signal);
+      if (verdict.kind !== 'taken') return { waitMs: this.#failed(verdict) };
+      this.#failures = 0;
+      this.#place = reached;
+      await this.#keep();
+      standing.taken(waiting.length - index - 1, more);
+    }
+    this.#place = end;
+    await this.#keep();
+    if (waiting.length === 0 && !more) standing.behind(0, false);
+    return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
+  }
+
+  #failed(verdict: Exclude<Awaited<ReturnType<Post['send']>>, { kind: 'taken' }>): number {
+    const { log, to, standing, times = TIMES } = this.#means;
+    this.#failures += 1;
+    const { kind, reason } = verdict;
+    const gone = kind === 'gone';
+    const waitMs = gone ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
+    const next = Date.now() + waitMs;
+    standing.failed(gone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
+    log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'a webhook was not told');
+    return waitMs;
+  }
+
+  /** How far it has been told; where nobody knows, from when on it is. */
+  async #standing(kept: Kept): Promise<WebhookPlace> {
+    const { places } = this.#means;
+    if (this.#place) return this.#place;
+    this.#place = this.#kept = await places.get();
+    this.#place ??= await this.#start(kept);
+    return this.#place;
+  }
+
+  /** One that is new in a layer that starts is told what happens from the start on. */
+  async #start({ made, last }: Kept): Promise<WebhookPlace> {
+    const { bus, fresh } = this.#means;
+    let sequence = last;
+    if (!fresh) {
+      const types = [storageStarted, configurationChanged].map(({ type }) => `events.${type}`);
+      const starts = await Promise.all(types.map((subject) => bus.archive.last(subject)));
+      sequence = Math.max(...starts.map((start) => start ?? 0)) || last;
+    }
+    return { made, sequence, id: (await bus.archive.idAt(sequence || 1).catch(() => undefined)) ?? '' };
+  }
+
+  async #keep(): Promise<void> {
+    const place = this.#place;
+    if (!place || place === this.#kept) return;
+    await this.#means.places.keep(place);
+    this.#kept = place;
+  }
+
+  /** What is to be told behind the place; `end` is how far that was looked for. */
+  async #read(
+    place: WebhookPlace,
+    kept: Kept,
+    signal: AbortSignal,
+  ): Promise<{ waiting: Waiting[]; end: WebhookPlace; more: boolean }> {
+    const { bus, to, layer } = this.#means;
+    const { made } = kept;
+    const waiting: Waiting[] = [];
+    let end = place;
+    const miss = (gap: Gap, sequence: number) => {
+      end = { made, sequence, id: '' };
+      waiting.push({ notice: lossOf(gap, made, layer), place: end });
+    };
+    if (!(await this.#holds(place, kept))) {
+      miss({ from: place.sequence + 1, reason: 'lost' }, kept.first - 1);
+    }
+    for await (const past of bus.history({ since: end.sequence + 1, signal })) {
+      if ('gap' in past) {
+        // What is there now, the next look finds.
+        if (past.gap.reason === 'lost') return { waiting, end, more: true };
+        miss(past.gap, past.gap.to as number);
+        continue;
+      }
+      end = { made, sequence: past.sequence, id: past.event.id };
+      const notice = noticeOf(past, to);
+      if (notice) waiting.push({ notice, place: end });
+      if (waiting.length >= BATCH) return { waiting, end, more: past.sequence < kept.last };
+    }
+    return { waiting, end, more: false };
+  }
+
+  /** Is the event of this place in the stream, or was it? */
+  async #holds({ made, sequence, id }: WebhookPlace, kept: Kept): Promise<boolean> {
+    if (made !== kept.made || sequence > kept.last) return false;
+    return sequence < kept.first || (await this.#means.bus.archive.idAt(sequence)) === id;
+  }
+}
+
+/** Hears that there may be something to tell. Returns what ends it. */
+function hear({ bus, to }: TellerMeans, heard: () => void): () => void {
+  if (to.below) return bus.onNews(heard);
+  const types = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, historyLost];
+  const ends = types.map((type) => bus.listen(type as typeof tagMoved, heard));
+  return () => {
+    for (const end of ends) end();
+  };
+}

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import type { Bus, Log } from '#proto/bus.ts';
+import type { Receiver } from '#proto/notifications.ts';
+import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/webhooks.ts';
+import type { PassBus } from '../lead.ts';
+import { Post } from './post.ts';
+import { Standing } from './standing.ts';
+import { type TellerMeans, tell } from './teller.ts';
+
+export type WebhooksMeans = {
+  bus: Bus;
+  /** With the term of whoever makes the passes. */
+  led: Pick<PassBus, 'call'>;
+  /** Those of the configuration in force. */
+  receivers: () => Receiver[];
+  layer: string;
+  log: Log;
+  times?: TellerMeans['times'];
+  answerMs?: number;
+};
+
+type Running = { print: string; end: AbortController; ended: Promise<void> };
+
+/**
+ * Tells every webhook of the configuration what happens, each at its own pace, until `signal` ends it. Neither the
+ * window nor the bandwidth of the link says anything of them: where a receiver is nobody knows, and most are near.
+ */
+export class Webhooks {
+  readonly #means: WebhooksMeans;
+  readonly #signal: AbortSignal;
+  readonly #running = new Map<string, Running>();
+
+  constructor(means: WebhooksMeans, signal: AbortSignal) {
+    this.#means = means;
+    this.#signal = signal;
+    this.#set(false);
+  }
+
+  /** There may be others now. */
+  reconfigured(): void {
+    this.#set(true);
+  }
+
+  /** Resolves when nobody is told anything any more. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
+  #set(fresh: boolean): void {
+    if (this.#signal.aborted) return;
+    const wanted = new Map(this.#means.receivers().map((to) => [keyOf(to), to]));
+    for (const [key, { end }] of this.#running) {
+      if (!wanted.has(key)) end.abort(new Error('the webhook is not configured any more'));
+    }
+    for (const [key, to] of wanted) {
+      const before = this.#running.get(key);
+      const print = JSON.stringify(to);
+      if (before?.print === print && !before.end.signal.aborted) continue;
+      before?.end.abort(new Error('the webhook is another now'));
+      const end = new AbortController();
+      const until = AbortSignal.any([this.#signal, end.signal]);
+      const ended = (before?.ended ?? Promise.resolve())
+        .then(() => this.#tell(key, to, fresh, until))
+        .catch((err) => this.#means.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
+      this.#running.set(key, { print, end, ended });
+    }
+    void this.#tidy([...wanted.keys()]).catch((err) =>
+      this.#means.log.debug({ err }, 'what was known of other webhooks stays for now'),
+    );
+  }
+
+  async #tell(key: string, to: Receiver, fresh: boolean, signal: AbortSignal): Promise<void> {
+    const { bus, led, layer, log, times, answerMs } = this.#means;
+    const before = await bus.get(webhookStatus, key).catch(() => undefined);
+    if (signal.aborted) return;
+    const standing = new Standing(bus, key, to.name, log, before?.value);
+    await using post = new Post(to, answerMs);
+    const places = {
+      get: async () => (await led.call(getWebhookPlace, { of: key }, { signal })).place,
+      keep: async (place: Parameters<TellerMeans['places']['keep']>[0]) => {
+        await led.call(keepWebhookPlace, { of: key, place });
+      },
+    };
+    await tell({ bus, places, to, post, standing, layer, fresh, log, ...(times && { times }) }, signal);
+    standing.end();
+  }
+
+  async #tidy(keys: string[]): Promise<void> {
+    const { bus, led } = this.#means;
+    await led.call(retainWebhooks, { of: keys });
+    for (const key of (await bus.list(webhookStatus)).keys()) {
+      if (!keys.includes(key)) await bus.remove(webhookStatus, key);
+    }
+  }
+}
+
+export const keyOf = ({ name, url }: Receiver): string =>
+  createHash('sha256').update(`${name}\n${url}`).digest('hex').slice(0, 32);

@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Envelope } from '#proto/envelope.ts';
+import { freePort } from './bus.ts';
+
+export type Delivery = {
+  path: string;
+  headers: IncomingMessage['headers'];
+  body: string;
+  event: Envelope & { subject?: string; datacontenttype?: string };
+};
+/** What is answered: a status, maybe with headers; `hang`: nothing; `cut`: the connection ends. */
+export type Answer = number | { status: number; headers: Record<string, string> } | 'hang' | 'cut';
+
+/** A webhook's receiver: a server of a few lines that answers as it is told, and can go away. */
+export class TestReceiver implements AsyncDisposable {
+  readonly port: number;
+  readonly url: string;
+  /** Whatever came, in order, and whatever of it was answered with 2xx. */
+  readonly came: Delivery[] = [];
+  readonly taken: Delivery[] = [];
+  /** For the delivery that has come. */
+  answer: (delivery: Delivery) => Answer | Promise<Answer> = () => 204;
+  readonly #tls: { key: Buffer; cert: Buffer } | undefined;
+  #server: Server | undefined;
+  #waiting = new Set<() => void>();
+
+  static async start(tls?: { key: Buffer; cert: Buffer }): Promise<TestReceiver> {
+    const receiver = new TestReceiver(await freePort(), tls);
+    await receiver.up();
+    return receiver;
+  }
+
+  private constructor(port: number, tls: { key: Buffer; cert: Buffer } | undefined) {
+    this.port = port;
+    this.#tls = tls;
+    this.url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}/events?of=test`;
+  }
+
+  async up(): Promise<void> {
+    const handler = (request: IncomingMessage, response: ServerResponse) =>
+      void this.#take(request, response).catch(() => response.destroy());
+    this.#server = this.#tls ? createTlsServer(this.#tls, handler) : createServer(handler);
+    await once(this.#server.listen(this.port, '127.0.0.1'), 'listening');
+  }
+
+  async down(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (!server) return;
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  }
+
+  /** What an event is about, of all that were taken. */
+  get subjects(): (string | undefined)[] {
+    return this.taken.map(({ event }) => event.subject);
+  }
+
+  /** Resolves when that holds. */
+  async until(holds: () => boolean, what: string, withinMs = 30_000): Promise<void> {
+    const timeout = AbortSignal.timeout(withinMs);
+    while (!holds()) {
+      if (timeout.aborted) {
+        throw new Error(
+          `not in ${withinMs} ms: ${what}; ${this.came.length} came, ${this.taken.length} taken`,
+        );
+      }
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waiting.delete(wake);
+          timeout.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+        timeout.addEventListener('abort', wake);
+      });
+    }
+  }
+
+  takes(count: number, withinMs?: number): Promise<void> {
+    return this.until(() => this.taken.length >= count, `${count} events taken`, withinMs);
+  }
+
+  async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece);
+    const body = Buffer.concat(pieces).toString('utf8');
+    const { headers, url: path = '' } = request;
+    const delivery = { path, headers, body, event: JSON.parse(body) };
+    this.came.push(delivery);
+    this.#wake();
+    const answer = await this.answer(delivery);
+    if (answer === 'hang') return;
+    if (answer === 'cut') return void request.socket.destroy();
+    const { status, headers: said } = typeof answer === 'number' ? { status: answer, headers: {} } : answer;
+    if (status >= 200 && status < 300) this.taken.push(delivery);
+    response.writeHead(status, said).end();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+  }
+}

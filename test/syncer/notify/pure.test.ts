@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { test } from 'node:test';
+import type { Envelope } from '#proto/envelope.ts';
+import type { Receiver } from '#proto/notifications.ts';
+import { lossOf, noticeOf } from '../../../services/syncer/notify/notice.ts';
+import { signaturesOf } from '../../../services/syncer/notify/signature.ts';
+import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
+
+const to: Receiver = { url: 'http://h/', name: 'h', match: ['app:v1:*', 'app/*:delete'], below: false };
+const digest = `sha256:${'1'.repeat(64)}`;
+const event = (type: string, data: object): Envelope => ({
+  specversion: '1.0',
+  id: 'storage-1',
+  source: '/layers/line/storage',
+  type: `terrace.${type}`,
+  time: '2030-01-01T00:00:00.000Z',
+  layer: 'line',
+  data,
+});
+const moved = event('tag.moved', { repository: 'app', tag: 'v1', digest });
+const told = (one: Envelope, child?: string, more: Partial<Receiver> = {}) => {
+  const notice = noticeOf({ sequence: 1, event: one, ...(child && { child }) }, { ...to, ...more });
+  return notice && JSON.parse(notice.body);
+};
+
+test('an event goes as it is in the stream, with what it is about', () => {
+  const expected = { ...moved, subject: 'app:v1', datacontenttype: 'application/json' };
+  assert.deepEqual(told(moved), expected);
+  assert.equal(told(event('manifest.deleted', { repository: 'app/a', digest })).subject, `app/a@${digest}`);
+});
+
+test('what the patterns do not select, other events, and those of layers below are not told', () => {
+  assert.equal(told(event('tag.moved', { repository: 'app', tag: 'v2', digest })), undefined);
+  assert.equal(told(event('pass.finished', {})), undefined);
+  assert.equal(told(moved, 'cell'), undefined);
+  assert.equal(told({ ...moved, origin: 'x/1' }, 'cell', { below: true }).origin, undefined);
+});
+
+test('lost history is told, whatever the patterns are; what was only not told to the parent is not', () => {
+  assert.equal(told(event('history.lost', { from: 1, reason: 'lost' })).type, 'terrace.history.lost');
+  assert.equal(told(event('history.lost', { from: 1, to: 2, reason: 'expired' })), undefined);
+  const loss = lossOf({ from: 3, to: 9, reason: 'expired' }, '2030-01-01T00:00:00Z', 'line');
+  assert.equal(loss.id, 'gap-20300101T000000Z-3-9');
+  assert.deepEqual(JSON.parse(loss.body).data, { from: 3, to: 9, reason: 'expired' });
+});
+
+test('the signature is that of the example of the specification, and one for each secret', () => {
+  const signed = {
+    id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+    timestamp: 1_614_265_330,
+    body: '{"test": 2432232314}',
+  };
+  const example = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+  const expected = 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=';
+  assert.equal(signaturesOf(example, signed), expected);
+  const plain = createHmac('sha256', 'correct horse')
+    .update(`${signed.id}.${signed.timestamp}.${signed.body}`)
+    .digest('base64');
+  assert.equal(signaturesOf(`\uFEFF${example}\r\ncorrect horse\n`, signed), `${expected} v1,${plain}`);
+  assert.equal(signaturesOf('\n', signed), undefined);
+});
+
+test('what an answer means', () => {
+  for (const status of [200, 202, 204, 299]) assert.deepEqual(verdictOf(status, {}), { kind: 'taken' });
+  assert.equal(verdictOf(410, {}).kind, 'gone');
+  for (const status of [301, 307, 400, 401, 404, 408, 413, 429, 500, 503]) {
+    assert.equal(verdictOf(status, {}).kind, 'again', String(status));
+  }
+  assert.deepEqual(verdictOf(302, {}), {
+    kind: 'again',
+    reason: 'answered 302: redirects are not followed',
+  });
+  const again = verdictOf(429, { 'retry-after': '7' });
+  assert.deepEqual(again, { kind: 'again', reason: 'answered 429', afterMs: 7_000 });
+  const date = verdictOf(503, { 'retry-after': 'Tue, 01 Jan 2030 00:01:00 GMT' }, Date.UTC(2030, 0, 1));
+  assert.deepEqual(date, { kind: 'again', reason: 'answered 503', afterMs: 60_000 });
+});
+
+test('waits double up to five minutes, and are never shorter than what was asked for, up to an hour', () => {
+  const waits = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2_000].map((failures) => waitAfter(failures, 0, 1) / 1_000);
+  assert.deepEqual(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+  assert.equal(waitAfter(1, 0, 0), 500);
+  assert.equal(waitAfter(1, 60_000, 0), 60_000);
+  assert.equal(waitAfter(1, 60_000, 1), 65_000);
+  assert.equal(waitAfter(1, 1e12, 0), 3_600_000);
+});

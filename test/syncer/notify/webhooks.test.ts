@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { historyLost } from '#proto/history.ts';
+import { webhookChanged } from '#proto/webhooks.ts';
+import { until } from '../../gateway/layer.ts';
+import { Authority } from '../../support/certificates.ts';
+import { type Answer, TestReceiver } from '../../support/receiver.ts';
+import { notifyRig } from './rig.ts';
+
+/** What receivers of a few lines are told, whatever they answer. */
+
+let folder: string;
+let secretFile: string;
+const SECRET = 'a secret that nobody says';
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-webhooks-'));
+  secretFile = join(folder, 'secret');
+  await writeFile(secretFile, `whsec_${Buffer.from(SECRET).toString('base64')}\n`);
+});
+after(() => rm(folder, { recursive: true }));
+
+const tags = (count: number, from = 1) => Array.from({ length: count }, (_, index) => `t${from + index}`);
+const subjects = (...names: string[]) => names.map((name) => `app:${name}`);
+
+test('what the patterns select is told in order, as CloudEvents that are signed', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url, secretFile, match: ['app:*:push', '*@*:delete'] });
+  rig.start();
+  await rig.push('a', 'b');
+  await rig.forget('a');
+  await rig.push('c');
+  await receiver.takes(4);
+  assert.deepEqual(
+    receiver.taken.map(({ event }) => event.type),
+    ['terrace.tag.moved', 'terrace.tag.moved', 'terrace.manifest.deleted', 'terrace.tag.moved'],
+  );
+  for (const { headers, body, path, event } of receiver.taken) {
+    assert.equal(path, '/events?of=test');
+    assert.match(String(headers['content-type']), /^application\/cloudevents\+json\b/);
+    assert.equal(event.specversion, '1.0');
+    assert.equal(event.datacontenttype, 'application/json');
+    const { 'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': signature } = headers;
+    assert.equal(id, event.id);
+    assert.ok(Math.abs(Number(at) - Date.now() / 1_000) < 60);
+    const expected = createHmac('sha256', SECRET).update(`${id}.${at}.${body}`).digest('base64');
+    assert.equal(signature, `v1,${expected}`);
+  }
+});
+
+test('whatever fails is told again with the same id, before anything else; a slow one holds up no other', async () => {
+  await using receiver = await TestReceiver.start();
+  await using slow = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url }, { url: slow.url });
+  const answers: Answer[] = [
+    500,
+    { status: 429, headers: { 'retry-after': '1' } },
+    'hang',
+    'cut',
+    { status: 307, headers: { location: `${receiver.url}&moved` } },
+    404,
+  ];
+  const left = [...answers];
+  receiver.answer = ({ event }) => (event.subject === 'app:b' ? (left.shift() ?? 200) : 202);
+  const held = Promise.withResolvers<Answer>();
+  slow.answer = () => held.promise;
+  rig.start({ answerMs: 10_000 });
+  await rig.push('a');
+  await receiver.takes(1);
+  await rig.stop();
+  // So soon that the one that hangs is told again soon, too.
+  rig.start({ answerMs: 300 });
+  await rig.push('b', 'c');
+  await receiver.takes(3);
+  assert.deepEqual(receiver.subjects, subjects('a', 'b', 'c'));
+  const attempts = receiver.came.filter(({ event }) => event.subject === 'app:b');
+  assert.equal(attempts.length, answers.length + 1);
+  assert.equal(new Set(attempts.map(({ event, body }) => `${event.id} ${body}`)).size, 1);
+  assert.ok(receiver.came.every(({ path }) => path === '/events?of=test'));
+  assert.equal(slow.taken.length, 0);
+  slow.answer = () => 200;
+  held.resolve(200);
+  await slow.until(() => new Set(slow.subjects).size === 3, 'all of it told to the slow one');
+});
+
+test('a receiver is away, and so are those who tell it: all is told in order and once when they are back', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url });
+  rig.start();
+  await rig.push(...tags(3));
+  await receiver.takes(3);
+  await receiver.down();
+  await rig.push(...tags(150, 4));
+  await until(async () => (await rig.status())?.state === 'Failing');
+  const failing = await rig.status();
+  assert.match(failing?.failure?.reason ?? '', /ECONNREFUSED/);
+  await until(async () => (await rig.status())?.behind === 150);
+  await rig.stop();
+  await rig.push(...tags(150, 154));
+  await rig.storage.restart();
+  await receiver.up();
+  rig.start();
+  await receiver.takes(303);
+  assert.deepEqual(receiver.subjects, subjects(...tags(303)));
+  await until(async () => (await rig.status())?.behind === 0);
+  const status = await rig.status();
+  assert.equal(status?.state, 'Online');
+  assert.equal(status?.failure, undefined);
+  // Neither query nor secret are anybody's business.
+  assert.doesNotMatch(JSON.stringify([status, failing, rig.lines]), /of=test|whsec|nobody says/);
+});
+
+test('one that is gone is parked, which is said, and asked again later', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url, name: 'line' });
+  const said: string[] = [];
+  rig.buses.syncer.listen(webhookChanged, ({ data }) => void said.push(`${data.name} ${data.state}`));
+  receiver.answer = () => 410;
+  rig.start();
+  await rig.push('a');
+  await until(async () => (await rig.status())?.state === 'Parked');
+  assert.ok(rig.lines.some((line) => /"line".*410/.test(line)));
+  await rig.push('b');
+  receiver.answer = () => 200;
+  await receiver.takes(2);
+  assert.deepEqual(receiver.subjects, subjects('a', 'b'));
+  await until(() => said.length === 2);
+  assert.deepEqual(said, ['line Parked', 'line Online']);
+});
+
+test('the bus comes back without its store: the receiver is told that some are lost, and then what happens', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url });
+  rig.start();
+  await rig.push('a', 'b');
+  await receiver.takes(2);
+  await rig.buses.server.kill({ forget: true });
+  await rig.buses.server.up();
+  await rig.push('c');
+  await receiver.takes(4);
+  const [gap, next] = receiver.taken.slice(2);
+  assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
+  assert.deepEqual(gap?.event.data, { from: 4, reason: 'lost' });
+  assert.equal(next?.event.subject, 'app:c');
+});
+
+test('a new one is told from now on, a removed one nothing, one that matches other things goes on at its place', async () => {
+  await using receiver = await TestReceiver.start();
+  await using other = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url });
+  rig.start();
+  await rig.push('a');
+  await receiver.takes(1);
+  rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] }, { url: other.url });
+  await until(async () => (await rig.status(1)) !== undefined);
+  await rig.push('b', 'c');
+  await other.takes(2);
+  await receiver.takes(2);
+  rig.configure({ url: receiver.url, match: ['app:b:*', 'app:d:*'] });
+  await rig.push('d');
+  await receiver.takes(3);
+  assert.deepEqual(receiver.subjects, subjects('a', 'b', 'd'));
+  assert.deepEqual(other.subjects, subjects('b', 'c'));
+});
+
+test('a certificate of a private authority is believed where it is named, and only there', async () => {
+  await using authority = await Authority.create();
+  const { certificateFile, keyFile } = await authority.issue('receiver');
+  const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
+  await using receiver = await TestReceiver.start(pair);
+  await using rig = await notifyRig(
+    { url: receiver.url, name: 'with', caFile: authority.certificate },
+    { url: receiver.url, name: 'without' },
+  );
+  rig.start();
+  await rig.push('a');
+  await receiver.takes(1);
+  await until(async () => (await rig.status(1))?.state === 'Failing');
+  assert.match((await rig.status(1))?.failure?.reason ?? '', /certificate/);
+  assert.equal(receiver.came.length, 1);
+});
