@@ -45,6 +45,32 @@ test('too little space and damaged content are told', () => {
   assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
 });
 
+test('how far each webhook has been told, and what it waits for', () => {
+  const since = now - 600_000;
+  const text = describe(
+    {
+      services: [],
+      syncers: [],
+      silent: [],
+      webhooks: [
+        { name: 'hooks', state: 'Online', since, told: now - 5_000, behind: 0, more: false },
+        {
+          name: 'line',
+          state: 'Failing',
+          since,
+          behind: 200,
+          more: true,
+          failure: { reason: 'answered 503', attempts: 7, next: now + 64_000 },
+        },
+      ],
+    },
+    now,
+  );
+  assert.match(text, /^WEBHOOK +STATE +LAST TOLD +WAITING/m);
+  assert.match(text, /^hooks +Online +5 s ago +nothing *$/m);
+  assert.match(text, /^line +Failing +never +200 events or more +answered 503; 7 attempts, next in 1 min/m);
+});
+
 test('the layers below are told, each with how it was when it last spoke', () => {
   const report = { name: 'cell', mode: 'ReadOnly' as const, at: now - 60_000, path: ['cell-1'] };
   const link = {

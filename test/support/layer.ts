@@ -28,6 +28,7 @@ export type TestLayerOptions = {
   eventTtl?: string;
   bandwidth?: NonNullable<Overrides['bandwidth']>;
   conflict?: 'parent-wins' | 'layer-wins';
+  notifications?: NonNullable<Overrides['notifications']>;
   tls?: NonNullable<Overrides['tls']>;
   loginServer?: string;
   trustedProxies?: string[];
