@@ -5,9 +5,9 @@ import type { Repository } from '#proto/names.ts';
 import { passFinished, startPass } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
-import { Alarm } from './alarm.ts';
 import { type Beside, beside } from './beside.ts';
 import { PassClock } from './clock.ts';
+import { closed, closing } from './closing.ts';
 import { type Link, linkAt } from './hours.ts';
 import type { InHand } from './in-hand.ts';
 import { Lead, newTerm } from './lead.ts';
@@ -189,24 +189,3 @@ export function coordinate(
 }
 
 const wish = (cause: string): Wish => ({ id: randomUUID(), cause });
-
-const closed = ({ until }: Link): Fault =>
-  new Fault(
-    'window-closed',
-    `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: with --now, terrace sync uses the link all the same`,
-    { detail: { until } },
-  );
-
-/** Ends a pass when its window closes, also where the clock was set. */
-function closing(
-  until: number | undefined,
-  link: () => Link | undefined,
-  end: AbortController,
-): Disposable | undefined {
-  if (until === undefined) return undefined;
-  return new Alarm((now) => {
-    const at = link();
-    if (now >= until || !at?.usable) end.abort(closed(at ?? { usable: false, live: false }));
-    return end.signal.aborted ? undefined : until;
-  });
-}

@@ -48,12 +48,32 @@ function look(cron: Cron, windowMs: number, now: number): Window {
 
 /** Whether the link may be used the whole time, so that a change goes up as soon as it is made. */
 export const isContinuous = ({ schedule, windowMs }: Times): boolean =>
-  windowMs === undefined && schedule.trim().split(/\s+/).join(' ') === '* * * * *';
+  windowMs === undefined && isEachMinute(schedule);
+
+const isEachMinute = (schedule: string) => schedule.trim().split(/\s+/).join(' ') === '* * * * *';
+
+/** Holds until it comes. */
+let coming: { schedule: string; from: number; at: number | undefined } | undefined;
 
 /** The first time of the schedule after `now`; undefined where none comes. */
-export const nextTime = (schedule: string, now: number): number | undefined => nextOf(cronOf(schedule), now);
+export function nextTime(schedule: string, now: number): number | undefined {
+  if (isEachMinute(schedule)) return (Math.floor(now / MINUTE) + 1) * MINUTE;
+  const known = coming?.schedule === schedule && now >= coming.from ? coming : undefined;
+  if (known && (known.at === undefined || now < known.at)) return known.at;
+  coming = { schedule, from: now, at: nextOf(cronOf(schedule), now) };
+  return coming.at;
+}
 
-const cronOf = (schedule: string) => new Cron(schedule, { paused: true, timezone: 'UTC' });
+/** That of the last schedule: reading one takes longer than what is asked of it. */
+let read: { schedule: string; cron: Cron } | undefined;
+
+function cronOf(schedule: string): Cron {
+  if (read?.schedule !== schedule) {
+    read = { schedule, cron: new Cron(schedule, { paused: true, timezone: 'UTC' }) };
+  }
+  return read.cron;
+}
+
 const nextOf = (cron: Cron, now: number) => cron.nextRun(new Date(now))?.getTime();
 
 /** The last time of the schedule that is not after `instant`: times are whole minutes. */
