@@ -11,19 +11,19 @@ export function withBeneath(upper: DocumentSource, lower: DocumentSource): Docum
       let above: Found | undefined;
       let below: Found | undefined;
       const tell = () => {
-        if (!above || !below) return;
-        if ('complaint' in above) handler(above);
-        else if ('complaint' in below) handler({ ...version(above), complaint: below.complaint });
-        else handler({ ...above, beneath: { text: below.text, folder: below.folder } });
+        if (!above || !below) return undefined;
+        if ('complaint' in above) return handler(above);
+        if ('complaint' in below) return handler({ ...version(above), complaint: below.complaint });
+        return handler({ ...above, beneath: { text: below.text, folder: below.folder } });
       };
       const watching = [
         lower.watch((found) => {
           below = found;
-          tell();
+          return tell();
         }),
         upper.watch((found) => {
           above = found;
-          tell();
+          return tell();
         }),
       ];
       return {

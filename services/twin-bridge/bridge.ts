@@ -54,6 +54,7 @@ export function bridge(
       bus.publish(configurationRefused, { source: source.name, complaints });
     }
     changed();
+    return complaints.length === 0;
   };
   const desired = (): DesiredState => ({
     ...(last?.version !== undefined && { version: last.version }),

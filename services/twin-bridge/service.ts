@@ -1,20 +1,38 @@
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Overrides } from '#proto/document.ts';
+import { workloadOf } from '#proto/workload.ts';
 import { type Context, ended } from '../run.ts';
 import { bridge } from './bridge.ts';
 import { fileSource } from './file-source.ts';
+import { runModule } from './module.ts';
 import { emptySource } from './source.ts';
 
 /**
  * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
  * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the document
  * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them
+ * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
  */
-export async function twinBridge({ bus, log, signal, env }: Context): Promise<void> {
-  const file = env.TERRACE_CONFIG_FILE;
-  const source = file ? fileSource(resolve(file)) : emptySource;
+export async function twinBridge({ bus, data, log, signal, env }: Context): Promise<void> {
+  const { TERRACE_CONFIG_FILE: path } = env;
+  const file = path ? fileSource(resolve(path)) : undefined;
   const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;
   const defaults = JSON.parse(env.TERRACE_DEFAULTS || '{}') as Overrides;
-  using _bridge = bridge(bus, log, source, { overrides, defaults });
+  const beside = { overrides, defaults };
+  const workload = workloadOf(env);
+  if (workload) {
+    // Only where it is needed: MQTT is a tenth of what this process would have.
+    const { startTwin } = await import('./iot-edge/twin.ts');
+    const start: Parameters<typeof runModule>[0]['start'] = (methods) =>
+      startTwin({ workload, dataFolder: data, methods, log });
+    return runModule({ bus, log, signal, version: version(), beside, file, start });
+  }
+  using _bridge = bridge(bus, log, file ?? emptySource, beside);
   await ended(signal);
+}
+
+function version(): string {
+  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }

@@ -13,8 +13,11 @@ export type Found = (Text | { complaint: string }) & {
 export type DocumentSource = {
   /** For a person: where to look when the document is to be changed. */
   readonly name: string;
-  /** Tells what it finds, at once and each time it has changed, until it is disposed. */
-  watch(handler: (found: Found) => void): Disposable;
+  /**
+   * Tells what it finds, at once and each time it has changed, until it is disposed. The handler says whether it is in
+   * force now, where it knows.
+   */
+  watch(handler: (found: Found) => boolean | undefined): Disposable;
 };
 
 /** The document of a layer that has only its command-line options. */

@@ -24,7 +24,7 @@ function script(name: string): DocumentSource & { write(found: Found): void; wat
 test('a document stands over the one beneath it, whichever of them changes', () => {
   const [twin, file] = [script('the module twin'), script('/etc/t.yaml')];
   const found: Found[] = [];
-  const watching = withBeneath(twin, file).watch((one) => found.push(one));
+  const watching = withBeneath(twin, file).watch((one) => void found.push(one));
   file.write({ text: 'name: a', folder: '/etc' });
   assert.deepEqual(found, [], 'nothing before both are known');
   twin.write({ text: '{}', folder: '/data', version: 3 });

@@ -17,7 +17,7 @@ async function watched(pollMs?: number) {
   return {
     path,
     start: () => {
-      watching = fileSource(path, pollMs).watch((one) => found.push(one));
+      watching = fileSource(path, pollMs).watch((one) => void found.push(one));
     },
     next: async () => {
       for (const end = Date.now() + 5_000; found.length <= read; await sleep(5)) {

@@ -1,0 +1,65 @@
+import type { Log } from '#proto/bus.ts';
+import type { Method, MethodAnswer } from '../methods/method.ts';
+
+/** Bytes of an answer's JSON (IoT Hub, "Understand and invoke direct methods"). */
+const MOST_BYTES = 128 * 1024;
+/** Calls of methods at a time: whoever asks for more is asked to wait. */
+export const MOST_CALLS = 16;
+
+export type Call = { name: string; payload: Buffer };
+
+/**
+ * Answers a direct method, always: 404 for one that there is not, 400 for a payload that is no JSON, 504 after the
+ * time-out, 500 for one that fails; no answer of any says how it failed inside. Nothing of it is logged but the name.
+ */
+export async function answerCall(
+  { name, payload }: Call,
+  methods: ReadonlyMap<string, Method>,
+  log: Log,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> {
+  const answer = await outcome(name, payload, methods, log, timeoutMs, signal);
+  const text = JSON.stringify(answer.payload ?? null);
+  if (Buffer.byteLength(text) > MOST_BYTES) {
+    const bytes = Buffer.byteLength(text);
+    return said(500, `the answer of ${bytes} bytes is more than the ${MOST_BYTES} that a method may have`);
+  }
+  // 0 is no status: whoever called would take it for none.
+  return { status: answer.status || 500, text };
+}
+
+async function outcome(
+  name: string,
+  payload: Buffer,
+  methods: ReadonlyMap<string, Method>,
+  log: Log,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<MethodAnswer> {
+  const method = methods.get(name);
+  if (!method) return { status: 404, payload: { message: `there is no method ${name}: ${known(methods)}` } };
+  let value: unknown = null;
+  try {
+    if (payload.length > 0) value = JSON.parse(payload.toString('utf8'));
+  } catch {
+    return { status: 400, payload: { message: 'the payload is not JSON' } };
+  }
+  const late = AbortSignal.timeout(timeoutMs);
+  const either = AbortSignal.any([signal, late]);
+  const over = Promise.withResolvers<MethodAnswer>();
+  either.addEventListener('abort', () =>
+    over.resolve({ status: 504, payload: { message: `${name} did not end in ${timeoutMs} ms` } }),
+  );
+  try {
+    return await Promise.race([method(value, either), over.promise]);
+  } catch (err) {
+    if (either.aborted) return over.promise;
+    log.error({ err, method: name }, 'a direct method failed');
+    return { status: 500, payload: { message: `${name} failed; the log of the twin-bridge says why` } };
+  }
+}
+
+const known = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
+
+export const said = (status: number, message: string) => ({ status, text: JSON.stringify({ message }) });
