@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { listTokens } from '#proto/accounts.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { isConnectedRegistry } from '#proto/module-environment.ts';
 import { connectBus } from './connect.ts';
 import { dataWords } from './data-option.ts';
 import type { LayerLog } from './layer-log.ts';
@@ -18,12 +19,14 @@ const STORAGE_START_MS = 30_000;
 const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
 
 /**
- * Whether tokens come from a document: from one that declares accounts, or from a module twin, which has yet to be
- * seen, where other machines are let in. The gateway waits for the first of them.
+ * Whether tokens may come later: from a document that declares accounts, from a module twin, which has yet to be
+ * seen, or from an operator of a layer that was set up as a connected registry, which starts without any. The gateway
+ * lets nobody in before.
  */
 export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS.ProcessEnv): boolean {
   if (accounts.length > 0) return true;
-  return Boolean(env.IOTEDGE_WORKLOADURI) && needsAccounts(configuration);
+  const mayCome = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
+  return mayCome && needsAccounts(configuration);
 }
 
 /** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */

@@ -1,8 +1,12 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
+import { ACR_DATA, isConnectedRegistry } from '#proto/module-environment.ts';
 
-/** Services in containers know their data volume by the first, deployments of other connected registries by the second. */
-export const DEFAULT_DATA = process.env.TERRACE_DATA ?? process.env.ACR_REGISTRY_DATA_VOLUME ?? 'data';
+/** Deployments of other connected registries know their data volume by the first two, images of ours by the third. */
+export const dataOf = (env: NodeJS.ProcessEnv): string =>
+  env.ACR_REGISTRY_DATA_VOLUME || (isConnectedRegistry(env) ? ACR_DATA : env.TERRACE_DATA || 'data');
+
+export const DEFAULT_DATA = dataOf(process.env);
 
 export const dataOption = (description = 'data folder of the layer') =>
   new Option('--data <dir>', description).default(DEFAULT_DATA);

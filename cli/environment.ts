@@ -1,23 +1,31 @@
-import { join } from 'node:path';
-import type { UpOptions } from './options.ts';
+import type { Overrides } from '#proto/document.ts';
+import { Fault } from '#proto/fault.ts';
+import { environmentDefaults, isConnectedRegistry } from '#proto/module-environment.ts';
+import { Refusal } from './refusal.ts';
 
 /**
- * What the environment of a deployment written for another connected registry says, as options of `terrace up`; those
- * of the command line win over it. Certificates count only when they are there.
- *
- * ACR_REGISTRY_LOGIN_SERVER         the only host that requests may name
- * ACR_REGISTRY_CERTIFICATE_VOLUME   folder with tls.crt and tls.key
- * ACR_REGISTRY_DATA_VOLUME          the data folder, see data-option.ts
+ * What the environment says of the configuration (proto/module-environment.ts), for `terrace up`; what the command
+ * line and documents say wins over it.
+ * @throws Refusal
  */
-export function environmentOptions(
+export function environmentOf(
   env: NodeJS.ProcessEnv,
+  data: string,
   readable: (path: string) => boolean,
-): Partial<UpOptions> {
-  const { ACR_REGISTRY_LOGIN_SERVER: loginServer, ACR_REGISTRY_CERTIFICATE_VOLUME: folder } = env;
-  const certificate = folder && join(folder, 'tls.crt');
-  return {
-    ...(loginServer && { loginServer }),
-    ...(certificate &&
-      readable(certificate) && { tlsCertificate: certificate, tlsKey: join(folder, 'tls.key') }),
-  };
+): Overrides {
+  try {
+    return environmentDefaults(env, data, readable);
+  } catch (error) {
+    if (Fault.is(error, 'config-invalid')) throw new Refusal(error.message, 2);
+    const { code, path } = error as NodeJS.ErrnoException;
+    throw new Refusal(
+      `${path ?? data} can't be written (${code}): give the data volume to the user of this process`,
+    );
+  }
+}
+
+/** For the processes of the layer: the password stands in a file, and in no environment besides. */
+export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { ACR_REGISTRY_CONNECTION_STRING: _secret, ...rest } = env;
+  return isConnectedRegistry(env) ? { ...rest, TERRACE_CLOSED: '1' } : rest;
 }

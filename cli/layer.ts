@@ -19,6 +19,8 @@ export type LayerOptions = {
   /** As resolved from the configuration file and the overrides. */
   configuration: Configuration;
   overrides: Overrides;
+  /** What counts where neither the file nor the overrides name it. */
+  defaults?: Overrides | undefined;
   /** Absolute; read again whenever it changes. */
   configFile?: string | undefined;
   outlets: Outlets;

@@ -82,9 +82,10 @@ export function configurationOf(
   overrides: Overrides,
   text: string | undefined,
   files: Files,
+  defaults: Overrides = {},
 ): Asked {
   const folder = options.config && dirname(resolve(options.config));
-  const resolved = resolveDocument({ text, folder, overrides, ...files });
+  const resolved = resolveDocument({ text, folder, overrides, defaults, ...files });
   if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);
   return resolved;
 }

@@ -26,6 +26,7 @@ export type Place = {
 export type Settings = Place & {
   configuration: Configuration;
   overrides: Overrides;
+  defaults?: Overrides | undefined;
   configFile?: string | undefined;
   /** Let clients of other machines in without accounts. */
   insecureListen?: boolean | undefined;
@@ -53,7 +54,7 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
-  const { configuration, overrides, configFile, compact, insecureListen, awaitToken } = settings;
+  const { configuration, overrides, defaults, configFile, compact, insecureListen, awaitToken } = settings;
   const { listen: address, tls, gateways } = configuration;
   const listen = {
     TERRACE_LISTEN: address,
@@ -63,7 +64,7 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
     TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
     TERRACE_AWAIT_TOKEN: awaitToken ? '1' : '',
   };
-  const sources = bridgeEnv(overrides, configFile);
+  const sources = bridgeEnv(overrides, defaults, configFile);
   if (compact) {
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
   }
@@ -87,9 +88,14 @@ export function syncerPrograms(count: number, place: Place, log: LayerLog): Prog
 const several = (kind: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
-function bridgeEnv(overrides: Overrides, configFile: string | undefined): NodeJS.ProcessEnv {
+function bridgeEnv(
+  overrides: Overrides,
+  defaults: Overrides = {},
+  configFile: string | undefined,
+): NodeJS.ProcessEnv {
   return {
     TERRACE_OPTIONS: JSON.stringify(overrides),
+    TERRACE_DEFAULTS: JSON.stringify(defaults),
     ...(configFile && { TERRACE_CONFIG_FILE: configFile }),
   };
 }

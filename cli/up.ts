@@ -7,7 +7,7 @@ import { declaresAccounts, mustHaveDataToListen } from './accounts-rule.ts';
 import { connectOperator } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
 import { dataOption } from './data-option.ts';
-import { environmentOptions } from './environment.ts';
+import { environmentOf, withoutSecrets } from './environment.ts';
 import { type Layer, startLayer } from './layer.ts';
 import { LogFile, type Outlets } from './layer-log.ts';
 import { configurationOf, overridesOf, type UpOptions } from './options.ts';
@@ -50,14 +50,14 @@ export function up(program: Command): void {
     .action(run);
 }
 
-async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
-  const options = { ...environmentOptions(process.env, files.readable), ...given };
+async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+  const data = resolve(options.data);
+  const defaults = environmentOf(process.env, data, files.readable);
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const asked = configurationOf(options, overrides, configFile && readConfig(configFile), files);
+  const asked = configurationOf(options, overrides, configFile && readConfig(configFile), files, defaults);
   const { configuration } = asked;
 
-  const data = resolve(options.data);
   const { compact, insecureListen } = options;
   const awaitToken = declaresAccounts(asked, process.env);
   if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
@@ -69,8 +69,17 @@ async function run(given: UpOptions & { logJson?: boolean; compact?: boolean }):
 
   const outlets = await outletsOf(data, options.logJson ?? false);
   const started = Date.now();
-  const settings = { data, configuration, overrides, configFile, compact, insecureListen, awaitToken };
-  const layer = await startLayer({ ...settings, outlets });
+  const settings = {
+    data,
+    configuration,
+    overrides,
+    defaults,
+    configFile,
+    compact,
+    insecureListen,
+    awaitToken,
+  };
+  const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
   const greeting = (tokens: number) =>
     welcome({ data: options.data, configuration, tokens, ms: Date.now() - started });
   try {

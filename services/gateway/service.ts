@@ -1,6 +1,7 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
+import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Volume } from '#proto/volume.ts';
 import { type Context, ended } from '../run.ts';
@@ -14,11 +15,12 @@ import { checkPair, readPair } from './tls.ts';
 const FIRST_CONFIGURATION_MS = 3_000;
 
 /**
- * TERRACE_LISTEN            host:port (default 127.0.0.1:5000); port 0 takes any that is free
+ * TERRACE_LISTEN            host:port (default 127.0.0.1:5000, or 0.0.0.0:8080 as a connected registry); port 0 takes any that is free
  * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
  * TERRACE_TLS_KEY           PEM file with the private key
  * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
  * TERRACE_AWAIT_TOKEN       1: nobody is let in, or listened to, before there is a token: a document declares one
+ * TERRACE_CLOSED            1: nobody is let in without a token, and none need be there at the start
  * TERRACE_GATEWAYS          how many processes of the layer listen there; unless it says 1, there may be others
  * TERRACE_MODE              ReadWrite or ReadOnly, as long as no configuration is on the bus
  *
@@ -53,10 +55,13 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
   if (files && pair) checkPair(pair, files);
   guessed = !given && !inForce;
 
-  const listen = env.TERRACE_LISTEN ?? '127.0.0.1:5000';
+  const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
   const awaited = env.TERRACE_AWAIT_TOKEN === '1';
-  const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaited && isLoopback(addressOf(listen).host));
-  if (!open && !(await hasToken(bus, listen, log, signal, awaited))) {
+  const loopback = isLoopback(addressOf(listen).host);
+  const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
+  const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaited && !closed && loopback);
+  if (closed) log.info({ listen }, 'lets in who has a token, and nobody while there is none');
+  else if (!open && !(await hasToken(bus, listen, log, signal, awaited))) {
     if (!signal.aborted) process.exitCode = 1;
     return;
   }

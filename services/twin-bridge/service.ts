@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Overrides } from '#proto/document.ts';
+import { files } from '#proto/document-files.ts';
+import { environmentDefaults } from '#proto/module-environment.ts';
 import { workloadOf } from '#proto/workload.ts';
 import { type Context, ended } from '../run.ts';
 import { bridge } from './bridge.ts';
@@ -11,14 +13,17 @@ import { emptySource } from './source.ts';
 /**
  * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
  * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the document
- * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them
+ * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them; without it, what
+ *                       the environment says as proto/module-environment.ts has it
  * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
  */
 export async function twinBridge({ bus, data, log, signal, env }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;
   const file = path ? fileSource(resolve(path)) : undefined;
   const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;
-  const defaults = JSON.parse(env.TERRACE_DEFAULTS || '{}') as Overrides;
+  const defaults = env.TERRACE_DEFAULTS
+    ? (JSON.parse(env.TERRACE_DEFAULTS) as Overrides)
+    : environmentDefaults(env, data, files.readable);
   const beside = { overrides, defaults };
   const workload = workloadOf(env);
   if (workload) {

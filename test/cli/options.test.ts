@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { environmentOptions } from '../../cli/environment.ts';
 import { configurationOf, overridesOf, type UpOptions } from '../../cli/options.ts';
 import { Refusal } from '../../cli/refusal.ts';
 
@@ -96,20 +95,4 @@ test('an option that is not valid is refused by its field', () => {
   assert.throws(() => settings({ anonymousPull: ['A'] }), refused(/^anonymousPull/));
   assert.throws(() => settings({ loginServer: 'https://a' }), refused(/^loginServer .* host:port/));
   assert.throws(() => settings({}, 'colour: red'), refused(/^colour is not a field/));
-});
-
-test('the environment of other connected registries gives what the command line does not', () => {
-  const env = { ACR_REGISTRY_LOGIN_SERVER: 'a.example', ACR_REGISTRY_CERTIFICATE_VOLUME: '/certs' };
-  assert.deepEqual(
-    environmentOptions(env, () => true),
-    { loginServer: 'a.example', tlsCertificate: '/certs/tls.crt', tlsKey: '/certs/tls.key' },
-  );
-  assert.deepEqual(
-    environmentOptions(env, () => false),
-    { loginServer: 'a.example' },
-  );
-  assert.deepEqual(
-    environmentOptions({}, () => true),
-    {},
-  );
 });
