@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { AzureLogin } from './azure.ts';
 import { event, state } from './contract.ts';
 import { DeclaredChild, DeclaredToken } from './declared-accounts.ts';
 import { Notifications, NotificationsDocument } from './notifications.ts';
@@ -22,6 +23,7 @@ export const Parent = Type.Object(
     passwordFile: Type.Optional(Type.String()),
     /** Certificates (PEM) that the parent's may come from, beside those that the machine trusts. Read again when it changes. */
     caFile: Type.Optional(Type.String()),
+    azure: Type.Optional(AzureLogin),
   },
   { additionalProperties: false },
 );

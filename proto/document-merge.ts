@@ -1,4 +1,5 @@
 import { isAbsolute, join } from 'node:path';
+import { azureFiles } from './azure.ts';
 import type { Document, Parent, Tls } from './configuration.ts';
 
 /** What a document, the fields that win over it and those beneath it make together. Pure. */
@@ -22,7 +23,7 @@ const ownerNames = Object.keys(owners) as Owner[];
 
 /** Fields that make sense only together: who names one of them names them all. */
 const pairs: Record<Owner, readonly string[]> = {
-  parent: ['username', 'passwordFile'],
+  parent: ['username', 'passwordFile', 'azure'],
   tls: ['certificateFile', 'keyFile'],
 };
 
@@ -43,6 +44,9 @@ function absolute(fields: Fields, folder: string): Fields {
     const mapping = fields[owner];
     if (!isMapping(mapping)) continue;
     made[owner] = withPaths(mapping, owners[owner], folder);
+    if (owner === 'parent' && isMapping(mapping.azure)) {
+      made[owner] = { ...(made[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
+    }
   }
   for (const list of ['tokens', 'children']) {
     if (list in fields) made[list] = withSecretPaths(fields[list], folder);

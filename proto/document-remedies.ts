@@ -1,3 +1,4 @@
+import { azureRemedies } from './azure.ts';
 import { declaredRemedies, isSecret, misplaced } from './declared-remedies.ts';
 
 /** What to write instead: by field, entries of a list by the list's name. The document's fields are these. */
@@ -13,11 +14,12 @@ export const remedies: Record<string, string> = {
   challenge: 'write Bearer or Basic',
   anonymousPull: 'write a list of repository names, prefix/* or *',
   mode: 'write ReadWrite or ReadOnly',
-  parent: 'write a mapping with the fields url, username, passwordFile and caFile',
+  parent: 'write a mapping with the fields url, username, passwordFile, caFile and azure',
   'parent.url': 'write https://host or http://host, with a port where it needs one and no path',
   'parent.username': 'write a text',
   'parent.passwordFile': 'write the path of a file that holds the password',
   'parent.caFile': 'write the path of a PEM file with the certificates that the parent may have its own from',
+  ...azureRemedies,
   repositories:
     'write a list of repository names, prefix/* or *, or of mappings with the field name and more',
   'repositories.name': 'write the name of a repository, prefix/* or *',

@@ -1,4 +1,5 @@
 import { parseDocument } from 'yaml';
+import { loginServerOf } from './azure.ts';
 import { type Configuration, type Document, logLevels, THIS_MACHINE } from './configuration.ts';
 import { type DeclaredAccount, declaredAccounts } from './declared-accounts.ts';
 import { complaintsOf } from './document-complaints.ts';
@@ -71,7 +72,7 @@ function withDefaults(document: Document): Configuration {
     challenge: document.challenge ?? 'Bearer',
     anonymousPull: document.anonymousPull ?? [],
     mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
-    ...(parent && { parent: { ...parent, url: parent.url.replace(/\/$/, '') } }),
+    ...(parent && { parent: { ...parent, url: loginServerOf(parent.url.replace(/\/$/, '')) } }),
     repositories: (document.repositories ?? (parent ? ['*'] : [])).map((one) => ({
       referrers: true,
       priority: 0,

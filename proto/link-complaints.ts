@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import { azureComplaints } from './azure.ts';
 import type { Document } from './configuration.ts';
 import type { Files } from './document-files.ts';
 import { notValid, quote } from './document-remedies.ts';
@@ -39,6 +40,7 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Files)
   if (passwordFile !== undefined && username === undefined) {
     complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
   }
+  complaints.push(...azureComplaints(parent, files));
   for (const [name, path] of Object.entries({ passwordFile, caFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
     else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {

@@ -86,6 +86,7 @@ test('each package is known to the place that it belongs to', () => {
     croner: /^(proto\/link-complaints|services\/(syncer|storage)\/.+)\.ts$/,
     yaml: /^proto\/document\.ts$/,
     pino: /^services\/run\.ts$/,
+    '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
   };
   const wrong = productImports.filter(({ from, to }) => homes[to] && !homes[to].test(from));

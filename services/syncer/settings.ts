@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { isAzure } from '#proto/azure.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Receiver } from '#proto/notifications.ts';
 import { Activation } from './link/activation.ts';
 import { ParentArriving } from './link/arriving.ts';
+import { identityOf } from './link/azure/identity.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
@@ -100,13 +102,24 @@ export class Settings implements AsyncDisposable {
   /** The files of password and CA are read again each time: they may have changed. */
   async #current(): Promise<Clients> {
     const { parent, name } = this.get();
-    const { url, username, passwordFile, caFile } = parent;
+    const { url, username, passwordFile, caFile, azure } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
+    const secretFile = azure?.clientSecretFile;
+    const secret = secretFile && (await password(secretFile, 'parent.azure.clientSecretFile'));
     const ca = caFile === undefined ? undefined : await certificates(caFile);
-    const print = JSON.stringify([url, login, ca, name]);
+    const print = JSON.stringify([url, login, ca, name, azure, secret]);
     if (this.#clients?.print !== print) {
       const { bandwidth } = this;
-      const link = new Link({ url, login, ca, bandwidth, ...(this.#stallMs && { stallMs: this.#stallMs }) });
+      const identity = azure && identityOf({ azure, secret, ca });
+      const acr = isAzure(parent) ? { identity } : undefined;
+      const link = new Link({
+        url,
+        login,
+        ca,
+        bandwidth,
+        azure: acr,
+        ...(this.#stallMs && { stallMs: this.#stallMs }),
+      });
       if (this.#clients) this.#old.push(this.#clients.link);
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
       const activation = new Activation(link, username);
@@ -129,12 +142,12 @@ export class Settings implements AsyncDisposable {
   }
 }
 
-async function password(file: string | undefined): Promise<string> {
+async function password(file: string | undefined, field = 'parent.passwordFile'): Promise<string> {
   if (file === undefined) return '';
   try {
     return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
   } catch (cause) {
-    throw new Fault('config-invalid', `parent.passwordFile ${file} can't be read`, { cause });
+    throw new Fault('config-invalid', `${field} ${file} can't be read`, { cause });
   }
 }
 

@@ -3,16 +3,25 @@ import { readChallenge } from './challenge.ts';
 
 export type Login = { username: string; password: string };
 
+/** `expiresIn` in seconds; undefined where nobody said. */
+export type Granted = { token: string; expiresIn: number | undefined };
+
 /** Fetches a token: given by the client, so that this file does no I/O of its own. */
-export type AskToken = (
-  url: URL,
-  authorization: string | undefined,
-) => Promise<{ token: string; expiresIn: number }>;
+export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
+
+/** Where tokens come from that no user and password are given for. */
+export type TokenSource = {
+  token(realm: URL, service: string | undefined, scopes: string[]): Promise<Granted>;
+  /** The parent did not take a token of it. */
+  refused(): void;
+};
 
 type Token = { token: string; until: number };
 
 const EARLY_MS = 10_000;
 const SHORTEST_MS = 5_000;
+/** Of a token that does not say when it ends, in seconds (distribution's specification). */
+const LIFE_S = 60;
 
 /**
  * What to send as `Authorization`, learned from the parent's challenges: nothing, Basic, or a Bearer token for each
@@ -22,11 +31,20 @@ export class Credentials {
   readonly #base: URL;
   readonly #login: Login | undefined;
   readonly #ask: AskToken;
+  readonly #source: TokenSource | undefined;
+  readonly #now: () => number;
   #realm: { url: URL; service: string | undefined } | undefined;
   #basic = false;
   readonly #tokens = new Map<string, Promise<Token>>();
 
-  constructor(base: URL, login: Login | undefined, ask: AskToken) {
+  constructor(
+    base: URL,
+    login: Login | undefined,
+    ask: AskToken,
+    { source, now = () => Date.now() }: { source?: TokenSource | undefined; now?: () => number } = {},
+  ) {
+    this.#source = source;
+    this.#now = now;
     this.#base = base;
     this.#login = login;
     this.#ask = ask;
@@ -36,7 +54,7 @@ export class Credentials {
   async header(scope: string): Promise<string | undefined> {
     if (this.#basic) return this.#basicHeader();
     if (!this.#realm) return undefined;
-    return bearer(await this.#token(scope, ({ until }) => until > Date.now()));
+    return bearer(await this.#token(scope, ({ until }) => until > this.#now()));
   }
 
   /**
@@ -62,6 +80,7 @@ export class Credentials {
       throw new Fault('parent-invalid', `the parent names a token realm without TLS: ${url.origin}`);
     }
     this.#realm = { url, service };
+    if (sent?.startsWith('Bearer ')) this.#source?.refused();
     // Another request may have met the same challenge before.
     await this.#token(scope, (token) => bearer(token) !== sent, named);
     return true;
@@ -77,7 +96,7 @@ export class Credentials {
    * Behind the proxy of a layer without a registry, a parent names its realm as the layer above knows it, and that may
    * be out of reach from here. What lies below /v2/ goes through every proxy, so it is asked for there.
    */
-  async #fetch(asked: URL): ReturnType<AskToken> {
+  async #fetch(asked: URL): Promise<Granted> {
     try {
       return await this.#ask(asked, this.#basicHeader());
     } catch (error) {
@@ -105,10 +124,12 @@ export class Credentials {
     const { url, service } = this.#realm as { url: URL; service: string | undefined };
     const asked = new URL(url);
     if (service) asked.searchParams.set('service', service);
-    for (const one of allOf(named, scope)) asked.searchParams.append('scope', one);
-    const renewal = this.#fetch(asked).then(({ token, expiresIn }) => ({
+    const scopes = allOf(named, scope);
+    for (const one of scopes) asked.searchParams.append('scope', one);
+    const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(asked);
+    const renewal = granted.then(({ token, expiresIn = LIFE_S }) => ({
       token,
-      until: Date.now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
+      until: this.#now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
     }));
     this.#tokens.set(scope, renewal);
     renewal.catch(() => this.#tokens.get(scope) === renewal && this.#tokens.delete(scope));

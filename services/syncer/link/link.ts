@@ -2,11 +2,14 @@ import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { Fault } from '#proto/fault.ts';
 import { makeAgent } from './agent.ts';
 import { refusal } from './answers.ts';
+import { Exchange } from './azure/exchange.ts';
+import type { Identity } from './azure/identity.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
 import { type Answer, one, PAGE_LIMIT, text, unreachable, whole } from './bodies.ts';
-import { Credentials, type Login } from './credentials.ts';
+import { Credentials, type Granted, type Login } from './credentials.ts';
 import { unlessAborted } from './patience.ts';
-import { SendWatch, type Sent } from './sending.ts';
+import { SendWatch, type Sent, sent } from './sending.ts';
+import { lifeOf } from './token-life.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Ask = {
@@ -27,6 +30,8 @@ export type Ask = {
 export type LinkOptions = {
   url: string;
   login?: Login | undefined;
+  /** The parent is an Azure Container Registry, and who this layer is there where it has no login. */
+  azure?: { identity?: Identity | undefined } | undefined;
   /** A connection on which nothing moves for so long is given up, in ms. */
   stallMs?: number;
   /** Certificates (PEM) to trust beside those that the machine does. */
@@ -36,6 +41,8 @@ export type LinkOptions = {
 
 const STALL_MS = 20_000;
 const MOST_HOPS = 5;
+/** By which ACR counts its clients (Azure/acr, http-headers). */
+const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
 /**
  * HTTP to the parent: authorization by its challenges, redirects, time-outs by lack of progress, proxies by the usual
@@ -44,6 +51,8 @@ const MOST_HOPS = 5;
 export class Link implements AsyncDisposable {
   readonly base: URL;
   readonly bandwidth: Bandwidth;
+  /** Whether the parent is an Azure Container Registry. */
+  readonly azure: boolean;
   readonly #stallMs: number;
   readonly #ca: string | undefined;
   readonly #credentials: Credentials;
@@ -53,15 +62,17 @@ export class Link implements AsyncDisposable {
   /** Bytes that came and are not paid for. */
   #owed = 0;
 
-  constructor({ url, login, stallMs = STALL_MS, ca, bandwidth = UNLIMITED }: LinkOptions) {
+  constructor({ url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED }: LinkOptions) {
     this.base = new URL(url);
     this.bandwidth = bandwidth;
+    this.azure = azure !== undefined;
     this.#stallMs = stallMs;
     this.#ca = ca;
     this.#agent = makeAgent(stallMs, ca);
-    this.#credentials = new Credentials(this.base, login, (at, authorization) =>
-      this.#token(at, authorization),
-    );
+    const source =
+      azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
+    const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
+    this.#credentials = new Credentials(this.base, login, ask, { source });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -103,7 +114,11 @@ export class Link implements AsyncDisposable {
     for (let hop = 0; hop <= MOST_HOPS; hop += 1) {
       // Credentials are for the parent alone, whatever host it sends us to.
       const own = url.origin === this.base.origin;
-      const headers = { ...ask.headers, ...(own && authorization && { authorization }) };
+      const headers = {
+        ...ask.headers,
+        ...(own && authorization && { authorization }),
+        ...(own && this.azure && SOURCE_CLIENT),
+      };
       const answer = await this.#send(url, { ...ask, headers });
       const location = one(answer.headers.location);
       if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return { answer, own };
@@ -171,7 +186,7 @@ export class Link implements AsyncDisposable {
     }
   }
 
-  async #token(url: URL, authorization: string | undefined): Promise<{ token: string; expiresIn: number }> {
+  async #token(url: URL, authorization: string | undefined): Promise<Granted> {
     const { signal } = this.#resting;
     const answer = await this.#send(url, {
       scope: '',
@@ -182,15 +197,33 @@ export class Link implements AsyncDisposable {
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
     const body = await this.read(answer, PAGE_LIMIT, what);
     try {
-      const { token, access_token, expires_in } = JSON.parse(body.toString('utf8')) as Record<
-        string,
-        unknown
-      >;
+      const { token, access_token, expires_in } = JSON.parse(body.toString('utf8')) as Json;
       const found = token ?? access_token;
       if (typeof found !== 'string') throw new Error('no token');
-      return { token: found, expiresIn: typeof expires_in === 'number' ? expires_in : 60 };
+      const life = typeof expires_in === 'number' ? expires_in : lifeOf(found, Date.now());
+      return { token: found, expiresIn: life };
     } catch (cause) {
       throw new Fault('parent-invalid', `${what}: no token in the answer`, { cause });
     }
   }
+
+  async #post(url: URL, form: URLSearchParams): Promise<Json> {
+    const what = `POST ${url.origin}${url.pathname}`;
+    const answer = await this.#send(url, {
+      scope: '',
+      signal: this.#resting.signal,
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
+      body: sent(Buffer.from(form.toString())),
+    });
+    if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
+    const body = await this.read(answer, PAGE_LIMIT, what);
+    try {
+      return JSON.parse(body.toString('utf8')) as Json;
+    } catch (cause) {
+      throw new Fault('parent-invalid', `${what}: the answer is no JSON`, { cause });
+    }
+  }
 }
+
+type Json = Record<string, unknown>;

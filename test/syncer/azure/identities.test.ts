@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import type { AzureLogin } from '#proto/azure.ts';
+import { identityOf } from '../../../services/syncer/link/azure/identity.ts';
+import { Link } from '../../../services/syncer/link/link.ts';
+import { Parent } from '../../../services/syncer/link/parent.ts';
+import { Acr, ALL } from '../../support/acr.ts';
+import { Authority } from '../../support/certificates.ts';
+import { Entra } from '../../support/entra.ts';
+import { pushImage } from '../../support/image.ts';
+
+/** Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own. */
+
+const { signal } = new AbortController();
+const stack = new AsyncDisposableStack();
+const [TENANT, PRINCIPAL, MACHINE, WORKLOAD] = ['tenant-1', 'principal-1', 'machine-1', 'workload-1'];
+let authority: Authority;
+let entra: Entra;
+let acr: Acr;
+let ca: string;
+
+before(async () => {
+  authority = stack.use(await Authority.create());
+  ca = await readFile(authority.certificate, 'utf8');
+  entra = stack.use(
+    await Entra.start({
+      authority,
+      tenant: TENANT,
+      secrets: { [PRINCIPAL]: 's3cret' },
+      assertions: { [WORKLOAD]: 'of the cluster' },
+      machine: MACHINE,
+    }),
+  );
+  acr = stack.use(
+    await Acr.start({
+      authority,
+      identify: entra.identify,
+      identities: { [PRINCIPAL]: ALL, [MACHINE]: ALL, [WORKLOAD]: { app: ['pull', 'metadata_read'] } },
+      holders: [
+        { account: { username: 'admin', password: 'root' }, rights: ALL },
+        { account: { username: 'scoped', password: 'some' }, rights: { app: ['pull'] } },
+      ],
+    }),
+  );
+  await pushImage(acr.back, 'app', 'v1');
+  await pushImage(acr.back, 'other', 'v1');
+});
+after(() => stack.disposeAsync());
+beforeEach(() => {
+  acr.forget();
+  entra.failing = undefined;
+});
+
+const linkOf = (azure: AzureLogin, secret?: string) =>
+  new Link({
+    url: acr.url,
+    ca,
+    azure: { identity: identityOf({ azure: { authorityHost: entra.authorityHost, ...azure }, secret, ca }) },
+  });
+const principal = (secret = 's3cret') =>
+  linkOf({ credential: 'service-principal', clientId: PRINCIPAL, tenantId: TENANT }, secret);
+
+test('a service principal gets in, and its secret goes to Entra alone', async () => {
+  await using link = principal();
+  const parent = new Parent(link);
+  assert.deepEqual(await parent.tags('app', signal), ['v1']);
+  assert.deepEqual(await Array.fromAsync(parent.repositories(signal)), ['app', 'other']);
+  assert.deepEqual(acr.asked(), [
+    'GET /v2/app/tags/list',
+    'POST /oauth2/exchange',
+    'POST /oauth2/token',
+    'GET /v2/app/tags/list',
+    'POST /oauth2/token',
+    'GET /v2/_catalog',
+  ]);
+  for (const { path, headers } of acr.requests) {
+    assert.equal(headers['x-meta-source-client'], 'on-prem/terrace', path);
+  }
+});
+
+test('a managed identity of the machine gets in, by its client id and without', async () => {
+  Object.assign(process.env, entra.env);
+  for (const azure of [{ clientId: MACHINE }, {}]) {
+    await using link = linkOf({ credential: 'managed-identity', ...azure });
+    assert.deepEqual(await new Parent(link).tags('app', signal), ['v1']);
+  }
+});
+
+test('a workload identity gets in with the token of its cluster, and only where it may', async () => {
+  const tokenFile = join(authority.folder, 'token');
+  await writeFile(tokenFile, 'of the cluster\n');
+  await using link = linkOf({
+    credential: 'workload-identity',
+    clientId: WORKLOAD,
+    tenantId: TENANT,
+    tokenFile,
+  });
+  const parent = new Parent(link);
+  assert.deepEqual(await parent.tags('app', signal), ['v1']);
+  await assert.rejects(parent.tags('other', signal), { code: 'parent-refused', message: /401/ });
+});
+
+test('a repository-scoped token and the admin user log in by user and password', async () => {
+  await using scoped = new Link({
+    url: acr.url,
+    ca,
+    azure: {},
+    login: { username: 'scoped', password: 'some' },
+  });
+  const parent = new Parent(scoped);
+  assert.ok(await parent.resolve('app', 'v1', signal));
+  assert.equal(acr.asked().filter((request) => request === 'GET /oauth2/token').length, 1);
+  // It does not say for how long it is good but by its `exp`.
+  acr.forget();
+  assert.ok(await parent.resolve('app', 'v1', signal));
+  assert.deepEqual(acr.asked(), ['HEAD /v2/app/manifests/v1']);
+  await assert.rejects(Array.fromAsync(parent.repositories(signal)), { code: 'parent-refused' });
+  await using admin = new Link({
+    url: acr.url,
+    ca,
+    azure: {},
+    login: { username: 'admin', password: 'root' },
+  });
+  assert.equal((await Array.fromAsync(new Parent(admin).repositories(signal))).length, 2);
+});
+
+test('a redirect to the data endpoint takes no token along', async () => {
+  const image = await pushImage(acr.back, 'app', 'v2');
+  await using link = principal();
+  const { digest, size } = image.config;
+  const answer = await new Parent(link).blob('app', digest, size, { start: 0, end: size }, signal);
+  await Array.fromAsync(answer.body);
+  assert.equal(acr.data.length, 1);
+  assert.equal(acr.data[0]?.headers.authorization, undefined);
+  assert.equal(acr.data[0]?.headers['x-meta-source-client'], undefined);
+});
+
+test('a registry that changes to permissions by repository is logged in to once more', async () => {
+  await using abac = await Acr.start({
+    authority,
+    identify: entra.identify,
+    identities: { [PRINCIPAL]: { app: ['pull'] } },
+  });
+  await pushImage(abac.back, 'app', 'v1');
+  await using link = new Link({
+    url: abac.url,
+    ca,
+    azure: {
+      identity: identityOf({
+        azure: {
+          clientId: PRINCIPAL,
+          tenantId: TENANT,
+          clientSecretFile: 'f',
+          authorityHost: entra.authorityHost,
+        },
+        secret: 's3cret',
+        ca,
+      }),
+    },
+  });
+  const parent = new Parent(link);
+  assert.ok(await parent.resolve('app', 'v1', signal));
+  abac.switchToAbac();
+  abac.forget();
+  const now = Date.now;
+  // A refresh token that has just come would not be doubted.
+  Date.now = () => now() + 60_000;
+  try {
+    assert.ok(await parent.resolve('app', 'v1', signal));
+  } finally {
+    Date.now = now;
+  }
+  assert.equal(abac.asked().filter((request) => request.endsWith('/exchange')).length, 1);
+});
+
+test('429 of the token service is waited for', async () => {
+  await using link = principal();
+  acr.busy = [{ path: /oauth2/, times: 1, after: 1 }];
+  assert.deepEqual(await new Parent(link).tags('other', signal), ['v1']);
+});
+
+test('what Entra says of a wrong secret is passed on, without the secret, and it is not asked again at once', async () => {
+  await using link = principal('wrong-one');
+  const parent = new Parent(link);
+  const said = async (): Promise<string> => {
+    const error = await parent.tags('app', signal).then(
+      () => undefined,
+      (fault) => fault,
+    );
+    assert.equal(error?.code, 'parent-refused');
+    return error.message;
+  };
+  const first = await said();
+  assert.match(first, /AADSTS7000215: Invalid client secret provided/);
+  assert.doesNotMatch(first, /wrong-one|Trace ID|s3cret/);
+  const before = entra.requests.length;
+  assert.equal(await said(), first);
+  assert.equal(entra.requests.length, before);
+});
+
+test('an authority that is not there is a link that is down', async () => {
+  await entra.down();
+  await using link = principal();
+  await assert.rejects(new Parent(link).ping(AbortSignal.timeout(20_000)), {
+    code: 'parent-unreachable',
+    message: /ECONNREFUSED|Entra/,
+  });
+  await entra.up();
+});
