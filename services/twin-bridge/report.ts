@@ -22,14 +22,15 @@ export type ReportOptions = {
 type Pace = {
   /** What changes together is told together. */
   settle: number;
-  /** Between reports. */
+  /** So many reports go at once; in the long run there is so much between them. */
+  burst: number;
   least: number;
   /** Between reports of what changes all the time. */
   idle: number;
   /** Between looks where nothing is heard. */
   look: number;
 };
-const PACE: Pace = { settle: 1_000, least: 5_000, idle: 5 * 60_000, look: 60_000 };
+const PACE: Pace = { settle: 1_000, burst: 4, least: 5_000, idle: 5 * 60_000, look: 60_000 };
 
 /** Has the twin told how the layer stands: soon after something changed, and quiet while nothing does. */
 export class Reporter implements Disposable {
@@ -39,7 +40,8 @@ export class Reporter implements Disposable {
   #pass: LastPass | undefined;
   #since = new Map<string, number>();
   #told: Reported | undefined;
-  #toldAt = Number.NEGATIVE_INFINITY;
+  /** Of the last reports, as many as go at once; the last one comes last. */
+  #times: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   /** Something changed while it looked. */
@@ -72,7 +74,9 @@ export class Reporter implements Disposable {
   /** Something may be otherwise than it was told. */
   readonly changed = (): void => {
     if (this.#ended || this.#timer) return;
-    const wait = Math.max(this.#pace.settle, this.#toldAt + this.#pace.least - Date.now());
+    const { settle, burst, least } = this.#pace;
+    const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * least;
+    const wait = Math.max(settle, next - Date.now());
     this.#timer = setTimeout(() => void this.#tell(), wait);
     this.#timer.unref();
   };
@@ -105,7 +109,7 @@ export class Reporter implements Disposable {
       const found = await this.now();
       if (!this.#ended && this.#isNews(found)) {
         this.#told = found;
-        this.#toldAt = Date.now();
+        this.#times = [...this.#times, Date.now()].slice(-this.#pace.burst);
         this.#options.report(found);
       }
     } catch (err) {
@@ -120,7 +124,7 @@ export class Reporter implements Disposable {
   #isNews(found: Reported): boolean {
     if (!this.#told) return true;
     if (!isDeepStrictEqual(steady(found), steady(this.#told))) return true;
-    return Date.now() - this.#toldAt >= this.#pace.idle && !isDeepStrictEqual(found, this.#told);
+    return Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle && !isDeepStrictEqual(found, this.#told);
   }
 }
 

@@ -76,3 +76,26 @@ test('what changes is reported, together; what changes all the time is not, on i
   while ((await seenBy()) !== new Date(3_000).toISOString()) await sleep(10);
   assert.equal(told.length, count, 'a good pass more is no news');
 });
+
+test('some reports go at once, more of them wait', async () => {
+  const times: number[] = [];
+  let version = 0;
+  using reporter = new Reporter({
+    bus,
+    log: quiet,
+    version: '1',
+    desired: () => ({ version, state: 'applied', complaints: [] }),
+    report: () => {
+      times.push(Date.now());
+      version += 1;
+    },
+    pace: { settle: 1, burst: 3, least: 100, idle: 60_000, look: 60_000 },
+  });
+  while (times.length < 5) {
+    reporter.changed();
+    await sleep(5);
+  }
+  const [first = 0, second = 0, , fourth = 0, fifth = 0] = times;
+  assert.ok(fourth - first >= 300, `${times}`);
+  assert.ok(fifth - second >= 300, `${times}`);
+});

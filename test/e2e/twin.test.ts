@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { hashPassword } from '#proto/password-hash.ts';
+import { bridgeStatus } from '#proto/status.ts';
+import { type Cloud, startCloud } from '../support/cloud.ts';
+import { pushImage } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { SmallHub } from './small-hub.ts';
+
+/** A layer in one process that only its module twin configures, below a registry that asks for a login. */
+
+const NEVER = '0 0 1 1 *';
+const account = { username: 'line-1', password: 'the password of line-1' };
+const stack = new AsyncDisposableStack();
+let cloud: Cloud;
+let hub: SmallHub;
+let layer: TestLayer;
+let document: Record<string, unknown>;
+const digests: string[] = [];
+
+before(async () => {
+  cloud = stack.use(await startCloud({ account }));
+  for (const name of ['app', 'other']) digests.push((await pushImage(cloud.login, name, '1')).digest);
+  const data = stack.adopt(await mkdtemp(join(tmpdir(), 'terrace-module-')), (path) =>
+    rm(path, { recursive: true, force: true }),
+  );
+  await mkdir(join(data, 'secrets'));
+  await writeFile(join(data, 'secrets/cloud'), account.password);
+  document = {
+    mode: 'ReadWrite',
+    parent: { url: cloud.url, username: account.username, passwordFile: 'secrets/cloud' },
+    repositories: ['app'],
+    schedule: NEVER,
+    tokens: [{ name: 'ci', push: '*', passwords: [await hashPassword('the password of ci')] }],
+  };
+  hub = stack.use(await SmallHub.start(document));
+  layer = stack.use(await testLayer({ compact: true, data, schedule: 'file', env: hub.env }));
+});
+after(() => stack.disposeAsync());
+
+const authorization = `Basic ${Buffer.from('ci:the password of ci').toString('base64')}`;
+const ask = (path: string, init: RequestInit = {}) =>
+  fetch(`${layer.url}/v2/${path}`, { ...init, headers: { authorization } });
+const holds = async (name: string) =>
+  (await ask(`${name}/manifests/1`)).headers.get('docker-content-digest') ?? undefined;
+const inForce = async () => (await layer.bus().get(configuration, CONFIGURATION_KEY))?.value;
+
+async function until(is: () => unknown): Promise<void> {
+  const late = Date.now() + 40_000;
+  while (!(await is())) {
+    assert.ok(Date.now() < late, `${is}: ${JSON.stringify(hub.reported)}`);
+    await sleep(25);
+  }
+}
+const asked = () =>
+  (hub.reported.desired ?? {}) as { version?: number; state?: string; complaints?: string[] };
+const settled = (version: number, state: string) =>
+  until(() => asked().version === version && asked().state === state);
+
+test('the twin says what comes, its method when, and its reported properties how it went', async () => {
+  await settled(1, 'applied');
+  assert.equal((await inForce())?.mode, 'ReadWrite');
+  await until(async () => (await ask('')).status === 200);
+  assert.equal((await fetch(`${layer.url}/v2/`)).status, 401);
+  assert.equal((await hub.call('sync')).status, 200);
+  assert.equal(await holds('app'), digests[0]);
+  assert.equal(await holds('other'), undefined);
+  await until(() => hub.reported.connectionState === 'Online' && hub.reported.lastSyncTime);
+  const { mode, registrySyncResult, statusDetails } = hub.reported;
+  assert.deepEqual([mode, statusDetails], ['ReadWrite', []]);
+  assert.equal((registrySyncResult as { syncState: string }).syncState, 'Succeeded');
+
+  const unknown = await hub.call('reboot');
+  assert.equal(unknown.status, 404);
+  const { status, payload } = (await hub.call('sync', { wait: 'long' })) as {
+    status: number;
+    payload: object;
+  };
+  assert.equal(status, 400);
+  assert.match(JSON.stringify(payload), /wait is not valid: write true or false/);
+});
+
+test('mode, repositories and schedule change without a restart', async () => {
+  const pid = layer.pid('layer');
+  document = { ...document, mode: 'ReadOnly', repositories: ['app', 'other'], schedule: '0 3 1 1 *' };
+  await settled(hub.desire(document), 'applied');
+  // Another configuration is a pass of its own: nobody has to ask.
+  await until(async () => (await holds('other')) === digests[1]);
+  const { mode, schedule } = (await inForce()) ?? {};
+  assert.deepEqual([mode, schedule], ['ReadOnly', '0 3 1 1 *']);
+  await until(() => hub.reported.mode === 'ReadOnly');
+  assert.notEqual((await ask('app/blobs/uploads/', { method: 'POST' })).status, 202);
+  assert.equal(layer.pid('layer'), pid);
+});
+
+test('documents that are not valid are refused in words and change nothing', async () => {
+  const before = await inForce();
+  const refused = {
+    ...document,
+    mode: 'Sometimes',
+    schedule: 'when it rains',
+    tokens: [{ name: 'ci', password: 'x' }],
+  };
+  const version = hub.desire(refused);
+  await settled(version, 'refused');
+  const complaints = asked().complaints?.join('\n') ?? '';
+  assert.match(complaints, /^mode "Sometimes" is not valid: write ReadWrite or ReadOnly$/m);
+  assert.match(complaints, /^tokens\.0\.password: a password never stands in a document/m);
+  assert.equal(hub.reported.connectionState, 'Unhealthy');
+  assert.deepEqual(await inForce(), before);
+  assert.equal((await ask('')).status, 200);
+  await settled(hub.desire(document), 'applied');
+  await until(() => hub.reported.connectionState === 'Online');
+});
+
+test('the last good document outlives a restart without the hub', async () => {
+  const { version } = asked();
+  await layer.stop();
+  await hub[Symbol.asyncDispose]();
+  await layer.start();
+  await until(async () => (await layer.bus().call(bridgeStatus, {})).version === version);
+  const { complaints, session } = await layer.bus().call(bridgeStatus, {});
+  assert.deepEqual([complaints, session?.connected], [[], false]);
+  assert.equal(await holds('other'), digests[1]);
+});
