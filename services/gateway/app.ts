@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
 import { type Configuration, type Mode, THIS_MACHINE } from '#proto/configuration.ts';
@@ -25,6 +26,7 @@ import { uploadRoutes } from './routes/uploads.ts';
 import type { Gateway, Times } from './routing.ts';
 import { RunningHashes } from './running-hashes.ts';
 import { type Pair, secureOptions } from './tls.ts';
+import type { Sni } from './workload-tls.ts';
 
 export type AppOptions = {
   bus: Bus;
@@ -38,6 +40,8 @@ export type AppOptions = {
   open: boolean;
   /** Clients speak HTTPS with it; plain HTTP where it is left out. */
   tls?: Pair | undefined;
+  /** Other certificates, by the name that a client asks for. */
+  sni?: Sni | undefined;
   /** No other gateway of the layer takes writes; there may be others where it is left out. */
   alone?: boolean;
   times?: Partial<Times>;
@@ -51,7 +55,7 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, tls, open, alone = false, ...options }: AppOptions): {
+export function buildApp({ times, tls, sni, open, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {
@@ -77,7 +81,9 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
     // An upload takes as long as it takes; its idle time is watched where its body is read.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
-    ...(tls ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls } } : { http }),
+    ...(tls
+      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...answering(sni) } }
+      : { http }),
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
@@ -123,6 +129,12 @@ export function buildApp({ times, tls, open, alone = false, ...options }: AppOpt
   arrivingRoutes(app, gateway);
   return { app, gateway };
 }
+
+const answering = (sni: Sni | undefined) =>
+  sni && {
+    SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) =>
+      done(null, sni(name)),
+  };
 
 /** Lets go of idle connections at once, of streams under way a little later, and then of their claims. */
 export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<void> {

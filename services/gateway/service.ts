@@ -4,12 +4,14 @@ import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from 
 import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Volume } from '#proto/volume.ts';
+import { workloadOf } from '#proto/workload.ts';
 import { type Context, ended } from '../run.ts';
 import { hasToken, isLoopback } from './access-at-start.ts';
 import { buildApp, closeApp } from './app.ts';
 import { addressOf, tlsOf, whyNot } from './listen.ts';
 import { renew } from './renewal.ts';
 import { checkPair, readPair } from './tls.ts';
+import { WorkloadTls, workloadNames } from './workload-tls.ts';
 
 /** How long the first configuration is waited for before something is said or done about it, in ms. */
 const FIRST_CONFIGURATION_MS = 3_000;
@@ -18,6 +20,9 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * TERRACE_LISTEN            host:port (default 127.0.0.1:5000, or 0.0.0.0:8080 as a connected registry); port 0 takes any that is free
  * TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; empty, as TERRACE_TLS_KEY: plain HTTP
  * TERRACE_TLS_KEY           PEM file with the private key
+ * TERRACE_TLS               workload: certificates come from IoT Edge's daemon, and none from files
+ * TERRACE_TLS_NAMES         the names and addresses by which clients know this machine, with commas between them
+ *                           (default: IOTEDGE_GATEWAYHOSTNAME)
  * TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
  * TERRACE_AWAIT_TOKEN       1: nobody is let in, or listened to, before there is a token: a document declares one
  * TERRACE_CLOSED            1: nobody is let in without a token, and none need be there at the start
@@ -51,9 +56,13 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
   }
   if (signal.aborted) return;
   const files = given ? given.files : inForce?.tls;
-  const pair = files && (await readPair(files));
-  if (files && pair) checkPair(pair, files);
-  guessed = !given && !inForce;
+  const names = workloadNames(env);
+  const workload = names && workloadOf(env);
+  const issued = workload && new WorkloadTls(workload, names, log, signal);
+  const pair = issued ? await issued.start(signal) : files && (await readPair(files));
+  if (signal.aborted) return;
+  if (files && pair && !issued) checkPair(pair, files);
+  guessed = !given && !inForce && !issued;
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
   const awaited = env.TERRACE_AWAIT_TOKEN === '1';
@@ -75,6 +84,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     open,
     log,
     tls: pair,
+    sni: issued?.sni,
     alone: env.TERRACE_GATEWAYS === '1',
   });
   try {
@@ -87,7 +97,8 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     process.exitCode = 1;
     return;
   }
-  if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
+  if (issued) void issued.renew(app.server as Server, signal);
+  else if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
   await Promise.race([ended(signal), mistaken]);
   if (!signal.aborted) {
     log.fatal({}, 'tls is configured, and this process listens without it: it ends, to be started with it');

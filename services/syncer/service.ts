@@ -3,12 +3,14 @@ import { passFinished } from '#proto/passes.ts';
 import { RESERVE } from '#proto/space.ts';
 import { type Direction, transferBlob } from '#proto/transfers.ts';
 import { Volume } from '#proto/volume.ts';
+import { workloadOf } from '#proto/workload.ts';
 import { type Context, ended } from '../run.ts';
 import { Alarm } from './alarm.ts';
 import { type Coordinator, coordinate } from './coordinator.ts';
 import { linkAt } from './hours.ts';
 import { InHand } from './in-hand.ts';
 import { SharedBandwidth } from './link/bandwidth.ts';
+import { TrustBundle } from './link/trust-bundle.ts';
 import { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
 import { Pace } from './transfer/pace.ts';
@@ -19,14 +21,17 @@ import { transfer } from './transfer/worker.ts';
  * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
  *
  * TERRACE_STALL_MS   a connection to the parent that brings nothing for so long is given up (default 20000)
+ * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the parent may be trusted as the device trusts
  */
 export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
   let reserve = RESERVE;
   const volume = new Volume(data, () => reserve);
+  const workload = workloadOf(env);
   await using settings = new Settings(
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
+    workload && new TrustBundle(workload, log),
   );
   await using down = new Crew(log);
   await using up = new Crew(log);

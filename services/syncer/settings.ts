@@ -12,6 +12,7 @@ import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
 import { Parent } from './link/parent.ts';
 import { ParentReports } from './link/reports.ts';
+import type { TrustBundle } from './link/trust-bundle.ts';
 import { Upward } from './link/upward.ts';
 
 type Clients = {
@@ -30,13 +31,18 @@ export class Settings implements AsyncDisposable {
   /** Of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
+  readonly #trust: Pick<TrustBundle, 'get'> | undefined;
   #configuration: Configuration | undefined;
   #clients: Clients | undefined;
   /** Links of earlier configurations, whose requests may still be under way. */
   readonly #old: Link[] = [];
 
-  /** @param stallMs a connection to the parent that brings nothing for so long is given up */
-  constructor(bandwidth: SharedBandwidth, stallMs?: number) {
+  /**
+   * @param stallMs a connection to the parent that brings nothing for so long is given up
+   * @param trust certificates that the parent's may come from, beside those of `caFile` and the machine
+   */
+  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: Pick<TrustBundle, 'get'>) {
+    this.#trust = trust;
     this.bandwidth = bandwidth;
     this.#stallMs = stallMs;
   }
@@ -106,7 +112,10 @@ export class Settings implements AsyncDisposable {
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
     const secret = secretFile && (await password(secretFile, 'parent.azure.clientSecretFile'));
-    const ca = caFile === undefined ? undefined : await certificates(caFile);
+    const ca = joined(
+      caFile === undefined ? undefined : await certificates(caFile),
+      await this.#trust?.get(),
+    );
     const print = JSON.stringify([url, login, ca, name, azure, secret]);
     if (this.#clients?.print !== print) {
       const { bandwidth } = this;
@@ -141,6 +150,9 @@ export class Settings implements AsyncDisposable {
     for (const link of [...this.#old, this.#clients?.link]) await link?.[Symbol.asyncDispose]();
   }
 }
+
+const joined = (...certificates: (string | undefined)[]): string | undefined =>
+  certificates.filter(Boolean).join('\n') || undefined;
 
 async function password(file: string | undefined, field = 'parent.passwordFile'): Promise<string> {
   if (file === undefined) return '';
