@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { THIS_MACHINE } from './configuration.ts';
 import { parseConnectionString } from './connection-string.ts';
 import type { Overrides } from './document.ts';
-import { Fault } from './fault.ts';
 
 /**
  * What the environment of a container says of the configuration: fields of a document, which count where no document
@@ -60,10 +59,8 @@ export function environmentFields(
   const { ACR_REGISTRY_CONNECTION_STRING: text = '', ACR_PARENT_GATEWAY_ENDPOINT: endpoint } = env;
   const { name, url, login } = parseConnectionString(text, env, endpoint);
   if ('clientId' in login) {
-    throw new Fault(
-      'config-invalid',
-      'ACR_REGISTRY_CONNECTION_STRING has ManagedIdentityClientId, which is not supported here: use a sync token',
-    );
+    const azure = { credential: 'managed-identity' as const, clientId: login.clientId };
+    return { fields: { ...common, name, parent: { url, azure } } };
   }
   const { username, password } = login;
   const passwordFile = join(data, 'parent.password');

@@ -29,6 +29,19 @@ test('a connection string is a layer that listens in its container and lets in o
   assert.ok(isClosed(env) && !isClosed({}));
 });
 
+test('a managed identity of the connection string is the login at the registry in the cloud', () => {
+  const text =
+    'ConnectedRegistryName=line1;ManagedIdentityClientId=1-2-3;ParentGatewayEndpoint=contoso.westeurope.data.azurecr.io;ParentEndpointProtocol=https';
+  const { fields, password } = environmentFields({ ACR_REGISTRY_CONNECTION_STRING: text }, '/data', none);
+  assert.equal(password, undefined);
+  const resolved = resolveDocument({ defaults: fields, readable: all });
+  assert.ok('configuration' in resolved, JSON.stringify(resolved));
+  assert.deepEqual(resolved.configuration.parent, {
+    url: 'https://contoso.azurecr.io',
+    azure: { credential: 'managed-identity', clientId: '1-2-3' },
+  });
+});
+
 test('certificates count when they are there, and modules in the network of the containers are believed', () => {
   const { fields } = environmentFields({ ...env, IOTEDGE_MODULEID: 'terrace' }, '/data', all);
   assert.equal(fields.tls?.certificateFile, '/var/acr/certs/tls.crt');
