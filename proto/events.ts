@@ -23,7 +23,12 @@ export type Told = { sequence: number; id: string };
 export class Events {
   readonly #speaker: Speaker;
   readonly #channel: Channel;
-  readonly #outbox: Outbox<{ subject: string; id: string; bytes: Uint8Array }>;
+  readonly #outbox: Outbox<{
+    subject: string;
+    id: string;
+    bytes: Uint8Array;
+    stored: (() => void) | undefined;
+  }>;
   #serial = 0;
   /** The last one that was stored. */
   stored: Told | undefined;
@@ -32,15 +37,19 @@ export class Events {
     this.#speaker = speaker;
     this.#channel = channel;
     this.#outbox = new Outbox(
-      async ({ subject, id, bytes }) => {
+      async ({ subject, id, bytes, stored }) => {
         this.stored = { sequence: await channel.send(subject, id, bytes), id };
+        stored?.();
       },
       (count, err) => speaker.log.warn({ err, count }, 'events were dropped'),
     );
   }
 
-  /** Never fails and never waits: an event that can't be stored is dropped after a while, and logged. */
-  publish<T extends TSchema>(event: Event<T>, data: Static<T>): void {
+  /**
+   * Never fails and never waits: an event that can't be stored is dropped after a while, and logged.
+   * @param stored is told when the stream has it
+   */
+  publish<T extends TSchema>(event: Event<T>, data: Static<T>, stored?: () => void): void {
     this.#serial += 1;
     const { layer, instance } = this.#speaker;
     const id = `${instance}-${this.#serial}`;
@@ -54,7 +63,7 @@ export class Events {
       data,
     };
     if (event.atOnce) this.#channel.say(event, data);
-    this.#outbox.add({ subject: `events.${event.type}`, id, bytes: pack(envelope) });
+    this.#outbox.add({ subject: `events.${event.type}`, id, bytes: pack(envelope), stored });
   }
 
   /** Hears an event from now on. Returns what ends it. */

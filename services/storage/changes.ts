@@ -2,6 +2,7 @@ import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
 import type { WebhookPlace } from '#proto/webhooks.ts';
 import type {
+  AnnouncementRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -41,6 +42,7 @@ import type {
  *   h!<child>                           ChildRecord     the instance of a layer below that may synchronise
  *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
  *   k!signing                           base64url       what Bearer tokens of this layer are signed with
+ *   e!<number>                          AnnouncementRecord  an event that the stream was not seen to have: see announcements.ts
  *   y!<webhook>                         WebhookPlace    how far it has been told; not synced
  *   x!version                           number          of this table
  *   x!parent                            string          the parent that bases are of
@@ -62,6 +64,7 @@ export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del
 
 export const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
 const del = (key: string): Change => ({ type: 'del', key });
+const announced = (number: number) => `e!${String(number).padStart(16, '0')}`;
 
 export const put = {
   blob: (digest: string, record: BlobRecord) => [set(`b!${digest}`, record), del(`d!${digest}`)],
@@ -99,6 +102,7 @@ export const put = {
   token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   child: (name: string, record: ChildRecord) => [set(`h!${name}`, record)],
+  announcement: (number: number, record: AnnouncementRecord) => [set(announced(number), record)],
   webhook: (of: string, place: WebhookPlace) => [set(`y!${of}`, place)],
   instance: (instance: string) => [set('x!instance', instance)],
   parent: (parent: string) => [set('x!parent', parent)],
@@ -133,6 +137,7 @@ export const drop = {
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
   child: (name: string) => [del(`h!${name}`)],
+  announcement: (number: number) => [del(announced(number))],
   webhook: (of: string) => [del(`y!${of}`)],
   scopeMap: (name: string) => [del(`c!${name}`)],
 };

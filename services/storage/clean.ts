@@ -35,7 +35,7 @@ class Batches {
  * is about to go. Cut off in the middle, it goes on when it is asked for again.
  */
 export function cleanRepository(
-  { metadata, locks, publish }: Pick<Parts, 'metadata' | 'locks' | 'publish'>,
+  { metadata, locks, announcements }: Pick<Parts, 'metadata' | 'locks' | 'announcements'>,
   repository: string,
 ): Promise<{ tags: number; manifests: number }> {
   return locks.run(`repository ${repository}`, async () => {
@@ -48,9 +48,9 @@ export function cleanRepository(
       if (bases.get(tag) === from) {
         gone.tags += 1;
         bases.delete(tag);
-        await batches.add([...drop.tag(repository, tag), ...drop.base(repository, tag)], () =>
-          publish(tagDeleted, { repository, tag, from, arrived: true }),
-        );
+        const told = announcements.of(tagDeleted, { repository, tag, from, arrived: true });
+        const changes = [...drop.tag(repository, tag), ...drop.base(repository, tag)];
+        await batches.add([...changes, ...told.changes], told.tell);
       } else kept.add(tag);
     }
     for (const tag of bases.keys()) await batches.add(drop.base(repository, tag));
@@ -69,9 +69,8 @@ export function cleanRepository(
         gone.manifests += 1;
         const referrer = subject === undefined ? [] : drop.referrer(repository, subject, digest);
         const changes = [...drop.manifest(repository, digest), ...drop.unsent(repository, digest)];
-        await batches.add([...changes, ...referrer], () =>
-          publish(manifestDeleted, { repository, digest, arrived: true }),
-        );
+        const told = announcements.of(manifestDeleted, { repository, digest, arrived: true });
+        await batches.add([...changes, ...referrer, ...told.changes], told.tell);
       }
     }
     if (all) {

@@ -105,22 +105,26 @@ export class Manifests {
    * the tag. The bytes stay until garbage collection finds that nothing links them.
    */
   async delete(repository: string, digest: string, arrived = false): Promise<void> {
-    const { metadata, locks, publish } = this.#parts;
+    const { metadata, locks, announcements } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, digest);
       if (!record) throw await manifestUnknown(this.#parts, repository, digest);
       const tags: string[] = [];
       for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
+      const mark = arrived ? { arrived } : {};
+      const told = [
+        ...tags.map((tag) => announcements.of(tagDeleted, { repository, tag, from: digest, ...mark })),
+        announcements.of(manifestDeleted, { repository, digest, ...mark }),
+      ];
       await metadata.write([
         ...drop.manifest(repository, digest),
         ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
         ...(await this.#outgoing.delete(repository, digest, arrived)),
         ...(isIndex(record.mediaType) ? await indexGone(metadata, repository, digest) : []),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
+        ...told.flatMap(({ changes }) => changes),
       ]);
-      const mark = arrived ? { arrived } : {};
-      for (const tag of tags) publish(tagDeleted, { repository, tag, from: digest, ...mark });
-      publish(manifestDeleted, { repository, digest, ...mark });
+      for (const { tell } of told) tell();
     });
   }
 
@@ -155,7 +159,7 @@ export class Manifests {
 
   /** The one batch. `place` brings the content into place and gives what is to be written for it. */
   async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
-    const { metadata, publish } = this.#parts;
+    const { metadata, announcements } = this.#parts;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
@@ -170,19 +174,21 @@ export class Manifests {
       ...(artifactType && { artifactType }),
       ...(annotations && { annotations }),
     };
+    const made = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
+    const told = [
+      ...(known?.mediaType === mediaType ? [] : [announcements.of(manifestCommitted, made)]),
+      ...moves,
+    ];
     await metadata.write([
       ...(await place()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
       ...(await broughtIn(metadata, repository, digest)),
-      ...moves.flatMap(({ changes }) => changes),
+      ...told.flatMap(({ changes }) => changes),
       ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
-    if (known?.mediaType !== mediaType) {
-      publish(manifestCommitted, { repository, digest, mediaType, size, ...(arrived && { arrived }) });
-    }
-    for (const { tell } of moves) tell();
+    for (const { tell } of told) tell();
   }
 
   /** The record of a manifest whose bytes are here and not known to be damaged. */

@@ -11,6 +11,7 @@ import { sorted } from './database-faults.ts';
 import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
 import type {
+  AnnouncementRecord,
   BlobRecord,
   ChildRecord,
   CursorRecord,
@@ -182,6 +183,7 @@ export class Metadata implements AsyncDisposable {
     return true;
   }
   tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
+  announcements = () => this.#range<AnnouncementRecord>('e!');
   webhooks = () => this.#range<WebhookPlace>('y!');
   children = (after?: string) => this.#range<ChildRecord>('h!', after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);

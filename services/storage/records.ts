@@ -76,6 +76,9 @@ export type TokenRecord = {
 /** The instance of a child that is activated. `seen` is not synced. */
 export type ChildRecord = { instance: string; since: number; seen: number };
 
+/** An event that the stream was not seen to have; `at` is when it was about to happen. */
+export type AnnouncementRecord = { type: string; data: unknown; at: number };
+
 export type ScopeMapRecord = {
   description?: string;
   actions: string[];

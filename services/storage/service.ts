@@ -9,6 +9,7 @@ export async function storage({ data, bus, log, signal }: Context): Promise<void
   await using storage = await Storage.open({ data, publish: bus.publish.bind(bus), log });
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
+  await storage.resume(bus);
   await using _served = serve(bus, storage);
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);

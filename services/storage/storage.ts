@@ -5,6 +5,7 @@ import type { Log } from '#proto/log.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
+import { Announcements } from './announcements.ts';
 import { ArrivingContent } from './arriving.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
@@ -38,6 +39,8 @@ export type Parts = {
   locks: KeyedLock;
   space: SpaceGuard;
   publish: Publish;
+  /** Events of changes of content. */
+  announcements: Announcements;
   log: Log;
   /** Milliseconds since 1970. */
   now: () => number;
@@ -99,7 +102,19 @@ export class Storage implements AsyncDisposable {
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(now ?? (() => performance.now()));
-      const some = { metadata, store, commits, grace, locks, space, publish, log, now: now ?? Date.now };
+      const announcements = await Announcements.open(metadata, publish);
+      const some = {
+        metadata,
+        announcements,
+        store,
+        commits,
+        grace,
+        locks,
+        space,
+        publish,
+        log,
+        now: now ?? Date.now,
+      };
       const ingests = new Ingests(data, some);
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
@@ -143,6 +158,11 @@ export class Storage implements AsyncDisposable {
     this.#parts.space.reserve = reserve;
     this.garbage.rules = garbage;
     this.scrubber.rate = scrubRate;
+  }
+
+  /** Says what was not said by a storage that was killed. */
+  resume(bus: Bus): Promise<void> {
+    return this.#parts.announcements.resume(bus, this.#parts.log);
   }
 
   /** Until the signal ends it. */

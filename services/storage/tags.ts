@@ -46,38 +46,34 @@ export class Tags {
     repository: string,
     { tag, digest, expect, base = false, arrived = base }: Move,
   ): Promise<{ changes: Change[]; tell: () => void }> {
-    const { metadata, publish } = this.#parts;
+    const { metadata, announcements } = this.#parts;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
-    const moved = from !== digest;
+    const agreed = base ? put.base(repository, tag, digest) : [];
+    if (from === digest) return { changes: agreed, tell: () => {} };
+    const event = { repository, tag, digest, ...(from !== undefined && { from }) };
+    const told = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
-      changes: [
-        ...(moved ? put.tag(repository, tag, digest) : []),
-        ...(base ? put.base(repository, tag, digest) : []),
-      ],
-      tell: () => {
-        if (!moved) return;
-        const event = { repository, tag, digest, ...(from !== undefined && { from }) };
-        publish(tagMoved, { ...event, ...(arrived && { arrived }) });
-      },
+      changes: [...put.tag(repository, tag, digest), ...agreed, ...told.changes],
+      tell: told.tell,
     };
   }
 
   async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
-    const { metadata, locks, publish } = this.#parts;
+    const { metadata, locks, announcements } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
       // Where its absence was expected, there is nothing to complain of.
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#parts, repository, tag);
+      const gone = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
+      const told = gone ? announcements.of(tagDeleted, gone) : undefined;
       await metadata.write([
-        ...(from === undefined ? [] : drop.tag(repository, tag)),
+        ...(told ? [...drop.tag(repository, tag), ...told.changes] : []),
         ...(base ? drop.base(repository, tag) : []),
       ]);
-      if (from !== undefined) {
-        publish(tagDeleted, { repository, tag, from, ...(base && { arrived: true }) });
-      }
+      told?.tell();
     });
   }
 

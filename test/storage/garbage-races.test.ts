@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Fault } from '#proto/fault.ts';
 import { mediaTypes } from '#proto/oci.ts';
+import { Announcements } from '../../services/storage/announcements.ts';
 import { BlobStore } from '../../services/storage/blob-store.ts';
 import { Blobs } from '../../services/storage/blobs.ts';
 import { Commits } from '../../services/storage/commit.ts';
@@ -68,7 +69,8 @@ class World implements AsyncDisposable {
       now: () => this.now,
     };
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
-    const parts = { ...some, metadata: stepwise, ingests: this.ingests };
+    const announcements = new Announcements(stepwise, publish);
+    const parts = { ...some, metadata: stepwise, ingests: this.ingests, announcements };
     this.blobs = new Blobs(parts);
     this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
     this.garbage = new GarbageCollector(parts, data);
