@@ -36,7 +36,14 @@ export const manifestDeleted = event(
 );
 export const tagMoved = event(
   'tag.moved',
-  Type.Object({ repository: Repository, tag: Tag, digest: Digest, from: Type.Optional(Digest), arrived }),
+  Type.Object({
+    repository: Repository,
+    tag: Tag,
+    digest: Digest,
+    mediaType: Type.Optional(Type.String()),
+    from: Type.Optional(Digest),
+    arrived,
+  }),
   atOnce,
 );
 export const tagDeleted = event(

@@ -165,8 +165,8 @@ export class Manifests {
     const known = await metadata.manifest(repository, digest);
     const asked: Move[] = tags
       .filter((other) => other !== tag)
-      .map((other) => ({ tag: other, digest, arrived }));
-    if (tag !== undefined) asked.push({ tag, digest, expect, base, arrived });
+      .map((other) => ({ tag: other, digest, mediaType, arrived }));
+    if (tag !== undefined) asked.push({ tag, digest, mediaType, expect, base, arrived });
     const moves = await Promise.all(asked.map((move) => this.#tags.move(repository, move)));
     const referrer: ReferrerRecord = {
       mediaType,

@@ -12,6 +12,8 @@ export type Expect = string | null | undefined;
 export type Move = {
   tag: string;
   digest: string;
+  /** Of the manifest. */
+  mediaType?: string;
   expect?: Expect;
   base?: boolean | undefined;
   /** It came from the parent; so did what is agreed on with it. */
@@ -29,10 +31,9 @@ export class Tags {
   async put(repository: string, move: Move): Promise<void> {
     const { metadata, locks } = this.#parts;
     await locks.run(`repository ${repository}`, async () => {
-      if (!(await metadata.manifest(repository, move.digest))) {
-        throw await manifestUnknown(this.#parts, repository, move.digest);
-      }
-      const { changes, tell } = await this.move(repository, move);
+      const found = await metadata.manifest(repository, move.digest);
+      if (!found) throw await manifestUnknown(this.#parts, repository, move.digest);
+      const { changes, tell } = await this.move(repository, { ...move, mediaType: found.mediaType });
       await metadata.write(changes);
       tell();
     });
@@ -44,14 +45,20 @@ export class Tags {
    */
   async move(
     repository: string,
-    { tag, digest, expect, base = false, arrived = base }: Move,
+    { tag, digest, mediaType, expect, base = false, arrived = base }: Move,
   ): Promise<{ changes: Change[]; tell: () => void }> {
     const { metadata, announcements } = this.#parts;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const agreed = base ? put.base(repository, tag, digest) : [];
     if (from === digest) return { changes: agreed, tell: () => {} };
-    const event = { repository, tag, digest, ...(from !== undefined && { from }) };
+    const event = {
+      repository,
+      tag,
+      digest,
+      ...(mediaType && { mediaType }),
+      ...(from !== undefined && { from }),
+    };
     const told = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
       changes: [...put.tag(repository, tag, digest), ...agreed, ...told.changes],

@@ -54,7 +54,7 @@ test('a manifest is found by tag and digest, with its type, byte for byte', asyn
   await assert.rejects(get('lib/none', 'v1'), fault('name-unknown'));
   assert.deepEqual(rig.events.slice(-2), [
     ['manifest.committed', { repository, digest, mediaType: mediaTypes.ociManifest, size }],
-    ['tag.moved', { repository, tag: 'v1', digest }],
+    ['tag.moved', { repository, tag: 'v1', digest, mediaType: mediaTypes.ociManifest }],
   ]);
   assert.deepEqual(await readdir(join(rig.data, 'ingest')), []);
 });

@@ -10,6 +10,7 @@ import {
   putTag,
   setBase,
 } from '#proto/manifests.ts';
+import { mediaTypes } from '#proto/oci.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;
@@ -35,9 +36,10 @@ test('a tag moves only from what was expected, and tells from where', async () =
   );
   await move(two, one);
   await move(two, two);
+  const mediaType = mediaTypes.ociManifest;
   assert.deepEqual(tagEvents(rig), [
-    ['tag.moved', { repository, tag: 'v', digest: one }],
-    ['tag.moved', { repository, tag: 'v', digest: two, from: one }],
+    ['tag.moved', { repository, tag: 'v', digest: one, mediaType }],
+    ['tag.moved', { repository, tag: 'v', digest: two, mediaType, from: one }],
   ]);
 });
 
