@@ -73,7 +73,8 @@ export class Reporter implements Disposable {
 
   /** Something may be otherwise than it was told. */
   readonly changed = (): void => {
-    if (this.#ended || this.#timer) return;
+    if (this.#looking) this.#again = true;
+    if (this.#ended || this.#timer || this.#looking) return;
     const { settle, burst, least } = this.#pace;
     const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * least;
     const wait = Math.max(settle, next - Date.now());
@@ -100,10 +101,6 @@ export class Reporter implements Disposable {
 
   async #tell(): Promise<void> {
     this.#timer = undefined;
-    if (this.#looking) {
-      this.#again = true;
-      return;
-    }
     this.#looking = true;
     try {
       const found = await this.now();
@@ -116,8 +113,9 @@ export class Reporter implements Disposable {
       this.#options.log.warn({ err }, 'what the layer reports could not be looked up');
     } finally {
       this.#looking = false;
-      if (this.#again) this.changed();
+      const again = this.#again;
       this.#again = false;
+      if (again) this.changed();
     }
   }
 
