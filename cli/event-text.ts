@@ -50,7 +50,9 @@ function detail(data: Record<string, unknown>): string[] {
   const speed = typeof rate === 'number' ? `${bytes(rate)}/s` : '';
   const others = Object.entries(rest).flatMap(([name, value]) => {
     const shown = text(value);
-    return shown === '' || name === 'pass' ? [] : [`${name}=${shown}`];
+    // The line of the manifest has said its type.
+    const known = name === 'pass' || (name === 'mediaType' && tag !== undefined);
+    return shown === '' || known ? [] : [`${name}=${shown}`];
   });
   return [what, far, speed, ...others].filter(Boolean);
 }

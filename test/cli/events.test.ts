@@ -28,7 +28,8 @@ test('events are told as lines, and as CloudEvents', async () => {
   assert.match(stdout, /^\S+Z {2} *\d+ {2}line-7 {2}tag\.moved {2}app:v1@sha256:[0-9a-f]{12}\n$/);
   const json = await run('events', '--data', layer.data, '--type', 'tag.moved', '--json');
   const event = JSON.parse(json.stdout);
-  assert.deepEqual(event.data, { repository: 'app', tag: 'v1', digest });
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  assert.deepEqual(event.data, { repository: 'app', tag: 'v1', digest, mediaType });
   assert.equal(event.specversion, '1.0');
   assert.equal(event.type, 'terrace.tag.moved');
   assert.equal(event.layer, 'line-7');
