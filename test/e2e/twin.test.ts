@@ -10,6 +10,7 @@ import { bridgeStatus } from '#proto/status.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { run } from '../support/terrace.ts';
 import { SmallHub } from './small-hub.ts';
 
 /** A layer in one process that only its module twin configures, below a registry that asks for a login. */
@@ -75,6 +76,9 @@ test('the twin says what comes, its method when, and its reported properties how
   assert.deepEqual([mode, statusDetails], ['ReadWrite', []]);
   assert.equal((registrySyncResult as { syncState: string }).syncState, 'Succeeded');
 
+  const { stdout } = await run('status', '--data', layer.data);
+  assert.match(stdout, /^Configured by the module twin: version 1; connected for/m);
+  assert.equal((await hub.call('rotateToken', { token: 'ci' })).status, 403);
   const unknown = await hub.call('reboot');
   assert.equal(unknown.status, 404);
   const { status, payload } = (await hub.call('sync', { wait: 'long' })) as {
@@ -114,12 +118,20 @@ test('documents that are not valid are refused in words and change nothing', asy
   assert.equal(hub.reported.connectionState, 'Unhealthy');
   assert.deepEqual(await inForce(), before);
   assert.equal((await ask('')).status, 200);
-  await settled(hub.desire(document), 'applied');
-  await until(() => hub.reported.connectionState === 'Online');
+  const good = hub.desire(document);
+  await until(async () => {
+    const { version: seen, complaints: left } = await layer.bus().call(bridgeStatus, {});
+    return seen === good && left.length === 0;
+  });
+});
+
+test('no password and no hash is logged, kept as a state, or reported', async () => {
+  const states = JSON.stringify([await inForce(), hub.reported, layer.events]);
+  assert.doesNotMatch(`${layer.lines.join()}${states}`, /scrypt\$|the password of/);
 });
 
 test('the last good document outlives a restart without the hub', async () => {
-  const { version } = asked();
+  const { version } = await layer.bus().call(bridgeStatus, {});
   await layer.stop();
   await hub[Symbol.asyncDispose]();
   await layer.start();
