@@ -9,6 +9,7 @@ import type {
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
+  MarkRecord,
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
@@ -34,6 +35,7 @@ import type {
  *   p!<repository>!<tag or digest>      ParkedRecord    a change that the parent refused
  *   o!<repository>!<digest>             string          where the parent takes the rest of the blob; not synced
  *   n!<repository>!<digest>!<index>     string          the manifest of the index that is not brought: its platform
+ *   g!<repository>                      MarkRecord      how the parent said that its repository is
  *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
  *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
  *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
@@ -106,6 +108,7 @@ export const put = {
   webhook: (of: string, place: WebhookPlace) => [set(`y!${of}`, place)],
   instance: (instance: string) => [set('x!instance', instance)],
   parent: (parent: string) => [set('x!parent', parent)],
+  mark: (repository: string, record: MarkRecord) => [set(`g!${repository}`, record)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
   declared: (accounts: DeclaredAccount[]) => [set('x!declared', accounts)],
   history: (told: Told) => [set('x!history', told)],
@@ -134,6 +137,7 @@ export const drop = {
   parked: (repository: string, reference: string) => [del(`p!${repository}!${reference}`)],
   session: (repository: string, digest: string) => [del(`o!${repository}!${digest}`)],
   leftOut: (repository: string, digest: string, index: string) => [del(`n!${repository}!${digest}!${index}`)],
+  mark: (repository: string) => [del(`g!${repository}`)],
   ingest: (id: string) => [del(`i!${id}`)],
   token: (name: string) => [del(`a!${name}`)],
   child: (name: string) => [del(`h!${name}`)],

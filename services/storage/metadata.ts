@@ -18,6 +18,7 @@ import type {
   DamagedRecord,
   IngestRecord,
   ManifestRecord,
+  MarkRecord,
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
@@ -143,6 +144,10 @@ export class Metadata implements AsyncDisposable {
   bases = (repository: string, after?: string) => this.#range<string>(`s!${repository}!`, after);
   referrers = (repository: string, subject: string, after?: string) =>
     this.#range<ReferrerRecord>(`f!${repository}!${subject}!`, after);
+  /** By `<subject>!<digest>`. */
+  referrersOf = (repository: string, after?: string) =>
+    this.#range<ReferrerRecord>(`f!${repository}!`, after);
+  marks = (after?: string) => this.#range<MarkRecord>('g!', after);
   ingests = () => this.#range<IngestRecord>('i!');
   allBlobs = (after?: string) => this.#range<BlobRecord>('b!', after);
   allDamaged = (after?: string) => this.#range<DamagedRecord>('d!', after);

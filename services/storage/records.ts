@@ -1,5 +1,6 @@
 import type { PasswordName } from '#proto/accounts.ts';
 import type { Part } from '#proto/arriving.ts';
+import type { Mark } from '#proto/marks.ts';
 import type { Parked } from '#proto/outgoing.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
@@ -26,6 +27,9 @@ export type WithdrawnRecord = { since: number };
 
 /** `of` names the parent, and all that decides what comes from it. */
 export type CursorRecord = { of: string; cursor: string | null };
+
+/** `of` as above. */
+export type MarkRecord = Mark & { of: string };
 
 /** The rest of it is the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;

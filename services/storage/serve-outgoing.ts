@@ -1,3 +1,4 @@
+import { keepMarks, listMarks, listSubjects } from '#proto/marks.ts';
 import {
   dropSession,
   getSession,
@@ -13,7 +14,10 @@ import {
 import { nothing, type On } from './serve.ts';
 import type { Storage } from './storage.ts';
 
-export function serveOutgoing(on: On, { outgoing }: Storage): void {
+export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
+  on(listMarks, (q) => marks.list(q.of, q));
+  on(keepMarks, (q) => marks.keep(q.of, q.marks).then(nothing));
+  on(listSubjects, (q) => marks.subjects(q.repository, q));
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
   on(settleOutgoing, (q) => outgoing.settle(q).then(nothing));

@@ -20,6 +20,7 @@ import { watchHistory } from './history-watch.ts';
 import { Ingests } from './ingests.ts';
 import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
+import { Marks } from './marks.ts';
 import { Metadata } from './metadata.ts';
 import { Outgoing } from './outgoing.ts';
 import { Scrubber } from './scrub.ts';
@@ -75,6 +76,7 @@ export class Storage implements AsyncDisposable {
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
+  readonly marks: Marks;
   readonly fence: Fence;
   readonly ingests: Ingests;
   readonly arriving: ArrivingContent;
@@ -134,6 +136,7 @@ export class Storage implements AsyncDisposable {
     this.tags = new Tags(parts);
     this.outgoing = new Outgoing(parts);
     this.feed = new Feed(parts);
+    this.marks = new Marks(parts);
     this.fence = fence;
     this.manifests = new Manifests(parts, this.tags, this.outgoing);
     this.ingests = parts.ingests;

@@ -5,6 +5,7 @@ import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import type { Context } from '../run.ts';
 import type { Lease } from './lease.ts';
 import type { Upward } from './link/upward.ts';
+import { AcrNews } from './reconcile/acr-news.ts';
 import { News } from './reconcile/news.ts';
 
 /** What a pass uses of the bus. */
@@ -27,6 +28,7 @@ export class Lead {
   readonly term: Term;
   readonly bus: PassBus;
   readonly news: News;
+  readonly acrNews: AcrNews;
   readonly #lease: Pick<Lease, 'holds'>;
   readonly #lost: (fault: Fault) => void;
   readonly #end = new AbortController();
@@ -45,6 +47,7 @@ export class Lead {
       backlog: (consumer) => bus.backlog(consumer),
     };
     this.news = new News(this.bus);
+    this.acrNews = new AcrNews(this.bus);
     this.#lease = lease;
     this.#lost = lost;
   }

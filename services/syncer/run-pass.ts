@@ -32,6 +32,8 @@ export async function runPass(
       feed: await settings.feed(),
       activation: await settings.activation(),
       news: lead.news,
+      acr: await settings.acr(),
+      acrNews: lead.acrNews,
       configuration: settings.get(),
       by: instance,
       layer,

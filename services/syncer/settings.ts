@@ -7,6 +7,7 @@ import type { Receiver } from '#proto/notifications.ts';
 import { Activation } from './link/activation.ts';
 import { ParentArriving } from './link/arriving.ts';
 import { identityOf } from './link/azure/identity.ts';
+import { AcrMetadata } from './link/azure/metadata.ts';
 import type { SharedBandwidth } from './link/bandwidth.ts';
 import { ParentFeed } from './link/feed.ts';
 import { Link } from './link/link.ts';
@@ -24,6 +25,7 @@ type Clients = {
   reports: ParentReports;
   activation: Activation;
   arriving: ParentArriving;
+  acr: AcrMetadata | undefined;
 };
 
 /** The configuration in force, and the clients of the parent that it names. */
@@ -100,6 +102,11 @@ export class Settings implements AsyncDisposable {
     return (await this.#current()).arriving;
   }
 
+  /** What an Azure Container Registry tells beside; undefined where the parent is none. */
+  async acr(): Promise<AcrMetadata | undefined> {
+    return (await this.#current()).acr;
+  }
+
   /** Closes the connections to the parent that are idle. */
   rest(): void {
     for (const link of [...this.#old, this.#clients?.link]) link?.rest();
@@ -131,7 +138,7 @@ export class Settings implements AsyncDisposable {
       });
       if (this.#clients) this.#old.push(this.#clients.link);
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
-      const activation = new Activation(link, username);
+      const activation = new Activation(link, acr ? undefined : username);
       this.#clients = {
         print,
         link,
@@ -141,6 +148,7 @@ export class Settings implements AsyncDisposable {
         reports: new ParentReports(link, child, activation),
         activation,
         arriving: new ParentArriving(link),
+        acr: acr && new AcrMetadata(link),
       };
     }
     return this.#clients;

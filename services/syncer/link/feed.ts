@@ -32,7 +32,7 @@ export class ParentFeed {
     signal: AbortSignal,
     arriving = false,
   ): Promise<Changes | undefined> {
-    if (Date.now() < this.#silent) return undefined;
+    if (this.#link.azure || Date.now() < this.#silent) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),

@@ -27,7 +27,7 @@ export class ParentReports {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
-    if (!isChild(child)) this.#deaf = Number.POSITIVE_INFINITY;
+    if (!isChild(child) || link.azure) this.#deaf = Number.POSITIVE_INFINITY;
   }
 
   /**

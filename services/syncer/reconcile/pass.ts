@@ -8,11 +8,13 @@ import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { PassBus } from '../lead.ts';
 import type { Activation } from '../link/activation.ts';
+import type { AcrMetadata } from '../link/azure/metadata.ts';
 import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
 import { each } from '../transfer/slots.ts';
 import type { Wish } from '../wish.ts';
+import type { AcrNews } from './acr-news.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
@@ -35,6 +37,9 @@ export type PassMeans = {
   feed: Pick<ParentFeed, 'changes'>;
   activation: Activation;
   news: News;
+  /** Where the parent is an Azure Container Registry. */
+  acr: AcrMetadata | undefined;
+  acrNews: AcrNews;
   configuration: Configuration;
   log: Log;
   /** This process, and the name of its layer. */
@@ -125,15 +130,24 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
 const EVERYTHING = new Set(['configuration', 'damage', 'space']);
 
 async function lookAt(
-  { feed, news, configuration, signal }: PassMeans,
+  { feed, news, acr, acrNews, parent: client, configuration, signal }: PassMeans,
   { scope, full, cause }: Wish,
 ): Promise<Look | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
   const of = createHash('sha256')
-    .update(JSON.stringify([parent?.url, parent?.username, selected, mode]))
+    .update(
+      JSON.stringify([
+        parent?.url,
+        parent?.username,
+        selected,
+        mode,
+        ...(parent?.azure ? [parent.azure] : []),
+      ]),
+    )
     .digest('hex');
   const everything = full === true || EVERYTHING.has(cause);
+  if (acr) return acrNews.look({ acr, parent: client, repositories: selected, signal }, { of, everything });
   return news.look(feed, { of, everything, asks: !ROUTINE.has(cause) }, signal);
 }
 
