@@ -1,28 +1,34 @@
-# One image for a whole layer (`terrace up`) and for each of its services alone (docker-compose.yml).
-# The base is any Debian with Node 24.
+# One image for a whole layer (`terrace up`) and for each of its services alone (docker-compose.yml), amd64 and arm64.
+# The base is any Debian with Node 24 and npm; nats-server comes from Debian where the base has none.
+# It runs as any user, with a read-only root: what is written lies in the data volume and in /tmp.
 ARG BASE=node:24-bookworm-slim
 FROM ${BASE}
-RUN apt-get update \
- && apt-get install -y --no-install-recommends nats-server ca-certificates \
- && rm -rf /var/lib/apt/lists/*
+RUN command -v nats-server && [ -e /etc/ssl/certs/ca-certificates.crt ] \
+ || { apt-get update && apt-get install -y --no-install-recommends nats-server ca-certificates \
+ && rm -rf /var/lib/apt/lists/*; }
 WORKDIR /opt/terrace
 COPY package.json package-lock.json .npmrc ./
 # The base has its Node, so the one among the optional dependencies stays out.
-RUN npm ci --omit=dev --omit=optional
+RUN npm ci --omit=dev --omit=optional && rm -rf /root/.npm
+RUN useradd --system --uid 10001 --home-dir /data terrace \
+ && install -d -o terrace -g terrace -m 0750 /data /var/acr/data \
+ && ln -s /opt/terrace/cli/terrace /usr/local/bin/terrace
+# What changes with each version comes last, so that an update is few bytes.
 COPY proto proto
 COPY services services
 COPY cli cli
-RUN ln -s /opt/terrace/cli/terrace /usr/local/bin/terrace \
- && useradd --system --uid 10001 --home-dir /data terrace \
- && install -d -o terrace -g terrace -m 0750 /data
+# Compiled once, here: the cache is only read from then on.
+ENV NODE_COMPILE_CACHE=/opt/terrace/compiled
+RUN node cli/warm.ts && chmod -R a+rX compiled
+LABEL org.opencontainers.image.title="Terrace" \
+      org.opencontainers.image.description="A connected container registry for layered networks" \
+      org.opencontainers.image.licenses="MIT"
 ENV TERRACE_DATA=/data
-ENV NODE_COMPILE_CACHE=/tmp/terrace-compile
 USER terrace
-RUN node /opt/terrace/cli/warm.ts
 VOLUME /data
-EXPOSE 5000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["terrace", "health", "--data", "/data"]
+EXPOSE 5000 8080
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["terrace", "health"]
 ENTRYPOINT ["terrace"]
-# Reachable from outside only with a token, made first on the same volume (terrace token create NAME --push '*'), and:
-# up --data /data --log-json --listen 0.0.0.0:5000
-CMD ["up", "--data", "/data", "--log-json"]
+# Reachable from outside only with a token: from the configuration document (fields tokens, children), or made first on
+# the same volume (terrace token create NAME --push '*').
+CMD ["up", "--log-json"]

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Clients } from '../support/clients.ts';
+import { Compose, noEngine, until } from '../support/compose.ts';
+import { pushImage } from '../support/image.ts';
+
+/** The hierarchy of deploy/hierarchy on a real engine: what arrives where, and who reaches whom. */
+
+const file = join(import.meta.dirname, '../../deploy/hierarchy/docker-compose.yml');
+const hierarchy = new Compose(file, 'terrace-hierarchy-test');
+const [CLOUD, FIVE, FOUR, THREE] = ['172.30.6.10', '172.30.5.10', '172.30.4.10', '172.30.3.10'];
+const layers = ['layer-5', 'layer-4', 'layer-3'];
+let clients: Clients;
+
+const skip = noEngine;
+const timeout = 900_000;
+
+before(
+  async () => {
+    if (skip) return;
+    clients = await Clients.create();
+    await hierarchy.run('build', '--quiet');
+    await hierarchy.run('up', '-d', '--wait');
+  },
+  { timeout },
+);
+after(
+  async () => {
+    if (skip) return;
+    await hierarchy[Symbol.asyncDispose]();
+    await clients[Symbol.asyncDispose]();
+  },
+  { timeout },
+);
+
+const credentials = async () =>
+  `ops:${(await hierarchy.exec('layer-3', 'cat', '/secrets/ops/password')).trim()}`;
+
+/** The digest that a layer has, once it has it. */
+async function arrives(host: string, image: string): Promise<string> {
+  const creds = await credentials();
+  const words = ['inspect', '--tls-verify=false', '--creds', creds, `docker://${host}:5000/${image}`];
+  return until(async () => (JSON.parse(await clients.skopeo(...words)) as { Digest: string }).Digest);
+}
+
+test('an image of the cloud goes down to the bottom', { skip, timeout }, async () => {
+  const { digest } = await pushImage(`${CLOUD}:5000`, 'line/app', '1', { layers: [3_000_000, 40] });
+  for (const host of [FIVE, FOUR, THREE] as string[]) {
+    assert.equal(await arrives(host, 'line/app:1'), digest);
+  }
+  const creds = await credentials();
+  const all = `docker://${THREE}:5000/line/app:1`;
+  await clients.skopeo(
+    'copy',
+    '--src-tls-verify=false',
+    '--src-creds',
+    creds,
+    all,
+    `dir:${clients.folder}/got`,
+  );
+});
+
+test('what is pushed in the middle goes up to the cloud, and the bottom takes no push', {
+  skip,
+  timeout,
+}, async () => {
+  const creds = await credentials();
+  const from = `docker://${THREE}:5000/line/app:1`;
+  await arrives(THREE as string, 'line/app:1');
+  const copy = [
+    'copy',
+    '--src-tls-verify=false',
+    '--dest-tls-verify=false',
+    '--src-creds',
+    creds,
+    '--dest-creds',
+    creds,
+  ];
+  await clients.skopeo(...copy, from, `docker://${FOUR}:5000/line/app:2`);
+  await until(async () => {
+    await clients.skopeo('inspect', '--tls-verify=false', `docker://${CLOUD}:5000/line/app:2`);
+  });
+  await assert.rejects(
+    clients.skopeo(...copy, from, `docker://${THREE}:5000/line/app:3`),
+    /denied|not allowed/i,
+  );
+});
+
+test('each layer reaches its neighbours, and nobody else', { skip, timeout }, async () => {
+  const open: Record<string, string[]> = {
+    'layer-5': ['cloud', 'layer-4', CLOUD as string, FIVE as string],
+    'layer-4': ['layer-5', 'layer-3', FIVE as string, FOUR as string],
+    'layer-3': ['layer-4', FOUR as string, THREE as string],
+  };
+  const hosts = ['cloud', ...layers, CLOUD, FIVE, FOUR, THREE] as string[];
+  for (const [layer, reachable] of Object.entries(open)) {
+    for (const host of hosts.filter((one) => one !== layer)) {
+      const found = await hierarchy.reach(layer, host);
+      if (reachable.includes(host)) assert.equal(found, 'open', `${layer} to ${host}`);
+      else
+        assert.match(
+          found,
+          /^(EAI_AGAIN|ENOTFOUND|ENETUNREACH|EHOSTUNREACH|timeout)$/,
+          `${layer} to ${host}`,
+        );
+    }
+    assert.match(await hierarchy.reach(layer, '1.1.1.1', 443), /^(ENETUNREACH|EHOSTUNREACH|timeout)$/, layer);
+  }
+});
+
+test('no layer runs as root or writes outside of its data volume', { skip, timeout }, async () => {
+  for (const layer of layers) {
+    assert.notEqual((await hierarchy.exec(layer, 'id', '-u')).trim(), '0');
+    assert.match(await hierarchy.fails(layer, 'touch', '/opt/terrace/x'), /Read-only file system/);
+    const said = await hierarchy.run('ps', '--format', 'json', layer);
+    assert.equal((JSON.parse(said) as { Health: string }).Health, 'healthy');
+  }
+});
+
+test('the top tells how all layers are', { skip, timeout }, async () => {
+  await until(async () => {
+    const status = await hierarchy.exec('layer-5', 'terrace', 'status');
+    assert.match(status, /layer-4/);
+    assert.match(status, /layer-3/);
+  });
+});
+
+test('all of it killed: what was there is there, and it goes on', { skip, timeout }, async () => {
+  const digest = await arrives(THREE as string, 'line/app:1');
+  await hierarchy.run('kill');
+  await hierarchy.run('up', '-d', '--wait');
+  assert.equal(await arrives(THREE as string, 'line/app:1'), digest);
+  const next = await pushImage(`${CLOUD}:5000`, 'line/app', 'after', { layers: [1_000] });
+  assert.equal(await arrives(THREE as string, 'line/app:after'), next.digest);
+});
