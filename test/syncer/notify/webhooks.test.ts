@@ -4,10 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { connect } from 'nats';
 import { historyLost } from '#proto/history.ts';
 import { webhookChanged } from '#proto/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { Authority } from '../../support/certificates.ts';
+import { ConnectProxy } from '../../support/connect-proxy.ts';
 import { type Answer, TestReceiver } from '../../support/receiver.ts';
 import { notifyRig } from './rig.ts';
 
@@ -181,4 +183,59 @@ test('a certificate of a private authority is believed where it is named, and on
   await until(async () => (await rig.status(1))?.state === 'Failing');
   assert.match((await rig.status(1))?.failure?.reason ?? '', /certificate/);
   assert.equal(receiver.came.length, 1);
+});
+
+test('what is not kept any more when a receiver is back is told as lost, once, and then what is there', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url });
+  rig.start();
+  await rig.push('a');
+  await receiver.takes(1);
+  await receiver.down();
+  await rig.push('b', 'c');
+  await until(async () => (await rig.status())?.state === 'Failing');
+  const admin = await connect({
+    servers: rig.buses.server.url,
+    user: 'storage',
+    pass: 'secret-of-storage',
+    inboxPrefix: '_INBOX_storage',
+  });
+  const { streams } = await admin.jetstreamManager();
+  await streams.update('EVENTS', { max_msgs: 1 });
+  await streams.update('EVENTS', { max_msgs: -1 });
+  await admin.close();
+  await rig.push('d');
+  await receiver.up();
+  await receiver.takes(3);
+  const [, gap, next] = receiver.taken;
+  assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
+  const { from, reason } = gap!.event.data as { from: number; reason: string };
+  assert.deepEqual([from, reason], [3, 'expired']);
+  assert.equal(next?.event.subject, 'app:d');
+});
+
+test('a proxy that the environment names is used, and not for those that it leaves out', async () => {
+  await using authority = await Authority.create();
+  const { certificateFile, keyFile } = await authority.issue('receiver');
+  const pair = { cert: await readFile(certificateFile), key: await readFile(keyFile) };
+  await using receiver = await TestReceiver.start(pair);
+  await using proxy = await ConnectProxy.start();
+  const before = { ...process.env };
+  try {
+    for (const exempt of ['', '127.0.0.1']) {
+      Object.assign(process.env, {
+        https_proxy: proxy.url,
+        HTTPS_PROXY: proxy.url,
+        no_proxy: exempt,
+        NO_PROXY: exempt,
+      });
+      await using rig = await notifyRig({ url: receiver.url, caFile: authority.certificate });
+      rig.start();
+      await rig.push('a');
+      await receiver.takes(exempt ? 2 : 1);
+    }
+  } finally {
+    process.env = before;
+  }
+  assert.deepEqual(proxy.asked, [`127.0.0.1:${receiver.port}`]);
 });
