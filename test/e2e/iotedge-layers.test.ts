@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createToken } from '#proto/accounts.ts';
+import type { Tls } from '#proto/configuration.ts';
+import { actionsOfChild } from '#proto/permission-words.ts';
+import { workloadOf } from '#proto/workload.ts';
+import { ApiProxy } from '../support/api-proxy.ts';
+import { Authority } from '../support/certificates.ts';
+import { Clients } from '../support/clients.ts';
+import { pushImage, sameContent } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { WorkloadApi } from '../support/workload-api.ts';
+
+/**
+ * Three devices in a row, each with IoT Edge's API proxy on its one port, whose certificate is the daemon's: the top one
+ * with a registry, one without, and below it one with a registry, which trusts the device above as its daemon says.
+ */
+
+const stack = new AsyncDisposableStack();
+after(() => stack.disposeAsync());
+
+let authority: Authority;
+let trust: string;
+let clients: Clients;
+let device: WorkloadApi;
+let top: TestLayer;
+let upper: ApiProxy;
+let between: ApiProxy;
+let sync: { name: string; passwordFile: string; password: string };
+
+/** What the proxy module asks its daemon for, as the files that nginx reads. */
+async function certificate(name: string): Promise<Tls> {
+  const issued = await workloadOf(device.env)?.serverCertificate('localhost');
+  const files = {
+    certificateFile: join(clients.folder, `${name}.crt`),
+    keyFile: join(clients.folder, `${name}.key`),
+  };
+  await writeFile(files.certificateFile, issued?.certificate ?? '');
+  await writeFile(files.keyFile, issued?.privateKey ?? '', { mode: 0o600 });
+  return files;
+}
+
+before(async () => {
+  authority = stack.use(await Authority.create());
+  clients = stack.use(await Clients.create());
+  device = stack.use(await WorkloadApi.start(authority));
+  trust = await authority.trustFolder();
+  top = stack.use(await testLayer({ name: 'top', challenge: 'Basic', compact: true }));
+  for (const name of ['terrace', 'line/app']) {
+    const image = await clients.image(name);
+    await clients.podman('push', '--tls-verify=false', image, `docker://${top.host}/${name}:1`);
+  }
+  await pushImage(top.host, 'line/data', '1', { layers: [2_000_000, 30_000] });
+  const actions = actionsOfChild('line-1', 'ReadOnly', ['line/*', 'terrace']);
+  const { password } = await top.bus().call(createToken, { name: 'line-1', actions });
+  const passwordFile = join(clients.folder, 'password');
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  sync = { name: 'line-1', password, passwordFile };
+  upper = stack.use(await ApiProxy.start({ tls: await certificate('upper'), to: { gateway: top.host } }));
+  const to = { parent: upper.host, authority: authority.certificate };
+  between = stack.use(await ApiProxy.start({ tls: await certificate('between'), to }));
+});
+
+test('the lowest device pulls its module by its sync token, then its registry syncs and serves the next', async () => {
+  const creds = ['--cert-dir', trust, '--creds', `${sync.name}:${sync.password}`];
+  await clients.podman('pull', '-q', ...creds, `${between.host}/terrace:1`);
+  await assert.rejects(
+    clients.podman('pull', '-q', '--cert-dir', trust, '--creds', 'line-1:wrong', `${between.host}/terrace:1`),
+  );
+
+  // Its hub is away, so it starts with what its twin last said.
+  const data = join(clients.folder, 'data');
+  await mkdir(data);
+  const text = JSON.stringify({ repositories: ['line/*', 'terrace'] });
+  await writeFile(join(data, 'twin.json'), JSON.stringify({ version: 1, text }));
+  await using below = await testLayer({
+    data,
+    name: 'line-1',
+    parent: { url: `https://${between.host}`, username: sync.name, passwordFile: sync.passwordFile },
+    compact: true,
+    env: device.env,
+  });
+  const { ok, failures } = await below.sync();
+  assert.ok(ok, JSON.stringify(failures));
+  const { password } = await below.bus().call(createToken, {
+    name: 'plant',
+    actions: ['repositories/*/content/read', 'repositories/*/metadata/read'],
+  });
+  const above = `http://${sync.name}:${encodeURIComponent(sync.password)}@${top.host}`;
+  const inside = `http://plant:${encodeURIComponent(password)}@${below.host}`;
+  assert.equal(await sameContent(above, inside, ['line/app', 'line/data', 'terrace']), undefined);
+
+  await using front = await ApiProxy.start({ tls: await certificate('front'), to: { gateway: below.host } });
+  const plant = ['--cert-dir', trust, '--creds', `plant:${password}`];
+  await clients.podman('pull', '-q', ...plant, `${front.host}/line/app:1`);
+
+  for (const proxy of [upper, between]) {
+    const asked = await proxy.asked();
+    assert.deepEqual(
+      asked.filter((line) => !/ \/v2/.test(line)),
+      [],
+      'a layer without a registry passes on nothing but /v2',
+    );
+  }
+});
