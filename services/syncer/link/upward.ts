@@ -221,6 +221,7 @@ export class Upward {
     expected: Condition,
     signal: AbortSignal,
   ): Promise<boolean> {
+    if (this.#link.azure) return this.#untag(repository, tag, signal);
     try {
       await this.#delete(repository, tag, condition(expected), signal);
       return true;
@@ -229,6 +230,20 @@ export class Upward {
       if (isStatus(error, 400, 405, 501)) return false;
       throw error;
     }
+  }
+
+  /** Azure Container Registry deletes a tag alone where it tells of tags; one that is locked is refused. */
+  async #untag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
+    const path = `/acr/v1/${repository}/_tags/${tag}`;
+    return patiently(signal, async () => {
+      const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', signal });
+      const said = await text(answer);
+      if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
+      if (answer.statusCode !== 404) throw refused(answer, said, `DELETE ${path}`);
+      // There is no such tag, or no such interface.
+      const found = await this.#pointsTo(`/v2/${repository}/manifests/${tag}`, repository, signal);
+      return found === undefined;
+    });
   }
 
   async #delete(

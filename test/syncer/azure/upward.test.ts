@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Acr } from '../../support/acr.ts';
+import { Azure } from '../../support/azure.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  referrersOf,
+  tagsOf,
+} from '../../support/image.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+
+/** What a ReadWrite layer changes in an Azure Container Registry with permissions by repository. */
+
+const stack = new AsyncDisposableStack();
+let acr: Acr;
+let layer: TestLayer;
+
+before(async () => {
+  const actions = ['pull', 'push', 'delete', 'metadata_read'];
+  const azure = stack.use(
+    await Azure.start({ abac: true }, { app: actions, other: actions, closed: ['pull'] }),
+  );
+  acr = azure.acr;
+  await pushImage(acr.back, 'app', 'v1');
+  layer = stack.use(
+    await testLayer({
+      name: 'top',
+      mode: 'ReadWrite',
+      parent: azure.parent('workload-identity'),
+      repositories: ['app', 'other', 'closed'],
+      compact: true,
+    }),
+  );
+  await layer.sync();
+});
+after(() => stack.disposeAsync());
+
+test('a push goes up, a referrer too, and is no news when it is there', async () => {
+  const image = await pushImage(layer.host, 'app', 'mine', { layers: [200_000] });
+  const note = await pushArtifact(layer.host, 'app', { subject: image });
+  assert.deepEqual((await layer.sync()).failures, []);
+  assert.equal((await getManifest(acr.back, 'app', 'mine'))?.digest, image.digest);
+  assert.deepEqual([...(await referrersOf(acr.back, 'app', image.digest))], [note.digest]);
+  assert.deepEqual((await layer.sync()).failures, []);
+  const { ok, taken, sent, dropped } = await layer.sync();
+  assert.deepEqual([ok, taken, sent, dropped], [true, 0, 0, 0]);
+  assert.deepEqual(await tagsOf(layer.host, 'app'), ['mine', 'v1']);
+});
+
+test('a tag that goes here is untagged there, and what it pointed to stays', async () => {
+  const image = await pushImage(layer.host, 'other', 'v1');
+  await pushImage(layer.host, 'other', 'v2');
+  assert.deepEqual((await layer.sync()).failures, []);
+  acr.forget();
+  await deleteManifest(layer.host, 'other', 'v1');
+  assert.deepEqual((await layer.sync()).failures, []);
+  assert.deepEqual(await tagsOf(acr.back, 'other'), ['v2']);
+  assert.ok(acr.asked().includes('DELETE /acr/v1/other/_tags/v1'), acr.asked().join('\n'));
+  assert.ok(await getManifest(acr.back, 'other', image.digest));
+  await deleteManifest(layer.host, 'other', image.digest);
+  assert.deepEqual((await layer.sync()).failures, []);
+  assert.equal(await getManifest(acr.back, 'other', image.digest), undefined);
+});
+
+test('what is locked there, or not permitted, is parked', async () => {
+  acr.store.repositories.get('app')?.locked.add('v1');
+  await deleteManifest(layer.host, 'app', 'v1');
+  await pushImage(layer.host, 'closed', 'v1');
+  const { parked, failures } = await layer.sync();
+  assert.equal(parked, 2);
+  const said = failures.map(({ repository, tag, reason }) => `${repository}:${tag} ${reason}`).join('\n');
+  assert.match(said, /app:v1 .*405.*disallowed/);
+  assert.match(said, /closed:v1 .*401/);
+  assert.deepEqual(await tagsOf(acr.back, 'app'), ['mine', 'v1']);
+});
