@@ -78,7 +78,11 @@ test('where one service fails, all of its process ends, in good order', async (c
     await rm(data, { recursive: true, force: true });
   });
   const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
-  const bus = { TERRACE_DATA: data, TERRACE_BUS: `nats://127.0.0.1:${port}`, TERRACE_LISTEN: 'nowhere' };
+  const bus = {
+    TERRACE_DATA: data,
+    TERRACE_BUS: `nats://127.0.0.1:${port}`,
+    TERRACE_LISTEN: `127.0.0.1:${port}`,
+  };
   const layer = spawn(process.execPath, [join(import.meta.dirname, '../../services/compact.ts')], {
     env: { ...env, ...bus },
     stdio: ['ignore', 'pipe', 'inherit'],
