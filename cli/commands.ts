@@ -3,6 +3,7 @@ import { child } from './child.ts';
 import { events } from './events.ts';
 import { health } from './health.ts';
 import { init } from './init.ts';
+import { iotedge } from './iotedge.ts';
 import { Refusal } from './refusal.ts';
 import { replay } from './replay.ts';
 import { scope } from './scope.ts';
@@ -13,7 +14,22 @@ import { token } from './token.ts';
 import { up } from './up.ts';
 import { gc, scrub } from './upkeep.ts';
 
-const commands = [up, status, sync, syncer, events, replay, token, scope, child, gc, scrub, init, health];
+const commands = [
+  up,
+  status,
+  sync,
+  syncer,
+  events,
+  replay,
+  token,
+  scope,
+  child,
+  gc,
+  scrub,
+  init,
+  health,
+  iotedge,
+];
 
 /** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
 export async function main(parameters: string[]): Promise<never> {

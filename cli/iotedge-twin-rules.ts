@@ -1,0 +1,54 @@
+/** What IoT Hub takes as desired properties (its developer guide, "Device twins", and edgeHub's own checks). Pure. */
+
+/** Keys and values together, in bytes. */
+const MOST_BYTES = 32 * 1024;
+const MOST_TEXT = 4 * 1024;
+const MOST_KEY = 1024;
+const MOST_DEPTH = 10;
+const MOST_INTEGER = 2 ** 52;
+
+type Place = { path: string; depth: number; inArray: boolean };
+
+/** Each complaint is one sentence that names the place. */
+export function twinComplaints(desired: unknown, path: string): string[] {
+  const complaints: string[] = [];
+  const bytes = weigh(desired, { path, depth: 0, inArray: false }, complaints);
+  if (bytes > MOST_BYTES) {
+    complaints.push(`${path} has ${bytes} bytes: a twin takes ${MOST_BYTES}, so leave something out`);
+  }
+  return complaints;
+}
+
+function weigh(value: unknown, place: Place, complaints: string[]): number {
+  const { path, depth, inArray } = place;
+  if (depth > MOST_DEPTH) {
+    complaints.push(`${path} lies deeper than ${MOST_DEPTH} levels: write it flatter`);
+    return 0;
+  }
+  if (typeof value === 'string') {
+    const bytes = Buffer.byteLength(value);
+    if (bytes > MOST_TEXT) complaints.push(`${path} has ${bytes} bytes: a text takes ${MOST_TEXT} at most`);
+    return bytes;
+  }
+  if (typeof value === 'number') {
+    if (Math.abs(value) > MOST_INTEGER) complaints.push(`${path} is larger than 2^52: write it as a text`);
+    return 8;
+  }
+  if (value === null) {
+    if (inArray) complaints.push(`${path} is null within a list, which edgeHub refuses: leave it out`);
+    return 0;
+  }
+  if (Array.isArray(value)) {
+    const inside = (index: number) => ({ path: `${path}[${index}]`, depth: depth + 1, inArray: true });
+    return value.reduce((sum: number, one, index) => sum + weigh(one, inside(index), complaints), 0);
+  }
+  if (typeof value !== 'object') return 4;
+  return Object.entries(value).reduce((sum, [key, one]) => {
+    const at = `${path}.${key}`;
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    if (/[.$#\s\u0000-\u001f\u007f-\u009f]/.test(key) || Buffer.byteLength(key) > MOST_KEY) {
+      complaints.push(`${at} has a key that a twin refuses: use no ".", "$", "#" or blank, 1 KiB at most`);
+    }
+    return sum + Buffer.byteLength(key) + weigh(one, { path: at, depth: depth + 1, inArray }, complaints);
+  }, 0);
+}
