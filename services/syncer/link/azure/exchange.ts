@@ -11,7 +11,7 @@ export type Post = (url: URL, form: URLSearchParams) => Promise<Record<string, u
 const EARLY_MS = 5 * 60_000;
 /** Of a refresh token that does not say when it ends, in seconds: half of what ACR gives. */
 const LIFE_S = 90 * 60;
-/** A refresh token that is not older is not the cause of a refusal, in ms. */
+/** One that is not older is not the cause where a token is not taken: the right to something is missing. In ms. */
 const FRESH_MS = 10_000;
 const FIRST_REST_MS = 2_000;
 const MOST_REST_MS = 5 * 60_000;
@@ -58,8 +58,8 @@ export class Exchange implements TokenSource {
         return await this.#access(realm, named, scopes, refresh.token);
       } catch (error) {
         // The registry may have changed its mode of permissions: what it gave before counts no more.
-        if (!isStatus(error, 401) || refresh.since > this.#clock.now() - FRESH_MS) throw error;
-        this.#drop(refresh);
+        if (!isStatus(error, 401)) throw error;
+        refresh.until = 0;
         const { token } = await this.#current(realm, named);
         return this.#access(realm, named, scopes, token);
       }
@@ -67,11 +67,10 @@ export class Exchange implements TokenSource {
   }
 
   refused(): void {
-    this.#refresh?.then((refresh) => this.#drop(refresh)).catch(() => {});
-  }
-
-  #drop(refresh: Refresh): void {
-    if (refresh.since <= this.#clock.now() - FRESH_MS) refresh.until = 0;
+    const drop = (refresh: Refresh) => {
+      if (refresh.since <= this.#clock.now() - FRESH_MS) refresh.until = 0;
+    };
+    this.#refresh?.then(drop).catch(() => {});
   }
 
   async #access(realm: URL, service: string, scopes: string[], refresh: string): Promise<Granted> {
@@ -135,7 +134,7 @@ export class Exchange implements TokenSource {
 
   #rest(fault: Fault, times: number): void {
     // Of one scope, not of the identity.
-    if (isStatus(fault, 400, 401, 403, 404) && !fault.message.includes('/oauth2/exchange')) return;
+    if (isStatus(fault, 400, 403, 404) && !fault.message.includes('/oauth2/exchange')) return;
     const { now, random } = this.#clock;
     const own = Math.min(MOST_REST_MS, FIRST_REST_MS * 2 ** Math.min(times - 1, 20));
     const wait = Math.max(own * (0.5 + random() / 2), Number(fault.detail?.retryAfterMs ?? 0));

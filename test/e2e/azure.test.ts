@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { linkChanged } from '#proto/status.ts';
+import { until } from '../gateway/layer.ts';
+import type { Acr } from '../support/acr.ts';
+import { Azure } from '../support/azure.ts';
+import { getManifest, pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+
+/** Azure Container Registry → top → bottom, with stand-ins for what is in the cloud. */
+
+const stack = new AsyncDisposableStack();
+let azure: Azure;
+let acr: Acr;
+let top: TestLayer;
+let bottom: TestLayer;
+
+const push = (repository: string, tag: string, size = 5_000) =>
+  pushImage(acr.back, repository, tag, { layers: [{ seed: `${repository}${tag}`, size }] });
+
+before(async () => {
+  azure = stack.use(await Azure.start());
+  acr = azure.acr;
+  azure.entra.life = 60;
+  await push('line/app', 'v1', 600_000);
+  top = stack.use(
+    await testLayer({
+      name: 'top',
+      mode: 'ReadWrite',
+      parent: azure.parent('managed-identity'),
+      repositories: ['line/*'],
+      compact: true,
+      env: azure.entra.env,
+    }),
+  );
+  bottom = stack.use(await testLayer({ name: 'bottom', mode: 'ReadWrite', parent: top.url, compact: true }));
+});
+after(() => stack.disposeAsync());
+
+async function pass(...layers: TestLayer[]): Promise<void> {
+  for (const layer of layers) assert.deepEqual((await layer.sync()).failures, []);
+}
+
+test('an image goes from the registry to the bottom, and one of the bottom to the registry', async () => {
+  await pass(top, bottom);
+  assert.equal(await sameContent(acr.back, bottom.host, ['line/app']), undefined);
+  assert.ok(acr.data.length > 0);
+  assert.ok(acr.data.every(({ headers }) => headers.authorization === undefined));
+  const image = await pushImage(bottom.host, 'line/own', 'v1', { layers: [300_000] });
+  await pass(bottom, top);
+  assert.equal((await getManifest(acr.back, 'line/own', 'v1'))?.digest, image.digest);
+});
+
+test('a kill -9 amid a pass misses nothing', async () => {
+  await push('line/killed', 'v1');
+  await pass(top);
+  await push('line/killed', 'v2', 3_000_000);
+  await acr.untag('line/killed', 'v1');
+  const before = top.events.length;
+  top.sync().catch(() => {});
+  await until(() => top.events.slice(before).some(({ type }) => type === 'terrace.transfer.started'));
+  await top.kill('layer');
+  await pass(top);
+  assert.deepEqual(await tagsOf(top.host, 'line/killed'), ['v2']);
+});
+
+test('tokens that end are renewed, and without the authority the link is down until it is back', async () => {
+  acr.advance(4 * 3_600_000);
+  acr.forget();
+  await push('line/later', 'v1');
+  await pass(top);
+  assert.ok(await getManifest(top.host, 'line/later', 'v1'));
+  assert.equal(acr.asked().filter((request) => request === 'POST /oauth2/exchange').length, 1);
+
+  await azure.entra.down();
+  acr.advance(4 * 3_600_000);
+  const { failed, failures } = await top.sync();
+  assert.ok(failed > 0);
+  assert.match(failures[0]?.reason ?? '', /Entra/);
+  await top.event(linkChanged, ({ state }) => state === 'Offline');
+  await azure.entra.up();
+  await push('line/later', 'v2');
+  await pass(top);
+  assert.ok(await getManifest(top.host, 'line/later', 'v2'));
+  await top.event(linkChanged, ({ from, state }) => from === 'Syncing' && state === 'Online');
+});
