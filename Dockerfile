@@ -23,7 +23,8 @@ RUN node cli/warm.ts && chmod -R a+rX compiled
 LABEL org.opencontainers.image.title="Terrace" \
       org.opencontainers.image.description="A connected container registry for layered networks" \
       org.opencontainers.image.licenses="MIT"
-ENV TERRACE_DATA=/data
+# The data volume is ./data, that is /data, or /var/acr/data with the environment of the connected registry.
+WORKDIR /
 USER terrace
 VOLUME /data
 EXPOSE 5000 8080

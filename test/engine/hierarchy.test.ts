@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Clients } from '../support/clients.ts';
 import { Compose, noEngine, until } from '../support/compose.ts';
+import { execute } from '../support/debian.ts';
 import { pushImage } from '../support/image.ts';
 
 /** The hierarchy of deploy/hierarchy on a real engine: what arrives where, and who reaches whom. */
@@ -133,4 +134,44 @@ test('all of it killed: what was there is there, and it goes on', { skip, timeou
   assert.equal(await arrives(THREE as string, 'line/app:1'), digest);
   const next = await pushImage(`${CLOUD}:5000`, 'line/app', 'after', { layers: [1_000] });
   assert.equal(await arrives(THREE as string, 'line/app:after'), next.digest);
+});
+
+test('started with the environment of the connected registry, it is a child of the top', {
+  skip,
+  timeout,
+}, async () => {
+  const created = await hierarchy.exec(
+    'layer-5',
+    ...'terrace child create quay01 --repository line/* --json'.split(' '),
+  );
+  const { password } = JSON.parse(created) as { password: string };
+  const connection = `ConnectedRegistryName=quay01;SyncTokenName=quay01;SyncTokenPassword=${password};ParentGatewayEndpoint=layer-5:5000;ParentEndpointProtocol=http`;
+  const words = [
+    'run',
+    '-d',
+    '--rm',
+    '--network',
+    'terrace-hierarchy-test_between-5-and-4',
+    '--ip',
+    '172.30.5.20',
+  ];
+  const safe = ['--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL', '-v', '/var/acr/data'];
+  const env = ['-e', `ACR_REGISTRY_CONNECTION_STRING=${connection}`];
+  const { stdout } = await execute('docker', [...words, ...safe, ...env, 'terrace']);
+  const container = stdout.trim();
+  try {
+    const digest = await arrives(FIVE as string, 'line/app:1');
+    const token = ['exec', container, 'terrace', 'token', 'create', 'reader', '--pull', '*'];
+    const reader = await until(async () => (await execute('docker', token)).stdout.trim());
+    const from = 'docker://172.30.5.20:8080/line/app:1';
+    const inspect = ['inspect', '--tls-verify=false', '--creds', `reader:${reader}`, from];
+    const found = await until(async () => JSON.parse(await clients.skopeo(...inspect)) as { Digest: string });
+    assert.equal(found.Digest, digest);
+    await execute('docker', ['exec', container, 'terrace', 'health']);
+  } catch (error) {
+    const { stdout: said } = await execute('docker', ['logs', '--tail', '30', container]);
+    throw new Error(said, { cause: error });
+  } finally {
+    await execute('docker', ['kill', container]);
+  }
 });
