@@ -28,7 +28,7 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
     publish: ['storage.>', 'events.request.>', 'below.>', '$KV.services.>', '$KV.heard.>', '$KV.layers.>'],
-    deny: [...operating, 'storage.term.>', 'storage.account.declare'],
+    deny: [...operating, 'storage.term.>', 'storage.account.declare', 'storage.webhook.>'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },
   storage: {
