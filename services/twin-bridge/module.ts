@@ -3,6 +3,7 @@ import type { Session } from '#proto/status.ts';
 import { ended } from '../run.ts';
 import { withBeneath } from './beneath.ts';
 import { type Beside, bridge } from './bridge.ts';
+import { FIRST_START_MS, orEmpty } from './first-start.ts';
 import type { Method } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
 import { Reporter, type ReportOptions } from './report.ts';
@@ -30,7 +31,8 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
   const { version, beside, file, start, pace } = options;
   let status = async (): Promise<Reported> => ({});
   await using twin = start(directMethods(bus, log, () => status()));
-  const source = file ? withBeneath(twin, file) : twin;
+  const known = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
+  const source = file ? withBeneath(known, file) : known;
   using running = bridge(bus, log, source, { ...beside, late: true, session: () => twin.session });
   using reporter = new Reporter({
     bus,
