@@ -16,6 +16,7 @@ import { renew } from '../../services/gateway/renewal.ts';
 import { checkPair, readPair } from '../../services/gateway/tls.ts';
 import { Authority } from '../support/certificates.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { WorkloadApi } from '../support/workload-api.ts';
 import { kill, TestLayer, until } from './layer.ts';
 
 const authority = await Authority.create();
@@ -287,4 +288,16 @@ test('a bad pair at the start is fatal, and says why', async () => {
   await once(child, 'exit');
   equal(child.exitCode, 1);
   await says(/(tls\.keyFile .* is not the key of the first certificate)/);
+});
+
+test('a module may have its certificates from the daemon of its device, by name and by address', async () => {
+  await using api = await WorkloadApi.start(authority);
+  const names = { TERRACE_TLS: 'workload', TERRACE_TLS_NAMES: 'localhost,127.0.0.1' };
+  const { says } = start({ ...api.env, ...names, TERRACE_MODE: 'ReadOnly' });
+  const port = Number(await says(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
+  equal(await served(port), '127.0.0.1');
+  const socket = await handshake(port, { servername: 'localhost' });
+  equal(socket.getPeerCertificate().subject.CN, 'localhost');
+  socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  match(await text(socket), /^HTTP\/1\.1 200 /);
 });
