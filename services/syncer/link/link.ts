@@ -191,7 +191,7 @@ export class Link implements AsyncDisposable {
     const answer = await this.#send(url, {
       scope: '',
       signal,
-      headers: authorization ? { authorization } : {},
+      headers: { ...(authorization && { authorization }), ...(this.azure && SOURCE_CLIENT) },
     });
     const what = `GET ${url.origin}${url.pathname}`;
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);

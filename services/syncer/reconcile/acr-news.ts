@@ -138,7 +138,8 @@ export class AcrNews {
     for (const [repository, state] of seen) {
       const before = this.#marks.get(repository);
       const mark = typeof state === 'object' ? state : null;
-      if (mark ? before && isSame(before, mark) : !before || !left) continue;
+      // That one is gone is carried out where it is heard, and not where everything is compared.
+      if (mark ? before && isSame(before, mark) : !before || !left || whole) continue;
       changed.push({ repository, mark });
     }
     for (const marks of batches(changed, MARKS_AT_ONCE)) {

@@ -4,6 +4,7 @@ import { listSubjects, type Mark } from '#proto/marks.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import type { PassBus } from '../lead.ts';
+import { passing } from '../link/answers.ts';
 import type { AcrManifest, AcrMetadata } from '../link/azure/metadata.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
@@ -150,9 +151,10 @@ async function subjectOf(
     const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
     return readManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
-    // It went meanwhile, or is of a kind that nothing can be done with.
-    if (Fault.is(error, 'manifest-unknown', 'manifest-invalid')) return undefined;
-    throw error;
+    signal.throwIfAborted();
+    if (!(error instanceof Fault) || passing(error)) throw error;
+    // It went meanwhile, or nothing can be done with it: as no tag names it, it is nobody's failure.
+    return undefined;
   }
 }
 
