@@ -120,6 +120,7 @@ export class Entra implements AsyncDisposable {
     ) {
       return json(answer, 400, { error: 'invalid_request', error_description: 'Identity not found' });
     }
+    if (this.failing) return json(answer, this.failing.status, this.failing.body);
     const token = this.#issue(machine);
     const expires_on = String(Math.floor(Date.now() / 1_000) + this.life);
     return json(answer, 200, {

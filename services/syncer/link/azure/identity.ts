@@ -29,6 +29,9 @@ export function identityOf(options: IdentityOptions): Identity {
         if (!found) throw new Error('it gave no token');
         return { token: found.token, ...(tenant && { tenant }) };
       } catch (error) {
+        made?.catch(() => {
+          made = undefined;
+        });
         throw faultOf(error, options.secret);
       }
     },
