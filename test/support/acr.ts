@@ -3,24 +3,16 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
+import { AcrLogin, bodyOf, formOf, json, type Logins } from './acr-login.ts';
 import { metadata } from './acr-metadata.ts';
 import { AcrStore } from './acr-store.ts';
-import { type Access, allows, granted, type Holder, Issuer, type Rights } from './acr-tokens.ts';
+import { type Access, allows, type Rights } from './acr-tokens.ts';
 import type { Authority } from './certificates.ts';
 import { type Cloud, startCloud } from './cloud.ts';
 
 /** A stand-in of Azure Container Registry before a real registry: its tokens, its metadata, its data endpoint. */
 
-export type AcrOptions = {
-  authority: Authority;
-  /** Who an Entra token is of; undefined: nobody. */
-  identify?: (token: string) => string | undefined;
-  /** By client id. */
-  identities?: Record<string, Rights>;
-  /** Admin user and repository-scoped tokens. */
-  holders?: Holder[];
-  abac?: boolean;
-};
+export type AcrOptions = Logins & { authority: Authority };
 
 export type AcrRequest = {
   method: string;
@@ -29,26 +21,20 @@ export type AcrRequest = {
   headers: IncomingMessage['headers'];
 };
 export const ALL: Rights = { '**': ['*'] };
-const REFRESH_S = 3 * 3_600;
-const ACCESS_S = 4_500;
 
 export class Acr implements AsyncDisposable {
   /** What layers are told. */
   readonly requests: AcrRequest[] = [];
   readonly data: AcrRequest[] = [];
   readonly store: AcrStore;
-  abac: boolean;
   /** Answered 429, as often as they say. */
   busy: { path: RegExp; times: number; after: number }[] = [];
   /** No `/acr/v1`, as older or other registries. */
   plain = false;
-  readonly #options: AcrOptions;
   readonly #cloud: Cloud;
-  readonly #issuer: Issuer;
+  readonly #login: AcrLogin;
   readonly #servers: Server[] = [];
   #ahead = 0;
-  /** Tokens of before count no more. */
-  #epoch = 0;
   #ports = { front: 0, data: 0, back: 0 };
 
   static async start(options: AcrOptions): Promise<Acr> {
@@ -64,15 +50,14 @@ export class Acr implements AsyncDisposable {
       data: await acr.#listen(createTlsServer(tls, guarded(acr.blobs))),
       back: await acr.#listen(createServer(guarded((asked, answer) => acr.serve(asked, answer)))),
     };
+    acr.#login.host = acr.host;
     return acr;
   }
 
   private constructor(options: AcrOptions, cloud: Cloud) {
-    this.#options = options;
     this.#cloud = cloud;
-    this.abac = options.abac ?? false;
     const now = () => Date.now() + this.#ahead;
-    this.#issuer = new Issuer(now);
+    this.#login = new AcrLogin(options, now);
     this.store = new AcrStore(now);
   }
 
@@ -95,8 +80,7 @@ export class Acr implements AsyncDisposable {
   }
 
   switchToAbac(): void {
-    this.abac = true;
-    this.#epoch += 1;
+    this.#login.switchToAbac();
   }
 
   forget(): void {
@@ -127,10 +111,10 @@ export class Acr implements AsyncDisposable {
       answer.writeHead(429, { 'retry-after': String(busy.after) });
       return void answer.end('{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}');
     }
-    if (path === '/oauth2/exchange') return this.#exchange(await formOf(asked), answer);
-    if (path === '/oauth2/token') return this.#token(asked, query, answer);
+    if (path === '/oauth2/exchange') return this.#login.exchange(await formOf(asked), answer);
+    if (path === '/oauth2/token') return this.#login.token(asked, query, answer);
     const wanted = neededFor(method, path);
-    if (!allows(this.#accessOf(headers.authorization), wanted)) return this.#challenge(wanted, answer);
+    if (!allows(this.#login.accessOf(headers.authorization), wanted)) return this.#challenge(wanted, answer);
     if (method === 'GET' && /\/blobs\/sha\d+:/.test(path)) {
       const location = `https://127.0.0.1:${this.#ports.data}${path}?sig=signed`;
       return void answer.writeHead(307, { location }).end();
@@ -144,46 +128,6 @@ export class Acr implements AsyncDisposable {
     if (asked.headers.authorization) return void answer.writeHead(400).end('InvalidAuthenticationInfo');
     this.#forward(asked, answer, path);
   };
-
-  async #exchange(form: URLSearchParams, answer: ServerResponse): Promise<void> {
-    const who = this.#options.identify?.(form.get('access_token') ?? '');
-    if (form.get('grant_type') !== 'access_token' || form.get('service') !== this.host || !who) {
-      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
-    }
-    const claims = { who, epoch: this.#epoch, ...(this.abac && { aad_identity: who }) };
-    return json(answer, 200, { refresh_token: this.#issuer.issue(claims, REFRESH_S) });
-  }
-
-  async #token(asked: IncomingMessage, query: URLSearchParams, answer: ServerResponse): Promise<void> {
-    const form = asked.method === 'POST' ? await formOf(asked) : query;
-    const rights =
-      asked.method === 'POST'
-        ? this.#rightsOf(form.get('refresh_token') ?? '')
-        : this.#holder(asked.headers.authorization)?.rights;
-    if (!rights) {
-      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
-    }
-    const access = granted(form.getAll('scope'), rights, this.abac);
-    const token = this.#issuer.issue({ access, epoch: this.#epoch }, ACCESS_S);
-    return json(answer, 200, { access_token: token });
-  }
-
-  #rightsOf(refresh: string): Rights | undefined {
-    const claims = this.#issuer.read(refresh);
-    return claims?.epoch === this.#epoch ? this.#options.identities?.[claims.who] : undefined;
-  }
-
-  #holder(authorization: string | undefined): Holder | undefined {
-    const login = Buffer.from(authorization?.replace(/^Basic /, '') ?? '', 'base64').toString();
-    return this.#options.holders?.find(
-      ({ account }) => account && login === `${account.username}:${account.password}`,
-    );
-  }
-
-  #accessOf(authorization: string | undefined): Access[] {
-    const claims = this.#issuer.read(authorization?.replace(/^Bearer /, '') ?? '');
-    return claims?.epoch === this.#epoch ? claims.access : [];
-  }
 
   #challenge({ type, name, actions }: Access, answer: ServerResponse): void {
     const scope = `${type}:${name}:${actions}`;
@@ -252,13 +196,6 @@ export class Acr implements AsyncDisposable {
     await this.#cloud[Symbol.asyncDispose]();
   }
 }
-
-export function json(answer: ServerResponse, status: number, body: object): void {
-  answer.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(JSON.stringify(body));
-}
-
-export const bodyOf = async (asked: IncomingMessage): Promise<Buffer> => Buffer.concat(await asked.toArray());
-export const formOf = async (asked: IncomingMessage) => new URLSearchParams((await bodyOf(asked)).toString());
 
 function neededFor(method: string, path: string): Access {
   const reads = method === 'GET' || method === 'HEAD';

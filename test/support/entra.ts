@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
-import { formOf, json } from './acr.ts';
+import { formOf, json } from './acr-login.ts';
 import { Issuer } from './acr-tokens.ts';
 import type { Authority } from './certificates.ts';
 

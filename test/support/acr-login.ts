@@ -1,0 +1,85 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Access, granted, type Holder, Issuer, type Rights } from './acr-tokens.ts';
+
+/** `/oauth2` of the stand-in of Azure Container Registry. */
+
+export type Logins = {
+  /** Who an Entra token is of; undefined: nobody. */
+  identify?: (token: string) => string | undefined;
+  /** By client id. */
+  identities?: Record<string, Rights>;
+  /** Admin user and repository-scoped tokens. */
+  holders?: Holder[];
+  abac?: boolean;
+};
+
+const REFRESH_S = 3 * 3_600;
+const ACCESS_S = 4_500;
+
+export class AcrLogin {
+  abac: boolean;
+  /** The name of the registry. */
+  host = '';
+  readonly #options: Logins;
+  readonly #issuer: Issuer;
+  /** Tokens of before count no more. */
+  #epoch = 0;
+
+  constructor(options: Logins, now: () => number) {
+    this.#options = options;
+    this.abac = options.abac ?? false;
+    this.#issuer = new Issuer(now);
+  }
+
+  switchToAbac(): void {
+    this.abac = true;
+    this.#epoch += 1;
+  }
+
+  async exchange(form: URLSearchParams, answer: ServerResponse): Promise<void> {
+    const who = this.#options.identify?.(form.get('access_token') ?? '');
+    if (form.get('grant_type') !== 'access_token' || form.get('service') !== this.host || !who) {
+      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
+    }
+    const claims = { who, epoch: this.#epoch, ...(this.abac && { aad_identity: who }) };
+    return json(answer, 200, { refresh_token: this.#issuer.issue(claims, REFRESH_S) });
+  }
+
+  async token(asked: IncomingMessage, query: URLSearchParams, answer: ServerResponse): Promise<void> {
+    const form = asked.method === 'POST' ? await formOf(asked) : query;
+    const rights =
+      asked.method === 'POST'
+        ? this.#rightsOf(form.get('refresh_token') ?? '')
+        : this.#holder(asked.headers.authorization)?.rights;
+    if (!rights) {
+      return json(answer, 401, { errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }] });
+    }
+    const access = granted(form.getAll('scope'), rights, this.abac);
+    const token = this.#issuer.issue({ access, epoch: this.#epoch }, ACCESS_S);
+    return json(answer, 200, { access_token: token });
+  }
+
+  #rightsOf(refresh: string): Rights | undefined {
+    const claims = this.#issuer.read(refresh);
+    return claims?.epoch === this.#epoch ? this.#options.identities?.[claims.who] : undefined;
+  }
+
+  #holder(authorization: string | undefined): Holder | undefined {
+    const login = Buffer.from(authorization?.replace(/^Basic /, '') ?? '', 'base64').toString();
+    return this.#options.holders?.find(
+      ({ account }) => account && login === `${account.username}:${account.password}`,
+    );
+  }
+
+  accessOf(authorization: string | undefined): Access[] {
+    const claims = this.#issuer.read(authorization?.replace(/^Bearer /, '') ?? '');
+    return claims?.epoch === this.#epoch ? claims.access : [];
+  }
+}
+
+export function json(answer: ServerResponse, status: number, body: object): void {
+  answer.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(JSON.stringify(body));
+}
+
+export const bodyOf = async (asked: IncomingMessage): Promise<Buffer> => Buffer.concat(await asked.toArray());
+export const formOf = async (asked: IncomingMessage) => new URLSearchParams((await bodyOf(asked)).toString());
