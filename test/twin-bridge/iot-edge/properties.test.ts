@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { Edge } from './rig.ts';
+
+/** What is desired and what is reported, over one connection to edgeHub. */
+
+let edge: Edge;
+before(async () => {
+  edge = await Edge.start();
+});
+after(() => edge[Symbol.asyncDispose]());
+beforeEach(() => {
+  edge.hub.faults = {};
+  edge.hub.twin.unknown = false;
+});
+
+test('an empty twin, of a hub that knows nothing, leaves what is in force', async () => {
+  const { hub } = edge;
+  hub.desire({ mode: 'ReadWrite' });
+  await using module = await edge.module({ timing: { resync: 50 } });
+  await hub.until('the document', () => module.found.length === 1);
+  hub.twin.unknown = true;
+  const gets = hub.gets;
+  await hub.until('looks', () => hub.gets >= gets + 3);
+  assert.equal(module.found.length, 1);
+  assert.equal(module.lines.filter((line) => /does not know the desired properties/.test(line)).length, 1);
+  hub.twin.unknown = false;
+  hub.desire({});
+  await hub.until('nothing desired', () => module.found.length === 2);
+  assert.deepEqual(module.document, {});
+});
+
+test('a thousand patches cost a few looks, and the last one counts', async () => {
+  const { hub } = edge;
+  await using module = await edge.module();
+  await hub.until('a document', () => module.found.length > 0);
+  const gets = hub.gets;
+  for (let count = 1; count <= 1_000; count += 1) hub.desire({ count, list: [count] });
+  await hub.until('the last', () => (module.document as { count: number }).count === 1_000);
+  assert.equal(hub.gets - gets < 50, true, `${hub.gets - gets} looks`);
+});
+
+test('a patch that was lost is found by the next look', async () => {
+  const { hub } = edge;
+  await using module = await edge.module({ timing: { resync: 200 } });
+  await hub.until('a document', () => module.found.length > 0);
+  hub.faults = { miss: true };
+  hub.desire({ lost: true });
+  await hub.until('it', () => (module.document as { lost?: boolean }).lost === true);
+});
+
+test('lists come whole, absent fields go, and null is nothing', async () => {
+  const { hub } = edge;
+  hub.desire({ repositories: ['a', 'b', 'c'], window: null, parent: { url: 'u', caFile: null } });
+  await using module = await edge.module();
+  await hub.until('a document', () => module.found.length > 0);
+  assert.deepEqual(module.document, { repositories: ['a', 'b', 'c'], parent: { url: 'u' } });
+  hub.desire({ repositories: ['z'] });
+  await hub.until('the other', () => module.found.length === 2);
+  assert.deepEqual(module.document, { repositories: ['z'] });
+});
+
+test('the same document in another version is told with it, and a lower version is taken', async () => {
+  const { hub } = edge;
+  const version = hub.desire({ same: 1 }, 40);
+  await using module = await edge.module();
+  await hub.until('a document', () => module.found.length === 1);
+  assert.equal(module.found[0]?.version, version);
+  hub.desire({ same: 1 }, 41);
+  await hub.until('its version', () => module.found.at(-1)?.version === 41);
+  hub.desire({ anew: 1 }, 2);
+  await hub.until('the lower version', () => module.found.at(-1)?.version === 2);
+  assert.deepEqual(module.document, { anew: 1 });
+  assert.equal(
+    module.lines.some((line) => /began anew/.test(line)),
+    true,
+  );
+});
+
+test('what is reported during an outage ends as it was last, in order and one at a time', async () => {
+  const { hub } = edge;
+  await using module = await edge.module();
+  for (let outage = 0; outage < 3; outage += 1) {
+    await hub.until('a session', () => module.twin.session.connected);
+    await hub.pause();
+    const from = hub.reports.length;
+    for (let count = 0; count < 20; count += 1)
+      module.twin.report({ outage, count, list: [count], more: { count } });
+    await hub.resume();
+    await hub.until('the last', () => hub.twin.reported.count === 19 && hub.twin.reported.outage === outage);
+    const counts = hub.reports.slice(from).map((patch) => (patch as { count?: number }).count ?? 19);
+    assert.deepEqual(
+      counts,
+      [...counts].sort((a, b) => a - b),
+    );
+    assert.deepEqual(hub.twin.reported, { outage, count: 19, list: [19], more: { count: 19 } });
+  }
+  assert.equal(hub.mostAtOnce, 1);
+});
+
+test('only what differs is sent, and what is not reported any more goes', async () => {
+  const { hub } = edge;
+  await using module = await edge.module();
+  module.twin.report({ keep: 'a', drop: { x: 1 }, deep: { one: 1, two: 2 } });
+  await hub.until('the first', () => hub.twin.reported.keep === 'a');
+  const from = hub.reports.length;
+  module.twin.report({ keep: 'a', deep: { one: 1, two: 3 } });
+  await hub.until('the second', () => (hub.twin.reported.deep as { two: number }).two === 3);
+  assert.deepEqual(hub.reports.slice(from), [{ drop: null, deep: { two: 3 } }]);
+  module.twin.report({ keep: 'a', deep: { one: 1, two: 3 } });
+  hub.desire({ look: 1 });
+  await hub.until('a look', () => (module.document as { look?: number }).look === 1);
+  assert.equal(hub.reports.length, from + 1, 'the same is not sent again');
+});
+
+test('what a twin does not take is left out and said; a report that is refused waits for another', async () => {
+  const { hub } = edge;
+  await using module = await edge.module();
+  module.twin.report({ fine: 1, 'a.b': 2, long: 'x'.repeat(5_000) });
+  await hub.until('the good part', () => hub.twin.reported.fine === 1);
+  assert.equal('long' in hub.twin.reported, false);
+  assert.equal(
+    module.lines.some(
+      (line) => /does not take all/.test(line) && line.includes('a.b') && line.includes('long'),
+    ),
+    true,
+  );
+  hub.twin.report = () => 400;
+  const from = hub.reports.length;
+  module.twin.report({ fine: 2 });
+  await hub.until('the refusal', () =>
+    module.lines.some((line) => /refuses what the layer reports/.test(line)),
+  );
+  hub.desire({ look: 2 });
+  await hub.until('a look', () => (module.document as { look?: number }).look === 2);
+  assert.equal(hub.reports.length, from + 1, 'it is not sent again and again');
+  delete (hub.twin as { report?: unknown }).report;
+  module.twin.report({ fine: 3 });
+  await hub.until('another', () => hub.twin.reported.fine === 3);
+});
+
+test('direct methods are always answered', async () => {
+  const { hub } = edge;
+  await using module = await edge.module({
+    timing: { method: 200 },
+    methods: {
+      echo: async (payload) => ({ status: 200, payload }),
+      fails: async () => {
+        throw new Error('at secret.ts:1');
+      },
+      never: () => new Promise(() => {}),
+      long: async () => ({ status: 200, payload: 'x'.repeat(200_000) }),
+      odd: async () => ({ status: 0, payload: undefined }),
+    },
+  });
+  await hub.until('a session', () => module.twin.session.connected);
+  const cases: [string, string, number, unknown][] = [
+    ['echo', '{"a":[1]}', 200, { a: [1] }],
+    ['echo', '', 200, null],
+    ['echo', '{"a"', 400, { message: 'the payload is not JSON' }],
+    ['nobody', '', 404, { message: 'there is no method nobody: there are echo, fails, never, long, odd' }],
+    ['fails', '', 500, { message: 'fails failed; the log of the twin-bridge says why' }],
+    ['never', '', 504, { message: 'never did not end in 200 ms' }],
+    ['odd', '', 500, null],
+  ];
+  for (const [name, payload, status, answer] of cases) {
+    assert.deepEqual(await hub.invoke(name, payload), { status, payload: answer }, `${name} ${payload}`);
+  }
+  const long = await hub.invoke('long', '');
+  assert.equal(long.status, 500);
+  assert.match(JSON.stringify(long.payload), /more than the 131072/);
+  const many = await Promise.all(Array.from({ length: 40 }, () => hub.invoke('never', '')));
+  assert.deepEqual([...new Set(many.map(({ status }) => status))].sort(), [429, 504]);
+});
+
+test('while no session is there a method is not there, and after it is', async () => {
+  const { hub } = edge;
+  await using module = await edge.module({
+    methods: { ping: async () => ({ status: 200, payload: 'pong' }) },
+  });
+  await hub.until('a session', () => module.twin.session.connected);
+  hub.faults = { refuse: true };
+  hub.cut();
+  await hub.until('the loss', () => !module.twin.session.connected);
+  assert.equal((await hub.invoke('ping', '')).status, 404);
+  hub.faults = {};
+  await hub.until('a session', () => module.twin.session.connected);
+  assert.deepEqual(await hub.invoke('ping', ''), { status: 200, payload: 'pong' });
+});

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { Authority } from '../../support/certificates.ts';
+import { Edge } from './rig.ts';
+
+/** What becomes of the twin when its hub, its daemon or the connection fails. */
+
+let edge: Edge;
+before(async () => {
+  edge = await Edge.start();
+});
+after(() => edge[Symbol.asyncDispose]());
+beforeEach(() => {
+  edge.hub.faults = {};
+  edge.hub.twin.unknown = false;
+});
+
+for (const [name, forget] of [
+  ['kept', false],
+  ['lost', true],
+] as const) {
+  test(`edgeHub restarts, the session is ${name}: what was missed comes, and the twin lives`, async () => {
+    const { hub } = edge;
+    hub.desire({ at: 'first' });
+    await using module = await edge.module();
+    await hub.until('the first document', () => module.found.length > 0);
+    await hub.pause();
+    hub.desire({ at: 'missed' });
+    module.twin.report({ at: name });
+    await hub.resume({ forget });
+    await hub.until('the missed document', () => (module.document as { at: string }).at === 'missed');
+    await hub.until('the report', () => hub.twin.reported.at === name);
+    hub.desire({ at: 'after' });
+    await hub.until('a patch', () => (module.document as { at: string }).at === 'after');
+    assert.equal((await hub.invoke('nothing', '')).status, 404);
+    assert.equal(module.twin.session.connected, true);
+  });
+}
+
+test('a module that starts before its hub waits, and says why', async () => {
+  const { hub } = edge;
+  await hub.pause();
+  hub.desire({ at: 'early' });
+  await using module = await edge.module();
+  await hub.until('a reason', () => /ECONNREFUSED/.test(module.twin.session.detail ?? ''));
+  await hub.resume();
+  await hub.until('the document', () => module.found.length > 0);
+  assert.deepEqual(module.document, { at: 'early' });
+});
+
+test('a hub that refuses is asked again, with pauses', async () => {
+  const { hub } = edge;
+  hub.faults = { refuse: true };
+  await using module = await edge.module();
+  const before = hub.refused;
+  await hub.until('three attempts', () => hub.refused >= before + 3);
+  assert.match(module.twin.session.detail ?? '', /edgeHub .* does not let us in/);
+  hub.faults = {};
+  await hub.until('a session', () => module.twin.session.connected);
+});
+
+test('a daemon that does not sign, at the start or later, is asked again', async () => {
+  const { hub } = edge;
+  await using module = await edge.module();
+  module.signs = false;
+  await hub.until('no session', () => /workload API/.test(module.twin.session.detail ?? ''));
+  module.signs = true;
+  await hub.until('a session', () => module.twin.session.connected);
+  module.signs = false;
+  hub.cut();
+  await hub.until('the loss', () => !module.twin.session.connected);
+  hub.desire({ at: 'unsigned' });
+  module.signs = true;
+  await hub.until('the document', () => (module.document as { at?: string })?.at === 'unsigned');
+});
+
+test('before a signature ends there is a new session with another, with all its subscriptions', async () => {
+  const { hub } = edge;
+  // A signature counts in whole seconds.
+  await using module = await edge.module({ timing: { token: 3_000, margin: 2_500 } });
+  const before = hub.sessions.length;
+  await hub.until('four sessions', () => hub.sessions.length >= before + 4);
+  assert.equal(module.signatures >= 4, true);
+  hub.desire({ at: 'renewed' });
+  await hub.until('a document', () => (module.document as { at?: string })?.at === 'renewed');
+  assert.deepEqual(
+    module.lines.filter((line) => line.startsWith('warn')),
+    [],
+  );
+});
+
+test('a session that the hub ends with its signature comes back', async () => {
+  const { hub } = edge;
+  await using module = await edge.module({ timing: { token: 2_000, margin: -60_000 } });
+  await hub.until('a session', () => module.twin.session.connected);
+  const before = hub.sessions.length;
+  await hub.until('another', () => hub.sessions.length > before);
+  hub.desire({ at: 'again' });
+  await hub.until('a document', () => (module.document as { at?: string })?.at === 'again');
+});
+
+test('answers that are lost end the session, and the next one has them', async () => {
+  const { hub } = edge;
+  hub.faults = { swallow: ['get'] };
+  await using module = await edge.module({ timing: { reply: 150 } });
+  await hub.until('a reason', () => /did not answer for the twin/.test(module.twin.session.detail ?? ''));
+  hub.faults = { swallow: ['report'] };
+  module.twin.report({ lost: 1 });
+  await hub.until('a reason', () => /for reported properties/.test(module.twin.session.detail ?? ''));
+  hub.faults = {};
+  module.twin.report({ lost: 2 });
+  await hub.until('the report', () => hub.twin.reported.lost === 2);
+  assert.equal(hub.mostAtOnce, 1);
+});
+
+test('a hub that throttles is asked again on the same connection', async () => {
+  const { hub } = edge;
+  hub.faults = { throttle: { status: 429, times: 3 } };
+  const sessions = hub.sessions.length;
+  await using module = await edge.module();
+  await hub.until('a document', () => module.found.length > 0);
+  hub.faults = { throttle: { status: 429, times: 2 } };
+  module.twin.report({ throttled: true });
+  await hub.until('the report', () => hub.twin.reported.throttled === true);
+  assert.equal(hub.sessions.length, sessions + 1);
+});
+
+test('silence on the wire is noticed', async () => {
+  const { hub } = edge;
+  await using module = await edge.module({ timing: { keepalive: 1_000 } });
+  await hub.until('a session', () => module.twin.session.connected);
+  const before = hub.sessions.length;
+  hub.freeze();
+  await hub.until('another session', () => hub.sessions.length > before);
+});
+
+test('a hub with a certificate of another authority is not spoken to', async () => {
+  const { hub } = edge;
+  await using other = await Authority.create();
+  const { readFile } = await import('node:fs/promises');
+  const before = hub.sessions.length;
+  await using module = await edge.module({ trust: await readFile(other.certificate, 'utf8') });
+  await hub.until('a reason', () => /certificate/.test(module.twin.session.detail ?? ''));
+  assert.equal(hub.sessions.length, before);
+});
+
+test('two that claim to be one module throw each other out, and neither spins', async () => {
+  const { hub } = edge;
+  const timing = { leastPause: 100, mostPause: 1_000 };
+  const before = hub.sessions.length;
+  const began = Date.now();
+  await using one = await edge.module({ timing });
+  await using two = await edge.module({ timing });
+  await hub.until('some sessions', () => hub.sessions.length >= before + 6);
+  assert.equal(Date.now() - began > 300, true, 'there were pauses');
+  const warned = [...one.lines, ...two.lines].filter((line) => /no session with edgeHub/.test(line));
+  assert.equal(warned.length >= 3, true);
+});
+
+test('without a hub a restart begins with the last document that was in force', async () => {
+  const { hub } = edge;
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-twin-'));
+  try {
+    const accepts = (found: object) => !('text' in found && String(found.text).includes('bad'));
+    {
+      await using module = await edge.module({ folder, accepts });
+      hub.desire({ at: 'good' });
+      await hub.until('the good one', () => (module.document as { at?: string })?.at === 'good');
+      hub.desire({ at: 'bad' });
+      await hub.until('the bad one', () => (module.document as { at?: string })?.at === 'bad');
+    }
+    await hub.pause();
+    await using module = await edge.module({ folder, accepts });
+    await hub.until('a document', () => module.found.length > 0);
+    assert.deepEqual(module.document, { at: 'good' });
+    await hub.resume();
+    await hub.until('what is desired', () => (module.document as { at?: string })?.at === 'bad');
+  } finally {
+    if (hub.port) await hub.restart();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
