@@ -102,5 +102,8 @@ test('the data volume is that of the connected registry where there is one', () 
 test('what is wrong with it is refused before anything is started', () => {
   const refused = (error: unknown) => error instanceof Refusal && error.exitCode === 2;
   assert.throws(() => environmentOf({ ACR_REGISTRY_CONNECTION_STRING: 'x' }, '/data', none), refused);
-  assert.throws(() => environmentOf(env, '/proc/none', none), /can't be written \(ENOENT\): give the data/);
+  assert.throws(
+    () => environmentOf(env, '/dev/null/none', none),
+    /can't be written \(ENOTDIR\): give the data/,
+  );
 });
