@@ -52,6 +52,11 @@ export class Monitor implements AsyncDisposable {
     }
   }
 
+  /** It hears, and does nothing about it, until it is killed. */
+  pause(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
   /** kill -9 */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
