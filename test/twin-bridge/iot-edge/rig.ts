@@ -1,9 +1,7 @@
-import { createHmac, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Fault } from '#proto/fault.ts';
-import type { Workload } from '#proto/workload.ts';
+import { type Workload, workloadOf } from '#proto/workload.ts';
 import type { Timing } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
 import type { Method } from '../../../services/twin-bridge/methods/method.ts';
@@ -11,6 +9,7 @@ import type { ModuleTwin } from '../../../services/twin-bridge/module.ts';
 import type { Found } from '../../../services/twin-bridge/source.ts';
 import { Authority } from '../../support/certificates.ts';
 import { EdgeHub } from '../../support/edge-hub.ts';
+import { WorkloadApi } from '../../support/workload-api.ts';
 
 const IDENTITY = { hub: 'hub.example', device: 'device', module: 'terrace' };
 /** So short that a test can wait for all of it; the order of one to another is as in a real module. */
@@ -27,31 +26,35 @@ const FAST: Timing = {
   mostPause: 200,
 };
 
-/** One edgeHub for a file of tests. */
+/** One device for a file of tests: its edgeHub, and its daemon. */
 export class Edge implements AsyncDisposable {
   readonly hub: EdgeHub;
   readonly authority: Authority;
-  readonly key: Buffer;
+  readonly daemon: WorkloadApi;
 
   static async start(): Promise<Edge> {
     const authority = await Authority.create();
-    const key = randomBytes(32);
-    return new Edge(authority, key, await EdgeHub.start(authority, key, IDENTITY));
+    const daemon = await WorkloadApi.start(authority);
+    return new Edge(authority, daemon, await EdgeHub.start(authority, daemon.key, IDENTITY));
   }
 
-  private constructor(authority: Authority, key: Buffer, hub: EdgeHub) {
+  private constructor(authority: Authority, daemon: WorkloadApi, hub: EdgeHub) {
     this.authority = authority;
-    this.key = key;
+    this.daemon = daemon;
     this.hub = hub;
   }
 
   async module(options: ModuleOptions = {}): Promise<Module> {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'terrace-twin-')));
-    return new Module(this, folder, options);
+    const gateway = { IOTEDGE_GATEWAYHOSTNAME: `localhost:${this.hub.port}` };
+    const trusted = options.trust && (await WorkloadApi.start(options.trust, {}, this.daemon.key));
+    const workload = workloadOf({ ...(trusted || this.daemon).env, ...gateway }, { attempts: 2, pause: 10 });
+    return new Module(workload as Workload, folder, options, trusted || undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.hub[Symbol.asyncDispose]();
+    await this.daemon[Symbol.asyncDispose]();
     await this.authority[Symbol.asyncDispose]();
   }
 }
@@ -61,8 +64,8 @@ export type ModuleOptions = {
   methods?: Record<string, Method>;
   /** A data folder, which stays. */
   folder?: string;
-  /** PEM, in place of the hub's own authority. */
-  trust?: string;
+  /** In place of the hub's own authority. */
+  trust?: Authority;
   /** Whether a document is in force. */
   accepts?: (found: Found) => boolean;
 };
@@ -74,30 +77,21 @@ export class Module implements AsyncDisposable {
   /** Documents that were told, in order. */
   readonly found: Found[] = [];
   readonly lines: string[] = [];
-  /** The daemon does not sign. */
-  signs = true;
-  signatures = 0;
   readonly #stays: boolean;
 
+  readonly #own: AsyncDisposable | undefined;
+
   constructor(
-    edge: Edge,
+    workload: Workload,
     folder: string,
-    { timing, methods = {}, trust, accepts = () => true, ...options }: ModuleOptions,
+    { timing, methods = {}, accepts = () => true, ...options }: ModuleOptions,
+    own: AsyncDisposable | undefined,
   ) {
+    this.#own = own;
     this.folder = folder;
     this.#stays = options.folder !== undefined;
     const say = (level: string) => (fields: object, message: string) =>
       void this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
-    const workload: Workload = {
-      identity: { ...IDENTITY, generation: '1', gateway: `localhost:${edge.hub.port}` },
-      trustBundle: async () => trust ?? readFile(edge.authority.certificate, 'utf8'),
-      sign: async (text) => {
-        if (!this.signs) throw new Fault('unavailable', "IoT Edge's workload API is not there");
-        this.signatures += 1;
-        return createHmac('sha256', edge.key).update(text).digest('base64');
-      },
-      serverCertificate: () => Promise.reject(new Error('not asked for')),
-    };
     this.twin = startTwin({
       workload,
       dataFolder: folder,
@@ -119,6 +113,7 @@ export class Module implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.twin[Symbol.asyncDispose]();
+    await this.#own?.[Symbol.asyncDispose]();
     if (!this.#stays) await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Fault } from '#proto/fault.ts';
+import type { Workload } from '#proto/workload.ts';
+import type { Clock } from '../../../services/twin-bridge/iot-edge/conversation.ts';
+import type { Hub, HubOptions } from '../../../services/twin-bridge/iot-edge/hub.ts';
+import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
+import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
+import { quiet } from '../../support/bus.ts';
+import { random as drawn } from '../../support/random.ts';
+
+/** A module for a year: tokens, outages of hub and daemon, lost patches, by a clock that a test moves. */
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** Sleepers wake in the order of their times, when nothing else has anything to do. */
+class Sleepers implements Clock {
+  time = Date.UTC(2028, 0, 1);
+  readonly #waiting = new Set<{ at: number; wake: () => void }>();
+
+  now(): number {
+    return this.time;
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const sleeper = {
+        at: this.time + ms,
+        wake: () => {
+          this.#waiting.delete(sleeper);
+          signal.removeEventListener('abort', sleeper.wake);
+          resolve();
+        },
+      };
+      this.#waiting.add(sleeper);
+      signal.addEventListener('abort', sleeper.wake);
+    });
+  }
+
+  get count(): number {
+    return this.#waiting.size;
+  }
+
+  async until(end: number): Promise<void> {
+    for (;;) {
+      await new Promise(setImmediate);
+      let next: { at: number; wake: () => void } | undefined;
+      for (const one of this.#waiting) if (!next || one.at < next.at) next = one;
+      if (!next || next.at > end) break;
+      this.time = Math.max(this.time, next.at);
+      next.wake();
+    }
+    this.time = end;
+  }
+}
+
+/** What the module's hub is, as far as it matters here. */
+class Year {
+  readonly clock = new Sleepers();
+  up = true;
+  signs = true;
+  desired: { $version: number; at: number } = { $version: 1, at: 0 };
+  reported: Record<string, unknown> = {};
+  sessions = 0;
+  gets = 0;
+  live: { until: number; end: (why: string) => void } | undefined;
+
+  readonly workload: Workload = {
+    identity: { module: 'm', generation: '1', device: 'd', hub: 'h', gateway: 'g' },
+    trustBundle: async () => 'ca',
+    sign: async () => {
+      if (!this.signs) throw new Fault('unavailable', 'the daemon is away');
+      return 'signed';
+    },
+    serverCertificate: () => Promise.reject(new Error('not asked for')),
+  };
+
+  readonly connect = async ({ password, signal }: HubOptions): Promise<Hub> => {
+    if (!this.up) throw new Fault('unavailable', 'ECONNREFUSED');
+    this.sessions += 1;
+    const { promise: ended, resolve } = Promise.withResolvers<string>();
+    const until =
+      Number(new URLSearchParams(password.replace('SharedAccessSignature ', '')).get('se')) * 1_000;
+    this.live = { until, end: resolve };
+    const alive = () => {
+      signal.throwIfAborted();
+      if (!this.up) throw new Fault('unavailable', 'the connection is gone');
+      assert.ok(this.clock.now() < until, 'nothing is said with a signature that has ended');
+    };
+    return {
+      ended,
+      twin: async () => {
+        alive();
+        this.gets += 1;
+        return { desired: { ...this.desired }, reported: { ...this.reported } };
+      },
+      report: async (patch) => {
+        alive();
+        Object.assign(this.reported, patch);
+      },
+      [Symbol.asyncDispose]: async () => {
+        this.live = undefined;
+      },
+    };
+  };
+}
+
+test('a year: always a session soon, never past its signature, nothing lost and nothing left over', async (t) => {
+  const year = new Year();
+  const { clock } = year;
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 2 ** 31);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const random = drawn(seed);
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-year-'));
+  const { workload, connect } = year;
+  const found: number[] = [];
+  const twin = startTwin({ workload, dataFolder: folder, methods: new Map(), log: quiet, clock, connect });
+  twin.watch((each) => {
+    if ('text' in each) found.push((JSON.parse(each.text) as { at: number }).at);
+    return undefined;
+  });
+  const start = clock.now();
+  // The first look at the disk is real.
+  while (year.sessions === 0) await new Promise(setImmediate);
+  let disturbances = 0;
+  for (let day = 0; day < (process.env.TERRACE_FULL ? 366 : 60); day += 1) {
+    const morning = start + day * DAY;
+    await clock.until(morning + Math.floor(random() * 6 * HOUR));
+    const kind = Math.floor(random() * 4);
+    const away = 10 * MINUTE + Math.floor(random() * 8 * HOUR);
+    if (kind > 0) disturbances += 1;
+    if (kind === 1) {
+      year.up = false;
+      year.live?.end('edgeHub closed the connection');
+    } else if (kind === 2) {
+      year.signs = false;
+      year.live?.end('edgeHub closed the connection');
+    } else if (kind === 3) year.live?.end('cut');
+    // Nobody says that it changed.
+    year.desired = { $version: day + 2, at: day + 1 };
+    twin.report({ day, list: [day] });
+    await clock.until(clock.now() + away);
+    year.up = true;
+    year.signs = true;
+    await clock.until(clock.now() + TIMING.mostPause + TIMING.resync + MINUTE);
+    assert.equal(twin.session.connected, true, `day ${day}, ${kind}: ${twin.session.detail}`);
+    assert.equal(found.at(-1), day + 1, 'what was desired meanwhile has come');
+    assert.deepEqual(year.reported, { day, list: [day] });
+    assert.ok(year.live && year.live.until > clock.now(), 'the signature of the session is good');
+    assert.ok(clock.count <= 3, `${clock.count} timers`);
+  }
+  const hours = (clock.now() - start) / HOUR;
+  const renewals = hours / ((TIMING.token - TIMING.margin) / HOUR);
+  assert.ok(
+    year.sessions <= renewals + 2 * disturbances + 2,
+    `${year.sessions} sessions, ${renewals} renewals`,
+  );
+  assert.ok(year.sessions >= renewals * 0.6, `${year.sessions} sessions, ${renewals} renewals`);
+  assert.ok(year.gets <= hours * 13 + year.sessions * 2, `${year.gets} looks in ${hours} hours`);
+  const ended = twin[Symbol.asyncDispose]();
+  await clock.until(clock.now() + MINUTE);
+  await ended;
+  await rm(folder, { recursive: true });
+});
