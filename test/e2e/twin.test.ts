@@ -11,7 +11,7 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
-import { SmallHub } from './small-hub.ts';
+import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
 /** A layer in one process that only its module twin configures, below a registry that asks for a login. */
 
@@ -19,7 +19,7 @@ const NEVER = '0 0 1 1 *';
 const account = { username: 'line-1', password: 'the password of line-1' };
 const stack = new AsyncDisposableStack();
 let cloud: Cloud;
-let hub: SmallHub;
+let edge: Edge;
 let layer: TestLayer;
 let document: Record<string, unknown>;
 const digests: string[] = [];
@@ -39,8 +39,9 @@ before(async () => {
     schedule: NEVER,
     tokens: [{ name: 'ci', push: '*', passwords: [await hashPassword('the password of ci')] }],
   };
-  hub = stack.use(await SmallHub.start(document));
-  layer = stack.use(await testLayer({ compact: true, data, schedule: 'file', env: hub.env }));
+  edge = stack.use(await Edge.start());
+  edge.hub.desire(document, 1);
+  layer = stack.use(await testLayer({ compact: true, data, schedule: 'file', env: edge.env }));
 });
 after(() => stack.disposeAsync());
 
@@ -54,12 +55,12 @@ const inForce = async () => (await layer.bus().get(configuration, CONFIGURATION_
 async function until(is: () => unknown): Promise<void> {
   const late = Date.now() + 40_000;
   while (!(await is())) {
-    assert.ok(Date.now() < late, `${is}: ${JSON.stringify(hub.reported)}`);
+    assert.ok(Date.now() < late, `${is}: ${JSON.stringify(edge.hub.twin.reported)}`);
     await sleep(25);
   }
 }
 const asked = () =>
-  (hub.reported.desired ?? {}) as { version?: number; state?: string; complaints?: string[] };
+  (edge.hub.twin.reported.desired ?? {}) as { version?: number; state?: string; complaints?: string[] };
 const settled = (version: number, state: string) =>
   until(() => asked().version === version && asked().state === state);
 
@@ -68,20 +69,22 @@ test('the twin says what comes, its method when, and its reported properties how
   assert.equal((await inForce())?.mode, 'ReadWrite');
   await until(async () => (await ask('')).status === 200);
   assert.equal((await fetch(`${layer.url}/v2/`)).status, 401);
-  assert.equal((await hub.call('sync')).status, 200);
+  assert.equal((await edge.hub.invoke('sync', '')).status, 200);
   assert.equal(await holds('app'), digests[0]);
   assert.equal(await holds('other'), undefined);
-  await until(() => hub.reported.connectionState === 'Online' && hub.reported.lastSyncTime);
-  const { mode, registrySyncResult, statusDetails } = hub.reported;
+  await until(
+    () => edge.hub.twin.reported.connectionState === 'Online' && edge.hub.twin.reported.lastSyncTime,
+  );
+  const { mode, registrySyncResult, statusDetails } = edge.hub.twin.reported;
   assert.deepEqual([mode, statusDetails], ['ReadWrite', []]);
   assert.equal((registrySyncResult as { syncState: string }).syncState, 'Succeeded');
 
   const { stdout } = await run('status', '--data', layer.data);
   assert.match(stdout, /^Configured by the module twin: version 1; connected for/m);
-  assert.equal((await hub.call('rotateToken', { token: 'ci' })).status, 403);
-  const unknown = await hub.call('reboot');
+  assert.equal((await edge.hub.invoke('rotateToken', JSON.stringify({ token: 'ci' }))).status, 403);
+  const unknown = await edge.hub.invoke('reboot', '');
   assert.equal(unknown.status, 404);
-  const { status, payload } = (await hub.call('sync', { wait: 'long' })) as {
+  const { status, payload } = (await edge.hub.invoke('sync', JSON.stringify({ wait: 'long' }))) as {
     status: number;
     payload: object;
   };
@@ -92,12 +95,12 @@ test('the twin says what comes, its method when, and its reported properties how
 test('mode, repositories and schedule change without a restart', async () => {
   const pid = layer.pid('layer');
   document = { ...document, mode: 'ReadOnly', repositories: ['app', 'other'], schedule: '0 3 1 1 *' };
-  await settled(hub.desire(document), 'applied');
+  await settled(edge.hub.desire(document), 'applied');
   // Another configuration is a pass of its own: nobody has to ask.
   await until(async () => (await holds('other')) === digests[1]);
   const { mode, schedule } = (await inForce()) ?? {};
   assert.deepEqual([mode, schedule], ['ReadOnly', '0 3 1 1 *']);
-  await until(() => hub.reported.mode === 'ReadOnly');
+  await until(() => edge.hub.twin.reported.mode === 'ReadOnly');
   assert.notEqual((await ask('app/blobs/uploads/', { method: 'POST' })).status, 202);
   assert.equal(layer.pid('layer'), pid);
 });
@@ -110,15 +113,15 @@ test('documents that are not valid are refused in words and change nothing', asy
     schedule: 'when it rains',
     tokens: [{ name: 'ci', password: 'x' }],
   };
-  const version = hub.desire(refused);
+  const version = edge.hub.desire(refused);
   await settled(version, 'refused');
   const complaints = asked().complaints?.join('\n') ?? '';
   assert.match(complaints, /^mode "Sometimes" is not valid: write ReadWrite or ReadOnly$/m);
   assert.match(complaints, /^tokens\.0\.password: a password never stands in a document/m);
-  assert.equal(hub.reported.connectionState, 'Unhealthy');
+  assert.equal(edge.hub.twin.reported.connectionState, 'Unhealthy');
   assert.deepEqual(await inForce(), before);
   assert.equal((await ask('')).status, 200);
-  const good = hub.desire(document);
+  const good = edge.hub.desire(document);
   await until(async () => {
     const { version: seen, complaints: left } = await layer.bus().call(bridgeStatus, {});
     return seen === good && left.length === 0;
@@ -126,14 +129,14 @@ test('documents that are not valid are refused in words and change nothing', asy
 });
 
 test('no password and no hash is logged, kept as a state, or reported', async () => {
-  const states = JSON.stringify([await inForce(), hub.reported, layer.events]);
+  const states = JSON.stringify([await inForce(), edge.hub.twin.reported, layer.events]);
   assert.doesNotMatch(`${layer.lines.join()}${states}`, /scrypt\$|the password of/);
 });
 
 test('the last good document outlives a restart without the hub', async () => {
   const { version } = await layer.bus().call(bridgeStatus, {});
   await layer.stop();
-  await hub[Symbol.asyncDispose]();
+  await edge.hub.pause();
   await layer.start();
   await until(async () => (await layer.bus().call(bridgeStatus, {})).version === version);
   const { complaints, session } = await layer.bus().call(bridgeStatus, {});

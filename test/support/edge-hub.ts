@@ -148,7 +148,7 @@ export class EdgeHub implements AsyncDisposable {
   }
 
   /** 404 where nobody has subscribed, 504 after the time-out. */
-  async invoke(name: string, payload: string, timeoutMs = 10_000): Promise<MethodResult> {
+  async invoke(name: string, payload: string, timeoutMs = 30_000): Promise<MethodResult> {
     this.#serial += 1;
     const id = String(this.#serial);
     const { promise, resolve } = Promise.withResolvers<MethodResult>();

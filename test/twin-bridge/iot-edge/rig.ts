@@ -44,11 +44,18 @@ export class Edge implements AsyncDisposable {
     this.hub = hub;
   }
 
+  /** Of a module. */
+  get env(): NodeJS.ProcessEnv {
+    return { ...this.daemon.env, IOTEDGE_GATEWAYHOSTNAME: `localhost:${this.hub.port}` };
+  }
+
   async module(options: ModuleOptions = {}): Promise<Module> {
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'terrace-twin-')));
-    const gateway = { IOTEDGE_GATEWAYHOSTNAME: `localhost:${this.hub.port}` };
     const trusted = options.trust && (await WorkloadApi.start(options.trust, {}, this.daemon.key));
-    const workload = workloadOf({ ...(trusted || this.daemon).env, ...gateway }, { attempts: 2, pause: 10 });
+    const workload = workloadOf(
+      { ...this.env, ...(trusted && { IOTEDGE_WORKLOADURI: trusted.env.IOTEDGE_WORKLOADURI }) },
+      { attempts: 2, pause: 10 },
+    );
     return new Module(workload as Workload, folder, options, trusted || undefined);
   }
 
