@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -7,41 +7,43 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { hashPassword } from '#proto/password-hash.ts';
 import { bridgeStatus } from '#proto/status.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
+import { Azure } from '../support/azure.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
-/** A layer in one process that only its module twin configures, below a registry that asks for a login. */
+/** A layer in one process that only its module twin configures, below an Azure Container Registry. */
 
 const NEVER = '0 0 1 1 *';
-const account = { username: 'line-1', password: 'the password of line-1' };
 const stack = new AsyncDisposableStack();
-let cloud: Cloud;
+let azure: Azure;
 let edge: Edge;
 let layer: TestLayer;
 let document: Record<string, unknown>;
 const digests: string[] = [];
 
 before(async () => {
-  cloud = stack.use(await startCloud({ account }));
-  for (const name of ['app', 'other']) digests.push((await pushImage(cloud.login, name, '1')).digest);
+  azure = stack.use(await Azure.start());
+  for (const name of ['app', 'other']) digests.push((await pushImage(azure.acr.back, name, '1')).digest);
   const data = stack.adopt(await mkdtemp(join(tmpdir(), 'terrace-module-')), (path) =>
     rm(path, { recursive: true, force: true }),
   );
   await mkdir(join(data, 'secrets'));
-  await writeFile(join(data, 'secrets/cloud'), account.password);
+  const { azure: principal, ...registry } = azure.parent('service-principal');
+  await copyFile(principal?.clientSecretFile as string, join(data, 'secrets/cloud'));
   document = {
     mode: 'ReadWrite',
-    parent: { url: cloud.url, username: account.username, passwordFile: 'secrets/cloud' },
+    parent: { ...registry, azure: { ...principal, clientSecretFile: 'secrets/cloud' } },
     repositories: ['app'],
     schedule: NEVER,
     tokens: [{ name: 'ci', push: '*', passwords: [await hashPassword('the password of ci')] }],
   };
   edge = stack.use(await Edge.start());
   edge.hub.desire(document, 1);
-  layer = stack.use(await testLayer({ compact: true, data, schedule: 'file', env: edge.env }));
+  layer = stack.use(
+    await testLayer({ compact: true, data, schedule: 'file', env: { ...edge.env, ...azure.entra.env } }),
+  );
 });
 after(() => stack.disposeAsync());
 
