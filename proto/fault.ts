@@ -28,8 +28,6 @@ export const faultCodes = [
   /** No token, or no scope map, of that name. */
   'account-unknown',
   'unsupported',
-  /** Another instance of the child is active: only one may be. */
-  'already-activated',
   /** A request for another registry than this one. */
   'misdirected',
   /** What was expected of a tag before a change is no longer so: look again, then decide again. */
