@@ -38,7 +38,9 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
       const first = await pushImage(cloud.host, 'app', 'v1', { layers: [2_000_000, 50_000] });
       const data = await mkdtemp(join(tmpdir(), 'terrace-store-'));
       stack.defer(() => rm(data, { recursive: true, force: true }));
-      const layer = stack.use(await testLayer({ parent: link.url, schedule: '* * * * *', data }));
+      const layer = stack.use(
+        await testLayer({ compact: true, parent: link.url, schedule: '* * * * *', data }),
+      );
       const { jetstream } = dataFolder(layer.data);
       const moves = (size: number) =>
         layer.event(transferProgressed, (told) => told.size === size && told.done > size / 10);

@@ -29,7 +29,9 @@ before(async () => {
   cloud = stack.use(await startCloud());
   images = await pushRealImages(cloud, full ? {} : { largeLayer: 12 * 1024 * 1024 });
   top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'], compact: true }));
-  bottom = stack.use(await testLayer({ name: 'bottom', parent: top.url, repositories: ['*'] }));
+  bottom = stack.use(
+    await testLayer({ compact: true, name: 'bottom', parent: top.url, repositories: ['*'] }),
+  );
 });
 after(() => stack.disposeAsync());
 

@@ -8,7 +8,7 @@ import { testLayer } from '../support/layer.ts';
 import { TestReceiver } from '../support/receiver.ts';
 
 const full = process.env.TERRACE_FULL === '1';
-const EVENTS = full ? 300 : 120;
+const EVENTS = full ? 300 : 80;
 
 test('kill -9 of each process in the middle of many events: each is told, in order, and at most one twice for each kill', async (t) => {
   await using receiver = await TestReceiver.start();
@@ -37,7 +37,7 @@ test('kill -9 of each process in the middle of many events: each is told, in ord
           [200, ['storage', 'nats-server']],
           [250, ['storage']],
         ]
-      : [[60, ['syncer-1', 'storage']]],
+      : [[45, ['syncer-1', 'storage']]],
   ) as Map<number, string[]>;
   const wanted: string[] = [];
   for (let at = 0; at < EVENTS; at += 1) {

@@ -18,7 +18,7 @@ import { random } from '../../support/random.ts';
 /** What a ReadOnly layer asks of an Azure Container Registry, and that it misses nothing. Each test has a repository of its own. */
 
 const stack = new AsyncDisposableStack();
-const ROUNDS = process.env.TERRACE_FULL ? 60 : 8;
+const ROUNDS = process.env.TERRACE_FULL ? 60 : 4;
 let acr: Acr;
 let layer: TestLayer;
 
