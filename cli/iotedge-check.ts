@@ -1,5 +1,5 @@
+import { twinComplaints } from '#proto/twin-rules.ts';
 import { pieceComplaints } from './iotedge-options.ts';
-import { twinComplaints } from './iotedge-twin-rules.ts';
 
 /**
  * What is wrong with a deployment manifest, before a device finds out (the schemas of azure-iot-cli-extension, and what

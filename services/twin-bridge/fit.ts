@@ -1,7 +1,5 @@
+import { MOST_BYTES } from './iot-edge/reported-rules.ts';
 import type { Reported } from './reported.ts';
-
-/** A twin holds 32 KiB of reported properties, and a hub that refuses more does not say so: well below. */
-export const MOST_BYTES = 16 * 1024;
 
 const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const few = <T>(list: unknown, most: number) => (Array.isArray(list) ? (list as T[]).slice(0, most) : list);

@@ -1,4 +1,7 @@
-/** What IoT Hub takes as desired properties (its developer guide, "Device twins", and edgeHub's own checks). Pure. */
+/**
+ * What IoT Hub takes as properties of a twin, desired or reported (its developer guide, "Understand and use device twins",
+ * and edgeHub's ReportedPropertiesValidator). Pure.
+ */
 
 /** Keys and values together, in bytes. */
 const MOST_BYTES = 32 * 1024;
@@ -10,9 +13,9 @@ const MOST_INTEGER = 2 ** 52;
 type Place = { path: string; depth: number; inArray: boolean };
 
 /** Each complaint is one sentence that names the place. */
-export function twinComplaints(desired: unknown, path: string): string[] {
+export function twinComplaints(properties: unknown, path: string): string[] {
   const complaints: string[] = [];
-  const bytes = weigh(desired, { path, depth: 0, inArray: false }, complaints);
+  const bytes = weigh(properties, { path, depth: 0, inArray: false }, complaints);
   if (bytes > MOST_BYTES) {
     complaints.push(`${path} has ${bytes} bytes: a twin takes ${MOST_BYTES}, so leave something out`);
   }
@@ -31,7 +34,10 @@ function weigh(value: unknown, place: Place, complaints: string[]): number {
     return bytes;
   }
   if (typeof value === 'number') {
-    if (Math.abs(value) > MOST_INTEGER) complaints.push(`${path} is larger than 2^52: write it as a text`);
+    // Also for what is no number at all.
+    if (!(value >= -MOST_INTEGER && value < MOST_INTEGER)) {
+      complaints.push(`${path} is larger than 2^52, or no number: write it as a text`);
+    }
     return 8;
   }
   if (value === null) {
@@ -42,11 +48,14 @@ function weigh(value: unknown, place: Place, complaints: string[]): number {
     const inside = (index: number) => ({ path: `${path}[${index}]`, depth: depth + 1, inArray: true });
     return value.reduce((sum: number, one, index) => sum + weigh(one, inside(index), complaints), 0);
   }
-  if (typeof value !== 'object') return 4;
+  if (typeof value === 'boolean' || value === undefined) return 4;
+  if (typeof value !== 'object') {
+    complaints.push(`${path} is nothing that JSON has`);
+    return 0;
+  }
   return Object.entries(value).reduce((sum, [key, one]) => {
     const at = `${path}.${key}`;
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    if (/[.$#\s\u0000-\u001f\u007f-\u009f]/.test(key) || Buffer.byteLength(key) > MOST_KEY) {
+    if (key === '' || /[.$#\s\p{Cc}]/u.test(key) || Buffer.byteLength(key) > MOST_KEY) {
       complaints.push(`${at} has a key that a twin refuses: use no ".", "$", "#" or blank, 1 KiB at most`);
     }
     return sum + Buffer.byteLength(key) + weigh(one, { path: at, depth: depth + 1, inArray }, complaints);
