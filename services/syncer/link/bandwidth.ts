@@ -59,7 +59,7 @@ export class SharedBandwidth implements Bandwidth {
     const grants = new Grants((now) => limitAt(this.#limits, now));
     this.#grants = grants;
     const unserve = this.#bus.serve(takeBandwidth, async ({ by, direction, bytes }) => {
-      await grants.take(`${by} ${direction}`, bytes);
+      await grants.take(direction, by, bytes);
       return {};
     });
     return () => {
@@ -87,7 +87,7 @@ export class SharedBandwidth implements Bandwidth {
 
   /** One question after another: what is asked for and wanted no more is granted all the same, and nobody has it. */
   async #ask(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
-    if (this.#grants) return this.#grants.take(`${this.#by} ${direction}`, bytes, signal);
+    if (this.#grants) return this.#grants.take(direction, this.#by, bytes, signal);
     const { promise, resolve } = Promise.withResolvers<void>();
     const before = this.#asked[direction];
     this.#asked[direction] = before.then(() => promise);

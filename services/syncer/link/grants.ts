@@ -1,4 +1,6 @@
+import type { Direction } from '#proto/transfers.ts';
 import type { Limit } from './limit.ts';
+import { Turns } from './turns.ts';
 
 /** What is saved up while nobody asks, as time at the limit. */
 export const BURST_MS = 100;
@@ -20,23 +22,18 @@ export const clock: Clock = {
 };
 
 type Asker = { bytes: number; grant: () => void; fail: (error: unknown) => void };
-/** `served`: bytes that it was granted, and those that it let pass while it did not ask. */
-type Queue = { askers: Asker[]; served: number };
 
 /**
  * Leave to use the link, so that what is granted never is more than the limit: in any time T, at most the limit times
  * (T + 0.1 s) and one question. A question is granted as soon as nothing is owed, and what it takes is owed from then
  * on; so with somebody always asking the average is the limit itself.
  *
- * Those who ask have turns, by key: it is the turn of the one that was granted the fewest bytes while all of them asked.
- * Under one key, first come, first served.
+ * The directions have turns, and in each the syncers that ask: a push does not wait for what many syncers download.
  */
 export class Grants {
   readonly #clock: Clock;
   readonly #limit: (now: number) => Limit;
-  readonly #queues = new Map<string, Queue>();
-  /** What the one that had the last turn was served before it. */
-  #served = 0;
+  readonly #turns = new Turns<Asker>();
   /** Bytes that may be granted; what is owed where it is below 0. */
   #level = 0;
   #counted: number;
@@ -50,13 +47,13 @@ export class Grants {
   }
 
   /** Resolves when so many bytes may go over the link. @throws the reason of `signal`, and what `end` was given */
-  async take(key: string, bytes: number, signal?: AbortSignal): Promise<void> {
+  async take(direction: Direction, by: string, bytes: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const asker: Asker = { bytes, grant: resolve, fail: reject };
-    this.#queue(key).askers.push(asker);
+    this.#turns.add([direction, by], asker);
     const abort = () => {
-      this.#leave(key, asker);
+      this.#turns.remove([direction, by], asker);
       reject(signal?.reason);
     };
     signal?.addEventListener('abort', abort, { once: true });
@@ -76,30 +73,7 @@ export class Grants {
   /** Nobody is granted anything any more. */
   end(error: unknown): void {
     this.#unwait?.();
-    const askers = [...this.#queues.values()].flatMap((queue) => queue.askers);
-    this.#queues.clear();
-    for (const { fail } of askers) fail(error);
-  }
-
-  #leave(key: string, asker: Asker): void {
-    const queue = this.#queues.get(key);
-    if (queue) queue.askers = queue.askers.filter((one) => one !== asker);
-  }
-
-  #queue(key: string): Queue {
-    const known = this.#queues.get(key);
-    if (known && known.askers.length > 0) return known;
-    for (const [other, { askers, served }] of this.#queues) {
-      if (askers.length === 0 && served <= this.#served) this.#queues.delete(other);
-    }
-    // Whoever comes again had its turns, or let them pass.
-    const queue = { askers: [], served: Math.max(known?.served ?? 0, this.#served) };
-    this.#queues.set(key, queue);
-    return queue;
-  }
-
-  #asking(): Queue[] {
-    return [...this.#queues.values()].filter(({ askers }) => askers.length > 0);
+    for (const { fail } of this.#turns.clear()) fail(error);
   }
 
   #serve(): void {
@@ -107,23 +81,17 @@ export class Grants {
     this.#unwait = undefined;
     const now = this.#clock.now();
     const { rate, until } = this.#count(now);
-    let asking = this.#asking();
-    for (; asking.length > 0 && (rate === undefined || this.#level >= 0); asking = this.#asking()) {
-      this.#grant(asking);
-    }
-    if (asking.length === 0 || rate === undefined) return;
+    while (!this.#turns.idle && (rate === undefined || this.#level >= 0)) this.#grant();
+    if (this.#turns.idle || rate === undefined) return;
     const paid = Math.ceil((-this.#level / rate) * 1_000);
     const ms = Math.min(Math.max(1, Math.min(paid, until - now)), LONGEST_MS);
     this.#unwait = this.#clock.after(ms, () => this.#serve());
   }
 
-  #grant(asking: Queue[]): void {
-    const queue = asking.reduce((one, other) => (other.served < one.served ? other : one));
-    const asker = queue.askers.shift() as Asker;
-    this.#level -= asker.bytes;
-    this.#served = queue.served;
-    queue.served += asker.bytes;
-    asker.grant();
+  #grant(): void {
+    const asker = this.#turns.next();
+    this.#level -= asker?.bytes ?? 0;
+    asker?.grant();
   }
 
   /** Adds what the time since the last count gave, limit by limit. @returns the one in force */

@@ -60,7 +60,7 @@ test('with somebody always asking, every 10 s have the limit within 5 %, whoever
       const grants = new Grants(() => ({ rate, until: Number.POSITIVE_INFINITY }), clock);
       const ends = askers.map(async ({ key, bytes }) => {
         for (;;) {
-          await grants.take(key, bytes);
+          await grants.take('down', key, bytes);
           granted.push({ at: clock.now(), bytes });
         }
       });
@@ -77,11 +77,12 @@ test('with somebody always asking, every 10 s have the limit within 5 %, whoever
   );
 });
 
-test('keys take turns, however many ask under one; under one, in order', async () => {
+test('syncers take turns, however much one asks; one of them, in order', async () => {
   const clock = new FakeClock();
   const grants = new Grants(() => ({ rate: 1_000, until: Number.POSITIVE_INFINITY }), clock);
   const order: string[] = [];
-  const ask = (key: string, name: string) => void grants.take(key, 1_000).then(() => order.push(name));
+  const ask = (key: string, name: string) =>
+    void grants.take('down', key, 1_000).then(() => order.push(name));
   for (const name of ['a1', 'a2', 'a3', 'a4']) ask('a', name);
   for (const name of ['b1', 'b2']) ask('b', name);
   await clock.pass(10_000);
@@ -94,7 +95,7 @@ test('turns are fair by bytes, also for one that asks for little at a time', asy
   const granted = new Map<string, number>();
   const keep = async (key: string, bytes: number) => {
     for (;;) {
-      await grants.take(key, bytes);
+      await grants.take('down', key, bytes);
       granted.set(key, (granted.get(key) ?? 0) + bytes);
     }
   };
@@ -104,13 +105,47 @@ test('turns are fair by bytes, also for one that asks for little at a time', asy
   assert.ok(Math.abs(granted.get('a')! - granted.get('b')!) <= 50_000, JSON.stringify([...granted]));
 });
 
+test('each direction has half, however many syncers ask in one of them', async () => {
+  const clock = new FakeClock();
+  const grants = new Grants(() => ({ rate: 100_000, until: Number.POSITIVE_INFINITY }), clock);
+  const granted = { down: 0, up: 0 };
+  const keep = async (direction: 'down' | 'up', by: string) => {
+    for (;;) {
+      await grants.take(direction, by, 25_000);
+      granted[direction] += 25_000;
+    }
+  };
+  for (const asking of [keep('down', 'a'), ...['a', 'b', 'c'].map((by) => keep('up', by))]) {
+    asking.catch(() => {});
+  }
+  await clock.pass(20_000);
+  grants.end(new Error('over'));
+  assert.ok(Math.abs(granted.down - granted.up) <= 50_000, JSON.stringify(granted));
+});
+
+test('a direction that let turns pass gets no more than half afterwards', async () => {
+  const clock = new FakeClock();
+  const grants = new Grants(() => ({ rate: 1_000, until: Number.POSITIVE_INFINITY }), clock);
+  const order: string[] = [];
+  const ask = (direction: 'down' | 'up') =>
+    void grants.take(direction, 'a', 1_000).then(() => order.push(direction));
+  ask('up');
+  await clock.pass(5_000);
+  for (let count = 0; count < 6; count += 1) ask('down');
+  await clock.pass(3_000);
+  for (let count = 0; count < 3; count += 1) ask('up');
+  await clock.pass(20_000);
+  assert.deepEqual(order.slice(0, 4), ['up', 'down', 'down', 'down']);
+  assert.equal(order.slice(4, 8).filter((one) => one === 'up').length, 2, order.join());
+});
+
 test('a limit that changes counts at once for those who wait', async () => {
   const clock = new FakeClock();
   let rate: number | undefined = 10;
   const grants = new Grants(() => ({ rate, until: Number.POSITIVE_INFINITY }), clock);
-  await grants.take('a', 1_000);
+  await grants.take('down', 'a', 1_000);
   let granted = false;
-  void grants.take('a', 1_000).then(() => {
+  void grants.take('down', 'a', 1_000).then(() => {
     granted = true;
   });
   await clock.pass(10_000);
@@ -126,9 +161,9 @@ test('a limit that ends by the time of day counts at once for those who wait', a
   const clock = new FakeClock();
   const limits: Limits = [{ from: 0, to: 12 * 60 + 1, limit: 1 }];
   const grants = new Grants((now) => limitAt(limits, now), clock);
-  await grants.take('a', 1_000_000);
+  await grants.take('down', 'a', 1_000_000);
   const times: number[] = [];
-  void grants.take('a', 1).then(() => times.push(clock.now()));
+  void grants.take('down', 'a', 1).then(() => times.push(clock.now()));
   await clock.pass(120_000);
   assert.deepEqual(times, [at(12, 1)]);
 });
@@ -136,10 +171,10 @@ test('a limit that ends by the time of day counts at once for those who wait', a
 test('whoever leaves is not granted, and not waited for', async () => {
   const clock = new FakeClock();
   const grants = new Grants(() => ({ rate: 1_000, until: Number.POSITIVE_INFINITY }), clock);
-  await grants.take('a', 1_000);
+  await grants.take('down', 'a', 1_000);
   const leaving = new AbortController();
-  const left = grants.take('a', 1_000_000, leaving.signal);
-  const next = grants.take('b', 1);
+  const left = grants.take('down', 'a', 1_000_000, leaving.signal);
+  const next = grants.take('down', 'b', 1);
   leaving.abort(new Error('leaves'));
   await assert.rejects(left, /leaves/);
   await clock.pass(1_000);
@@ -151,7 +186,8 @@ test('what is saved up while nobody asks is a tenth of a second', async () => {
   const grants = new Grants(() => ({ rate: 1_000, until: Number.POSITIVE_INFINITY }), clock);
   await clock.pass(60_000);
   const times: number[] = [];
-  for (let index = 0; index < 4; index += 1) void grants.take('a', 100).then(() => times.push(clock.now()));
+  for (let index = 0; index < 4; index += 1)
+    void grants.take('down', 'a', 100).then(() => times.push(clock.now()));
   const begun = clock.now();
   await clock.pass(1_000);
   assert.deepEqual(
