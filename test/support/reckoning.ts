@@ -4,21 +4,33 @@ import { getManifest, repositoriesOf, tagsOf } from './registry.ts';
 import { blobsOf, type Place, type Traffic } from './traffic.ts';
 import { readBlob, referrersOf } from './walk.ts';
 
+const DANGLING = 'listed, but not there';
+
 /** `repository:tag` to digest, of all that a registry has. */
 export async function tagsAt(host: string): Promise<Map<string, string>> {
   const tags = new Map<string, string>();
   for (const repository of await repositoriesOf(host)) {
     for (const tag of await tagsOf(host, repository)) {
       const manifest = await getManifest(host, repository, tag);
-      tags.set(`${repository}:${tag}`, manifest?.digest ?? 'listed, but not there');
+      tags.set(`${repository}:${tag}`, manifest?.digest ?? DANGLING);
     }
   }
   return tags;
 }
 
+/**
+ * docker-registry deletes a manifest first and then looks for its tags. Killed in between, or while a client writes one
+ * of the tags, it lists them for ever and answers 404: clients have no such tag there.
+ */
+function forgetDangling({ name, tags }: { name: string; tags: Map<string, string> }): void {
+  if (name !== 'cloud') return;
+  for (const [tag, digest] of tags) if (digest === DANGLING) tags.delete(tag);
+}
+
 /** @returns a sentence for each tag that not all places have alike */
 export async function differences(places: Place[]): Promise<string[]> {
   const all = await Promise.all(places.map(async ({ name, host }) => ({ name, tags: await tagsAt(host) })));
+  all.forEach(forgetDangling);
   const names = [...new Set(all.flatMap(({ tags }) => [...tags.keys()]))].sort();
   return names.flatMap((name) => {
     const found = all.map((place) => `${place.name}: ${place.tags.get(name)?.slice(0, 19) ?? 'none'}`);

@@ -3,6 +3,7 @@ import type { Digest, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/passes.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
+import { InTurn } from './in-turn.ts';
 import { type Outgoing, settleSent, settleWithdrawn } from './outgoing.ts';
 import { isRefusal, type Outbound, type Parking } from './parking.ts';
 import { placeholder } from './placeholder.ts';
@@ -11,7 +12,7 @@ import { type SendMeans, send } from './send.ts';
 import { Standing } from './standing.ts';
 import type { Survey, TagAction } from './survey.ts';
 import type { Tally } from './tally.ts';
-import { withdrawManifest, withdrawTag } from './withdraw.ts';
+import { type WithdrawMeans, withdrawManifest, withdrawTag } from './withdraw.ts';
 
 export type ChangeMeans = SendMeans & {
   parent: Pick<Parent, 'manifest' | 'tags' | 'resolve'>;
@@ -34,8 +35,9 @@ const CHANGES_AT_ONCE = 8;
 export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise<void> {
   const { parking, tally, signal } = means;
   const changes: Change[] = [];
+  const inTurn = new InTurn();
   for (const survey of surveys) {
-    const all = changesOf(means, survey);
+    const all = changesOf({ ...means, inTurn }, survey);
     for (const change of all) {
       const parked = parking.waiting(change);
       if (parked) tally.wait(parked);
@@ -110,7 +112,7 @@ async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
   }
 }
 
-function changesOf(means: ChangeMeans, survey: Survey): Change[] {
+function changesOf(means: ChangeMeans & WithdrawMeans, survey: Survey): Change[] {
   const { outgoing, parking } = means;
   const { repository, actions } = survey;
   const standing = new Standing(means, survey);
@@ -138,7 +140,7 @@ function changesOf(means: ChangeMeans, survey: Survey): Change[] {
 }
 
 function tagChange(
-  means: ChangeMeans,
+  means: ChangeMeans & WithdrawMeans,
   survey: Survey,
   standing: Standing,
   { tag, views, action }: TagAction,

@@ -3,9 +3,15 @@ import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import { sent } from '../link/sending.ts';
+import type { InTurn } from './in-turn.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 import type { SendMeans } from './send.ts';
+
+export type WithdrawMeans = SendMeans & {
+  /** By repository. */
+  inTurn: InTurn;
+};
 
 /**
  * Takes a tag away at the parent, if it still points there to what is expected. Where that can't be done by its name,
@@ -14,12 +20,12 @@ import type { SendMeans } from './send.ts';
  * @throws Fault; `conflict` where the tag moved, `parent-refused`
  */
 export async function withdrawTag(
-  means: SendMeans,
+  means: WithdrawMeans,
   repository: Repository,
   tag: Tag,
-  { expect, shared }: { expect: Digest; shared: () => Promise<boolean> },
+  { expect, shared }: Expected,
 ): Promise<void> {
-  const { bus, parent, upward, signal } = means;
+  const { bus, inTurn, parent, upward, signal } = means;
   const found = await parent.resolve(repository, tag, signal);
   const stand = placeholder(repository, tag);
   if (found === stand.digest) await upward.deleteManifest(repository, found, signal);
@@ -28,20 +34,34 @@ export async function withdrawTag(
       throw moved(repository, tag);
     }
     const byName = await upward.deleteTag(repository, tag, { expect }, signal);
-    if (!byName && !(await shared())) {
-      await upward.deleteManifest(repository, expect, signal);
-    } else if (!byName) {
-      await putEmpty(means, repository);
-      // A parent that deletes nothing at all would be left with it: by its digest it stands in nobody's way.
-      await upward.putManifest(repository, stand.digest, stand, signal);
-      await upward.deleteManifest(repository, stand.digest, signal);
-      // A parent that does not delete by name knows no conditions: it may have got another change since.
-      if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
-      await upward.putManifest(repository, tag, stand, signal, { expect });
-      await upward.deleteManifest(repository, stand.digest, signal);
+    // docker-registry deletes a manifest first, then looks through all tags for those of it. If that fails, because one
+    // of them is just being written, it lists them for ever: so nothing else is withdrawn there meanwhile.
+    if (!byName) {
+      await inTurn.run(repository, () => withdrawByDigest(means, repository, tag, { expect, shared }));
     }
   }
   await bus.call(setBase, { repository, tag, digest: null });
+}
+
+type Expected = { expect: Digest; shared: () => Promise<boolean> };
+
+/** A parent that does not delete by name knows no conditions: it may have got another change since. */
+async function withdrawByDigest(
+  means: SendMeans,
+  repository: Repository,
+  tag: Tag,
+  { expect, shared }: Expected,
+): Promise<void> {
+  const { parent, upward, signal } = means;
+  if (!(await shared())) return upward.deleteManifest(repository, expect, signal);
+  const stand = placeholder(repository, tag);
+  await putEmpty(means, repository);
+  // A parent that deletes nothing at all would be left with it: by its digest it stands in nobody's way.
+  await upward.putManifest(repository, stand.digest, stand, signal);
+  await upward.deleteManifest(repository, stand.digest, signal);
+  if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
+  await upward.putManifest(repository, tag, stand, signal, { expect });
+  await upward.deleteManifest(repository, stand.digest, signal);
 }
 
 const moved = (repository: Repository, tag: Tag): Fault =>
