@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import type { Log } from '#proto/log.ts';
 import type { StorageStatus } from '#proto/manifests.ts';
 import { RESERVE } from '#proto/space.ts';
@@ -18,7 +19,6 @@ import { GarbageCollector, type GarbageRules } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
 import { watchHistory } from './history-watch.ts';
 import { Ingests } from './ingests.ts';
-import { KeyedLock } from './lock.ts';
 import { Manifests } from './manifests.ts';
 import { Marks } from './marks.ts';
 import { Metadata } from './metadata.ts';
@@ -37,6 +37,7 @@ export type Parts = {
   commits: Commits;
   ingests: Ingests;
   grace: Grace;
+  /** Whoever takes several takes them in this order, so that nobody waits in a circle: ingest, blob, repository. */
   locks: KeyedLock;
   space: SpaceGuard;
   publish: Publish;

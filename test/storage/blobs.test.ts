@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import { storageStatus } from '#proto/manifests.ts';
-import { KeyedLock } from '../../services/storage/lock.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

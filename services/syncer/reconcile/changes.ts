@@ -1,9 +1,9 @@
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import { deleteTag, missingManifests, setBase } from '#proto/manifests.ts';
 import type { Digest, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/passes.ts';
 import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
-import { InTurn } from './in-turn.ts';
 import { type Outgoing, settleSent, settleWithdrawn } from './outgoing.ts';
 import { isRefusal, type Outbound, type Parking } from './parking.ts';
 import { placeholder } from './placeholder.ts';
@@ -35,7 +35,7 @@ const CHANGES_AT_ONCE = 8;
 export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise<void> {
   const { parking, tally, signal } = means;
   const changes: Change[] = [];
-  const inTurn = new InTurn();
+  const inTurn = new KeyedLock();
   for (const survey of surveys) {
     const all = changesOf({ ...means, inTurn }, survey);
     for (const change of all) {

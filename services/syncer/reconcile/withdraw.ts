@@ -1,16 +1,16 @@
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import { sent } from '../link/sending.ts';
-import type { InTurn } from './in-turn.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 import type { SendMeans } from './send.ts';
 
 export type WithdrawMeans = SendMeans & {
   /** By repository. */
-  inTurn: InTurn;
+  inTurn: KeyedLock;
 };
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import { setBase } from '#proto/manifests.ts';
-import { InTurn } from '../../../services/syncer/reconcile/in-turn.ts';
 import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
 import { withdrawManifest, withdrawTag } from '../../../services/syncer/reconcile/withdraw.ts';
@@ -23,7 +23,7 @@ let cloud: Cloud;
 let top: TestLayer;
 let layer: TestLayer;
 let proxy: FaultProxy;
-const inTurn = new InTurn();
+const inTurn = new KeyedLock();
 
 before(async () => {
   cloud = await startCloud();

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { InTurn } from '../../../services/syncer/reconcile/in-turn.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 
 test('under one key one after another, also after one that fails; other keys do not wait', async () => {
-  const inTurn = new InTurn();
+  const lock = new KeyedLock();
   const said: string[] = [];
   const first = Promise.withResolvers<void>();
   const run = (key: string, name: string, until?: Promise<void>) =>
-    inTurn.run(key, async () => {
+    lock.run(key, async () => {
       said.push(`${name} begins`);
       await until;
       said.push(`${name} ends`);

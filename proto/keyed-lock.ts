@@ -1,7 +1,4 @@
-/**
- * One at a time for each key, in the order of asking. Whoever takes several takes them in this order, so that nobody
- * waits in a circle: ingest, blob, repository.
- */
+/** One at a time for each key, in the order of asking. Different keys do not wait for each other. */
 export class KeyedLock {
   readonly #last = new Map<string, Promise<void>>();
 
