@@ -16,6 +16,7 @@ import { childrenOf, describeChildren, documentOf, documentText, notesOn } from 
 import { dataOption } from './data-option.ts';
 import { withStorage } from './operate.ts';
 import { Refusal } from './refusal.ts';
+import { print, printError, printJson } from './terminal.ts';
 import { registryOf } from './token-text.ts';
 
 type Common = { data: string; json?: boolean };
@@ -56,9 +57,9 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
     { make: true },
   );
   const { password, document, notes } = made;
-  if (json) return console.log(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
+  if (json) return printJson(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
   // The password alone on stdout, so that a script can take it; for a person it is the last line.
-  console.error(
+  printError(
     [
       `Child ${name} is made. Its configuration file:`,
       '',
@@ -69,14 +70,15 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
       '',
     ].join('\n'),
   );
-  console.log(password);
+  print(password);
 }
 
 async function list({ data, json }: Common): Promise<void> {
   const children = await withStorage(data, async (means) =>
     childrenOf(await allTokens(means), await allScopeMaps(means), await allActivated(means)),
   );
-  console.log(json ? JSON.stringify(children, null, 2) : describeChildren(children, Date.now()));
+  if (json) printJson(JSON.stringify(children, null, 2));
+  else print(describeChildren(children, Date.now()));
 }
 
 async function deactivate(given: string, { data, json }: Common): Promise<void> {
@@ -89,8 +91,8 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
     if (known.some((one) => one.name === name)) return undefined;
     throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);
   });
-  if (json) return console.log(JSON.stringify({ name, ...(was && { was }) }, null, 2));
-  console.log(
+  if (json) return printJson(JSON.stringify({ name, ...(was && { was }) }, null, 2));
+  print(
     was
       ? `Child ${name} is deactivated: the next instance that asks takes its place. Its token stays.`
       : `Child ${name} was not activated.`,

@@ -10,6 +10,7 @@ import { scope } from './scope.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
 import { syncer } from './syncer.ts';
+import { print, printError, singleLine } from './terminal.ts';
 import { token } from './token.ts';
 import { up } from './up.ts';
 import { gc, scrub } from './upkeep.ts';
@@ -36,14 +37,19 @@ export async function main(parameters: string[]): Promise<never> {
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
     .showHelpAfterError('(terrace --help lists what there is)')
+    .configureOutput({
+      writeOut: (text) => print(text.trimEnd()),
+      writeErr: (text) => printError(text.trimEnd()),
+    })
     .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : 2));
   for (const command of commands) command(program);
   try {
     await program.parseAsync(parameters, { from: 'user' });
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    for (const line of error.message.split('\n')) console.error(`terrace: ${line}`);
-    process.exit(error.exitCode);
+    const message = error instanceof Error ? error.message : String(error);
+    const lines = error instanceof Refusal ? message.split('\n') : [singleLine(message)];
+    for (const line of lines) printError(`terrace: ${line}`);
+    process.exit(error instanceof Refusal ? error.exitCode : 1);
   }
   process.exit();
 }

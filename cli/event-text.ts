@@ -1,6 +1,7 @@
 import type { Envelope } from '#proto/envelope.ts';
 import type { Gap } from '#proto/history.ts';
 import { bytes, short } from './figures.ts';
+import { singleLines } from './terminal.ts';
 
 /** Events as lines. Pure. */
 
@@ -24,7 +25,8 @@ export const jsonOf = (sequence: number, event: Envelope): string =>
   });
 
 /** For a person: when, what, of what, how far. */
-export function textOf(sequence: number, event: Envelope): string {
+export function textOf(sequence: number, stored: Envelope): string {
+  const event = singleLines(stored);
   const data = (event.data ?? {}) as Record<string, unknown>;
   return [event.time, String(sequence).padStart(6), layerOf(event), typeOf(event), ...detail(data)].join(
     '  ',

@@ -3,6 +3,7 @@ import type { Envelope } from '#proto/envelope.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
 import { gapText, isOf, jsonOf, layerOf, textOf } from './event-text.ts';
+import { print, printError, printJson } from './terminal.ts';
 
 type Options = {
   data: string;
@@ -32,9 +33,10 @@ export function events(program: Command): void {
       process.once('SIGINT', () => end.abort());
       await using bus = await connectOperator(data);
       for await (const past of bus.history({ since, follow, signal: end.signal })) {
-        if ('gap' in past) console.error(`terrace: ${gapText(past.gap)}`);
+        if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
-          console.log((json ? jsonOf : textOf)(past.sequence, past.event));
+          if (json) printJson(jsonOf(past.sequence, past.event));
+          else print(textOf(past.sequence, past.event));
         }
       }
     });

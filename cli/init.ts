@@ -4,6 +4,7 @@ import { makeFolders, writeBus } from './data-folder.ts';
 import { dataOption } from './data-option.ts';
 import { parseAddress } from './ports.ts';
 import { Refusal } from './refusal.ts';
+import { print } from './terminal.ts';
 
 export function init(program: Command): void {
   program
@@ -19,8 +20,6 @@ export function init(program: Command): void {
       const folder = await makeFolders(resolve(data));
       // In a container of its own the nats-server listens on the network of the containers, and on nothing else.
       await writeBus(folder, { host: '0.0.0.0', port, url: `nats://${bus}` });
-      console.log(
-        `${folder.root} is prepared: start nats-server -c ${folder.busConfiguration}, then the services`,
-      );
+      print(`${folder.root} is prepared: start nats-server -c ${folder.busConfiguration}, then the services`);
     });
 }

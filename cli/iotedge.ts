@@ -3,6 +3,7 @@ import { Argument, type Command } from 'commander';
 import { manifestComplaints } from './iotedge-check.ts';
 import { type LayerKind, layers, manifestOf } from './iotedge-manifest.ts';
 import { Refusal } from './refusal.ts';
+import { print, printJson } from './terminal.ts';
 
 type Options = {
   image?: string;
@@ -42,7 +43,7 @@ export function iotedge(program: Command): void {
     .option('--mode <mode>', 'in the twin: ReadOnly or ReadWrite', 'ReadOnly')
     .option('--repository <pattern...>', 'in the twin: what comes from the parent', ['*'])
     .option('--no-desired', 'leave the twin to its operators')
-    .action((layer: LayerKind, options: Options) => console.log(textOf(layer, options)));
+    .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
   group
     .command('check')
     .description('say what is wrong with a deployment manifest')
@@ -50,7 +51,7 @@ export function iotedge(program: Command): void {
     .action((file: string) => {
       const complaints = manifestComplaints(parsed(file));
       if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
-      console.log(`${file} is valid.`);
+      print(`${file} is valid.`);
     });
 }
 

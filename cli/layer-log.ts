@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { singleLine } from './terminal.ts';
 
 /** Past this, the file becomes `<file>.1`, in the place of the one before it. */
 const ROTATE_BYTES = 16 * 1024 * 1024;
@@ -53,8 +54,7 @@ export class LayerLog {
     const details = [err?.message, ...(Array.isArray(complaints) ? complaints : [])].filter(Boolean);
     const time = new Date(Number(entry.time)).toTimeString().slice(0, 8);
     const text = [`${time} ${entry.service}: ${entry.msg}`, ...details].join('; ');
-    // Some of it are words of others, who must not speak to the terminal.
-    const shown = text.replace(/\p{Cc}+/gu, ' ');
+    const shown = singleLine(text);
     this.#outlets.screen(Number(entry.level) > WARN ? `${shown} (error)` : shown);
   }
 }

@@ -9,6 +9,7 @@ import { dataFolder, makeFolders } from './data-folder.ts';
 import { claimPid } from './pid-file.ts';
 import { Refusal } from './refusal.ts';
 import { startStorageAlone } from './storage-alone.ts';
+import { singleLine } from './terminal.ts';
 
 /** A layer that starts or ends has a bus, or none left, after this. */
 const UNSETTLED_MS = 10_000;
@@ -46,7 +47,7 @@ export async function withStorage<T>(
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
     if (end.signal.aborted) throw new Refusal('ended before there was an answer', 130);
-    throw Fault.is(error) ? new Refusal(error.message) : error;
+    throw Fault.is(error) ? new Refusal(singleLine(error.message)) : error;
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, abort);
   }

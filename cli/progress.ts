@@ -2,6 +2,7 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import type { Heard } from '#proto/envelope.ts';
 import type { Direction } from '#proto/transfers.ts';
 import { bytes, duration, short } from './figures.ts';
+import { singleLines } from './terminal.ts';
 
 /** Shows a pass while it goes on, from its events. */
 export type View = {
@@ -29,6 +30,9 @@ type Facts = {
   loserTag?: string;
 };
 
+/** The bars write to the terminal themselves. */
+const factsOf = ({ data }: Heard<unknown>): Facts => singleLines(data as Facts);
+
 const imageName = ({ repository, tag, digest }: Facts) =>
   `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
 
@@ -39,8 +43,7 @@ const wayOf = ({ direction, repository, digest }: Facts) => `${direction} ${repo
 /** One line for each step; nothing of what is between them. */
 export function lineView(print: (line: string) => void): View {
   const write = (heard: Heard<unknown>) => {
-    const facts = heard.data as Facts;
-    const line = describeStep(heard.type, facts);
+    const line = describeStep(heard.type, factsOf(heard));
     if (line) print(line);
   };
   return { hear: write, end() {} };
@@ -115,7 +118,7 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
   };
   return {
     hear(heard) {
-      const facts = heard.data as Facts;
+      const facts = factsOf(heard);
       if (heard.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
       if (heard.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
       if (/^terrace\.transfer\.(finished|failed|paused)$/.test(heard.type)) close(facts);

@@ -4,6 +4,7 @@ import { dataOption } from './data-option.ts';
 import { gapText } from './event-text.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { begin, isOver, type Replay, type Transfer, take } from './replay-state.ts';
+import { print, printJson, singleLines } from './terminal.ts';
 
 type Options = { data: string; until?: number; json?: boolean };
 
@@ -21,7 +22,8 @@ export function replay(program: Command): void {
         if ('event' in past && past.sequence > until) break;
         take(found, past);
       }
-      console.log(json ? jsonOf(found) : describe(found, Date.now()));
+      if (json) printJson(jsonOf(found));
+      else print(describe(found, Date.now()));
     });
 }
 
@@ -35,7 +37,7 @@ const jsonOf = ({ transfers, gaps, last }: Replay): string =>
 
 /** For a person: what is not finished, then what is unknown. */
 export function describe({ transfers, gaps, last }: Replay, now: number): string {
-  const all = [...transfers.values()];
+  const all = singleLines([...transfers.values()]);
   const open = all.filter(({ state }) => state !== 'finished');
   const rows = open.map((one) => [
     one.direction,

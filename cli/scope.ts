@@ -9,6 +9,7 @@ import { plural, table } from './figures.ts';
 import { withStorage } from './operate.ts';
 import { actionsOf, describeActions, type Permissions } from './permissions.ts';
 import { Refusal } from './refusal.ts';
+import { print, printJson } from './terminal.ts';
 
 type Common = { data: string; json?: boolean };
 type PutOptions = Common & Permissions & { description?: string };
@@ -56,31 +57,31 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
     return bus.call(putScopeMap, query, { signal });
   };
   const made = await withStorage(data, ({ bus, signal }) => work(bus, signal), { make: isNew });
-  if (json) return console.log(JSON.stringify(made, null, 2));
-  console.log(`Scope map ${name} allows ${plural(made.actions.length, 'action')}.`);
+  if (json) return printJson(JSON.stringify(made, null, 2));
+  print(`Scope map ${name} allows ${plural(made.actions.length, 'action')}.`);
 }
 
 async function list({ data, json }: Common): Promise<void> {
   const scopeMaps = await withStorage(data, allScopeMaps);
-  if (json) return console.log(JSON.stringify(scopeMaps, null, 2));
+  if (json) return printJson(JSON.stringify(scopeMaps, null, 2));
   const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
     name,
     String(actions.length),
     system ? 'of every layer' : declared ? 'of a declared account' : description,
   ]);
-  console.log(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
+  print(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
 }
 
 async function show(given: string, { data, json }: Common): Promise<void> {
   const name = accountName(given, '--scope-map');
   const found = await withStorage(data, ({ bus, signal }) => bus.call(showScopeMap, { name }, { signal }));
-  if (json) return console.log(JSON.stringify(found, null, 2));
+  if (json) return printJson(JSON.stringify(found, null, 2));
   const title = `${name}${found.system ? ' (of every layer)' : ''}${found.description ? `: ${found.description}` : ''}`;
-  console.log([title, table([['MAY', ''], ...describeActions(found.actions)])].join('\n\n'));
+  print([title, table([['MAY', ''], ...describeActions(found.actions)])].join('\n\n'));
 }
 
 async function remove(given: string, { data }: Common): Promise<void> {
   const name = accountName(given, '--scope-map');
   await withStorage(data, ({ bus, signal }) => bus.call(deleteScopeMap, { name }, { signal }));
-  console.log(`Scope map ${name} is deleted.`);
+  print(`Scope map ${name} is deleted.`);
 }

@@ -9,6 +9,7 @@ import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { linkText } from './link-text.ts';
 import { urlOf } from './ports.ts';
 import { syncerText } from './syncer-text.ts';
+import { print, printJson, singleLines } from './terminal.ts';
 import { webhookText } from './webhook-text.ts';
 
 export function status(program: Command): void {
@@ -20,12 +21,14 @@ export function status(program: Command): void {
     .action(async ({ data, json }: { data: string; json?: boolean }) => {
       await using bus = await connectOperator(data);
       const found = await layerStatus(bus);
-      console.log(json ? JSON.stringify(found, null, 2) : describe(found, Date.now()));
+      if (json) printJson(JSON.stringify(found, null, 2));
+      else print(describe(found, Date.now()));
     });
 }
 
 /** For a person. */
-export function describe(layer: LayerStatus, now: number): string {
+export function describe(found: LayerStatus, now: number): string {
+  const layer = singleLines(found);
   const sections = [
     head(layer),
     linkText(layer, now),

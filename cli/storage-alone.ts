@@ -10,6 +10,7 @@ import { freePort, waitFor } from './ports.ts';
 import { busProgram, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { Supervisor } from './supervisor.ts';
+import { printError } from './terminal.ts';
 
 const BUS_START_MS = 10_000;
 /** Storage waits ten seconds for another one that ends. */
@@ -21,7 +22,7 @@ export type StorageAlone = AsyncDisposable & { bus: Bus };
 export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
   const said: string[] = [];
   const log = new LayerLog('layer', { line() {}, screen: (text) => said.push(text) });
-  const natsServer = findNatsServer(env, (line) => console.error(line));
+  const natsServer = findNatsServer(env, printError);
   const folder = aloneFolder(data);
   const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
   const stop = async () => {

@@ -7,6 +7,7 @@ import { duration, plural } from './figures.ts';
 import { followPass } from './follow-pass.ts';
 import { barView, lineView, type View } from './progress.ts';
 import { Refusal } from './refusal.ts';
+import { print, singleLine, singleLines } from './terminal.ts';
 
 export function sync(program: Command): void {
   program
@@ -22,24 +23,24 @@ export function sync(program: Command): void {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
       await using bus = await connectOperator(data);
-      const view: View = process.stdout.isTTY ? barView() : lineView((line) => console.log(line));
+      const view: View = process.stdout.isTTY ? barView() : lineView(print);
       try {
         const result = await followPass(bus, { full, now, signal: end.signal, hear: view.hear });
         view.end();
-        console.log(summary(result));
+        print(summary(result));
         if (!result.ok && result.ended !== 'window') process.exitCode = 1;
       } catch (error) {
         view.end();
         if (end.signal.aborted) {
-          console.log('The pass goes on without you: terrace status shows its state.');
+          print('The pass goes on without you: terrace status shows its state.');
           process.exitCode = 130;
-        } else throw Fault.is(error) ? new Refusal(sentence(error)) : error;
+        } else throw Fault.is(error) ? new Refusal(singleLine(sentence(error))) : error;
       }
     });
 }
 
 export function summary(result: PassResult): string {
-  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, ms } = result;
+  const { ok, taken, dropped, sent, withdrawn, failed, parked, failures, ended, ms } = singleLines(result);
   const lines = failures.map(({ repository, tag, code, reason }) => {
     const what = repository ? `${repository}${tag ? `:${tag}` : ''}: ` : '';
     return `failed: ${what}${reason} (${code})`;

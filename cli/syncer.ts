@@ -7,6 +7,7 @@ import { LayerLog, type Outlets } from './layer-log.ts';
 import { syncerPrograms } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { Supervisor } from './supervisor.ts';
+import { print, printJson } from './terminal.ts';
 
 const MOST_SYNCERS = 64;
 
@@ -42,8 +43,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
   // A terminal that went away must not take their end with it.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  const write = (text: string) => void process.stdout.write(`${text}\n`);
-  const outlets: Outlets = logJson ? { line: write, screen() {} } : { line() {}, screen: write };
+  const outlets: Outlets = logJson ? { line: printJson, screen() {} } : { line() {}, screen: print };
   if (bus !== undefined && !/^(nats|tls):\/\/[^/]+:\d+$/.test(bus)) {
     throw new Refusal(`--bus "${bus}" is not valid: write nats://host:port, such as nats://nats:4222`, 2);
   }

@@ -21,6 +21,7 @@ import { printHash } from './hash.ts';
 import { withStorage } from './operate.ts';
 import { actionsOf, describeActions, type Permissions } from './permissions.ts';
 import { Refusal } from './refusal.ts';
+import { print, printError, printJson } from './terminal.ts';
 import { describeTokens, loginCommand, validity } from './token-text.ts';
 
 type Common = { data: string; json?: boolean };
@@ -115,16 +116,14 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
 /** The password alone on stdout, so that a script can take it; for a person it is the last line. */
 function tell(made: Made, lines: string[], { json }: Common, login: string): void {
   if (json) {
-    console.log(JSON.stringify(made, null, 2));
+    printJson(JSON.stringify(made, null, 2));
     return;
   }
   const { passwords } = made.token;
   const { expires } = passwords.find(({ name }) => name === made.name) ?? {};
   const end = expires === undefined ? '' : `, ${validity({ expires }, Date.now())}`;
-  console.error(
-    [...lines, `Log in with: ${login}`, `Its ${made.name}${end}, shown this once:`, ''].join('\n'),
-  );
-  console.log(made.password);
+  printError([...lines, `Log in with: ${login}`, `Its ${made.name}${end}, shown this once:`, ''].join('\n'));
+  print(made.password);
 }
 
 async function loginOf(bus: Bus, name: string): Promise<string> {
@@ -134,7 +133,8 @@ async function loginOf(bus: Bus, name: string): Promise<string> {
 
 async function list({ data, json }: Common): Promise<void> {
   const tokens = await withStorage(data, allTokens);
-  console.log(json ? JSON.stringify(tokens, null, 2) : describeTokens(tokens, Date.now()));
+  if (json) printJson(JSON.stringify(tokens, null, 2));
+  else print(describeTokens(tokens, Date.now()));
 }
 
 async function show(given: string, { data, json }: Common): Promise<void> {
@@ -144,9 +144,9 @@ async function show(given: string, { data, json }: Common): Promise<void> {
     const { actions } = await bus.call(showScopeMap, { name: token.scopeMap }, { signal });
     return { ...token, actions };
   });
-  if (json) return console.log(JSON.stringify(found, null, 2));
+  if (json) return printJson(JSON.stringify(found, null, 2));
   const { actions } = found;
-  console.log(
+  print(
     [describeTokens([found], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
   );
 }
@@ -154,19 +154,19 @@ async function show(given: string, { data, json }: Common): Promise<void> {
 async function set(given: string, { data, scopeMap }: Common & { scopeMap: string }): Promise<void> {
   const query = { name: accountName(given), scopeMap: accountName(scopeMap, '--scope-map') };
   await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
-  console.log(`Token ${query.name} has scope map ${query.scopeMap}.`);
+  print(`Token ${query.name} has scope map ${query.scopeMap}.`);
 }
 
 function enabled(enabled: boolean) {
   return async (given: string, { data }: Common): Promise<void> => {
     const name = accountName(given);
     await withStorage(data, ({ bus, signal }) => bus.call(changeToken, { name, enabled }, { signal }));
-    console.log(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
+    print(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
   };
 }
 
 async function remove(given: string, { data }: Common): Promise<void> {
   const name = accountName(given);
   await withStorage(data, ({ bus, signal }) => bus.call(deleteToken, { name }, { signal }));
-  console.log(`Token ${name} is deleted.`);
+  print(`Token ${name} is deleted.`);
 }

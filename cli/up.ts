@@ -12,6 +12,7 @@ import { type Layer, startLayer } from './layer.ts';
 import { LogFile, type Outlets } from './layer-log.ts';
 import { configurationOf, overridesOf, type UpOptions } from './options.ts';
 import { Refusal } from './refusal.ts';
+import { print, printJson } from './terminal.ts';
 import { welcome } from './welcome.ts';
 
 export function up(program: Command): void {
@@ -116,10 +117,9 @@ async function tokensOf({ data }: Layer, signal: AbortSignal): Promise<number> {
 
 /** For a person: what matters on the screen, all of it in a file. For a container: all of it on stdout. */
 async function outletsOf(data: string, json: boolean): Promise<Outlets> {
-  const write = (text: string) => void process.stdout.write(`${text}\n`);
-  if (json) return { line: write, screen() {} };
+  if (json) return { line: printJson, screen() {} };
   await makeFolders(data);
-  return { line: new LogFile(dataFolder(data).log).write, screen: write };
+  return { line: new LogFile(dataFolder(data).log).write, screen: print };
 }
 
 function readConfig(path: string): string {

@@ -5,6 +5,7 @@ import { dataOption } from './data-option.ts';
 import { bytes, duration, plural } from './figures.ts';
 import { withStorage } from './operate.ts';
 import { Refusal } from './refusal.ts';
+import { print, printError, printJson } from './terminal.ts';
 
 /** Storage put in order, when somebody asks for it. */
 
@@ -23,10 +24,11 @@ export function gc(program: Command): void {
     .option('--json', 'as JSON')
     .action(async ({ data, json, dryRun = false }: Common & { dryRun?: boolean }) => {
       const garbage = await withStorage(data, ({ bus, signal, alone }) => {
-        if (alone) console.error(NOT_NOW);
+        if (alone) printError(NOT_NOW);
         return bus.call(collectGarbage, { dryRun }, { signal, patience: 15_000 });
       });
-      console.log(json ? JSON.stringify(garbage, null, 2) : describeGarbage(garbage));
+      if (json) printJson(JSON.stringify(garbage, null, 2));
+      else print(describeGarbage(garbage));
     });
 }
 
@@ -46,7 +48,8 @@ export function scrub(program: Command): void {
       const found = await withStorage(data, ({ bus, signal }) =>
         bus.call(scrubRequest, query, { signal, patience: 15_000 }),
       );
-      console.log(json ? JSON.stringify(found, null, 2) : describeScrub(found));
+      if (json) printJson(JSON.stringify(found, null, 2));
+      else print(describeScrub(found));
       if (found.damaged.length > 0) process.exitCode = 1;
     });
 }
