@@ -10,6 +10,7 @@ import { parse } from 'yaml';
 import { serviceNames } from '#proto/access.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
 import { freePort } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 import { run } from '../support/terrace.ts';
 
 /** Services without a supervisor, as in containers of their own. */
@@ -72,14 +73,10 @@ test('what terrace init prepares is enough for services that run apart', async (
     for (const index of children.keys()) await stop(index);
     await rm(data, { recursive: true, force: true });
   });
-  const end = Date.now() + 15_000;
-  for (let well = false; !well; ) {
-    const { code, text } = await run('health', '--data', data);
-    // A gateway tells of itself before it has seen the configuration and listens.
-    const answer = await fetch(`http://${env.TERRACE_LISTEN}/v2/`).catch(() => undefined);
-    well = code === 0 && answer?.status === 200;
-    assert.ok(well || Date.now() < end, text || 'the gateway does not answer');
-  }
+  // A gateway tells of itself before it has seen the configuration and listens.
+  const serves = async () => (await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status === 200;
+  await until(() => serves().catch(() => false), 'the gateway serves');
+  await until(async () => (await run('health', '--data', data)).code === 0, 'all are well');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
   const unwell = await run('health', '--data', data);

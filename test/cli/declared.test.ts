@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 import { program, run, type } from '../support/terrace.ts';
 
 /** What `terrace token hash` prints for this on its stdin. */
@@ -28,13 +28,8 @@ test('a layer whose file declares its accounts lets other machines in with these
       const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
       return (await fetch(url, name ? { headers: { authorization } } : {})).status;
     };
-    const becomes = async (wanted: number, name: string, password: string) => {
-      const end = Date.now() + 30_000;
-      while ((await status(name, password)) !== wanted) {
-        assert.ok(Date.now() < end, `${name} does not become ${wanted}`);
-        await sleep(50);
-      }
-    };
+    const becomes = (wanted: number, name: string, password: string) =>
+      until(async () => (await status(name, password)) === wanted, `${name} becomes ${wanted}`);
     assert.match(await hashOf('short\n'), /^terrace: the password on stdin holds 5 characters/);
     const hash = await hashOf('a long password\n');
     await writeFile(join(folder, 'secret'), 'a mounted secret\n');

@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimPid, isAlive, livingPid, writePid } from '../../cli/pid-file.ts';
 import { type Notice, type Program, Supervisor } from '../../cli/supervisor.ts';
+import { until } from '../support/patience.ts';
 
 /** A shell program; it writes a line to `file` when it has set its traps. */
 const shell = (name: string, rank: number, script: string): Program => ({
@@ -14,12 +15,6 @@ const shell = (name: string, rank: number, script: string): Program => ({
   rank,
   spawn: () => spawn('/bin/sh', ['-c', script], { stdio: 'ignore' }),
 });
-
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await holds()); await sleep(10)) {
-    if (Date.now() > end) throw new Error(`it did not come to: ${what}`);
-  }
-}
 
 async function folder() {
   const path = await mkdtemp(join(tmpdir(), 'terrace-supervisor-'));

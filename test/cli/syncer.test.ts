@@ -61,7 +61,7 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
     schedule: '0 0 1 1 *',
   });
   await first.says(/^Joined layer "line-7" at nats:.* with 1 syncer\.$/m);
-  await until(async () => (await syncersOf(layer)).length === 2, 15_000);
+  await until(async () => (await syncersOf(layer)).length === 2);
 
   const [pid] = joined(first) as [number];
   const pass = layer.sync();
@@ -97,7 +97,7 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
 
   assert.match((await run('status', '--data', data)).text, /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m);
   second.child.kill('SIGTERM');
-  assert.equal(await second.ended(8_000), 0);
+  assert.equal(await second.ended(), 0);
   assert.match(second.text, /Stopping …\nStopped\.\n$/);
   assert.deepEqual([...own].filter(isRunning), []);
   await until(async () => (await syncersOf(layer)).length === 1);
@@ -109,7 +109,7 @@ test('one that waits for a layer ends when it is asked to', async () => {
   await using waiting = type('syncer', '--data', join(data, 'nothing'));
   await waiting.says(/^No layer has run on .*: waiting …$/m);
   waiting.child.kill('SIGTERM');
-  assert.equal(await waiting.ended(5_000), 0);
+  assert.equal(await waiting.ended(), 0);
 });
 
 test('who names another folder, or credentials that are none, hears it, and takes nothing', async () => {
@@ -153,7 +153,7 @@ test('who names another folder, or credentials that are none, hears it, and take
       join(elsewhere, 'bus/secret'),
     );
     await there.says(/^Joined layer "layer"/m);
-    await until(async () => (await syncersOf(layer)).length === 2, 15_000);
+    await until(async () => (await syncersOf(layer)).length === 2);
   } finally {
     await rm(elsewhere, { recursive: true, force: true });
   }

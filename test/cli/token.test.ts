@@ -6,10 +6,10 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScopeMap, Token } from '#proto/accounts.ts';
 import { TestBus } from '../support/bus.ts';
 import { testLayer } from '../support/layer.ts';
+import { until } from '../support/patience.ts';
 import { run, type } from '../support/terrace.ts';
 
 const full = process.env.TERRACE_FULL === '1';
@@ -121,9 +121,10 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     const killed = type('token', 'list', '--data', at.data);
     const note = join(at.data, 'run/nats.pid');
     // The very first moment: the note may be empty yet.
-    for (const end = Date.now() + 10_000; !existsSync(note); await sleep(1)) {
-      assert.ok(Date.now() < end, killed.text);
-    }
+    await until(
+      () => existsSync(note),
+      () => killed.text,
+    );
     killed.child.kill('SIGKILL');
     await killed.ended();
     const { code, text } = await at.terrace('token', 'list');

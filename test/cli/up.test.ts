@@ -4,9 +4,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive } from '../../cli/pid-file.ts';
 import { freePort } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 import { run, type } from '../support/terrace.ts';
 
 /** `terrace up` as a person meets it. */
@@ -31,11 +31,7 @@ async function place() {
   };
 }
 
-async function gone(pids: Iterable<number>, withinMs: number): Promise<void> {
-  for (const end = Date.now() + withinMs; [...pids].some(isAlive); await sleep(20)) {
-    if (Date.now() > end) throw new Error(`still there: ${[...pids].filter(isAlive)}`);
-  }
-}
+const left = (pids: Iterable<number>): number[] => [...pids].filter(isAlive);
 
 describe('terrace up', { concurrency: 2 }, () => {
   test('it serves, says what to type next, and ends all of it at Ctrl-C', async () => {
@@ -74,11 +70,9 @@ describe('terrace up', { concurrency: 2 }, () => {
       /a Terrace \(process \d+\) runs on .* already: stop it, or name another folder/,
     );
 
-    const begin = Date.now();
     process.kill(-(up.child.pid as number), 'SIGINT');
     assert.equal(await up.ended(), 0);
-    assert.ok(Date.now() - begin < 5_000);
-    await gone(Object.values(pids), 0);
+    assert.deepEqual(left(Object.values(pids)), []);
     assert.doesNotMatch(up.text, /killed|error/i);
 
     const stopped = await run('status', '--data', at.data);
@@ -91,7 +85,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     await using up = type('up', '--data', at.data, '--listen', at.listen, '--log-json');
     await up.says(/"service":"storage"/);
     up.child.kill('SIGTERM');
-    assert.equal(await up.ended(5_000), 0);
+    assert.equal(await up.ended(), 0);
     for (const line of up.text.trim().split('\n')) JSON.parse(line);
   });
 
@@ -105,9 +99,9 @@ describe('terrace up', { concurrency: 2 }, () => {
     first.child.kill('SIGKILL');
     assert.equal(await first.ended(), 'SIGKILL');
     await using second = type('up', '--data', at.data, '--listen', at.listen);
-    await gone(Object.values(services), 5_000);
+    await until(() => left(Object.values(services)).length === 0);
     await second.says(/Ctrl-C/);
-    await gone([nats as number], 0);
+    assert.deepEqual(left([nats as number]), []);
     assert.equal(await readFile(join(at.data, 'bus/url'), 'utf8'), url);
     assert.equal(await readFile(join(at.data, 'bus/storage.password'), 'utf8'), password);
   });
@@ -119,11 +113,8 @@ describe('terrace up', { concurrency: 2 }, () => {
     const { gateway } = await at.pids();
     process.kill(gateway as number, 'SIGKILL');
     await up.says(/gateway: was ended by SIGKILL; it starts again in \d+ ms/);
-    for (const end = Date.now() + 10_000; ; await sleep(20)) {
-      const answer = await fetch(`http://${at.listen}/v2/`).catch(() => undefined);
-      if (answer?.status === 200) break;
-      assert.ok(Date.now() < end, 'the gateway did not come back');
-    }
+    const serves = async () => (await fetch(`http://${at.listen}/v2/`)).status === 200;
+    await until(() => serves().catch(() => false), 'the gateway is back');
   });
 
   test('a configuration file is read again while the layer runs, and a bad one changes nothing', async () => {
@@ -142,11 +133,12 @@ describe('terrace up', { concurrency: 2 }, () => {
     );
     await up.says(/serves layer "from-file" at .*ReadWrite/);
     const said = async (holds: (text: string) => boolean) => {
-      for (const end = Date.now() + 10_000; ; await sleep(50)) {
-        const { text } = await run('status', '--data', at.data);
-        if (holds(text)) return;
-        assert.ok(Date.now() < end, text);
-      }
+      let text = '';
+      const asked = async () => {
+        text = (await run('status', '--data', at.data)).text;
+        return holds(text);
+      };
+      await until(asked, () => text);
     };
     await writeFile(config, `listen: ${at.listen}\nmode: ReadOnly\n`);
     await said((text) => text.includes('(ReadOnly)'));

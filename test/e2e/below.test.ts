@@ -11,6 +11,7 @@ import { quiet } from '../support/bus.ts';
 import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { until as untilSo } from '../support/patience.ts';
 import { random } from '../support/random.ts';
 
 /** top → middle → bottom: what happens at the bottom is known at the top. */
@@ -41,11 +42,8 @@ async function idsAt(at: TestLayer, of: string, since = 1): Promise<string[]> {
   return ids;
 }
 
-async function until(condition: () => Promise<boolean>, what: string, withinMs = 60_000): Promise<void> {
-  for (const end = Date.now() + withinMs; !(await condition().catch(() => false)); await sleep(200)) {
-    assert.ok(Date.now() < end, `not in ${withinMs} ms: ${what}`);
-  }
-}
+const until = (condition: () => Promise<boolean>, what: string, ms?: number): Promise<void> =>
+  untilSo(() => condition().catch(() => false), what, ms);
 
 /** All that the bottom has said up to the event of this size is at the top: once, in order. */
 async function arrived(size: number): Promise<void> {
@@ -109,7 +107,7 @@ test('what happens at the bottom is told at the top, and so is how it stands', a
       ?.layers.map(({ path, link: { state } = { state: '' } }) => [...path, state]);
     return JSON.stringify(paths) === '[["Online"],["bottom","Online"]]';
   };
-  await until(isKnown, 'middle and bottom are Online', 30_000);
+  await until(isKnown, 'middle and bottom are Online');
 });
 
 test('links that are cut and programs that are killed cost no event, and none comes twice', async (t) => {

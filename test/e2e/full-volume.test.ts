@@ -80,7 +80,7 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
   await layer.event(spaceChanged, ({ low }) => !low);
   // Space may have come and gone while it was filled, too: what is free is looked at again within half a second.
   const bytes = randomBytes(MIB);
-  await until(async () => (await push(layer.url, bytes)).status === 201, 10_000);
+  await until(async () => (await push(layer.url, bytes)).status === 201);
   for (const line of layer.lines) assert.doesNotMatch(line, /"level":60/, 'no process ended');
 });
 

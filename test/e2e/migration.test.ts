@@ -3,7 +3,6 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createToken } from '#proto/accounts.ts';
 import { environmentFields } from '#proto/module-environment.ts';
 import { actionsOfChild } from '#proto/permission-words.ts';
@@ -11,6 +10,7 @@ import { connectOperator } from '../../cli/connect.ts';
 import { freePort } from '../support/bus.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { until } from '../support/patience.ts';
 import { ask } from '../support/registry.ts';
 import { run, typeIn } from '../support/terrace.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
@@ -65,11 +65,10 @@ test("the quickstart's environment comes up, syncs by its sync token, and lets i
   await using bus = await connectOperator(data, 'terrace-test');
   const client = await bus.call(createToken, { name: 'client', actions: READ });
   const inside = `http://client:${client.password}@${listen}`;
-  for (const end = Date.now() + 30_000; ; await sleep(50)) {
-    const { status } = await ask(inside, '/v2/hello-world/manifests/1');
-    if (status === 200) break;
-    assert.ok(Date.now() < end, up.text.slice(-3_000));
-  }
+  await until(
+    async () => (await ask(inside, '/v2/hello-world/manifests/1')).status === 200,
+    () => up.text.slice(-3_000),
+  );
   const above = `http://client:${outside.password}@${parent.host}`;
   assert.equal(await sameContent(above, inside, ['hello-world']), undefined);
   const push = await ask(inside, '/v2/hello-world/blobs/uploads/', { method: 'POST' });

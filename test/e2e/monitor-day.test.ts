@@ -27,7 +27,7 @@ test('a monitor sees each event of a day of syncing once, across restarts of its
     await coming;
     while (!(await layer.sync().catch(() => undefined))?.ok);
     const last = tags.at(-1);
-    await monitor.sees(({ data }) => data.tag === last, 60_000);
+    await monitor.sees(({ data }) => data.tag === last);
     await monitor[Symbol.asyncDispose]();
   }
   const monitor = stack.use(new Monitor(path, layer.data, 'events.>'));

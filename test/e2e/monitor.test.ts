@@ -44,7 +44,7 @@ test('a durable consumer is told each event once, across kill -9 of itself and o
   await using second = new Monitor(folder, layer.data, 'events.tag.>');
   await second.sees(tagged('c'));
   layer.killNow('nats-server');
-  await until(async () => (await fetch(`${layer.url}/healthz`)).status === 200, 20_000);
+  await until(async () => (await fetch(`${layer.url}/healthz`)).status === 200);
   await push('d', 'e');
   await second.sees(tagged('e'));
   const seen = await second.seen();

@@ -3,13 +3,13 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { hashPassword } from '#proto/password-hash.ts';
 import { bridgeStatus } from '#proto/status.ts';
 import { Azure } from '../support/azure.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { until as untilSo } from '../support/patience.ts';
 import { run } from '../support/terrace.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
@@ -54,13 +54,11 @@ const holds = async (name: string) =>
   (await ask(`${name}/manifests/1`)).headers.get('docker-content-digest') ?? undefined;
 const inForce = async () => (await layer.bus().get(configuration, CONFIGURATION_KEY))?.value;
 
-async function until(is: () => unknown): Promise<void> {
-  const late = Date.now() + 40_000;
-  while (!(await is())) {
-    assert.ok(Date.now() < late, `${is}: ${JSON.stringify(edge.hub.twin.reported)}`);
-    await sleep(25);
-  }
-}
+const until = (is: () => unknown): Promise<void> =>
+  untilSo(
+    async () => Boolean(await is()),
+    () => `${is}: ${JSON.stringify(edge.hub.twin.reported)}`,
+  );
 const asked = () =>
   (edge.hub.twin.reported.desired ?? {}) as { version?: number; state?: string; complaints?: string[] };
 const settled = (version: number, state: string) =>

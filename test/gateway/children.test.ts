@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import { childPath, deactivateChild } from '#proto/children.ts';
 import { gatewayActions } from '#proto/scopes.ts';
+import { until } from '../support/patience.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from './accounts.ts';
 import { TestLayer } from './layer.ts';
 
@@ -131,9 +132,7 @@ test('who is activated, and who is refused, is written down; who only says that 
   // The line of a request comes when its answer has gone out: that of another one comes behind them.
   await (await activate(one, line, { child: 'line-9' })).arrayBuffer();
   const told = () => layer.logged.slice(from).filter(({ audit }) => audit);
-  for (const end = Date.now() + 5_000; told().length < 3 && Date.now() < end; ) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until(() => told().length >= 3);
   deepEqual(
     told().map(({ action, child, token, status }) => [action, child, token, status]),
     [

@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { missingBlobs } from '#proto/blobs.ts';
 import type { Bus, Log } from '#proto/bus.ts';
@@ -15,6 +14,7 @@ import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, Times } from '../../services/gateway/routing.ts';
 import { TestBus } from '../support/bus.ts';
+import { patience, until as untilSo } from '../support/patience.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 
@@ -90,7 +90,7 @@ export class TestLayer implements AsyncDisposable {
   async storageUp(): Promise<void> {
     this.#storage = this.spawn('storage');
     this.#storage.stdout?.pipe(process.stderr);
-    await this.bus.call(missingBlobs, { digests: [] }, { patience: 20_000 });
+    await this.bus.call(missingBlobs, { digests: [] }, { patience: patience() });
   }
 
   /** kill -9 */
@@ -146,10 +146,5 @@ export const sha512 = (bytes: Uint8Array | string): string =>
   `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
 
 /** Waits until it is so. */
-export async function until(isSo: () => boolean | Promise<boolean>, withinMs = 8_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${isSo}`);
-    await sleep(10);
-  }
-}
+export const until = (isSo: () => boolean | Promise<boolean>, withinMs?: number): Promise<void> =>
+  untilSo(isSo, String(isSo), withinMs);

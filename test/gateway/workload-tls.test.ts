@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { workloadOf } from '#proto/workload.ts';
 import { secureOptions } from '../../services/gateway/tls.ts';
 import { WorkloadTls, workloadNames } from '../../services/gateway/workload-tls.ts';
 import { TrustBundle } from '../../services/syncer/link/trust-bundle.ts';
 import { Authority } from '../support/certificates.ts';
+import { until } from '../support/patience.ts';
 import { WorkloadApi } from '../support/workload-api.ts';
 
 /** Certificates of the device's daemon: which one a client is shown, and how they are renewed. */
@@ -72,12 +72,12 @@ test('each name has its own certificate, an address the default one; new ones co
 
     api.away = true;
     days = 21;
-    while (warned.length === 0) await sleep(5);
+    await until(() => warned.length > 0);
     assert.equal((await shown(port, 'localhost')).serial, before.serial, 'the old one stays');
     api.away = false;
     days = 22;
-    while ((await shown(port, 'localhost')).serial === before.serial) await sleep(5);
-    while ((await shown(port)).serial === other.serial) await sleep(5);
+    await until(async () => (await shown(port, 'localhost')).serial !== before.serial);
+    await until(async () => (await shown(port)).serial !== other.serial);
     assert.equal(open.destroyed, false, 'who was connected stays so');
     open.destroy();
   } finally {
@@ -97,7 +97,7 @@ test('the daemon is waited for at the start, and the name of the device is the d
   const warned: string[] = [];
   const heard = { ...log, warn: (_fields: object, message: string) => void warned.push(message) };
   const starting = new WorkloadTls(workload, [], heard, end.signal).start(end.signal);
-  while (warned.length === 0) await sleep(5);
+  await until(() => warned.length > 0);
   assert.match(warned[0] ?? '', /no new certificate for device\.example, nobody is listened to before: /);
   api.away = false;
   assert.ok(await starting);

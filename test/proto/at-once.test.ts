@@ -1,10 +1,10 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AtOnce } from '#proto/at-once.ts';
 import { blobCommitted, tagMoved } from '#proto/content.ts';
 import { putTag } from '#proto/manifests.ts';
 import { TestBus } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 
 const server = await TestBus.start();
 after(() => server[Symbol.asyncDispose]());
@@ -46,12 +46,7 @@ test('a bus that breaks is told on both sides: something may have been missed', 
   await Promise.all([storage.flush(), gateway.flush()]);
   equal(missed, 0);
   await server.kill();
-  const until = async (count: number) => {
-    for (const end = Date.now() + 15_000; missed < count; await sleep(10)) {
-      if (Date.now() > end) throw new Error(`missed ${missed} times`);
-    }
-  };
-  await until(1);
+  await until(() => missed >= 1);
   await server.up();
   // Its own break, and then the word of the speaker, in whichever order they come back.
   const again = async () =>
@@ -59,7 +54,7 @@ test('a bus that breaks is told on both sides: something may have been missed', 
       () => true,
       () => false,
     );
-  while (!(await again())) await sleep(20);
+  await until(again);
   storage.publish(tagMoved, move('y'));
 });
 

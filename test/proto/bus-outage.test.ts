@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { connect, type StreamConfig } from 'nats';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
@@ -10,16 +9,11 @@ import { streams } from '#proto/streams.ts';
 import { transferBlob } from '#proto/transfers.ts';
 import { TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/patience.ts';
 
 /** What holds when the nats-server, or somebody on the bus, dies. */
 
 const counted = event('blob.counted', Type.Object({ n: Type.Integer() }));
-
-async function until(holds: () => boolean, what: string, withinMs = 15_000): Promise<void> {
-  for (const end = Date.now() + withinMs; !holds(); await sleep(10)) {
-    if (Date.now() > end) throw new Error(`in ${withinMs} ms it did not come to: ${what}`);
-  }
-}
 
 /** The configuration of a stream as the server has it. */
 async function streamOf(server: TestBus, name: string, change?: Partial<StreamConfig>) {
@@ -106,8 +100,8 @@ describe('outages', { concurrency: true }, () => {
       attempts.push(attempt);
       return attempts.length < 2 ? { again: 10 } : 'done';
     });
-    await until(() => attempts.length === 2, 'two attempts of the second worker', 20_000);
-    for (let left = 1; left > 0; await sleep(20)) left = await coordinator.backlog('down');
+    await until(() => attempts.length === 2, 'two attempts of the second worker');
+    await until(async () => (await coordinator.backlog('down')) === 0);
     end.abort();
     await working;
     void dead;
@@ -181,11 +175,7 @@ describe('outages', { concurrency: true }, () => {
     assert.equal(await ageOfEvents(server), week / 7);
     await server.kill({ forget: true });
     await server.up();
-    let age: number | undefined;
-    for (const end = Date.now() + 15_000; age !== week / 7 && Date.now() < end; await sleep(50)) {
-      age = await ageOfEvents(server).catch(() => undefined);
-    }
-    assert.equal(age, week / 7);
+    await until(async () => (await ageOfEvents(server).catch(() => undefined)) === week / 7);
   });
 
   test('a stream whose limits are not those of the table gets them, and keeps its kind', async () => {

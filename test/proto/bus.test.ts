@@ -9,6 +9,7 @@ import { Fault } from '#proto/fault.ts';
 import { serviceStatus } from '#proto/status.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/patience.ts';
 
 /** Requests and permissions, on a real nats-server that stays up. */
 
@@ -158,7 +159,7 @@ test('a state is written, read, listed, watched and removed', async () => {
   const seen: (string | undefined)[] = [];
   const operator = await server.connect('operator');
   operator.watch(serviceStatus, 'a', (value) => seen.push(value?.instance));
-  while (seen.length < 1) await sleep(10);
+  await until(() => seen.length >= 1);
   for (const key of ['a', 'b', 'c', 'd', 'e']) await gateway.put(serviceStatus, key, status(key));
   assert.equal((await operator.get(serviceStatus, 'b'))?.value.instance, 'b');
   assert.deepEqual([...(await operator.list(serviceStatus)).keys()].sort(), ['a', 'b', 'c', 'd', 'e']);
@@ -167,11 +168,11 @@ test('a state is written, read, listed, watched and removed', async () => {
   assert.ok(next !== undefined && next > revision);
   // A write that was refused was never there, to those who watch either.
   assert.equal(await gateway.swap(serviceStatus, 'a', status('a3'), revision), undefined);
-  while (seen.length < 3) await sleep(10);
+  await until(() => seen.length >= 3);
   assert.equal(await gateway.swap(serviceStatus, 'a', status('a3'), 0), undefined);
   await gateway.remove(serviceStatus, 'a');
   assert.equal(await gateway.get(serviceStatus, 'a'), undefined);
-  while (seen.length < 4) await sleep(10);
+  await until(() => seen.length >= 4);
   assert.deepEqual(seen, [undefined, 'a', 'a2', undefined]);
 });
 
@@ -222,7 +223,7 @@ test('a service hears no answers to others, and says nothing in their names', as
   raw.publish('$KV.leases.coordinator', new Uint8Array());
   await raw.flush();
   await gateway.call(ask, { text: '' });
-  while (refused.length < 8) await sleep(10);
+  await until(() => refused.length >= 8);
   await raw.close();
   assert.deepEqual(
     heard.filter((subject) => subject !== undefined),
@@ -242,6 +243,6 @@ test('an event is heard by all who listen, checked, in order', async () => {
   await Promise.all([gateway.flush(), operator.flush()]);
   storage.publish(event('blob.counted', Type.Object({ n: Type.String() })), { n: 'not as declared' });
   for (let n = 0; n < 20; n += 1) storage.publish(counted, { n });
-  while (heard.some((list) => list.length < 20)) await sleep(10);
+  await until(() => heard.every((list) => list.length >= 20));
   for (const list of heard) assert.deepEqual(list, [...Array(20).keys()]);
 });

@@ -8,6 +8,7 @@ import { historyLost } from '#proto/history.ts';
 import { watchHistory } from '../../services/storage/history-watch.ts';
 import { Metadata } from '../../services/storage/metadata.ts';
 import { quiet, TestBus } from '../support/bus.ts';
+import { until as untilSo } from '../support/patience.ts';
 
 /** What storage finds out about the store of the bus. */
 
@@ -50,10 +51,8 @@ async function rig() {
 
 const digest = `sha256:${'0'.repeat(64)}`;
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!(await condition().catch(() => false))) assert.ok(Date.now() < end, 'not in time');
-}
+const until = (condition: () => Promise<boolean>): Promise<void> =>
+  untilSo(() => condition().catch(() => false), String(condition));
 
 for (const [what, forget] of [
   ['deleted', true],

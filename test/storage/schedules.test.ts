@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Schedules } from '../../services/storage/schedules.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/patience.ts';
 import { type Buses, bytesOf, connectAll, Rig } from './rig.ts';
 
 let buses: Buses;
@@ -30,9 +30,6 @@ test('garbage goes and content is checked by the clock, as the configuration in 
     scrub: { ...scrub, schedule: EVERY_SECOND },
   });
   const heard = (type: string) => rig.events.filter(([each]) => each === type).length;
-  for (const end = Date.now() + 5_000; !heard('garbage.collected') || !heard('scrub.finished'); ) {
-    assert.ok(Date.now() < end, 'the clock is not heard');
-    await sleep(20);
-  }
+  await until(() => heard('garbage.collected') > 0 && heard('scrub.finished') > 0);
   assert.equal((await rig.storage.status()).blobs, 0);
 });

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type UserName, userNames } from '#proto/access.ts';
 import { Bus, type Log } from '#proto/bus.ts';
 import { busConfiguration } from '../../cli/bus-configuration.ts';
+import { patience } from './patience.ts';
 
 /** A real nats-server of a test's own, on a free port, with the users and permissions of a layer. */
 export class TestBus implements AsyncDisposable {
@@ -87,8 +88,8 @@ export async function freePort(): Promise<number> {
 }
 
 /** Resolves when something accepts connections on the port. */
-export async function reachable(port: number, withinMs = 10_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
+export async function reachable(port: number): Promise<void> {
+  const deadline = performance.now() + patience();
   for (;;) {
     const socket = createConnection(port, '127.0.0.1');
     try {
@@ -97,7 +98,7 @@ export async function reachable(port: number, withinMs = 10_000): Promise<void> 
       return;
     } catch (error) {
       socket.destroy();
-      if (Date.now() > deadline) throw error;
+      if (performance.now() > deadline) throw error;
       await sleep(20);
     }
   }

@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:tls';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
 import persistence from 'aedes-persistence';
 import type { Authority } from './certificates.ts';
+import { patience, patienceSignal } from './patience.ts';
 import { TwinStore } from './twin-store.ts';
 
 export type MethodResult = { status: number; payload: unknown };
@@ -148,7 +149,7 @@ export class EdgeHub implements AsyncDisposable {
   }
 
   /** 404 where nobody has subscribed, 504 after the time-out. */
-  async invoke(name: string, payload: string, timeoutMs = 30_000): Promise<MethodResult> {
+  async invoke(name: string, payload: string, timeoutMs = patience()): Promise<MethodResult> {
     this.#serial += 1;
     const id = String(this.#serial);
     const { promise, resolve } = Promise.withResolvers<MethodResult>();
@@ -163,10 +164,10 @@ export class EdgeHub implements AsyncDisposable {
   }
 
   /** Resolves when it holds; looked at whenever something came here, and now and then. @throws with what was waited for */
-  async until(what: string, holds: () => boolean, withinMs = 20_000): Promise<void> {
-    const end = AbortSignal.timeout(withinMs);
+  async until(what: string, holds: () => boolean): Promise<void> {
+    const end = patienceSignal();
     while (!holds()) {
-      if (end.aborted) throw new Error(`${what}: not in ${withinMs} ms`);
+      if (end.aborted) throw new Error(`${what}: not in time`);
       await Promise.race([this.#changed.promise, sleep(20)]);
     }
   }

@@ -9,6 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { patienceSignal } from './patience.ts';
 import { Access, type AccessOptions } from './proxy-access.ts';
 import { type Bandwidth, type Interruption, Pacer, pump } from './proxy-body.ts';
 import { bytesOf, type Seen } from './requests.ts';
@@ -136,11 +137,11 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /** Resolves as soon as this is true of what went through. */
-  async until(condition: (proxy: this) => boolean, withinMs = 30_000): Promise<void> {
-    const deadline = AbortSignal.timeout(withinMs);
+  async until(condition: (proxy: this) => boolean, withinMs?: number): Promise<void> {
+    const deadline = patienceSignal(withinMs);
     while (!condition(this)) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const late = () => reject(new Error(`not within ${withinMs} ms: ${condition}`));
+      const late = () => reject(new Error(`not in time: ${condition}`));
       if (deadline.aborted) late();
       deadline.addEventListener('abort', late, { once: true });
       this.#waiting.add(resolve);

@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus.ts';
 import type { Event } from '#proto/contract.ts';
@@ -13,6 +12,7 @@ import { anyEvent, type FollowOptions, followPass } from '../../cli/follow-pass.
 import { type Layer, startLayer } from '../../cli/layer.ts';
 import { configurationOf } from '../../cli/options.ts';
 import { freePort } from './bus.ts';
+import { patience, patienceSignal, until } from './patience.ts';
 
 export type TestLayerOptions = {
   /** URL, or all of its fields. */
@@ -46,7 +46,6 @@ export type TestLayerOptions = {
 
 /** Once a year. */
 const NEVER = '0 0 1 1 *';
-const READY_MS = 30_000;
 
 /** Starts a whole layer of child processes on free ports, and waits until all of it serves. */
 export async function testLayer(options: TestLayerOptions = {}): Promise<TestLayer> {
@@ -110,7 +109,7 @@ export class TestLayer implements AsyncDisposable {
         this.events.push(heard);
         for (const wake of this.#waiting) wake();
       });
-      await this.#layer.ready(AbortSignal.timeout(READY_MS));
+      await this.#layer.ready(patienceSignal());
     } catch (cause) {
       const said = this.lines.slice(-20).join('\n');
       await this.stop();
@@ -128,16 +127,16 @@ export class TestLayer implements AsyncDisposable {
   async event<T extends TSchema>(
     type: Event<T>,
     predicate: (data: Static<T>) => boolean = () => true,
-    withinMs = 20_000,
+    withinMs?: number,
   ): Promise<Static<T>> {
     const wanted = (heard: Heard<unknown>) =>
       heard.type === `terrace.${type.type}` && predicate(heard.data as Static<T>);
-    const timeout = AbortSignal.timeout(withinMs);
+    const timeout = patienceSignal(withinMs);
     for (;;) {
       const found = this.events.find(wanted);
       if (found) return found.data as Static<T>;
       if (timeout.aborted)
-        throw new Error(`no ${type.type} as wanted in ${withinMs} ms; heard:\n${this.#heard()}`);
+        throw new Error(`no ${type.type} as wanted in ${patience(withinMs)} ms; heard:\n${this.#heard()}`);
       await this.#nextEvent(timeout);
     }
   }
@@ -181,15 +180,11 @@ export class TestLayer implements AsyncDisposable {
   }
 
   /** kill -9; resolves when another process is in its place and serves. */
-  async kill(program: string, withinMs = 20_000): Promise<void> {
+  async kill(program: string): Promise<void> {
     const before = this.pid(program);
     process.kill(before, 'SIGKILL');
-    const end = Date.now() + withinMs;
-    while ((this.pids()[program] ?? before) === before) {
-      if (Date.now() > end) throw new Error(`${program} did not come back`);
-      await sleep(10);
-    }
-    await this.#layer?.ready(AbortSignal.timeout(Math.max(1, end - Date.now())));
+    await until(() => (this.pids()[program] ?? before) !== before, `${program} is back`);
+    await this.#layer?.ready(patienceSignal());
   }
 
   /** Resident memory of a program's process now, and its highest so far, in bytes. */

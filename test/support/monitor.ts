@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './patience.ts';
 
 /** The README's program for monitors, as it stands there. */
 
@@ -46,10 +46,8 @@ export class Monitor implements AsyncDisposable {
       });
   }
 
-  async sees(wanted: (seen: Seen) => boolean, withinMs = 20_000): Promise<void> {
-    for (const end = Date.now() + withinMs; !(await this.seen()).some(wanted); await sleep(50)) {
-      assert.ok(Date.now() < end, `not seen in ${withinMs} ms`);
-    }
+  sees(wanted: (seen: Seen) => boolean): Promise<void> {
+    return until(async () => (await this.seen()).some(wanted), `seen: ${wanted}`);
   }
 
   /** It hears, and does nothing about it, until it is killed. */

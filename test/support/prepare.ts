@@ -1,6 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { canInstallDebian, installDebian } from '../../cli/debian.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
+import { bounded, SLOWNESS } from './patience.ts';
 
 /** node:test's global setup: the programs that the tests run, from Debian packages of the same names. */
 const programs = [
@@ -19,6 +23,11 @@ const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
 const isThere = (program: string) => folders.some((folder) => existsSync(join(folder, program)));
 
 export function globalSetup(): void {
+  installMissing();
+  process.env[SLOWNESS] ??= String(measureSlowness());
+}
+
+function installMissing(): void {
   const missing = programs.filter((program) => !isThere(program));
   if (missing.length === 0) return;
   const command = `apt-get install ${missing.join(' ')}`;
@@ -28,4 +37,25 @@ export function globalSetup(): void {
   const still = missing.filter((program) => !isThere(program));
   if (still.length > 0)
     throw new Error(`"${command}" failed: ${failure ?? `${still.join(', ')} is not there`}`);
+}
+
+/** How long a start of the command takes on a quiet machine, in ms. */
+const QUIET_START_MS = 250;
+
+/** How much longer than on a quiet machine the command takes to start: the second start, as the first fills caches. */
+function measureSlowness(): number {
+  const start = () => {
+    const began = performance.now();
+    spawnSync(
+      process.execPath,
+      [...NODE_FLAGS, join(import.meta.dirname, '../../cli/terrace.ts'), '--help'],
+      {
+        stdio: 'ignore',
+        env: { ...process.env, ...NODE_ENV },
+      },
+    );
+    return performance.now() - began;
+  };
+  start();
+  return bounded(Math.max(start(), start()) / QUIET_START_MS);
 }

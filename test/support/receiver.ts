@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { Envelope } from '#proto/envelope.ts';
 import { freePort } from './bus.ts';
+import { patienceSignal } from './patience.ts';
 
 export type Delivery = {
   path: string;
@@ -60,13 +61,11 @@ export class TestReceiver implements AsyncDisposable {
   }
 
   /** Resolves when that holds. */
-  async until(holds: () => boolean, what: string, withinMs = 30_000): Promise<void> {
-    const timeout = AbortSignal.timeout(withinMs);
+  async until(holds: () => boolean, what: string): Promise<void> {
+    const timeout = patienceSignal();
     while (!holds()) {
       if (timeout.aborted) {
-        throw new Error(
-          `not in ${withinMs} ms: ${what}; ${this.came.length} came, ${this.taken.length} taken`,
-        );
+        throw new Error(`not in time: ${what}; ${this.came.length} came, ${this.taken.length} taken`);
       }
       await new Promise<void>((resolve) => {
         const wake = () => {
@@ -80,8 +79,8 @@ export class TestReceiver implements AsyncDisposable {
     }
   }
 
-  takes(count: number, withinMs?: number): Promise<void> {
-    return this.until(() => this.taken.length >= count, `${count} events taken`, withinMs);
+  takes(count: number): Promise<void> {
+    return this.until(() => this.taken.length >= count, `${count} events taken`);
   }
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {

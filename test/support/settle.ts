@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PassResult } from '#proto/passes.ts';
+import { patience } from './patience.ts';
 
 /** Asks a layer for a whole pass; `full` tries also what is parked. */
 export type AskForPass = (options: { full: boolean }) => Promise<PassResult>;
@@ -11,14 +12,14 @@ const USUAL_ROUNDS = 4;
  * Asks for passes, from below and back, until a whole round finds nothing to do.
  * @returns how many rounds had something to do
  */
-export async function settle(fromBelow: AskForPass[], withinMs: number): Promise<number> {
+export async function settle(fromBelow: AskForPass[], withinMs?: number): Promise<number> {
   const order = [...fromBelow, ...fromBelow.slice(0, -1).reverse()];
-  const end = Date.now() + withinMs;
+  const end = performance.now() + patience(withinMs);
   for (let rounds = 0; ; rounds += 1) {
     const said: string[] = [];
     for (const ask of order) said.push(...(await busy(ask, rounds >= USUAL_ROUNDS)));
     if (said.length === 0) return rounds;
-    if (Date.now() > end)
+    if (performance.now() > end)
       throw new Error(`after ${rounds} rounds there is still something to do:\n${said.join('\n')}`);
     await sleep(100);
   }

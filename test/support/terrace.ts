@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { patience } from './patience.ts';
 
 /** The `terrace` command, typed as a person types it. */
 export const program = join(import.meta.dirname, '../../cli/terrace');
@@ -13,9 +14,9 @@ export type Typed = {
   /** The same of its standard output alone. */
   readonly stdout: string;
   /** Resolves when it has written what the pattern says. */
-  says(pattern: RegExp, withinMs?: number): Promise<string>;
+  says(pattern: RegExp): Promise<string>;
   /** Resolves with its exit code, or the name of the signal that ended it. */
-  ended(withinMs?: number): Promise<number | string>;
+  ended(): Promise<number | string>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -38,7 +39,8 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
     });
   }
   const end = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
-  const within = async <T>(work: Promise<T>, ms: number, what: string): Promise<T> => {
+  const ms = patience();
+  const within = async <T>(work: Promise<T>, what: string): Promise<T> => {
     const late = new AbortController();
     const timeout = sleep(ms, undefined, { signal: late.signal }).then(() => {
       throw new Error(`terrace ${parameters.join(' ')}: ${what} took more than ${ms} ms; it said:\n${text}`);
@@ -58,7 +60,7 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
     get stdout() {
       return stdout;
     },
-    says: async (pattern, withinMs = 30_000) => {
+    says: async (pattern) => {
       const found = async () => {
         for (;;) {
           if (pattern.test(text)) return text;
@@ -67,13 +69,13 @@ export function typeIn(more: NodeJS.ProcessEnv, ...parameters: string[]): Typed 
           await sleep(10);
         }
       };
-      return within(found(), withinMs, `saying ${pattern}`);
+      return within(found(), `saying ${pattern}`);
     },
-    ended: (withinMs = 30_000) => within(end, withinMs, 'its end'),
+    ended: () => within(end, 'its end'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill('SIGTERM');
-        await within(end, 10_000, 'its end');
+        await within(end, 'its end');
       }
     },
   };

@@ -110,7 +110,7 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
       assert.deepEqual((await layer.event(passFinished, (data) => data.pass === pass)).failures, []);
       const newer = (await pushAll('newer')).map(({ digest }) => digest);
       const bases = () => basesOf(layer, repositories);
-      await until(async () => String(await bases()) === String(newer), 15_000);
+      await until(async () => String(await bases()) === String(newer));
 
       // What it waits for is there before it runs: it goes on with that before it looks at any clock.
       answers.resolve();
@@ -120,7 +120,7 @@ for (const [name, { repositories, env }] of Object.entries(clocks)) {
         layer.lines.some(
           (line) => line.includes(`"pid":${pidOf(first)}`) && line.includes('no longer the coord'),
         );
-      await until(async () => said(), 15_000);
+      await until(async () => said());
 
       assert.notEqual(await coordinator(layer), first);
       assert.deepEqual(await bases(), newer);

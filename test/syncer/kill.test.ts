@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../services/syncer/transfer/pieces.ts';
 import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { until } from '../support/patience.ts';
 import { random } from '../support/random.ts';
 import { repeatedBytes } from '../support/requests.ts';
 
@@ -57,7 +57,5 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   assert.ok(bytes <= SIZE + cuts * CONNECTIONS * CHUNK_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
   assert.deepEqual(await readdir(join(layer.data, 'ingest')), []);
   // A job whose worker or queue was killed is given out once more, and found done.
-  for (const deadline = Date.now() + 20_000; (await layer.bus().backlog('down')) > 0; await sleep(100)) {
-    assert.ok(Date.now() < deadline, 'jobs are left over');
-  }
+  await until(async () => (await layer.bus().backlog('down')) === 0, 'no jobs are left over');
 });

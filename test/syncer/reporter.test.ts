@@ -82,7 +82,7 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
     say: (...sizes: number[]) => {
       for (const size of sizes) storage.publish(blobCommitted, { digest: `sha256:${'0'.repeat(64)}`, size });
     },
-    hears: (...sizes: number[]) => until(() => String(parent.heard) === String(sizes), 20_000),
+    hears: (...sizes: number[]) => until(() => String(parent.heard) === String(sizes)),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -163,7 +163,7 @@ test('how the layer stands is told when it has changed', async () => {
   assert.deepEqual(r.parent.reports[0]?.layers, r.state.layers);
   r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
   r.say(1);
-  await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2), 20_000);
+  await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2));
 });
 
 test('what is not for the parent is left out, and the parent is told each of the others once all the same', async () => {

@@ -3,7 +3,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'nats';
 import {
   CONFIGURATION_KEY,
@@ -18,6 +17,7 @@ import { streams } from '#proto/streams.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 
 /** A source that the test writes to. */
 class Script implements DocumentSource {
@@ -59,11 +59,11 @@ async function rig(text: string, overrides: Overrides = {}) {
     bus,
     values,
     events,
-    inForce: async (holds: (value: Configuration | undefined) => boolean) => {
-      for (const end = Date.now() + 10_000; !holds(values.at(-1)); await sleep(10)) {
-        if (Date.now() > end) throw new Error(`in force is ${JSON.stringify(values.at(-1))}`);
-      }
-    },
+    inForce: (holds: (value: Configuration | undefined) => boolean) =>
+      until(
+        () => holds(values.at(-1)),
+        () => `in force is ${JSON.stringify(values.at(-1))}`,
+      ),
     [Symbol.asyncDispose]: async () => {
       running[Symbol.dispose]();
       await server[Symbol.asyncDispose]();
@@ -79,7 +79,7 @@ test('a document is put on the bus, with the overrides over it, and only when it
   on.source.write('name: two');
   await on.inForce((value) => value?.name === 'two');
   assert.equal((await on.operator.get(configuration, CONFIGURATION_KEY))?.revision, (revision ?? 0) + 1);
-  while (on.events.length < 2) await sleep(10);
+  await until(() => on.events.length >= 2);
   assert.deepEqual(on.events[1], ['name']);
 });
 
@@ -91,7 +91,7 @@ test('a document that is not valid changes nothing, and the complaint is there t
   assert.equal(source, 'script');
   assert.equal(complaints.length, 1);
   assert.match(complaints[0] as string, /^name "Two"/);
-  while (on.events.length < 2) await sleep(10);
+  await until(() => on.events.length >= 2);
   assert.deepEqual(on.events[1], complaints);
   assert.equal((await on.operator.get(configuration, CONFIGURATION_KEY))?.value.name, 'one');
   on.source.write('name: three');
@@ -109,9 +109,7 @@ test('what the bus loses, or somebody else writes, is put right', async () => {
   await on.server.up();
   // A watcher need not see that it was away for a moment: only the store itself tells.
   const stored = () => on.operator.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
-  for (const end = Date.now() + 20_000; (await stored())?.value.name !== 'one'; await sleep(50)) {
-    assert.ok(Date.now() < end, 'the configuration did not come back');
-  }
+  await until(async () => (await stored())?.value.name === 'one', 'the configuration is back');
 });
 
 test('events stay as long as the document says', async () => {
@@ -125,9 +123,7 @@ test('events stay as long as the document says', async () => {
   };
   for (const days of [7, 30]) {
     on.source.write(`eventTtl: P${days}D`);
-    for (const end = Date.now() + 10_000; !(await isKept(days)); await sleep(10)) {
-      assert.ok(Date.now() < end, `not kept for ${days} days`);
-    }
+    await until(() => isKept(days), `kept for ${days} days`);
   }
   await nc.close();
 });
@@ -136,7 +132,7 @@ test('a password file that comes later is found without a change of the document
   const folder = await mkdtemp(join(tmpdir(), 'terrace-bridge-'));
   const password = join(folder, 'password');
   await using on = await rig(`parent: { url: http://a, username: u, passwordFile: ${password} }`);
-  while (on.events.length < 1) await sleep(10);
+  await until(() => on.events.length >= 1);
   assert.match(String(on.events[0]), /password" can't be read/);
   await writeFile(password, 'x');
   await on.inForce((value) => value?.parent?.passwordFile === password);

@@ -3,9 +3,9 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileSource } from '../../services/twin-bridge/file-source.ts';
 import type { Found } from '../../services/twin-bridge/source.ts';
+import { until } from '../support/patience.ts';
 
 /** A file being watched; `next` is what it was found to be, one after another. */
 async function watched(pollMs?: number) {
@@ -20,9 +20,7 @@ async function watched(pollMs?: number) {
       watching = fileSource(path, pollMs).watch((one) => void found.push(one));
     },
     next: async () => {
-      for (const end = Date.now() + 5_000; found.length <= read; await sleep(5)) {
-        if (Date.now() > end) throw new Error('nothing was found');
-      }
+      await until(() => found.length > read);
       read += 1;
       return found[read - 1];
     },

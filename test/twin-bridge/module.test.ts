@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { listTokens } from '#proto/accounts.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { hashPassword } from '#proto/password-hash.ts';
@@ -11,6 +10,7 @@ import type { Reported } from '../../services/twin-bridge/reported.ts';
 import type { Found } from '../../services/twin-bridge/source.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';
 import { quiet } from '../support/bus.ts';
+import { until as untilSo } from '../support/patience.ts';
 
 /** A twin whose properties the test changes. */
 class Script implements ModuleTwin {
@@ -59,13 +59,11 @@ test('desired properties take effect, what is wrong with them changes nothing an
     pace: { settle: 10, least: 10 },
   });
   const inForce = async () => (await operator.get(configuration, CONFIGURATION_KEY))?.value;
-  const until = async (is: () => unknown) => {
-    const late = Date.now() + 20_000;
-    while (!(await is())) {
-      assert.ok(Date.now() < late, JSON.stringify([twin.reports, await inForce()]));
-      await sleep(10);
-    }
-  };
+  const until = (is: () => unknown) =>
+    untilSo(
+      async () => Boolean(await is()),
+      () => JSON.stringify(twin.reports),
+    );
   const asked = () =>
     twin.reports.at(-1)?.desired as { version?: number; state?: string; complaints: string[] };
   await until(() => asked()?.state === 'unknown');

@@ -11,6 +11,7 @@ import type { DesiredState } from '../../services/twin-bridge/seen.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { until } from '../support/patience.ts';
 
 let buses: Buses;
 let rig: Rig;
@@ -47,13 +48,11 @@ test('what changes is reported, together; what changes all the time is not, on i
     report: (reported) => told.push(reported),
     pace: { settle: 20, least: 20, idle: 60_000, look: 60_000 },
   });
-  const reaches = async (is: (reported: Reported) => boolean) => {
-    const end = Date.now() + 20_000;
-    while (!told.some(is)) {
-      assert.ok(Date.now() < end, JSON.stringify(told));
-      await sleep(10);
-    }
-  };
+  const reaches = (is: (reported: Reported) => boolean) =>
+    until(
+      () => told.some(is),
+      () => JSON.stringify(told),
+    );
   await reaches(({ connectionState }) => connectionState === 'Offline');
   await syncer.put(linkStatus, LINK_KEY, link('Syncing', 1_000));
   await reaches(({ connectionState }) => connectionState === 'Syncing');
@@ -73,7 +72,7 @@ test('what changes is reported, together; what changes all the time is not, on i
   assert.ok(count - before <= 2);
   await syncer.put(linkStatus, LINK_KEY, link('Syncing', 3_000));
   const seenBy = async () => (await reporter.now()).lastSyncTime;
-  while ((await seenBy()) !== new Date(3_000).toISOString()) await sleep(10);
+  await until(async () => (await seenBy()) === new Date(3_000).toISOString());
   assert.equal(told.length, count, 'a good pass more is no news');
 });
 

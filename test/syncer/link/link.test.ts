@@ -13,6 +13,7 @@ import { Link, type LinkOptions } from '../../../services/syncer/link/link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
+import { until } from '../../support/patience.ts';
 
 const { signal } = new AbortController();
 const MIB = 1024 * 1024;
@@ -237,22 +238,20 @@ test('a request that is ended says why', async () => {
 });
 
 test('connections that are idle close when the link is to rest, and new ones are made later', async () => {
-  let open: (() => void) | undefined;
+  const asked = Promise.withResolvers<() => void>();
   await using server = await plain((request, response) => {
-    if (request.url === '/slow') open = () => response.end('late');
+    if (request.url === '/slow') asked.resolve(() => response.end('late'));
     else response.end('ok');
   });
   const ask = async (path: string) => text(await server.link.request(path, { scope: '', signal }));
   assert.equal(await ask('/v2/'), 'ok');
   const slow = ask('/slow');
-  while (!open) await sleep(5);
+  const open = await asked.promise;
   assert.ok(server.sockets.size >= 1);
   server.link.rest();
   open();
   assert.equal(await slow, 'late');
-  for (const until = Date.now() + 2_000; server.sockets.size > 0; await sleep(5)) {
-    assert.ok(Date.now() < until, 'a connection stays open');
-  }
+  await until(() => server.sockets.size === 0, 'every connection is closed');
   assert.equal(await ask('/v2/'), 'ok');
 });
 
