@@ -41,14 +41,16 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
   await using volume = await smallVolume(96);
   if (!volume) return t.skip(WHY);
   const data = join(volume.path, 'data');
+  // Filled before the layer starts: with less than it wants beside its reserve, it takes no ballast while this measures.
+  const room = 20 * MIB;
+  const empty = await volume.fill(RESERVE + room);
   await using layer = await testLayer({ data, configFile });
   const image = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] });
-  const empty = await volume.fill(RESERVE + 20 * MIB);
   const kept = new Map<string, Uint8Array>();
   const refused: string[] = [];
   const pusher = async () => {
-    for (let i = 0; i < 30 && refused.length < 12; i += 1) {
-      const bytes = randomBytes(1 * MIB + Math.floor(Math.random() * MIB));
+    while (refused.length < 12) {
+      const bytes = randomBytes(MIB / 4 + Math.floor((Math.random() * MIB) / 4));
       const { status, text } = await push(layer.url, bytes);
       if (status === 201) kept.set(digestOf(bytes), bytes);
       else {
@@ -58,7 +60,9 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
     }
   };
   await Promise.all(Array.from({ length: 8 }, pusher));
-  assert.ok(kept.size >= 4 && refused.length > 0, `${kept.size} kept, ${refused.length} refused`);
+  // What is on its way when the room ends is refused, and metadata and history take some: the rest of the room was used.
+  const bytesKept = kept.values().reduce((sum, bytes) => sum + bytes.length, 0);
+  assert.ok(bytesKept >= room / 2, `${bytesKept} bytes kept, ${refused.length} refused`);
   for (const text of refused) {
     const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
     assert.equal(errors[0]?.code, 'INSUFFICIENT_STORAGE');
@@ -111,7 +115,7 @@ test('a volume that fills up under a sync: it waits, keeps what came, and goes o
   assert.match(delayed.reason, /reserve/);
   assert.ok(!layer.events.some(({ type }) => type === `terrace.${passFinished.type}`), 'the pass goes on');
   await empty();
-  const { failures } = await layer.event(passFinished, ({ ok }) => ok, 40_000);
+  const { failures } = await layer.event(passFinished, ({ ok }) => ok);
   assert.deepEqual(failures, []);
   assert.equal(await sameContent(cloud.url, layer.url), undefined);
   const repeated = repeatedBytes(proxy.requests, /\/blobs\//);

@@ -25,7 +25,7 @@ const LIMIT_MS = 30_000;
 export const slowness = bounded(Number(process.env[SLOWNESS]) || UNKNOWN_SLOWNESS);
 
 /** The quiet machine's `ms` as a limit for this one. */
-export const patience = (ms = LIMIT_MS): number => ms * slowness;
+export const patience = (ms = LIMIT_MS): number => Math.ceil(ms * slowness);
 
 /** Fires when a test has waited too long. */
 export const patienceSignal = (ms?: number): AbortSignal => AbortSignal.timeout(patience(ms));
