@@ -70,8 +70,5 @@ function outcome(ok: boolean, ended: PassResult['ended']): string {
 
 function sentence(fault: Fault): string {
   if (fault.code === 'unavailable') return `the pass did not come about: ${fault.message}`;
-  if (fault.code === 'window-closed' && !fault.message.includes('--now')) {
-    return `${fault.message}: terrace sync --now uses the link all the same`;
-  }
   return fault.message;
 }

@@ -20,6 +20,16 @@ export type ServiceStatus = Static<typeof ServiceStatus>;
 export const serviceStatus = state('services', ServiceStatus);
 
 /**
+ * Why a link is as it is: the code of the fault that came first, or one of the words below. An open list: a layer of a
+ * later version may have more of them.
+ */
+const LinkCode = Type.String({ minLength: 1, maxLength: 64 });
+/** The coordinator that had begun the last pass did not end it. */
+export const PASS_ABANDONED = 'pass-abandoned';
+/** The parent refuses changes; all else went well. */
+export const CHANGES_PARKED = 'changes-parked';
+
+/**
  * The link to the parent. Written by the coordinator. Key: `parent`.
  * Online: the last pass was good. Syncing: a pass is under way. Offline: the parent does not answer.
  * Unhealthy: it answers, but the last pass left something undone; `detail` says what.
@@ -34,7 +44,9 @@ export const LinkStatus = Type.Object({
   since: Instant,
   /** When the last good pass ended. */
   lastSync: Type.Optional(Instant),
+  /** For a person. What a program decides by is `code`. */
   detail: Type.Optional(Type.String()),
+  code: Type.Optional(LinkCode),
   coordinator: Type.String(),
   /** Where there is a window: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
@@ -51,6 +63,7 @@ export const linkChanged = event(
     from: Type.Optional(LinkStatus.properties.state),
     state: LinkStatus.properties.state,
     detail: Type.Optional(Type.String()),
+    code: Type.Optional(LinkCode),
   }),
 );
 

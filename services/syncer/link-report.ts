@@ -17,7 +17,7 @@ export type ReportMeans = {
   leads: () => boolean;
 };
 
-type Said = Pick<LinkStatus, 'state' | 'detail' | 'lastSync'>;
+type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync'>;
 
 /** Says how the link is, for as long as this process makes the passes. */
 export class LinkReport {
@@ -39,9 +39,9 @@ export class LinkReport {
     return this.#say(async () => {
       const { bus } = this.#means;
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
-      const { state, detail } = this.#last ?? {};
+      const { state, detail, code } = this.#last ?? {};
       if (state === 'Syncing') this.#settled = undefined;
-      else this.#settled = state && { state, ...(detail && { detail }) };
+      else this.#settled = state && { state, ...(detail && { detail }), ...(code && { code }) };
       return undefined;
     });
   }
@@ -51,7 +51,11 @@ export class LinkReport {
     return this.#say(() => {
       if (this.#last && this.#last.state !== 'Syncing') return this.#last;
       const from = opens === undefined ? '' : ` before ${new Date(opens).toISOString()}`;
-      const untried: LinkState = { state: 'Offline', detail: `the link may not be used${from}` };
+      const untried: LinkState = {
+        state: 'Offline',
+        detail: `the link may not be used${from}`,
+        code: 'window-closed',
+      };
       this.#settled = this.#last ? ABANDONED : untried;
       return this.#settled;
     });
@@ -80,7 +84,7 @@ export class LinkReport {
 
   /** The pass goes on, and nothing of it gets through. */
   stalled(reason: string): Promise<void> {
-    return this.#say(() => ({ state: 'Offline', detail: reason }));
+    return this.#say(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
   }
 
   #ended(result: PassResult, whole: boolean): Promise<void> {
@@ -105,7 +109,7 @@ export class LinkReport {
     return this.#turn;
   }
 
-  async #put({ state, detail, lastSync }: Said): Promise<void> {
+  async #put({ state, detail, code, lastSync }: Said): Promise<void> {
     const { bus, log, by, times, leads } = this.#means;
     // Whoever took over says it now.
     if (!leads()) return;
@@ -119,6 +123,7 @@ export class LinkReport {
       coordinator: by,
       ...(good && { lastSync: good }),
       ...(detail && { detail }),
+      ...(code && { code }),
       ...(found && hoursOf(found, now)),
     };
     if (isDeepStrictEqual(link, before)) return;
@@ -129,6 +134,11 @@ export class LinkReport {
     if (before?.state === state) return;
     if (state === 'Offline' || state === 'Unhealthy')
       log.warn({ state, detail }, 'the state of the link has changed');
-    bus.publish(linkChanged, { ...(before && { from: before.state }), state, ...(detail && { detail }) });
+    bus.publish(linkChanged, {
+      ...(before && { from: before.state }),
+      state,
+      ...(detail && { detail }),
+      ...(code && { code }),
+    });
   }
 }

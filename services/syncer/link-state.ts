@@ -1,17 +1,25 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PassResult } from '#proto/passes.ts';
-import type { LinkStatus } from '#proto/status.ts';
+import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status.ts';
 import { linkAt } from './hours.ts';
 import { nextTime, type Times } from './window.ts';
 
 /** What a pass says of the link. Pure. */
 
-export type LinkState = { state: Exclude<LinkStatus['state'], 'Syncing'>; detail?: string };
+export type LinkState = {
+  state: Exclude<LinkStatus['state'], 'Syncing'>;
+  detail?: string;
+  code?: NonNullable<LinkStatus['code']>;
+};
 
 const WELL: LinkState = { state: 'Online' };
 
 /** What is said where the coordinator that had begun a pass is gone, and none begins now. */
-export const ABANDONED: LinkState = { state: 'Unhealthy', detail: 'the last pass did not come to its end' };
+export const ABANDONED: LinkState = {
+  state: 'Unhealthy',
+  detail: 'the last pass did not come to its end',
+  code: PASS_ABANDONED,
+};
 
 /**
  * @param before what was so before the pass, where that is known
@@ -28,25 +36,29 @@ export function stateAfter(before: LinkState | undefined, result: PassResult, wh
   const seemedWell = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, WELL);
   if (seemedWell && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
     // Somebody was faster: the next pass decides again. Only one that finds it so once more has something to tell.
-    return { ...WELL, detail: detailOf(result, failures[0]) };
+    return { ...WELL, ...reasonOf(result, failures[0]) };
   }
   const away = failures.filter(({ code }) => code === 'parent-unreachable');
   // What is parked is among the failures, and has not failed in this pass.
   const others = failures.length - away.length;
   if (failed > 0 && away.length > 0 && others <= parked) {
-    return { state: 'Offline', detail: detailOf(result, away[0]) };
+    return { state: 'Offline', ...reasonOf(result, away[0]) };
   }
-  return { state: 'Unhealthy', detail: detailOf(result, failures[0]) };
+  return { state: 'Unhealthy', ...reasonOf(result, failures[0]) };
 }
 
 /** The first failure, how many more there are, and how many of all changes are parked. */
-function detailOf({ failed, parked }: PassResult, first: PassResult['failures'][0] | undefined): string {
+function reasonOf(
+  { failed, parked }: PassResult,
+  first: PassResult['failures'][0] | undefined,
+): Required<Pick<LinkState, 'detail' | 'code'>> {
   const where = [first?.repository, first?.tag].filter(Boolean).join(':');
   const more = failed + parked > 1 ? ` (and ${failed + parked - 1} more)` : '';
-  return [
+  const detail = [
     ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
     ...(parked > 0 ? [`${parked} parked`] : []),
   ].join('; ');
+  return { detail, code: first?.code ?? CHANGES_PARKED };
 }
 
 /** What is told of the window and the schedule. */

@@ -1,9 +1,12 @@
+import type { FaultCode } from '#proto/fault.ts';
+import type { LinkStatus } from '#proto/status.ts';
 import type { DesiredState, Seen } from './seen.ts';
 
 /** What is not well with the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
 
 const MOST_ACCOUNTS = 3;
+const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
 export function detailsOf({ link, storage, configuration }: Seen, desired: DesiredState): Detail[] {
   const details: Detail[] = [];
@@ -24,7 +27,7 @@ export function detailsOf({ link, storage, configuration }: Seen, desired: Desir
       `${storage.damaged} blobs are damaged, until the parent or a client brings them again`,
     );
   }
-  if (link?.detail && isInactive(link.detail)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
+  if (link?.detail && isInactive(link)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
   else if (link?.detail && link.state === 'Unhealthy') say('Sync', 'SyncIncomplete', link.detail);
   else if (link?.detail && link.state === 'Offline') say('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
@@ -48,8 +51,7 @@ export function detailsOf({ link, storage, configuration }: Seen, desired: Desir
 }
 
 /** Another instance has the place of this one at the parent. */
-export const isInactive = (detail: string | undefined): boolean =>
-  /already activated by another instance/.test(detail ?? '');
+export const isInactive = (link: LinkStatus | undefined): boolean => link?.code === ACTIVATED_ELSEWHERE;
 
 export const brief = (text: string, most = 300): string =>
   text.length > most ? `${text.slice(0, most - 1)}…` : text;

@@ -37,7 +37,7 @@ export function reportedOf(facts: Facts): Reported {
     ...(configuration && { name: configuration.name, mode: configuration.mode }),
     ...(configuration?.parent && {
       parent: { url: configuration.parent.url },
-      activation: { status: isInactive(link?.detail) ? 'Inactive' : link?.lastSync ? 'Active' : 'Unknown' },
+      activation: { status: isInactive(link) ? 'Inactive' : link?.lastSync ? 'Active' : 'Unknown' },
     }),
     ...(link?.window && { syncWindow: { open: link.window.open, until: time(link.window.until) } }),
     ...(pass && { registrySyncResult: syncResult(pass, seen) }),
@@ -73,7 +73,7 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
         ? 'TimedOut'
         : 'Failed';
   return {
-    syncState: isInactive(link?.detail) ? 'NotActivated' : state,
+    syncState: isInactive(link) ? 'NotActivated' : state,
     ...(cause !== undefined && { syncTrigger: brief(cause, 100) }),
     ...(started && { lastSyncStartTime: time(started) }),
     ...(ended && { lastSyncEndTime: time(ended) }),

@@ -27,49 +27,58 @@ const unhealthy: LinkState = { state: 'Unhealthy', detail: 'something' };
 
 const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
   ['a good pass', offline, NOTHING, online],
-  ['nobody answers', online, failing(away), { state: 'Offline', detail: away.reason }],
+  ['nobody answers', online, failing(away), { state: 'Offline', detail: away.reason, code: away.code }],
   [
     'the link went in the middle of a pass',
     online,
     failing({ ...away, repository: 'app', tag: 'v1' }, { ...away, repository: 'app', tag: 'v2' }),
-    { state: 'Offline', detail: `app:v1: ${away.reason} (and 1 more)` },
+    { state: 'Offline', detail: `app:v1: ${away.reason} (and 1 more)`, code: away.code },
   ],
   [
     'the parent refuses something, and then the link goes',
     online,
     failing(refused, away),
-    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 1 more)' },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 1 more)', code: refused.code },
   ],
   [
     'more failures than are told of',
     online,
     { ...failing(refused), failed: 30 },
-    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 29 more)' },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 29 more)', code: refused.code },
   ],
-  ['a tag moved meanwhile', online, failing(moved), { state: 'Online', detail: 'app:v1: it moved' }],
+  [
+    'a tag moved meanwhile',
+    online,
+    failing(moved),
+    { state: 'Online', detail: 'app:v1: it moved', code: moved.code },
+  ],
   [
     'a tag moved meanwhile, again',
-    { state: 'Online', detail: 'app:v1: it moved' },
+    { state: 'Online', detail: 'app:v1: it moved', code: moved.code },
     failing(moved),
-    { state: 'Unhealthy', detail: 'app:v1: it moved' },
+    { state: 'Unhealthy', detail: 'app:v1: it moved', code: moved.code },
   ],
   [
     'a change is parked',
     online,
     { ...NOTHING, ok: false, parked: 1, failures: [refused] },
-    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403; 1 parked' },
+    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403; 1 parked', code: refused.code },
   ],
   [
     'something failed, changes are parked',
     online,
     { ...failing({ ...refused, tag: 'v2' }), parked: 2, failures: [refused, refused, refused] },
-    { state: 'Unhealthy', detail: 'app:v1: the parent answered 403 (and 2 more); 2 parked' },
+    {
+      state: 'Unhealthy',
+      detail: 'app:v1: the parent answered 403 (and 2 more); 2 parked',
+      code: refused.code,
+    },
   ],
   [
     'the link went, changes are parked',
     online,
     { ...failing(away), parked: 1, failures: [refused, away] },
-    { state: 'Offline', detail: `${away.reason} (and 1 more); 1 parked` },
+    { state: 'Offline', detail: `${away.reason} (and 1 more); 1 parked`, code: away.code },
   ],
   ['the window closed, nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
   ['the window closed, something failed', offline, { ...failing(refused), ended: 'window' }, offline],
@@ -78,7 +87,13 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     'the window closed on the first pass of all, and something had failed',
     undefined,
     { ...failing(away), ended: 'window' },
-    { state: 'Offline', detail: away.reason },
+    { state: 'Offline', detail: away.reason, code: away.code },
+  ],
+  [
+    'changes are parked, and none of them is told',
+    online,
+    { ...NOTHING, ok: false, parked: 2 },
+    { state: 'Unhealthy', detail: '2 parked', code: 'changes-parked' },
   ],
 ];
 for (const [name, before, result, expected] of rows) {
@@ -211,7 +226,8 @@ test('the lease is gained while the window is closed: nothing is under way, and 
   const two = report();
   await two.takeOver();
   await two.resting(undefined);
-  assert.deepEqual({ state: board.link?.state, detail: board.link?.detail }, ABANDONED);
+  const { state, detail, code } = board.link as LinkStatus;
+  assert.deepEqual({ state, detail, code }, ABANDONED);
   board.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
   const three = report();
   await three.takeOver();

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/children.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { LinkStatus } from '#proto/status.ts';
+import { refused as activatedElsewhere } from '../../services/syncer/link/activation.ts';
 import { fit } from '../../services/twin-bridge/fit.ts';
 import { MOST_BYTES } from '../../services/twin-bridge/iot-edge/reported-rules.ts';
 import { coarse, type Facts, reportedOf } from '../../services/twin-bridge/reported.ts';
@@ -110,9 +111,18 @@ test('what is not well is said by type, code and since when', () => {
   const refused = { desired: { version: 5, state: 'refused' as const, complaints: ['mode: no'] } };
   assert.deepEqual(details({}, refused), ['DesiredRefused']);
   const taken = reported({
-    seen: seen({ link: link({ state: 'Unhealthy', detail: `x: ${ALREADY_ACTIVATED}` }) }),
+    seen: seen({
+      link: link({
+        state: 'Unhealthy',
+        detail: activatedElsewhere('line-1', 1).message,
+        code: 'already-activated',
+      }),
+    }),
   });
   assert.deepEqual(taken.activation, { status: 'Inactive' });
+  // By its code alone: the same sentence may be the reason of something else.
+  const quoted = reported({ seen: seen({ link: link({ state: 'Unhealthy', detail: ALREADY_ACTIVATED }) }) });
+  assert.deepEqual(quoted.activation, { status: 'Active' });
 });
 
 test('the last pass, and what of it failed', () => {

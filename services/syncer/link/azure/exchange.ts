@@ -31,6 +31,8 @@ export class Exchange implements TokenSource {
   readonly #clock: Clock;
   #refresh: Promise<Refresh> | undefined;
   #failed: { fault: Fault; times: number; until: number } | undefined;
+  /** What was answered to a question about one scope. */
+  readonly #ofScope = new WeakSet<Fault>();
 
   constructor(
     base: URL,
@@ -76,7 +78,11 @@ export class Exchange implements TokenSource {
   async #access(realm: URL, service: string, scopes: string[], refresh: string): Promise<Granted> {
     const form = new URLSearchParams({ grant_type: 'refresh_token', service, refresh_token: refresh });
     for (const scope of scopes) form.append('scope', scope);
-    const { access_token: token } = await this.#post(realm, form);
+    const answer = await this.#post(realm, form).catch((error: unknown) => {
+      if (error instanceof Fault) this.#ofScope.add(error);
+      throw error;
+    });
+    const { access_token: token } = answer;
     if (typeof token !== 'string') {
       throw new Fault('parent-invalid', `POST ${realm.origin}${realm.pathname}: no token in the answer`);
     }
@@ -134,7 +140,7 @@ export class Exchange implements TokenSource {
 
   #rest(fault: Fault, times: number): void {
     // Of one scope, not of the identity.
-    if (isStatus(fault, 400, 403, 404) && !fault.message.includes('/oauth2/exchange')) return;
+    if (isStatus(fault, 400, 403, 404) && this.#ofScope.has(fault)) return;
     const { now, random } = this.#clock;
     const own = Math.min(MOST_REST_MS, FIRST_REST_MS * 2 ** Math.min(times - 1, 20));
     const wait = Math.max(own * (0.5 + random() / 2), Number(fault.detail?.retryAfterMs ?? 0));
