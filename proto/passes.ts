@@ -68,6 +68,8 @@ export const PassResult = Type.Object({
   failures: Type.Array(Failure),
   /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
   ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
+  /** It was ended before the parent had answered anything. */
+  unheard: Type.Optional(Type.Boolean()),
   ms: Type.Integer(),
 });
 export type PassResult = Static<typeof PassResult>;

@@ -23,8 +23,12 @@ export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & 
   news: News;
   link: () => Link | undefined;
   inHand: InHand;
-  /** The parent has something to tell. */
+  /** The parent has something to tell, or answers again. */
   tell: () => void;
+  /** The parent has just answered that nothing is new there. */
+  unchanged: () => void;
+  /** The parent does not answer. */
+  unreachable: (reason: string) => void;
 };
 
 export type Beside = {

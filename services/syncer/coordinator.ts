@@ -52,7 +52,10 @@ export function coordinate(
   const standing = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,
-    tick: (cause) => want(wish(cause)),
+    tick: (cause) => {
+      // While a request rests at the parent, its answers begin the passes.
+      if (!lead?.news.followed) want(wish(cause));
+    },
     looked: () => void standing.refresh(),
     log,
   });
@@ -131,8 +134,12 @@ export function coordinate(
     ends.push(() => inHand.coordinates(false));
     ends.push(settings.bandwidth.lead());
     const { news, bus: led, signal: term } = lead as Lead;
-    const tell = () => want(wish('parent'));
-    const means = { bus, log, instance, layer, led, volume, settings, news, link, inHand, tell };
+    const follows = {
+      tell: () => want(wish('parent')),
+      unchanged: () => want(wish('schedule')),
+      unreachable: (reason: string) => void standing.unreachable(reason),
+    };
+    const means = { bus, log, instance, layer, led, volume, settings, news, link, inHand, ...follows };
     others = beside(means, AbortSignal.any([signal, term]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();

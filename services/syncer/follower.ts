@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
+import { Fault } from '#proto/fault.ts';
 import { Alarm } from './alarm.ts';
 import type { Early } from './early.ts';
 import type { Link } from './hours.ts';
@@ -10,6 +11,12 @@ import type { News } from './reconcile/news.ts';
 /** How long the link and the first pass are waited for before they are looked at again, in ms. */
 const LOOK_MS = 5_000;
 const MOST_WAIT_MS = 60_000;
+/** Retries of a parent that can't be reached, which costs it nothing: after so long at most, in ms. */
+const MAX_AWAY_MS = 5_000;
+/** What the parent may ask for at most with Retry-After, in ms. */
+const MAX_ASKED_MS = 5 * 60_000;
+/** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
+const FAILURES_UNTIL_UNREACHABLE = 2;
 
 export type FollowMeans = {
   news: News;
@@ -18,14 +25,19 @@ export type FollowMeans = {
   link: () => Link | undefined;
   /** Hears of what is on its way to the parent. */
   early: Pick<Early, 'idle' | 'begin' | 'onIdle'>;
-  /** The parent has something to tell. */
+  /** The parent has something to tell, or answers again. */
   tell: () => void;
+  /** The parent has answered that nothing is new: a pass that begins now need not ask it. */
+  unchanged: () => void;
+  /** The parent does not answer. */
+  unreachable: (reason: string) => void;
   log: Log;
 };
 
 /**
  * Waits for what the parent tells, for as long as `signal` lets it and the link may be used the whole time or its
- * window is open: one request that the parent answers when something has changed there. What it is the pass asks.
+ * window is open: one request that the parent answers when something has changed there, or when its time is over. What
+ * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
  */
 export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
   const { news, log } = means;
@@ -34,30 +46,52 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
   while (!signal.aborted) {
     const cursor = news.cursor;
     if (cursor === undefined || !means.link()?.live) {
+      news.unfollow();
+      failures = 0;
       await Promise.race([news.turned, rest(LOOK_MS)]);
       continue;
     }
     try {
-      if (await hasNews(means, cursor, signal)) {
+      const found = await ask(means, cursor, failures > 0 ? 0 : LONGEST_WAIT_S, signal);
+      const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
+      failures = 0;
+      if (found === 'changes' || isBack) {
         const { turned } = news;
         means.tell();
         means.early.begin();
         await Promise.race([turned, rest(MOST_WAIT_MS)]);
         // A pass that could not look asks for the same again, and not at once.
-        if (news.cursor === cursor) await rest(LOOK_MS);
-      }
-      failures = 0;
+        if (found === 'changes' && news.cursor === cursor) await rest(LOOK_MS);
+      } else if (found === 'unchanged') means.unchanged();
     } catch (err) {
+      news.unfollow();
       if (signal.aborted) return;
       failures += 1;
-      const ms = Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures);
+      const ms = waitAfter(err, failures);
       log.debug({ err, ms }, 'the parent does not tell its changes; asking again');
+      if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) means.unreachable(err.message);
       await rest(ms);
     }
   }
 }
 
-async function hasNews(means: FollowMeans, cursor: string, signal: AbortSignal): Promise<boolean> {
+const isAway = (error: unknown): error is Fault => Fault.is(error, 'parent-unreachable');
+
+/** A parent that answers with an error is left alone for longer than one that can't be reached. */
+function waitAfter(error: unknown, failures: number): number {
+  const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
+  const most = isAway(error) && status === undefined ? MAX_AWAY_MS : MOST_WAIT_MS;
+  return Math.max(Math.min(most, 500 * 2 ** failures), Math.min(Number(retryAfterMs), MAX_ASKED_MS));
+}
+
+/** `ended`: the request was ended from here. */
+async function ask(
+  means: FollowMeans,
+  cursor: string,
+  waitS: number,
+  signal: AbortSignal,
+): Promise<'changes' | 'unchanged' | 'ended'> {
+  const { news } = means;
   const closed = new AbortController();
   using _closing = new Alarm(() => {
     const at = means.link();
@@ -65,19 +99,24 @@ async function hasNews(means: FollowMeans, cursor: string, signal: AbortSignal):
     return at?.until;
   });
   try {
-    using _followed = means.news.follow();
     const feed = await means.feed();
     const either = AbortSignal.any([signal, closed.signal]);
     // From then on this has to be asked for, too.
     using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
-    const answer = await feed.changes(cursor, LONGEST_WAIT_S, either, means.early.idle);
-    if (!answer) return true;
+    const answer = await feed.changes(cursor, waitS, either, means.early.idle);
+    if (!answer) {
+      news.unfollow();
+      return 'changes';
+    }
     if (answer.arriving) means.early.begin();
-    if (answer.lost || answer.changes.length > 0) return true;
-    means.news.quiet(cursor, answer.cursor);
-    return false;
+    if (answer.lost || answer.changes.length > 0) {
+      news.changed();
+      return 'changes';
+    }
+    news.unchanged(cursor, answer.cursor);
+    return 'unchanged';
   } catch (error) {
-    if (closed.signal.aborted && !signal.aborted) return false;
+    if (closed.signal.aborted && !signal.aborted) return 'ended';
     throw error;
   }
 }

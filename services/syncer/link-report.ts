@@ -82,6 +82,15 @@ export class LinkReport {
     return this.#say(() => (this.#passes.size > 0 ? { state: 'Syncing' } : this.#last));
   }
 
+  /** The parent does not answer whoever follows it. A pass that is under way says so itself, if it is so. */
+  unreachable(reason: string): Promise<void> {
+    return this.#say(() => {
+      if (this.#passes.size > 0) return undefined;
+      this.#settled = { state: 'Offline', detail: reason };
+      return this.#settled;
+    });
+  }
+
   /** The pass goes on, and nothing of it gets through. */
   stalled(reason: string): Promise<void> {
     return this.#say(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));

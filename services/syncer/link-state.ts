@@ -21,13 +21,16 @@ export const ABANDONED: LinkState = {
   code: PASS_ABANDONED,
 };
 
+const UNHEARD: LinkState = { state: 'Offline', detail: 'the pass was ended before the parent had answered' };
+
 /**
  * @param before what was so before the pass, where that is known
  * @param whole whether the pass looked at everything
  */
 export function stateAfter(before: LinkState | undefined, result: PassResult, whole: boolean): LinkState {
-  const { ended, failed, failures, parked } = result;
-  if (ended && failed > 0 && before) return before;
+  const { ended, failed, failures, parked, unheard } = result;
+  if (ended && (failed > 0 || unheard) && before) return before;
+  if (unheard && failed === 0) return UNHEARD;
   if (failed === 0 && parked === 0) {
     // What a whole pass left undone, one that looked at a little else has not done.
     if (!whole && before?.state === 'Unhealthy') return before;

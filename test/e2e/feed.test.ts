@@ -5,6 +5,7 @@ import { reportPath } from '#proto/below.ts';
 import { CHANGES_PATH } from '#proto/changes.ts';
 import { tagDeleted, tagMoved } from '#proto/content.ts';
 import { passFinished } from '#proto/passes.ts';
+import { LINK_KEY, linkChanged, linkStatus } from '#proto/status.ts';
 import { type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
 import { deleteManifest, getManifest, pushArtifact, pushImage, referrersOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
@@ -114,6 +115,17 @@ test('restarts of both sides go on from where they were; what changed meanwhile 
   await middle.sync();
   assert.equal((await getManifest(middle.host, 'meanwhile', 'v1'))?.digest, image.digest);
   assert.ok(!asked().some((request) => /\/(tags\/list|_catalog)/.test(request)), asked().join('\n'));
+});
+
+test('a link that goes is said at once, and its return too', async () => {
+  await middle.sync();
+  await link.down();
+  await middle.event(linkChanged, ({ state }) => state === 'Offline', 15_000);
+  assert.ok((await middle.bus().get(linkStatus, LINK_KEY))?.value.detail?.includes(CHANGES_PATH));
+  const image = await pushImage(top.host, 'behind-a-cut', 'v1');
+  await link.up();
+  await arrives(middle, 'behind-a-cut', 'v1', image.digest);
+  await middle.event(linkChanged, ({ from, state }) => from !== undefined && state === 'Online');
 });
 
 test('a cursor that the parent does not know lets everything be compared', async () => {

@@ -82,6 +82,18 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
   ],
   ['the window closed, nothing failed', offline, { ...NOTHING, ok: false, ended: 'window' }, online],
   ['the window closed, something failed', offline, { ...failing(refused), ended: 'window' }, offline],
+  [
+    'the window closed before the parent had answered',
+    offline,
+    { ...NOTHING, ok: false, ended: 'window', unheard: true },
+    offline,
+  ],
+  [
+    'the window closed on the first pass of all before the parent had answered',
+    undefined,
+    { ...NOTHING, ok: false, ended: 'window', unheard: true },
+    { state: 'Offline', detail: 'the pass was ended before the parent had answered' },
+  ],
   ['a new configuration, something failed', online, { ...failing(away), ended: 'configuration' }, online],
   [
     'the window closed on the first pass of all, and something had failed',
@@ -194,6 +206,17 @@ test('what was so before a pass is known although the pass says Syncing and Offl
   await pass.ended({ ...failing(away), ended: 'window' }, true);
   assert.equal(board.link?.state, 'Unhealthy');
   assert.match(board.link?.detail ?? '', /403/);
+});
+
+test('a parent that does not answer is Offline at once, unless a pass is under way that will say so', async () => {
+  const one = report();
+  await one.takeOver();
+  const pass = one.syncing();
+  await one.unreachable('EAI_AGAIN');
+  assert.equal(board.link?.state, 'Syncing');
+  await pass.ended(NOTHING, true);
+  await one.unreachable('EAI_AGAIN');
+  assert.deepEqual([board.link?.state, board.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
 
 test('of two passes, the state is Syncing until the last one has ended', async () => {

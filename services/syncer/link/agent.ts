@@ -2,6 +2,11 @@ import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
 
 const CONNECT_MS = 10_000;
+/**
+ * After so long without a byte the kernel probes the other side, each second, ten times: a request that rests at a
+ * parent that is gone without a word fails soon after. In ms.
+ */
+const PROBE_MS = 10_000;
 /** Bytes that a socket holds back: one that is among many on a slow link sends so many before it counts as stalled. */
 export const SOCKET_BYTES = 16 * 1024;
 
@@ -12,7 +17,13 @@ export const SOCKET_BYTES = 16 * 1024;
  */
 export function makeAgent(stallMs: number, ca: string | undefined): EnvHttpProxyAgent {
   const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
-  const connect = { timeout: CONNECT_MS, highWaterMark: SOCKET_BYTES, ...trusted };
+  const connect = {
+    timeout: CONNECT_MS,
+    highWaterMark: SOCKET_BYTES,
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_MS,
+    ...trusted,
+  };
   const options: Agent.Options = {
     connect,
     headersTimeout: stallMs,

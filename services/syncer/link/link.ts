@@ -59,6 +59,8 @@ export class Link implements AsyncDisposable {
   #agent: EnvHttpProxyAgent;
   /** Of the token requests under way, which no one request may end. */
   #resting = new AbortController();
+  /** How often the parent itself has answered, or whatever stands for it: an error of a proxy does not count. */
+  answers = 0;
   /** Bytes that came and are not paid for. */
   #owed = 0;
 
@@ -178,6 +180,7 @@ export class Link implements AsyncDisposable {
       } as Dispatcher.RequestOptions);
       // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
       answer.body.on('error', () => {});
+      if (url.origin === this.base.origin && answer.statusCode < 500) this.answers += 1;
       return Object.assign(answer, { from: url, stallMs: this.#stallMs });
     } catch (cause) {
       throw unreachable(cause, either, `${method} ${url.origin}${url.pathname}`);

@@ -32,6 +32,11 @@ export class Parent {
     this.#link = link;
   }
 
+  /** How often it has answered anything so far. */
+  get answers(): number {
+    return this.#link.answers;
+  }
+
   /** Whether it answers as a registry. @throws Fault */
   async ping(signal: AbortSignal): Promise<void> {
     await patiently(signal, () => this.#ping(signal));

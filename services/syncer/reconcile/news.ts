@@ -16,12 +16,16 @@ export type Heard = ReadonlyMap<Repository, Told>;
 export type Look = {
   /** Undefined: everything. */
   heard: Heard | undefined;
+  /** The parent answered right before the pass began, so the pass need not ask it for a sign of life. */
+  answered?: boolean;
   /** The pass has ended; `good`: all of it was carried out. */
   settle(good: boolean): Promise<void>;
 };
 
 /** Everything is compared once in so long, whatever was told, in ms. */
 const WHOLE_MS = 24 * 60 * 60_000;
+/** A pass that begins so soon after an answer of the parent's need not ask again, in ms. */
+const MAX_ANSWER_AGE_MS = 2_000;
 
 /**
  * How far this layer has followed a parent that tells its changes. The cursor is kept by storage when all before it was
@@ -36,8 +40,10 @@ export class News {
   #kept: string | undefined;
   #owed = new Map<Repository, Told>();
   #wholeAt: number;
-  /** Somebody waits for what the parent tells next. */
+  /** A request rests at the parent, or the next one is about to, and the one before it was answered. */
   #followed = false;
+  /** When the parent last answered that nothing is new, by `performance.now()`. */
+  #unchangedAt = Number.NEGATIVE_INFINITY;
   #turned = Promise.withResolvers<void>();
 
   constructor(bus: Pick<Bus, 'call'>, now: () => number = Date.now) {
@@ -51,7 +57,7 @@ export class News {
     return this.#cursor;
   }
 
-  /** Whether somebody waits for what the parent tells next. */
+  /** Whether somebody waits for what the parent tells next, and the parent has answered every request so far. */
   get followed(): boolean {
     return this.#followed && this.#cursor !== undefined;
   }
@@ -61,24 +67,27 @@ export class News {
     return this.#turned.promise;
   }
 
-  /** While it is held, whatever the parent has to tell asks for a pass of its own. */
-  follow(): Disposable {
+  /** The parent has something to tell whoever follows it, which the next pass asks for. */
+  changed(): void {
     this.#followed = true;
-    return {
-      [Symbol.dispose]: () => {
-        this.#followed = false;
-      },
-    };
+    this.#unchangedAt = Number.NEGATIVE_INFINITY;
   }
 
   /** Behind `before` there was nothing that concerns this layer up to `cursor`. */
-  quiet(before: string, cursor: string): void {
+  unchanged(before: string, cursor: string): void {
+    this.#followed = true;
+    this.#unchangedAt = performance.now();
     if (this.#cursor === before) this.#cursor = cursor;
+  }
+
+  /** Nobody follows the parent, or it does not answer. */
+  unfollow(): void {
+    this.#followed = false;
   }
 
   /**
    * @param everything whatever was told, all is to be compared
-   * @param asks whether the parent is to be asked now, although somebody waits for what it tells
+   * @param asks whether the parent is to be asked now, although it has just answered whoever follows it
    * @returns undefined where the parent tells no changes
    * @throws Fault `parent-unreachable`, …
    */
@@ -89,7 +98,8 @@ export class News {
   ): Promise<Look | undefined> {
     if (of !== this.#of) await this.#begin(of);
     const whole = everything || this.#now() - this.#wholeAt >= WHOLE_MS;
-    if (!whole && !asks && this.followed) return this.#some();
+    const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
+    if (!whole && !asks && this.followed && isFresh) return { ...this.#some(), answered: true };
     let after = whole ? undefined : this.#cursor;
     for (;;) {
       const answer = await feed.changes(after, 0, signal);
@@ -108,6 +118,7 @@ export class News {
   async #begin(of: string): Promise<void> {
     const { cursor } = await this.#bus.call(getCursor, { of });
     this.#of = of;
+    this.#followed = false;
     this.#cursor = cursor;
     this.#kept = cursor;
     this.#owed.clear();

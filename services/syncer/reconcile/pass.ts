@@ -83,10 +83,13 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
   const { id: pass, cause, scope } = wish;
   bus.publish(passStarted, { pass, coordinator: means.by, cause });
   const tally = new Tally(log);
+  const { answers } = means.parent;
   let look: Look | undefined;
+  const isHeard = () => look?.answered === true || means.parent.answers > answers;
   try {
     look = await lookAt(means, wish);
-    if (!look) await means.parent.ping(signal);
+    // A pass is good only if the parent has answered since it began.
+    if (!look || !isHeard()) await means.parent.ping(signal);
     await activate(means, wish, look !== undefined);
     await meet(means);
     const heard = look?.heard;
@@ -116,7 +119,7 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     const ended = endedBy(signal);
     if (ended) {
       await settle(means, look, false);
-      return tally.result(pass, ended);
+      return { ...tally.result(pass, ended), ...(!isHeard() && { unheard: true }) };
     }
     signal.throwIfAborted();
     tally.fail({}, error);

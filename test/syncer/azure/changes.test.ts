@@ -19,6 +19,7 @@ import { random } from '../../support/random.ts';
 
 const stack = new AsyncDisposableStack();
 const ROUNDS = process.env.TERRACE_FULL ? 60 : 4;
+let azure: Azure;
 let acr: Acr;
 let layer: TestLayer;
 
@@ -26,7 +27,7 @@ const push = (repository: string, tag: string, seed = `${repository}-${tag}`) =>
   pushImage(acr.back, repository, tag, { layers: [{ seed, size: 2_000 }] });
 
 before(async () => {
-  const azure = stack.use(await Azure.start());
+  azure = stack.use(await Azure.start());
   acr = azure.acr;
   for (const name of ['old/a', 'old/b', 'one', 'left-out']) await push(name, 'v1');
   layer = stack.use(
@@ -65,6 +66,12 @@ test('a pass in which nothing has changed is one request for each repository, an
     rest.join('\n'),
   );
   assert.ok(!names.includes('left-out'));
+});
+
+test('where nothing is asked for, a pass is good only if the registry answers', async () => {
+  const gone = { ...azure.parent('service-principal'), url: 'https://127.0.0.1:9' };
+  await using idle = await testLayer({ name: 'idle', parent: gone, repositories: [], compact: true });
+  assert.equal((await idle.sync()).failures[0]?.code, 'parent-unreachable');
 });
 
 test('a push is found, by what changed last alone', async () => {

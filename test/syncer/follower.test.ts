@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus.ts';
+import type { Changes } from '#proto/changes.ts';
+import { Fault } from '#proto/fault.ts';
+import { type FollowMeans, follow } from '../../services/syncer/follower.ts';
+import { News } from '../../services/syncer/reconcile/news.ts';
+import { quiet } from '../support/bus.ts';
+
+const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');
+const unchanged = (cursor: string): Changes => ({ cursor, lost: false, changes: [], more: false });
+const bus = { call: async () => ({ cursor: '1' }) } as unknown as Bus;
+const routine = { of: 'this parent', everything: false, asks: false };
+const { signal: never } = new AbortController();
+
+/** A parent whose answers the test gives, one after another. */
+class Feed {
+  readonly waits: number[] = [];
+  #asked = Promise.withResolvers<void>();
+  #answer = Promise.withResolvers<Changes>();
+
+  changes = async (_after: string | undefined, waitS: number, signal: AbortSignal) => {
+    this.waits.push(waitS);
+    this.#answer = Promise.withResolvers();
+    signal.addEventListener('abort', () => this.#answer.reject(signal.reason), { once: true });
+    this.#asked.resolve();
+    return this.#answer.promise;
+  };
+
+  /** When somebody asks. */
+  async next(): Promise<{ answer(changes: Changes): void; fail(fault: Fault): void }> {
+    await this.#asked.promise;
+    this.#asked = Promise.withResolvers();
+    const { resolve, reject } = this.#answer;
+    return { answer: resolve, fail: reject };
+  }
+}
+
+async function following() {
+  const stack = new DisposableStack();
+  const feed = new Feed();
+  const news = new News(bus);
+  const said: string[] = [];
+  const end = stack.adopt(new AbortController(), (own) => own.abort());
+  // The first pass asks for itself.
+  const first = news.look({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
+  await (await first)?.settle(true);
+  const waiting = new Set<() => void>();
+  const say = (word: string) => {
+    said.push(word);
+    for (const wake of waiting) wake();
+  };
+  const means: FollowMeans = {
+    news,
+    feed: async () => feed,
+    link: () => ({ usable: true, live: true }),
+    early: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
+    tell: () => say('tell'),
+    unchanged: () => say('unchanged'),
+    unreachable: (reason) => say(`unreachable: ${reason}`),
+    log: quiet,
+  };
+  void follow(means, end.signal);
+  return {
+    feed,
+    news,
+    said,
+    /** Resolves when the word was said. */
+    async hears(word: string): Promise<void> {
+      while (!said.includes(word)) await new Promise<void>((resolve) => waiting.add(resolve));
+    },
+    [Symbol.dispose]: () => stack.dispose(),
+  };
+}
+
+test('while nobody has answered the request that rests, a routine pass asks the parent itself', async () => {
+  using one = await following();
+  await one.feed.next();
+  const asked: (string | undefined)[] = [];
+  const feed = {
+    changes: async (after: string | undefined): Promise<Changes> => {
+      asked.push(after);
+      throw away;
+    },
+  };
+  await assert.rejects(one.news.look(feed, routine, never), away);
+  assert.deepEqual(asked, ['1']);
+});
+
+test('an answer that nothing is new begins a pass, which then need not ask', async () => {
+  using one = await following();
+  (await one.feed.next()).answer(unchanged('2'));
+  await one.hears('unchanged');
+  assert.ok(one.news.followed);
+  const feed = { changes: () => assert.fail('it asked') };
+  const look = await one.news.look(feed, routine, never);
+  assert.equal(look?.answered, true);
+  assert.equal(one.news.cursor, '2');
+});
+
+test('a parent that does not answer is unreachable at once, and its return begins a pass at once', async () => {
+  using one = await following();
+  (await one.feed.next()).answer(unchanged('2'));
+  await one.hears('unchanged');
+  (await one.feed.next()).fail(away);
+  (await one.feed.next()).fail(away);
+  await one.hears(`unreachable: ${away.message}`);
+  assert.equal(one.news.followed, false);
+  const again = await one.feed.next();
+  assert.equal(one.feed.waits.at(-1), 0, 'the parent is asked for an answer at once');
+  again.answer(unchanged('2'));
+  await one.hears('tell');
+});
+
+test('one connection that breaks, as a proxy may break it, is no news', async () => {
+  using one = await following();
+  (await one.feed.next()).fail(away);
+  (await one.feed.next()).answer(unchanged('2'));
+  await one.hears('unchanged');
+  assert.deepEqual(one.said, ['unchanged']);
+});
