@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
+import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import { personName } from '#proto/askers.ts';
 import { Bus, type Log } from '#proto/bus.ts';
 import { type DataFolder, dataFolder } from './data-folder.ts';
 import type { Address } from './ports.ts';
@@ -38,10 +40,21 @@ export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<B
   }
 }
 
+/** Who runs the command: whoever became root to do it, too. */
+function personAtWork(env = process.env): string {
+  try {
+    return personName(env.SUDO_USER ?? userInfo().username);
+  } catch {
+    // In a container, a user may have no name.
+    return `uid-${process.getuid?.()}`;
+  }
+}
+
 export async function connectBus(folder: DataFolder, name: string): Promise<Bus> {
   const url = (await readFile(folder.busUrl, 'utf8')).trim();
   const password = (await readFile(folder.password('operator'), 'utf8')).trim();
-  return Bus.connect({ url, user: 'operator', password, layer: 'operator', instance: name, log: quiet });
+  const about = { layer: 'operator', instance: name, log: quiet, person: personAtWork() };
+  return Bus.connect({ url, user: 'operator', password, ...about });
 }
 
 /** Does a nats-server listen there? It speaks first; what took the port of one that is gone may never speak. */

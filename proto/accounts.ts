@@ -10,6 +10,10 @@ import { Instant } from './names.ts';
 export const TokenName = Type.String({ pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$' });
 /** `_` begins the names of those that every layer has. */
 export const ScopeMapName = Type.String({ pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$' });
+/** Who is responsible for something: a token, or `_` and the user of the bus that acts by itself. */
+export const AccountName = Type.String({
+  pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
+});
 export const PasswordName = Type.Union([Type.Literal('password1'), Type.Literal('password2')]);
 export type PasswordName = Static<typeof PasswordName>;
 

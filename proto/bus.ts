@@ -3,9 +3,10 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
 import { connect, createInbox, headers, type JetStreamClient } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
+import { type Asker, askerOf, ON_BEHALF } from './askers.ts';
 import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
-import { answer, type CallOptions, Calls, type Reply } from './calls.ts';
+import { answer, type CallOptions, Calls, replyTo } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
@@ -27,6 +28,8 @@ export type BusOptions = {
   layer: string;
   instance: string;
   log: Log;
+  /** Who uses this connection, where a person does. */
+  person?: string | undefined;
   /** Other limits than those of `calls.ts`: for tests. */
   limits?: { signOfLifeMs: number; silenceMs: number };
 };
@@ -100,9 +103,10 @@ export class Bus implements AsyncDisposable {
     this.#atOnce = new AtOnce({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
     this.heed = this.#atOnce.heed.bind(this.#atOnce);
     this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
+    const send = async (subject: string, id: string, bytes: Uint8Array) =>
+      (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
     const events = new Events(options, {
-      send: async (subject, id, bytes) =>
-        (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq,
+      send,
       say: this.#atOnce.say.bind(this.#atOnce),
       hear,
     });
@@ -110,9 +114,7 @@ export class Bus implements AsyncDisposable {
     this.listen = events.listen.bind(events);
     this.#events = events;
     this.archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
-    this.relay = new Relay(this.archive, async (subject, id, bytes) => {
-      return (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
-    });
+    this.relay = new Relay(this.archive, send);
     const closed = new AbortController();
     void nc.closed().then(() => closed.abort());
     const jobs = new Jobs(
@@ -179,14 +181,15 @@ export class Bus implements AsyncDisposable {
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
-    { signal, patience = 5_000 }: CallOptions = {},
+    { signal, patience = 5_000, behalf = this.#options.person }: CallOptions = {},
   ): Promise<Static<R>> {
     const bytes = pack(query);
     const deadline = Date.now() + patience;
+    const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
     for (;;) {
       signal?.throwIfAborted();
       const message = await this.#calls.open(contract.subject, signal, (id) => {
-        this.#nc.publish(contract.subject, bytes, { reply: `${this.#inbox}.${id}` });
+        this.#nc.publish(contract.subject, bytes, { reply: `${this.#inbox}.${id}`, ...head });
       });
       const nobody = message.headers?.code === 503 && message.data.length === 0;
       if (!nobody) {
@@ -205,13 +208,18 @@ export class Bus implements AsyncDisposable {
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
-    handler: (query: Static<Q>) => Promise<Static<R>>,
+    handler: (query: Static<Q>, asker: Asker) => Promise<Static<R>>,
   ): () => Promise<void> {
     const { log, limits } = this.#options;
     const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
     const hear = (message: Msg) => {
-      const work = async () => handler(unpack(contract.query, message.data));
-      void answer(this.#atOnce.after(replyTo(message)), work, failed, limits?.signOfLifeMs);
+      const work = async () => handler(unpack(contract.query, message.data), askerOf(message));
+      void answer(
+        this.#atOnce.after(replyTo(message, (kind) => header(KIND, kind))),
+        work,
+        failed,
+        limits?.signOfLifeMs,
+      );
     };
     const subscription = this.#subscribe(contract.subject, hear, this.#options.user);
     return () => subscription.drain().catch(() => {});
@@ -285,15 +293,8 @@ export class Bus implements AsyncDisposable {
   }
 }
 
-function replyTo(message: Msg): Reply {
-  return (bytes, kind) => {
-    if (!message.reply) return;
-    const head = headers();
-    if (kind) head.set(KIND, kind);
-    try {
-      message.respond(bytes, kind ? { headers: head } : {});
-    } catch {
-      // The connection is closed: the caller finds out by the silence.
-    }
-  };
+function header(name: string, value: string) {
+  const head = headers();
+  head.set(name, value);
+  return head;
 }

@@ -10,6 +10,8 @@ export type CallOptions = {
   signal?: AbortSignal;
   /** How long to go on asking while nobody serves the request, in ms. Safe: such a request reached nobody. */
   patience?: number;
+  /** The account or the person for whom it is asked: see `askers.ts`. */
+  behalf?: string | undefined;
 };
 
 type Pending<M> = { settle(message: M): void; alive(): void };
@@ -72,6 +74,21 @@ export class Calls<M> {
 }
 
 export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
+
+/** @param header makes the headers of an answer of this kind */
+export function replyTo(
+  message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
+  header: (kind: string) => object,
+): Reply {
+  return (bytes, kind) => {
+    if (!message.reply) return;
+    try {
+      message.respond(bytes, kind ? { headers: header(kind) } : {});
+    } catch {
+      // The connection is closed: the caller finds out by the silence.
+    }
+  };
+}
 
 /** Answers one question: with what the work gives, or the fault that it throws, and signs of life until then. */
 export async function answer(

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { AccountName } from './accounts.ts';
 import { event } from './contract.ts';
 import { Bytes, Digest, Repository, Tag } from './names.ts';
 
@@ -12,26 +13,36 @@ const atOnce = { atOnce: true };
 /** The change came from the parent, so the parent need not hear of it. */
 const arrived = Type.Optional(Type.Boolean());
 
+/** The token with which a client did it; absent where there are no accounts, and where it came from the parent. */
+const account = Type.Optional(AccountName);
+
 /** Storage serves, from what is on the disk. */
 export const storageStarted = event('storage.started', Type.Object({}), atOnce);
 
-export const blobCommitted = event('blob.committed', Type.Object({ digest: Digest, size: Bytes }));
+export const blobCommitted = event('blob.committed', Type.Object({ digest: Digest, size: Bytes, account }));
 
 /** The repository does not link the blob any more. */
 export const blobUnlinked = event(
   'blob.unlinked',
-  Type.Object({ repository: Repository, digest: Digest }),
+  Type.Object({ repository: Repository, digest: Digest, account }),
   atOnce,
 );
 
 export const manifestCommitted = event(
   'manifest.committed',
-  Type.Object({ repository: Repository, digest: Digest, mediaType: Type.String(), size: Bytes, arrived }),
+  Type.Object({
+    repository: Repository,
+    digest: Digest,
+    mediaType: Type.String(),
+    size: Bytes,
+    arrived,
+    account,
+  }),
   atOnce,
 );
 export const manifestDeleted = event(
   'manifest.deleted',
-  Type.Object({ repository: Repository, digest: Digest, arrived }),
+  Type.Object({ repository: Repository, digest: Digest, arrived, account }),
   atOnce,
 );
 export const tagMoved = event(
@@ -43,11 +54,12 @@ export const tagMoved = event(
     mediaType: Type.Optional(Type.String()),
     from: Type.Optional(Digest),
     arrived,
+    account,
   }),
   atOnce,
 );
 export const tagDeleted = event(
   'tag.deleted',
-  Type.Object({ repository: Repository, tag: Tag, from: Digest, arrived }),
+  Type.Object({ repository: Repository, tag: Tag, from: Digest, arrived, account }),
   atOnce,
 );

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { AccountName } from './accounts.ts';
 import { event, request } from './contract.ts';
 import { Bytes, Digest, Repository } from './names.ts';
 
@@ -29,7 +30,10 @@ export const collectGarbage = request(
   Type.Object({ dryRun: Type.Boolean() }),
   Garbage,
 );
-export const garbageCollected = event('garbage.collected', Garbage);
+export const garbageCollected = event(
+  'garbage.collected',
+  Type.Object({ ...Garbage.properties, account: Type.Optional(AccountName) }),
+);
 
 export const Scrubbed = Type.Object({
   /** Blobs that were read and hashed. */
@@ -51,7 +55,10 @@ export const scrub = request(
   Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
   Scrubbed,
 );
-export const scrubFinished = event('scrub.finished', Scrubbed);
+export const scrubFinished = event(
+  'scrub.finished',
+  Type.Object({ ...Scrubbed.properties, account: Type.Optional(AccountName) }),
+);
 
 /** Committed content whose bytes are damaged or gone, and that is not here again yet. */
 export const Damaged = Type.Object({

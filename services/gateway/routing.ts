@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
+import type { CallOptions } from '#proto/calls.ts';
 import type { Configuration, Mode } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
@@ -96,6 +97,11 @@ export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> 
   } finally {
     gateway.pending.delete(work);
   }
+}
+
+/** How storage is asked for a change: in the name of the account that makes the request. */
+export function inTheNameOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
+  return { patience: times.patienceMs, behalf: caller?.asker?.name };
 }
 
 /** A part of the path. */

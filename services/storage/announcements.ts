@@ -5,6 +5,7 @@ import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto
 import type { Event } from '#proto/contract.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import type { Log } from '#proto/log.ts';
+import { byAccount } from './asking.ts';
 import { type Change, drop, type Metadata, put } from './metadata.ts';
 import type { AnnouncementRecord } from './records.ts';
 
@@ -40,9 +41,10 @@ export class Announcements {
   }
 
   /** `changes` are for the batch, `tell` for when it is written. */
-  of<T extends TSchema>(event: Event<T>, data: Static<T>): { changes: Change[]; tell: () => void } {
+  of<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; tell: () => void } {
     const number = this.#next;
     this.#next += 1;
+    const data = { ...(facts as object), ...byAccount() } as Static<T>;
     return {
       changes: put.announcement(number, { type: event.type, data, at: Date.now() }),
       tell: () => this.#publish(event, data, () => void this.#note(number)),

@@ -1,6 +1,7 @@
 import type { BlobPlace } from '#proto/blobs.ts';
 import { blobCommitted, blobUnlinked } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
+import { byAccount } from './asking.ts';
 import { drop, put } from './metadata.ts';
 import { page } from './page.ts';
 import type { IngestRecord } from './records.ts';
@@ -87,7 +88,7 @@ export class Blobs {
     await locks.run(`repository ${repository}`, async () => {
       if (!(await metadata.link(repository, digest))) throw await this.#unknown(repository, digest);
       await metadata.write(drop.link(repository, digest));
-      publish(blobUnlinked, { repository, digest });
+      publish(blobUnlinked, { repository, digest, ...byAccount() });
     });
   }
 
@@ -110,7 +111,7 @@ export class Blobs {
               metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
             );
           }
-          if (changes.length > 0) publish(blobCommitted, { digest, size });
+          if (changes.length > 0) publish(blobCommitted, { digest, size, ...byAccount() });
         });
         return size;
       });

@@ -1,5 +1,6 @@
 import { Fault } from '#proto/fault.ts';
 import { type Garbage, garbageCollected } from '#proto/upkeep.ts';
+import { byAccount } from './asking.ts';
 import type { Parts } from './storage.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
@@ -62,7 +63,7 @@ export class GarbageCollector {
     }
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
-    publish(garbageCollected, garbage);
+    publish(garbageCollected, { ...garbage, ...byAccount() });
     return garbage;
   }
 

@@ -2,7 +2,10 @@ import { Cron } from 'croner';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
+import { askedBy } from './asking.ts';
 import type { Storage } from './storage.ts';
+
+const BY_ITSELF = { account: '_schedule' };
 
 /** Garbage collection and scrub by the clock, as the configuration in force has it. */
 export class Schedules implements Disposable {
@@ -36,7 +39,7 @@ export class Schedules implements Disposable {
     this.#running.delete(what);
     if (schedule === undefined) return;
     const run = async () => {
-      await work().catch((err) => this.#failed(what, err));
+      await askedBy(BY_ITSELF, work).catch((err) => this.#failed(what, err));
     };
     const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
     this.#running.set(what, { schedule, cron });

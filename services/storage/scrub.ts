@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/fault.ts';
 import { splitDigest } from '#proto/names.ts';
 import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/upkeep.ts';
+import { byAccount } from './asking.ts';
 import { put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
@@ -57,7 +58,7 @@ export class Scrubber {
     }
     const scrubbed = { ...found, ms: Math.round(performance.now() - began) };
     log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');
-    publish(scrubFinished, scrubbed);
+    publish(scrubFinished, { ...scrubbed, ...byAccount() });
     return scrubbed;
   }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { listArriving, locateArriving } from '#proto/arriving.ts';
+import type { Asker } from '#proto/askers.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
@@ -37,6 +38,7 @@ import {
 import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
+import { askedBy } from './asking.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -62,8 +64,8 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
       const { term, ...rest } = query as { term?: Term };
       return storage.fence.run(term, () => handler(rest as typeof query));
     };
-    const tracked: typeof handler = (query) => {
-      const answer = work(query);
+    const tracked = (query: Parameters<typeof handler>[0], asker: Asker) => {
+      const answer = askedBy(asker, () => work(query));
       const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
       answering.add(done);
       return answer;

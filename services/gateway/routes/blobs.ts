@@ -6,7 +6,7 @@ import type { Digest } from '#proto/names.ts';
 import { openBlob } from '../committed.ts';
 import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
 import { type ByteRange, parseRange } from '../ranges.ts';
-import { digestOf, type Gateway, type Handler, repositoryOf, resource } from '../routing.ts';
+import { digestOf, type Gateway, type Handler, inTheNameOf, repositoryOf, resource } from '../routing.ts';
 import { length, type Part, sendParts } from '../send-blob.ts';
 
 const TYPE = 'application/octet-stream';
@@ -49,7 +49,8 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   // distribution-spec 1.1, "Deleting Blobs": end-10
   const remove: Handler = async (request, reply) => {
-    await bus.call(unlinkBlob, { repository: repositoryOf(request), digest: digestOf(request) }, patience);
+    const query = { repository: repositoryOf(request), digest: digestOf(request) };
+    await bus.call(unlinkBlob, query, inTheNameOf(request, gateway));
     return reply.code(202).send();
   };
 

@@ -3,7 +3,7 @@ import { type Activated, Activation, activateChild, childPath } from '#proto/chi
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { readBody } from '../read-body.ts';
-import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
+import { childOf, type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
 
 const LIMIT = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
@@ -18,7 +18,7 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
     const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
     const instance = instanceIn((await readBody(request.raw, reading)).toString());
     const query = { name: child, instance };
-    const { made, since } = await bus.call(activateChild, query, { patience: times.patienceMs });
+    const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
     const answer: Activated = { child, instance, since };
     reply
       .code(made ? 201 : 200)

@@ -27,6 +27,7 @@ import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
 import {
   type Gateway,
   type Handler,
+  inTheNameOf,
   parameters,
   repositoryOf,
   resource,
@@ -91,7 +92,8 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   /** A manifest's bytes come to storage as those of a blob do; it is told what they are when they are all there. */
   const stored = async (request: FastifyRequest, asked: Asked, reference: Reference) => {
     const { repository } = asked;
-    const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, patience);
+    const behalf = inTheNameOf(request, gateway);
+    const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
     await using held = new Hold(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
@@ -103,7 +105,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
       const tag = isDigest(reference) ? {} : { tag: reference };
       const query = { ...asked, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
-      const answer = await bus.call(putManifest, query, patience);
+      const answer = await bus.call(putManifest, query, behalf);
       held.spent();
       return answer;
     } catch (error) {
@@ -152,8 +154,9 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
     const expect = await expectation(request, repository, reference);
-    if (isDigest(reference)) await bus.call(deleteManifest, { repository, digest: reference }, patience);
-    else await bus.call(deleteTag, { repository, tag: reference, ...expect }, patience);
+    const behalf = inTheNameOf(request, gateway);
+    if (isDigest(reference)) await bus.call(deleteManifest, { repository, digest: reference }, behalf);
+    else await bus.call(deleteTag, { repository, tag: reference, ...expect }, behalf);
     return reply.code(202).send();
   };
 

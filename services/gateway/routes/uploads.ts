@@ -17,6 +17,7 @@ import { parseContentRange, uploadRange } from '../ranges.ts';
 import {
   type Gateway,
   type Handler,
+  inTheNameOf,
   parameter,
   repositoryOf,
   resource,
@@ -43,14 +44,15 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
       return created(reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
+    const behalf = inTheNameOf(request, gateway);
     if (mount === undefined && digest !== undefined) {
       digestName(digest);
-      const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, patience);
+      const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
       await settle(gateway, monolithic(request, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
-    const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, patience);
+    const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, behalf);
     if (algorithm) hashes.keep(id, 0, RunningHashes.begin(algorithm));
     return accepted(reply.code(202), repository, id, 0);
   };
@@ -68,7 +70,8 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (from !== undefined && !isRepository(from)) return false;
     if (!mayAlso(request, from ?? '*', 'content/read')) return false;
     try {
-      await bus.call(linkBlobs, { repository, digests: [digest], ...(from && { from }) }, patience);
+      const query = { repository, digests: [digest], ...(from && { from }) };
+      await bus.call(linkBlobs, query, inTheNameOf(request, gateway));
       return true;
     } catch (error) {
       if (Fault.is(error, 'blob-unknown', 'name-unknown')) return false;
@@ -86,7 +89,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     await using held = hold(claim);
     try {
       const end = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
-      await commit(held, repository, digest, end);
+      await commit(request, held, repository, digest, end);
     } catch (error) {
       hashes.forget(claim.id);
       await held.discard();
@@ -135,17 +138,23 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const exactly = expectChunk(request, reply, repository, held.claim);
     const [algorithm] = splitDigest(digest);
     const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
-    await commit(held, repository, digest, end);
+    await commit(request, held, repository, digest, end);
   };
 
-  const commit = async (held: Hold, repository: Repository, digest: Digest, size: number): Promise<void> => {
+  const commit = async (
+    request: FastifyRequest,
+    held: Hold,
+    repository: Repository,
+    digest: Digest,
+    size: number,
+  ): Promise<void> => {
     const { id, claim } = held.claim;
     const hashed = hashes.digest(id, size, splitDigest(digest)[0]);
     try {
       await bus.call(
         commitBlob,
         { id, claim, digest, size, repository, ...(hashed && { hashed }) },
-        patience,
+        inTheNameOf(request, gateway),
       );
       held.spent();
       hashes.forget(id);

@@ -1,0 +1,86 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { askerOf, ON_BEHALF } from '#proto/askers.ts';
+import {
+  blobCommitted,
+  blobUnlinked,
+  manifestCommitted,
+  manifestDeleted,
+  tagDeleted,
+  tagMoved,
+} from '#proto/content.ts';
+import { mediaTypes } from '#proto/oci.ts';
+import { collectGarbage, garbageCollected } from '#proto/upkeep.ts';
+import { ALL, basic, on, Tokens } from './accounts.ts';
+import { TestLayer, until } from './layer.ts';
+
+/** Events say which account did it. */
+
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+const heard: [type: string, account: string | undefined][] = [];
+for (const event of [blobCommitted, blobUnlinked, manifestCommitted, manifestDeleted, tagDeleted, tagMoved]) {
+  layer.bus.listen(event as typeof tagMoved, ({ type, data }) => void heard.push([type, data.account]));
+}
+layer.bus.listen(garbageCollected, ({ type, data }) => void heard.push([type, data.account]));
+await layer.bus.flush();
+
+async function pushAndDelete(headers: Record<string, string>, name: string): Promise<void> {
+  const type = { 'content-type': mediaTypes.ociIndex };
+  const body = JSON.stringify({ schemaVersion: 2, manifests: [], annotations: { name } });
+  const put = { headers: { ...headers, ...type }, body };
+  equal((await layer.fetch('PUT', '/v2/a/x/manifests/v1', put)).status, 201);
+  equal((await layer.fetch('PUT', '/v2/a/x/manifests/v2', put)).status, 201);
+  const digest = (await layer.fetch('HEAD', '/v2/a/x/manifests/v1', { headers })).headers.get(
+    'docker-content-digest',
+  );
+  equal((await layer.fetch('DELETE', '/v2/a/x/manifests/v1', { headers })).status, 202);
+  equal((await layer.fetch('DELETE', `/v2/a/x/manifests/${digest}`, { headers })).status, 202);
+}
+
+const EVENTS = [
+  'manifest.committed',
+  'tag.moved',
+  'tag.moved',
+  'tag.deleted',
+  'tag.deleted',
+  'manifest.deleted',
+];
+
+test('without accounts, none is named', async () => {
+  await pushAndDelete({}, 'open');
+  await until(() => heard.length >= EVENTS.length);
+  deepEqual(
+    heard.splice(0),
+    EVENTS.map((type) => [`terrace.${type}`, undefined]),
+  );
+});
+
+test('content is written and deleted by a token, and garbage collected by whoever asks for it', async () => {
+  const tokens = await Tokens.of(layer);
+  const headers = basic('ci-line.7', await tokens.create('ci-line.7', on('a/*', ...ALL)));
+  await pushAndDelete(headers, 'closed');
+  const operator = await layer.testBus.connect('operator');
+  await operator.call(collectGarbage, { dryRun: true });
+  await until(() => heard.length >= EVENTS.length + 1);
+  deepEqual(heard.splice(0), [
+    ...EVENTS.map((type) => [`terrace.${type}`, 'ci-line.7']),
+    ['terrace.garbage.collected', '_operator'],
+  ]);
+});
+
+test('who asks is told by the inbox, and what a user says of others counts as far as it may', () => {
+  const from = (inbox: string, behalf?: string) =>
+    askerOf({
+      reply: `_INBOX_${inbox}.abc.1`,
+      headers: { get: (name) => (name === ON_BEHALF ? (behalf ?? '') : '') },
+    });
+  deepEqual(from('gateway', 'ci'), { user: 'gateway', account: 'ci' });
+  deepEqual(from('gateway', '_operator'), { user: 'gateway' });
+  deepEqual(from('gateway'), { user: 'gateway' });
+  deepEqual(from('syncer', 'ci'), { user: 'syncer' });
+  deepEqual(from('operator', 'Jo Doe\n'), { user: 'operator', account: '_operator', person: 'Jo_Doe_' });
+  deepEqual(from('twin-bridge'), { user: 'twin-bridge', account: '_twin-bridge' });
+  deepEqual(from('somebody', 'ci'), {});
+  deepEqual(askerOf({}), {});
+});
