@@ -1,16 +1,18 @@
+import { inspect } from 'node:util';
 import { Command, type CommanderError } from 'commander';
 import { child } from './child.ts';
 import { events } from './events.ts';
+import { refusalOf } from './failure.ts';
 import { health } from './health.ts';
 import { init } from './init.ts';
 import { iotedge } from './iotedge.ts';
-import { Refusal } from './refusal.ts';
+import { outputFailure, watchOutput } from './output.ts';
 import { replay } from './replay.ts';
 import { scope } from './scope.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
 import { syncer } from './syncer.ts';
-import { print, printError, singleLine } from './terminal.ts';
+import { print, printError } from './terminal.ts';
 import { token } from './token.ts';
 import { up } from './up.ts';
 import { gc, scrub } from './upkeep.ts';
@@ -43,13 +45,23 @@ export async function main(parameters: string[]): Promise<never> {
     })
     .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : 2));
   for (const command of commands) command(program);
+  watchOutput();
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
   try {
     await program.parseAsync(parameters, { from: 'user' });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const lines = error instanceof Refusal ? message.split('\n') : [singleLine(message)];
-    for (const line of lines) printError(`terrace: ${line}`);
-    process.exit(error instanceof Refusal ? error.exitCode : 1);
+    fail(error);
   }
+  const failure = outputFailure();
+  if (failure) fail(failure);
   process.exit();
+}
+
+/** One line for each cause, and no trace unless it is asked for. */
+function fail(error: unknown): never {
+  const { message, exitCode } = refusalOf(error);
+  for (const line of message.split('\n')) printError(`terrace: ${line}`);
+  if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
+  process.exit(exitCode);
 }

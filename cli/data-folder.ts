@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type UserName, userNames } from '#proto/access.ts';
 import { busConfiguration } from './bus-configuration.ts';
-import { Refusal } from './refusal.ts';
+import { whyNotMade } from './failure.ts';
 
 /**
  * What the command keeps in a layer's data folder, beside the content, which is storage's:
@@ -37,10 +36,6 @@ const ALONE = 'run/alone';
 export const aloneFolder = (data: string): DataFolder => dataFolder(data, ALONE);
 export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolders(data, ALONE);
 
-/** A folder of the host that is mounted into a container belongs to whoever made it there. */
-const owner = (code: string | undefined): string =>
-  code === 'EACCES' ? `, or give it to this user: chown ${userInfo().uid} FOLDER` : '';
-
 /** Makes the folders. Content is nobody else's to read. */
 export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
   try {
@@ -48,11 +43,7 @@ export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder
     for (const folder of [bus, 'run', 'log'])
       await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
   } catch (error) {
-    const { code, path } = error as NodeJS.ErrnoException;
-    throw new Refusal(
-      `--data: ${path ?? data} can't be made (${code}): name a folder that can be written${owner(code)}`,
-      2,
-    );
+    throw await whyNotMade(data, error as NodeJS.ErrnoException);
   }
   return dataFolder(data, bus);
 }

@@ -3,6 +3,7 @@ import type { Envelope } from '#proto/envelope.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
 import { gapText, isOf, jsonOf, layerOf, textOf } from './event-text.ts';
+import { outputEnd } from './output.ts';
 import { print, printError, printJson } from './terminal.ts';
 
 type Options = {
@@ -31,8 +32,9 @@ export function events(program: Command): void {
     .action(async ({ data, follow, since, type, layer, json }: Options) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
+      const signal = AbortSignal.any([end.signal, outputEnd]);
       await using bus = await connectOperator(data);
-      for await (const past of bus.history({ since, follow, signal: end.signal })) {
+      for await (const past of bus.history({ since, follow, signal })) {
         if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
           if (json) printJson(jsonOf(past.sequence, past.event));

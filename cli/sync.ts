@@ -5,6 +5,7 @@ import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
 import { duration, plural } from './figures.ts';
 import { followPass } from './follow-pass.ts';
+import { outputEnd } from './output.ts';
 import { barView, lineView, type View } from './progress.ts';
 import { Refusal } from './refusal.ts';
 import { print, singleLine, singleLines } from './terminal.ts';
@@ -22,6 +23,7 @@ export function sync(program: Command): void {
     .action(async ({ data, full, now }: { data: string; full?: boolean; now?: boolean }) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
+      outputEnd.addEventListener('abort', () => end.abort());
       await using bus = await connectOperator(data);
       const view: View = process.stdout.isTTY ? barView() : lineView(print);
       try {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { reportPath } from '#proto/below.ts';
 import { tagMoved } from '#proto/content.ts';
@@ -7,7 +8,7 @@ import { gapText, isOf, textOf } from '../../cli/event-text.ts';
 import { sinceOf } from '../../cli/events.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { run, type } from '../support/terrace.ts';
+import { program, run, type } from '../support/terrace.ts';
 
 let layer: TestLayer;
 before(async () => {
@@ -43,6 +44,20 @@ test('--follow goes on with what happens', async () => {
   await following.says(/app:followed/);
   following.child.kill('SIGINT');
   assert.equal(await following.ended(), 0);
+});
+
+test('a reader that has enough ends it, without a word', async () => {
+  const { stdout, stderr } = spawnSync(
+    'bash',
+    ['-c', `"${program}" events --json --data "${layer.data}" | true; echo "\${PIPESTATUS[0]}"`],
+    { encoding: 'utf8' },
+  );
+  assert.deepEqual([stdout, stderr], ['0\n', '']);
+  const full = spawnSync('bash', ['-c', `"${program}" events --json --data "${layer.data}" > /dev/full`], {
+    encoding: 'utf8',
+  });
+  assert.equal(full.status, 1);
+  assert.match(full.stderr, /^terrace: the output can't be written \(ENOSPC\): [^\n]+\n$/);
 });
 
 test('a time is a number, so long ago, or a date', () => {

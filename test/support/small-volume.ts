@@ -29,6 +29,11 @@ export class SmallVolume implements AsyncDisposable {
     return () => rm(join(this.path, 'filler'));
   }
 
+  /** Nothing can be written until it is disposed of. */
+  readOnly(): void {
+    execFileSync('mount', ['-o', 'remount,ro', this.path]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     execFileSync('umount', [this.path]);
     await rm(this.path, { recursive: true, force: true });
