@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { serviceNames } from '#proto/access.ts';
 import { type LayerReport, type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
@@ -58,6 +59,8 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     bus.list(layersBelow).catch(() => new Map<string, Layers>()),
     bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
   ]);
+  const told = new Set(present(services).map(({ service }) => service));
+  silent.push(...serviceNames.filter((name) => !told.has(name) && !silent.includes(name)));
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
     services: present(services),

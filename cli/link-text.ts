@@ -14,12 +14,18 @@ export function linkText(layer: LayerStatus, now: number): string {
   const { parent, repositories, schedule } = configuration;
   const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
   return [
-    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`,
+    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
     `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...outgoing(layer, now),
   ].join('\n');
+}
+
+function stateText({ link, syncers }: LayerStatus): string {
+  const said = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
+  // What was said holds only while somebody is there to say otherwise.
+  return syncers.length > 0 ? said : `not known, as no syncer answers (last: ${said})`;
 }
 
 function when(link: LinkStatus | undefined, now: number): string[] {

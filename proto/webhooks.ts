@@ -38,8 +38,16 @@ export const retainWebhooks = request(
   Type.Object({}),
 );
 
-/** Failing: it is told again at `next`. Parked: it said that it is gone (410), and is asked once an hour. */
-const WebhookState = Type.Union([Type.Literal('Online'), Type.Literal('Failing'), Type.Literal('Parked')]);
+/**
+ * Untried: there was nothing to tell it yet. Failing: it is told again at `next`. Parked: it said that it is gone (410),
+ * and is asked once an hour.
+ */
+const WebhookState = Type.Union([
+  Type.Literal('Untried'),
+  Type.Literal('Online'),
+  Type.Literal('Failing'),
+  Type.Literal('Parked'),
+]);
 
 /** How a webhook stands. Written by the coordinator. Key: a `WebhookKey`. */
 export const WebhookStatus = Type.Object({

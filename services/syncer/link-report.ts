@@ -86,7 +86,7 @@ export class LinkReport {
   unreachable(reason: string): Promise<void> {
     return this.#say(() => {
       if (this.#passes.size > 0) return undefined;
-      this.#settled = { state: 'Offline', detail: reason };
+      this.#settled = { state: 'Offline', detail: reason, code: 'parent-unreachable' };
       return this.#settled;
     });
   }

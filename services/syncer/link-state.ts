@@ -21,7 +21,11 @@ export const ABANDONED: LinkState = {
   code: PASS_ABANDONED,
 };
 
-const UNHEARD: LinkState = { state: 'Offline', detail: 'the pass was ended before the parent had answered' };
+const UNHEARD: LinkState = {
+  state: 'Offline',
+  detail: 'the pass was ended before the parent had answered',
+  code: 'parent-unreachable',
+};
 
 /**
  * @param before what was so before the pass, where that is known

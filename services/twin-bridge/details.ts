@@ -8,11 +8,12 @@ export type Detail = { type: string; code: string; description: string };
 const MOST_ACCOUNTS = 3;
 const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
-export function detailsOf({ link, storage, configuration }: Seen, desired: DesiredState): Detail[] {
+export function detailsOf({ link, storage, configuration, syncers }: Seen, desired: DesiredState): Detail[] {
   const details: Detail[] = [];
   const say = (type: string, code: string, description: string) =>
     details.push({ type, code, description: brief(description) });
   if (!storage) say('Service', 'StorageSilent', 'storage does not answer: see its log');
+  if (syncers.length === 0) say('Service', 'SyncerSilent', 'no syncer answers: see its log');
   if (storage?.space.low) {
     say(
       'Disk',

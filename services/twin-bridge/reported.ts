@@ -59,8 +59,10 @@ export function reportedOf(facts: Facts): Reported {
 }
 
 /** As the connected registry has it: connected, and something is not well, is unhealthy. */
-function stateOf({ configuration, link }: Seen, details: Detail[]): string {
-  const state = configuration?.parent ? (link?.state ?? 'Offline') : 'Online';
+function stateOf({ configuration, link, syncers }: Seen, details: Detail[]): string {
+  // What the link was said to be holds only while somebody is there to say otherwise.
+  const known = syncers.length > 0 ? link?.state : undefined;
+  const state = configuration?.parent ? (known ?? 'Offline') : 'Online';
   return state === 'Online' && details.length > 0 ? 'Unhealthy' : state;
 }
 

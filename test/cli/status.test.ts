@@ -85,11 +85,12 @@ test('the layers below are told, each with how it was when it last spoke', () =>
   assert.match(text, /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1$/m);
 });
 
+const syncer = { instance: 's', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
 const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
   describe(
     {
       services: [],
-      syncers: [],
+      syncers: [syncer],
       silent: [],
       storage: held,
       configuration: configurationWith({
@@ -103,6 +104,14 @@ const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'Re
   );
 const MINUTE = 60_000;
 const online = { state: 'Online', since: now, lastSync: now - MINUTE, coordinator: 's' } as const;
+
+test('what the link was said to be holds only while a syncer is there to say otherwise', () => {
+  assert.match(linked({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);
+  assert.match(
+    linked({ link: online, syncers: [] }),
+    /^Parent https:\/\/registry\.example: not known, as no syncer answers \(last: Online\)$/m,
+  );
+});
 
 test('whether the window is open, until when, and when the next pass begins', () => {
   assert.doesNotMatch(linked({ link: online }), /window|next pass|waiting/);
@@ -195,7 +204,7 @@ test('each syncer has a line: who it is, whether it makes the passes, and what i
   );
   const many = Array.from({ length: 100 }, () => ({ ...blob, direction: 'down' as const }));
   assert.match(linked({ syncers: [{ ...one, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
-  assert.doesNotMatch(linked({}), /Syncers/);
+  assert.doesNotMatch(linked({ syncers: [] }), /Syncers/);
 });
 
 test('terrace status tells what storage has parked, and --json all of it', async () => {

@@ -92,7 +92,11 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     'the window closed on the first pass of all before the parent had answered',
     undefined,
     { ...NOTHING, ok: false, ended: 'window', unheard: true },
-    { state: 'Offline', detail: 'the pass was ended before the parent had answered' },
+    {
+      state: 'Offline',
+      detail: 'the pass was ended before the parent had answered',
+      code: 'parent-unreachable',
+    },
   ],
   ['a new configuration, something failed', online, { ...failing(away), ended: 'configuration' }, online],
   [

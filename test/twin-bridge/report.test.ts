@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { passFinished, passStarted } from '#proto/passes.ts';
-import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
+import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status.ts';
 import { Reporter } from '../../services/twin-bridge/report.ts';
 import type { Reported } from '../../services/twin-bridge/reported.ts';
 import type { DesiredState } from '../../services/twin-bridge/seen.ts';
@@ -37,6 +37,14 @@ const link = (state: LinkStatus['state'], lastSync: number): LinkStatus => ({
   coordinator: 'syncer-test',
 });
 
+/** A syncer that is there. */
+async function says(status: LinkStatus): Promise<void> {
+  const instance = status.coordinator;
+  const one = { instance, host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+  await syncer.put(syncerStatus, instance, one);
+  await syncer.put(linkStatus, LINK_KEY, status);
+}
+
 test('what changes is reported, together; what changes all the time is not, on its own', async () => {
   const told: Reported[] = [];
   let desired: DesiredState = { state: 'unknown', complaints: [] };
@@ -54,7 +62,7 @@ test('what changes is reported, together; what changes all the time is not, on i
       () => JSON.stringify(told),
     );
   await reaches(({ connectionState }) => connectionState === 'Offline');
-  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 1_000));
+  await says(link('Syncing', 1_000));
   await reaches(({ connectionState }) => connectionState === 'Syncing');
   syncer.publish(passStarted, { pass: 'p', coordinator: 'c', cause: 'request' });
   const result = { pass: 'p', ok: true, taken: 1, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 };
@@ -62,7 +70,7 @@ test('what changes is reported, together; what changes all the time is not, on i
   await reaches(({ registrySyncResult }) => JSON.stringify(registrySyncResult ?? '').includes('"taken":1'));
 
   const before = told.length;
-  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 2_000));
+  await says(link('Syncing', 2_000));
   desired = { version: 7, state: 'refused', complaints: ['mode "x" is not valid'] };
   reporter.changed();
   await reaches(({ desired: asked }) => (asked as DesiredState).version === 7);
@@ -70,7 +78,7 @@ test('what changes is reported, together; what changes all the time is not, on i
   assert.equal(lastSyncTime, new Date(2_000).toISOString());
   const count = told.length;
   assert.ok(count - before <= 2);
-  await syncer.put(linkStatus, LINK_KEY, link('Syncing', 3_000));
+  await says(link('Syncing', 3_000));
   const seenBy = async () => (await reporter.now()).lastSyncTime;
   await until(async () => (await seenBy()) === new Date(3_000).toISOString());
   assert.equal(told.length, count, 'a good pass more is no news');

@@ -30,10 +30,11 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
   coordinator: 'syncer-1',
   ...more,
 });
+const SYNCER = { instance: 'syncer-1', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
 const seen = (more: Partial<Seen> = {}): Seen => ({
   configuration: configurationWith({ parent: { url: 'https://up.example' } }),
   link: link(),
-  syncers: [],
+  syncers: [SYNCER],
   storage,
   children: [],
   below: new Map(),
@@ -71,7 +72,7 @@ test('a layer that is well', () => {
       unsent: 0,
     },
     children: { count: 0, states: {} },
-    syncers: 0,
+    syncers: 1,
   });
 });
 
@@ -81,6 +82,7 @@ test('the states of the connected registry: what is connected and not well is un
   assert.equal(stateOf({ link: link({ state: 'Syncing' }) }), 'Syncing');
   assert.equal(stateOf({ link: link({ state: 'Offline', detail: 'away' }) }), 'Offline');
   assert.equal(stateOf({ storage: { ...storage, space: { free: 0, reserve: 1, low: true } } }), 'Unhealthy');
+  assert.equal(stateOf({ syncers: [] }), 'Offline', 'nobody is there who would say otherwise');
   const { link: _link, ...untried } = seen();
   assert.equal(reported({ seen: untried }).connectionState, 'Offline');
   assert.equal(
@@ -105,6 +107,7 @@ test('what is not well is said by type, code and since when', () => {
     ],
   );
   assert.deepEqual(details({ storage: { ...storage, damaged: 1 } }), ['ContentDamaged']);
+  assert.deepEqual(details({ syncers: [] }), ['SyncerSilent']);
   assert.deepEqual(details({ link: link({ state: 'Unhealthy', detail: 'a:1: gone' }) }), ['SyncIncomplete']);
   assert.deepEqual(details({ link: link({ state: 'Offline', detail: 'away' }) }), ['ParentOffline']);
   assert.deepEqual(details({ storage: { ...storage, accounts: ['x'] } }), ['AccountNotAsDeclared']);

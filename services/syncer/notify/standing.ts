@@ -25,13 +25,15 @@ export class Standing {
     this.#bus = bus;
     this.#key = key;
     this.#log = log;
+    const { state = 'Untried', told } = before ?? {};
     this.#now = {
       since: Date.now(),
       behind: 0,
       more: false,
       ...before,
       name,
-      state: before?.state ?? 'Online',
+      // That it is well, only it can tell.
+      state: state === 'Online' && told === undefined ? 'Untried' : state,
     };
   }
 

@@ -122,6 +122,7 @@ test('one that is gone is parked, which is said, and asked again later', async (
   rig.buses.syncer.listen(webhookChanged, ({ data }) => void said.push(`${data.name} ${data.state}`));
   receiver.answer = () => 410;
   rig.start();
+  await until(async () => (await rig.status())?.state === 'Untried');
   await rig.push('a');
   await until(async () => (await rig.status())?.state === 'Parked');
   assert.ok(rig.lines.some((line) => /"line".*410/.test(line)));
