@@ -5,8 +5,9 @@ import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { personName } from '#proto/askers.ts';
 import { Bus, type Log } from '#proto/bus.ts';
-import { type DataFolder, dataFolder } from './data-folder.ts';
-import type { Address } from './ports.ts';
+import { type DataFolder, dataFolder, isCopy } from './data-folder.ts';
+import { livingPid } from './pid-file.ts';
+import { type Address, isLoopback } from './ports.ts';
 import { Refusal } from './refusal.ts';
 
 /** How long a nats-server may take to greet, in ms. */
@@ -19,6 +20,11 @@ export async function connectOperator(data: string, name = 'terrace'): Promise<B
   const folder = dataFolder(resolve(data));
   const bus = await findLayer(folder, name);
   if (bus) return bus;
+  if (isCopy(folder)) {
+    throw new Refusal(
+      `no Terrace runs on ${folder.root}, which is a copy of a data folder, or was moved here: start it with "terrace up --data ${data}", or name the folder of the one that runs with --data`,
+    );
+  }
   throw new Refusal(
     `no Terrace runs on ${folder.root}: start it with "terrace up --data ${data}", or name its folder with --data`,
   );
@@ -28,6 +34,8 @@ export async function connectOperator(data: string, name = 'terrace'): Promise<B
 export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<Bus | undefined> {
   try {
     const { hostname, port } = new URL((await readFile(folder.busUrl, 'utf8')).trim());
+    // In a copy, this is the bus of the layer that it was made of.
+    if (isLoopback(hostname) && isCopy(folder) && livingPid(folder.pid) === undefined) return undefined;
     if (!(await isBus({ host: hostname, port: Number(port) }))) return undefined;
     return await connectBus(folder, name);
   } catch (error) {

@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type UserName, userNames } from '#proto/access.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { whyNotMade } from './failure.ts';
+import { isElsewhere, placeOf } from './folder-place.ts';
+import { isLoopback } from './ports.ts';
 
 /**
  * What the command keeps in a layer's data folder, beside the content, which is storage's:
  *
  *   bus/url               nats://host:port, where the services find the bus
+ *   bus/place             the folder that this was written for: a copy of it has another place
  *   bus/nats.conf         configuration of the layer's nats-server; holds all passwords
  *   bus/<user>.password   one for each service, the operator's and the monitors'
  *   bus/jetstream/        the nats-server's store
@@ -20,7 +23,9 @@ import { whyNotMade } from './failure.ts';
 export function dataFolder(data: string, bus = 'bus') {
   return {
     root: data,
+    bus: join(data, bus),
     busUrl: join(data, bus, 'url'),
+    busPlace: join(data, bus, 'place'),
     busConfiguration: join(data, bus, 'nats.conf'),
     password: (user: UserName) => join(data, bus, `${user}.password`),
     jetstream: join(data, bus, 'jetstream'),
@@ -50,13 +55,26 @@ export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder
 
 export type BusPlace = { host: string; port: number; url: string };
 
-/** Makes the credentials that are missing, and writes the bus configuration for this place. */
+/**
+ * Is this a copy of another data folder, or was it moved from another file system? What its `bus` says is of the other
+ * one, which may be running.
+ */
+export const isCopy = (folder: DataFolder): boolean => isElsewhere(folder.busPlace, folder.bus);
+
+/**
+ * Makes the credentials that are missing, and writes the bus configuration for this place. A copy gets credentials of
+ * its own, unless its bus lies in a network of its own anyway.
+ */
 export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace): Promise<void> {
+  if (isLoopback(host) && isCopy(folder)) {
+    for (const user of userNames) await rm(folder.password(user), { force: true });
+  }
   const passwords = {} as Record<UserName, string>;
   for (const user of userNames) passwords[user] = await passwordOf(folder, user);
   const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
   await writeSecret(folder.busConfiguration, text);
   await writeFile(folder.busUrl, `${url}\n`);
+  await writeFile(folder.busPlace, `${placeOf(folder.bus)}\n`);
 }
 
 /** The port that the bus had when it last ran here. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
-import { type DataFolder, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
+import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
 import { findNatsServer, stopOrphans } from './nats-server.ts';
 import { claimPid } from './pid-file.ts';
@@ -36,6 +36,8 @@ export type LayerOptions = {
 /** What a supervisor that was killed leaves behind is gone after this. */
 const AFTERMATH_MS = 6_000;
 const BUS_START_MS = 10_000;
+const COPIED =
+  'this data folder is a copy, or was moved here: its bus gets credentials of its own; below a Terrace, only one of both may synchronise';
 
 /** A running layer: a nats-server and the services, as child processes of this one. */
 export class Layer implements AsyncDisposable {
@@ -90,6 +92,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   const log = new LayerLog(configuration.name, outlets);
   const natsServer = findNatsServer(env, outlets.screen);
   const folder = await makeFolders(data);
+  const copied = isCopy(folder);
   const claim = claimPid(folder.pid);
   if ('held' in claim) {
     throw new Refusal(
@@ -100,8 +103,9 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     log.say(program, level, message, { pid });
   });
   try {
+    if (copied) log.say('layer', 'warn', COPIED);
     await stopOrphans(folder);
-    await mustBeFree(configuration.listen, claim.stale ? AFTERMATH_MS : 0);
+    await mustBeFree(configuration.listen, claim.stale && !copied ? AFTERMATH_MS : 0);
     const port = await busPort(folder);
     const bus = { host: '127.0.0.1', port };
     const busUrl = `nats://127.0.0.1:${port}`;

@@ -1,11 +1,16 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { bootOf } from './boot.ts';
+import { isSameFolder } from './folder-place.ts';
 
 /**
- * Who runs on a data folder, in a file: `<pid> <start> <boot>`. The process with this pid is the one that wrote
- * the file only if it was started at the same instant of the same boot: pids are given again.
+ * Who runs on a data folder, in a file: `<pid> <start> <boot> <folder>`. The process with this pid is the one that
+ * wrote the file only if it was started at the same instant of the same boot: pids are given again. It runs on this
+ * folder only if the folder that it named is this one: the file is in every copy of the folder, too.
  */
 export function writePid(path: string, pid: number): void {
-  writeFileSync(path, `${identityOf(pid) ?? pid}\n`);
+  const identity = identityOf(pid);
+  writeFileSync(path, identity === undefined ? `${pid}\n` : `${identity} ${resolve(dirname(path))}\n`);
 }
 
 /**
@@ -21,7 +26,7 @@ export function claimPid(path: string): { held: number } | { stale: boolean } {
       const text = textOf(path);
       // Given back just now: nothing may be taken away, since somebody may have it by then.
       if (text === undefined) continue;
-      const held = livingIn(text) ?? takeAway(path, `${own}.stale`);
+      const held = livingIn(text, path) ?? takeAway(path, `${own}.stale`);
       if (held !== undefined) return { held };
       stale = true;
     }
@@ -52,7 +57,7 @@ function succeeds(work: () => void, unless: string): boolean {
 
 /** The pid in the file, if the process that it was written for lives. */
 export function livingPid(path: string): number | undefined {
-  return livingIn(textOf(path) ?? '');
+  return livingIn(textOf(path) ?? '', path);
 }
 
 function textOf(path: string): string | undefined {
@@ -64,10 +69,14 @@ function textOf(path: string): string | undefined {
   }
 }
 
-function livingIn(text: string): number | undefined {
-  const pid = Number.parseInt(text, 10);
+/** Without a folder, as an earlier version wrote it, the process counts as one that runs here. */
+function livingIn(text: string, path: string): number | undefined {
+  const [, number, identity, folder] = /^(\d+)(?: (\d+ \S+)(?: (.+))?)?$/.exec(text) ?? [];
+  const pid = Number(number);
   if (!(pid > 0) || !isAlive(pid)) return undefined;
-  return text === String(pid) || text === identityOf(pid) ? pid : undefined;
+  if (identity !== undefined && identityOf(pid) !== `${pid} ${identity}`) return undefined;
+  const isElsewhere = folder !== undefined && isSameFolder(pid, folder, dirname(path)) === false;
+  return isElsewhere ? undefined : pid;
 }
 
 /** A process that has ended and that its parent hasn't asked for yet is not alive. */
@@ -83,9 +92,8 @@ export function isAlive(pid: number): boolean {
 /** Undefined where the system has no /proc. */
 function identityOf(pid: number): string | undefined {
   const start = statOf(pid)?.[19];
-  if (start === undefined) return undefined;
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return `${pid} ${start} ${boot}`;
+  const boot = bootOf();
+  return start === undefined || boot === undefined ? undefined : `${pid} ${start} ${boot}`;
 }
 
 /** The fields of /proc/<pid>/stat from the third on: the second is a name in parentheses and may hold anything. */
