@@ -35,9 +35,9 @@ export type Conflict = Static<typeof Conflict>;
 /** Tags for which all that is given is true; of those, the `latest` highest by version. */
 export const TagFilter = Type.Object(
   {
-    /** One of these globs, such as `v1.*`. */
+    /** One of these globs, such as `v1.*`: see tag-glob.ts. */
     match: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { minItems: 1 })),
-    /** The whole tag, as a JavaScript regular expression. */
+    /** The whole tag, as a regular expression in RE2 syntax. */
     regex: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
     /** A range such as `>=1.2 <2`; tags that are no version, a `v` before it aside, are not in it. */
     semver: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),

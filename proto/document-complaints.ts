@@ -7,7 +7,8 @@ import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './docu
 import { linkComplaints, runsEver, unreadable } from './link-complaints.ts';
 import { notificationComplaints } from './notification-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
-import { isPattern, selectionComplaints } from './selection-complaints.ts';
+import { isPattern } from './repository-pattern.ts';
+import { selectionComplaints } from './selection-complaints.ts';
 
 /** What is wrong with a configuration document: each complaint is one sentence that names the field and the remedy. */
 

@@ -9,6 +9,8 @@ export type Files = {
   holdsCertificate?: (path: string) => boolean;
 };
 
+const END = '-----END CERTIFICATE-----';
+
 /** Those of this machine. */
 export const files: Required<Files> = {
   readable(path) {
@@ -21,9 +23,10 @@ export const files: Required<Files> = {
   },
   holdsCertificate(path) {
     try {
-      const [first] =
-        /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/s.exec(readFileSync(path, 'latin1')) ?? [];
-      return first !== undefined && new X509Certificate(first) !== undefined;
+      const text = readFileSync(path, 'latin1');
+      const begin = text.indexOf('-----BEGIN CERTIFICATE-----');
+      const end = text.indexOf(END, begin);
+      return begin >= 0 && end >= 0 && new X509Certificate(text.slice(begin, end + END.length)) !== undefined;
     } catch {
       return false;
     }

@@ -26,7 +26,7 @@ export const remedies: Record<string, string> = {
   'repositories.tags': 'write a mapping with the fields match, regex, semver and latest',
   'repositories.tags.match': 'write a list of globs of whole tags, such as v1.*',
   'repositories.tags.regex':
-    'write a regular expression of the whole tag, as JavaScript has them, such as v\\d+',
+    'write a regular expression of the whole tag in RE2 syntax (no lookaround, no backreference), such as v\\d+; to leave tags out, use match with !(…)',
   'repositories.tags.semver': 'write a range of versions, such as ">=1.2 <2"',
   'repositories.tags.latest': 'write a whole number, at least 1',
   'repositories.platforms': 'write a list of os/architecture or os/architecture/variant, such as linux/arm64',
@@ -86,9 +86,10 @@ export const misplacedRemedy = (field: string): string | undefined => misplaced[
 
 /** The fields that stand beside this one. */
 export function fieldsBeside(field: string): string[] {
-  const owner = entry(field).replace(/[^.]*$/, '');
+  const name = entry(field);
+  const owner = name.slice(0, name.lastIndexOf('.') + 1);
   return Object.keys(remedies).filter(
-    (name) => name.startsWith(owner) && !name.slice(owner.length).includes('.'),
+    (other) => other.startsWith(owner) && !other.slice(owner.length).includes('.'),
   );
 }
 

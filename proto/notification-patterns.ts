@@ -1,5 +1,5 @@
 import { isDigest, isTag } from './names.ts';
-import { isPattern } from './selection-complaints.ts';
+import { isPattern } from './repository-pattern.ts';
 
 /**
  * Which events of content are told, as Azure Container Registry's connected registries write it:

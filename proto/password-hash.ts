@@ -33,7 +33,11 @@ export const LEAST_PASSWORD = 12;
 const MOST_PASSWORD = 256;
 
 /** As it stands in a file or comes through a pipe: without what editors and shells put around it. */
-export const passwordIn = (text: string): string => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
+export function passwordIn(text: string): string {
+  let end = text.length;
+  while (end > 0 && '\r\n'.includes(text[end - 1] as string)) end -= 1;
+  return text.slice(text.startsWith('\uFEFF') ? 1 : 0, end);
+}
 
 /** Why this can't be a password, in words that say nothing of it; undefined where it can. */
 export function whyNoPassword(password: string): string | undefined {

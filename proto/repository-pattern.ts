@@ -1,7 +1,11 @@
 import { Type } from '@sinclair/typebox';
+import { isRepository } from './names.ts';
 
 /** `*`, `prefix/*` or the name of one repository. */
 export const RepositoryPattern = Type.String({
   pattern: '^(?:\\*|[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?:/\\*)?)$',
   maxLength: 255,
 });
+
+export const isPattern = (pattern: string): boolean =>
+  pattern === '*' || isRepository(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);

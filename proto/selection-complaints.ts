@@ -2,7 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { validRange } from 'semver';
 import type { Document, Selection, TagFilter } from './configuration.ts';
 import { notValid, quote } from './document-remedies.ts';
-import { isRepository } from './names.ts';
+import { isPattern } from './repository-pattern.ts';
+import { readGlob } from './tag-glob.ts';
+import { readTagRegex } from './tag-regex.ts';
 
 /** What is wrong with what a document says of the repositories that are brought. */
 
@@ -25,38 +27,15 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
   return complaints;
 }
 
-export const isPattern = (pattern: string): boolean =>
-  pattern === '*' || isRepository(pattern.replace(/\/\*$/, ''));
-
 function tagComplaints(field: string, { match = [], regex, semver }: TagFilter): string[] {
   const complaints = match
     .map((glob, at) => [glob, `${field}.match.${at}`] as const)
-    .filter(([glob]) => !isGlob(glob))
+    .filter(([glob]) => !readGlob(glob))
     .map(([glob, where]) => notValid(where, glob));
-  const why = regex !== undefined && whyNoRegex(regex);
-  if (why) complaints.push(notValid(`${field}.regex`, regex, why));
+  const matcher = regex !== undefined && readTagRegex(regex);
+  if (typeof matcher === 'object') complaints.push(notValid(`${field}.regex`, regex, matcher.reason));
   if (semver !== undefined && validRange(semver, { loose: true }) === null) {
     complaints.push(notValid(`${field}.semver`, semver));
   }
   return complaints;
-}
-
-/** What tags are made of, and what globs are; `!` only as `!(…)` and `[!…]`, and brackets in pairs. */
-function isGlob(glob: string): boolean {
-  if (!/^(?:[\w.*?[\]{}(),|@+^-]|!\(|\[!)+$/.test(glob)) return false;
-  let rest = glob;
-  for (let before = ''; before !== rest; ) {
-    before = rest;
-    rest = rest.replace(/\([^()[\]{}]*\)|\[[^()[\]{}]+\]|\{[^()[\]{}]*\}/, '');
-  }
-  return !/[()[\]{}]/.test(rest);
-}
-
-function whyNoRegex(source: string): string | undefined {
-  try {
-    new RegExp(source, 'u');
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.replace(/^.*: /, '');
-  }
 }

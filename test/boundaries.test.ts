@@ -77,7 +77,7 @@ test('each package is known to the place that it belongs to', () => {
     'classic-level': /^services\/storage\/metadata\.ts$/,
     xstate: /^services\/syncer\/(transfer\/)?(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
     semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$/,
-    picomatch: /^services\/syncer\/reconcile\//,
+    re2js: /^proto\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,
     jose: /^services\/gateway\//,

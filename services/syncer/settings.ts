@@ -4,6 +4,7 @@ import { isAzure } from '#proto/azure.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Receiver } from '#proto/notifications.ts';
+import { passwordIn } from '#proto/password-hash.ts';
 import { Activation } from './link/activation.ts';
 import { ParentArriving } from './link/arriving.ts';
 import { identityOf } from './link/azure/identity.ts';
@@ -165,7 +166,7 @@ const joined = (...certificates: (string | undefined)[]): string | undefined =>
 async function password(file: string | undefined, field = 'parent.passwordFile'): Promise<string> {
   if (file === undefined) return '';
   try {
-    return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
+    return passwordIn(await readFile(file, 'utf8'));
   } catch (cause) {
     throw new Fault('config-invalid', `${field} ${file} can't be read`, { cause });
   }

@@ -192,12 +192,13 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['repositories: [{ name: a, tags: { match: [a, "!b"] } }]', /tags\.match\.1 "!b"/, /list of globs/],
   ['repositories: [{ name: a, tags: { match: ["a[b"] } }]', /tags\.match\.0 "a\[b"/, /list of globs/],
   ['repositories: [{ name: a, tags: { match: [a/b] } }]', /tags\.match\.0 "a\/b"/, /list of globs/],
+  ['repositories: [{ name: a, tags: { regex: "(" } }]', /tags\.regex "\(" .*missing closing \)/, /RE2/],
   [
-    'repositories: [{ name: a, tags: { regex: "(" } }]',
-    /tags\.regex "\(" .*Unterminated group/,
-    /JavaScript/,
+    'repositories: [{ name: a, tags: { regex: "(?!.*-rc).*" } }]',
+    /tags\.regex "\(\?!\.\*-rc\)\.\*" .*unsupported Perl syntax/,
+    /match with !\(…\)/,
   ],
-  ['repositories: [{ name: a, tags: { regex: "a)|(b" } }]', /tags\.regex "a\)\|\(b"/, /JavaScript/],
+  ['repositories: [{ name: a, tags: { regex: "a)|(b" } }]', /tags\.regex "a\)\|\(b"/, /RE2/],
   ['repositories: [{ name: a, tags: { semver: new } }]', /^repositories\.0\.tags\.semver "new"/, /range/],
   ['repositories: [{ name: a, tags: { latest: 0 } }]', /^repositories\.0\.tags\.latest 0/, /at least 1/],
   [

@@ -75,6 +75,9 @@ function explained(body: string): { code?: string; said: string } {
   } catch {
     // Not JSON: a proxy's page.
   }
-  const said = body.replace(/<[^>]*>|\s+/g, ' ').trim();
+  const said = body
+    .slice(0, 1_024)
+    .replace(/<[^>]*>|\s+/g, ' ')
+    .trim();
   return { said: said.slice(0, 120) };
 }

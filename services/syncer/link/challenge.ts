@@ -4,24 +4,38 @@
  */
 export type Challenge = { scheme: 'basic' | 'bearer'; parameters: Record<string, string> };
 
-const PARAMETER = /([a-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/gi;
+const SEPARATOR = /[\s,]+/y;
+const TOKEN = /[^\s",=]+/y;
+const EQUALS = /\s*=\s*/y;
+const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
 /** The first challenge that we can answer; Bearer before Basic. */
 export function readChallenge(header: string | string[] | undefined): Challenge | undefined {
-  const found: Challenge[] = [];
-  for (const line of [header ?? []].flat()) {
-    // Several challenges may share a line: a scheme is a word that is followed by a blank, not by "=".
-    for (const part of line.split(/(?:^|,)\s*(?=(?:basic|bearer)\b(?!\s*=))/i)) {
-      const scheme = /^\s*(basic|bearer)\b/i.exec(part)?.[1]?.toLowerCase() as
-        | Challenge['scheme']
-        | undefined;
-      if (!scheme) continue;
-      const parameters: Record<string, string> = {};
-      for (const [, name, quoted, plain] of part.slice(scheme.length).matchAll(PARAMETER)) {
-        parameters[(name as string).toLowerCase()] = quoted?.replace(/\\(.)/g, '$1') ?? (plain as string);
-      }
-      found.push({ scheme, parameters });
+  const found = [header ?? []].flat().flatMap(challengesIn);
+  return found.find(({ scheme }) => scheme === 'bearer') ?? found[0];
+}
+
+/** One run over the text, which ends where it is no challenge any more. */
+function challengesIn(line: string): Challenge[] {
+  const found: { scheme: string; parameters: Map<string, string> }[] = [];
+  let at = 0;
+  const take = (form: RegExp): RegExpExecArray | null => {
+    form.lastIndex = at;
+    const match = form.exec(line);
+    if (match) at = form.lastIndex;
+    return match;
+  };
+  for (;;) {
+    take(SEPARATOR);
+    const name = take(TOKEN)?.[0].toLowerCase();
+    if (name === undefined) break;
+    if (!take(EQUALS)) found.push({ scheme: name, parameters: new Map() });
+    else {
+      const value = take(QUOTED)?.[1]?.replace(/\\(.)/g, '$1') ?? take(TOKEN)?.[0];
+      if (value !== undefined) found.at(-1)?.parameters.set(name, value);
     }
   }
-  return found.find(({ scheme }) => scheme === 'bearer') ?? found[0];
+  return found.flatMap(({ scheme, parameters }) =>
+    scheme === 'basic' || scheme === 'bearer' ? [{ scheme, parameters: Object.fromEntries(parameters) }] : [],
+  );
 }

@@ -3,6 +3,7 @@ import { mediaTypes } from '#proto/oci.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
+import { nextIn } from './link-header.ts';
 import { patiently } from './patience.ts';
 
 /** The pages of a list of the parent's, as JSON. @throws Fault `parent-invalid`, … */
@@ -57,10 +58,10 @@ export function strings(page: unknown, field: string): string[] {
  * registry may know itself by another name, and a list that ended here would pass for a whole one.
  */
 function nextPage(link: string | undefined, current: string): string | undefined {
-  const target = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? '')?.[1];
+  const target = link === undefined ? undefined : nextIn(link);
   if (target === undefined) return undefined;
   if (!URL.canParse(target, current)) {
-    throw new Fault('parent-invalid', `the parent names no address for the next page: ${target}`);
+    throw new Fault('parent-invalid', 'the parent names no address for the next page of a list');
   }
   const { pathname, search } = new URL(target, current);
   return `${pathname}${search}`;

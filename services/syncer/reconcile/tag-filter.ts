@@ -1,22 +1,26 @@
-import picomatch from 'picomatch';
 import { compare, parse, type SemVer, satisfies } from 'semver';
 import type { TagFilter } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
+import { readGlob } from '#proto/tag-glob.ts';
+import { readTagRegex } from '#proto/tag-regex.ts';
 
 /**
  * The tags that a filter selects: those for which all that it gives is true, and of these the `latest` highest.
  * `1.2.3-rc.1` is in a range only if the range names a prerelease of 1.2.3, as semver has it; so `1.2.3-alpine`, which
  * has the same form, needs `regex` or `match`.
+ * @throws Fault `config-invalid` where a pattern can't be read: the document may be from an earlier version
  */
 export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): Set<string> {
   const { match, regex, semver: range, latest } = filter ?? {};
   let chosen = [...tags];
   if (match) {
-    const isMatch = picomatch(match, { nonegate: true });
-    chosen = chosen.filter((tag) => isMatch(tag));
+    const globs = match.map((glob) => readGlob(glob) ?? unreadable('match', glob));
+    chosen = chosen.filter((tag) => globs.some((isMatch) => isMatch(tag)));
   }
   if (regex !== undefined) {
-    const whole = new RegExp(`^(?:${regex})$`, 'u');
-    chosen = chosen.filter((tag) => whole.test(tag));
+    const isMatch = readTagRegex(regex);
+    if (typeof isMatch === 'object') return unreadable('regex', regex, isMatch.reason);
+    chosen = chosen.filter((tag) => isMatch(tag));
   }
   if (range !== undefined) {
     chosen = chosen.filter((tag) => {
@@ -28,6 +32,13 @@ export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): S
   return new Set(chosen);
 }
 
+function unreadable(field: string, pattern: string, reason = 'it is no glob'): never {
+  throw new Fault(
+    'config-invalid',
+    `repositories.tags.${field} ${JSON.stringify(pattern)} can't be used: ${reason}`,
+  );
+}
+
 /** `1.2.3`, `v1.2.3-rc.1` and what else semver reads, and `1.2` as 1.2.0. */
 function versionOf(tag: string): SemVer | undefined {
   return parse(/^v?\d+\.\d+$/.test(tag) ? `${tag}.0` : tag, { loose: true }) ?? undefined;
@@ -35,26 +46,31 @@ function versionOf(tag: string): SemVer | undefined {
 
 /** Versions by their precedence; all other tags come below them, in natural order. */
 function highest(tags: string[], count: number): string[] {
-  const entries = tags.map((tag) => ({ tag, version: versionOf(tag) }));
+  const entries = tags.map((tag) => ({ tag, version: versionOf(tag), runs: runsOf(tag) }));
   entries.sort((a, b) => {
-    if (a.version && b.version) return compare(b.version, a.version) || natural(b.tag, a.tag);
+    if (a.version && b.version) return compare(b.version, a.version) || natural(b, a);
     if (a.version || b.version) return a.version ? -1 : 1;
-    return natural(b.tag, a.tag);
+    return natural(b, a);
   });
   return entries.slice(0, count).map(({ tag }) => tag);
 }
 
+type Entry = { tag: string; runs: (string | bigint)[] };
+
 /** `build-9` before `build-10`: runs of digits as numbers, all else by its code; total, so `01` and `1` differ. */
-function natural(a: string, b: string): number {
-  const [left, right] = [runsOf(a), runsOf(b)];
+function natural(a: Entry, b: Entry): number {
+  const [left, right] = [a.runs, b.runs];
   for (let at = 0; at < Math.min(left.length, right.length); at += 1) {
-    const [one, other] = [left[at] as string, right[at] as string];
-    const bothNumbers = /^\d/.test(one) && /^\d/.test(other);
-    const order = bothNumbers ? byCode(BigInt(one), BigInt(other)) : byCode(one, other);
+    const [one, other] = [left[at], right[at]];
+    const order =
+      typeof one === 'bigint' && typeof other === 'bigint'
+        ? byCode(one, other)
+        : byCode(String(one), String(other));
     if (order !== 0) return order;
   }
-  return left.length - right.length || byCode(a, b);
+  return left.length - right.length || byCode(a.tag, b.tag);
 }
 
-const runsOf = (text: string): string[] => text.match(/\d+|\D+/g) ?? [];
+const runsOf = (text: string): (string | bigint)[] =>
+  (text.match(/\d+|\D+/g) ?? []).map((run) => (/^\d/.test(run) ? BigInt(run) : run));
 const byCode = <T extends string | bigint>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);

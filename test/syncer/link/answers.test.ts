@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
 import { backOff, LONGEST_WAIT_MS, refusal, retryAfter } from '../../../services/syncer/link/answers.ts';
 import { readChallenge } from '../../../services/syncer/link/challenge.ts';
+import { nextIn } from '../../../services/syncer/link/link-header.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
@@ -69,6 +70,26 @@ test('a Bearer challenge is read with its quotes, commas and blanks', () => {
     scheme: 'bearer',
     parameters: { realm: 'https://r/token?a=b,c', service: 'the "r"', scope: 'repository:a/b:pull,push' },
   });
+});
+
+test('a header made for it is read in one run', () => {
+  const long = 1_000_000;
+  for (const text of ['a', 'a ', ',', 'a=', 'a="', '\\"', 'Bearer ', ' ']) {
+    assert.equal(readChallenge(text.repeat(long))?.parameters.realm, undefined);
+  }
+  const parameters = 'x="1",'.repeat(long / 10);
+  assert.equal(readChallenge(`Bearer ${parameters}realm="y"`)?.parameters.realm, 'y');
+  for (const text of ['<', '<>', '<>;', '<>; rel=', '<a>; rel="', '>', ';', 'rel="next"'])
+    assert.equal(nextIn(text.repeat(long)), undefined);
+  assert.equal(nextIn(`${'<a>; rel="prev", '.repeat(long / 10)}<b>; rel="next"`), 'b');
+});
+
+test('the next page is where a Link header says so, however it is written', () => {
+  assert.equal(nextIn('</v2/_catalog?last=b&n=2>; rel="next"'), '/v2/_catalog?last=b&n=2');
+  assert.equal(nextIn('<a>;rel=prev,<b>;rel=next'), 'b');
+  assert.equal(nextIn('<a>; title="x"; rel="last next"'), 'a');
+  assert.equal(nextIn('<a>; rel="nextish"'), undefined);
+  assert.equal(nextIn('<a'), undefined);
 });
 
 test('of several challenges Bearer comes first, in one header or in two', () => {

@@ -34,7 +34,6 @@ const rows: [TagFilter, string[]][] = [
   [{ match: ['{latest,nightly}'] }, ['latest', 'nightly']],
   [{ match: ['build-[0-9][0-9]'] }, ['build-10']],
   [{ match: ['!(v1*|*.*|build*)'] }, ['3', 'latest', 'nightly']],
-  [{ match: ['!latest'] }, []],
   [{ match: [] }, []],
   [{ regex: 'v?\\d+\\.\\d+' }, ['1.2', 'v1.10']],
   [{ regex: '1' }, []],
@@ -57,6 +56,22 @@ const rows: [TagFilter, string[]][] = [
 for (const [filter, expected] of rows) {
   test(`of all tags, ${JSON.stringify(filter)}`, () => assert.deepEqual(chosen(filter), expected));
 }
+
+test('a pattern of an earlier version that can not be read is named', () => {
+  assert.throws(() => chosen({ regex: '(?!rc).*' }), /regex "\(\?!rc\)\.\*" can't be used: .*Perl syntax/);
+  assert.throws(() => chosen({ match: ['!latest'] }), { code: 'config-invalid' });
+});
+
+test('a tag made for it does not hold up an expression or a glob, however many ways there are to read it', () => {
+  const digits = `v${'1'.repeat(60)}x`;
+  const letters = 'a'.repeat(128);
+  assert.deepEqual(chosen({ regex: 'v(\\d+\\.?)+' }, [digits, 'v1.2']), ['v1.2']);
+  assert.deepEqual(chosen({ regex: '(a+)+b|(a|a?)+b|(.*a){40}b' }, [letters]), []);
+  assert.deepEqual(
+    chosen({ match: [`${'*a'.repeat(30)}*b`, '+(a|aa)b', '+(+(a|aa)|*(aaa|a))b'] }, [letters]),
+    [],
+  );
+});
 
 test('an alternative in a regex is anchored on both sides', () => {
   assert.deepEqual(chosen({ regex: 'a|b' }, ['a', 'b', 'ab', 'xb', 'ax']), ['a', 'b']);
