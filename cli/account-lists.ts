@@ -36,7 +36,7 @@ async function all<T extends { name: string }>(
   for (let more = true; more; ) {
     const after = found.at(-1)?.name;
     const [some, others] = await ask({ limit, ...(after !== undefined && { after }) });
-    found.push(...some);
+    for (const one of some) found.push(one);
     more = others;
   }
   return found;

@@ -26,7 +26,9 @@ export const plural = (count: number, noun: string, many = `${noun}s`): string =
 
 /** Rows with their columns in line. */
 export function table(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
+  );
   return rows
     .map((row) =>
       row

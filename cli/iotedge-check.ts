@@ -37,14 +37,15 @@ export function manifestComplaints(manifest: unknown): string[] {
     const desired = isFields(twin) ? twin['properties.desired'] : undefined;
     if (!isFields(desired))
       complaints.push(`${name} has no "properties.desired": write it, or leave ${name} out`);
-    else complaints.push(...twinComplaints(desired, name));
+    else for (const complaint of twinComplaints(desired, name)) complaints.push(complaint);
   }
   const desiredOf = (name: string) => {
     const twin = content[name];
     return isFields(twin) && isFields(twin['properties.desired']) ? twin['properties.desired'] : {};
   };
   const [agent, hub] = [desiredOf('$edgeAgent'), desiredOf('$edgeHub')];
-  complaints.push(...unknown(agent, AGENT, '$edgeAgent'), ...unknown(hub, HUB, '$edgeHub'));
+  for (const complaint of unknown(agent, AGENT, '$edgeAgent')) complaints.push(complaint);
+  for (const complaint of unknown(hub, HUB, '$edgeHub')) complaints.push(complaint);
   if (agent.schemaVersion !== '1.0' && agent.schemaVersion !== '1.1') {
     complaints.push('$edgeAgent.schemaVersion is not valid: write "1.1"');
   }
@@ -57,7 +58,7 @@ export function manifestComplaints(manifest: unknown): string[] {
     if (!isFields(system[name])) complaints.push(`$edgeAgent.systemModules.${name} is missing: write it`);
   }
   for (const [name, module] of Object.entries({ ...system, ...modules })) {
-    complaints.push(...moduleComplaints(name, module));
+    for (const complaint of moduleComplaints(name, module)) complaints.push(complaint);
   }
   for (const name of Object.keys(content)) {
     if (!name.startsWith('$') && !(name in modules))
@@ -85,7 +86,9 @@ function moduleComplaints(name: string, module: unknown): string[] {
   const settings = isFields(module.settings) ? module.settings : {};
   if (typeof settings.image !== 'string' || settings.image === '')
     complaints.push(`${path}: settings.image is missing`);
-  else complaints.push(...upstreamComplaints(settings.image, `${path}: settings.image`));
+  else
+    for (const complaint of upstreamComplaints(settings.image, `${path}: settings.image`))
+      complaints.push(complaint);
   return [...complaints, ...pieceComplaints(settings, `${path}: settings`)];
 }
 

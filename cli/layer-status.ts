@@ -60,7 +60,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
   ]);
   const told = new Set(present(services).map(({ service }) => service));
-  silent.push(...serviceNames.filter((name) => !told.has(name) && !silent.includes(name)));
+  for (const name of serviceNames) if (!told.has(name) && !silent.includes(name)) silent.push(name);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   return {
     services: present(services),
@@ -89,7 +89,7 @@ async function parkedOf(bus: Bus): Promise<Parked[]> {
     const last = all.at(-1);
     const after = last && `${last.repository}!${last.reference}`;
     const page = await bus.call(listParked, { ...(after && { after }), limit: 1_000 });
-    all.push(...page.parked);
+    for (const one of page.parked) all.push(one);
     more = page.more && page.parked.length > 0;
   }
   return all;

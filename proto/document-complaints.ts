@@ -52,9 +52,13 @@ function meaningComplaints(document: Document, files: Files): string[] {
   const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
   if (port < 1 || port > 65_535)
     complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
-  complaints.push(...linkComplaints(document, files), ...selectionComplaints(repositories));
-  complaints.push(...declaredComplaints(document));
-  complaints.push(...notificationComplaints(document.notifications ?? {}, files));
+  const parts = [
+    linkComplaints(document, files),
+    selectionComplaints(repositories),
+    declaredComplaints(document),
+    notificationComplaints(document.notifications ?? {}, files),
+  ];
+  for (const complaint of parts.flat()) complaints.push(complaint);
   for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,

@@ -14,7 +14,7 @@ const LEAST_RATE = 1_000;
 export function linkComplaints(document: Document, files: Files): string[] {
   const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
   const complaints: string[] = [];
-  if (parent) complaints.push(...parentComplaints(parent, files));
+  for (const complaint of parent ? parentComplaints(parent, files) : []) complaints.push(complaint);
   for (const [field, text] of Object.entries({ window, syncWindow })) {
     if (text !== undefined && !isBetween(text, 60_000, 7 * DAY)) complaints.push(notValid(field, text));
   }
@@ -40,7 +40,7 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Files)
   if (passwordFile !== undefined && username === undefined) {
     complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
   }
-  complaints.push(...azureComplaints(parent, files));
+  for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
   for (const [name, path] of Object.entries({ passwordFile, caFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
     else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {

@@ -15,8 +15,10 @@ export function notificationComplaints(
   for (const [at, webhook] of webhooks.entries()) {
     const field = `notifications.webhooks.${at}`;
     const wrong = urlComplaint(`${field}.url`, webhook.url);
-    complaints.push(...wrong, ...patternComplaints(`${field}.match`, webhook.match ?? []));
-    complaints.push(...fileComplaints(field, webhook, files));
+    const unfit = patternComplaints(`${field}.match`, webhook.match ?? []);
+    for (const complaint of [...wrong, ...unfit, ...fileComplaints(field, webhook, files)]) {
+      complaints.push(complaint);
+    }
     if (wrong.length > 0) continue;
     const name = nameOf(webhook);
     if (seen.has(name)) {

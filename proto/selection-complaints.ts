@@ -17,7 +17,7 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
     const { name, tags } = selection;
     if (!isPattern(name))
       complaints.push(notValid(typeof one === 'string' ? 'repositories' : `${field}.name`, name));
-    if (tags) complaints.push(...tagComplaints(`${field}.tags`, tags));
+    for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
     const before = seen.get(name);
     if (before && !isDeepStrictEqual(before, selection)) {
       complaints.push(`${field} is the second entry for ${quote(name)}: say all of it in one`);

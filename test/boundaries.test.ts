@@ -119,6 +119,24 @@ test('the top level holds what the design names', () => {
   assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'run.ts', 'storage', 'syncer', 'twin-bridge']);
 });
 
+/** Lists that a schema, or the size of a manifest, keeps short. */
+const SHORT_LISTS = /^services\/storage\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
+
+test('no list of any length is spread into a call, which takes some 100,000 arguments at most', () => {
+  const spread =
+    /\b(?:push|unshift|splice|concat|min|max|add|hold|renew|fromCharCode)\((?:[^(){}[\]\n]*,\s*)?\.\.\.(?!put\.|drop\.|\(mark\b)/;
+  const wrong = product.flatMap((file) =>
+    readFileSync(join(root, file), 'utf8')
+      .split('\n')
+      .filter((line) => spread.test(line) && !/\basync \w+\(\.\.\./.test(line))
+      .map((line) => `${file}: ${line.trim()}`),
+  );
+  assert.deepEqual(
+    wrong.filter((line) => !SHORT_LISTS.test(line)),
+    [],
+  );
+});
+
 test('no file of the product is long, and none is a drawer for what has no name', () => {
   const long = product.filter((file) => readFileSync(join(root, file), 'utf8').split('\n').length > 301);
   assert.deepEqual(long, []);

@@ -38,7 +38,8 @@ export async function sendParts(
       else raw.write(bytes, (error) => resolve(!error));
     });
 
-  const biggest = Math.max(...parts.map((part) => (typeof part === 'string' ? 0 : length(part))));
+  const lengths = parts.map((part) => (typeof part === 'string' ? 0 : length(part)));
+  const biggest = lengths.reduce((most, one) => Math.max(most, one), 0);
   const piece = pieces.begin();
   const buffers: [Buffer?, Buffer?] = [];
   let turn = 0;

@@ -76,7 +76,7 @@ export class Blobs {
       [entries, more] = await page(metadata.repositories(after), PAGE);
       const names = entries.map(([name]) => name);
       const links = await metadata.linking(names, digest);
-      found.push(...names.filter((_, i) => links[i]));
+      for (const [i, name] of names.entries()) if (links[i]) found.push(name);
       after = names.at(-1);
     }
     return found.slice(0, limit);

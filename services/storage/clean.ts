@@ -17,7 +17,7 @@ class Batches {
   }
 
   async add(changes: Change[], tell?: () => void): Promise<void> {
-    this.#changes.push(...changes);
+    for (const change of changes) this.#changes.push(change);
     if (tell) this.#tells.push(tell);
     if (this.#changes.length >= BATCH) await this.end();
   }

@@ -66,7 +66,7 @@ export class DeclaredAccounts {
     for (const account of accounts) wanted.push(await this.#wantedOf(account, complaints));
     await locks.run('accounts', async () => {
       const plan = planDeclared(wanted, await this.#there(wanted), now());
-      complaints.push(...plan.complaints);
+      for (const complaint of plan.complaints) complaints.push(complaint);
       if (plan.made > 0) mustBeBelowMost(metadata.counters.tokens + plan.made - 1, 'tokens');
       await metadata.write(plan.changes);
       if (plan.changes.length > 0) publish(accountsChanged, {});

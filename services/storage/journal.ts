@@ -50,7 +50,9 @@ export class Journal {
 
   /** Everything up to here has landed, or never will. */
   get head(): number {
-    return this.#open.size === 0 ? this.#last : Math.min(...this.#open) - 1;
+    let head = this.#last;
+    for (const open of this.#open) head = Math.min(head, open - 1);
+    return head;
   }
 
   /** What to write beside the changes; `landed` is to be called when that is over, however it went. */

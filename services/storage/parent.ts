@@ -31,8 +31,8 @@ export function meetParent(
 
 async function beginAnew(metadata: Metadata, repository: string, now: () => number): Promise<void> {
   let batch: Change[] = [];
-  const add = async (...changes: Change[]) => {
-    batch.push(...changes);
+  const add = async (changes: Change[]) => {
+    for (const change of changes) batch.push(change);
     if (batch.length < BATCH) return;
     await metadata.write(batch);
     batch = [];
@@ -40,16 +40,15 @@ async function beginAnew(metadata: Metadata, repository: string, now: () => numb
   // First what is to be told, then what says that it was: a crash between them forgets no push.
   for await (const [digest] of metadata.manifestsOf(repository)) {
     if (await metadata.unsent(repository, digest)) continue;
-    await add(...put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
+    await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));
   }
-  for await (const [tag] of metadata.bases(repository)) await add(...drop.base(repository, tag));
+  for await (const [tag] of metadata.bases(repository)) await add(drop.base(repository, tag));
   for await (const [digest] of metadata.withdrawnOf(repository)) {
-    await add(...drop.withdrawn(repository, digest));
+    await add(drop.withdrawn(repository, digest));
   }
   for await (const [reference] of metadata.parkedOf(repository)) {
-    await add(...drop.parked(repository, reference));
+    await add(drop.parked(repository, reference));
   }
-  for await (const [digest] of metadata.sessionsOf(repository))
-    await add(...drop.session(repository, digest));
+  for await (const [digest] of metadata.sessionsOf(repository)) await add(drop.session(repository, digest));
   await metadata.write(batch);
 }

@@ -164,7 +164,7 @@ export class Early {
     if (fresh.length === 0) return;
     const digests = fresh.map(({ digest }) => digest);
     const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
-    this.#waiting.push(...fresh.filter(({ digest }) => missing.has(digest)));
+    for (const blob of fresh) if (missing.has(blob.digest)) this.#waiting.push(blob);
     this.#told.resolve();
     this.#told = Promise.withResolvers();
   }

@@ -35,7 +35,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
     let last = after;
     for (let more = limit > 0; more && found.length <= limit; ) {
       const page = await bus.call(listRepositories, { limit: BATCH, ...(last && { after: last }) }, patience);
-      found.push(...page.repositories.filter((repository) => sees(request, repository)));
+      for (const repository of page.repositories) if (sees(request, repository)) found.push(repository);
       last = page.repositories.at(-1);
       more = page.more;
     }

@@ -15,7 +15,8 @@ export function limitAt(limits: Limits, now: number): Limit {
   const minute = minutes % DAY;
   const rate = limits.find((entry) => fits(entry, minute))?.limit;
   const waits = limits.flatMap(edges).map((edge) => (edge - minute + DAY) % DAY || DAY);
-  const until = waits.length > 0 ? (minutes + Math.min(...waits)) * MINUTE_MS : Number.POSITIVE_INFINITY;
+  const wait = waits.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY);
+  const until = (minutes + wait) * MINUTE_MS;
   return { rate, until };
 }
 

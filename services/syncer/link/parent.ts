@@ -70,7 +70,7 @@ export class Parent {
         pull(repository),
         signal,
       )) {
-        tags.push(...strings(page, 'tags').filter(isTag));
+        for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);
       }
     } catch (error) {
       if (isStatus(error, 404)) return undefined;

@@ -141,7 +141,7 @@ class Teller {
     if (!fresh) {
       const types = [storageStarted, configurationChanged].map(({ type }) => `events.${type}`);
       const starts = await Promise.all(types.map((subject) => bus.archive.last(subject)));
-      sequence = Math.max(...starts.map((start) => start ?? 0)) || last;
+      sequence = starts.reduce<number>((most, start) => Math.max(most, start ?? 0), 0) || last;
     }
     return { made, sequence, id: (await bus.archive.idAt(sequence || 1).catch(() => undefined)) ?? '' };
   }

@@ -137,7 +137,8 @@ async function around(
 async function missing({ bus, signal }: ToldMeans, repository: Repository, digests: Digest[]) {
   const found: Digest[] = [];
   for (const some of batches(digests, PAGE)) {
-    found.push(...(await bus.call(missingManifests, { repository, digests: some }, { signal })).digests);
+    const lacking = await bus.call(missingManifests, { repository, digests: some }, { signal });
+    for (const digest of lacking.digests) found.push(digest);
   }
   return found;
 }

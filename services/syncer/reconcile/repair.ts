@@ -65,7 +65,7 @@ async function allDamaged({ bus, signal }: BringMeans): Promise<Damaged[]> {
   const all: Damaged[] = [];
   for (let after: string | undefined; ; ) {
     const page = await bus.call(listDamaged, { limit: PAGE, ...(after && { after }) }, { signal });
-    all.push(...page.damaged);
+    for (const one of page.damaged) all.push(one);
     after = page.damaged.at(-1)?.digest;
     if (!page.more || after === undefined) return all;
   }

@@ -158,7 +158,7 @@ async function here(
   for (const some of batches([...digests], PAGE)) {
     const missing = await bus.call(missingManifests, { repository, digests: some }, { signal });
     const absent = new Set(missing.digests);
-    found.push(...some.filter((digest) => !absent.has(digest)));
+    for (const digest of some) if (!absent.has(digest)) found.push(digest);
   }
   return found;
 }

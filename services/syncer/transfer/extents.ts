@@ -15,8 +15,8 @@ export class Extents {
     const after = this.#list.filter((one) => one.start > end);
     const touched = this.#list.slice(before.length, this.#list.length - after.length);
     const merged = {
-      start: Math.min(start, ...touched.map((one) => one.start)),
-      end: Math.max(end, ...touched.map((one) => one.end)),
+      start: Math.min(start, touched[0]?.start ?? start),
+      end: Math.max(end, touched.at(-1)?.end ?? end),
     };
     this.#list = [...before, merged, ...after];
   }

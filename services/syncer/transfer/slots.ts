@@ -80,9 +80,12 @@ export async function each<T>(
 ): Promise<void> {
   const queue = [...items];
   const failures: unknown[] = [];
+  // One iterator for all: taking from the front of a long array would move all that is behind it.
+  const next = queue.values();
   const runner = async () => {
-    for (let item = queue.shift(); item !== undefined && failures.length === 0; item = queue.shift()) {
+    for (const item of next) {
       await task(item).catch((error) => failures.push(error));
+      if (failures.length > 0) return;
     }
   };
   await Promise.all(Array.from({ length: Math.min(limit, queue.length) }, runner));

@@ -95,10 +95,10 @@ export class Conversation {
 
   async #rest(signal: AbortSignal): Promise<void> {
     const now = this.#clock.now();
-    const waits = this.#reportAt > now ? [this.#lookAt, this.#reportAt] : [this.#lookAt];
+    const next = this.#reportAt > now ? Math.min(this.#lookAt, this.#reportAt) : this.#lookAt;
     const over = new AbortController();
     await Promise.race([
-      this.#clock.sleep(Math.max(0, Math.min(...waits) - now), AbortSignal.any([signal, over.signal])),
+      this.#clock.sleep(Math.max(0, next - now), AbortSignal.any([signal, over.signal])),
       this.#wake.promise,
     ]);
     over.abort();

@@ -16,8 +16,8 @@ export function admissible(wanted: Properties): { fields: Properties; complaints
   const complaints: string[] = [];
   for (const [key, value] of Object.entries(wanted)) {
     const found = twinComplaints({ [key]: value }, 'reported');
-    if (found.length > 0) complaints.push(...found);
-    else fields[key] = value;
+    for (const complaint of found) complaints.push(complaint);
+    if (found.length === 0) fields[key] = value;
   }
   const bytes = Buffer.byteLength(JSON.stringify(fields));
   if (bytes <= MOST_BYTES) return { fields, complaints };
