@@ -5,10 +5,9 @@ import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createPort } from 'node:net';
-import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
-import { guarded, text, whole } from '../../../services/syncer/link/bodies.ts';
+import { type Answer, guarded, text, whole } from '../../../services/syncer/link/bodies.ts';
 import { Link, type LinkOptions } from '../../../services/syncer/link/link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/sending.ts';
 import { Authority } from '../../support/certificates.ts';
@@ -47,8 +46,21 @@ async function serving(
   };
 }
 
-const plain = (listener: RequestListener, options?: Partial<LinkOptions>) =>
-  serving(createServer(listener), options);
+/** A request that its client gives up is over, and nothing more. */
+const plain = (
+  listener: (...parameters: Parameters<RequestListener>) => unknown,
+  options?: Partial<LinkOptions>,
+) =>
+  serving(
+    createServer(async (request, response) => {
+      try {
+        await listener(request, response);
+      } catch (error) {
+        if (!request.destroyed) throw error;
+      }
+    }),
+    options,
+  );
 
 const upload = { scope: 'repository:a:pull,push', method: 'PATCH' as const, signal };
 
@@ -80,65 +92,80 @@ test('a body is sent again after a challenge, and by then with a token', async (
   ]);
 });
 
-test('an upload that goes on slowly takes longer than a stall, one that stops does not', async () => {
+test('an upload that goes on slowly takes longer than a stall, one that stops does not', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   let slow = true;
+  let took = 0;
+  const stopped = Promise.withResolvers<void>();
   await using server = await plain(
     async (request, response) => {
       let taken = 0;
       for await (const part of request) {
         taken += part.length;
-        if (slow) await sleep(4);
-        else if (taken > MIB) return;
+        if (!slow && taken > MIB) return stopped.resolve();
+        // 64 KiB take 2 ms: what the socket's buffers hold takes less than a stall, all of it more.
+        const ms = part.length / (32 * 1024);
+        took += ms;
+        t.mock.timers.tick(ms);
       }
       response.writeHead(202).end(String(taken));
     },
     { stallMs: 500 },
   );
   const bytes = Buffer.alloc(24 * MIB);
-  const began = Date.now();
   const answer = await server.link.request('/v2/x', { ...upload, body: sent(bytes) });
   assert.equal(await text(answer), String(bytes.length));
-  assert.ok(Date.now() - began > 1_000, 'this was too fast to show anything');
+  assert.ok(took > 500, 'this was too fast to show anything');
 
   slow = false;
   const stuck = server.link.request('/v2/x', { ...upload, body: sent(bytes) });
-  await assert.rejects(stuck, { code: 'parent-unreachable', message: /took nothing for 0\.5 s/ });
+  const ended = assert.rejects(stuck, { code: 'parent-unreachable', message: /took nothing for 0\.5 s/ });
+  await stopped.promise;
+  const over = ended.then(() => true);
+  // The buffers of the socket fill up before it takes nothing.
+  while (!(await Promise.race([over, new Promise((resolve) => setImmediate(resolve, false))]))) {
+    t.mock.timers.tick(50);
+  }
+  await ended;
 });
 
-test('a body that only drips has stalled, one that is slow has not', async () => {
-  await using server = await plain(
-    async ({ url }, response) => {
-      const bytes = Buffer.alloc(url === '/drips' ? 1 : 1_500);
-      for (let nth = 0; nth < 8 && !response.destroyed; nth += 1) {
-        response.write(bytes);
-        await sleep(100);
-      }
-      response.end();
-    },
-    { stallMs: 400 },
-  );
-  const ask = async (path: string) => {
-    const answer = await server.link.request(path, { scope: '', signal });
-    return (await whole(answer, MIB, path)).length;
+/** An answer whose body comes in parts, each after `ms` on the clock of this test. */
+function answering(t: TestContext, stallMs: number, parts: Buffer[], ms: number) {
+  const clock = { now: 0 };
+  t.mock.method(performance, 'now', () => clock.now);
+  const body = async function* () {
+    for (const part of parts) {
+      clock.now += ms;
+      yield part;
+    }
   };
-  assert.equal(await ask('/slow'), 8 * 1_500);
-  await assert.rejects(ask('/drips'), { code: 'parent-unreachable', message: /sent \d bytes in/ });
+  return { clock, answer: { body: body(), stallMs } as unknown as Answer };
+}
+
+test('a body that only drips has stalled, one that is slow has not', async (t) => {
+  const parts = (size: number) => Array.from({ length: 8 }, () => Buffer.alloc(size));
+  const slow = answering(t, 400, parts(1_500), 100);
+  assert.equal((await whole(slow.answer, MIB, 'slow')).length, 8 * 1_500);
+  t.mock.reset();
+  const drips = answering(t, 400, parts(1), 100);
+  await assert.rejects(whole(drips.answer, MIB, 'drips'), {
+    code: 'parent-unreachable',
+    message: /sent 5 bytes in/,
+  });
 });
 
-test('a body that a slow reader keeps back has not stalled', async () => {
-  await using server = await plain((_, response) => response.write('a') && response.end('b'), {
-    stallMs: 100,
-  });
-  const answer = await server.link.request('/x', { scope: '', signal });
+test('a body that a slow reader keeps back has not stalled', async (t) => {
+  const { clock, answer } = answering(t, 100, [Buffer.from('a'), Buffer.from('b')], 10);
   let came = 0;
   for await (const part of guarded(answer)) {
     came += part.length;
-    await sleep(200);
+    clock.now += 200;
   }
   assert.equal(came, 2);
 });
 
-test('a token is waited for as long as the bandwidth makes everybody wait', async () => {
+test('a token is waited for as long as the bandwidth makes everybody wait', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const waits = [0, 500];
   await using server = await plain(
     ({ url, headers }, response) => {
@@ -148,19 +175,21 @@ test('a token is waited for as long as the bandwidth makes everybody wait', asyn
     },
     {
       stallMs: 200,
-      bandwidth: { take: () => sleep(waits.shift() ?? 0), piece: undefined },
+      bandwidth: { take: async () => t.mock.timers.tick(waits.shift() ?? 0), piece: undefined },
     },
   );
   assert.equal((await server.link.request('/x', { scope: '', signal })).statusCode, 200);
+  assert.deepEqual(waits, []);
 });
 
-test('a connection that has a small share of a slow link has not stalled', async () => {
+test('a connection that has a small share of a slow link has not stalled', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const watch = new SendWatch(150);
   const body = watch.body(sent(Buffer.alloc(64 * 1024)), UNLIMITED, signal);
   let taken = 0;
   for await (const part of body) {
     // As a socket that takes 200 bytes in a ms.
-    await sleep(part.length / 200);
+    t.mock.timers.tick(part.length / 200);
     taken += part.length;
   }
   watch.end();
@@ -168,12 +197,13 @@ test('a connection that has a small share of a slow link has not stalled', async
   assert.ok(!watch.signal.aborted);
 });
 
-test('an answer that does not come after the last byte is waited for as long as was agreed', async () => {
+test('an answer that does not come after the last byte is waited for as long as was agreed', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   await using server = await plain(
     async (request, response) => {
       request.resume();
       await once(request, 'end');
-      await sleep(600);
+      t.mock.timers.tick(600);
       if (!response.destroyed) response.writeHead(202).end();
     },
     { stallMs: 200 },
@@ -187,19 +217,25 @@ test('an answer that does not come after the last byte is waited for as long as 
   assert.equal(answer.statusCode, 202);
 });
 
-test('a time in which nothing is read from disk, or bandwidth is waited for, is no stall', async () => {
+test('a time in which nothing is read from disk, or bandwidth is waited for, is no stall', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   await using server = await plain(
     (request, response) => request.resume().on('end', () => response.writeHead(202).end()),
     {
       stallMs: 200,
-      bandwidth: { take: async (bytes) => void (bytes > 10_000 && (await sleep(400))), piece: undefined },
+      bandwidth: {
+        take: async (bytes) => void (bytes > 10_000 && t.mock.timers.tick(400)),
+        piece: undefined,
+      },
     },
   );
   const bytes = async function* () {
-    await sleep(400);
-    yield Buffer.alloc(20_000);
+    for (let nth = 0; nth < 2; nth += 1) {
+      t.mock.timers.tick(400);
+      yield Buffer.alloc(20_000);
+    }
   };
-  const answer = await server.link.request('/v2/x', { ...upload, body: { size: 20_000, bytes } });
+  const answer = await server.link.request('/v2/x', { ...upload, body: { size: 40_000, bytes } });
   assert.equal(answer.statusCode, 202);
 });
 
