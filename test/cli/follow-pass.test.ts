@@ -7,6 +7,7 @@ import { type PassResult, passFinished, passStarted, startPass } from '#proto/pa
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 import { followPass } from '../../cli/follow-pass.ts';
 import { TestBus } from '../support/bus.ts';
+import { patience } from '../support/patience.ts';
 
 /** What `terrace sync` waits for, with a coordinator that does as the test says. */
 
@@ -82,7 +83,7 @@ test('a pass is asked for again as soon as another coordinator begins one', asyn
     syncer.publish(passStarted, { pass: 'its-own', coordinator: 'syncer-2', cause: 'start' });
   };
   using on = await coordinator(takeover, finish);
-  assert.equal((await followPass(operator, { quietMs: 60_000 })).pass, on.passes[1]);
+  assert.equal((await followPass(operator, { quietMs: patience() })).pass, on.passes[1]);
 });
 
 test('a silent pass is waited for as long as its coordinator is at work', async () => {

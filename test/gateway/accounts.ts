@@ -32,7 +32,7 @@ export class Tokens {
       const query = new URLSearchParams(scopes.map((scope): [string, string] => ['scope', scope]));
       const response = await this.#layer.fetch('GET', `/v2/token?${query}`, { headers });
       const { token } = (await response.json()) as { token: string };
-      const over = () => until(() => Date.now() > expires, 2 * ms);
+      const over = () => until(() => Date.now() > expires);
       if (response.status === 200) return { headers, held: bearer(token), over };
       // A slow machine: it ended before it was used.
       equal(response.status, 401);

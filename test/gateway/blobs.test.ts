@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
+import { patience } from '../support/patience.ts';
 import { RawConnection } from './http.ts';
 import { sha256, sha512, TestLayer, until } from './layer.ts';
 import { rows } from './rows.ts';
 
-const layer = await TestLayer.start({ idleMs: 200 });
+const layer = await TestLayer.start({ idleMs: patience(100) });
 after(() => layer[Symbol.asyncDispose]());
 
 const bytes = randomBytes(1_000_000);

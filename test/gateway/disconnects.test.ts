@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { renewClaim } from '#proto/ingests.ts';
 import { storageStatus } from '#proto/manifests.ts';
+import { patience } from '../support/patience.ts';
 import { RawConnection } from './http.ts';
 import { sha256, TestLayer, until } from './layer.ts';
 import { check } from './rows.ts';
 
-const layer = await TestLayer.start({ renewMs: 25, idleMs: 400, lingerMs: 50 });
+const layer = await TestLayer.start({ renewMs: 25, idleMs: patience(200), lingerMs: 50 });
 after(() => layer[Symbol.asyncDispose]());
 
 let renewals = 0;

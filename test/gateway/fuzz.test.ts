@@ -2,6 +2,7 @@ import { equal, ok } from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { patience } from '../support/patience.ts';
 import { CONTENT, request, type Sent, type Step, steps, write } from './fuzz-requests.ts';
 import { stream } from './fuzz-streams.ts';
 import { gatewayProcess } from './gateway-process.ts';
@@ -12,7 +13,7 @@ const REQUESTS = process.env.TERRACE_FULL ? 50_000 : 1_200;
 /** What memory may grow by after the first fifth, in MiB: less than garbage collection lets it swing by. */
 const GROWTH = 48;
 /** No answer is waited for longer, in ms. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = patience(10_000);
 
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());

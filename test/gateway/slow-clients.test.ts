@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { patienceSignal } from '../support/patience.ts';
 import { gatewayProcess } from './gateway-process.ts';
 import { RawConnection } from './http.ts';
 import { sha256, TestLayer, until } from './layer.ts';
@@ -36,27 +37,22 @@ async function open(kind: string, text: string | Uint8Array): Promise<RawConnect
   return connection;
 }
 
-const ask = (path: string, init: object = {}) => fetch(`http://127.0.0.1:${gateway.port}${path}`, init);
+const ask = (path: string, init: object = {}) =>
+  fetch(`http://127.0.0.1:${gateway.port}${path}`, { signal: patienceSignal(), ...init });
 const resident = async () =>
   Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${gateway.child.pid}/status`, 'utf8'))?.[1]) / 1024;
 
-/** What an ordinary client does. @returns how long it takes, in ms */
-async function serve(name: string): Promise<number> {
-  const began = performance.now();
+/** What an ordinary client does. */
+async function serve(name: string): Promise<void> {
   for (let n = 0; n < 20; n += 1) {
     equal(await (await ask(`/v2/a/blobs/${small}`)).text(), 'small');
     const text = `${name} ${n}`;
     const path = `/v2/b/blobs/uploads/?digest=${sha256(text)}`;
     equal((await ask(path, { method: 'POST', body: text })).status, 201);
   }
-  return performance.now() - began;
 }
 
-let alone = 0;
-before(async () => {
-  await serve('first');
-  alone = await serve('alone');
-});
+before(() => serve('first'));
 
 test('clients that say nothing, or are slow in what they say and read, do not hold up others', async (t) => {
   const memory = await resident();
@@ -74,13 +70,10 @@ test('clients that say nothing, or are slow in what they say and read, do not ho
   const drip = setInterval(() => {
     for (const { socket } of [...kinds.headers!, ...kinds.bodies!]) socket.write('x');
   }, 100);
-  const crowded = await serve('crowded').finally(() => clearInterval(drip));
+  await serve('crowded').finally(() => clearInterval(drip));
   equal(ended, 0, 'a slow client was cut off before the others were served');
   const grown = (await resident()) - memory;
-  t.diagnostic(
-    `${alone.toFixed()} ms alone, ${crowded.toFixed()} ms among them, which take ${grown.toFixed()} MiB`,
-  );
-  ok(crowded < 10 * alone + 5_000, `it took ${crowded} ms, and ${alone} ms alone`);
+  t.diagnostic(`they take ${grown.toFixed()} MiB`);
   ok(grown < 160, `${grown} MiB more are resident`);
 });
 

@@ -1,11 +1,12 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { patience } from '../support/patience.ts';
 import { ALL, basic, bearer, granted, on, Tokens, tokenFor } from './accounts.ts';
 import { raw } from './http.ts';
 import { TestLayer } from './layer.ts';
 import { check, errorBody } from './rows.ts';
 
-const layer = await TestLayer.start({ idleMs: 400 });
+const layer = await TestLayer.start({ idleMs: patience(200) });
 after(() => layer[Symbol.asyncDispose]());
 
 let password: string;

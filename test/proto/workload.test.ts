@@ -5,6 +5,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
 import { type Workload, workloadOf } from '#proto/workload.ts';
 import { Authority } from '../support/certificates.ts';
+import { patience } from '../support/patience.ts';
 import { WorkloadApi } from '../support/workload-api.ts';
 
 /** The daemon's workload API, on its socket: what it answers, and how it fails. */
@@ -15,7 +16,7 @@ let workload: Workload;
 before(async () => {
   authority = await Authority.create();
   daemon = await WorkloadApi.start(authority);
-  workload = workloadOf(daemon.env, { timeout: 2_000, attempts: 4, pause: 5 }) as Workload;
+  workload = workloadOf(daemon.env, { timeout: patience(), attempts: 4, pause: 5 }) as Workload;
 });
 after(async () => {
   await daemon[Symbol.asyncDispose]();

@@ -10,6 +10,7 @@ import { accountsStatus, createToken, getAccount, listTokens, rotateToken } from
 import { Fault } from '#proto/fault.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { TestBus } from '../support/bus.ts';
+import { patience } from '../support/patience.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/main.ts');
 const ROUNDS = 2;
@@ -31,7 +32,7 @@ test('killed while passwords are made: each that was told opens, and what was no
         TERRACE_LOG: 'error',
       },
     });
-    await gateway.call(storageStatus, {}, { patience: 20_000 });
+    await gateway.call(storageStatus, {}, { patience: patience() });
     return child;
   };
   const told = new Map<string, string>();

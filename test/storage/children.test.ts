@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { activateChild, deactivateChild, layerInstance, listChildren } from '#proto/children.ts';
 import { storageStatus } from '#proto/manifests.ts';
+import { patience } from '../support/patience.ts';
 import { connectAll, fault, Rig } from './rig.ts';
 
 /** Which instance of a layer below is activated, and which instance this layer is. */
@@ -103,7 +104,7 @@ test('killed while instances ask: who was told that it is activated is', async (
         TERRACE_LOG: 'error',
       },
     });
-    await buses.gateway.call(storageStatus, {}, { patience: 20_000 });
+    await buses.gateway.call(storageStatus, {}, { patience: patience() });
     return child;
   };
   const first = await start();

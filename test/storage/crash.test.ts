@@ -10,6 +10,7 @@ import { Level } from 'level';
 import type { Bus } from '#proto/bus.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { TestBus } from '../support/bus.ts';
+import { patience } from '../support/patience.ts';
 import { bytesOf, Client, imageOf, jsonOf, random } from './rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/main.ts');
@@ -33,7 +34,7 @@ async function startStorage(data: string, bus: Bus): Promise<ChildProcess> {
       TERRACE_LOG: 'error',
     },
   });
-  await bus.call(storageStatus, {}, { patience: 20_000 });
+  await bus.call(storageStatus, {}, { patience: patience() });
   return child;
 }
 
@@ -158,7 +159,7 @@ test('asked to end, it ends in good order, and no request is lost', async () => 
   const bus = await server.connect('gateway', 'gateway-end');
   const client = new Client(bus, data, 'gateway-1');
   // Silence is a failure here: a question is answered, or goes to the next process.
-  client.call = (contract, query) => bus.call(contract, query, { patience: 20_000 });
+  client.call = (contract, query) => bus.call(contract, query, { patience: patience() });
   const contents = Array.from({ length: 8 }, () => random(500_000));
   let storage = await startStorage(data, bus);
   const pushing = Promise.all(contents.map((bytes) => client.push('lib/app', bytes)));

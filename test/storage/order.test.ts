@@ -9,6 +9,7 @@ import { commitBlob } from '#proto/ingests.ts';
 import { putManifest, storageStatus } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { TestBus } from '../support/bus.ts';
+import { patience } from '../support/patience.ts';
 import { bytesOf, Client, digestOf, imageOf, jsonOf } from './rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/main.ts');
@@ -32,7 +33,7 @@ test('every commit reaches the disk in its order', { skip: !canTrace && 'needs s
       TERRACE_LOG: 'error',
     },
   });
-  await bus.call(storageStatus, {}, { patience: 20_000 });
+  await bus.call(storageStatus, {}, { patience: patience() });
   const client = new Client(bus, data, 'gateway-1');
   const repository = 'lib/app';
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mediaTypes, readManifest } from '#proto/oci.ts';
 import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
+import { patience } from './patience.ts';
 import { ask } from './registry.ts';
 
 /** Where clients act: a layer, or the cloud, which knows neither conditions nor the deletion of a tag. */
@@ -21,7 +22,7 @@ export type TrafficOptions = {
 /** Layers that images share, and the size of the largest one. */
 const SHARED = 6;
 const LARGEST = 60_000;
-const ANSWER_MS = 20_000;
+const ANSWER_MS = patience(10_000);
 const AGAIN_MS = 600;
 
 /** Clients that push, tag, untag and delete in several places at the same time, and what they were told. */

@@ -15,6 +15,7 @@ import { Link } from '../../services/syncer/link/link.ts';
 import { sha256, TestLayer, until } from '../gateway/layer.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
+import { patience } from '../support/patience.ts';
 
 /** What is begun early, when, and how it ends, below a parent of a few lines. */
 
@@ -148,7 +149,7 @@ test('what failed is begun again when the parent tells something else', async ()
 });
 
 test('when the window closes, nothing waits at the parent any more, and what came is given back', async () => {
-  hours = { usable: true, live: true, until: Date.now() + 1_500 };
+  hours = { usable: true, live: true, until: Date.now() + patience(750) };
   const wanted = blob('app/a', 400_000, 'nothing');
   parent.tell(wanted.told);
   await using _following = follow();

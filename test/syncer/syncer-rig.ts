@@ -57,8 +57,8 @@ export class SyncerRig implements AsyncDisposable {
     return this.#operator.call(startPass, query);
   }
 
-  async finished(is: (result: PassResult) => boolean, withinMs = 15_000): Promise<PassResult> {
-    await until(() => this.passes.some(is), withinMs);
+  async finished(is: (result: PassResult) => boolean): Promise<PassResult> {
+    await until(() => this.passes.some(is));
     return this.passes.find(is) as PassResult;
   }
 

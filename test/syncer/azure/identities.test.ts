@@ -10,6 +10,7 @@ import { Acr, ALL } from '../../support/acr.ts';
 import { Authority } from '../../support/certificates.ts';
 import { Entra } from '../../support/entra.ts';
 import { pushImage } from '../../support/image.ts';
+import { patienceSignal } from '../../support/patience.ts';
 
 /** Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own. */
 
@@ -203,7 +204,7 @@ test('what Entra says of a wrong secret is passed on, without the secret, and it
 test('an authority that is not there is a link that is down', async () => {
   await entra.down();
   await using link = principal();
-  await assert.rejects(new Parent(link).ping(AbortSignal.timeout(20_000)), {
+  await assert.rejects(new Parent(link).ping(patienceSignal()), {
     code: 'parent-unreachable',
     message: /ECONNREFUSED|Entra/,
   });

@@ -10,6 +10,7 @@ import { webhookChanged } from '#proto/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
+import { patience } from '../../support/patience.ts';
 import { type Answer, TestReceiver } from '../../support/receiver.ts';
 import { notifyRig } from './rig.ts';
 
@@ -69,12 +70,12 @@ test('whatever fails is told again with the same id, before anything else; a slo
   receiver.answer = ({ event }) => (event.subject === 'app:b' ? (left.shift() ?? 200) : 202);
   const held = Promise.withResolvers<Answer>();
   slow.answer = () => held.promise;
-  rig.start({ answerMs: 10_000 });
+  rig.start({ answerMs: patience() });
   await rig.push('a');
   await receiver.takes(1);
   await rig.stop();
   // So soon that the one that hangs is told again soon, too.
-  rig.start({ answerMs: 300 });
+  rig.start({ answerMs: patience(150) });
   await rig.push('b', 'c');
   await receiver.takes(3);
   assert.deepEqual(receiver.subjects, subjects('a', 'b', 'c'));

@@ -20,6 +20,7 @@ import {
   tagImage,
 } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { patience } from '../../support/patience.ts';
 import { sender } from '../../support/sender.ts';
 
 /** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
@@ -37,7 +38,7 @@ before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
   const parent = { url: proxy.url, username: account.username, passwordFile };
-  layer = await testLayer({ parent, mode: 'ReadWrite', env: { TERRACE_STALL_MS: '2000' } });
+  layer = await testLayer({ parent, mode: 'ReadWrite', env: { TERRACE_STALL_MS: String(patience(1_000)) } });
 });
 
 after(async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Crew } from '../../../services/syncer/transfer/crew.ts';
+import { patience } from '../../support/patience.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -32,7 +33,7 @@ class Blobs {
   }
 }
 
-test('more small blobs come at a time while more bring more', { timeout: 20_000 }, async () => {
+test('more small blobs come at a time while more bring more', { timeout: patience() }, async () => {
   const blobs = new Blobs();
   await using crew = blobs.crew;
   crew.most = 32;
@@ -42,7 +43,7 @@ test('more small blobs come at a time while more bring more', { timeout: 20_000 
 });
 
 test('a ceiling that is changed counts at once, and what is in hand is finished', {
-  timeout: 20_000,
+  timeout: patience(),
 }, async () => {
   const blobs = new Blobs();
   await using crew = blobs.crew;
