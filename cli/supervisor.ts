@@ -1,4 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
+import { processorMsOf } from '#proto/processor-time.ts';
+import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/stuck-loop.ts';
 
 export type Program = {
   name: string;
@@ -22,18 +24,23 @@ const SETTLED_MS = 30_000;
 /** All of a layer is stopped within this, from the first signal to the last process killed. */
 const STOP_MS = 4_500;
 
-/** Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. */
+/**
+ * Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. One that says
+ * that its event loop turns is ended when that is stuck.
+ */
 export class Supervisor {
   readonly #keepers: Keeper[] = [];
   readonly #notice: (notice: Notice) => void;
+  readonly #loop: LoopLimits;
   #stopping: Promise<void> | undefined;
 
-  constructor(notice: (notice: Notice) => void) {
+  constructor(notice: (notice: Notice) => void, loop = LOOP_LIMITS) {
     this.#notice = notice;
+    this.#loop = loop;
   }
 
   add(program: Program): void {
-    const keeper = new Keeper(program, this.#notice);
+    const keeper = new Keeper(program, this.#notice, this.#loop);
     this.#keepers.push(keeper);
     keeper.start();
   }
@@ -82,10 +89,12 @@ class Keeper {
   #failures = 0;
   #wanted = true;
   #waiting: (() => void)[] = [];
+  readonly #loop: LoopLimits;
 
-  constructor(program: Program, notice: (notice: Notice) => void) {
+  constructor(program: Program, notice: (notice: Notice) => void, loop: LoopLimits) {
     this.program = program;
     this.#notice = notice;
+    this.#loop = loop;
   }
 
   get pid(): number | undefined {
@@ -97,12 +106,21 @@ class Keeper {
     const child = this.program.spawn();
     this.#child = child;
     let over = false;
+    const watch = watchLoop(child, this.#loop);
     const end = (why: string) => {
       if (over) return;
       over = true;
+      watch.end();
       this.#child = undefined;
       for (const resolve of this.#waiting.splice(0)) resolve();
-      if (this.#wanted) this.#again(child.pid, why, Date.now() - started);
+      const { stuckMs } = watch;
+      // What made it stuck may be there again: however long it ran, this is a failure in a row.
+      const ran = stuckMs === undefined ? Date.now() - started : 0;
+      const cause =
+        stuckMs === undefined
+          ? why
+          : `was ended as its event loop was stuck for ${Math.round(stuckMs / 1_000)} s`;
+      if (this.#wanted) this.#again(child.pid, cause, ran);
     };
     child.on('exit', (code, signal) => end(signal ? `was ended by ${signal}` : `ended with code ${code}`));
     child.on('error', (error) => {
@@ -132,6 +150,30 @@ class Keeper {
     if (!this.#child) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
+}
+
+/** Kills a program whose event loop is stuck. */
+function watchLoop(
+  child: ChildProcess,
+  limits: LoopLimits,
+): { end(): void; readonly stuckMs: number | undefined } {
+  const loop = new StuckLoop(limits);
+  let turns = 0;
+  let stuckMs: number | undefined;
+  child.on('message', (message) => {
+    if (message === LOOP_TURNS) turns += 1;
+  });
+  const timer = setInterval(() => {
+    if (child.pid === undefined || stuckMs !== undefined) return;
+    stuckMs = loop.look(turns, processorMsOf(child.pid));
+    if (stuckMs !== undefined) child.kill('SIGKILL');
+  }, limits.everyMs).unref();
+  return {
+    end: () => clearInterval(timer),
+    get stuckMs() {
+      return stuckMs;
+    },
+  };
 }
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {

@@ -9,6 +9,7 @@ import type { ServiceName } from '#proto/access.ts';
 import { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
+import { watchLoop } from './watchdog.ts';
 
 /** What a service gets from the process that it runs in. */
 export type Context = {
@@ -41,7 +42,8 @@ const FIRST_CALL_MS = 2_000;
 /**
  * The life of a process of one service, or of several together: settings from the environment, a log on stdout, and
  * for each service a bus connection and a heartbeat of its own. Each `main` runs until its signal aborts (SIGTERM,
- * SIGINT, or the end of the process that started this one); when one of them ends, by a failure or not, all end.
+ * SIGINT, or the end of the process that started this one); when one of them ends, by a failure or not, all end. A
+ * process whose event loop is stuck is ended: see watchdog.ts.
  *
  * TERRACE_DATA           the data volume
  * TERRACE_BUS            nats://host:port
@@ -80,6 +82,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.on('unhandledRejection', fatal);
 
   givesBack();
+  watchLoop(log);
 
   const lives = names.map(async (service) => {
     const { signal } = service === FOUNDATION ? last : end;

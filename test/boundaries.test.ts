@@ -85,7 +85,7 @@ test('each package is known to the place that it belongs to', () => {
     'cli-progress': /^cli\//,
     croner: /^(proto\/link-complaints|services\/(syncer|storage)\/.+)\.ts$/,
     yaml: /^proto\/document\.ts$/,
-    pino: /^services\/run\.ts$/,
+    pino: /^services\/(run|watchdog)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
   };
@@ -116,7 +116,16 @@ test('the top level holds what the design names', () => {
   const services = [
     ...new Set(files.filter((file) => file.startsWith('services/')).map((file) => file.split('/')[1])),
   ];
-  assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'run.ts', 'storage', 'syncer', 'twin-bridge']);
+  assert.deepEqual(services.sort(), [
+    'compact.ts',
+    'gateway',
+    'run.ts',
+    'storage',
+    'syncer',
+    'twin-bridge',
+    'watchdog-thread.ts',
+    'watchdog.ts',
+  ]);
 });
 
 /** Lists that a schema, or the size of a manifest, keeps short. */

@@ -82,7 +82,8 @@ export class TestLayer implements AsyncDisposable {
 
   spawn(service: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
     return spawn(process.execPath, [...NODE_FLAGS, join(SERVICES, service, 'main.ts')], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      // With a channel, as the supervisor has it.
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       env: { ...this.env(service), ...env },
     });
   }

@@ -1,0 +1,13 @@
+import { pino } from 'pino';
+import { watchLoop } from '../../services/watchdog.ts';
+
+/** A program that watches its event loop as a service does, and has it stuck when it hears SIGUSR2. */
+const limits = JSON.parse(process.argv[2] ?? '{}');
+watchLoop(pino({ base: { layer: 'here', pid: process.pid } }), limits);
+process.on('SIGUSR2', () => {
+  for (;;) {
+    // Never ends.
+  }
+});
+setInterval(() => {}, 1_000);
+process.stdout.write('ready\n');
