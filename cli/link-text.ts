@@ -15,11 +15,19 @@ export function linkText(layer: LayerStatus, now: number): string {
   const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
   return [
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
-    `  last good pass ${ago(link?.lastSync)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    `  last good pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...outgoing(layer, now),
   ].join('\n');
+}
+
+/** Most passes find nothing: they are counted, and told of nowhere else. */
+function passes(link: LinkStatus | undefined, now: number): string {
+  if (!link?.passes) return '';
+  const { count, news } = link.passes;
+  const last = news === undefined ? 'none with news' : `the last one with news ${duration(now - news)} ago`;
+  return `; ${plural(count, 'pass', 'passes')}, ${last}`;
 }
 
 function stateText({ link, syncers }: LayerStatus): string {

@@ -48,6 +48,8 @@ export const LinkStatus = Type.Object({
   detail: Type.Optional(Type.String()),
   code: Type.Optional(LinkCode),
   coordinator: Type.String(),
+  /** Passes that came to their end: how many, when the last one did, and the last one that events tell of. */
+  passes: Type.Optional(Type.Object({ count: Type.Integer(), last: Instant, news: Type.Optional(Instant) })),
   /** Where there is a window: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
   /** When the schedule begins the next pass. */

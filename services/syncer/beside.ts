@@ -34,6 +34,8 @@ export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & 
 export type Beside = {
   /** There may be another parent now, and other things to take from it. */
   reconfigured(): void;
+  /** A pass has ended. */
+  passed(): void;
   /** There may be other webhooks now. */
   renotify(): void;
   /** Resolves when all of it has ended. */
@@ -60,9 +62,17 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
     return !artifact || selects(parent, artifact);
   };
   const layers = () => layerReports(bus, settings.get());
-  void report({ bus, reports, link, instance: own, layers, tells, log }, signal);
+  const passes = new Set<() => void>();
+  const onPass = (heard: () => void) => {
+    passes.add(heard);
+    return () => void passes.delete(heard);
+  };
+  void report({ bus, onPass, reports, link, instance: own, layers, tells, log }, signal);
   const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
   return {
+    passed: () => {
+      for (const heard of passes) heard();
+    },
     reconfigured: () => early.reconfigured(),
     renotify: () => webhooks.reconfigured(),
     ended: early.follow(signal).then(() => webhooks.ended()),

@@ -5,6 +5,7 @@ import type { Repository } from '#proto/names.ts';
 import { passFinished, startPass } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
+import { Announcements } from './announcement.ts';
 import { type Beside, beside } from './beside.ts';
 import { PassClock } from './clock.ts';
 import { closed, closing } from './closing.ts';
@@ -60,45 +61,50 @@ export function coordinate(
     log,
   });
   let lead: Lead | undefined;
-  const running = new Set<{ asked: Wish; end: AbortController }>();
+  const announcements = new Announcements(bus, instance);
+  const underWay = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
     const at = link();
     const led = lead;
     if (!at || !led) return;
     if (!at.usable && !asked.now) {
-      // The window closed while it waited, and somebody may wait for it.
-      bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
+      // The window closed while it waited.
+      if (asked.asked) bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
       return;
     }
     const end = new AbortController();
     const own = { asked, end };
-    running.add(own);
+    underWay.add(own);
     const until = asked.now ? undefined : at.until;
     using _closing = closing(until, link, end);
     using _stall = new Stall(bus, (reason) => void (reason ? standing.stalled(reason) : standing.moving()));
-    using syncing = standing.syncing();
+    using running = standing.begin();
+    using announcement = announcements.begin(asked, () => running.syncing());
     try {
-      await syncing.told;
+      await standing.written();
       const either = AbortSignal.any([signal, led.signal, stopped, end.signal]);
       const means = {
         context,
         volume,
         settings,
         lead: led,
+        announcement,
         signal: either,
         ...(until !== undefined && { until }),
       };
       const result = await runPass(means, asked);
       if (signal.aborted || led.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
-      log.info({ ...told, cause: asked.cause }, 'pass ended');
+      const finish = announcement.ended(result);
+      log[finish ? 'info' : 'debug']({ ...told, cause: asked.cause }, 'pass ended');
       // The state first: whoever hears of the end may ask for it.
-      await syncing.ended(result, !asked.scope);
-      bus.publish(passFinished, result);
+      await running.ended(result, { whole: !asked.scope, announced: finish !== undefined });
+      finish?.();
+      others?.passed();
       if (!asked.scope && !result.ended) clock.passed(result.failed === 0);
     } finally {
-      running.delete(own);
+      underWay.delete(own);
     }
   };
 
@@ -145,7 +151,7 @@ export function coordinate(
       settings.get();
       const at = link();
       if (!now && at && !at.usable) throw closed(at);
-      want({ ...wish('request'), ...(full && { full }), ...(now && { now }) });
+      want({ ...wish('request'), asked: true, ...(full && { full }), ...(now && { now }) });
       const { current, next } = actor.getSnapshot().context.whole;
       const named = (next ?? current)?.id;
       if (!named) throw new Fault('unavailable', 'the coordinator changes: ask again');
@@ -183,7 +189,7 @@ export function coordinate(
     reconfigured: () => {
       others?.reconfigured();
       clock.changed();
-      const before = [...running];
+      const before = [...underWay];
       // What somebody asked for is asked for still.
       const full = before.some(({ asked }) => asked.full);
       const now = before.some(({ asked }) => asked.now);

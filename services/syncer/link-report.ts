@@ -17,7 +17,14 @@ export type ReportMeans = {
   leads: () => boolean;
 };
 
-type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync'>;
+type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes'>;
+
+/** A pass that is under way, until it has ended or is disposed of. */
+export type PassReport = Disposable & {
+  /** It is announced: until the last such pass has ended, the link is `Syncing`. */
+  syncing(): void;
+  ended(result: PassResult, about: { whole: boolean; announced: boolean }): Promise<void>;
+};
 
 /** Says how the link is, for as long as this process makes the passes. */
 export class LinkReport {
@@ -26,7 +33,7 @@ export class LinkReport {
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
   /** Those under way. */
-  readonly #passes = new Set<object>();
+  readonly #passes = new Set<{ announced: boolean }>();
   /** What is said is said in order. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -61,15 +68,17 @@ export class LinkReport {
     });
   }
 
-  /** A pass begins. It has ended when it says how, or is disposed of: until the last one has, it is `Syncing`. */
-  syncing(): Disposable & { told: Promise<void>; ended(result: PassResult, whole: boolean): Promise<void> } {
-    const own = {};
+  begin(): PassReport {
+    const own = { announced: false };
     this.#passes.add(own);
     return {
-      told: this.#say(() => ({ state: 'Syncing' })),
-      ended: (result, whole) => {
+      syncing: () => {
+        own.announced = true;
+        void this.#say(() => ({ state: 'Syncing' }));
+      },
+      ended: (result, about) => {
         this.#passes.delete(own);
-        return this.#ended(result, whole);
+        return this.#ended(result, about);
       },
       [Symbol.dispose]: () => {
         this.#passes.delete(own);
@@ -77,9 +86,14 @@ export class LinkReport {
     };
   }
 
+  /** Resolves when all that was said so far is written. */
+  written(): Promise<void> {
+    return this.#turn;
+  }
+
   /** What had stalled goes on. */
   moving(): Promise<void> {
-    return this.#say(() => (this.#passes.size > 0 ? { state: 'Syncing' } : this.#last));
+    return this.#say(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
   }
 
   /** The parent does not answer whoever follows it. A pass that is under way says so itself, if it is so. */
@@ -96,12 +110,20 @@ export class LinkReport {
     return this.#say(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
   }
 
-  #ended(result: PassResult, whole: boolean): Promise<void> {
+  get #isSyncing(): boolean {
+    return [...this.#passes].some(({ announced }) => announced);
+  }
+
+  #ended(result: PassResult, { whole, announced }: { whole: boolean; announced: boolean }): Promise<void> {
     return this.#say(() => {
       this.#settled = stateAfter(this.#settled, result, whole);
       const good = whole && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
-      const said = this.#passes.size > 0 ? { state: 'Syncing' as const } : this.#settled;
-      return { ...said, ...(good && { lastSync: Date.now() }) };
+      const said = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
+      const now = Date.now();
+      const before = this.#last?.passes;
+      const news = announced ? now : before?.news;
+      const passes = { count: (before?.count ?? 0) + 1, last: now, ...(news && { news }) };
+      return { ...said, passes, ...(good && { lastSync: now }) };
     });
   }
 
@@ -118,13 +140,14 @@ export class LinkReport {
     return this.#turn;
   }
 
-  async #put({ state, detail, code, lastSync }: Said): Promise<void> {
+  async #put({ state, detail, code, lastSync, passes }: Said): Promise<void> {
     const { bus, log, by, times, leads } = this.#means;
     // Whoever took over says it now.
     if (!leads()) return;
     const before = this.#last;
     const now = Date.now();
     const good = lastSync ?? before?.lastSync;
+    const counted = passes ?? before?.passes;
     const found = times();
     const link: LinkStatus = {
       state,
@@ -133,6 +156,7 @@ export class LinkReport {
       ...(good && { lastSync: good }),
       ...(detail && { detail }),
       ...(code && { code }),
+      ...(counted && { passes: counted }),
       ...(found && hoursOf(found, now)),
     };
     if (isDeepStrictEqual(link, before)) return;

@@ -4,7 +4,6 @@ import type { Bus, Log } from '#proto/bus.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Gap, historyLost, type Kept } from '#proto/history.ts';
-import { passFinished } from '#proto/passes.ts';
 import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
 import { EARLIEST_MS, ReportClock } from './layer-report.ts';
@@ -19,7 +18,9 @@ const MOST_WAIT_MS = 60_000;
 const BATCH_BYTES = 256 * 1024;
 
 export type ReporterMeans = {
-  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'listen' | 'publish'>;
+  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish'>;
+  /** Calls back at the end of each pass. Returns what ends that. */
+  onPass: (heard: () => void) => () => void;
   /** Undefined where the parent is no Terrace, as far as it is known. */
   reports: () => Promise<Pick<ParentReports, 'send'> | undefined>;
   /** Undefined where there is no parent. */
@@ -44,8 +45,10 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
   let passed = true;
   const ends = [
     bus.onNews(() => news.resolve()),
-    bus.listen(passFinished, () => {
+    means.onPass(() => {
       passed = true;
+      // While the link is live, news alone are worth a request.
+      if (!means.link()?.live) news.resolve();
     }),
   ];
   const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});

@@ -2,7 +2,8 @@ import { Fault, toWire } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
-import type { Lead } from './lead.ts';
+import type { Announcement } from './announcement.ts';
+import type { Lead, PassBus } from './lead.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -12,6 +13,7 @@ export type RunMeans = {
   volume: Volume;
   settings: Settings;
   lead: Lead;
+  announcement: Announcement;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
   signal: AbortSignal;
@@ -19,12 +21,13 @@ export type RunMeans = {
 
 /** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it says how it ended */
 export async function runPass(
-  { context: { log, instance, layer }, volume, settings, lead, until, signal }: RunMeans,
+  { context: { log, instance, layer }, volume, settings, lead, announcement, until, signal }: RunMeans,
   wish: Wish,
 ): Promise<PassResult> {
   try {
     const means = {
-      bus: lead.bus,
+      bus: announcing(lead.bus, announcement),
+      announcement,
       volume,
       log,
       parent: await settings.parent(),
@@ -49,6 +52,21 @@ export async function runPass(
     log.error({ err, pass: wish.id }, 'a pass failed');
     return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
   }
+}
+
+/** Whatever the pass does, its beginning is told before. */
+function announcing(bus: PassBus, announcement: Announcement): PassBus {
+  return {
+    ...bus,
+    publish: (...event) => {
+      announcement.now();
+      bus.publish(...event);
+    },
+    submit: (...job) => {
+      announcement.now();
+      return bus.submit(...job);
+    },
+  };
 }
 
 /** What came of a pass that did nothing. */

@@ -12,6 +12,8 @@ export type Wish = {
   cause: string;
   /** Looks at everything again, also at what is known to agree and at what is parked. */
   full?: boolean;
+  /** Somebody asked for it, and follows it by its events. */
+  asked?: boolean;
   /** May use the link although the window is closed. */
   now?: boolean;
   /** Only these are looked at; everything where it is absent. */
@@ -30,6 +32,7 @@ export function merged(first: Wish | undefined, second: Wish): Wish {
     cause,
     ...((first.full || second.full) && { full: true }),
     ...((first.now || second.now) && { now: true }),
+    ...((first.asked || second.asked) && { asked: true }),
     ...(scope && { scope }),
   };
 }

@@ -67,6 +67,9 @@ function stateOf({ configuration, link, syncers }: Seen, details: Detail[]): str
 }
 
 function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass, { link }: Seen) {
+  // Passes that found nothing have no events.
+  const last = result && Math.max(ended ?? 0, link?.passes?.last ?? 0);
+  const good = Math.max(succeeded ?? 0, link?.lastSync ?? 0);
   const state = !result
     ? 'Syncing'
     : result.ok
@@ -78,8 +81,8 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
     syncState: isInactive(link) ? 'NotActivated' : state,
     ...(cause !== undefined && { syncTrigger: brief(cause, 100) }),
     ...(started && { lastSyncStartTime: time(started) }),
-    ...(ended && { lastSyncEndTime: time(ended) }),
-    ...(succeeded && { lastSuccessfulSyncEndTime: time(succeeded) }),
+    ...(last && { lastSyncEndTime: time(last) }),
+    ...(good && { lastSuccessfulSyncEndTime: time(good) }),
     pass,
     ...(result && {
       taken: result.taken,

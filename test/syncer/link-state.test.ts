@@ -3,7 +3,7 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import type { PassResult } from '#proto/passes.ts';
 import type { LinkStatus, linkChanged } from '#proto/status.ts';
-import { LinkReport } from '../../services/syncer/link-report.ts';
+import { LinkReport, type PassReport } from '../../services/syncer/link-report.ts';
 import { ABANDONED, hoursOf, type LinkState, stateAfter } from '../../services/syncer/link-state.ts';
 import { STALL_MS, Stall } from '../../services/syncer/stall.ts';
 import { quiet } from '../support/bus.ts';
@@ -170,13 +170,20 @@ afterEach(() => mock.timers.reset());
 const report = (leads = () => true) =>
   new LinkReport({ bus: board.bus, log: quiet, by: 'one', times: () => ({ schedule: '0 4 * * *' }), leads });
 
+/** A pass that is announced. */
+function begun(one: LinkReport): PassReport {
+  const pass = one.begin();
+  pass.syncing();
+  return pass;
+}
+
 test('each change of the state is one event, and the state says since when', async () => {
   const one = report();
   await one.takeOver();
-  const pass = one.syncing();
+  const pass = begun(one);
   mock.timers.tick(1_000);
   await one.refresh();
-  await pass.ended(NOTHING, true);
+  await pass.ended(NOTHING, { whole: true, announced: true });
   mock.timers.tick(1_000);
   await one.refresh();
   assert.deepEqual(board.changes, [
@@ -192,11 +199,11 @@ test('one that does not make the passes any more says nothing', async () => {
   let leads = true;
   const one = report(() => leads);
   await one.takeOver();
-  const pass = one.syncing();
-  await pass.told;
+  const pass = begun(one);
+  await one.written();
   leads = false;
   await one.stalled('the parent does not answer');
-  await pass.ended(NOTHING, true);
+  await pass.ended(NOTHING, { whole: true, announced: true });
   assert.deepEqual(board.changes, [[undefined, 'Syncing']]);
   assert.equal(board.link?.state, 'Syncing');
 });
@@ -204,10 +211,10 @@ test('one that does not make the passes any more says nothing', async () => {
 test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {
   const one = report();
   await one.takeOver();
-  await one.syncing().ended(failing(refused), true);
-  const pass = one.syncing();
+  await begun(one).ended(failing(refused), { whole: true, announced: true });
+  const pass = begun(one);
   await one.stalled('nothing moves');
-  await pass.ended({ ...failing(away), ended: 'window' }, true);
+  await pass.ended({ ...failing(away), ended: 'window' }, { whole: true, announced: true });
   assert.equal(board.link?.state, 'Unhealthy');
   assert.match(board.link?.detail ?? '', /403/);
 });
@@ -215,10 +222,10 @@ test('what was so before a pass is known although the pass says Syncing and Offl
 test('a parent that does not answer is Offline at once, unless a pass is under way that will say so', async () => {
   const one = report();
   await one.takeOver();
-  const pass = one.syncing();
+  const pass = begun(one);
   await one.unreachable('EAI_AGAIN');
   assert.equal(board.link?.state, 'Syncing');
-  await pass.ended(NOTHING, true);
+  await pass.ended(NOTHING, { whole: true, announced: true });
   await one.unreachable('EAI_AGAIN');
   assert.deepEqual([board.link?.state, board.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
@@ -226,19 +233,35 @@ test('a parent that does not answer is Offline at once, unless a pass is under w
 test('of two passes, the state is Syncing until the last one has ended', async () => {
   const one = report();
   await one.takeOver();
-  const whole = one.syncing();
-  const scoped = one.syncing();
-  await scoped.ended(NOTHING, false);
+  const whole = begun(one);
+  const scoped = begun(one);
+  await scoped.ended(NOTHING, { whole: false, announced: true });
   assert.equal(board.link?.state, 'Syncing');
-  await whole.ended(failing(refused), true);
+  await whole.ended(failing(refused), { whole: true, announced: true });
   assert.equal(board.link?.state, 'Unhealthy');
+});
+
+test('a pass that nobody is told of is a figure, and the state stays as it was', async () => {
+  const one = report();
+  await one.takeOver();
+  await begun(one).ended(NOTHING, { whole: true, announced: true });
+  const news = Date.now();
+  mock.timers.tick(60_000);
+  const { length } = board.changes;
+  const pass = one.begin();
+  await one.refresh();
+  assert.equal(board.link?.state, 'Online');
+  await pass.ended(NOTHING, { whole: true, announced: false });
+  assert.deepEqual(board.link?.passes, { count: 2, last: Date.now(), news });
+  assert.equal(board.link?.lastSync, Date.now());
+  assert.equal(board.changes.length, length);
 });
 
 test('a good pass that ended early, or looked at a little, is not the last good pass', async () => {
   const one = report();
   await one.takeOver();
-  await one.syncing().ended({ ...NOTHING, ended: 'window' }, true);
-  await one.syncing().ended(NOTHING, false);
+  await begun(one).ended({ ...NOTHING, ended: 'window' }, { whole: true, announced: true });
+  await begun(one).ended(NOTHING, { whole: false, announced: true });
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, undefined);
 });

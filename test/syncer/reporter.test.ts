@@ -6,10 +6,8 @@ import type { LayerReport, Place, Report } from '#proto/below.ts';
 import { blobCommitted } from '#proto/content.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
-import { passFinished } from '#proto/passes.ts';
 import type { Link } from '../../services/syncer/hours.ts';
 import { report } from '../../services/syncer/reporter.ts';
-import { nothing } from '../../services/syncer/run-pass.ts';
 import { until } from '../gateway/layer.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 
@@ -57,9 +55,14 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
   const end = new AbortController();
   const own: LayerReport = { path: [], name: 'line', mode: 'ReadOnly', at: 0 };
   const state = { hours, layers: [own] };
+  const passes = new Set<() => void>();
   const reporting = report(
     {
       bus,
+      onPass: (heard) => {
+        passes.add(heard);
+        return () => void passes.delete(heard);
+      },
       reports: async () => parent,
       link: () => state.hours,
       instance: async () => 'i',
@@ -79,6 +82,9 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
     bus,
     parent,
     state,
+    passes: () => {
+      for (const heard of passes) heard();
+    },
     say: (...sizes: number[]) => {
       for (const size of sizes) storage.publish(blobCommitted, { digest: `sha256:${'0'.repeat(64)}`, size });
     },
@@ -136,7 +142,7 @@ test('a layer with a schedule tells after its pass, and one whose window is clos
   await until(() => r.parent.reports.length > 0);
   r.say(1);
   const { length } = r.parent.reports;
-  r.bus.publish(passFinished, nothing({ id: 'p', cause: 'test' }));
+  r.passes();
   await until(() => r.parent.heard.includes(1));
   assert.equal(
     r.parent.reports.slice(length).every(({ events }) => events.length > 0),
@@ -145,7 +151,7 @@ test('a layer with a schedule tells after its pass, and one whose window is clos
   r.state.hours = { usable: false, live: false };
   const closed = r.parent.reports.length;
   r.say(2);
-  r.bus.publish(passFinished, nothing({ id: 'q', cause: 'test' }));
+  r.passes();
   await r.bus.flush();
   r.state.hours = LIVE;
   r.say(3);

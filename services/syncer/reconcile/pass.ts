@@ -4,8 +4,9 @@ import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
-import { type PassResult, passPlanned, passStarted } from '#proto/passes.ts';
+import { type PassResult, passPlanned } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
+import type { Announcement } from '../announcement.ts';
 import type { PassBus } from '../lead.ts';
 import type { Activation } from '../link/activation.ts';
 import type { AcrMetadata } from '../link/azure/metadata.ts';
@@ -31,6 +32,7 @@ import { imagesOf, unparkMoot } from './tasks.ts';
 
 export type PassMeans = {
   bus: PassBus;
+  announcement: Pick<Announcement, 'announced'>;
   volume: Volume;
   parent: Parent;
   upward: Upward;
@@ -81,7 +83,6 @@ const withheldBy = new WeakMap<Parent, Set<Digest>>();
 export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult> {
   const { bus, log, signal, configuration } = means;
   const { id: pass, cause, scope } = wish;
-  bus.publish(passStarted, { pass, coordinator: means.by, cause });
   const tally = new Tally(log);
   const { answers } = means.parent;
   let look: Look | undefined;
@@ -180,7 +181,7 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
 const NOTHING: Told = { tags: new Map(), around: new Set() };
 
 async function compare(context: Context, covered: Repository[]): Promise<Survey[]> {
-  const { bus, pass, configuration, wish, tally, signal } = context;
+  const { bus, announcement, pass, configuration, wish, tally, signal } = context;
   const { mode } = configuration;
   const surveys: Survey[] = [];
   await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
@@ -196,12 +197,11 @@ async function compare(context: Context, covered: Repository[]): Promise<Survey[
     }
   });
   surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));
-  bus.publish(passPlanned, {
-    pass,
-    repositories: surveys.length,
-    tags: surveys.reduce((sum, { tags }) => sum + tags, 0),
-    actions: surveys.reduce((sum, { actions }) => sum + actions.length, 0),
-  });
+  const actions = surveys.reduce((sum, survey) => sum + survey.actions.length, 0);
+  if (actions > 0 || announcement.announced) {
+    const tags = surveys.reduce((sum, survey) => sum + survey.tags, 0);
+    bus.publish(passPlanned, { pass, repositories: surveys.length, tags, actions });
+  }
   return surveys;
 }
 
