@@ -8,12 +8,9 @@ import { dataWords } from './data-option.ts';
 import type { LayerLog } from './layer-log.ts';
 import type { Asked } from './options.ts';
 import { isLoopback, parseAddress } from './ports.ts';
-import { type Place, storageProgram } from './programs.ts';
+import { type Place, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { Supervisor } from './supervisor.ts';
-
-/** It may have much to put in order, and waits ten seconds for another storage that ends. */
-const STORAGE_START_MS = 30_000;
 
 /** A layer lets other machines in only when it has a token. */
 const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);

@@ -9,16 +9,25 @@ import { type DataFolder, dataFolder, isCopy } from './data-folder.ts';
 import { livingPid } from './pid-file.ts';
 import { type Address, isLoopback } from './ports.ts';
 import { Refusal } from './refusal.ts';
+import { whileHeld } from './unsettled.ts';
 
 /** How long a nats-server may take to greet, in ms. */
 const GREETING_MS = 3_000;
 
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** The operator's connection to the layer that runs on this data folder. @throws Refusal where none does */
-export async function connectOperator(data: string, name = 'terrace'): Promise<Bus> {
+/**
+ * The operator's connection to the layer that runs on this data folder.
+ * @param wait for a layer that starts
+ * @throws Refusal where none runs
+ */
+export async function connectOperator(data: string, name = 'terrace', { wait = true } = {}): Promise<Bus> {
   const folder = dataFolder(resolve(data));
-  const bus = await findLayer(folder, name);
+  const { bus } = await whileHeld(folder.root, async () => {
+    const found = await findLayer(folder, name);
+    const held = found || !wait ? undefined : livingPid(folder.pid);
+    return held === undefined ? { bus: found } : { held };
+  });
   if (bus) return bus;
   if (isCopy(folder)) {
     throw new Refusal(

@@ -31,7 +31,7 @@ export type FollowOptions = {
  * @throws Fault `unavailable` where no pass came to its end; `window-closed`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { full, now, signal, hear, patience = 15_000, quietMs = 5_000, asks = 5 } = options;
+  const { full, now, signal, hear, patience = 30_000, quietMs = 5_000, asks = 5 } = options;
   const wish = { ...(full && { full }), ...(now && { now }) };
   const wanted = new Set<string>();
   const results = new Map<string, PassResult>();

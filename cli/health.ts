@@ -13,7 +13,7 @@ export function health(program: Command): void {
     .addOption(dataOption())
     .addOption(new Option('--service <name>', 'this one only').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
-      await using bus = await connectOperator(data);
+      await using bus = await connectOperator(data, 'terrace', { wait: false });
       const unwell = unwellIn(await layerStatus(bus), service ? [service] : [...serviceNames]);
       if (unwell.length > 0) throw new Refusal(`not well: ${unwell.join(', ')}`);
     });

@@ -5,7 +5,7 @@ import type { Overrides } from '#proto/document.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from './data-folder.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
-import { findNatsServer, stopOrphans } from './nats-server.ts';
+import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
 import { claimPid } from './pid-file.ts';
 import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from './ports.ts';
 import { busProgram, servicePrograms } from './programs.ts';
@@ -34,8 +34,7 @@ export type LayerOptions = {
 };
 
 /** What a supervisor that was killed leaves behind is gone after this. */
-const AFTERMATH_MS = 6_000;
-const BUS_START_MS = 10_000;
+const AFTERMATH_MS = 15_000;
 const COPIED =
   'this data folder is a copy, or was moved here: its bus gets credentials of its own; below a Terrace, only one of both may synchronise';
 

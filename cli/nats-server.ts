@@ -7,6 +7,9 @@ import { canInstallDebian, installDebian } from './debian.ts';
 import { isAlive, livingPid } from './pid-file.ts';
 import { Refusal } from './refusal.ts';
 
+/** A store of many messages, or a slow disk, makes it start late, in ms. */
+export const BUS_START_MS = 30_000;
+
 /** The path of the nats-server program; installs Debian's package where there is none. */
 export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => void): string {
   const named = env.TERRACE_NATS_SERVER;

@@ -1,18 +1,17 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
+import { storageStatus } from '#proto/manifests.ts';
 import { findLayer } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
 import { claimPid } from './pid-file.ts';
+import { STORAGE_START_MS } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { startStorageAlone } from './storage-alone.ts';
 import { singleLine } from './terminal.ts';
-
-/** A layer that starts or ends has a bus, or none left, after this. */
-const UNSETTLED_MS = 10_000;
+import { whileHeld } from './unsettled.ts';
 
 export type Operation = {
   bus: Bus;
@@ -42,7 +41,7 @@ export async function withStorage<T>(
   const abort = () => end.abort();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
   try {
-    await using storage = await storageOf(root);
+    await using storage = await storageOf(root, end.signal);
     const { bus, alone } = storage;
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
@@ -53,17 +52,19 @@ export async function withStorage<T>(
   }
 }
 
-async function storageOf(root: string): Promise<Found> {
+async function storageOf(root: string, signal: AbortSignal): Promise<Found> {
   const folder = await makeFolders(root);
-  for (const until = Date.now() + UNSETTLED_MS; ; await sleep(100)) {
-    const bus = await findLayer(folder);
-    if (bus) return { bus, alone: false, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
-    const claim = claimPid(folder.pid);
-    if (!('held' in claim)) break;
-    if (Date.now() > until) {
-      throw new Refusal(`a Terrace (process ${claim.held}) runs on ${root}, and its bus does not answer`);
-    }
-  }
+  const { layer } = await whileHeld(
+    root,
+    async () => {
+      const bus = await findLayer(folder);
+      if (bus) return { layer: bus };
+      const claim = claimPid(folder.pid);
+      return 'held' in claim ? claim : { layer: undefined };
+    },
+    signal,
+  );
+  if (layer) return storageOfLayer(layer, signal);
   const release = () => rm(dataFolder(root).pid, { force: true });
   try {
     const alone = await startStorageAlone(root);
@@ -79,4 +80,15 @@ async function storageOf(root: string): Promise<Found> {
     await release();
     throw error;
   }
+}
+
+/** That of a layer that starts serves a while after its bus. */
+async function storageOfLayer(bus: Bus, signal: AbortSignal): Promise<Found> {
+  try {
+    await bus.call(storageStatus, {}, { patience: STORAGE_START_MS, signal });
+  } catch (error) {
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+  return { bus, alone: false, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
 }

@@ -14,6 +14,9 @@ const LISTENERS = 0;
 const STORAGE = 1;
 const BUS = 2;
 
+/** Storage may have much to put in order when it starts, and waits ten seconds for another one that ends. */
+export const STORAGE_START_MS = 30_000;
+
 /** What every service has to know. */
 export type Place = {
   folder: DataFolder;

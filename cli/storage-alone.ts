@@ -5,16 +5,12 @@ import { storageStatus } from '#proto/manifests.ts';
 import { connectBus } from './connect.ts';
 import { aloneFolder, makeAloneFolders, writeBus } from './data-folder.ts';
 import { LayerLog } from './layer-log.ts';
-import { findNatsServer, stopOrphans } from './nats-server.ts';
+import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
 import { freePort, waitFor } from './ports.ts';
-import { busProgram, storageProgram } from './programs.ts';
+import { busProgram, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { Supervisor } from './supervisor.ts';
 import { printError } from './terminal.ts';
-
-const BUS_START_MS = 10_000;
-/** Storage waits ten seconds for another one that ends. */
-const STORAGE_START_MS = 15_000;
 
 export type StorageAlone = AsyncDisposable & { bus: Bus };
 
