@@ -50,7 +50,8 @@ export async function mustHaveAccounts(
   supervisor.add(storageProgram(place, log));
   try {
     await using bus = await connectBus(place.folder, 'terrace-up');
-    const { tokens } = await bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
+    const asking = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
+    const { tokens } = await Promise.race([asking, supervisor.hopeless]);
     if (tokens.length > 0) return;
   } finally {
     await supervisor.stop();

@@ -63,7 +63,12 @@ export class Layer implements AsyncDisposable {
 
   /** Resolves when every service serves. `waiting` is told now and then which of them don't yet. */
   ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
-    return whenReady(this, signal, waiting);
+    return Promise.race([whenReady(this, signal, waiting), this.hopeless]);
+  }
+
+  /** Rejects with a Refusal when the layer can't go on before somebody has mended something. */
+  get hopeless(): Promise<never> {
+    return this.#supervisor.hopeless;
   }
 
   /** Ends all processes in good order, within 5 s. */

@@ -7,7 +7,7 @@ import { aloneFolder, makeAloneFolders, writeBus } from './data-folder.ts';
 import { LayerLog } from './layer-log.ts';
 import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
 import { freePort, waitFor } from './ports.ts';
-import { busProgram, STORAGE_START_MS, storageProgram } from './programs.ts';
+import { BUS_PROGRAM, busProgram, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Refusal } from './refusal.ts';
 import { Supervisor } from './supervisor.ts';
 import { printError } from './terminal.ts';
@@ -16,8 +16,9 @@ export type StorageAlone = AsyncDisposable & { bus: Bus };
 
 /** Starts a bus and storage for one command; whoever calls holds the pid file of the data folder. @throws Refusal */
 export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
-  const said: string[] = [];
-  const log = new LayerLog('layer', { line() {}, screen: (text) => said.push(text) });
+  // What is worse than a warning, of each program the last.
+  const failures = new Map<string, string>();
+  const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), screen() {} });
   const natsServer = findNatsServer(env, printError);
   const folder = aloneFolder(data);
   const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
@@ -34,16 +35,20 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     await writeBus(folder, { ...place, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
     if (!(await waitFor(place, BUS_START_MS))) {
-      throw new Refusal(`nats-server (${natsServer}) did not start: ${said.at(-1) ?? 'it said nothing'}`);
+      throw new Refusal(
+        `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it did not say why'}`,
+      );
     }
     const password = (await readFile(folder.password('storage'), 'utf8')).trim();
     const settings = { folder, busUrl, env: { ...env, TERRACE_BUS_PASSWORD: password }, name: 'layer' };
     supervisor.add(storageProgram(settings, log));
     const bus = await connectBus(folder, 'terrace-alone');
     try {
-      await bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
-    } catch {
-      const why = said.findLast((line) => line.endsWith('(error)')) ?? said.at(-1) ?? 'it said nothing';
+      const asking = bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
+      await Promise.race([asking, supervisor.hopeless]);
+    } catch (error) {
+      if (error instanceof Refusal) throw error;
+      const why = failures.get('storage') ?? 'it did not say why';
       throw new Refusal(`storage did not start on ${data}: ${why}`);
     }
     return {
@@ -57,4 +62,16 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     await stop();
     throw error;
   }
+}
+
+const ERROR = 50;
+
+function noteFailure(failures: Map<string, string>, line: string): void {
+  const { level, service, msg, err } = JSON.parse(line) as {
+    level: number;
+    service: string;
+    msg: string;
+    err?: { message?: string };
+  };
+  if (level >= ERROR) failures.set(service, [msg, err?.message].filter(Boolean).join(': '));
 }

@@ -1,6 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { processorMsOf } from '#proto/processor-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/stuck-loop.ts';
+import { EXIT_UNUSABLE, isHopeless } from '#proto/supervision.ts';
+import { Refusal } from './refusal.ts';
 
 export type Program = {
   name: string;
@@ -33,14 +35,21 @@ export class Supervisor {
   readonly #notice: (notice: Notice) => void;
   readonly #loop: LoopLimits;
   #stopping: Promise<void> | undefined;
+  readonly #hopeless = Promise.withResolvers<never>();
 
   constructor(notice: (notice: Notice) => void, loop = LOOP_LIMITS) {
     this.#notice = notice;
     this.#loop = loop;
+    this.#hopeless.promise.catch(() => {});
+  }
+
+  /** Rejects with a Refusal when a program ended that would end so each time: it is not started again. */
+  get hopeless(): Promise<never> {
+    return this.#hopeless.promise;
   }
 
   add(program: Program): void {
-    const keeper = new Keeper(program, this.#notice, this.#loop);
+    const keeper = new Keeper(program, this.#notice, this.#loop, this.#hopeless.reject);
     this.#keepers.push(keeper);
     keeper.start();
   }
@@ -90,11 +99,18 @@ class Keeper {
   #wanted = true;
   #waiting: (() => void)[] = [];
   readonly #loop: LoopLimits;
+  readonly #hopeless: (refusal: Refusal) => void;
 
-  constructor(program: Program, notice: (notice: Notice) => void, loop: LoopLimits) {
+  constructor(
+    program: Program,
+    notice: (notice: Notice) => void,
+    loop: LoopLimits,
+    hopeless: (refusal: Refusal) => void,
+  ) {
     this.program = program;
     this.#notice = notice;
     this.#loop = loop;
+    this.#hopeless = hopeless;
   }
 
   get pid(): number | undefined {
@@ -106,13 +122,19 @@ class Keeper {
     const child = this.program.spawn();
     this.#child = child;
     let over = false;
+    let reason: string | undefined;
+    child.on('message', (message) => {
+      if (isHopeless(message)) reason = message.hopeless.message;
+    });
     const watch = watchLoop(child, this.#loop);
-    const end = (why: string) => {
+    const end = (why: string, code?: number | null) => {
       if (over) return;
       over = true;
       watch.end();
       this.#child = undefined;
       for (const resolve of this.#waiting.splice(0)) resolve();
+      if (!this.#wanted) return;
+      if (code === EXIT_UNUSABLE) return this.#end(child.pid, why, reason);
       const { stuckMs } = watch;
       // What made it stuck may be there again: however long it ran, this is a failure in a row.
       const ran = stuckMs === undefined ? Date.now() - started : 0;
@@ -120,9 +142,11 @@ class Keeper {
         stuckMs === undefined
           ? why
           : `was ended as its event loop was stuck for ${Math.round(stuckMs / 1_000)} s`;
-      if (this.#wanted) this.#again(child.pid, cause, ran);
+      this.#again(child.pid, cause, ran);
     };
-    child.on('exit', (code, signal) => end(signal ? `was ended by ${signal}` : `ended with code ${code}`));
+    child.on('exit', (code, signal) =>
+      end(signal ? `was ended by ${signal}` : `ended with code ${code}`, code),
+    );
     child.on('error', (error) => {
       if (child.pid === undefined) end(`could not be started: ${error.message}`);
     });
@@ -135,6 +159,12 @@ class Keeper {
     const message = `${why}; it starts again in ${delay} ms`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });
     this.#timer = setTimeout(() => this.start(), delay);
+  }
+
+  #end(pid: number | undefined, why: string, reason: string | undefined): void {
+    const { name } = this.program;
+    this.#notice({ program: name, pid, level: 'warn', message: `${why}; it is not started again` });
+    this.#hopeless(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));
   }
 
   giveUp(): void {

@@ -106,7 +106,8 @@ async function serve(
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
+  if (!signal.aborted) await Promise.race([aborted, layer.hopeless]);
 }
 
 async function tokensOf({ data }: Layer, signal: AbortSignal): Promise<number> {

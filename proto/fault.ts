@@ -41,6 +41,8 @@ export const faultCodes = [
   /** Another instance of this child is activated at the parent. */
   'already-activated',
   'no-space',
+  /** The data volume is damaged or can't be used: nothing is served until somebody has mended it. */
+  'volume-unusable',
   'config-invalid',
   /** The link may not be used now; the message says until when. */
   'window-closed',

@@ -8,7 +8,9 @@ import { type Logger, pino } from 'pino';
 import type { ServiceName } from '#proto/access.ts';
 import { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
 import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
+import { EXIT_UNUSABLE, type Hopeless } from '#proto/supervision.ts';
 import { watchLoop } from './watchdog.ts';
 
 /** What a service gets from the process that it runs in. */
@@ -75,7 +77,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.on('disconnect', () => stop('the supervisor is gone'));
   const fatal = (err: unknown) => {
     log.fatal({ err }, 'a failure that nobody handled');
-    process.exitCode = 1;
+    process.exitCode ??= 1;
     stop('failure');
   };
   process.on('uncaughtException', fatal);
@@ -91,8 +93,14 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
       return await live(service, services[service] as Main, { layer, env, signal, log: own }, stop);
     } catch (err) {
       if (signal.aborted && err === signal.reason) return;
-      own.fatal({ err }, 'the service ended by a failure');
-      process.exitCode = 1;
+      if (Fault.is(err, 'volume-unusable')) {
+        own.fatal({ code: err.code }, err.message);
+        process.exitCode = EXIT_UNUSABLE;
+        await giveUp(err);
+      } else {
+        own.fatal({ err }, 'the service ended by a failure');
+        process.exitCode ??= 1;
+      }
       stop(`${service} has failed`);
     }
   });
@@ -132,6 +140,12 @@ async function live(
   } finally {
     stop(`${service} has ended`);
   }
+}
+
+/** Tells whoever started this process that starting it again does not help. */
+async function giveUp({ code, message }: Fault): Promise<void> {
+  const word: Hopeless = { hopeless: { code, message } };
+  if (process.connected) await new Promise<void>((resolve) => process.send?.(word, () => resolve()));
 }
 
 /** Resolves when the signal aborts. */

@@ -34,6 +34,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   exists: { status: 409, code: 'DENIED' },
   'already-activated': { status: 409, code: 'ALREADY_ACTIVATED' },
   'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
+  'volume-unusable': { status: 503, code: 'UNAVAILABLE' },
   'config-invalid': { status: 500, code: 'UNKNOWN' },
   'window-closed': { status: 503, code: 'UNAVAILABLE' },
   'parent-unreachable': { status: 502, code: 'UNAVAILABLE' },

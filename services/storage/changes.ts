@@ -68,6 +68,16 @@ export const set = (key: string, value: unknown): Change => ({ type: 'put', key,
 const del = (key: string): Change => ({ type: 'del', key });
 const announced = (number: number) => `e!${String(number).padStart(16, '0')}`;
 
+/**
+ * Whether a batch of changes like this one may be written without a sync (`Metadata.note`). One that has any other
+ * change is synced, which tells what was on the disk when a log turns out damaged.
+ */
+export function isNoted({ key, deleted }: { key: string; deleted: boolean }): boolean {
+  const kind = key.slice(0, 2);
+  if (kind === 'i!' || kind === 'o!' || kind === 'y!' || key === 'x!history') return true;
+  return deleted ? kind === 'e!' || kind === 'w!' : kind === 'h!';
+}
+
 export const put = {
   blob: (digest: string, record: BlobRecord) => [set(`b!${digest}`, record), del(`d!${digest}`)],
   link: (repository: string, digest: string) => [

@@ -1,13 +1,10 @@
-import type { Level } from 'level';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import type { Told } from '#proto/events.ts';
 import { Fault } from '#proto/fault.ts';
 import type { WebhookPlace } from '#proto/webhooks.ts';
-import { bootId } from './boot.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, Tally } from './counters.ts';
-import { openDatabase } from './database.ts';
-import { sorted } from './database-faults.ts';
+import { Database } from './database.ts';
 import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
 import type {
@@ -38,9 +35,8 @@ const BEFORE_OUTGOING = 1;
 export { type Change, drop, put } from './changes.ts';
 
 export class Metadata implements AsyncDisposable {
-  readonly #db: Level<string, unknown>;
-  readonly #failure = Promise.withResolvers<never>();
-  #failed: unknown;
+  readonly #database: Database;
+  readonly #db: Database['level'];
   readonly #tally = new Tally();
   #journal = new Journal(1, 0);
   /** The machine was started since the last opening: what was not synced may be missing. */
@@ -51,16 +47,17 @@ export class Metadata implements AsyncDisposable {
    * @throws Error that says what to do, where it can't be opened
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
-    const db = await openDatabase(folder, Date.now() + patienceMs);
-    const [version, before] = await db.getMany(['x!version', 'x!boot']);
+    const database = await Database.open(folder, Date.now() + patienceMs);
+    const [version, before] = await database.level.getMany(['x!version', 'x!boot']);
     if (![undefined, VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
-      await db.close();
-      throw new Error(
+      await database.abandon();
+      throw new Fault(
+        'volume-unusable',
         `${folder} has version ${version} of the metadata, this Terrace reads ${VERSION}: use the one that wrote it`,
       );
     }
-    const boot = await bootId();
-    const metadata = new Metadata(db, before !== boot);
+    const { boot } = database;
+    const metadata = new Metadata(database, before !== boot);
     await metadata.#count();
     // The version comes last: what a crash leaves half done is done again.
     if (version === BEFORE_OUTGOING) await allUnsent(metadata);
@@ -70,22 +67,19 @@ export class Metadata implements AsyncDisposable {
     return metadata;
   }
 
-  private constructor(db: Level<string, unknown>, afterReboot: boolean) {
-    this.#db = db;
+  private constructor(database: Database, afterReboot: boolean) {
+    this.#database = database;
+    this.#db = database.level;
     this.afterReboot = afterReboot;
-    this.#failure.promise.catch(() => {});
   }
 
-  /**
-   * Rejects when a write failed. Nobody can tell then what of it is on the disk, and what LevelDB would append after
-   * it might be lost: nothing more is written, and only opening it again shows what is true.
-   */
+  /** Rejects where nothing can be relied on until they are opened again. */
   get failure(): Promise<never> {
-    return this.#failure.promise;
+    return this.#database.failure;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#db.close();
+    await this.#database.close();
   }
 
   get counters(): Counters {
@@ -174,7 +168,7 @@ export class Metadata implements AsyncDisposable {
         yield key.slice(2).split('!') as [string, string];
       }
     } catch (error) {
-      throw sorted(error);
+      throw this.#database.failing(error);
     }
   }
 
@@ -222,7 +216,7 @@ export class Metadata implements AsyncDisposable {
     const before = await this.#many([...counted.keys()]);
     const { entries, landed } = this.#journal.add(changes);
     try {
-      await this.#batch([...changes, ...entries, ...this.#journal.trim()], true);
+      await this.#database.batch([...changes, ...entries, ...this.#journal.trim()], true);
     } finally {
       landed();
     }
@@ -232,23 +226,9 @@ export class Metadata implements AsyncDisposable {
     }
   }
 
-  /** For ingests, sessions and what only delays: survives the end of this process, not a power cut. */
+  /** For ingests, sessions and what only delays (`isNoted`): survives the end of this process, not a power cut. */
   async note(changes: Change[]): Promise<void> {
-    await this.#batch(changes, false);
-  }
-
-  async #batch(changes: Change[], sync: boolean): Promise<void> {
-    if (this.#failed) throw this.#failed;
-    try {
-      await this.#db.batch(changes as never, { sync });
-    } catch (error) {
-      const fault = sorted(error);
-      if (!Fault.is(fault, 'unavailable')) {
-        this.#failed = fault;
-        this.#failure.reject(fault);
-      }
-      throw fault;
-    }
+    await this.#database.batch(changes, false);
   }
 
   async #one<T>(key: string): Promise<T | undefined> {
@@ -259,7 +239,7 @@ export class Metadata implements AsyncDisposable {
     try {
       return (await this.#db.getMany(keys)) as (T | undefined)[];
     } catch (error) {
-      throw sorted(error);
+      throw this.#database.failing(error);
     }
   }
 
@@ -271,7 +251,7 @@ export class Metadata implements AsyncDisposable {
         yield [key.slice(prefix.length), value as T];
       }
     } catch (error) {
-      throw sorted(error);
+      throw this.#database.failing(error);
     }
   }
 

@@ -1,0 +1,27 @@
+import { Cursor } from './cursor.ts';
+
+/** What one record of a log changes (db/write_batch.cc). */
+export type WriteBatch = { sequence: number; count: number; changes: { key: string; deleted: boolean }[] };
+
+const [DELETION, VALUE] = [0, 1] as const;
+
+/** @returns undefined where it is none */
+export function readWriteBatch(record: Uint8Array): WriteBatch | undefined {
+  try {
+    const cursor = new Cursor(record);
+    const sequence = cursor.fixed64();
+    const count = cursor.fixed32();
+    const changes: WriteBatch['changes'] = [];
+    while (!cursor.done) {
+      const tag = cursor.byte();
+      if (tag !== VALUE && tag !== DELETION) return undefined;
+      const key = Buffer.from(cursor.prefixed()).toString('utf8');
+      if (tag === VALUE) cursor.prefixed();
+      changes.push({ key, deleted: tag === DELETION });
+    }
+    return changes.length === count ? { sequence, count, changes } : undefined;
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}

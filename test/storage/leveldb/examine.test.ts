@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { after, before, test } from 'node:test';
+import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
+import { BLOCK, logOf, partsOf } from '../../../services/storage/leveldb/log-records.ts';
+import { readManifest } from '../../../services/storage/leveldb/manifest.ts';
+import { readWriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
+import { type Batch, KilledDatabase, look } from './database.ts';
+
+/** What LevelDB does not tell of its own accord: whether all that was written can be read. Real files of LevelDB. */
+
+const synced = (count: number, size: number, from = 0): Batch[] =>
+  Array.from({ length: count }, (_, i) => ({
+    sync: true,
+    entries: [[`t!repository!tag-${String(from + i).padStart(6, '0')}`, randomBytes(size).toString('hex')]],
+  }));
+const noted = (count: number): Batch[] =>
+  Array.from({ length: count }, (_, i) => ({ sync: false, entries: [[`i!upload-${i}`, { touched: i }]] }));
+
+let db: KilledDatabase;
+let ends: Record<'log' | 'table' | 'manifest' | 'current', string>;
+before(async () => {
+  db = await KilledDatabase.make(synced(300, 60), [...synced(120, 400, 500), ...noted(3)]);
+  ends = {
+    log: await db.file(/\.log$/),
+    table: await db.file(/\.ldb$/),
+    manifest: await db.file(/^MANIFEST-/),
+    current: await db.file(/^CURRENT$/),
+  };
+});
+after(() => db[Symbol.asyncDispose]());
+
+const flipped = (at: number) => (bytes: Buffer) => {
+  bytes[at] = (bytes[at] as number) ^ 0x10;
+  return bytes;
+};
+const without = (path: string) =>
+  db.with(
+    path,
+    () => undefined,
+    (folder) => look(folder, 'unsynced'),
+  );
+
+test('what is as it was written has nothing to tell', async () => {
+  for (const mayLack of ['nothing', 'unsynced'] as const) {
+    assert.deepEqual(await look(db.folder, mayLack), { empty: false, findings: [], torn: [] });
+  }
+  assert.deepEqual(await look(`${db.folder}-none`, 'nothing'), { empty: true, findings: [], torn: [] });
+});
+
+test('CRC-32C has the value that its standard gives (RFC 3720, B.4)', () => {
+  assert.equal(crc32c(Buffer.alloc(32)), 0x8a9136aa);
+  assert.equal(crc32c(Buffer.alloc(32, 0xff)), 0x62a8ab43);
+  assert.equal(crc32c(Buffer.from('xx123456789'), 2), 0xe3069283);
+});
+
+test('any byte of a log, changed, is found', async () => {
+  const { length } = await readFile(ends.log);
+  for (let at = 0; at < length; at += 397) {
+    const { findings } = await db.with(ends.log, flipped(at), (folder) => look(folder, 'nothing'));
+    assert.equal(findings.length, 1, `byte ${at}`);
+    assert.match(findings[0]?.what ?? '', /^is damaged at byte \d+, \d+ bytes$/);
+    assert.equal(findings[0]?.file, basename(ends.log));
+  }
+});
+
+test('after a power cut, one that was on the disk is found too', async () => {
+  // A damaged length near the end of the log is what LevelDB takes for the end of it.
+  for (const at of [4, 5, 100, BLOCK + 4, 2 * BLOCK + 100]) {
+    const { findings } = await db.with(ends.log, flipped(at), (folder) => look(folder, 'unsynced'));
+    assert.equal(findings.length, 1, `byte ${at}`);
+  }
+});
+
+test('any byte of a table, changed, is found, and of the manifest', async () => {
+  const table = await readFile(ends.table);
+  // The footer has room that nothing is read from.
+  for (let at = 0; at < table.length - 48; at += 131) {
+    const { findings } = await db.with(ends.table, flipped(at), (folder) => look(folder, 'unsynced'));
+    assert.equal(findings.length, 1, `byte ${at}`);
+  }
+  const manifest = await readFile(ends.manifest);
+  for (let at = 0; at < manifest.length; at += 1) {
+    const { findings } = await db.with(ends.manifest, flipped(at), (folder) => look(folder, 'nothing'));
+    assert.ok(findings.length > 0 || isLengthOfLast(manifest, at), `byte ${at} of ${manifest.length}`);
+  }
+});
+
+/** One that seems to go on behind the end of the file is one that was not written to its end. */
+function isLengthOfLast(manifest: Buffer, at: number): boolean {
+  const records = [...partsOf(manifest)];
+  const last = records.at(-1)?.offset ?? 0;
+  return at === last + 4 || at === last + 5;
+}
+
+test('what is missing is named', async () => {
+  for (const path of Object.values(ends)) {
+    const { findings } = await without(path);
+    assert.deepEqual(findings, [{ file: basename(path), what: 'is missing' }]);
+  }
+  const odd = await db.with(
+    ends.current,
+    () => Buffer.from('MANIFEST-'),
+    (folder) => look(folder, 'nothing'),
+  );
+  assert.deepEqual(odd.findings, [{ file: 'CURRENT', what: 'is damaged' }]);
+  const short = await db.with(
+    ends.table,
+    (bytes) => bytes.subarray(0, -10),
+    (folder) => look(folder, 'nothing'),
+  );
+  assert.match(short.findings[0]?.what ?? '', /^has \d+ bytes instead of \d+$/);
+});
+
+test('a log that ends anywhere: its writer was killed there', async () => {
+  const { length } = await readFile(ends.log);
+  for (let end = length; end > 0; end -= 613) {
+    for (const mayLack of ['nothing', 'unsynced'] as const) {
+      const { findings } = await db.with(
+        ends.log,
+        (log) => log.subarray(0, end),
+        (folder) => look(folder, mayLack),
+      );
+      assert.deepEqual(findings, [], `${end} of ${length}`);
+    }
+  }
+});
+
+const tails: [name: string, tail: (rest: Buffer) => Buffer][] = [
+  ['zeros', (rest) => Buffer.alloc(rest.length)],
+  ['garbage', (rest) => randomBytes(rest.length)],
+  [
+    'a page that came and one before it that did not',
+    (rest) => Buffer.concat([Buffer.alloc(10), rest.subarray(10)]),
+  ],
+];
+for (const [name, tail] of tails) {
+  test(`the end of a log that a power cut left torn, ${name}: no damage; without a power cut it is`, async () => {
+    // From the last synced record on: it was on its way.
+    const from = await offsetOfSynced(-1);
+    const torn = (log: Buffer) => Buffer.concat([log.subarray(0, from), tail(log.subarray(from))]);
+    const cut = await db.with(ends.log, torn, (folder) => look(folder, 'unsynced'));
+    assert.deepEqual(cut, { empty: false, findings: [], torn: [basename(ends.log)] });
+    const not = await db.with(ends.log, torn, (folder) => look(folder, 'nothing'));
+    assert.equal(not.findings.length, 1);
+  });
+}
+
+test('a block of zeros among the records of a log is found', async () => {
+  const zeros = (log: Buffer) =>
+    Buffer.concat([log.subarray(0, BLOCK), Buffer.alloc(BLOCK), log.subarray(2 * BLOCK)]);
+  for (const mayLack of ['nothing', 'unsynced'] as const) {
+    const { findings } = await db.with(ends.log, zeros, (folder) => look(folder, mayLack));
+    assert.ok(findings.length > 0);
+  }
+});
+
+test('a log that lacks its beginning, or a part of it, is found by the sequence of its records', async () => {
+  const records = recordsOf(await readFile(ends.log));
+  const lacking = [records.slice(2), [...records.slice(0, 50), ...records.slice(52)]];
+  for (const some of lacking) {
+    const { findings } = await db.with(
+      ends.log,
+      () => logOf(some),
+      (folder) => look(folder, 'unsynced'),
+    );
+    assert.match(findings[0]?.what ?? '', /^lacks records at byte \d+$/);
+  }
+});
+
+test('a log that is written anew is read as it was', async () => {
+  const records = recordsOf(await readFile(ends.log));
+  assert.equal(records.length, 123);
+  assert.deepEqual(recordsOf(logOf(records)), records);
+  const sizes = [0, 1, BLOCK - 8, BLOCK - 7, BLOCK - 6, 3 * BLOCK, 5, BLOCK - 20];
+  const odd = sizes.map((size) => randomBytes(size));
+  assert.deepEqual(recordsOf(logOf(odd)), odd);
+});
+
+test('the manifest tells which tables there are', async () => {
+  const manifest = readManifest(await readFile(ends.manifest));
+  assert.equal(manifest?.tables.length, 1);
+  assert.deepEqual(
+    [manifest?.tables[0]?.smallest, manifest?.tables[0]?.largest],
+    ['t!repository!tag-000000', 't!repository!tag-000299'],
+  );
+});
+
+const recordsOf = (log: Buffer): Buffer[] =>
+  [...partsOf(log)].flatMap((part) => (part.kind === 'record' ? [Buffer.from(part.bytes)] : []));
+
+async function offsetOfSynced(index: number): Promise<number> {
+  const offsets: number[] = [];
+  for (const part of partsOf(await readFile(ends.log))) {
+    if (part.kind !== 'record') continue;
+    if (readWriteBatch(part.bytes)?.changes.some(({ key }) => key.startsWith('t!')))
+      offsets.push(part.offset);
+  }
+  return offsets.at(index) as number;
+}
