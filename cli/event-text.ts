@@ -5,8 +5,17 @@ import { singleLines } from './terminal.ts';
 
 /** Events as lines. Pure. */
 
-/** Where it happened; `source` is `/layers/<layer>/<instance>`. */
+/**
+ * Where it happened: this layer, or the children that lead to one below and the name that it has, with `/` between them.
+ * `source` is `/layers/<layer>/<instance>`.
+ */
 export const layerOf = ({ layer, source }: Envelope): string => layer ?? source.split('/')[2] ?? '';
+
+/** Whether it happened in this layer, by its name or by the way to it. */
+export const isFrom = (event: Envelope, wanted: string): boolean => {
+  const layer = layerOf(event);
+  return layer === wanted || layer.endsWith(`/${wanted}`);
+};
 
 /** Its type as it is declared, such as `tag.moved`. */
 export const typeOf = ({ type }: Envelope): string => type.replace(/^terrace\./, '');

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Envelope } from '#proto/envelope.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';
-import { gapText, isOf, jsonOf, layerOf, textOf } from './event-text.ts';
+import { gapText, isFrom, isOf, jsonOf, textOf } from './event-text.ts';
 import { outputEnd } from './output.ts';
 import { print, printError, printJson } from './terminal.ts';
 
@@ -45,7 +45,8 @@ export function events(program: Command): void {
 }
 
 const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'layer'>) =>
-  (!type || type.some((wanted) => isOf(event, wanted))) && (!layer || layer.includes(layerOf(event)));
+  (!type || type.some((wanted) => isOf(event, wanted))) &&
+  (!layer || layer.some((wanted) => isFrom(event, wanted)));
 
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -1,24 +1,35 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request } from './contract.ts';
-import { Instant } from './names.ts';
+import { After, Count, Instant } from './names.ts';
 
 /**
  * Who may use the registry. A token has a name, one scope map that says what it may do, and up to two passwords, so
  * that one can be replaced while the other is in use. Storage keeps passwords as scrypt hashes only; a new password is
  * told once, in the answer to the request that made it.
  */
-export const TokenName = Type.String({ pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$' });
+export const TokenName = Type.String({
+  pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
+  maxLength: 64,
+});
 /** `_` begins the names of those that every layer has. */
-export const ScopeMapName = Type.String({ pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$' });
+export const ScopeMapName = Type.String({
+  pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
+  maxLength: 65,
+});
 /** Who is responsible for something: a token, or `_` and the user of the bus that acts by itself. */
 export const AccountName = Type.String({
   pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
+  maxLength: 65,
 });
 export const PasswordName = Type.Union([Type.Literal('password1'), Type.Literal('password2')]);
 export type PasswordName = Static<typeof PasswordName>;
 
 /** As many as one scope map may have (Azure Container Registry: 500 repository permissions). */
 const Actions = Type.Array(Type.String({ maxLength: 400 }), { minItems: 1, maxItems: 500 });
+/** As they are kept: a declared account may have more, as its patterns stand for several each. */
+export const KeptActions = Type.Array(Type.String({ maxLength: 400 }), { maxItems: 2_500 });
+/** One may be replaced while the other is in use. */
+export const MAX_PASSWORDS = 2;
 
 export const Token = Type.Object({
   name: TokenName,
@@ -29,6 +40,7 @@ export const Token = Type.Object({
   declared: Type.Optional(Type.Boolean()),
   passwords: Type.Array(
     Type.Object({ name: PasswordName, created: Instant, expires: Type.Optional(Instant) }),
+    { maxItems: MAX_PASSWORDS },
   ),
 });
 export type Token = Static<typeof Token>;
@@ -48,8 +60,8 @@ export function passwordToRotate({ passwords }: Token, now: number): PasswordNam
 
 export const ScopeMap = Type.Object({
   name: ScopeMapName,
-  description: Type.Optional(Type.String()),
-  actions: Actions,
+  description: Type.Optional(Type.String({ maxLength: 500 })),
+  actions: KeptActions,
   /** Every layer has it, and it can't be changed. */
   system: Type.Boolean(),
   /** It is that of an account that stands in the configuration document. */
@@ -59,12 +71,16 @@ export type ScopeMap = Static<typeof ScopeMap>;
 
 const Named = Type.Object({ name: TokenName });
 const Page = Type.Object({
-  after: Type.Optional(Type.String()),
+  after: Type.Optional(After),
   limit: Type.Integer({ minimum: 1, maximum: 500 }),
 });
 
 /** The password is in no other message and in no record. */
-const WithPassword = Type.Object({ token: Token, name: PasswordName, password: Type.String() });
+const WithPassword = Type.Object({
+  token: Token,
+  name: PasswordName,
+  password: Type.String({ maxLength: 256 }),
+});
 
 /**
  * Makes a token with a `password1`, and either a scope map that is there or `actions`: then a scope map of the token's
@@ -111,7 +127,7 @@ export const showToken = request('storage.token.get', Named, Token);
 export const listTokens = request(
   'storage.token.list',
   Page,
-  Type.Object({ tokens: Type.Array(Token), more: Type.Boolean() }),
+  Type.Object({ tokens: Type.Array(Token, { maxItems: 500 }), more: Type.Boolean() }),
 );
 
 /**
@@ -141,22 +157,23 @@ export const deleteScopeMap = request(
 /** In bytewise order, those of every layer among them. Each may be long: a page may end before its limit. */
 export const listScopeMaps = request(
   'storage.scope.list',
-  Type.Object({ after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 20 }) }),
-  Type.Object({ scopeMaps: Type.Array(ScopeMap), more: Type.Boolean() }),
+  Type.Object({ after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 20 }) }),
+  Type.Object({ scopeMaps: Type.Array(ScopeMap, { maxItems: 20 }), more: Type.Boolean() }),
 );
 
 /** What the gateway needs to let a client in. */
 export const Account = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),
-  actions: Type.Array(Type.String()),
+  actions: KeptActions,
   passwords: Type.Array(
     Type.Object({
       name: PasswordName,
       /** `scrypt$<log2 N>$<r>$<p>$<salt, base64url>$<hash, base64url>` (RFC 7914) */
-      hash: Type.String(),
+      hash: Type.String({ maxLength: 512 }),
       expires: Type.Optional(Instant),
     }),
+    { maxItems: MAX_PASSWORDS },
   ),
 });
 export type Account = Static<typeof Account>;
@@ -172,7 +189,7 @@ export const getAccount = request(
 export const accountsStatus = request(
   'storage.account.status',
   Type.Object({}),
-  Type.Object({ tokens: Type.Integer(), key: Type.String() }),
+  Type.Object({ tokens: Count, key: Type.String({ maxLength: 128 }) }),
 );
 
 /** A token or a scope map was made, changed or deleted: whoever remembers one asks again. */

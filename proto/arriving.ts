@@ -10,7 +10,7 @@ import { Bytes, Digest, Repository, Tag } from './names.ts';
  */
 
 /** In how short a form a cursor and the number of an attempt are told. */
-const Short = Type.String({ pattern: '^[0-9a-f]{1,64}$' });
+const Short = Type.String({ pattern: '^[0-9a-f]{1,64}$', maxLength: 64 });
 
 /**
  * What of an image a blob is, as far as that is known, so that a layer below can tell whether it wants it: the tags
@@ -38,7 +38,7 @@ export type ArrivingBlob = Static<typeof ArrivingBlob>;
 export const listArriving = request(
   'storage.arriving.list',
   Type.Object({}),
-  Type.Object({ blobs: Type.Array(ArrivingBlob) }),
+  Type.Object({ blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }) }),
 );
 
 /**
@@ -57,5 +57,5 @@ export const locateArriving = request(
  * there from its start on, or 204 where that is nothing after `wait` seconds: ask again.
  */
 export const ARRIVING_PATH = '/v2/_terrace/arriving';
-export const Arriving = Type.Object({ cursor: Short, blobs: Type.Array(ArrivingBlob) });
+export const Arriving = Type.Object({ cursor: Short, blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }) });
 export type Arriving = Static<typeof Arriving>;

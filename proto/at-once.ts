@@ -30,15 +30,31 @@ export class AtOnce {
     this.#line = line;
   }
 
+  /** @throws Fault `malformed`, naming the field: then all that it would have changed is told as missed */
   say<T extends TSchema>(event: Event<T>, data: Static<T>): void {
     this.#speaks = true;
-    this.#say(`${NOW}.${event.type}`, pack(data));
+    let bytes: Uint8Array;
+    try {
+      bytes = pack(event.data, data);
+    } catch (error) {
+      this.#say(MISSED);
+      throw error;
+    }
+    this.#say(`${NOW}.${event.type}`, bytes);
   }
 
   /** Hears an event that is said at once, without its envelope. Returns what ends it. */
   heed<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
     if (!event.atOnce) throw new Error(`${event.type} is not said at once`);
-    return this.#line.hear(`${NOW}.${event.type}`, (bytes) => handler(unpack(event.data, bytes)));
+    return this.#line.hear(`${NOW}.${event.type}`, (bytes) => {
+      let data: Static<T>;
+      try {
+        data = unpack(event.data, bytes);
+      } catch {
+        return this.#tell();
+      }
+      handler(data);
+    });
   }
 
   /** Is told when something said at once may not have come: what is remembered may be wrong, all of it. */

@@ -15,14 +15,14 @@ export const AzureLogin = Type.Object(
         Type.Literal('default'),
       ]),
     ),
-    clientId: Type.Optional(Type.String({ minLength: 1 })),
-    tenantId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+$' })),
+    clientId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    tenantId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+$', maxLength: 256 })),
     /** Of a service principal. Read again at each use. */
-    clientSecretFile: Type.Optional(Type.String({ minLength: 1 })),
+    clientSecretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
     /** Of a workload identity: the token that the cluster gives. */
-    tokenFile: Type.Optional(Type.String({ minLength: 1 })),
+    tokenFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
     /** `https://host` of another cloud than the public one. */
-    authorityHost: Type.Optional(Type.String({ pattern: '^https://[^/?#@]+/?$' })),
+    authorityHost: Type.Optional(Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 })),
   },
   { additionalProperties: false },
 );

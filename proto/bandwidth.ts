@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
+import { Party } from './names.ts';
 import { Direction } from './transfers.ts';
 
 /**
@@ -9,7 +10,7 @@ import { Direction } from './transfers.ts';
 export const takeBandwidth = request(
   'syncer.bandwidth.take',
   Type.Object({
-    by: Type.String(),
+    by: Party,
     direction: Direction,
     bytes: Type.Integer({ minimum: 1 }),
   }),

@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { InstanceId } from './children.ts';
+import { ChildName, InstanceId } from './children.ts';
 import { Mode } from './configuration.ts';
 import { state } from './contract.ts';
-import { Envelope } from './envelope.ts';
-import { Bytes, Instant } from './names.ts';
+import { Envelope, line, MAX_SOURCE } from './envelope.ts';
+import { Bytes, Count, Instant } from './names.ts';
 import { LinkStatus } from './status.ts';
 
 /**
@@ -14,7 +14,7 @@ import { LinkStatus } from './status.ts';
 
 /** A place in a child's stream: `id` is that of the event there, `made` tells the stream from one made anew later. */
 export const Place = Type.Object({
-  made: Type.String({ maxLength: 64 }),
+  made: line(64),
   sequence: Type.Integer({ minimum: 1 }),
   id: Type.String({ maxLength: 300 }),
 });
@@ -22,19 +22,33 @@ export type Place = Static<typeof Place>;
 
 export const MOST_EVENTS = 500;
 
-/** How a layer stands. `path`: the children that lead to it, from whoever tells it; empty for that layer itself. */
-export const LayerReport = Type.Object({
-  path: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 16 }),
-  name: Type.String({ maxLength: 128 }),
+/** As many layers one below the other are told of. */
+export const MAX_DEPTH = 16;
+/** So many layers are told of in one report: see `layer-reports.ts`. */
+export const MAX_LAYERS = 256;
+
+const report = {
+  path: Type.Array(ChildName, { maxItems: MAX_DEPTH }),
+  name: line(128),
   mode: Mode,
   /** By the layer's own clock. */
   at: Instant,
-  link: Type.Optional(LinkStatus),
-  held: Type.Optional(
-    Type.Object({ repositories: Type.Integer(), tags: Type.Integer(), blobs: Type.Integer(), bytes: Bytes }),
+  held: Type.Optional(Type.Object({ repositories: Count, tags: Count, blobs: Count, bytes: Bytes })),
+  /** Layers below this one that are left out of this report, as there are too many or they are too far down. */
+  leftOut: Type.Optional(Count),
+};
+
+/** How a layer stands. `path`: the children that lead to it, from whoever tells it; empty for that layer itself. */
+export const LayerReport = Type.Object({ ...report, link: Type.Optional(LinkStatus) });
+export type LayerReport = Static<typeof LayerReport>;
+
+/** As an earlier Terrace tells it: sentences of any length are taken, and cut off. */
+const ToldLayer = Type.Object({
+  ...report,
+  link: Type.Optional(
+    Type.Object({ ...LinkStatus.properties, detail: Type.Optional(Type.String({ maxLength: 16_384 })) }),
   ),
 });
-export type LayerReport = Static<typeof LayerReport>;
 
 /** The body of a report, as JSON. */
 export const Report = Type.Object({
@@ -49,7 +63,7 @@ export const Report = Type.Object({
   events: Type.Array(Type.Object({ sequence: Type.Integer({ minimum: 1 }), event: Envelope }), {
     maxItems: MOST_EVENTS,
   }),
-  layers: Type.Optional(Type.Array(LayerReport, { maxItems: 256 })),
+  layers: Type.Optional(Type.Array(ToldLayer, { maxItems: MAX_LAYERS })),
 });
 export type Report = Static<typeof Report>;
 
@@ -62,6 +76,9 @@ export const reportPath = (child: string): string => `/v2/_terrace/children/${ch
 /** What a report may have, unpacked, in bytes. */
 export const REPORT_LIMIT = 2 * 1024 * 1024;
 
+/** So many sources are told apart for each child: those that were heard last. Each start of a process is one. */
+export const MAX_MARKS = 1_000;
+
 /**
  * How far a child's events are in the stream here. Key: the child. `stored`: up to this sequence of the stream here,
  * all is reckoned with; what is there beyond it, whoever stored it did not live to write down. `tail`: the id of the
@@ -71,15 +88,24 @@ export const REPORT_LIMIT = 2 * 1024 * 1024;
 export const Reckoning = Type.Composite([
   Place,
   Type.Object({
-    stored: Type.Integer(),
-    tail: Type.String(),
-    marks: Type.Record(Type.String(), Type.Integer()),
+    stored: Type.Integer({ minimum: 0 }),
+    tail: Type.String({ maxLength: 300 }),
+    marks: Type.Record(Type.String({ pattern: `^[^]{1,${MAX_SOURCE}}$` }), Type.Integer(), {
+      maxProperties: MAX_MARKS,
+      additionalProperties: false,
+    }),
+    /** It reported with an account of its own: what is known of it goes with that. */
+    account: Type.Optional(Type.Boolean()),
   }),
 ]);
 export type Reckoning = Static<typeof Reckoning>;
 export const reckoning = state('heard', Reckoning);
 
 /** What a child last told of itself and of those below it. Key: the child. */
-export const Layers = Type.Object({ seen: Instant, layers: Type.Array(LayerReport) });
+export const Layers = Type.Object({
+  seen: Instant,
+  layers: Type.Array(LayerReport, { maxItems: MAX_LAYERS }),
+  account: Reckoning.properties.account,
+});
 export type Layers = Static<typeof Layers>;
 export const layersBelow = state('layers', Layers);

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
-import { Bytes, Digest, Repository } from './names.ts';
+import { Bytes, Digest, FilePath, Repository } from './names.ts';
 import { Fenced } from './terms.ts';
 
 /** Committed content: where it lies and which repositories link it. Asking for a blob renews its grace time. */
@@ -10,7 +10,7 @@ const InRepository = Type.Object({ repository: Repository, digest: Digest });
 /** Where a committed blob's bytes lie. Committed files never change. */
 export const BlobPlace = Type.Object({
   /** Relative to the data volume. */
-  path: Type.String(),
+  path: FilePath,
   size: Bytes,
 });
 export type BlobPlace = Static<typeof BlobPlace>;
@@ -22,7 +22,7 @@ export const locateBlob = request('storage.blob.locate', InRepository, BlobPlace
 export const missingBlobs = request(
   'storage.blob.missing',
   Type.Object({ digests: Type.Array(Digest, { maxItems: 1000 }) }),
-  Type.Object({ digests: Type.Array(Digest) }),
+  Type.Object({ digests: Type.Array(Digest, { maxItems: 1000 }) }),
 );
 
 /**
@@ -44,7 +44,7 @@ export const linkBlobs = request(
 export const repositoriesOfBlob = request(
   'storage.blob.repositories',
   Type.Object({ digest: Digest, limit: Type.Integer({ minimum: 1, maximum: 100 }) }),
-  Type.Object({ repositories: Type.Array(Repository) }),
+  Type.Object({ repositories: Type.Array(Repository, { maxItems: 100 }) }),
 );
 
 /** Takes the blob out of the repository; its bytes go when nothing links them. Faults: `blob-unknown`. */

@@ -6,7 +6,7 @@ import { inboxOf, type UserName } from './access.ts';
 import { type Asker, askerOf, ON_BEHALF } from './askers.ts';
 import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
-import { answer, type CallOptions, Calls, replyTo } from './calls.ts';
+import { answer, asAnswer, type CallOptions, Calls, replyTo } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
@@ -65,6 +65,7 @@ export class Bus implements AsyncDisposable {
   readonly swap: States['swap'];
   readonly remove: States['remove'];
   readonly list: States['list'];
+  readonly unreadable: States['unreadable'];
   readonly watch: States['watch'];
 
   /** Waits for the server as long as it takes; after that, the connection is kept up by itself. */
@@ -145,6 +146,7 @@ export class Bus implements AsyncDisposable {
     this.swap = states.swap.bind(states);
     this.remove = states.remove.bind(states);
     this.list = states.list.bind(states);
+    this.unreadable = states.unreadable.bind(states);
     this.watch = states.watch.bind(states);
     this.#states = states;
     this.#timer = setInterval(() => states.refresh(), 15_000).unref();
@@ -183,7 +185,7 @@ export class Bus implements AsyncDisposable {
     query: Static<Q>,
     { signal, patience = 5_000, behalf = this.#options.person }: CallOptions = {},
   ): Promise<Static<R>> {
-    const bytes = pack(query);
+    const bytes = pack(contract.query, query);
     const deadline = Date.now() + patience;
     const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
     for (;;) {
@@ -194,7 +196,7 @@ export class Bus implements AsyncDisposable {
       const nobody = message.headers?.code === 503 && message.data.length === 0;
       if (!nobody) {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
-        return unpack(contract.reply, message.data);
+        return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
       if (Date.now() >= deadline) throw new Fault('unavailable', `nobody answers ${contract.subject}`);
       const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
@@ -213,7 +215,10 @@ export class Bus implements AsyncDisposable {
     const { log, limits } = this.#options;
     const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
     const hear = (message: Msg) => {
-      const work = async () => handler(unpack(contract.query, message.data), askerOf(message));
+      const work = async () => {
+        const reply = await handler(unpack(contract.query, message.data), askerOf(message));
+        return asAnswer(contract.subject, () => pack(contract.reply, reply));
+      };
       void answer(
         this.#atOnce.after(replyTo(message, (kind) => header(KIND, kind))),
         work,

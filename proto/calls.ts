@@ -1,5 +1,5 @@
 import { pack } from './contract.ts';
-import { Fault, toWire } from './fault.ts';
+import { Fault, toWire, WireFault } from './fault.ts';
 
 /** Whoever answers shows a sign of life this often while it works. */
 export const SIGN_OF_LIFE_MS = 1_000;
@@ -90,21 +90,45 @@ export function replyTo(
   };
 }
 
-/** Answers one question: with what the work gives, or the fault that it throws, and signs of life until then. */
+/** Answers one question: with the packed answer that the work gives, or the fault that it throws, and signs of life until then. */
 export async function answer(
   reply: Reply,
-  work: () => Promise<unknown>,
+  work: () => Promise<Uint8Array>,
   failed: (error: unknown) => void,
   signOfLifeMs = SIGN_OF_LIFE_MS,
 ): Promise<void> {
   const alive = setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref();
   try {
-    reply(pack(await work()));
+    reply(await work());
   } catch (error) {
     const wire = toWire(error);
     if (wire.code === 'internal' || wire.code === 'no-space') failed(error);
-    reply(pack(wire), 'fault');
+    reply(packFault(wire), 'fault');
   } finally {
     clearInterval(alive);
+  }
+}
+
+/** Without a detail that can't go over the wire, rather than not at all. */
+function packFault(wire: WireFault): Uint8Array {
+  try {
+    return pack(WireFault, wire);
+  } catch {
+    const { code, message } = wire;
+    return pack(WireFault, { code, message });
+  }
+}
+
+/**
+ * Packs an answer, or unpacks one. That it is not as declared is a mistake of whoever answers, and not `malformed`,
+ * which would put it on whoever asks.
+ * @throws Fault `internal`
+ */
+export function asAnswer<T>(subject: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new Fault('internal', `the answer to ${subject} is not as declared: ${message}`, { cause });
   }
 }

@@ -9,7 +9,7 @@ import { Fenced } from './terms.ts';
  * (too old, or of another data volume, or of one that was restored from a copy) is answered as `lost`: what changed
  * since then is found by comparing everything.
  */
-export const Cursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$' });
+export const Cursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$', maxLength: 64 });
 
 export const ContentChange = Type.Union([
   /** What the tag points to now; `null`: there is none. */
@@ -23,7 +23,7 @@ export const Changes = Type.Object({
   /** Behind the last one of these. */
   cursor: Cursor,
   lost: Type.Boolean(),
-  changes: Type.Array(ContentChange),
+  changes: Type.Array(ContentChange, { maxItems: 1000 }),
   /** There are more behind the cursor. */
   more: Type.Boolean(),
   /** Where it was asked for: content is on its way here from above, which the caller may pull. See arriving.ts. */
@@ -41,14 +41,18 @@ export const listChanges = request(
 /** How far in the parent's journal both agree. `of` names the parent and all that decides what comes from it. */
 export const keepCursor = request(
   'storage.cursor.keep',
-  Type.Object({ of: Type.String(), cursor: Type.Union([Cursor, Type.Null()]), ...Fenced }),
+  Type.Object({
+    of: Type.String({ maxLength: 128 }),
+    cursor: Type.Union([Cursor, Type.Null()]),
+    ...Fenced,
+  }),
   Type.Object({}),
 );
 
 /** `cursor` is absent where none was kept of just this. */
 export const getCursor = request(
   'storage.cursor.get',
-  Type.Object({ of: Type.String() }),
+  Type.Object({ of: Type.String({ maxLength: 128 }) }),
   Type.Object({ cursor: Type.Optional(Cursor) }),
 );
 

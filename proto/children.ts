@@ -1,15 +1,18 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
-import { Instant } from './names.ts';
+import { After, Instant } from './names.ts';
 
 /**
  * The layers below that log in with a token of their own name, and which instance of each may synchronise: one data
  * volume, known by the random id that it got at its first start. The first that asks has the place until somebody
  * takes it from it with `deactivateChild`.
  */
-export const ChildName = Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' });
+export const ChildName = Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$', maxLength: 63 });
 /** RFC 9562, in lower case. */
-export const InstanceId = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
+export const InstanceId = Type.String({
+  pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  maxLength: 36,
+});
 
 /** The words of the connected registry, which existing tools look for. */
 export const ALREADY_ACTIVATED =
@@ -45,8 +48,8 @@ export const checkChild = request(
 /** Those that are activated, in bytewise order. */
 export const listChildren = request(
   'storage.child.list',
-  Type.Object({ after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 500 }) }),
-  Type.Object({ children: Type.Array(Child), more: Type.Boolean() }),
+  Type.Object({ after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 500 }) }),
+  Type.Object({ children: Type.Array(Child, { maxItems: 500 }), more: Type.Boolean() }),
 );
 
 /** The next instance that asks is activated. `was` is absent where none was. */

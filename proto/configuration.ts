@@ -1,7 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { AzureLogin } from './azure.ts';
+import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, state } from './contract.ts';
 import { DeclaredChild, DeclaredToken } from './declared-accounts.ts';
+import { FilePath, Reason } from './names.ts';
 import { Notifications, NotificationsDocument } from './notifications.ts';
 import { RepositoryPattern } from './repository-pattern.ts';
 
@@ -17,12 +19,12 @@ export type Mode = Static<typeof Mode>;
 export const Parent = Type.Object(
   {
     /** `https://registry.example` or `http://…`; its path, if any, is not used. */
-    url: Type.String({ pattern: '^https?://[^/?#]+/?$' }),
-    username: Type.Optional(Type.String()),
+    url: Type.String({ pattern: '^https?://[^/?#]+/?$', maxLength: 512 }),
+    username: Type.Optional(Type.String({ maxLength: 256 })),
     /** A file that holds the password; a password itself never stands in a document. */
-    passwordFile: Type.Optional(Type.String()),
+    passwordFile: Type.Optional(FilePath),
     /** Certificates (PEM) that the parent's may come from, beside those that the machine trusts. Read again when it changes. */
-    caFile: Type.Optional(Type.String()),
+    caFile: Type.Optional(FilePath),
     azure: Type.Optional(AzureLogin),
   },
   { additionalProperties: false },
@@ -36,7 +38,9 @@ export type Conflict = Static<typeof Conflict>;
 export const TagFilter = Type.Object(
   {
     /** One of these globs, such as `v1.*`: see tag-glob.ts. */
-    match: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { minItems: 1 })),
+    match: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { minItems: 1, maxItems: 100 }),
+    ),
     /** The whole tag, as a regular expression in RE2 syntax. */
     regex: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
     /** A range such as `>=1.2 <2`; tags that are no version, a `v` before it aside, are not in it. */
@@ -47,18 +51,19 @@ export const TagFilter = Type.Object(
 );
 export type TagFilter = Static<typeof TagFilter>;
 
+const Platform = Type.String({ pattern: '^[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?$', maxLength: 128 });
+const ArtifactType = Type.String({ minLength: 1, maxLength: 256 });
+
 /** What is brought of the repositories that `name` selects. The most exact name counts: one repository, the longest prefix, `*`. */
 export const Selection = Type.Object(
   {
     name: RepositoryPattern,
     tags: Type.Optional(TagFilter),
     /** `os/architecture` or `os/architecture/variant`: of an index, only these; all where left out. */
-    platforms: Type.Optional(
-      Type.Array(Type.String({ pattern: '^[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?$' }), { minItems: 1 }),
-    ),
+    platforms: Type.Optional(Type.Array(Platform, { minItems: 1, maxItems: 100 })),
     /** Signatures, SBOMs and what else refers to an image: all, none, or those of these artifact types. */
     referrers: Type.Optional(
-      Type.Union([Type.Boolean(), Type.Array(Type.String({ minLength: 1 }), { minItems: 1 })]),
+      Type.Union([Type.Boolean(), Type.Array(ArtifactType, { minItems: 1, maxItems: 100 })]),
     ),
     /** Higher ones go first; 0 where left out. */
     priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
@@ -70,13 +75,16 @@ export const Selection = Type.Object(
 export type Selection = Static<typeof Selection>;
 
 /** Of the day, UTC. */
-const HourMinute = Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$' });
+const HourMinute = Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$', maxLength: 5 });
 /** Bits a second, such as 2Mbit, 512kbit or 1.5Mbit. */
-const BitRate = Type.String({ pattern: '^\\d' });
+const BitRate = Type.String({ pattern: '^\\d', maxLength: 32 });
 
 /** Certificate (with its chain) and key, PEM. Read again when they change. */
 export const Tls = Type.Object(
-  { certificateFile: Type.String({ minLength: 1 }), keyFile: Type.String({ minLength: 1 }) },
+  {
+    certificateFile: Type.String({ minLength: 1, maxLength: 4_096 }),
+    keyFile: Type.String({ minLength: 1, maxLength: 4_096 }),
+  },
   { additionalProperties: false },
 );
 export type Tls = Static<typeof Tls>;
@@ -84,9 +92,11 @@ export type Tls = Static<typeof Tls>;
 export const Challenge = Type.Union([Type.Literal('Bearer'), Type.Literal('Basic')]);
 
 /** An amount of bytes, such as 512MiB or 20MB. */
-const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d' })]);
+const Amount = Type.Union([Type.Integer({ minimum: 0 }), Type.String({ pattern: '^\\d', maxLength: 32 })]);
 /** ISO 8601, such as P1D or PT90M. */
-const Duration = Type.String({ pattern: '^P' });
+const Duration = Type.String({ pattern: '^P', maxLength: 64 });
+/** Five fields, UTC. */
+const Cron = Type.String({ maxLength: 256 });
 
 /** As the log has them, and as the connected registry calls them. */
 export const logLevels = {
@@ -108,26 +118,33 @@ const LogLevel = Type.Union(
 /** Whose `X-Forwarded-*` is believed until a document says otherwise. */
 export const THIS_MACHINE = ['127.0.0.0/8', '::1/128'];
 
+/** Entries of the list of repositories. */
+const MAX_SELECTIONS = 2_000;
+
 /** The document as a person writes it: every field may be left out. Unknown fields are refused. */
 export const Document = Type.Object(
   {
-    name: Type.Optional(Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' })),
+    name: Type.Optional(Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$', maxLength: 63 })),
     /** `host:port`. Takes effect at the next start. */
-    listen: Type.Optional(Type.String({ pattern: '^(?:[^:\\s]+|\\[[0-9a-f:]+\\]):[0-9]{1,5}$' })),
+    listen: Type.Optional(
+      Type.String({ pattern: '^(?:[^:\\s]+|\\[[0-9a-f:]+\\]):[0-9]{1,5}$', maxLength: 300 }),
+    ),
     /** Gateway processes, all on that one port. Takes effect at the next start. */
     gateways: Type.Optional(Type.Integer({ minimum: 1, maximum: 16 })),
     /** The only `Host` that requests may name, with its port unless that is 80 or 443; any where left out. */
     loginServer: Type.Optional(
-      Type.String({ pattern: '^(?:[A-Za-z0-9.-]+|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?$' }),
+      Type.String({ pattern: '^(?:[A-Za-z0-9.-]+|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?$', maxLength: 300 }),
     ),
     /** Whether it is there or not takes effect at the next start; its files are read again when they change. */
     tls: Type.Optional(Tls),
     /** Addresses, or networks as 10.0.0.0/8, whose `X-Forwarded-*` is believed. This machine's own by default. */
-    trustedProxies: Type.Optional(Type.Array(Type.String({ minLength: 2 }))),
+    trustedProxies: Type.Optional(
+      Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { maxItems: 1_000 }),
+    ),
     /** How clients are asked to log in: for a Bearer token first (`Bearer`), or with each request (`Basic`). Both are taken. */
     challenge: Type.Optional(Challenge),
     /** What clients without an account may pull once there are accounts; nothing by default. */
-    anonymousPull: Type.Optional(Type.Array(RepositoryPattern)),
+    anonymousPull: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 1_000 })),
     mode: Type.Optional(
       Type.Union([Mode, Type.Literal('Registry'), Type.Literal('Mirror')], {
         description: 'ReadWrite or ReadOnly (also by their older names, Registry and Mirror)',
@@ -135,12 +152,14 @@ export const Document = Type.Object(
     ),
     parent: Type.Optional(Parent),
     /** Which of the parent's come here: all (`*`) where the field is left out, none where the list is empty. */
-    repositories: Type.Optional(Type.Array(Type.Union([RepositoryPattern, Selection]))),
+    repositories: Type.Optional(
+      Type.Array(Type.Union([RepositoryPattern, Selection]), { maxItems: MAX_SELECTIONS }),
+    ),
     /**
      * When passes begin, or the window opens. Cron, five fields, UTC. `* * * * *` without a window, the default, is
      * the whole time: changes go up at once.
      */
-    schedule: Type.Optional(Type.String()),
+    schedule: Type.Optional(Cron),
     /** How long the link may be used from each time of the schedule on; PT1M to P7D. */
     window: Type.Optional(Duration),
     /** The same by the name that the connected registry has for it; counts where `window` is left out. */
@@ -163,7 +182,7 @@ export const Document = Type.Object(
             },
             { additionalProperties: false },
           ),
-          { minItems: 1 },
+          { minItems: 1, maxItems: 100 },
         ),
       ]),
     ),
@@ -176,7 +195,7 @@ export const Document = Type.Object(
         {
           enabled: Type.Optional(Type.Boolean()),
           /** Cron, five fields, UTC. */
-          schedule: Type.Optional(Type.String()),
+          schedule: Type.Optional(Cron),
           /** How long content that somebody was told of is kept although nothing links it. */
           grace: Type.Optional(Duration),
           /** When an upload that nobody goes on with is given up. */
@@ -191,7 +210,7 @@ export const Document = Type.Object(
       Type.Object(
         {
           /** Cron, five fields, UTC; never by itself where left out. */
-          schedule: Type.Optional(Type.String()),
+          schedule: Type.Optional(Cron),
           /** Bytes a second. */
           rate: Type.Optional(Amount),
         },
@@ -214,27 +233,28 @@ export type Document = Static<typeof Document>;
 
 /** The document with every default filled in: what the services watch. */
 export const Configuration = Type.Object({
-  name: Type.String(),
-  listen: Type.String(),
+  name: Type.String({ maxLength: 63 }),
+  listen: Type.String({ maxLength: 300 }),
   gateways: Type.Integer(),
-  loginServer: Type.Optional(Type.String()),
+  loginServer: Type.Optional(Type.String({ maxLength: 300 })),
   tls: Type.Optional(Tls),
-  trustedProxies: Type.Array(Type.String()),
+  trustedProxies: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 1_000 }),
   challenge: Challenge,
-  anonymousPull: Type.Array(RepositoryPattern),
+  anonymousPull: Type.Array(RepositoryPattern, { maxItems: 1_000 }),
   mode: Mode,
   parent: Type.Optional(Parent),
   repositories: Type.Array(
     Type.Object({
       name: RepositoryPattern,
       tags: Type.Optional(TagFilter),
-      platforms: Type.Optional(Type.Array(Type.String())),
-      referrers: Type.Union([Type.Boolean(), Type.Array(Type.String())]),
+      platforms: Type.Optional(Type.Array(Platform, { maxItems: 100 })),
+      referrers: Type.Union([Type.Boolean(), Type.Array(ArtifactType, { maxItems: 100 })]),
       priority: Type.Integer(),
       conflict: Conflict,
     }),
+    { maxItems: MAX_SELECTIONS },
   ),
-  schedule: Type.String(),
+  schedule: Cron,
   windowMs: Type.Optional(Type.Integer()),
   eventTtlMs: Type.Integer(),
   /** The first that fits counts; none that fits: no limit. Minutes of the day, UTC; `to` may be less than `from`. */
@@ -245,26 +265,27 @@ export const Configuration = Type.Object({
       /** Bytes a second. */
       limit: Type.Number(),
     }),
+    { maxItems: 100 },
   ),
   notifications: Notifications,
   /** Bytes. */
   reserve: Type.Integer(),
   garbageCollection: Type.Object({
     enabled: Type.Boolean(),
-    schedule: Type.String(),
+    schedule: Cron,
     graceMs: Type.Integer(),
     uploadsMs: Type.Integer(),
     transfersMs: Type.Integer(),
   }),
   scrub: Type.Object({
-    schedule: Type.Optional(Type.String()),
+    schedule: Type.Optional(Cron),
     /** Bytes a second. */
     rate: Type.Integer(),
   }),
   syncers: Type.Integer(),
   connections: Type.Integer(),
   /** As the log has them: debug, info, warn, error or fatal. */
-  logLevel: Type.String(),
+  logLevel: Type.String({ maxLength: 16 }),
 });
 export type Configuration = Static<typeof Configuration>;
 
@@ -275,11 +296,11 @@ export const CONFIGURATION_KEY = 'layer';
 /** A new configuration is in force; `fields` differ from the one before. */
 export const configurationChanged = event(
   'configuration.changed',
-  Type.Object({ fields: Type.Array(Type.String()) }),
+  Type.Object({ fields: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 100 }) }),
 );
 
 /** A document was not valid; the configuration before it stays in force. */
 export const configurationRefused = event(
   'configuration.refused',
-  Type.Object({ source: Type.String(), complaints: Type.Array(Type.String()) }),
+  Type.Object({ source: FilePath, complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }) }),
 );

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { AccountName } from './accounts.ts';
 import { event } from './contract.ts';
-import { Bytes, Digest, Repository, Tag } from './names.ts';
+import { Bytes, Digest, MediaType, Repository, Tag } from './names.ts';
 
 /**
  * What storage tells of what it holds. Those that change what a reader may remember are said at once: they are on
@@ -33,7 +33,7 @@ export const manifestCommitted = event(
   Type.Object({
     repository: Repository,
     digest: Digest,
-    mediaType: Type.String(),
+    mediaType: MediaType,
     size: Bytes,
     arrived,
     account,
@@ -51,7 +51,7 @@ export const tagMoved = event(
     repository: Repository,
     tag: Tag,
     digest: Digest,
-    mediaType: Type.Optional(Type.String()),
+    mediaType: Type.Optional(MediaType),
     from: Type.Optional(Digest),
     arrived,
     account,

@@ -2,6 +2,7 @@ import { decode, encode } from '@msgpack/msgpack';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 import { Fault } from './fault.ts';
+import { notPlain } from './plain.ts';
 
 /**
  * How a message is declared. There are four kinds, and the kind says how it fails:
@@ -58,9 +59,23 @@ export function state<T extends TSchema>(bucket: string, value: T): State<T> {
   return { kind: 'state', bucket, value };
 }
 
-/** The value as msgpack. `undefined` fields are left out; every other value must be plain data. */
-export function pack(value: unknown): Uint8Array {
-  return encode(value, { ignoreUndefined: true });
+/** A message that is larger does not fit into one of the bus, whose limit is 1 MiB with its headers. */
+export const MAX_MESSAGE_BYTES = 1024 * 1024 - 16 * 1024;
+
+/**
+ * A checked value as msgpack: what is packed can be unpacked with the same schema. `undefined` fields are left out.
+ * @throws Fault `malformed`, naming the field; `too-large`
+ */
+export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array {
+  mustBePlain(value);
+  const bytes = encode(check(schema, value), { ignoreUndefined: true });
+  if (bytes.byteLength <= MAX_MESSAGE_BYTES) return bytes;
+  throw new Fault('too-large', `a message of ${bytes.byteLength} bytes: ${MAX_MESSAGE_BYTES} at most`);
+}
+
+/** How many bytes a value takes, packed. */
+export function packedSize(value: unknown): number {
+  return encode(value, { ignoreUndefined: true }).byteLength;
 }
 
 const checks = new WeakMap<TSchema, TypeCheck<TSchema>>();
@@ -76,6 +91,18 @@ export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<
   } catch (cause) {
     throw new Fault('malformed', 'the message is not msgpack', { cause });
   }
+  mustBePlain(value);
+  return check(schema, value);
+}
+
+/**
+ * JSON from another machine as a checked value.
+ * @throws SyntaxError
+ * @throws Fault `malformed`, naming the field
+ */
+export function parse<T extends TSchema>(schema: T, json: string): Static<T> {
+  const value: unknown = JSON.parse(json);
+  mustBePlain(value);
   return check(schema, value);
 }
 
@@ -89,4 +116,9 @@ export function check<T extends TSchema>(schema: T, value: unknown): Static<T> {
   if (compiled.Check(value)) return value as Static<T>;
   const first = compiled.Errors(value).First();
   throw new Fault('malformed', `${first?.path || '/'}: ${first?.message ?? 'not valid'}`);
+}
+
+function mustBePlain(value: unknown): void {
+  const why = notPlain(value);
+  if (why) throw new Fault('malformed', why.startsWith(':') ? `/${why}` : why);
 }

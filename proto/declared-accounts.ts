@@ -1,8 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { ScopeMapName, TokenName } from './accounts.ts';
+import { KeptActions, ScopeMapName, TokenName } from './accounts.ts';
 import { ChildName } from './children.ts';
+import { MAX_COMPLAINTS } from './complaints.ts';
 import { request } from './contract.ts';
-import { Instant } from './names.ts';
+import { FilePath, Instant, Reason } from './names.ts';
 import { HASH_PATTERN } from './password-hash.ts';
 import { actionsOfChild, actionsOfWords } from './permission-words.ts';
 import { RepositoryPattern } from './repository-pattern.ts';
@@ -15,9 +16,10 @@ import { RepositoryPattern } from './repository-pattern.ts';
 /** `2027-01-31` (its first instant, UTC) or `2027-01-31T12:00:00Z`. */
 const Expires = Type.String({
   pattern: '^\\d{4}-\\d{2}-\\d{2}(?:T\\d{2}:\\d{2}(?::\\d{2}(?:\\.\\d{1,3})?)?(?:Z|[+-]\\d{2}:\\d{2}))?$',
+  maxLength: 32,
 });
 /** As `terrace token hash` prints it. */
-const Hash = Type.String({ pattern: HASH_PATTERN });
+const Hash = Type.String({ pattern: HASH_PATTERN, maxLength: 512 });
 
 /** A hash alone, or a mapping with either `hash` or `secretFile`. */
 const DeclaredPassword = Type.Union([
@@ -76,12 +78,12 @@ export const DeclaredAccount = Type.Object({
   enabled: Type.Boolean(),
   /** Either this, or `actions`. */
   scopeMap: Type.Optional(ScopeMapName),
-  actions: Type.Optional(Type.Array(Type.String())),
+  actions: Type.Optional(KeptActions),
   passwords: Type.Array(
     Type.Object({
       /** Either this, or `secretFile`, absolute. */
       hash: Type.Optional(Hash),
-      secretFile: Type.Optional(Type.String()),
+      secretFile: Type.Optional(FilePath),
       expires: Type.Optional(Instant),
     }),
     { maxItems: 2 },
@@ -95,8 +97,8 @@ export type DeclaredAccount = Static<typeof DeclaredAccount>;
  */
 export const declareAccounts = request(
   'storage.account.declare',
-  Type.Object({ accounts: Type.Array(DeclaredAccount) }),
-  Type.Object({ complaints: Type.Array(Type.String()) }),
+  Type.Object({ accounts: Type.Array(DeclaredAccount, { maxItems: 700 }) }),
+  Type.Object({ complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }) }),
 );
 
 type Declaring = { tokens?: DeclaredToken[]; children?: DeclaredChild[] };

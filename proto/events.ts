@@ -1,6 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { AtOnce } from './at-once.ts';
-import { type Event, pack, unpack } from './contract.ts';
+import { check, type Event, pack, unpack } from './contract.ts';
 import { Envelope, type Heard } from './envelope.ts';
 import type { Log } from './log.ts';
 import { Outbox } from './outbox.ts';
@@ -46,8 +46,9 @@ export class Events {
   }
 
   /**
-   * Never fails and never waits: an event that can't be stored is dropped after a while, and logged.
-   * @param stored is told when the stream has it
+   * Never fails and never waits: an event that can't be stored is dropped after a while, one that is not as declared at
+   * once, and both are logged.
+   * @param stored is told when the stream has it, or when it is lost because it is not as declared
    */
   publish<T extends TSchema>(event: Event<T>, data: Static<T>, stored?: () => void): void {
     this.#serial += 1;
@@ -62,8 +63,21 @@ export class Events {
       layer,
       data,
     };
-    if (event.atOnce) this.#channel.say(event, data);
-    this.#outbox.add({ subject: `events.${event.type}`, id, bytes: pack(envelope), stored });
+    let bytes: Uint8Array;
+    try {
+      if (event.atOnce) this.#channel.say(event, data);
+      check(event.data, data);
+      bytes = pack(Envelope, envelope);
+    } catch (err) {
+      const { message } = err as Error;
+      this.#speaker.log.error(
+        { err, event: event.type },
+        `an event is not as declared, and is lost: ${message}`,
+      );
+      stored?.();
+      return;
+    }
+    this.#outbox.add({ subject: `events.${event.type}`, id, bytes, stored });
   }
 
   /** Hears an event from now on. Returns what ends it. */
@@ -71,7 +85,7 @@ export class Events {
     return this.#channel.hear(`events.${event.type}`, (bytes) => {
       try {
         const envelope = unpack(Envelope, bytes);
-        handler({ ...envelope, data: unpack(event.data, pack(envelope.data)) });
+        handler({ ...envelope, data: check(event.data, envelope.data) });
       } catch (err) {
         this.#speaker.log.warn({ err, event: event.type }, 'an event could not be handled');
       }

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { clip } from './clip.ts';
 
 /**
  * The one kind of error that crosses the bus: a code out of a closed list, and a sentence for a person.
@@ -58,6 +59,9 @@ export type FaultCode = (typeof faultCodes)[number];
 
 const known = new Set<string>(faultCodes);
 
+/** A message may quote what another machine said, and goes into events, states and answers. */
+export const MAX_REASON = 2_000;
+
 export class Fault extends Error {
   override readonly name = 'Fault';
   readonly code: FaultCode;
@@ -69,7 +73,7 @@ export class Fault extends Error {
     message: string,
     options: { cause?: unknown; detail?: Record<string, unknown> } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(clip(message, MAX_REASON), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.detail = options.detail;
   }
@@ -80,9 +84,14 @@ export class Fault extends Error {
 }
 
 export const WireFault = Type.Object({
-  code: Type.String(),
-  message: Type.String(),
-  detail: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  code: Type.String({ maxLength: 64 }),
+  message: Type.String({ maxLength: MAX_REASON }),
+  detail: Type.Optional(
+    Type.Record(Type.String({ pattern: '^[^]{1,64}$' }), Type.Unknown(), {
+      maxProperties: 20,
+      additionalProperties: false,
+    }),
+  ),
 });
 export type WireFault = Static<typeof WireFault>;
 

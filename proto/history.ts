@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, Type } from '@sinclair/typebox';
-import { event, unpack } from './contract.ts';
-import { Envelope } from './envelope.ts';
+import { ChildName } from './children.ts';
+import { event } from './contract.ts';
+import { type Envelope, readEvent } from './envelope.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
 import { childOf } from './relay.ts';
@@ -21,11 +22,23 @@ export type Archive = {
   open(from: number | Date, subject?: string): Promise<{ page(): Promise<Page> }>;
 };
 
-/** Events that are not in the stream any more, or never were: nobody can tell what they were. */
+/**
+ * Events that are not in the stream any more, or never were: nobody can tell what they were. `expired`: they were not
+ * kept for longer. `lost`: the store of the bus was. `unreadable`: what is there is no event. `trimmed`: they made room,
+ * so that a layer below does not take the share of others; `child` is the one whose they were, absent for this layer's
+ * own, and `count` how many of these numbers were.
+ */
 export const Gap = Type.Object({
   from: Type.Integer(),
   to: Type.Optional(Type.Integer()),
-  reason: Type.Union([Type.Literal('expired'), Type.Literal('lost')]),
+  reason: Type.Union([
+    Type.Literal('expired'),
+    Type.Literal('lost'),
+    Type.Literal('unreadable'),
+    Type.Literal('trimmed'),
+  ]),
+  child: Type.Optional(ChildName),
+  count: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type Gap = Static<typeof Gap>;
 
@@ -77,17 +90,21 @@ export async function* readHistory(
       const reader = await archive.open(next);
       for (let there = true; there && !signal?.aborted; ) {
         let came = false;
+        let first: number | undefined;
         for await (const { sequence, subject, data } of await reader.page()) {
           came = true;
           failures = 0;
           if (sequence > end) return;
           if (typeof next === 'number' && sequence > next) {
-            yield { gap: { from: next, to: sequence - 1, reason: 'expired' } };
+            // Age takes them from the beginning on: behind it, only what made room is missing.
+            first ??= (await archive.kept()).first;
+            yield { gap: { from: next, to: sequence - 1, reason: first < sequence ? 'trimmed' : 'expired' } };
           }
           next = sequence + 1;
-          const event = read(data, log);
+          const event = readEvent(data);
           const child = childOf(subject);
           if (event) yield { sequence, event, ...(child !== undefined && { child }) };
+          else yield { gap: { from: sequence, to: sequence, reason: 'unreadable' } };
           if (sequence === end || signal?.aborted) return;
         }
         if (came) continue;
@@ -113,13 +130,4 @@ function missing(next: number | Date | undefined, kept: Kept, made: string | und
   if ((made !== undefined && made !== kept.made) || next > kept.last + 1)
     return { from: next, reason: 'lost' };
   return next < kept.first ? { from: next, to: kept.first - 1, reason: 'expired' } : undefined;
-}
-
-function read(data: Uint8Array, log: Log): Envelope | undefined {
-  try {
-    return unpack(Envelope, data);
-  } catch (err) {
-    log.warn({ err }, 'an event could not be read');
-    return undefined;
-  }
 }

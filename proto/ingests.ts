@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Part } from './arriving.ts';
 import { request } from './contract.ts';
-import { Bytes, Digest, Instant, Repository } from './names.ts';
+import { Bytes, Digest, FilePath, Instant, Party, Repository } from './names.ts';
 
 /**
  * Content being written, not yet visible. An ingest is a folder of the data volume that holds the bytes; storage
@@ -16,14 +16,15 @@ import { Bytes, Digest, Instant, Repository } from './names.ts';
 export const CLAIM_TTL_MS = 8_000;
 export const CLAIM_RENEW_MS = 2_000;
 
-const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$' });
-const Held = Type.Object({ id: IngestId, claim: Type.String() });
+const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$', maxLength: 160 });
+const ClaimToken = Type.String({ maxLength: 128 });
+const Held = Type.Object({ id: IngestId, claim: ClaimToken });
 
 export const Claim = Type.Object({
   id: IngestId,
-  claim: Type.String(),
+  claim: ClaimToken,
   /** The ingest's folder, relative to the data volume; its bytes are the file `data` in it. */
-  path: Type.String(),
+  path: FilePath,
   /** Bytes in the file `data` now: an upload goes on here. */
   offset: Bytes,
 });
@@ -32,14 +33,14 @@ export type Claim = Static<typeof Claim>;
 /** Opens an upload. With `hold`, the caller has its claim; else it is free to be claimed. */
 export const startUpload = request(
   'storage.upload.start',
-  Type.Object({ repository: Repository, by: Type.String(), hold: Type.Boolean() }),
+  Type.Object({ repository: Repository, by: Party, hold: Type.Boolean() }),
   Claim,
 );
 
 /** Faults: `upload-unknown`, `busy`. */
 export const claimUpload = request(
   'storage.upload.claim',
-  Type.Object({ repository: Repository, id: IngestId, by: Type.String() }),
+  Type.Object({ repository: Repository, id: IngestId, by: Party }),
   Claim,
 );
 
@@ -68,7 +69,7 @@ export const claimTransfer = request(
   Type.Object({
     digest: Digest,
     size: Bytes,
-    by: Type.String(),
+    by: Party,
     repository: Type.Optional(Repository),
     part: Type.Optional(Part),
   }),
@@ -96,7 +97,7 @@ export const commitBlob = request(
   'storage.blob.commit',
   Type.Object({
     id: IngestId,
-    claim: Type.String(),
+    claim: ClaimToken,
     digest: Digest,
     size: Type.Optional(Bytes),
     hashed: Type.Optional(Digest),

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { unpack } from './contract.ts';
-import { Envelope } from './envelope.ts';
+import { readEvent } from './envelope.ts';
 import type { Archive, Stored } from './history.ts';
 import type { Write } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
@@ -130,7 +129,7 @@ export function archiveOf(
     last: async (subject) => (await one({ last_by_subj: subject }))?.seq,
     idAt: async (sequence) => {
       const found = await one({ seq: sequence });
-      return found && unpack(Envelope, found.data).id;
+      return found && readEvent(found.data)?.id;
     },
     open: async (from, subject) => {
       const start =

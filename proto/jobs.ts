@@ -44,10 +44,11 @@ export class Jobs {
     this.#log = log;
   }
 
-  /** @throws Fault `unavailable` when the queue did not confirm it */
+  /** @throws Fault `unavailable` when the queue did not confirm it; `malformed`, naming the field */
   async submit<T extends TSchema>(job: Job<T>, body: Static<T>): Promise<void> {
+    const bytes = pack(job.body, body);
     try {
-      await this.#queues.submit(job.subject, pack(body));
+      await this.#queues.submit(job.subject, bytes);
     } catch (cause) {
       throw new Fault('unavailable', `the queue did not take ${job.subject}`, { cause });
     }

@@ -1,21 +1,33 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { MAX_COMPLAINTS } from './complaints.ts';
 import { request } from './contract.ts';
-import { Bytes, Digest, Instant, Reference, Repository, Tag } from './names.ts';
-import { Descriptor } from './oci.ts';
+import {
+  After,
+  Bytes,
+  Digest,
+  FilePath,
+  Instant,
+  MediaType,
+  Party,
+  Reason,
+  Reference,
+  Repository,
+  Tag,
+} from './names.ts';
 import { Fenced } from './terms.ts';
 import { Space } from './upkeep.ts';
 
 /** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
 
 const InRepository = Type.Object({ repository: Repository, digest: Digest });
-const page = { after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 0, maximum: 1000 }) };
+const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 0, maximum: 1000 }) };
 
 export const ManifestPlace = Type.Object({
   digest: Digest,
-  mediaType: Type.String(),
+  mediaType: MediaType,
   size: Bytes,
   /** Relative to the data volume. */
-  path: Type.String(),
+  path: FilePath,
 });
 export type ManifestPlace = Static<typeof ManifestPlace>;
 
@@ -23,7 +35,7 @@ export type ManifestPlace = Static<typeof ManifestPlace>;
 const TagTarget = Type.Union([Digest, Type.Null()]);
 
 /** A child of an index that the layer does not bring, with the platform that the index says it is for. */
-export const LeftOut = Type.Object({ digest: Digest, platform: Type.String() });
+export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ maxLength: 256 }) });
 export type LeftOut = Static<typeof LeftOut>;
 
 /** How many tags one push of a manifest may name. */
@@ -41,15 +53,15 @@ export const putManifest = request(
   Type.Object({
     repository: Repository,
     digest: Digest,
-    mediaType: Type.String(),
-    id: Type.String(),
-    claim: Type.String(),
+    mediaType: MediaType,
+    id: Type.String({ maxLength: 160 }),
+    claim: Type.String({ maxLength: 128 }),
     tag: Type.Optional(Tag),
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
     tags: Type.Optional(Type.Array(Tag, { maxItems: MOST_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
-    leftOut: Type.Optional(Type.Array(LeftOut)),
+    leftOut: Type.Optional(Type.Array(LeftOut, { maxItems: 10_000 })),
     ...Fenced,
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
@@ -69,7 +81,7 @@ export const getManifest = request(
 export const missingManifests = request(
   'storage.manifest.missing',
   Type.Object({ repository: Repository, digests: Type.Array(Digest, { maxItems: 1000 }) }),
-  Type.Object({ digests: Type.Array(Digest) }),
+  Type.Object({ digests: Type.Array(Digest, { maxItems: 1000 }) }),
 );
 
 /**
@@ -90,7 +102,7 @@ export const listLeftOut = request(
   'storage.manifest.left-out',
   Type.Object({ repository: Repository, ...page }),
   Type.Object({
-    leftOut: Type.Array(Type.Object({ ...LeftOut.properties, index: Digest })),
+    leftOut: Type.Array(Type.Object({ ...LeftOut.properties, index: Digest }), { maxItems: 1000 }),
     more: Type.Boolean(),
   }),
 );
@@ -140,21 +152,21 @@ export type TagEntry = Static<typeof TagEntry>;
 export const listTags = request(
   'storage.tag.list',
   Type.Object({ repository: Repository, ...page }),
-  Type.Object({ tags: Type.Array(TagEntry), more: Type.Boolean() }),
+  Type.Object({ tags: Type.Array(TagEntry, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
 /** What each tag pointed to when parent and layer last agreed. A repository that storage never saw has none. */
 export const listBases = request(
   'storage.base.list',
   Type.Object({ repository: Repository, ...page }),
-  Type.Object({ tags: Type.Array(TagEntry), more: Type.Boolean() }),
+  Type.Object({ tags: Type.Array(TagEntry, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
 /** Repositories in which a tag does not point to its base, in bytewise order. */
 export const listDiffering = request(
   'storage.base.differing',
   Type.Object(page),
-  Type.Object({ repositories: Type.Array(Repository), more: Type.Boolean() }),
+  Type.Object({ repositories: Type.Array(Repository, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
 export const setBase = request(
@@ -167,19 +179,35 @@ export const setBase = request(
 export const listRepositories = request(
   'storage.repository.list',
   Type.Object(page),
-  Type.Object({ repositories: Type.Array(Repository), more: Type.Boolean() }),
+  Type.Object({ repositories: Type.Array(Repository, { maxItems: 1000 }), more: Type.Boolean() }),
 );
+
+/** What a descriptor brings along of the annotations of its manifest: those with a longer name stay there. */
+export const MAX_ANNOTATIONS = 1_000;
+export const MAX_KEY = 512;
+const ReferrerDescriptor = Type.Object({
+  mediaType: MediaType,
+  digest: Digest,
+  size: Bytes,
+  artifactType: Type.Optional(MediaType),
+  annotations: Type.Optional(
+    Type.Record(Type.String({ pattern: `^[^]{1,${MAX_KEY}}$` }), Type.String({ maxLength: 512 * 1024 }), {
+      maxProperties: MAX_ANNOTATIONS,
+      additionalProperties: false,
+    }),
+  ),
+});
 
 /** Descriptors of the manifests whose subject is `digest`, in order of digest; an unknown subject has none. */
 export const listReferrers = request(
   'storage.referrer.list',
   Type.Object({
     ...InRepository.properties,
-    artifactType: Type.Optional(Type.String()),
+    artifactType: Type.Optional(Type.String({ maxLength: 8_192 })),
     ...page,
     limit: Type.Integer({ minimum: 1, maximum: 200 }),
   }),
-  Type.Object({ descriptors: Type.Array(Descriptor), more: Type.Boolean() }),
+  Type.Object({ descriptors: Type.Array(ReferrerDescriptor, { maxItems: 200 }), more: Type.Boolean() }),
 );
 
 /** What storage holds. */
@@ -190,7 +218,7 @@ export const StorageStatus = Type.Object({
   bytes: Bytes,
   tokens: Type.Integer(),
   /** What of the declared accounts is not as declared, one sentence each; absent where all is. */
-  accounts: Type.Optional(Type.Array(Type.String())),
+  accounts: Type.Optional(Type.Array(Reason, { maxItems: MAX_COMPLAINTS })),
   /** Those of every layer are not counted. */
   scopeMaps: Type.Integer(),
   /** Committed content whose bytes are damaged or gone. */
@@ -200,14 +228,15 @@ export const StorageStatus = Type.Object({
   outgoing: Type.Object({ unsent: Type.Integer(), withdrawn: Type.Integer(), parked: Type.Integer() }),
   ingests: Type.Array(
     Type.Object({
-      id: Type.String(),
+      id: Type.String({ maxLength: 160 }),
       purpose: Type.Union([Type.Literal('upload'), Type.Literal('transfer')]),
       /** Of a transfer. */
       digest: Type.Optional(Digest),
       size: Type.Optional(Bytes),
-      holder: Type.Optional(Type.String()),
+      holder: Type.Optional(Party),
       touched: Instant,
     }),
+    { maxItems: 1_000 },
   ),
 });
 export type StorageStatus = Static<typeof StorageStatus>;

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
-import { Digest, Repository } from './names.ts';
+import { After, Digest, Repository } from './names.ts';
 import { Fenced } from './terms.ts';
 
 /**
@@ -21,9 +21,9 @@ const limit = Type.Integer({ minimum: 1, maximum: MARKS_AT_ONCE });
 
 export const listMarks = request(
   'storage.mark.list',
-  Type.Object({ of: Type.String(), after: Type.Optional(Repository), limit }),
+  Type.Object({ of: Type.String({ maxLength: 128 }), after: Type.Optional(Repository), limit }),
   Type.Object({
-    marks: Type.Array(Type.Object({ repository: Repository, mark: Mark })),
+    marks: Type.Array(Type.Object({ repository: Repository, mark: Mark }), { maxItems: MARKS_AT_ONCE }),
     more: Type.Boolean(),
   }),
 );
@@ -32,7 +32,7 @@ export const listMarks = request(
 export const keepMarks = request(
   'storage.mark.keep',
   Type.Object({
-    of: Type.String(),
+    of: Type.String({ maxLength: 128 }),
     marks: Type.Array(Type.Object({ repository: Repository, mark: Type.Union([Mark, Type.Null()]) }), {
       maxItems: MARKS_AT_ONCE,
     }),
@@ -44,9 +44,9 @@ export const keepMarks = request(
 /** What refers to what in a repository here; `after` is `<subject>!<digest>`. */
 export const listSubjects = request(
   'storage.subject.list',
-  Type.Object({ repository: Repository, after: Type.Optional(Type.String()), limit }),
+  Type.Object({ repository: Repository, after: Type.Optional(After), limit }),
   Type.Object({
-    referrers: Type.Array(Type.Object({ subject: Digest, digest: Digest })),
+    referrers: Type.Array(Type.Object({ subject: Digest, digest: Digest }), { maxItems: MARKS_AT_ONCE }),
     more: Type.Boolean(),
   }),
 );

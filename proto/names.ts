@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Fault } from './fault.ts';
+import { Fault, MAX_REASON } from './fault.ts';
 
 /** How repositories, tags and digests are written (OCI distribution-spec 1.1, "Pulling manifests"). */
 const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';
@@ -10,10 +10,10 @@ const DIGEST = 'sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}';
 export const Repository = Type.String({ pattern: `^${REPOSITORY}$`, maxLength: 255 });
 export type Repository = Static<typeof Repository>;
 
-export const Tag = Type.String({ pattern: `^${TAG}$` });
+export const Tag = Type.String({ pattern: `^${TAG}$`, maxLength: 128 });
 export type Tag = Static<typeof Tag>;
 
-export const Digest = Type.String({ pattern: `^(?:${DIGEST})$` });
+export const Digest = Type.String({ pattern: `^(?:${DIGEST})$`, maxLength: 135 });
 export type Digest = Static<typeof Digest>;
 
 /** A tag or a digest. */
@@ -22,6 +22,31 @@ export type Reference = Static<typeof Reference>;
 
 /** Bytes or an offset in bytes. */
 export const Bytes = Type.Integer({ minimum: 0 });
+
+/** How many there are of something. */
+export const Count = Type.Integer({ minimum: 0 });
+
+/** A process, a machine, whoever holds or asks for something. */
+export const Party = Type.String({ maxLength: 256 });
+
+/** The last entry of the page before, of a list that comes in pages. */
+export const After = Type.String({ maxLength: 512 });
+
+/** Of a pass. */
+export const PassId = Type.String({ maxLength: 64 });
+
+/** Of a fault, or of an error that a parent answered. */
+export const Code = Type.String({ maxLength: 64 });
+
+/** One sentence for a person; it may quote what another machine said. */
+export const Reason = Type.String({ maxLength: MAX_REASON });
+
+/** Of a file or folder. */
+export const FilePath = Type.String({ maxLength: 4_096 });
+
+/** Of a manifest, or the artifact type of one. RFC 6838, 4.2: two names of 127 characters at most, and parameters. */
+export const MAX_MEDIA_TYPE = 512;
+export const MediaType = Type.String({ maxLength: MAX_MEDIA_TYPE });
 
 /** Milliseconds since 1970-01-01 UTC. */
 export const Instant = Type.Integer({ minimum: 0 });

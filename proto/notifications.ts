@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from './content.ts';
 import { check } from './contract.ts';
 import type { Envelope } from './envelope.ts';
+import { FilePath } from './names.ts';
 import type { Artifact } from './notification-patterns.ts';
 
 /** What of the events of content is told to whom: the field `notifications` of a configuration document. */
@@ -15,13 +16,13 @@ export const Webhook = Type.Object(
     /** `https://…` or `http://…`, without credentials. */
     url: Type.String({ pattern: '^https?://[^/?#]+(?:[/?][^#]*)?$', maxLength: 2_048 }),
     /** In the status and the log, and which place is its own; the host of the URL where left out. */
-    name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' })),
+    name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', maxLength: 63 })),
     /** See notification-patterns.ts; all where left out. */
     match: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 100 })),
     /** A file that holds the secret that events are signed with. Read again each time. */
-    secretFile: Type.Optional(Type.String({ minLength: 1 })),
+    secretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
     /** Certificates (PEM) that the receiver's may come from, beside those that the machine trusts. */
-    caFile: Type.Optional(Type.String({ minLength: 1 })),
+    caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
     /** What the layers below tell, too. */
     below: Type.Optional(Type.Boolean()),
   },
@@ -41,16 +42,17 @@ export type NotificationsDocument = Static<typeof NotificationsDocument>;
 
 /** With its defaults. */
 export const Notifications = Type.Object({
-  parent: Type.Optional(Type.Array(Type.String())),
+  parent: Type.Optional(Type.Array(Pattern, { maxItems: 100 })),
   webhooks: Type.Array(
     Type.Object({
-      url: Type.String(),
-      name: Type.String(),
-      match: Type.Array(Type.String()),
-      secretFile: Type.Optional(Type.String()),
-      caFile: Type.Optional(Type.String()),
+      url: Webhook.properties.url,
+      name: Type.String({ maxLength: 256 }),
+      match: Type.Array(Pattern, { maxItems: 100 }),
+      secretFile: Type.Optional(FilePath),
+      caFile: Type.Optional(FilePath),
       below: Type.Boolean(),
     }),
+    { maxItems: 16 },
   ),
 });
 export type Notifications = Static<typeof Notifications>;

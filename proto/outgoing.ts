@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
-import { Digest, Instant, Repository, Tag } from './names.ts';
+import { After, Code, Digest, Instant, Reason, Repository, Tag } from './names.ts';
 import { Fenced } from './terms.ts';
 
 /**
@@ -8,7 +8,7 @@ import { Fenced } from './terms.ts';
  * that moment, in the same batch, until parent and layer agree on it; one that both had and that is deleted here is to
  * be withdrawn. Tags need no record: their base tells. All of it outlives restarts, and any length of an outage.
  */
-const page = { after: Type.Optional(Type.String()), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
+const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
  * `since`: when a client did it; of two in one repository the earlier has the smaller one. `found`: nobody knows
@@ -21,7 +21,7 @@ const Pending = Type.Object({
   found: Type.Optional(Type.Literal(true)),
 });
 export type Pending = Static<typeof Pending>;
-const pendingPage = Type.Object({ manifests: Type.Array(Pending), more: Type.Boolean() });
+const pendingPage = Type.Object({ manifests: Type.Array(Pending, { maxItems: 1000 }), more: Type.Boolean() });
 
 /** By repository, then digest; `after` is `<repository>!<digest>`. */
 export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), pendingPage);
@@ -51,7 +51,7 @@ export const settleOutgoing = request(
  */
 export const meetParent = request(
   'storage.outgoing.parent',
-  Type.Object({ parent: Type.String({ minLength: 1 }), forget: Type.Boolean(), ...Fenced }),
+  Type.Object({ parent: Type.String({ minLength: 1, maxLength: 512 }), forget: Type.Boolean(), ...Fenced }),
   Type.Object({ forgotten: Type.Boolean() }),
 );
 
@@ -61,8 +61,8 @@ export const Parked = Type.Object({
   /** A tag, or the digest of a manifest that has none. */
   reference: Type.Union([Tag, Digest]),
   digest: Type.Optional(Digest),
-  code: Type.String(),
-  reason: Type.String(),
+  code: Code,
+  reason: Reason,
   since: Instant,
   /** Refusals so far. */
   attempts: Type.Integer({ minimum: 1 }),
@@ -86,7 +86,7 @@ export const unpark = request(
 export const listParked = request(
   'storage.outgoing.parked',
   Type.Object(page),
-  Type.Object({ parked: Type.Array(Parked), more: Type.Boolean() }),
+  Type.Object({ parked: Type.Array(Parked, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
 /** An upload session that the parent opened for a blob, so that whoever goes on with it finds it. */
@@ -99,6 +99,6 @@ export const keepSession = request(
 export const getSession = request(
   'storage.session.get',
   Type.Object(Session),
-  Type.Object({ location: Type.Optional(Type.String()) }),
+  Type.Object({ location: Type.Optional(Type.String({ maxLength: 8192 })) }),
 );
 export const dropSession = request('storage.session.drop', Type.Object(Session), Type.Object({}));

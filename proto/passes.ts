@@ -1,11 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request } from './contract.ts';
-import { Bytes, Digest, Instant, Repository, Tag } from './names.ts';
+import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } from './names.ts';
 import { Direction } from './transfers.ts';
 
 /** One run of reconciliation between parent and layer, and what it did to each tag. */
-
-const PassId = Type.String();
 
 /**
  * Asks the coordinator for a pass that begins after this request: the one that answers may be waiting behind one
@@ -35,7 +33,7 @@ export const ActionKind = Type.Union([
 
 export const passStarted = event(
   'pass.started',
-  Type.Object({ pass: PassId, coordinator: Type.String(), cause: Type.String() }),
+  Type.Object({ pass: PassId, coordinator: Party, cause: Type.String({ maxLength: 512 }) }),
 );
 
 /** The pass has compared both sides: what it is going to do. */
@@ -46,11 +44,14 @@ export const passPlanned = event(
 
 export const Failure = Type.Object({
   repository: Type.Optional(Repository),
-  tag: Type.Optional(Type.String()),
-  code: Type.String(),
-  reason: Type.String(),
+  /** A tag, or the digest of what has none. */
+  tag: Type.Optional(Type.String({ maxLength: 135 })),
+  code: Code,
+  reason: Reason,
 });
 export type Failure = Static<typeof Failure>;
+
+export const MAX_FAILURES = 20;
 
 export const PassResult = Type.Object({
   pass: PassId,
@@ -64,8 +65,8 @@ export const PassResult = Type.Object({
   failed: Type.Integer(),
   /** Changes that the parent refused, which wait for their time or for `terrace sync --full`. */
   parked: Type.Integer(),
-  /** The first of them, at most 20. */
-  failures: Type.Array(Failure),
+  /** The first of them. */
+  failures: Type.Array(Failure, { maxItems: MAX_FAILURES }),
   /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
   ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
   /** It was ended before the parent had answered anything. */
@@ -103,12 +104,12 @@ export const imageParked = event(
   Type.Object({
     ...OfTag,
     digest: Type.Optional(Digest),
-    code: Type.String(),
-    reason: Type.String(),
+    code: Code,
+    reason: Reason,
     retry: Instant,
   }),
 );
 export const imageFailed = event(
   'image.failed',
-  Type.Object({ ...OfTag, digest: Type.Optional(Digest), code: Type.String(), reason: Type.String() }),
+  Type.Object({ ...OfTag, digest: Type.Optional(Digest), code: Code, reason: Reason }),
 );

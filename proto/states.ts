@@ -32,11 +32,15 @@ export type Buckets = {
   hear(bucket: string, key: string, heard: (write: Write) => void): () => void;
 };
 
-/** Last values, by key. */
+/** An entry that is not as its state is declared, such as another version or a damaged disk leaves it. */
+export type Unreadable = { bucket: string; key: string; reason: string };
+
+/** Last values, by key. An entry that can't be read counts as none: whoever owns it writes it again. */
 export class States {
   readonly #buckets: Buckets;
   readonly #log: Log;
   readonly #watches = new Set<() => void>();
+  readonly #unreadable = new Map<string, Unreadable & { revision: number }>();
 
   constructor(buckets: Buckets, log: Log) {
     this.#buckets = buckets;
@@ -45,16 +49,48 @@ export class States {
 
   async get<T extends TSchema>(state: State<T>, key: string): Promise<Entry<Static<T>> | undefined> {
     const entry = await (await this.#open(state)).get(key);
-    if (entry?.operation !== 'PUT') return undefined;
-    return { value: unpack(state.value, entry.value), revision: entry.revision };
+    if (entry?.operation !== 'PUT') {
+      this.#unreadable.delete(`${state.bucket}.${key}`);
+      return undefined;
+    }
+    const value = this.#read(state, key, entry);
+    return value && { value: value.is, revision: entry.revision };
   }
 
+  /** The entries that were found and could not be read, as far as this connection has looked. */
+  unreadable(): Unreadable[] {
+    return [...this.#unreadable.values()].map(({ bucket, key, reason }) => ({ bucket, key, reason }));
+  }
+
+  /** Tells of what can't be read once, and not at each look. */
+  #read<T extends TSchema>(
+    { bucket, value: schema }: State<T>,
+    key: string,
+    { value: bytes, revision }: { value: Uint8Array; revision: number },
+  ): { is: Static<T> } | undefined {
+    const place = `${bucket}.${key}`;
+    try {
+      const is = unpack(schema, bytes);
+      this.#unreadable.delete(place);
+      return { is };
+    } catch (err) {
+      const { message: reason } = err as Error;
+      if (this.#unreadable.get(place)?.revision !== revision) {
+        this.#log.warn({ bucket, key, reason }, 'the entry of a state can not be read, and is left out');
+      }
+      this.#unreadable.set(place, { bucket, key, reason, revision });
+      return undefined;
+    }
+  }
+
+  /** @throws Fault `malformed`, naming the field */
   async put<T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<void> {
-    await (await this.#open(state)).put(key, pack(value));
+    const bytes = pack(state.value, value);
+    await (await this.#open(state)).put(key, bytes);
   }
 
   /**
-   * Writes only where `revision` is the last one (0: where there is none).
+   * Writes only where `revision` is the last one (0: where there is none that can be read).
    * @returns the new revision, or `undefined` where somebody else was first
    */
   async swap<T extends TSchema>(
@@ -63,22 +99,22 @@ export class States {
     value: Static<T>,
     revision: number,
   ): Promise<number | undefined> {
+    const bytes = pack(state.value, value);
     const bucket = await this.#open(state);
-    try {
-      const bytes = pack(value);
-      return await (revision === 0 ? bucket.create(key, bytes) : bucket.update(key, bytes, revision));
-    } catch (error) {
-      // JetStream error 10071: wrong last sequence.
-      if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10071) return undefined;
-      throw error;
-    }
+    const write = (last: number) =>
+      unlessBehind(last === 0 ? bucket.create(key, bytes) : bucket.update(key, bytes, last));
+    const written = await write(revision);
+    if (written !== undefined || revision !== 0) return written;
+    const there = await bucket.get(key);
+    const counts = there?.operation !== 'PUT' || this.#read(state, key, there);
+    return counts ? undefined : write(there.revision);
   }
 
   async remove<T extends TSchema>(state: State<T>, key: string): Promise<void> {
     await (await this.#open(state)).delete(key);
   }
 
-  /** All entries of a state, by key. @throws Fault `unavailable` where the server does not tell them in time */
+  /** All entries of a state that can be read, by key. @throws Fault `unavailable` where the server does not tell them in time */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
     const keys: string[] = [];
     // The iterator drops what arrives while its consumer awaits something else.
@@ -93,6 +129,9 @@ export class States {
     clearTimeout(timer);
     if (late) throw new Fault('unavailable', `the entries of ${state.bucket} were not told in ${LIST_MS} ms`);
     const found = new Map<string, Static<T>>();
+    for (const [place, { bucket, key }] of this.#unreadable) {
+      if (bucket === state.bucket && !keys.includes(key)) this.#unreadable.delete(place);
+    }
     for (const key of keys) {
       const entry = await this.get(state, key);
       if (entry) found.set(key, entry.value);
@@ -143,5 +182,15 @@ export class States {
 
   #open(state: State): Promise<Bucket> {
     return this.#buckets.open(state.bucket);
+  }
+}
+
+async function unlessBehind(writing: Promise<number>): Promise<number | undefined> {
+  try {
+    return await writing;
+  } catch (error) {
+    // JetStream error 10071: wrong last sequence.
+    if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10071) return undefined;
+    throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, request, state } from './contract.ts';
-import { Bytes, Digest, Instant, Repository } from './names.ts';
+import { Bytes, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
 import { Direction } from './transfers.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
@@ -8,9 +9,9 @@ import { Direction } from './transfers.ts';
 /** Written by every service process, each `HEARTBEAT_MS`. Key: the instance. */
 export const HEARTBEAT_MS = 5_000;
 export const ServiceStatus = Type.Object({
-  service: Type.String(),
-  instance: Type.String(),
-  host: Type.String(),
+  service: Type.String({ maxLength: 64 }),
+  instance: Party,
+  host: Party,
   pid: Type.Integer(),
   started: Instant,
   /** Resident memory. */
@@ -45,9 +46,9 @@ export const LinkStatus = Type.Object({
   /** When the last good pass ended. */
   lastSync: Type.Optional(Instant),
   /** For a person. What a program decides by is `code`. */
-  detail: Type.Optional(Type.String()),
+  detail: Type.Optional(Reason),
   code: Type.Optional(LinkCode),
-  coordinator: Type.String(),
+  coordinator: Party,
   /** Passes that came to their end: how many, when the last one did, and the last one that events tell of. */
   passes: Type.Optional(Type.Object({ count: Type.Integer(), last: Instant, news: Type.Optional(Instant) })),
   /** Where there is a window: whether it is open, and when that changes. */
@@ -64,13 +65,13 @@ export const linkChanged = event(
   Type.Object({
     from: Type.Optional(LinkStatus.properties.state),
     state: LinkStatus.properties.state,
-    detail: Type.Optional(Type.String()),
+    detail: Type.Optional(Reason),
     code: Type.Optional(LinkCode),
   }),
 );
 
 /** Which instance makes the passes. Key: `coordinator`. It ends `LEASE_MS` after its last renewal. */
-export const Lease = Type.Object({ holder: Type.String() });
+export const Lease = Type.Object({ holder: Party });
 export const lease = state('leases', Lease);
 export const COORDINATOR_KEY = 'coordinator';
 export const LEASE_MS = 6_000;
@@ -80,8 +81,8 @@ export const MOST_IN_HAND = 100;
 
 /** What a syncer does now. Written by each, when that changes and each `HEARTBEAT_MS`. Key: the instance. */
 export const SyncerStatus = Type.Object({
-  instance: Type.String(),
-  host: Type.String(),
+  instance: Party,
+  host: Party,
   pid: Type.Integer(),
   /** It makes the passes. */
   coordinates: Type.Boolean(),
@@ -110,15 +111,15 @@ export const Session = Type.Object({
   /** Of being so. */
   since: Instant,
   /** Why it is not. */
-  detail: Type.Optional(Type.String()),
+  detail: Type.Optional(Reason),
 });
 export type Session = Static<typeof Session>;
 
 /** What the configuration bridge last found: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({
-  source: Type.String(),
+  source: FilePath,
   /** One sentence per complaint, each naming its field; empty when the document is in force. */
-  complaints: Type.Array(Type.String()),
+  complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }),
   /** Of the desired properties that the document stands in. */
   version: Type.Optional(Type.Integer()),
   /** Where the document comes over a connection. */

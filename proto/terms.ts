@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { type Request, request } from './contract.ts';
+import { Party } from './names.ts';
 
 /**
  * Terms of coordinators: numbers that storage hands out, each higher than all before it, whatever crashed meanwhile.
@@ -13,11 +14,7 @@ export type Term = Static<typeof Term>;
  * Asks for a new term, as the one that makes the passes from now on. It is answered when every request of earlier
  * terms that is under way has ended; those that come later are refused.
  */
-export const takeTerm = request(
-  'storage.term.take',
-  Type.Object({ by: Type.String() }),
-  Type.Object({ term: Term }),
-);
+export const takeTerm = request('storage.term.take', Type.Object({ by: Party }), Type.Object({ term: Term }));
 
 /**
  * In the query of every request by which a pass changes storage: the term of the pass; clients have none. Where it is

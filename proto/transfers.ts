@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Part } from './arriving.ts';
 import { event, job } from './contract.ts';
-import { Bytes, Digest, Instant, Repository } from './names.ts';
+import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository } from './names.ts';
 
 /** One blob going over the link, either way. */
 
@@ -13,7 +13,7 @@ const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: D
 
 const Wish = Type.Object({
   ...Blob,
-  pass: Type.String(),
+  pass: PassId,
   /** On the way down: what it is of an image, for the layers below. */
   part: Type.Optional(Part),
   /** When the window closes: the transfer pauses then, and a job taken later is forgotten, as the next pass makes it anew. */
@@ -34,7 +34,7 @@ export const transferBlob = {
   up: job('jobs.transfer.up', Wish),
 };
 
-const Progress = { ...Blob, syncer: Type.String(), pass: Type.String() };
+const Progress = { ...Blob, syncer: Party, pass: PassId };
 
 /** `present`: bytes that earlier attempts left at the far end, which do not go over the link again. */
 export const transferStarted = event('transfer.started', Type.Object({ ...Progress, present: Bytes }));
@@ -48,7 +48,7 @@ export const transferProgressed = event(
 /** The transfer waits before its next attempt. */
 export const transferDelayed = event(
   'transfer.delayed',
-  Type.Object({ ...Progress, code: Type.String(), reason: Type.String(), until: Instant }),
+  Type.Object({ ...Progress, code: Code, reason: Reason, until: Instant }),
 );
 
 /** The window closed: what arrived is kept, and the next window goes on from there. */
@@ -65,8 +65,8 @@ export const transferFailed = event(
   'transfer.failed',
   Type.Object({
     ...Progress,
-    code: Type.String(),
-    reason: Type.String(),
+    code: Code,
+    reason: Reason,
     status: Type.Optional(Type.Integer()),
   }),
 );

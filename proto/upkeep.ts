@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from './accounts.ts';
 import { event, request } from './contract.ts';
-import { Bytes, Digest, Repository } from './names.ts';
+import { Bytes, Digest, MediaType, Repository } from './names.ts';
 
 /** How storage keeps itself in order: garbage collection, scrub, free space. */
 
@@ -40,7 +40,7 @@ export const Scrubbed = Type.Object({
   checked: Type.Integer(),
   bytes: Bytes,
   /** Those whose bytes were not theirs, or gone: quarantined. The first 1,000. */
-  damaged: Type.Array(Digest),
+  damaged: Type.Array(Digest, { maxItems: 1_000 }),
   ms: Type.Integer(),
 });
 export type Scrubbed = Static<typeof Scrubbed>;
@@ -65,9 +65,9 @@ export const Damaged = Type.Object({
   digest: Digest,
   size: Bytes,
   /** Those that have it, at most 20: whichever of them the parent knows can give it. */
-  repositories: Type.Array(Repository),
+  repositories: Type.Array(Repository, { maxItems: 20 }),
   /** Of a manifest; absent for another blob. */
-  mediaType: Type.Optional(Type.String()),
+  mediaType: Type.Optional(MediaType),
 });
 export type Damaged = Static<typeof Damaged>;
 
@@ -79,7 +79,7 @@ export const listDamaged = request(
     /** The names of so many fit into one message of the bus. */
     limit: Type.Integer({ minimum: 1, maximum: 100 }),
   }),
-  Type.Object({ damaged: Type.Array(Damaged), more: Type.Boolean() }),
+  Type.Object({ damaged: Type.Array(Damaged, { maxItems: 100 }), more: Type.Boolean() }),
 );
 export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }), {
   atOnce: true,

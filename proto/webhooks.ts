@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request, state } from './contract.ts';
-import { Instant } from './names.ts';
+import { Instant, Reason } from './names.ts';
 import { Fenced } from './terms.ts';
 
 /**
@@ -17,7 +17,7 @@ export const WebhookPlace = Type.Object({
 export type WebhookPlace = Static<typeof WebhookPlace>;
 
 /** Of its name and URL: another one begins at its own place. */
-export const WebhookKey = Type.String({ pattern: '^[0-9a-f]{32}$' });
+export const WebhookKey = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
 
 export const getWebhookPlace = request(
   'storage.webhook.get',
@@ -49,9 +49,12 @@ const WebhookState = Type.Union([
   Type.Literal('Parked'),
 ]);
 
+/** Its own, or the host of its URL. */
+const WebhookName = Type.String({ maxLength: 256 });
+
 /** How a webhook stands. Written by the coordinator. Key: a `WebhookKey`. */
 export const WebhookStatus = Type.Object({
-  name: Type.String(),
+  name: WebhookName,
   state: WebhookState,
   since: Instant,
   /** When it last took an event. */
@@ -60,12 +63,12 @@ export const WebhookStatus = Type.Object({
   behind: Type.Integer(),
   more: Type.Boolean(),
   /** Why it did not take the first of them, how often in a row, and when that is told again. */
-  failure: Type.Optional(Type.Object({ reason: Type.String(), attempts: Type.Integer(), next: Instant })),
+  failure: Type.Optional(Type.Object({ reason: Reason, attempts: Type.Integer(), next: Instant })),
 });
 export type WebhookStatus = Static<typeof WebhookStatus>;
 export const webhookStatus = state('webhooks', WebhookStatus);
 
 export const webhookChanged = event(
   'webhook.changed',
-  Type.Object({ name: Type.String(), state: WebhookState, reason: Type.Optional(Type.String()) }),
+  Type.Object({ name: WebhookName, state: WebhookState, reason: Type.Optional(Reason) }),
 );

@@ -1,6 +1,7 @@
 import {
   type Layers,
   layersBelow,
+  MAX_MARKS,
   type Place,
   type Reckoning,
   type Report,
@@ -9,9 +10,12 @@ import {
 import type { Bus } from '#proto/bus.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
+import { kept } from '#proto/layer-reports.ts';
+import { attributed, sourceOf } from '#proto/relay.ts';
 
-/** So many sources are told apart for each child: those that were heard last. Each start of a process is one. */
-const MOST_MARKS = 1_000;
+/** Of the sources that are told apart, with their numbers. */
+const MAX_MARK_BYTES = 256 * 1024;
 
 /** How far a child was heard; before its first event, only what holds for all of them. */
 type Known = {
@@ -24,51 +28,54 @@ type Known = {
 const NOTHING = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
+type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>;
+
 /**
  * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
  * The stream itself says what was stored last, and a state how far that was reckoned with; both are of one store, so a
  * child is told the truth also where that was lost or came back from a copy: then it tells the rest again.
  */
 export class Below {
-  readonly #bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>;
+  readonly #bus: BelowBus;
   /** One report of a child after another. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new KeyedLock();
 
-  constructor(bus: Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>) {
+  constructor(bus: BelowBus) {
     this.#bus = bus;
   }
 
-  /** @throws Fault `malformed`, `unavailable`: some of the events may be stored, and the next report is told which */
-  async take(child: string, report: Report): Promise<Outcome> {
-    const before = this.#turns.get(child);
-    const turn = (before ?? Promise.resolve()).catch(() => {}).then(() => this.#take(child, report));
-    this.#turns.set(child, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(child) === turn) this.#turns.delete(child);
-    }
+  /**
+   * @param account whether the child has logged in
+   * @throws Fault `malformed`, `unavailable`: some of the events may be stored, and the next report is told which
+   */
+  take(child: string, report: Report, account: boolean): Promise<Outcome> {
+    return this.#turns.run(child, () => this.#take(child, report, account));
   }
 
-  async #take(child: string, { made, after, anew, events, layers }: Report): Promise<Outcome> {
+  async #take(
+    child: string,
+    { made, after, anew, events, layers }: Report,
+    account: boolean,
+  ): Promise<Outcome> {
     checkOrder(events);
     const known = await this.#reckon(child);
     const { place } = known;
     if (layers) {
-      const told: Layers = { seen: Date.now(), layers };
+      const told: Layers = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
       await this.#bus.put(layersBelow, child, told).catch(unavailable);
     }
     if (after === undefined && !anew) return { taken: events.length === 0, place };
     const follows = place ? place.made === made && place.sequence === after : after === 0;
     if (!anew && !follows) return { taken: false, place };
-    for (const { sequence, event } of events) {
+    for (const { sequence, event: told } of events) {
+      const event = attributed(child, told);
       if (isNew(known, event)) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);
         if (stored > known.stored) Object.assign(known, { stored, tail: event.id });
       }
       known.place = { made, sequence, id: event.id };
     }
-    if (events.length > 0) await this.#keep(child, known);
+    if (events.length > 0) await this.#keep(child, known, account);
     return { taken: true, place: known.place };
   }
 
@@ -78,11 +85,14 @@ export class Below {
     const known: Known = { ...NOTHING, marks: new Map(), revision: entry?.revision ?? 0 };
     try {
       if (entry && (await this.#holds(entry.value))) {
-        const { stored, tail, marks, ...place } = entry.value;
-        Object.assign(known, { place, stored, tail, marks: new Map(Object.entries(marks)) });
+        const { stored, tail, marks, made, sequence, id } = entry.value;
+        const named = Object.entries(marks).map(
+          ([source, serial]) => [sourceOf(child, source), serial] as const,
+        );
+        Object.assign(known, { place: { made, sequence, id }, stored, tail, marks: new Map(named) });
       }
       for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, known.stored)) {
-        isNew(known, event);
+        isNew(known, attributed(child, event));
         Object.assign(known, { stored, tail: event.id, place: { made, sequence, id: event.id } });
       }
     } catch (cause) {
@@ -93,22 +103,46 @@ export class Below {
 
   /** Is what was reckoned with still in the stream, or not kept any more? */
   async #holds({ stored, tail }: Reckoning): Promise<boolean> {
+    if (stored === 0) return true;
     const { archive } = this.#bus;
-    return stored === 0 || (await archive.idAt(stored)) === tail || stored < (await archive.kept()).first;
+    const { first, last } = await archive.kept();
+    if (stored > last) return false;
+    if (stored < first) return true;
+    const there = await archive.idAt(stored);
+    // Within the stream, only what made room is missing.
+    return there === undefined || there === tail;
   }
 
   /** Where another process was first, the child is told how things are when it reports again. */
-  async #keep(child: string, { place, stored, tail, marks, revision }: Known): Promise<void> {
-    const last = [...marks].slice(-MOST_MARKS);
-    const value = { ...(place as Place), stored, tail, marks: Object.fromEntries(last) } satisfies Reckoning;
+  async #keep(child: string, known: Known, account: boolean): Promise<void> {
+    const { place, stored, tail, marks, revision } = known;
+    const value = {
+      ...(place as Place),
+      stored,
+      tail,
+      marks: Object.fromEntries(lastOf(marks)),
+      ...(account && { account }),
+    } satisfies Reckoning;
     const kept = await this.#bus.swap(reckoning, child, value, revision).catch(unavailable);
     if (kept === undefined) throw new Fault('unavailable', 'another report of this child came between');
   }
 }
 
+/** Those that were heard last, as many as the state may have. */
+function lastOf(marks: ReadonlyMap<string, number>): [string, number][] {
+  const kept: [string, number][] = [];
+  let bytes = 0;
+  for (const [source, serial] of [...marks].slice(-MAX_MARKS).reverse()) {
+    bytes += Buffer.byteLength(source) + 16;
+    if (bytes > MAX_MARK_BYTES) break;
+    kept.push([source, serial]);
+  }
+  return kept.reverse();
+}
+
 /** Whether it was not stored yet; from now on, it is. */
 function isNew({ marks }: Pick<Known, 'marks'>, { source, id }: Envelope): boolean {
-  const serial = Number(/-(\d+)$/.exec(id)?.[1] ?? Number.NaN);
+  const serial = Number(/-(\d{1,15})$/.exec(id)?.[1] ?? Number.NaN);
   // What others than a Terrace tell is known by its place alone.
   if (Number.isNaN(serial)) return true;
   const last = marks.get(source) ?? -1;

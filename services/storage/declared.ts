@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { accountsChanged, type PasswordName } from '#proto/accounts.ts';
+import { fewer } from '#proto/complaints.ts';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
 import { put } from './metadata.ts';
@@ -72,8 +73,9 @@ export class DeclaredAccounts {
       if (plan.changes.length > 0) publish(accountsChanged, {});
     });
     this.#settled = true;
-    this.#say(complaints);
-    return complaints;
+    const told = fewer(complaints);
+    this.#say(told);
+    return told;
   }
 
   async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<Wanted> {

@@ -1,10 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { clip } from '#proto/clip.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content.ts';
-import { pack } from '#proto/contract.ts';
+import { packedSize } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
-import type { LeftOut, ManifestPlace } from '#proto/manifests.ts';
+import { type LeftOut, MAX_ANNOTATIONS, MAX_KEY, type ManifestPlace } from '#proto/manifests.ts';
+import { MAX_MEDIA_TYPE } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
+import { isForbiddenKey } from '#proto/plain.ts';
 import { sizeOf } from './blob-store.ts';
 import { cleanRepository } from './clean.ts';
 import { type Change, drop, put } from './metadata.ts';
@@ -140,7 +143,7 @@ export class Manifests {
     for await (const [digest, record] of this.#parts.metadata.referrers(repository, subject, after)) {
       if (artifactType !== undefined && record.artifactType !== artifactType) continue;
       const descriptor = fitting({ ...record, digest });
-      room -= pack(descriptor).byteLength;
+      room -= packedSize(descriptor);
       if (descriptors.length === limit || room < 0) return { descriptors, more: true };
       descriptors.push(descriptor);
     }
@@ -212,9 +215,24 @@ export class Manifests {
 
 const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
 
-/** A descriptor that could never be sent goes without its annotations: they are in the manifest itself. */
-function fitting(descriptor: Descriptor): Descriptor {
-  if (pack(descriptor).byteLength <= PAGE_BYTES) return descriptor;
-  const { annotations: _, ...rest } = descriptor;
-  return rest;
+/**
+ * A descriptor as it can be sent: without annotations that would not arrive as they are, and without any where it would
+ * be too large. They are in the manifest itself.
+ */
+function fitting({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
+  const kept = Object.entries(annotations ?? {}).filter(
+    ([key, value]) =>
+      key.length > 0 &&
+      key.length <= MAX_KEY &&
+      !isForbiddenKey(key) &&
+      key.isWellFormed() &&
+      value.isWellFormed(),
+  );
+  const plain = {
+    ...rest,
+    ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
+  };
+  if (!annotations || kept.length > MAX_ANNOTATIONS) return plain;
+  const descriptor = { ...plain, annotations: Object.fromEntries(kept) };
+  return packedSize(descriptor) <= PAGE_BYTES ? descriptor : plain;
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type LayerReport, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { beneath, fitting } from '#proto/layer-reports.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { LINK_KEY, linkStatus } from '#proto/status.ts';
 
@@ -28,10 +29,7 @@ export async function layerReports(
     ...(link && { link: link.value }),
     held: { repositories, tags, blobs, bytes },
   };
-  const others = [...below].flatMap(([child, { layers }]) =>
-    layers.map((layer) => ({ ...layer, path: [child, ...layer.path] })),
-  );
-  return [own, ...others];
+  return fitting(own, beneath([...below].map(([child, { layers }]) => [child, layers] as const)));
 }
 
 /** When reports are worth their bytes. */

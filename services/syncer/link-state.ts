@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { clip } from '#proto/clip.ts';
+import { MAX_REASON } from '#proto/fault.ts';
 import type { PassResult } from '#proto/passes.ts';
 import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status.ts';
 import { linkAt } from './hours.ts';
@@ -61,11 +63,11 @@ function reasonOf(
 ): Required<Pick<LinkState, 'detail' | 'code'>> {
   const where = [first?.repository, first?.tag].filter(Boolean).join(':');
   const more = failed + parked > 1 ? ` (and ${failed + parked - 1} more)` : '';
-  const detail = [
+  const parts = [
     ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
     ...(parked > 0 ? [`${parked} parked`] : []),
-  ].join('; ');
-  return { detail, code: first?.code ?? CHANGES_PARKED };
+  ];
+  return { detail: clip(parts.join('; '), MAX_REASON), code: first?.code ?? CHANGES_PARKED };
 }
 
 /** What is told of the window and the schedule. */

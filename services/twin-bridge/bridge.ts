@@ -1,4 +1,5 @@
 import type { Bus, Log } from '#proto/bus.ts';
+import { fewer } from '#proto/complaints.ts';
 import { configurationRefused } from '#proto/configuration.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
 import { files } from '#proto/document-files.ts';
@@ -45,7 +46,7 @@ export function bridge(
     last = found;
     const resolved = resolve(found, beside);
     const before = complaints;
-    complaints = 'complaints' in resolved ? resolved.complaints : [];
+    complaints = 'complaints' in resolved ? fewer(resolved.complaints) : [];
     if ('configuration' in resolved) {
       publisher.want(resolved.configuration);
       declarer.want(resolved.accounts);

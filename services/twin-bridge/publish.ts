@@ -7,7 +7,6 @@ import {
   configuration,
   configurationChanged,
 } from '#proto/configuration.ts';
-import { Fault } from '#proto/fault.ts';
 
 type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
 
@@ -68,18 +67,9 @@ export class Publisher implements Disposable {
     await this.#bus.keepEvents(wanted.eventTtlMs);
   }
 
-  /** One that an earlier Terrace wrote, and that can't be read any more, is written over. */
-  async #there(): Promise<Configuration | undefined> {
-    try {
-      return (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
-    } catch (error) {
-      if (Fault.is(error, 'malformed')) return undefined;
-      throw error;
-    }
-  }
-
   async #put(wanted: Configuration): Promise<void> {
-    const there = await this.#there();
+    // One that an earlier Terrace wrote, and that can't be read any more, is written over.
+    const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
     if (isDeepStrictEqual(there, wanted)) return;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
     const fields = Object.keys({ ...there, ...wanted }).filter(

@@ -37,7 +37,7 @@ after(() => stack.disposeAsync());
 async function idsAt(at: TestLayer, of: string, since = 1): Promise<string[]> {
   const ids: string[] = [];
   for await (const past of at.bus().history({ since })) {
-    if ('event' in past && past.event.layer === of) ids.push(past.event.id);
+    if ('event' in past && past.event.layer?.split('/').at(-1) === of) ids.push(past.event.id);
   }
   return ids;
 }

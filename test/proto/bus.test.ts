@@ -3,8 +3,8 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { inboxOf, type UserName } from '#proto/access.ts';
-import { Bus } from '#proto/bus.ts';
-import { event, request } from '#proto/contract.ts';
+import { Bus, type Log } from '#proto/bus.ts';
+import { event, request, state } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { serviceStatus } from '#proto/status.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -24,14 +24,14 @@ after(() => server[Symbol.asyncDispose]());
 
 /** A silence short enough to wait for. */
 const SILENCE_MS = patience(100);
-const hasty = (user: UserName) =>
+const hasty = (user: UserName, log: Log = quiet) =>
   Bus.connect({
     url: server.url,
     user,
     password: `secret-of-${user}`,
     layer: 'test',
     instance: `${user}-hasty`,
-    log: quiet,
+    log,
     limits: { signOfLifeMs: SILENCE_MS / 5, silenceMs: SILENCE_MS },
   });
 
@@ -143,7 +143,7 @@ test('a fault of the handler is the fault of the caller; any other error is inte
   });
 });
 
-test('a question or an answer that is not as declared is malformed', async () => {
+test('a question that is not as declared is malformed, an answer is the fault of who gives it', async () => {
   const ask = question();
   storage.serve(ask, async () => ({ text: 'x' }));
   await storage.flush();
@@ -152,7 +152,36 @@ test('a question or an answer that is not as declared is malformed', async () =>
     return Fault.is(error, 'malformed') && /\/text/.test(error.message);
   });
   const otherAnswer = request(ask.subject, Text, Type.Object({ text: Type.Integer() }));
-  await assert.rejects(gateway.call(otherAnswer, { text: '' }), fault('malformed'));
+  await assert.rejects(gateway.call(otherAnswer, { text: '' }), fault('internal'));
+  await assert.rejects(gateway.call(ask, { text: 1 } as never), fault('malformed'));
+  const mistaken = question();
+  storage.serve(mistaken, async () => ({ text: Number.NaN }) as never);
+  await storage.flush();
+  await assert.rejects(gateway.call(mistaken, { text: 'x' }), fault('internal'));
+});
+
+test('an entry of a state that can not be read counts as none, is told once, and keeps no other back', async () => {
+  const loose = state('services', Type.Unknown());
+  const strange = state('services', Type.Object({ n: Type.Integer() }));
+  const told: unknown[] = [];
+  const log = { ...quiet, warn: (fields: object) => void told.push(fields) };
+  await using reader = await hasty('gateway', log);
+  await gateway.put(loose, 'good', { n: 1 });
+  await gateway.put(loose, 'bad', { n: 'x' });
+  const numbers = async () => (await reader.list(strange)).get('good');
+  assert.deepEqual([await numbers(), await numbers()], [{ n: 1 }, { n: 1 }]);
+  assert.equal(await reader.get(strange, 'bad'), undefined);
+  const named = reader.unreadable().filter(({ key }) => key === 'bad');
+  assert.match(named[0]?.reason ?? '', /^\/n: /);
+  assert.equal(told.filter((fields) => (fields as { key?: string }).key === 'bad').length, 1);
+  // Whoever owns it finds none, and writes it.
+  assert.ok(await reader.swap(strange, 'bad', { n: 2 }, 0));
+  assert.equal((await reader.get(strange, 'bad'))?.value.n, 2);
+  assert.deepEqual(
+    reader.unreadable().filter(({ key }) => key === 'bad'),
+    [],
+  );
+  for (const key of ['good', 'bad']) await gateway.remove(loose, key);
 });
 
 test('a state is written, read, listed, watched and removed', async () => {

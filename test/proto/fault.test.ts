@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { pack, unpack } from '#proto/contract.ts';
 import { Fault, fromWire, toWire, WireFault } from '#proto/fault.ts';
 
-const over = (error: unknown) => fromWire(unpack(WireFault, pack(toWire(error))));
+const over = (error: unknown) => fromWire(unpack(WireFault, pack(WireFault, toWire(error))));
 
 test('a fault crosses the wire with its code, sentence and detail', () => {
   const fault = over(new Fault('range-invalid', 'begin at 5', { detail: { offset: 5 } }));

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { type Activated, Activation, activateChild, childPath } from '#proto/children.ts';
-import { check } from '#proto/contract.ts';
+import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { readBody } from '../read-body.ts';
 import { childOf, type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
@@ -32,7 +32,7 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
 /** @throws Fault `malformed` */
 function instanceIn(text: string): string {
   try {
-    return check(Activation, JSON.parse(text)).instance;
+    return parse(Activation, text).instance;
   } catch (cause) {
     throw new Fault('malformed', `the body is no activation: ${REMEDY}`, { cause });
   }

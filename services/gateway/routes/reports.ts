@@ -3,7 +3,7 @@ import { gunzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import { REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
 import { ALREADY_ACTIVATED, checkChild } from '#proto/children.ts';
-import { check } from '#proto/contract.ts';
+import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { Below } from '../below.ts';
 import { readBody } from '../read-body.ts';
@@ -34,7 +34,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     const packed = request.headers['content-encoding'] === 'gzip';
     const report = read(packed ? await unpacked(body) : body);
     await mustBeActive(child, report);
-    const { taken, place } = await below.take(child, report);
+    const { taken, place } = await below.take(child, report, Boolean(request.caller?.name));
     const answer: Standing = { ...(place && { place }) };
     reply
       .code(taken ? 200 : 409)
@@ -59,11 +59,10 @@ async function unpacked(body: Buffer): Promise<Buffer> {
 
 /** @throws Fault `malformed`, naming the field */
 function read(body: Buffer): Report {
-  let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    return parse(Report, body.toString('utf8'));
   } catch (cause) {
+    if (cause instanceof Fault) throw cause;
     throw new Fault('malformed', 'the report is not JSON', { cause });
   }
-  return check(Report, value);
 }

@@ -1,3 +1,4 @@
+import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
 
 /** What a parent's answer means for us. Pure. */
@@ -5,13 +6,16 @@ import { Fault } from '#proto/fault.ts';
 /** Longest time that a parent may ask us to wait within one pass, in ms. */
 export const LONGEST_WAIT_MS = 5 * 60_000;
 
+/** What a server may ask for is cut off here, in ms: nobody waits that long. */
+const MAX_ASKED_MS = 365 * 24 * 60 * 60_000;
+
 /** `Retry-After` in ms from `now`: seconds or an HTTP date (RFC 9110, 10.2.3). */
 export function retryAfter(header: string | string[] | undefined, now: number): number | undefined {
   const text = [header ?? []].flat()[0]?.trim();
   if (!text) return undefined;
-  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  if (/^\d+$/.test(text)) return Math.min(MAX_ASKED_MS, Number(text) * 1_000);
   const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  return Number.isNaN(date) ? undefined : Math.min(MAX_ASKED_MS, Math.max(0, date - now));
 }
 
 /**
@@ -49,19 +53,19 @@ const SPREAD_MS = 5_000;
 const SPACE_WAIT_MS = 10_000;
 
 /**
- * How long to wait before attempt number `attempt` (from 1), in ms: doubling from one second to 30, with jitter, and
+ * How long to wait before attempt number `attempt` (from 1), in whole ms: doubling from one second to 30, with jitter, and
  * never less than the parent asked for.
  * @returns undefined where it is better to give up for this pass
  */
 export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
   if (fault.code === 'no-space')
-    return Math.min(SPACE_WAIT_MS, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
+    return Math.round(Math.min(SPACE_WAIT_MS, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2));
   if (!passing(fault) || attempt > 6) return undefined;
   const asked = Number(fault.detail?.retryAfterMs ?? 0);
   if (asked > LONGEST_WAIT_MS) return undefined;
   const own = Math.min(30_000, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
   // Many may have been told the same time: they do not come back all at once.
-  return Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS));
+  return Math.round(Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS)));
 }
 
 /** The code and message of an OCI error body, or the beginning of a text, on one line. */
@@ -70,7 +74,7 @@ function explained(body: string): { code?: string; said: string } {
     const error = (JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
     if (error) {
       const said = [error.code, error.message].filter((part) => typeof part === 'string').join(' ');
-      return { said, ...(typeof error.code === 'string' && { code: error.code }) };
+      return { said, ...(typeof error.code === 'string' && { code: clip(error.code, 64) }) };
     }
   } catch {
     // Not JSON: a proxy's page.

@@ -1,11 +1,11 @@
 import type { Static, TSchema } from '@sinclair/typebox';
-import { check } from '#proto/contract.ts';
+import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 
 /** A body as a Terrace writes it; undefined for that of somebody else, who may answer every path alike with a page. */
 export function readAs<T extends TSchema>(schema: T, text: string): Static<T> | undefined {
   try {
-    return check(schema, JSON.parse(text));
+    return parse(schema, text);
   } catch (error) {
     if (error instanceof SyntaxError || Fault.is(error, 'malformed')) return undefined;
     throw error;

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { clip } from '#proto/clip.ts';
+import { MAX_REASON } from '#proto/fault.ts';
 import type { Receiver } from '#proto/notifications.ts';
 import { makeAgent } from '../link/agent.ts';
 import type { Notice } from './notice.ts';
@@ -50,7 +52,7 @@ export class Post implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted();
       const within = `no answer in ${this.#answerMs / 1_000} s`;
-      return { kind: 'again', reason: late.aborted ? within : reasonOf(error) };
+      return { kind: 'again', reason: late.aborted ? within : clip(reasonOf(error), MAX_REASON) };
     }
   }
 

@@ -31,9 +31,9 @@ export function verdictOf(
   };
 }
 
-/** How long to wait after so many failures in a row (from 1): doubling from one second to five minutes, with jitter, in ms. */
+/** How long to wait after so many failures in a row (from 1): doubling from one second to five minutes, with jitter, in whole ms. */
 export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
   const own = Math.min(MOST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20)) * (0.5 + random / 2);
   const asked = Math.min(askedMs, MOST_ASKED_MS);
-  return Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS));
+  return Math.round(Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS)));
 }

@@ -1,9 +1,8 @@
 import type { Log } from '#proto/bus.ts';
-import { Fault, toWire } from '#proto/fault.ts';
+import { clip } from '#proto/clip.ts';
+import { Fault, MAX_REASON, toWire } from '#proto/fault.ts';
 import type { Parked } from '#proto/outgoing.ts';
-import type { Failure, PassResult } from '#proto/passes.ts';
-
-const MOST_FAILURES = 20;
+import { type Failure, MAX_FAILURES, type PassResult } from '#proto/passes.ts';
 
 /** What a pass has done so far, and what it could not do. */
 export class Tally {
@@ -41,7 +40,7 @@ export class Tally {
     this.parked += 1;
     const until = new Date(retry).toISOString();
     const text = `refused, tried again after ${until} or by a full sync: ${reason}`;
-    this.#note({ repository, tag: reference, code, reason: text });
+    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON) });
   }
 
   reason(err: unknown): { code: string; reason: string } {
@@ -71,6 +70,6 @@ export class Tally {
   }
 
   #note(failure: Failure): void {
-    if (this.failures.length < MOST_FAILURES) this.failures.push(failure);
+    if (this.failures.length < MAX_FAILURES) this.failures.push(failure);
   }
 }

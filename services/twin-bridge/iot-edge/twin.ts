@@ -1,5 +1,6 @@
 import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import { clip } from '#proto/clip.ts';
+import { Fault, MAX_REASON } from '#proto/fault.ts';
 import type { Session } from '#proto/status.ts';
 import type { Workload } from '#proto/workload.ts';
 import type { Method } from '../methods/method.ts';
@@ -120,7 +121,8 @@ class EdgeTwin implements ModuleTwin, Standing {
       if (signal.aborted) break;
       const lived = this.#session.connected && this.#clock.now() - began >= this.#timing.mostPause;
       failures = why === RENEWAL || lived ? 0 : failures + 1;
-      if (why !== RENEWAL) this.#session = { connected: false, since: this.#clock.now(), detail: why };
+      if (why !== RENEWAL)
+        this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON) };
       // Two that claim to be the same module throw each other out: neither may come back at once, again and again.
       const ms = failures === 0 ? 0 : pauseAfter(failures, this.#timing);
       if (why === RENEWAL) log.debug({}, 'a new session begins before the signature ends');
