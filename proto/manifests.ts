@@ -34,8 +34,11 @@ export type ManifestPlace = Static<typeof ManifestPlace>;
 /** `null` stands for "no such tag". */
 const TagTarget = Type.Union([Digest, Type.Null()]);
 
+/** `os/architecture/variant`, as an index says it. */
+export const MAX_PLATFORM = 100;
+
 /** A child of an index that the layer does not bring, with the platform that the index says it is for. */
-export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ maxLength: 256 }) });
+export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ maxLength: MAX_PLATFORM }) });
 export type LeftOut = Static<typeof LeftOut>;
 
 /** How many tags one push of a manifest may name. */

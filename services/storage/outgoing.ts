@@ -1,4 +1,6 @@
 import type { Static } from '@sinclair/typebox';
+import { clip } from '#proto/clip.ts';
+import { MAX_REASON } from '#proto/fault.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
@@ -89,12 +91,12 @@ export class Outgoing {
 
   async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
     const all = this.#parts.metadata.allParked(after);
-    // The reason is as long as the parent made it.
     const [found, more] = await page(all, limit, (entry) => JSON.stringify(entry).length);
     return {
       parked: found.map(([key, record]) => {
         const [repository, reference] = key.split('!') as [string, string];
-        return { repository, reference, ...record };
+        // An earlier version kept a reason as long as the parent made it.
+        return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON) };
       }),
       more,
     };

@@ -1,5 +1,6 @@
+import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
-import type { LeftOut } from '#proto/manifests.ts';
+import { type LeftOut, MAX_PLATFORM } from '#proto/manifests.ts';
 import { isManifestType, type Manifest, mediaTypes } from '#proto/oci.ts';
 import { type Change, drop, type Metadata, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
@@ -90,7 +91,7 @@ export async function listLeftOut(
   const [found, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
   const leftOut = found.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];
-    return { digest, platform, index };
+    return { digest, platform: clip(platform, MAX_PLATFORM), index };
   });
   return { leftOut, more };
 }

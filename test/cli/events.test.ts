@@ -101,7 +101,7 @@ test('a line says what, of what, and how far', () => {
   );
 });
 
-test('events of layers below are told by the name of the layer, and chosen by it', async () => {
+test('events of layers below are told by the way to the layer, and chosen by its name', async () => {
   const below: Envelope = {
     specversion: '1.0',
     id: 'storage-1',
@@ -118,5 +118,5 @@ test('events of layers below are told by the name of the layer, and chosen by it
   });
   assert.equal(answer.status, 200);
   const { stdout } = await run('events', '--data', layer.data, '--layer', 'cell-1');
-  assert.match(stdout, /^\S+Z {2} *\d+ {2}cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
+  assert.match(stdout, /^\S+Z {2} *\d+ {2}line\/cell-1 {2}tag\.moved {2}app:below@sha256:(ab){6}\n$/);
 });

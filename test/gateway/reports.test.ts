@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { Type } from '@sinclair/typebox';
 import { createToken } from '#proto/accounts.ts';
 import {
   layersBelow,
@@ -58,6 +59,7 @@ async function stored(child: string): Promise<string[]> {
   }
   return ids;
 }
+const deep = (levels: number): unknown => (levels === 0 ? 0 : [deep(levels - 1)]);
 const ids = (from: number, to: number, source = 'a') =>
   Array.from({ length: to - from + 1 }, (_, index) => `${source}-${from + index}`);
 
@@ -130,7 +132,111 @@ test('how layers stand is kept by child', async () => {
   );
 });
 
+const odd = (change: object): Report['events'] => [
+  { sequence: 1, event: { ...event(1), ...change } as unknown as Envelope },
+];
+
+test('a child speaks for what is below it, whatever names it gives', async () => {
+  const told = [
+    event(1),
+    { ...event(2, '/layers/top/gateway'), layer: 'top' },
+    { ...event(3, '__proto__'), layer: 'liar/cell' },
+    { ...event(4, '/layers/liar/x'), layer: 'liar', origin: 'other/7', more: 'x' } as Envelope,
+  ];
+  const reported = told.map((one, index) => ({ sequence: index + 1, event: one }));
+  deepEqual(await tell('liar', { after: 0, events: reported }), [200, 4]);
+  const kept: unknown[] = [];
+  for await (const past of operator.history({ since: 1 })) {
+    if ('event' in past && past.child === 'liar') {
+      const { layer: at, source, origin, ...rest } = past.event;
+      kept.push([at, source, origin, 'more' in rest]);
+    }
+  }
+  deepEqual(kept, [
+    ['liar/line', '/layers/liar/line/a', 'm/1', false],
+    ['liar/top', '/layers/liar/top/gateway', 'm/2', false],
+    ['liar/cell', '/layers/liar/__proto__', 'm/3', false],
+    ['liar', '/layers/liar/x', 'm/4', false],
+  ]);
+  // It goes on, and what was told is known again.
+  deepEqual(await tell('liar', { after: 4, events: [{ sequence: 5, event: event(5) }] }), [200, 5]);
+  deepEqual(await tell('liar', { anew: true, events: reported }), [200, 4]);
+  equal((await stored('liar')).length, 5);
+});
+
+test('data that are too large to go from layer to layer are replaced by how large they were', async () => {
+  const large = { ...event(1), data: { text: 'x'.repeat(250_000) } };
+  deepEqual(
+    await tell('large', { after: 0, events: [{ sequence: 1, event: large }, ...events(2, 2)] }),
+    [200, 2],
+  );
+  const data: unknown[] = [];
+  for await (const past of operator.history({ since: 1 })) {
+    if ('event' in past && past.child === 'large') data.push(past.event.data);
+  }
+  deepEqual(data, [{ leftOutBytes: 250_011 }, { serial: 2 }]);
+});
+
+test('more layers than a report may have are left out, the farthest first, and counted', async () => {
+  const own = { path: [] as string[], name: 'line', mode: 'ReadOnly' as const, at: 1 };
+  const detail = 'ü'.repeat(3_000);
+  const link = { state: 'Offline' as const, since: 1, coordinator: 'c', detail };
+  const below = Array.from({ length: 255 }, (_, n) => ({ ...own, link, path: ['a', `b-${n}`] }));
+  deepEqual(await tell('wide', { layers: [own, ...below] }), [200, undefined]);
+  const { layers = [] } = (await operator.get(layersBelow, 'wide'))?.value ?? {};
+  equal(layers.length, 256);
+  equal(layers[1]?.link?.detail?.length, 500);
+});
+
+test('what an earlier version let in and nobody can read keeps no other back', async () => {
+  const loose = { ...layersBelow, value: Type.Unknown() } as unknown as typeof layersBelow;
+  const own = { path: [], name: 'line', mode: 'ReadOnly' as const, at: 1 };
+  await tell('well', { after: 0, events: events(1, 1), layers: [own] });
+  await layer.bus.put(loose, 'sick', { seen: 1, layers: [{ ...own, path: 'x' }] } as never);
+  equal((await operator.list(layersBelow)).get('well')?.layers.length, 1);
+  match(operator.unreadable().find(({ key }) => key === 'sick')?.reason ?? '', /^\/layers\/0\/path: /);
+  // The child itself puts it right.
+  await tell('sick', { layers: [own] });
+  equal((await operator.list(layersBelow)).get('sick')?.layers.length, 1);
+});
+
 for (const [what, child, body, status, said] of [
+  [
+    'an id that is too long',
+    'bad',
+    { made: 'm', after: 0, events: odd({ id: 'x'.repeat(400) }) },
+    400,
+    /\/events\/0\/event\/id: /,
+  ],
+  [
+    'a line end in a source',
+    'bad',
+    { made: 'm', after: 0, events: odd({ source: 'a\nb' }) },
+    400,
+    /\/events\/0\/event\/source: /,
+  ],
+  [
+    'a field __proto__',
+    'bad',
+    { made: 'm', after: 0, events: odd({ data: JSON.parse('{"__proto__":1}') }) },
+    400,
+    /\/events\/0\/event\/data\/__proto__: /,
+  ],
+  [
+    'a field constructor in a status',
+    'bad',
+    { made: 'm', events: [], layers: [{ path: [], name: 'x', mode: 'ReadOnly', at: 1, constructor: {} }] },
+    400,
+    /\/layers\/0\/constructor: /,
+  ],
+  [
+    'data without an end to its depth',
+    'bad',
+    { made: 'm', after: 0, events: odd({ data: deep(200) }) },
+    400,
+    /nested/,
+  ],
+
   ['a field that is missing', 'bad', { events: [] }, 400, /\/made: /],
   ['an event that is none', 'bad', { made: 'm', events: [{ sequence: 1 }] }, 400, /\/events\/0\/event: /],
   [

@@ -2,7 +2,7 @@ import type { Part } from '#proto/arriving.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import type { Digest, Tag } from '#proto/names.ts';
 import type { Descriptor } from '#proto/oci.ts';
-import { choose } from './platforms.ts';
+import { choose, nameOf } from './platforms.ts';
 import { tagsOf } from './tag-filter.ts';
 import type { Branch } from './tree.ts';
 
@@ -52,9 +52,6 @@ export function isWanted(selected: Selected | undefined, part: Part | undefined)
   if (tags && (tags.latest !== undefined || tagsOf(tags, part.tags).size === 0)) return false;
   return !platforms || !part.platforms || choose(part.platforms.map(childOf), platforms).wanted.length > 0;
 }
-
-const nameOf = ({ platform }: Descriptor): string =>
-  [platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/');
 
 function childOf(name: string, at: number): Descriptor {
   const [os = '', architecture = '', variant] = name.split('/');

@@ -1,4 +1,5 @@
-import type { LeftOut } from '#proto/manifests.ts';
+import { clip } from '#proto/clip.ts';
+import { type LeftOut, MAX_PLATFORM } from '#proto/manifests.ts';
 import type { Descriptor } from '#proto/oci.ts';
 
 /** Which children of an index a layer brings, by the platforms that its configuration names. */
@@ -50,8 +51,9 @@ function fits({ platform }: Descriptor, filters: Platform[]): boolean {
   );
 }
 
-const nameOf = ({ platform }: Descriptor): string =>
-  [platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/');
+/** Of what an index says that a child is for. */
+export const nameOf = ({ platform }: Descriptor): string =>
+  clip([platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/'), MAX_PLATFORM);
 
 function filterOf(text: string): Platform {
   const [os = '', architecture = '', variant] = text.split('/');
