@@ -6,7 +6,7 @@ import { inboxOf, type UserName } from './access.ts';
 import { type Asker, askerOf, ON_BEHALF } from './askers.ts';
 import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
-import { answer, asAnswer, type CallOptions, Calls, replyTo } from './calls.ts';
+import { answer, asAnswer, type CallOptions, Calls, replyTo, respond } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
@@ -106,11 +106,8 @@ export class Bus implements AsyncDisposable {
     this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
     const send = async (subject: string, id: string, bytes: Uint8Array) =>
       (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
-    const events = new Events(options, {
-      send,
-      say: this.#atOnce.say.bind(this.#atOnce),
-      hear,
-    });
+    const say = this.#atOnce.say.bind(this.#atOnce);
+    const events = new Events(options, { send, say, hear });
     this.publish = events.publish.bind(events);
     this.listen = events.listen.bind(events);
     this.#events = events;
@@ -215,10 +212,7 @@ export class Bus implements AsyncDisposable {
     const { log, limits } = this.#options;
     const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
     const hear = (message: Msg) => {
-      const work = async () => {
-        const reply = await handler(unpack(contract.query, message.data), askerOf(message));
-        return asAnswer(contract.subject, () => pack(contract.reply, reply));
-      };
+      const work = () => respond(contract, message.data, (query) => handler(query, askerOf(message)));
       void answer(
         this.#atOnce.after(replyTo(message, (kind) => header(KIND, kind))),
         work,

@@ -1,4 +1,5 @@
-import { pack } from './contract.ts';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { pack, type Request, unpack } from './contract.ts';
 import { Fault, toWire, WireFault } from './fault.ts';
 
 /** Whoever answers shows a sign of life this often while it works. */
@@ -131,4 +132,14 @@ export function asAnswer<T>(subject: string, work: () => T): T {
     const { message } = cause as Error;
     throw new Fault('internal', `the answer to ${subject} is not as declared: ${message}`, { cause });
   }
+}
+
+/** Unpacks a question, has it handled, and packs the answer. @throws Fault */
+export async function respond<Q extends TSchema, R extends TSchema>(
+  { subject, query, reply }: Request<Q, R>,
+  question: Uint8Array,
+  handler: (query: Static<Q>) => Promise<Static<R>>,
+): Promise<Uint8Array> {
+  const found = await handler(unpack(query, question));
+  return asAnswer(subject, () => pack(reply, found));
 }

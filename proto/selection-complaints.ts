@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { validRange } from 'semver';
-import type { Document, Selection, TagFilter } from './configuration.ts';
+import type { Document } from './configuration.ts';
 import { notValid, quote } from './document-remedies.ts';
 import { isPattern } from './repository-pattern.ts';
+import type { Selection, TagFilter } from './selection.ts';
 import { readGlob } from './tag-glob.ts';
 import { readTagRegex } from './tag-regex.ts';
 

@@ -1,7 +1,8 @@
 import type { Static } from '@sinclair/typebox';
-import type { Conflict, Mode } from '#proto/configuration.ts';
+import type { Mode } from '#proto/configuration.ts';
 import type { Digest } from '#proto/names.ts';
 import type { ActionKind } from '#proto/passes.ts';
+import type { Conflict } from '#proto/selection.ts';
 
 /** What a tag points to in three places; `undefined` where there is no such tag. */
 export type Views = {

@@ -1,6 +1,6 @@
 import { compare, parse, type SemVer, satisfies } from 'semver';
-import type { TagFilter } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import type { TagFilter } from '#proto/selection.ts';
 import { readGlob } from '#proto/tag-glob.ts';
 import { readTagRegex } from '#proto/tag-regex.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { TagFilter } from '#proto/configuration.ts';
 import { resolveDocument } from '#proto/document.ts';
+import type { TagFilter } from '#proto/selection.ts';
 import { tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
 
 const TAGS = [
