@@ -11,6 +11,7 @@ import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { slowed } from '../support/patience.ts';
 import { ask } from '../support/registry.ts';
 import { run } from '../support/terrace.ts';
 
@@ -32,7 +33,8 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
     test(`everything is killed, and the store of the bus is ${what}: syncing goes on by itself`, async () => {
       await using stack = new AsyncDisposableStack();
       const cloud = stack.use(await startCloud());
-      const link = stack.use(await startProxy(cloud.url, { bandwidth: { total: 700_000 } }));
+      const slow = { total: slowed(700_000) };
+      const link = stack.use(await startProxy(cloud.url, { bandwidth: slow }));
       const copy = await mkdtemp(join(tmpdir(), 'terrace-copy-'));
       stack.defer(() => rm(copy, { recursive: true, force: true }));
       const first = await pushImage(cloud.host, 'app', 'v1', { layers: [2_000_000, 50_000] });
@@ -48,8 +50,10 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
       await moves(2_000_000);
       await killAll(layer);
       await cp(jetstream, copy, { recursive: true });
+      link.bandwidth = {};
       await layer.start();
-      await layer.event(tagMoved, ({ tag }) => tag === 'v1', 40_000);
+      await layer.event(tagMoved, ({ tag }) => tag === 'v1');
+      link.bandwidth = slow;
 
       const second = await pushImage(cloud.host, 'app', 'v2', { layers: [2_500_000] });
       void layer.sync().catch(() => {});
@@ -58,8 +62,9 @@ describe('the store of the bus is exchanged', { concurrency: true }, () => {
       await rm(jetstream, { recursive: true });
       if (older) await cp(copy, jetstream, { recursive: true });
       layer.events.splice(0);
+      link.bandwidth = {};
       await layer.start();
-      await layer.event(tagMoved, ({ tag }) => tag === 'v2', 40_000);
+      await layer.event(tagMoved, ({ tag }) => tag === 'v2');
       await layer.event(historyLost);
 
       const { stdout, code } = await run('replay', '--data', layer.data, '--json');

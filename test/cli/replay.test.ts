@@ -6,6 +6,7 @@ import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { slowed } from '../support/patience.ts';
 import { ask } from '../support/registry.ts';
 import { run } from '../support/terrace.ts';
 
@@ -13,7 +14,7 @@ type Found = { transfers: { digest: string; state: string; done: number; size: n
 
 test('what the events tell of transfers is what storage has, after kills of syncer and nats-server', async () => {
   await using cloud = await startCloud();
-  await using link = await startProxy(cloud.url, { bandwidth: { total: 1_000_000 } });
+  await using link = await startProxy(cloud.url, { bandwidth: { total: slowed(1_000_000) } });
   await using layer = await testLayer({ parent: link.url, name: 'replayed' });
   const replay = async (): Promise<Found> => {
     const { stdout, code } = await run('replay', '--data', layer.data, '--json');
@@ -27,6 +28,7 @@ test('what the events tell of transfers is what storage has, after kills of sync
   const midway = await replay();
   const large = midway.transfers.find(({ size }) => size === 3_000_000);
   assert.ok(large && large.state !== 'finished', JSON.stringify(midway));
+  link.bandwidth = {};
   layer.killNow('nats-server');
   await passing;
   let synced = false;

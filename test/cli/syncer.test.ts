@@ -14,6 +14,7 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { slowed } from '../support/patience.ts';
 import { run, type Typed, type } from '../support/terrace.ts';
 
 const MIB = 1024 * 1024;
@@ -43,7 +44,7 @@ const syncersOf = async (layer: TestLayer) => (await layerStatus(layer.bus())).s
 const joined = (typed: Typed) => childrenOf(typed.child.pid as number);
 
 test('syncers that joined before the layer ran take transfers; killed, they lose nothing; asked, they end', async () => {
-  await using proxy = await startProxy(cloud.url, { bandwidth: { connection: 3 * MIB } });
+  await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(3 * MIB) } });
   const { layers } = await pushImage(cloud.url, 'joined', 'v1', {
     layers: Array(6)
       .fill(8 * MIB)

@@ -7,12 +7,13 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
 import { type PushedImage, pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { slowed } from '../support/patience.ts';
 
 /** cloud → top → middle → bottom, over a slow link at the top: a blob goes down while it is still coming. */
 
 const MIB = 1024 * 1024;
 const SIZE = 16 * MIB;
-const SLOW = { total: MIB };
+const SLOW = { total: slowed(MIB) };
 const LIVE = { schedule: '* * * * *', compact: true };
 
 const stack = new AsyncDisposableStack();
@@ -54,10 +55,10 @@ async function begun(
 }
 
 const halfWay = (layer: TestLayer, blob: string) =>
-  layer.event(transferProgressed, ({ digest, done }) => digest === blob && done > 0 && done < SIZE, 30_000);
+  layer.event(transferProgressed, ({ digest, done }) => digest === blob && done > 0 && done < SIZE);
 
 const arrives = (layer: TestLayer, repository: string, { digest }: PushedImage) =>
-  layer.event(tagMoved, (moved) => moved.repository === repository && moved.digest === digest, 60_000);
+  layer.event(tagMoved, (moved) => moved.repository === repository && moved.digest === digest);
 
 const heard = (layer: TestLayer, type: { type: string }, blob: string) =>
   layer.events.filter(

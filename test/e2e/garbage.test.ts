@@ -9,22 +9,21 @@ import { mediaTypes } from '#proto/oci.ts';
 import { collectGarbage, garbageCollected } from '#proto/upkeep.ts';
 import { contentOf, digestOf } from '../support/content.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { patienceSignal, until } from '../support/patience.ts';
 import { random } from '../support/random.ts';
 import { ask } from '../support/registry.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 const CLIENTS = full ? 200 : 16;
-const RUN_MS = full ? 120_000 : 4_000;
 const GRACE_MS = 1_000;
-const KILL_MS = full ? 5_000 : 900;
 /** A program that ran so long comes back at once; one that ends sooner is left alone for longer each time. */
 const SETTLED_MS = full ? 31_000 : 0;
-/** So much has to happen at least; a machine that is slow gets so long for it besides. */
-const PUSHES = 10;
-const KILLS = 2;
+/** So much has to happen; a kill comes after each `PUSHES / KILLS` of the pushes. */
+const PUSHES = full ? 6_000 : 36;
+const KILLS = full ? 24 : 3;
 /** Without one that was answered there is no garbage. */
-const DELETES = 1;
-const SLOW_MS = 30_000;
+const DELETES = full ? 100 : 1;
+const RUNS = full ? 30 : 3;
 const REPOSITORIES = 3;
 /** Then pushes go to other repositories: one that is pushed to keeps all that it has. */
 const MOVE_MS = 1_000;
@@ -146,7 +145,7 @@ class Crowd {
   /** @returns undefined where no whole answer came: nothing was promised then */
   async #ask(path: string, init: RequestInit = {}): Promise<{ status: number; bytes: Buffer } | undefined> {
     try {
-      const asked = { ...init, signal: AbortSignal.timeout(15_000) } as Parameters<typeof ask>[2];
+      const asked = { ...init, signal: patienceSignal(10_000) } as Parameters<typeof ask>[2];
       const response = await ask(this.#layer.url, path, asked);
       return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) };
     } catch {
@@ -158,10 +157,13 @@ class Crowd {
 
   /** Waits for a program that was killed last to be back. */
   async #answer(path: string): Promise<{ status: number; bytes: Buffer } | undefined> {
-    for (const end = Date.now() + 15_000; ; await sleep(100)) {
-      const answer = await this.#ask(path);
-      if ((answer && answer.status < 500) || Date.now() >= end) return answer;
-    }
+    let answer: { status: number; bytes: Buffer } | undefined;
+    const answered = async () => {
+      answer = await this.#ask(path);
+      return answer !== undefined && answer.status < 500;
+    };
+    await until(answered, `an answer for ${path}`);
+    return answer;
   }
 
   #below(limit: number): number {
@@ -196,26 +198,25 @@ test('pushes, pulls and deletes while garbage is collected every second and proc
   await using layer = await testLayer({ configFile });
   const crowd = new Crowd(layer, next);
   const tally = { runs: 0, links: 0, blobs: 0, kills: 0 };
-  const end = Date.now() + RUN_MS;
+  const limit = patienceSignal(full ? 600_000 : 60_000);
   const enough = () =>
-    crowd.counts.pushed >= PUSHES && crowd.counts.deleted >= DELETES && tally.kills >= KILLS;
-  /** On a slow machine the run is over when enough has happened, but some time it is. */
-  const over = () => Date.now() >= end && (enough() || Date.now() >= end + SLOW_MS);
+    crowd.counts.pushed >= PUSHES &&
+    crowd.counts.deleted >= DELETES &&
+    tally.kills >= KILLS &&
+    tally.runs >= RUNS;
+  const over = () => enough() || limit.aborted;
   layer.bus().listen(garbageCollected, ({ data }) => {
     tally.runs += 1;
     tally.links += data.links;
     tally.blobs += data.blobs;
   });
   const collecting = async () => {
-    for (; !over(); await sleep(1_000)) {
-      await collect(layer, 1_000);
-    }
+    for (; !over(); await sleep(GRACE_MS)) await collect(layer, 1_000);
   };
   const killing = async () => {
     const killed = new Map<string, number>();
-    for (;;) {
-      await sleep(KILL_MS * (0.5 + next()));
-      if (over() || (Date.now() >= end && tally.kills >= KILLS)) return;
+    for (; !over() && tally.kills < KILLS; await sleep(20)) {
+      if (crowd.counts.pushed < ((tally.kills + 1) * PUSHES) / (KILLS + 1)) continue;
       const program = PROGRAMS[Math.floor(next() * PROGRAMS.length)] as string;
       if (layer.pids()[program] === undefined) continue;
       if (Date.now() - (killed.get(program) ?? 0) < SETTLED_MS) continue;
@@ -226,14 +227,15 @@ test('pushes, pulls and deletes while garbage is collected every second and proc
   };
   await Promise.all([collecting(), killing(), ...Array.from({ length: CLIENTS }, () => crowd.live(over))]);
   t.diagnostic(JSON.stringify({ ...tally, ...crowd.counts }));
-  assert.ok(enough(), 'enough happened');
+  assert.ok(enough(), `not enough happened: ${JSON.stringify({ ...tally, ...crowd.counts })}`);
 
   // Whatever is left of the grace runs out, and what is garbage goes.
   const collected = async (blobs: number) => {
-    for (const end = Date.now() + 20_000; tally.blobs < blobs; await sleep(250)) {
-      await collect(layer);
-      assert.ok(Date.now() < end, `${tally.blobs} blobs were collected, not ${blobs}`);
-    }
+    const are = async () => {
+      if (tally.blobs < blobs) await collect(layer);
+      return tally.blobs >= blobs;
+    };
+    await until(are, () => `${tally.blobs} blobs were collected, not ${blobs}`);
   };
   await sleep(GRACE_MS);
   await collected(1);

@@ -9,22 +9,23 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent, tagsOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { patience, slowed, until } from '../support/patience.ts';
 import { repeatedBytes } from '../support/requests.ts';
 
 /** A window that closes in the middle of a transfer, and one that is not open. */
 
 const MIB = 1024 * 1024;
-const RATE = 1 * MIB;
+const RATE = slowed(1 * MIB);
 /** How long the first window is, and what takes longer, at this rate. */
 const directions = {
-  down: { ms: 5_000, size: 8 * MIB },
-  up: { ms: 11_000, size: 12 * MIB },
+  down: { ms: patience(2_500), size: 8 * MIB },
+  up: { ms: patience(5_500), size: 12 * MIB },
 };
 /** A connection's bytes that are on their way when it is closed come once more. */
 const ON_THE_WAY = 4 * 64 * 1024;
 type Plan = (typeof directions)['down'];
 /** What closes the link comes that much later, in ms. */
-const SLACK = 150;
+const SLACK = patience(75);
 /** So long nothing may happen after the window has closed. */
 const QUIET = 2_500;
 const blobs = /\/blobs\//;
@@ -108,9 +109,7 @@ test('outside the window nothing is asked for, except by a pass that is to be ma
   assert.deepEqual(failures, []);
   assert.deepEqual([ok, taken], [true, 1]);
   assert.equal(await sameContent(cloud.host, side.layer.host, ['closed/app']), undefined);
-  for (const end = Date.now() + 5_000; (await side.proxy.connections()) > 0; await sleep(20)) {
-    assert.ok(Date.now() < end, 'a connection stays open');
-  }
+  await until(async () => (await side.proxy.connections()) === 0, 'no connection is open');
   await assert.rejects(side.layer.sync(), { code: 'window-closed' });
 });
 

@@ -27,6 +27,9 @@ export const slowness = bounded(Number(process.env[SLOWNESS]) || UNKNOWN_SLOWNES
 /** The quiet machine's `ms` as a limit for this one. */
 export const patience = (ms = LIMIT_MS): number => Math.ceil(ms * slowness);
 
+/** The quiet machine's rate of bytes a second for what has to be in the middle while something else happens. */
+export const slowed = (rate: number): number => Math.ceil((rate * MIN_SLOWNESS) / slowness);
+
 /** Fires when a test has waited too long. */
 export const patienceSignal = (ms?: number): AbortSignal => AbortSignal.timeout(patience(ms));
 

@@ -7,7 +7,7 @@ import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
-import { until } from '../support/patience.ts';
+import { slowed, until } from '../support/patience.ts';
 import { random } from '../support/random.ts';
 import { repeatedBytes } from '../support/requests.ts';
 
@@ -22,7 +22,7 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   const next = random(seed);
   t.diagnostic(`TERRACE_SEED=${seed}`);
   await using cloud = await startCloud();
-  await using proxy = await startProxy(cloud.url, { bandwidth: { total: (full ? 24 : 16) * MIB } });
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed((full ? 24 : 16) * MIB) } });
   const { layers } = await pushImage(cloud.url, 'big', 'v1', { layers: [SIZE] });
   const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
   await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], connections: CONNECTIONS });

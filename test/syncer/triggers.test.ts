@@ -10,7 +10,7 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushArtifact, pushImage, sameContent, tagImage, tagsOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { slowness } from '../support/patience.ts';
+import { slowed } from '../support/patience.ts';
 
 describe('which events ask for a pass', () => {
   const heard = new Map<string, (heard: { data: unknown }) => void>();
@@ -154,7 +154,7 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
   });
 
   test('a change goes up while much comes down', async () => {
-    await using link = await startProxy(cloud.url, { bandwidth: { total: 2_000_000 / slowness } });
+    await using link = await startProxy(cloud.url, { bandwidth: { total: slowed(1_000_000) } });
     await using other = await testLayer({
       parent: link.url,
       repositories: ['big', 'small'],

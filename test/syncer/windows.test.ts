@@ -6,7 +6,7 @@ import { until } from '../gateway/layer.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
-import { patience } from '../support/patience.ts';
+import { patience, slowed } from '../support/patience.ts';
 import { repeatedBytes } from '../support/requests.ts';
 import { SyncerRig } from './syncer-rig.ts';
 
@@ -91,7 +91,7 @@ test('a coordinator that begins while the window is closed makes no pass; a new 
 test('a configuration that closes the window ends pass and transfers at once', async () => {
   const { layers } = await pushImage(cloud.url, 'shut', 'v1', { layers: [12 * MIB] });
   const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
-  await using proxy = await startProxy(cloud.url, { bandwidth: { total: 2 * MIB } });
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed(2 * MIB) } });
   await using rig = await SyncerRig.start(proxy.url, { repositories: only('shut') });
   await proxy.until(() => proxy.bytesOf(blob) > 1 * MIB);
   await rig.configure({ ...CLOSED, repositories: only('shut') });

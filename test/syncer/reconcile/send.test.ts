@@ -20,7 +20,7 @@ import {
   tagImage,
 } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { patience } from '../../support/patience.ts';
+import { patience, slowed } from '../../support/patience.ts';
 import { sender } from '../../support/sender.ts';
 
 /** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
@@ -196,7 +196,7 @@ test('an upload goes on after a link that was away between two pieces, and begin
   assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
 
   proxy.fault();
-  proxy.bandwidth = { total: 8 * MIB };
+  proxy.bandwidth = { total: slowed(8 * MIB) };
   const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes('torn') >= 6 * MIB);
   await proxy.down();
@@ -215,7 +215,7 @@ test('a syncer that ends in good order in the middle tears no piece', async () =
   undisturbed();
   const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
   const bytes = () => sent('ended').reduce((sum, { received }) => sum + received, 0);
-  proxy.bandwidth = { total: 6 * MIB };
+  proxy.bandwidth = { total: slowed(6 * MIB) };
   await using up = await means();
   const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes() >= 5 * MIB);

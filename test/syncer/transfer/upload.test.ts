@@ -9,7 +9,7 @@ import { send } from '../../../services/syncer/reconcile/send.ts';
 import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import { pushBlob, pushImage, sameContent } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { patience } from '../../support/patience.ts';
+import { patience, slowed } from '../../support/patience.ts';
 import { sender } from '../../support/sender.ts';
 
 /** Uploads that are cut, towards a Terrace. Pieces are 4 MiB at most. */
@@ -43,7 +43,7 @@ const received = (through: FaultProxy, repository: string) =>
 
 test('a cut in the middle of a piece: the upload goes on at the very byte', async () => {
   const SIZE = 16 * MIB;
-  proxy.bandwidth = { total: 8 * MIB };
+  proxy.bandwidth = { total: slowed(8 * MIB) };
   const { digest } = await pushImage(layer.url, 'cut', 'v1', { layers: [SIZE] });
   await using up = await sender(layer, { url: proxy.url });
   const sending = send(up, 'cut', digest, { tag: 'v1', expect: undefined });
@@ -64,7 +64,7 @@ test('a cut in the middle of a piece: the upload goes on at the very byte', asyn
 
 test('a syncer that is killed in the middle: what the parent has is not sent again', async () => {
   const SIZE = 20 * MIB;
-  proxy.bandwidth = { total: 4 * MIB };
+  proxy.bandwidth = { total: slowed(4 * MIB) };
   const { digest } = await pushImage(layer.url, 'killed', 'v1', { layers: [SIZE] });
   await using up = await sender(layer, { url: proxy.url });
   const sending = send(up, 'killed', digest, { tag: 'v1', expect: undefined });
