@@ -38,10 +38,10 @@ export const activateChild = request(
   Type.Object({ made: Type.Boolean(), since: Instant }),
 );
 
-/** Whether no other instance of the child is active than this one. */
+/** Whether no other instance of the child is active than this one; than none, where it names none. */
 export const checkChild = request(
   'storage.child.check',
-  Type.Object({ name: ChildName, instance: InstanceId }),
+  Type.Object({ name: ChildName, instance: Type.Optional(InstanceId) }),
   Type.Object({ free: Type.Boolean() }),
 );
 

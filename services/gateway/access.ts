@@ -68,10 +68,54 @@ export class Access {
    */
   async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
     if (needs === 'nothing') return;
-    const whom = whomOf(request, needs);
-    const wanted = { needs, whom };
-    const who = await this.#identify(request);
-    if ('refused' in who) return this.#challenge(request, reply, wanted, who.refused, who.error);
+    const wanted = { needs, whom: whomOf(request, needs) };
+    this.#admit(request, reply, wanted, await this.#identify(request));
+  }
+
+  /**
+   * Looks at the rights again, of a request that took its time: its token may be disabled by now, or may do less.
+   * That the Bearer token itself ran out meanwhile counts for nothing.
+   * @throws Fault as `check` does
+   */
+  async recheck(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { needs = 'nothing' } = request.routeOptions.config;
+    const before = request.caller?.asker;
+    if (needs === 'nothing' || !before) return;
+    this.#renew();
+    const remembered = this.#accounts.status();
+    const status = remembered instanceof Promise ? await remembered : remembered;
+    try {
+      const wanted = { needs, whom: whomOf(request, needs) };
+      this.#admit(request, reply, wanted, await this.#still(before, status));
+    } catch (error) {
+      const refused = before.name !== '';
+      if (!Fault.is(error, 'unavailable')) request.caller = { name: before.name, refused };
+      throw error;
+    }
+  }
+
+  /** For an answer that goes on for long: whether whoever asked may still have it. Storage that is away changes nothing. */
+  stillAllowed(request: FastifyRequest, reply: FastifyReply): () => Promise<boolean> {
+    return () =>
+      this.recheck(request, reply).then(
+        () => true,
+        (error) => !Fault.is(error, 'unauthorized', 'denied', 'name-unknown'),
+      );
+  }
+
+  /** May everybody do everything now? @throws Fault `unavailable` */
+  async isOpen(): Promise<boolean> {
+    return this.#options.open && this.#isOpen(await this.#accounts.status());
+  }
+
+  #admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    wanted: Wanted,
+    who: Asker | (Refused & { error?: BearerError }),
+  ): void {
+    const { needs, whom } = wanted;
+    if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
     const verdict = verdictOn(who, wanted);
     if (verdict === 'allow') {
       request.caller = { name: who.name, asker: who, refused: false };
@@ -79,7 +123,7 @@ export class Access {
     }
     if (verdict === 'challenge') {
       const error = who.grant && 'insufficient_scope';
-      return this.#challenge(request, reply, wanted, 'authentication required', error);
+      this.#challenge(request, reply, wanted, 'authentication required', error);
     }
     if (verdict === 'deny') {
       throw new Fault(
@@ -126,7 +170,7 @@ export class Access {
     if (credentials) {
       caller.name = credentials.name;
       const entered = await this.#logIn.enter(credentials, request.ip);
-      return 'refused' in entered ? entered : entered.asker;
+      return 'refused' in entered ? entered : { ...entered.asker, print: entered.print };
     }
     if (/^bearer(?: |$)/i.test(authorization))
       return this.#bearing(status, authorization.slice(7).trim(), caller);
@@ -145,7 +189,15 @@ export class Access {
     caller.name = name;
     if (name === '') return { ...this.#nobody, grant };
     const entered = await this.#logIn.again(name, print);
-    return 'refused' in entered ? { ...entered, error: 'invalid_token' } : { ...entered.asker, grant };
+    return 'refused' in entered ? { ...entered, error: 'invalid_token' } : { ...entered.asker, grant, print };
+  }
+
+  async #still({ name, print = '', grant }: Asker, status: Status): Promise<Asker | Refused> {
+    if (this.#isOpen(status)) return EVERYBODY;
+    const mark = { ...(grant && { grant }), print };
+    if (name === '') return { ...this.#nobody, ...mark };
+    const entered = await this.#logIn.again(name, print);
+    return 'refused' in entered ? entered : { ...entered.asker, ...mark };
   }
 
   #isOpen({ tokens }: Status): boolean {

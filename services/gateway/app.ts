@@ -10,6 +10,8 @@ import { audit } from './audit.ts';
 import { answerClientError, answerError, VERSION } from './errors.ts';
 import { TrustedProxies } from './forwarded.ts';
 import { checkLoginServer } from './login-server.ts';
+import { MINIMUM_RATE } from './minimum-rate.ts';
+import { checkOrigin } from './open-layer.ts';
 import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
 import { arrivingRoutes } from './routes/arriving.ts';
@@ -42,9 +44,20 @@ export type AppOptions = {
   tls?: Pair | undefined;
   /** Other certificates, by the name that a client asks for. */
   sni?: Sni | undefined;
+  /** While it is open, clients may name it by any name, and not only by those of this machine. */
+  anyName?: boolean;
   /** No other gateway of the layer takes writes; there may be others where it is left out. */
   alone?: boolean;
   times?: Partial<Times>;
+};
+
+const TIMES: Times = {
+  idleMs: 60_000,
+  minimumRate: MINIMUM_RATE,
+  renewMs: CLAIM_RENEW_MS,
+  lingerMs: 5_000,
+  recheckMs: 1_000,
+  patienceMs: 5_000,
 };
 
 const http = { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 };
@@ -55,11 +68,11 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 const LAST_STREAMS_MS = 2_500;
 
 /** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
-export function buildApp({ times, tls, sni, open, alone = false, ...options }: AppOptions): {
+export function buildApp({ times, tls, sni, open, anyName = false, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
 } {
-  const limits = { idleMs: 60_000, renewMs: CLAIM_RENEW_MS, lingerMs: 5_000, patienceMs: 5_000, ...times };
+  const limits = { ...TIMES, ...times };
   const { bus, configuration = () => undefined } = options;
   const gateway: Gateway = {
     ...options,
@@ -93,12 +106,15 @@ export function buildApp({ times, tls, sni, open, alone = false, ...options }: A
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
+  const loginServer = () => gateway.configuration()?.loginServer;
+  const openLayer = { isOpen: () => gateway.access.isOpen(), loginServer, ownNamesOnly: !anyName };
   app.addHook('onRequest', async (request, reply) => {
     reply.header(...VERSION);
     // The server refuses what is not written as a media type; here, it is as good as none.
     const { headers } = request.raw;
     if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];
-    checkLoginServer(request, gateway.configuration()?.loginServer);
+    checkLoginServer(request, loginServer());
+    await checkOrigin(request, openLayer);
   });
   // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
   app.addHook('onResponse', async ({ raw }) => {

@@ -3,7 +3,7 @@ import { Fault } from '#proto/fault.ts';
 import { hostOf } from './locations.ts';
 
 /** Whoever watches over the process asks it by its address. */
-const HEALTH = '/healthz';
+export const HEALTH = '/healthz';
 
 /**
  * With a login server configured, requests made to that name are served and no others, as in the connected registry:

@@ -60,6 +60,8 @@ export type Asker = {
   rules: Rules;
   /** Absent where the account itself asks: it may do all that it may. */
   grant?: Grant;
+  /** Of the password that it came in with. */
+  print?: string;
 };
 
 export type Need = { repository: string; action: RepositoryAction };

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Fault, fromWire, toWire } from '#proto/fault.ts';
 import type { IngestFile } from '#proto/volume.ts';
+import { type MinimumRate, RateMeter } from './minimum-rate.ts';
 import type { RunningHash } from './running-hashes.ts';
 
 export type ReceiveOptions = {
@@ -12,6 +13,7 @@ export type ReceiveOptions = {
   limit: number;
   excess: Fault['code'];
   idleMs: number;
+  minimumRate: MinimumRate;
   /** Aborts when writing must stop; its reason is a Fault. */
   signal: AbortSignal;
 };
@@ -36,7 +38,7 @@ const SYNC_EVERY = 8 * 1024 * 1024;
  * is told with the reason for the end.
  */
 export async function receive(body: Readable, file: IngestFile, options: ReceiveOptions): Promise<Received> {
-  const { from, limit, idleMs, signal } = options;
+  const { from, limit, idleMs, minimumRate, signal } = options;
   let { hash } = options;
   let failure: Fault | undefined;
   let ended = false;
@@ -60,6 +62,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
       return;
     }
     taken += chunk.byteLength;
+    meter.came(chunk.byteLength);
     hash?.hash.update(chunk);
     batch.push(chunk);
     gathered += chunk.byteLength;
@@ -77,6 +80,15 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     if (!wake) idle.refresh();
     else stop(new Fault('upload-invalid', `no byte came for ${idleMs / 1000} s`));
   }, idleMs).unref();
+
+  const meter = new RateMeter(minimumRate, performance.now());
+  const window = setInterval(() => {
+    const came = meter.next(performance.now());
+    if (came === undefined) return;
+    const [bytes, seconds] = [minimumRate.bytesPerSecond, minimumRate.windowMs / 1_000];
+    const slow = `${came} bytes came in ${seconds} s: send at least ${bytes} a second, or go on later where the upload ends`;
+    stop(new Fault('upload-invalid', slow));
+  }, minimumRate.windowMs).unref();
 
   // What has been hashed is not what has been written from here on.
   const fail = (error: unknown) => {
@@ -99,10 +111,12 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
       if (batch.length === 0) {
         if (ended) break;
         idle.refresh();
+        meter.waits(performance.now());
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
         wake = undefined;
+        meter.works(performance.now());
         continue;
       }
       const [buffers, bytes] = [batch, gathered];
@@ -126,6 +140,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     await syncing;
   } finally {
     clearTimeout(idle);
+    clearInterval(window);
     signal.removeEventListener('abort', onAbort);
     body.off('data', onData).off('end', onEnd).off('close', onBroken);
   }

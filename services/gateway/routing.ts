@@ -7,6 +7,7 @@ import { type Digest, digestName, type Repository, repositoryName } from '#proto
 import { type GatewayAction, isChild, isGatewayAction, type RepositoryAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Access } from './access.ts';
+import type { MinimumRate } from './minimum-rate.ts';
 import type { RememberedContent } from './remembered-content.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
@@ -32,10 +33,14 @@ export type Gateway = {
 export type Times = {
   /** A body that brings nothing for this long ends, in ms; so does a reader that takes nothing. */
   idleMs: number;
+  /** A body that is slower ends; what came of it is kept. */
+  minimumRate: MinimumRate;
   /** How often the claim of an upload under way is renewed. */
   renewMs: number;
   /** How long a client may go on sending a body that is already answered, in ms: it may not have read the answer. */
   lingerMs: number;
+  /** Between two looks at the rights of whoever reads a long answer, in ms. */
+  recheckMs: number;
   /** How long a request waits for storage to come back. */
   patienceMs: number;
 };

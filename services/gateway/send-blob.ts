@@ -9,6 +9,14 @@ const pieces = new Pieces();
 /** What a response is made of, in order: text of its own, or bytes of the file. */
 export type Part = string | ByteRange;
 
+export type SendOptions = {
+  /** A reader that takes nothing for so long is cut off. */
+  idleMs: number;
+  /** Asked every `recheckMs`: where it says no, the connection is cut. */
+  stillAllowed: () => Promise<boolean>;
+  recheckMs: number;
+};
+
 /**
  * Answers with parts of a file. Two buffers take turns: one is filled from the file while the other goes to the
  * socket, and neither is touched before the socket is done with it, so a slow reader costs two buffers and nothing
@@ -19,7 +27,7 @@ export async function sendParts(
   reply: FastifyReply,
   file: Pick<BlobFile, 'read'>,
   parts: Part[],
-  idleMs: number,
+  { idleMs, stillAllowed, recheckMs }: SendOptions,
 ): Promise<void> {
   const { raw } = reply;
   const { socket } = reply.request.raw;
@@ -45,6 +53,13 @@ export async function sendParts(
   let turn = 0;
   let sending: Promise<boolean> = Promise.resolve(true);
   let sent = false;
+  let checked = performance.now();
+  const isRefused = async () => {
+    if (performance.now() - checked < recheckMs) return false;
+    const allowed = await stillAllowed();
+    checked = performance.now();
+    return !allowed;
+  };
   try {
     for (const part of parts) {
       if (typeof part === 'string') {
@@ -58,6 +73,7 @@ export async function sendParts(
         const read = await file.read(view, at);
         if (read < view.byteLength) throw new Error(`the file ends at ${at + read}, not after ${part.last}`);
         if (!(await sending)) return;
+        if (await isRefused()) return void raw.destroy();
         sending = write(view);
         at += view.byteLength;
         turn = 1 - turn;

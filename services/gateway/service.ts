@@ -82,6 +82,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     mode: () => mode,
     configuration: () => inForce,
     open,
+    anyName: env.TERRACE_INSECURE_LISTEN === '1',
     log,
     tls: pair,
     sni: issued?.sni,

@@ -35,6 +35,7 @@ export async function writeBody(
     limit: exactly ?? most,
     excess: exactly === undefined ? 'too-large' : 'size-invalid',
     idleMs: times.idleMs,
+    minimumRate: times.minimumRate,
     signal,
   });
   if (received.hash) hashes.keep(id, received.end, received.hash);

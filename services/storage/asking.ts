@@ -13,3 +13,7 @@ export function byAccount(): { account?: string } {
   const { account } = currentAsker();
   return account === undefined ? {} : { account };
 }
+
+/** For whom an upload counts; empty for clients without an account. */
+export const uploaderOf = ({ user, account }: Asker): string =>
+  account ?? (user === undefined || user === 'gateway' ? '' : `_${user}`);

@@ -36,7 +36,7 @@ export class Children {
     });
   }
 
-  async isFree(name: string, instance: string): Promise<boolean> {
+  async isFree(name: string, instance: string | undefined): Promise<boolean> {
     const active = await this.#parts.metadata.child(name);
     return active === undefined || active.instance === instance;
   }

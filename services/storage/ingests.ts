@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import type { Static } from '@sinclair/typebox';
 import { Fault } from '#proto/fault.ts';
-import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim, type claimTransfer } from '#proto/ingests.ts';
+import { CLAIM_TTL_MS, type Claim, type claimTransfer } from '#proto/ingests.ts';
 import type { KeyedLock } from '#proto/keyed-lock.ts';
-import { isDigest } from '#proto/names.ts';
+import { currentAsker, uploaderOf } from './asking.ts';
+import { ClaimRules } from './claim-rules.ts';
 import type { Commits, Held } from './commit.ts';
 import type { Grace } from './grace.ts';
-import { digestOfTransfer, IngestFolders, isUploadId, newUploadId, transferId } from './ingest-folders.ts';
+import { IngestFolders, isUploadId, newUploadId, transferId } from './ingest-folders.ts';
+import { recoverIngests } from './ingest-recovery.ts';
 import { drop, type Metadata, put } from './metadata.ts';
+import { idleUploads, OpenUploads, type Owner } from './open-uploads.ts';
 import type { IngestRecord } from './records.ts';
 import type { SpaceGuard } from './space.ts';
 
@@ -35,11 +38,12 @@ export class Ingests {
   readonly #grace: Grace;
   readonly #space: SpaceGuard;
   readonly #now: () => number;
-  readonly #started: number;
+  readonly #claims: ClaimRules;
+  readonly #open: OpenUploads;
   /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
   readonly #committing = new Map<string, string>();
 
-  constructor(data: string, parts: IngestParts) {
+  constructor(data: string, parts: IngestParts, open = new OpenUploads()) {
     const { metadata, commits, locks, grace, space, now } = parts;
     this.#folders = new IngestFolders(data);
     this.#metadata = metadata;
@@ -48,52 +52,60 @@ export class Ingests {
     this.#grace = grace;
     this.#space = space;
     this.#now = now;
-    this.#started = now();
+    this.#claims = new ClaimRules(now);
+    this.#open = open;
   }
 
-  /** Brings folders and records together again, before anything is served. */
-  async recover(): Promise<void> {
-    const { afterReboot } = this.#metadata;
-    const folders = new Set(await this.#folders.all());
-    for await (const [id, record] of this.#metadata.ingests()) {
-      const { placing, ...rest } = record;
-      const { digest } = record;
-      if (!folders.delete(id)) {
-        await this.#metadata.note(drop.ingest(id));
-        continue;
-      }
-      if (placing !== undefined) await this.#commits.undo(this.#folders.folder(id), placing);
-      if (digest !== undefined && (await this.#metadata.blob(digest))) await this.#throwAway(id);
-      else if (placing !== undefined || afterReboot) {
-        // After a reboot, both record and bytes may be older than what the last writer believed.
-        await this.#metadata.note(put.ingest(id, { ...rest, unclean: rest.unclean || afterReboot }));
-      }
-    }
-    for (const name of folders) {
-      const digest = digestOfTransfer(name);
-      // A transfer's folder says what it is for.
-      if (isDigest(digest) && !(await this.#commits.present(digest))) {
-        const found = { purpose: 'transfer' as const, digest, touched: this.#now(), writers: [] };
-        await this.#metadata.note(put.ingest(name, { ...found, unclean: true }));
-      } else await this.#folders.remove(name);
-    }
+  /** Before anything is served. */
+  recover(): Promise<void> {
+    return recoverIngests({
+      metadata: this.#metadata,
+      commits: this.#commits,
+      folders: this.#folders,
+      open: this.#open,
+      now: this.#now,
+    });
   }
 
   async startUpload(repository: string, by: string, hold: boolean): Promise<Claim> {
     await this.#space.mustHaveRoom();
     await this.#grace.renew(repository);
     const id = newUploadId();
-    await this.#folders.make(id);
+    const account = uploaderOf(currentAsker());
+    await this.#register(id, { account, repository });
     const record: IngestRecord = {
       purpose: 'upload',
       repository,
+      ...(account !== '' && { account }),
       touched: this.#now(),
       writers: [],
       unclean: false,
     };
-    if (hold) return this.#grant(id, record, by);
-    await this.#metadata.note(put.ingest(id, record));
+    try {
+      await this.#folders.make(id);
+      if (hold) return await this.#grant(id, record, by);
+      await this.#metadata.note(put.ingest(id, record));
+    } catch (error) {
+      this.#open.delete(id);
+      throw error;
+    }
     return { id, claim: '', path: this.#folders.path(id), offset: 0 };
+  }
+
+  /** Where too many uploads are open, idle ones give way. @throws Fault `too-many` */
+  async #register(id: string, owner: Owner): Promise<void> {
+    const reached = this.#open.reached(owner);
+    if (reached) {
+      await this.#open.lookForIdle(owner, this.#now(), async () => {
+        const idle = await idleUploads(reached.ids, this.#metadata, this.#folders, this.#now());
+        for (const one of idle)
+          await this.#giveUpOne(one, (record) => this.#claims.left(record) === 0, false);
+      });
+    }
+    // Others may have taken the place meanwhile: from here to the entry nothing is waited for.
+    const still = this.#open.reached(owner);
+    if (still) throw this.#open.tooMany(owner, still);
+    this.#open.add(id, owner);
   }
 
   async claimUpload(repository: string, id: string, by: string): Promise<Claim> {
@@ -101,7 +113,7 @@ export class Ingests {
     await this.#grace.renew(repository);
     return this.#locks.run(`ingest ${id}`, async () => {
       const record = await this.#upload(repository, id);
-      this.#mustBeFree(id, record);
+      this.#claims.mustBeFree(id, record);
       await this.#space.mustHaveRoom();
       return this.#grant(id, record, by);
     });
@@ -130,7 +142,7 @@ export class Ingests {
         if (record) await this.#throwAway(id);
         throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
       }
-      if (record) this.#mustBeFree(id, record);
+      if (record) this.#claims.mustBeFree(id, record);
       await this.#space.mustHaveRoom();
       const fresh = { purpose: 'transfer' as const, digest, size, touched: this.#now(), writers: [] };
       // Other bytes than the ones asked for now. An old writer may still come back to the folder's name.
@@ -182,6 +194,7 @@ export class Ingests {
       this.#committing.set(id, token);
       try {
         const done = await work({ id, folder: this.#folders.folder(id), record });
+        this.#open.delete(id);
         // Visible is visible: what is left of the folder goes at the next start.
         await this.#folders.remove(id).catch(() => {});
         return done;
@@ -202,7 +215,7 @@ export class Ingests {
     const found: Entry[] = [];
     for await (const [id, record] of this.#metadata.ingests()) {
       if (found.length === limit) break;
-      const holder = this.#left(record) > 0 ? record.claim?.by : undefined;
+      const holder = this.#claims.left(record) > 0 ? record.claim?.by : undefined;
       found.push({ id, record, ...(holder !== undefined && { holder }) });
     }
     return found;
@@ -212,18 +225,27 @@ export class Ingests {
   async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<Given> {
     const given = { ingests: 0, bytes: 0 };
     const over = (record: IngestRecord) =>
-      this.#left(record) === 0 && record.touched + after[record.purpose] <= this.#now();
+      this.#claims.left(record) === 0 && record.touched + after[record.purpose] <= this.#now();
     for await (const [id, seen] of this.#metadata.ingests()) {
-      if (this.#committing.has(id) || !over(seen)) continue;
-      await this.#locks.run(`ingest ${id}`, async () => {
-        const record = await this.#metadata.ingest(id);
-        if (!record || !over(record)) return;
-        given.ingests += 1;
-        given.bytes += await this.#folders.offset(id);
-        if (!dryRun) await this.#throwAway(id);
-      });
+      if (!over(seen)) continue;
+      const bytes = await this.#giveUpOne(id, over, dryRun);
+      if (bytes === undefined) continue;
+      given.ingests += 1;
+      given.bytes += bytes;
     }
     return given;
+  }
+
+  /** @returns its bytes; undefined where it is not to be given up any more */
+  async #giveUpOne(id: string, over: (record: IngestRecord) => boolean, dryRun: boolean) {
+    if (this.#committing.has(id)) return undefined;
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#metadata.ingest(id);
+      if (!record || !over(record)) return undefined;
+      const bytes = await this.#folders.offset(id);
+      if (!dryRun) await this.#throwAway(id);
+      return bytes;
+    });
   }
 
   // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,31 +265,8 @@ export class Ingests {
     return { id, claim: token, path: this.#folders.path(id), offset: await this.#folders.offset(id) };
   }
 
-  /**
-   * How long the ingest is held yet, in ms. A claim may have run out while storage was away: its holder gets the time
-   * of two renewals to say so. An end further off than any claim's was set before the clock went back: it is none.
-   */
-  #left({ claim }: IngestRecord): number {
-    if (!claim) return 0;
-    const now = this.#now();
-    const ends = [claim.until - now, this.#started + 2 * CLAIM_RENEW_MS - now];
-    return Math.max(0, ...ends.filter((left) => left <= CLAIM_TTL_MS));
-  }
-
-  #mustBeFree(id: string, record: IngestRecord): void {
-    const left = this.#left(record);
-    if (record.claim && left > 0) this.#busy(id, record.claim.by, left);
-  }
-
   #mustNotCommit(id: string): void {
-    if (this.#committing.has(id)) this.#busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
-  }
-
-  #busy(id: string, by: string, left: number): never {
-    const until = this.#now() + left;
-    throw new Fault('busy', `${id} is held by ${by} until ${new Date(until).toISOString()}`, {
-      detail: { until },
-    });
+    if (this.#committing.has(id)) this.#claims.busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
   }
 
   /** A claim past its time is good until somebody takes it over: nobody else has written. */
@@ -293,5 +292,6 @@ export class Ingests {
   async #throwAway(id: string): Promise<void> {
     await this.#folders.remove(id);
     await this.#metadata.note(drop.ingest(id));
+    this.#open.delete(id);
   }
 }

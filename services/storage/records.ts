@@ -46,6 +46,8 @@ export type IngestRecord = {
   purpose: 'upload' | 'transfer';
   /** Of an upload; of a transfer, for which it was last asked. */
   repository?: string;
+  /** Of an upload: who began it; absent where that has no account. */
+  account?: string;
   /** Of a transfer. */
   part?: Part;
   digest?: string;

@@ -90,27 +90,27 @@ test('a write to a layer without a configuration is to be tried again', async ()
 
 const raws: [title: string, request: string, status: number][] = [
   ['what is not HTTP', 'hello\r\n\r\n', 400],
-  ['a header of 200 KB', `GET /v2/ HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(200_000)}\r\n\r\n`, 431],
+  ['a header of 200 KB', `GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: ${'y'.repeat(200_000)}\r\n\r\n`, 431],
   [
     'a body on a GET',
-    'GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody',
+    'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody',
     200,
   ],
-  ['an absolute URL', 'GET http://a:1/v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 200],
+  ['an absolute URL', 'GET http://a:1/v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 200],
   ['HTTP/1.0', 'GET /v2/ HTTP/1.0\r\n\r\n', 200],
   [
     'a length that is no number',
-    'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n',
+    'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: a\r\n\r\n',
     400,
   ],
   [
     'a media type that is none',
-    'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Type: ;\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
+    'PUT /v2/a/manifests/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: ;\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx',
     400,
   ],
   [
     'a digest given twice',
-    `POST /v2/a/blobs/uploads/?digest=a&digest=b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    `POST /v2/a/blobs/uploads/?digest=a&digest=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
     400,
   ],
 ];

@@ -123,7 +123,7 @@ export function write(
 ): Sent {
   const bytes = Buffer.from(payload ?? '');
   const length = payload === undefined ? '' : `Content-Length: ${bytes.byteLength + (lie ? 5 : 0)}\r\n`;
-  const start = `${verb} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${head}${length}\r\n`;
+  const start = `${verb} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${head}${length}\r\n`;
   return { bytes: Buffer.concat([Buffer.from(start), bytes]), whole: !lie };
 }
 

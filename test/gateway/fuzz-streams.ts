@@ -3,9 +3,9 @@ import { manifest, request, type Sent } from './fuzz-requests.ts';
 
 /** What a fuzzed client sends that is HTTP in part, or not at all. */
 
-const get = 'GET /v2/ HTTP/1.1\r\nHost: x\r\n';
-const post = 'POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n';
-const put = 'PUT /v2/a/b/manifests/raw HTTP/1.1\r\nHost: x\r\n';
+const get = 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\n';
+const post = 'POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\n';
+const put = 'PUT /v2/a/b/manifests/raw HTTP/1.1\r\nHost: localhost\r\n';
 const chunked = 'Transfer-Encoding: chunked\r\n';
 
 /** Framings that a parser must not be led astray by. */
@@ -22,13 +22,13 @@ const framings = [
   `${put}${chunked}\r\n5;ext=${'y'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`,
   `${put}${chunked}\r\n5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n`,
   `${put}${chunked}\r\nffffffffffffffff\r\nx`,
-  'GET /v2/ HTTP/2.0\r\nHost: x\r\n\r\n',
+  'GET /v2/ HTTP/2.0\r\nHost: localhost\r\n\r\n',
   'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   'GET /v2/ HTTP/0.9\r\n\r\n',
   'GET /v2/\r\n\r\n',
-  'GET  /v2/ HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET  /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n',
   'GET /v2/ HTTP/1.1\nHost: x\n\n',
-  'GET /v2/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n',
+  'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n',
   'GET /v2/ HTTP/1.1\r\n\r\n',
   `${get}X : y\r\n\r\n`,
   `${get}X: y\r\n z\r\n\r\n`,
@@ -37,9 +37,9 @@ const framings = [
   `${get}Expect: 100-continue\r\nExpect: what\r\n\r\n`,
   `${get}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
   `${get}Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`,
-  'CONNECT /v2/ HTTP/1.1\r\nHost: x\r\n\r\n',
+  'CONNECT /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n',
   'CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n',
-  'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n',
+  'OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n',
   '\r\n\r\n\r\n',
   '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
 ];
@@ -51,7 +51,7 @@ const huge = fc.oneof(
   fc.integer({ min: 1, max: 5_000 }).map((n) => Buffer.from(`${get}${'X: y\r\n'.repeat(n)}\r\n`)),
   fc
     .integer({ min: 1, max: 300_000 })
-    .map((n) => Buffer.from(`GET /v2/${'a'.repeat(n)} HTTP/1.1\r\nHost: x\r\n\r\n`)),
+    .map((n) => Buffer.from(`GET /v2/${'a'.repeat(n)} HTTP/1.1\r\nHost: localhost\r\n\r\n`)),
   fc
     .integer({ min: 1, max: 9_000 })
     .map((n) => Buffer.from(`${get}Range: bytes=${'0-1,'.repeat(n)}\r\n\r\n`)),

@@ -101,6 +101,18 @@ export class TestLayer implements AsyncDisposable {
     await kill(child);
   }
 
+  /** The paths that the gateway has, with their parameters. */
+  get routes(): string[] {
+    const stack: string[] = [];
+    const tree = this.app.printRoutes({ commonPrefix: false }).split('\n').filter(Boolean);
+    return tree.map((line) => {
+      const [, indent = '', part = ''] = /^([│ ├└─]*)(\S+)/.exec(line) ?? [];
+      stack.splice(indent.length / 4 - 1);
+      stack.push(part);
+      return stack.join('');
+    });
+  }
+
   /** A request with a path below this gateway. */
   fetch(
     method: string,

@@ -9,7 +9,7 @@ import { TestLayer, until } from './layer.ts';
 const layer = await TestLayer.start();
 after(() => layer[Symbol.asyncDispose]());
 const path = `/v2/a/blobs/${await layer.blob('a', randomBytes(8_000_000))}`;
-const get = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+const get = `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 
 const warnings: Error[] = [];
 process.on('warning', (warning) => warnings.push(warning));
@@ -41,14 +41,14 @@ for (const [how, leave] of [
 
 test('a client that asks for a tunnel before its answers have come leaves no file open', async () => {
   const connection = await RawConnection.open(layer.port);
-  connection.send(`${get.repeat(3)}CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+  connection.send(`${get.repeat(3)}CONNECT x:1 HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   await connection.closed;
   await until(async () => (await openFiles()) === 0);
 });
 
 test('answers to requests sent together come whole and in their order', async () => {
   const connection = await RawConnection.open(layer.port);
-  const close = 'GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+  const close = 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
   connection.send(get.repeat(12) + close);
   const { length } = await connection.closed;
   const one = await layer.fetch('GET', path);

@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
 import { IngestFile } from '#proto/volume.ts';
+import { MINIMUM_RATE, RateMeter } from '../../services/gateway/minimum-rate.ts';
 import { type ReceiveOptions, receive } from '../../services/gateway/receive.ts';
 import { RunningHashes } from '../../services/gateway/running-hashes.ts';
 import { sha256 } from './layer.ts';
@@ -29,6 +30,7 @@ const options = (more: Partial<ReceiveOptions> = {}): ReceiveOptions => ({
   limit: Number.POSITIVE_INFINITY,
   excess: 'too-large',
   idleMs: 5_000,
+  minimumRate: MINIMUM_RATE,
   signal: new AbortController().signal,
   ...more,
 });
@@ -168,4 +170,39 @@ test('running hashes are given to who goes on at their offset, and are bounded',
   equal(hashes.size, 1, 'old ones went');
   hashes.forget('late');
   equal(hashes.size, 0);
+});
+
+test('a body that brings a byte now and then ends, and what came of it is kept', async () => {
+  const { path, file } = await target();
+  const body = new PassThrough();
+  const dripping = setInterval(() => body.write('x'), 1);
+  const minimumRate = { bytesPerSecond: 1e9, windowMs: 50 };
+  const received = await receive(body, file, options({ minimumRate }));
+  clearInterval(dripping);
+  equal(received.failure?.code, 'upload-invalid');
+  match(received.failure?.message ?? '', /^\d+ bytes came in 0\.05 s: send at least 1000000000 a second/);
+  equal((await readFile(path, 'utf8')).length, received.end);
+});
+
+/** For each minute: so many bytes came, the client being waited for but for `stalledMs`. */
+function minutes(...all: [bytes: number, stalledMs?: number][]): (number | undefined)[] {
+  let now = 5_000;
+  const meter = new RateMeter(MINIMUM_RATE, now);
+  return all.map(([bytes, stalledMs = 0]) => {
+    const end = now + MINIMUM_RATE.windowMs;
+    meter.waits(now);
+    meter.works(end - stalledMs);
+    meter.came(bytes);
+    if (stalledMs === 0) meter.waits(end);
+    now = end;
+    return meter.next(end);
+  });
+}
+
+test('a minute with too few bytes counts where the client was waited for, and not where the disk was', () => {
+  deepEqual(minutes([1_920], [1]), [undefined, 1]);
+  deepEqual(minutes([0]), [0]);
+  deepEqual(minutes([1], [100, 30_000], [1_919, 1_000]), [1, undefined, 1_919]);
+  // 5 kbit/s that ten bodies share.
+  deepEqual(minutes([3_750], [3_750]), [undefined, undefined]);
 });

@@ -58,11 +58,11 @@ test('clients that say nothing, or are slow in what they say and read, do not ho
   const memory = await resident();
   for (let n = 0; n < IDLE; n += 1) await open('idle', '');
   for (let n = 0; n < SLOW; n += 1) {
-    await open('headers', 'GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ');
+    await open('headers', 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
     const at = (await ask('/v2/c/blobs/uploads/', { method: 'POST' })).headers.get('location')!;
     uploads.push(at);
-    await open('bodies', `PATCH ${at} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n`);
-    const reader = await open('readers', `GET /v2/a/blobs/${big} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await open('bodies', `PATCH ${at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n`);
+    const reader = await open('readers', `GET /v2/a/blobs/${big} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     await once(reader.socket, 'data');
     reader.socket.pause();
   }
@@ -80,7 +80,7 @@ test('clients that say nothing, or are slow in what they say and read, do not ho
 test('the slow ones get what they asked for', async () => {
   const [body] = kinds.bodies!;
   const sent = body!.socket.bytesWritten;
-  const header = `PATCH ${uploads[0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n`.length;
+  const header = `PATCH ${uploads[0]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n`.length;
   body!.send('x'.repeat(100 - (sent - header)));
   await until(() => body!.text.includes('\r\n\r\n'));
   match(body!.text, /^HTTP\/1\.1 202 [\s\S]*range: 0-99/i);
@@ -89,7 +89,7 @@ test('the slow ones get what they asked for', async () => {
   await until(() => headers!.text.includes('\r\n\r\n'));
   match(headers!.text, /^HTTP\/1\.1 200 /);
   const [idle] = kinds.idle!;
-  idle!.send('GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  idle!.send('GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   match(await idle!.closed, /^HTTP\/1\.1 200 /);
   const [reader] = kinds.readers!;
   reader!.socket.resume();

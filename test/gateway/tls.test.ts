@@ -102,7 +102,7 @@ test('clients speak TLS 1.2 or newer, and HTTP/1.1 in it', async () => {
     });
     equal(socket.getProtocol(), version);
     equal(socket.alpnProtocol, 'http/1.1');
-    socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    socket.write('GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
     match(await text(socket), /^HTTP\/1\.1 200 /);
   }
   const old = connect({
@@ -298,6 +298,6 @@ test('a module may have its certificates from the daemon of its device, by name 
   equal(await served(port), '127.0.0.1');
   const socket = await handshake(port, { servername: 'localhost' });
   equal(socket.getPeerCertificate().subject.CN, 'localhost');
-  socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
   match(await text(socket), /^HTTP\/1\.1 200 /);
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { accountsChanged } from '#proto/accounts.ts';
 import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/arriving.ts';
 import { Fault } from '#proto/fault.ts';
 import { repositoryName } from '#proto/names.ts';
@@ -19,7 +20,7 @@ const LOG_MS = 100;
 
 /** What is on its way from the parent, for the layers below: which blobs, and what of them is here already. */
 export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, times, log } = gateway;
+  const { bus, volume, times, log, access } = gateway;
   const reader = new ArrivingReader(bus, volume, times.patienceMs);
   const waiting = new Set<() => void>();
   const wake = () => {
@@ -28,6 +29,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   bus.listen(transferStarted, ({ data }) => {
     if (data.direction === 'down') wake();
   });
+  bus.heed(accountsChanged, wake);
   app.addHook('preClose', async () => wake());
   const isOver = ({ raw }: FastifyRequest, end: number) =>
     Date.now() >= end || raw.socket.destroyed || !app.server.listening;
@@ -40,6 +42,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
       waiting.add(resolve);
       try {
         const found = await bus.call(listArriving, {}, { patience: times.patienceMs });
+        await access.recheck(request, reply);
         const blobs = found.blobs.filter(({ repository }) => sees(request, repository, 'content/read'));
         const cursor = createHash('sha256').update(JSON.stringify(blobs)).digest('hex').slice(0, 16);
         if (cursor !== after || isOver(request, end)) {
@@ -59,9 +62,11 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryName(parameter(request, 'repository') ?? '');
     const end = Date.now() + waitOf(request) * 1_000;
     // As if it were not on its way: who may not pull it is told nothing of it.
-    if (!mayAlso(request, repository, 'content/read')) {
+    const mustBeAllowed = () => {
+      if (mayAlso(request, repository, 'content/read')) return;
       throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`);
-    }
+    };
+    mustBeAllowed();
     reply.header('cache-control', 'no-store');
     const asked = (size: number) => rangeOf(request, size);
     let here: Here | undefined;
@@ -70,8 +75,10 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
       if (here || isOver(request, end)) break;
       await sleep(LOG_MS);
     }
-    if (!here) return reply.code(204).send();
     await using found = here;
+    await access.recheck(request, reply);
+    mustBeAllowed();
+    if (!found) return reply.code(204).send();
     const { size, range, file } = found;
     reply.hijack();
     reply.raw.writeHead(206, {
@@ -80,12 +87,13 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
       'content-length': String(length(range)),
       'content-range': `bytes ${range.first}-${range.last}/${size}`,
     });
-    const sending = sendParts(reply, file, [range], times.idleMs);
+    const stillAllowed = access.stillAllowed(request, reply);
+    const sending = sendParts(reply, file, [range], { ...times, stillAllowed });
     await sending.catch((err) => log.warn({ err, digest }, 'what is still coming could not be read'));
     return reply;
   };
 
-  resource(app, gateway, ARRIVING_PATH, { GET: ['login', list] });
+  resource(app, gateway, ARRIVING_PATH, { GET: ['catalog', list] });
   resource(app, gateway, `${ARRIVING_PATH}/:digest`, { GET: ['login', get] });
 }
 

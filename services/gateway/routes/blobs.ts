@@ -12,7 +12,7 @@ import { length, type Part, sendParts } from '../send-blob.ts';
 const TYPE = 'application/octet-stream';
 
 export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, remembered, times, log } = gateway;
+  const { bus, volume, remembered, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
   // distribution-spec 1.1, "Checking if content exists in the registry": end-2
@@ -42,7 +42,8 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     const { status, headers, parts } = plan(ranges, size);
     reply.hijack();
     reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
-    const sending = sendParts(reply, file, parts, times.idleMs);
+    const stillAllowed = access.stillAllowed(request, reply);
+    const sending = sendParts(reply, file, parts, { ...times, stillAllowed });
     await sending.catch((err) => log.error({ err, digest }, 'a blob could not be read'));
     return reply;
   };

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { accountsChanged } from '#proto/accounts.ts';
 import { listArriving } from '#proto/arriving.ts';
 import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/changes.ts';
 import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
@@ -17,25 +18,19 @@ const LOOK_MS = 20_000;
  * answer comes as soon as there is something, or after `wait` seconds.
  */
 export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, times } = gateway;
+  const { bus, access } = gateway;
+  const patience = { patience: gateway.times.patienceMs };
   const waiting = new Set<() => void>();
   const wake = () => {
     for (const one of waiting) one();
   };
-  for (const event of [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted]) {
-    bus.heed(event, wake);
-  }
+  const events = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted, accountsChanged];
+  for (const event of events) bus.heed(event as typeof storageStarted, wake);
   bus.listen(transferStarted, ({ data }) => {
     if (data.direction === 'down') wake();
   });
   bus.onMissed(wake);
   app.addHook('preClose', async () => wake());
-
-  /** Is something on its way here that whoever asks may pull? */
-  const arrives = async (request: FastifyRequest): Promise<boolean> => {
-    const { blobs } = await bus.call(listArriving, {}, { patience: times.patienceMs });
-    return blobs.some(({ repository }) => sees(request, repository, 'content/read'));
-  };
 
   const changes: Handler = async (request, reply) => {
     const seconds = waitOf(request);
@@ -48,9 +43,13 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
       waiting.add(resolve);
       try {
         const query = { ...(after !== undefined && { after }), limit: PAGE };
-        const page = await bus.call(listChanges, query, { patience: times.patienceMs });
+        const page = await bus.call(listChanges, query, patience);
+        const { blobs } = asks ? await bus.call(listArriving, {}, patience) : { blobs: [] };
+        // Nothing is told by rights that were looked at before the wait.
+        await access.recheck(request, reply);
         const seen = page.changes.filter(({ repository }) => sees(request, repository));
-        const comes = asks && (await arrives(request));
+        // Is something on its way here that whoever asks may pull?
+        const comes = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
         const left = end - Date.now();
         const gone = request.raw.socket.destroyed || !app.server.listening;
         if (
@@ -77,7 +76,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
       }
     }
   };
-  resource(app, gateway, CHANGES_PATH, { GET: ['login', changes] });
+  resource(app, gateway, CHANGES_PATH, { GET: ['catalog', changes] });
 }
 
 /** What may be seen decides what was told: an account that may see more now has missed something. */

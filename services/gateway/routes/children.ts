@@ -10,13 +10,14 @@ const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 
 /** What the layers below tell of themselves; one that writes nothing into a repository may do so in a ReadOnly layer, too. */
 export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, times } = gateway;
+  const { bus, times, access } = gateway;
 
   /** The first instance of a child that asks has its place, until it is taken from it. */
   const activate: Handler = async (request, reply) => {
     const child = childOf(request);
     const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
     const instance = instanceIn((await readBody(request.raw, reading)).toString());
+    await access.recheck(request, reply);
     const query = { name: child, instance };
     const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
     const answer: Activated = { child, instance, since };

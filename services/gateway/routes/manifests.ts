@@ -37,7 +37,7 @@ import {
 import { writeBody } from '../write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, instance, hashes, remembered, times, log } = gateway;
+  const { bus, volume, instance, hashes, remembered, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
   /** Why an image of an index can't be pulled, whoever looks after the layer finds in the log. */
@@ -78,7 +78,12 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
     const tags = tagsOf(request, reference);
     const expect = await expectation(request, repository, reference);
-    const work = stored(request, { repository, ...expect, ...(tags.length > 0 && { tags }) }, reference);
+    const work = stored(
+      request,
+      reply,
+      { repository, ...expect, ...(tags.length > 0 && { tags }) },
+      reference,
+    );
     const { digest, subject } = await settle(gateway, work);
     reply.headers({
       location: manifestUrl(repository, digest),
@@ -90,7 +95,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   /** A manifest's bytes come to storage as those of a blob do; it is told what they are when they are all there. */
-  const stored = async (request: FastifyRequest, asked: Asked, reference: Reference) => {
+  const stored = async (request: FastifyRequest, reply: FastifyReply, asked: Asked, reference: Reference) => {
     const { repository } = asked;
     const behalf = inTheNameOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
@@ -105,6 +110,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
       const tag = isDigest(reference) ? {} : { tag: reference };
       const query = { ...asked, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
+      await access.recheck(request, reply);
       const answer = await bus.call(putManifest, query, behalf);
       held.spent();
       return answer;

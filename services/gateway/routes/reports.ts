@@ -13,13 +13,12 @@ const unzip = promisify(gunzip);
 
 /** What the layers below tell of themselves: JSON, packed with gzip where the header says so. */
 export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, times } = gateway;
+  const { bus, times, access } = gateway;
   const below = new Below(bus);
 
   /** @throws Fault `already-activated` */
   const mustBeActive = async (name: string, { instance }: Report) => {
-    if (instance === undefined) return;
-    const query = { name, instance };
+    const query = { name, ...(instance !== undefined && { instance }) };
     const { free } = await bus.call(checkChild, query, { patience: times.patienceMs });
     if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED);
   };
@@ -33,6 +32,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     });
     const packed = request.headers['content-encoding'] === 'gzip';
     const report = read(packed ? await unpacked(body) : body);
+    await access.recheck(request, reply);
     await mustBeActive(child, report);
     const { taken, place } = await below.take(child, report, Boolean(request.caller?.name));
     const answer: Standing = { ...(place && { place }) };

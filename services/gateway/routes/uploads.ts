@@ -32,7 +32,7 @@ import { writeBody } from '../write-body.ts';
  * came, and goes on from there, in any process. A PUT whose digest is wrong ends its upload, as in docker-registry.
  */
 export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, instance, times, hashes, log } = gateway;
+  const { bus, instance, times, hashes, log, access } = gateway;
   const patience = { patience: times.patienceMs };
   const hold = (claim: Claim) => new Hold(bus, claim, times.renewMs, log);
 
@@ -48,7 +48,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (mount === undefined && digest !== undefined) {
       digestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-      await settle(gateway, monolithic(request, repository, digest, claim));
+      await settle(gateway, monolithic(request, reply, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
@@ -82,6 +82,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   /** Nobody knows of this upload but the request itself: whatever goes wrong, it goes. */
   const monolithic = async (
     request: FastifyRequest,
+    reply: FastifyReply,
     repository: Repository,
     digest: Digest,
     claim: Claim,
@@ -89,6 +90,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     await using held = hold(claim);
     try {
       const end = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
+      await access.recheck(request, reply);
       await commit(request, held, repository, digest, end);
     } catch (error) {
       hashes.forget(claim.id);
@@ -116,6 +118,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const end = await writeBody(gateway, held, request.raw, { exactly });
     // Before the answer: the next chunk may come at once.
     await held.release();
+    await access.recheck(request, reply);
     return end;
   };
 
@@ -138,6 +141,8 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const exactly = expectChunk(request, reply, repository, held.claim);
     const [algorithm] = splitDigest(digest);
     const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
+    // A body may take hours, and its account may have lost its rights meanwhile: what came stays an upload.
+    await access.recheck(request, reply);
     await commit(request, held, repository, digest, end);
   };
 

@@ -1,0 +1,70 @@
+import { hostname, networkInterfaces } from 'node:os';
+import type { FastifyRequest } from 'fastify';
+import { Fault } from '#proto/fault.ts';
+import { isLoopback } from './access-at-start.ts';
+import { HEALTH } from './login-server.ts';
+
+/**
+ * While a layer has no accounts, whoever reaches it may do everything, and a browser on this machine reaches it for
+ * any page that it shows. So such a layer refuses what a page of another site sends, and every name that is not this
+ * machine's: a page's own name may be made to resolve to this machine (DNS rebinding).
+ */
+
+/** How container engines call the machine for what runs in its containers; no public DNS resolves `.internal`. */
+const ENGINE_NAMES = new Set(['host.docker.internal', 'host.containers.internal']);
+
+const REMEDY = 'make a token, and clients log in ("terrace token create NAME --push \'*\'")';
+
+export type OpenLayer = {
+  /** Are there no accounts, and may everybody come in? */
+  isOpen: () => boolean | Promise<boolean>;
+  loginServer: () => string | undefined;
+  /** Clients know it by this machine's names only. */
+  ownNamesOnly: boolean;
+};
+
+/** @throws Fault `denied` for a page of another site; `misdirected` for another machine's name; `unavailable` */
+export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Promise<void> {
+  const wrong = pageOfAnotherSite(request) ?? (layer.ownNamesOnly && nameOfAnotherMachine(request, layer));
+  if (wrong && (await layer.isOpen())) throw wrong;
+}
+
+function pageOfAnotherSite({ headers }: FastifyRequest): Fault | undefined {
+  const { origin, host = '' } = headers;
+  const isForeign = origin !== undefined && hostIn(origin) !== host.toLowerCase();
+  if (!isForeign && headers['sec-fetch-site'] !== 'cross-site') return undefined;
+  return new Fault(
+    'denied',
+    `this layer has no accounts, so it takes no request that a page of another site sends: ${REMEDY}`,
+  );
+}
+
+/** What the connection says counts, too: a page can send any `X-Forwarded-Host` to its own name. */
+function nameOfAnotherMachine(request: FastifyRequest, { loginServer }: OpenLayer): Fault | undefined {
+  if (request.url === HEALTH) return undefined;
+  const own = withoutPort(loginServer()?.toLowerCase() ?? '');
+  const named = [request.headers.host ?? '', request.host].map((host) => withoutPort(host.toLowerCase()));
+  const foreign = named.find((name) => name !== own && !isOwnName(name));
+  if (foreign === undefined) return undefined;
+  return new Fault(
+    'misdirected',
+    `this layer has no accounts, so it answers to the names of this machine only (localhost, 127.0.0.1, ${hostname()}), and this request is for ${foreign.slice(0, 80)}: ${REMEDY}, or set loginServer to the name that clients use`,
+  );
+}
+
+/** A client of HTTP/1.0 may name nothing; browsers always do. */
+export function isOwnName(text: string): boolean {
+  const name = text.replace(/\.$/, '');
+  if (name === '' || name === hostname().toLowerCase() || ENGINE_NAMES.has(name)) return true;
+  const plain = name.replace(/^::ffff:(?=\d+\.)/, '');
+  // RFC 6761, 6.3
+  if (isLoopback(plain) || plain.endsWith('.localhost')) return true;
+  return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === plain));
+}
+
+const withoutPort = (host: string): string => host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+
+/** `null`, which pages without an origin send, is nobody's host. */
+function hostIn(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined;
+}
