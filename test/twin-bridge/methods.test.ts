@@ -5,9 +5,10 @@ import type { Bus } from '#proto/bus.ts';
 import { activateChild } from '#proto/children.ts';
 import { declareAccounts } from '#proto/declared-accounts.ts';
 import { Fault, faultCodes } from '#proto/fault.ts';
-import { type PassResult, passFinished, passStarted, startPass } from '#proto/passes.ts';
+import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
 import { hashPassword } from '#proto/password-hash.ts';
 import { collectGarbage } from '#proto/upkeep.ts';
+import { nothing } from '../../services/syncer/run-pass.ts';
 import { gcMethod } from '../../services/twin-bridge/methods/gc.ts';
 import type { Method } from '../../services/twin-bridge/methods/method.ts';
 import { directMethods } from '../../services/twin-bridge/methods/methods.ts';
@@ -189,19 +190,16 @@ test('deactivate frees the place of a layer below', async () => {
 
 test('events: the last ones, or those from a place on, a page at a time', async () => {
   for (let at = 0; at < 30; at += 1) {
-    buses.syncer.publish(passStarted, {
-      pass: `e-${at}`,
-      coordinator: 'c',
-      cause: 'x'.repeat(at < 20 ? 1 : 20_000),
-    });
+    const failures = Array(at < 20 ? 1 : 10).fill({ code: 'internal', reason: 'x'.repeat(2_000) });
+    buses.syncer.publish(passFinished, { ...nothing({ id: `e-${at}`, cause: 'test' }), failures });
   }
   while ((await ask('events', { count: 1 })).payload.events[0]?.data?.pass !== 'e-29');
   const passesOf = ({ payload }: Answer) =>
     payload.events.map(({ data }: { data: { pass: string } }) => data.pass);
-  const last = await ask('events', { count: 100, types: ['pass.started'] });
+  const last = await ask('events', { count: 100, types: ['pass.finished'] });
   assert.deepEqual(passesOf(last), ['e-26', 'e-27', 'e-28', 'e-29'], 'as many as fit');
   assert.ok(JSON.stringify(last).length < 110_000);
-  const [first] = (await ask('events', { since: '1h', types: ['pass.started'], count: 1 })).payload.events;
+  const [first] = (await ask('events', { since: '1h', types: ['pass.finished'], count: 1 })).payload.events;
   const page = await ask('events', { since: first.sequence, types: ['pass'], count: 3 });
   assert.equal(page.payload.events.length, 3);
   assert.ok(page.payload.next > page.payload.events[2].sequence);
