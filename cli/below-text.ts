@@ -4,7 +4,7 @@ import type { LayerStatus } from './layer-status.ts';
 /** The layers below, as they last told, in words. */
 export function belowText({ below = [] }: LayerStatus, now: number): string {
   if (below.length === 0) return '';
-  const rows = below.map(({ child, seen, path, name, link, held, at }) => [
+  const rows = below.map(({ child, seen, path, name, link, held, at, leftOut = 0 }) => [
     [child, ...path].join('/'),
     name,
     link?.state ?? 'no parent',
@@ -12,7 +12,9 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
     // Of one further down, its own clock tells when it spoke; that it came, when it came here.
     `${duration(now - seen)} ago`,
     held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
-    link?.detail ?? '',
+    [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not told of` : '']
+      .filter(Boolean)
+      .join('; '),
   ]);
   return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'TOLD', 'HOLDS', ''], ...rows]);
 }

@@ -3,8 +3,10 @@ import { serviceNames } from '#proto/access.ts';
 import { type LayerReport, type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import { listParked, type Parked } from '#proto/outgoing.ts';
+import type { Unreadable } from '#proto/states.ts';
 import {
   type BridgeStatus,
   bridgeStatus,
@@ -35,6 +37,10 @@ export type LayerStatus = {
   parked?: Parked[];
   /** The layers below, as they last told; `child` is the one that told it, at the time `seen`. */
   below?: (LayerReport & { child: string; seen: number })[];
+  /** Events that the parent refuses to be told. */
+  history?: HistoryStatus;
+  /** Entries of states that can't be read: what they say is missing here. */
+  unreadable?: Unreadable[];
   /** By name. */
   webhooks?: WebhookStatus[];
   /** The services that did not answer. */
@@ -48,20 +54,23 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       silent.push(service);
       return undefined;
     });
-  const [services, syncers, inForce, link, holder, storage, bridge, below, webhooks] = await Promise.all([
-    bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
-    bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
-    bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
-    bus.get(linkStatus, LINK_KEY).catch(() => undefined),
-    bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
-    answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
-    answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
-    bus.list(layersBelow).catch(() => new Map<string, Layers>()),
-    bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
-  ]);
+  const [services, syncers, inForce, link, holder, storage, bridge, below, webhooks, history] =
+    await Promise.all([
+      bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
+      bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
+      bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
+      bus.get(linkStatus, LINK_KEY).catch(() => undefined),
+      bus.get(lease, COORDINATOR_KEY).catch(() => undefined),
+      answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
+      answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
+      bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+      bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
+      bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
+    ]);
   const told = new Set(present(services).map(({ service }) => service));
   for (const name of serviceNames) if (!told.has(name) && !silent.includes(name)) silent.push(name);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
+  const unreadable = bus.unreadable();
   return {
     services: present(services),
     syncers: present(syncers),
@@ -72,6 +81,8 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(storage && { storage }),
     ...(parked && { parked }),
     ...(below.size > 0 && { below: flat(below) }),
+    ...(history && inForce?.value.parent && { history: history.value }),
+    ...(unreadable.length > 0 && { unreadable }),
     ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
     silent,
   };

@@ -19,6 +19,7 @@ export function linkText(layer: LayerStatus, now: number): string {
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...outgoing(layer, now),
+    ...history(layer, now),
   ].join('\n');
 }
 
@@ -89,6 +90,15 @@ function parked(
   const next = retry > now ? `in ${duration(retry - now)}` : 'with the next pass';
   const what = digest ? '' : ' (its deletion)';
   return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')} since ${duration(now - since)} ago, next try ${next}`;
+}
+
+/** Of what happened here and below, the parent is told; what it refuses for good is passed over. */
+function history({ history: told }: LayerStatus, now: number): string[] {
+  if (!told) return [];
+  const { count, last, since } = told;
+  return [
+    `  the parent refuses ${plural(count, 'event')} of the history since ${duration(now - since)} ago, and is not told of them; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
+  ];
 }
 
 const more = (count: number): string[] =>

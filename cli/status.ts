@@ -39,6 +39,7 @@ export function describe(found: LayerStatus, now: number): string {
     webhookText(layer, now),
     syncerText(layer, now),
     services(layer, now),
+    unreadable(layer),
   ];
   return sections.filter(Boolean).join('\n\n');
 }
@@ -104,6 +105,13 @@ function accountsText({ tokens, accounts = [] }: StorageStatus): string {
   const lines = accounts.map((complaint) => `  ${complaint}`);
   const not = lines.length > 0 ? ['Not as the configuration document declares it:', ...lines] : [];
   return [tokens === 0 ? 'No accounts: whoever reaches it may do everything' : count, ...not].join('\n');
+}
+
+function unreadable({ unreadable: entries = [] }: LayerStatus): string {
+  const lines = entries.map(({ bucket, key, reason }) => `  ${bucket}.${key}: ${reason}`);
+  return lines.length === 0
+    ? ''
+    : ['Can not be read, and is missing above until it is written again:', ...lines].join('\n');
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {

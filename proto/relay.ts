@@ -32,8 +32,7 @@ export function childOf(subject: string): string | undefined {
  * before.
  */
 export function attributed(child: string, event: Envelope): Envelope {
-  const { specversion, id, source, type, time, layer } = event;
-  const size = packedSize(event.data);
+  const { specversion, id, source, type, time, layer, data } = withinLimits(event);
   return {
     specversion,
     id,
@@ -41,8 +40,14 @@ export function attributed(child: string, event: Envelope): Envelope {
     type,
     time,
     layer: layer === undefined ? child : beneath(child, layer, MAX_LAYER),
-    data: size > MAX_EVENT_BYTES ? { leftOutBytes: size } : event.data,
+    data,
   };
+}
+
+/** The event, or one that says how large its data are where they do not go from layer to layer. */
+export function withinLimits(event: Envelope): Envelope {
+  const size = packedSize(event.data);
+  return size > MAX_EVENT_BYTES ? { ...event, data: { leftOutBytes: size } } : event;
 }
 
 /** The source of a child's event, as `attributed` gives it. */

@@ -4,7 +4,9 @@ import type { Bus, Log } from '#proto/bus.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Gap, historyLost, type Kept } from '#proto/history.ts';
+import { withinLimits } from '#proto/relay.ts';
 import { Alarm } from './alarm.ts';
+import { HistorySender } from './history-sender.ts';
 import type { Link } from './hours.ts';
 import { EARLIEST_MS, ReportClock } from './layer-report.ts';
 import type { ParentReports } from './link/reports.ts';
@@ -14,15 +16,17 @@ const GATHER_MS = 1_000;
 /** Without any, the state of the layer is looked at so often, in ms. */
 const LOOK_MS = 60_000;
 const MOST_WAIT_MS = 60_000;
+/** The parent may ask for this much at most. */
+const MAX_ASKED_MS = 10 * 60_000;
 /** As JSON, before it is packed, in bytes. */
 const BATCH_BYTES = 256 * 1024;
 
 export type ReporterMeans = {
-  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish'>;
+  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish' | 'get' | 'put' | 'remove'>;
   /** Calls back at the end of each pass. Returns what ends that. */
   onPass: (heard: () => void) => () => void;
   /** Undefined where the parent is no Terrace, as far as it is known. */
-  reports: () => Promise<Pick<ParentReports, 'send'> | undefined>;
+  reports: () => Promise<Pick<ParentReports, 'send' | 'rest'> | undefined>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** Of this data volume. */
@@ -66,7 +70,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
           if (signal.aborted) return;
           failures += 1;
           passed = true;
-          const ms = Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures);
+          const ms = waitAfter(failures, err);
           log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
           await rest(ms);
           continue;
@@ -78,6 +82,12 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
   } finally {
     for (const end of ends) end();
   }
+}
+
+/** Doubling, and never less than the parent asked for, in ms. */
+function waitAfter(failures: number, error: unknown): number {
+  const asked = Number(Fault.is(error) ? (error.detail?.retryAfterMs ?? 0) : 0);
+  return Math.max(Math.min(MAX_ASKED_MS, asked), Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures));
 }
 
 /** Ends the task where the window closes meanwhile. */
@@ -98,9 +108,7 @@ async function whileUsable(
 class Reporter {
   readonly #means: ReporterMeans;
   readonly #clock = new ReportClock();
-  #to: unknown;
-  /** How far the parent is, once it has said so: it may have nothing. */
-  #standing: { place: Place | undefined } | undefined;
+  readonly #sender: HistorySender;
   /** Up to here, events that are missing were told of. */
   #missed = 0;
   /** What is from the parent's place, `behind`, up to here is not for the parent: it need not be read again. */
@@ -111,29 +119,27 @@ class Reporter {
 
   constructor(means: ReporterMeans) {
     this.#means = means;
+    this.#sender = new HistorySender(means.bus, means.instance, means.log);
   }
 
   /** Tells all there is to tell now. @throws Fault where the parent, or the bus, does not answer */
   async round(signal: AbortSignal): Promise<void> {
     const { bus, reports, layers, log } = this.#means;
     const to = await reports();
-    if (to !== this.#to) this.#standing = undefined;
-    this.#to = to;
+    const sender = this.#sender;
+    sender.to = to;
     if (!to) return;
     const now = Date.now();
-    const instance = await this.#means.instance();
     const all = await layers();
-    const due = this.#standing === undefined || this.#clock.isDue(all, now);
+    const due = sender.standing === undefined || this.#clock.isDue(all, now);
     this.pending = !due && this.#clock.differs(all);
     for (let first = due; !signal.aborted; first = false) {
       const kept = await bus.archive.kept();
-      if (!this.#standing || first) {
-        const asked = await to.send({ instance, made: kept.made, events: [], layers: all }, signal);
-        if (!asked) return;
+      if (!sender.standing || first) {
+        if (!(await sender.ask(kept.made, all, signal))) return;
         this.#clock.told(all, now);
-        this.#standing = asked;
       }
-      const { place } = this.#standing;
+      const { place } = sender.standing as NonNullable<typeof sender.standing>;
       const there = place !== undefined && (await this.#holds(place, kept));
       if (place && !there)
         log.info({ place, kept }, 'the parent knows events that are not here: telling all');
@@ -146,7 +152,10 @@ class Reporter {
   /** Is the place in the stream, or was it? One that came back from a copy may have another event there. */
   async #holds({ made, sequence, id }: Place, kept: Kept): Promise<boolean> {
     if (made !== kept.made || sequence > kept.last) return false;
-    return sequence < kept.first || (await this.#means.bus.archive.idAt(sequence)) === id;
+    if (sequence < kept.first) return true;
+    const there = await this.#means.bus.archive.idAt(sequence);
+    // Within the stream, only what made room is missing.
+    return there === undefined || there === id;
   }
 
   /** How far all is told that is for a parent at this place. */
@@ -157,20 +166,21 @@ class Reporter {
 
   /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
   async #tell(made: string, told: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
-    let anew = told === undefined && this.#standing?.place !== undefined;
+    const sender = this.#sender;
+    sender.anew = told === undefined && sender.standing?.place !== undefined;
     let events: Report['events'] = [];
     let size = 0;
-    const flush = async (): Promise<boolean> => {
-      if (events.length === 0) return true;
-      const after = anew ? undefined : (this.#standing?.place?.sequence ?? 0);
-      const instance = await this.#means.instance();
-      const body = { instance, made, events, ...(anew ? { anew } : { after }) } as Report;
-      const answer = await (this.#to as Pick<ParentReports, 'send'>).send(body, signal);
+    const flush = async () => {
+      const batch = events;
       events = [];
       size = 0;
-      anew = false;
-      this.#standing = answer;
-      return answer?.taken ?? false;
+      try {
+        return await sender.tell(made, batch, signal);
+      } catch (error) {
+        // What was passed over may be among what is told again.
+        this.#silent = { made: '', sequence: 0, id: '', behind: 0 };
+        throw error;
+      }
     };
     const { tells = () => true } = this.#means;
     let last = { sequence: told ?? 0, id: '' };
@@ -184,22 +194,29 @@ class Reporter {
       if (sequence === told) continue;
       last = { sequence, id: event.id };
       if (child === undefined && !tells(event)) continue;
-      events.push({ sequence, event });
-      size += JSON.stringify(event).length;
+      const sent = withinLimits(event);
+      events.push({ sequence, event: sent });
+      size += Buffer.byteLength(JSON.stringify(sent));
       if (events.length < MOST_EVENTS && size < BATCH_BYTES) continue;
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
-    if (last.id) this.#silent = { made, ...last, behind: this.#standing?.place?.sequence ?? 0 };
+    await sender.told();
+    if (last.id) this.#silent = { made, ...last, behind: sender.standing?.place?.sequence ?? 0 };
     return 'all';
   }
 
+  /** That events made room was said when they did. */
   #miss({ to = 0, reason }: Gap, told: number): void {
+    if (reason === 'trimmed') return;
     const from = Math.max(told, this.#missed) + 1;
     if (to < from) return;
     this.#missed = to;
     const gap = { from, to, reason };
-    this.#means.log.warn(gap, 'events are not kept any more that the parent was not told');
+    this.#means.log.warn(
+      gap,
+      'events are not kept any more, or can not be read, that the parent was not told',
+    );
     this.#means.bus.publish(historyLost, gap);
   }
 }

@@ -8,7 +8,10 @@ export type Detail = { type: string; code: string; description: string };
 const MOST_ACCOUNTS = 3;
 const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
-export function detailsOf({ link, storage, configuration, syncers }: Seen, desired: DesiredState): Detail[] {
+export function detailsOf(
+  { link, storage, configuration, syncers, history, unreadable }: Seen,
+  desired: DesiredState,
+): Detail[] {
   const details: Detail[] = [];
   const say = (type: string, code: string, description: string) =>
     details.push({ type, code, description: brief(description) });
@@ -37,6 +40,16 @@ export function detailsOf({ link, storage, configuration, syncers }: Seen, desir
       'ChangesRefused',
       `${storage.outgoing.parked} changes are refused by the parent, and are tried again`,
     );
+  }
+  if (history) {
+    const { count, last } = history;
+    say('Sync', 'HistoryRefused', `${count} events of the history are refused by the parent: ${last.reason}`);
+  }
+  const [damaged] = unreadable;
+  if (damaged) {
+    const { bucket, key, reason } = damaged;
+    const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : '';
+    say('Service', 'StateUnreadable', `the state ${bucket}.${key} can not be read${more}: ${reason}`);
   }
   if (desired.state === 'refused') {
     say(

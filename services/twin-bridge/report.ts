@@ -9,7 +9,7 @@ import { type Reported, reportedOf } from './reported.ts';
 import { type DesiredState, type LastPass, seeLayer } from './seen.ts';
 
 export type ReportOptions = {
-  bus: Pick<Bus, 'get' | 'list' | 'call' | 'watch' | 'listen' | 'onNews'>;
+  bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable' | 'watch' | 'listen' | 'onNews'>;
   log: Log;
   version: string;
   desired: () => DesiredState;

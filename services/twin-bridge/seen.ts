@@ -2,8 +2,10 @@ import { type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { type Child, listChildren } from '#proto/children.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
+import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import type { PassResult } from '#proto/passes.ts';
+import type { Unreadable } from '#proto/states.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, type SyncerStatus, syncerStatus } from '#proto/status.ts';
 
 /** What the layer says of itself at one moment; what nobody answered is left out. */
@@ -15,6 +17,9 @@ export type Seen = {
   /** Layers below that are activated, the first 500. */
   children: Child[];
   below: ReadonlyMap<string, Layers>;
+  history?: HistoryStatus;
+  /** Entries of states that can't be read. */
+  unreadable: Unreadable[];
 };
 
 /** The last pass that began, and how it ended, with ms since 1970; of this process' time. */
@@ -38,14 +43,15 @@ export type DesiredState = {
 
 const PATIENCE = { patience: 1_000 };
 
-export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call'>): Promise<Seen> {
-  const [inForce, link, syncers, storage, activated, below] = await Promise.all([
+export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable'>): Promise<Seen> {
+  const [inForce, link, syncers, storage, activated, below, history] = await Promise.all([
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
     bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
     bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
     bus.call(listChildren, { limit: 500 }, PATIENCE).catch(() => undefined),
     bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+    bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
   ]);
   return {
     ...(inForce && { configuration: inForce.value }),
@@ -54,5 +60,7 @@ export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call'>): Promise
     ...(storage && { storage }),
     children: activated?.children ?? [],
     below,
+    ...(history && inForce?.value.parent && { history: history.value }),
+    unreadable: bus.unreadable(),
   };
 }

@@ -80,9 +80,18 @@ test('the layers below are told, each with how it was when it last spoke', () =>
     coordinator: 's',
     detail: 'app:v1',
   };
-  const below = [{ ...report, child: 'line', seen: now - 30_000, link }];
+  const below = [{ ...report, child: 'line', seen: now - 30_000, link, leftOut: 12 }];
   const text = describe({ services: [], syncers: [], silent: [], storage: held, below }, now);
-  assert.match(text, /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1$/m);
+  assert.match(
+    text,
+    /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1; 12 layers below it not told of$/m,
+  );
+});
+
+test('what can not be read is named', () => {
+  const unreadable = [{ bucket: 'layers', key: 'line', reason: '/seen: Expected integer' }];
+  const text = describe({ services: [], syncers: [], silent: [], storage: held, unreadable }, now);
+  assert.match(text, /^ {2}layers\.line: \/seen: Expected integer$/m);
 });
 
 const syncer = { instance: 's', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
@@ -104,6 +113,21 @@ const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'Re
   );
 const MINUTE = 60_000;
 const online = { state: 'Online', since: now, lastSync: now - MINUTE, coordinator: 's' } as const;
+
+test('events that the parent refuses to be told are said', () => {
+  const last = {
+    sequence: 7,
+    id: 'a',
+    type: 'terrace.tag.moved',
+    code: 'malformed',
+    reason: '/x: no',
+    at: now,
+  };
+  assert.match(
+    linked({ link: online, history: { since: now - MINUTE, count: 3, last } }),
+    /^ {2}the parent refuses 3 events of the history since 1 min ago.*event 7, tag\.moved: \/x: no \(malformed\)$/m,
+  );
+});
 
 test('what the link was said to be holds only while a syncer is there to say otherwise', () => {
   assert.match(linked({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);

@@ -6,6 +6,7 @@ import type { LayerReport, Place, Report } from '#proto/below.ts';
 import { blobCommitted } from '#proto/content.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
+import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/history-status.ts';
 import type { Link } from '../../services/syncer/hours.ts';
 import { report } from '../../services/syncer/reporter.ts';
 import { until } from '../gateway/layer.ts';
@@ -18,6 +19,9 @@ class Parent {
   heard: number[] = [];
   reports: Report[] = [];
   away = false;
+  /** What it refuses for good. */
+  refuses: (event: Envelope) => boolean = () => false;
+  rests = 0;
   /** Reports that came while it was away. */
   missed = 0;
   /** It has only so many of the events that it said it has. */
@@ -27,6 +31,10 @@ class Parent {
     this.place = { made, sequence: sequence - count, id: `storage-test-${sequence - count}` };
   }
 
+  rest = () => {
+    this.rests += 1;
+  };
+
   send = async (body: Report) => {
     if (this.away) {
       this.missed += 1;
@@ -34,6 +42,9 @@ class Parent {
     }
     this.reports.push(body);
     const { made, after, anew, events } = body;
+    if (events.some(({ event }) => this.refuses(event))) {
+      return { refused: new Fault('parent-refused', 'POST: the parent answered 400') };
+    }
     const follows = this.place ? this.place.made === made && this.place.sequence === after : after === 0;
     if (!anew && !follows) return { taken: events.length === 0, place: this.place };
     for (const { sequence, event } of events) {
@@ -201,4 +212,39 @@ test('the store is lost while nothing was for the parent: what is in the new one
   await r.server.up();
   r.say(12);
   await r.hears(10, 11, 12);
+});
+
+test('an event that the parent refuses for good is passed over and said, and what is behind it goes up', async () => {
+  await using r = await rig();
+  const sizeOf = ({ data }: Envelope) => (data as { size?: number }).size;
+  r.parent.refuses = (event) => [3, 4].includes(sizeOf(event) ?? 0);
+  const refused: number[] = [];
+  r.bus.listen(historyRefused, ({ data }) => refused.push(data.count));
+  r.say(1, 2, 3, 4, 5, 6);
+  await until(() => r.parent.heard.includes(6), 20_000);
+  assert.deepEqual(r.parent.heard.filter(Boolean), [1, 2, 5, 6]);
+  await until(() => refused.reduce((sum, count) => sum + count, 0) === 2, 20_000);
+  const { value } = (await r.bus.get(historyStatus, HISTORY_KEY)) ?? {};
+  assert.equal(value?.count, 2);
+  assert.match(value?.last.reason ?? '', /answered 400/);
+  // One that nothing is behind keeps nothing back, and is not sent again with each look.
+  r.say(3);
+  await until(async () => (await r.bus.get(historyStatus, HISTORY_KEY))?.value.count === 3, 20_000);
+  r.say(7);
+  await until(() => r.parent.heard.includes(7), 20_000);
+  assert.equal(r.parent.rests, 0);
+});
+
+test('a parent that refuses every event is left alone, and is told all of them when it takes some', async () => {
+  await using r = await rig();
+  r.parent.refuses = () => true;
+  r.say(...Array.from({ length: 15 }, (_, index) => index + 1));
+  await until(() => r.parent.rests > 0, 20_000);
+  assert.deepEqual(r.parent.heard, []);
+  r.parent.refuses = () => false;
+  await until(() => r.parent.heard.includes(15), 30_000);
+  assert.deepEqual(
+    r.parent.heard.filter(Boolean),
+    Array.from({ length: 15 }, (_, index) => index + 1),
+  );
 });

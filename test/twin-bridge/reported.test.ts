@@ -38,6 +38,7 @@ const seen = (more: Partial<Seen> = {}): Seen => ({
   storage,
   children: [],
   below: new Map(),
+  unreadable: [],
   ...more,
 });
 const reported = (more: Partial<Facts> = {}) =>
@@ -201,4 +202,28 @@ test('however much there is to say, a twin takes it, and no secret is in it', ()
 
 test('figures change by steps', () => {
   assert.deepEqual([0, 7, 99, 101, 123_456, 999_999].map(coarse), [0, 7, 99, 100, 120_000, 1_000_000]);
+});
+
+test('what the parent refuses to be told, and what can not be read, is no secret', () => {
+  const last = {
+    sequence: 7,
+    id: 'a-7',
+    type: 'terrace.tag.moved',
+    code: 'malformed',
+    reason: '/x: no',
+    at: NOW,
+  };
+  const details = reported({
+    seen: seen({
+      history: { since: NOW, count: 3, last },
+      unreadable: [{ bucket: 'layers', key: 'line', reason: '/seen: Expected integer' }],
+    }),
+  }).statusDetails as { code: string; description: string }[];
+  assert.deepEqual(
+    details.map(({ code, description }) => [code, description]),
+    [
+      ['HistoryRefused', '3 events of the history are refused by the parent: /x: no'],
+      ['StateUnreadable', 'the state layers.line can not be read: /seen: Expected integer'],
+    ],
+  );
 });

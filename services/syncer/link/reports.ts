@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
+import type { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
@@ -10,6 +11,9 @@ import { readAs } from './read-as.ts';
 import { sent } from './sending.ts';
 
 const pack = promisify(gzip);
+
+/** The report has come to where it is read, and something in it is not taken; every other one would be taken. */
+const OF_WHAT_IT_HOLDS = [400, 413, 422];
 
 /** A parent that takes no reports is asked again after so long, in ms: it may be a Terrace, or let us, by then. */
 const ASK_AGAIN_MS = 10 * 60_000;
@@ -31,14 +35,14 @@ export class ParentReports {
   }
 
   /**
-   * @returns how far the parent is, and whether it took the report; undefined where it takes none, as it is no Terrace
-   * or does not let us
+   * @returns how far the parent is, and whether it took the report; what it refused for good where that is what the
+   * report holds; undefined where it takes none, as it is no Terrace or does not let us
    * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
     report: Report,
     signal: AbortSignal,
-  ): Promise<{ taken: boolean; place: Place | undefined } | undefined> {
+  ): Promise<{ taken: boolean; place: Place | undefined } | { refused: Fault } | undefined> {
     if (Date.now() < this.#deaf) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
@@ -62,9 +66,17 @@ export class ParentReports {
     } else {
       const said = await text(answer);
       const passes = status >= 500 || status === 429 || status === 408;
-      if (passes) throw refusal(status, answer.headers, said, `POST ${path}`);
+      const fault = refusal(status, answer.headers, said, `POST ${path}`);
+      if (passes) throw fault;
+      const holds = report.events.length > 0 || report.layers !== undefined;
+      if (holds && OF_WHAT_IT_HOLDS.includes(status)) return { refused: fault };
     }
-    this.#deaf = Date.now() + ASK_AGAIN_MS;
+    this.rest();
     return undefined;
+  }
+
+  /** The parent is left alone for a while. */
+  rest(): void {
+    this.#deaf = Math.max(this.#deaf, Date.now() + ASK_AGAIN_MS);
   }
 }
