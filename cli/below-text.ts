@@ -1,3 +1,4 @@
+import type { LinkStatus } from '#proto/status.ts';
 import { duration, plural, table } from './figures.ts';
 import type { LayerStatus } from './layer-status.ts';
 
@@ -8,7 +9,7 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
     [child, ...path].join('/'),
     name,
     link?.state ?? 'no parent',
-    link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`,
+    lastSync(link, at),
     // Of one further down, its own clock tells when it spoke; that it came, when it came here.
     `${duration(now - seen)} ago`,
     held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
@@ -16,5 +17,11 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
       .filter(Boolean)
       .join('; '),
   ]);
-  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'TOLD', 'HOLDS', ''], ...rows]);
+  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'HEARD', 'HOLDS', ''], ...rows]);
+}
+
+/** Where passes follow one another the whole time, only their end is told. */
+function lastSync(link: LinkStatus | undefined, at: number): string {
+  if (link?.live && link.state === 'Online') return 'all the time';
+  return link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`;
 }

@@ -6,6 +6,7 @@ import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/con
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import { listParked, type Parked } from '#proto/outgoing.ts';
+import { layersNow, type Presence, presence } from '#proto/presence.ts';
 import type { Unreadable } from '#proto/states.ts';
 import {
   type BridgeStatus,
@@ -35,7 +36,7 @@ export type LayerStatus = {
   storage?: StorageStatus;
   /** Changes that the parent refused, by repository and reference. */
   parked?: Parked[];
-  /** The layers below, as they last told; `child` is the one that told it, at the time `seen`. */
+  /** The layers below, as they last told; `child` is the one that told it, and that was last heard at the time `seen`. */
   below?: (LayerReport & { child: string; seen: number })[];
   /** Events that the parent refuses to be told. */
   history?: HistoryStatus;
@@ -54,7 +55,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       silent.push(service);
       return undefined;
     });
-  const [services, syncers, inForce, link, holder, storage, bridge, below, webhooks, history] =
+  const [services, syncers, inForce, link, holder, storage, bridge, below, heard, webhooks, history] =
     await Promise.all([
       bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
       bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
@@ -64,6 +65,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       answer('storage', bus.call(storageStatus, {}, { patience: 1_000 })),
       answer('twin-bridge', bus.call(bridgeStatus, {}, { patience: 1_000 })),
       bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+      bus.list(presence).catch(() => new Map<string, Presence>()),
       bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
       bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
     ]);
@@ -80,7 +82,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
     ...(parked && { parked }),
-    ...(below.size > 0 && { below: flat(below) }),
+    ...(below.size > 0 && { below: flat(below, heard) }),
     ...(history && inForce?.value.parent && { history: history.value }),
     ...(unreadable.length > 0 && { unreadable }),
     ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
@@ -91,8 +93,11 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
 const named = (webhooks: Map<string, WebhookStatus>) =>
   [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 
-const flat = (below: Map<string, Layers>) =>
-  [...below].flatMap(([child, { seen, layers }]) => layers.map((layer) => ({ ...layer, child, seen })));
+const flat = (below: Map<string, Layers>, heard: Map<string, Presence>) =>
+  [...below].flatMap(([child, told]) => {
+    const { seen, layers } = layersNow(told, heard.get(child), Date.now());
+    return layers.map((layer) => ({ ...layer, child, seen }));
+  });
 
 async function parkedOf(bus: Bus): Promise<Parked[]> {
   const all: Parked[] = [];

@@ -27,7 +27,15 @@ const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.S
 
 const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
   gateway: {
-    publish: ['storage.>', 'events.request.>', 'below.>', '$KV.services.>', '$KV.heard.>', '$KV.layers.>'],
+    publish: [
+      'storage.>',
+      'events.request.>',
+      'below.>',
+      '$KV.services.>',
+      '$KV.heard.>',
+      '$KV.layers.>',
+      '$KV.presence.>',
+    ],
     deny: [...operating, 'storage.term.>', 'storage.account.declare', 'storage.webhook.>'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
   },

@@ -28,6 +28,8 @@ export const Changes = Type.Object({
   more: Type.Boolean(),
   /** Where it was asked for: content is on its way here from above, which the caller may pull. See arriving.ts. */
   arriving: Type.Optional(Type.Boolean()),
+  /** The caller said who it is, is noted as being there, and has its place: it need not say so otherwise. */
+  known: Type.Optional(Type.Boolean()),
 });
 export type Changes = Static<typeof Changes>;
 
@@ -58,7 +60,8 @@ export const getCursor = request(
 
 /**
  * Where a layer tells them over HTTP; `after` and `wait` (seconds) are its parameters. With `arriving=1` the wait ends
- * also where content is on its way here: whoever follows that already leaves it out.
+ * also where content is on its way here: whoever follows that already leaves it out. A layer that keeps such a request
+ * here says with `child` and `instance` who it is.
  */
 export const CHANGES_PATH = '/v2/_terrace/changes';
 /** The longest wait: proxies give up on an answer after a minute, unless told otherwise. In seconds. */

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, request, state } from './contract.ts';
-import { Bytes, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
+import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
 import { Direction } from './transfers.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
@@ -50,9 +50,11 @@ export const LinkStatus = Type.Object({
   code: Type.Optional(LinkCode),
   coordinator: Party,
   /** Passes that came to their end: how many, when the last one did, and the last one that events tell of. */
-  passes: Type.Optional(Type.Object({ count: Type.Integer(), last: Instant, news: Type.Optional(Instant) })),
+  passes: Type.Optional(Type.Object({ count: Count, last: Instant, news: Type.Optional(Instant) })),
   /** Where there is a window: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
+  /** The layer keeps a request at its parent now, so that one that does not hear from it knows that it is cut off. */
+  live: Type.Optional(Type.Boolean()),
   /** When the schedule begins the next pass. */
   next: Type.Optional(Instant),
 });

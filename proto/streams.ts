@@ -38,6 +38,7 @@ export const buckets = {
   webhooks: { storage: 'file', ttlMs: 0 },
   heard: { storage: 'file', ttlMs: 0 },
   layers: { storage: 'file', ttlMs: 0 },
+  presence: { storage: 'memory', ttlMs: 0 },
   leases: { storage: 'memory', ttlMs: LEASE_MS },
 } as const;
 

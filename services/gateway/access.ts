@@ -2,8 +2,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { isGatewayAction, type RepositoryAction, systemScopeMaps } from '#proto/scopes.ts';
+import {
+  type GatewayAction,
+  isGatewayAction,
+  type RepositoryAction,
+  systemScopeMaps,
+} from '#proto/scopes.ts';
 import { Accounts, type Status } from './accounts.ts';
+import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
 import { type BearerError, challenge, type Wanted } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
@@ -260,6 +266,14 @@ export function sees(
   return caller?.asker?.rules.allows(repository, action) ?? false;
 }
 
+/** May whoever made the request act as this child, whatever the token of this request was given for? */
+export function mayActAs({ caller }: FastifyRequest, child: string, action: GatewayAction): boolean {
+  const asker = caller?.asker;
+  // What layers without accounts tell is heard.
+  if (asker === EVERYBODY) return action === 'message/write';
+  return asker?.rules.allowsGateway(child, action) ?? false;
+}
+
 /** The same words as storage has for it. */
 function unknown(repository: string): Fault {
   return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
@@ -276,14 +290,3 @@ const anybodys = (patterns: string[]): string[] =>
     `repositories/${pattern}/content/read`,
     `repositories/${pattern}/metadata/read`,
   ]);
-
-/** RFC 7617. What has no colon is a name without a password. */
-export function basic(authorization: string | undefined): Credentials | undefined {
-  const [, encoded] = /^basic +([^ ]+) *$/i.exec(authorization ?? '') ?? [];
-  if (encoded === undefined) return undefined;
-  const text = Buffer.from(encoded, 'base64').toString();
-  const colon = text.indexOf(':');
-  return colon < 0
-    ? { name: text, password: '' }
-    : { name: text.slice(0, colon), password: text.slice(colon + 1) };
-}

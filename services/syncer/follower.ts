@@ -21,6 +21,8 @@ const FAILURES_UNTIL_UNREACHABLE = 2;
 export type FollowMeans = {
   news: News;
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
+  /** Of this data volume. */
+  instance: () => Promise<string>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** Hears of what is on its way to the parent. */
@@ -100,10 +102,14 @@ async function ask(
   });
   try {
     const feed = await means.feed();
+    const instance = await means.instance();
     const either = AbortSignal.any([signal, closed.signal]);
     // From then on this has to be asked for, too.
     using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
-    const answer = await feed.changes(cursor, waitS, either, means.early.idle);
+    const answer = await feed.changes(cursor, waitS, either, {
+      arriving: means.early.idle,
+      instance,
+    });
     if (!answer) {
       news.unfollow();
       return 'changes';
@@ -113,7 +119,7 @@ async function ask(
       news.changed();
       return 'changes';
     }
-    news.unchanged(cursor, answer.cursor);
+    news.unchanged(cursor, answer.cursor, answer.known === true);
     return 'unchanged';
   } catch (error) {
     if (closed.signal.aborted && !signal.aborted) return 'ended';

@@ -71,11 +71,12 @@ function reasonOf(
 }
 
 /** What is told of the window and the schedule. */
-export function hoursOf(times: Times, now: number): Pick<LinkStatus, 'window' | 'next'> {
-  const { usable, until } = linkAt(times, now);
+export function hoursOf(times: Times, now: number): Pick<LinkStatus, 'window' | 'next' | 'live'> {
+  const { usable, live, until } = linkAt(times, now);
   const next = nextTime(times.schedule, now);
   return {
     ...(until !== undefined && { window: { open: usable, until } }),
     ...(next !== undefined && { next }),
+    ...(live && { live }),
   };
 }

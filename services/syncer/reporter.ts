@@ -32,6 +32,8 @@ export type ReporterMeans = {
   /** Of this data volume. */
   instance: () => Promise<string>;
   layers: () => Promise<LayerReport[]>;
+  /** Whether the parent knows by other requests that this layer is there. */
+  known: () => boolean;
   /** Whether the parent is told of what happened here; of what happened below it always is. */
   tells?: (event: Envelope) => boolean;
   log: Log;
@@ -131,7 +133,7 @@ class Reporter {
     if (!to) return;
     const now = Date.now();
     const all = await layers();
-    const due = sender.standing === undefined || this.#clock.isDue(all, now);
+    const due = sender.standing === undefined || this.#clock.isDue(all, now, this.#means.known());
     this.pending = !due && this.#clock.differs(all);
     for (let first = due; !signal.aborted; first = false) {
       const kept = await bus.archive.kept();

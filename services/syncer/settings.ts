@@ -145,7 +145,7 @@ export class Settings implements AsyncDisposable {
         link,
         parent: new Parent(link),
         upward: new Upward(link),
-        feed: new ParentFeed(link),
+        feed: new ParentFeed(link, child, activation),
         reports: new ParentReports(link, child, activation),
         activation,
         arriving: new ParentArriving(link),

@@ -5,6 +5,7 @@ import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/con
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
 import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import type { PassResult } from '#proto/passes.ts';
+import { layersNow, type Presence, presence } from '#proto/presence.ts';
 import type { Unreadable } from '#proto/states.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, type SyncerStatus, syncerStatus } from '#proto/status.ts';
 
@@ -44,22 +45,24 @@ export type DesiredState = {
 const PATIENCE = { patience: 1_000 };
 
 export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable'>): Promise<Seen> {
-  const [inForce, link, syncers, storage, activated, below, history] = await Promise.all([
+  const [inForce, link, syncers, storage, activated, below, present, history] = await Promise.all([
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
     bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
     bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
     bus.call(listChildren, { limit: 500 }, PATIENCE).catch(() => undefined),
     bus.list(layersBelow).catch(() => new Map<string, Layers>()),
+    bus.list(presence).catch(() => new Map<string, Presence>()),
     bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
   ]);
+  const now = Date.now();
   return {
     ...(inForce && { configuration: inForce.value }),
     ...(link && inForce?.value.parent && { link: link.value }),
     syncers: [...syncers.values()],
     ...(storage && { storage }),
     children: activated?.children ?? [],
-    below,
+    below: new Map([...below].map(([child, told]) => [child, layersNow(told, present.get(child), now)])),
     ...(history && inForce?.value.parent && { history: history.value }),
     unreadable: bus.unreadable(),
   };

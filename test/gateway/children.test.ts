@@ -1,7 +1,10 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
-import { childPath, deactivateChild } from '#proto/children.ts';
+import { layersBelow } from '#proto/below.ts';
+import { CHANGES_PATH, type Changes } from '#proto/changes.ts';
+import { childPath, deactivateChild, listChildren } from '#proto/children.ts';
+import { presence } from '#proto/presence.ts';
 import { gatewayActions } from '#proto/scopes.ts';
 import { until } from '../support/patience.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from './accounts.ts';
@@ -141,4 +144,29 @@ test('who is activated, and who is refused, is written down; who only says that 
       ['config/write', 'line-9', 'line-1', 403],
     ],
   );
+});
+
+test('a request that waits for changes says that the child is there, and keeps its place', async () => {
+  const poll = async (instance: string, headers: Record<string, string>, child = 'line-1') =>
+    layer.fetch('GET', `${CHANGES_PATH}?${new URLSearchParams({ child, instance })}`, { headers });
+  const isKnown = async (...asked: Parameters<typeof poll>) =>
+    ((await (await poll(...asked)).json()) as Changes).known ?? false;
+  const seen = async (child: string) => (await operator.get(presence, child))?.value.seen;
+
+  equal(await isKnown(one, line), false, 'it has not told yet how it stands');
+  ok(await seen('line-1'));
+  const { children } = await operator.call(listChildren, { limit: 10 });
+  deepEqual(
+    children.map(({ name, instance }) => [name, instance]),
+    [['line-1', one]],
+  );
+  const gateway = await layer.testBus.connect('gateway');
+  await gateway.put(layersBelow, 'line-1', { seen: 1, layers: [] });
+  equal(await isKnown(one, line), true);
+
+  const refused = await poll(two, line);
+  equal(refused.status, 409);
+  equal((await first(refused))?.code, 'ALREADY_ACTIVATED');
+  equal(await isKnown(two, line, 'line-2'), false, 'nobody speaks for another child');
+  equal(await seen('line-2'), undefined);
 });

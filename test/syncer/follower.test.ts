@@ -20,6 +20,7 @@ class Feed {
   #answer = Promise.withResolvers<Changes>();
 
   changes = async (_after: string | undefined, waitS: number, signal: AbortSignal) => {
+    signal.throwIfAborted();
     this.waits.push(waitS);
     this.#answer = Promise.withResolvers();
     signal.addEventListener('abort', () => this.#answer.reject(signal.reason), { once: true });
@@ -53,6 +54,7 @@ async function following() {
   const means: FollowMeans = {
     news,
     feed: async () => feed,
+    instance: async () => 'i',
     link: () => ({ usable: true, live: true }),
     early: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
     tell: () => say('tell'),

@@ -129,6 +129,7 @@ test('what is told of window and schedule', () => {
   assert.deepEqual(hoursOf({ schedule: '0 2 * * *', windowMs: 3_600_000 }, now), {
     window: { open: true, until: at('02T03:00') },
     next: at('03T02:00'),
+    live: true,
   });
   assert.deepEqual(hoursOf({ schedule: '0 4 * * *', windowMs: 3_600_000 }, now), {
     window: { open: false, until: at('02T04:00') },

@@ -8,6 +8,7 @@ import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/history-status.ts';
 import type { Link } from '../../services/syncer/hours.ts';
+import { ReportClock } from '../../services/syncer/layer-report.ts';
 import { report } from '../../services/syncer/reporter.ts';
 import { until } from '../gateway/layer.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -78,6 +79,7 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
       link: () => state.hours,
       instance: async () => 'i',
       layers: async () => state.layers,
+      known: () => false,
       tells,
       log: quiet,
       gatherMs: 20,
@@ -181,6 +183,22 @@ test('how the layer stands is told when it has changed', async () => {
   r.state.layers = [...r.state.layers, { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 1 }];
   r.say(1);
   await until(() => r.parent.reports.some(({ layers }) => layers?.length === 2));
+});
+
+test('figures that each pass changes are told by themselves only where passes are seldom, or the parent does not know that the layer is there', () => {
+  const clock = new ReportClock();
+  const link = { state: 'Online', since: 1, coordinator: 's', lastSync: 1, next: 60_000 } as const;
+  const told = (more: object): LayerReport[] => [
+    { path: [], name: 'line', mode: 'ReadOnly', at: 0, link: { ...link, ...more } },
+  ];
+  const later = { lastSync: 60_000, next: 120_000, passes: { count: 2, last: 60_000 } };
+  clock.told(told({}), 0);
+  assert.ok(clock.isDue(told(later), 60_000, true), 'a pass an hour');
+  clock.told(told({ live: true }), 0);
+  assert.ok(!clock.isDue(told({ ...later, live: true }), 60_000, true));
+  assert.ok(!clock.isDue(told({ ...later, live: true }), 600_000, true));
+  assert.ok(clock.isDue(told({ ...later, live: true }), 600_000, false));
+  assert.ok(clock.isDue(told({ ...later, live: true, state: 'Offline' }), 60_000, true));
 });
 
 test('what is not for the parent is left out, and the parent is told each of the others once all the same', async () => {

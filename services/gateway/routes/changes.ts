@@ -7,6 +7,7 @@ import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMove
 import { Fault } from '#proto/fault.ts';
 import { transferStarted } from '#proto/transfers.ts';
 import { sees } from '../access.ts';
+import { noteChild } from '../presence.ts';
 import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
 
 const PAGE = 1_000;
@@ -37,6 +38,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     const end = Date.now() + seconds * 1_000;
     const print = printOf(request);
     const asks = parameter(request, 'arriving') === '1';
+    const known = await noteChild(request, gateway);
     let after = afterOf(parameter(request, 'after'), print);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
@@ -63,6 +65,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
           const answer: Changes = {
             ...page,
             ...(asks && { arriving: comes }),
+            ...(known && { known }),
             changes: seen,
             cursor: `${page.cursor}.${print}`,
           };

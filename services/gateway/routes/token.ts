@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '#proto/fault.ts';
-import { basic } from '../access.ts';
+import { basic } from '../basic.ts';
 import { LIFETIME_S } from '../bearer.ts';
 import { challenge } from '../challenge.ts';
 import { narrow } from '../docker-scopes.ts';

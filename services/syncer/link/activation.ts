@@ -66,6 +66,11 @@ export class Activation {
     return this.#state !== undefined;
   }
 
+  /** The parent has said, in answer to another request, that this instance has the place. */
+  confirmed(): void {
+    if (this.#state?.is === 'active') this.#state = { is: 'active', at: this.#now() };
+  }
+
   /** Another instance may have the place by now: the parent is asked again. */
   doubt(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: Number.NEGATIVE_INFINITY };

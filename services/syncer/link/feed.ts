@@ -1,4 +1,5 @@
 import { CHANGES_PATH, Changes } from '#proto/changes.ts';
+import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
 import type { Link } from './link.ts';
@@ -10,33 +11,40 @@ const ASK_AGAIN_MS = 60 * 60_000;
 /** What a Terrace above tells of its changes. */
 export class ParentFeed {
   readonly #link: Link;
+  readonly #child: string;
+  readonly #activation: Pick<Activation, 'confirmed' | 'doubt'>;
   /** Until when the parent is taken for one that tells none. */
   #silent = 0;
   /** It has told its changes: it is a Terrace. */
   spoke = false;
 
-  constructor(link: Link) {
+  /** @param child the name of this layer at its parent */
+  constructor(link: Link, child: string, activation: Pick<Activation, 'confirmed' | 'doubt'>) {
     this.#link = link;
+    this.#child = child;
+    this.#activation = activation;
   }
 
   /**
    * @param after a cursor of an earlier answer; without one, the answer is where the journal ends now
    * @param arriving whether to be told, too, that content is on its way to the parent
+   * @param instance of this layer, where the request is to be the sign that it is there
    * @param waitS how long the parent may wait for something to tell, in seconds
    * @returns undefined where the parent tells no changes, as it is no Terrace or does not let us
-   * @throws Fault `parent-unreachable`, `busy`
+   * @throws Fault `parent-unreachable`, `busy`, `already-activated`
    */
   async changes(
     after: string | undefined,
     waitS: number,
     signal: AbortSignal,
-    arriving = false,
+    { arriving = false, instance }: { arriving?: boolean; instance?: string } = {},
   ): Promise<Changes | undefined> {
     if (this.#link.azure || Date.now() < this.#silent) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),
       ...(arriving && { arriving: '1' }),
+      ...(instance !== undefined && { child: this.#child, instance }),
     });
     const answer = await this.#link.request(`${CHANGES_PATH}?${query}`, {
       scope: 'registry:catalog:*',
@@ -49,10 +57,16 @@ export class ParentFeed {
       const found = readAs(Changes, bytes.toString('utf8'));
       if (found) {
         this.spoke = true;
+        if (found.known) this.#activation.confirmed();
         return found;
       }
     } else {
       const said = await text(answer);
+      const other = takenSince(status, said);
+      if (other) {
+        this.#activation.doubt();
+        throw refused(this.#child, other.taken);
+      }
       const passes = status >= 500 || status === 429 || status === 408;
       if (passes) throw refusal(status, answer.headers, said, `GET ${CHANGES_PATH}`);
     }

@@ -42,6 +42,7 @@ export class News {
   #wholeAt: number;
   /** A request rests at the parent, or the next one is about to, and the one before it was answered. */
   #followed = false;
+  #known = false;
   /** When the parent last answered that nothing is new, by `performance.now()`. */
   #unchangedAt = Number.NEGATIVE_INFINITY;
   #turned = Promise.withResolvers<void>();
@@ -62,6 +63,11 @@ export class News {
     return this.#followed && this.#cursor !== undefined;
   }
 
+  /** Whether the parent knows by the requests of whoever follows it that this layer is there. */
+  get known(): boolean {
+    return this.followed && this.#known;
+  }
+
   /** Resolves when a pass has ended that looked at this. */
   get turned(): Promise<void> {
     return this.#turned.promise;
@@ -73,9 +79,13 @@ export class News {
     this.#unchangedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** Behind `before` there was nothing that concerns this layer up to `cursor`. */
-  unchanged(before: string, cursor: string): void {
+  /**
+   * Behind `before` there was nothing that concerns this layer up to `cursor`.
+   * @param known the parent takes the requests of whoever follows it as the sign that this layer is there
+   */
+  unchanged(before: string, cursor: string, known = false): void {
     this.#followed = true;
+    this.#known = known;
     this.#unchangedAt = performance.now();
     if (this.#cursor === before) this.#cursor = cursor;
   }

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Layers } from '#proto/below.ts';
+import { layersNow, MAX_SILENCE_MS, NOT_HEARD } from '#proto/presence.ts';
+import type { LinkStatus } from '#proto/status.ts';
+
+const SEEN = Date.UTC(2030, 0, 1);
+const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
+  state: 'Online',
+  since: 1,
+  lastSync: 2,
+  coordinator: 's',
+  live: true,
+  ...more,
+});
+const told = (more: Partial<LinkStatus> = {}): Layers => ({
+  seen: SEEN,
+  layers: [
+    { path: [], name: 'line', mode: 'ReadOnly', at: 0, link: link(more) },
+    { path: ['cell'], name: 'cell', mode: 'ReadOnly', at: 0, link: link() },
+    { path: ['alone'], name: 'alone', mode: 'ReadWrite', at: 0 },
+  ],
+});
+const states = (layers: Layers, seen: number | undefined, now: number) =>
+  layersNow(layers, seen === undefined ? undefined : { seen }, now).layers.map((layer) => layer.link?.state);
+
+test('a child that keeps a request here is as it last told for as long as it renews that', () => {
+  const late = SEEN + 3_600_000;
+  assert.deepEqual(layersNow(told(), { seen: late }, late + MAX_SILENCE_MS), {
+    seen: late,
+    layers: told().layers,
+  });
+  assert.deepEqual(states(told(), undefined, SEEN + MAX_SILENCE_MS), ['Online', 'Online', undefined]);
+});
+
+test('one that does not any more is cut off, and so are those below it', () => {
+  const { seen, layers } = layersNow(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_SILENCE_MS);
+  assert.equal(seen, SEEN + 1_000);
+  const detail = 'not heard from since 2030-01-01T00:00:01.000Z';
+  const gone = { state: 'Offline', since: seen, detail, code: NOT_HEARD, coordinator: 's', lastSync: 2 };
+  assert.deepEqual(
+    layers.map((layer) => layer.link),
+    [gone, gone, undefined],
+  );
+});
+
+test('one that speaks at its times, or whose window is over, is not expected to be heard', () => {
+  const late = SEEN + 86_400_000;
+  const { live: _live, ...hourly } = link();
+  const [own, ...others] = told().layers as [Layers['layers'][0], ...Layers['layers']];
+  assert.deepEqual(states({ seen: SEEN, layers: [{ ...own, link: hourly }, ...others] }, undefined, late), [
+    'Online',
+    'Online',
+    undefined,
+  ]);
+  const window = { open: true, until: SEEN + 60_000 };
+  assert.deepEqual(states(told({ window }), undefined, late), ['Online', 'Online', undefined]);
+});
