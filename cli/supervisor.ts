@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { processorMsOf } from '#proto/processor-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/stuck-loop.ts';
-import { EXIT_UNUSABLE, isHopeless } from '#proto/supervision.ts';
+import { EXIT_UNUSABLE, isHopeless, stopMsOf } from '#proto/supervision.ts';
 import { Refusal } from './refusal.ts';
 
 export type Program = {
@@ -23,8 +23,8 @@ const LONGEST_DELAY_MS = 15_000;
 /** A program that ran this long has shown that it can: its next failure counts as the first. */
 const SETTLED_MS = 30_000;
 
-/** All of a layer is stopped within this, from the first signal to the last process killed. */
-const STOP_MS = 4_500;
+/** A process that ends itself when its time to end is over does so before it is killed, in ms. */
+const STOP_MARGIN_MS = 500;
 
 /**
  * Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. One that says
@@ -34,12 +34,19 @@ export class Supervisor {
   readonly #keepers: Keeper[] = [];
   readonly #notice: (notice: Notice) => void;
   readonly #loop: LoopLimits;
+  /** All is stopped within this, from the first signal to the last process killed. */
+  readonly #stopMs: number;
   #stopping: Promise<void> | undefined;
   readonly #hopeless = Promise.withResolvers<never>();
 
-  constructor(notice: (notice: Notice) => void, loop = LOOP_LIMITS) {
+  constructor(
+    notice: (notice: Notice) => void,
+    loop = LOOP_LIMITS,
+    stopMs = stopMsOf(process.env) + STOP_MARGIN_MS,
+  ) {
     this.#notice = notice;
     this.#loop = loop;
+    this.#stopMs = stopMs;
     this.#hopeless.promise.catch(() => {});
   }
 
@@ -69,7 +76,7 @@ export class Supervisor {
   async #stop(): Promise<void> {
     for (const keeper of this.#keepers) keeper.giveUp();
     const ranks = [...new Set(this.#keepers.map(({ program }) => program.rank))].sort((a, b) => a - b);
-    const end = Date.now() + STOP_MS;
+    const end = Date.now() + this.#stopMs;
     for (const [index, rank] of ranks.entries()) {
       const members = this.#keepers.filter(({ program }) => program.rank === rank);
       for (const member of members) member.signal('SIGTERM');

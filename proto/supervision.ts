@@ -14,3 +14,8 @@ export type Hopeless = Static<typeof Hopeless>;
 export const EXIT_UNUSABLE = 65;
 
 export const isHopeless = (message: unknown): message is Hopeless => Value.Check(Hopeless, message);
+
+const STOP_MS = 4_000;
+
+/** How long a process may take to end in good order before it is ended, in ms: `TERRACE_STOP_MS`, where that is set. */
+export const stopMsOf = (env: NodeJS.ProcessEnv): number => Number(env.TERRACE_STOP_MS) || STOP_MS;

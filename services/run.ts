@@ -10,7 +10,7 @@ import { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
-import { EXIT_UNUSABLE, type Hopeless } from '#proto/supervision.ts';
+import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/supervision.ts';
 import { watchLoop } from './watchdog.ts';
 
 /** What a service gets from the process that it runs in. */
@@ -34,12 +34,8 @@ export type Main = (context: Context) => Promise<void>;
 /** A process is at rest that worked for less than this part of so long, in ms. */
 const REST = { share: 0.1, ms: 5_000 };
 
-/** How long a process may take to end before it is ended, in ms. */
-const LAST_CALL_MS = 4_000;
-
-/** What the others stand on ends when they have, or after this, in ms. */
+/** What the others stand on ends when they have, or after half of the time there is to end. */
 const FOUNDATION: ServiceName = 'storage';
-const FIRST_CALL_MS = 2_000;
 
 /**
  * The life of a process of one service, or of several together: settings from the environment, a log on stdout, and
@@ -52,6 +48,7 @@ const FIRST_CALL_MS = 2_000;
  * TERRACE_NAME           the name of the layer (default: layer)
  * TERRACE_LOG            debug, info, warn or error, until the configuration says otherwise
  * TERRACE_BUS_PASSWORD   instead of the file `bus/<service>.password` in the data volume
+ * TERRACE_STOP_MS        how long the process may take to end before it is ended (default: 4000)
  */
 export async function run(services: Partial<Record<ServiceName, Main>>): Promise<void> {
   const { env } = process;
@@ -61,6 +58,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   const layer = env.TERRACE_NAME ?? 'layer';
   const logger = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, pid: process.pid } });
   const log = logger.child({ service: names.length === 1 ? names[0] : 'layer' });
+  const stopMs = stopMsOf(env);
   const end = new AbortController();
   const last = new AbortController();
   const stop = (why: string) => {
@@ -70,7 +68,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
     setTimeout(() => {
       log.error({}, 'did not end in time');
       process.exit(1);
-    }, LAST_CALL_MS).unref();
+    }, stopMs).unref();
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
   // The channel to the process that started this one closes when that one ends, however it ends.
@@ -106,7 +104,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   });
   const others = lives.filter((_, index) => names[index] !== FOUNDATION);
   await ended(end.signal);
-  await Promise.race([Promise.all(others), sleep(FIRST_CALL_MS, undefined, { ref: false })]);
+  await Promise.race([Promise.all(others), sleep(stopMs / 2, undefined, { ref: false })]);
   last.abort(end.signal.reason);
   // One that waits for the bus would go on waiting.
   if ((await Promise.all(lives)).includes('never connected')) process.exit();

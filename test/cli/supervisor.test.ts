@@ -72,17 +72,15 @@ describe('the supervisor', { concurrency: true }, () => {
     assert.deepEqual(supervisor.pids(), {});
   });
 
-  test('what does not end when it is told to is killed, all within 5 s', async () => {
+  test('what does not end when it is told to is killed when its time is over', async () => {
     await using in_ = await folder();
     const notices: Notice[] = [];
-    const supervisor = new Supervisor((notice) => notices.push(notice));
+    const supervisor = new Supervisor((notice) => notices.push(notice), undefined, 300);
     const deaf = `trap '' TERM; echo ready >> ${in_.path}/log; while :; do sleep 0.02; done`;
     for (const rank of [0, 0, 1, 2]) supervisor.add(shell(`deaf-${rank}`, rank, deaf));
     await until(async () => (await in_.lines()).length === 4, 'four programs');
     const pids = Object.values(supervisor.pids());
-    const begin = Date.now();
     await supervisor.stop();
-    assert.ok(Date.now() - begin < 5_000);
     assert.ok(pids.every((pid) => !isAlive(pid)));
     assert.equal(notices.filter(({ message }) => /killed/.test(message)).length, 4);
   });
@@ -117,8 +115,9 @@ describe('the supervisor', { concurrency: true }, () => {
       import { closeSync, openSync, rmSync } from 'node:fs';
       import { claimPid } from ${JSON.stringify(join(import.meta.dirname, '../../cli/pid-file.ts'))};
       const path = process.argv[1];
-      for (const end = Date.now() + 800; Date.now() < end; ) {
+      for (let times = 0; times < 40; ) {
         if ('held' in claimPid(path)) continue;
+        times += 1;
         closeSync(openSync(path + '.inside', 'wx'));
         rmSync(path + '.inside');
         rmSync(path);
