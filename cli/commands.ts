@@ -7,6 +7,7 @@ import { health } from './health.ts';
 import { init } from './init.ts';
 import { iotedge } from './iotedge.ts';
 import { outputFailure, watchOutput } from './output.ts';
+import { repair } from './repair.ts';
 import { replay } from './replay.ts';
 import { scope } from './scope.ts';
 import { status } from './status.ts';
@@ -29,6 +30,7 @@ const commands = [
   child,
   gc,
   scrub,
+  repair,
   init,
   health,
   iotedge,

@@ -11,6 +11,7 @@ import { urlOf } from './ports.ts';
 import { syncerText } from './syncer-text.ts';
 import { print, printJson, singleLines } from './terminal.ts';
 import { webhookText } from './webhook-text.ts';
+import { ACCOUNTS_LOST } from './welcome.ts';
 
 export function status(program: Command): void {
   program
@@ -100,11 +101,12 @@ function space({ space: { free, reserve, low } }: StorageStatus): string {
   return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
 }
 
-function accountsText({ tokens, accounts = [] }: StorageStatus): string {
+function accountsText({ tokens, closed, accounts = [] }: StorageStatus): string {
   const count = `Clients log in: ${plural(tokens, 'token')}`;
   const lines = accounts.map((complaint) => `  ${complaint}`);
   const not = lines.length > 0 ? ['Not as the configuration document declares it:', ...lines] : [];
-  return [tokens === 0 ? 'No accounts: whoever reaches it may do everything' : count, ...not].join('\n');
+  const none = closed ? ACCOUNTS_LOST : 'No accounts: whoever reaches it may do everything';
+  return [tokens === 0 ? none : count, ...not].join('\n');
 }
 
 function unreadable({ unreadable: entries = [] }: LayerStatus): string {

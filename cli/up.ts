@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document-files.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import { declaresAccounts, mustHaveDataToListen } from './accounts-rule.ts';
 import { connectOperator } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
@@ -81,8 +81,8 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
     awaitToken,
   };
   const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
-  const greeting = (tokens: number) =>
-    welcome({ data: options.data, configuration, tokens, ms: Date.now() - started });
+  const greeting = (accounts: Accounts) =>
+    welcome({ data: options.data, configuration, ...accounts, ms: Date.now() - started });
   try {
     await serve(layer, end.signal, outlets, greeting);
   } finally {
@@ -96,11 +96,11 @@ async function serve(
   layer: Layer,
   signal: AbortSignal,
   outlets: Outlets,
-  greeting: (tokens: number) => string,
+  greeting: (accounts: Accounts) => string,
 ) {
   try {
     await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
-    outlets.screen(greeting(await tokensOf(layer, signal)));
+    outlets.screen(greeting(await accountsOf(layer, signal)));
     // From here on it only watches: what the start has needed goes back.
     globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   } catch (error) {
@@ -110,10 +110,12 @@ async function serve(
   if (!signal.aborted) await Promise.race([aborted, layer.hopeless]);
 }
 
-async function tokensOf({ data }: Layer, signal: AbortSignal): Promise<number> {
+type Accounts = Pick<StorageStatus, 'tokens' | 'closed'>;
+
+async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
   await using bus = await connectOperator(data, 'terrace-up');
-  const { tokens } = await bus.call(storageStatus, {}, { signal });
-  return tokens;
+  const { tokens, closed } = await bus.call(storageStatus, {}, { signal });
+  return { tokens, ...(closed && { closed }) };
 }
 
 /** For a person: what matters on the screen, all of it in a file. For a container: all of it on stdout. */

@@ -11,6 +11,8 @@ export type Greeting = {
   data: string;
   configuration: Configuration;
   tokens: number;
+  /** Its accounts may have been lost. */
+  closed?: boolean | undefined;
   /** How long the start took. */
   ms: number;
 };
@@ -18,8 +20,11 @@ export type Greeting = {
 const PLAIN =
   'No TLS: passwords cross the network as they are, unless a proxy with TLS stands before it (--tls-certificate, --tls-key).';
 
+export const ACCOUNTS_LOST =
+  'The accounts of this layer were lost: nobody is let in until there is a token (terrace token create)';
+
 /** What a person is told when a layer serves, and what to type next. */
-export function welcome({ data, configuration, tokens, ms }: Greeting): string {
+export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
   const { name, listen, tls, mode, parent, repositories } = configuration;
   const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
   const plain = insecureFlag(configuration);
@@ -40,7 +45,9 @@ export function welcome({ data, configuration, tokens, ms }: Greeting): string {
   const accounts =
     tokens > 0
       ? `Clients log in: ${plural(tokens, 'token')}.`
-      : 'No accounts: whoever reaches it may do everything. The first token ends that.';
+      : closed
+        ? `${ACCOUNTS_LOST}.`
+        : 'No accounts: whoever reaches it may do everything. The first token ends that.';
   const open = !tls && !isLoopback(parseAddress(listen).host);
   return [
     `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,

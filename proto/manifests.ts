@@ -220,6 +220,8 @@ export const StorageStatus = Type.Object({
   blobs: Type.Integer(),
   bytes: Bytes,
   tokens: Type.Integer(),
+  /** Its accounts may have been lost: nobody is let in before there is a token. */
+  closed: Type.Optional(Type.Boolean()),
   /** What of the declared accounts is not as declared, one sentence each; absent where all is. */
   accounts: Type.Optional(Type.Array(Reason, { maxItems: MAX_COMPLAINTS })),
   /** Those of every layer are not counted. */

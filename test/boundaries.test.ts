@@ -73,7 +73,7 @@ test('each package is known to the place that it belongs to', () => {
   const homes: Record<string, RegExp> = {
     nats: /^proto\/bus\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\.ts$/,
-    level: /^services\/storage\/database\.ts$/,
+    level: /^services\/storage\/(database|repair\/(records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\.ts$/,
     xstate: /^services\/syncer\/(transfer\/)?(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
     semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$/,

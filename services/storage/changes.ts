@@ -53,6 +53,7 @@ import type {
  *   x!term                              number          the highest term handed out: see fence.ts
  *   x!instance                          uuid            which instance of a child this layer is, for the one above
  *   x!declared                          DeclaredAccount[]  what the document last declared, for which secret files are read again
+ *   x!closed                            true            accounts may have been lost: nobody is let in before there is a token
  *   x!boot                              string          the boot of the machine in which it was last opened
  *
  * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
@@ -111,7 +112,7 @@ export const put = {
     set(`n!${repository}!${digest}!${index}`, platform),
   ],
   ingest: (id: string, record: IngestRecord) => [set(`i!${id}`, record)],
-  token: (name: string, record: TokenRecord) => [set(`a!${name}`, record)],
+  token: (name: string, record: TokenRecord) => [set(`a!${name}`, record), del('x!closed')],
   scopeMap: (name: string, record: ScopeMapRecord) => [set(`c!${name}`, record)],
   child: (name: string, record: ChildRecord) => [set(`h!${name}`, record)],
   announcement: (number: number, record: AnnouncementRecord) => [set(announced(number), record)],

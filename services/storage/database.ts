@@ -7,7 +7,7 @@ import { Fault } from '#proto/fault.ts';
 import { bootId } from './boot.ts';
 import { type Change, isNoted, set } from './changes.ts';
 import { damaged, gone, isUnreadable, sorted, unusable } from './database-faults.ts';
-import { examine } from './leveldb/examine.ts';
+import { type Examined, examine } from './leveldb/examine.ts';
 import type { WriteBatch } from './leveldb/write-batch.ts';
 import { hasContent, mayLack, readState, syncFolder, writeState } from './metadata-state.ts';
 
@@ -112,7 +112,7 @@ export class Database {
 }
 
 /** Whether nobody has it open. Asks for what LevelDB refuses as soon as it has the lock: nothing is changed. */
-async function isFree(folder: string): Promise<boolean> {
+export async function isFree(folder: string): Promise<boolean> {
   // Asking makes the folder where it is missing.
   if (!existsSync(folder)) return true;
   const probe = new Level(folder, { createIfMissing: false, errorIfExists: true });
@@ -128,13 +128,25 @@ async function isFree(folder: string): Promise<boolean> {
 const isLocked = (error: unknown): boolean =>
   ((error as Error).cause as { code?: string } | undefined)?.code === 'LEVEL_LOCKED';
 
+export type Looked = Pick<Examined, 'empty' | 'findings'> & {
+  /** There were metadata, and there are none any more. */
+  missing: boolean;
+};
+
+/** What is damaged of metadata that nobody has open. @param boot of the machine, now */
+export async function lookAt(folder: string, boot: string): Promise<Looked> {
+  const state = await readState(folder);
+  const { empty, findings } = await examine(folder, { mayLack: mayLack(state, boot), isSynced });
+  const missing = empty && (state ? state.made : await hasContent(folder));
+  return { empty, findings, missing };
+}
+
 /** Undefined where another one has it open. */
 async function opened(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
   const volume = dirname(folder);
   try {
-    const state = await readState(folder);
-    const { empty, findings } = await examine(folder, { mayLack: mayLack(state, boot), isSynced });
-    if (findings.length > 0 || (empty && (state ? state.made : await hasContent(folder)))) {
+    const { empty, findings, missing } = await lookAt(folder, boot);
+    if (findings.length > 0 || missing) {
       // One that was opened meanwhile changes while it is looked at.
       if (!(await isFree(folder))) return undefined;
       throw findings.length > 0 ? damaged(volume, findings) : gone(volume);

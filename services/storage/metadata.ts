@@ -26,7 +26,7 @@ import type {
 } from './records.ts';
 
 /** Of the table of keys in changes.ts. */
-const VERSION = 3;
+export const VERSION = 3;
 /** Had no journal. */
 const BEFORE_JOURNAL = 2;
 /** Knew nothing of what is outgoing. */
@@ -127,6 +127,7 @@ export class Metadata implements AsyncDisposable {
   declared = () => this.#one<DeclaredAccount[]>('x!declared');
   term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
+  closed = () => this.#one<boolean>('x!closed');
   signingKey = () => this.#one<string>('k!signing');
 
   /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */

@@ -3,7 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { tagMoved } from '#proto/content.ts';
 import { freePort } from '../support/bus.ts';
+import { getManifest, pushImage } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
 
 /** A layer whose metadata are damaged does not start, and does not try for ever. */
@@ -39,4 +42,32 @@ test('a command that needs storage says the same', async () => {
   assert.equal(code, 65);
   assert.match(text, SAID);
   assert.equal(text.trim().split('\n').length, 1);
+});
+
+test('repair brings back what is left, and the layer starts again', async () => {
+  const { code, text } = await run('repair', '--data', data);
+  assert.equal(code, 0, text);
+  assert.match(text, /^Damaged:\n {2}CURRENT is damaged\n/);
+  assert.match(text, /\nLost:\n {2}nothing\n/);
+  assert.match(text, /\nThe metadata as they were are kept in \S+\/repair\/[^/]+\/metadata\.\n$/);
+  assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
+  assert.match((await run('repair', '--data', data)).text, /^The metadata are as they were written/);
+});
+
+test('a tag of which only an event is left comes back; a layer that runs is not repaired', async () => {
+  const layer = await testLayer({ compact: true });
+  const { digest } = await pushImage(layer.host, 'line/app', 'pushed');
+  await layer.event(tagMoved);
+  assert.match(
+    (await run('repair', '--data', layer.data)).text,
+    /^terrace: a Terrace \(process \d+\) runs on /,
+  );
+  await layer.stop();
+  await rm(join(layer.data, 'metadata'), { recursive: true });
+  const { text } = await run('repair', '--open', '--data', layer.data);
+  assert.match(text, /Damaged:\n {2}metadata is missing\nBrought back:\n/);
+  assert.match(text, /\n {2}tag line\/app:pushed, which pointed to sha256:/);
+  await layer.start();
+  assert.equal((await getManifest(layer.host, 'line/app', 'pushed'))?.digest, digest);
+  await layer[Symbol.asyncDispose]();
 });

@@ -1,0 +1,37 @@
+import { set } from '../changes.ts';
+import type { TokenRecord } from '../records.ts';
+import type { Records } from './records.ts';
+import { type Report, say } from './report.ts';
+
+/**
+ * A layer without tokens is open to whoever reaches it, so one that may have lost them is closed instead, until there is
+ * a token again.
+ * @param open the layer had no accounts, somebody says
+ */
+export async function checkAccounts(records: Records, open: boolean, report: Report): Promise<void> {
+  const { notes, lost } = report;
+  for await (const [name, { scopeMap }] of records.entries<TokenRecord>('a!')) {
+    // Names that every layer has begin so.
+    if (scopeMap.startsWith('_') || (await records.has(`c!${scopeMap}`))) continue;
+    say(
+      lost,
+      `scope map ${scopeMap}: token ${name} may do nothing until there is one ("terrace scope", "terrace token set")`,
+    );
+  }
+  const hasTokens = await records.any('a!');
+  if (!hasTokens && !open) {
+    await records.write([set('x!closed', true)]);
+    notes.push(
+      'No account was found, and nobody knows whether there were any: nobody is let in until there is a token (terrace token create). Where there never were any, repair with --open',
+    );
+  }
+  if (hasTokens)
+    notes.push(
+      'Accounts that are lost can not be told by name: compare "terrace token list" with what should be there',
+    );
+  if (!(await records.has('x!instance'))) {
+    notes.push(
+      'Which instance of a child this layer was is lost: a Terrace above refuses it until "terrace child deactivate" frees its place there',
+    );
+  }
+}

@@ -1,0 +1,78 @@
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDigest, splitDigest } from '#proto/names.ts';
+import { MANIFEST_LIMIT } from '#proto/oci.ts';
+import { BlobStore, digestOf, sizeOf } from '../blob-store.ts';
+import { put } from '../changes.ts';
+import type { BlobRecord } from '../records.ts';
+import type { Records } from './records.ts';
+import { type Report, say } from './report.ts';
+
+/**
+ * Makes records and files of content agree: a file without a record is hashed, and has one where it is what its name
+ * says; a record without its file, or with another size, says that the content is damaged, so that it comes again.
+ * @returns what may be a manifest, by digest
+ */
+export async function checkBlobs(records: Records, data: string, report: Report): Promise<Set<string>> {
+  const store = new BlobStore(data);
+  const candidates = new Set<string>();
+  for await (const digest of filesOf(data)) {
+    const record = await records.get<BlobRecord>(`b!${digest}`);
+    const size = await sizeOf(store.file(digest));
+    if (size === undefined || (record && record.size !== size)) continue;
+    if (!record) {
+      if (!(await isSound(store.file(digest), digest))) {
+        say(report.lost, `content ${digest}: its file has other bytes`);
+        continue;
+      }
+      await records.write(put.blob(digest, { size }));
+      say(report.broughtBack, `content ${digest}, ${size} bytes`);
+    }
+    if (size <= MANIFEST_LIMIT && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
+  }
+  for await (const [digest, { size }] of records.entries<BlobRecord>('b!')) {
+    if ((await sizeOf(store.file(digest))) === size) continue;
+    await records.write(put.damaged(digest, { size, since: Date.now() }));
+    say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client brings it again`);
+  }
+  return candidates;
+}
+
+async function* filesOf(data: string): AsyncGenerator<string> {
+  for (const algorithm of ['sha256', 'sha512']) {
+    const root = join(data, 'blobs', algorithm);
+    for (const folder of await namesIn(root)) {
+      for (const name of await namesIn(join(root, folder))) {
+        const digest = `${algorithm}:${name}`;
+        if (isDigest(digest)) yield digest;
+      }
+    }
+  }
+}
+
+const namesIn = (folder: string): Promise<string[]> =>
+  readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [] as string[];
+    throw error;
+  });
+
+async function isSound(path: string, digest: string): Promise<boolean> {
+  try {
+    await using file = await open(path, 'r');
+    return (await digestOf(file, splitDigest(digest)[0])).digest === digest;
+  } catch (error) {
+    if (['ENOENT', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+}
+
+async function beginsAnObject(path: string): Promise<boolean> {
+  try {
+    await using file = await open(path, 'r');
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
+    return buffer.subarray(0, bytesRead).toString('latin1').trimStart().startsWith('{');
+  } catch (error) {
+    if (['ENOENT', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+}

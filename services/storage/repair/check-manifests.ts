@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { Fault } from '#proto/fault.ts';
+import { type Manifest, readManifest } from '#proto/oci.ts';
+import type { BlobStore } from '../blob-store.ts';
+import { drop, put } from '../changes.ts';
+import type { ManifestRecord } from '../records.ts';
+import type { Records } from './records.ts';
+import { type Report, say } from './report.ts';
+
+type Means = { records: Records; store: BlobStore; report: Report };
+
+/**
+ * Every record of a manifest says what the manifest says, and what it refers to is linked; content that is not here is
+ * known to be damaged, so that the parent is asked for it. Then goes whatever names something that is not here.
+ */
+export async function checkManifests(means: Means): Promise<void> {
+  const { records } = means;
+  for await (const [key, record] of records.entries<ManifestRecord>('m!')) {
+    await checkManifest(means, key.split('!') as [string, string], record);
+  }
+  for (const kind of ['l!', 'm!', 't!']) await haveRepositories(records, kind);
+  await dropOrphans(records, 'l!', ([, digest]) => [`b!${digest}`, `d!${digest}`]);
+  await dropOrphans(records, 'f!', ([repository, , digest]) => [`m!${repository}!${digest}`]);
+  await dropOrphans(records, 'u!', ([repository, digest]) => [`m!${repository}!${digest}`]);
+  await dropOrphans(records, 'n!', ([repository, , index]) => [`m!${repository}!${index}`]);
+  await dropOrphans(records, 'w!', ([digest]) => [`b!${digest}`]);
+}
+
+async function checkManifest(
+  { records, store, report }: Means,
+  [repository, digest]: [string, string],
+  record: ManifestRecord,
+): Promise<void> {
+  if (!(await records.has(`b!${digest}`))) {
+    await isDamaged(records, digest, record.size);
+    return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
+  }
+  const bytes = await readFile(store.file(digest));
+  const manifest = read(bytes, record.mediaType);
+  if (!manifest) {
+    await records.write(drop.manifest(repository, digest));
+    return say(report.lost, `manifest ${repository}@${digest}: its content is none`);
+  }
+  const { blobs, subject, mediaType, artifactType, annotations } = manifest;
+  const size = bytes.length;
+  const shown = {
+    mediaType,
+    size,
+    ...(artifactType && { artifactType }),
+    ...(annotations && { annotations }),
+  };
+  await records.write([
+    ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
+    ...(subject ? put.referrer(repository, subject.digest, digest, shown) : []),
+    ...blobs.flatMap((blob) => put.link(repository, blob.digest)),
+  ]);
+  for (const blob of blobs) {
+    if (await records.has(`b!${blob.digest}`)) continue;
+    if (await isDamaged(records, blob.digest, blob.size)) {
+      say(
+        report.lost,
+        `content ${blob.digest} of ${repository}@${digest}: until the parent or a client brings it again`,
+      );
+    }
+  }
+}
+
+function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
+  try {
+    return readManifest(bytes, mediaType);
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
+}
+
+/** @returns whether that was not known before */
+async function isDamaged(records: Records, digest: string, size: number): Promise<boolean> {
+  if (await records.has(`d!${digest}`)) return false;
+  await records.write(put.damaged(digest, { size, since: Date.now() }));
+  return true;
+}
+
+async function haveRepositories(records: Records, kind: string): Promise<void> {
+  let last = '';
+  for await (const [key] of records.entries(kind)) {
+    const repository = key.split('!')[0] as string;
+    if (repository !== last && !(await records.has(`r!${repository}`))) {
+      await records.write([{ type: 'put', key: `r!${repository}`, value: {} }]);
+    }
+    last = repository;
+  }
+}
+
+/** Drops the records of a kind of which none of these is there. */
+async function dropOrphans(
+  records: Records,
+  kind: string,
+  needs: (parts: string[]) => string[],
+): Promise<void> {
+  for await (const [rest] of records.entries(kind)) {
+    const there = await Promise.all(needs(rest.split('!')).map((key) => records.has(key)));
+    if (!there.includes(true)) await records.write([{ type: 'del', key: kind + rest }]);
+  }
+}

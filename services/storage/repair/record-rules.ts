@@ -1,0 +1,74 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
+import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts.ts';
+import { ChildName, InstanceId } from '#proto/children.ts';
+import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/names.ts';
+import { WebhookKey, WebhookPlace } from '#proto/webhooks.ts';
+
+/**
+ * What each kind of record is like: the table of keys in changes.ts, as something that can be checked. Fields beyond
+ * these, and kinds that are not here, are left as they are: another version may know them.
+ */
+
+type Part = (text: string) => boolean;
+type Rule = { parts: Part[]; value: TypeCheck<TSchema> };
+
+const form = ({ pattern }: { pattern?: string }): Part => {
+  const expression = new RegExp(pattern as string);
+  return (text) => expression.test(text);
+};
+const number: Part = (text) => /^\d+$/.test(text);
+const reference: Part = (text) => isTag(text) || isDigest(text);
+const Instant = Type.Number({ minimum: 0 });
+const Since = Type.Object({ since: Instant });
+const Actions = Type.Array(Type.String());
+
+const rule = (parts: Part[], value: TSchema): Rule => ({ parts, value: TypeCompiler.Compile(value) });
+
+const rules: Record<string, Rule> = {
+  b: rule([isDigest], Type.Object({ size: Bytes })),
+  r: rule([isRepository], Type.Object({})),
+  l: rule([isRepository, isDigest], Type.Object({})),
+  m: rule(
+    [isRepository, isDigest],
+    Type.Object({ mediaType: Type.String(), size: Bytes, subject: Type.Optional(Digest) }),
+  ),
+  f: rule([isRepository, isDigest, isDigest], Type.Object({ mediaType: Type.String(), size: Bytes })),
+  t: rule([isRepository, isTag], Digest),
+  s: rule([isRepository, isTag], Digest),
+  u: rule([isRepository, isDigest], Since),
+  v: rule([isRepository, isDigest], Since),
+  p: rule([isRepository, reference], Type.Object({ code: Type.String(), reason: Type.String() })),
+  o: rule([isRepository, isDigest], Type.String()),
+  n: rule([isRepository, isDigest, isDigest], Type.String()),
+  w: rule([isDigest], Since),
+  d: rule([isDigest], Type.Object({ size: Bytes, since: Instant })),
+  a: rule(
+    [form(TokenName)],
+    Type.Object({
+      enabled: Type.Boolean(),
+      scopeMap: ScopeMapName,
+      created: Instant,
+      passwords: Type.Array(Type.Object({ name: PasswordName, hash: Type.String(), created: Instant })),
+    }),
+  ),
+  c: rule([form(ScopeMapName)], Type.Object({ actions: Actions })),
+  h: rule([form(ChildName)], Type.Object({ instance: InstanceId, since: Instant, seen: Instant })),
+  k: rule([(text) => text === 'signing'], Type.String({ minLength: 1 })),
+  e: rule([number], Type.Object({ type: Type.String(), data: Type.Unknown(), at: Instant })),
+  y: rule([form(WebhookKey)], WebhookPlace),
+};
+
+export const kindOf = (key: string): string => key.slice(0, key.indexOf('!'));
+export const partsOfKey = (key: string): string[] => key.slice(key.indexOf('!') + 1).split('!');
+
+export function isValid(key: string, value: unknown): boolean {
+  const found = rules[kindOf(key)];
+  if (!found) return true;
+  const parts = partsOfKey(key);
+  return (
+    parts.length === found.parts.length &&
+    found.parts.every((part, index) => part(parts[index] as string)) &&
+    found.value.Check(value)
+  );
+}

@@ -1,0 +1,171 @@
+import { type Descriptor, isManifestType, type Manifest } from '#proto/oci.ts';
+import type { BlobStore } from '../blob-store.ts';
+import { type Change, put } from '../changes.ts';
+import { isIndex } from '../sparse.ts';
+import type { Hints } from './hints.ts';
+import { type Found, manifestIn } from './manifest-file.ts';
+import type { Records } from './records.ts';
+import { type Report, say } from './report.ts';
+
+/** Manifests of which nobody knows any more where they belong are kept here: nothing of it is sent to the parent. */
+export const LOST_AND_FOUND = 'lost-and-found';
+
+/** As `{}`, it is in every repository, and says nothing of where a manifest belongs. */
+const TELLS_NOTHING_BYTES = 2;
+
+type Means = { records: Records; store: BlobStore; report: Report };
+
+/**
+ * Gives manifests whose records are lost back to their repositories: what was pushed here and is nowhere else is among
+ * them. Where one belongs is told by tags, by referrers, by what is to be sent, by events, by an index that names it, or
+ * by its content, all of which the repository links.
+ * @param candidates blobs that may be manifests
+ */
+export async function restoreManifests(means: Means, candidates: Set<string>, hints: Hints): Promise<void> {
+  const { records, store, report } = means;
+  for (const [digest, repositories] of await witnessesOf(records, hints)) {
+    for (const repository of repositories) await restore(means, repository, digest);
+  }
+  const known = await knownOf(records);
+  const repositories = await keysOf(records, 'r!');
+  const homeless: [digest: string, found: Found][] = [];
+  for (const digest of candidates) {
+    const found = known.has(digest) ? undefined : await manifestIn(store, digest);
+    if (!found) continue;
+    const homes = await homesOf(records, repositories, found.manifest);
+    for (const repository of homes) await restore(means, repository, digest);
+    if (homes.length === 0) homeless.push([digest, found]);
+  }
+  await restoreChildren(means);
+  const now = await knownOf(records);
+  for (const [digest, found] of homeless) {
+    if (now.has(digest)) continue;
+    if (
+      !(await hasAll(
+        records,
+        found.manifest.blobs.map((blob) => `b!${blob.digest}`),
+      ))
+    ) {
+      say(
+        report.lost,
+        `manifest ${digest} (${describe(found)}): neither its repository is known, nor all its content here`,
+      );
+      continue;
+    }
+    await records.write(recordsOf(LOST_AND_FOUND, digest, found));
+    say(
+      report.broughtBack,
+      `manifest ${digest} (${describe(found)}), whose repository is not known: as ${LOST_AND_FOUND}@${digest}`,
+    );
+  }
+}
+
+async function restore(
+  { records, store, report }: Means,
+  repository: string,
+  digest: string,
+): Promise<boolean> {
+  if (await records.has(`m!${repository}!${digest}`)) return false;
+  const found = await manifestIn(store, digest);
+  if (!found) return false;
+  await records.write(recordsOf(repository, digest, found));
+  say(report.broughtBack, `manifest ${repository}@${digest} (${describe(found)})`);
+  return true;
+}
+
+function recordsOf(repository: string, digest: string, { manifest, size }: Found): Change[] {
+  const { mediaType, subject } = manifest;
+  return put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) });
+}
+
+/** Which records, and which hints, say that a repository had a manifest. */
+async function witnessesOf(records: Records, hints: Hints): Promise<Map<string, Set<string>>> {
+  const found = new Map<string, Set<string>>();
+  const add = (digest: string, repository: string) => {
+    found.set(digest, (found.get(digest) ?? new Set()).add(repository));
+  };
+  for (const kind of ['t!', 's!']) {
+    for await (const [key, digest] of records.entries<string>(kind)) add(digest, key.split('!')[0] as string);
+  }
+  for await (const [key] of records.entries('u!')) {
+    const [repository, digest] = key.split('!') as [string, string];
+    add(digest, repository);
+  }
+  for await (const [key] of records.entries('f!')) {
+    const [repository, , digest] = key.split('!') as [string, string, string];
+    add(digest, repository);
+  }
+  for (const { digest, repository } of hints.manifests) add(digest, repository);
+  return found;
+}
+
+/** Repositories that have all that the manifest refers to. */
+async function homesOf(records: Records, repositories: string[], manifest: Manifest): Promise<string[]> {
+  const { blobs, manifests, subject } = manifest;
+  const telling = blobs.filter(({ size }) => size > TELLS_NOTHING_BYTES);
+  if (telling.length === 0 && manifests.length === 0) return [];
+  const homes: string[] = [];
+  for (const repository of repositories) {
+    const keys = [
+      ...telling.map(({ digest }) => `l!${repository}!${digest}`),
+      ...[...manifests, ...(subject ? [subject] : [])].map(({ digest }) => `m!${repository}!${digest}`),
+    ];
+    if (await hasAll(records, keys)) homes.push(repository);
+  }
+  return homes;
+}
+
+async function hasAll(records: Records, keys: string[]): Promise<boolean> {
+  for (const key of keys) if (!(await records.has(key))) return false;
+  return true;
+}
+
+/** What an index names is in its repository, or is known to be left out. */
+async function restoreChildren(means: Means): Promise<void> {
+  const { records, store, report } = means;
+  const queue: [repository: string, index: string][] = [];
+  for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>('m!')) {
+    if (isIndex(mediaType)) queue.push(key.split('!') as [string, string]);
+  }
+  for (const [repository, index] of queue) {
+    const { manifest } = (await manifestIn(store, index)) ?? {};
+    for (const child of manifest?.manifests ?? []) {
+      const { digest, mediaType } = child;
+      if (!isManifestType(mediaType) || (await records.has(`m!${repository}!${digest}`))) continue;
+      if (await records.has(`n!${repository}!${digest}!${index}`)) continue;
+      if (await restore(means, repository, digest)) {
+        if (isIndex(mediaType)) queue.push([repository, digest]);
+        continue;
+      }
+      await records.write(put.leftOut(repository, digest, index, platformOf(child)));
+      say(
+        report.lost,
+        `manifest ${repository}@${digest}, of the index ${index}: "terrace sync --full" asks the parent for it`,
+      );
+    }
+  }
+}
+
+const platformOf = ({ platform: { os, architecture, variant } = {} }: Descriptor): string =>
+  [os, architecture, variant].filter(Boolean).join('/') || 'unknown';
+
+async function knownOf(records: Records): Promise<Set<string>> {
+  const known = new Set<string>();
+  for await (const [key] of records.entries('m!')) known.add(key.split('!')[1] as string);
+  return known;
+}
+
+async function keysOf(records: Records, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const [key] of records.entries(prefix)) keys.push(key);
+  return keys;
+}
+
+/** What helps a person to tell what it is. */
+function describe({ manifest }: Found): string {
+  const { annotations = {}, manifests, blobs, artifactType } = manifest;
+  const name =
+    annotations['org.opencontainers.image.ref.name'] ?? annotations['org.opencontainers.image.title'];
+  const what = manifests.length > 0 ? `index of ${manifests.length}` : `${blobs.length} blobs`;
+  return [what, name, artifactType].filter(Boolean).join(', ').slice(0, 300);
+}
