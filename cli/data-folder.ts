@@ -6,6 +6,7 @@ import { busConfiguration } from './bus-configuration.ts';
 import { whyNotMade } from './failure.ts';
 import { isElsewhere, placeOf } from './folder-place.ts';
 import { isLoopback } from './ports.ts';
+import { giveBackRoom } from './room.ts';
 
 /**
  * What the command keeps in a layer's data folder, beside the content, which is storage's:
@@ -43,6 +44,8 @@ export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolde
 
 /** Makes the folders. Content is nobody else's to read. */
 export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
+  // Whatever is wrong with the folder is said by what follows.
+  await giveBackRoom(data).catch(() => {});
   try {
     await mkdir(data, { recursive: true });
     for (const folder of [bus, 'run', 'log'])

@@ -11,6 +11,7 @@ import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from './ports.ts';
 import { busProgram, servicePrograms } from './programs.ts';
 import { whenReady } from './ready.ts';
 import { Refusal } from './refusal.ts';
+import { mustHaveRoomToStart } from './room.ts';
 import { Supervisor } from './supervisor.ts';
 
 export type LayerOptions = {
@@ -96,6 +97,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   const log = new LayerLog(configuration.name, outlets);
   const natsServer = findNatsServer(env, outlets.screen);
   const folder = await makeFolders(data);
+  await mustHaveRoomToStart(data);
   const copied = isCopy(folder);
   const claim = claimPid(folder.pid);
   if ('held' in claim) {

@@ -96,8 +96,10 @@ function storage({ storage: held }: LayerStatus, now: number): string {
   ].join('\n');
 }
 
-function space({ space: { free, reserve, low } }: StorageStatus): string {
-  const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}`;
+function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
+  // Only where they are short: a person counts in bytes.
+  const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
+  const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}${files}`;
   return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
 }
 

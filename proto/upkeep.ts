@@ -86,7 +86,15 @@ export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, s
 });
 
 /** Free space of the data volume, and the reserve below which nothing new is taken. */
-export const Space = Type.Object({ free: Bytes, reserve: Bytes, low: Type.Boolean() });
+export const Space = Type.Object({
+  free: Bytes,
+  reserve: Bytes,
+  /** The same for how many files it may still hold; absent where its file system does not count them. */
+  inodes: Type.Optional(
+    Type.Object({ free: Type.Integer({ minimum: 0 }), reserve: Type.Integer({ minimum: 0 }) }),
+  ),
+  low: Type.Boolean(),
+});
 export type Space = Static<typeof Space>;
 
 /** Free space fell below the reserve, or is above it again. */

@@ -1,7 +1,7 @@
+import { Ballast } from '#proto/ballast.ts';
 import type { Log } from '#proto/log.ts';
 import { noSpace, RESERVE, spaceOf } from '#proto/space.ts';
 import { type Space, spaceChanged } from '#proto/upkeep.ts';
-import { Ballast } from './ballast.ts';
 import type { Publish } from './storage.ts';
 
 /** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
@@ -9,8 +9,10 @@ const FRESH_MS = 500;
 const LOOK_MS = 5_000;
 /** So much of the reserve must be free before anything new is taken again. */
 const ENOUGH = 1.05;
+/** Metadata make and drop a few files all the time. */
+const ENOUGH_INODES = 32;
 
-/** Watches the free space of the data volume: below the reserve nothing new is taken; all else goes on. */
+/** Watches the free space and inodes of the data volume: below the reserve nothing new is taken; all else goes on. */
 export class SpaceGuard implements Disposable {
   readonly #data: string;
   readonly #publish: Publish;
@@ -19,6 +21,8 @@ export class SpaceGuard implements Disposable {
   readonly #ballast: Ballast;
   #reserve = RESERVE;
   #found: { space: Promise<Space>; at: number } | undefined;
+  /** How many were let in since the last look. */
+  #let = 0;
   #low: boolean | undefined;
 
   constructor(data: string, publish: Publish, log: Log) {
@@ -41,6 +45,7 @@ export class SpaceGuard implements Disposable {
   look(): Promise<Space> {
     const now = performance.now();
     if (!this.#found || now - this.#found.at >= FRESH_MS) {
+      this.#let = 0;
       const space = spaceOf(this.#data, this.#reserve).then((found) => this.#note(found));
       this.#found = { space, at: now };
     }
@@ -49,16 +54,23 @@ export class SpaceGuard implements Disposable {
 
   /** Makes room for metadata where somebody else has filled the volume to the brim. */
   async giveBack(): Promise<void> {
-    const { free } = await this.look();
-    if (!(await this.#ballast.giveBack(free))) return;
+    const space = await this.look();
+    if (!(await this.#ballast.giveBack(space))) return;
     this.#found = undefined;
-    this.#log.error({ free }, 'the data volume is full: the space that was held for deletions is given back');
+    const { free, inodes } = space;
+    const found = { free, inodes: inodes?.free };
+    this.#log.error(found, 'the data volume is full: what was held for deletions is given back');
   }
 
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
     const space = await this.look();
-    if (space.low) throw noSpace(space);
+    // Between two looks many may ask: each takes a folder and a file.
+    const { inodes } = space;
+    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 2 * this.#let) };
+    const isShort = left !== undefined && left.free < left.reserve;
+    if (space.low || isShort) throw noSpace({ ...space, ...(left && { inodes: left }) });
+    this.#let += 1;
   }
 
   [Symbol.dispose](): void {
@@ -67,14 +79,13 @@ export class SpaceGuard implements Disposable {
 
   async #trim(): Promise<void> {
     await this.giveBack();
-    const { free, reserve } = await this.look();
-    await this.#ballast.take(free, reserve);
+    await this.#ballast.take(await this.look());
   }
 
   #note(found: Space): Space {
     const was = this.#low ?? false;
     // A little more than the reserve ends it, so that it does not come and go with each upload.
-    const space = { ...found, low: found.low || (was && found.free < found.reserve * ENOUGH) };
+    const space = { ...found, low: found.low || (was && !isEnough(found)) };
     if (space.low !== was) {
       if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
       else this.#log.info(space, 'the data volume has room again');
@@ -84,3 +95,7 @@ export class SpaceGuard implements Disposable {
     return space;
   }
 }
+
+const isEnough = ({ free, reserve, inodes }: Space): boolean =>
+  free >= reserve * ENOUGH &&
+  (!inodes || inodes.free >= Math.max(inodes.reserve * ENOUGH, inodes.reserve + ENOUGH_INODES));

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Ballast } from '#proto/ballast.ts';
 import { deleteTag, listTags } from '#proto/manifests.ts';
-import { Ballast } from '../../services/storage/ballast.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, connectAll, Rig } from './rig.ts';
 
@@ -24,7 +24,7 @@ test('somebody else fills the volume to the brim: reads and deletions go on', as
   rig.keep({ reserve: 0 });
   await rig.syncer.pushImage(repository, 'one', { tag: 'v1' });
   await rig.syncer.pushImage(repository, 'two', { tag: 'v2' });
-  await new Ballast(data).take(64 * MIB, 0);
+  await new Ballast(data).take({ free: 64 * MIB, reserve: 0 });
   await rig.stop();
   await volume.fill(0);
   await rig.start();
@@ -40,12 +40,15 @@ test('space is held only where there is room above the reserve, and given back o
   await using volume = await smallVolume(64);
   if (!volume) return t.skip(WHY);
   const ballast = new Ballast(volume.path);
-  await ballast.take(40 * MIB, 32 * MIB);
+  await ballast.take({ free: 40 * MIB, reserve: 32 * MIB });
   assert.deepEqual(await readdir(volume.path), []);
-  await Promise.all([ballast.take(64 * MIB, 16 * MIB), ballast.take(64 * MIB, 16 * MIB)]);
+  await Promise.all([
+    ballast.take({ free: 64 * MIB, reserve: 16 * MIB }),
+    ballast.take({ free: 64 * MIB, reserve: 16 * MIB }),
+  ]);
   assert.deepEqual(await readdir(volume.path), ['ballast']);
-  assert.equal(await ballast.giveBack(8 * MIB), false);
-  assert.equal(await ballast.giveBack(1 * MIB), true);
-  assert.equal(await ballast.giveBack(1 * MIB), false);
+  assert.equal(await ballast.giveBack({ free: 8 * MIB }), false);
+  assert.equal(await ballast.giveBack({ free: 1 * MIB }), true);
+  assert.equal(await ballast.giveBack({ free: 1 * MIB }), false);
   assert.deepEqual(await readdir(volume.path), []);
 });

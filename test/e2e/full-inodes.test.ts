@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { until } from '../gateway/layer.ts';
+import { pushImage } from '../support/image.ts';
+import { testLayer } from '../support/layer.ts';
+import { ask } from '../support/registry.ts';
+import { smallVolume } from '../support/small-volume.ts';
+import { run } from '../support/terrace.ts';
+
+test('a volume without an inode: the layer starts again, serves, and takes pushes once there are some', async (t) => {
+  await using volume = await smallVolume(128, 10_000);
+  if (!volume) return t.skip('needs the right to mount');
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-full-inodes-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const configFile = join(folder, 'layer.yaml');
+  await writeFile(configFile, 'reserve: 16MiB\nmode: ReadWrite\n');
+  const data = join(volume.path, 'data');
+  let digest = '';
+  {
+    await using layer = await testLayer({ data, configFile, compact: true });
+    ({ digest } = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] }));
+    await until(() => existsSync(join(data, 'ballast-inodes')), 20_000);
+  }
+  const empty = await volume.fillInodes(0);
+  await using layer = await testLayer({ data, configFile, compact: true });
+  assert.equal((await ask(layer.url, `/v2/app/manifests/${digest}`)).status, 200);
+  const begin = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
+  assert.equal(await begin(), 507);
+  const { stdout } = await run('status', '--data', data);
+  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: nothing new is taken/);
+  assert.equal((await ask(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
+  await empty();
+  await until(async () => (await begin()) === 202, 10_000);
+});
