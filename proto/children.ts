@@ -45,6 +45,13 @@ export const checkChild = request(
   Type.Object({ free: Type.Boolean() }),
 );
 
+/** Which of these have an account that may report for them. `open`: there is no account at all. */
+export const childAccounts = request(
+  'storage.child.accounts',
+  Type.Object({ names: Type.Array(ChildName, { maxItems: 500 }) }),
+  Type.Object({ names: Type.Array(ChildName, { maxItems: 500 }), open: Type.Boolean() }),
+);
+
 /** Those that are activated, in bytewise order. */
 export const listChildren = request(
   'storage.child.list',

@@ -28,7 +28,7 @@ type Known = {
 const NOTHING = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
-type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'relay' | 'archive'>;
+type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive'>;
 
 /**
  * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
@@ -50,6 +50,14 @@ export class Below {
    */
   take(child: string, report: Report, account: boolean): Promise<Outcome> {
     return this.#turns.run(child, () => this.#take(child, report, account));
+  }
+
+  /** Nothing is known of the child any more; what it told stays in the history. */
+  async forget(child: string): Promise<void> {
+    await this.#turns.run(child, async () => {
+      await this.#bus.remove(layersBelow, child);
+      await this.#bus.remove(reckoning, child);
+    });
   }
 
   async #take(

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ALREADY_ACTIVATED, type Child } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
+import { childAccounts } from './child-accounts.ts';
 import { drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
@@ -39,6 +40,10 @@ export class Children {
   async isFree(name: string, instance: string | undefined): Promise<boolean> {
     const active = await this.#parts.metadata.child(name);
     return active === undefined || active.instance === instance;
+  }
+
+  accounts(names: string[]): Promise<{ names: string[]; open: boolean }> {
+    return childAccounts(this.#parts.metadata, names);
   }
 
   deactivate(name: string): Promise<{ was?: Child }> {

@@ -5,7 +5,14 @@ import type { Asker } from '#proto/askers.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
-import { activateChild, checkChild, deactivateChild, layerInstance, listChildren } from '#proto/children.ts';
+import {
+  activateChild,
+  checkChild,
+  childAccounts,
+  deactivateChild,
+  layerInstance,
+  listChildren,
+} from '#proto/children.ts';
 import type { Request } from '#proto/contract.ts';
 import {
   abortUpload,
@@ -117,6 +124,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   const { children } = storage;
   on(activateChild, (q) => children.activate(q.name, q.instance));
   on(checkChild, async (q) => ({ free: await children.isFree(q.name, q.instance) }));
+  on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) => children.deactivate(q.name));
   on(layerInstance, async () => ({ instance: await children.instance() }));

@@ -2,7 +2,7 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Type } from '@sinclair/typebox';
-import { createToken } from '#proto/accounts.ts';
+import { createToken, deleteToken } from '#proto/accounts.ts';
 import {
   layersBelow,
   type Reckoning,
@@ -12,7 +12,7 @@ import {
   type Standing,
 } from '#proto/below.ts';
 import type { Envelope } from '#proto/envelope.ts';
-import { TestLayer } from './layer.ts';
+import { TestLayer, until } from './layer.ts';
 
 /** What the layers below tell, over HTTP: each test has a child of its own. */
 
@@ -271,4 +271,31 @@ test('only who may speak for the child is heard, in a ReadOnly layer too', async
   match(await denied.text(), /token line-8 needs message\/write on line-7/);
   equal((await post('Line-7', body, line)).status, 200);
   deepEqual(await stored('line-7'), ids(1, 1));
+});
+
+test('what is known of a child goes with its account, in whatever order that and its last report come', async () => {
+  const actions = ['gateway/gone/message/write', 'gateway/gone-2/message/write'];
+  const { password } = await operator.call(createToken, { name: 'gone', actions });
+  const own = { path: [], name: 'gone', mode: 'ReadOnly' as const, at: 1 };
+  const body = { made: 'm', after: 0, events: events(1, 1), layers: [own] };
+  for (const child of ['gone', 'gone-2']) equal((await post(child, body, `gone:${password}`)).status, 200);
+  const known = async () => {
+    const layers = await operator.list(layersBelow);
+    const heard = await operator.list(reckoning);
+    return ['gone', 'gone-2'].flatMap((child) => [layers.has(child), heard.has(child)]);
+  };
+  deepEqual(await known(), [true, true, true, true]);
+  const told = await operator.get(layersBelow, 'gone');
+  await operator.call(deleteToken, { name: 'gone' });
+  await until(async () => !(await known()).includes(true), 20_000);
+  // A report that was being taken meanwhile is written after that.
+  await layer.bus.put(layersBelow, 'gone', told?.value as NonNullable<typeof told>['value']);
+  await layer.storageDown();
+  await layer.storageUp();
+  await until(async () => !(await known()).includes(true), 20_000);
+  // Its events stay, and it begins where it was when it has an account again.
+  deepEqual(await stored('gone'), ids(1, 1));
+  const again = await operator.call(createToken, { name: 'gone', actions });
+  const next = { ...body, after: 1, events: events(2, 2) };
+  equal((await post('gone', next, `gone:${again.password}`)).status, 200);
 });

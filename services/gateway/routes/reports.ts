@@ -6,6 +6,7 @@ import { ALREADY_ACTIVATED, checkChild } from '#proto/children.ts';
 import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { Below } from '../below.ts';
+import { forgetWithAccounts } from '../below-forget.ts';
 import { readBody } from '../read-body.ts';
 import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
 
@@ -15,6 +16,8 @@ const unzip = promisify(gunzip);
 export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
   const below = new Below(bus);
+  const forgetting = forgetWithAccounts({ bus, below, log: gateway.log });
+  app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
   const mustBeActive = async (name: string, { instance }: Report) => {

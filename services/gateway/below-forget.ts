@@ -1,0 +1,84 @@
+import { accountsChanged } from '#proto/accounts.ts';
+import { layersBelow, reckoning } from '#proto/below.ts';
+import type { Bus, Log } from '#proto/bus.ts';
+import { childAccounts } from '#proto/children.ts';
+import { storageStarted } from '#proto/content.ts';
+import { isChild } from '#proto/scopes.ts';
+import type { Below } from './below.ts';
+
+/** How often it is looked at without any sign of a change, in ms: one may have been missed, or come too early. */
+const LOOK_MS = 5 * 60_000;
+/** Changes of so long are looked at together. */
+const SETTLE_MS = 500;
+const PAGE = 500;
+
+export type ForgetMeans = {
+  bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'heed' | 'onMissed'>;
+  below: Pick<Below, 'forget'>;
+  log: Log;
+  lookMs?: number;
+};
+
+/**
+ * What is known of a child goes with its account, in whatever order that and its last report came. In a layer without
+ * accounts, where whoever comes may report, what came without one stays.
+ */
+export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: ForgetMeans): Disposable {
+  let looking = false;
+  let again = false;
+  let ended = false;
+  let timer: NodeJS.Timeout | undefined;
+  const soon = (ms: number) => {
+    clearTimeout(timer);
+    if (!ended) timer = setTimeout(() => void look(), ms).unref();
+  };
+  const look = async () => {
+    if (looking) {
+      again = true;
+      return;
+    }
+    looking = true;
+    again = false;
+    try {
+      for (const child of await gone(bus)) {
+        await below.forget(child);
+        log.info({ child }, 'what was known of a layer below is dropped with its account');
+      }
+    } catch (err) {
+      log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
+    }
+    looking = false;
+    soon(again ? SETTLE_MS : lookMs * (0.75 + Math.random() / 2));
+  };
+  const ends = [accountsChanged, storageStarted].map((event) => bus.heed(event, () => soon(SETTLE_MS)));
+  bus.onMissed(() => soon(SETTLE_MS));
+  soon(SETTLE_MS);
+  return {
+    [Symbol.dispose]() {
+      for (const end of ends) end();
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Children of which something is known and that have no account, although they had one or would need one. */
+async function gone(bus: ForgetMeans['bus']): Promise<string[]> {
+  const known = new Map<string, boolean>();
+  for (const state of [reckoning, layersBelow]) {
+    for (const [child, { account = false }] of await bus.list<typeof state.value>(state)) {
+      known.set(child, account || (known.get(child) ?? false));
+    }
+    for (const { bucket, key } of bus.unreadable()) {
+      if (bucket === state.bucket && isChild(key)) known.set(key, true);
+    }
+  }
+  const names = [...known.keys()];
+  const found: string[] = [];
+  for (let at = 0; at < names.length; at += PAGE) {
+    const page = names.slice(at, at + PAGE);
+    const { names: have, open } = await bus.call(childAccounts, { names: page });
+    found.push(...page.filter((name) => !have.includes(name) && (!open || known.get(name))));
+  }
+  return found;
+}
