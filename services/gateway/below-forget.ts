@@ -78,7 +78,7 @@ async function gone(bus: ForgetMeans['bus']): Promise<string[]> {
   for (let at = 0; at < names.length; at += PAGE) {
     const page = names.slice(at, at + PAGE);
     const { names: have, open } = await bus.call(childAccounts, { names: page });
-    found.push(...page.filter((name) => !have.includes(name) && (!open || known.get(name))));
+    for (const name of page) if (!have.includes(name) && (!open || known.get(name))) found.push(name);
   }
   return found;
 }
