@@ -115,7 +115,7 @@ describe('the supervisor', { concurrency: true }, () => {
       import { closeSync, openSync, rmSync } from 'node:fs';
       import { claimPid } from ${JSON.stringify(join(import.meta.dirname, '../../cli/pid-file.ts'))};
       const path = process.argv[1];
-      for (let times = 0; times < 40; ) {
+      for (let times = 0; times < 200; ) {
         if ('held' in claimPid(path)) continue;
         times += 1;
         closeSync(openSync(path + '.inside', 'wx'));
