@@ -1,40 +1,35 @@
 import { inspect } from 'node:util';
 import { Command, type CommanderError } from 'commander';
-import { child } from './child.ts';
-import { events } from './events.ts';
 import { refusalOf } from './failure.ts';
-import { health } from './health.ts';
-import { init } from './init.ts';
-import { iotedge } from './iotedge.ts';
 import { outputFailure, watchOutput } from './output.ts';
-import { repair } from './repair.ts';
-import { replay } from './replay.ts';
-import { scope } from './scope.ts';
-import { status } from './status.ts';
-import { sync } from './sync.ts';
-import { syncer } from './syncer.ts';
 import { print, printError } from './terminal.ts';
-import { token } from './token.ts';
-import { up } from './up.ts';
-import { gc, scrub } from './upkeep.ts';
 
-const commands = [
-  up,
-  status,
-  sync,
-  syncer,
-  events,
-  replay,
-  token,
-  scope,
-  child,
-  gc,
-  scrub,
-  repair,
-  init,
-  health,
-  iotedge,
-];
+type Define = (program: Command) => void;
+
+/** In the order of the help. A command line loads what its own command needs: most of a start is loading. */
+const commands: Record<string, () => Promise<Define>> = {
+  up: async () => (await import('./up.ts')).up,
+  status: async () => (await import('./status.ts')).status,
+  sync: async () => (await import('./sync.ts')).sync,
+  syncer: async () => (await import('./syncer.ts')).syncer,
+  events: async () => (await import('./events.ts')).events,
+  replay: async () => (await import('./replay.ts')).replay,
+  token: async () => (await import('./token.ts')).token,
+  scope: async () => (await import('./scope.ts')).scope,
+  child: async () => (await import('./child.ts')).child,
+  gc: async () => (await import('./upkeep.ts')).gc,
+  scrub: async () => (await import('./upkeep.ts')).scrub,
+  repair: async () => (await import('./repair.ts')).repair,
+  init: async () => (await import('./init.ts')).init,
+  health: async () => (await import('./health.ts')).health,
+  iotedge: async () => (await import('./iotedge.ts')).iotedge,
+};
+
+/** The command that is named, or all of them: for the help, and for a name that is none. */
+function load([name = '']: string[]): Promise<Define[]> {
+  const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  return Promise.all((named ? [named] : Object.values(commands)).map((define) => define()));
+}
 
 /** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
 export async function main(parameters: string[]): Promise<never> {
@@ -46,7 +41,7 @@ export async function main(parameters: string[]): Promise<never> {
       writeErr: (text) => printError(text.trimEnd()),
     })
     .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : 2));
-  for (const command of commands) command(program);
+  for (const define of await load(parameters)) define(program);
   watchOutput();
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
