@@ -11,6 +11,7 @@ import { type Comparison, format, median, type Options, type Subject } from './m
 import { memory } from './memory.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
+import { quiet } from './quiet.ts';
 import { requests } from './requests.ts';
 import { slowLink } from './slow-link.ts';
 import { startUp } from './start-up.ts';
@@ -27,6 +28,7 @@ const subjects: Record<string, Subject> = {
   sync,
   syncers,
   idle,
+  quiet,
   'slow-link': slowLink,
   'cut-through': cutThrough,
   memory,

@@ -11,6 +11,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
 import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/supervision.ts';
+import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
 
 /** What a service gets from the process that it runs in. */
@@ -27,6 +28,8 @@ export type Context = {
   /** Aborts when the process is asked to end. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
+  /** To be called when the service has begun to serve. */
+  serves: () => void;
 };
 
 export type Main = (context: Context) => Promise<void>;
@@ -127,6 +130,8 @@ async function live(
   const first = await Promise.race([connecting, ended(signal)]);
   if (!(first instanceof Bus)) return 'never connected';
   await using bus = first;
+  await using health = new Health({ service, data, bus, log });
+  await health.start();
   using _heartbeat = beat(bus, service, instance, log);
   bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (value && !env.TERRACE_LOG) log.level = value.logLevel;
@@ -134,7 +139,7 @@ async function live(
   void bus.closed().then(() => stop('the bus is closed'));
   log.info({ data }, 'started');
   try {
-    await main({ service, instance, layer, data, bus, log, signal, env });
+    await main({ service, instance, layer, data, bus, log, signal, env, serves: () => health.serves() });
   } finally {
     stop(`${service} has ended`);
   }

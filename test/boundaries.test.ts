@@ -119,6 +119,7 @@ test('the top level holds what the design names', () => {
   assert.deepEqual(services.sort(), [
     'compact.ts',
     'gateway',
+    'health.ts',
     'run.ts',
     'storage',
     'syncer',

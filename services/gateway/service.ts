@@ -32,7 +32,7 @@ const FIRST_CONFIGURATION_MS = 3_000;
  * Passwords must never cross a network that they were to be kept from: where the environment doesn't say whether
  * clients speak TLS, nobody is listened to before the configuration has.
  */
-export async function gateway({ bus, data, instance, log, signal, env }: Context): Promise<void> {
+export async function gateway({ bus, data, instance, log, signal, env, serves }: Context): Promise<void> {
   let mode: Mode | undefined;
   if (env.TERRACE_MODE === 'ReadWrite' || env.TERRACE_MODE === 'ReadOnly') mode = env.TERRACE_MODE;
   let inForce: Configuration | undefined;
@@ -93,6 +93,7 @@ export async function gateway({ bus, data, instance, log, signal, env }: Context
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;
     const address = await app.listen({ ...addressOf(listen), ...(reusePort && { reusePort }) });
     log.info({ address }, `listening on ${address}`);
+    serves();
   } catch (error) {
     log.fatal({ listen }, whyNot(error as NodeJS.ErrnoException, listen));
     process.exitCode = 1;

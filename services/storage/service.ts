@@ -5,12 +5,13 @@ import { Schedules } from './schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 
-export async function storage({ data, bus, log, signal }: Context): Promise<void> {
+export async function storage({ data, bus, log, signal, serves }: Context): Promise<void> {
   await using storage = await Storage.open({ data, publish: bus.publish.bind(bus), log });
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
   await using _served = serve(bus, storage);
+  serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {

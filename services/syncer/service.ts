@@ -25,6 +25,8 @@ import { transfer } from './transfer/worker.ts';
  */
 export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
+  // Also while there is no configuration yet.
+  context.serves();
   let reserve = RESERVE;
   const volume = new Volume(data, () => reserve);
   const workload = workloadOf(env);

@@ -18,6 +18,8 @@ export type ModuleOptions = {
   bus: Bus;
   log: Log;
   signal: AbortSignal;
+  /** Is called when the bridge has begun to serve. */
+  serves?: () => void;
   version: string;
   beside: Beside;
   /** A configuration file: its fields count where the twin names none. */
@@ -28,7 +30,7 @@ export type ModuleOptions = {
 
 /** The bridge of a layer that is an IoT Edge module, until the signal ends it. */
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
-  const { version, beside, file, start, pace } = options;
+  const { version, beside, file, start, pace, serves } = options;
   let status = async (): Promise<Reported> => ({});
   await using twin = start(directMethods(bus, log, () => status()));
   const known = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
@@ -44,5 +46,6 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
   });
   status = () => reporter.now();
   running.onChange(reporter.changed);
+  serves?.();
   await ended(signal);
 }

@@ -17,7 +17,7 @@ import { emptySource } from './source.ts';
  *                       the environment says as proto/module-environment.ts has it
  * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
  */
-export async function twinBridge({ bus, data, log, signal, env }: Context): Promise<void> {
+export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;
   const file = path ? fileSource(resolve(path)) : undefined;
   const overrides = JSON.parse(env.TERRACE_OPTIONS || '{}') as Overrides;
@@ -31,9 +31,10 @@ export async function twinBridge({ bus, data, log, signal, env }: Context): Prom
     const { startTwin } = await import('./iot-edge/twin.ts');
     const start: Parameters<typeof runModule>[0]['start'] = (methods) =>
       startTwin({ workload, dataFolder: data, methods, log });
-    return runModule({ bus, log, signal, version: version(), beside, file, start });
+    return runModule({ bus, log, signal, serves, version: version(), beside, file, start });
   }
   using _bridge = bridge(bus, log, file ?? emptySource, beside);
+  serves();
   await ended(signal);
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -77,10 +77,24 @@ test('what terrace init prepares is enough for services that run apart', async (
   const serves = async () => (await fetch(`http://${env.TERRACE_LISTEN}/v2/`)).status === 200;
   await until(() => serves().catch(() => false), 'the gateway serves');
   await until(async () => (await run('health', '--data', data)).code === 0, 'all are well');
+  const bridge = children[[...serviceNames].reverse().indexOf('twin-bridge')];
+  bridge?.kill('SIGSTOP');
+  const stuck = await run('health', '--data', data);
+  assert.deepEqual(
+    [stuck.code, stuck.text.trim()],
+    [1, 'terrace: not well: twin-bridge'],
+    'it is there only',
+  );
+  bridge?.kill('SIGCONT');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
   const unwell = await run('health', '--data', data);
   assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not well: storage']);
+  // The program without Node leaves some of it to this one.
+  const node = [...NODE_FLAGS, join(root, 'cli/terrace.ts'), 'health', '--data', data];
+  const asked = spawnSync(process.execPath, node, { encoding: 'utf8' });
+  assert.deepEqual([asked.status, asked.stderr.trim()], [1, 'terrace: not well: storage']);
+  assert.equal(spawnSync(process.execPath, [...node, '--service', 'gateway']).status, 0);
   assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
 });
 

@@ -34,7 +34,9 @@ export class SyncerRig implements AsyncDisposable {
     for (const instance of ['one', 'two']) {
       const bus = await testBus.connect('syncer', instance);
       const about = { service: 'syncer', instance, layer: 'rig', data, bus, env: {} } as const;
-      rig.#running.push(syncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal }));
+      rig.#running.push(
+        syncer({ ...about, log: pino({ level: 'silent' }), signal: rig.#end.signal, serves() {} }),
+      );
     }
     return rig;
   }

@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startCloud } from '../test/support/cloud.ts';
+import { startProxy } from '../test/support/fault-proxy.ts';
+import { pushImage } from '../test/support/image.ts';
+import { testLayer } from '../test/support/layer.ts';
+import type { Comparison, Subject } from './measure.ts';
+
+const MINUTE = 60_000;
+/** Of the clock by which the kernel counts processor time, in ms. */
+const TICK_MS = 10;
+/** What a start leaves to be done is over after so long. */
+const SETTLE_MS = 90_000;
+
+/** A layer below another in which nothing happens, each minute: requests, events and processor time. */
+export const quiet: Subject = async ({ rounds, progress }) => {
+  const live = { schedule: '* * * * *', logLevel: 'info' } as const;
+  await using top = await testLayer({ ...live, name: 'top', mode: 'ReadWrite' });
+  await pushImage(top.host, 'app', 'v1');
+  await using link = await startProxy(top.url);
+  await using split = await testLayer({ ...live, name: 'split', parent: link.url, mode: 'ReadWrite' });
+  await using compact = await testLayer({ ...live, name: 'compact', parent: top.url, compact: true });
+  await using registry = await startCloud();
+  for (const layer of [split, compact]) await layer.sync();
+  progress('quiet: waiting until the start is over');
+  await sleep(SETTLE_MS);
+  const counted = {
+    'requests of the layer': () => link.requests.length,
+    'events of the layer': () => split.events.length,
+    'events of the layer above': () => top.events.length,
+  };
+  const counts: Record<string, number[]> = {};
+  const processes = Object.fromEntries(
+    Object.entries({ split, compact, 'layer above': top }).map(([name, layer]) => [name, layer.pids()]),
+  );
+  const shares: Record<string, number[]> = {};
+  for (let round = 0; round < rounds; round += 1) {
+    progress(`quiet: minute ${round + 1} of ${rounds}`);
+    const before = Object.values(counted).map((count) => count());
+    const used = new Map(timesOf(processes));
+    const cloud = cpu(registry.pid as number);
+    const began = performance.now();
+    await sleep(MINUTE);
+    const ms = performance.now() - began;
+    const share = (spent: number) => (100 * spent) / ms;
+    for (const [index, [name, count]] of Object.entries(counted).entries()) {
+      add(counts, name, count() - (before[index] as number));
+    }
+    for (const [name, spent] of timesOf(processes)) add(shares, name, share(spent - (used.get(name) ?? 0)));
+    add(shares, 'docker-registry', share(cpu(registry.pid as number) - cloud));
+  }
+  return [
+    {
+      subject: 'a minute in which nothing happens: how many',
+      unit: '',
+      better: 'less',
+      values: counts,
+      ratios: false,
+    },
+    {
+      subject: 'a minute in which nothing happens: share of one processor',
+      unit: '%',
+      better: 'less',
+      values: shares,
+      ratios: false,
+    },
+  ] satisfies Comparison[];
+};
+
+function add(values: Record<string, number[]>, name: string, value: number): void {
+  values[name] = [...(values[name] ?? []), value];
+}
+
+/** Of each layer in all, and of each of its processes, in ms. */
+function timesOf(layers: Record<string, Record<string, number>>): [string, number][] {
+  return Object.entries(layers).flatMap(([layer, pids]) => {
+    const each = Object.entries(pids).map(
+      ([name, pid]) => [`${layer}: ${name}`, cpu(pid)] as [string, number],
+    );
+    return [[layer, each.reduce((sum, [, ms]) => sum + ms, 0)] as [string, number], ...each];
+  });
+}
+
+/** Processor time that a process has used so far, in ms. */
+function cpu(pid: number): number {
+  // After the name, which may hold anything, from the third field on.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
