@@ -63,6 +63,9 @@ export type KnownChild = {
   instance?: string;
   since?: number;
   seen?: number;
+  /** When it was started, by its own clock, and where it was last heard from. */
+  started?: number;
+  address?: string;
 };
 
 /** Every token that may activate a child of its own name, and what is activated although its token is gone. */
@@ -87,11 +90,11 @@ export function childrenOf(tokens: Token[], scopeMaps: ScopeMap[], activated: Ch
 
 export function describeChildren(children: KnownChild[], now: number): string {
   if (children.length === 0) return 'No children: make one with "terrace child create".';
-  const rows = children.map(({ name, mode, repositories, enabled, since, seen }) => [
+  const rows = children.map(({ name, mode, repositories, enabled, since, seen, address }) => [
     name,
     mode ? `${mode}${enabled ? '' : ', disabled'}` : 'no token',
     since === undefined ? 'never' : instant(since),
-    seen === undefined ? '' : `${duration(now - seen)} ago`,
+    seen === undefined ? '' : `${duration(now - seen)} ago${address ? ` from ${address}` : ''}`,
     repositories.join(', '),
   ]);
   return table([['NAME', 'MODE', 'ACTIVE SINCE', 'LAST SEEN', 'REPOSITORIES'], ...rows]);

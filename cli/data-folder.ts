@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type UserName, userNames } from '#proto/access.ts';
+import { isElsewhere, placeOf } from '#proto/folder-place.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { whyNotMade } from './failure.ts';
-import { isElsewhere, placeOf } from './folder-place.ts';
 import { isLoopback } from './ports.ts';
 import { giveBackRoom } from './room.ts';
 

@@ -1,7 +1,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { bootOf } from './boot.ts';
-import { isSameFolder } from './folder-place.ts';
+import { bootOf } from '#proto/boot.ts';
+import { isSameFolder } from '#proto/folder-place.ts';
 
 /**
  * Who runs on a data folder, in a file: `<pid> <start> <boot> <folder>`. The process with this pid is the one that

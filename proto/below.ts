@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { ChildName, InstanceId } from './children.ts';
+import { ChildName, InstanceId, StartId } from './children.ts';
 import { Mode } from './configuration.ts';
 import { state } from './contract.ts';
 import { Envelope, line, MAX_SOURCE } from './envelope.ts';
@@ -54,6 +54,8 @@ const ToldLayer = Type.Object({
 export const Report = Type.Object({
   /** Of the child's data volume: a report of another one than the active one is refused. */
   instance: Type.Optional(InstanceId),
+  /** Of the layer: a copy of its data volume is another one. */
+  start: Type.Optional(StartId),
   /** The child's stream. */
   made: Place.properties.made,
   /** How far the parent has it, as it last said; absent where the child only asks that. */

@@ -14,6 +14,29 @@ export const InstanceId = Type.String({
   maxLength: 36,
 });
 
+/**
+ * One start of a layer, so that a copy of its data volume is told from it: both are the same instance. `at` by its own
+ * clock.
+ */
+export const StartId = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
+export const MAX_STARTS = 16;
+export const Start = Type.Object({
+  id: StartId,
+  at: Instant,
+  /** The starts before it, the last one first. */
+  before: Type.Array(StartId, { maxItems: MAX_STARTS }),
+  /** So many of them have ended for sure: the volume lay where it lies now, and the machine has run ever since. */
+  ended: Type.Integer({ minimum: 0, maximum: MAX_STARTS }),
+});
+export type Start = Static<typeof Start>;
+
+/** Who asks for the place of a child. A layer of an earlier version says nothing of its start. */
+export const LayerIdentity = Type.Object({ instance: InstanceId, start: Type.Optional(Start) });
+export type LayerIdentity = Static<typeof LayerIdentity>;
+
+/** Where a request came from, as the gateway sees it. */
+export const Address = Type.String({ pattern: '^[0-9A-Za-z.:%-]{1,80}$', maxLength: 80 });
+
 /** The words of the connected registry, which existing tools look for. */
 export const ALREADY_ACTIVATED =
   'Failed to activate the connected registry as it is already activated by another instance. Only one instance is supported at any time.';
@@ -25,23 +48,46 @@ export const Child = Type.Object({
   since: Instant,
   /** When it was last heard of, or up to a minute before that. */
   seen: Instant,
+  /** When it was started, by its own clock, and where it was last heard from. */
+  started: Type.Optional(Instant),
+  address: Type.Optional(Address),
 });
 export type Child = Static<typeof Child>;
 
+/** What tells two layers apart that both want the place, in the detail of `already-activated`. */
+export const Conflict = Type.Object({
+  since: Type.Optional(Instant),
+  instance: Type.Optional(InstanceId),
+  started: Type.Optional(Instant),
+  address: Type.Optional(Address),
+  seen: Type.Optional(Instant),
+  /** Where the one that is refused called from. */
+  from: Type.Optional(Address),
+  /** Both are one instance: one of them is a copy of the other's data volume. */
+  copy: Type.Optional(Type.Boolean()),
+  /** Whether the other one has ended is known after so long, in seconds. */
+  retryAfter: Type.Optional(Type.Integer({ minimum: 1 })),
+});
+export type Conflict = Static<typeof Conflict>;
+
 /**
  * `made`: nobody was activated before. Of several that ask at once, one is.
- * Faults: `already-activated` (another instance is; `since` in the detail).
+ * Faults: `already-activated` (another instance is, or another start of this one; a `Conflict` in the detail).
  */
 export const activateChild = request(
   'storage.child.activate',
-  Type.Object({ name: ChildName, instance: InstanceId }),
+  Type.Object({ name: ChildName, ...LayerIdentity.properties, address: Type.Optional(Address) }),
   Type.Object({ made: Type.Boolean(), since: Instant }),
 );
 
 /** Whether no other instance of the child is active than this one; than none, where it names none. */
 export const checkChild = request(
   'storage.child.check',
-  Type.Object({ name: ChildName, instance: Type.Optional(InstanceId) }),
+  Type.Object({
+    name: ChildName,
+    instance: Type.Optional(InstanceId),
+    start: Type.Optional(StartId),
+  }),
   Type.Object({ free: Type.Boolean() }),
 );
 
@@ -66,15 +112,11 @@ export const deactivateChild = request(
   Type.Object({ was: Type.Optional(Child) }),
 );
 
-/** Which instance this layer is, for the one above: the same for as long as its data volume. */
-export const layerInstance = request(
-  'storage.layer.instance',
-  Type.Object({}),
-  Type.Object({ instance: InstanceId }),
-);
+/** Which instance this layer is, for the one above: the same for as long as its data volume; and which start of it. */
+export const layerInstance = request('storage.layer.instance', Type.Object({}), LayerIdentity);
 
 /** Where a child activates itself over HTTP: PUT of an `Activation`, answered with an `Activated` (201 new, 200 as before). */
 export const childPath = (child: string): string => `/v2/_terrace/children/${child}`;
-export const Activation = Type.Object({ instance: InstanceId }, { additionalProperties: false });
+export const Activation = Type.Object(LayerIdentity.properties, { additionalProperties: false });
 export const Activated = Type.Object({ child: ChildName, instance: InstanceId, since: Instant });
 export type Activated = Static<typeof Activated>;

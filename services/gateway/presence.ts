@@ -1,13 +1,15 @@
+import { Value } from '@sinclair/typebox/value';
 import type { FastifyRequest } from 'fastify';
 import { layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
-import { activateChild, InstanceId } from '#proto/children.ts';
+import { Address, activateChild, InstanceId, Start } from '#proto/children.ts';
 import { presence } from '#proto/presence.ts';
 import { isChild } from '#proto/scopes.ts';
 import { mayActAs } from './access.ts';
 import { type Gateway, inTheNameOf, parameter } from './routing.ts';
 
 const INSTANCE = new RegExp(InstanceId.pattern as string);
+const ADDRESS = new RegExp(Address.pattern as string);
 
 /**
  * Takes the request of a child that waits for changes as the sign that it is there, and that it has its place: so it
@@ -21,10 +23,27 @@ export async function noteChild(request: FastifyRequest, gateway: Gateway): Prom
   const { bus } = gateway;
   const instance = parameter(request, 'instance') ?? '';
   if (INSTANCE.test(instance) && mayActAs(request, child, 'config/write')) {
-    await bus.call(activateChild, { name: child, instance }, inTheNameOf(request, gateway));
+    const start = startIn(parameter(request, 'start'));
+    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
+    await bus.call(activateChild, query, inTheNameOf(request, gateway));
   }
   return mayActAs(request, child, 'message/write') && isNoted(bus, child);
 }
+
+/** What of a start goes into a query: what is no start says nothing. */
+function startIn(text: string | undefined): Start | undefined {
+  const [id, at, ended, before = ''] = text?.split('.') ?? [];
+  const start = {
+    id,
+    at: Number(at),
+    before: before === '' ? [] : before.split('-'),
+    ended: Number(ended),
+  };
+  return Value.Check(Start, start) ? start : undefined;
+}
+
+/** Where a request came from; what a proxy says that is no address is none. */
+export const addressOf = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
 
 async function isNoted(bus: Pick<Bus, 'get' | 'put'>, child: string): Promise<boolean> {
   try {

@@ -13,6 +13,7 @@ import type {
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
+  StartsRecord,
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
@@ -52,6 +53,7 @@ import type {
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
  *   x!term                              number          the highest term handed out: see fence.ts
  *   x!instance                          uuid            which instance of a child this layer is, for the one above
+ *   x!starts                            StartsRecord    the last starts of this layer, for the one above: see starts.ts
  *   x!declared                          DeclaredAccount[]  what the document last declared, for which secret files are read again
  *   x!closed                            true            accounts may have been lost: nobody is let in before there is a token
  *   x!boot                              string          the boot of the machine in which it was last opened
@@ -118,6 +120,7 @@ export const put = {
   announcement: (number: number, record: AnnouncementRecord) => [set(announced(number), record)],
   webhook: (of: string, place: WebhookPlace) => [set(`y!${of}`, place)],
   instance: (instance: string) => [set('x!instance', instance)],
+  starts: (record: StartsRecord) => [set('x!starts', record)],
   parent: (parent: string) => [set('x!parent', parent)],
   mark: (repository: string, record: MarkRecord) => [set(`g!${repository}`, record)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],

@@ -19,6 +19,7 @@ import type {
   ParkedRecord,
   ReferrerRecord,
   ScopeMapRecord,
+  StartsRecord,
   TokenRecord,
   TransferredRecord,
   UnsentRecord,
@@ -121,6 +122,7 @@ export class Metadata implements AsyncDisposable {
   webhook = (of: string) => this.#one<WebhookPlace>(`y!${of}`);
   child = (name: string) => this.#one<ChildRecord>(`h!${name}`);
   instance = () => this.#one<string>('x!instance');
+  starts = () => this.#one<StartsRecord>('x!starts');
   parent = () => this.#one<string>('x!parent');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   history = () => this.#one<Told>('x!history');

@@ -2,6 +2,7 @@ import type { PasswordName } from '#proto/accounts.ts';
 import type { Part } from '#proto/arriving.ts';
 import type { Mark } from '#proto/marks.ts';
 import type { Parked } from '#proto/outgoing.ts';
+import type { Held } from './child-starts.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
 
@@ -80,7 +81,13 @@ export type TokenRecord = {
 };
 
 /** The instance of a child that is activated. `seen` is not synced. */
-export type ChildRecord = { instance: string; since: number; seen: number };
+export type ChildRecord = { instance: string; since: number; seen: number; start?: Held };
+
+/**
+ * `place` is that of the data volume at the last start (proto/folder-place.ts), which comes first of `ids`; `ended`: of
+ * those behind it, so many had ended for sure.
+ */
+export type StartsRecord = { place: string; ids: string[]; ended: number };
 
 /** An event that the stream was not seen to have; `at` is when it was about to happen. */
 export type AnnouncementRecord = { type: string; data: unknown; at: number };

@@ -122,12 +122,12 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
   const { children } = storage;
-  on(activateChild, (q) => children.activate(q.name, q.instance));
-  on(checkChild, async (q) => ({ free: await children.isFree(q.name, q.instance) }));
+  on(activateChild, (q) => children.activate(q));
+  on(checkChild, async (q) => ({ free: await children.isFree(q) }));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) => children.deactivate(q.name));
-  on(layerInstance, async () => ({ instance: await children.instance() }));
+  on(layerInstance, () => children.identity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
   on(scrub, (q) => storage.scrubber.scrub(q.rate));

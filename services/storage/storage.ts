@@ -122,7 +122,7 @@ export class Storage implements AsyncDisposable {
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
       const storage = new Storage({ ...some, ingests }, fence, data);
-      await storage.children.instance();
+      await storage.children.begin(data);
       return storage;
     } catch (error) {
       space[Symbol.dispose]();

@@ -54,8 +54,8 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
   const speaks = async () => news.cursor !== undefined || (await feed()).spoke;
   const reports = async () => ((await speaks()) ? settings.reports() : undefined);
-  const own = async () => (await bus.call(layerInstance, {})).instance;
-  void follow({ ...means, feed, early, instance: own }, signal);
+  const identity = () => bus.call(layerInstance, {});
+  void follow({ ...means, feed, early, identity }, signal);
   const tells = (event: Envelope) => {
     const { parent } = settings.get().notifications;
     const artifact = parent && artifactOf(event);
@@ -67,10 +67,7 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
     passes.add(heard);
     return () => void passes.delete(heard);
   };
-  void report(
-    { bus, onPass, reports, link, instance: own, layers, known: () => news.known, tells, log },
-    signal,
-  );
+  void report({ bus, onPass, reports, link, identity, layers, known: () => news.known, tells, log }, signal);
   const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
   return {
     passed: () => {

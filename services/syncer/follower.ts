@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
+import type { LayerIdentity } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
 import { Alarm } from './alarm.ts';
 import type { Early } from './early.ts';
@@ -21,8 +22,8 @@ const FAILURES_UNTIL_UNREACHABLE = 2;
 export type FollowMeans = {
   news: News;
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
-  /** Of this data volume. */
-  instance: () => Promise<string>;
+  /** This layer. */
+  identity: () => Promise<LayerIdentity>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** Hears of what is on its way to the parent. */
@@ -102,13 +103,13 @@ async function ask(
   });
   try {
     const feed = await means.feed();
-    const instance = await means.instance();
+    const identity = await means.identity();
     const either = AbortSignal.any([signal, closed.signal]);
     // From then on this has to be asked for, too.
     using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
     const answer = await feed.changes(cursor, waitS, either, {
       arriving: means.early.idle,
-      instance,
+      identity,
     });
     if (!answer) {
       news.unfollow();

@@ -1,5 +1,6 @@
 import type { LayerReport, Place, Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
+import type { LayerIdentity } from '#proto/children.ts';
 import type { ParentReports } from './link/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
@@ -8,7 +9,7 @@ type To = Pick<ParentReports, 'send' | 'rest'>;
 
 /** Tells a parent events, from where it says that it is. One that it refuses for good keeps none behind it back. */
 export class HistorySender {
-  readonly #instance: () => Promise<string>;
+  readonly #identity: () => Promise<LayerIdentity>;
   readonly #log: Log;
   readonly #refused: RefusedEvents;
   #to: To | undefined;
@@ -19,10 +20,10 @@ export class HistorySender {
 
   constructor(
     bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>,
-    instance: () => Promise<string>,
+    identity: () => Promise<LayerIdentity>,
     log: Log,
   ) {
-    this.#instance = instance;
+    this.#identity = identity;
     this.#log = log;
     this.#refused = new RefusedEvents(bus, log);
   }
@@ -81,8 +82,8 @@ export class HistorySender {
     }
   }
 
-  async #send(report: Omit<Report, 'instance'>, signal: AbortSignal) {
-    const instance = await this.#instance();
-    return this.#to?.send({ instance, ...report }, signal);
+  async #send(report: Omit<Report, 'instance' | 'start'>, signal: AbortSignal) {
+    const { instance, start } = await this.#identity();
+    return this.#to?.send({ instance, ...(start && { start: start.id }), ...report }, signal);
   }
 }

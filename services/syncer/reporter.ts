@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
+import type { LayerIdentity } from '#proto/children.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { type Gap, historyLost, type Kept } from '#proto/history.ts';
@@ -30,7 +31,7 @@ export type ReporterMeans = {
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** Of this data volume. */
-  instance: () => Promise<string>;
+  identity: () => Promise<LayerIdentity>;
   layers: () => Promise<LayerReport[]>;
   /** Whether the parent knows by other requests that this layer is there. */
   known: () => boolean;
@@ -121,7 +122,7 @@ class Reporter {
 
   constructor(means: ReporterMeans) {
     this.#means = means;
-    this.#sender = new HistorySender(means.bus, means.instance, means.log);
+    this.#sender = new HistorySender(means.bus, means.identity, means.log);
   }
 
   /** Tells all there is to tell now. @throws Fault where the parent, or the bus, does not answer */

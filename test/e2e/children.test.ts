@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -101,6 +101,28 @@ test('deactivated, the second one takes the place, with all that it has; then th
   assert.notEqual((await listed()).instance, before.instance);
   assert.ok(isRefused(await first.sync()));
   assert.ok(!(await has(first, 'own/two', 'v1')));
+});
+
+test('a copy of its data volume is refused, and told apart; the layer goes on, and starts again at once', async () => {
+  const data = join(await mkdtemp(join(tmpdir(), 'terrace-clone-')), 'data');
+  stack.defer(() => rm(data, { recursive: true, force: true }));
+  await cp(second.data, data, { recursive: true, preserveTimestamps: true });
+  const copy = await below({ data });
+  const { failures } = await copy.sync();
+  assert.equal(failures[0]?.code, 'already-activated');
+  assert.match(
+    failures[0]?.reason ?? '',
+    /^the parent heard another start of this layer as line-1 \(calls from 127\.0\.0\.1, started 2\S+, last heard 2\S+; this one called from 127\.0\.0\.1, started 2\S+\): /,
+  );
+  await second.sync();
+  const again = await copy.sync();
+  assert.match(again.failures[0]?.reason ?? '', /^a copy of this layer's data volume is activated as line-1/);
+  const { link } = JSON.parse((await run('status', '--json', '--data', copy.data)).stdout);
+  assert.deepEqual([link.state, link.code], ['Unhealthy', 'already-activated']);
+  await second.restart();
+  assert.deepEqual((await second.sync()).failures, []);
+  assert.equal((await copy.sync()).failures[0]?.code, 'already-activated');
+  assert.equal((await listed()).address, '127.0.0.1');
 });
 
 test('a token that is no child is asked for nothing, and any number of layers has it', async () => {

@@ -61,7 +61,7 @@ test('the first instance is activated, again and again; another hears the words 
     code: 'ALREADY_ACTIVATED',
     message:
       'Failed to activate the connected registry as it is already activated by another instance. Only one instance is supported at any time.',
-    detail: { child: 'line-1', since },
+    detail: { child: 'line-1', since, seen: since, instance: one, from: '127.0.0.1' },
   });
   await operator.call(deactivateChild, { name: 'line-1' });
   equal((await activate(two, line)).status, 201);

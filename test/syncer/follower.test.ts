@@ -54,7 +54,7 @@ async function following() {
   const means: FollowMeans = {
     news,
     feed: async () => feed,
-    instance: async () => 'i',
+    identity: async () => ({ instance: 'i' }),
     link: () => ({ usable: true, live: true }),
     early: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
     tell: () => say('tell'),

@@ -77,7 +77,7 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
       },
       reports: async () => parent,
       link: () => state.hours,
-      instance: async () => 'i',
+      identity: async () => ({ instance: 'i' }),
       layers: async () => state.layers,
       known: () => false,
       tells,

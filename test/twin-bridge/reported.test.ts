@@ -118,7 +118,7 @@ test('what is not well is said by type, code and since when', () => {
     seen: seen({
       link: link({
         state: 'Unhealthy',
-        detail: activatedElsewhere('line-1', 1).message,
+        detail: activatedElsewhere('line-1', { since: 1 }).message,
         code: 'already-activated',
       }),
     }),

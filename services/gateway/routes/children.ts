@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
-import { type Activated, Activation, activateChild, childPath } from '#proto/children.ts';
+import { type Activated, Activation, activateChild, childPath, type LayerIdentity } from '#proto/children.ts';
 import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
+import { addressOf } from '../presence.ts';
 import { readBody } from '../read-body.ts';
 import { childOf, type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
 
@@ -16,9 +17,9 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
   const activate: Handler = async (request, reply) => {
     const child = childOf(request);
     const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
-    const instance = instanceIn((await readBody(request.raw, reading)).toString());
+    const { instance, start } = activationIn((await readBody(request.raw, reading)).toString());
     await access.recheck(request, reply);
-    const query = { name: child, instance };
+    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
     const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
     const answer: Activated = { child, instance, since };
     reply
@@ -31,9 +32,9 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
 }
 
 /** @throws Fault `malformed` */
-function instanceIn(text: string): string {
+function activationIn(text: string): LayerIdentity {
   try {
-    return parse(Activation, text).instance;
+    return parse(Activation, text);
   } catch (cause) {
     throw new Fault('malformed', `the body is no activation: ${REMEDY}`, { cause });
   }

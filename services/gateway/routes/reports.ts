@@ -20,8 +20,12 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
-  const mustBeActive = async (name: string, { instance }: Report) => {
-    const query = { name, ...(instance !== undefined && { instance }) };
+  const mustBeActive = async (name: string, { instance, start }: Report) => {
+    const query = {
+      name,
+      ...(instance !== undefined && { instance }),
+      ...(start !== undefined && { start }),
+    };
     const { free } = await bus.call(checkChild, query, { patience: times.patienceMs });
     if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED);
   };

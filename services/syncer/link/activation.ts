@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { Activated, ChildName, childPath } from '#proto/children.ts';
+import { Value } from '@sinclair/typebox/value';
+import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
 import { refusal } from './answers.ts';
@@ -14,17 +15,16 @@ const ASK_AGAIN_MS = 10 * 60_000;
 const FIRST_TRY_MS = 30_000;
 const LONGEST_TRY_MS = 5 * 60_000;
 
+/** Clocks and requests take their time, in ms. */
+const SLACK_MS = 1_000;
+
 const NAME = new RegExp(ChildName.pattern as string);
 
 /** As ALREADY_ACTIVATED is told. */
 const Refusal = Type.Object({
-  errors: Type.Array(
-    Type.Object({
-      code: Type.String(),
-      detail: Type.Optional(Type.Object({ since: Type.Optional(Type.Number()) })),
-    }),
-    { minItems: 1 },
-  ),
+  errors: Type.Array(Type.Object({ code: Type.String(), detail: Type.Optional(Type.Unknown()) }), {
+    minItems: 1,
+  }),
 });
 
 type State =
@@ -34,8 +34,8 @@ type State =
   | { is: 'free'; until: number };
 
 export type Confirmation = {
-  /** Of this layer. */
-  instance: string;
+  /** This layer. */
+  identity: LayerIdentity;
   /** An answer that is not older is good enough, in ms. */
   withinMs: number;
   /** Asks also before the time for it has come. */
@@ -53,6 +53,8 @@ export class Activation {
   readonly #link: Link;
   readonly #now: () => number;
   #state: State | undefined;
+  /** The parent is of a version that knows no starts. */
+  #plain = false;
 
   constructor(link: Link, username: string | undefined, now: () => number = Date.now) {
     const name = username?.toLowerCase() ?? '';
@@ -81,7 +83,7 @@ export class Activation {
    * @throws Fault `already-activated`: another instance has it, and nothing may be synchronised; what
    * `Link.request` throws; `parent-unreachable`, `busy`
    */
-  async confirm({ instance, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
+  async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
     const { child } = this;
     const state = this.#state;
     const now = this.#now();
@@ -89,7 +91,7 @@ export class Activation {
     if (state?.is === 'active' && now - state.at < withinMs) return;
     if (state?.is === 'free' && !eager && now < state.until) return;
     if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
-    const answer = await patiently(signal, () => this.#ask(child, instance, signal));
+    const answer = await patiently(signal, () => this.#ask(child, identity, signal));
     if (answer === 'free') {
       this.#state = { is: 'free', until: this.#now() + ASK_AGAIN_MS };
     } else if ('since' in answer) {
@@ -98,8 +100,10 @@ export class Activation {
         log.info({ child, since: answer.since }, 'this layer is activated at the parent');
     } else {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
-      const next = this.#now() + tryAgainIn(times);
-      const fault = refused(child, answer.taken);
+      const { retryAfter } = answer.taken;
+      const next =
+        this.#now() + (retryAfter === undefined ? tryAgainIn(times) : retryAfter * 1_000 + SLACK_MS);
+      const fault = refused(child, answer.taken, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next };
       log.warn(
         { child, times, at: new Date(next).toISOString() },
@@ -111,15 +115,16 @@ export class Activation {
 
   async #ask(
     child: string,
-    instance: string,
+    { instance, start }: LayerIdentity,
     signal: AbortSignal,
-  ): Promise<'free' | { since: number } | { taken: number | undefined }> {
+  ): Promise<'free' | { since: number } | { taken: Conflict }> {
     const path = childPath(child);
+    const activation = { instance, ...(start && !this.#plain && { start }) };
     const answer = await this.#link.request(path, {
       scope: `gateway:${child}:config_write`,
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
-      body: sent(Buffer.from(JSON.stringify({ instance }))),
+      body: sent(Buffer.from(JSON.stringify(activation))),
       signal,
     });
     const { statusCode: status } = answer;
@@ -128,6 +133,10 @@ export class Activation {
       return found?.instance === instance ? { since: found.since } : 'free';
     }
     const said = await text(answer);
+    if (status === 400 && 'start' in activation) {
+      this.#plain = true;
+      return this.#ask(child, { instance }, signal);
+    }
     if (status >= 500 || status === 429 || status === 408) {
       throw refusal(status, answer.headers, said, `PUT ${path}`);
     }
@@ -135,10 +144,11 @@ export class Activation {
   }
 }
 
-/** Where the answer says that another instance has the place: since when, as far as it is told. */
-export function takenSince(status: number, said: string): { taken: number | undefined } | undefined {
+/** Where the answer says that another one has the place: what is told of it. */
+export function takenSince(status: number, said: string): { taken: Conflict } | undefined {
   const [error] = (status === 409 && readAs(Refusal, said)?.errors) || [];
-  return error?.code === 'ALREADY_ACTIVATED' ? { taken: error.detail?.since } : undefined;
+  if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
+  return { taken: Value.Check(Conflict, error.detail) ? error.detail : {} };
 }
 
 /** How long after refusal number `times` (from 1) the parent is asked again: doubling, with jitter, in ms. */
@@ -146,11 +156,25 @@ export function tryAgainIn(times: number, random = Math.random()): number {
   return Math.min(LONGEST_TRY_MS, FIRST_TRY_MS * 2 ** (times - 1)) * (0.75 + random / 4);
 }
 
-export function refused(child: string, since: number | undefined): Fault {
-  const when = since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
-  return new Fault(
-    'already-activated',
-    `another instance of ${child} is activated at the parent${when}, and only one may synchronise: stop it and run "terrace child deactivate ${child}" there to let this one take its place`,
-    { detail: { child } },
-  );
+/** @param started when this start of the layer began */
+export function refused(child: string, other: Conflict, started?: number): Fault {
+  const remedy = `stop it and run "terrace child deactivate ${child}" there to let this one take its place`;
+  const { since, copy, retryAfter, from } = other;
+  const here = known([at('called from', from), instant('started', started)]);
+  const there = known([
+    at('calls from', other.address),
+    instant('started', other.started),
+    instant('last heard', other.seen),
+  ]);
+  const text = !copy
+    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${there && ` (${there})`}, and only one may synchronise: ${remedy}`
+    : retryAfter === undefined
+      ? `a copy of this layer's data volume is activated as ${child} at the parent (${there}; this one ${here}), and only one may synchronise: ${remedy}`
+      : `the parent heard another start of this layer as ${child} (${there}; this one ${here}): where that one has ended, this one takes its place within ${retryAfter} s; where it runs, one is a copy of the other's data volume: stop one of them`;
+  return new Fault('already-activated', text, { detail: { child, ...other } });
 }
+
+const known = (parts: string[]): string => parts.filter(Boolean).join(', ');
+const at = (words: string, address: string | undefined): string => (address ? `${words} ${address}` : '');
+const instant = (words: string, ms: number | undefined): string =>
+  ms === undefined ? '' : `${words} ${new Date(ms).toISOString()}`;

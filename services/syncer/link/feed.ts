@@ -1,4 +1,5 @@
 import { CHANGES_PATH, Changes } from '#proto/changes.ts';
+import type { LayerIdentity } from '#proto/children.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
@@ -7,6 +8,13 @@ import { readAs } from './read-as.ts';
 
 /** A parent that tells no changes is asked again after so long, in ms: it may be a Terrace by then. */
 const ASK_AGAIN_MS = 60 * 60_000;
+
+/** As parameters of a query. */
+function wordsOf({ instance, start }: LayerIdentity): Record<string, string> {
+  if (!start) return { instance };
+  const { id, at, ended, before } = start;
+  return { instance, start: [id, at, ended, before.join('-')].join('.') };
+}
 
 /** What a Terrace above tells of its changes. */
 export class ParentFeed {
@@ -28,7 +36,7 @@ export class ParentFeed {
   /**
    * @param after a cursor of an earlier answer; without one, the answer is where the journal ends now
    * @param arriving whether to be told, too, that content is on its way to the parent
-   * @param instance of this layer, where the request is to be the sign that it is there
+   * @param identity of this layer, where the request is to be the sign that it is there
    * @param waitS how long the parent may wait for something to tell, in seconds
    * @returns undefined where the parent tells no changes, as it is no Terrace or does not let us
    * @throws Fault `parent-unreachable`, `busy`, `already-activated`
@@ -37,14 +45,14 @@ export class ParentFeed {
     after: string | undefined,
     waitS: number,
     signal: AbortSignal,
-    { arriving = false, instance }: { arriving?: boolean; instance?: string } = {},
+    { arriving = false, identity }: { arriving?: boolean; identity?: LayerIdentity } = {},
   ): Promise<Changes | undefined> {
     if (this.#link.azure || Date.now() < this.#silent) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),
       ...(arriving && { arriving: '1' }),
-      ...(instance !== undefined && { child: this.#child, instance }),
+      ...(identity && { child: this.#child, ...wordsOf(identity) }),
     });
     const answer = await this.#link.request(`${CHANGES_PATH}?${query}`, {
       scope: 'registry:catalog:*',

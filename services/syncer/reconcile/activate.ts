@@ -27,6 +27,6 @@ export async function activate(means: PassMeans, wish: Wish, tells: boolean): Pr
   const withinMs = scope ? SCOPED_MS : routine && news.followed ? QUIET_MS : 0;
   // What somebody asked for is tried at once.
   const eager = !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
-  const { instance } = await bus.call(layerInstance, {}, { signal });
-  await activation.confirm({ instance, withinMs, eager }, log, signal);
+  const identity = await bus.call(layerInstance, {}, { signal });
+  await activation.confirm({ identity, withinMs, eager }, log, signal);
 }

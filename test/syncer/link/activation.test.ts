@@ -44,7 +44,7 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
     warned,
     activation,
     confirm: (more: { withinMs?: number; eager?: boolean } = {}) =>
-      activation.confirm({ instance, withinMs: 0, eager: false, ...more }, log, signal),
+      activation.confirm({ identity: { instance }, withinMs: 0, eager: false, ...more }, log, signal),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
       server.closeAllConnections();
@@ -141,7 +141,7 @@ for (const username of [undefined, '', 'ci_token', 'a.b', '-a']) {
     await using parent = await rig(taken);
     const activation = new Activation(new Link({ url: 'http://127.0.0.1:1' }), username);
     assert.equal(activation.child, undefined);
-    await activation.confirm({ instance, withinMs: 0, eager: true }, quiet, signal);
+    await activation.confirm({ identity: { instance }, withinMs: 0, eager: true }, quiet, signal);
     assert.deepEqual(parent.requests, []);
   });
 }

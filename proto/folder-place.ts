@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { bootOf } from './boot.ts';
 
+const UNKNOWN_BOOT = '-';
+
 /**
  * Which folder this is, in one text: `<boot> <device>:<inode>`. A copy of a data folder has all that was written into
  * the folder it was made of, but not its place. Devices get other numbers when the machine starts again, and on another
@@ -8,7 +10,7 @@ import { bootOf } from './boot.ts';
  */
 export function placeOf(folder: string): string {
   const { dev, ino } = statSync(folder, { bigint: true });
-  return `${bootOf() ?? '-'} ${dev}:${ino}`;
+  return `${bootOf() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
 }
 
 /** @returns false also where nothing was recorded, as by an earlier version, or the folder can't be looked at */
@@ -25,6 +27,12 @@ export function isOtherPlace(recorded: string, now: string): boolean {
   const [then, here] = [recorded, now].map(parse);
   if (!then || !here) return false;
   return then.inode !== here.inode || (then.boot === here.boot && then.device !== here.device);
+}
+
+/** The same folder, and since it was recorded, the machine was not started anew. Pure. */
+export function isSamePlace(recorded: string, now: string): boolean {
+  const then = parse(recorded);
+  return then !== undefined && then.boot !== UNKNOWN_BOOT && recorded === now;
 }
 
 function parse(text: string): { boot: string; device: string; inode: string } | undefined {
