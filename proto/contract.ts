@@ -1,6 +1,7 @@
 import { decode, encode } from '@msgpack/msgpack';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
+import { parseJson } from './bounded-json.ts';
 import { Fault } from './fault.ts';
 import { notPlain } from './plain.ts';
 
@@ -98,10 +99,11 @@ export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<
 /**
  * JSON from another machine as a checked value.
  * @throws SyntaxError
- * @throws Fault `malformed`, naming the field
+ * @throws Fault `malformed`, naming the field; `too-large`
  */
-export function parse<T extends TSchema>(schema: T, json: string): Static<T> {
-  const value: unknown = JSON.parse(json);
+export function parse<T extends TSchema>(schema: T, json: string | Uint8Array): Static<T> {
+  // How deep data may be, `notPlain` says, with the field.
+  const value = parseJson(typeof json === 'string' ? Buffer.from(json) : json, { depth: 1_000 });
   mustBePlain(value);
   return check(schema, value);
 }

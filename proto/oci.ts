@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { parseJson } from './bounded-json.ts';
 import { check } from './contract.ts';
 import { Fault } from './fault.ts';
 import { Bytes, Digest } from './names.ts';
@@ -64,6 +65,11 @@ export type Manifest = {
   annotations?: Record<string, string>;
 };
 
+/** Values of JSON in a manifest: a descriptor has three, and 100 bytes. */
+const MAX_VALUES = 200_000;
+
+const quote = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+
 const foreign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
 
 /**
@@ -80,13 +86,15 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   if (!isManifestType(mediaType)) {
     throw new Fault(
       'manifest-invalid',
-      `media type ${JSON.stringify(mediaType)} is not taken: send one of ${manifestTypes.join(', ')} as Content-Type`,
+      `media type ${quote(mediaType)} is not taken: send one of ${manifestTypes.join(', ')} as Content-Type`,
     );
   }
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    json = parseJson(bytes, { values: MAX_VALUES });
   } catch (cause) {
+    if (Fault.is(cause))
+      throw new Fault('manifest-invalid', `the manifest can't be read: ${cause.message}`, { cause });
     throw new Fault('manifest-invalid', 'the manifest is not JSON in UTF-8', { cause });
   }
   let document: Static<typeof Document>;
@@ -98,7 +106,7 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   if (document.mediaType !== undefined && document.mediaType !== mediaType) {
     throw new Fault(
       'manifest-invalid',
-      `manifest field /mediaType is ${document.mediaType}, but Content-Type is ${mediaType}: they must agree`,
+      `manifest field /mediaType is ${quote(document.mediaType)}, but Content-Type is ${mediaType}: they must agree`,
     );
   }
   const index = indexes.has(mediaType);

@@ -22,6 +22,8 @@ const LOOK_MS = 5_000;
 const MOST_WAIT_MS = 60_000;
 /** What is smaller comes soon enough with the pass, in bytes. */
 const LEAST_BYTES = 256 * 1024;
+/** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
+const MAX_WAITING = 1_000;
 /** Instead of a pass, in the events of these transfers. */
 const PASS = 'arriving';
 
@@ -157,10 +159,14 @@ export class Early {
     const { connections, repositories } = settings.get();
     this.#crew.most = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
-    const fresh = blobs.filter(
-      ({ digest, size, repository, part }) =>
-        size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
-    );
+    const room = Math.max(0, MAX_WAITING - this.#waiting.length);
+    const fresh = blobs
+      .slice(0, MAX_WAITING)
+      .filter(
+        ({ digest, size, repository, part }) =>
+          size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
+      )
+      .slice(0, room);
     if (fresh.length === 0) return;
     const digests = fresh.map(({ digest }) => digest);
     const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);

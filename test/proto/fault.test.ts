@@ -28,3 +28,8 @@ test('a full disk is a fault of its own', () => {
 test('a code that is not in the list, from another version, is internal', () => {
   assert.equal(fromWire({ code: 'tea-pot', message: 'short and stout' }).code, 'internal');
 });
+
+test('a sentence has a length that an event can carry, whoever wrote part of it', () => {
+  const { message } = new Fault('parent-invalid', `it says ${'x'.repeat(1_000_000)}`);
+  assert.ok(message.startsWith('it says x') && message.endsWith('x…') && message.length < 2_100);
+});

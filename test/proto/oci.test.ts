@@ -113,3 +113,20 @@ test('refused: more than 4 MiB', () => {
     (error) => Fault.is(error, 'too-large'),
   );
 });
+
+test('what is quoted of a manifest, or of its media type, is short', () => {
+  const long = 'x'.repeat(1_000_000);
+  const isShort = ({ message }: Error) => message.length < 700;
+  assert.throws(() => readManifest(bytes(image), long), isShort);
+  assert.throws(() => readManifest(bytes({ ...image, mediaType: long }), ociManifest), isShort);
+});
+
+test('a manifest of more values, or nested deeper, than any that is one, is none', () => {
+  const wide = `{"schemaVersion":2,"manifests":[],"x":[${'{},'.repeat(300_000)}{}]}`;
+  const deep = `{"schemaVersion":2,"manifests":[],"x":${'['.repeat(100_000)}`;
+  assert.throws(() => readManifest(bytes(wide), ociIndex), {
+    code: 'manifest-invalid',
+    message: /200000 values/,
+  });
+  assert.throws(() => readManifest(bytes(deep), ociIndex), { code: 'manifest-invalid', message: /64 deep/ });
+});

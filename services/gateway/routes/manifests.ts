@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { parseJson } from '#proto/bounded-json.ts';
 import { Fault } from '#proto/fault.ts';
 import { startUpload } from '#proto/ingests.ts';
 import {
@@ -128,7 +129,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const bytes = Buffer.alloc(size);
     await file.read(bytes, 0);
     try {
-      return String((JSON.parse(bytes.toString()) as { mediaType?: unknown }).mediaType ?? '');
+      return String((parseJson(bytes) as { mediaType?: unknown }).mediaType ?? '');
     } catch {
       return '';
     }

@@ -4,7 +4,7 @@ import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
 import { refusal } from './answers.ts';
-import { PAGE_LIMIT, text } from './bodies.ts';
+import { text, WORD_LIMIT } from './bodies.ts';
 import type { Link } from './link.ts';
 import { patiently } from './patience.ts';
 import { readAs } from './read-as.ts';
@@ -129,7 +129,7 @@ export class Activation {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const found = readAs(Activated, (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8'));
+      const found = readAs(Activated, await this.#link.read(answer, WORD_LIMIT, path));
       return found?.instance === instance ? { since: found.since } : 'free';
     }
     const said = await text(answer);

@@ -54,7 +54,7 @@ export class ParentArriving {
     const { statusCode: status } = answer;
     if (status === 200) {
       const bytes = await this.#link.read(answer, PAGE_LIMIT, ARRIVING_PATH);
-      const found = readAs(Arriving, bytes.toString('utf8'));
+      const found = readAs(Arriving, bytes);
       if (found) return found;
     } else {
       const said = await text(answer);

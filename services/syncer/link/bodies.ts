@@ -8,8 +8,14 @@ export type Answer = Dispatcher.ResponseData & { from: URL; stallMs: number };
 /** What brings less while it is waited for has stalled. One packet brings more, however slow the link is. */
 const LEAST_BYTES = 1_024;
 
-/** Largest answer other than a blob: a page of a list. */
+/** Largest answer other than a blob: a page of a list. In bytes, as all limits here. */
 export const PAGE_LIMIT = 16 * 1024 * 1024;
+/** A token, or a word or two about this layer. */
+export const WORD_LIMIT = 256 * 1024;
+const EXPLANATION_LIMIT = 64 * 1024;
+/** Longest time in which any of these may come: the slowest link that can be configured brings 1.8 MB in it. */
+const MAX_BODY_MS = 30 * 60_000;
+const LEAST_BUFFER = 4 * 1024;
 
 export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
 
@@ -60,23 +66,62 @@ async function* lively(body: Body, stallMs: number): AsyncGenerator<Buffer> {
   }
 }
 
-/** The whole body. @throws Fault `parent-invalid` where it is larger than `limit` bytes */
+/**
+ * The whole body.
+ * @throws Fault `parent-invalid` where it is larger than `limit` bytes; `parent-unreachable` where it does not end in time
+ */
 export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let size = 0;
+  const held = new Growing(limit);
+  const until = performance.now() + MAX_BODY_MS;
   for await (const part of guarded(answer)) {
-    size += part.length;
-    if (size > limit) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
-    parts.push(part);
+    if (!held.add(part)) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
+    if (performance.now() > until) {
+      throw new Fault('parent-unreachable', `${what} did not come within ${MAX_BODY_MS / 60_000} min`);
+    }
   }
-  return Buffer.concat(parts);
+  return held.bytes;
 }
 
-/** The beginning of a body that explains something. */
+/** The beginning of a body that explains something. A longer one ends with its connection. */
 export async function text(answer: Answer): Promise<string> {
+  const held = new Growing(EXPLANATION_LIMIT);
   try {
-    return (await whole(answer, PAGE_LIMIT, 'the answer')).toString('utf8').slice(0, 4_096);
+    for await (const part of guarded(answer)) if (!held.add(part)) break;
   } catch {
-    return '';
+    // What came explains as much.
+  }
+  return held.bytes.toString('utf8').slice(0, 4_096);
+}
+
+/** Bytes in one buffer, so that they take no more memory when they come one by one. */
+class Growing {
+  readonly #limit: number;
+  #buffer = Buffer.alloc(0);
+  #size = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** @returns false, and takes nothing, where that is more than the limit */
+  add(part: Buffer): boolean {
+    const size = this.#size + part.length;
+    if (size > this.#limit) return false;
+    if (size > this.#buffer.length) {
+      const larger = Buffer.alloc(
+        Math.min(this.#limit, Math.max(size, this.#buffer.length * 2, LEAST_BUFFER)),
+      );
+      this.#buffer.copy(larger, 0, 0, this.#size);
+      this.#buffer = larger;
+    }
+    part.copy(this.#buffer, this.#size);
+    this.#size = size;
+    return true;
+  }
+
+  /** A copy of its own length: what is held for a pass is not to hold what it could have grown to. */
+  get bytes(): Buffer {
+    const { length } = this.#buffer;
+    return length === this.#size ? this.#buffer : Buffer.from(this.#buffer.subarray(0, this.#size));
   }
 }

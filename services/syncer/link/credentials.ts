@@ -20,6 +20,8 @@ type Token = { token: string; until: number };
 
 const EARLY_MS = 10_000;
 const SHORTEST_MS = 5_000;
+/** Tokens that are kept, one for each scope: a parent has as many repositories as it likes. */
+const MAX_TOKENS = 1_000;
 /** Of a token that does not say when it ends, in seconds (distribution's specification). */
 const LIFE_S = 60;
 
@@ -131,7 +133,10 @@ export class Credentials {
       token,
       until: this.#now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
     }));
+    this.#tokens.delete(scope);
     this.#tokens.set(scope, renewal);
+    // The one that was renewed longest ago is asked for again when it is needed.
+    if (this.#tokens.size > MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
     renewal.catch(() => this.#tokens.get(scope) === renewal && this.#tokens.delete(scope));
     return renewal;
   }

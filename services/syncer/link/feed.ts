@@ -1,5 +1,6 @@
 import { CHANGES_PATH, Changes } from '#proto/changes.ts';
 import type { LayerIdentity } from '#proto/children.ts';
+import { Fault } from '#proto/fault.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { PAGE_LIMIT, text } from './bodies.ts';
@@ -61,8 +62,14 @@ export class ParentFeed {
     });
     const { statusCode: status } = answer;
     if (status === 200) {
-      const bytes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH);
-      const found = readAs(Changes, bytes.toString('utf8'));
+      const found = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH).then(
+        (bytes) => readAs(Changes, bytes),
+        (error) => {
+          // More than any Terrace tells at once: what there is is found by comparing.
+          if (!Fault.is(error, 'parent-invalid')) throw error;
+          return undefined;
+        },
+      );
       if (found) {
         this.spoke = true;
         if (found.known) this.#activation.confirmed();

@@ -5,11 +5,11 @@ import { refusal } from './answers.ts';
 import { Exchange } from './azure/exchange.ts';
 import type { Identity } from './azure/identity.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
-import { type Answer, one, PAGE_LIMIT, text, unreachable, whole } from './bodies.ts';
+import { type Answer, one, text, unreachable, WORD_LIMIT, whole } from './bodies.ts';
 import { Credentials, type Granted, type Login } from './credentials.ts';
 import { unlessAborted } from './patience.ts';
 import { SendWatch, type Sent, sent } from './sending.ts';
-import { lifeOf } from './token-life.ts';
+import { fieldsOf, grantedIn } from './token-answer.ts';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Ask = {
@@ -198,19 +198,10 @@ export class Link implements AsyncDisposable {
     });
     const what = `GET ${url.origin}${url.pathname}`;
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
-    const body = await this.read(answer, PAGE_LIMIT, what);
-    try {
-      const { token, access_token, expires_in } = JSON.parse(body.toString('utf8')) as Json;
-      const found = token ?? access_token;
-      if (typeof found !== 'string') throw new Error('no token');
-      const life = typeof expires_in === 'number' ? expires_in : lifeOf(found, Date.now());
-      return { token: found, expiresIn: life };
-    } catch (cause) {
-      throw new Fault('parent-invalid', `${what}: no token in the answer`, { cause });
-    }
+    return grantedIn(await this.read(answer, WORD_LIMIT, what), what, Date.now());
   }
 
-  async #post(url: URL, form: URLSearchParams): Promise<Json> {
+  async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
     const what = `POST ${url.origin}${url.pathname}`;
     const answer = await this.#send(url, {
       scope: '',
@@ -220,13 +211,6 @@ export class Link implements AsyncDisposable {
       body: sent(Buffer.from(form.toString())),
     });
     if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
-    const body = await this.read(answer, PAGE_LIMIT, what);
-    try {
-      return JSON.parse(body.toString('utf8')) as Json;
-    } catch (cause) {
-      throw new Fault('parent-invalid', `${what}: the answer is no JSON`, { cause });
-    }
+    return fieldsOf(await this.read(answer, WORD_LIMIT, what), what);
   }
 }
-
-type Json = Record<string, unknown>;

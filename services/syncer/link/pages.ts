@@ -1,3 +1,4 @@
+import { parseJson } from '#proto/bounded-json.ts';
 import { Fault } from '#proto/fault.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { refusal } from './answers.ts';
@@ -6,22 +7,45 @@ import type { Link } from './link.ts';
 import { nextIn } from './link-header.ts';
 import { patiently } from './patience.ts';
 
-/** The pages of a list of the parent's, as JSON. @throws Fault `parent-invalid`, … */
+/** What one list of a parent may take: what is larger fails by the name of its path, and holds nothing else up. */
+export type ListLimits = { pages: number; entries: number; ms: number };
+
+const LIMITS: ListLimits = { pages: 10_000, entries: 250_000, ms: 30 * 60_000 };
+
+/**
+ * The pages of a list of the parent's, as JSON.
+ * @throws Fault `parent-invalid` also where the list goes in circles, or beyond a limit
+ */
 export async function* pages(
   link: Link,
   first: string,
   scope: string,
   signal: AbortSignal,
+  limits: Partial<ListLimits> = {},
 ): AsyncGenerator<unknown> {
+  const most = { ...LIMITS, ...limits };
+  const until = performance.now() + most.ms;
+  const endless = (why: string) => new Fault('parent-invalid', `GET ${first}: ${why}`);
   const seen = new Set<string>();
+  let entries = 0;
   let path: string | undefined = first;
   while (path) {
-    if (seen.has(path)) throw new Fault('parent-invalid', `GET ${path}: the list has no end`);
+    if (seen.has(path)) throw endless('the list has no end: a page comes again');
     seen.add(path);
+    if (seen.size > most.pages) throw endless(`the list has more than ${most.pages} pages`);
+    if (performance.now() > until) throw endless(`the list did not end within ${most.ms / 60_000} min`);
     const found = await patiently(signal, () => ask(link, path as string, scope, signal));
+    entries += entriesOf(found.page);
+    if (entries > most.entries) throw endless(`the list has more than ${most.entries} entries`);
     yield found.page;
     path = nextPage(found.next, new URL(path, link.base).href);
   }
+}
+
+/** A page is an object with the list in one of its fields. */
+function entriesOf(page: unknown): number {
+  const lists = Object.values(page ?? {}).filter((value) => Array.isArray(value));
+  return lists.reduce((sum, { length }) => sum + length, 0);
 }
 
 async function ask(
@@ -38,8 +62,9 @@ async function ask(
   const bytes = await link.read(answer, PAGE_LIMIT, path);
   const next = [answer.headers.link ?? []].flat().join(', ');
   try {
-    return { page: JSON.parse(bytes.toString('utf8')), ...(next && { next }) };
+    return { page: parseJson(bytes), ...(next && { next }) };
   } catch (cause) {
+    if (Fault.is(cause)) throw new Fault('parent-invalid', `GET ${path}: ${cause.message}`, { cause });
     throw new Fault('parent-invalid', `GET ${path}: the parent sent no JSON`, { cause });
   }
 }

@@ -151,7 +151,7 @@ export class Parent {
       const path = `/v2/${repository}/referrers/${digest}`;
       for await (const page of pages(this.#link, path, pull(repository), signal)) {
         const listed = (page as { manifests?: unknown }).manifests;
-        for (const item of Array.isArray(listed) ? listed : []) found.push(check(Descriptor, item));
+        for (const item of Array.isArray(listed) ? listed : []) found.push(slim(check(Descriptor, item)));
       }
     } catch (error) {
       // "No such API", in whatever words: a registry that has it answers an empty list for what it does not know.
@@ -193,6 +193,17 @@ export class Parent {
     }
   }
 }
+
+/** What is asked of a list of referrers: annotations may be most of it. */
+const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor => ({
+  mediaType: mediaType.length <= MAX_MEDIA_TYPE ? mediaType : '',
+  digest,
+  size,
+  ...(artifactType && artifactType.length <= MAX_MEDIA_TYPE && { artifactType }),
+});
+
+/** Characters (RFC 6838, 4.2). */
+const MAX_MEDIA_TYPE = 255;
 
 /** What an address answers whose time is over. */
 const ENDED = [400, 401, 403, 404, 410];

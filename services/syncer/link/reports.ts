@@ -5,7 +5,7 @@ import type { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
-import { PAGE_LIMIT, text } from './bodies.ts';
+import { text, WORD_LIMIT } from './bodies.ts';
 import type { Link } from './link.ts';
 import { readAs } from './read-as.ts';
 import { sent } from './sending.ts';
@@ -55,7 +55,7 @@ export class ParentReports {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const said = (await this.#link.read(answer, PAGE_LIMIT, path)).toString('utf8');
+      const said = (await this.#link.read(answer, WORD_LIMIT, path)).toString('utf8');
       const other = takenSince(status, said);
       if (other) {
         this.#activation.doubt();

@@ -26,7 +26,7 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
  * @param reached how much there is where the answer does not say
  */
 export function sessionIn(answer: Answer, base: URL, before: string, reached = 0): Session {
-  const last = /^(?:bytes=)?0-(\d+)$/.exec(one(answer.headers.range)?.trim() ?? '')?.[1];
+  const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(one(answer.headers.range)?.trim() ?? '')?.[1];
   const offset = last === undefined ? reached : last === '0' ? 0 : Number(last) + 1;
   return { location: locationOf(answer, base, before), offset };
 }

@@ -5,9 +5,10 @@ import type { Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
 import { type BringMeans, bring, bringLoad, type Load, loadOf } from './bring.ts';
 import { agreedReferrers, dropGone } from './gone.ts';
-import { batches, byBegun, byPlace, type Place } from './order.ts';
+import { byBegun, byPlace, type Place } from './order.ts';
 import type { Outgoing } from './outgoing.ts';
 import { loserTag } from './plan.ts';
+import { NoRoom, Room } from './room.ts';
 import type { Survey } from './survey.ts';
 import type { Tally } from './tally.ts';
 
@@ -37,33 +38,50 @@ type Looked = Image & { begun: boolean; load: Load | undefined; error?: unknown 
 
 /** Trees that are held in memory at a time, twice; looked at, and brought, at a time. */
 const AHEAD = 200;
+/** What one takes in memory, about. */
+const DESCRIPTOR_BYTES = 300;
 const LOOKS_AT_ONCE = 8;
 const IMAGES_AT_ONCE = 8;
 
 /**
  * Brings images in their order: priority, then what was begun, then by name. Which were begun is known once their
- * trees are, so those of the next ones are looked at while these come.
+ * trees are, so those of the next ones are looked at while these come. What finds no room in memory waits for a later
+ * batch, whose first image is looked at in any case.
  */
-export async function bringImages(means: ImageMeans, images: Image[]): Promise<void> {
-  const parts = [...batches(images.toSorted(byPlace), AHEAD)].map((part) => new Batch(means, part));
-  parts[0]?.begin();
-  for (const [at, batch] of parts.entries()) {
+export async function bringImages(means: ImageMeans, images: Image[], room = new Room()): Promise<void> {
+  const sorted = images.toSorted(byPlace);
+  let at = 0;
+  let waiting: Image[] = [];
+  const next = (): Batch | undefined => {
+    const some = waiting.splice(0, AHEAD);
+    for (; some.length < AHEAD && at < sorted.length; at += 1) some.push(sorted[at] as Image);
+    return some.length > 0 ? new Batch(means, some, room) : undefined;
+  };
+  for (let batch = next(); batch; ) {
     await batch.begin();
-    parts[at + 1]?.begin();
+    waiting = [...batch.waiting, ...waiting];
+    const following = next();
+    following?.begin();
     await batch.bring();
+    batch = following;
   }
 }
 
 class Batch {
+  /** Of its images those that there was no room for. */
+  readonly waiting: Image[] = [];
   readonly #means: ImageMeans;
   readonly #images: Image[];
+  readonly #room: Room;
+  #held = 0;
   /** What two tags share is fetched, and brought, once. */
   readonly #once = new Map<string, Promise<unknown>>();
   #looks: Promise<Looked[]> | undefined;
 
-  constructor(means: ImageMeans, images: Image[]) {
+  constructor(means: ImageMeans, images: Image[], room: Room) {
     this.#means = { ...means, parent: this.#parent(means.parent), arrivals: this.#arrivals(means.arrivals) };
     this.#images = images;
+    this.#room = room;
   }
 
   begin(): Promise<Looked[]> {
@@ -75,9 +93,14 @@ class Batch {
 
   async bring(): Promise<void> {
     const looked = await this.begin();
-    await each(looked.toSorted(byBegun), IMAGES_AT_ONCE, (image) => this.#bring(image));
-    this.#once.clear();
-    this.#looks = Promise.resolve([]);
+    try {
+      await each(looked.toSorted(byBegun), IMAGES_AT_ONCE, (image) => this.#bring(image));
+    } finally {
+      this.#once.clear();
+      this.#looks = Promise.resolve([]);
+      this.#room.release(this.#held);
+      this.#held = 0;
+    }
   }
 
   async #look(): Promise<Looked[]> {
@@ -96,14 +119,20 @@ class Batch {
         looked.push({ ...image, load, begun: load.begun });
       } catch (error) {
         signal.throwIfAborted();
-        looked.push({ ...image, load: undefined, begun: false, error });
+        if (error instanceof NoRoom) this.waiting.push(image);
+        else looked.push({ ...image, load: undefined, begun: false, error });
       }
     });
     return looked;
   }
 
-  async #loadOf({ repository, digest, survey, tag }: Image, underWay: ReadonlySet<Digest>): Promise<Load> {
-    const means = this.#means;
+  async #loadOf(image: Image, underWay: ReadonlySet<Digest>): Promise<Load> {
+    const { repository, digest, survey, tag } = image;
+    const isFirst = image === this.#images[0];
+    const mayFetch = () => {
+      if (this.#room.isFull && !isFirst) throw new NoRoom();
+    };
+    const means = { ...this.#means, mayFetch };
     const { outgoing, withheld } = means;
     const { platforms, referrers } = survey.selected;
     const agreed =
@@ -161,15 +190,23 @@ class Batch {
     return same.flatMap(({ tag }) => tag ?? []);
   }
 
-  /** The parent, asked once for each manifest and each list of referrers. */
+  /** The parent, asked once for each manifest and each list of referrers, which are held until the batch is over. */
   #parent(parent: Above): Above {
     return {
       manifest: (repository, reference, signal) =>
-        this.#shared(`manifest ${repository}@${reference}`, () =>
-          parent.manifest(repository, reference, signal),
-        ),
+        this.#shared(`manifest ${repository}@${reference}`, async () => {
+          using _ = await this.#room.fetches.take();
+          const fetched = await parent.manifest(repository, reference, signal);
+          // As bytes, and as what was read from them.
+          this.#hold(2 * fetched.bytes.length);
+          return fetched;
+        }),
       referrers: (repository, digest, signal) =>
-        this.#shared(`referrers ${repository}@${digest}`, () => parent.referrers(repository, digest, signal)),
+        this.#shared(`referrers ${repository}@${digest}`, async () => {
+          const found = await parent.referrers(repository, digest, signal);
+          this.#hold(DESCRIPTOR_BYTES * (found?.length ?? 0));
+          return found;
+        }),
       resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
     };
   }
@@ -184,6 +221,11 @@ class Batch {
         arrived.add(wanted.digest);
       },
     };
+  }
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    this.#room.hold(bytes);
   }
 
   #shared<T>(key: string, begin: () => Promise<T>): Promise<T> {

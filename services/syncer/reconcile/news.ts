@@ -24,6 +24,9 @@ export type Look = {
 
 /** Everything is compared once in so long, whatever was told, in ms. */
 const WHOLE_MS = 24 * 60 * 60_000;
+/** Answers of one look, and changes that a pass is owed. */
+const MAX_ANSWERS = 1_000;
+const MAX_OWED = 200_000;
 /** A pass that begins so soon after an answer of the parent's need not ask again, in ms. */
 const MAX_ANSWER_AGE_MS = 2_000;
 
@@ -111,7 +114,7 @@ export class News {
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
     if (!whole && !asks && this.followed && isFresh) return { ...this.#some(), answered: true };
     let after = whole ? undefined : this.#cursor;
-    for (;;) {
+    for (let answers = 1; ; answers += 1) {
       const answer = await feed.changes(after, 0, signal);
       if (!answer) {
         this.#cursor = undefined;
@@ -122,6 +125,11 @@ export class News {
       after = answer.cursor;
       this.#cursor = after;
       if (!answer.more) return this.#some();
+      // More than is worth following: all is compared from where the journal ends now.
+      if (answers >= MAX_ANSWERS || this.#owes() > MAX_OWED) {
+        this.#owed.clear();
+        this.#cursor = after = undefined;
+      }
     }
   }
 
@@ -166,6 +174,10 @@ export class News {
     }
     this.#turned.resolve();
     this.#turned = Promise.withResolvers();
+  }
+
+  #owes(): number {
+    return [...this.#owed.values()].reduce((sum, { tags, around }) => sum + tags.size + around.size, 0);
   }
 
   #owe(change: ContentChange): void {

@@ -66,6 +66,8 @@ export type Context = PassMeans & {
   tally: Tally;
 };
 
+/** Tags of all repositories that a pass compares: what they are to become is held until it has ended. */
+const MAX_TAGS = 1_000_000;
 /** Repositories compared at a time. */
 const REPOSITORIES_AT_ONCE = 4;
 
@@ -184,13 +186,19 @@ async function compare(context: Context, covered: Repository[]): Promise<Survey[
   const { bus, announcement, pass, configuration, wish, tally, signal } = context;
   const { mode } = configuration;
   const surveys: Survey[] = [];
+  let tags = 0;
   await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
     const selected = selectionOf(configuration.repositories, repository);
     if (!selected) return;
     try {
       const part =
         wish.scope?.get(repository) ?? (context.heard && (context.heard.get(repository) ?? NOTHING));
-      surveys.push(await survey({ ...context, mode }, repository, selected, part));
+      const found = await survey({ ...context, mode }, repository, selected, part);
+      tags += found.tags;
+      if (tags > MAX_TAGS) {
+        throw new Fault('too-large', `a pass compares ${MAX_TAGS} tags at most: select fewer repositories`);
+      }
+      surveys.push(found);
     } catch (error) {
       signal.throwIfAborted();
       tally.fail({ repository }, error);

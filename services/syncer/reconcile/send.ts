@@ -13,6 +13,7 @@ import type { BringMeans } from './bring.ts';
 import { type Outgoing, settleSent } from './outgoing.ts';
 import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
+import { TreeBudget } from './tree-budget.ts';
 
 export type SendMeans = BringMeans & {
   parent: Pick<Parent, 'resolve'>;
@@ -23,8 +24,8 @@ export type SendMeans = BringMeans & {
   configuration: Pick<Configuration, 'repositories'>;
 };
 
-/** A manifest that the parent lacks. */
-type Branch = FetchedManifest & { manifest: Manifest };
+/** A manifest that the parent lacks: its bytes are read when it goes up, so that a large index is not held whole. */
+type Branch = { digest: Digest; blobs: Descriptor[] };
 
 /** Questions to the parent at a time. */
 const AT_ONCE = 8;
@@ -66,7 +67,7 @@ export async function send(
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
   await sendBlobs(means, repository, missing);
   for (const branch of branches) {
-    await put(means, repository, branch);
+    await put(means, repository, await readBranch(means, repository, branch.digest));
     if (!last(branch.digest)) await settleSent(bus, repository, [branch.digest]);
   }
   if (move) {
@@ -86,6 +87,7 @@ async function lacking(
   const branches: Branch[] = [];
   const there: Digest[] = [];
   const seen = new Set<Digest>();
+  const budget = new TreeBudget(`${root} of ${repository}`);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
     if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     means.signal.throwIfAborted();
@@ -95,8 +97,11 @@ async function lacking(
       throw error;
     });
     if (!branch) return;
-    for (const child of await missing(branch.manifest.manifests)) await visit(child, depth + 1);
-    branches.push(branch);
+    const { blobs, manifests } = branch.manifest;
+    budget.visit();
+    budget.fetched(0, blobs.length);
+    for (const child of await missing(manifests)) await visit(child, depth + 1);
+    branches.push({ digest, blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })) });
   };
   /** Each is asked for once. */
   const missing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
@@ -117,7 +122,7 @@ async function readBranch(
   { bus, volume }: SendMeans,
   repository: Repository,
   digest: Digest,
-): Promise<Branch> {
+): Promise<FetchedManifest & { manifest: Manifest }> {
   for (let attempt = 1; ; attempt += 1) {
     const { path, mediaType, size } = await bus.call(getManifest, { repository, reference: digest });
     await using file = await volume.openBlob({ path });
@@ -132,7 +137,7 @@ async function readBranch(
 
 /** Each once, small ones first. */
 function blobsOf(branches: Branch[]): Descriptor[] {
-  const all = branches.flatMap(({ manifest }) => manifest.blobs);
+  const all = branches.flatMap((branch) => branch.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
 }
 
@@ -179,7 +184,11 @@ async function mountable(
     .slice(0, MOST_FROM);
 }
 
-async function put(means: SendMeans, repository: Repository, branch: Branch): Promise<void> {
+async function put(
+  means: SendMeans,
+  repository: Repository,
+  branch: FetchedManifest & { manifest: Manifest },
+): Promise<void> {
   const { upward, signal } = means;
   const { digest, manifest } = branch;
   const ask = () => upward.putManifest(repository, digest, branch, signal);

@@ -14,6 +14,10 @@ export type StandingMeans = Pick<TreeMeans, 'bus' | 'signal'> & {
 
 /** For so long after all tags of the parent were asked for what they point to is believed, in ms; or as long as it took to ask. */
 const FRESH_MS = 30_000;
+/** As in `tree.ts`: more is no image. */
+const DEEPEST = 16;
+/** Manifests that indexes of the parent name, in one repository. */
+const MAX_CHILDREN = 500_000;
 const AT_ONCE = 8;
 /** Digests in one request to storage. */
 const PAGE = 1_000;
@@ -91,7 +95,8 @@ export class Standing {
     const { repository } = this.#survey;
     const found = new Set<Digest>();
     const seen = new Set(roots);
-    for (let level = roots; level.length > 0; ) {
+    for (let [level, depth] = [roots, 0]; level.length > 0; depth += 1) {
+      if (depth > DEEPEST || found.size > MAX_CHILDREN) throw tooLarge(repository);
       const next: Digest[] = [];
       for (const part of batches(level, PAGE)) {
         const { digests } = await bus.call(missingManifests, { repository, digests: part }, { signal });
@@ -114,6 +119,12 @@ export class Standing {
     return found;
   }
 }
+
+const tooLarge = (repository: string): Fault =>
+  new Fault(
+    'too-large',
+    `the indexes of ${repository} at the parent name too much to tell what is still in use there`,
+  );
 
 const isIndex = (mediaType: string): boolean =>
   mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;

@@ -215,16 +215,22 @@ async function wantedTags(
   );
   await asked.resolve(wanted);
   if (referrers === false) return wanted;
-  const subjects = new Set(layer.values());
-  for (let before = -1; before !== wanted.size; ) {
-    before = wanted.size;
-    for (const tag of wanted) {
-      const digest = asked.above.get(tag);
-      if (digest) subjects.add(digest);
-    }
-    const more = about.filter((tag) => !filter || subjects.has(subjectOfTag(tag) as Digest));
+  if (!filter) {
+    await asked.resolve(about);
+    return new Set([...wanted, ...about]);
+  }
+  const bySubject = Map.groupBy(about, (tag) => subjectOfTag(tag) as Digest);
+  const followed = new Set<Digest>();
+  for (let subjects = [...layer.values(), ...targets(asked, wanted)]; subjects.length > 0; ) {
+    const fresh = new Set(subjects.filter((digest) => !followed.has(digest)));
+    for (const digest of fresh) followed.add(digest);
+    const more = [...fresh].flatMap((digest) => bySubject.get(digest) ?? []);
     for (const tag of more) wanted.add(tag);
     await asked.resolve(more);
+    subjects = targets(asked, more);
   }
   return wanted;
 }
+
+const targets = ({ above }: Asked, tags: Iterable<Tag>): Digest[] =>
+  [...tags].flatMap((tag) => above.get(tag) ?? []);

@@ -6,8 +6,9 @@ import type { Volume } from '#proto/volume.ts';
 import type { PassBus } from '../lead.ts';
 import type { FetchedManifest, Parent } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
-import { choose } from './platforms.ts';
+import { choose, nameOf } from './platforms.ts';
 import { wantsReferrer } from './referrer-filter.ts';
+import { TreeBudget, type TreeLimits } from './tree-budget.ts';
 
 /** A manifest that the layer lacks, and the children that it goes without. */
 export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
@@ -17,6 +18,9 @@ export type TreeMeans = {
   volume: Volume;
   parent: Pick<Parent, 'manifest' | 'referrers'>;
   signal: AbortSignal;
+  /** Called before a manifest is fetched: what it throws ends the tree. */
+  mayFetch?: (() => void) | undefined;
+  limits?: TreeLimits | undefined;
 };
 
 /** What of a tree is wanted. */
@@ -33,6 +37,8 @@ export type Wanted = {
 
 /** An index may hold indexes, and a referrer have referrers; more than this is no image. */
 const DEEPEST = 16;
+/** Storage is told of these in one message. */
+const MAX_LEFT_OUT = 4_000;
 /** Parts of one tree that are looked at at a time. */
 const AT_ONCE = 8;
 
@@ -58,6 +64,7 @@ class Tree {
   readonly #repository: Repository;
   readonly #root: Digest;
   readonly #wanted: Wanted;
+  readonly #budget: TreeBudget;
   /** Each manifest once; one that two indexes name is waited for by both. */
   readonly #visits = new Map<Digest, Promise<void>>();
   /** Whose referrers are still to be asked for. A referrer may name its subject's parent, so nothing waits for it. */
@@ -68,6 +75,7 @@ class Tree {
     this.#repository = repository;
     this.#root = root;
     this.#wanted = wanted;
+    this.#budget = new TreeBudget(`${root} of ${repository}`, means.limits);
   }
 
   async grow(): Promise<void> {
@@ -88,18 +96,27 @@ class Tree {
   }
 
   async #look(digest: Digest, depth: number): Promise<void> {
-    const { bus, parent, signal } = this.#means;
+    const { bus, parent, signal, mayFetch } = this.#means;
     const repository = this.#repository;
     if (depth > DEEPEST) {
       throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
     }
     signal.throwIfAborted();
+    this.#budget.visit();
     const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
     if (digests.length > 0) {
+      mayFetch?.();
       const fetched = await parent.manifest(repository, digest, signal);
       const manifest = readManifest(fetched.bytes, fetched.mediaType);
+      this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
       const leftOut = await this.#children(manifest, depth, () => false);
-      this.order.push({ ...fetched, manifest, leftOut });
+      if (leftOut.length > MAX_LEFT_OUT) {
+        throw new Fault(
+          'too-large',
+          `${digest} of ${repository} leaves out more than ${MAX_LEFT_OUT} manifests`,
+        );
+      }
+      this.order.push({ ...fetched, manifest: slim(manifest), leftOut });
     } else {
       const manifest = await localManifest(this.#means, repository, digest);
       if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
@@ -142,9 +159,22 @@ class Tree {
   }
 }
 
-const named = ({ digest, platform }: Descriptor): LeftOut => ({
-  digest,
-  platform: [platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/') || 'unknown',
+const named = (child: Descriptor): LeftOut => ({
+  digest: child.digest,
+  platform: nameOf(child) || 'unknown',
+});
+
+/** Without what only its own bytes are needed for: annotations may be most of a manifest. */
+const slim = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => ({
+  mediaType,
+  blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })),
+  manifests: manifests.map(({ digest, size, platform }) => ({
+    mediaType: '',
+    digest,
+    size,
+    ...(platform && { platform }),
+  })),
+  ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
 });
 
 /** The blobs of the branches, each once. */

@@ -1,6 +1,7 @@
 import { Fault } from '#proto/fault.ts';
 import type { Granted, TokenSource } from '../credentials.ts';
 import { isStatus } from '../patience.ts';
+import { tokenIn } from '../token-answer.ts';
 import { lifeOf } from '../token-life.ts';
 import type { Identity } from './identity.ts';
 
@@ -82,10 +83,7 @@ export class Exchange implements TokenSource {
       if (error instanceof Fault) this.#ofScope.add(error);
       throw error;
     });
-    const { access_token: token } = answer;
-    if (typeof token !== 'string') {
-      throw new Fault('parent-invalid', `POST ${realm.origin}${realm.pathname}: no token in the answer`);
-    }
+    const token = tokenIn(answer.access_token, `POST ${realm.origin}${realm.pathname}`);
     return { token, expiresIn: lifeOf(token, this.#clock.now()) };
   }
 
@@ -111,10 +109,8 @@ export class Exchange implements TokenSource {
     const { token: own, tenant } = await this.#identity.token();
     const form = new URLSearchParams({ grant_type: 'access_token', service, access_token: own });
     if (tenant) form.set('tenant', tenant);
-    const { refresh_token: token } = await this.#post(url, form);
-    if (typeof token !== 'string') {
-      throw new Fault('parent-invalid', `POST ${url.origin}${url.pathname}: no token in the answer`);
-    }
+    const answer = await this.#post(url, form);
+    const token = tokenIn(answer.refresh_token, `POST ${url.origin}${url.pathname}`);
     const since = this.#clock.now();
     const life = (lifeOf(token, since) ?? LIFE_S) * 1_000;
     return { token, since, until: since + Math.max(life - EARLY_MS, life / 2) };
