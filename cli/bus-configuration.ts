@@ -11,15 +11,15 @@ export type BusSettings = {
 /** The configuration file of a layer's private nats-server: JetStream, and one user for each service. */
 export function busConfiguration({ host, port, store, passwords }: BusSettings): string {
   const users = userNames.map((user) => {
-    const { publish, denyPublish, subscribe } = permissionsOf(user);
+    const { publish, subscribe, answers } = permissionsOf(user);
     return {
       user,
       password: passwords[user],
       permissions: {
-        publish: { allow: publish, deny: denyPublish },
+        publish: { allow: publish },
         subscribe: { allow: subscribe },
         // A reply, and the signs of life before it.
-        allow_responses: { max: 100_000, expires: '24h' },
+        ...(answers && { allow_responses: { max: 100_000, expires: '24h' } }),
       },
     };
   });

@@ -9,6 +9,7 @@ import { listParked, type Parked } from '#proto/outgoing.ts';
 import { layersNow, type Presence, presence } from '#proto/presence.ts';
 import type { Unreadable } from '#proto/states.ts';
 import {
+  alive,
   type BridgeStatus,
   bridgeStatus,
   COORDINATOR_KEY,
@@ -57,7 +58,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     });
   const [services, syncers, inForce, link, holder, storage, bridge, below, heard, webhooks, history] =
     await Promise.all([
-      bus.list(serviceStatus).catch(() => new Map<string, ServiceStatus>()),
+      servicesOf(bus),
       bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
       bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
       bus.get(linkStatus, LINK_KEY).catch(() => undefined),
@@ -88,6 +89,19 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
     silent,
   };
+}
+
+/** Where storage is away, and with it all states, each service is asked: one of its processes answers. */
+async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
+  try {
+    return await bus.list(serviceStatus);
+  } catch {
+    const asking = serviceNames.map((name) =>
+      bus.call(alive[name], {}, { patience: 0 }).catch(() => undefined),
+    );
+    const found = (await Promise.all(asking)).filter((status) => status !== undefined);
+    return new Map(found.map((status) => [status.instance, status]));
+  }
 }
 
 const named = (webhooks: Map<string, WebhookStatus>) =>

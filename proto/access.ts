@@ -10,119 +10,187 @@ export type UserName = (typeof userNames)[number];
 /** Replies to a user's requests come below this subject, which no other user may hear. */
 export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
-export type Permissions = { publish: string[]; denyPublish: string[]; subscribe: string[] };
+/** `answers`: it may also say what it is asked for, where it is asked. */
+export type Permissions = { publish: string[]; subscribe: string[]; answers: boolean };
+
+/** States are read and written, and events stored, by asking storage: see `store-requests.ts`. */
+const reads = (...buckets: string[]) =>
+  buckets.flatMap((bucket) => ['get', 'list'].map((verb) => `storage.state.${bucket}.${verb}`));
+/** One that was refused because another one was first is read again. */
+const writes = (...buckets: string[]) =>
+  buckets.flatMap((bucket) =>
+    ['get', 'put', 'swap', 'remove'].map((verb) => `storage.state.${bucket}.${verb}`),
+  );
+const stores = (...subjects: string[]) => subjects.map((subject) => `storage.append.${subject}`);
+const history = ['storage.history.*'];
+
+/** Nothing of it is for other accounts than this one, or for other servers. */
+const jetStream = [
+  'INFO',
+  'STREAM.NAMES',
+  'STREAM.INFO.*',
+  'STREAM.CREATE.*',
+  'STREAM.UPDATE.*',
+  'STREAM.PURGE.*',
+  'STREAM.DELETE.*',
+  'STREAM.MSG.GET.*',
+  'DIRECT.GET.>',
+  'CONSUMER.LIST.*',
+  'CONSUMER.CREATE.>',
+  'CONSUMER.DURABLE.CREATE.*.*',
+  'CONSUMER.INFO.*.*',
+  'CONSUMER.DELETE.*.*',
+  'CONSUMER.MSG.NEXT.*.*',
+].map((verb) => `$JS.API.${verb}`);
 
 /** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order; some of it through its module twin. */
 const operating = [
-  'storage.token.>',
-  'storage.scope.>',
+  'storage.token.*',
+  'storage.scope.*',
   'storage.child.list',
   'storage.child.deactivate',
-  'storage.garbage.>',
-  'storage.scrub.>',
+  'storage.garbage.*',
+  'storage.scrub.*',
 ];
 
-const keep = ['$JS.API.>', '$JS.ACK.>'];
-const destroy = ['$JS.API.STREAM.DELETE.>', '$JS.API.STREAM.PURGE.>', '$JS.API.STREAM.MSG.DELETE.>'];
+/** What pushes and pulls, and passes, ask of content. */
+const content = [
+  'storage.blob.*',
+  'storage.upload.*',
+  'storage.claim.*',
+  'storage.manifest.*',
+  'storage.tag.*',
+  'storage.repository.*',
+  'storage.referrer.*',
+  'storage.layer.*',
+  'storage.status.*',
+];
 
-const may: Record<UserName, { publish: string[]; deny?: string[]; subscribe: string[] }> = {
+/**
+ * Only storage may say what JetStream answers or keeps, and only on its behalf does JetStream send anything anywhere:
+ * see `store.ts`.
+ */
+const may: Record<UserName, Permissions> = {
   gateway: {
     publish: [
-      'storage.>',
-      'events.request.>',
-      'below.>',
-      '$KV.services.>',
-      '$KV.heard.>',
-      '$KV.layers.>',
-      '$KV.presence.>',
+      ...content,
+      'storage.arriving.*',
+      'storage.change.*',
+      'storage.account.get',
+      'storage.account.status',
+      'storage.child.activate',
+      'storage.child.check',
+      'storage.child.accounts',
+      ...history,
+      ...stores('events.request.>', 'below.>'),
+      ...reads('configuration', 'heard', 'layers', 'presence'),
+      ...writes('services', 'heard', 'layers', 'presence'),
     ],
-    deny: [...operating, 'storage.term.>', 'storage.account.declare', 'storage.webhook.>'],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
+    answers: true,
   },
   storage: {
-    publish: [
-      'events.blob.>',
-      'events.manifest.>',
-      'events.tag.>',
-      'events.storage.>',
-      'events.account.>',
-      'events.garbage.>',
-      'events.scrub.>',
-      'events.space.>',
-      'events.history.>',
-      'now.>',
-      '$KV.services.>',
-    ],
+    publish: [...jetStream, '$JS.ACK.>', '$KV.>', 'events.>', 'below.>', 'jobs.>', 'now.>'],
     subscribe: ['storage.>', '$KV.configuration.>'],
+    answers: true,
   },
   syncer: {
     publish: [
-      'storage.>',
-      'syncer.bandwidth.>',
-      'jobs.>',
-      'events.pass.>',
-      'events.image.>',
-      'events.transfer.>',
-      'events.link.>',
-      'events.webhook.>',
-      'events.history.>',
-      '$KV.services.>',
-      '$KV.syncers.>',
-      '$KV.link.>',
-      '$KV.webhooks.>',
-      '$KV.leases.>',
+      ...content,
+      'storage.transfer.*',
+      'storage.term.*',
+      'storage.cursor.*',
+      'storage.mark.*',
+      'storage.subject.*',
+      'storage.base.*',
+      'storage.outgoing.*',
+      'storage.session.*',
+      'storage.damage.*',
+      'storage.webhook.*',
+      'storage.job.*',
+      'syncer.bandwidth.take',
+      ...history,
+      ...stores(
+        'events.pass.>',
+        'events.image.>',
+        'events.transfer.>',
+        'events.link.>',
+        'events.webhook.>',
+        'events.history.>',
+      ),
+      ...reads('configuration', 'link', 'webhooks', 'layers', 'presence', 'leases'),
+      ...writes('services', 'syncers', 'link', 'webhooks', 'leases'),
     ],
-    deny: [...operating, 'storage.account.>', 'storage.child.>'],
     subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
+    answers: true,
   },
   'twin-bridge': {
     publish: [
       'syncer.pass.start',
-      'storage.status.>',
+      'storage.status.*',
       'storage.account.declare',
       'storage.token.get',
       'storage.token.rotate',
       'storage.child.list',
       'storage.child.deactivate',
       'storage.garbage.collect',
-      'events.configuration.>',
-      '$KV.configuration.>',
-      '$KV.services.>',
+      ...history,
+      ...stores('events.configuration.>'),
+      ...reads('configuration', 'link', 'syncers', 'layers', 'presence'),
+      ...writes('configuration', 'services'),
     ],
     subscribe: ['twin-bridge.>', 'events.>', 'below.>', '$KV.>'],
+    answers: true,
   },
   operator: {
     publish: [
-      'syncer.pass.>',
-      'storage.status.>',
-      'storage.damage.>',
-      'storage.child.list',
+      'syncer.pass.start',
+      'storage.status.*',
+      'storage.damage.*',
       'storage.outgoing.parked',
-      'twin-bridge.status.>',
+      'storage.job.count',
+      'twin-bridge.status.*',
+      ...serviceNames.map((service) => `${service}.alive.get`),
       ...operating,
+      ...history,
+      ...reads('configuration', 'services', 'syncers', 'link', 'webhooks', 'layers', 'presence', 'leases'),
     ],
     subscribe: ['events.>', 'below.>', '$KV.>'],
+    answers: false,
   },
   monitor: {
-    publish: [
-      '$JS.API.INFO',
-      '$JS.API.STREAM.INFO.EVENTS',
-      '$JS.API.CONSUMER.CREATE.EVENTS.>',
-      '$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.*',
-      '$JS.API.CONSUMER.INFO.EVENTS.*',
-      '$JS.API.CONSUMER.MSG.NEXT.EVENTS.*',
-      '$JS.API.CONSUMER.DELETE.EVENTS.*',
-      '$JS.ACK.EVENTS.>',
-    ],
+    publish: history,
     subscribe: ['events.>', 'below.>'],
+    answers: false,
   },
 };
 
 export function permissionsOf(user: UserName): Permissions {
-  const { publish, deny = [], subscribe } = may[user];
-  return {
-    publish: user === 'monitor' ? publish : [...publish, ...keep],
-    denyPublish: [...destroy, ...deny],
-    subscribe: [...subscribe, `${inboxOf(user)}.>`],
-  };
+  const { publish, subscribe, answers } = may[user];
+  return { publish, subscribe: [...subscribe, `${inboxOf(user)}.>`], answers };
+}
+
+const asked = new Map<string, boolean>();
+
+/** Whether the server lets this user ask on this subject. */
+export function mayAsk(user: UserName, subject: string): boolean {
+  const key = `${user} ${subject}`;
+  let allowed = asked.get(key);
+  if (allowed === undefined) {
+    allowed = may[user].publish.some((pattern) => matches(pattern, subject));
+    // Most subjects are of a closed list; those of events are not.
+    if (asked.size < 10_000) asked.set(key, allowed);
+  }
+  return allowed;
+}
+
+/** As nats-server has it: `*` stands for one token, `>` for one or more at the end. */
+export function matches(pattern: string, subject: string): boolean {
+  const tokens = subject.split('.');
+  const parts = pattern.split('.');
+  for (const [index, part] of parts.entries()) {
+    if (part === '>') return tokens.length > index;
+    if (index >= tokens.length || (part !== '*' && part !== tokens[index])) return false;
+  }
+  return parts.length === tokens.length;
 }

@@ -1,22 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { KV, KvOptions, Msg, NatsConnection, Subscription } from 'nats';
-import { connect, createInbox, headers, type JetStreamClient } from 'nats';
+import type { Msg, NatsConnection, Subscription } from 'nats';
+import { connect, createInbox, headers } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
-import { type Asker, askerOf, ON_BEHALF } from './askers.ts';
+import { Answers } from './answers.ts';
+import { type Asker, ON_BEHALF } from './askers.ts';
 import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
-import { answer, asAnswer, type CallOptions, Calls, replyTo, respond } from './calls.ts';
+import { asAnswer, type CallOptions, Calls } from './calls.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
 import { type Archive, type HistoryOptions, type Past, readHistory } from './history.ts';
-import { archiveOf, bucketOf, ensureStream, ensureTable, writeOf } from './jetstream.ts';
-import { Jobs, type Verdict, type Worker } from './jobs.ts';
+import { writeOf } from './jetstream.ts';
+import { JetStreamStore } from './jetstream-store.ts';
+import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
 import { Relay } from './relay.ts';
 import { States } from './states.ts';
-import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
+import type { Store } from './store.ts';
+import { storeBy } from './store-client.ts';
+import { type ServeStore, serveStore } from './store-server.ts';
+import type { ConsumerName } from './streams.ts';
 
 export type { Log, Verdict, Worker };
 
@@ -36,19 +41,21 @@ export type BusOptions = {
 
 const KIND = 'Terrace-Kind';
 
-/** The only module that knows NATS. */
+/** One connection to the bus, as one user of it. */
 export class Bus implements AsyncDisposable {
   readonly #nc: NatsConnection;
-  readonly #js: JetStreamClient;
   readonly #options: BusOptions;
   readonly #inbox: string;
   readonly #calls: Calls<Msg>;
   readonly #events: Events;
   readonly #states: States;
-  readonly #kvs = new Map<string, Promise<KV>>();
+  readonly #store: Store;
+  /** Of storage, which reaches JetStream itself. */
+  readonly #own: JetStreamStore | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #atOnce: AtOnce;
-  #eventsMs: number | undefined;
+  readonly #answers: Answers;
+  #away = false;
 
   /** The stream of events. */
   readonly archive: Archive;
@@ -84,13 +91,13 @@ export class Bus implements AsyncDisposable {
       maxPingOut: 2,
     });
     const bus = new Bus(nc, options);
-    await bus.#ensure();
+    await bus.#own?.ensure();
+    bus.#serveStore();
     return bus;
   }
 
   private constructor(nc: NatsConnection, options: BusOptions) {
     this.#nc = nc;
-    this.#js = nc.jetstream({ timeout: 5_000 });
     this.#options = options;
     this.#inbox = createInbox(inboxOf(options.user));
     this.#calls = new Calls(options.limits?.silenceMs);
@@ -102,37 +109,40 @@ export class Bus implements AsyncDisposable {
     const hear = (subject: string, heard: (bytes: Uint8Array) => void) =>
       this.#hear(subject, ({ data }) => heard(data));
     this.#atOnce = new AtOnce({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
+    this.#answers = new Answers({
+      hear: (subject, heard) => this.#subscribe(subject, heard, options.user),
+      inbox: this.#inbox,
+      calls: this.#calls,
+      header: (kind) => header(KIND, kind),
+      after: (reply) => this.#atOnce.after(reply),
+      log: options.log,
+      signOfLifeMs: options.limits?.signOfLifeMs,
+    });
     this.heed = this.#atOnce.heed.bind(this.#atOnce);
     this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
-    const send = async (subject: string, id: string, bytes: Uint8Array) =>
-      (await this.#js.publish(subject, bytes, { msgID: id, timeout: 2_000 })).seq;
-    const say = this.#atOnce.say.bind(this.#atOnce);
-    const events = new Events(options, { send, say, hear });
+    this.#own =
+      options.user === 'storage'
+        ? new JetStreamStore(nc, (dropped) => this.publish(jobDropped, dropped), options.log)
+        : undefined;
+    // Services wait for each other; a person wants to know that storage is away.
+    const patience = options.user === 'operator' ? 1_000 : 5_000;
+    this.#store = this.#own ?? storeBy(this.call.bind(this), patience);
+    const store = this.#store;
+    const send = (subject: string, id: string, bytes: Uint8Array) => store.append(subject, id, bytes);
+    const events = new Events(options, { send, say: this.#atOnce.say.bind(this.#atOnce), hear });
     this.publish = events.publish.bind(events);
     this.listen = events.listen.bind(events);
     this.#events = events;
-    this.archive = archiveOf(this.#manager, (stream, name) => this.#js.consumers.get(stream, name));
+    this.archive = store.archive;
     this.relay = new Relay(this.archive, send);
     const closed = new AbortController();
     void nc.closed().then(() => closed.abort());
-    const jobs = new Jobs(
-      {
-        submit: async (subject, bytes) => void (await this.#js.publish(subject, bytes, { timeout: 5_000 })),
-        open: async (consumer) => {
-          const { stream, name } = consumers[consumer];
-          const queue = await this.#js.consumers.get(stream, name);
-          return { next: () => queue.next({ expires: 2_000 }) };
-        },
-        mend: () => this.#ensure(),
-        closed: closed.signal,
-      },
-      options.log,
-    );
+    const jobs = new Jobs({ queue: (name) => store.queue(name), closed: closed.signal }, options.log);
     this.submit = jobs.submit.bind(jobs);
     this.work = jobs.work.bind(jobs);
     const states = new States(
       {
-        open: (bucket) => this.#bucket(bucket),
+        bucket: (name) => store.bucket(name),
         hear: (bucket, key, heard) =>
           this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => heard(writeOf(head, data))),
       },
@@ -163,6 +173,7 @@ export class Bus implements AsyncDisposable {
     await Promise.race([this.#events.close(), sleep(2_000, undefined, { ref: false })]);
     await Promise.race([this.#nc.drain().catch(() => {}), sleep(2_000, undefined, { ref: false })]);
     await this.#nc.close();
+    this.#calls.close();
   }
 
   /** Returns what ends it. */
@@ -180,18 +191,20 @@ export class Bus implements AsyncDisposable {
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
-    { signal, patience = 5_000, behalf = this.#options.person }: CallOptions = {},
+    { signal, patience = 5_000, behalf = this.#options.person, brittle }: CallOptions = {},
   ): Promise<Static<R>> {
     const bytes = pack(contract.query, query);
     const deadline = Date.now() + patience;
     const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
     for (;;) {
       signal?.throwIfAborted();
-      const message = await this.#calls.open(contract.subject, signal, (id) => {
+      const ask = (id: string) => {
         this.#nc.publish(contract.subject, bytes, { reply: `${this.#inbox}.${id}`, ...head });
-      });
-      const nobody = message.headers?.code === 503 && message.data.length === 0;
-      if (!nobody) {
+      };
+      // What is said while the connection is away is lost.
+      const message = this.#away ? undefined : await this.#calls.open(contract.subject, signal, ask, brittle);
+      const nobody = message?.headers?.code === 503 && message.data.length === 0;
+      if (message && !nobody) {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
@@ -209,32 +222,25 @@ export class Bus implements AsyncDisposable {
     contract: Request<Q, R>,
     handler: (query: Static<Q>, asker: Asker) => Promise<Static<R>>,
   ): () => Promise<void> {
-    const { log, limits } = this.#options;
-    const failed = (err: unknown) => log.error({ err, subject: contract.subject }, 'a request failed');
-    const hear = (message: Msg) => {
-      const work = () => respond(contract, message.data, (query) => handler(query, askerOf(message)));
-      void answer(
-        this.#atOnce.after(replyTo(message, (kind) => header(KIND, kind))),
-        work,
-        failed,
-        limits?.signOfLifeMs,
-      );
-    };
-    const subscription = this.#subscribe(contract.subject, hear, this.#options.user);
+    const subscription = this.#answers.serve(contract, (query, { asker }) => handler(query, asker));
     return () => subscription.drain().catch(() => {});
   }
 
-  /** How many jobs wait for a worker or are with one. */
-  async backlog(consumer: ConsumerName): Promise<number> {
-    const { stream, name } = consumers[consumer];
-    const info = await (await this.#manager()).consumers.info(stream, name);
-    return info.num_pending + info.num_ack_pending;
+  #serveStore(): void {
+    if (!this.#own) return;
+    const serve: ServeStore = (contract, handler, { quiet }) =>
+      void this.#answers.serve(contract, handler, quiet);
+    serveStore(serve, this.#own);
   }
 
-  /** From now on events are kept for so many ms, also by a server that comes back without its store. */
+  /** How many jobs wait for a worker or are with one. */
+  backlog(queue: ConsumerName): Promise<number> {
+    return this.#store.queue(queue).backlog();
+  }
+
+  /** For storage: from now on events are kept for so many ms, also by a server that comes back without its store. */
   async keepEvents(ms: number): Promise<void> {
-    this.#eventsMs = ms;
-    await ensureStream(await this.#manager(), streams.events, ms);
+    await this.#own?.keepEvents(ms);
   }
 
   /** What has happened, as far as it is kept. @throws Fault `unavailable` */
@@ -253,41 +259,26 @@ export class Bus implements AsyncDisposable {
     return () => ends.forEach((end) => void end());
   }
 
-  #manager = () => this.#nc.jetstreamManager({ timeout: 5_000 });
-
   async #follow(): Promise<void> {
     const { log } = this.#options;
     for await (const status of this.#nc.status()) {
       if (status.type === 'disconnect') {
+        this.#away = true;
         this.#atOnce.broke();
+        this.#calls.broke();
         log.warn({}, 'the bus is away');
       }
-      if (status.type === 'error') log.error({ detail: String(status.data) }, 'the bus refused something');
+      if (status.type === 'error') {
+        log.error({ detail: String(status.data) }, 'the bus refused something');
+        const { operation, subject } = status.permissionContext ?? {};
+        if (operation === 'publish' && subject) this.#calls.refuse(subject);
+      }
       if (status.type === 'reconnect') {
+        this.#away = false;
         this.#atOnce.mended();
         log.info({}, 'the bus is back');
-        void this.#ensure().then(() => this.#states.refresh());
+        void Promise.resolve(this.#own?.ensure()).then(() => this.#states.refresh());
       }
-    }
-  }
-
-  #bucket(bucket: string): Promise<KV> {
-    const known = this.#kvs.get(bucket);
-    if (known) return known;
-    const kv = this.#js.views.kv(bucket, bucketOf(bucket as BucketName) as Partial<KvOptions>);
-    this.#kvs.set(bucket, kv);
-    kv.catch(() => this.#kvs.delete(bucket));
-    return kv;
-  }
-
-  /** Makes what is missing of the table of streams. Fails only into the log: all of it can be tried again. */
-  async #ensure(): Promise<void> {
-    this.#kvs.clear();
-    try {
-      await ensureTable(await this.#manager(), this.#eventsMs);
-      for (const bucket of Object.keys(buckets)) await this.#bucket(bucket);
-    } catch (err) {
-      this.#options.log.warn({ err }, 'streams could not be made ready');
     }
   }
 }

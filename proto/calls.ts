@@ -13,9 +13,17 @@ export type CallOptions = {
   patience?: number;
   /** The account or the person for whom it is asked: see `askers.ts`. */
   behalf?: string | undefined;
+  /** Fail when the connection breaks, instead of waiting for an answer that may come all the same. */
+  brittle?: boolean;
 };
 
-type Pending<M> = { settle(message: M): void; alive(): void };
+type Pending<M> = {
+  subject: string;
+  brittle: boolean;
+  settle(message: M): void;
+  alive(): void;
+  fail(error: Fault): void;
+};
 
 /** The questions that a connection has asked and that are not answered yet, each under an id of its own. */
 export class Calls<M> {
@@ -31,7 +39,12 @@ export class Calls<M> {
    * @param ask puts the question to whoever may answer it, under the id
    * @throws Fault `unavailable` after the silence, or where `ask` throws; the reason of `signal` where that aborts
    */
-  open(subject: string, signal: AbortSignal | undefined, ask: (id: string) => void): Promise<M> {
+  open(
+    subject: string,
+    signal: AbortSignal | undefined,
+    ask: (id: string) => void,
+    brittle = false,
+  ): Promise<M> {
     this.#serial += 1;
     const id = String(this.#serial);
     return new Promise<M>((resolve, reject) => {
@@ -50,6 +63,9 @@ export class Calls<M> {
       const timer = setTimeout(silent, this.#silenceMs);
       signal?.addEventListener('abort', aborted, { once: true });
       this.#pending.set(id, {
+        subject,
+        brittle,
+        fail,
         alive: () => timer.refresh(),
         settle: (message) => {
           end();
@@ -72,33 +88,63 @@ export class Calls<M> {
   alive(id: string): void {
     this.#pending.get(id)?.alive();
   }
+
+  /** Nothing more is answered. */
+  close(): void {
+    for (const pending of [...this.#pending.values()]) {
+      pending.fail(new Fault('unavailable', 'the bus is closed'));
+    }
+  }
+
+  /** The connection has broken. */
+  broke(): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.brittle) pending.fail(new Fault('unavailable', 'the connection to the bus has broken'));
+    }
+  }
+
+  /** The server does not let this connection ask on this subject. */
+  refuse(subject: string): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.subject === subject)
+        pending.fail(new Fault('denied', `the bus lets nobody ask ${subject} here`));
+    }
+  }
 }
 
 export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
 
-/** @param header makes the headers of an answer of this kind */
+/**
+ * @param header makes the headers of an answer of this kind
+ * @param confirm gives the subject on which to hear that the answer reached nobody, where somebody wants to know
+ */
 export function replyTo(
   message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
   header: (kind: string) => object,
+  confirm: () => string | undefined = () => undefined,
 ): Reply {
   return (bytes, kind) => {
     if (!message.reply) return;
     try {
-      message.respond(bytes, kind ? { headers: header(kind) } : {});
+      const reply = kind ? undefined : confirm();
+      message.respond(bytes, { ...(kind && { headers: header(kind) }), ...(reply && { reply }) });
     } catch {
       // The connection is closed: the caller finds out by the silence.
     }
   };
 }
 
-/** Answers one question: with the packed answer that the work gives, or the fault that it throws, and signs of life until then. */
+/** Answers one question: with the packed answer that the work gives, or the fault that it throws, and signs of life until then, if any. */
 export async function answer(
   reply: Reply,
   work: () => Promise<Uint8Array>,
   failed: (error: unknown) => void,
   signOfLifeMs = SIGN_OF_LIFE_MS,
 ): Promise<void> {
-  const alive = setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref();
+  const alive =
+    signOfLifeMs > 0
+      ? setInterval(() => reply(new Uint8Array(), 'working'), signOfLifeMs).unref()
+      : undefined;
   try {
     reply(await work());
   } catch (error) {

@@ -41,3 +41,9 @@ export function readEvent(bytes: Uint8Array): Envelope | undefined {
 
 /** What a listener gets: the envelope, its data checked by the event's own schema. */
 export type Heard<T> = Omit<Envelope, 'data'> & { data: T };
+
+const fields = Object.keys(Envelope.properties);
+
+/** What a Terrace stores of an event: nothing that somebody added to the envelope, which is not checked anywhere. */
+export const known = (event: Envelope): Envelope =>
+  Object.fromEntries(Object.entries(event).filter(([field]) => fields.includes(field))) as Envelope;

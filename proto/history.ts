@@ -3,6 +3,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { ChildName } from './children.ts';
 import { event } from './contract.ts';
 import { type Envelope, readEvent } from './envelope.ts';
+import type { From } from './event-readers.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
 import { childOf } from './relay.ts';
@@ -11,15 +12,15 @@ import { childOf } from './relay.ts';
 export type Stored = { sequence: number; subject: string; data: Uint8Array };
 /** The stream as it is now: `made` is another where the store was lost meanwhile; an empty one has `last` < `first`. */
 export type Kept = { first: number; last: number; made: string };
-export type Page = AsyncIterable<Stored>;
+export type PageQuery = { from: From; subject: string | undefined; limit: number; waitMs: number };
 export type Archive = {
   kept(): Promise<Kept>;
   /** The sequence of the last one there is of a subject, wildcards and all. */
   last(subject: string): Promise<number | undefined>;
   /** The id of the event at this sequence, where it is kept. */
   idAt(sequence: number): Promise<string | undefined>;
-  /** Reads on from there, all or those of a subject; each page ends after a moment without events. One that is lost on its way is an error. */
-  open(from: number | Date, subject?: string): Promise<{ page(): Promise<Page> }>;
+  /** A page of events, all or those of a subject; where there are none, it waits for one. One that is lost on its way is an error. */
+  read(query: PageQuery): Promise<Stored[]>;
 };
 
 /**
@@ -58,6 +59,11 @@ export type HistoryOptions = {
   signal?: AbortSignal | undefined;
 };
 
+const PAGE = { limit: 500, waitMs: 1_000 };
+
+export const fromOf = (from: number | Date): From =>
+  typeof from === 'number' ? { sequence: Math.max(1, from) } : { time: from.getTime() };
+
 const MOST_WAIT_MS = 5_000;
 /** Failures in a row after which reading is given up where nobody follows. */
 const ATTEMPTS = 4;
@@ -87,12 +93,10 @@ export async function* readHistory(
       }
       next ??= kept.first;
       if (typeof next === 'number' && next > end) return;
-      const reader = await archive.open(next);
       for (let there = true; there && !signal?.aborted; ) {
-        let came = false;
+        const page = await archive.read({ ...PAGE, from: fromOf(next), subject: undefined });
         let first: number | undefined;
-        for await (const { sequence, subject, data } of await reader.page()) {
-          came = true;
+        for (const { sequence, subject, data } of page) {
           failures = 0;
           if (sequence > end) return;
           if (typeof next === 'number' && sequence > next) {
@@ -107,9 +111,9 @@ export async function* readHistory(
           else yield { gap: { from: sequence, to: sequence, reason: 'unreadable' } };
           if (sequence === end || signal?.aborted) return;
         }
-        if (came) continue;
+        if (page.length > 0) continue;
         if (!follow && typeof next !== 'number') return;
-        // The stream may be another one by now, or the reader forgotten.
+        // The stream may be another one by now.
         const now = await archive.kept();
         there = now.made === made && (typeof next !== 'number' || now.last < next);
       }

@@ -1,18 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
-import { readEvent } from './envelope.ts';
-import type { Archive, Stored } from './history.ts';
+import { type From, KNOWN_MS } from './event-readers.ts';
+import type { Log } from './log.ts';
 import type { Write } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 /** The table of streams as JetStream's API has it: lengths of time in nanoseconds, of buckets in ms. */
 
-const nanos = (ms: number): number => ms * 1_000_000;
+export const nanos = (ms: number): number => ms * 1_000_000;
 
-export const streamOf = ({ name, subjects, retention }: Stream) => ({
-  name,
-  subjects: [...subjects],
+export const streamOf = (stream: Stream) => ({
+  name: stream.name,
+  subjects: [...stream.subjects],
   storage: 'file',
-  retention,
+  retention: stream.retention,
+  ...('maxConsumers' in stream && { max_consumers: stream.maxConsumers }),
 });
 
 /**
@@ -41,27 +42,39 @@ export function consumerOf(consumer: ConsumerName) {
 }
 
 export function bucketOf(bucket: BucketName) {
-  const { storage, ttlMs } = buckets[bucket];
-  return { history: 1, storage, ...(ttlMs && { ttl: ttlMs }) };
+  const { storage, ttlMs, maxBytes } = buckets[bucket];
+  return { history: 1, storage, max_bytes: maxBytes, ...(ttlMs && { ttl: ttlMs }) };
+}
+
+export function readerOf(from: From, subject: string | undefined) {
+  const start =
+    'sequence' in from
+      ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from.sequence) }
+      : { deliver_policy: 'by_start_time', opt_start_time: new Date(from.time).toISOString() };
+  return {
+    ...start,
+    ...(subject && { filter_subject: subject }),
+    ack_policy: 'none',
+    mem_storage: true,
+    inactive_threshold: nanos(2 * KNOWN_MS),
+  };
 }
 
 type Config = Record<string, unknown>;
 /** The part of JetStream's manager that is used here. */
 export type Manager = {
   streams: {
-    info(name: string): Promise<{
-      config: object;
-      created: string;
-      state: { first_seq: number; last_seq: number };
-    }>;
+    info(name: string): Promise<{ config: object }>;
     add(config: never): Promise<unknown>;
     update(name: string, config: never): Promise<unknown>;
-    getMessage(
-      name: string,
-      query: { last_by_subj: string } | { seq: number },
-    ): Promise<{ seq: number; data: Uint8Array }>;
+    delete(name: string): Promise<unknown>;
+    names(): AsyncIterable<string>;
   };
-  consumers: { add(stream: string, config: never): Promise<{ name: string }> };
+  consumers: {
+    add(stream: string, config: never): Promise<{ name: string }>;
+    delete(stream: string, name: string): Promise<unknown>;
+    list(stream: string): AsyncIterable<{ name: string; config: object }>;
+  };
 };
 
 /** Made where it is missing; where it is there, its limits become those of the table. */
@@ -78,87 +91,67 @@ export async function ensureStream(manager: Manager, stream: Stream, eventsMs: n
       if (!there) throw error;
     }
   }
-  const limits: Config = limitsOf(stream, eventsMs, true);
-  if (!isDeepStrictEqual({ ...there, ...limits }, there)) {
-    await manager.streams.update(stream.name, limits as never);
-  }
+  await limit(manager, stream.name, there, limitsOf(stream, eventsMs, true));
 }
 
-/** All streams and consumers of the table. */
-export async function ensureTable(manager: Manager, eventsMs: number | undefined): Promise<void> {
+async function limit(manager: Manager, name: string, there: object, limits: Config): Promise<void> {
+  if (!isDeepStrictEqual({ ...there, ...limits }, there)) await manager.streams.update(name, limits as never);
+}
+
+/** All streams and consumers of the table, and the limits of the buckets that are there. */
+export async function ensureTable(
+  manager: Manager,
+  eventsMs: number | undefined,
+  readers: (name: string) => boolean,
+  log: Log,
+): Promise<void> {
+  await endUnknown(manager, readers, log);
   for (const stream of Object.values(streams)) await ensureStream(manager, stream, eventsMs);
   for (const name of Object.keys(consumers) as ConsumerName[]) {
     await manager.consumers.add(consumers[name].stream, consumerOf(name) as never);
   }
+  for (const name of Object.keys(buckets) as BucketName[]) {
+    const there = await manager.streams.info(streamOfBucket(name)).catch(() => undefined);
+    if (there)
+      await limit(manager, streamOfBucket(name), there.config, { max_bytes: buckets[name].maxBytes });
+  }
+}
+
+export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;
+
+/**
+ * Ends streams and consumers that are not of the table. An earlier version let others than storage make them, and they
+ * outlive the program that made them: a stream can copy what goes to the inbox of somebody else, a consumer can send
+ * events to whatever subject it names.
+ */
+async function endUnknown(manager: Manager, readers: (name: string) => boolean, log: Log): Promise<void> {
+  const known = new Set<string>([
+    ...Object.values(streams).map(({ name }) => name),
+    ...Object.keys(buckets).map(streamOfBucket),
+  ]);
+  const own = new Set<string>(Object.values(consumers).map(({ stream, name }) => `${stream} ${name}`));
+  for (const stream of await all(manager.streams.names())) {
+    if (!known.has(stream)) {
+      await manager.streams.delete(stream);
+      log.warn({ stream }, 'ended a stream of the bus that is not of this layer');
+      continue;
+    }
+    const found = await all(manager.consumers.list(stream));
+    const others = found.filter(({ name }) => !own.has(`${stream} ${name}`) && !readers(name));
+    for (const { name } of others) await manager.consumers.delete(stream, name);
+    if (others.length > 0)
+      log.warn({ stream, consumers: others.length }, "ended consumers that are not storage's");
+  }
+}
+
+async function all<T>(found: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = [];
+  for await (const item of found) items.push(item);
+  return items;
 }
 
 /** What a message below the subject of a bucket does there. */
 export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
   if (head?.get('KV-Operation')) return 'removal';
   return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };
-}
-
-type Message = { seq: number; subject: string; data: Uint8Array; info: { deliverySequence: number } };
-type Queue = { fetch(options: { max_messages: number; expires: number }): Promise<AsyncIterable<Message>> };
-
-const PAGE = { max_messages: 500, expires: 1_000 };
-/** A reader that is gone is forgotten after so long, in ms. */
-const FORGET_MS = 30_000;
-
-/** The stream of events, for whoever reads it from some point on. */
-export function archiveOf(
-  managing: () => Promise<Manager>,
-  consumer: (stream: string, name: string) => Promise<Queue>,
-): Archive {
-  const { name } = streams.events;
-  const one = async (query: { last_by_subj: string } | { seq: number }) => {
-    try {
-      return await (await managing()).streams.getMessage(name, query);
-    } catch (error) {
-      // JetStream error 10037: no message found.
-      if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10037) return undefined;
-      throw error;
-    }
-  };
-  return {
-    kept: async () => {
-      const { created, state } = await (await managing()).streams.info(name);
-      // A stream that never held anything says 0.
-      return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };
-    },
-    last: async (subject) => (await one({ last_by_subj: subject }))?.seq,
-    idAt: async (sequence) => {
-      const found = await one({ seq: sequence });
-      return found && readEvent(found.data)?.id;
-    },
-    open: async (from, subject) => {
-      const start =
-        typeof from === 'number'
-          ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from) }
-          : { deliver_policy: 'by_start_time', opt_start_time: from.toISOString() };
-      const config = {
-        ...start,
-        ...(subject && { filter_subject: subject }),
-        ack_policy: 'none',
-        mem_storage: true,
-        inactive_threshold: nanos(FORGET_MS),
-      };
-      const made = await (await managing()).consumers.add(name, config as never);
-      const queue = await consumer(name, made.name);
-      const reader = { delivered: 0 };
-      return { page: async () => stored(await queue.fetch(PAGE), reader) };
-    },
-  };
-}
-
-/** @throws Error where one that the server sent did not come: a page that ended in time may have left some behind */
-async function* stored(
-  messages: AsyncIterable<Message>,
-  reader: { delivered: number },
-): AsyncGenerator<Stored> {
-  for await (const { seq, subject, data, info } of messages) {
-    reader.delivered += 1;
-    if (info.deliverySequence !== reader.delivered) throw new Error('some events were lost on their way');
-    yield { sequence: seq, subject, data } satisfies Stored;
-  }
 }

@@ -1,38 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Static, TSchema } from '@sinclair/typebox';
-import { type Job, pack, unpack } from './contract.ts';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { event, type Job, pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
+import type { Outcome, Queue, Taken } from './store.ts';
 import { type ConsumerName, consumers } from './streams.ts';
 
 /** `again`: give the job out again, after so many milliseconds. */
 export type Verdict = 'done' | { again: number };
 export type Worker<T> = (body: T, attempt: number) => Promise<Verdict>;
 
-/** One job as a queue gives it out. */
-export type Delivery = {
-  data: Uint8Array;
-  info: { redeliveryCount: number };
-  /** Not done yet, and not forgotten. */
-  working(): void;
-  ackAck(): Promise<boolean>;
-  ack(): void;
-  nak(ms: number): void;
-  /** Never again. */
-  term(): void;
-};
-
-export type Queue = { next(): Promise<Delivery | null> };
-
 export type Queues = {
-  /** Resolves when the queue has it. */
-  submit(subject: string, bytes: Uint8Array): Promise<void>;
-  open(consumer: ConsumerName): Promise<Queue>;
-  /** Makes again what is not there any more. */
-  mend(): Promise<void>;
+  queue(name: ConsumerName): Queue;
   /** Aborts when there will be no more jobs. */
   closed: AbortSignal;
 };
+
+/** Nobody could do a job of this queue. The next pass, or whoever waits for what it brings, wishes for it again. */
+export const jobDropped = event(
+  'job.dropped',
+  Type.Object({ queue: Type.String(), attempts: Type.Integer(), reason: Type.String({ maxLength: 2_000 }) }),
+);
 
 /** Wishes in a work queue. */
 export class Jobs {
@@ -48,7 +36,7 @@ export class Jobs {
   async submit<T extends TSchema>(job: Job<T>, body: Static<T>): Promise<void> {
     const bytes = pack(job.body, body);
     try {
-      await this.#queues.submit(job.subject, bytes);
+      await this.#queues.queue(nameOf(job)).submit(bytes);
     } catch (cause) {
       throw new Fault('unavailable', `the queue did not take ${job.subject}`, { cause });
     }
@@ -65,14 +53,9 @@ export class Jobs {
     handler: Worker<Static<T>>,
   ): Promise<void> {
     const queues = this.#queues;
-    let again = false;
     await takeJobs({
       name: consumer,
-      open: async () => {
-        if (again) await queues.mend();
-        again = true;
-        return queues.open(consumer);
-      },
+      queue: queues.queue(consumer),
       unpack: (bytes) => unpack(job.body, bytes),
       handler,
       ackWaitMs: consumers[consumer].ackWaitMs,
@@ -85,8 +68,7 @@ export class Jobs {
 type Work<T> = {
   /** For the log. */
   name: string;
-  /** Finds the queue; again after each failure. */
-  open: () => Promise<Queue>;
+  queue: Queue;
   unpack: (bytes: Uint8Array) => T;
   handler: Worker<T>;
   /** A job not heard of for this long goes to another worker. */
@@ -100,13 +82,12 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
   const { signal, log, name } = work;
   for (let failures = 0; !signal.aborted; ) {
     try {
-      const queue = await work.open();
       while (!signal.aborted) {
-        const next = queue.next();
-        const delivery = await unlessOver(next, signal);
+        const next = work.queue.take();
+        const taken = await unlessOver(next, signal);
         failures = 0;
-        if (delivery === 'over') giveBack(next);
-        else if (delivery) await handle(delivery, work);
+        if (taken === 'over') giveBack(work.queue, next);
+        else if (taken) await handle(taken, work);
       }
     } catch (err) {
       if (signal.aborted) return;
@@ -132,29 +113,34 @@ async function unlessOver<T>(next: Promise<T>, signal: AbortSignal): Promise<T |
 }
 
 /** What arrives after the end is for another worker. */
-function giveBack(next: Promise<Delivery | null>): void {
-  next.then(
-    (late) => late?.nak(0),
-    () => {},
-  );
+function giveBack(queue: Queue, next: Promise<Taken | undefined>): void {
+  next.then((late) => late && queue.settle(late.token, { kind: 'again', ms: 0 })).catch(() => {});
 }
 
-async function handle<T>(delivery: Delivery, { unpack, handler, ackWaitMs, name, log }: Work<T>) {
-  const beat = setInterval(() => delivery.working(), ackWaitMs / 4).unref();
+async function handle<T>(
+  { token, attempt, bytes }: Taken,
+  { unpack, handler, ackWaitMs, name, queue, log }: Work<T>,
+) {
+  // What the queue is not told it gives out again.
+  const settle = (outcome: Outcome) =>
+    queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'the queue was not told'));
+  const beat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
   try {
-    const verdict = await handler(unpack(delivery.data), delivery.info.redeliveryCount);
-    if (verdict === 'done') await delivery.ackAck().catch(() => delivery.ack());
-    else rest(delivery, verdict.again);
+    const verdict = await handler(unpack(bytes), attempt);
+    if (verdict === 'done') await settle({ kind: 'done' });
+    else await settle({ kind: 'again', ms: Math.round(verdict.again) });
   } catch (err) {
     log.error({ err, queue: name }, 'a job failed');
-    if (Fault.is(err, 'malformed')) delivery.term();
-    else rest(delivery, 2_000 + Math.random() * 2_000);
+    const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';
+    await settle({ kind: 'failed', reason: reason.slice(0, 1_000), final: Fault.is(err, 'malformed') });
   } finally {
     clearInterval(beat);
   }
 }
 
-/** In whole milliseconds: the server takes any other delay for none. */
-function rest(delivery: Delivery, ms: number): void {
-  delivery.nak(Math.round(ms));
+function nameOf({ subject }: Job): ConsumerName {
+  const names = Object.keys(consumers) as ConsumerName[];
+  const name = names.find((one) => consumers[one].subject === subject);
+  if (!name) throw new Error(`${subject} has no queue`);
+  return name;
 }

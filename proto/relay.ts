@@ -12,6 +12,7 @@ export type Origin = { made: string; sequence: number };
 export type Relayed = Origin & { stored: number; event: Envelope };
 
 const TYPE = /^terrace\.([a-z0-9]{1,32}(?:\.[a-z0-9]{1,32}){0,3})$/;
+const PAGE = { limit: 500, waitMs: 1_000 };
 const ORIGIN = /^(.*)\/(\d+)$/;
 
 /** Each makes a subject of the bus: further types of a child have one together. */
@@ -95,17 +96,16 @@ export class Relay {
     const subject = `below.${child}.>`;
     const last = (await this.#archive.last(subject)) ?? 0;
     if (last <= stored) return;
-    const reader = await this.#archive.open(stored + 1, subject);
     for (let reached = stored; reached < last; ) {
-      const before = reached;
-      for await (const { sequence, data } of await reader.page()) {
+      const page = await this.#archive.read({ ...PAGE, from: { sequence: reached + 1 }, subject });
+      if (page.length === 0) throw new Fault('unavailable', 'the events can not be read now');
+      for (const { sequence, data } of page) {
         reached = sequence;
         const event = readEvent(data);
         const [, made = '', number = ''] = ORIGIN.exec(event?.origin ?? '') ?? [];
         if (event && number) yield { stored: sequence, made, sequence: Number(number), event };
         if (sequence >= last) return;
       }
-      if (reached === before) throw new Fault('unavailable', 'the events can not be read now');
     }
   }
 }

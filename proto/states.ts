@@ -1,21 +1,11 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type State, unpack } from './contract.ts';
-import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
+import type { Bucket } from './store.ts';
 import { Watch } from './watch.ts';
 
 /** A value with the revision that a conditional write names. */
 export type Entry<T> = { value: T; revision: number };
-
-/** The part of a NATS key-value bucket that is used here. */
-export type Bucket = {
-  get(key: string): Promise<{ operation: string; value: Uint8Array; revision: number } | null>;
-  put(key: string, bytes: Uint8Array): Promise<number>;
-  create(key: string, bytes: Uint8Array): Promise<number>;
-  update(key: string, bytes: Uint8Array, revision: number): Promise<number>;
-  delete(key: string): Promise<void>;
-  keys(): Promise<AsyncIterable<string> & { stop(): void }>;
-};
 
 /** `conditional`: it may have been refused, and is heard of all the same. */
 export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
@@ -23,11 +13,12 @@ export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
 /** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
 const READ_AFTER_MS = [20, 500];
 
-/** How long a list of keys may take. */
-const LIST_MS = 5_000;
+/** When to read again what could not be read, in ms: doubling, ± 25 %. */
+const FIRST_RETRY_MS = 250;
+const MAX_RETRY_MS = 4_000;
 
 export type Buckets = {
-  open(bucket: string): Promise<Bucket>;
+  bucket(name: string): Bucket;
   /** Hears each write from now on. Returns what ends it. */
   hear(bucket: string, key: string, heard: (write: Write) => void): () => void;
 };
@@ -48,8 +39,8 @@ export class States {
   }
 
   async get<T extends TSchema>(state: State<T>, key: string): Promise<Entry<Static<T>> | undefined> {
-    const entry = await (await this.#open(state)).get(key);
-    if (entry?.operation !== 'PUT') {
+    const entry = await this.#buckets.bucket(state.bucket).get(key);
+    if (!entry) {
       this.#unreadable.delete(`${state.bucket}.${key}`);
       return undefined;
     }
@@ -66,7 +57,7 @@ export class States {
   #read<T extends TSchema>(
     { bucket, value: schema }: State<T>,
     key: string,
-    { value: bytes, revision }: { value: Uint8Array; revision: number },
+    { bytes, revision }: { bytes: Uint8Array; revision: number },
   ): { is: Static<T> } | undefined {
     const place = `${bucket}.${key}`;
     try {
@@ -85,8 +76,7 @@ export class States {
 
   /** @throws Fault `malformed`, naming the field */
   async put<T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<void> {
-    const bytes = pack(state.value, value);
-    await (await this.#open(state)).put(key, bytes);
+    await this.#buckets.bucket(state.bucket).put(key, pack(state.value, value));
   }
 
   /**
@@ -100,41 +90,36 @@ export class States {
     revision: number,
   ): Promise<number | undefined> {
     const bytes = pack(state.value, value);
-    const bucket = await this.#open(state);
-    const write = (last: number) =>
-      unlessBehind(last === 0 ? bucket.create(key, bytes) : bucket.update(key, bytes, last));
-    const written = await write(revision);
+    const bucket = this.#buckets.bucket(state.bucket);
+    const written = await bucket.swap(key, bytes, revision);
     if (written !== undefined || revision !== 0) return written;
     const there = await bucket.get(key);
-    const counts = there?.operation !== 'PUT' || this.#read(state, key, there);
-    return counts ? undefined : write(there.revision);
+    const counts = !there || this.#read(state, key, there);
+    return counts ? undefined : bucket.swap(key, bytes, there.revision);
   }
 
   async remove<T extends TSchema>(state: State<T>, key: string): Promise<void> {
-    await (await this.#open(state)).delete(key);
+    await this.#buckets.bucket(state.bucket).remove(key);
   }
 
-  /** All entries of a state that can be read, by key. @throws Fault `unavailable` where the server does not tell them in time */
+  /** All entries of a state that can be read, by key. @throws Fault `unavailable` */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
-    const keys: string[] = [];
-    // The iterator drops what arrives while its consumer awaits something else.
-    const reading = await (await this.#open(state)).keys();
-    let late = false;
-    // A server that goes away meanwhile leaves it waiting.
-    const timer = setTimeout(() => {
-      late = true;
-      reading.stop();
-    }, LIST_MS);
-    for await (const key of reading) keys.push(key);
-    clearTimeout(timer);
-    if (late) throw new Fault('unavailable', `the entries of ${state.bucket} were not told in ${LIST_MS} ms`);
+    const bucket = this.#buckets.bucket(state.bucket);
     const found = new Map<string, Static<T>>();
-    for (const [place, { bucket, key }] of this.#unreadable) {
-      if (bucket === state.bucket && !keys.includes(key)) this.#unreadable.delete(place);
+    const keys = new Set<string>();
+    let after: string | undefined;
+    for (let more = true; more; ) {
+      const page = await bucket.list(after);
+      for (const { key, ...entry } of page.entries) {
+        keys.add(key);
+        const value = this.#read(state, key, entry);
+        if (value) found.set(key, value.is);
+      }
+      after = page.entries.at(-1)?.key;
+      more = page.more && after !== undefined;
     }
-    for (const key of keys) {
-      const entry = await this.get(state, key);
-      if (entry) found.set(key, entry.value);
+    for (const [place, { bucket, key }] of this.#unreadable) {
+      if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(place);
     }
     return found;
   }
@@ -149,10 +134,7 @@ export class States {
     handler: (value: Static<T> | undefined) => void,
   ): () => void {
     const where = { bucket: state.bucket, key };
-    const read = async () => {
-      const entry = await (await this.#open(state)).get(key);
-      return entry?.operation === 'PUT' ? entry.value : undefined;
-    };
+    const read = async () => (await this.#buckets.bucket(state.bucket).get(key))?.bytes;
     const watch = new Watch(read, (bytes) => {
       try {
         handler(bytes ? unpack(state.value, bytes) : undefined);
@@ -160,17 +142,29 @@ export class States {
         this.#log.warn({ err, ...where }, 'a state could not be handled');
       }
     });
-    const refresh = () => {
-      watch.refresh().catch((err) => this.#log.debug({ err, ...where }, 'a state could not be read'));
+    let ended = false;
+    let retry: NodeJS.Timeout | undefined;
+    const refresh = (failures = 0) => {
+      clearTimeout(retry);
+      watch.refresh().catch((err) => {
+        if (ended) return;
+        const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.75 + Math.random() / 2);
+        this.#log.debug({ err, ms, ...where }, 'a state could not be read; reading it again');
+        clearTimeout(retry);
+        retry = setTimeout(refresh, ms, failures + 1).unref();
+      });
     };
+    const again = () => refresh();
     const end = this.#buckets.hear(state.bucket, key, (write) => {
-      if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(refresh, ms).unref();
+      if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(again, ms).unref();
       else watch.hear(write === 'removal' ? undefined : write.bytes);
     });
-    this.#watches.add(refresh);
-    refresh();
+    this.#watches.add(again);
+    again();
     return () => {
-      this.#watches.delete(refresh);
+      ended = true;
+      clearTimeout(retry);
+      this.#watches.delete(again);
       end();
     };
   }
@@ -178,19 +172,5 @@ export class States {
   /** Reads again what is watched. */
   refresh(): void {
     for (const refresh of this.#watches) refresh();
-  }
-
-  #open(state: State): Promise<Bucket> {
-    return this.#buckets.open(state.bucket);
-  }
-}
-
-async function unlessBehind(writing: Promise<number>): Promise<number | undefined> {
-  try {
-    return await writing;
-  } catch (error) {
-    // JetStream error 10071: wrong last sequence.
-    if ((error as { api_error?: { err_code: number } }).api_error?.err_code === 10071) return undefined;
-    throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { ServiceName } from './access.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, request, state } from './contract.ts';
 import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
@@ -19,6 +20,15 @@ export const ServiceStatus = Type.Object({
 });
 export type ServiceStatus = Static<typeof ServiceStatus>;
 export const serviceStatus = state('services', ServiceStatus);
+
+const aliveOf = (service: ServiceName) => request(`${service}.alive.get`, Type.Object({}), ServiceStatus);
+/** One process of a service says of itself what its state says: for where storage is away, and with it all states. */
+export const alive = {
+  gateway: aliveOf('gateway'),
+  storage: aliveOf('storage'),
+  syncer: aliveOf('syncer'),
+  'twin-bridge': aliveOf('twin-bridge'),
+} satisfies Record<ServiceName, unknown>;
 
 /**
  * Why a link is as it is: the code of the fault that came first, or one of the words below. An open list: a layer of a

@@ -18,6 +18,8 @@ export const streams = {
     retention: 'limits',
     maxAgeMs: 2 * DAY,
     maxBytes: 256 * MIB,
+    /** Readers, which storage makes and ends; a second bound to that of `event-readers.ts`. Takes effect where the stream is new. */
+    maxConsumers: 128,
   },
 } as const;
 
@@ -29,17 +31,17 @@ export const consumers = {
   up: { stream: streams.jobs.name, name: 'up', subject: 'jobs.transfer.up', ackWaitMs: 8 * SECOND },
 } as const;
 
-/** Key-value buckets. `ttlMs`: an entry ends that long after it was last written. */
+/** Key-value buckets. `ttlMs`: an entry ends that long after it was last written. Together with the streams they fit into the limits of `cli/bus-configuration.ts`. */
 export const buckets = {
-  configuration: { storage: 'file', ttlMs: 0 },
-  services: { storage: 'memory', ttlMs: 20 * SECOND },
-  syncers: { storage: 'memory', ttlMs: 20 * SECOND },
-  link: { storage: 'file', ttlMs: 0 },
-  webhooks: { storage: 'file', ttlMs: 0 },
-  heard: { storage: 'file', ttlMs: 0 },
-  layers: { storage: 'file', ttlMs: 0 },
-  presence: { storage: 'memory', ttlMs: 0 },
-  leases: { storage: 'memory', ttlMs: LEASE_MS },
+  configuration: { storage: 'file', ttlMs: 0, maxBytes: 8 * MIB },
+  services: { storage: 'memory', ttlMs: 20 * SECOND, maxBytes: 4 * MIB },
+  syncers: { storage: 'memory', ttlMs: 20 * SECOND, maxBytes: 8 * MIB },
+  link: { storage: 'file', ttlMs: 0, maxBytes: 8 * MIB },
+  webhooks: { storage: 'file', ttlMs: 0, maxBytes: 16 * MIB },
+  heard: { storage: 'file', ttlMs: 0, maxBytes: 64 * MIB },
+  layers: { storage: 'file', ttlMs: 0, maxBytes: 128 * MIB },
+  presence: { storage: 'memory', ttlMs: 0, maxBytes: 4 * MIB },
+  leases: { storage: 'memory', ttlMs: LEASE_MS, maxBytes: 16 * MIB },
 } as const;
 
 export type BucketName = keyof typeof buckets;

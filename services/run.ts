@@ -9,7 +9,7 @@ import type { ServiceName } from '#proto/access.ts';
 import { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
+import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
 import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/supervision.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
@@ -162,19 +162,20 @@ function required(env: NodeJS.ProcessEnv, name: string): string {
   return value;
 }
 
-function beat(bus: Bus, service: string, instance: string, log: Logger): Disposable {
+function beat(bus: Bus, service: ServiceName, instance: string, log: Logger): Disposable {
   const started = Date.now();
+  const status = () => ({
+    service,
+    instance,
+    host: hostname(),
+    pid: process.pid,
+    started,
+    memory: process.memoryUsage.rss(),
+  });
+  bus.serve(alive[service], async () => status());
   const tell = () => {
-    const status = {
-      service,
-      instance,
-      host: hostname(),
-      pid: process.pid,
-      started,
-      memory: process.memoryUsage.rss(),
-    };
     bus
-      .put(serviceStatus, instance, status)
+      .put(serviceStatus, instance, status())
       .catch((err) => log.debug({ err }, 'the heartbeat was not written'));
   };
   tell();

@@ -71,7 +71,7 @@ test('proto imports proto, and the command imports the command and proto', () =>
 
 test('each package is known to the place that it belongs to', () => {
   const homes: Record<string, RegExp> = {
-    nats: /^proto\/bus\.ts$/,
+    nats: /^proto\/(bus|jetstream-store|pull)\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\.ts$/,
     level: /^services\/storage\/(database|repair\/(records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\.ts$/,

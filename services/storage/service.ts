@@ -1,6 +1,7 @@
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { storageStarted } from '#proto/content.ts';
 import { type Context, ended } from '../run.ts';
+import { HistoryAge } from './history-age.ts';
 import { Schedules } from './schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
@@ -14,10 +15,13 @@ export async function storage({ data, bus, log, signal, serves }: Context): Prom
   serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
-  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
-    if (value) schedules.set(value);
-  });
   const end = new AbortController();
+  const age = new HistoryAge(bus, log, AbortSignal.any([signal, end.signal]));
+  const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
+    if (!value) return;
+    schedules.set(value);
+    age.set(value.eventTtlMs);
+  });
   const watching = storage.watchHistory(bus, AbortSignal.any([signal, end.signal]));
   try {
     await Promise.race([ended(signal), storage.failure]);

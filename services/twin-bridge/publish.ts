@@ -8,11 +8,11 @@ import {
   configurationChanged,
 } from '#proto/configuration.ts';
 
-type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish'>;
 
 /**
  * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
- * the bus lost it or somebody else wrote it. What the bus itself keeps, how long events stay, follows it.
+ * the bus lost it or somebody else wrote it.
  */
 export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
@@ -63,8 +63,6 @@ export class Publisher implements Disposable {
     const wanted = this.#wanted;
     if (!wanted) return;
     await this.#put(wanted);
-    // Last: limits that the bus can't keep now keep no configuration back.
-    await this.#bus.keepEvents(wanted.eventTtlMs);
   }
 
   async #put(wanted: Configuration): Promise<void> {

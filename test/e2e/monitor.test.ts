@@ -32,7 +32,7 @@ const push = async (...tags: string[]) => {
   }
 };
 
-test('a durable consumer is told each event once, across kill -9 of itself and of the bus', async () => {
+test('a monitor is told each event once, across kill -9 of itself and of the bus', async () => {
   {
     await using first = new Monitor(folder, layer.data, 'events.tag.>');
     await push('a', 'b');
@@ -78,12 +78,17 @@ test('a monitor can change nothing', async () => {
   const subjects = [
     'events.tag.moved',
     'storage.token.create',
+    'storage.append.events.tag.moved',
+    'storage.state.configuration.get',
+    'storage.state.configuration.put',
     'syncer.pass.start',
     '$KV.configuration.layer',
+    '$JS.API.INFO',
     '$JS.API.STREAM.DELETE.EVENTS',
-    '$JS.API.STREAM.UPDATE.EVENTS',
-    '$JS.API.STREAM.PURGE.EVENTS',
-    '$JS.API.CONSUMER.CREATE.JOBS.x',
+    '$JS.API.STREAM.INFO.EVENTS',
+    '$JS.API.CONSUMER.CREATE.EVENTS.x',
+    '$JS.API.CONSUMER.MSG.NEXT.EVENTS.x',
+    '$JS.ACK.EVENTS.x',
   ];
   for (const subject of subjects) bus.publish(subject);
   await bus.flush();

@@ -10,17 +10,21 @@ import { Bus, type Log } from '#proto/bus.ts';
 import { busConfiguration } from '../../cli/bus-configuration.ts';
 import { patience } from './patience.ts';
 
+const KEEPER = 'storage-keeper';
+
 /** A real nats-server of a test's own, on a free port, with the users and permissions of a layer. */
 export class TestBus implements AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly folder: string;
+  readonly #program: string;
   #server: ChildProcess | undefined;
   readonly #buses: Bus[] = [];
 
-  static async start(): Promise<TestBus> {
+  /** @param program another nats-server than that of the path */
+  static async start(program = 'nats-server'): Promise<TestBus> {
     const folder = await mkdtemp(join(tmpdir(), 'terrace-bus-'));
-    const bus = new TestBus(await freePort(), folder);
+    const bus = new TestBus(await freePort(), folder, program);
     const passwords = Object.fromEntries(userNames.map((user) => [user, `secret-of-${user}`]));
     const text = busConfiguration({
       host: '127.0.0.1',
@@ -30,10 +34,13 @@ export class TestBus implements AsyncDisposable {
     });
     await writeFile(join(folder, 'nats.conf'), text);
     await bus.up();
+    // As in a layer: whatever the others want of JetStream they ask storage for.
+    await bus.connect('storage', KEEPER);
     return bus;
   }
 
-  private constructor(port: number, folder: string) {
+  private constructor(port: number, folder: string, program: string) {
+    this.#program = program;
     this.port = port;
     this.folder = folder;
     this.url = `nats://127.0.0.1:${port}`;
@@ -54,7 +61,7 @@ export class TestBus implements AsyncDisposable {
   }
 
   async up(): Promise<void> {
-    this.#server = spawn('nats-server', ['-c', join(this.folder, 'nats.conf')], { stdio: 'ignore' });
+    this.#server = spawn(this.#program, ['-c', join(this.folder, 'nats.conf')], { stdio: 'ignore' });
     await reachable(this.port);
   }
 
@@ -70,7 +77,10 @@ export class TestBus implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#buses.map((bus) => bus[Symbol.asyncDispose]()));
+    const [keeper, ...others] = this.#buses;
+    // What the others still have to say goes through storage.
+    await Promise.all(others.map((bus) => bus[Symbol.asyncDispose]()));
+    await keeper?.[Symbol.asyncDispose]();
     await this.kill();
     await rm(this.folder, { recursive: true, force: true });
   }

@@ -1,0 +1,87 @@
+import { createInbox, type Msg, type NatsConnection } from 'nats';
+import type { UserName } from './access.ts';
+import { inboxOf } from './access.ts';
+import { nanos } from './jetstream.ts';
+
+/** Messages of a pull consumer, asked for a page at a time. */
+
+export type Pulled = {
+  sequence: number;
+  subject: string;
+  data: Uint8Array;
+  /** How many the consumer has given out, with this one. */
+  delivered: number;
+  /** How often this one was given out, with this time. */
+  deliveries: number;
+  /** How many wait behind it. */
+  pending: number;
+  /** Where it is confirmed. */
+  token: string;
+};
+
+/** `waitMs` 0: only what is there. */
+export type PullOptions = { batch: number; maxBytes?: number; waitMs: number };
+
+/** Later than that, an answer that the server owes is given up, in ms. */
+const LATE_MS = 2_000;
+
+/** @throws Error where the server has no such consumer, or does not answer */
+export async function pull(
+  nc: NatsConnection,
+  user: UserName,
+  { stream, name }: { stream: string; name: string },
+  { batch, maxBytes, waitMs }: PullOptions,
+): Promise<Pulled[]> {
+  const found: Pulled[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const inbox = createInbox(inboxOf(user));
+  const late = () => reject(new Error(`${stream} ${name} does not answer`));
+  // A process that ends waits for nothing of it.
+  const timer = setTimeout(late, waitMs + LATE_MS).unref();
+  const subscription = nc.subscribe(inbox, {
+    callback: (error, message) => {
+      if (error) return reject(error);
+      const status = statusOf(message);
+      if (status === undefined) {
+        found.push(pulled(message));
+        if (found.length === batch) resolve();
+      } else if (ENDS.has(status)) resolve();
+      else reject(new Error(`${stream} ${name}: ${status} ${message.headers?.description ?? ''}`));
+    },
+  });
+  try {
+    const wait = waitMs > 0 ? { expires: nanos(waitMs) } : { no_wait: true };
+    const asked = { batch, ...(maxBytes !== undefined && { max_bytes: maxBytes }), ...wait };
+    nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(asked), { reply: inbox });
+    await promise;
+    return found;
+  } finally {
+    clearTimeout(timer);
+    subscription.unsubscribe();
+  }
+}
+
+/** No messages, the end of the wait, the next one does not fit. */
+const ENDS = new Set([404, 408, 409]);
+
+function statusOf({ headers, data }: Msg): number | undefined {
+  return headers && headers.code > 0 && data.length === 0 ? headers.code : undefined;
+}
+
+function pulled(message: Msg): Pulled {
+  const token = message.reply ?? '';
+  const parts = token.split('.');
+  // Between `$JS.ACK` and the stream, newer servers may name the domain and the account.
+  const [deliveries, sequence, delivered, , pending] = parts
+    .slice(parts.length > 9 ? 6 : 4)
+    .map(Number) as number[];
+  return {
+    sequence: sequence as number,
+    subject: message.subject,
+    data: message.data,
+    delivered: delivered as number,
+    deliveries: deliveries as number,
+    pending: pending as number,
+    token,
+  };
+}

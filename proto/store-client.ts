@@ -1,0 +1,68 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import type { CallOptions } from './calls.ts';
+import type { Request } from './contract.ts';
+import type { Archive } from './history.ts';
+import type { Bucket, Queue, Store } from './store.ts';
+import {
+  appendTo,
+  countJobs,
+  eventId,
+  lastEvent,
+  onStates,
+  readHistory,
+  settleJob,
+  showHistory,
+  submitJob,
+  takeJob,
+} from './store-requests.ts';
+import type { BucketName, ConsumerName } from './streams.ts';
+
+type Call = <Q extends TSchema, R extends TSchema>(
+  contract: Request<Q, R>,
+  query: Static<Q>,
+  options?: CallOptions,
+) => Promise<Static<R>>;
+
+/** What JetStream keeps, for everybody but storage. Whatever is asked throws Fault `unavailable` where storage is away. */
+/** @param patience how long to go on asking while storage is away, in ms */
+export function storeBy(call: Call, patience: number): Store {
+  // All of it may be asked twice.
+  const ask: Call = (contract, query) => call(contract, query, { patience, brittle: true });
+  return {
+    append: async (subject, id, bytes) => (await ask(appendTo(subject), { id, bytes })).sequence,
+    bucket: (name) => bucketBy(ask, name as BucketName),
+    queue: (name) => queueBy(ask, name),
+    archive: archiveBy(ask),
+  };
+}
+
+function bucketBy(ask: Call, name: BucketName): Bucket {
+  const on = onStates[name];
+  return {
+    get: async (key) => (await ask(on.get, { key })).entry,
+    put: async (key, bytes) => void (await ask(on.put, { key, bytes })),
+    swap: async (key, bytes, revision) => (await ask(on.swap, { key, bytes, revision })).revision,
+    remove: async (key) => void (await ask(on.remove, { key })),
+    list: (after) => ask(on.list, { ...(after !== undefined && { after }) }),
+  };
+}
+
+function queueBy(ask: Call, queue: ConsumerName): Queue {
+  return {
+    submit: async (bytes) => void (await ask(submitJob, { queue, bytes })),
+    take: async () => (await ask(takeJob, { queue })).taken,
+    settle: async (token, outcome) => void (await ask(settleJob, { queue, token, outcome })),
+    backlog: async () => (await ask(countJobs, { queue })).count,
+  };
+}
+
+function archiveBy(ask: Call): Archive {
+  return {
+    kept: () => ask(showHistory, {}),
+    last: async (subject) => (await ask(lastEvent, { subject })).sequence,
+    idAt: async (sequence) => (await ask(eventId, { sequence })).id,
+    read: async ({ from, subject, limit, waitMs }) =>
+      (await ask(readHistory, { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) }))
+        .events,
+  };
+}
