@@ -11,6 +11,9 @@ import { Fenced } from './terms.ts';
  */
 export const Cursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$', maxLength: 64 });
 
+/** Each repair of metadata has one. */
+export const RepairId = Type.String({ pattern: '^[0-9a-f]{1,32}$', maxLength: 32 });
+
 export const ContentChange = Type.Union([
   /** What the tag points to now; `null`: there is none. */
   Type.Object({ repository: Repository, tag: Tag, digest: Type.Union([Digest, Type.Null()]) }),
@@ -26,6 +29,8 @@ export const Changes = Type.Object({
   changes: Type.Array(ContentChange, { maxItems: 1000 }),
   /** There are more behind the cursor. */
   more: Type.Boolean(),
+  /** The metadata here were repaired, and may lack what they had: which repair was the last. Absent where none was. */
+  repaired: Type.Optional(RepairId),
   /** Where it was asked for: content is on its way here from above, which the caller may pull. See arriving.ts. */
   arriving: Type.Optional(Type.Boolean()),
   /** The caller said who it is, is noted as being there, and has its place: it need not say so otherwise. */

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { RepairId } from './changes.ts';
 import { request } from './contract.ts';
 import { After, Code, Digest, Instant, Reason, Repository, Tag } from './names.ts';
 import { Fenced } from './terms.ts';
@@ -47,11 +48,18 @@ export const settleOutgoing = request(
 /**
  * Says which registry (`host:port`) a pass is made with. Where that is another one than before, and `forget` is said,
  * as it is in a ReadWrite layer, nothing is agreed on with it: bases go, every manifest is unsent, and what was parked
- * or to be withdrawn is so no more.
+ * or to be withdrawn is so no more. `repaired` is what a Terrace last said of repairs of its metadata (`''`: that there was
+ * none), absent where it has not been asked: after another repair it may lack what it had, which is no deletion, so nothing
+ * is agreed on with it either, whatever the mode.
  */
 export const meetParent = request(
   'storage.outgoing.parent',
-  Type.Object({ parent: Type.String({ minLength: 1, maxLength: 512 }), forget: Type.Boolean(), ...Fenced }),
+  Type.Object({
+    parent: Type.String({ minLength: 1, maxLength: 512 }),
+    forget: Type.Boolean(),
+    repaired: Type.Optional(Type.Union([RepairId, Type.Literal('')])),
+    ...Fenced,
+  }),
   Type.Object({ forgotten: Type.Boolean() }),
 );
 

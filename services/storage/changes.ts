@@ -48,7 +48,8 @@ import type {
  *   e!<number>                          AnnouncementRecord  an event that the stream was not seen to have: see announcements.ts
  *   y!<webhook>                         WebhookPlace    how far it has been told; not synced
  *   x!version                           number          of this table
- *   x!parent                            string          the parent that bases are of
+ *   x!parent                            string          the parent that bases are of; behind #, its last repair: see parent.ts
+ *   x!repaired                          string          the last repair of these metadata
  *   x!cursor                            CursorRecord    how far in the parent's journal both agree
  *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
  *   x!term                              number          the highest term handed out: see fence.ts

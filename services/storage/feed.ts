@@ -11,7 +11,12 @@ export class Feed {
     this.#parts = parts;
   }
 
-  async list({ after, limit }: { after?: string; limit: number }): Promise<Changes> {
+  async list(query: { after?: string; limit: number }): Promise<Changes> {
+    const repaired = await this.#parts.metadata.repaired();
+    return { ...(await this.#list(query)), ...(repaired !== undefined && { repaired }) };
+  }
+
+  async #list({ after, limit }: { after?: string; limit: number }): Promise<Changes> {
     const { metadata } = this.#parts;
     const end = await metadata.journalEnd();
     const cursor = end ? cursorOf(...end) : '0.';

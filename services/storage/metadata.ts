@@ -124,6 +124,7 @@ export class Metadata implements AsyncDisposable {
   instance = () => this.#one<string>('x!instance');
   starts = () => this.#one<StartsRecord>('x!starts');
   parent = () => this.#one<string>('x!parent');
+  repaired = () => this.#one<string>('x!repaired');
   cursor = () => this.#one<CursorRecord>('x!cursor');
   history = () => this.#one<Told>('x!history');
   declared = () => this.#one<DeclaredAccount[]>('x!declared');

@@ -4,7 +4,7 @@ import { MAX_REASON } from '#proto/fault.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import { meetParent } from './parent.ts';
+import { type Met, meetParent } from './parent.ts';
 import type { UnsentRecord } from './records.ts';
 import type { Parts } from './storage.ts';
 
@@ -73,8 +73,8 @@ export class Outgoing {
     });
   }
 
-  async meet(parent: string, forget: boolean): Promise<{ forgotten: boolean }> {
-    return { forgotten: await meetParent(this.#parts, parent, forget) };
+  async meet(met: Met): Promise<{ forgotten: boolean }> {
+    return { forgotten: await meetParent(this.#parts, met) };
   }
 
   async park({ repository, reference, ...record }: Parked): Promise<void> {

@@ -1,30 +1,34 @@
 import { type Change, drop, type Metadata, put } from './metadata.ts';
 import type { Parts } from './storage.ts';
 
+export type Met = { parent: string; forget: boolean; repaired?: string };
+
 /** Changes in one batch, about. */
 const BATCH = 1_000;
 
 /**
  * Notes which parent passes are made with. Where it is another one and `forget` is said, what was agreed on with the
  * one before says nothing any more: no tag has a base, every manifest may be unsent, and nothing is to be withdrawn.
+ * So it is where the same parent had its metadata repaired (`repaired`, see proto/outgoing.ts).
  * The note comes last: cut off in the middle, it is done again.
  * @returns whether something was forgotten
  */
 export function meetParent(
   { metadata, locks, now }: Pick<Parts, 'metadata' | 'locks' | 'now'>,
-  parent: string,
-  forget: boolean,
+  { parent, forget, repaired }: Met,
 ): Promise<boolean> {
   return locks.run('parent', async () => {
     const before = await metadata.parent();
-    if (before === parent) return false;
-    const forgets = forget && before !== undefined;
+    const [host, repair = ''] = before?.split('#') ?? [];
+    const isSame = host === parent;
+    if (isSame && (repaired === undefined || repaired === repair)) return false;
+    const forgets = isSame || (forget && before !== undefined);
     if (forgets) {
       for await (const [repository] of metadata.repositories()) {
         await locks.run(`repository ${repository}`, () => beginAnew(metadata, repository, now));
       }
     }
-    await metadata.write(put.parent(parent));
+    await metadata.write(put.parent(repaired ? `${parent}#${repaired}` : parent));
     return forgets;
   });
 }

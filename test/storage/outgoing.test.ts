@@ -368,6 +368,26 @@ test('with another parent nothing is agreed on, unless it is told to leave thing
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });
 });
 
+test('a parent that was repaired may lack what it had: nothing is agreed on with it any more, in any mode', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await put(rig, 'one', { tag: 'v1', arrived: true });
+  const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
+  const meet = async (repaired?: string) => {
+    await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
+    const query = { parent: 'one.example', forget: false, ...(repaired !== undefined && { repaired }) };
+    const { forgotten } = await rig.syncer.call(meetParent, query);
+    assert.equal(await bases(), forgotten ? 0 : 1);
+    return forgotten;
+  };
+  assert.equal(await meet(), false);
+  assert.equal(await meet(''), false, 'it never was');
+  assert.equal(await meet('ab12'), true);
+  assert.deepEqual([await meet('ab12'), await meet()], [false, false], 'known, or not asked');
+  await rig.restart();
+  assert.equal(await meet('ab12'), false);
+  assert.equal(await meet('cd34'), true, 'once more');
+});
+
 test('a new data volume has nothing outgoing', async () => {
   await using rig = await Rig.open(buses);
   await rig.restart();

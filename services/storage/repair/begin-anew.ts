@@ -37,6 +37,7 @@ export async function beginAnew(records: Records, report: Report): Promise<void>
       'repaired',
       randomBytes(4).toString('hex'),
     ] satisfies Entry),
+    set('x!repaired', randomBytes(8).toString('hex')),
     { type: 'del', key: 'x!cursor' },
     // What was not synced may be missing: no ingest is relied on.
     set('x!boot', 'repaired'),

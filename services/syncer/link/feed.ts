@@ -26,6 +26,8 @@ export class ParentFeed {
   #silent = 0;
   /** It has told its changes: it is a Terrace. */
   spoke = false;
+  /** What it last said of repairs of its metadata; `''`: that there was none. */
+  repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
   constructor(link: Link, child: string, activation: Pick<Activation, 'confirmed' | 'doubt'>) {
@@ -72,6 +74,7 @@ export class ParentFeed {
       );
       if (found) {
         this.spoke = true;
+        this.repaired = found.repaired ?? '';
         if (found.known) this.#activation.confirmed();
         return found;
       }

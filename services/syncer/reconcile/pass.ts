@@ -36,7 +36,7 @@ export type PassMeans = {
   volume: Volume;
   parent: Parent;
   upward: Upward;
-  feed: Pick<ParentFeed, 'changes'>;
+  feed: Pick<ParentFeed, 'changes' | 'repaired'>;
   activation: Activation;
   news: News;
   /** Where the parent is an Azure Container Registry. */
@@ -163,13 +163,16 @@ async function settle({ log }: PassMeans, look: Look | undefined, good: boolean)
 }
 
 /** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
-async function meet({ bus, configuration, log, signal }: PassMeans): Promise<void> {
+async function meet({ bus, configuration, feed, log, signal }: PassMeans): Promise<void> {
   const { parent, mode } = configuration;
   if (!parent) return;
   const { host } = new URL(parent.url);
   const forget = mode === 'ReadWrite';
-  const { forgotten } = await bus.call(meetParent, { parent: host, forget }, { signal });
-  if (forgotten) log.warn({ parent: host }, 'the parent is another one: all that is here is compared anew');
+  const { repaired } = feed;
+  const met = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const { forgotten } = await bus.call(meetParent, met, { signal });
+  const why = 'the parent is another one, or was repaired: all that is here is compared anew';
+  if (forgotten) log.warn({ parent: host }, why);
 }
 
 /** Why a pass was ended from outside, where that is part of its result. */

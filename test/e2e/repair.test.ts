@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Level } from 'level';
+import { getManifest, pushImage } from '../support/image.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { run } from '../support/terrace.ts';
+
+/** What a layer has lost, the layers below it keep: none of it looks to them like a deletion. */
+
+const stack = new AsyncDisposableStack();
+let top: TestLayer;
+let readers: TestLayer[];
+before(async () => {
+  const data = await mkdtemp(join(tmpdir(), 'terrace-lost-'));
+  stack.defer(() => rm(data, { recursive: true, force: true }));
+  top = stack.use(await testLayer({ name: 'top', compact: true, data }));
+  const below = async (mode: 'ReadOnly' | 'ReadWrite') =>
+    stack.use(await testLayer({ name: mode.toLowerCase(), mode, parent: top.url, compact: true }));
+  readers = [await below('ReadOnly'), await below('ReadWrite')];
+});
+after(() => stack.disposeAsync());
+
+test('a tag that a repaired parent lacks stays below, and goes up again from a ReadWrite layer', async () => {
+  const kept = await pushImage(top.host, 'line/app', 'kept');
+  const lost = await pushImage(top.host, 'line/app', 'lost');
+  for (const layer of readers) assert.deepEqual((await layer.sync()).failures, []);
+  await top.stop();
+  const db = new Level(join(top.data, 'metadata'));
+  await db.del('t!line/app!lost');
+  await db.close();
+  // Events would tell of it.
+  await rm(join(top.data, 'bus/jetstream'), { recursive: true });
+  const { code, text } = await run('repair', '--force', '--open', '--data', top.data);
+  assert.equal(code, 0, text);
+  await top.start();
+  assert.equal(await getManifest(top.host, 'line/app', 'lost'), undefined);
+  const [readOnly, readWrite] = readers as [TestLayer, TestLayer];
+  for (const layer of [readOnly, readWrite]) {
+    assert.deepEqual((await layer.sync()).failures, []);
+    for (const [tag, { digest }] of Object.entries({ kept, lost })) {
+      assert.equal((await getManifest(layer.host, 'line/app', tag))?.digest, digest, tag);
+    }
+  }
+  assert.equal((await getManifest(top.host, 'line/app', 'lost'))?.digest, lost.digest);
+  assert.deepEqual((await readOnly.sync()).failures, []);
+});
