@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { Repeats } from './repeats.ts';
 import { singleLine } from './terminal.ts';
 
 /** Past this, the file becomes `<file>.1`, in the place of the one before it. */
@@ -9,17 +10,22 @@ const WARN = 40;
 const levels = { debug: 20, info: 30, warn: WARN, error: 50 };
 type Fields = Record<string, unknown>;
 
-/** Where a layer's output goes: every line to `line` as JSON, and what a person should see to `screen`. */
+/**
+ * Where a layer's output goes: every line to `line` as JSON, and what a person should see to `screen`: warnings, errors,
+ * and what is marked with `notice`, such as the end of a trouble.
+ */
 export type Outlets = { line: (json: string) => void; screen: (text: string) => void };
 
 /** What all processes of a layer say, in one order. */
 export class LayerLog {
   readonly #outlets: Outlets;
   readonly #layer: string;
+  readonly #repeats: Repeats;
 
   constructor(layer: string, outlets: Outlets) {
     this.#layer = layer;
     this.#outlets = outlets;
+    this.#repeats = new Repeats((line) => outlets.screen(line));
   }
 
   say(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {
@@ -49,15 +55,34 @@ export class LayerLog {
 
   #take(line: string, entry: Fields): void {
     this.#outlets.line(line);
-    if (Number(entry.level) < WARN) return;
-    const { err, complaints } = entry as { err?: { message?: string }; complaints?: string[] };
-    const details = [err?.message, ...(Array.isArray(complaints) ? complaints : [])].filter(Boolean);
+    if (Number(entry.level) < WARN && entry.notice !== true) return;
+    const { service, msg, code, state } = entry;
     const time = new Date(Number(entry.time)).toTimeString().slice(0, 8);
-    const text = [`${time} ${entry.service}: ${entry.msg}`, ...details].join('; ');
-    const shown = singleLine(text);
-    this.#outlets.screen(Number(entry.level) > WARN ? `${shown} (error)` : shown);
+    const shown = singleLine([`${time} ${service}: ${msg}`, ...detailsOf(entry)].join('; '));
+    const key = [service, entry.level, msg, code, state].join(' ');
+    this.#repeats.line(key, Number(entry.level) > WARN ? `${shown} (error)` : shown);
+  }
+
+  /** Shows what was gathered. */
+  end(): void {
+    this.#repeats.end();
   }
 }
+
+/** What a line is about and why it is said, as far as it says so. */
+function detailsOf(entry: Fields): string[] {
+  const { err, complaints, repository, tag, state, detail, reason } = entry as Record<string, unknown> & {
+    err?: { message?: string };
+  };
+  const where = [repository, tag].filter(isText).join(':');
+  return [
+    ...(where ? [where] : []),
+    ...[state, detail, reason, err?.message].filter(isText),
+    ...(Array.isArray(complaints) ? complaints.filter(isText) : []),
+  ];
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
 /** Appends lines to a file that never grows without bound. */
 export class LogFile implements Disposable {

@@ -47,14 +47,16 @@ export class Layer implements AsyncDisposable {
   readonly busUrl: string;
   readonly #folder: DataFolder;
   readonly #supervisor: Supervisor;
+  readonly #log: LayerLog;
   #stopped: Promise<void> | undefined;
 
-  constructor(folder: DataFolder, url: string, busUrl: string, supervisor: Supervisor) {
+  constructor(folder: DataFolder, url: string, busUrl: string, supervisor: Supervisor, log: LayerLog) {
     this.data = folder.root;
     this.url = url;
     this.busUrl = busUrl;
     this.#folder = folder;
     this.#supervisor = supervisor;
+    this.#log = log;
   }
 
   /** By program: gateway (gateway-1 … where there are several), storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
@@ -74,7 +76,10 @@ export class Layer implements AsyncDisposable {
 
   /** Ends all processes in good order, within 5 s. */
   stop(): Promise<void> {
-    this.#stopped ??= this.#supervisor.stop().then(() => release(this.#folder));
+    this.#stopped ??= this.#supervisor.stop().then(() => {
+      this.#log.end();
+      return release(this.#folder);
+    });
     return this.#stopped;
   }
 
@@ -123,7 +128,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     const place = { folder, name: configuration.name, busUrl, env };
     if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
     for (const program of servicePrograms({ ...options, ...place }, log)) supervisor.add(program);
-    return new Layer(folder, urlOf(configuration), busUrl, supervisor);
+    return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();
     await release(folder);

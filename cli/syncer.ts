@@ -76,6 +76,7 @@ async function joined(
   } finally {
     outlets.screen('Stopping …');
     await supervisor.stop();
+    log.end();
     outlets.screen('Stopped.');
   }
 }

@@ -276,7 +276,7 @@ export class Bus implements AsyncDisposable {
       if (status.type === 'reconnect') {
         this.#away = false;
         this.#atOnce.mended();
-        log.info({}, 'the bus is back');
+        log.info({ notice: true }, 'the bus is back');
         void Promise.resolve(this.#own?.ensure()).then(() => this.#states.refresh());
       }
     }

@@ -88,7 +88,7 @@ export class SpaceGuard implements Disposable {
     const space = { ...found, low: found.low || (was && !isEnough(found)) };
     if (space.low !== was) {
       if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
-      else this.#log.info(space, 'the data volume has room again');
+      else this.#log.info({ ...space, notice: true }, 'the data volume has room again');
       this.#publish(spaceChanged, space);
     }
     this.#low = space.low;

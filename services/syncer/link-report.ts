@@ -34,6 +34,8 @@ export class LinkReport {
   #last: LinkStatus | undefined;
   /** Those under way. */
   readonly #passes = new Set<{ announced: boolean }>();
+  /** What the log last said of it. */
+  #trouble = '';
   /** What is said is said in order. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -47,6 +49,7 @@ export class LinkReport {
       const { bus } = this.#means;
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
       const { state, detail, code } = this.#last ?? {};
+      this.#trouble = troubleOf(state, code);
       if (state === 'Syncing') this.#settled = undefined;
       else this.#settled = state && { state, ...(detail && { detail }), ...(code && { code }) };
       return undefined;
@@ -165,8 +168,7 @@ export class LinkReport {
       .put(linkStatus, LINK_KEY, link)
       .catch((err) => log.debug({ err }, 'the link state was not written'));
     if (before?.state === state) return;
-    if (state === 'Offline' || state === 'Unhealthy')
-      log.warn({ state, detail }, 'the state of the link has changed');
+    this.#log(state, detail, code);
     bus.publish(linkChanged, {
       ...(before && { from: before.state }),
       state,
@@ -174,4 +176,18 @@ export class LinkReport {
       ...(code && { code }),
     });
   }
+
+  /** A trouble, when it begins and each time that it becomes another one, and when it is over. */
+  #log(state: LinkStatus['state'], detail: string | undefined, code: string | undefined): void {
+    if (state === 'Syncing') return;
+    const { log } = this.#means;
+    const trouble = troubleOf(state, code);
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    if (trouble) log.warn({ state, detail, code }, 'the link to the parent is not well');
+    else log.info({ notice: true }, 'the link to the parent is well again');
+  }
 }
+
+const troubleOf = (state: LinkStatus['state'] | undefined, code: string | undefined): string =>
+  state === 'Offline' || state === 'Unhealthy' ? `${state} ${code}` : '';

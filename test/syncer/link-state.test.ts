@@ -242,6 +242,25 @@ test('of two passes, the state is Syncing until the last one has ended', async (
   assert.equal(board.link?.state, 'Unhealthy');
 });
 
+test('the log says once that the link is not well, and that it is well again', async () => {
+  const said: string[] = [];
+  const say = (fields: object, message: string) =>
+    void said.push(`${message} ${(fields as { code?: string }).code ?? ''}`.trim());
+  const log = { ...quiet, warn: say, info: say };
+  const times = () => ({ schedule: '* * * * *' });
+  const one = new LinkReport({ bus: board.bus, log, by: 'one', times, leads: () => true });
+  await one.takeOver();
+  const ends = async (result: PassResult) => begun(one).ended(result, { whole: true, announced: true });
+  for (const result of [NOTHING, failing(away), failing(away), failing(refused), NOTHING, NOTHING]) {
+    await ends(result);
+  }
+  assert.deepEqual(said, [
+    'the link to the parent is not well parent-unreachable',
+    'the link to the parent is not well parent-refused',
+    'the link to the parent is well again',
+  ]);
+});
+
 test('a pass that nobody is told of is a figure, and the state stays as it was', async () => {
   const one = report();
   await one.takeOver();
