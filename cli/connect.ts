@@ -1,11 +1,10 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import { personName } from '#proto/askers.ts';
 import { Bus, type Log } from '#proto/bus.ts';
 import { type DataFolder, dataFolder, isCopy } from './data-folder.ts';
+import { personAtWork } from './person.ts';
 import { livingPid } from './pid-file.ts';
 import { type Address, isLoopback } from './ports.ts';
 import { Refusal } from './refusal.ts';
@@ -54,16 +53,6 @@ export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<B
     if (code === 'AUTHORIZATION_VIOLATION') return undefined;
     if (path === undefined) throw error;
     throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
-  }
-}
-
-/** Who runs the command: whoever became root to do it, too. */
-function personAtWork(env = process.env): string {
-  try {
-    return personName(env.SUDO_USER ?? userInfo().username);
-  } catch {
-    // In a container, a user may have no name.
-    return `uid-${process.getuid?.()}`;
   }
 }
 

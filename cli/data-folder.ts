@@ -20,6 +20,7 @@ import { giveBackRoom } from './room.ts';
  *   run/nats.pid          the nats-server
  *   run/alone/            what `bus/` holds, of the bus of a command that works while no layer runs
  *   log/terrace.log       what all processes say, JSON lines
+ *   log/audit.log         who did what, JSON lines; storage writes it
  */
 export function dataFolder(data: string, bus = 'bus') {
   return {

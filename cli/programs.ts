@@ -6,6 +6,7 @@ import type { DataFolder } from './data-folder.ts';
 import type { LayerLog } from './layer-log.ts';
 import { spawnNatsServer } from './nats-server.ts';
 import { NODE_ENV, NODE_FLAGS } from './node.ts';
+import { personAtWork } from './person.ts';
 import { writePid } from './pid-file.ts';
 import type { Program } from './supervisor.ts';
 
@@ -123,6 +124,7 @@ function service(
           TERRACE_DATA: folder.root,
           TERRACE_BUS: busUrl,
           TERRACE_NAME: layer,
+          TERRACE_PERSON: personAtWork(),
           ...own,
         },
         // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's

@@ -93,6 +93,11 @@ function storage({ storage: held }: LayerStatus, now: number): string {
       ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
       : []),
     accountsText(held),
+    ...(held.audit
+      ? [
+          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost since ${duration(now - held.audit.since)} ago: ${held.audit.reason}`,
+        ]
+      : []),
   ].join('\n');
 }
 

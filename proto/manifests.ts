@@ -229,6 +229,10 @@ export const StorageStatus = Type.Object({
   /** Committed content whose bytes are damaged or gone. */
   damaged: Type.Integer(),
   space: Space,
+  /** Entries of the audit that could not be written since the start. */
+  audit: Type.Optional(
+    Type.Object({ lost: Type.Integer(), since: Instant, reason: Type.String({ maxLength: 400 }) }),
+  ),
   /** What the parent is still to be told: manifests to send, manifests to withdraw, and refused changes. */
   outgoing: Type.Object({ unsent: Type.Integer(), withdrawn: Type.Integer(), parked: Type.Integer() }),
   ingests: Type.Array(

@@ -12,6 +12,7 @@ import { TrustedProxies } from './forwarded.ts';
 import { checkLoginServer } from './login-server.ts';
 import { MINIMUM_RATE } from './minimum-rate.ts';
 import { checkOrigin } from './open-layer.ts';
+import { GATHER_MS } from './refusals.ts';
 import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
 import { arrivingRoutes } from './routes/arriving.ts';
@@ -57,6 +58,7 @@ const TIMES: Times = {
   renewMs: CLAIM_RENEW_MS,
   lingerMs: 5_000,
   recheckMs: 1_000,
+  gatherMs: GATHER_MS,
   patienceMs: 5_000,
 };
 
@@ -123,7 +125,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     const timer = setTimeout(() => raw.socket.destroy(), gateway.times.lingerMs).unref();
     raw.once('close', () => clearTimeout(timer));
   });
-  audit(app, log);
+  gateway.trail = audit(app, { bus, log, gatherMs: limits.gatherMs });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
   app.setNotFoundHandler(async (request) => {
     throw new Fault(
@@ -160,4 +162,5 @@ export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<
   clearInterval(idle);
   clearTimeout(last);
   await Promise.allSettled(gateway.pending);
+  await gateway.trail?.[Symbol.asyncDispose]();
 }

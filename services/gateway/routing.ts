@@ -28,6 +28,8 @@ export type Gateway = {
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
   pending: Set<Promise<unknown>>;
   times: Times;
+  /** Ends with the last entries told. */
+  trail?: AsyncDisposable;
 };
 
 export type Times = {
@@ -41,6 +43,8 @@ export type Times = {
   lingerMs: number;
   /** Between two looks at the rights of whoever reads a long answer, in ms. */
   recheckMs: number;
+  /** For how long refusals of the same kind are gathered, in ms. */
+  gatherMs: number;
   /** How long a request waits for storage to come back. */
   patienceMs: number;
 };

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { accountsChanged, type PasswordName } from '#proto/accounts.ts';
 import { fewer } from '#proto/complaints.ts';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
+import { declaredAccounts } from './audit-facts.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
 import { put } from './metadata.ts';
 import type { TokenRecord } from './records.ts';
@@ -13,7 +14,7 @@ import type { Parts } from './storage.ts';
 const LOOK_MS = 10_000;
 const NAMES: PasswordName[] = ['password1', 'password2'];
 
-type Needs = Pick<Parts, 'metadata' | 'locks' | 'publish' | 'log' | 'now'>;
+type Needs = Pick<Parts, 'metadata' | 'locks' | 'publish' | 'audit' | 'log' | 'now'>;
 
 /** Keeps accounts equal to what the configuration document declares, beside those that operators make. */
 export class DeclaredAccounts {
@@ -60,7 +61,7 @@ export class DeclaredAccounts {
   }
 
   async #settle(accounts: DeclaredAccount[]): Promise<string[]> {
-    const { metadata, locks, publish, now } = this.#parts;
+    const { metadata, locks, publish, audit, now } = this.#parts;
     const complaints: string[] = [];
     const wanted: Wanted[] = [];
     // Hashing takes a while: before the lock of the accounts.
@@ -69,8 +70,10 @@ export class DeclaredAccounts {
       const plan = planDeclared(wanted, await this.#there(wanted), now());
       for (const complaint of plan.complaints) complaints.push(complaint);
       if (plan.made > 0) mustBeBelowMost(metadata.counters.tokens + plan.made - 1, 'tokens');
-      await metadata.write(plan.changes);
-      if (plan.changes.length > 0) publish(accountsChanged, {});
+      if (plan.changes.length === 0) return;
+      const facts = { action: 'accounts/declare', detail: declaredAccounts(plan.changes) };
+      await audit.change(facts, () => metadata.write(plan.changes));
+      publish(accountsChanged, {});
     });
     this.#settled = true;
     const told = fewer(complaints);

@@ -51,16 +51,23 @@ export class GarbageCollector {
   async collect(dryRun: boolean): Promise<Garbage> {
     if (this.#running) throw new Fault('busy', 'garbage is being collected already: wait for its end');
     this.#running = true;
-    const { publish, log } = this.#parts;
-    const began = performance.now();
-    const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+    const told = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
     try {
-      const dry = dryRun ? new Set<string>() : undefined;
-      const { signal } = this.#end;
-      await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry, signal });
+      if (dryRun) return await this.#collect(true);
+      const { audit } = this.#parts;
+      return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), told);
     } finally {
       this.#running = false;
     }
+  }
+
+  async #collect(dryRun: boolean): Promise<Garbage> {
+    const { publish, log } = this.#parts;
+    const began = performance.now();
+    const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+    const dry = dryRun ? new Set<string>() : undefined;
+    const { signal } = this.#end;
+    await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry, signal });
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
     publish(garbageCollected, { ...garbage, ...byAccount() });

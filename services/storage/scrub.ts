@@ -36,6 +36,15 @@ export class Scrubber {
   async scrub(rate = this.rate): Promise<Scrubbed> {
     if (this.#running) throw new Fault('busy', 'content is being checked already: wait for its end');
     this.#running = true;
+    const told = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
+    try {
+      return await this.#parts.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), told);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #scrub(rate: number): Promise<Scrubbed> {
     const { metadata, publish, log } = this.#parts;
     const began = performance.now();
     const found = { checked: 0, bytes: 0, damaged: [] as string[] };
@@ -46,15 +55,11 @@ export class Scrubber {
       // Also where nothing is to be waited for, requests come first.
       await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
     };
-    try {
-      for await (const [digest, { size }] of metadata.allBlobs()) {
-        found.checked += 1;
-        if (await this.#sound(digest, size, pace)) continue;
-        if (!(await this.#setAside(digest, size))) continue;
-        if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
-      }
-    } finally {
-      this.#running = false;
+    for await (const [digest, { size }] of metadata.allBlobs()) {
+      found.checked += 1;
+      if (await this.#sound(digest, size, pace)) continue;
+      if (!(await this.#setAside(digest, size))) continue;
+      if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
     }
     const scrubbed = { ...found, ms: Math.round(performance.now() - began) };
     log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');

@@ -12,22 +12,42 @@ import {
   showScopeMap,
   showToken,
 } from '#proto/accounts.ts';
+import type { AuditEntry } from '#proto/audit.ts';
 import { declareAccounts } from '#proto/declared-accounts.ts';
+import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit-facts.ts';
 import { nothing, type On } from './serve.ts';
 import type { Storage } from './storage.ts';
 
-export function serveAccounts(on: On, { accounts, declared }: Storage): void {
-  on(createToken, (q) => accounts.create(q));
-  on(rotateToken, (q) => accounts.rotate(q));
-  on(changeToken, (q) => accounts.change(q));
-  on(deleteToken, (q) => accounts.delete(q.name).then(nothing));
+export function serveAccounts(on: On, { accounts, declared, audit }: Storage): void {
+  on(createToken, (q) =>
+    audit.change(facts('token/create', q.name, createdToken(q)), () => accounts.create(q)),
+  );
+  on(rotateToken, (q) =>
+    audit.change(facts('token/rotate', q.name, rotatedToken(q)), () => accounts.rotate(q)),
+  );
+  on(changeToken, (q) =>
+    audit.change(facts('token/change', q.name, changedToken(q)), () => accounts.change(q)),
+  );
+  on(deleteToken, (q) =>
+    audit.change(facts('token/delete', q.name), () => accounts.delete(q.name)).then(nothing),
+  );
   on(showToken, (q) => accounts.show(q.name));
   on(listTokens, (q) => accounts.list(q));
-  on(putScopeMap, (q) => accounts.putScopeMap(q));
+  on(putScopeMap, (q) =>
+    audit.change(facts('scope/put', q.name, changedScopeMap(q)), () => accounts.putScopeMap(q)),
+  );
   on(showScopeMap, (q) => accounts.showScopeMap(q.name));
-  on(deleteScopeMap, (q) => accounts.deleteScopeMap(q.name).then(nothing));
+  on(deleteScopeMap, (q) =>
+    audit.change(facts('scope/delete', q.name), () => accounts.deleteScopeMap(q.name)).then(nothing),
+  );
   on(listScopeMaps, (q) => accounts.listScopeMaps(q));
   on(getAccount, (q) => accounts.account(q.name));
   on(declareAccounts, async (q) => ({ complaints: await declared.declare(q.accounts) }));
   on(accountsStatus, () => accounts.status());
 }
+
+const facts = (action: string, subject: string, detail: AuditEntry['detail'] = {}) => ({
+  action,
+  subject,
+  ...(Object.keys(detail).length > 0 && { detail }),
+});

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { listArriving, locateArriving } from '#proto/arriving.ts';
 import type { Asker } from '#proto/askers.ts';
+import { addAudit } from '#proto/audit.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
@@ -45,7 +46,7 @@ import {
 import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
-import { askedBy } from './asking.ts';
+import { askedBy, currentAsker } from './asking.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -121,12 +122,15 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
-  const { children } = storage;
+  const { children, audit } = storage;
   on(activateChild, (q) => children.activate(q));
   on(checkChild, async (q) => ({ free: await children.isFree(q) }));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
-  on(deactivateChild, (q) => children.deactivate(q.name));
+  on(deactivateChild, (q) =>
+    audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
+  );
+  on(addAudit, (q) => audit.add(q.entries, currentAsker()).then(nothing));
   on(layerInstance, () => children.identity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));

@@ -1,13 +1,31 @@
+import { personName } from '#proto/askers.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { storageStarted } from '#proto/content.ts';
 import { type Context, ended } from '../run.ts';
+import { askedBy } from './asking.ts';
 import { HistoryAge } from './history-age.ts';
 import { Schedules } from './schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 
-export async function storage({ data, bus, log, signal, serves }: Context): Promise<void> {
-  await using storage = await Storage.open({ data, publish: bus.publish.bind(bus), log });
+/** TERRACE_PERSON  who started the layer, for the audit */
+export async function storage({
+  data,
+  bus,
+  layer,
+  instance,
+  log,
+  signal,
+  serves,
+  env,
+}: Context): Promise<void> {
+  await using storage = await Storage.open({ data, layer, publish: bus.publish.bind(bus), log });
+  const person = personName(env.TERRACE_PERSON ?? '');
+  const note = (action: string, reason?: string) =>
+    askedBy(person ? { user: 'operator', account: '_operator', person } : {}, () =>
+      storage.audit.note({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
+    );
+  await note('storage/start');
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
@@ -30,5 +48,6 @@ export async function storage({ data, bus, log, signal, serves }: Context): Prom
     end.abort();
     await watching;
     storage.endUpkeep();
+    await note('storage/stop', signal.aborted ? String(signal.reason?.message).slice(0, 400) : 'a failure');
   }
 }

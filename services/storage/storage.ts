@@ -8,6 +8,7 @@ import { RESERVE } from '#proto/space.ts';
 import { Accounts } from './accounts.ts';
 import { Announcements } from './announcements.ts';
 import { ArrivingContent } from './arriving.ts';
+import { Audit } from './audit.ts';
 import { BlobStore } from './blob-store.ts';
 import { Blobs } from './blobs.ts';
 import { Children } from './children.ts';
@@ -43,6 +44,7 @@ export type Parts = {
   publish: Publish;
   /** Events of changes of content. */
   announcements: Announcements;
+  audit: Audit;
   log: Log;
   /** Milliseconds since 1970. */
   now: () => number;
@@ -51,6 +53,8 @@ export type Parts = {
 export type StorageOptions = {
   /** The data volume, absolute. */
   data: string;
+  /** The name of the layer. */
+  layer?: string;
   publish: Publish;
   log: Log;
   /** Milliseconds since 1970. */
@@ -87,10 +91,11 @@ export class Storage implements AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly webhooks: Webhooks;
+  readonly audit: Audit;
   readonly #parts: Parts;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
-  static async open({ data, publish, log, now }: StorageOptions): Promise<Storage> {
+  static async open({ data, layer = 'layer', publish, log, now }: StorageOptions): Promise<Storage> {
     await mkdir(data, { recursive: true });
     const space = new SpaceGuard(data, publish, log);
     await space
@@ -115,6 +120,7 @@ export class Storage implements AsyncDisposable {
         locks,
         space,
         publish,
+        audit: new Audit({ data, layer, log, now: now ?? Date.now }),
         log,
         now: now ?? Date.now,
       };
@@ -133,6 +139,7 @@ export class Storage implements AsyncDisposable {
 
   private constructor(parts: Parts, fence: Fence, data: string) {
     this.#parts = parts;
+    this.audit = parts.audit;
     this.blobs = new Blobs(parts);
     this.tags = new Tags(parts);
     this.outgoing = new Outgoing(parts);
@@ -188,6 +195,7 @@ export class Storage implements AsyncDisposable {
       ...((await this.#parts.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
       space: await this.#parts.space.look(),
+      ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: { unsent, withdrawn, parked },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
         id,
@@ -204,5 +212,6 @@ export class Storage implements AsyncDisposable {
     this.#parts.space[Symbol.dispose]();
     this.endUpkeep();
     await this.#parts.metadata[Symbol.asyncDispose]();
+    await this.audit[Symbol.asyncDispose]();
   }
 }

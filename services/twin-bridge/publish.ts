@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { type AuditEntry, addAudit } from '#proto/audit.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import {
   CONFIGURATION_KEY,
@@ -8,7 +9,9 @@ import {
   configurationChanged,
 } from '#proto/configuration.ts';
 
-type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish'>;
+const AUDIT_PATIENCE_MS = 2_000;
+
+type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'call'>;
 
 /**
  * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
@@ -69,11 +72,27 @@ export class Publisher implements Disposable {
     // One that an earlier Terrace wrote, and that can't be read any more, is written over.
     const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
     if (isDeepStrictEqual(there, wanted)) return;
-    await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
     const fields = Object.keys({ ...there, ...wanted }).filter(
       (field) => !isDeepStrictEqual(there?.[field as 'name'], wanted[field as 'name']),
     );
+    const audited = this.#audit(fields);
+    // At the first start storage may come later, and others wait for the configuration.
+    if (there) await audited;
+    await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
     this.#log.info({ fields }, 'the configuration is in force');
     this.#bus.publish(configurationChanged, { fields });
+  }
+
+  /** Before it is in force. Storage that is away holds nothing up: the log and the event say it as well. */
+  async #audit(fields: string[]): Promise<void> {
+    const entry: AuditEntry = {
+      at: Date.now(),
+      action: 'configuration/change',
+      outcome: 'said',
+      detail: { fields: fields.slice(0, 50) },
+    };
+    await this.#bus
+      .call(addAudit, { entries: [entry] }, { patience: AUDIT_PATIENCE_MS })
+      .catch((err) => this.#log.warn({ err, fields }, 'a change of the configuration is not in the audit'));
   }
 }

@@ -1,4 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { mediaTypes } from '#proto/oci.ts';
 import { configurationWith } from '../support/configuration.ts';
@@ -92,7 +94,7 @@ test('the steps of an upload belong to its end, and mounts, deletions and failur
   ]);
 });
 
-test('a refusal of somebody is a line, and a client that is told how to log in is none', async () => {
+test('a refusal of somebody is a line, once for each kind, and a client that is told how to log in is none', async () => {
   const token = bearer(await tokenFor(layer, reader, 'repository:a/x:pull'));
   const by = { address: '192.0.2.9', token: 'reader' };
   const read = { action: 'content/read', method: 'GET', reference: 'v1' };
@@ -116,13 +118,11 @@ test('a refusal of somebody is a line, and a client that is told how to log in i
   deepEqual(found, [
     { message: 'refused', ...read, repository: 'b/x', ...by, status: 404 },
     { message: 'refused', action: 'metadata/read', method: 'GET', repository: 'a/x', ...by, status: 403 },
-    { message: 'refused', ...read, repository: 'b/x', ...by, status: 404 },
     { message: 'refused', action: 'catalog', method: 'GET', ...by, status: 401 },
     { message: 'refused', action: 'login', method: 'GET', ...same, status: 401 },
     { message: 'refused', action: 'login', method: 'GET', address: '192.0.2.9', status: 401 },
     { message: 'refused', action: 'token', method: 'GET', ...same, status: 401 },
     { message: 'refused', action: 'token', method: 'POST', ...same, status: 401 },
-    { message: 'refused', action: 'login', method: 'GET', address: '192.0.2.9', status: 401 },
     {
       message: 'refused',
       action: 'content/delete',
@@ -176,4 +176,42 @@ test('what is passed on as an address makes no long line', async () => {
     send('GET', '/v2/', { ...basic('ci', 'hunter2'), 'x-forwarded-for': 'x'.repeat(10_000) }),
   );
   equal((line as { address: string }).address, 'x'.repeat(80));
+});
+
+test('all of it stands in the audit of the layer, where refusals push nothing out', async () => {
+  await using other = await TestLayer.start({ gatherMs: 50 });
+  const tokens = await Tokens.of(other);
+  const headers = basic('ci', await tokens.create('ci', on('a', ...ALL)));
+  const at = `/v2/a/blobs/uploads/?digest=${digest}`;
+  equal((await other.fetch('POST', at, { headers, body: '{}' })).status, 201);
+  const ask = () => other.fetch('GET', `/v2/b${Math.floor(Math.random() * 1e6)}/tags/list`, { headers });
+  for (let n = 0; n < 10; n += 1) {
+    for (const { status } of await Promise.all(Array.from({ length: 50 }, ask))) equal(status, 404);
+  }
+  const entries = async () => {
+    const text = await readFile(join(other.data, 'log/audit.log'), 'utf8');
+    return text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  };
+  const refused = async () => (await entries()).filter(({ outcome }) => outcome === 'refused');
+  await until(async () => (await refused()).reduce((sum, { count = 1 }) => sum + count, 0) === 500);
+  const lines = await refused();
+  equal(lines.length < 100, true, `${lines.length} lines for 500 refusals`);
+  deepEqual(
+    [...new Set(lines.map(({ account, action, status }) => `${account} ${action} ${status}`))],
+    ['ci metadata/read 404'],
+  );
+  const { time, layer: name, ...written } = (await entries()).find(({ outcome }) => outcome === 'written');
+  deepEqual(written, {
+    outcome: 'written',
+    action: 'content/write',
+    method: 'POST',
+    repository: 'a',
+    digest,
+    address: '127.0.0.1',
+    status: 201,
+    account: 'ci',
+  });
 });

@@ -17,6 +17,7 @@ const MAY_ASK: Record<string, string> = {
   'storage.account.declare': 'T',
   'storage.account.get': 'G',
   'storage.account.status': 'G',
+  'storage.audit.add': 'GT',
   'storage.alive.get': 'O',
   'storage.arriving.list': 'G',
   'storage.arriving.locate': 'G',

@@ -8,6 +8,7 @@ import { Fault } from '#proto/fault.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { Announcements } from '../../services/storage/announcements.ts';
+import { Audit } from '../../services/storage/audit.ts';
 import { BlobStore } from '../../services/storage/blob-store.ts';
 import { Blobs } from '../../services/storage/blobs.ts';
 import { Commits } from '../../services/storage/commit.ts';
@@ -65,6 +66,7 @@ class World implements AsyncDisposable {
       locks,
       publish,
       space: this.#space,
+      audit: new Audit({ data, layer: 'layer', log: quiet, now: () => this.now }),
       log: quiet,
       now: () => this.now,
     };

@@ -13,10 +13,11 @@ test('a bus that can not keep events for so long gets the configuration all the 
     get: async () => undefined,
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},
+    call: async () => ({}),
     keepEvents: async () => {
       throw new Error('no room');
     },
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents' | 'call'>;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);
@@ -31,8 +32,9 @@ test('a configuration that an earlier Terrace wrote, and that can not be read no
     get: async () => undefined,
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},
+    call: async () => ({}),
     keepEvents: async () => {},
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents'>;
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents' | 'call'>;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);
