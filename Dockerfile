@@ -1,8 +1,18 @@
 # One image for a whole layer (`terrace up`) and for each of its services alone (docker-compose.yml), amd64 and arm64.
-# The base is any Debian with Node 24 and npm; nats-server comes from Debian where the base has none.
+# The base is any Debian with Node 24 and npm. nats-server is that of the image NATS (in its /usr/local/bin), else that of
+# the base, else Debian's, which is older: `terrace status` says what is known against the one that runs.
 # It runs as any user, with a read-only root: what is written lies in the data volume and in /tmp.
 ARG BASE=node:24-bookworm-slim
+ARG NATS=nats:2.14-alpine
+FROM ${NATS} AS nats
+
+# Of that image the one program. Where BASE stands for it, too, there may be none.
+FROM ${BASE} AS bus
+COPY --from=nats /usr/local/bin /nats
+RUN mkdir /bus && { [ ! -x /nats/nats-server ] || cp /nats/nats-server /bus/; }
+
 FROM ${BASE}
+COPY --from=bus /bus /usr/local/bin
 RUN command -v nats-server && [ -e /etc/ssl/certs/ca-certificates.crt ] \
  || { apt-get update && apt-get install -y --no-install-recommends nats-server ca-certificates \
  && rm -rf /var/lib/apt/lists/*; }

@@ -23,6 +23,7 @@ import {
   syncerStatus,
 } from '#proto/status.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/webhooks.ts';
+import { type NatsServer, natsServer } from './nats-advisories.ts';
 import { isAlive } from './pid-file.ts';
 
 /** All that a layer says of itself. What nobody answered is left out. */
@@ -45,6 +46,8 @@ export type LayerStatus = {
   unreadable?: Unreadable[];
   /** By name. */
   webhooks?: WebhookStatus[];
+  /** The bus that all of them use. */
+  natsServer?: NatsServer;
   /** The services that did not answer. */
   silent: string[];
 };
@@ -87,6 +90,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(history && inForce?.value.parent && { history: history.value }),
     ...(unreadable.length > 0 && { unreadable }),
     ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
+    natsServer: natsServer(bus.serverVersion()),
     silent,
   };
 }

@@ -7,6 +7,7 @@ import { dataOption } from './data-option.ts';
 import { bytes, duration, plural, short, table } from './figures.ts';
 import { type LayerStatus, layerStatus } from './layer-status.ts';
 import { linkText } from './link-text.ts';
+import { natsServerText } from './nats-advisories.ts';
 import { urlOf } from './ports.ts';
 import { syncerText } from './syncer-text.ts';
 import { print, printJson, singleLines } from './terminal.ts';
@@ -40,12 +41,16 @@ export function describe(found: LayerStatus, now: number): string {
     webhookText(layer, now),
     syncerText(layer, now),
     services(layer, now),
+    natsServerText(layer.natsServer),
     unreadable(layer),
   ];
   return sections.filter(Boolean).join('\n\n');
 }
 
-function head({ configuration }: LayerStatus): string {
+function head({ configuration, silent }: LayerStatus): string {
+  if (!configuration && silent.includes('storage')) {
+    return 'What the layer is configured for is not known: storage, which keeps it, does not answer.';
+  }
   if (!configuration) return 'No configuration is in force.';
   const { name, mode } = configuration;
   return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;

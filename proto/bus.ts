@@ -160,6 +160,9 @@ export class Bus implements AsyncDisposable {
     void this.#follow();
   }
 
+  /** Of the nats-server that this is connected to. */
+  serverVersion = (): string => this.#nc.info?.version ?? 'unknown';
+
   /** Resolves when the connection is gone for good, with the error that ended it, if any. */
   closed = async (): Promise<Error | undefined> => (await this.#nc.closed()) ?? undefined;
 

@@ -76,7 +76,7 @@ test('each package is known to the place that it belongs to', () => {
     level: /^services\/storage\/(database|repair\/(records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\.ts$/,
     xstate: /^services\/syncer\/(transfer\/)?(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
-    semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$/,
+    semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$|^cli\/nats-advisories\.ts$/,
     re2js: /^proto\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,

@@ -273,6 +273,7 @@ test('terrace status tells what storage has parked, and --json all of it', async
   assert.equal(json.parked?.length, 12);
   assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
   assert.equal(json.configuration?.windowMs, 60_000);
+  assert.match(json.natsServer?.version ?? '', /^\d+\.\d+\.\d+/);
 });
 
 test('a configuration that comes over a connection: from where, which, and whether it is there', () => {

@@ -281,7 +281,7 @@ test('what is known of a child goes with its account, in whatever order that and
   for (const child of ['gone', 'gone-2']) equal((await post(child, body, `gone:${password}`)).status, 200);
   const known = async () => {
     const layers = await operator.list(layersBelow);
-    const heard = await operator.list(reckoning);
+    const heard = await layer.bus.list(reckoning);
     return ['gone', 'gone-2'].flatMap((child) => [layers.has(child), heard.has(child)]);
   };
   deepEqual(await known(), [true, true, true, true]);

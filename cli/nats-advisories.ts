@@ -1,0 +1,57 @@
+import { satisfies } from 'semver';
+
+/**
+ * Advisories about nats-server of what somebody who is let in to a bus like ours may do: users with passwords and
+ * permissions, JetStream, one account. What concerns MQTT, WebSockets, leaf nodes, routes and operator mode is left out:
+ * the bus has none of them. From https://advisories.nats.io
+ */
+const advisories: { id: string; affected: string; what: string }[] = [
+  {
+    id: 'CVE-2025-30215',
+    affected: '>=2.2.0 <2.10.27 || >=2.11.0 <2.11.1',
+    what: 'administrative calls of JetStream are not checked (here, nobody may say them)',
+  },
+  {
+    id: 'CVE-2026-33222',
+    affected: '<2.11.15 || >=2.12.0 <2.12.6',
+    what: 'a stream can be restored in the place of another one (here, nobody may restore any)',
+  },
+  {
+    id: 'CVE-2026-33249',
+    affected: '>=2.11.0 <2.11.15 || >=2.12.0 <2.12.6',
+    what: 'whoever has credentials of the bus can send traces to subjects that he may not use',
+  },
+  {
+    id: 'GHSA-q59r-vq66-pxc2',
+    affected: '<2.12.12 || >=2.13.0 <2.14.3',
+    what: 'a request about connections ends the server (here, nobody may ask it)',
+  },
+];
+
+const REMEDY =
+  'install nats-server 2.14.3 or a later one, or name it with TERRACE_NATS_SERVER, and start the layer again';
+
+export type NatsServer = {
+  version: string;
+  /** Advisories that this version is named in. */
+  holes?: { id: string; what: string }[];
+  remedy?: string;
+};
+
+/** What is known of this version of nats-server. A distribution may have mended one without another number. */
+export function natsServer(version: string): NatsServer {
+  const holes = advisories
+    .filter(({ affected }) => satisfies(version, affected, { includePrerelease: true }))
+    .map(({ id, what }) => ({ id, what }));
+  return holes.length > 0 ? { version, holes, remedy: REMEDY } : { version };
+}
+
+export function natsServerText(server: NatsServer | undefined): string {
+  if (!server?.holes) return '';
+  const lines = server.holes.map(({ id, what }) => `  ${id}: ${what}`);
+  return [
+    `nats-server ${server.version} has known holes:`,
+    ...lines,
+    `To close them: ${server.remedy}.`,
+  ].join('\n');
+}
