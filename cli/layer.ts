@@ -32,6 +32,8 @@ export type LayerOptions = {
   /** A token comes from a document: nobody is let in before. */
   awaitToken?: boolean | undefined;
   env?: NodeJS.ProcessEnv;
+  /** What runs the services: a process each, or one for all, where it is left out. */
+  programs?: typeof servicePrograms;
 };
 
 /** What a supervisor that was killed leaves behind is gone after this. */
@@ -127,7 +129,8 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     }
     const place = { folder, name: configuration.name, busUrl, env };
     if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
-    for (const program of servicePrograms({ ...options, ...place }, log)) supervisor.add(program);
+    const { programs = servicePrograms } = options;
+    for (const program of programs({ ...options, ...place }, log)) supervisor.add(program);
     return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
   } catch (error) {
     await supervisor.stop();

@@ -58,17 +58,10 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
 }
 
 export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
-  const { configuration, overrides, defaults, configFile, compact, insecureListen, awaitToken } = settings;
-  const { listen: address, tls, gateways } = configuration;
-  const listen = {
-    TERRACE_LISTEN: address,
-    TERRACE_TLS_CERTIFICATE: tls?.certificateFile ?? '',
-    TERRACE_TLS_KEY: tls?.keyFile ?? '',
-    TERRACE_GATEWAYS: String(gateways),
-    TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
-    TERRACE_AWAIT_TOKEN: awaitToken ? '1' : '',
-  };
-  const sources = bridgeEnv(overrides, defaults, configFile);
+  const { configuration, compact } = settings;
+  const { gateways } = configuration;
+  const listen = gatewayEnv(settings);
+  const sources = bridgeEnv(settings);
   if (compact) {
     return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
   }
@@ -92,11 +85,23 @@ export function syncerPrograms(count: number, place: Place, log: LayerLog): Prog
 const several = (kind: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
-function bridgeEnv(
-  overrides: Overrides,
-  defaults: Overrides = {},
-  configFile: string | undefined,
-): NodeJS.ProcessEnv {
+/** The environment of all services of a compact layer together. */
+export const compactEnvironment = (settings: Settings): NodeJS.ProcessEnv =>
+  environmentOf(settings, { ...gatewayEnv(settings), ...bridgeEnv(settings) });
+
+function gatewayEnv({ configuration, insecureListen, awaitToken }: Settings): NodeJS.ProcessEnv {
+  const { listen, tls, gateways } = configuration;
+  return {
+    TERRACE_LISTEN: listen,
+    TERRACE_TLS_CERTIFICATE: tls?.certificateFile ?? '',
+    TERRACE_TLS_KEY: tls?.keyFile ?? '',
+    TERRACE_GATEWAYS: String(gateways),
+    TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
+    TERRACE_AWAIT_TOKEN: awaitToken ? '1' : '',
+  };
+}
+
+function bridgeEnv({ overrides, defaults = {}, configFile }: Settings): NodeJS.ProcessEnv {
   return {
     TERRACE_OPTIONS: JSON.stringify(overrides),
     TERRACE_DEFAULTS: JSON.stringify(defaults),
@@ -104,12 +109,22 @@ function bridgeEnv(
   };
 }
 
+const environmentOf = ({ folder, name, busUrl, env }: Place, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
+  ...NODE_ENV,
+  ...env,
+  TERRACE_DATA: folder.root,
+  TERRACE_BUS: busUrl,
+  TERRACE_NAME: name,
+  TERRACE_PERSON: personAtWork(),
+  ...own,
+});
+
 function service(
   name: string,
   main: string,
   rank: number,
   own: NodeJS.ProcessEnv,
-  { folder, name: layer, busUrl, env }: Place,
+  place: Place,
   log: LayerLog,
 ): Program {
   const path = join(import.meta.dirname, '../services', main);
@@ -118,15 +133,7 @@ function service(
     rank,
     spawn: () => {
       const child = spawn(process.execPath, [...NODE_FLAGS, path], {
-        env: {
-          ...NODE_ENV,
-          ...env,
-          TERRACE_DATA: folder.root,
-          TERRACE_BUS: busUrl,
-          TERRACE_NAME: layer,
-          TERRACE_PERSON: personAtWork(),
-          ...own,
-        },
+        env: environmentOf(place, own),
         // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's
         // Ctrl-C from it: the supervisor says who ends when.
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

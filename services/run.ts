@@ -115,7 +115,8 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   if (process.connected) process.disconnect();
 }
 
-async function live(
+/** One service, from its connection to the bus to its end. @param stop is told why the process is to end */
+export async function live(
   service: ServiceName,
   main: Main,
   { layer, env, signal, log }: Pick<Context, 'layer' | 'env' | 'signal' | 'log'>,

@@ -114,7 +114,7 @@ test('children are the tokens that may activate one of their name, and what is a
 describe('at the command line', () => {
   let layer: TestLayer;
   before(async () => {
-    layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: true });
+    layer = await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted' });
   });
   after(() => layer[Symbol.asyncDispose]());
   const terrace = (...words: string[]) => run('child', ...words, '--data', layer.data);
@@ -191,7 +191,7 @@ describe('at the command line', () => {
 });
 
 test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows', async () => {
-  await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: true });
+  await using layer = await testLayer({ name: 'middle', mode: 'ReadOnly', compact: 'hosted' });
   const create = (...words: string[]) =>
     run('child', 'create', 'line-1', '--repository', '*', ...words, '--data', layer.data);
   const refused = await create('--mode', 'ReadWrite');

@@ -246,7 +246,7 @@ test('terrace status tells what storage has parked, and --json all of it', async
     mode: 'ReadWrite',
     window: 'PT1M',
     eventTtl: 'P7D',
-    compact: true,
+    compact: 'hosted',
   });
   const folder = dataFolder(layer.data);
   const [url, password] = await Promise.all(

@@ -139,7 +139,7 @@ test('what a pass came to, in words', () => {
 describe('terrace sync', { concurrency: true }, () => {
   test('terrace sync returns when the pass has ended, with 0, or with 1 and the reason', async () => {
     await using cloud = await startCloud();
-    await using layer = await testLayer({ parent: cloud.url, compact: true });
+    await using layer = await testLayer({ parent: cloud.url, compact: 'hosted' });
     // The pass of the beginning would take the image, too.
     await layer.sync();
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
@@ -177,7 +177,7 @@ describe('terrace sync', { concurrency: true }, () => {
     // Opens once a year, half a year away from now.
     const month = ((new Date().getUTCMonth() + 6) % 12) + 1;
     const window = { schedule: `0 0 1 ${month} *`, window: 'PT1M' };
-    await using layer = await testLayer({ parent: cloud.url, ...window, compact: true });
+    await using layer = await testLayer({ parent: cloud.url, ...window, compact: 'hosted' });
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
     const refused = await run('sync', '--data', layer.data);
     assert.equal(refused.code, 1, refused.text);

@@ -114,7 +114,7 @@ test('one that waits for a layer ends when it is asked to', async () => {
 });
 
 test('who names another folder, or credentials that are none, hears it, and takes nothing', async () => {
-  await using layer = await testLayer({});
+  await using layer = await testLayer({ compact: 'hosted' });
   const elsewhere = await mkdtemp(join(tmpdir(), 'terrace-elsewhere-'));
   try {
     const folder = dataFolder(layer.data);

@@ -142,7 +142,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
   });
 
   test('a running layer is asked, and told at once', async () => {
-    await using layer = await testLayer({ compact: true });
+    await using layer = await testLayer({ compact: 'hosted' });
     const terrace = (...words: string[]) => run(...words, '--data', layer.data);
     const asked = async <T>(...words: string[]) =>
       JSON.parse((await terrace(...words, '--json')).stdout) as T;

@@ -30,7 +30,7 @@ test('terrace gc and scrub, with a layer and without one', async (context) => {
   const one = randomBytes(100_000);
   let digest: string;
   {
-    await using layer = await testLayer({ data, compact: true });
+    await using layer = await testLayer({ data, compact: 'hosted' });
     digest = await push(layer.url, one);
     await push(layer.url, randomBytes(1_000));
     const gc = await asked<Garbage>('gc', '--dry-run');

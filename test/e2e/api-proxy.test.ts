@@ -36,7 +36,7 @@ for (const challenge of ['Bearer', 'Basic'] as const) {
     let inside: string;
 
     before(async () => {
-      layer = stack.use(await testLayer({ challenge, compact: true }));
+      layer = stack.use(await testLayer({ challenge, compact: 'hosted' }));
       const actions = ['read', 'write', 'delete'].map((action) => `repositories/*/content/${action}`);
       const readable = [...actions, 'repositories/*/metadata/read'];
       ({ password } = await layer.bus().call(createToken, { name: 'plant', actions: readable }));

@@ -33,7 +33,9 @@ before(async () => {
       env: azure.entra.env,
     }),
   );
-  bottom = stack.use(await testLayer({ name: 'bottom', mode: 'ReadWrite', parent: top.url, compact: true }));
+  bottom = stack.use(
+    await testLayer({ name: 'bottom', mode: 'ReadWrite', parent: top.url, compact: 'hosted' }),
+  );
 });
 after(() => stack.disposeAsync());
 

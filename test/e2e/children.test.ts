@@ -24,7 +24,7 @@ before(async () => {
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const configFile = join(folder, 'top.yaml');
   await writeFile(configFile, 'anonymousPull: ["*"]\n');
-  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: true, configFile }));
+  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted', configFile }));
   // The first account closes it for whoever has none.
   await pushImage(top.host, 'base/app', 'v1');
   const { code, text, stdout } = await terrace(
@@ -36,7 +36,12 @@ before(async () => {
   await writeFile(passwordFile, password);
   below = async (more = {}) =>
     stack.use(
-      await testLayer({ ...document, parent: { ...document.parent, passwordFile }, compact: true, ...more }),
+      await testLayer({
+        ...document,
+        parent: { ...document.parent, passwordFile },
+        compact: 'hosted',
+        ...more,
+      }),
     );
   first = await below();
 });

@@ -14,7 +14,7 @@ import { slowed } from '../support/patience.ts';
 const MIB = 1024 * 1024;
 const SIZE = 16 * MIB;
 const SLOW = { total: slowed(MIB) };
-const LIVE = { schedule: '* * * * *', compact: true };
+const LIVE = { schedule: '* * * * *', compact: 'hosted' as const };
 
 const stack = new AsyncDisposableStack();
 let cloud: Cloud;
@@ -29,12 +29,10 @@ before(async () => {
   const first = stack.use(await startProxy(cloud.url));
   top = stack.use(await testLayer({ name: 'top', parent: first.url, compact: true }));
   const second = stack.use(await startProxy(top.url));
-  middle = stack.use(await testLayer({ ...LIVE, compact: true, name: 'middle', parent: second.url }));
+  middle = stack.use(await testLayer({ ...LIVE, name: 'middle', parent: second.url }));
   const third = stack.use(await startProxy(middle.url));
   const repositories = [{ name: '*', tags: { match: ['v*'] }, platforms: ['linux/amd64'] }];
-  bottom = stack.use(
-    await testLayer({ ...LIVE, compact: true, name: 'bottom', parent: third.url, repositories }),
-  );
+  bottom = stack.use(await testLayer({ ...LIVE, name: 'bottom', parent: third.url, repositories }));
   links = { top: first, middle: second, bottom: third };
   for (const layer of [top, middle, bottom]) assert.deepEqual((await layer.sync()).failures, []);
 });

@@ -20,13 +20,21 @@ let link: FaultProxy;
 const LIVE = '* * * * *';
 
 before(async () => {
-  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: true }));
+  top = stack.use(await testLayer({ name: 'top', mode: 'ReadWrite', compact: 'hosted' }));
   link = stack.use(await startProxy(top.url));
   for (const name of ['one', 'two', 'three']) await pushImage(top.host, 'old', name);
   middle = stack.use(
-    await testLayer({ name: 'middle', parent: link.url, mode: 'ReadWrite', schedule: LIVE, compact: true }),
+    await testLayer({
+      name: 'middle',
+      parent: link.url,
+      mode: 'ReadWrite',
+      schedule: LIVE,
+      compact: 'hosted',
+    }),
   );
-  bottom = stack.use(await testLayer({ name: 'bottom', parent: middle.url, schedule: LIVE, compact: true }));
+  bottom = stack.use(
+    await testLayer({ name: 'bottom', parent: middle.url, schedule: LIVE, compact: 'hosted' }),
+  );
   for (const layer of [middle, bottom]) assert.deepEqual((await layer.sync()).failures, []);
 });
 after(() => stack.disposeAsync());

@@ -44,7 +44,7 @@ test('a volume that fills up under pushes: 507, nothing lost, reads and deletes 
   // Filled before the layer starts: with less than it wants beside its reserve, it takes no ballast while this measures.
   const room = 20 * MIB;
   const empty = await volume.fill(RESERVE + room);
-  await using layer = await testLayer({ data, configFile });
+  await using layer = await testLayer({ data, configFile, compact: 'hosted' });
   const image = await pushImage(layer.url, 'app', 'v1', { layers: [{ seed: 'a', size: 10_000 }] });
   const kept = new Map<string, Uint8Array>();
   const refused: string[] = [];
@@ -109,7 +109,7 @@ test('a volume that fills up under a sync: it waits, keeps what came, and goes o
     parent: proxy.url,
     repositories: ['all/*'],
     connections,
-    compact: true,
+    compact: 'hosted',
   });
   const delayed = await layer.event(transferDelayed, ({ code }) => code === 'no-space');
   assert.match(delayed.reason, /reserve/);

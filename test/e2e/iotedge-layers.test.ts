@@ -47,7 +47,7 @@ before(async () => {
   clients = stack.use(await Clients.create());
   device = stack.use(await WorkloadApi.start(authority));
   trust = await authority.trustFolder();
-  top = stack.use(await testLayer({ name: 'top', challenge: 'Basic', compact: true }));
+  top = stack.use(await testLayer({ name: 'top', challenge: 'Basic', compact: 'hosted' }));
   for (const name of ['terrace', 'line/app']) {
     const image = await clients.image(name);
     await clients.podman('push', '--tls-verify=false', image, `docker://${top.host}/${name}:1`);
@@ -79,7 +79,7 @@ test('the lowest device pulls its module by its sync token, then its registry sy
     data,
     name: 'line-1',
     parent: { url: `https://${between.host}`, username: sync.name, passwordFile: sync.passwordFile },
-    compact: true,
+    compact: 'hosted',
     env: device.env,
   });
   const { ok, failures } = await below.sync();

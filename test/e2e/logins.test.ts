@@ -30,7 +30,7 @@ for (const scheme of ['http', 'https'] as const) {
 
       before(async () => {
         const tls = scheme === 'https' ? await authority.issue(`${challenge}`) : undefined;
-        layer = await testLayer({ challenge, compact: true, ...(tls && { tls }) });
+        layer = await testLayer({ challenge, compact: 'hosted', ...(tls && { tls }) });
         const make = async (name: string, actions: string[]) => {
           const { password } = await layer.bus().call(createToken, { name, actions });
           return { name, password };

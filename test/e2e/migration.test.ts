@@ -21,7 +21,7 @@ let parent: TestLayer;
 let data: string;
 before(async () => {
   [parent, data] = await Promise.all([
-    testLayer({ name: 'parent', compact: true }),
+    testLayer({ name: 'parent', compact: 'hosted' }),
     mkdtemp(join(tmpdir(), 'terrace-migration-')),
   ]);
 });

@@ -13,7 +13,7 @@ test('a monitor sees each event of a day of syncing once, across restarts of its
   await using stack = new AsyncDisposableStack();
   const cloud = stack.use(await startCloud());
   const { path } = stack.use(await monitorFolder());
-  const layer = stack.use(await testLayer({ compact: true, parent: cloud.url }));
+  const layer = stack.use(await testLayer({ compact: 'hosted', parent: cloud.url }));
   const rounds = IMAGES > 100 ? 10 : 2;
   const each = Math.ceil(IMAGES / rounds);
   for (let round = 0; round < rounds; round += 1) {

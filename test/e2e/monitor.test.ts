@@ -17,7 +17,7 @@ let layer: TestLayer;
 let folder: string;
 
 before(async () => {
-  layer = stack.use(await testLayer({ compact: true }));
+  layer = stack.use(await testLayer({ compact: 'hosted' }));
   const made = stack.use(await monitorFolder());
   folder = made.path;
 });

@@ -53,9 +53,9 @@ before(async () => {
   signature = await pushArtifact(cloud.host, REPOSITORY, { subject: images['1.2.0']!.index });
   proxy = stack.use(await FaultProxy.start(cloud.url));
   await configure(['linux/arm64']);
-  layer = stack.use(await testLayer({ name: 'sparse', configFile, compact: true }));
+  layer = stack.use(await testLayer({ name: 'sparse', configFile, compact: 'hosted' }));
   below = stack.use(
-    await testLayer({ name: 'below', parent: layer.url, repositories: ['*'], compact: true }),
+    await testLayer({ name: 'below', parent: layer.url, repositories: ['*'], compact: 'hosted' }),
   );
   clients = stack.use(await Clients.create());
   const { failures } = await layer.sync();

@@ -28,9 +28,11 @@ let images: RealImages;
 before(async () => {
   cloud = stack.use(await startCloud());
   images = await pushRealImages(cloud, full ? {} : { largeLayer: 12 * 1024 * 1024 });
-  top = stack.use(await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'], compact: true }));
+  top = stack.use(
+    await testLayer({ name: 'top', parent: cloud.url, repositories: ['*'], compact: 'hosted' }),
+  );
   bottom = stack.use(
-    await testLayer({ compact: true, name: 'bottom', parent: top.url, repositories: ['*'] }),
+    await testLayer({ compact: 'hosted', name: 'bottom', parent: top.url, repositories: ['*'] }),
   );
 });
 after(() => stack.disposeAsync());

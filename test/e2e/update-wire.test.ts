@@ -18,7 +18,7 @@ before(async () => {
   cloud = stack.use(await startCloud());
   proxy = stack.use(await FaultProxy.start(cloud.url));
   layer = stack.use(
-    await testLayer({ parent: proxy.url, repositories: ['*'], mode: 'ReadWrite', compact: true }),
+    await testLayer({ parent: proxy.url, repositories: ['*'], mode: 'ReadWrite', compact: 'hosted' }),
   );
 });
 after(() => stack.disposeAsync());

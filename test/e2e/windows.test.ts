@@ -55,7 +55,7 @@ class Side implements AsyncDisposable {
       return undefined;
     });
     await side.configure(window);
-    side.layer = await testLayer({ configFile: side.#file, schedule: 'file', compact: true });
+    side.layer = await testLayer({ configFile: side.#file, schedule: 'file', compact: 'hosted' });
     return side;
   }
 

@@ -38,8 +38,8 @@ export type TestLayerOptions = {
   /** A data folder to start on; it stays. Without one, a folder of its own that goes with the layer. */
   data?: string;
   configFile?: string;
-  /** All services in one process. */
-  compact?: boolean;
+  /** All services in one process; `hosted`: in this one, where none of it is killed or measured. */
+  compact?: boolean | 'hosted';
   /** Beside that of this process. */
   env?: NodeJS.ProcessEnv;
 };
@@ -98,7 +98,8 @@ export class TestLayer implements AsyncDisposable {
       configuration,
       overrides,
       configFile,
-      compact,
+      compact: compact !== undefined && compact !== false,
+      ...(compact === 'hosted' && { programs: (await import('./hosted.ts')).hostedPrograms }),
       awaitToken: accounts.length > 0,
       outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
       env: { ...inherited, ...env },
@@ -171,6 +172,7 @@ export class TestLayer implements AsyncDisposable {
   pid(program: string): number {
     const pid = this.pids()[program];
     if (pid === undefined) throw new Error(`${program} does not run`);
+    if (pid === process.pid) throw new Error(`${program} runs in the process of the test`);
     return pid;
   }
 
@@ -210,6 +212,7 @@ export class TestLayer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    if (!this.#options.data) await rm(this.data, { recursive: true, force: true });
+    // Services in this process may end a file that they had in hand after their end.
+    if (!this.#options.data) await rm(this.data, { recursive: true, force: true, maxRetries: 10 });
   }
 }

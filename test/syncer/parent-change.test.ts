@@ -23,14 +23,14 @@ after(async () => {
 test('a ReadWrite layer under another parent loses nothing that this one does not have, and sends it', async () => {
   const image = (seed: string) => ({ layers: [{ seed, size: 2_000 }] });
   {
-    await using layer = await testLayer({ compact: true, data, parent: old.url, mode: 'ReadWrite' });
+    await using layer = await testLayer({ compact: 'hosted', data, parent: old.url, mode: 'ReadWrite' });
     await pushImage(layer.url, 'app', 'v1', image('one'));
     await pushImage(layer.url, 'app', undefined, image('untagged'));
     assert.deepEqual((await layer.sync()).failures, []);
     assert.deepEqual(await tagsOf(old.url, 'app'), ['v1']);
   }
   await pushImage(other.url, 'app', 'v2', image('two'));
-  await using layer = await testLayer({ compact: true, data, parent: other.url, mode: 'ReadWrite' });
+  await using layer = await testLayer({ compact: 'hosted', data, parent: other.url, mode: 'ReadWrite' });
   const { failures, dropped } = await layer.sync();
   assert.deepEqual([failures, dropped], [[], 0]);
   assert.deepEqual(await tagsOf(layer.url, 'app'), ['v1', 'v2']);

@@ -44,7 +44,7 @@ before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url);
   await writeFile(config, document(['none']));
-  layer = await testLayer({ configFile: config, compact: true });
+  layer = await testLayer({ configFile: config, compact: 'hosted' });
 });
 
 beforeEach(() => proxy.forget());
@@ -184,7 +184,7 @@ test('a repository that is taken off the list goes', async () => {
 });
 
 test('referrers: of the types that are wanted; one that goes at the parent goes here', async () => {
-  await using parent = await testLayer({ mode: 'ReadWrite', compact: true });
+  await using parent = await testLayer({ mode: 'ReadWrite', compact: 'hosted' });
   const image = await push(parent.url, 'signed', 'v1');
   const [signature, sbom] = [
     await pushArtifact(parent.url, 'signed', {
@@ -199,7 +199,7 @@ test('referrers: of the types that are wanted; one that goes at the parent goes 
   const digests = () => referrersOf(child.url, 'signed', image.digest);
   const types = ['application/vnd.example.signature'];
   await using child = await testLayer({
-    compact: true,
+    compact: 'hosted',
     parent: parent.url,
     mode: 'ReadWrite',
     repositories: [{ name: 'signed', referrers: types }],
@@ -234,7 +234,7 @@ test('what the parent left out itself is not asked for again, but by a full pass
     parent: between.url,
     mode: 'ReadOnly',
     repositories: ['sparse'],
-    compact: true,
+    compact: 'hosted',
   });
   const sync = async (options = {}) => assert.deepEqual((await child.sync(options)).failures, []);
   await sync();

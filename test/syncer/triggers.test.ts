@@ -105,7 +105,7 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
       repositories: ['line/*'],
       mode: 'ReadWrite',
       schedule: '* * * * *',
-      compact: true,
+      compact: 'hosted',
     });
   });
   after(async () => {
@@ -160,7 +160,7 @@ describe('a ReadWrite layer below docker-registry, all the time', () => {
       repositories: ['big', 'small'],
       mode: 'ReadWrite',
       schedule: '* * * * *',
-      compact: true,
+      compact: 'hosted',
     });
     const big = await pushImage(cloud.url, 'big', 'v1', { layers: Array(12).fill(1_000_000) });
     const pass = other.sync();

@@ -30,7 +30,7 @@ before(async () => {
     parent: proxy.url,
     mode: 'ReadWrite',
     name: 'line-3',
-    compact: true,
+    compact: 'hosted',
     repositories: ['*', { name: 'wins/*', conflict: 'layer-wins' }],
   });
   // The pass of the start would take up what the first test pushes, and the test counts what its own pass does.

@@ -35,7 +35,7 @@ before(async () => {
       name: 'top',
       parent: azure.parent('service-principal'),
       repositories: ['old/*', 'new/*', 'one'],
-      compact: true,
+      compact: 'hosted',
     }),
   );
   await pass();
@@ -70,7 +70,7 @@ test('a pass in which nothing has changed is one request for each repository, an
 
 test('where nothing is asked for, a pass is good only if the registry answers', async () => {
   const gone = { ...azure.parent('service-principal'), url: 'https://127.0.0.1:9' };
-  await using idle = await testLayer({ name: 'idle', parent: gone, repositories: [], compact: true });
+  await using idle = await testLayer({ name: 'idle', parent: gone, repositories: [], compact: 'hosted' });
   assert.equal((await idle.sync()).failures[0]?.code, 'parent-unreachable');
 });
 

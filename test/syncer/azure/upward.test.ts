@@ -31,7 +31,7 @@ before(async () => {
       mode: 'ReadWrite',
       parent: azure.parent('workload-identity'),
       repositories: ['app', 'other', 'closed'],
-      compact: true,
+      compact: 'hosted',
     }),
   );
   await layer.sync();

@@ -15,7 +15,7 @@ let cloud: Cloud;
 let layer: TestLayer;
 before(async () => {
   cloud = stack.use(await startCloud());
-  layer = stack.use(await testLayer({ parent: cloud.url, mode: 'ReadWrite', compact: true }));
+  layer = stack.use(await testLayer({ parent: cloud.url, mode: 'ReadWrite', compact: 'hosted' }));
 });
 after(() => stack.disposeAsync());
 

@@ -28,8 +28,8 @@ const inTurn = new KeyedLock();
 before(async () => {
   cloud = await startCloud();
   proxy = await startProxy(cloud.url);
-  top = await testLayer({ compact: true });
-  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', compact: true });
+  top = await testLayer({ compact: 'hosted' });
+  layer = await testLayer({ parent: proxy.url, mode: 'ReadWrite', compact: 'hosted' });
 });
 
 after(async () => {

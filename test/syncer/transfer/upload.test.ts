@@ -20,7 +20,7 @@ let proxy: FaultProxy;
 let layer: TestLayer;
 
 before(async () => {
-  parent = await testLayer({ compact: true });
+  parent = await testLayer({ compact: 'hosted' });
   proxy = await startProxy(parent.url);
   layer = await testLayer({
     parent: proxy.url,
