@@ -193,4 +193,8 @@ export const accountsStatus = request(
 );
 
 /** A token or a scope map was made, changed or deleted: whoever remembers one asks again. */
-export const accountsChanged = event('account.changed', Type.Object({}), { atOnce: true });
+export const accountsChanged = event(
+  'account.changed',
+  Type.Object({ account: Type.Optional(AccountName) }),
+  { atOnce: true },
+);

@@ -110,8 +110,11 @@ export class Access {
   }
 
   /** May everybody do everything now? @throws Fault `unavailable` */
-  async isOpen(): Promise<boolean> {
-    return this.#options.open && this.#isOpen(await this.#accounts.status());
+  isOpen(): boolean | Promise<boolean> {
+    if (!this.#options.open) return false;
+    const remembered = this.#accounts.status();
+    if (remembered instanceof Promise) return remembered.then((status) => this.#isOpen(status));
+    return this.#isOpen(remembered);
   }
 
   #admit(

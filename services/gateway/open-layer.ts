@@ -25,8 +25,16 @@ export type OpenLayer = {
 
 /** @throws Fault `denied` for a page of another site; `misdirected` for another machine's name; `unavailable` */
 export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Promise<void> {
-  const wrong = pageOfAnotherSite(request) ?? (layer.ownNamesOnly && nameOfAnotherMachine(request, layer));
-  if (wrong && (await layer.isOpen())) throw wrong;
+  const page = pageOfAnotherSite(request);
+  const names = layer.ownNamesOnly && request.url !== HEALTH ? namesIn(request) : [];
+  // Nearly all clients of an open layer name it so; of others, the addresses of this machine are looked up.
+  if (!page && names.every(isLoopbackName)) return;
+  const open = layer.isOpen();
+  if (!(open instanceof Promise ? await open : open)) return;
+  if (page) throw page;
+  const own = withoutPort(layer.loginServer()?.toLowerCase() ?? '');
+  const foreign = names.find((name) => name !== own && !isOwnName(name));
+  if (foreign !== undefined) throw nameOfAnotherMachine(foreign);
 }
 
 function pageOfAnotherSite({ headers }: FastifyRequest): Fault | undefined {
@@ -40,29 +48,32 @@ function pageOfAnotherSite({ headers }: FastifyRequest): Fault | undefined {
 }
 
 /** What the connection says counts, too: a page can send any `X-Forwarded-Host` to its own name. */
-function nameOfAnotherMachine(request: FastifyRequest, { loginServer }: OpenLayer): Fault | undefined {
-  if (request.url === HEALTH) return undefined;
-  const own = withoutPort(loginServer()?.toLowerCase() ?? '');
-  const named = [request.headers.host ?? '', request.host].map((host) => withoutPort(host.toLowerCase()));
-  const foreign = named.find((name) => name !== own && !isOwnName(name));
-  if (foreign === undefined) return undefined;
+const namesIn = ({ headers, host }: FastifyRequest): string[] =>
+  [headers.host ?? '', host].map((name) => withoutPort(name.toLowerCase()));
+
+function nameOfAnotherMachine(name: string): Fault {
   return new Fault(
     'misdirected',
-    `this layer has no accounts, so it answers to the names of this machine only (localhost, 127.0.0.1, ${hostname()}), and this request is for ${foreign.slice(0, 80)}: ${REMEDY}, or set loginServer to the name that clients use`,
+    `this layer has no accounts, so it answers to the names of this machine only (localhost, 127.0.0.1, ${hostname()}), and this request is for ${name.slice(0, 80)}: ${REMEDY}, or set loginServer to the name that clients use`,
   );
 }
 
-/** A client of HTTP/1.0 may name nothing; browsers always do. */
-export function isOwnName(text: string): boolean {
-  const name = text.replace(/\.$/, '');
-  if (name === '' || name === hostname().toLowerCase() || ENGINE_NAMES.has(name)) return true;
+function isOwnName(name: string): boolean {
+  if (isLoopbackName(name) || name === hostname().toLowerCase() || ENGINE_NAMES.has(name)) return true;
   const plain = name.replace(/^::ffff:(?=\d+\.)/, '');
-  // RFC 6761, 6.3
-  if (isLoopback(plain) || plain.endsWith('.localhost')) return true;
   return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === plain));
 }
 
-const withoutPort = (host: string): string => host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+/** A client of HTTP/1.0 may name nothing; browsers always do. `.localhost`: RFC 6761, 6.3. */
+const isLoopbackName = (name: string): boolean =>
+  name === '' || isLoopback(name) || name.endsWith('.localhost');
+
+/** Nor the dot that ends a full name. */
+const withoutPort = (host: string): string =>
+  host
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/\.$/, '');
 
 /** `null`, which pages without an origin send, is nobody's host. */
 function hostIn(origin: string): string | undefined {

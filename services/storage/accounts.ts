@@ -13,6 +13,7 @@ import {
 } from '#proto/accounts.ts';
 import { Fault } from '#proto/fault.ts';
 import { hashPassword } from '#proto/password-hash.ts';
+import { byAccount } from './asking.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import { newPassword } from './passwords.ts';
@@ -162,7 +163,7 @@ export class Accounts {
     this.#tell();
   }
 
-  readonly #tell = () => this.#parts.publish(accountsChanged, {});
+  readonly #tell = () => this.#parts.publish(accountsChanged, byAccount());
 
   /** Hashes before it takes the lock: that takes a while. */
   async #withPassword(

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { accountsChanged, type PasswordName } from '#proto/accounts.ts';
 import { fewer } from '#proto/complaints.ts';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
+import { byAccount } from './asking.ts';
 import { declaredAccounts } from './audit-facts.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
 import { put } from './metadata.ts';
@@ -73,7 +74,7 @@ export class DeclaredAccounts {
       if (plan.changes.length === 0) return;
       const facts = { action: 'accounts/declare', detail: declaredAccounts(plan.changes) };
       await audit.change(facts, () => metadata.write(plan.changes));
-      publish(accountsChanged, {});
+      publish(accountsChanged, byAccount());
     });
     this.#settled = true;
     const told = fewer(complaints);

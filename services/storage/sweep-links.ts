@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { blobUnlinked } from '#proto/content.ts';
 import { splitDigest } from '#proto/names.ts';
+import { byAccount } from './asking.ts';
 import type { Sweep } from './garbage.ts';
 import { drop } from './metadata.ts';
 import { waiting } from './sweep-content.ts';
@@ -87,7 +88,7 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
     }
     // Whoever asks whether the repository has one of them hears of it when the batch is written.
     await grace.remove(gone, () => metadata.write(gone.flatMap((digest) => drop.link(repository, digest))));
-    for (const digest of gone) publish(blobUnlinked, { repository, digest });
+    for (const digest of gone) publish(blobUnlinked, { repository, digest, ...byAccount() });
   });
 }
 
