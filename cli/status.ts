@@ -97,6 +97,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     ...(held.damaged > 0
       ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
       : []),
+    ...metadataText(held),
     accountsText(held),
     ...(held.audit
       ? [
@@ -111,6 +112,12 @@ function space({ space: { free, reserve, inodes, low } }: StorageStatus): string
   const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
   const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}${files}`;
   return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
+}
+
+function metadataText({ metadata = [] }: StorageStatus): string[] {
+  if (metadata.length === 0) return [];
+  const lines = metadata.map((finding) => `  ${finding}`);
+  return ['METADATA ARE DAMAGED: stop the layer, and run "terrace repair":', ...lines];
 }
 
 function accountsText({ tokens, closed, accounts = [] }: StorageStatus): string {

@@ -50,7 +50,7 @@ export function scrub(program: Command): void {
       );
       if (json) printJson(JSON.stringify(found, null, 2));
       else print(describeScrub(found));
-      if (found.damaged.length > 0) process.exitCode = 1;
+      if (found.damaged.length > 0 || found.metadata) process.exitCode = 1;
     });
 }
 
@@ -68,11 +68,17 @@ export function describeGarbage(garbage: Garbage): string {
   return garbage.dryRun ? `Would take away ${what} (looked ${took}).` : `Took away ${what}, ${took}.`;
 }
 
-export function describeScrub({ checked, bytes: read, damaged, ms }: Scrubbed): string {
+export function describeScrub({ checked, bytes: read, damaged, metadata = [], ms }: Scrubbed): string {
   const head = `Checked ${plural(checked, 'blob')}, ${bytes(read)}, in ${duration(ms)}: `;
-  if (damaged.length === 0) return `${head}all as they should be.`;
-  return [
-    `${head}${damaged.length} damaged, set aside in the folder quarantine:`,
-    ...damaged.map((digest) => `  ${digest}`),
-  ].join('\n');
+  const content =
+    damaged.length === 0
+      ? [`${head}all as they should be.`]
+      : [
+          `${head}${damaged.length} damaged, set aside in the folder quarantine:`,
+          ...damaged.map((digest) => `  ${digest}`),
+        ];
+  const own = metadata.map((finding) => `  ${finding}`);
+  const records =
+    own.length === 0 ? [] : ['Metadata are damaged: stop the layer, and run "terrace repair":', ...own];
+  return [...content, ...records].join('\n');
 }

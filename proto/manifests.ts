@@ -15,7 +15,7 @@ import {
   Tag,
 } from './names.ts';
 import { Fenced } from './terms.ts';
-import { Space } from './upkeep.ts';
+import { MetadataDamage, Space } from './upkeep.ts';
 
 /** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
 
@@ -220,6 +220,8 @@ export const StorageStatus = Type.Object({
   blobs: Type.Integer(),
   bytes: Bytes,
   tokens: Type.Integer(),
+  /** What of the metadata is damaged, a sentence each, as the last scrub found; absent where nothing is. */
+  metadata: Type.Optional(MetadataDamage),
   /** Its accounts may have been lost: nobody is let in before there is a token. */
   closed: Type.Optional(Type.Boolean()),
   /** What of the declared accounts is not as declared, one sentence each; absent where all is. */

@@ -35,12 +35,17 @@ export const garbageCollected = event(
   Type.Object({ ...Garbage.properties, account: Type.Optional(AccountName) }),
 );
 
+/** One sentence each: which file, and what of it. */
+export const MetadataDamage = Type.Array(Type.String({ maxLength: 300 }), { maxItems: 20 });
+
 export const Scrubbed = Type.Object({
   /** Blobs that were read and hashed. */
   checked: Type.Integer(),
   bytes: Bytes,
   /** Those whose bytes were not theirs, or gone: quarantined. The first 1,000. */
   damaged: Type.Array(Digest, { maxItems: 1_000 }),
+  /** What of the metadata is damaged, a sentence each; absent where nothing is. */
+  metadata: Type.Optional(MetadataDamage),
   ms: Type.Integer(),
 });
 export type Scrubbed = Static<typeof Scrubbed>;

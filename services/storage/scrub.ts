@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
 import { splitDigest } from '#proto/names.ts';
 import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/upkeep.ts';
 import { byAccount } from './asking.ts';
+import { examineTables } from './leveldb/examine.ts';
 import { put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import type { Parts } from './storage.ts';
@@ -16,6 +18,8 @@ export const QUARANTINE = 'quarantine';
 const READ_BYTES = 1024 * 1024;
 /** A result must fit into one message of the bus. */
 const MOST_NAMED = 1_000;
+const MAX_FINDINGS = 20;
+const MAX_FINDING_LENGTH = 300;
 const MOST_REPOSITORIES = 20;
 
 /** Looks whether committed content still is what its digest says, and sets aside what is not. */
@@ -24,12 +28,16 @@ export class Scrubber {
   rate!: number;
   readonly #parts: Parts;
   readonly #quarantine: string;
+  readonly #metadata: string;
+  /** What the last scrub found damaged of the metadata: each start looks at all of them. */
+  damage: string[] = [];
   readonly #end = new AbortController();
   #running = false;
 
   constructor(parts: Parts, data: string) {
     this.#parts = parts;
     this.#quarantine = join(data, QUARANTINE);
+    this.#metadata = join(data, 'metadata');
   }
 
   /** @throws Fault `busy` where one runs already */
@@ -61,7 +69,18 @@ export class Scrubber {
       if (!(await this.#setAside(digest, size))) continue;
       if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
     }
-    const scrubbed = { ...found, ms: Math.round(performance.now() - began) };
+    const findings = await examineTables(this.#metadata);
+    this.damage = findings
+      .slice(0, MAX_FINDINGS)
+      .map(({ file, what }) => clip(`${file} ${what}`, MAX_FINDING_LENGTH));
+    const { damage } = this;
+    if (damage.length > 0)
+      log.error({ damage }, 'metadata are damaged: stop the layer and run "terrace repair"');
+    const scrubbed = {
+      ...found,
+      ...(damage.length > 0 && { metadata: damage }),
+      ms: Math.round(performance.now() - began),
+    };
     log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');
     publish(scrubFinished, { ...scrubbed, ...byAccount() });
     return scrubbed;

@@ -192,6 +192,7 @@ export class Storage implements AsyncDisposable {
     const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
     return {
       ...content,
+      ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
       ...((await this.#parts.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
       space: await this.#parts.space.look(),

@@ -137,3 +137,23 @@ test('a full page of damaged content fits into one message, however long the nam
   const { maximum = 0 } = listDamaged.query.properties.limit;
   assert.ok(packedSize({ damaged: Array(maximum).fill(one), more: true }) < 1024 * 1024);
 });
+
+test('metadata that the disk has damaged while storage runs are said, in the answer and in the status', async () => {
+  await using rig = await Rig.open(buses);
+  for (let i = 0; i < 5; i += 1) await rig.gateway.pushImage('lib/app', `layer ${i}`, { tag: `v${i}` });
+  // What was in the log is in a table after a restart.
+  await rig.restart();
+  const whole = await rig.storage.scrubber.scrub();
+  assert.equal(whole.metadata, undefined);
+  const folder = join(rig.data, 'metadata');
+  const table = (await readdir(folder))
+    .filter((name) => name.endsWith('.ldb'))
+    .sort()
+    .at(-1) as string;
+  const bytes = await readFile(join(folder, table));
+  bytes[20] = (bytes[20] as number) ^ 1;
+  await writeFile(join(folder, table), bytes);
+  const { metadata } = await rig.storage.scrubber.scrub();
+  assert.deepEqual(metadata, [`${table} is damaged at byte 0`]);
+  assert.deepEqual((await rig.storage.status()).metadata, metadata);
+});

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { judgeLog, type LogRules } from './log-verdict.ts';
@@ -60,6 +61,20 @@ export function filesOf(names: string[]): Files {
     if (number !== undefined) (kind === 'log' ? logs : tables).set(Number(number), name);
   }
   return { logs, tables };
+}
+
+/** Tables that are damaged, of a database that is in use: what it has taken away meanwhile is no damage. */
+export async function examineTables(folder: string): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const manifest = await manifestOf(folder, findings);
+  if (!manifest) return findings;
+  const files = filesOf(await readdir(folder));
+  for (const table of manifest.tables) {
+    const name = files.tables.get(table.number);
+    const finding = name && (await examineTable(folder, name, table));
+    if (finding && existsSync(join(folder, name))) findings.push(finding);
+  }
+  return findings;
 }
 
 /** The logs that belong to the database, in the order in which they were written. */
