@@ -59,7 +59,17 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
   try {
     await bus.flush();
     for (let asked = 0; asked < asks; asked += 1) {
-      const { pass } = await bus.call(startPass, wish, { patience, ...(signal && { signal }) });
+      const since = Date.now();
+      const answer = await bus
+        .call(startPass, wish, { patience, ...(signal && { signal }) })
+        .catch((error) => {
+          // The one that was asked has died with the question: another one coordinates soon.
+          const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
+          if (died && asked < asks - 1) return undefined;
+          throw error;
+        });
+      if (!answer) continue;
+      const { pass } = answer;
       wanted.add(pass);
       last = Date.now();
       for (;;) {

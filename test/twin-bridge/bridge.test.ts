@@ -3,7 +3,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connect } from 'nats';
 import {
   CONFIGURATION_KEY,
   type Configuration,
@@ -13,7 +12,6 @@ import {
 } from '#proto/configuration.ts';
 import type { Overrides } from '#proto/document.ts';
 import { bridgeStatus } from '#proto/status.ts';
-import { streams } from '#proto/streams.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -110,22 +108,6 @@ test('what the bus loses, or somebody else writes, is put right', async () => {
   // A watcher need not see that it was away for a moment: only the store itself tells.
   const stored = () => on.operator.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
   await until(async () => (await stored())?.value.name === 'one', 'the configuration is back');
-});
-
-test('events stay as long as the document says', async () => {
-  await using on = await rig('eventTtl: P7D');
-  const [user, pass] = ['operator', 'secret-of-operator'];
-  const nc = await connect({ servers: on.server.url, user, pass, inboxPrefix: '_INBOX_operator' });
-  const manager = await nc.jetstreamManager();
-  const isKept = async (days: number) => {
-    const { config } = await manager.streams.info(streams.events.name);
-    return config.max_age === days * 86_400_000_000_000;
-  };
-  for (const days of [7, 30]) {
-    on.source.write(`eventTtl: P${days}D`);
-    await until(() => isKept(days), `kept for ${days} days`);
-  }
-  await nc.close();
 });
 
 test('a password file that comes later is found without a change of the document', async () => {
