@@ -31,6 +31,9 @@ export function busConfiguration({ host, port, store, passwords }: BusSettings):
       jetstream: { store_dir: store, max_memory_store: 64 * 1024 * 1024, max_file_store: 1024 * 1024 * 1024 },
       authorization: { users },
       write_deadline: '10s',
+      // Whoever has credentials can't take all memory with connections, or with what they listen to.
+      max_connections: 512,
+      max_subscriptions: 10_000,
     },
     null,
     2,

@@ -45,7 +45,7 @@ export async function pull(
       if (status === undefined) {
         found.push(pulled(message));
         if (found.length === batch) resolve();
-      } else if (ENDS.has(status)) resolve();
+      } else if (status === NO_MESSAGES || status === WAIT_OVER || isTooLarge(message)) resolve();
       else reject(new Error(`${stream} ${name}: ${status} ${message.headers?.description ?? ''}`));
     },
   });
@@ -61,8 +61,10 @@ export async function pull(
   }
 }
 
-/** No messages, the end of the wait, the next one does not fit. */
-const ENDS = new Set([404, 408, 409]);
+const NO_MESSAGES = 404;
+const WAIT_OVER = 408;
+/** The next one does not fit. Other conflicts, such as too many that wait, are failures. */
+const isTooLarge = ({ headers }: Msg) => headers?.code === 409 && /maxbytes/i.test(headers.description);
 
 function statusOf({ headers, data }: Msg): number | undefined {
   return headers && headers.code > 0 && data.length === 0 ? headers.code : undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,8 +48,13 @@ test('what terrace init prepares is enough for services that run apart', async (
   const prepared = await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
   assert.equal(prepared.code, 0, prepared.text);
   const before = readFileSync(join(data, 'bus/gateway.password'), 'utf8');
+  // As an earlier version left it: what users may do is written anew, and their passwords stay.
+  const file = join(data, 'bus/nats.conf');
+  const conf = readFileSync(file, 'utf8');
+  writeFileSync(file, conf.replaceAll('"storage.history.*"', '"$JS.API.>"'));
   assert.equal((await run('init', '--data', data, '--bus', `127.0.0.1:${port}`)).code, 0);
   assert.equal(readFileSync(join(data, 'bus/gateway.password'), 'utf8'), before);
+  assert.equal(readFileSync(file, 'utf8'), conf);
   assert.match((await run('health', '--data', data)).text, /no Terrace runs on/);
 
   const children = [spawn('nats-server', ['-c', join(data, 'bus/nats.conf')], { stdio: 'ignore' })];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decode, encode } from '@msgpack/msgpack';
 import { Type } from '@sinclair/typebox';
-import { connect, createInbox, type NatsConnection } from 'nats';
+import { connect, createInbox, headers, type NatsConnection } from 'nats';
 import { inboxOf, type UserName } from '#proto/access.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
@@ -90,7 +90,13 @@ for (const program of programs) {
             : []),
         ];
         for (const reply of targets) {
-          for (const [subject, query] of questions) nc.publish(subject, encode(query), { reply });
+          for (const [subject, query] of questions) {
+            nc.publish(subject, encode(query), { reply });
+            // Newer servers tell on such a subject which way a message went.
+            const trace = headers();
+            trace.set('Nats-Trace-Dest', reply);
+            nc.publish(subject, encode(query), { headers: trace });
+          }
         }
         await nc.flush();
         // Questions of one connection are taken in order: the earlier ones are over when this is answered.
