@@ -1,3 +1,5 @@
+import { singleLine } from './terminal.ts';
+
 /** Figures as a person reads them. */
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
@@ -25,7 +27,8 @@ export const plural = (count: number, noun: string, many = `${noun}s`): string =
   `${count} ${count === 1 ? noun : many}`;
 
 /** Rows with their columns in line. */
-export function table(rows: string[][]): string {
+export function table(given: string[][]): string {
+  const rows = given.map((row) => row.map(singleLine));
   const widths = (rows[0] ?? []).map((_, column) =>
     rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
   );

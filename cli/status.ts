@@ -14,6 +14,9 @@ import { print, printJson, singleLines } from './terminal.ts';
 import { webhookText } from './webhook-text.ts';
 import { ACCOUNTS_LOST } from './welcome.ts';
 
+/** So many uploads and transfers are shown each by itself. */
+const MAX_INGESTS = 20;
+
 export function status(program: Command): void {
   program
     .command('status')
@@ -78,8 +81,9 @@ function complaints({ bridge }: LayerStatus): string {
 
 function storage({ storage: held }: LayerStatus, now: number): string {
   if (!held) return 'Storage does not answer.';
-  const lines = held.ingests.map((ingest) => {
-    const what = ingest.digest ? short(ingest.digest) : ingest.id;
+  const lines = held.ingests.slice(0, MAX_INGESTS).map((ingest) => {
+    const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
+    const what = ingest.digest ? short(ingest.digest) : `${ingest.id}${by}`;
     const size = ingest.size === undefined ? '' : ` of ${bytes(ingest.size)}`;
     const holder = ingest.holder ? `, ${ingest.holder} writes` : '';
     return `  ${ingest.purpose} ${what}${size}${holder}, touched ${duration(now - ingest.touched)} ago`;
@@ -93,6 +97,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
   return [
     `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} under way`,
     ...lines,
+    ...more(held.ingests.length),
     space(held),
     ...(held.damaged > 0
       ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
@@ -101,11 +106,14 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     accountsText(held),
     ...(held.audit
       ? [
-          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost since ${duration(now - held.audit.since)} ago: ${held.audit.reason}`,
+          `Audit: ${plural(held.audit.lost, 'entry', 'entries')} lost, the first ${duration(now - held.audit.since)} ago: ${held.audit.reason}`,
         ]
       : []),
   ].join('\n');
 }
+
+const more = (count: number): string[] =>
+  count > MAX_INGESTS ? [`  … and ${count - MAX_INGESTS} more; --json has all`] : [];
 
 function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
   // Only where they are short: a person counts in bytes.

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { AccountName } from './accounts.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { request } from './contract.ts';
 import {
@@ -244,6 +245,8 @@ export const StorageStatus = Type.Object({
       /** Of a transfer. */
       digest: Type.Optional(Digest),
       size: Type.Optional(Bytes),
+      /** Of an upload: who began it. */
+      account: Type.Optional(AccountName),
       holder: Type.Optional(Party),
       touched: Instant,
     }),

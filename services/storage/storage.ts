@@ -198,12 +198,13 @@ export class Storage implements AsyncDisposable {
       space: await this.#parts.space.look(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: { unsent, withdrawn, parked },
-      ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched } }) => ({
+      ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
         purpose,
         touched,
         ...(digest !== undefined && { digest }),
         ...(size !== undefined && { size }),
+        ...(account !== undefined && { account }),
         ...(holder !== undefined && { holder }),
       })),
     };

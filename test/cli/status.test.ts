@@ -45,6 +45,23 @@ test('too little space and damaged content are told', () => {
   assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
 });
 
+test('of many uploads some are shown, and by whom; inodes where they are short; entries of the audit that are lost', () => {
+  const one = { purpose: 'upload' as const, touched: now, account: 'ci' };
+  const text = said({
+    ingests: Array.from({ length: 500 }, (_, n) => ({ ...one, id: `upload-${n}` })),
+    space: { free: 2e9, reserve: 1e9, inodes: { free: 12, reserve: 1_000 }, low: true },
+    audit: { lost: 2, since: now - 60_000, reason: "log/audit.log can't be written (ENOSPC)" },
+  });
+  assert.match(text, /; 500 ingests under way$/m);
+  assert.equal(text.match(/^ {2}upload upload-\d+ of ci, touched 0 s ago$/gm)?.length, 20);
+  assert.match(text, /^ {2}… and 480 more; --json has all$/m);
+  assert.match(text, /^Free: 2\.0 GB; reserve 1\.0 GB; 12 inodes free, reserve 1000\. TOO LITTLE/m);
+  assert.match(
+    text,
+    /^Audit: 2 entries lost, the first 1 min ago: log\/audit\.log can't be written \(ENOSPC\)$/m,
+  );
+});
+
 test('how far each webhook has been told, and what it waits for', () => {
   const since = now - 600_000;
   const text = describe(

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { jsonOf, textOf } from '../../cli/event-text.ts';
+import { table } from '../../cli/figures.ts';
 import { lineView } from '../../cli/progress.ts';
 import { describe as describeReplay } from '../../cli/replay.ts';
 import { begin, take } from '../../cli/replay-state.ts';
@@ -30,6 +31,7 @@ function isSafe(text: string): void {
 test('a single line has nothing that a terminal carries out, and words of any script stay', () => {
   equal(singleLine('plant 7: Wärme, 温度, الحرارة, 🌡 €'), 'plant 7: Wärme, 温度, الحرارة, 🌡 €');
   isSafe(singleLine(HOSTILE));
+  isSafe(table([['NAME'], [HOSTILE]]));
   deepEqual(singleLines({ 'a\nb': [{ c: 'd\u001b[2K' }, 1, null] }), { 'a b': [{ c: 'd [2K' }, 1, null] });
 });
 
