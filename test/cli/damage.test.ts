@@ -45,9 +45,16 @@ test('a command that needs storage says the same', async () => {
 });
 
 test('repair brings back what is left, and the layer starts again', async () => {
+  // As with docker compose: whether that bus runs is not known, so its store is left alone.
+  const [url, configuration] = [join(data, 'bus/url'), join(data, 'bus/nats.conf')];
+  await writeFile(url, 'nats://nats.invalid:4222\n');
+  const before = await readFile(configuration, 'utf8');
   const { code, text } = await run('repair', '--data', data);
   assert.equal(code, 0, text);
-  assert.match(text, /^Damaged:\n {2}CURRENT is damaged\n/);
+  assert.match(text, /^terrace: the events .* \(the bus at nats:\/\/nats\.invalid:4222 does not answer/);
+  assert.match(text, /\nDamaged:\n {2}CURRENT is damaged\n/);
+  assert.equal(await readFile(configuration, 'utf8'), before);
+  await rm(url);
   assert.match(text, /\nLost:\n {2}nothing\n/);
   assert.match(text, /\nThe metadata as they were are kept in \S+\/repair\/[^/]+\/metadata\.\n$/);
   assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
