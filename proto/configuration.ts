@@ -26,6 +26,11 @@ export const Parent = Type.Object(
     passwordFile: Type.Optional(FilePath),
     /** Certificates (PEM) that the parent's may come from, beside those that the machine trusts. Read again when it changes. */
     caFile: Type.Optional(FilePath),
+    /**
+     * Hosts in private networks other than the parent's own that it may send this layer to, for blobs and tokens: names
+     * (also `*.suffix`), addresses, networks.
+     */
+    allowedHosts: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: 100 })),
     azure: Type.Optional(AzureLogin),
   },
   { additionalProperties: false },

@@ -1,10 +1,10 @@
-import { isIP } from 'node:net';
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { Document } from './configuration.ts';
 import { declaredComplaints } from './declared-complaints.ts';
 import type { Files } from './document-files.ts';
 import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './document-remedies.ts';
 import { linkComplaints, runsEver, unreadable } from './link-complaints.ts';
+import { isNetwork } from './networks.ts';
 import { notificationComplaints } from './notification-complaints.ts';
 import { bytesOf, durationOf } from './quantities.ts';
 import { isPattern } from './repository-pattern.ts';
@@ -80,14 +80,4 @@ function meaningComplaints(document: Document, files: Files): string[] {
     if (!files.readable(path)) complaints.push(unreadable(`tls.${name}`, path));
   }
   return complaints;
-}
-
-/** An address, or a network as `address/bits`. */
-function isNetwork(text: string): boolean {
-  const [, address = '', bits] = /^([^/%]+)(?:\/(.+))?$/.exec(text) ?? [];
-  const version = isIP(address);
-  return (
-    version > 0 &&
-    (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128)))
-  );
 }

@@ -14,11 +14,13 @@ export const remedies: Record<string, string> = {
   challenge: 'write Bearer or Basic',
   anonymousPull: 'write a list of repository names, prefix/* or *',
   mode: 'write ReadWrite or ReadOnly',
-  parent: 'write a mapping with the fields url, username, passwordFile, caFile and azure',
+  parent: 'write a mapping with the fields url, username, passwordFile, caFile, allowedHosts and azure',
   'parent.url': 'write https://host or http://host, with a port where it needs one and no path',
   'parent.username': 'write a text',
   'parent.passwordFile': 'write the path of a file that holds the password',
   'parent.caFile': 'write the path of a PEM file with the certificates that the parent may have its own from',
+  'parent.allowedHosts':
+    'write a list of host names, such as storage.plant.example or *.plant.example, addresses or networks, such as 10.0.0.0/8',
   ...azureRemedies,
   repositories:
     'write a list of repository names, prefix/* or *, or of mappings with the field name and more',

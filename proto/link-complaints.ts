@@ -3,6 +3,7 @@ import { azureComplaints } from './azure.ts';
 import type { Document } from './configuration.ts';
 import type { Files } from './document-files.ts';
 import { notValid, quote } from './document-remedies.ts';
+import { isHostPattern, isNetwork } from './networks.ts';
 import { bitRateOf, durationOf } from './quantities.ts';
 
 /** What is wrong with what a document says of the link: the parent, when, and how much. */
@@ -28,7 +29,7 @@ export function linkComplaints(document: Document, files: Files): string[] {
 }
 
 function parentComplaints(parent: NonNullable<Document['parent']>, files: Files): string[] {
-  const { url, username, passwordFile, caFile } = parent;
+  const { url, username, passwordFile, caFile, allowedHosts = [] } = parent;
   const complaints: string[] = [];
   if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
   else if (url.includes('@')) {
@@ -41,6 +42,10 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Files)
     complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
   }
   for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
+  for (const [at, host] of allowedHosts.entries()) {
+    if (!isHostPattern(host) && !isNetwork(host))
+      complaints.push(notValid(`parent.allowedHosts.${at}`, host));
+  }
   for (const [name, path] of Object.entries({ passwordFile, caFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
     else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {

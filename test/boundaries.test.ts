@@ -80,6 +80,7 @@ test('each package is known to the place that it belongs to', () => {
     re2js: /^proto\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,
+    'ipaddr.js': /^services\/syncer\/link\/addresses\.ts$/,
     jose: /^services\/gateway\//,
     commander: /^cli\//,
     'cli-progress': /^cli\//,

@@ -116,7 +116,7 @@ export class Settings implements AsyncDisposable {
   /** The files of password and CA are read again each time: they may have changed. */
   async #current(): Promise<Clients> {
     const { parent, name } = this.get();
-    const { url, username, passwordFile, caFile, azure } = parent;
+    const { url, username, passwordFile, caFile, azure, allowedHosts } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
     const secretFile = azure?.clientSecretFile;
     const secret = secretFile && (await password(secretFile, 'parent.azure.clientSecretFile'));
@@ -124,7 +124,7 @@ export class Settings implements AsyncDisposable {
       caFile === undefined ? undefined : await certificates(caFile),
       await this.#trust?.get(),
     );
-    const print = JSON.stringify([url, login, ca, name, azure, secret]);
+    const print = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
     if (this.#clients?.print !== print) {
       const { bandwidth } = this;
       const identity = azure && identityOf({ azure, secret, ca });
@@ -135,6 +135,7 @@ export class Settings implements AsyncDisposable {
         ca,
         bandwidth,
         azure: acr,
+        allowedHosts,
         ...(this.#stallMs && { stallMs: this.#stallMs }),
       });
       if (this.#clients) this.#old.push(this.#clients.link);

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
 
@@ -14,8 +15,13 @@ export const SOCKET_BYTES = 16 * 1024;
  * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names
  * (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
  * @param ca certificates (PEM) to trust beside those that the machine does
+ * @param lookup resolves names for what is connected to without a proxy
  */
-export function makeAgent(stallMs: number, ca: string | undefined): EnvHttpProxyAgent {
+export function makeAgent(
+  stallMs: number,
+  ca: string | undefined,
+  lookup?: LookupFunction,
+): EnvHttpProxyAgent {
   const trusted = ca && { secureContext: createSecureContext({ ca: [...getCACertificates('default'), ca] }) };
   const connect = {
     timeout: CONNECT_MS,
@@ -25,7 +31,7 @@ export function makeAgent(stallMs: number, ca: string | undefined): EnvHttpProxy
     ...trusted,
   };
   const options: Agent.Options = {
-    connect,
+    connect: { ...connect, ...(lookup && { lookup }) },
     headersTimeout: stallMs,
     bodyTimeout: stallMs,
     keepAliveTimeout: 30_000,

@@ -73,15 +73,18 @@ function explained(body: string): { code?: string; said: string } {
   try {
     const error = (JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
     if (error) {
-      const said = [error.code, error.message].filter((part) => typeof part === 'string').join(' ');
-      return { said, ...(typeof error.code === 'string' && { code: clip(error.code, 64) }) };
+      const code = typeof error.code === 'string' && CODE.test(error.code) ? error.code : undefined;
+      const message = typeof error.message === 'string' ? clip(plain(error.message), 240) : '';
+      return { said: [code, message].filter(Boolean).join(' '), ...(code && { code }) };
     }
   } catch {
     // Not JSON: a proxy's page.
   }
-  const said = body
-    .slice(0, 1_024)
-    .replace(/<[^>]*>|\s+/g, ' ')
-    .trim();
-  return { said: said.slice(0, 120) };
+  return { said: clip(plain(body.slice(0, 1_024).replace(/<[^>]*>/g, ' ')), 120) };
 }
+
+/** Codes of the OCI specifications, and those that registries add. */
+const CODE = /^[A-Za-z0-9_]{1,64}$/;
+
+/** On one line, without what a terminal obeys. */
+const plain = (text: string): string => text.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim();

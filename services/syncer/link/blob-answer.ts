@@ -41,7 +41,7 @@ export async function blobAnswer(
     body.destroy();
     throw new Fault(
       'parent-invalid',
-      `the parent answered "${said}" when asked for ${range} of ${digest}, which has ${size} bytes`,
+      `${answer.own ? `the parent answered ${JSON.stringify(said.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
     );
   }
   const reason = await text(answer);

@@ -2,8 +2,11 @@ import type { Dispatcher } from 'undici';
 import { Fault } from '#proto/fault.ts';
 
 export type Body = AsyncIterable<Buffer> & { destroy(): void };
-/** What the parent answered, and where: a redirect may have led elsewhere. A body must not stall for `stallMs`. */
-export type Answer = Dispatcher.ResponseData & { from: URL; stallMs: number };
+/**
+ * What the parent answered, and where: a redirect may have led elsewhere. `own`: the parent itself did, or whatever
+ * stands for it. A body must not stall for `stallMs`.
+ */
+export type Answer = Dispatcher.ResponseData & { from: URL; own: boolean; stallMs: number };
 
 /** What brings less while it is waited for has stalled. One packet brings more, however slow the link is. */
 const LEAST_BYTES = 1_024;
@@ -82,8 +85,15 @@ export async function whole(answer: Answer, limit: number, what: string): Promis
   return held.bytes;
 }
 
-/** The beginning of a body that explains something. A longer one ends with its connection. */
+/**
+ * The beginning of a body that explains something; a longer one ends with its connection. What another host than the
+ * parent says is read by nobody: it would stand in the status and in events as the parent's word.
+ */
 export async function text(answer: Answer): Promise<string> {
+  if (!answer.own) {
+    await answer.body.dump().catch(() => {});
+    return '';
+  }
   const held = new Growing(EXPLANATION_LIMIT);
   try {
     for await (const part of guarded(answer)) if (!held.add(part)) break;

@@ -77,7 +77,10 @@ export class Credentials {
     }
     const { realm, service, scope: named } = challenge.parameters;
     if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge names no realm");
-    const url = new URL(realm, this.#base);
+    const url = URL.canParse(realm, this.#base.href) ? new URL(realm, this.#base) : undefined;
+    if (!url || !/^https?:$/.test(url.protocol)) {
+      throw new Fault('parent-invalid', "the parent's Bearer challenge names no address of http or https");
+    }
     if (this.#base.protocol === 'https:' && url.protocol !== 'https:') {
       throw new Fault('parent-invalid', `the parent names a token realm without TLS: ${url.origin}`);
     }
@@ -103,7 +106,7 @@ export class Credentials {
       return await this.#ask(asked, this.#basicHeader());
     } catch (error) {
       const elsewhere = asked.origin !== this.#base.origin && asked.pathname.startsWith('/v2/');
-      if (!elsewhere || !Fault.is(error, 'parent-unreachable')) throw error;
+      if (!elsewhere || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
       const { pathname, search } = asked;
       const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#basicHeader());
       if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
@@ -137,7 +140,11 @@ export class Credentials {
     this.#tokens.set(scope, renewal);
     // The one that was renewed longest ago is asked for again when it is needed.
     if (this.#tokens.size > MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
-    renewal.catch(() => this.#tokens.get(scope) === renewal && this.#tokens.delete(scope));
+    renewal.catch((error) => {
+      if (this.#tokens.get(scope) === renewal) this.#tokens.delete(scope);
+      // The parent may have named another place by now: its next challenge tells.
+      if (Fault.is(error, 'parent-invalid') && this.#realm?.url === url) this.#realm = undefined;
+    });
     return renewal;
   }
 }

@@ -5,9 +5,11 @@ import { refusal } from './answers.ts';
 import { Exchange } from './azure/exchange.ts';
 import type { Identity } from './azure/identity.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
-import { type Answer, one, text, unreachable, WORD_LIMIT, whole } from './bodies.ts';
+import { type Answer, text, unreachable, WORD_LIMIT, whole } from './bodies.ts';
 import { Credentials, type Granted, type Login } from './credentials.ts';
 import { unlessAborted } from './patience.ts';
+import { Reach, type Resolve } from './reach.ts';
+import { MAX_HOPS, mustKeepTls, notFollowed, type Redirects, target } from './redirects.ts';
 import { SendWatch, type Sent, sent } from './sending.ts';
 import { fieldsOf, grantedIn } from './token-answer.ts';
 
@@ -25,6 +27,8 @@ export type Ask = {
   paid?: boolean;
   /** Called right before the request is sent, each time that it is; what it throws keeps it from being sent. */
   before?: () => void;
+  /** Where the answer is a redirect; `refuse` where left out. */
+  redirects?: Redirects;
 };
 
 export type LinkOptions = {
@@ -37,10 +41,14 @@ export type LinkOptions = {
   /** Certificates (PEM) to trust beside those that the machine does. */
   ca?: string | undefined;
   bandwidth?: Bandwidth;
+  /** Of other private networks than the parent's, what it may send this layer to. */
+  allowedHosts?: readonly string[] | undefined;
+  resolve?: Resolve;
 };
 
 const STALL_MS = 20_000;
-const MOST_HOPS = 5;
+/** Statuses that mean something else where the parent itself answers them. */
+const AMBIGUOUS = [400, 404, 405, 410, 416, 501];
 /** By which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
@@ -56,6 +64,7 @@ export class Link implements AsyncDisposable {
   readonly #stallMs: number;
   readonly #ca: string | undefined;
   readonly #credentials: Credentials;
+  readonly #reach: Reach;
   #agent: EnvHttpProxyAgent;
   /** Of the token requests under way, which no one request may end. */
   #resting = new AbortController();
@@ -64,13 +73,15 @@ export class Link implements AsyncDisposable {
   /** Bytes that came and are not paid for. */
   #owed = 0;
 
-  constructor({ url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED }: LinkOptions) {
+  constructor(options: LinkOptions) {
+    const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
     this.base = new URL(url);
     this.bandwidth = bandwidth;
+    this.#reach = new Reach(this.base, options.allowedHosts, options.resolve);
     this.azure = azure !== undefined;
     this.#stallMs = stallMs;
     this.#ca = ca;
-    this.#agent = makeAgent(stallMs, ca);
+    this.#agent = makeAgent(stallMs, ca, this.#reach.lookup);
     const source =
       azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
     const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
@@ -86,11 +97,11 @@ export class Link implements AsyncDisposable {
     this.#resting.abort(new Fault('parent-unreachable', 'the link is at rest'));
     this.#resting = new AbortController();
     const old = this.#agent;
-    this.#agent = makeAgent(this.#stallMs, this.#ca);
+    this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);
     old.close().catch(() => {});
   }
 
-  /** Asks the parent; what it answers in the end, redirects followed and challenges met, whatever the status. */
+  /** Asks the parent; what it answers in the end, challenges met, whatever the status. */
   async request(path: string, ask: Ask): Promise<Answer> {
     // A token is asked for on behalf of several requests: one that is ended leaves without waiting for it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
@@ -112,33 +123,31 @@ export class Link implements AsyncDisposable {
     ask: Ask,
     authorization: string | undefined,
   ): Promise<{ answer: Answer; own: boolean }> {
+    const { method = 'GET', redirects = 'refuse' } = ask;
     let url = first;
-    for (let hop = 0; hop <= MOST_HOPS; hop += 1) {
-      // Credentials are for the parent alone, whatever host it sends us to.
-      const own = url.origin === this.base.origin;
+    let own = true;
+    let before = this.base;
+    for (let hop = 0; hop <= MAX_HOPS; hop += 1) {
+      mustKeepTls(before, url);
+      // Credentials are for the parent alone, and no other host leads back to it with them.
+      own = own && url.origin === this.base.origin;
+      if (!own) await unlessAborted(ask.signal, this.#reach.check(url));
       const headers = {
         ...ask.headers,
         ...(own && authorization && { authorization }),
         ...(own && this.azure && SOURCE_CLIENT),
       };
       const answer = await this.#send(url, { ...ask, headers });
-      const location = one(answer.headers.location);
-      if (![301, 302, 303, 307, 308].includes(answer.statusCode) || !location) return { answer, own };
-      // What would become of a body after a redirect to GET, nobody can tell.
-      if (ask.body && answer.statusCode === 303) return { answer, own };
+      const next = redirects === 'return' ? undefined : target(answer);
+      if (!next) return { answer, own };
       await answer.body.dump();
-      const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
-      if (!next || !/^https?:$/.test(next.protocol)) {
-        throw new Fault(
-          'parent-invalid',
-          `the parent redirects to ${JSON.stringify(location.slice(0, 100))}`,
-        );
-      }
+      if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
+      before = url;
       url = next;
     }
     throw new Fault(
       'parent-invalid',
-      `the parent redirects more than ${MOST_HOPS} times for ${first.pathname}`,
+      `the parent redirects more than ${MAX_HOPS} times for ${first.pathname}`,
     );
   }
 
@@ -180,24 +189,37 @@ export class Link implements AsyncDisposable {
       } as Dispatcher.RequestOptions);
       // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
       answer.body.on('error', () => {});
-      if (url.origin === this.base.origin && answer.statusCode < 500) this.answers += 1;
-      return Object.assign(answer, { from: url, stallMs: this.#stallMs });
+      const own = url.origin === this.base.origin;
+      if (own && answer.statusCode < 500) this.answers += 1;
+      return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
     } catch (cause) {
-      throw unreachable(cause, either, `${method} ${url.origin}${url.pathname}`);
+      throw unreachable(cause, either, `${method} ${this.#nameOf(url)}`);
     } finally {
       watch?.end();
     }
   }
 
+  /** Of another host only which one it is: its addresses may hold signatures. */
+  #nameOf({ origin, pathname }: URL): string {
+    return origin === this.base.origin ? `${origin}${pathname}` : origin;
+  }
+
   async #token(url: URL, authorization: string | undefined): Promise<Granted> {
     const { signal } = this.#resting;
+    if (url.origin !== this.base.origin) await unlessAborted(signal, this.#reach.check(url));
     const answer = await this.#send(url, {
       scope: '',
       signal,
       headers: { ...(authorization && { authorization }), ...(this.azure && SOURCE_CLIENT) },
     });
-    const what = `GET ${url.origin}${url.pathname}`;
-    if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
+    const what = `GET ${this.#nameOf(url)}`;
+    const { statusCode: status } = answer;
+    if (status !== 200) {
+      const fault = refusal(status, answer.headers, await text(answer), what);
+      // That there is no such token service says nothing of what was asked of the parent.
+      if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
+      throw fault;
+    }
     return grantedIn(await this.read(answer, WORD_LIMIT, what), what, Date.now());
   }
 

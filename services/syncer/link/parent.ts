@@ -179,7 +179,8 @@ export class Parent {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
     for (let again = false; ; again = true) {
-      const answer = await this.#link.request(path, { scope: pull(repository), headers, signal, paid: true });
+      const ask = { scope: pull(repository), headers, signal, paid: true, redirects: 'follow' as const };
+      const answer = await this.#link.request(path, ask);
       const elsewhere = answer.from.origin !== this.#link.base.origin;
       if (!elsewhere || !ENDED.includes(answer.statusCode)) {
         return blobAnswer(answer, { repository, digest, size, extent });

@@ -5,6 +5,7 @@ import { type Answer, one, text } from './bodies.ts';
 import type { Ask, Link } from './link.ts';
 import { type FetchedManifest, refused } from './parent.ts';
 import { isStatus, patiently } from './patience.ts';
+import { notFollowed, target } from './redirects.ts';
 import { pull, push, remove } from './scopes.ts';
 import { type Sent, sent } from './sending.ts';
 import { locationOf, type Session, sessionIn } from './session.ts';
@@ -45,15 +46,17 @@ export class Upward {
   }
 
   async #has(path: string, repository: Repository, signal: AbortSignal): Promise<boolean> {
-    const headers = { accept: path.includes('/manifests/') ? manifestTypes.join(', ') : '*/*' };
+    const isManifest = path.includes('/manifests/');
+    const headers = { accept: isManifest ? manifestTypes.join(', ') : '*/*' };
+    const ask: Ask = { scope: pull(repository), method: 'HEAD', headers, signal, redirects: 'return' };
     return patiently(signal, async () => {
-      const answer = await this.#ask(path, { scope: pull(repository), method: 'HEAD', headers, signal });
+      const answer = await this.#ask(path, ask);
       if (answer.statusCode === 200) return true;
-      // It knows where it lies; that an address signed for GET takes no HEAD says nothing. A registry under another
-      // name, such as that with TLS, is no such address.
-      const elsewhere = answer.from.origin !== this.#link.base.origin && answer.from.pathname !== path;
-      if (elsewhere && answer.statusCode < 500) return true;
       if (answer.statusCode === 404) return false;
+      // A registry that knows where a blob lies has it. Another one, such as that with TLS, is no place of a blob.
+      const elsewhere = target(answer);
+      if (elsewhere && !isManifest && elsewhere.pathname !== path) return true;
+      if (elsewhere) throw notFollowed(`HEAD ${path}`, elsewhere);
       throw refused(answer, '', `HEAD ${path}`);
     });
   }

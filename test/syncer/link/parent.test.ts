@@ -114,16 +114,18 @@ test('a realm that is out of reach is looked for at the parent itself, where it 
 });
 
 test('a host that the parent redirects to is not asked for tokens', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
   const asked: string[] = [];
   await using other = await serving(({ url }, response) => {
     asked.push(url ?? '');
     response.writeHead(401, { 'www-authenticate': `Bearer realm="${other.url}/token"` }).end();
   });
   await using registry = await serving((_, response) => {
-    response.writeHead(307, { location: `${other.url}/list` }).end();
+    response.writeHead(307, { location: `${other.url}/blob` }).end();
   });
-  await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-refused' });
-  assert.deepEqual(asked, ['/list']);
+  const blob = registry.parent.blob('a', digest, 10, { start: 0, end: 10 }, signal);
+  await assert.rejects(blob, { code: 'parent-unreachable', detail: { status: 401 } });
+  assert.deepEqual(asked, ['/blob', '/blob']);
 });
 
 test('a request that is ended does not wait for a token that does not come', async () => {

@@ -1,0 +1,107 @@
+import { lookup as lookupName } from 'node:dns/promises';
+import type { LookupFunction } from 'node:net';
+import { Fault } from '#proto/fault.ts';
+import { isAddress, isBeside, isIn, isPublic } from './addresses.ts';
+
+/** The addresses of a name. @throws as node:dns does */
+export type Resolve = (name: string) => Promise<string[]>;
+
+/** For so long what the parent's name stands for is believed, in ms. */
+const OWN_MS = 60_000;
+
+const resolveName: Resolve = async (name) =>
+  (await lookupName(name, { all: true })).map(({ address }) => address);
+
+/**
+ * Where a parent may send this layer, by a redirect, for a token or for an upload: to public addresses and to its own
+ * network. Other private networks, and this machine, are reached for an operator who names them, not for whoever
+ * answers as the parent.
+ */
+export class Reach {
+  readonly #base: URL;
+  readonly #hosts: readonly string[];
+  readonly #resolve: Resolve;
+  #own: { addresses: Promise<string[]>; until: number } | undefined;
+
+  /** @param hosts names (also as `*.suffix`), addresses and networks that may be private */
+  constructor(base: URL, hosts: readonly string[] = [], resolve = resolveName) {
+    this.#base = base;
+    this.#hosts = hosts.map((host) => host.toLowerCase());
+    this.#resolve = resolve;
+  }
+
+  /**
+   * Before a request to another host than the parent. A name passes: its addresses are looked at when it is connected
+   * to, and by a proxy where that connects.
+   * @throws Fault `parent-invalid`
+   */
+  async check(url: URL): Promise<void> {
+    const host = hostOf(url);
+    const isLocal = host === 'localhost' || host.endsWith('.localhost');
+    const addresses = isAddress(host) ? [host] : isLocal ? ['127.0.0.1'] : [];
+    const allowed = await this.#allowed(host, addresses);
+    if (allowed.length < addresses.length) throw refused(url.host);
+  }
+
+  /**
+   * Resolves names for connections, each once: what was looked at is what is connected to. An address that may not be
+   * reached is as good as none.
+   */
+  readonly lookup: LookupFunction = (name, options, done) => {
+    this.#reachable(name).then(
+      (addresses) => {
+        const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+        const wanted = options.family === 4 || options.family === 6 ? options.family : undefined;
+        const fit = found.filter(({ family }) => wanted === undefined || family === wanted);
+        const [first] = fit;
+        if (!first) done(noAddress(name), '');
+        else if (options.all) done(null, fit);
+        else done(null, first.address, first.family);
+      },
+      (error) => done(error, ''),
+    );
+  };
+
+  async #reachable(name: string): Promise<string[]> {
+    const addresses = await this.#resolve(name);
+    if (name === hostOf(this.#base)) return addresses;
+    const allowed = await this.#allowed(name, addresses);
+    if (addresses.length > 0 && allowed.length === 0) throw refused(name);
+    return allowed;
+  }
+
+  async #allowed(host: string, addresses: string[]): Promise<string[]> {
+    if (addresses.every(isPublic) || this.#hosts.some((allowed) => isNamed(host, allowed))) return addresses;
+    const networks = this.#hosts.filter((allowed) => isAddress(allowed.split('/', 1)[0] as string));
+    const own = await this.#ownAddresses();
+    return addresses.filter(
+      (address) =>
+        isPublic(address) || isBeside(address, own) || networks.some((network) => isIn(address, network)),
+    );
+  }
+
+  /** None where the name can't be resolved here, as behind a proxy. */
+  #ownAddresses(): Promise<string[]> {
+    const host = hostOf(this.#base);
+    if (isAddress(host)) return Promise.resolve([host]);
+    const now = performance.now();
+    if (!this.#own || now >= this.#own.until) {
+      this.#own = { addresses: this.#resolve(host).catch(() => []), until: now + OWN_MS };
+    }
+    return this.#own.addresses;
+  }
+}
+
+const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+
+const isNamed = (host: string, allowed: string): boolean =>
+  allowed.startsWith('*.') ? host.endsWith(allowed.slice(1)) : host === allowed;
+
+const refused = (host: string): Fault =>
+  new Fault(
+    'parent-invalid',
+    `the parent sends this layer to ${host}, which is on this machine or in a private network other than the parent's: if that is right, name the host in parent.allowedHosts`,
+  );
+
+const noAddress = (name: string): NodeJS.ErrnoException =>
+  Object.assign(new Error(`no address for ${name}`), { code: 'ENOTFOUND' });
