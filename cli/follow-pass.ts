@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus.ts';
 import { event } from '#proto/contract.ts';
@@ -8,6 +9,9 @@ import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 
 /** Hears all there is: `>` is any type. */
 export const anyEvent = event('>', Type.Unknown());
+
+/** Before another coordinator is asked, in ms. */
+const RETRY_MS = 250;
 
 export type FollowOptions = {
   /** As `startPass` has them. */
@@ -68,7 +72,10 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
           if (died && asked < asks - 1) return undefined;
           throw error;
         });
-      if (!answer) continue;
+      if (!answer) {
+        await sleep(RETRY_MS, undefined, signal ? { signal } : {});
+        continue;
+      }
       const { pass } = answer;
       wanted.add(pass);
       last = Date.now();

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus } from '#proto/bus.ts';
+import { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import { type PassResult, passFinished, passStarted, startPass } from '#proto/passes.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
 import { followPass } from '../../cli/follow-pass.ts';
-import { TestBus } from '../support/bus.ts';
+import { quiet, TestBus } from '../support/bus.ts';
 import { patience } from '../support/patience.ts';
 
 /** What `terrace sync` waits for, with a coordinator that does as the test says. */
@@ -75,6 +75,31 @@ test('a pass whose coordinator is gone is asked for again', async () => {
   using on = await coordinator(start, finish);
   const found = await followPass(operator, { quietMs: 100 });
   assert.equal(found.pass, on.passes[1]);
+});
+
+test('a coordinator that dies with the question in hand is not the end of it', async () => {
+  await using impatient = await Bus.connect({
+    url: server.url,
+    user: 'operator',
+    password: 'secret-of-operator',
+    layer: 'test',
+    instance: 'impatient',
+    log: quiet,
+    limits: { signOfLifeMs: patience(20), silenceMs: patience(100) },
+  });
+  const asked = Promise.withResolvers<void>();
+  const doomed = await server.connect('syncer', 'doomed');
+  doomed.serve(startPass, () => {
+    asked.resolve();
+    return new Promise(() => {});
+  });
+  await doomed.flush();
+  const following = followPass(impatient);
+  following.catch(() => {});
+  await asked.promise;
+  await doomed[Symbol.asyncDispose]();
+  using on = await coordinator(finish);
+  assert.equal((await following).pass, on.passes[0]);
 });
 
 test('a pass is asked for again as soon as another coordinator begins one', async () => {
