@@ -8,6 +8,7 @@ import { type DataFolder, dataFolder, makeFolders } from './data-folder.ts';
 import { dataOption } from './data-option.ts';
 import { stopOrphans } from './nats-server.ts';
 import { NODE_ENV, NODE_FLAGS } from './node.ts';
+import { personAtWork } from './person.ts';
 import { claimPid } from './pid-file.ts';
 import { Refusal } from './refusal.ts';
 import { hintsOfEvents } from './repair-hints.ts';
@@ -72,7 +73,7 @@ function tell(answer: RepairAnswer): void {
 /** In a process of its own: only storage knows metadata. */
 async function repaired(request: RepairRequest): Promise<RepairAnswer> {
   const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
-    env: { ...process.env, ...NODE_ENV },
+    env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: personAtWork() },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   let text = '';

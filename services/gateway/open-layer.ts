@@ -37,9 +37,10 @@ export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Pr
   if (foreign !== undefined) throw nameOfAnotherMachine(foreign);
 }
 
-function pageOfAnotherSite({ headers }: FastifyRequest): Fault | undefined {
+function pageOfAnotherSite({ headers, host: named }: FastifyRequest): Fault | undefined {
   const { origin, host = '' } = headers;
-  const isForeign = origin !== undefined && hostIn(origin) !== host.toLowerCase();
+  // Behind a proxy a page of this layer knows it by the name that the proxy passes on.
+  const isForeign = origin !== undefined && !isIn([host, named], hostIn(origin));
   if (!isForeign && headers['sec-fetch-site'] !== 'cross-site') return undefined;
   return new Fault(
     'denied',
@@ -74,6 +75,9 @@ const withoutPort = (host: string): string =>
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1')
     .replace(/\.$/, '');
+
+const isIn = (hosts: string[], host: string | undefined): boolean =>
+  hosts.some((one) => one.toLowerCase() === host);
 
 /** `null`, which pages without an origin send, is nobody's host. */
 function hostIn(origin: string): string | undefined {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -35,6 +35,8 @@ test('a tag that a repaired parent lacks stays below, and goes up again from a R
   await rm(join(top.data, 'bus/jetstream'), { recursive: true });
   const { code, text } = await run('repair', '--force', '--open', '--data', top.data);
   assert.equal(code, 0, text);
+  const audit = await readFile(join(top.data, 'log/audit.log'), 'utf8');
+  assert.match(audit, /"account":"_operator".*"action":"metadata\/repair","outcome":"done"/);
   await top.start();
   assert.equal(await getManifest(top.host, 'line/app', 'lost'), undefined);
   const [readOnly, readWrite] = readers as [TestLayer, TestLayer];

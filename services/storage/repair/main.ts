@@ -1,7 +1,10 @@
 import { resolve } from 'node:path';
+import { personName } from '#proto/askers.ts';
 import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { type RepairAnswer, RepairRequest } from '#proto/repair.ts';
+import { askedBy } from '../asking.ts';
+import { Audit } from '../audit.ts';
 import { repair } from './repair.ts';
 import { textOf } from './report.ts';
 
@@ -9,16 +12,29 @@ import { textOf } from './report.ts';
  * The process of `terrace repair`: it is told what to do on stdin, as JSON, and answers on stdout. Nobody has the
  * metadata open meanwhile.
  */
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
 process.umask(0o077);
 let text = '';
 for await (const part of process.stdin.setEncoding('utf8')) text += part;
 let answer: RepairAnswer;
 try {
   const request = check(RepairRequest, JSON.parse(text));
-  const repaired = await repair({ ...request, data: resolve(request.data), now: new Date() });
+  const data = resolve(request.data);
+  const work = () => repair({ ...request, data, now: new Date() });
+  const repaired = request.look ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: textOf(repaired.report) } : repaired;
 } catch (error) {
   const { code, message } = error as Error & { code?: string };
   answer = { kind: 'failed', why: Fault.is(error) || code ? message : `internal error: ${message}` };
 }
 process.stdout.write(JSON.stringify(answer));
+
+/** Before anything is changed, and after it. */
+async function audited<T>(data: string, work: () => Promise<T>): Promise<T> {
+  const { TERRACE_NAME: layer = 'layer', TERRACE_PERSON } = process.env;
+  await using audit = new Audit({ data, layer, log: quiet, now: Date.now });
+  const person = personName(TERRACE_PERSON ?? '');
+  const asker = { user: 'operator' as const, account: '_operator', ...(person && { person }) };
+  return await askedBy(asker, () => audit.change({ action: 'metadata/repair' }, work));
+}
