@@ -278,9 +278,7 @@ test('a layer has 20,000 tokens and scope maps at most', async () => {
 test('who has no business with accounts is not answered', async () => {
   await using _rig = await Rig.open(buses);
   await create('t');
-  const asked = (bus: Bus) => bus.call(showToken, { name: 't' }, { signal: AbortSignal.timeout(500) });
-  await Promise.all(
-    [buses.gateway, buses.syncer].map((bus) => assert.rejects(asked(bus), { name: 'TimeoutError' })),
-  );
+  const asked = (bus: Bus) => bus.call(showToken, { name: 't' });
+  await Promise.all([buses.gateway, buses.syncer].map((bus) => assert.rejects(asked(bus), fault('denied'))));
   assert.equal((await asked(operator)).name, 't');
 });

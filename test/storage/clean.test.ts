@@ -40,7 +40,7 @@ const refusal = { code: 'denied', reason: 'no', since: 1, attempts: 1, retry: 2 
 const agreed = { arrived: true, base: true } as const;
 const clean = (rig: Rig) => rig.syncer.call(cleanRepository, { repository });
 const tags = async (rig: Rig) => (await rig.gateway.call(listTags, { repository, limit })).tags;
-const bases = async (rig: Rig) => (await rig.gateway.call(listBases, { repository, limit })).tags;
+const bases = async (rig: Rig) => (await rig.syncer.call(listBases, { repository, limit })).tags;
 const parked = async (rig: Rig) =>
   (await rig.syncer.call(listParked, { limit })).parked.map(({ reference }) => reference);
 
