@@ -11,7 +11,7 @@ import type { Outgoing } from './outgoing.ts';
 import { placeholder } from './placeholder.ts';
 import { type Action, planTag, type Views } from './plan.ts';
 import { subjectOfTag } from './referrer-filter.ts';
-import { tagsOf } from './tag-filter.ts';
+import { selectedTags } from './tag-filter.ts';
 
 export type Selected = Configuration['repositories'][number];
 
@@ -209,7 +209,7 @@ async function wantedTags(
   { tags: filter, referrers }: Selected,
 ): Promise<Set<Tag>> {
   const about = listed.filter((tag) => subjectOfTag(tag) !== undefined);
-  const wanted = tagsOf(
+  const wanted = await selectedTags(
     filter,
     listed.filter((tag) => subjectOfTag(tag) === undefined),
   );

@@ -1,8 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { compare, parse, type SemVer, satisfies } from 'semver';
 import { Fault } from '#proto/fault.ts';
 import type { TagFilter } from '#proto/selection.ts';
 import { readGlob } from '#proto/tag-glob.ts';
 import { readTagRegex } from '#proto/tag-regex.ts';
+import { batches } from './order.ts';
 
 /**
  * The tags that a filter selects: those for which all that it gives is true, and of these the `latest` highest.
@@ -30,6 +32,23 @@ export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): S
   }
   if (latest !== undefined) chosen = highest(chosen, latest);
   return new Set(chosen);
+}
+
+/** Tags that are looked at before the event loop has another turn. */
+const AT_A_TIME = 2_000;
+
+/** The same for a list of any length. */
+export async function selectedTags(
+  filter: TagFilter | undefined,
+  tags: readonly string[],
+): Promise<Set<string>> {
+  const { latest, ...each } = filter ?? {};
+  const chosen: string[] = [];
+  for (const some of batches(tags, AT_A_TIME)) {
+    for (const tag of tagsOf(each, some)) chosen.push(tag);
+    await turn();
+  }
+  return latest === undefined ? new Set(chosen) : tagsOf({ latest }, chosen);
 }
 
 function unreadable(field: string, pattern: string, reason = 'it is no glob'): never {

@@ -130,4 +130,9 @@ test('failures of an identity: what passes, what does not, and what is not said'
   const cause = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
   assert.equal(faultOf(new Error('failed', { cause })).code, 'parent-unreachable');
   assert.doesNotMatch(faultOf(new Error('token eyJhbGci.eyJzdWIi.c2ln was bad')).message, /eyJ/);
+  const page = 'Error "SyntaxError" occurred while parsing the response body - <html>log in here</html>.';
+  assert.doesNotMatch(faultOf(new Error(page)).message, /log in|html/);
+  assert.doesNotMatch(faultOf(new Error('<h1>log in</h1>\u001b]52;c;x\u0007')).message, /log in|\p{Cc}/u);
+  const long = faultOf(new Error(`${'-eyJ'.repeat(1_000_000)}`));
+  assert.ok(long.message.length < 400);
 });

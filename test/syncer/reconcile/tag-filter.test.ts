@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { resolveDocument } from '#proto/document.ts';
 import type { TagFilter } from '#proto/selection.ts';
-import { tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
+import { selectedTags, tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
 
 const TAGS = [
   'latest',
@@ -143,4 +143,21 @@ test('whatever filter a document is taken with can be used', () => {
     { numRuns: 1_000 },
   );
   assert.ok(taken > 50, `${taken} taken`);
+});
+
+test('a long list is looked at in parts, and selects the same', async () => {
+  const tags = Array.from({ length: 5_000 }, (_, at) => `v1.${(at * 7_919) % 5_000}.0`);
+  for (const filter of [undefined, { latest: 3 }, { match: ['v1.4*'], latest: 2 }, { semver: '<1.9' }]) {
+    assert.deepEqual(await selectedTags(filter, tags), tagsOf(filter, tags));
+  }
+  let turns = 0;
+  const timer = setInterval(() => {
+    turns += 1;
+  });
+  await selectedTags(
+    { regex: 'v.*0' },
+    Array.from({ length: 200_000 }, (_, at) => `v${at}`),
+  );
+  clearInterval(timer);
+  assert.ok(turns > 0);
 });

@@ -86,11 +86,12 @@ const NETWORK =
 /** What an identity's failure is for a person, with what the directory says and without what nobody should read. */
 export function faultOf(error: unknown, secret?: string): Fault {
   const { said, status, code } = told(error);
-  const sentence = /AADSTS\d+:.*/.exec(said)?.[0] ?? said;
+  // Else what the library says, up to where it quotes whatever page came instead of an answer.
+  const sentence = /AADSTS\d+:.*/.exec(said)?.[0] ?? (said.split(/response body|</, 1)[0] as string);
   const [first = ''] = sentence.split(/ Trace ID:| Correlation ID:| Timestamp:|\r?\n\r?\n/, 1);
   const plain = (secret ? first.replaceAll(secret, '…') : first)
     .replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, '…')
-    .replace(/\s+/g, ' ')
+    .replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
     .trim()
     .slice(0, 240);
   const passes = (status !== undefined && PASSING.includes(status)) || NETWORK.test(`${code} ${said}`);
@@ -103,13 +104,16 @@ export function faultOf(error: unknown, secret?: string): Fault {
   );
 }
 
+/** Characters of each message that are looked at. */
+const MAX_SAID = 2_000;
+
 /** The libraries wrap what was said in several ways; the chain has each of them. */
 function told(error: unknown): { said: string; status?: number; code: string } {
   let said = '';
   let code = '';
   let status: number | undefined;
   for (let at = error as Record<string, unknown> | undefined, depth = 0; at && depth < 6; depth += 1) {
-    if (typeof at.message === 'string') said += `${said && '\n'}${at.message}`;
+    if (typeof at.message === 'string') said += `${said && '\n'}${at.message.slice(0, MAX_SAID)}`;
     for (const name of ['code', 'errorCode']) if (typeof at[name] === 'string') code += ` ${at[name]}`;
     const found = at.statusCode ?? at.status;
     if (typeof found === 'number') status ??= found;
