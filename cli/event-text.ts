@@ -44,8 +44,10 @@ export function textOf(sequence: number, stored: Envelope): string {
 
 export function gapText({ from, to, reason }: Gap): string {
   if (reason === 'lost') return `events from ${from} on are lost: the store of the bus is another one`;
+  if (reason === 'unreadable') return `event ${from} can not be read`;
   const which = to === from ? `event ${from} is` : `events ${from} to ${to} are`;
-  return `${which} not kept any more`;
+  const why = reason === 'trimmed' ? ': they made room, as history.lost says' : '';
+  return `${which} not kept any more${why}`;
 }
 
 function detail(data: Record<string, unknown>): string[] {

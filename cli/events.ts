@@ -35,6 +35,7 @@ export function events(program: Command): void {
       const signal = AbortSignal.any([end.signal, outputEnd]);
       await using bus = await connectOperator(data);
       for await (const past of bus.history({ since, follow, signal })) {
+        if ('gap' in past && past.gap.reason === 'trimmed') continue;
         if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
           if (json) printJson(jsonOf(past.sequence, past.event));

@@ -82,6 +82,7 @@ const may: Record<UserName, Permissions> = {
       'storage.child.activate',
       'storage.child.check',
       'storage.child.accounts',
+      'storage.child.room',
       ...history,
       ...stores('events.request.>', 'below.>'),
       ...reads('configuration', 'heard', 'layers', 'presence'),

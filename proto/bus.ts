@@ -21,6 +21,7 @@ import { States } from './states.ts';
 import type { Store } from './store.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
+import type { Room } from './stream-room.ts';
 import type { ConsumerName } from './streams.ts';
 
 export type { Log, Verdict, Worker };
@@ -165,6 +166,12 @@ export class Bus implements AsyncDisposable {
 
   /** Resolves when the connection is gone for good, with the error that ended it, if any. */
   closed = async (): Promise<Error | undefined> => (await this.#nc.closed()) ?? undefined;
+
+  /** Of the stream of events; only storage makes any. */
+  get room(): Room {
+    if (!this.#own) throw new Error('only storage makes room in the history');
+    return this.#own.room;
+  }
 
   /** Resolves when all said so far has reached the server, and all that it had for us then has been heard. */
   flush(): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from './contract.ts';
-import { After, Instant } from './names.ts';
+import { After, Bytes, Instant } from './names.ts';
 
 /**
  * The layers below that log in with a token of their own name, and which instance of each may synchronise: one data
@@ -96,6 +96,16 @@ export const childAccounts = request(
   'storage.child.accounts',
   Type.Object({ names: Type.Array(ChildName, { maxItems: 500 }) }),
   Type.Object({ names: Type.Array(ChildName, { maxItems: 500 }), open: Type.Boolean() }),
+);
+
+/**
+ * Asked before events of a child are stored, so many bytes of them. Faults: `too-many`, with the seconds to wait as
+ * `detail.retryAfter`: it tells more than its share, or room is being made.
+ */
+export const askRoom = request(
+  'storage.child.room',
+  Type.Object({ child: ChildName, bytes: Bytes }),
+  Type.Object({}),
 );
 
 /** Those that are activated, in bytewise order. */

@@ -2,6 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { AtOnce } from './at-once.ts';
 import { check, type Event, pack, unpack } from './contract.ts';
 import { Envelope, type Heard } from './envelope.ts';
+import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
 import { Outbox } from './outbox.ts';
 
@@ -38,7 +39,13 @@ export class Events {
     this.#channel = channel;
     this.#outbox = new Outbox(
       async ({ subject, id, bytes, stored }) => {
-        this.stored = { sequence: await channel.send(subject, id, bytes), id };
+        try {
+          this.stored = { sequence: await channel.send(subject, id, bytes), id };
+        } catch (err) {
+          // Trying again changes nothing, and keeps back what is behind it.
+          if (!Fault.is(err, 'malformed', 'too-large', 'denied')) throw err;
+          speaker.log.error({ err, subject, id }, 'an event is refused by the bus, and is lost');
+        }
         stored?.();
       },
       (count, err) => speaker.log.warn({ err, count }, 'events were dropped'),

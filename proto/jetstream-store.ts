@@ -7,7 +7,8 @@ import { type Dropped, JobQueue } from './job-queue.ts';
 import type { Log } from './log.ts';
 import { pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
-import { PAGE_BYTES } from './store-requests.ts';
+import { MAX_ENTRIES, PAGE_BYTES } from './store-requests.ts';
+import { type Room, roomOf } from './stream-room.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -18,6 +19,7 @@ const USER = 'storage';
 /** What JetStream keeps, for storage. */
 export class JetStreamStore implements Store {
   readonly archive: Archive;
+  readonly room: Room;
   readonly #nc: NatsConnection;
   readonly #log: Log;
   readonly #readers: EventReaders;
@@ -32,22 +34,21 @@ export class JetStreamStore implements Store {
     this.#log = log;
     const { name: stream } = streams.events;
     this.#readers = new EventReaders({
-      make: async (from, subject) => {
-        const made = await (await this.#manager()).consumers.add(stream, readerOf(from, subject) as never);
-        this.#made.add(made.name);
-        return made.name;
-      },
+      make: (from, subject) => this.#make(readerOf(from, subject)),
       pull: (name, options) => pull(nc, USER, { stream, name }, options),
-      drop: (name) => {
-        this.#made.delete(name);
-        this.#manager()
-          .then((manager) => manager.consumers.delete(stream, name))
-          .catch(() => {});
-      },
+      drop: (name) => this.#drop(name),
     });
     const queue = (name: ConsumerName) => new JobQueue(name, this.#line(name), dropped, log);
     this.#queues = { down: queue('down'), up: queue('up') };
     this.archive = this.#archive();
+    this.room = roomOf({
+      info: async (filter) =>
+        (await this.#manager()).streams.info(stream, filter ? { subjects_filter: filter } : {}),
+      purge: async (options) => (await this.#manager()).streams.purge(stream, options),
+      makeConsumer: (config) => this.#make(config),
+      pull: (name, options) => pull(nc, USER, { stream, name }, options),
+      drop: (name) => this.#drop(name),
+    });
   }
 
   async append(subject: string, id: string, bytes: Uint8Array): Promise<number> {
@@ -121,7 +122,8 @@ export class JetStreamStore implements Store {
       const entry = await kv.get(key);
       if (entry?.operation !== 'PUT') continue;
       size += entry.value.byteLength;
-      if (size > PAGE_BYTES && entries.length > 0) return { entries, more: true };
+      const full = size > PAGE_BYTES || entries.length === MAX_ENTRIES;
+      if (full && entries.length > 0) return { entries, more: true };
       entries.push({ key, bytes: entry.value, revision: entry.revision });
     }
     return { entries, more: false };
@@ -186,6 +188,20 @@ export class JetStreamStore implements Store {
         return info.num_pending + info.num_ack_pending;
       },
     };
+  }
+
+  /** A consumer of the stream of events. */
+  async #make(config: object): Promise<string> {
+    const { name } = await (await this.#manager()).consumers.add(streams.events.name, config as never);
+    this.#made.add(name);
+    return name;
+  }
+
+  #drop(name: string): void {
+    this.#made.delete(name);
+    this.#manager()
+      .then((manager) => manager.consumers.delete(streams.events.name, name))
+      .catch(() => {});
   }
 
   #manager = (): Promise<JetStreamManager> =>

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { clip } from './clip.ts';
 import { event, type Job, pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
+import { Count, Reason } from './names.ts';
 import type { Outcome, Queue, Taken } from './store.ts';
 import { type ConsumerName, consumers } from './streams.ts';
 
@@ -19,7 +21,7 @@ export type Queues = {
 /** Nobody could do a job of this queue. The next pass, or whoever waits for what it brings, wishes for it again. */
 export const jobDropped = event(
   'job.dropped',
-  Type.Object({ queue: Type.String(), attempts: Type.Integer(), reason: Type.String({ maxLength: 2_000 }) }),
+  Type.Object({ queue: Type.String({ maxLength: 64 }), attempts: Count, reason: Reason }),
 );
 
 /** Wishes in a work queue. */
@@ -132,7 +134,7 @@ async function handle<T>(
   } catch (err) {
     log.error({ err, queue: name }, 'a job failed');
     const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';
-    await settle({ kind: 'failed', reason: reason.slice(0, 1_000), final: Fault.is(err, 'malformed') });
+    await settle({ kind: 'failed', reason: clip(reason, 1_000), final: Fault.is(err, 'malformed') });
   } finally {
     clearInterval(beat);
   }

@@ -79,6 +79,7 @@ export class Relay {
       const id = createHash('sha256').update(`${child} ${event.source} ${event.id}`).digest('base64url');
       return await this.#store(`below.${child}.${type}`, id, bytes);
     } catch (cause) {
+      if (Fault.is(cause)) throw cause;
       throw new Fault('unavailable', 'the bus does not store events now', { cause });
     }
   }

@@ -11,11 +11,15 @@ export const MAX_EVENT_BYTES = 960 * 1024;
 /** What one answer holds of events or of entries, in bytes; one that is larger comes alone. */
 export const PAGE_BYTES = 512 * 1024;
 export const MAX_PAGE = 500;
+/** Entries of a state in one answer. */
+export const MAX_ENTRIES = 2_000;
 /** A caller gives up after six seconds of silence. */
 export const MAX_WAIT_MS = 5_000;
 
 const Key = Type.String({ pattern: '^[-/_=.a-zA-Z0-9]+$', maxLength: 256 });
 const Value = Type.Uint8Array({ maxByteLength: MAX_STATE_BYTES });
+/** What was kept before there was such a limit is told all the same. */
+const Kept = Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES });
 const Sequence = Type.Integer({ minimum: 0 });
 const Wait = Type.Integer({ minimum: 0, maximum: MAX_WAIT_MS });
 const Nothing = Type.Object({});
@@ -24,13 +28,15 @@ const stateRequests = (bucket: string) => ({
   get: request(
     `storage.state.${bucket}.get`,
     Type.Object({ key: Key }),
-    Type.Object({ entry: Type.Optional(Type.Object({ bytes: Type.Uint8Array(), revision: Sequence })) }),
+    Type.Object({ entry: Type.Optional(Type.Object({ bytes: Kept, revision: Sequence })) }),
   ),
   list: request(
     `storage.state.${bucket}.list`,
     Type.Object({ after: Type.Optional(Key) }),
     Type.Object({
-      entries: Type.Array(Type.Object({ key: Type.String(), bytes: Type.Uint8Array(), revision: Sequence })),
+      entries: Type.Array(Type.Object({ key: Key, bytes: Kept, revision: Sequence }), {
+        maxItems: MAX_ENTRIES,
+      }),
       more: Type.Boolean(),
     }),
   ),
@@ -72,7 +78,7 @@ export const takeJob = request(
   'storage.job.take',
   Type.Object({ queue: QueueName }),
   Type.Object({
-    taken: Type.Optional(Type.Object({ token: Token, attempt: Type.Integer(), bytes: Type.Uint8Array() })),
+    taken: Type.Optional(Type.Object({ token: Token, attempt: Type.Integer(), bytes: Kept })),
   }),
 );
 export const settleJob = request(
@@ -106,7 +112,7 @@ export const countJobs = request(
 export const showHistory = request(
   'storage.history.show',
   Nothing,
-  Type.Object({ first: Sequence, last: Sequence, made: Type.String() }),
+  Type.Object({ first: Sequence, last: Sequence, made: Type.String({ maxLength: 64 }) }),
 );
 const Filter = Type.String({
   pattern: '^(?:events|below)(?:\\.(?:[A-Za-z0-9_-]+|\\*))*(?:\\.>)?$',
@@ -121,7 +127,7 @@ export const lastEvent = request(
 export const eventId = request(
   'storage.history.id',
   Type.Object({ sequence: Sequence }),
-  Type.Object({ id: Type.Optional(Type.String()) }),
+  Type.Object({ id: Type.Optional(Type.String({ maxLength: 256 })) }),
 );
 
 /**
@@ -140,10 +146,11 @@ export const readHistory = request(
     events: Type.Array(
       Type.Object({
         sequence: Type.Integer({ minimum: 1 }),
-        subject: Type.String(),
+        subject: Type.String({ maxLength: 512 }),
         /** An envelope as msgpack. */
-        data: Type.Uint8Array(),
+        data: Kept,
       }),
+      { maxItems: MAX_PAGE },
     ),
   }),
 );

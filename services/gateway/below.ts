@@ -8,6 +8,8 @@ import {
   reckoning,
 } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
+import { askRoom } from '#proto/children.ts';
+import { packedSize } from '#proto/contract.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
@@ -28,7 +30,7 @@ type Known = {
 const NOTHING = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
-type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive'>;
+type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive' | 'call'>;
 
 /**
  * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
@@ -46,7 +48,7 @@ export class Below {
 
   /**
    * @param account whether the child has logged in
-   * @throws Fault `malformed`, `unavailable`: some of the events may be stored, and the next report is told which
+   * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the next report is told which
    */
   take(child: string, report: Report, account: boolean): Promise<Outcome> {
     return this.#turns.run(child, () => this.#take(child, report, account));
@@ -75,8 +77,10 @@ export class Below {
     if (after === undefined && !anew) return { taken: events.length === 0, place };
     const follows = place ? place.made === made && place.sequence === after : after === 0;
     if (!anew && !follows) return { taken: false, place };
-    for (const { sequence, event: told } of events) {
-      const event = attributed(child, told);
+    const named = events.map(({ sequence, event }) => ({ sequence, event: attributed(child, event) }));
+    const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
+    if (bytes > 0) await this.#bus.call(askRoom, { child, bytes });
+    for (const { sequence, event } of named) {
       if (isNew(known, event)) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);
         if (stored > known.stored) Object.assign(known, { stored, tail: event.id });

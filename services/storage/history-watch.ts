@@ -57,7 +57,9 @@ async function isLost(bus: WatchMeans['bus'], { sequence, id }: Told): Promise<b
   const { first, last } = await bus.archive.kept();
   // What is not kept any more says nothing, as long as the stream goes on behind it.
   if (sequence < first) return last < sequence;
-  return (await bus.archive.idAt(sequence)) !== id;
+  const there = await bus.archive.idAt(sequence);
+  // Within the stream, only what made room is missing.
+  return sequence > last || (there !== undefined && there !== id);
 }
 
 const endOf = async (bus: WatchMeans['bus']): Promise<number> => (await bus.archive.kept()).last + 1;

@@ -8,6 +8,7 @@ import type { Bus } from '#proto/bus.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
 import {
   activateChild,
+  askRoom,
   checkChild,
   childAccounts,
   deactivateChild,
@@ -47,6 +48,7 @@ import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
 import { askedBy, currentAsker } from './asking.ts';
+import type { HistoryRoom } from './history-room.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -61,7 +63,7 @@ export type On = <Q extends TSchema, R extends TSchema>(
 const LAST_ANSWERS_MS = 2_000;
 
 /** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
-export function serve(bus: Bus, storage: Storage): AsyncDisposable {
+export function serve(bus: Bus, storage: Storage, room: Pick<HistoryRoom, 'admit'>): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
   const answering = new Set<Promise<unknown>>();
   const ends: (() => Promise<void>)[] = [];
@@ -125,6 +127,7 @@ export function serve(bus: Bus, storage: Storage): AsyncDisposable {
   const { children, audit } = storage;
   on(activateChild, (q) => children.activate(q));
   on(checkChild, async (q) => ({ free: await children.isFree(q) }));
+  on(askRoom, (q) => room.admit(q.child, q.bytes).then(nothing));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) =>

@@ -4,6 +4,7 @@ import { storageStarted } from '#proto/content.ts';
 import { type Context, ended } from '../run.ts';
 import { askedBy } from './asking.ts';
 import { HistoryAge } from './history-age.ts';
+import { HistoryRoom } from './history-room.ts';
 import { Schedules } from './schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
@@ -29,18 +30,20 @@ export async function storage({
   // Before anything is answered: what was not said by a storage that was killed is made good.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
-  await using _served = serve(bus, storage);
+  const room = new HistoryRoom({ bus, log });
+  await using _served = serve(bus, storage, room);
   serves();
   using _secrets = storage.declared.watchSecrets();
   using schedules = new Schedules(storage, log);
   const end = new AbortController();
-  const age = new HistoryAge(bus, log, AbortSignal.any([signal, end.signal]));
+  const until = AbortSignal.any([signal, end.signal]);
+  const age = new HistoryAge(bus, log, until);
   const unwatch = bus.watch(configuration, CONFIGURATION_KEY, (value) => {
     if (!value) return;
     schedules.set(value);
     age.set(value.eventTtlMs);
   });
-  const watching = storage.watchHistory(bus, AbortSignal.any([signal, end.signal]));
+  const watching = Promise.all([storage.watchHistory(bus, until), room.watch(until)]);
   try {
     await Promise.race([ended(signal), storage.failure]);
   } finally {

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
+import { HistoryRoom } from '../../services/storage/history-room.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage } from '../../services/storage/storage.ts';
 import { quiet } from '../support/bus.ts';
@@ -140,7 +141,7 @@ test('a gateway killed in the middle of a PATCH leaves an upload that another go
     log: quiet,
     now: () => Date.now() + later,
   });
-  await using _served = serve(bus, storage);
+  await using _served = serve(bus, storage, new HistoryRoom({ bus, log: quiet }));
   await until(async () => (await layer.fetch('GET', '/healthz')).status === 200);
   const at = await layer.upload('f');
   const connection = await RawConnection.open(port);

@@ -177,6 +177,27 @@ test('data that are too large to go from layer to layer are replaced by how larg
   deepEqual(data, [{ leftOutBytes: 250_011 }, { serial: 2 }]);
 });
 
+test('a child that tells more than its share is told when to come again', async () => {
+  const text = 'x'.repeat(120_000);
+  const batch = (first: number) =>
+    events(first, first + 14).map(({ sequence, event: one }) => ({
+      sequence,
+      event: { ...one, data: { text } },
+    }));
+  let last = 0;
+  let answer: Response;
+  do {
+    answer = await post('flood', { made: 'm', after: last, events: batch(last + 1) });
+    last += 15;
+  } while (answer.status === 200 && last < 300);
+  equal(answer.status, 429);
+  match(answer.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
+  match(await answer.text(), /flood tells more than 128 KiB of events a second/);
+  // What it told is there, and others are not held up.
+  deepEqual(await tell('flood', {}), [200, last - 15]);
+  deepEqual(await tell('beside', { after: 0, events: events(1, 1) }), [200, 1]);
+});
+
 test('more layers than a report may have are left out, the farthest first, and counted', async () => {
   const own = { path: [] as string[], name: 'line', mode: 'ReadOnly' as const, at: 1 };
   const detail = 'ü'.repeat(3_000);

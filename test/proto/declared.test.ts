@@ -19,13 +19,13 @@ const modules = await Promise.all(
 );
 const isDeclared = (value: unknown): value is Declared =>
   KINDS.includes((value as Declared | undefined)?.kind ?? '');
-const all = modules.flatMap((module) =>
-  Object.values(module).flatMap((value) =>
-    isDeclared(value)
-      ? [value]
-      : Object.values((typeof value === 'object' && value) || {}).filter(isDeclared),
-  ),
-);
+const declaredIn = (value: unknown, depth = 0): Declared[] =>
+  isDeclared(value)
+    ? [value]
+    : typeof value === 'object' && value !== null && depth < 3
+      ? Object.values(value).flatMap((one) => declaredIn(one, depth + 1))
+      : [];
+const all = modules.flatMap((module) => declaredIn({ ...module }));
 
 function schemasOf(one: Declared): [string, TSchema][] {
   switch (one.kind) {
@@ -48,6 +48,9 @@ function endless(schema: TSchema, path: string): string[] {
   const wrong: string[] = [];
   const isText = schema.type === 'string' && schema.const === undefined;
   if (isText && schema.maxLength === undefined) wrong.push(`${path}: maxLength`);
+  if (schema.type === 'Uint8Array' && schema.maxByteLength === undefined) {
+    wrong.push(`${path}: maxByteLength`);
+  }
   if (schema.type === 'array') {
     if (schema.maxItems === undefined) wrong.push(`${path}: maxItems`);
     wrong.push(...endless(schema.items as TSchema, `${path}[]`));

@@ -13,6 +13,7 @@ import { type Claim, commitBlob, startUpload } from '#proto/ingests.ts';
 import { getManifest, type LeftOut, putManifest } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { Volume } from '#proto/volume.ts';
+import { HistoryRoom } from '../../services/storage/history-room.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage, UPKEEP, type Upkeep } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -152,7 +153,7 @@ export class Rig implements AsyncDisposable {
     };
     this.storage = await Storage.open({ data: this.data, publish, log: quiet, now: () => this.now });
     this.storage.keep(this.#upkeep);
-    this.#served = serve(this.#bus, this.storage);
+    this.#served = serve(this.#bus, this.storage, new HistoryRoom({ bus: this.#bus, log: quiet }));
     await this.#bus.flush();
   }
 

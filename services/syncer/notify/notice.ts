@@ -17,7 +17,7 @@ const LOST = `terrace.${historyLost.type}`;
 export function noticeOf({ event, child }: Exclude<Past, { gap: Gap }>, to: Receiver): Notice | undefined {
   if (child !== undefined && !to.below) return undefined;
   const artifact = artifactOf(event);
-  if (artifact ? !selects(to.match, artifact) : !isLoss(event)) return undefined;
+  if (artifact ? !selects(to.match, artifact) : !isLoss(event, to)) return undefined;
   const subject = artifact && nameOf(artifact);
   const { origin: _origin, data, ...attributes } = event;
   return written({ ...attributes, ...(subject && { subject }), data });
@@ -37,8 +37,11 @@ export function lossOf(gap: Gap, made: string, layer: string): Notice {
 }
 
 /** Those that were only not told to the parent are in the stream all the same. */
-const isLoss = ({ type, data }: Envelope): boolean =>
-  type === LOST && (data as Gap | undefined)?.reason === 'lost';
+function isLoss({ type, data }: Envelope, to: Receiver): boolean {
+  if (type !== LOST) return false;
+  const { reason, child } = (data ?? {}) as Partial<Gap>;
+  return reason === 'lost' || (reason === 'trimmed' && (child === undefined || to.below));
+}
 
 const nameOf = ({ name, tag, digest }: { name: string; tag?: string | undefined; digest: string }) =>
   tag === undefined ? `${name}@${digest}` : `${name}:${tag}`;

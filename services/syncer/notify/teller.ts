@@ -172,6 +172,11 @@ class Teller {
     }
     for await (const past of bus.history({ since: end.sequence + 1, signal })) {
       if ('gap' in past) {
+        // That it made room is told as it was said then.
+        if (past.gap.reason === 'trimmed') {
+          end = { made, sequence: past.gap.to as number, id: '' };
+          continue;
+        }
         // What is there now, the next look finds.
         if (past.gap.reason === 'lost') return { waiting, end, more: true };
         miss(past.gap, past.gap.to as number);
@@ -188,7 +193,10 @@ class Teller {
   /** Is the event of this place in the stream, or was it? */
   async #holds({ made, sequence, id }: WebhookPlace, kept: Kept): Promise<boolean> {
     if (made !== kept.made || sequence > kept.last) return false;
-    return sequence < kept.first || (await this.#means.bus.archive.idAt(sequence)) === id;
+    if (sequence < kept.first) return true;
+    const there = await this.#means.bus.archive.idAt(sequence);
+    // Within the stream, only what made room is missing.
+    return there === undefined || there === id;
   }
 }
 

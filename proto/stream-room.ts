@@ -1,0 +1,70 @@
+import type { Pulled, PullOptions } from './pull.ts';
+
+/** How much of the stream of events is whose, and how room is made in it. */
+
+/** `limit`: above it, the server takes away the oldest events, whoever's they are. */
+export type StreamSize = { bytes: number; limit: number };
+/** One event of the stream; `bytes` is about what it takes there. */
+export type SizedEvent = { sequence: number; subject: string; bytes: number };
+
+export type Room = {
+  size(): Promise<StreamSize>;
+  /** Whether there is an event of this subject, wildcards and all. */
+  has(subject: string): Promise<boolean>;
+  /** All events, without what they say. It takes seconds where the stream is full. */
+  sizes(): AsyncIterable<SizedEvent>;
+  /** Takes away all events of the subject before this one. @returns how many these were */
+  trim(subject: string, before: number): Promise<number>;
+};
+
+/** The part of JetStream that is used here. */
+export type RoomMeans = {
+  /** Of the stream of events; with a filter, its subjects. */
+  info(filter?: string): Promise<{
+    config: { max_bytes: number };
+    state: { bytes: number; last_seq: number; subjects?: Record<string, number> };
+  }>;
+  purge(options: { filter: string; seq: number }): Promise<{ purged: number }>;
+  /** @returns its name */
+  makeConsumer(config: object): Promise<string>;
+  pull(name: string, options: PullOptions): Promise<Pulled[]>;
+  drop(name: string): void;
+};
+
+const PAGE = { batch: 5_000, waitMs: 2_000 };
+/** Of headers, subject and what the server keeps beside them. */
+const BESIDE_BYTES = 150;
+const FORGET_NANOS = 30e9;
+
+export function roomOf({ info, purge, makeConsumer, pull, drop }: RoomMeans): Room {
+  return {
+    size: async () => {
+      const { config, state } = await info();
+      return { bytes: state.bytes, limit: config.max_bytes };
+    },
+    has: async (subject) => Object.keys((await info(subject)).state.subjects ?? {}).length > 0,
+    async *sizes() {
+      const { last_seq: last } = (await info()).state;
+      const name = await makeConsumer({
+        deliver_policy: 'all',
+        ack_policy: 'none',
+        headers_only: true,
+        mem_storage: true,
+        inactive_threshold: FORGET_NANOS,
+      });
+      try {
+        for (let reached = 0; reached < last; ) {
+          const page = await pull(name, PAGE);
+          if (page.length === 0) return;
+          for (const { sequence, subject, size } of page) {
+            reached = sequence;
+            yield { sequence, subject, bytes: size + BESIDE_BYTES };
+          }
+        }
+      } finally {
+        drop(name);
+      }
+    },
+    trim: async (subject, before) => (await purge({ filter: subject, seq: before })).purged,
+  };
+}

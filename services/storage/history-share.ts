@@ -1,0 +1,81 @@
+import { childOf } from '#proto/relay.ts';
+import type { SizedEvent } from '#proto/stream-room.ts';
+
+/**
+ * Whose events go where the stream of events has to be made smaller: this layer's own have half of it, those of the
+ * layers below the other half, and what one half does not need the other has. Of its half, each child has as much as
+ * any other that needs it, so who tells the most gives up the oldest of its own, and nobody else anything. Pure.
+ */
+
+/** Undefined: this layer itself. */
+export type Owner = string | undefined;
+/** What an owner gives up: all its events before one. */
+export type Cut = { owner: Owner; first: number; last: number; before: number; count: number; bytes: number };
+
+/** The events of one owner, in order. */
+class Held {
+  readonly sequences: number[] = [];
+  readonly sizes: number[] = [];
+  bytes = 0;
+
+  add({ sequence, bytes }: SizedEvent): void {
+    this.sequences.push(sequence);
+    this.sizes.push(bytes);
+    this.bytes += bytes;
+  }
+
+  /** Until no more than so many bytes are left; the last one stays. */
+  cut(owner: Owner, allowed: number): Cut | undefined {
+    let left = this.bytes;
+    let count = 0;
+    while (left > allowed && count < this.sequences.length - 1) {
+      left -= this.sizes[count] as number;
+      count += 1;
+    }
+    if (count === 0) return undefined;
+    const [first, last, before] = [0, count - 1, count].map((at) => this.sequences[at] as number);
+    return {
+      owner,
+      first: first as number,
+      last: last as number,
+      before: before as number,
+      count,
+      bytes: this.bytes - left,
+    };
+  }
+}
+
+/** The largest share of which all together need no more than there is. */
+function shareOf(wants: readonly number[], there: number): number {
+  let left = there;
+  const sorted = [...wants].sort((a, b) => a - b);
+  for (const [index, want] of sorted.entries()) {
+    const share = left / (sorted.length - index);
+    if (want > share) return share;
+    left -= want;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+/** @param target how many bytes may be left */
+export async function cutsTo(target: number, events: AsyncIterable<SizedEvent>): Promise<Cut[]> {
+  const own = new Held();
+  const children = new Map<string, Held>();
+  for await (const event of events) {
+    const child = childOf(event.subject);
+    const held = child === undefined ? own : (children.get(child) ?? new Held());
+    if (child !== undefined) children.set(child, held);
+    held.add(event);
+  }
+  const below = [...children.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const ownShare = Math.max(target / 2, target - below);
+  const share = shareOf(
+    [...children.values()].map(({ bytes }) => bytes),
+    target - Math.min(own.bytes, ownShare),
+  );
+  const cuts = [
+    own.cut(undefined, ownShare),
+    ...[...children].map(([child, held]) => held.cut(child, share)),
+  ];
+  return cuts.filter((cut) => cut !== undefined);
+}
