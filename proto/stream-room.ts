@@ -31,7 +31,9 @@ export type RoomMeans = {
   drop(name: string): void;
 };
 
-const PAGE = { batch: 5_000, waitMs: 2_000 };
+const PAGE = 1_000;
+/** A page is not asked to be larger than what is there, so it comes as fast as the server can. */
+const WAIT_MS = 10_000;
 /** Of headers, subject and what the server keeps beside them. */
 const BESIDE_BYTES = 150;
 const FORGET_NANOS = 30e9;
@@ -53,11 +55,13 @@ export function roomOf({ info, purge, makeConsumer, pull, drop }: RoomMeans): Ro
         inactive_threshold: FORGET_NANOS,
       });
       try {
-        for (let reached = 0; reached < last; ) {
-          const page = await pull(name, PAGE);
+        let left = 1;
+        for (let reached = 0; reached < last && left > 0; ) {
+          const page = await pull(name, { batch: Math.min(PAGE, left), waitMs: WAIT_MS });
           if (page.length === 0) return;
-          for (const { sequence, subject, size } of page) {
+          for (const { sequence, subject, size, pending } of page) {
             reached = sequence;
+            left = pending;
             yield { sequence, subject, bytes: size + BESIDE_BYTES };
           }
         }

@@ -128,11 +128,16 @@ export class HistoryRoom {
   /** One after another, and none soon after another one. */
   async #make(): Promise<void> {
     if (this.#now() - this.#madeAt < EVERY_MS) return;
-    this.#making ??= this.#trim().finally(() => {
-      this.#making = undefined;
-      this.#madeAt = this.#now();
-      this.#size = undefined;
-    });
+    const failed = (cause: unknown) => {
+      throw new Fault('unavailable', 'no room can be made in the history now', { cause });
+    };
+    this.#making ??= this.#trim()
+      .catch(failed)
+      .finally(() => {
+        this.#making = undefined;
+        this.#madeAt = this.#now();
+        this.#size = undefined;
+      });
     await this.#making;
   }
 
