@@ -3,7 +3,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import { historyLost } from '#proto/history.ts';
 import type { Room } from '#proto/stream-room.ts';
-import { cutsTo } from './history-share.ts';
+import { Shares } from './history-share.ts';
 
 const MIB = 1024 * 1024;
 /** Of the limit of the stream: above the first, room is made until the second is left. */
@@ -147,7 +147,9 @@ export class HistoryRoom {
     // Where nothing is from below, what goes is the oldest, as the server has it.
     if (!(await room.has('below.>'))) return;
     const { limit } = await room.size();
-    for (const cut of await cutsTo(limit * ROOM, room.sizes())) {
+    const shares = new Shares();
+    await room.scan(shares.add);
+    for (const cut of shares.cutsTo(limit * ROOM)) {
       const { owner: child, first: from, last: to, before } = cut;
       const count = await room.trim(child === undefined ? 'events.>' : `below.${child}.>`, before);
       const gap = { from, to, reason: 'trimmed' as const, count, ...(child !== undefined && { child }) };

@@ -57,25 +57,27 @@ function shareOf(wants: readonly number[], there: number): number {
   return Number.POSITIVE_INFINITY;
 }
 
-/** @param target how many bytes may be left */
-export async function cutsTo(target: number, events: AsyncIterable<SizedEvent>): Promise<Cut[]> {
-  const own = new Held();
-  const children = new Map<string, Held>();
-  for await (const event of events) {
+/** Told all events of the stream in order, it says what goes. */
+export class Shares {
+  readonly #own = new Held();
+  readonly #children = new Map<string, Held>();
+
+  readonly add = (event: SizedEvent): void => {
     const child = childOf(event.subject);
-    const held = child === undefined ? own : (children.get(child) ?? new Held());
-    if (child !== undefined) children.set(child, held);
+    const held = child === undefined ? this.#own : (this.#children.get(child) ?? new Held());
+    if (child !== undefined) this.#children.set(child, held);
     held.add(event);
+  };
+
+  /** @param target how many bytes may be left */
+  cutsTo(target: number): Cut[] {
+    const own = this.#own;
+    const children = [...this.#children];
+    const sizes = children.map(([, { bytes }]) => bytes);
+    const below = sizes.reduce((sum, bytes) => sum + bytes, 0);
+    const ownShare = Math.max(target / 2, target - below);
+    const share = shareOf(sizes, target - Math.min(own.bytes, ownShare));
+    const cuts = [own.cut(undefined, ownShare), ...children.map(([child, held]) => held.cut(child, share))];
+    return cuts.filter((cut) => cut !== undefined);
   }
-  const below = [...children.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  const ownShare = Math.max(target / 2, target - below);
-  const share = shareOf(
-    [...children.values()].map(({ bytes }) => bytes),
-    target - Math.min(own.bytes, ownShare),
-  );
-  const cuts = [
-    own.cut(undefined, ownShare),
-    ...[...children].map(([child, held]) => held.cut(child, share)),
-  ];
-  return cuts.filter((cut) => cut !== undefined);
 }

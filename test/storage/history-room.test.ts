@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { connect } from 'nats';
 import { inboxOf } from '#proto/access.ts';
-import { blobCommitted } from '#proto/content.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { historyLost } from '#proto/history.ts';
 import { streams } from '#proto/streams.ts';
+import { scrubFinished } from '#proto/upkeep.ts';
 import { HistoryRoom } from '../../services/storage/history-room.ts';
 import { until } from '../gateway/layer.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -32,17 +32,21 @@ after(() => connection.close());
 
 let now = 0;
 const room = () => new HistoryRoom({ bus: storage, log: quiet, now: () => now });
-const digest = `sha256:${'0'.repeat(64)}`;
+/** Some 6 KiB each, so that not many fill the stream. */
+const damaged = Array.from({ length: 80 }, () => `sha256:${'0'.repeat(64)}`);
+const dataOf = (ms: number) => ({ checked: 0, bytes: 0, damaged, ms });
+const say = (serial: number) =>
+  new Promise<void>((stored) => storage.publish(scrubFinished, dataOf(serial), stored));
 
 async function tell(child: string, serial: number): Promise<void> {
   const event: Envelope = {
     specversion: '1.0',
     id: `x-${serial}`,
     source: `/layers/${child}/x`,
-    type: 'terrace.blob.committed',
+    type: 'terrace.scrub.finished',
     time: '2030-01-01T00:00:00.000Z',
     layer: child,
-    data: { digest, size: serial },
+    data: dataOf(serial),
   };
   await gateway.relay.store(child, { made: 'm', sequence: serial }, event);
 }
@@ -51,11 +55,11 @@ async function tell(child: string, serial: number): Promise<void> {
 async function kept(): Promise<Record<string, [number, number, number]>> {
   const found: Record<string, [number, number, number]> = {};
   for await (const past of gateway.history({ since: 1 })) {
-    if (!('event' in past) || past.event.type !== 'terrace.blob.committed') continue;
-    const { size } = past.event.data as { size: number };
+    if (!('event' in past) || past.event.type !== 'terrace.scrub.finished') continue;
+    const { ms } = past.event.data as { ms: number };
     const name = past.child ?? 'own';
-    const [first, , count] = found[name] ?? [size, size, 0];
-    found[name] = [first, size, count + 1];
+    const [first, , count] = found[name] ?? [ms, ms, 0];
+    found[name] = [first, ms, count + 1];
   }
   return found;
 }
@@ -63,38 +67,38 @@ async function kept(): Promise<Record<string, [number, number, number]>> {
 test('a layer below that tells without end pushes out only what it told itself', async () => {
   const lost: unknown[] = [];
   gateway.listen(historyLost, ({ data }) => lost.push(data));
-  for (let size = 1; size <= 300; size += 1) storage.publish(blobCommitted, { digest, size });
-  for (let serial = 1; serial <= 300; serial += 1) await tell('calm', serial);
+  for (let serial = 1; serial <= 20; serial += 1) await say(serial);
+  for (let serial = 1; serial <= 20; serial += 1) await tell('calm', serial);
   const its = room();
-  for (let serial = 1; serial <= 4_000; serial += 1) {
-    now += 1_000;
-    await its.admit('flood', 500);
+  for (let serial = 1; serial <= 400; serial += 1) {
+    now += 5_000;
+    await its.admit('flood', 6_000);
     await tell('flood', serial);
   }
   const { own, calm, flood } = await kept();
   assert.deepEqual(
     [own, calm],
     [
-      [1, 300, 300],
-      [1, 300, 300],
+      [1, 20, 20],
+      [1, 20, 20],
     ],
   );
   const [first = 0, last = 0, count = 0] = flood ?? [];
-  assert.deepEqual([last, count], [4_000, 4_000 - first + 1]);
-  assert.ok(count > 500, `${count} of it are left`);
+  assert.deepEqual([last, count], [400, 400 - first + 1]);
+  assert.ok(count > 50, `${count} of it are left`);
   await until(() => lost.length > 0);
   const said = lost as { reason: string; child: string; count: number }[];
   assert.deepEqual([...new Set(said.map(({ reason, child }) => `${reason} ${child}`))], ['trimmed flood']);
-  await until(() => said.reduce((sum, one) => sum + one.count, 0) === 4_000 - count);
+  await until(() => said.reduce((sum, one) => sum + one.count, 0) === 400 - count);
 });
 
 test('what happens in the layer itself makes room, too, and what happened below is there', async () => {
   const its = room();
   const before = (await kept()).calm;
-  for (let size = 301; size <= 3_000; size += 1) {
-    now += 1_000;
-    await new Promise<void>((stored) => storage.publish(blobCommitted, { digest, size }, stored));
-    if (size % 50 === 0) await its.look();
+  for (let serial = 21; serial <= 300; serial += 1) {
+    now += 5_000;
+    await say(serial);
+    if (serial % 4 === 0) await its.look();
   }
   const { own, calm } = await kept();
   assert.ok((own?.[0] ?? 0) > 1);
