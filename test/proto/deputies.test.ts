@@ -12,7 +12,7 @@ import { buckets, streams } from '#proto/streams.ts';
 import { scrub } from '#proto/upkeep.ts';
 import { TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
-import { until } from '../support/patience.ts';
+import { patience, until } from '../support/patience.ts';
 
 /** Nobody has somebody else send something for him: what is asked is answered to those who may ask it, and to nobody else. */
 
@@ -100,7 +100,7 @@ for (const program of programs) {
         }
         await nc.flush();
         // Questions of one connection are taken in order: the earlier ones are over when this is answered.
-        await nc.request('storage.history.show', encode({}), { timeout: 10_000 });
+        await nc.request('storage.history.show', encode({}), { timeout: patience(10_000) });
         await nc.close();
       }
       await storage.flush();
@@ -129,7 +129,7 @@ for (const program of programs) {
       ]) {
         operator.publish(ask.subject, encode({}), reply ? { reply } : {});
       }
-      await operator.request(ask.subject, encode({}), { timeout: 10_000 });
+      await operator.request(ask.subject, encode({}), { timeout: patience(10_000) });
       assert.equal(asked, 1);
       await operator.close();
     });
@@ -139,7 +139,9 @@ for (const program of programs) {
       const { consumers } = await owner.jetstreamManager();
       const read = async (sequence: number) => {
         const query = { from: { sequence }, wait: 2_000 };
-        const answer = await monitor.request('storage.history.read', encode(query), { timeout: 20_000 });
+        const answer = await monitor.request('storage.history.read', encode(query), {
+          timeout: patience(10_000),
+        });
         return (decode(answer.data) as { code?: string }).code ?? 'read';
       };
       const reading = Promise.all(Array.from({ length: 300 }, (_, index) => read(1_000 + index)));
@@ -156,7 +158,7 @@ for (const program of programs) {
       const append = async (type: string, event: object) => {
         const query = { id: createInbox(), bytes: encode(event) };
         const answer = await syncer.request(`storage.append.events.${type}`, encode(query), {
-          timeout: 10_000,
+          timeout: patience(10_000),
         });
         return decode(answer.data) as { sequence?: number; code?: string; message?: string };
       };
@@ -204,7 +206,7 @@ test('a job that a worker took and did not live to hear of goes to another one',
   const { transferBlob } = await import('#proto/transfers.ts');
   const [dead, alive] = [await raw(server, 'syncer'), await server.connect('syncer')];
   const taking = dead
-    .request('storage.job.take', encode({ queue: 'down' }), { timeout: 10_000 })
+    .request('storage.job.take', encode({ queue: 'down' }), { timeout: patience(10_000) })
     .catch(() => {});
   await dead.flush();
   await dead.close();

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Dropped, JobQueue, type Line, MAX_FAILURES, MAX_LOST } from '#proto/job-queue.ts';
-import type { Taken } from '#proto/store.ts';
+import { Jobs } from '#proto/jobs.ts';
+import type { Queue, Taken } from '#proto/store.ts';
+import { transferBlob } from '#proto/transfers.ts';
 import { quiet } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 
 /** When a job goes out again, and when it is dropped. */
 
@@ -103,4 +106,23 @@ test('nothing but a job of the queue is settled', async () => {
     await assert.rejects(queue.settle(token, { kind: 'done' }), /token: not one that the queue gave out/);
   }
   assert.deepEqual(said, []);
+});
+
+test('a worker that waits for a job ends when it is told to, not when the queue has answered; a late job is given back', async () => {
+  const late = Promise.withResolvers<Taken | undefined>();
+  const settled: unknown[] = [];
+  const queue: Queue = {
+    submit: async () => {},
+    take: () => late.promise,
+    settle: async (...outcome) => void settled.push(outcome),
+    backlog: async () => 0,
+  };
+  const end = new AbortController();
+  const jobs = new Jobs({ queue: () => queue, closed: new AbortController().signal }, quiet);
+  const working = jobs.work('down', transferBlob.down, end.signal, async () => 'done');
+  end.abort();
+  await working;
+  late.resolve({ token: 'one', attempt: 0, bytes: new Uint8Array() });
+  await until(() => settled.length > 0);
+  assert.deepEqual(settled, [['one', { kind: 'again', ms: 0 }]]);
 });
