@@ -91,14 +91,15 @@ describe('terrace up', { concurrency: 2 }, () => {
 
   test('a killed supervisor takes the services with it, and the next one starts on what is left', async () => {
     await using at = await place();
-    await using first = type('up', '--data', at.data, '--listen', at.listen);
+    const words = ['up', '--compact', '--data', at.data, '--listen', at.listen];
+    await using first = type(...words);
     await first.says(/Ctrl-C/);
     const { nats, ...services } = await at.pids();
     const url = await readFile(join(at.data, 'bus/url'), 'utf8');
     const password = await readFile(join(at.data, 'bus/storage.password'), 'utf8');
     first.child.kill('SIGKILL');
     assert.equal(await first.ended(), 'SIGKILL');
-    await using second = type('up', '--data', at.data, '--listen', at.listen);
+    await using second = type(...words);
     await until(() => left(Object.values(services)).length === 0);
     await second.says(/Ctrl-C/);
     assert.deepEqual(left([nats as number]), []);
