@@ -11,6 +11,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
 import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/supervision.ts';
+import { safeJson } from '#proto/terminal-text.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
 
@@ -59,7 +60,12 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.umask(0o077);
   const names = Object.keys(services) as ServiceName[];
   const layer = env.TERRACE_NAME ?? 'layer';
-  const logger = pino({ level: env.TERRACE_LOG ?? 'info', base: { layer, pid: process.pid } });
+  const logger = pino({
+    level: env.TERRACE_LOG ?? 'info',
+    base: { layer, pid: process.pid },
+    // In a container, an engine shows it on a terminal as it is.
+    hooks: { streamWrite: safeJson },
+  });
   const log = logger.child({ service: names.length === 1 ? names[0] : 'layer' });
   const stopMs = stopMsOf(env);
   const end = new AbortController();

@@ -101,6 +101,17 @@ test('what the command line itself says goes through the same outlet', () => {
   doesNotMatch(stderr, CONTROL);
 });
 
+test('what a service says of others is JSON without a character that a terminal carries out', () => {
+  const { TERRACE_DATA: _data, ...env } = process.env;
+  const program = join(CLI, '../services/gateway/main.ts');
+  // Without its settings a service ends at once, and says so with the name of its layer.
+  const options = { encoding: 'utf8', env: { ...env, TERRACE_NAME: HOSTILE } } as const;
+  const { stdout } = spawnSync(process.execPath, [program], options);
+  match(stdout, /the service ended by a failure/);
+  doesNotMatch(stdout, CONTROL);
+  for (const line of stdout.trimEnd().split('\n')) equal(JSON.parse(line).layer, HOSTILE);
+});
+
 test('nothing else in the command writes to stdout or stderr', () => {
   const writers = readdirSync(CLI)
     .filter((file) => file.endsWith('.ts') && file !== 'terminal.ts')
