@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { TokenName } from '#proto/accounts.ts';
 import { type AuditEntry, addAudit } from '#proto/audit.ts';
@@ -19,6 +20,14 @@ type Fields = Pick<
 
 export type AuditTrail = AsyncDisposable;
 
+/** So many entries go to storage at once, and none waits longer for others, in ms. */
+const BATCH = 100;
+const BATCH_MS = 50;
+/** So many batches are kept while storage is away. */
+const MAX_BATCHES = 200;
+/** How long the last entries have to reach storage when the process ends, in ms. */
+const LAST_ENTRIES_MS = 1_000;
+
 /**
  * One entry for each write, done or refused, and for each other refusal of somebody who gave credentials; refusals of
  * the same kind are gathered. A client that has given none yet, and is told how to, has not been refused. The steps of
@@ -30,15 +39,27 @@ export function audit(
   { bus, log, gatherMs }: { bus: Pick<Bus, 'call'>; log: Log; gatherMs: number },
 ): AuditTrail {
   const refusals = new Refusals<Fields>();
-  const outbox = new Outbox<AuditEntry>(
-    async (entry) => void (await bus.call(addAudit, { entries: [entry] }, { patience: 1_000 })),
-    (count, err) => log.error({ err, count }, 'entries of the audit are lost: storage does not take them'),
+  const outbox = new Outbox<AuditEntry[]>(
+    async (entries) => void (await bus.call(addAudit, { entries }, { patience: 1_000 })),
+    (batches, err) =>
+      log.error({ err, batches }, 'entries of the audit are lost: storage does not take them'),
+    MAX_BATCHES,
   );
+  let batch: AuditEntry[] = [];
+  let sending: NodeJS.Timeout | undefined;
+  const send = () => {
+    clearTimeout(sending);
+    sending = undefined;
+    if (batch.length > 0) outbox.add(batch);
+    batch = [];
+  };
   const tell = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
     log.info({ audit: true, ...fields, ...gathered }, outcome);
     const { token: account, ...rest } = fields;
     const entry = { at: Date.now(), outcome, ...rest, ...gathered, ...(account && { account }) };
-    outbox.add(defined(entry));
+    batch.push(defined(entry));
+    if (batch.length >= BATCH) send();
+    else sending ??= setTimeout(send, BATCH_MS).unref();
   };
   const tellGathered = () => {
     for (const { first, count, since, others } of refusals.take()) {
@@ -76,7 +97,8 @@ export function audit(
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       tellGathered();
-      await outbox.close();
+      send();
+      await Promise.race([outbox.close(), sleep(LAST_ENTRIES_MS, undefined, { ref: false })]);
     },
   };
 }
