@@ -8,9 +8,9 @@ import { packedSize } from './contract.ts';
  */
 
 /** Of a sentence about a link, in a report. */
-const MAX_DETAIL = 500;
-/** All of a report's layers, packed. */
-const MAX_BYTES = 512 * 1024;
+const MAX_DETAIL = 300;
+/** All of a report's layers, packed: those of some hundred children fit into their bucket. */
+const MAX_BYTES = 256 * 1024;
 
 type Told = NonNullable<Report['layers']>[number];
 

@@ -27,6 +27,7 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
   let looking = false;
   let again = false;
   let ended = false;
+  let failures = 0;
   let timer: NodeJS.Timeout | undefined;
   const soon = (ms: number) => {
     clearTimeout(timer);
@@ -44,11 +45,14 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
         await below.forget(child);
         log.info({ child }, 'what was known of a layer below is dropped with its account');
       }
+      failures = 0;
     } catch (err) {
+      failures += 1;
       log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
     }
     looking = false;
-    soon(again ? SETTLE_MS : lookMs * (0.75 + Math.random() / 2));
+    const wait = failures > 0 ? Math.min(lookMs, 1_000 * 2 ** failures) : lookMs;
+    soon(again ? SETTLE_MS : wait * (0.75 + Math.random() / 2));
   };
   const ends = [accountsChanged, storageStarted].map((event) => bus.heed(event, () => soon(SETTLE_MS)));
   bus.onMissed(() => soon(SETTLE_MS));

@@ -14,10 +14,11 @@ import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
 import { kept } from '#proto/layer-reports.ts';
+import { presence } from '#proto/presence.ts';
 import { attributed, sourceOf } from '#proto/relay.ts';
 
-/** Of the sources that are told apart, with their numbers. */
-const MAX_MARK_BYTES = 256 * 1024;
+/** Of the sources that are told apart, with their numbers: those of some hundred children fit into their bucket. */
+const MAX_MARK_BYTES = 96 * 1024;
 
 /** How far a child was heard; before its first event, only what holds for all of them. */
 type Known = {
@@ -59,6 +60,7 @@ export class Below {
     await this.#turns.run(child, async () => {
       await this.#bus.remove(layersBelow, child);
       await this.#bus.remove(reckoning, child);
+      await this.#bus.remove(presence, child);
     });
   }
 

@@ -206,7 +206,7 @@ test('more layers than a report may have are left out, the farthest first, and c
   deepEqual(await tell('wide', { layers: [own, ...below] }), [200, undefined]);
   const { layers = [] } = (await operator.get(layersBelow, 'wide'))?.value ?? {};
   equal(layers.length, 256);
-  equal(layers[1]?.link?.detail?.length, 500);
+  equal(layers[1]?.link?.detail?.length, 300);
 });
 
 test('what an earlier version let in and nobody can read keeps no other back', async () => {
