@@ -105,6 +105,14 @@ test('what is arriving is not given to a token that was disabled while it waited
   equal((await answer).status, 401);
 });
 
+test('what is arriving is not given to a token whose right was taken while it waited', async () => {
+  const headers = basic('narrow', await tokens.create('narrow', on('*', ...READ)));
+  const digest = await coming('app');
+  const { answer } = await waitFor(`${ARRIVING_PATH}/${digest}?repository=app&wait=1`, headers);
+  await tokens.scope('narrow', on('other', ...READ));
+  equal((await answer).status, 404);
+});
+
 test('an upload whose token is disabled while its body comes is not committed', async () => {
   const headers = basic('pusher', await tokens.create('pusher', on('app', ...ALL)));
   for (const kind of ['monolithic', 'finished'] as const) {

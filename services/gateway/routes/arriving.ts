@@ -87,7 +87,8 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
       'content-length': String(length(range)),
       'content-range': `bytes ${range.first}-${range.last}/${size}`,
     });
-    const stillAllowed = access.stillAllowed(request, reply);
+    const letIn = access.stillAllowed(request, reply);
+    const stillAllowed = async () => (await letIn()) && mayAlso(request, repository, 'content/read');
     const sending = sendParts(reply, file, [range], { ...times, stillAllowed });
     await sending.catch((err) => log.warn({ err, digest }, 'what is still coming could not be read'));
     return reply;

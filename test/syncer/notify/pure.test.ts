@@ -18,13 +18,13 @@ const event = (type: string, data: object): Envelope => ({
   layer: 'line',
   data,
 });
-const moved = event('tag.moved', { repository: 'app', tag: 'v1', digest });
+const moved = event('tag.moved', { repository: 'app', tag: 'v1', digest, account: 'ci' });
 const told = (one: Envelope, child?: string, more: Partial<Receiver> = {}) => {
   const notice = noticeOf({ sequence: 1, event: one, ...(child && { child }) }, { ...to, ...more });
   return notice && JSON.parse(notice.body);
 };
 
-test('an event goes as it is in the stream, with what it is about', () => {
+test('an event goes as it is in the stream, with what it is about and the account that did it', () => {
   const expected = { ...moved, subject: 'app:v1', datacontenttype: 'application/json' };
   assert.deepEqual(told(moved), expected);
   assert.equal(told(event('manifest.deleted', { repository: 'app/a', digest })).subject, `app/a@${digest}`);
