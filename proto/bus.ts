@@ -40,6 +40,8 @@ export type BusOptions = {
   limits?: { signOfLifeMs: number; silenceMs: number };
 };
 
+/** What is watched is read again so often, in case a write was not heard of, in ms. */
+const REFRESH_MS = 60_000;
 const KIND = 'Terrace-Kind';
 
 /** One connection to the bus, as one user of it. */
@@ -157,7 +159,7 @@ export class Bus implements AsyncDisposable {
     this.unreadable = states.unreadable.bind(states);
     this.watch = states.watch.bind(states);
     this.#states = states;
-    this.#timer = setInterval(() => states.refresh(), 15_000).unref();
+    this.#timer = setInterval(() => states.refresh(), REFRESH_MS).unref();
     void this.#follow();
   }
 

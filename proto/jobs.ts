@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { clip } from './clip.ts';
 import { event, type Job, pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
+import { KeyedLock } from './keyed-lock.ts';
 import type { Log } from './log.ts';
 import { Count, Reason } from './names.ts';
 import type { Outcome, Queue, Taken } from './store.ts';
@@ -24,10 +25,11 @@ export const jobDropped = event(
   Type.Object({ queue: Type.String({ maxLength: 64 }), attempts: Count, reason: Reason }),
 );
 
-/** Wishes in a work queue. */
+/** Wishes in a work queue. Of the workers of a process, one at a time waits for the next job of a queue. */
 export class Jobs {
   readonly #queues: Queues;
   readonly #log: Log;
+  readonly #turns = new KeyedLock();
 
   constructor(queues: Queues, log: Log) {
     this.#queues = queues;
@@ -55,13 +57,17 @@ export class Jobs {
     handler: Worker<Static<T>>,
   ): Promise<void> {
     const queues = this.#queues;
+    const over = AbortSignal.any([signal, queues.closed]);
+    const queue = queues.queue(consumer);
+    const take = async () => (over.aborted ? undefined : queue.take());
     await takeJobs({
       name: consumer,
-      queue: queues.queue(consumer),
+      queue,
+      take: () => this.#turns.run(consumer, take),
       unpack: (bytes) => unpack(job.body, bytes),
       handler,
       ackWaitMs: consumers[consumer].ackWaitMs,
-      signal: AbortSignal.any([signal, queues.closed]),
+      signal: over,
       log: this.#log,
     });
   }
@@ -71,6 +77,7 @@ type Work<T> = {
   /** For the log. */
   name: string;
   queue: Queue;
+  take: () => Promise<Taken | undefined>;
   unpack: (bytes: Uint8Array) => T;
   handler: Worker<T>;
   /** A job not heard of for this long goes to another worker. */
@@ -85,7 +92,7 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
   for (let failures = 0; !signal.aborted; ) {
     try {
       while (!signal.aborted) {
-        const next = work.queue.take();
+        const next = work.take();
         const taken = await unlessOver(next, signal);
         failures = 0;
         if (taken === 'over') giveBack(work.queue, next);

@@ -8,7 +8,7 @@ import { Direction } from './transfers.ts';
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
 
 /** Written by every service process, each `HEARTBEAT_MS`. Key: the instance. */
-export const HEARTBEAT_MS = 5_000;
+export const HEARTBEAT_MS = 15_000;
 export const ServiceStatus = Type.Object({
   service: Type.String({ maxLength: 64 }),
   instance: Party,

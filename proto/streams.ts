@@ -34,8 +34,8 @@ export const consumers = {
 /** Key-value buckets. `ttlMs`: an entry ends that long after it was last written. Together with the streams they fit into the limits of `cli/bus-configuration.ts`. */
 export const buckets = {
   configuration: { storage: 'file', ttlMs: 0, maxBytes: 8 * MIB },
-  services: { storage: 'memory', ttlMs: 20 * SECOND, maxBytes: 4 * MIB },
-  syncers: { storage: 'memory', ttlMs: 20 * SECOND, maxBytes: 8 * MIB },
+  services: { storage: 'memory', ttlMs: 50 * SECOND, maxBytes: 4 * MIB },
+  syncers: { storage: 'memory', ttlMs: 50 * SECOND, maxBytes: 8 * MIB },
   link: { storage: 'file', ttlMs: 0, maxBytes: 8 * MIB },
   webhooks: { storage: 'file', ttlMs: 0, maxBytes: 16 * MIB },
   heard: { storage: 'file', ttlMs: 0, maxBytes: 64 * MIB },

@@ -7,7 +7,7 @@ import { type Metadata, put } from './metadata.ts';
 
 const TICK_MS = 1_000;
 /** How often the stream is looked at where nothing happens, in ticks. */
-const LOOK_TICKS = 10;
+const LOOK_TICKS = 60;
 
 export type WatchMeans = {
   bus: Pick<Bus, 'stored' | 'archive' | 'publish'>;

@@ -3,7 +3,7 @@ import type { Bus, Log } from '#proto/bus.ts';
 import { COORDINATOR_KEY, LEASE_MS, lease } from '#proto/status.ts';
 import { type Clocks, Elapsed } from './elapsed.ts';
 
-const RENEW_MS = LEASE_MS / 4;
+const RENEW_MS = LEASE_MS / 3;
 /** Nothing begins so shortly before the lease may end: it needs time to arrive, too. In ms. */
 export const MARGIN_MS = 1_000;
 

@@ -26,6 +26,8 @@ export class Crew implements AsyncDisposable {
   readonly #leaving = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #begun = performance.now();
+  /** Jobs that run or wait for a hand. */
+  #busy = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -41,21 +43,42 @@ export class Crew implements AsyncDisposable {
   start(work: (signal: AbortSignal) => Promise<void>): void {
     this.#work = work;
     this.#follow();
-    this.#arm();
   }
 
   /** Runs one job, when there is a hand for it. */
   async job<T>(task: () => Promise<T>): Promise<T> {
-    using _hand = await this.#hands.take();
-    return await task();
+    this.#busy += 1;
+    this.#wake();
+    try {
+      using _hand = await this.#hands.take();
+      return await task();
+    } finally {
+      this.#busy -= 1;
+    }
   }
 
   /** Resolves when all workers have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#timer);
     this.#work = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#retire(0);
     await Promise.all(this.#leaving);
+  }
+
+  /** Nothing is measured while there is nothing to do. */
+  #wake(): void {
+    if (this.#timer || !this.#work) return;
+    // First: workers that are added ask for jobs of their own.
+    this.#arm();
+    const now = performance.now();
+    const unused = { bytes: 0, failures: 0, refusals: 0, saturated: false };
+    this.#concurrency.feed({ now, ms: now - this.#begun, ...unused });
+    this.#begun = now;
+    this.slots.gauge.read();
+    this.slots.fullMs();
+    this.#hands.fullMs();
+    this.#follow();
   }
 
   #arm(): void {
@@ -64,6 +87,7 @@ export class Crew implements AsyncDisposable {
   }
 
   #measure(): void {
+    this.#timer = undefined;
     const now = performance.now();
     const ms = now - this.#begun;
     this.#begun = now;
@@ -75,7 +99,7 @@ export class Crew implements AsyncDisposable {
       this.#log.debug({ connections: count, rate: Math.round((reading.bytes * 1_000) / ms) }, 'connections');
       this.#follow();
     }
-    this.#arm();
+    if (this.#busy > 0) this.#arm();
   }
 
   #follow(): void {
