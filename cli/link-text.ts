@@ -68,7 +68,8 @@ function selection({ name, tags, platforms, referrers }: Configuration['reposito
 /** Only a ReadWrite layer sends anything: storage counts as unsent whatever the parent was not seen to have. */
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
-  const { unsent, withdrawn, parked: refused } = storage?.outgoing ?? { unsent: 0, withdrawn: 0, parked: 0 };
+  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
+  const { unsent, withdrawn, parked: refused, kept = 0 } = storage?.outgoing ?? nothing;
   const parts = [
     ...(unsent ? [`${plural(unsent, 'manifest')} to send`] : []),
     ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
@@ -76,6 +77,11 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
   ];
   return [
     ...(parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : []),
+    ...(kept > 0
+      ? [
+          `  kept here only: ${plural(kept, 'manifest')}, as no selection covers the repository (repositories)`,
+        ]
+      : []),
     ...refusals.slice(0, MOST_PARKED).map((one) => parked(one, now)),
     ...more(refusals.length),
   ];

@@ -26,7 +26,7 @@ export const ACCOUNTS_LOST =
 /** What a person is told when a layer serves, and what to type next. */
 export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
   const { name, listen, tls, mode, parent, repositories } = configuration;
-  const image = mode === 'ReadWrite' ? 'hello:1' : 'NAME:TAG';
+  const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
   const plain = insecureFlag(configuration);
   const registry = registryOf(configuration);
   const end = dataWords(data);
@@ -56,4 +56,12 @@ export function welcome({ data, configuration, tokens, closed, ms }: Greeting): 
     ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
     'Ctrl-C stops it.',
   ].join('\n');
+}
+
+/** An image whose push goes up, too, where there is a parent. */
+function exampleOf({ parent, repositories }: Configuration): string {
+  const patterns = parent ? repositories.map(({ name }) => name) : [];
+  const [first] = patterns;
+  if (first === undefined || patterns.includes('*')) return 'hello:1';
+  return first.endsWith('/*') ? `${first.slice(0, -1)}hello:1` : `${first}:1`;
 }

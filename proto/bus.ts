@@ -17,7 +17,7 @@ import { JetStreamStore } from './jetstream-store.ts';
 import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
 import type { Log } from './log.ts';
 import { Relay } from './relay.ts';
-import { States } from './states.ts';
+import { REFRESH_MS, States } from './states.ts';
 import type { Store } from './store.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
@@ -40,8 +40,6 @@ export type BusOptions = {
   limits?: { signOfLifeMs: number; silenceMs: number };
 };
 
-/** What is watched is read again so often, in case a write was not heard of, in ms. */
-const REFRESH_MS = 60_000;
 const KIND = 'Terrace-Kind';
 
 /** One connection to the bus, as one user of it. */

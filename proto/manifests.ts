@@ -237,7 +237,13 @@ export const StorageStatus = Type.Object({
     Type.Object({ lost: Type.Integer(), since: Instant, reason: Type.String({ maxLength: 400 }) }),
   ),
   /** What the parent is still to be told: manifests to send, manifests to withdraw, and refused changes. */
-  outgoing: Type.Object({ unsent: Type.Integer(), withdrawn: Type.Integer(), parked: Type.Integer() }),
+  outgoing: Type.Object({
+    unsent: Type.Integer(),
+    withdrawn: Type.Integer(),
+    parked: Type.Integer(),
+    /** Manifests that stay in this layer, as no selection covers their repository: they are not among those to send. */
+    kept: Type.Optional(Type.Integer()),
+  }),
   ingests: Type.Array(
     Type.Object({
       id: Type.String({ maxLength: 160 }),

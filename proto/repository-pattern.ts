@@ -9,3 +9,14 @@ export const RepositoryPattern = Type.String({
 
 export const isPattern = (pattern: string): boolean =>
   pattern === '*' || isRepository(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
+
+/**
+ * Repository patterns: `*` (all), `prefix/*` (all below prefix), or one repository's name.
+ */
+export function matches(patterns: readonly string[], repository: string): boolean {
+  return patterns.some((pattern) => {
+    if (pattern === '*') return true;
+    if (pattern.endsWith('/*')) return repository.startsWith(pattern.slice(0, -1));
+    return pattern === repository;
+  });
+}

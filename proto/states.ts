@@ -10,6 +10,9 @@ export type Entry<T> = { value: T; revision: number };
 /** `conditional`: it may have been refused, and is heard of all the same. */
 export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
 
+/** What is watched is read again so often, in case a write was not heard of, in ms. */
+export const REFRESH_MS = 60_000;
+
 /** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
 const READ_AFTER_MS = [20, 500];
 

@@ -19,9 +19,15 @@ export class Schedules implements Disposable {
   }
 
   /** What is as it was goes on undisturbed. */
-  set({ garbageCollection: garbage, scrub, reserve }: Configuration): void {
+  set({ garbageCollection: garbage, scrub, reserve, parent, repositories }: Configuration): void {
+    const selected = parent && repositories.map(({ name }) => name);
     const { graceMs, uploadsMs, transfersMs } = garbage;
-    this.#storage.keep({ garbage: { graceMs, uploadsMs, transfersMs }, scrubRate: scrub.rate, reserve });
+    this.#storage.keep({
+      garbage: { graceMs, uploadsMs, transfersMs },
+      scrubRate: scrub.rate,
+      reserve,
+      selected,
+    });
     this.#at('garbage collection', garbage.enabled ? garbage.schedule : undefined, () =>
       this.#storage.garbage.collect(false),
     );

@@ -20,6 +20,7 @@ import { GarbageCollector, type GarbageRules } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
 import { watchHistory } from './history-watch.ts';
 import { Ingests } from './ingests.ts';
+import { KeptHere } from './kept-here.ts';
 import { Manifests } from './manifests.ts';
 import { Marks } from './marks.ts';
 import { Metadata } from './metadata.ts';
@@ -62,7 +63,13 @@ export type StorageOptions = {
 };
 
 /** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
-export type Upkeep = { garbage: GarbageRules; scrubRate: number; reserve: number };
+export type Upkeep = {
+  garbage: GarbageRules;
+  scrubRate: number;
+  reserve: number;
+  /** Patterns of what goes up; without them, all may. */
+  selected?: readonly string[] | undefined;
+};
 
 /** Until a configuration is seen. */
 export const UPKEEP: Upkeep = {
@@ -91,6 +98,7 @@ export class Storage implements AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly webhooks: Webhooks;
+  readonly #keptHere: KeptHere;
   readonly audit: Audit;
   readonly #parts: Parts;
 
@@ -155,6 +163,7 @@ export class Storage implements AsyncDisposable {
     this.garbage = new GarbageCollector(parts, data);
     this.scrubber = new Scrubber(parts, data);
     this.webhooks = new Webhooks(parts);
+    this.#keptHere = new KeptHere(parts.metadata);
     this.keep(UPKEEP);
   }
 
@@ -164,7 +173,8 @@ export class Storage implements AsyncDisposable {
   }
 
   /** Takes effect at once; on what runs already, at the next one. */
-  keep({ garbage, scrubRate, reserve }: Upkeep): void {
+  keep({ garbage, scrubRate, reserve, selected }: Upkeep): void {
+    this.#keptHere.selected = selected;
     this.#parts.grace.graceMs = garbage.graceMs;
     this.#parts.space.reserve = reserve;
     this.garbage.rules = garbage;
@@ -190,6 +200,7 @@ export class Storage implements AsyncDisposable {
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
     const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
+    const kept = await this.#keptHere.count();
     return {
       ...content,
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
@@ -197,7 +208,12 @@ export class Storage implements AsyncDisposable {
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
       space: await this.#parts.space.look(),
       ...(this.audit.lost && { audit: this.audit.lost }),
-      outgoing: { unsent, withdrawn, parked },
+      outgoing: {
+        unsent: Math.max(0, unsent - kept.unsent),
+        withdrawn: Math.max(0, withdrawn - kept.withdrawn),
+        parked,
+        ...(kept.unsent > 0 && { kept: kept.unsent }),
+      },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,
         purpose,

@@ -222,6 +222,12 @@ test('what waits to go up, and each change that the parent refuses', () => {
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });
 
+test('what no selection covers is kept here, and does not wait', () => {
+  const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
+  assert.match(text, /^ {2}kept here only: 2 manifests, as no selection covers the repository/m);
+  assert.doesNotMatch(text, /waiting/);
+});
+
 test('a layer that sends nothing has nothing that waits to go up', () => {
   const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
   assert.match(linked({ storage }), /waiting to go up: 2 manifests to send, 1 manifest to withdraw$/m);

@@ -124,6 +124,11 @@ test('what to type next fits how the layer is reached', () => {
   const plain = greeting('listen: 127.0.0.1:5000');
   assert.match(plain, /at http:\/\/127\.0\.0\.1:5000 \(ReadWrite\); started in 1\.2 s/);
   assert.match(plain, /push +podman push --tls-verify=false IMAGE 127\.0\.0\.1:5000\/hello:1/);
+  const below = (...names: string[]) =>
+    greeting(`mode: ReadWrite\nparent: { url: https://up.example }\nrepositories: ${JSON.stringify(names)}`);
+  assert.match(below('app/*', 'base'), /push .*127\.0\.0\.1:5000\/app\/hello:1/, 'what goes up');
+  assert.match(below('base', '*'), /push .*127\.0\.0\.1:5000\/hello:1/);
+  assert.match(below('base'), /push .*127\.0\.0\.1:5000\/base:1/);
   assert.match(plain, /No accounts.*\n(?:.*\n)*.*terrace token create NAME --push '\*' --data \/d/);
   const secure = greeting(
     'listen: 0.0.0.0:443\nloginServer: registry.example\ntls: { certificateFile: /a, keyFile: /b }',

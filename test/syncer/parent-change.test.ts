@@ -3,9 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { storageStatus } from '#proto/manifests.ts';
+import { mediaTypes } from '#proto/oci.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { getManifest, pushImage, tagsOf } from '../support/image.ts';
-import { testLayer } from '../support/layer.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
 
 let old: Cloud;
 let other: Cloud;
@@ -37,4 +39,33 @@ test('a ReadWrite layer under another parent loses nothing that this one does no
   assert.deepEqual(await tagsOf(other.url, 'app'), ['v1', 'v2']);
   const untagged = await pushImage(old.url, 'app', undefined, image('untagged'));
   assert.equal((await getManifest(other.url, 'app', untagged.digest))?.digest, untagged.digest);
+});
+
+test('what no selection covers is kept here only, which is said, and goes up when one does', async () => {
+  const kept = await mkdtemp(join(tmpdir(), 'terrace-kept-here-'));
+  const options = { compact: 'hosted', data: kept, parent: other.url, mode: 'ReadWrite' } as const;
+  const image = { layers: [{ seed: 'kept', size: 2_000 }] };
+  const outgoing = async (layer: TestLayer) => (await layer.bus().call(storageStatus, {})).outgoing;
+  try {
+    {
+      await using layer = await testLayer({ ...options, repositories: ['mine/*'] });
+      await pushImage(layer.url, 'mine/app', 'v1', image);
+      const { digest, bytes } = await pushImage(layer.url, 'spare', 'v1', image);
+      const again = await fetch(`${layer.url}/v2/spare/manifests/${digest}`, {
+        method: 'PUT',
+        headers: { 'content-type': mediaTypes.ociManifest },
+        body: bytes as Buffer<ArrayBuffer>,
+      });
+      assert.match(again.headers.get('warning') ?? '', /^299 - "kept in this layer only: .* covers spare"$/);
+      assert.deepEqual((await layer.sync()).failures, []);
+      assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0, kept: 1 });
+      assert.deepEqual(await tagsOf(other.url, 'spare'), []);
+    }
+    await using layer = await testLayer({ ...options, repositories: ['mine/*', 'spare'] });
+    assert.deepEqual((await layer.sync()).failures, []);
+    assert.deepEqual(await tagsOf(other.url, 'spare'), ['v1']);
+    assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0 });
+  } finally {
+    await rm(kept, { recursive: true, force: true });
+  }
 });

@@ -21,6 +21,7 @@ import {
   tagName,
 } from '#proto/names.ts';
 import { MANIFEST_LIMIT } from '#proto/oci.ts';
+import { matches } from '#proto/repository-pattern.ts';
 import { readManifestBytes } from '../committed.ts';
 import { Hold } from '../hold.ts';
 import { manifestUrl } from '../locations.ts';
@@ -91,6 +92,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       'docker-content-digest': digest,
       ...(subject && { 'oci-subject': subject }),
       ...(tags.length > 0 && { 'oci-tag': tags.join(', ') }),
+      ...staysHere(gateway, repository),
     });
     return reply.code(201).send();
   };
@@ -203,4 +205,12 @@ function mediaTypeOf(request: FastifyRequest): string | undefined {
 
 function describe(reply: FastifyReply, { digest, mediaType }: ManifestPlace): void {
   reply.headers({ 'docker-content-digest': digest, etag: etagOf(digest), 'content-type': mediaType });
+}
+
+/** distribution-spec 1.1, "Warnings": what goes up from this layer, and this is not among it. */
+function staysHere({ configuration }: Gateway, repository: Repository): { warning?: string } {
+  const { parent, repositories = [] } = configuration() ?? {};
+  const patterns = repositories.map(({ name }) => name);
+  if (!parent || matches(patterns, repository)) return {};
+  return { warning: `299 - "kept in this layer only: no selection (repositories) covers ${repository}"` };
 }

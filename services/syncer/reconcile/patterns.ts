@@ -1,13 +1,6 @@
-/**
- * Repository patterns: `*` (all), `prefix/*` (all below prefix), or one repository's name.
- */
-export function matches(patterns: readonly string[], repository: string): boolean {
-  return patterns.some((pattern) => {
-    if (pattern === '*') return true;
-    if (pattern.endsWith('/*')) return repository.startsWith(pattern.slice(0, -1));
-    return pattern === repository;
-  });
-}
+import { matches } from '#proto/repository-pattern.ts';
+
+export { matches };
 
 /** The entry that counts for a repository: its own name, else the longest prefix, else `*`. */
 export function selectionOf<S extends { name: string }>(
