@@ -7,6 +7,7 @@ import { type BringMeans, bring, bringLoad, type Load, loadOf } from './bring.ts
 import { agreedReferrers, dropGone } from './gone.ts';
 import { byBegun, byPlace, type Place } from './order.ts';
 import type { Outgoing } from './outgoing.ts';
+import type { Oversized } from './oversized.ts';
 import { loserTag } from './plan.ts';
 import { NoRoom, Room } from './room.ts';
 import type { Survey } from './survey.ts';
@@ -21,6 +22,7 @@ export type ImageMeans = BringMeans & {
   outgoing: Outgoing;
   /** Children that the parent itself left out. */
   withheld: Set<Digest>;
+  oversized: Oversized;
   tally: Tally;
 };
 
@@ -133,7 +135,8 @@ class Batch {
       if (this.#room.isFull && !isFirst) throw new NoRoom();
     };
     const means = { ...this.#means, mayFetch };
-    const { outgoing, withheld } = means;
+    const { outgoing, withheld, oversized } = means;
+    oversized.mustNotBeKnown(repository, digest);
     const { platforms, referrers } = survey.selected;
     const agreed =
       tag === null && referrers !== false ? await agreedReferrers(means, repository, digest) : [];
@@ -149,7 +152,10 @@ class Batch {
         isList: survey.lists.has(digest),
       },
       underWay,
-    );
+    ).catch((error) => {
+      oversized.note(repository, digest, error);
+      throw error;
+    });
     means.tally.dropped += await dropGone(means, repository, digest, agreed, survey.here);
     return load;
   }

@@ -22,6 +22,7 @@ import { note, tellParent } from './changes.ts';
 import { bringImages } from './images.ts';
 import type { Heard, Look, News, Told } from './news.ts';
 import { Outgoing } from './outgoing.ts';
+import { Oversized } from './oversized.ts';
 import { Parking } from './parking.ts';
 import { selectionOf } from './patterns.ts';
 import { repair } from './repair.ts';
@@ -63,6 +64,7 @@ export type Context = PassMeans & {
   outgoing: Outgoing;
   parking: Parking;
   withheld: Set<Digest>;
+  oversized: Oversized;
   tally: Tally;
 };
 
@@ -76,6 +78,8 @@ const REPOSITORIES_AT_ONCE = 4;
  * is found anew in each pass.
  */
 const withheldBy = new WeakMap<Parent, Set<Digest>>();
+const MAX_WITHHELD = 100_000;
+const oversizedBy = new WeakMap<Parent, Oversized>();
 
 /**
  * One pass: compares parent and layer, then does what the plan says, each tag by itself, so that one that fails keeps
@@ -103,9 +107,13 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     const parking = await Parking.load(bus, signal, again);
     const withheld = (!wish.full && withheldBy.get(means.parent)) || new Set<Digest>();
     withheldBy.set(means.parent, withheld);
+    if (withheld.size > MAX_WITHHELD) withheld.clear();
+    const oversized = (!again && oversizedBy.get(means.parent)) || new Oversized();
+    oversizedBy.set(means.parent, oversized);
     // The parent may have got what it had left out.
     if (heard && [...heard.values()].some(({ around }) => around.size > 0)) withheld.clear();
-    const context: Context = { ...means, wish, heard, pass, arrivals, outgoing, parking, withheld, tally };
+    const shared = { arrivals, outgoing, parking, withheld, oversized, tally };
+    const context: Context = { ...means, wish, heard, pass, ...shared };
     const { covered, uncovered } = await repositories(context);
     const everything = !scope && !heard;
     const repairing = scope ? undefined : repairs(context);

@@ -8,6 +8,7 @@ import { type Descriptor, mediaTypes } from '#proto/oci.ts';
 import { imageFailed } from '#proto/passes.ts';
 import type { FetchedManifest } from '../../../services/syncer/link/parent.ts';
 import { bringImages, type Image, type ImageMeans } from '../../../services/syncer/reconcile/images.ts';
+import { Oversized } from '../../../services/syncer/reconcile/oversized.ts';
 import { Room } from '../../../services/syncer/reconcile/room.ts';
 import { missingTree, type TreeMeans, type Wanted } from '../../../services/syncer/reconcile/tree.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../services/syncer/reconcile/tree-budget.ts';
@@ -145,7 +146,8 @@ test('what is held of a manifest is what is asked for, and what storage is told 
 async function brought(
   sizes: number[],
   room: Room,
-): Promise<{ tags: string[]; most: number; failed: number }> {
+  more: object = {},
+): Promise<{ tags: string[]; most: number; failed: number; fetched: number }> {
   const above = new Above();
   const tags: string[] = [];
   let [most, failed] = [0, 0];
@@ -189,14 +191,16 @@ async function brought(
     arrivals: { bring: async () => {} },
     outgoing: { isGone: () => false },
     withheld: new Set(),
+    oversized: new Oversized(),
     tally: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
     pass: 'p',
     by: 'b',
     layer: 'l',
+    ...more,
   };
   await bringImages(means as unknown as ImageMeans, images, room);
   assert.equal(held, 0);
-  return { tags, most, failed };
+  return { tags, most, failed, fetched: above.fetched };
 }
 
 test('images whose manifests find no room wait for those before them, and all come in their order', async () => {
@@ -215,4 +219,12 @@ test('an image that needs more than all the room comes all the same', async () =
   const { tags, failed } = await brought([1_000, 900_000, 800_000, 1_000], new Room(100_000));
   assert.equal(failed, 0);
   assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
+});
+
+test('an image that needs too much is not fetched again by the next pass', async () => {
+  const more = { oversized: new Oversized(), limits: { ...TREE_LIMITS, bytes: 10_000 } };
+  const first = await brought([1_000, 50_000], new Room(), more);
+  const next = await brought([1_000, 50_000], new Room(), more);
+  assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
+  assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });
