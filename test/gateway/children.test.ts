@@ -130,18 +130,21 @@ test('what is no activation is refused with the remedy', async () => {
 });
 
 test('who is activated, and who is refused, is written down; who only says that it is there is not', async () => {
-  const from = layer.logged.length;
-  for (const instance of [one, one, two]) await (await activate(instance, line)).arrayBuffer();
+  // An account of its own: refusals of a kind that was written down a moment ago are gathered.
+  const own = basic('line-3', await tokens.create('line-3', actions('line-3')));
+  for (const instance of [one, one, two]) {
+    await (await activate(instance, own, { child: 'line-3' })).arrayBuffer();
+  }
   // The line of a request comes when its answer has gone out: that of another one comes behind them.
-  await (await activate(one, line, { child: 'line-9' })).arrayBuffer();
-  const told = () => layer.logged.slice(from).filter(({ audit }) => audit);
-  await until(() => told().length >= 3);
+  await (await activate(one, own, { child: 'line-9' })).arrayBuffer();
+  const written = () => layer.logged.filter(({ audit, token }) => audit && token === 'line-3');
+  await until(() => written().length >= 3);
   deepEqual(
-    told().map(({ action, child, token, status }) => [action, child, token, status]),
+    written().map(({ action, child, status }) => [action, child, status]),
     [
-      ['config/write', 'line-1', 'line-1', 201],
-      ['config/write', 'line-1', 'line-1', 409],
-      ['config/write', 'line-9', 'line-1', 403],
+      ['config/write', 'line-3', 201],
+      ['config/write', 'line-3', 409],
+      ['config/write', 'line-9', 403],
     ],
   );
 });
@@ -156,10 +159,7 @@ test('a request that waits for changes says that the child is there, and keeps i
   equal(await isKnown(one, line), false, 'it has not told yet how it stands');
   ok(await seen('line-1'));
   const { children } = await operator.call(listChildren, { limit: 10 });
-  deepEqual(
-    children.map(({ name, instance }) => [name, instance]),
-    [['line-1', one]],
-  );
+  equal(children.find(({ name }) => name === 'line-1')?.instance, one);
   const gateway = await layer.testBus.connect('gateway');
   await gateway.put(layersBelow, 'line-1', { seen: 1, layers: [] });
   equal(await isKnown(one, line), true);

@@ -6,7 +6,7 @@ import { crc32c, masked } from './crc32c.ts';
  */
 
 export const BLOCK = 32 * 1024;
-const HEADER = 7;
+export const HEADER = 7;
 const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4] as const;
 
 export type LogPart =

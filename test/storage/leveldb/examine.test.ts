@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
-import { BLOCK, logOf, partsOf } from '../../../services/storage/leveldb/log-records.ts';
+import { BLOCK, HEADER, logOf, partsOf } from '../../../services/storage/leveldb/log-records.ts';
 import { readManifest } from '../../../services/storage/leveldb/manifest.ts';
 import { readWriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
 import { type Batch, KilledDatabase, look } from './database.ts';
@@ -130,7 +130,8 @@ test('a log that ends anywhere: its writer was killed there', async () => {
 
 const tails: [name: string, tail: (rest: Buffer) => Buffer][] = [
   ['zeros', (rest) => Buffer.alloc(rest.length)],
-  ['garbage', (rest) => randomBytes(rest.length)],
+  // Behind the header: a length that goes beyond the end is what a killed writer leaves.
+  ['garbage', (rest) => Buffer.concat([rest.subarray(0, HEADER), randomBytes(rest.length - HEADER)])],
   [
     'a page that came and one before it that did not',
     (rest) => Buffer.concat([Buffer.alloc(10), rest.subarray(10)]),
