@@ -17,6 +17,6 @@ export async function mustHaveRoomToStart(data: string): Promise<void> {
   const none = inodes?.free === 0 ? 'room for no more files (inodes)' : free === 0 ? 'no byte free' : '';
   if (none === '') return;
   throw new Refusal(
-    `--data: the volume of ${data} has ${none}: delete there what is not of Terrace, or make it larger`,
+    `--data: the volume of ${data} has ${none}: delete there what is not of Terrace, or unfinished uploads (folders ingest/upload-*), or make it larger`,
   );
 }
