@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +8,8 @@ import { after, before, beforeEach, test } from 'node:test';
 import { put } from '../../services/storage/changes.ts';
 import { Metadata } from '../../services/storage/metadata.ts';
 import { mayLack, readState } from '../../services/storage/metadata-state.ts';
+import { TestBus } from '../support/bus.ts';
+import { smallVolume } from '../support/small-volume.ts';
 import { fault } from './rig.ts';
 
 /** Metadata are opened only where all that was stored can be read, and a refusal changes nothing. */
@@ -103,3 +107,56 @@ test('what may be missing depends on how they were left', async () => {
   assert.equal(mayLack(state, 'this'), 'nothing');
   assert.equal(mayLack({ ...state, closed: true }, 'another'), 'nothing');
 });
+
+test('the end of a log that a power cut left torn is no damage, unless all was on the disk before', async () => {
+  const log = await fileOf('.log');
+  const bytes = await readFile(log);
+  const torn = Buffer.concat([bytes.subarray(0, -30), Buffer.alloc(30)]);
+  await writeFile(log, torn);
+  await assert.rejects(Metadata.open(folder), fault('volume-unusable'), 'it was closed in good order');
+  await writeFile(`${folder}.json`, JSON.stringify({ boot: 'another', closed: false, made: true }));
+  await using metadata = await Metadata.open(folder);
+  for (let i = 0; i < 200; i += 1) assert.equal(await metadata.tag('app', `v${i}`), `sha256:${i}`);
+});
+
+test('a volume that is mounted read-only: the fault says so', async (t) => {
+  await using volume = await smallVolume(32);
+  if (!volume) return t.skip('needs the right to mount');
+  const there = join(volume.path, 'metadata');
+  await (await Metadata.open(there))[Symbol.asyncDispose]();
+  volume.readOnly();
+  const said = (error: Error) =>
+    fault('volume-unusable')(error) && /\(EROFS\).*mount it writable$/.test(error.message);
+  await assert.rejects(Metadata.open(there), said);
+});
+
+test('the process ends with 65 and one line without a trace, so that whoever keeps it running knows', async () => {
+  await damage(await fileOf('.log'), 4_000);
+  await using server = await TestBus.start();
+  const env = {
+    ...process.env,
+    TERRACE_DATA: join(folder, '..'),
+    TERRACE_BUS: server.url,
+    TERRACE_BUS_PASSWORD: 'secret-of-storage',
+  };
+  const main = join(import.meta.dirname, '../../services/storage/main.ts');
+  const { status, stdout, stderr } = await execute(main, env);
+  assert.deepEqual([status, stderr], [65, '']);
+  const fatal = stdout.split('\n').filter((line) => line.includes('"level":60'));
+  assert.equal(fatal.length, 1);
+  const { msg, code, err } = JSON.parse(fatal[0] as string);
+  assert.match(msg, /^the metadata in \S+ are damaged/);
+  assert.deepEqual([code, err], ['volume-unusable', undefined]);
+});
+
+async function execute(main: string, env: NodeJS.ProcessEnv) {
+  const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const said = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      said[name] += text;
+    });
+  }
+  const [status] = await once(child, 'close');
+  return { status, ...said };
+}
