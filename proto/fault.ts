@@ -22,6 +22,8 @@ export const faultCodes = [
   'manifest-invalid',
   'manifest-blob-unknown',
   'too-large',
+  /** A body that did not come in time: the same may come in time when it is sent again. */
+  'too-slow',
   'unauthorized',
   'denied',
   /** Too many attempts: wait as long as the message says. */

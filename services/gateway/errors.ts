@@ -22,6 +22,7 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   'manifest-invalid': { status: 400, code: 'MANIFEST_INVALID' },
   'manifest-blob-unknown': { status: 404, code: 'MANIFEST_BLOB_UNKNOWN' },
   'too-large': { status: 413, code: 'SIZE_INVALID' },
+  'too-slow': { status: 408, code: 'SIZE_INVALID' },
   unauthorized: { status: 401, code: 'UNAUTHORIZED' },
   denied: { status: 403, code: 'DENIED' },
   'too-many': { status: 429, code: 'TOOMANYREQUESTS' },

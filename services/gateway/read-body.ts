@@ -4,7 +4,7 @@ import { Fault } from '#proto/fault.ts';
 /**
  * A small body as a whole.
  * @param what names it for whoever sent it @param limit in bytes @param withinMs for all of it
- * @throws Fault `too-large`, `size-invalid` where it does not come whole, or in time
+ * @throws Fault `too-large`, `size-invalid` where it does not come whole, `too-slow`
  */
 export async function readBody(
   body: IncomingMessage,
@@ -20,8 +20,7 @@ export async function readBody(
   };
   const onClose = () =>
     reject(new Fault('size-invalid', `the connection ended in the middle of the ${what}`));
-  const late = () =>
-    reject(new Fault('size-invalid', `the ${what} did not come within ${withinMs / 1_000} s`));
+  const late = () => reject(new Fault('too-slow', `the ${what} did not come within ${withinMs / 1_000} s`));
   const timer = setTimeout(late, withinMs);
   body.on('data', onData).once('end', resolve).once('close', onClose).once('error', onClose);
   if (body.destroyed) onClose();

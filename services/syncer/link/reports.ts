@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Place, type Report, reportPath, Standing } from '#proto/below.ts';
-import type { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/fault.ts';
 import { isChild } from '#proto/scopes.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
@@ -68,6 +68,10 @@ export class ParentReports {
       const passes = status >= 500 || status === 429 || status === 408;
       const fault = refusal(status, answer.headers, said, `POST ${path}`);
       if (passes) throw fault;
+      // So a body that came too slowly was refused by earlier versions: no part of it is at fault.
+      if (status === 400 && fault.detail?.reason === 'SIZE_INVALID') {
+        throw new Fault('parent-unreachable', fault.message, { detail: fault.detail });
+      }
       const holds = report.events.length > 0 || report.layers !== undefined;
       if (holds && OF_WHAT_IT_HOLDS.includes(status)) return { refused: fault };
     }
