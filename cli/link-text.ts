@@ -18,6 +18,9 @@ export function linkText(layer: LayerStatus, now: number): string {
     `  last good pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
+    ...(link?.unmatched
+      ? [`  nothing there that this layer may see (name-unknown): ${link.unmatched.join(', ')}`]
+      : []),
     ...outgoing(layer, now),
     ...history(layer, now),
   ].join('\n');

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { event, request } from './contract.ts';
 import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } from './names.ts';
+import { RepositoryPattern } from './repository-pattern.ts';
 import { Direction } from './transfers.ts';
 
 /** One run of reconciliation between parent and layer, and what it did to each tag. */
@@ -52,6 +53,8 @@ export const Failure = Type.Object({
 export type Failure = Static<typeof Failure>;
 
 export const MAX_FAILURES = 20;
+/** Of selections, so many are told of. */
+export const MAX_PATTERNS = 50;
 
 export const PassResult = Type.Object({
   pass: PassId,
@@ -69,6 +72,9 @@ export const PassResult = Type.Object({
   failures: Type.Array(Failure, { maxItems: MAX_FAILURES }),
   /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
   ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
+  /** Selections by which nothing was found, where the pass looked at everything; those by which something was, else. */
+  unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
+  matched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
   /** It was ended before the parent had answered anything. */
   unheard: Type.Optional(Type.Boolean()),
   ms: Type.Integer(),

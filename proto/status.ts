@@ -3,6 +3,7 @@ import type { ServiceName } from './access.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, request, state } from './contract.ts';
 import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
+import { RepositoryPattern } from './repository-pattern.ts';
 import { Direction } from './transfers.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
@@ -61,6 +62,8 @@ export const LinkStatus = Type.Object({
   coordinator: Party,
   /** Passes that came to their end: how many, when the last one did, and the last one that events tell of. */
   passes: Type.Optional(Type.Object({ count: Count, last: Instant, news: Type.Optional(Instant) })),
+  /** Selections by which there is nothing at the parent, nor here. */
+  unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),
   /** Where there is a window: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
   /** The layer keeps a request at its parent now, so that one that does not hear from it knows that it is cut off. */

@@ -17,7 +17,7 @@ export type ReportMeans = {
   leads: () => boolean;
 };
 
-type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes'>;
+type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
 
 /** A pass that is under way, until it has ended or is disposed of. */
 export type PassReport = Disposable & {
@@ -126,7 +126,9 @@ export class LinkReport {
       const before = this.#last?.passes;
       const news = announced ? now : before?.news;
       const passes = { count: (before?.count ?? 0) + 1, last: now, ...(news && { news }) };
-      return { ...said, passes, ...(good && { lastSync: now }) };
+      const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
+      const still = unmatched.filter((pattern) => !matched.includes(pattern));
+      return { ...said, passes, unmatched: still, ...(good && { lastSync: now }) };
     });
   }
 
@@ -143,7 +145,14 @@ export class LinkReport {
     return this.#turn;
   }
 
-  async #put({ state, detail, code, lastSync, passes }: Said): Promise<void> {
+  async #put({
+    state,
+    detail,
+    code,
+    lastSync,
+    passes,
+    unmatched = this.#last?.unmatched ?? [],
+  }: Said): Promise<void> {
     const { bus, log, by, times, leads } = this.#means;
     // Whoever took over says it now.
     if (!leads()) return;
@@ -160,6 +169,7 @@ export class LinkReport {
       ...(detail && { detail }),
       ...(code && { code }),
       ...(counted && { passes: counted }),
+      ...(unmatched.length > 0 && { unmatched }),
       ...(found && hoursOf(found, now)),
     };
     if (isDeepStrictEqual(link, before)) return;

@@ -222,6 +222,13 @@ test('what waits to go up, and each change that the parent refuses', () => {
   assert.match(many, /^ {4}… and 4 more; --json has all/m);
 });
 
+test('selections by which there is nothing at the parent', () => {
+  assert.match(
+    linked({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
+    /^ {2}nothing there that this layer may see \(name-unknown\): none\/\*, gone$/m,
+  );
+});
+
 test('what no selection covers is kept here, and does not wait', () => {
   const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
   assert.match(text, /^ {2}kept here only: 2 manifests, as no selection covers the repository/m);

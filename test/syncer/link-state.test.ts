@@ -261,6 +261,20 @@ test('the log says once that the link is not well, and that it is well again', a
   ]);
 });
 
+test('selections that match nothing are said until one of them does', async () => {
+  const one = report();
+  await one.takeOver();
+  const ends = (more: Partial<PassResult>) =>
+    begun(one).ended({ ...NOTHING, ...more }, { whole: true, announced: true });
+  await ends({ unmatched: ['none/*', 'gone'] });
+  assert.deepEqual(board.link?.unmatched, ['none/*', 'gone']);
+  await ends({ matched: ['gone'] });
+  await one.refresh();
+  assert.deepEqual(board.link?.unmatched, ['none/*']);
+  await ends({ unmatched: [] });
+  assert.equal(board.link?.unmatched, undefined);
+});
+
 test('a pass that nobody is told of is a figure, and the state stays as it was', async () => {
   const one = report();
   await one.takeOver();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { storageStatus } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
+import { LINK_KEY, linkStatus } from '#proto/status.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { getManifest, pushImage, tagsOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
@@ -48,7 +49,7 @@ test('what no selection covers is kept here only, which is said, and goes up whe
   const outgoing = async (layer: TestLayer) => (await layer.bus().call(storageStatus, {})).outgoing;
   try {
     {
-      await using layer = await testLayer({ ...options, repositories: ['mine/*'] });
+      await using layer = await testLayer({ ...options, repositories: ['mine/*', 'none/*'] });
       await pushImage(layer.url, 'mine/app', 'v1', image);
       const { digest, bytes } = await pushImage(layer.url, 'spare', 'v1', image);
       const again = await fetch(`${layer.url}/v2/spare/manifests/${digest}`, {
@@ -60,11 +61,13 @@ test('what no selection covers is kept here only, which is said, and goes up whe
       assert.deepEqual((await layer.sync()).failures, []);
       assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0, kept: 1 });
       assert.deepEqual(await tagsOf(other.url, 'spare'), []);
+      assert.deepEqual((await layer.bus().get(linkStatus, LINK_KEY))?.value.unmatched, ['none/*']);
     }
     await using layer = await testLayer({ ...options, repositories: ['mine/*', 'spare'] });
     assert.deepEqual((await layer.sync()).failures, []);
     assert.deepEqual(await tagsOf(other.url, 'spare'), ['v1']);
     assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0 });
+    assert.equal((await layer.bus().get(linkStatus, LINK_KEY))?.value.unmatched, undefined);
   } finally {
     await rm(kept, { recursive: true, force: true });
   }

@@ -4,7 +4,7 @@ import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
-import { type PassResult, passPlanned } from '#proto/passes.ts';
+import { MAX_PATTERNS, type PassResult, passPlanned } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Announcement } from '../announcement.ts';
 import type { PassBus } from '../lead.ts';
@@ -30,6 +30,7 @@ import { clean, repositories } from './repositories.ts';
 import { type Survey, survey } from './survey.ts';
 import { Tally } from './tally.ts';
 import { imagesOf, unparkMoot } from './tasks.ts';
+import { matchedPatterns, unmatchedPatterns } from './unmatched.ts';
 
 export type PassMeans = {
   bus: PassBus;
@@ -118,6 +119,10 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
     const everything = !scope && !heard;
     const repairing = scope ? undefined : repairs(context);
     const surveys = await compare(context, covered);
+    const patterns = configuration.repositories.map(({ name }) => name);
+    tally.selections = everything
+      ? { unmatched: unmatchedPatterns(patterns, surveys, tally.failures).slice(0, MAX_PATTERNS) }
+      : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
     if (everything) await unparkMoot(context, surveys, covered);
     if (everything && !up) await clean(context, uncovered);
     for (const found of surveys) await note(context, found);

@@ -12,6 +12,8 @@ export class Tally {
   withdrawn = 0;
   failed = 0;
   parked = 0;
+  /** Selections by which nothing was found, or something was. */
+  selections: Pick<PassResult, 'unmatched' | 'matched'> = {};
   /** Something was left for the next window. */
   closed = false;
   readonly failures: Failure[] = [];
@@ -51,7 +53,7 @@ export class Tally {
 
   result(pass: string, cause?: PassResult['ended']): PassResult {
     const ended = cause ?? (this.closed ? 'window' : undefined);
-    const { taken, dropped, sent, withdrawn, failed, parked, failures } = this;
+    const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
     const ok = failed === 0 && parked === 0 && !ended;
     const ms = Date.now() - this.#began;
     return {
@@ -64,6 +66,7 @@ export class Tally {
       failed,
       parked,
       failures,
+      ...selections,
       ...(ended && { ended }),
       ms,
     };
