@@ -201,7 +201,7 @@ export class Bus implements AsyncDisposable {
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
-    { signal, patience = 5_000, behalf = this.#options.person, brittle }: CallOptions = {},
+    { signal, patience = 5_000, behalf = this.#options.person, ...how }: CallOptions = {},
   ): Promise<Static<R>> {
     const bytes = pack(contract.query, query);
     const deadline = Date.now() + patience;
@@ -212,7 +212,7 @@ export class Bus implements AsyncDisposable {
         this.#nc.publish(contract.subject, bytes, { reply: `${this.#inbox}.${id}`, ...head });
       };
       // What is said while the connection is away is lost.
-      const message = this.#away ? undefined : await this.#calls.open(contract.subject, signal, ask, brittle);
+      const message = this.#away ? undefined : await this.#calls.open(contract.subject, signal, ask, how);
       const nobody = message?.headers?.code === 503 && message.data.length === 0;
       if (message && !nobody) {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));

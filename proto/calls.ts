@@ -15,6 +15,8 @@ export type CallOptions = {
   behalf?: string | undefined;
   /** Fail when the connection breaks, instead of waiting for an answer that may come all the same. */
   brittle?: boolean;
+  /** Instead of `SILENCE_MS`. */
+  silenceMs?: number | undefined;
 };
 
 type Pending<M> = {
@@ -43,7 +45,7 @@ export class Calls<M> {
     subject: string,
     signal: AbortSignal | undefined,
     ask: (id: string) => void,
-    brittle = false,
+    { brittle = false, silenceMs = this.#silenceMs }: Pick<CallOptions, 'brittle' | 'silenceMs'> = {},
   ): Promise<M> {
     this.#serial += 1;
     const id = String(this.#serial);
@@ -58,9 +60,8 @@ export class Calls<M> {
         reject(error as Error);
       };
       const aborted = () => fail(signal?.reason);
-      const silent = () =>
-        fail(new Fault('unavailable', `${subject} was not answered in ${this.#silenceMs} ms`));
-      const timer = setTimeout(silent, this.#silenceMs);
+      const silent = () => fail(new Fault('unavailable', `${subject} was not answered in ${silenceMs} ms`));
+      const timer = setTimeout(silent, silenceMs);
       signal?.addEventListener('abort', aborted, { once: true });
       this.#pending.set(id, {
         subject,

@@ -2,6 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { CallOptions } from './calls.ts';
 import type { Request } from './contract.ts';
 import type { Archive } from './history.ts';
+import { LEASE_MS } from './status.ts';
 import type { Bucket, Queue, Store } from './store.ts';
 import {
   appendTo,
@@ -17,20 +18,29 @@ import {
 } from './store-requests.ts';
 import type { BucketName, ConsumerName } from './streams.ts';
 
+/**
+ * A question that was with storage when that was killed is given up before a lease that it renews has ended: the next one
+ * finds another storage.
+ */
+const SILENCE_MS = LEASE_MS / 2;
+
 type Call = <Q extends TSchema, R extends TSchema>(
   contract: Request<Q, R>,
   query: Static<Q>,
   options?: CallOptions,
 ) => Promise<Static<R>>;
 
-/** What JetStream keeps, for everybody but storage. Whatever is asked throws Fault `unavailable` where storage is away. */
-/** @param patience how long to go on asking while storage is away, in ms */
+/**
+ * What JetStream keeps, for everybody but storage. Whatever is asked throws Fault `unavailable` where storage is away.
+ * @param patience how long to go on asking then, in ms
+ */
 export function storeBy(call: Call, patience: number): Store {
   // All of it may be asked twice.
-  const ask: Call = (contract, query) => call(contract, query, { patience, brittle: true });
+  const ask: Call = (contract, query, more) => call(contract, query, { patience, brittle: true, ...more });
+  const soon: Call = (contract, query) => ask(contract, query, { silenceMs: SILENCE_MS });
   return {
     append: async (subject, id, bytes) => (await ask(appendTo(subject), { id, bytes })).sequence,
-    bucket: (name) => bucketBy(ask, name as BucketName),
+    bucket: (name) => bucketBy(soon, name as BucketName),
     queue: (name) => queueBy(ask, name),
     archive: archiveBy(ask),
   };
