@@ -36,6 +36,7 @@ const MAY_ASK: Record<string, string> = {
   'storage.child.check': 'G',
   'storage.child.deactivate': 'TO',
   'storage.child.list': 'TO',
+  'storage.child.room': 'G',
   'storage.claim.discard': 'GS',
   'storage.claim.release': 'GS',
   'storage.claim.renew': 'GS',
