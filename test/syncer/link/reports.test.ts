@@ -19,8 +19,7 @@ function parentThat(status: number, code: string) {
     request: async () => {
       requests += 1;
       const body = Readable.from([Buffer.from(JSON.stringify({ errors: [{ code, message: 'no' }] }))]);
-      Object.assign(body, { dump: async () => {} });
-      return { statusCode: status, headers: {}, body, from: new URL('http://x'), stallMs: 1_000 };
+      return { statusCode: status, headers: {}, body, from: new URL('http://x'), own: true, stallMs: 1_000 };
     },
   } as unknown as Link;
   return { reports: new ParentReports(link, 'line', { doubt: () => {} }), count: () => requests };
