@@ -180,7 +180,8 @@ export class Rig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    await rm(this.data, { recursive: true, force: true });
+    // A look at the free space that has begun may end a file after this.
+    await rm(this.data, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

@@ -85,6 +85,8 @@ test('a writer that takes the reserve is stopped, and goes on when there is room
 test('around the reserve it does not come and go', async (t) => {
   await using volume = await smallVolume(32);
   if (!volume) return t.skip('needs the right to mount');
+  // It looks when it is asked to, and not in the middle of a change as well.
+  t.mock.timers.enable({ apis: ['setInterval'] });
   const told: boolean[] = [];
   using guard = new SpaceGuard(
     volume.path,
