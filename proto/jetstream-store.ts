@@ -1,5 +1,4 @@
-import { createInbox, type JetStreamManager, type KV, type KvOptions, type NatsConnection } from 'nats';
-import { inboxOf } from './access.ts';
+import type { JetStreamManager, KV, KvOptions, NatsConnection } from 'nats';
 import { readEvent } from './envelope.ts';
 import { EventReaders, type PageQuery } from './event-readers.ts';
 import type { Archive, Stored } from './history.ts';
@@ -9,7 +8,7 @@ import type { Log } from './log.ts';
 import { pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_ENTRIES, PAGE_BYTES } from './store-requests.ts';
-import { type Room, roomOf, type Sent } from './stream-room.ts';
+import { type Room, roomOf } from './stream-room.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -48,8 +47,7 @@ export class JetStreamStore implements Store {
       purge: async (options) => (await this.#manager()).streams.purge(stream, options),
       makeConsumer: (config) => this.#make(config),
       dropConsumer: (name) => this.#drop(name),
-      hear: (heard) => hearAll(nc, heard),
-      goOn: (reply) => nc.publish(reply),
+      pull: (name, options) => pull(nc, USER, { stream, name }, options),
     });
   }
 
@@ -208,25 +206,6 @@ export class JetStreamStore implements Store {
 
   #manager = (): Promise<JetStreamManager> =>
     this.#nc.jetstreamManager({ timeout: TIMEOUT_MS, checkAPI: false });
-}
-
-function hearAll(nc: NatsConnection, heard: (sent: Sent) => void) {
-  const inbox = createInbox(inboxOf(USER));
-  const subscription = nc.subscribe(inbox, {
-    callback: (error, message) => {
-      if (error) return;
-      const { headers, subject, reply = '' } = message;
-      // A receiver that has fallen behind is asked by a header.
-      const status = headers?.code ?? 0;
-      const asks = status > 0 ? headers?.get('Nats-Consumer-Stalled') || reply : '';
-      // `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>…`; newer servers may name domain and account before the stream.
-      const parts = reply.split('.');
-      const sequence = Number(parts[parts.length > 9 ? 7 : 5]);
-      const bytes = Number(headers?.get('Nats-Msg-Size') || 0);
-      heard({ status, reply: asks, sequence, subject, bytes });
-    },
-  });
-  return { inbox, end: () => subscription.unsubscribe() };
 }
 
 const NO_MESSAGE = 10037;

@@ -9,6 +9,8 @@ export type Pulled = {
   sequence: number;
   subject: string;
   data: Uint8Array;
+  /** Of the data, also where the consumer brings headers alone. */
+  size: number;
   /** How many the consumer has given out, with this one. */
   delivered: number;
   /** How often this one was given out, with this time. */
@@ -81,6 +83,7 @@ function pulled(message: Msg): Pulled {
     sequence: sequence as number,
     subject: message.subject,
     data: message.data,
+    size: Number(message.headers?.get('Nats-Msg-Size') || message.data.byteLength),
     delivered: delivered as number,
     deliveries: deliveries as number,
     pending: pending as number,

@@ -1,3 +1,5 @@
+import type { Pulled, PullOptions } from './pull.ts';
+
 /** How much of the stream of events is whose, and how room is made in it. */
 
 /** `limit`: above it, the server takes away the oldest events, whoever's they are. */
@@ -15,9 +17,6 @@ export type Room = {
   trim(subject: string, before: number): Promise<number>;
 };
 
-/** What a consumer sends: an event, or `status`, where `reply` asks whether the receiver keeps up. */
-export type Sent = { status: number; reply: string; sequence: number; subject: string; bytes: number };
-
 /** The part of JetStream that is used here, of the stream of events. */
 export type RoomMeans = {
   /** With a filter, its subjects. */
@@ -28,21 +27,16 @@ export type RoomMeans = {
   purge(options: { filter: string; seq: number }): Promise<{ purged: number }>;
   /** @returns its name */
   makeConsumer(config: object): Promise<string>;
+  pull(name: string, options: PullOptions): Promise<Pulled[]>;
   dropConsumer(name: string): void;
-  /** Hears what comes to an inbox of its own. */
-  hear(heard: (sent: Sent) => void): { inbox: string; end(): void };
-  /** The receiver keeps up. */
-  goOn(reply: string): void;
 };
 
 /** Of headers, subject and what the server keeps beside them. */
 const BESIDE_BYTES = 150;
-/** The server shows a sign of life this often; without one for so long, it is given up. */
-const BEAT_MS = 2_000;
-const SILENCE_MS = 15_000;
-const NANOS = 1e6;
-/** An idle heartbeat, or a question whether the receiver keeps up. */
-const CONTROL = 100;
+const PAGE = 10_000;
+/** A page is not asked to be larger than what is there, so it comes as fast as the server can. */
+const WAIT_MS = 10_000;
+const FORGET_NANOS = 60e9;
 
 export function roomOf(means: RoomMeans): Room {
   const { info, purge } = means;
@@ -57,41 +51,31 @@ export function roomOf(means: RoomMeans): Room {
   };
 }
 
-/** @throws Error where the server falls silent */
+/** @throws Error where the server does not answer */
 async function scan(
-  { info, makeConsumer, dropConsumer, hear, goOn }: RoomMeans,
+  { info, makeConsumer, pull, dropConsumer }: RoomMeans,
   visit: (event: SizedEvent) => void,
 ): Promise<void> {
   const { last_seq: last } = (await info()).state;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const silent = () => reject(new Error('the server tells no events'));
-  const timer = setTimeout(silent, SILENCE_MS).unref();
-  const { inbox, end } = hear(({ status, reply, sequence, subject, bytes }) => {
-    timer.refresh();
-    if (status === CONTROL && reply) goOn(reply);
-    // It has nothing more to send.
-    else if (status === CONTROL) resolve();
-    else {
-      visit({ sequence, subject, bytes: bytes + BESIDE_BYTES });
-      if (sequence >= last) resolve();
-    }
+  const name = await makeConsumer({
+    deliver_policy: 'all',
+    ack_policy: 'none',
+    headers_only: true,
+    mem_storage: true,
+    inactive_threshold: FORGET_NANOS,
   });
-  let name: string | undefined;
   try {
-    name = await makeConsumer({
-      deliver_subject: inbox,
-      deliver_policy: 'all',
-      ack_policy: 'none',
-      headers_only: true,
-      mem_storage: true,
-      flow_control: true,
-      idle_heartbeat: BEAT_MS * NANOS,
-      inactive_threshold: 2 * SILENCE_MS * NANOS,
-    });
-    if (last > 0) await promise;
+    let left = last > 0 ? 1 : 0;
+    for (let reached = 0; reached < last && left > 0; ) {
+      const page = await pull(name, { batch: Math.min(PAGE, left), waitMs: WAIT_MS });
+      if (page.length === 0) return;
+      for (const { sequence, subject, size, pending } of page) {
+        reached = sequence;
+        left = pending;
+        visit({ sequence, subject, bytes: size + BESIDE_BYTES });
+      }
+    }
   } finally {
-    clearTimeout(timer);
-    end();
-    if (name !== undefined) dropConsumer(name);
+    dropConsumer(name);
   }
 }

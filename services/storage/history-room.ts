@@ -16,6 +16,8 @@ const LOOK_MS = 60_000;
 /** What a child may tell at once, in bytes, and in the long run, in bytes a second. */
 const BURST = 16 * MIB;
 const RATE = 128 * 1024;
+/** A child waits no longer for room: it is told to come again, in ms. */
+const PATIENCE_MS = 3_000;
 /** Of children that told nothing for long, nothing is remembered. */
 const MAX_CHILDREN = 1_000;
 
@@ -55,7 +57,10 @@ export class HistoryRoom {
     this.#mustBeWithin(child, bytes);
     let full = await this.#isFull(bytes);
     if (full) {
-      await this.#make();
+      const soon = sleep(PATIENCE_MS, undefined, { ref: false });
+      const making = this.#make();
+      making.catch((err) => this.#means.log.warn({ err }, 'no room can be made in the history now'));
+      await Promise.race([making, soon]);
       full = await this.#isFull(bytes);
     }
     if (!full) {

@@ -27,6 +27,7 @@ function rig() {
         delivered: deliveries,
         deliveries,
         pending: 0,
+        size: 0,
       };
       return { ...shape, data: new Uint8Array(), token };
     },
