@@ -132,7 +132,7 @@ for (const [title, headers, body, error] of [
 test('a form that does not come in time is not waited for', async () => {
   const head = 'POST /v2/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 100\r\n';
   const answer = await raw(layer.port, `${head}Content-Type: ${form['content-type']}\r\n\r\nusername=`);
-  match(answer, /^HTTP\/1\.1 400 /);
+  match(answer, /^HTTP\/1\.1 408 /);
   errorBody(answer.slice(answer.indexOf('\r\n\r\n') + 4), 'SIZE_INVALID');
 });
 

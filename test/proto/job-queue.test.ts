@@ -111,16 +111,21 @@ test('nothing but a job of the queue is settled', async () => {
 
 test('a worker that waits for a job ends when it is told to, not when the queue has answered; a late job is given back', async () => {
   const late = Promise.withResolvers<Taken | undefined>();
+  const asked = Promise.withResolvers<void>();
   const settled: unknown[] = [];
   const queue: Queue = {
     submit: async () => {},
-    take: () => late.promise,
+    take: () => {
+      asked.resolve();
+      return late.promise;
+    },
     settle: async (...outcome) => void settled.push(outcome),
     backlog: async () => 0,
   };
   const end = new AbortController();
   const jobs = new Jobs({ queue: () => queue, closed: new AbortController().signal }, quiet);
   const working = jobs.work('down', transferBlob.down, end.signal, async () => 'done');
+  await asked.promise;
   end.abort();
   await working;
   late.resolve({ token: 'one', attempt: 0, bytes: new Uint8Array() });
