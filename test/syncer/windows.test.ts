@@ -38,8 +38,10 @@ test('a window closes in the middle of a transfer: nothing is on the wire after 
   await pushImage(cloud.url, 'closing', 'v1', { layers });
   const blob = /\/closing\/blobs\//;
   await using proxy = await startProxy(cloud.url, { bandwidth: { total: (8 * MIB) / (WINDOW_MS / 1_000) } });
+  await using rig = await SyncerRig.start(proxy.url, { ...CLOSED, repositories: only('closing') });
+  await until(async () => (await rig.link()) !== undefined);
   const { closes, ...times } = closingIn(WINDOW_MS);
-  await using rig = await SyncerRig.start(proxy.url, { ...times, repositories: only('closing') });
+  await rig.configure({ ...times, repositories: only('closing') });
   const { ended } = await rig.finished(({ ended }) => ended !== undefined);
   assert.equal(ended, 'window');
   assert.ok(Date.now() >= closes, `${closes - Date.now()} ms before the end`);
