@@ -367,7 +367,7 @@ const difference = (refused: string[], wanted: string[]) => ({
   refused: refused.filter((one) => !wanted.includes(one)),
 });
 
-const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => name !== undefined);
+const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => !!name);
 for (const program of programs) {
   describe(`on ${program}`, () => {
     test('each user may say and hear what the table says, and nothing else', async () => {

@@ -39,7 +39,7 @@ const ours = [
   ...Object.keys(buckets).map((one) => `KV_${one}`),
 ];
 
-const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => name !== undefined);
+const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => !!name);
 for (const program of programs) {
   describe(`on ${program}`, () => {
     let server: TestBus;
