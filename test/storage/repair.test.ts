@@ -210,12 +210,12 @@ test('a repair that was cut off is made again, or gone on with', async () => {
   await rig.stop();
   await rm(join(rig.data, 'metadata/CURRENT'));
   const begun = join(rig.data, 'repair/2029-01-01');
-  await mkdir(join(begun, 'work'), { recursive: true });
-  await writeFile(join(begun, 'work/000001.log'), 'half');
+  await mkdir(join(begun, 'rebuilt'), { recursive: true });
+  await writeFile(join(begun, 'rebuilt/000001.log'), 'half');
   const { kept } = await repaired(rig);
   await assert.rejects(stat(begun), { code: 'ENOENT' });
   // As a power cut leaves it between its last two steps.
-  await rename(join(rig.data, 'metadata'), join(kept, '../work'));
+  await rename(join(rig.data, 'metadata'), join(kept, '../rebuilt'));
   const options = { data: rig.data, hints: [], open: false, force: false, now };
   assert.deepEqual(await repair(options), { kind: 'finished', place: join(kept, '..') });
   await rig.start();

@@ -23,9 +23,9 @@ import { salvage } from './salvage.ts';
 /*
  *   <data>/repair/<time>/metadata/    what was there before, as it was
  *   <data>/repair/<time>/report.txt   what is lost, and what was brought back
- *   <data>/repair/<time>/work/        the new metadata, until they take the place of the old ones
+ *   <data>/repair/<time>/rebuilt/     the new metadata, until they take the place of the old ones
  */
-const WORK = 'work';
+const REBUILT = 'rebuilt';
 
 export type RepairOptions = {
   /** The data volume, absolute. */
@@ -64,13 +64,13 @@ export async function repair({ data, hints, open, force, look, now }: RepairOpti
   if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
   if (look) return { kind: 'damaged' };
   const place = join(data, 'repair', now.toISOString().replace(/[:.]/g, '-'));
-  const work = join(place, WORK);
+  const rebuilt = join(place, REBUILT);
   await mkdir(place, { recursive: true, mode: 0o700 });
   const report = emptyReport(join(place, 'metadata'));
-  const { remnants, unnamed, findings: damage } = await salvage(folder, work);
+  const { remnants, unnamed, findings: damage } = await salvage(folder, rebuilt);
   report.damage = missing ? [{ file: 'metadata', what: 'is missing' }] : damage;
   {
-    await using records = await Records.open(work);
+    await using records = await Records.open(rebuilt);
     await checkRecords(records, report);
     // Older ones first: what was announced and is no event yet comes after all events.
     const all = effective([...hintsIn(remnants), ...hints, ...(await announced(records))]);
@@ -96,7 +96,7 @@ export async function repair({ data, hints, open, force, look, now }: RepairOpti
 
 /** Each step is on the disk before the next one. */
 async function takePlace(folder: string, place: string): Promise<void> {
-  await syncTree(join(place, WORK));
+  await syncTree(join(place, REBUILT));
   await syncFolder(place);
   const old = join(place, 'metadata');
   if (await isThere(folder)) await rename(folder, old);
@@ -108,7 +108,7 @@ async function takePlace(folder: string, place: string): Promise<void> {
 
 async function putInPlace(folder: string, place: string): Promise<void> {
   await writeState(folder, { boot: await bootId(), closed: true, made: true });
-  await rename(join(place, WORK), folder);
+  await rename(join(place, REBUILT), folder);
   await syncFolder(join(folder, '..'));
 }
 
@@ -118,12 +118,12 @@ async function finishCutOff(data: string, folder: string): Promise<string | unde
   let finished: string | undefined;
   for (const name of await readdir(repairs).catch(() => [] as string[])) {
     const place = join(repairs, name);
-    if (!(await isThere(join(place, WORK)))) continue;
+    if (!(await isThere(join(place, REBUILT)))) continue;
     const isComplete = await isThere(join(place, 'metadata'));
     if (isComplete && !finished && !(await isThere(folder))) {
       await putInPlace(folder, place);
       finished = place;
-    } else await rm(isComplete ? join(place, WORK) : place, { recursive: true });
+    } else await rm(isComplete ? join(place, REBUILT) : place, { recursive: true });
   }
   return finished;
 }
