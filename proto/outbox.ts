@@ -27,9 +27,7 @@ export class Outbox<T> {
       this.#dropped(excess.length, new Error('the queue of events is full'));
     }
     this.#queue.push(item);
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#drain();
   }
 
   /** Ends when all is sent; what can't be sent at the first try is dropped from here on. */
@@ -49,7 +47,7 @@ export class Outbox<T> {
         if (this.#closing) {
           this.#dropped(this.#queue.length, cause);
           this.#queue = [];
-          return;
+          break;
         }
         failures += 1;
         await pause(Math.min(10_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2));
@@ -57,6 +55,8 @@ export class Outbox<T> {
       }
       if (this.#queue[0] === item) this.#queue.shift();
     }
+    // In the same turn as the look at the queue: between the two, what is added would be sent by nobody.
+    this.#running = undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Outbox } from '#proto/outbox.ts';
 
 test('things go one after another, in order, each until it has gone', async () => {
@@ -28,6 +29,31 @@ test('things go one after another, in order, each until it has gone', async () =
   await all.promise;
   clearInterval(hold);
   assert.deepEqual(sent, [1, 2, 3]);
+});
+
+test('what is added while the last one ends goes, too', async () => {
+  const gone = new Map<number, () => void>();
+  const outbox = new Outbox<number>(
+    async (item) => gone.get(item)?.(),
+    () => assert.fail('nothing is to be dropped'),
+  );
+  const go = (item: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gone.set(item, resolve);
+    outbox.add(item);
+    return promise;
+  };
+  // One of these turns lies between the last look at the queue and the end of what looks at it.
+  for (let turns = 0; turns < 20; turns += 1) {
+    await go(turns * 2);
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    let there = false;
+    void go(turns * 2 + 1).then(() => {
+      there = true;
+    });
+    await setImmediate();
+    assert.ok(there, `${turns} turns after the one before it`);
+  }
 });
 
 test('past the limit the oldest are dropped, and counted', async () => {
