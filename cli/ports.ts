@@ -1,7 +1,14 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/configuration.ts';
+import { Refusal } from './refusal.ts';
+
+/** Ports that are looked at, below those that the system gives away (ip_local_port_range). */
+const FIRST_PORT = 20_000;
+const PORTS = 10_000;
+const ATTEMPTS = 100;
 
 export type Address = { host: string; port: number };
 
@@ -33,12 +40,18 @@ export async function whyNotFree({ host, port }: Address): Promise<string | unde
   }
 }
 
+/**
+ * A port of 127.0.0.1 on which nothing listens now. It is none of those that the system gives to connections, or to whoever
+ * listens on any: it would be taken while what listens there is started again.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (!(await whyNotFree({ host: '127.0.0.1', port }))) return port;
+  }
+  throw new Refusal(
+    `of the ports from ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} none was found on which nothing listens`,
+  );
 }
 
 export async function accepts({ host, port }: Address): Promise<boolean> {

@@ -105,7 +105,8 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
         process.exitCode = EXIT_UNUSABLE;
         await giveUp(err);
       } else {
-        own.fatal({ err }, 'the service ended by a failure');
+        if (Fault.is(err)) own.fatal({ code: err.code }, err.message);
+        else own.fatal({ err }, 'the service ended by a failure');
         process.exitCode ??= 1;
       }
       stop(`${service} has failed`);

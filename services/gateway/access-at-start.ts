@@ -17,14 +17,15 @@ export function isLoopback(host: string): boolean {
 const LOOK_MS = 1_000;
 
 /**
- * Is there a token? Waits as long as it takes to know. Where there is none, the log says what to do.
+ * Is there a token? Waits as long as it takes to know.
  * @param awaited one is to come from a document: it is waited for
- * @returns false also where `signal` aborted
+ * @returns false where `signal` aborted
+ * @throws Fault `config-invalid` where there is none, with the remedy
  */
 export async function hasToken(
   bus: Bus,
   listen: string,
-  log: Log & { fatal(fields: object, message: string): void },
+  log: Log,
   signal: AbortSignal,
   awaited = false,
 ): Promise<boolean> {
@@ -39,11 +40,10 @@ export async function hasToken(
         await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
         continue;
       }
-      log.fatal(
-        { listen },
+      throw new Fault(
+        'config-invalid',
         `${listen} can be reached from other machines, and there is no token yet: make one (terrace token create NAME …), then start again; or start with --insecure-listen, and everybody may do everything`,
       );
-      return false;
     } catch (error) {
       if (signal.aborted) return false;
       if (!Fault.is(error, 'unavailable')) throw error;

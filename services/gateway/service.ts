@@ -1,6 +1,7 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
+import { Fault } from '#proto/fault.ts';
 import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Volume } from '#proto/volume.ts';
@@ -70,10 +71,7 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
   const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaited && !closed && loopback);
   if (closed) log.info({ listen }, 'lets in who has a token, and nobody while there is none');
-  else if (!open && !(await hasToken(bus, listen, log, signal, awaited))) {
-    if (!signal.aborted) process.exitCode = 1;
-    return;
-  }
+  else if (!open && !(await hasToken(bus, listen, log, signal, awaited))) return;
 
   const { app, gateway } = buildApp({
     bus,
@@ -95,16 +93,15 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
     log.info({ address }, `listening on ${address}`);
     serves();
   } catch (error) {
-    log.fatal({ listen }, whyNot(error as NodeJS.ErrnoException, listen));
-    process.exitCode = 1;
-    return;
+    throw new Fault('config-invalid', whyNot(error as NodeJS.ErrnoException, listen));
   }
   if (issued) void issued.renew(app.server as Server, signal);
   else if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
   await Promise.race([ended(signal), mistaken]);
-  if (!signal.aborted) {
-    log.fatal({}, 'tls is configured, and this process listens without it: it ends, to be started with it');
-    process.exitCode = 1;
-  }
   await closeApp(app, gateway);
+  if (signal.aborted) return;
+  throw new Fault(
+    'unavailable',
+    'tls is configured, and this process listens without it: it ends, to be started with it',
+  );
 }

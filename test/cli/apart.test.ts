@@ -9,8 +9,8 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { serviceNames } from '#proto/access.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
-import { freePort } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
+import { freePort } from '../support/ports.ts';
 import { run } from '../support/terrace.ts';
 
 /** Services without a supervisor, as in containers of their own. */

@@ -10,10 +10,10 @@ import { test } from 'node:test';
 import { serviceNames } from '#proto/access.ts';
 import { serviceStatus } from '#proto/status.ts';
 import { isAlive } from '../../cli/pid-file.ts';
-import { freePort } from '../support/bus.ts';
 import { startCloud } from '../support/cloud.ts';
 import { getManifest, pushImage, readAll } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { freePort } from '../support/ports.ts';
 import { run, type } from '../support/terrace.ts';
 
 /** A layer whose services are one process. */

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { tagMoved } from '#proto/content.ts';
-import { freePort } from '../support/bus.ts';
 import { getManifest, pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
+import { freePort } from '../support/ports.ts';
 import { run } from '../support/terrace.ts';
 
 /** A layer whose metadata are damaged does not start, and does not try for ever. */

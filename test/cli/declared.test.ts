@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { freePort } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
+import { freePort } from '../support/ports.ts';
 import { program, run, type } from '../support/terrace.ts';
 
 /** What `terrace token hash` prints for this on its stdin. */

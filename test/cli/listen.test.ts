@@ -7,8 +7,8 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { freePort } from '../support/bus.ts';
 import { Authority } from '../support/certificates.ts';
+import { freePort } from '../support/ports.ts';
 import { run, type, typeIn } from '../support/terrace.ts';
 
 /** A layer lets other machines in only when it has an account, or when it is told to. */

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isAlive } from '../../cli/pid-file.ts';
-import { freePort } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
+import { freePort } from '../support/ports.ts';
 import { run, type } from '../support/terrace.ts';
 
 /** `terrace up` as a person meets it. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { freePort } from '../support/bus.ts';
 import { Clients } from '../support/clients.ts';
 import { Compose, noEngine, until } from '../support/compose.ts';
+import { freePort } from '../support/ports.ts';
 
 /** docker-compose.yml: one layer, a container for each service, on a real engine. */
 

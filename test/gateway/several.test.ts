@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { request as ask, type IncomingHttpHeaders } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import { freePort } from '../support/bus.ts';
+import { freePort } from '../support/ports.ts';
 import { kill, sha256, TestLayer, until } from './layer.ts';
 
 /* Several gateway processes on one port. Every request here has a connection of its own, so any of them may get it. */

@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Tls } from '#proto/configuration.ts';
-import { freePort, reachable } from './bus.ts';
+import { reachable } from './bus.ts';
+import { freePort } from './ports.ts';
 
 export type ApiProxyOptions = {
   /** What it shows to clients. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { type UserName, userNames } from '#proto/access.ts';
 import { Bus, type Log } from '#proto/bus.ts';
 import { busConfiguration } from '../../cli/bus-configuration.ts';
 import { patience } from './patience.ts';
+import { freePort } from './ports.ts';
 
 const KEEPER = 'storage-keeper';
 
@@ -87,15 +88,6 @@ export class TestBus implements AsyncDisposable {
 }
 
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Resolves when something accepts connections on the port. */
 export async function reachable(port: number): Promise<void> {

@@ -6,7 +6,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { freePort, reachable } from './bus.ts';
+import { reachable } from './bus.ts';
+import { freePort } from './ports.ts';
 
 export type Account = { username: string; password: string };
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 import { after, before, test } from 'node:test';
-import { freePort } from './bus.ts';
 import { FaultProxy, first, type ProxyOptions } from './fault-proxy.ts';
+import { freePort } from './ports.ts';
 import { repeatedBytes, type Seen } from './requests.ts';
 
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));

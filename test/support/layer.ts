@@ -11,8 +11,8 @@ import { connectOperator } from '../../cli/connect.ts';
 import { anyEvent, type FollowOptions, followPass } from '../../cli/follow-pass.ts';
 import { type Layer, startLayer } from '../../cli/layer.ts';
 import { configurationOf } from '../../cli/options.ts';
-import { freePort } from './bus.ts';
 import { patience, patienceSignal, until } from './patience.ts';
+import { freePort } from './ports.ts';
 
 export type TestLayerOptions = {
   /** URL, or all of its fields. */

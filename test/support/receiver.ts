@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Envelope } from '#proto/envelope.ts';
-import { freePort } from './bus.ts';
 import { patienceSignal } from './patience.ts';
+import { freePort } from './ports.ts';
 
 export type Delivery = {
   path: string;
