@@ -11,17 +11,9 @@ export type BusSettings = {
 /** The configuration file of a layer's private nats-server: JetStream, and one user for each service. */
 export function busConfiguration({ host, port, store, passwords }: BusSettings): string {
   const users = userNames.map((user) => {
-    const { publish, subscribe, answers } = permissionsOf(user);
-    return {
-      user,
-      password: passwords[user],
-      permissions: {
-        publish: { allow: publish },
-        subscribe: { allow: subscribe },
-        // A reply, and the signs of life before it.
-        ...(answers && { allow_responses: { max: 100_000, expires: '24h' } }),
-      },
-    };
+    const { publish, subscribe } = permissionsOf(user);
+    const permissions = { publish: { allow: publish }, subscribe: { allow: subscribe } };
+    return { user, password: passwords[user], permissions };
   });
   return `${JSON.stringify(
     {

@@ -10,8 +10,7 @@ export type UserName = (typeof userNames)[number];
 /** Replies to a user's requests come below this subject, which no other user may hear. */
 export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
-/** `answers`: it may also say what it is asked for, where it is asked. */
-export type Permissions = { publish: string[]; subscribe: string[]; answers: boolean };
+export type Permissions = { publish: string[]; subscribe: string[] };
 
 /** States are read and written, and events stored, by asking storage: see `store-requests.ts`. */
 const reads = (...buckets: string[]) =>
@@ -89,12 +88,10 @@ const may: Record<UserName, Permissions> = {
       ...writes('services', 'heard', 'layers', 'presence'),
     ],
     subscribe: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
-    answers: true,
   },
   storage: {
     publish: [...jetStream, '$JS.ACK.>', '$KV.>', 'events.>', 'below.>', 'jobs.>', 'now.>'],
     subscribe: ['storage.>', '$KV.configuration.>'],
-    answers: true,
   },
   syncer: {
     publish: [
@@ -124,7 +121,6 @@ const may: Record<UserName, Permissions> = {
       ...writes('services', 'syncers', 'link', 'webhooks', 'leases'),
     ],
     subscribe: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
-    answers: true,
   },
   'twin-bridge': {
     publish: [
@@ -143,7 +139,6 @@ const may: Record<UserName, Permissions> = {
       ...writes('configuration', 'services'),
     ],
     subscribe: ['twin-bridge.>', 'events.>', 'below.>', '$KV.>'],
-    answers: true,
   },
   operator: {
     publish: [
@@ -159,19 +154,26 @@ const may: Record<UserName, Permissions> = {
       ...reads('configuration', 'services', 'syncers', 'link', 'webhooks', 'layers', 'presence', 'leases'),
     ],
     subscribe: ['events.>', 'below.>', '$KV.>'],
-    answers: false,
   },
   monitor: {
     publish: history,
     subscribe: ['events.>', 'below.>'],
-    answers: false,
   },
 };
 
+/**
+ * Whoever is asked may say something in the inbox of whoever may ask: the id of a question is part of its subject there,
+ * and nobody guesses one. The permission that nats-server has for answers (`allow_responses`) would tie it to the question,
+ * but the server keeps each question for as long as an answer may take, and looks through all it keeps at every further one.
+ */
 export function permissionsOf(user: UserName): Permissions {
-  const { publish, subscribe, answers } = may[user];
-  return { publish, subscribe: [...subscribe, `${inboxOf(user)}.>`], answers };
+  const { publish, subscribe } = may[user];
+  const inboxes = askersOf(user).map((asker) => `${inboxOf(asker)}.>`);
+  return { publish: [...publish, ...inboxes], subscribe: [...subscribe, `${inboxOf(user)}.>`] };
 }
+
+const askersOf = (user: UserName): UserName[] =>
+  userNames.filter((asker) => may[asker].publish.some((subject) => subject.startsWith(`${user}.`)));
 
 const asked = new Map<string, boolean>();
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type Request, unpack } from './contract.ts';
 import { Fault, toWire, WireFault } from './fault.ts';
@@ -31,7 +32,6 @@ type Pending<M> = {
 export class Calls<M> {
   readonly #pending = new Map<string, Pending<M>>();
   readonly #silenceMs: number;
-  #serial = 0;
 
   constructor(silenceMs = SILENCE_MS) {
     this.#silenceMs = silenceMs;
@@ -47,8 +47,8 @@ export class Calls<M> {
     ask: (id: string) => void,
     { brittle = false, silenceMs = this.#silenceMs }: Pick<CallOptions, 'brittle' | 'silenceMs'> = {},
   ): Promise<M> {
-    this.#serial += 1;
-    const id = String(this.#serial);
+    // Whoever answers one may say something below the same inbox: that is an answer to no question of others.
+    const id = randomUUID();
     return new Promise<M>((resolve, reject) => {
       const end = () => {
         clearTimeout(timer);

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect } from 'nats';
-import { inboxOf, matches, mayAsk, permissionsOf, type UserName, userNames } from '#proto/access.ts';
+import { inboxOf, matches, mayAsk, type UserName, userNames } from '#proto/access.ts';
+import { Calls } from '#proto/calls.ts';
 import { buckets, consumers, streams } from '#proto/streams.ts';
 import { TestBus } from '../support/bus.ts';
 import { declared } from '../support/declared.ts';
@@ -273,9 +276,20 @@ const system = [
 ];
 const now = events.filter(({ atOnce }) => atOnce).map(({ type }) => `now.${type}`);
 
+/** Whose questions each service answers. */
+const ANSWERS: Partial<Record<UserName, UserName[]>> = {
+  gateway: ['operator'],
+  storage: ['gateway', 'syncer', 'twin-bridge', 'operator', 'monitor'],
+  syncer: ['syncer', 'twin-bridge', 'operator'],
+  'twin-bridge': ['operator'],
+};
+const mayAnswer = (user: UserName, inbox: string) =>
+  ANSWERS[user]?.some((asker) => inbox === `${inboxOf(asker)}.x`) ?? false;
+
 /** What the table lets a user say. */
 function mayPublish(user: UserName, subject: string): boolean {
   const letter = LETTERS[user];
+  if (inboxes.includes(subject)) return mayAnswer(user, subject);
   const [, told] = /^storage\.append\.(.*)$/.exec(subject) ?? [];
   if (told?.startsWith('below.')) return letter === 'G';
   if (told !== undefined && !told.startsWith('events.')) return false;
@@ -390,7 +404,7 @@ for (const program of programs) {
       assert.deepEqual(difference(heard, unheard), SAME);
       for (const subject of [
         ...requests.map(({ subject }) => subject),
-        ...inboxes,
+        ...inboxes.filter((inbox) => !mayAnswer('storage', inbox)),
         ...publishes.filter((one) =>
           /^\$SYS|ACCOUNT|SERVER|META|SNAPSHOT|RESTORE|TEMPLATE|^\$JSC|^\$JS\.FC/.test(one),
         ),
@@ -401,7 +415,18 @@ for (const program of programs) {
   });
 }
 
-test('only those who serve may answer', () => {
-  const answering = userNames.filter((user) => permissionsOf(user).answers);
-  assert.deepEqual(answering.sort(), ['gateway', 'storage', 'syncer', 'twin-bridge']);
+test('the server keeps no questions so that they can be answered', async () => {
+  await using server = await TestBus.start();
+  const text = await readFile(join(server.folder, 'nats.conf'), 'utf8');
+  assert.doesNotMatch(text, /allow_responses/);
+});
+
+test('who answers one question knows of no other one how it is answered', () => {
+  const calls = new Calls<unknown>();
+  const ids: string[] = [];
+  for (let asked = 0; asked < 100; asked += 1) {
+    calls.open('storage.status.get', undefined, (id) => ids.push(id)).catch(() => {});
+  }
+  calls.close();
+  assert.equal(new Set(ids.map((id) => id.slice(0, 13))).size, ids.length, ids.join(' '));
 });
