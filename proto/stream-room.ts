@@ -33,8 +33,7 @@ export type RoomMeans = {
 
 /** Of headers, subject and what the server keeps beside them. */
 const BESIDE_BYTES = 150;
-/** The time that a server takes for a page grows faster than its length. */
-const PAGE = 100;
+const PAGE = 1_000;
 /** A page is not asked to be larger than what is there, so it comes as fast as the server can. */
 const WAIT_MS = 10_000;
 const FORGET_NANOS = 60e9;
