@@ -143,7 +143,8 @@ class Teller {
       const starts = await Promise.all(types.map((subject) => bus.archive.last(subject)));
       sequence = starts.reduce<number>((most, start) => Math.max(most, start ?? 0), 0) || last;
     }
-    return { made, sequence, id: (await bus.archive.idAt(sequence || 1).catch(() => undefined)) ?? '' };
+    // Where nobody answers, the next round asks again: a place without the id of its event is one that the stream has lost.
+    return { made, sequence, id: (await bus.archive.idAt(sequence || 1)) ?? '' };
   }
 
   async #keep(): Promise<void> {

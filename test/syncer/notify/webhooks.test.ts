@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'nats';
+import { Fault } from '#proto/fault.ts';
 import { historyLost } from '#proto/history.ts';
 import { webhookChanged } from '#proto/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
@@ -149,6 +150,23 @@ test('the bus comes back without its store: the receiver is told that some are l
   assert.equal(gap?.event.type, `terrace.${historyLost.type}`);
   assert.deepEqual(gap?.event.data, { from: 4, reason: 'lost' });
   assert.equal(next?.event.subject, 'app:c');
+});
+
+test('a question that nobody answered is no loss', async () => {
+  await using receiver = await TestReceiver.start();
+  await using rig = await notifyRig({ url: receiver.url });
+  const { archive } = rig.buses.syncer;
+  const { idAt } = archive;
+  let failed = false;
+  archive.idAt = async () => {
+    failed = true;
+    archive.idAt = idAt;
+    throw new Fault('unavailable', 'storage.history.id was not answered in 6000 ms');
+  };
+  rig.start();
+  await rig.push('a');
+  await receiver.takes(1);
+  assert.deepEqual([receiver.subjects, failed], [subjects('a'), true]);
 });
 
 test('a new one is told from now on, a removed one nothing, one that matches other things goes on at its place', async () => {
