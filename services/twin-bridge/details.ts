@@ -16,7 +16,7 @@ export function detailsOf(
   const say = (type: string, code: string, description: string) =>
     details.push({ type, code, description: brief(description) });
   if (!storage) say('Service', 'StorageSilent', 'storage does not answer: see its log');
-  if (syncers.length === 0) say('Service', 'SyncerSilent', 'no syncer answers: see its log');
+  if (syncers?.length === 0) say('Service', 'SyncerSilent', 'no syncer answers: see its log');
   if (storage?.space.low) {
     say(
       'Disk',

@@ -6,7 +6,10 @@ const few = <T>(list: unknown, most: number) => (Array.isArray(list) ? (list as 
 
 /** What goes first where it is too much. */
 const cuts: ((reported: Reported) => Reported)[] = [
-  (all) => ({ ...all, children: { ...(all.children as object), states: {} } }),
+  (all) => ({
+    ...all,
+    ...(all.children ? { children: { ...(all.children as object), states: {} } } : {}),
+  }),
   (all) => ({
     ...all,
     ...(all.registrySyncResult

@@ -1,4 +1,5 @@
 import type { LayerReport } from '#proto/below.ts';
+import type { Child } from '#proto/children.ts';
 import { brief, type Detail, detailsOf, isInactive } from './details.ts';
 import type { DesiredState, LastPass, Seen } from './seen.ts';
 
@@ -53,15 +54,15 @@ export function reportedOf(facts: Facts): Reported {
         unsent: configuration?.mode === 'ReadWrite' ? storage.outgoing.unsent : 0,
       },
     }),
-    children: childrenOf(seen, now),
-    syncers: seen.syncers.length,
+    ...(seen.children && { children: childrenOf(seen.children, seen.below, now) }),
+    ...(seen.syncers && { syncers: seen.syncers.length }),
   };
 }
 
 /** As the connected registry has it: connected, and something is not well, is unhealthy. */
 function stateOf({ configuration, link, syncers }: Seen, details: Detail[]): string {
   // What the link was said to be holds only while somebody is there to say otherwise.
-  const known = syncers.length > 0 ? link?.state : undefined;
+  const known = syncers && syncers.length > 0 ? link?.state : undefined;
   const state = configuration?.parent ? (known ?? 'Offline') : 'Online';
   return state === 'Online' && details.length > 0 ? 'Unhealthy' : state;
 }
@@ -111,7 +112,7 @@ function desiredOf({ version, state, complaints }: DesiredState) {
 }
 
 /** Of those that have a place here: how many, and how each stands as it last told. */
-function childrenOf({ children, below }: Seen, now: number) {
+function childrenOf(children: Child[], below: Seen['below'], now: number) {
   const states = children.map(({ name, seen }) => {
     const told = below.get(name);
     const own = told?.layers.find(({ path }: LayerReport) => path.length === 0);

@@ -13,10 +13,10 @@ import { LINK_KEY, type LinkStatus, linkStatus, type SyncerStatus, syncerStatus 
 export type Seen = {
   configuration?: Configuration;
   link?: LinkStatus;
-  syncers: SyncerStatus[];
+  syncers?: SyncerStatus[];
   storage?: StorageStatus;
   /** Layers below that are activated, the first 500. */
-  children: Child[];
+  children?: Child[];
   below: ReadonlyMap<string, Layers>;
   history?: HistoryStatus;
   /** Entries of states that can't be read. */
@@ -48,7 +48,7 @@ export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreada
   const [inForce, link, syncers, storage, activated, below, present, history] = await Promise.all([
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),
-    bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
+    bus.list(syncerStatus).catch(() => undefined),
     bus.call(storageStatus, {}, PATIENCE).catch(() => undefined),
     bus.call(listChildren, { limit: 500 }, PATIENCE).catch(() => undefined),
     bus.list(layersBelow).catch(() => new Map<string, Layers>()),
@@ -59,9 +59,9 @@ export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreada
   return {
     ...(inForce && { configuration: inForce.value }),
     ...(link && inForce?.value.parent && { link: link.value }),
-    syncers: [...syncers.values()],
+    ...(syncers && { syncers: [...syncers.values()] }),
     ...(storage && { storage }),
-    children: activated?.children ?? [],
+    ...(activated && { children: activated.children }),
     below: new Map([...below].map(([child, told]) => [child, layersNow(told, present.get(child), now)])),
     ...(history && inForce?.value.parent && { history: history.value }),
     unreadable: bus.unreadable(),

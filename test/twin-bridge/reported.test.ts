@@ -109,6 +109,14 @@ test('what is not well is said by type, code and since when', () => {
   );
   assert.deepEqual(details({ storage: { ...storage, damaged: 1 } }), ['ContentDamaged']);
   assert.deepEqual(details({ syncers: [] }), ['SyncerSilent']);
+  // Whoever is there, storage is asked for it.
+  const silent = seen({ link: link({ state: 'Unhealthy' }) });
+  for (const field of ['storage', 'syncers', 'children'] as const) delete silent[field];
+  const told = reported({ seen: silent });
+  assert.deepEqual(
+    [(told.statusDetails as { code: string }[]).map(({ code }) => code), told.children, told.syncers],
+    [['StorageSilent'], undefined, undefined],
+  );
   assert.deepEqual(details({ link: link({ state: 'Unhealthy', detail: 'a:1: gone' }) }), ['SyncIncomplete']);
   assert.deepEqual(details({ link: link({ state: 'Offline', detail: 'away' }) }), ['ParentOffline']);
   assert.deepEqual(details({ storage: { ...storage, accounts: ['x'] } }), ['AccountNotAsDeclared']);
