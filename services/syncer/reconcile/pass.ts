@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Log } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import type { Digest, Repository } from '#proto/names.ts';
+import type { Digest } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
-import { MAX_PATTERNS, type PassResult, passPlanned } from '#proto/passes.ts';
+import { MAX_PATTERNS, type PassResult } from '#proto/passes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Announcement } from '../announcement.ts';
 import type { PassBus } from '../lead.ts';
@@ -13,21 +13,19 @@ import type { AcrMetadata } from '../link/azure/metadata.ts';
 import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
 import type { Upward } from '../link/upward.ts';
-import { each } from '../transfer/slots.ts';
 import type { Wish } from '../wish.ts';
 import type { AcrNews } from './acr-news.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
+import { compare } from './compare.ts';
 import { bringImages } from './images.ts';
-import type { Heard, Look, News, Told } from './news.ts';
+import type { Heard, Look, News } from './news.ts';
 import { Outgoing } from './outgoing.ts';
 import { Oversized } from './oversized.ts';
 import { Parking } from './parking.ts';
-import { selectionOf } from './patterns.ts';
 import { repair } from './repair.ts';
 import { clean, repositories } from './repositories.ts';
-import { type Survey, survey } from './survey.ts';
 import { Tally } from './tally.ts';
 import { imagesOf, unparkMoot } from './tasks.ts';
 import { matchedPatterns, unmatchedPatterns } from './unmatched.ts';
@@ -68,11 +66,6 @@ export type Context = PassMeans & {
   oversized: Oversized;
   tally: Tally;
 };
-
-/** Tags of all repositories that a pass compares: what they are to become is held until it has ended. */
-const MAX_TAGS = 1_000_000;
-/** Repositories compared at a time. */
-const REPOSITORIES_AT_ONCE = 4;
 
 /**
  * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else
@@ -193,40 +186,6 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   if (!aborted) return undefined;
   if (Fault.is(reason, 'window-closed')) return 'window';
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
-}
-
-/** The parent told nothing of a repository in which something changed here. */
-const NOTHING: Told = { tags: new Map(), around: new Set() };
-
-async function compare(context: Context, covered: Repository[]): Promise<Survey[]> {
-  const { bus, announcement, pass, configuration, wish, tally, signal } = context;
-  const { mode } = configuration;
-  const surveys: Survey[] = [];
-  let tags = 0;
-  await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
-    const selected = selectionOf(configuration.repositories, repository);
-    if (!selected) return;
-    try {
-      const part =
-        wish.scope?.get(repository) ?? (context.heard && (context.heard.get(repository) ?? NOTHING));
-      const found = await survey({ ...context, mode }, repository, selected, part);
-      tags += found.tags;
-      if (tags > MAX_TAGS) {
-        throw new Fault('too-large', `a pass compares ${MAX_TAGS} tags at most: select fewer repositories`);
-      }
-      surveys.push(found);
-    } catch (error) {
-      signal.throwIfAborted();
-      tally.fail({ repository }, error);
-    }
-  });
-  surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));
-  const actions = surveys.reduce((sum, survey) => sum + survey.actions.length, 0);
-  if (actions > 0 || announcement.announced) {
-    const tags = surveys.reduce((sum, survey) => sum + survey.tags, 0);
-    bus.publish(passPlanned, { pass, repositories: surveys.length, tags, actions });
-  }
-  return surveys;
 }
 
 /** Beside everything else: damaged content that is large keeps nothing back. */
