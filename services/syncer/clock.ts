@@ -8,6 +8,8 @@ export type ClockMeans = {
   times: () => Times | undefined;
   /** A pass is due. */
   tick: (cause: Due['cause']) => void;
+  /** A request rests at the parent: its answers begin the passes, and none is due by the clock meanwhile. */
+  isFollowing?: () => boolean;
   /** At least once a minute, and whenever a window opens or closes. */
   looked: () => void;
   log: Log;
@@ -71,7 +73,7 @@ export class PassClock {
   }
 
   #look(now: number): number | undefined {
-    const { times, tick, looked } = this.#means;
+    const { times, tick, isFollowing, looked } = this.#means;
     const found = times();
     const print = JSON.stringify([found?.schedule, found?.windowMs]);
     if (print !== this.#print) this.#due = undefined;
@@ -86,7 +88,7 @@ export class PassClock {
     }
     this.#due = nextPass(found, now, this.#retry);
     // Last, as it may look again. A window that was slept through is gone.
-    if (due && now >= due.at && link.usable) tick(due.cause);
+    if (due && now >= due.at && link.usable && !isFollowing?.()) tick(due.cause);
     return Math.min(this.#due?.at ?? Number.POSITIVE_INFINITY, link.until ?? Number.POSITIVE_INFINITY);
   }
 }

@@ -53,10 +53,8 @@ export function coordinate(
   const standing = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,
-    tick: (cause) => {
-      // While a request rests at the parent, its answers begin the passes.
-      if (!lead?.news.followed) want(wish(cause));
-    },
+    tick: (cause) => want(wish(cause)),
+    isFollowing: () => lead?.news.followed === true,
     looked: () => void standing.refresh(),
     log,
   });

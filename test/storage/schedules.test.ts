@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Schedules } from '../../services/storage/schedules.ts';
 import { quiet } from '../support/bus.ts';
@@ -31,5 +33,13 @@ test('garbage goes and content is checked by the clock, as the configuration in 
   });
   const heard = (type: string) => rig.events.filter(([each]) => each === type).length;
   await until(() => heard('garbage.collected') > 0 && heard('scrub.finished') > 0);
+  for (const type of ['garbage.collected', 'scrub.finished']) {
+    const [, data] = rig.events.find(([each]) => each === type) ?? [];
+    assert.equal((data as { account?: string }).account, '_schedule', 'nobody asked for it');
+  }
+  const audited = await readFile(join(rig.data, 'log/audit.log'), 'utf8');
+  for (const action of ['garbage/collect', 'scrub/run']) {
+    assert.match(audited, new RegExp(`"account":"_schedule","action":"${action}","outcome":"begun"`));
+  }
   assert.equal((await rig.storage.status()).blobs, 0);
 });

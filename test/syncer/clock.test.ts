@@ -16,15 +16,18 @@ let clock: PassClock;
 let times: Times | undefined;
 let ticks: { at: number; cause: string }[];
 let looks: number;
+let following: boolean;
 
 beforeEach(() => {
   now = at('02T00:00:30');
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now });
   ticks = [];
   looks = 0;
+  following = false;
   clock = new PassClock({
     times: () => times,
     tick: (cause) => ticks.push({ at: Date.now(), cause }),
+    isFollowing: () => following,
     looked: () => {
       looks += 1;
     },
@@ -50,6 +53,17 @@ test('continuous: a pass each minute, and none at the start', () => {
   assert.deepEqual(ticks, []);
   pass(HOUR);
   assert.deepEqual(clocks(), minutes('02T00:01', 60));
+});
+
+test('while a request rests at the parent no pass is due, and as soon as none does one is at its time', () => {
+  times = { schedule: '* * * * *' };
+  clock.start();
+  following = true;
+  pass(HOUR);
+  assert.deepEqual(ticks, []);
+  following = false;
+  pass(MINUTE);
+  assert.deepEqual(clocks(), minutes('02T01:01', 1));
 });
 
 test('a week of windows: a pass as each opens, one each minute in it, none outside', () => {

@@ -93,6 +93,7 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
   return {
     server,
     bus,
+    storage,
     parent,
     state,
     passes: () => {
@@ -251,6 +252,23 @@ test('an event that the parent refuses for good is passed over and said, and wha
   r.say(7);
   await until(() => r.parent.heard.includes(7), 20_000);
   assert.equal(r.parent.rests, 0);
+});
+
+test('data that are too large to go from layer to layer stay here, and the parent is told how large they are', async () => {
+  await using r = await rig();
+  const large: Envelope = {
+    specversion: '1.0',
+    id: 'a-1',
+    source: '/layers/cell/a',
+    type: 'terrace.tag.moved',
+    time: '2030-01-01T00:00:00.000Z',
+    data: { text: 'x'.repeat(250_000) },
+  };
+  // As an earlier version let it in.
+  await r.storage.relay.store('cell', { made: 'm', sequence: 1 }, large);
+  const told = () => r.parent.reports.flatMap(({ events }) => events.map(({ event }) => event));
+  await until(() => told().some(({ id }) => id === 'a-1'));
+  assert.deepEqual(told().find(({ id }) => id === 'a-1')?.data, { leftOutBytes: 250_011 });
 });
 
 test('a parent that refuses every event is left alone, and is told all of them when it takes some', async () => {

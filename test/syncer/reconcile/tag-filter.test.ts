@@ -71,6 +71,8 @@ test('a tag made for it does not hold up an expression or a glob, however many w
     chosen({ match: [`${'*a'.repeat(30)}*b`, '+(a|aa)b', '+(+(a|aa)|*(aaa|a))b'] }, [letters]),
     [],
   );
+  // Each level would try every way of those within it.
+  assert.deepEqual(chosen({ match: [`${'+('.repeat(20)}a${')'.repeat(20)}b`] }, [letters]), []);
 });
 
 test('an alternative in a regex is anchored on both sides', () => {
