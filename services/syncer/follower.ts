@@ -81,7 +81,7 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
 const isAway = (error: unknown): error is Fault => Fault.is(error, 'parent-unreachable');
 
 /** A parent that answers with an error is left alone for longer than one that can't be reached. */
-function waitAfter(error: unknown, failures: number): number {
+export function waitAfter(error: unknown, failures: number): number {
   const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
   const most = isAway(error) && status === undefined ? MAX_AWAY_MS : MOST_WAIT_MS;
   return Math.max(Math.min(most, 500 * 2 ** failures), Math.min(Number(retryAfterMs), MAX_ASKED_MS));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -53,6 +53,19 @@ test('a user without a name, and a folder that is not his: chown is said, with h
     assert.match(stderr, /\(EACCES\): use the account that owns it, or give it to this user: chown 54321 \//);
   }
   await rm(folder, { recursive: true });
+});
+
+test('a user without a name, and a folder of his own: he is known by his number', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root');
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-own-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const user = { uid: 54_321, gid: 54_321 };
+  await chown(folder, user.uid, user.gid);
+  const { SUDO_USER: _, ...env } = process.env;
+  const command = ['token', 'create', 'ci', '--pull', '*', '--data', join(folder, 'data')];
+  const { status, stderr } = spawnSync(program, command, { ...user, env, encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  assert.match(await readFile(join(folder, 'data/log/audit.log'), 'utf8'), /"person":"uid-54321"/);
 });
 
 test('what is no refusal is one line too', async () => {

@@ -8,6 +8,7 @@ import { deleteTag, listBases, listTags, setBase, storageStatus } from '#proto/m
 import { mediaTypes } from '#proto/oci.ts';
 import { listUnsent } from '#proto/outgoing.ts';
 import { effective } from '../../services/storage/repair/hints.ts';
+import { Records } from '../../services/storage/repair/records.ts';
 import { type RepairOptions, repair } from '../../services/storage/repair/repair.ts';
 import type { Report } from '../../services/storage/repair/report.ts';
 import { LOST_AND_FOUND } from '../../services/storage/repair/restore-manifests.ts';
@@ -47,6 +48,12 @@ async function damageAt(rig: Rig, text: string): Promise<void> {
   await writeFile(path, log);
 }
 
+async function contents(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder)).filter((name) => !/^LO(CK|G)/.test(name)).sort();
+  const texts = names.map(async (name) => [name, (await readFile(join(folder, name))).toString('base64')]);
+  return Object.fromEntries(await Promise.all(texts));
+}
+
 const tagsOf = async (rig: Rig, repository: string) =>
   (await rig.gateway.call(listTags, { repository, limit: 1_000 })).tags;
 
@@ -60,7 +67,9 @@ test('one record of the log is damaged: all else is there, and what it told is b
   // The batch of v7: its manifest's record, its tag, and that it is unsent.
   await damageAt(rig, `m!${app}!${digests[7]}`);
   await assert.rejects(rig.start(), fault('volume-unusable'));
+  const before = await contents(join(rig.data, 'metadata'));
   const report = await repaired(rig);
+  assert.deepEqual(await contents(report.kept), before, 'the old ones are kept as they were');
   assert.match(report.damage[0]?.what ?? '', /is damaged at byte/);
   assert.deepEqual(report.lost, []);
   assert.ok(report.broughtBack.some((line) => line.startsWith(`manifest ${app}@${digests[7]}`)));
@@ -90,6 +99,29 @@ test('what can not be made out is listed by name', async () => {
   assert.match(text, /Lost:\n {2}tag line\/app:second/);
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, second)), second, 'by its digest it is there');
+});
+
+test('a record that can be read and is none of its kind is dropped, and listed', async () => {
+  await using rig = await Rig.open(buses);
+  const digest = await rig.gateway.pushImage(app, 'well', { tag: 'well' });
+  await rig.stop();
+  {
+    await using records = await Records.open(join(rig.data, 'metadata'));
+    await records.write([
+      { type: 'put', key: `t!${app}!sick`, value: 'no digest' },
+      { type: 'put', key: `b!${digest.slice(0, 20)}`, value: { size: 1 } },
+      { type: 'put', key: 'a!ci', value: { enabled: 'yes' } },
+    ]);
+  }
+  const { lost } = await repaired(rig, { force: true });
+  for (const key of [`t!${app}!sick`, `b!${digest.slice(0, 20)}`, 'a!ci']) {
+    assert.ok(lost.includes(`record ${key}: it is not what such a record is like`), `${key}: ${lost}`);
+  }
+  await rig.start();
+  assert.deepEqual(
+    (await tagsOf(rig, app)).map(({ tag }) => tag),
+    ['well'],
+  );
 });
 
 test('all metadata are gone: content is kept, and nobody is let in', async () => {

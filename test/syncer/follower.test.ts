@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import type { Changes } from '#proto/changes.ts';
 import { Fault } from '#proto/fault.ts';
-import { type FollowMeans, follow } from '../../services/syncer/follower.ts';
+import { type FollowMeans, follow, waitAfter } from '../../services/syncer/follower.ts';
 import { News } from '../../services/syncer/reconcile/news.ts';
 import { quiet } from '../support/bus.ts';
 
@@ -120,4 +120,15 @@ test('one connection that breaks, as a proxy may break it, is no news', async ()
   (await one.feed.next()).answer(unchanged('2'));
   await one.hears('unchanged');
   assert.deepEqual(one.said, ['unchanged']);
+});
+
+test('a parent that can not be reached is asked again within seconds, one that answers with an error later', () => {
+  const longest = (fault: Fault) =>
+    Math.max(...Array.from({ length: 30 }, (_, failures) => waitAfter(fault, failures)));
+  assert.equal(longest(away), 5_000);
+  const answered = (detail: object) =>
+    new Fault('parent-unreachable', 'answered 503', { detail: { ...detail } });
+  assert.equal(longest(answered({ status: 503 })), 60_000);
+  assert.equal(longest(answered({ status: 503, retryAfterMs: 90_000 })), 90_000);
+  assert.equal(longest(answered({ status: 503, retryAfterMs: 1e9 })), 300_000);
 });

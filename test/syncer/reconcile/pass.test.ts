@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Fault } from '#proto/fault.ts';
+import { makePass, type PassMeans } from '../../../services/syncer/reconcile/pass.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+
+const closed = new Fault('window-closed', 'the link may not be used now');
+
+/** A pass whose window closes while the parent is asked, which has answered so often since it began. */
+async function ended(answers: number) {
+  const end = new AbortController();
+  const parent = { answers: 7 };
+  const news = {
+    look: async () => {
+      parent.answers += answers;
+      end.abort(closed);
+      throw closed;
+    },
+  };
+  const means = {
+    ...{ parent, news, feed: {}, log: quiet, signal: end.signal },
+    configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
+  };
+  return makePass(means as unknown as PassMeans, { id: 'p', cause: 'window' });
+}
+
+test('a pass that its window ends before the parent has answered says that it was not heard', async () => {
+  const unheard = await ended(0);
+  assert.deepEqual([unheard.ok, unheard.ended, unheard.unheard], [false, 'window', true]);
+  const heard = await ended(1);
+  assert.deepEqual([heard.ended, heard.unheard], ['window', undefined]);
+});
