@@ -71,8 +71,10 @@ test('what terrace init prepares is enough for services that run apart', async (
   const stop = async (index: number) => {
     const child = children[index];
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
     child.kill('SIGTERM');
-    await once(child, 'exit');
+    child.kill('SIGCONT');
+    await ended;
   };
   context.after(async () => {
     for (const index of children.keys()) await stop(index);

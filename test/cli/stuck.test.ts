@@ -23,10 +23,14 @@ const start = (channel: 'ipc'[]): ChildProcess =>
 const lines = (child: ChildProcess) => createInterface({ input: child.stdout as NodeJS.ReadableStream });
 
 describe('a process whose event loop is stuck', { concurrency: true }, () => {
-  test('is started again by its supervisor, and one that is stopped meanwhile is left alone', async () => {
+  test('is started again by its supervisor, and one that is stopped meanwhile is left alone', async (t) => {
     const notices: Notice[] = [];
     const ready: { name: string; child: ChildProcess }[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice), LIMITS);
+    t.after(async () => {
+      for (const { child } of ready) child.kill('SIGCONT');
+      await supervisor.stop();
+    });
     for (const name of ['stopped', 'stuck']) {
       const program = () => {
         const child = start(['ipc']);
@@ -52,12 +56,11 @@ describe('a process whose event loop is stuck', { concurrency: true }, () => {
       [{ program: 'stuck', pid: pidOf('stuck') }],
     );
     assert.match(found[0]?.why ?? '', why);
-    process.kill(pidOf('stopped'), 'SIGCONT');
-    await supervisor.stop();
   });
 
-  test('ends by itself where it has no supervisor, and says why in its log', async () => {
+  test('ends by itself where it has no supervisor, and says why in its log', async (t) => {
     const child = start([]);
+    t.after(() => child.kill('SIGKILL'));
     const said: string[] = [];
     lines(child).on('line', (line) => said.push(line));
     await until(() => said.length === 1, 'the start');

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { accountsChanged } from '#proto/accounts.ts';
 import { askerOf, ON_BEHALF } from '#proto/askers.ts';
 import {
   blobCommitted,
@@ -12,7 +13,7 @@ import {
 import { mediaTypes } from '#proto/oci.ts';
 import { collectGarbage, garbageCollected } from '#proto/upkeep.ts';
 import { ALL, basic, on, Tokens } from './accounts.ts';
-import { TestLayer, until } from './layer.ts';
+import { sha256, TestLayer, until } from './layer.ts';
 
 /** Events say which account did it. */
 
@@ -23,12 +24,17 @@ for (const event of [blobCommitted, blobUnlinked, manifestCommitted, manifestDel
   layer.bus.listen(event as typeof tagMoved, ({ type, data }) => void heard.push([type, data.account]));
 }
 layer.bus.listen(garbageCollected, ({ type, data }) => void heard.push([type, data.account]));
+const changedBy: (string | undefined)[] = [];
+layer.bus.listen(accountsChanged, ({ data }) => void changedBy.push(data.account));
 await layer.bus.flush();
 
 async function pushAndDelete(headers: Record<string, string>, name: string): Promise<void> {
   const type = { 'content-type': mediaTypes.ociIndex };
   const body = JSON.stringify({ schemaVersion: 2, manifests: [], annotations: { name } });
   const put = { headers: { ...headers, ...type }, body };
+  const blob = { headers, body: name };
+  const upload = `/v2/a/x/blobs/uploads/?digest=${sha256(name)}`;
+  equal((await layer.fetch('POST', upload, blob)).status, 201);
   equal((await layer.fetch('PUT', '/v2/a/x/manifests/v1', put)).status, 201);
   equal((await layer.fetch('PUT', '/v2/a/x/manifests/v2', put)).status, 201);
   const digest = (await layer.fetch('HEAD', '/v2/a/x/manifests/v1', { headers })).headers.get(
@@ -36,15 +42,18 @@ async function pushAndDelete(headers: Record<string, string>, name: string): Pro
   );
   equal((await layer.fetch('DELETE', '/v2/a/x/manifests/v1', { headers })).status, 202);
   equal((await layer.fetch('DELETE', `/v2/a/x/manifests/${digest}`, { headers })).status, 202);
+  equal((await layer.fetch('DELETE', `/v2/a/x/blobs/${sha256(name)}`, { headers })).status, 202);
 }
 
 const EVENTS = [
+  'blob.committed',
   'manifest.committed',
   'tag.moved',
   'tag.moved',
   'tag.deleted',
   'tag.deleted',
   'manifest.deleted',
+  'blob.unlinked',
 ];
 
 test('without accounts, none is named', async () => {
@@ -59,6 +68,8 @@ test('without accounts, none is named', async () => {
 test('content is written and deleted by a token, and garbage collected by whoever asks for it', async () => {
   const tokens = await Tokens.of(layer);
   const headers = basic('ci-line.7', await tokens.create('ci-line.7', on('a/*', ...ALL)));
+  await until(() => changedBy.length > 0);
+  deepEqual([...new Set(changedBy)], ['_operator']);
   await pushAndDelete(headers, 'closed');
   const operator = await layer.testBus.connect('operator');
   await operator.call(collectGarbage, { dryRun: true });

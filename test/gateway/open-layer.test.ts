@@ -99,16 +99,16 @@ test('a deletion by rebinding leaves the tag where it is', async () => {
   equal((await layer.fetch('HEAD', '/v2/app/manifests/v1')).status, 200);
 });
 
-test('a layer that is told to let everybody in has any name, and takes nothing of a page of another site', async () => {
+test('a layer that is told to let everybody in has any name, and takes nothing of a page of another site', async (t) => {
   const { bus, gateway } = layer;
   const others = { volume: gateway.volume, instance: 'other', mode: gateway.mode, log: gateway.log };
   const open = buildApp({ bus, ...others, open: true, anyName: true });
+  t.after(() => closeApp(open.app, open.gateway));
   await open.app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = open.app.server.address() as { port: number };
   equal((await ask('GET', '/v2/', { host: 'registry.example' }, port)).status, 200);
   const page = { host: 'registry.example', origin: 'https://attacker.example' };
   equal((await ask('GET', '/v2/', page, port)).status, 403);
-  await closeApp(open.app, open.gateway);
 });
 
 test('with accounts the account decides, and no name or page', async () => {
