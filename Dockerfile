@@ -13,9 +13,12 @@ RUN mkdir /bus && { [ ! -x /nats/nats-server ] || cp /nats/nats-server /bus/; }
 
 FROM ${BASE}
 COPY --from=bus /bus /usr/local/bin
-RUN command -v nats-server && [ -e /etc/ssl/certs/ca-certificates.crt ] \
- || { apt-get update && apt-get install -y --no-install-recommends nats-server ca-certificates \
- && rm -rf /var/lib/apt/lists/*; }
+# Only what is missing: a second, older nats-server would be one that scanners report. And one that does not run on this
+# base ends the build.
+RUN set --; command -v nats-server || set -- nats-server; \
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || set -- "$@" ca-certificates; \
+    [ $# -eq 0 ] || { apt-get update && apt-get install -y --no-install-recommends "$@" \
+ && rm -rf /var/lib/apt/lists/*; } && nats-server --version
 WORKDIR /opt/terrace
 COPY package.json package-lock.json .npmrc ./
 # The base has its Node, so the one among the optional dependencies stays out.
@@ -27,9 +30,11 @@ RUN useradd --system --uid 10001 --home-dir /data terrace \
 COPY proto proto
 COPY services services
 COPY cli cli
-# Compiled once, here: the cache is only read from then on.
+# Compiled once, here: the cache is only read from then on. Node looks for it under the id of the user that runs it, so it
+# is there for root and for the user of this image; any other one compiles anew at each start.
 ENV NODE_COMPILE_CACHE=/opt/terrace/compiled
-RUN node cli/warm.ts && chmod -R a+rX compiled
+RUN node cli/warm.ts && chmod -R a+rX compiled \
+ && for made in compiled/*-0; do ln -s "${made##*/}" "${made%-0}-10001" || exit 1; done
 LABEL org.opencontainers.image.title="Terrace" \
       org.opencontainers.image.description="A connected container registry for layered networks" \
       org.opencontainers.image.licenses="MIT"

@@ -56,6 +56,13 @@ test('what terrace init prepares is enough for services that run apart', async (
   assert.equal(readFileSync(join(data, 'bus/gateway.password'), 'utf8'), before);
   assert.equal(readFileSync(file, 'utf8'), conf);
   assert.match((await run('health', '--data', data)).text, /no Terrace runs on/);
+  // What engines ask each two seconds of a service that starts is answered without Node: 64 would start it.
+  const asked = (...words: string[]) =>
+    spawnSync(join(root, 'cli/health'), ['--data', data, ...words]).status;
+  assert.deepEqual(
+    [asked(), ...serviceNames.map((name) => asked('--service', name)), asked('--service', 'nobody')],
+    [64, ...serviceNames.map(() => 1), 64],
+  );
 
   const children = [spawn('nats-server', ['-c', join(data, 'bus/nats.conf')], { stdio: 'ignore' })];
   const env = {
@@ -99,8 +106,8 @@ test('what terrace init prepares is enough for services that run apart', async (
   assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not well: storage']);
   // The program without Node leaves some of it to this one.
   const node = [...NODE_FLAGS, join(root, 'cli/terrace.ts'), 'health', '--data', data];
-  const asked = spawnSync(process.execPath, node, { encoding: 'utf8' });
-  assert.deepEqual([asked.status, asked.stderr.trim()], [1, 'terrace: not well: storage']);
+  const said = spawnSync(process.execPath, node, { encoding: 'utf8' });
+  assert.deepEqual([said.status, said.stderr.trim()], [1, 'terrace: not well: storage']);
   assert.equal(spawnSync(process.execPath, [...node, '--service', 'gateway']).status, 0);
   assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +36,8 @@ test('a layer that starts is waited for, with a word about it; its health is not
   const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or ends on ${data} …$`, 'm');
   for (const command of commands) await command.says(waiting);
   assert.equal((await run('health', '--data', data)).code, 1);
+  const withoutNode = join(import.meta.dirname, '../../cli/health');
+  assert.equal(spawnSync(withoutNode, ['--data', data]).status, 1);
   await writeFile(may, '');
   for (const command of commands) assert.equal(await command.ended(), 0, command.text);
   await using _layer = await starting;

@@ -127,6 +127,28 @@ test('the top tells how all layers are', { skip, timeout }, async () => {
   });
 });
 
+test('a layer whose network is gone is Offline within 90 s, here and above, and Online when it is back', {
+  skip,
+  timeout,
+}, async () => {
+  const status = (layer: string) => hierarchy.exec(layer, 'terrace', 'status');
+  const [network, container] = [
+    'terrace-hierarchy-test_between-5-and-4',
+    await hierarchy.container('layer-4'),
+  ];
+  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m));
+  await execute('docker', ['network', 'disconnect', network, container]);
+  try {
+    // The kernel gives up the request that rests after 25 s.
+    await until(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
+    await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*not heard from/m));
+  } finally {
+    await execute('docker', ['network', 'connect', '--alias', 'layer-4', network, container]);
+  }
+  await until(async () => assert.match(await status('layer-4'), /^Parent .*: Online$/m), 40_000);
+  await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Online /m), 40_000);
+});
+
 test('all of it killed: what was there is there, and it goes on', { skip, timeout }, async () => {
   const digest = await arrives(THREE as string, 'line/app:1');
   await hierarchy.run('kill');

@@ -37,6 +37,11 @@ export class Compose implements AsyncDisposable {
     throw new Error(`${service}: ${words.join(' ')} did not fail`);
   }
 
+  /** The id of the one container of a service, also where that does not run. */
+  async container(service: string): Promise<string> {
+    return (await this.run('ps', '--all', '--quiet', service)).trim();
+  }
+
   /** From inside of a container. @returns `open`, or the code of the failure */
   async reach(service: string, host: string, port = 5000): Promise<string> {
     const script =
