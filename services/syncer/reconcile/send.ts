@@ -87,7 +87,7 @@ async function lacking(
   const branches: Branch[] = [];
   const there: Digest[] = [];
   const seen = new Set<Digest>();
-  const budget = new TreeBudget(`${root} of ${repository}`);
+  const budget = new TreeBudget(`${root} of ${repository}`, means.limits);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
     if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     means.signal.throwIfAborted();

@@ -8,6 +8,7 @@ import { listUnsent, listWithdrawn } from '#proto/outgoing.ts';
 import { transferFailed } from '#proto/transfers.ts';
 import { commitManifest } from '../../../services/syncer/reconcile/bring.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
+import { TREE_LIMITS } from '../../../services/syncer/reconcile/tree-budget.ts';
 import { type Cloud, startCloud } from '../../support/cloud.ts';
 import { type Action, type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import {
@@ -367,6 +368,18 @@ test('what a sparse index leaves out here and the parent has is not withdrawn th
   assert.equal((await getManifest(cloud.url, 'sparse', 'v2'))?.digest, index.digest);
   const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
   assert.deepEqual(manifests, []);
+});
+
+test('an image that needs too much does not go up, and fails by its name', async () => {
+  undisturbed();
+  const image = await pushImage(layer.url, 'w/large', undefined, { layers: [1_000, 2_000] });
+  const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
+  await using up = await means();
+  for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
+    const sending = send({ ...up, limits: { ...TREE_LIMITS, ...limit } }, 'w/large', digest);
+    await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
+  }
+  assert.deepEqual([...sent('w/large'), ...puts('w/large')], []);
 });
 
 test('a manifest that is not here any more can not be sent', async () => {
