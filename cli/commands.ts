@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
-import { Command, type CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { refusalOf } from './failure.ts';
-import { outputFailure, watchOutput } from './output.ts';
+import { outputFailure, watchOutput, written } from './output.ts';
 import { print, printError } from './terminal.ts';
 
 type Define = (program: Command) => void;
@@ -40,7 +40,7 @@ export async function main(parameters: string[]): Promise<never> {
       writeOut: (text) => print(text.trimEnd()),
       writeErr: (text) => printError(text.trimEnd()),
     })
-    .exitOverride((error: CommanderError) => process.exit(error.exitCode === 0 ? 0 : 2));
+    .exitOverride();
   for (const define of await load(parameters)) define(program);
   watchOutput();
   process.on('uncaughtException', fail);
@@ -48,17 +48,24 @@ export async function main(parameters: string[]): Promise<never> {
   try {
     await program.parseAsync(parameters, { from: 'user' });
   } catch (error) {
-    fail(error);
+    const isSaid = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
+    if (isSaid) return end(error.exitCode === 0 ? 0 : 2);
+    return fail(error);
   }
   const failure = outputFailure();
-  if (failure) fail(failure);
-  process.exit();
+  return failure ? fail(failure) : end();
+}
+
+/** Not before a reader that is slower than this command has all of its output. */
+async function end(exitCode?: number): Promise<never> {
+  await written();
+  process.exit(exitCode);
 }
 
 /** One line for each cause, and no trace unless it is asked for. */
-function fail(error: unknown): never {
+function fail(error: unknown): Promise<never> {
   const { message, exitCode } = refusalOf(error);
   for (const line of message.split('\n')) printError(`terrace: ${line}`);
   if (process.env.TERRACE_LOG === 'debug') printError(inspect(error));
-  process.exit(exitCode);
+  return end(exitCode);
 }

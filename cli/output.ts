@@ -23,3 +23,11 @@ export function outputFailure(): Refusal | undefined {
   const { reason } = end.signal as { reason: unknown };
   return reason instanceof Refusal ? reason : undefined;
 }
+
+/** Resolves when all that was said has gone to its reader, or nobody reads it any more. */
+export async function written(): Promise<void> {
+  const flushed = [process.stdout, process.stderr].map(
+    (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),
+  );
+  await Promise.all(flushed);
+}
