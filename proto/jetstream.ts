@@ -1,8 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
+import { clip } from './clip.ts';
 import { type From, KNOWN_MS } from './event-readers.ts';
 import type { Log } from './log.ts';
 import type { Write } from './states.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
+
+/** Consumers of others that are named when they are ended. */
+const MAX_NAMED = 20;
 
 /** The table of streams as JetStream's API has it: lengths of time in nanoseconds, of buckets in ms. */
 
@@ -112,8 +116,10 @@ export async function ensureTable(
   }
   for (const name of Object.keys(buckets) as BucketName[]) {
     const there = await manager.streams.info(streamOfBucket(name)).catch(() => undefined);
-    if (there)
-      await limit(manager, streamOfBucket(name), there.config, { max_bytes: buckets[name].maxBytes });
+    const { maxBytes, ttlMs } = buckets[name];
+    // A bucket in memory outlives an update of the layer where the server goes on running.
+    const limits = { max_bytes: maxBytes, max_age: nanos(ttlMs) };
+    if (there) await limit(manager, streamOfBucket(name), there.config, limits);
   }
 }
 
@@ -139,8 +145,14 @@ async function endUnknown(manager: Manager, readers: (name: string) => boolean, 
     const found = await all(manager.consumers.list(stream));
     const others = found.filter(({ name }) => !own.has(`${stream} ${name}`) && !readers(name));
     for (const { name } of others) await manager.consumers.delete(stream, name);
-    if (others.length > 0)
-      log.warn({ stream, consumers: others.length }, "ended consumers that are not storage's");
+    // Readers of an earlier storage, and of commands of an earlier version, have no name of their own: nobody misses them.
+    const named = others.filter(({ config }) => 'durable_name' in config || 'deliver_subject' in config);
+    if (named.length === 0) continue;
+    const consumers = named.slice(0, MAX_NAMED).map(({ name }) => clip(name, 100));
+    log.warn(
+      { stream, consumers, count: named.length },
+      "ended consumers that are not storage's: a program that read events by one of them asks storage.history.read instead (README, Monitors)",
+    );
   }
 }
 

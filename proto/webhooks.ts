@@ -63,7 +63,10 @@ export const WebhookStatus = Type.Object({
   behind: Type.Integer(),
   more: Type.Boolean(),
   /** Why it did not take the first of them, how often in a row, and when that is told again. */
-  failure: Type.Optional(Type.Object({ reason: Reason, attempts: Type.Integer(), next: Instant })),
+  failure: Type.Optional(
+    // An earlier version wrote fractions of a ms.
+    Type.Object({ reason: Reason, attempts: Type.Integer(), next: Type.Number({ minimum: 0 }) }),
+  ),
 });
 export type WebhookStatus = Static<typeof WebhookStatus>;
 export const webhookStatus = state('webhooks', WebhookStatus);

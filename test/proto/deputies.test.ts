@@ -10,7 +10,7 @@ import { request } from '#proto/contract.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { buckets, streams } from '#proto/streams.ts';
 import { scrub } from '#proto/upkeep.ts';
-import { TestBus } from '../support/bus.ts';
+import { quiet, TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { patience, until } from '../support/patience.ts';
 
@@ -183,7 +183,8 @@ for (const program of programs) {
         };
         await manager.consumers.add('EVENTS', push as never);
       }
-      await server.connect('storage', 'storage-next');
+      const said: { stream?: string; consumers?: string[]; count?: number }[] = [];
+      await server.connect('storage', 'storage-next', { ...quiet, warn: (fields) => void said.push(fields) });
       assert.deepEqual(await namesOf(owner), ours.sort());
       const left: string[] = [];
       for await (const { name } of manager.consumers.list('EVENTS')) left.push(name);
@@ -191,6 +192,30 @@ for (const program of programs) {
         left.filter((name) => name.startsWith('push')),
         [],
       );
+      assert.ok(said.some(({ stream }) => stream === 'COPY'));
+      const ended = said.find(({ stream }) => stream === 'EVENTS');
+      assert.equal(ended?.count, 30, 'readers of storage itself are none of them');
+      assert.equal(
+        ended.consumers?.length,
+        20,
+        'whose programs hear nothing any more is named, up to a bound',
+      );
+      assert.ok(ended.consumers.every((name) => name.startsWith('push-')));
+    });
+
+    test('a bucket that an earlier version made has the limits of the table', async () => {
+      const manager = await owner.jetstreamManager();
+      const { config } = await manager.streams.info('KV_services');
+      await manager.streams.update('KV_services', {
+        ...config,
+        max_age: 20e9,
+        duplicate_window: 20e9,
+        max_bytes: -1,
+      });
+      await server.connect('storage', 'storage-later');
+      const { max_age, max_bytes } = (await manager.streams.info('KV_services')).config;
+      const { ttlMs, maxBytes } = buckets.services;
+      assert.deepEqual([max_age, max_bytes], [ttlMs * 1e6, maxBytes]);
     });
   });
 }

@@ -48,14 +48,14 @@ export class TestBus implements AsyncDisposable {
   }
 
   /** A connection of one of the layer's users; closed with this bus. */
-  async connect(user: UserName, instance = `${user}-test`): Promise<Bus> {
+  async connect(user: UserName, instance = `${user}-test`, log = quiet): Promise<Bus> {
     const bus = await Bus.connect({
       url: this.url,
       user,
       password: `secret-of-${user}`,
       layer: 'test',
       instance,
-      log: quiet,
+      log,
     });
     this.#buses.push(bus);
     return bus;

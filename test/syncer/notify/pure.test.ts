@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
+import { encode } from '@msgpack/msgpack';
+import { unpack } from '#proto/contract.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import type { Receiver } from '#proto/notifications.ts';
+import { WebhookStatus } from '#proto/webhooks.ts';
 import { lossOf, noticeOf } from '../../../services/syncer/notify/notice.ts';
 import { signaturesOf } from '../../../services/syncer/notify/signature.ts';
 import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
@@ -84,4 +87,10 @@ test('waits double up to five minutes, and are never shorter than what was asked
   assert.equal(waitAfter(1, 60_000, 0), 60_000);
   assert.equal(waitAfter(1, 60_000, 1), 65_000);
   assert.equal(waitAfter(1, 1e12, 0), 3_600_000);
+});
+
+test('how a webhook stands can be read as an earlier version wrote it', () => {
+  const failure = { reason: 'ECONNREFUSED', attempts: 3, next: 1_900_000_000_000.25 };
+  const status = { name: 'h', state: 'Failing', since: 1, told: 2, behind: 3, more: false, failure };
+  assert.deepEqual(unpack(WebhookStatus, encode(status)), status);
 });
