@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { AcrMetadata } from '../../../services/syncer/link/azure/metadata.ts';
 import { Credentials } from '../../../services/syncer/link/credentials.ts';
 import { Link } from '../../../services/syncer/link/link.ts';
 import { pages } from '../../../services/syncer/link/pages.ts';
@@ -78,6 +79,22 @@ test('of a page that explains an error only the beginning is read', async () => 
   await using registry = await serving((_, response) => endless(response.writeHead(403)));
   await assert.rejects(registry.parent.tags('a', signal), { code: 'parent-refused' });
   await closed.promise;
+});
+
+test('what is held of an entry that Azure tells is bounded, too', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const times = ['2030-01-01T00:00:00.1234567Z', '2'.repeat(1_000_000)];
+  await using registry = await serving(({ url }, response) => {
+    const tags = times.map((time, at) => ({ name: `v${at}`, digest, lastUpdateTime: time }));
+    const manifests = times.map((time) => ({ digest, createdTime: time, lastUpdateTime: time }));
+    const list = url?.includes('_tags') ? { tags } : url?.includes('_manifests') ? { manifests } : undefined;
+    response.end(JSON.stringify(list ?? { lastUpdateTime: times[1], manifestCount: 1, tagCount: 1 }));
+  });
+  const acr = new AcrMetadata(registry.link);
+  const tags = await Array.fromAsync(acr.tags('a', true, signal));
+  assert.deepEqual(tags, [{ tag: 'v0', digest, updated: times[0] }]);
+  assert.equal((await Array.fromAsync(acr.manifests('a', true, signal))).length, 1);
+  await assert.rejects(acr.look('a', 'scope', signal), { code: 'parent-invalid', message: /when it last/ });
 });
 
 test('a token is one that a header can carry', async () => {

@@ -8,6 +8,8 @@ import { isStatus } from '../patience.ts';
 /** Repositories that one token is asked for: in registries with permissions by repository no wildcard counts. */
 const BATCH = 20;
 const PAGE = 100;
+/** RFC 3339, with any number of digits behind the second, in characters. */
+const MAX_TIME = 64;
 
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
@@ -54,7 +56,7 @@ export class AcrMetadata {
   async *tags(repository: Repository, recent: boolean, signal: AbortSignal): AsyncGenerator<AcrTag> {
     for await (const item of this.#list(repository, 'tags', recent, signal)) {
       const { name, digest, lastUpdateTime: updated } = item;
-      if (isText(name) && isTag(name) && isText(digest) && isDigest(digest) && isText(updated)) {
+      if (isText(name) && isTag(name) && isText(digest) && isDigest(digest) && isTime(updated)) {
         yield { tag: name, digest, updated };
       }
     }
@@ -67,7 +69,7 @@ export class AcrMetadata {
   ): AsyncGenerator<AcrManifest> {
     for await (const item of this.#list(repository, 'manifests', recent, signal)) {
       const { digest, createdTime: created, lastUpdateTime: updated, tags } = item;
-      if (isText(digest) && isDigest(digest) && isText(created) && isText(updated)) {
+      if (isText(digest) && isDigest(digest) && isTime(created) && isTime(updated)) {
         yield { digest, created, updated, tagged: Array.isArray(tags) && tags.length > 0 };
       }
     }
@@ -94,13 +96,15 @@ export class AcrMetadata {
 
 const metadataOf = (repository: Repository): string => `repository:${repository}:metadata_read`;
 const isText = (value: unknown): value is string => typeof value === 'string';
+/** All entries of a list are held at a time, so each of their fields has a bound. */
+const isTime = (value: unknown): value is string => isText(value) && value.length <= MAX_TIME;
 const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
 
 function markIn(page: unknown, path: string): Mark {
   const { lastUpdateTime: updated, manifestCount, tagCount } = (page ?? {}) as Record<string, unknown>;
   // An empty repository says nothing of what it has none of.
   const [manifests = 0, tags = 0] = [manifestCount ?? undefined, tagCount ?? undefined];
-  if (isText(updated) && !Number.isNaN(Date.parse(updated)) && isCount(manifests) && isCount(tags)) {
+  if (isTime(updated) && !Number.isNaN(Date.parse(updated)) && isCount(manifests) && isCount(tags)) {
     return { updated, manifests, tags };
   }
   throw new Fault('parent-invalid', `GET ${path}: the parent does not say when it last changed`);
