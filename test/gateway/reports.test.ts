@@ -209,8 +209,10 @@ test('more layers than a report may have are left out, the farthest first, and c
   equal(layers[1]?.link?.detail?.length, 300);
 });
 
+/** As an earlier version wrote it. */
+const loose = { ...layersBelow, value: Type.Unknown() } as unknown as typeof layersBelow;
+
 test('what an earlier version let in and nobody can read keeps no other back', async () => {
-  const loose = { ...layersBelow, value: Type.Unknown() } as unknown as typeof layersBelow;
   const own = { path: [], name: 'line', mode: 'ReadOnly' as const, at: 1 };
   await tell('well', { after: 0, events: events(1, 1), layers: [own] });
   await layer.bus.put(loose, 'sick', { seen: 1, layers: [{ ...own, path: 'x' }] } as never);
@@ -307,8 +309,13 @@ test('what is known of a child goes with its account, in whatever order that and
   };
   deepEqual(await known(), [true, true, true, true]);
   const told = await operator.get(layersBelow, 'gone');
+  await layer.bus.put(loose, 'unread', { seen: 1, layers: 'none' } as never);
   await operator.call(deleteToken, { name: 'gone' });
   await until(async () => !(await known()).includes(true), 20_000);
+  await until(async () => {
+    await operator.list(layersBelow);
+    return !operator.unreadable().some(({ key }) => key === 'unread');
+  }, 20_000);
   // A report that was being taken meanwhile is written after that.
   await layer.bus.put(layersBelow, 'gone', told?.value as NonNullable<typeof told>['value']);
   await layer.storageDown();
