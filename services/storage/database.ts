@@ -9,7 +9,7 @@ import { type Change, isNoted, set } from './changes.ts';
 import { damaged, gone, isUnreadable, sorted, unusable } from './database-faults.ts';
 import { type Examined, examine } from './leveldb/examine.ts';
 import type { WriteBatch } from './leveldb/write-batch.ts';
-import { hasContent, mayLack, readState, syncFolder, writeState } from './metadata-state.ts';
+import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
 export type Reading = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
 
@@ -84,7 +84,8 @@ export class Database {
     if (!this.#failed) {
       // Brings all before it to the disk. Where it fails, the next opening counts on less.
       await this.#write([set('x!boot', this.boot)], true)
-        .then(() => writeState(this.#folder, { boot: this.boot, closed: true, made: true }))
+        .then(() => openingOf(this.#folder))
+        .then((opening) => writeState(this.#folder, { boot: this.boot, closed: true, made: true, opening }))
         .catch(() => {});
     }
     await this.#level.close();
@@ -136,7 +137,8 @@ export type Looked = Pick<Examined, 'empty' | 'findings'> & {
 /** What is damaged of metadata that nobody has open. @param boot of the machine, now */
 export async function lookAt(folder: string, boot: string): Promise<Looked> {
   const state = await readState(folder);
-  const { empty, findings } = await examine(folder, { mayLack: mayLack(state, boot), isSynced });
+  const lacking = mayLack(state, boot, await openingOf(folder));
+  const { empty, findings } = await examine(folder, { mayLack: lacking, isSynced });
   const missing = empty && (state ? state.made : await hasContent(folder));
   return { empty, findings, missing };
 }
@@ -152,13 +154,12 @@ async function opened(folder: string, boot: string): Promise<Level<string, unkno
       throw findings.length > 0 ? damaged(volume, findings) : gone(volume);
     }
     // Before anything is written: what is not closed in good order is not taken for closed.
-    await writeState(folder, { boot, closed: false, made: !empty });
+    const opening = await openingOf(folder);
+    await writeState(folder, { boot, closed: false, made: !empty, opening });
     const level = new Level<string, unknown>(folder, { valueEncoding: 'json' });
     await level.open();
-    if (empty) {
-      await syncFolder(folder);
-      await writeState(folder, { boot, closed: false, made: true });
-    }
+    if (empty) await syncFolder(folder);
+    await writeState(folder, { boot, closed: false, made: true, opening: await openingOf(folder) });
     return level;
   } catch (error) {
     if (isLocked(error)) return undefined;

@@ -10,13 +10,19 @@ import type { MayLack } from './leveldb/log-verdict.ts';
  *   boot     the boot of the machine in which they were last opened
  *   closed   they were closed in good order: all of them is on the disk
  *   made     there are metadata here: where none are found, they are lost
+ *   opening  the opening that this is said of: an earlier version, which says nothing here, may have opened them since
  */
-const MetadataState = Type.Object({ boot: Type.String(), closed: Type.Boolean(), made: Type.Boolean() });
+const MetadataState = Type.Object({
+  boot: Type.String(),
+  closed: Type.Boolean(),
+  made: Type.Boolean(),
+  opening: Type.Optional(Type.String()),
+});
 export type MetadataState = Static<typeof MetadataState>;
 
 const pathOf = (folder: string): string => `${folder}.json`;
 
-/** Undefined where an earlier version was the last to open them, or the file can't be read: then nothing is known. */
+/** Undefined where there is none yet, or the file can't be read: then nothing is known. */
 export async function readState(folder: string): Promise<MetadataState | undefined> {
   try {
     return check(MetadataState, JSON.parse(await readFile(pathOf(folder), 'utf8')));
@@ -49,9 +55,17 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
-/** What may be missing of metadata that were left in this state. Pure. */
-export const mayLack = (state: MetadataState | undefined, boot: string): MayLack =>
-  state && (state.closed || state.boot === boot) ? 'nothing' : 'unsynced';
+/** The name of LevelDB's own manifest, which is another one after each opening. */
+export async function openingOf(folder: string): Promise<string> {
+  const name = await readFile(join(folder, 'CURRENT'), 'utf8').catch(() => '');
+  return name.trim();
+}
+
+/** What may be missing of metadata that were left in this state, and last opened so. Pure. */
+export function mayLack(state: MetadataState | undefined, boot: string, opening: string): MayLack {
+  const isOfLast = state && (state.opening ?? opening) === opening;
+  return isOfLast && (state.closed || state.boot === boot) ? 'nothing' : 'unsynced';
+}
 
 /** Content without metadata: those of a volume that has no state yet are lost. */
 export async function hasContent(folder: string): Promise<boolean> {

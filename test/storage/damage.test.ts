@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { Level } from 'level';
 import { put } from '../../services/storage/changes.ts';
 import { Metadata } from '../../services/storage/metadata.ts';
 import { mayLack, readState } from '../../services/storage/metadata-state.ts';
@@ -102,10 +103,23 @@ test('what may be missing depends on how they were left', async () => {
   assert.deepEqual([open?.closed, open?.made], [false, true]);
   await metadata[Symbol.asyncDispose]();
   const state = { boot: 'this', closed: false, made: true };
-  assert.equal(mayLack(undefined, 'this'), 'unsynced');
-  assert.equal(mayLack(state, 'another'), 'unsynced');
-  assert.equal(mayLack(state, 'this'), 'nothing');
-  assert.equal(mayLack({ ...state, closed: true }, 'another'), 'nothing');
+  assert.equal(mayLack(undefined, 'this', 'm1'), 'unsynced');
+  assert.equal(mayLack(state, 'another', 'm1'), 'unsynced');
+  assert.equal(mayLack(state, 'this', 'm1'), 'nothing');
+  assert.equal(mayLack({ ...state, closed: true }, 'another', 'm1'), 'nothing');
+  assert.equal(mayLack({ ...state, opening: 'm1' }, 'this', 'm1'), 'nothing');
+  assert.equal(mayLack({ ...state, closed: true, opening: 'm1' }, 'this', 'm2'), 'unsynced');
+});
+
+test('what an earlier version left after a power cut is no damage, although this one had closed them before', async () => {
+  const level = new Level<string, unknown>(folder, { valueEncoding: 'json' });
+  await level.open();
+  for (const tag of ['earlier', 'torn']) await level.put(`t!app!${tag}`, 'sha256:1');
+  await level.close();
+  const log = await fileOf('.log');
+  await truncate(log, (await stat(log)).size - 10);
+  await using metadata = await Metadata.open(folder);
+  assert.equal(await metadata.tag('app', 'v1'), 'sha256:1');
 });
 
 test('the end of a log that a power cut left torn is no damage, unless all was on the disk before', async () => {
