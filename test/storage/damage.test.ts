@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
@@ -117,7 +117,8 @@ test('what an earlier version left after a power cut is no damage, although this
   for (const tag of ['earlier', 'torn']) await level.put(`t!app!${tag}`, 'sha256:1');
   await level.close();
   const log = await fileOf('.log');
-  await truncate(log, (await stat(log)).size - 10);
+  const bytes = await readFile(log);
+  await writeFile(log, Buffer.concat([bytes.subarray(0, -30), Buffer.alloc(30)]));
   await using metadata = await Metadata.open(folder);
   assert.equal(await metadata.tag('app', 'v1'), 'sha256:1');
 });
