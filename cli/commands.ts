@@ -59,7 +59,7 @@ export async function main(parameters: string[]): Promise<never> {
 /** Not before a reader that is slower than this command has all of its output. */
 async function end(exitCode?: number): Promise<never> {
   await written();
-  process.exit(exitCode);
+  process.exit(exitCode ?? process.exitCode);
 }
 
 /** One line for each cause, and no trace unless it is asked for. */

@@ -35,3 +35,16 @@ for (const [what, parameters, said, exitCode] of [
     assert.equal((await exited)[0], exitCode);
   });
 }
+
+test('a command that is done ends with the code that it has set, and all of its output', async () => {
+  const well = ['iotedge', 'manifest', 'pass-through', '--name', 'line-1'];
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', `process.exitCode = 3; ${program(well)}`],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const exited = once(child, 'exit');
+  const said = await text(child.stdout);
+  assert.equal((await exited)[0], 3);
+  assert.ok(JSON.parse(said.slice(LENGTH)).modulesContent);
+});
