@@ -4,6 +4,7 @@ import { selects } from '#proto/notification-patterns.ts';
 import { artifactOf } from '#proto/notifications.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Context } from '../run.ts';
+import { awaitParent } from './awaited.ts';
 import { Early } from './early.ts';
 import { follow } from './follower.ts';
 import type { Link } from './hours.ts';
@@ -29,6 +30,8 @@ export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & 
   unchanged: () => void;
   /** The parent does not answer. */
   unreachable: (reason: string) => void;
+  /** The last pass could not reach it. */
+  isAway: () => boolean;
 };
 
 export type Beside = {
@@ -67,6 +70,7 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
     passes.add(heard);
     return () => void passes.delete(heard);
   };
+  void awaitParent({ ...means, parent: () => settings.parent(), onPass }, signal);
   void report({ bus, onPass, reports, link, identity, layers, known: () => news.known, tells, log }, signal);
   const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
   return {

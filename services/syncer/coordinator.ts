@@ -142,6 +142,7 @@ export function coordinate(
       tell: () => want(wish('parent')),
       unchanged: () => want(wish('schedule')),
       unreachable: (reason: string) => void standing.unreachable(reason),
+      isAway: () => standing.isAway,
     };
     const means = { bus, log, instance, layer, led, volume, settings, news, link, inHand, ...follows };
     others = beside(means, AbortSignal.any([signal, term]));

@@ -113,6 +113,11 @@ export class LinkReport {
     return this.#say(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
   }
 
+  /** Nothing has reached the parent since it was last tried. */
+  get isAway(): boolean {
+    return this.#settled?.code === 'parent-unreachable';
+  }
+
   get #isSyncing(): boolean {
     return [...this.#passes].some(({ announced }) => announced);
   }

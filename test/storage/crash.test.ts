@@ -10,7 +10,7 @@ import { Level } from 'level';
 import type { Bus } from '#proto/bus.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { TestBus } from '../support/bus.ts';
-import { patience } from '../support/patience.ts';
+import { patience, until } from '../support/patience.ts';
 import { bytesOf, Client, imageOf, jsonOf, random } from './rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../services/storage/main.ts');
@@ -21,7 +21,12 @@ let server: TestBus;
 before(async () => {
   server = await TestBus.start();
 });
-after(() => server[Symbol.asyncDispose]());
+const started: ChildProcess[] = [];
+after(async () => {
+  // A test that failed leaves its own behind.
+  for (const child of started) child.kill('SIGKILL');
+  await server[Symbol.asyncDispose]();
+});
 
 async function startStorage(data: string, bus: Bus): Promise<ChildProcess> {
   const child = spawn(process.execPath, [MAIN], {
@@ -34,7 +39,13 @@ async function startStorage(data: string, bus: Bus): Promise<ChildProcess> {
       TERRACE_LOG: 'error',
     },
   });
-  await bus.call(storageStatus, {}, { patience: patience() });
+  started.push(child);
+  const answers = () =>
+    bus.call(storageStatus, {}, { patience: 0 }).then(
+      () => true,
+      () => false,
+    );
+  await until(answers, 'storage answers');
   return child;
 }
 

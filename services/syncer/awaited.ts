@@ -1,0 +1,62 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '#proto/bus.ts';
+import { waitAfter } from './follower.ts';
+import type { Link } from './hours.ts';
+import type { Parent } from './link/parent.ts';
+import type { News } from './reconcile/news.ts';
+
+const FIRST_WAIT_MS = 1_000;
+
+export type AwaitMeans = {
+  news: Pick<News, 'cursor'>;
+  /** Undefined where there is no parent. */
+  link: () => Link | undefined;
+  /** The last pass could not reach the parent. */
+  isAway: () => boolean;
+  parent: () => Promise<Pick<Parent, 'ping'>>;
+  /** Hears of each pass that has ended. Returns what ends that. */
+  onPass: (heard: () => void) => () => void;
+  /** The parent answers again. */
+  tell: () => void;
+  log: Log;
+  firstWaitMs?: number;
+};
+
+/**
+ * Asks for a parent that a pass could not reach until it answers, as long as the link may be used; the next pass begins
+ * then, and not with the next minute. It is for parents at which no request rests whose answer would say so: registries of
+ * other kinds, and a Terrace that no pass has met yet, such as one that starts at the same time as this layer.
+ */
+export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promise<void> {
+  const { news, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = means;
+  let passed = Promise.withResolvers<void>();
+  const wake = () => passed.resolve();
+  const unheard = means.onPass(wake);
+  signal.addEventListener('abort', wake, { once: true });
+  const isAwaited = () => isAway() && news.cursor === undefined && link()?.live === true;
+  try {
+    for (let [failures, wait] = [0, firstWaitMs]; !signal.aborted; ) {
+      if (!isAwaited()) {
+        [failures, wait] = [0, firstWaitMs];
+        await passed.promise;
+        passed = Promise.withResolvers();
+        continue;
+      }
+      await sleep(wait * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      if (signal.aborted || !isAwaited()) continue;
+      try {
+        await (await means.parent()).ping(signal);
+        passed = Promise.withResolvers();
+        means.tell();
+        await passed.promise;
+      } catch (err) {
+        failures += 1;
+        wait = waitAfter(err, failures);
+        log.debug({ err, ms: wait }, 'the parent can still not be reached');
+      }
+    }
+  } finally {
+    unheard();
+    signal.removeEventListener('abort', wake);
+  }
+}
