@@ -71,7 +71,11 @@ async function look({ data, bus: given, credentials }: Joining): Promise<Place> 
   if (!(await isBus({ host, port: Number(port) }))) throw new NotYet(`No bus answers at ${url}`);
   await using bus = await connect(url, password, given !== undefined);
   const inForce = await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
-  if (!inForce) throw new NotYet(`The layer at ${url} has no configuration yet`);
+  if (!inForce) {
+    throw new NotYet(
+      `The layer at ${url} has no configuration yet, or another version of Terrace runs it (use the same one here)`,
+    );
+  }
   await mustShare(bus, folder, url);
   const env = { ...process.env, ...(credentials !== undefined && { TERRACE_BUS_PASSWORD: password }) };
   // The name is the layer's: it is part of the tags that a coordinator gives what lost a conflict.
