@@ -37,27 +37,27 @@ export class Ballast {
     return given;
   }
 
-  /** Takes what all of it is above the reserve of. */
-  async take({ free, reserve, inodes }: Omit<Space, 'low'>): Promise<void> {
+  /** Takes what all of it is above the reserve of, unless `signal` aborts first. */
+  async take({ free, reserve, inodes }: Omit<Space, 'low'>, signal?: AbortSignal): Promise<void> {
     if (this.#taking) return;
     this.#taking = true;
     const hasInodes = !inodes || inodes.free >= inodes.reserve + 2 * INODES;
     try {
       if (free < reserve + 2 * SIZE || !hasInodes) return;
-      await this.#hold(this.#bytes, writeBytes);
-      if (inodes) await this.#hold(this.#inodes, writeInodes);
+      await this.#hold(this.#bytes, writeBytes, signal);
+      if (inodes) await this.#hold(this.#inodes, writeInodes, signal);
     } finally {
       this.#taking = false;
     }
   }
 
-  async #hold(path: string, write: (path: string) => Promise<void>): Promise<void> {
+  async #hold(path: string, write: Write, signal: AbortSignal | undefined): Promise<void> {
     if (await exists(path)) return;
     const coming = `${path}.new`;
     try {
       await rm(coming, { recursive: true, force: true });
-      await write(coming);
-      await rename(coming, path);
+      await write(coming, signal);
+      if (!signal?.aborted) await rename(coming, path);
     } finally {
       await rm(coming, { recursive: true, force: true });
     }
@@ -76,15 +76,21 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+type Write = (path: string, signal: AbortSignal | undefined) => Promise<void>;
+
 /** Random, as some file systems keep nothing of zeros. */
-async function writeBytes(path: string): Promise<void> {
+async function writeBytes(path: string, signal: AbortSignal | undefined): Promise<void> {
   await using file = await open(path, 'w', 0o600);
   const piece = Buffer.allocUnsafeSlow(PIECE);
-  for (let at = 0; at < SIZE; at += PIECE) await file.write(randomFillSync(piece), 0, PIECE, at);
+  for (let at = 0; at < SIZE && !signal?.aborted; at += PIECE) {
+    await file.write(randomFillSync(piece), 0, PIECE, at);
+  }
   await file.sync();
 }
 
-async function writeInodes(path: string): Promise<void> {
+async function writeInodes(path: string, signal: AbortSignal | undefined): Promise<void> {
   await mkdir(path, { mode: 0o700 });
-  for (let index = 0; index < INODES; index += 1) await writeFile(join(path, String(index)), '');
+  for (let index = 0; index < INODES && !signal?.aborted; index += 1) {
+    await writeFile(join(path, String(index)), '');
+  }
 }

@@ -13,7 +13,7 @@ const ENOUGH = 1.05;
 const ENOUGH_INODES = 32;
 
 /** Watches the free space and inodes of the data volume: below the reserve nothing new is taken; all else goes on. */
-export class SpaceGuard implements Disposable {
+export class SpaceGuard implements AsyncDisposable {
   readonly #data: string;
   readonly #publish: Publish;
   readonly #log: Log;
@@ -24,6 +24,8 @@ export class SpaceGuard implements Disposable {
   /** How many were let in since the last look. */
   #let = 0;
   #low: boolean | undefined;
+  readonly #end = new AbortController();
+  #trimming: Promise<void> | undefined;
 
   constructor(data: string, publish: Publish, log: Log) {
     this.#data = data;
@@ -31,7 +33,11 @@ export class SpaceGuard implements Disposable {
     this.#log = log;
     this.#ballast = new Ballast(data);
     const trim = () => {
-      this.#trim().catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
+      this.#trimming ??= this.#trim()
+        .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'))
+        .finally(() => {
+          this.#trimming = undefined;
+        });
     };
     this.#timer = setInterval(trim, LOOK_MS).unref();
   }
@@ -73,13 +79,16 @@ export class SpaceGuard implements Disposable {
     this.#let += 1;
   }
 
-  [Symbol.dispose](): void {
+  /** Nothing is written any more when it resolves. */
+  async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#end.abort();
+    await this.#trimming;
   }
 
   async #trim(): Promise<void> {
     await this.giveBack();
-    await this.#ballast.take(await this.look());
+    await this.#ballast.take(await this.look(), this.#end.signal);
   }
 
   #note(found: Space): Space {

@@ -109,8 +109,8 @@ export class Storage implements AsyncDisposable {
     await space
       .giveBack()
       .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
-    const metadata = await Metadata.open(join(data, 'metadata')).catch((error) => {
-      space[Symbol.dispose]();
+    const metadata = await Metadata.open(join(data, 'metadata')).catch(async (error) => {
+      await space[Symbol.asyncDispose]();
       throw error;
     });
     try {
@@ -139,7 +139,7 @@ export class Storage implements AsyncDisposable {
       await storage.children.begin(data);
       return storage;
     } catch (error) {
-      space[Symbol.dispose]();
+      await space[Symbol.asyncDispose]();
       await metadata[Symbol.asyncDispose]();
       throw error;
     }
@@ -227,7 +227,7 @@ export class Storage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#parts.space[Symbol.dispose]();
+    await this.#parts.space[Symbol.asyncDispose]();
     this.endUpkeep();
     await this.#parts.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Ballast } from '#proto/ballast.ts';
@@ -51,4 +52,18 @@ test('space is held only where there is room above the reserve, and given back o
   assert.equal(await ballast.giveBack({ free: 1 * MIB }), true);
   assert.equal(await ballast.giveBack({ free: 1 * MIB }), false);
   assert.deepEqual(await readdir(volume.path), []);
+});
+
+test('what is not held yet when storage ends is left, and nothing of it stays', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-ballast-'));
+  const end = new AbortController();
+  const ballast = new Ballast(folder);
+  const space = { free: 64 * MIB, reserve: 0, inodes: { free: 100_000, reserve: 0 } };
+  const taking = ballast.take(space, end.signal);
+  end.abort();
+  await taking;
+  assert.deepEqual(await readdir(folder), []);
+  await ballast.take(space);
+  assert.deepEqual((await readdir(folder)).sort(), ['ballast', 'ballast-inodes']);
+  await rm(folder, { recursive: true });
 });

@@ -134,7 +134,7 @@ class World implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#space[Symbol.dispose]();
+    await this.#space[Symbol.asyncDispose]();
     await this.metadata[Symbol.asyncDispose]();
     await rm(this.data, { recursive: true, force: true });
   }

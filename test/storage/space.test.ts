@@ -88,7 +88,7 @@ test('around the reserve it does not come and go', async (t) => {
   // It looks when it is asked to, and not in the middle of a change as well.
   t.mock.timers.enable({ apis: ['setInterval'] });
   const told: boolean[] = [];
-  using guard = new SpaceGuard(
+  await using guard = new SpaceGuard(
     volume.path,
     (_event, data) => told.push((data as { low: boolean }).low),
     quiet,
