@@ -110,16 +110,19 @@ async function examineLogs(
     findings.push({ file: `${String(manifest.log).padStart(6, '0')}.log`, what: 'is missing' });
   }
   let expected: number | undefined = manifest.lastSequence + 1;
+  const sizes = await Promise.all(logs.map(([, name]) => sizeOf(folder, name)));
   for (const [index, [, name]] of logs.entries()) {
     const log = await read(folder, name, findings);
     if (!log) continue;
-    const last = index === logs.length - 1;
+    // An opening makes the next log before it has brought this one into a table: it may end there, and be killed.
+    const last = sizes.slice(index + 1).every((size) => size === 0);
     const verdict = judgeLog(log, { ...rules, last, expected });
     for (const { offset, bytes, what } of verdict.flaws) {
       findings.push({ file: name, what: `${what} at byte ${offset}${bytes > 0 ? `, ${bytes} bytes` : ''}` });
     }
     if (verdict.torn) torn.push(name);
-    expected = verdict.torn ? undefined : verdict.next;
+    // A log is not synced when the next one begins: behind its last synced record it may lack whole ones as well.
+    expected = verdict.torn || rules.mayLack === 'unsynced' ? undefined : verdict.next;
   }
   return torn;
 }
@@ -143,6 +146,12 @@ const textOf = (damage: TableDamage): string =>
   damage.whole
     ? 'is damaged in its index'
     : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
+
+const sizeOf = (folder: string, name: string): Promise<number | undefined> =>
+  stat(join(folder, name)).then(
+    ({ size }) => size,
+    () => undefined,
+  );
 
 /** What the disk does not give any more is lost as well. */
 async function read(folder: string, name: string, findings: Finding[]): Promise<Buffer | undefined> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
 import { BLOCK, HEADER, logOf, partsOf } from '../../../services/storage/leveldb/log-records.ts';
@@ -171,6 +171,38 @@ test('a log that lacks its beginning, or a part of it, is found by the sequence 
   }
 });
 
+test('a log that another one follows may lack records at its end after a power cut, and only then', async () => {
+  const records = recordsOf(await readFile(ends.log));
+  const next = (readWriteBatch(records.at(-1) as Buffer)?.sequence ?? 0) + 1;
+  const later = records.slice(0, 3).map((record, index) => {
+    const copy = Buffer.from(record);
+    copy.writeBigUInt64LE(BigInt(next + index));
+    return copy;
+  });
+  // What was noted last was in no synced batch.
+  const lacking = () => logOf(records.slice(0, -3));
+  for (const [mayLack, found] of [
+    ['unsynced', []],
+    ['nothing', ['lacks records at byte 0']],
+  ] as const) {
+    const { findings } = await db.with(ends.log, lacking, (folder) =>
+      withFile(join(folder, '009999.log'), logOf(later), () => look(folder, mayLack)),
+    );
+    assert.deepEqual(
+      findings.map(({ what }) => what),
+      found,
+    );
+  }
+});
+
+test('an opening that is killed after it made the next log leaves the end of the one before as it was', async () => {
+  const torn = (log: Buffer) => log.subarray(0, -5);
+  const { findings } = await db.with(ends.log, torn, (folder) =>
+    withFile(join(folder, '009999.log'), Buffer.alloc(0), () => look(folder, 'nothing')),
+  );
+  assert.deepEqual(findings, []);
+});
+
 test('a log that is written anew is read as it was', async () => {
   const records = recordsOf(await readFile(ends.log));
   assert.equal(records.length, 123);
@@ -188,6 +220,15 @@ test('the manifest tells which tables there are', async () => {
     ['t!repository!tag-000000', 't!repository!tag-000299'],
   );
 });
+
+async function withFile<T>(path: string, bytes: Buffer, work: () => Promise<T>): Promise<T> {
+  await writeFile(path, bytes);
+  try {
+    return await work();
+  } finally {
+    await rm(path);
+  }
+}
 
 const recordsOf = (log: Buffer): Buffer[] =>
   [...partsOf(log)].flatMap((part) => (part.kind === 'record' ? [Buffer.from(part.bytes)] : []));
