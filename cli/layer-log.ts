@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { Repeats } from './repeats.ts';
@@ -87,23 +87,20 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 /** Appends lines to a file that never grows without bound. */
 export class LogFile implements Disposable {
   readonly #path: string;
+  readonly #rotateBytes: number;
   #file: number;
   #size: number;
 
-  constructor(path: string) {
+  constructor(path: string, rotateBytes = ROTATE_BYTES) {
     this.#path = path;
+    this.#rotateBytes = rotateBytes;
     this.#file = openSync(path, 'a', 0o600);
     this.#size = fstatSync(this.#file).size;
   }
 
   readonly write = (line: string): void => {
     try {
-      if (this.#size > ROTATE_BYTES) {
-        closeSync(this.#file);
-        renameSync(this.#path, `${this.#path}.1`);
-        this.#file = openSync(this.#path, 'a', 0o600);
-        this.#size = 0;
-      }
+      if (this.#size > this.#rotateBytes) this.#rotate();
       this.#size += writeSync(this.#file, `${line}\n`);
     } catch {
       // A full disk must not end the layer.
@@ -112,6 +109,23 @@ export class LogFile implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#file);
+  }
+
+  /** The file in use is closed last, and once: soon its number is that of another file, or of a pipe to a service. */
+  #rotate(): void {
+    this.#size = 0;
+    try {
+      renameSync(this.#path, `${this.#path}.1`);
+    } catch (error) {
+      // One that somebody took away is made anew; one that can't be renamed loses what is in it, as it must have an end.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        ftruncateSync(this.#file);
+        return;
+      }
+    }
+    const before = this.#file;
+    this.#file = openSync(this.#path, 'a', 0o600);
+    closeSync(before);
   }
 }
 
