@@ -34,7 +34,7 @@ export function fitting(own: LayerReport, others: readonly LayerReport[]): Layer
   for (const layer of inTurn(others)) {
     const bytes = packedSize(brief(layer));
     if (layer.path.length > MAX_DEPTH || chosen.size >= MAX_LAYERS - 1 || size + bytes > MAX_BYTES) {
-      leftOut += 1 + (layer.leftOut ?? 0);
+      leftOut = Math.min(Number.MAX_SAFE_INTEGER, leftOut + 1 + (layer.leftOut ?? 0));
       continue;
     }
     size += bytes;

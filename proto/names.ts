@@ -21,10 +21,10 @@ export const Reference = Type.Union([Tag, Digest]);
 export type Reference = Static<typeof Reference>;
 
 /** Bytes or an offset in bytes. */
-export const Bytes = Type.Integer({ minimum: 0 });
+export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 /** How many there are of something. */
-export const Count = Type.Integer({ minimum: 0 });
+export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 /** A process, a machine, whoever holds or asks for something. */
 export const Party = Type.String({ maxLength: 256 });
@@ -48,8 +48,8 @@ export const FilePath = Type.String({ maxLength: 4_096 });
 export const MAX_MEDIA_TYPE = 512;
 export const MediaType = Type.String({ maxLength: MAX_MEDIA_TYPE });
 
-/** Milliseconds since 1970-01-01 UTC. */
-export const Instant = Type.Integer({ minimum: 0 });
+/** Milliseconds since 1970-01-01 UTC, as far as a date goes (ECMA-262, "Time Values and Time Range"). */
+export const Instant = Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 });
 
 const repositoryForm = new RegExp(`^${REPOSITORY}$`);
 const tagForm = new RegExp(`^${TAG}$`);

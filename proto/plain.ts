@@ -20,7 +20,9 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
     case 'string':
       return value.isWellFormed() ? undefined : ': has half of a surrogate pair';
     case 'number':
-      return Number.isFinite(value) ? undefined : `: ${value} is not a finite number`;
+      if (!Number.isFinite(value)) return `: ${value} is not a finite number`;
+      // Sums of larger ones are not what they seem, and end where numbers do.
+      return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? undefined : `: ${value} is too large a number`;
     case 'object':
       break;
     default:

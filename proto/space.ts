@@ -11,7 +11,8 @@ export const INODE_RESERVE = { most: 1_000, share: 1 / 20 };
 /** Free space and inodes of the data volume, and whether one of them is below its reserve. */
 export async function spaceOf(data: string, reserve: number): Promise<Space> {
   const { bavail, bsize, files, ffree } = await statfs(data);
-  const free = bavail * bsize;
+  // Some network file systems say that they have no end.
+  const free = Math.min(bavail * bsize, Number.MAX_SAFE_INTEGER);
   const inodes = inodesOf(files, ffree);
   const low = free < reserve || (inodes !== undefined && inodes.free < inodes.reserve);
   return { free, reserve, ...(inodes && { inodes }), low };

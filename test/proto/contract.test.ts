@@ -53,6 +53,7 @@ for (const [what, json, where] of [
   ['a field constructor', '{"data":[{"constructor":{}}]}', /^\/data\/0\/constructor: /],
   ['a field prototype', '{"data":{"prototype":1}}', /^\/data\/prototype: /],
   ['a number that JSON makes infinite', '{"data":1e999}', /^\/data: Infinity/],
+  ['a number that no sum of is right', '{"data":{"n":1e308}}', /^\/data\/n: 1e\+308/],
   ['half of a surrogate pair', '{"data":"\\ud800"}', /^\/data: .*surrogate/],
   ['data without an end to its depth', JSON.stringify({ data: nested(100) }), /^(\/data|\/0)+.*nested/],
   ['a field that the schema does not know', '{"data":1,"more":{"__proto__":1}}', /^\/more\/__proto__: /],

@@ -63,6 +63,16 @@ test('a chain that is too deep is told as far as it may be, and the rest is coun
   assert.equal(Math.max(...told.map(({ path }) => path.length)), MAX_DEPTH);
 });
 
+test('a chain that counts without end is told all the same, by each layer above it', () => {
+  const deep = (name: string): LayerReport => ({
+    ...layer(name),
+    path: Array.from({ length: MAX_DEPTH }, () => name),
+    leftOut: Number.MAX_SAFE_INTEGER,
+  });
+  const told = up(layer('top'), { next: [layer('child'), deep('a'), deep('b')] });
+  assert.equal(told[0]?.leftOut, Number.MAX_SAFE_INTEGER);
+});
+
 test('an event that goes up through many layers can be taken by each of them, and names the way', () => {
   let event: Envelope = {
     specversion: '1.0',

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { check } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import {
   digestName,
+  Instant,
   isDigest,
   isRepository,
   isTag,
@@ -63,4 +65,10 @@ test('a fault of a long name stays short', () => {
     () => repositoryName('A'.repeat(100_000)),
     (error: Error) => error.message.length < 400,
   );
+});
+
+test('an instant is one that a date can have', () => {
+  const last = 8_640_000_000_000_000;
+  assert.equal(new Date(check(Instant, last)).toISOString(), '+275760-09-13T00:00:00.000Z');
+  assert.throws(() => check(Instant, last + 1), /Expected integer/);
 });
