@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Level } from 'level';
 import { accountsStatus } from '#proto/accounts.ts';
 import { listChanges } from '#proto/changes.ts';
 import { deleteTag, listBases, listTags, setBase, storageStatus } from '#proto/manifests.ts';
@@ -46,6 +47,15 @@ async function damageAt(rig: Rig, text: string): Promise<void> {
   assert.ok(at >= 0, `${text} is in the log`);
   log[at] = (log[at] as number) ^ 0x01;
   await writeFile(path, log);
+}
+
+/** Makes a table of a log, in a folder of its own. @returns its path */
+async function tableOf(log: string, folder: string): Promise<string> {
+  await mkdir(folder);
+  await copyFile(log, join(folder, '000001.log'));
+  await (Level as unknown as { repair(location: string): Promise<void> }).repair(folder);
+  const name = (await readdir(folder)).find((each) => each.endsWith('.ldb'));
+  return join(folder, name as string);
 }
 
 async function contents(folder: string): Promise<Record<string, string>> {
@@ -221,6 +231,27 @@ test('an account that was deleted, or changed, and may be as it was before, is l
     'the deletion of token deleted: it is there again',
     'the last change of token disabled: it is as it was before',
   ]);
+});
+
+test('of several values of a key the newest counts, whatever the numbers of the tables', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.storage.accounts.create({ name: 'deleted', actions: ['repositories/*/content/read'] });
+  await rig.gateway.pushImage(app, 'older', { tag: 'v1' });
+  // What was written so far is in a table from then on.
+  await rig.restart();
+  await rig.storage.accounts.delete('deleted');
+  const newer = await rig.gateway.pushImage(app, 'newer', { tag: 'v1' });
+  await rig.stop();
+  const folder = join(rig.data, 'metadata');
+  await rename(await fileOf(rig, '.ldb'), join(folder, '000099.ldb'));
+  const log = await fileOf(rig, '.log');
+  await rename(await tableOf(log, join(rig.data, 'converted')), join(folder, '000002.ldb'));
+  await Promise.all([rm(log), rm(join(folder, 'CURRENT'))]);
+  const { broughtBack } = await repaired(rig, { open: true });
+  assert.deepEqual(broughtBack, [], 'the tag points to the newer manifest without any hint');
+  await rig.start();
+  assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), newer);
+  await assert.rejects(rig.storage.accounts.change({ name: 'deleted' }), fault('account-unknown'));
 });
 
 test('storage that runs is not touched, and neither is what is whole', async () => {

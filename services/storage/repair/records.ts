@@ -1,6 +1,12 @@
 import { Level } from 'level';
 import type { Change } from '../changes.ts';
 
+/** What `level` does not declare, of the database that it is in Node. */
+type Compactable = { compactRange(first: string, last: string): Promise<void> };
+
+/** Behind each key. */
+const LAST_KEY = '\u{10ffff}';
+
 /** The records that are being repaired: what is written is read again at once, and is on the disk when they are closed. */
 export class Records implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
@@ -8,6 +14,10 @@ export class Records implements AsyncDisposable {
   static async open(folder: string): Promise<Records> {
     const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
     await db.open();
+    // LevelDB's repair puts all tables at level 0 under the numbers that they had. A lookup there asks the table with
+    // the highest number first and stops at the first hit, and an older value may have a higher number. A compaction
+    // goes by sequences: it leaves only the newest of each key.
+    await (db as unknown as Compactable).compactRange('', LAST_KEY);
     return new Records(db);
   }
 
