@@ -63,7 +63,12 @@ export class EventReaders {
         }
       }
       const name = await this.#consumers.make(query.from, query.subject);
-      return await this.#read({ name, delivered: 0, used: 0 }, query);
+      try {
+        return await this.#read({ name, delivered: 0, used: 0 }, query);
+      } catch (error) {
+        this.#consumers.drop(name);
+        throw error;
+      }
     } finally {
       const left = (this.#reading.get(user) ?? 1) - 1;
       if (left > 0) this.#reading.set(user, left);
@@ -87,7 +92,6 @@ export class EventReaders {
     for (const { delivered } of found) {
       reader.delivered += 1;
       if (delivered !== reader.delivered) {
-        this.#consumers.drop(reader.name);
         throw new Error('some events were lost on their way');
       }
     }
@@ -100,7 +104,9 @@ export class EventReaders {
     const key = keyOf(from, subject);
     const reader = this.#resting.get(key);
     this.#resting.delete(key);
-    return reader && performance.now() - reader.used < KNOWN_MS ? reader : undefined;
+    if (!reader || performance.now() - reader.used < KNOWN_MS) return reader;
+    this.#consumers.drop(reader.name);
+    return undefined;
   }
 
   /** The server may have none of them any more. */

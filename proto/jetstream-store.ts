@@ -2,7 +2,7 @@ import type { JetStreamManager, KV, KvOptions, NatsConnection } from 'nats';
 import { readEvent } from './envelope.ts';
 import { EventReaders, type PageQuery } from './event-readers.ts';
 import type { Archive, Stored } from './history.ts';
-import { bucketOf, ensureStream, ensureTable, readerOf, streamOfBucket } from './jetstream.ts';
+import { bucketOf, ensureStream, ensureTable, makeTable, readerOf, streamOfBucket } from './jetstream.ts';
 import { type Dropped, JobQueue } from './job-queue.ts';
 import type { Log } from './log.ts';
 import { pull } from './pull.ts';
@@ -28,6 +28,7 @@ export class JetStreamStore implements Store {
   readonly #queues: Record<ConsumerName, JobQueue>;
   readonly #kvs = new Map<string, Promise<KV>>();
   #eventsMs: number | undefined;
+  #remaking: Promise<void> | undefined;
 
   constructor(nc: NatsConnection, dropped: (dropped: Dropped) => void, log: Log) {
     this.#nc = nc;
@@ -85,6 +86,17 @@ export class JetStreamStore implements Store {
     } catch (err) {
       this.#log.warn({ err }, 'streams could not be made ready');
     }
+  }
+
+  /** Makes what the server has lost while it ran; whoever reads events goes on. One at a time. */
+  #remake(): Promise<void> {
+    this.#remaking ??= this.#manager()
+      .then((manager) => makeTable(manager as never, this.#eventsMs))
+      .catch((err) => this.#log.warn({ err }, 'streams could not be made ready'))
+      .finally(() => {
+        this.#remaking = undefined;
+      });
+    return this.#remaking;
   }
 
   bucket(name: string): Bucket {
@@ -174,7 +186,7 @@ export class JetStreamStore implements Store {
       },
       pull: async (waitMs: number) => {
         const found = await pull(nc, USER, { stream, name }, { batch: 1, waitMs }).catch(async (error) => {
-          await this.ensure();
+          await this.#remake();
           throw error;
         });
         return found[0];

@@ -102,7 +102,7 @@ async function limit(manager: Manager, name: string, there: object, limits: Conf
   if (!isDeepStrictEqual({ ...there, ...limits }, there)) await manager.streams.update(name, limits as never);
 }
 
-/** All streams and consumers of the table, and the limits of the buckets that are there. */
+/** All streams and consumers of the table, and the limits of the buckets that are there; what is not in it ends first. */
 export async function ensureTable(
   manager: Manager,
   eventsMs: number | undefined,
@@ -110,6 +110,11 @@ export async function ensureTable(
   log: Log,
 ): Promise<void> {
   await endUnknown(manager, readers, log);
+  await makeTable(manager, eventsMs);
+}
+
+/** The same, where nobody else could have made anything meanwhile. */
+export async function makeTable(manager: Manager, eventsMs: number | undefined): Promise<void> {
   for (const stream of Object.values(streams)) await ensureStream(manager, stream, eventsMs);
   for (const name of Object.keys(consumers) as ConsumerName[]) {
     await manager.consumers.add(consumers[name].stream, consumerOf(name) as never);
