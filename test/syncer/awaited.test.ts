@@ -91,3 +91,33 @@ test('nobody asks where a request rests at the parent, or while the link may not
   await one.hears('told');
   assert.deepEqual(one.said, ['asked', 'told']);
 });
+
+test('a parent that answers and fails every pass all the same is left alone for twice as long each time, until a pass reaches it', async () => {
+  const waits: number[] = [];
+  const debug = (fields: object) => void waits.push((fields as { ms: number }).ms);
+  await using one = awaiting({ log: { ...quiet, debug } });
+  one.state.answers = true;
+  for (let time = 1; time <= 4; time += 1) {
+    one.pass(true);
+    await one.hears('told', time);
+  }
+  one.pass(true);
+  await one.hears('told', 5);
+  assert.deepEqual(waits, [2, 4, 8, 16]);
+  one.pass(false);
+  await new Promise((resolve) => setImmediate(resolve));
+  for (let time = 6; time <= 7; time += 1) {
+    one.pass(true);
+    await one.hears('told', time);
+  }
+  assert.deepEqual(waits, [2, 4, 8, 16, 2]);
+  // One that does not answer in between has not reached it.
+  one.state.answers = false;
+  one.pass(true);
+  await one.hears('asked', 8);
+  one.state.answers = true;
+  await one.hears('told', 8);
+  one.pass(true);
+  await one.hears('told', 9);
+  assert.deepEqual([waits[5], waits.at(-1)], [4, 8]);
+});
