@@ -21,7 +21,7 @@ export class Reach {
   readonly #base: URL;
   readonly #hosts: readonly string[];
   readonly #resolve: Resolve;
-  #own: { addresses: Promise<string[]>; until: number } | undefined;
+  #own: { addresses: string[]; until: number } | undefined;
 
   /** @param hosts names (also as `*.suffix`), addresses and networks that may be private */
   constructor(base: URL, hosts: readonly string[] = [], resolve = resolveName) {
@@ -33,7 +33,7 @@ export class Reach {
   /**
    * Before a request to another host than the parent. A name passes: its addresses are looked at when it is connected
    * to, and by a proxy where that connects.
-   * @throws Fault `parent-invalid`
+   * @throws Fault `parent-invalid`; `parent-unreachable` where the parent's own name can't be resolved now
    */
   async check(url: URL): Promise<void> {
     const host = hostOf(url);
@@ -73,22 +73,32 @@ export class Reach {
   async #allowed(host: string, addresses: string[]): Promise<string[]> {
     if (addresses.every(isPublic) || this.#hosts.some((allowed) => isNamed(host, allowed))) return addresses;
     const networks = this.#hosts.filter((allowed) => isAddress(allowed.split('/', 1)[0] as string));
-    const own = await this.#ownAddresses();
-    return addresses.filter(
-      (address) =>
-        isPublic(address) || isBeside(address, own) || networks.some((network) => isIn(address, network)),
-    );
+    const isAllowed = (address: string) =>
+      isPublic(address) || networks.some((network) => isIn(address, network));
+    // The parent's own name is resolved only where the answer depends on it.
+    if (addresses.every(isAllowed)) return addresses;
+    const own = await this.#ownAddresses(host);
+    return addresses.filter((address) => isAllowed(address) || isBeside(address, own));
   }
 
-  /** None where the name can't be resolved here, as behind a proxy. */
-  #ownAddresses(): Promise<string[]> {
+  /** None where the name is known not to exist here, as behind a proxy. A failure to resolve it is not cached. */
+  async #ownAddresses(asked: string): Promise<string[]> {
     const host = hostOf(this.#base);
-    if (isAddress(host)) return Promise.resolve([host]);
-    const now = performance.now();
-    if (!this.#own || now >= this.#own.until) {
-      this.#own = { addresses: this.#resolve(host).catch(() => []), until: now + OWN_MS };
+    if (isAddress(host)) return [host];
+    if (this.#own && performance.now() < this.#own.until) return this.#own.addresses;
+    try {
+      const addresses = await this.#resolve(host);
+      this.#own = { addresses, until: performance.now() + OWN_MS };
+      return addresses;
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOTFOUND') return [];
+      throw new Fault(
+        'parent-unreachable',
+        `the parent sends this layer to ${asked}, and its own name ${host} can not be resolved now (${code ?? message}), which would tell whether that is in its network: if names are never resolved here, name ${asked} in parent.allowedHosts`,
+        { cause },
+      );
     }
-    return this.#own.addresses;
   }
 }
 

@@ -294,3 +294,31 @@ test('allowed hosts are names, patterns of names, addresses and networks', () =>
     );
   }
 });
+
+test("a parent's name that can not be resolved for a moment does not make a redirect into its network a refusal", async () => {
+  const failing = (code: string) => Object.assign(new Error(`getaddrinfo ${code}`), { code });
+  let answer: Error | string[] = failing('EAI_AGAIN');
+  let asked = 0;
+  const resolve = async () => {
+    asked += 1;
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+  const reach = new Reach(new URL('https://parent.test'), ['10.2.0.0/16'], resolve);
+  const check = (host: string) => reach.check(new URL(`https://${host}/blob`));
+  await assert.rejects(check('10.1.2.4'), {
+    code: 'parent-unreachable',
+    message: /parent\.test can not be resolved now \(EAI_AGAIN\).*name 10\.1\.2\.4 in parent\.allowedHosts/,
+  });
+  // Where nothing depends on it, it is not asked for.
+  await check('10.2.3.4');
+  await check('8.8.8.8');
+  assert.equal(asked, 1);
+  // Behind a proxy there may be no such name here.
+  answer = failing('ENOTFOUND');
+  await assert.rejects(check('10.1.2.4'), { code: 'parent-invalid', message: /allowedHosts/ });
+  answer = ['10.1.2.3'];
+  await check('10.1.2.4');
+  await check('10.1.2.5');
+  assert.equal(asked, 3);
+});
