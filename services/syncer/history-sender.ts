@@ -1,7 +1,7 @@
-import type { LayerReport, Place, Report } from '#proto/below.ts';
+import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { LayerIdentity } from '#proto/children.ts';
-import type { ParentReports } from './link/reports.ts';
+import { isTooSlow, type ParentReports } from './link/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
 type Sent = Report['events'];
@@ -17,6 +17,8 @@ export class HistorySender {
   standing: { place: Place | undefined } | undefined;
   /** It is told from the first event on, whatever it has. */
   anew = false;
+  /** Events in one report: halved by one that came too slowly, and more again with each that came in time. */
+  #maxEvents = MOST_EVENTS;
 
   constructor(
     bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>,
@@ -48,7 +50,25 @@ export class HistorySender {
 
   /** @returns whether the parent is now where the last of them is @throws Fault where it does not answer */
   async tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
-    if (events.length === 0) return true;
+    for (let at = 0; at < events.length; ) {
+      const batch = events.slice(at, at + this.#maxEvents);
+      try {
+        if (!(await this.#tell(made, batch, signal))) return false;
+      } catch (error) {
+        if (!isTooSlow(error) || batch.length === 1) throw error;
+        this.#maxEvents = Math.ceil(batch.length / 2);
+        continue;
+      }
+      at += batch.length;
+      // By an eighth: on a slow link each attempt that is too large costs as long as the parent waits for it.
+      if (batch.length === this.#maxEvents) {
+        this.#maxEvents = Math.min(MOST_EVENTS, Math.ceil(this.#maxEvents * 1.125));
+      }
+    }
+    return true;
+  }
+
+  async #tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
     const from = this.anew ? { anew: true } : { after: this.standing?.place?.sequence ?? 0 };
     const answer = await this.#send({ made, events, ...from }, signal);
     if (answer && 'refused' in answer) {

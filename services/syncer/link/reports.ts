@@ -7,6 +7,7 @@ import { type Activation, refused, takenSince } from './activation.ts';
 import { refusal } from './answers.ts';
 import { text, WORD_LIMIT } from './bodies.ts';
 import type { Link } from './link.ts';
+import { isStatus } from './patience.ts';
 import { readAs } from './read-as.ts';
 import { sent } from './sending.ts';
 
@@ -15,8 +16,18 @@ const pack = promisify(gzip);
 /** The report has come to where it is read, and something in it is not taken; every other one would be taken. */
 const OF_WHAT_IT_HOLDS = [400, 413, 422];
 
+/**
+ * A slow link still carries the body when the socket has taken all of it: the parent, which answers 408 after so long,
+ * decides whether it came in time. In ms.
+ */
+const BODY_SLACK_MS = 60_000;
+
 /** A parent that takes no reports is asked again after so long, in ms: it may be a Terrace, or let us, by then. */
 const ASK_AGAIN_MS = 10 * 60_000;
+
+/** The parent gave up waiting for the body: fewer events may come in time. */
+export const isTooSlow = (error: unknown): boolean =>
+  Fault.is(error, 'parent-unreachable') && isStatus(error, 408, 400);
 
 /** Where a Terrace above is told how this layer, and those below it, are. */
 export class ParentReports {
@@ -50,7 +61,7 @@ export class ParentReports {
       method: 'POST',
       scope: `gateway:${this.#child}:message_write`,
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
-      body: sent(body),
+      body: { ...sent(body), slackMs: BODY_SLACK_MS },
       signal,
     });
     const { statusCode: status } = answer;

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import type { Report } from '#proto/below.ts';
 import { Fault } from '#proto/fault.ts';
 import { readBody } from '../../../services/gateway/read-body.ts';
-import type { Link } from '../../../services/syncer/link/link.ts';
-import { ParentReports } from '../../../services/syncer/link/reports.ts';
+import type { Ask, Link } from '../../../services/syncer/link/link.ts';
+import { isTooSlow, ParentReports } from '../../../services/syncer/link/reports.ts';
 
 /** What a parent's answer to a report means: something passing, something in it, or that it takes none. */
 
@@ -14,15 +14,21 @@ const signal = AbortSignal.any([]);
 
 function parentThat(status: number, code: string) {
   let requests = 0;
+  let slackMs: number | undefined;
   const link = {
     azure: false,
-    request: async () => {
+    request: async (_path: string, { body: sent }: Ask) => {
       requests += 1;
+      slackMs = sent?.slackMs;
       const body = Readable.from([Buffer.from(JSON.stringify({ errors: [{ code, message: 'no' }] }))]);
       return { statusCode: status, headers: {}, body, from: new URL('http://x'), own: true, stallMs: 1_000 };
     },
   } as unknown as Link;
-  return { reports: new ParentReports(link, 'line', { doubt: () => {} }), count: () => requests };
+  return {
+    reports: new ParentReports(link, 'line', { doubt: () => {} }),
+    count: () => requests,
+    slack: () => slackMs,
+  };
 }
 
 for (const [status, code] of [
@@ -61,4 +67,17 @@ test('a body that does not come in time is a fault that passes', async () => {
   body.write('x');
   const reading = readBody(body as never, { what: 'report', limit: 10, withinMs: 5 });
   await assert.rejects(reading, (error) => Fault.is(error, 'too-slow'));
+});
+
+test('a body on a slow link is waited for as long as the parent does, which says that it came too slowly', async () => {
+  for (const [status, code, expected] of [
+    [408, 'SIZE_INVALID', true],
+    [400, 'SIZE_INVALID', true],
+    [503, 'UNAVAILABLE', false],
+  ] as const) {
+    const { reports, slack } = parentThat(status, code);
+    const fault = await reports.send(report, signal).catch((error: unknown) => error);
+    assert.equal(isTooSlow(fault), expected, `${status}`);
+    assert.equal(slack(), 60_000);
+  }
 });
