@@ -1,4 +1,5 @@
 import { azureRemedies } from './azure.ts';
+import { clip } from './clip.ts';
 import { declaredRemedies, isSecret, misplaced } from './declared-remedies.ts';
 
 /** What to write instead: by field, entries of a list by the list's name. The document's fields are these. */
@@ -96,6 +97,5 @@ export function fieldsBeside(field: string): string[] {
 }
 
 export const quote = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? 'undefined';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  return clip(JSON.stringify(value) ?? 'undefined', 81);
 };

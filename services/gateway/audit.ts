@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { TokenName } from '#proto/accounts.ts';
-import { type AuditEntry, addAudit } from '#proto/audit.ts';
+import type { AuditEntry } from '#proto/audit.ts';
 import type { Bus, Log } from '#proto/bus.ts';
-import { Outbox } from '#proto/outbox.ts';
+import { clip } from '#proto/clip.ts';
 import { isGatewayAction } from '#proto/scopes.ts';
 import type { Caller } from './access.ts';
+import { auditOutbox } from './audit-outbox.ts';
 import { Refusals } from './refusals.ts';
 import { parameter } from './routing.ts';
 import { networkOf } from './throttle.ts';
@@ -23,8 +24,6 @@ export type AuditTrail = AsyncDisposable;
 /** So many entries go to storage at once, and none waits longer for others, in ms. */
 const BATCH = 100;
 const BATCH_MS = 50;
-/** So many batches are kept while storage is away. */
-const MAX_BATCHES = 200;
 /** How long the last entries have to reach storage when the process ends, in ms. */
 const LAST_ENTRIES_MS = 1_000;
 
@@ -39,12 +38,9 @@ export function audit(
   { bus, log, gatherMs }: { bus: Pick<Bus, 'call'>; log: Log; gatherMs: number },
 ): AuditTrail {
   const refusals = new Refusals<Fields>();
-  const outbox = new Outbox<AuditEntry[]>(
-    async (entries) => void (await bus.call(addAudit, { entries }, { patience: 1_000 })),
-    (batches, err) =>
-      log.error({ err, batches }, 'entries of the audit are lost: storage does not take them'),
-    MAX_BATCHES,
-  );
+  // Apart, so that strangers who try many things leave room for the refusals of accounts.
+  const strangers = new Refusals<Fields>();
+  const outbox = auditOutbox(bus, log);
   let batch: AuditEntry[] = [];
   let sending: NodeJS.Timeout | undefined;
   const send = () => {
@@ -62,7 +58,7 @@ export function audit(
     else sending ??= setTimeout(send, BATCH_MS).unref();
   };
   const tellGathered = () => {
-    for (const { first, count, since, others } of refusals.take()) {
+    for (const { first, count, since, others } of [...refusals.take(), ...strangers.take()]) {
       if (!others) tell(first, 'refused', { count, since });
       else tell({ action: 'any', token: undefined }, 'refused', { count, since, reason: OTHERS });
     }
@@ -86,11 +82,15 @@ export function audit(
       ...named(request),
       token: tokenOf(caller),
       // What a proxy passes on may be anything.
-      address: request.ip.slice(0, 80),
+      address: clip(request.ip, 80),
       status,
     };
-    if (status < 400) tell(fields, 'written');
-    else if (refusals.add(kindOf(fields), fields, Date.now())) tell(fields, 'refused');
+    if (status < 400) return tell(fields, 'written');
+    const isStranger = status === 401 || (status === 429 && !caller?.asker);
+    const first = isStranger
+      ? strangers.add(strangersKindOf(fields), fields, Date.now())
+      : refusals.add(kindOf(fields), fields, Date.now());
+    if (first) tell(fields, 'refused');
   });
 
   return {
@@ -109,15 +109,21 @@ const OTHERS = 'refused requests of too many kinds to tell each';
 const kindOf = ({ token = '', address = '', action, method, status }: Fields): string =>
   JSON.stringify([token, networkOf(address), action, method, status]);
 
+/** Of who has not proven who it is, the name says nothing: one client may give a thousand. */
+const strangersKindOf = ({ address = '', action, status }: Fields): string =>
+  JSON.stringify([networkOf(address), action, status]);
+
 function named(request: FastifyRequest): Record<string, string | undefined> {
   const { name, reference, digest, child } = request.params as Record<string, string | undefined>;
   return {
-    repository: name?.slice(0, 255),
-    child: child?.slice(0, 80),
-    reference: reference?.slice(0, 140),
-    digest: (digest ?? parameter(request, 'digest') ?? parameter(request, 'mount'))?.slice(0, 140),
+    repository: clipped(name, 255),
+    child: clipped(child, 80),
+    reference: clipped(reference, 140),
+    digest: clipped(digest ?? parameter(request, 'digest') ?? parameter(request, 'mount'), 140),
   };
 }
+
+const clipped = (text: string | undefined, max: number) => text && clip(text, max);
 
 function tokenOf(caller: Caller | null): string | undefined {
   return caller && NAME.test(caller.name) ? caller.name : undefined;

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#proto/bus.ts';
+import { clip } from '#proto/clip.ts';
 import { Fault, type FaultCode } from '#proto/fault.ts';
 
 /**
@@ -86,7 +87,7 @@ function understand(error: unknown): Answer {
     return {
       status: statusCode,
       code: statusCode === 404 ? 'NAME_UNKNOWN' : 'UNSUPPORTED',
-      message: message.slice(0, 200),
+      message: clip(message, 200),
     };
   }
   return { ...meanings.internal, message: 'the registry failed; its log says why' };

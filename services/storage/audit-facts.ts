@@ -1,6 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import type { changeToken, createToken, putScopeMap, rotateToken } from '#proto/accounts.ts';
 import type { AuditEntry } from '#proto/audit.ts';
+import { clip } from '#proto/clip.ts';
 import type { Change } from './metadata.ts';
 
 /** What the audit says of changes of accounts: never a password or a hash. */
@@ -50,7 +51,7 @@ export function declaredAccounts(changes: readonly Change[]): Detail {
 
 function listed(field: string, all: string[]): Detail {
   if (all.length === 0) return {};
-  const some = all.slice(0, MAX_LISTED).map((one) => one.slice(0, 400));
+  const some = all.slice(0, MAX_LISTED).map((one) => clip(one, 400));
   return { [field]: some, ...(all.length > MAX_LISTED && { [`${field}InAll`]: all.length }) };
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Asker } from '#proto/askers.ts';
 import type { AuditEntry } from '#proto/audit.ts';
+import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
 import { currentAsker } from './asking.ts';
@@ -52,7 +53,7 @@ export class Audit implements AsyncDisposable {
       return done;
     } catch (error) {
       const reason = error instanceof Fault ? error.message : 'the service failed; its log says why';
-      await this.note({ ...facts, outcome: 'failed', reason: reason.slice(0, MAX_REASON) });
+      await this.note({ ...facts, outcome: 'failed', reason: clip(reason, MAX_REASON) });
       throw error;
     }
   }

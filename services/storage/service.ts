@@ -1,4 +1,5 @@
 import { personName } from '#proto/askers.ts';
+import { clip } from '#proto/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { storageStarted } from '#proto/content.ts';
 import { type Context, ended } from '../run.ts';
@@ -51,6 +52,6 @@ export async function storage({
     end.abort();
     await watching;
     storage.endUpkeep();
-    await note('storage/stop', signal.aborted ? String(signal.reason?.message).slice(0, 400) : 'a failure');
+    await note('storage/stop', signal.aborted ? clip(String(signal.reason?.message), 400) : 'a failure');
   }
 }

@@ -1,3 +1,4 @@
+import { clip } from '#proto/clip.ts';
 import type { FaultCode } from '#proto/fault.ts';
 import type { LinkStatus } from '#proto/status.ts';
 import type { DesiredState, Seen } from './seen.ts';
@@ -67,5 +68,4 @@ export function detailsOf(
 /** Another instance has the place of this one at the parent. */
 export const isInactive = (link: LinkStatus | undefined): boolean => link?.code === ACTIVATED_ELSEWHERE;
 
-export const brief = (text: string, most = 300): string =>
-  text.length > most ? `${text.slice(0, most - 1)}…` : text;
+export const brief = (text: string, most = 300): string => clip(text, most);

@@ -1,3 +1,4 @@
+import { clip } from '#proto/clip.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { type Change, put } from '../changes.ts';
@@ -167,5 +168,5 @@ function describe({ manifest }: Found): string {
   const name =
     annotations['org.opencontainers.image.ref.name'] ?? annotations['org.opencontainers.image.title'];
   const what = manifests.length > 0 ? `index of ${manifests.length}` : `${blobs.length} blobs`;
-  return [what, name, artifactType].filter(Boolean).join(', ').slice(0, 300);
+  return clip([what, name, artifactType].filter(Boolean).join(', '), 300);
 }
