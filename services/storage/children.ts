@@ -22,16 +22,17 @@ export type Activating = LayerIdentity & { name: string; address?: string };
 
 /** Which instance of each child is activated, and which instance this layer itself is. */
 export class Children {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now'>;
+  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now' | 'running'>;
+  /** These by the clock that only goes forward: one that is set would make a layer silent for years, or heard in the future. */
   readonly #opened: number;
-  /** When the start that has the place of a child was last heard: more exactly than its record has it. */
+  /** When the start that has the place of a child was last heard. */
   readonly #heard = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting>();
   #start: Start | undefined;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'now'>) {
+  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'now' | 'running'>) {
     this.#parts = parts;
-    this.#opened = parts.now();
+    this.#opened = parts.running();
   }
 
   /** @throws Fault `already-activated` */
@@ -47,10 +48,11 @@ export class Children {
         const record = { instance, since: before?.since ?? at, seen: at, ...(held && { start: held }) };
         // On the disk before anybody is told: a second instance must be refused after a power cut too.
         if (!before || held || before.start) await this.#keep(name, record);
-        else if (at - before.seen >= SEEN_MS) await metadata.note(put.child(name, { ...before, seen: at }));
+        else if (Math.abs(at - before.seen) >= SEEN_MS)
+          await metadata.note(put.child(name, { ...before, seen: at }));
         return { made: !before, since: record.since };
       }
-      await this.#judge(asking, start, before, before.start, at);
+      await this.#judge(asking, start, before, before.start);
       return { made: false, since: before.since };
     });
   }
@@ -61,44 +63,46 @@ export class Children {
     start: Start,
     before: ChildRecord,
     held: NonNullable<ChildRecord['start']>,
-    now: number,
   ): Promise<void> {
     const { metadata } = this.#parts;
+    const at = this.#parts.now();
+    const now = this.#parts.running();
     const { name, address } = asking;
     // What was heard right before this storage was opened is not known to the minute.
-    const heard = this.#heard.get(name) ?? Math.max(before.seen, this.#opened);
+    const heard = this.#heard.get(name) ?? this.#opened;
+    const seen = Math.round(at - (now - heard));
     const waiting = this.#waiting.get(name);
     switch (verdictOn({ held, asking: start, heard, waiting, now })) {
       case 'holds': {
         this.#heard.set(name, now);
         const moved = address !== undefined && address !== held.address;
-        if (!moved && now - before.seen < SEEN_MS) return;
+        if (!moved && Math.abs(at - before.seen) < SEEN_MS) return;
         const record = {
           ...before,
-          seen: now,
+          seen: at,
           start: { ...held, ...(address !== undefined && { address }) },
         };
         return metadata.note(put.child(name, record));
       }
       case 'takes':
-        return this.#keep(name, { ...before, seen: now, start: succeed(held, start, address) });
+        return this.#keep(name, { ...before, seen: at, start: succeed(held, start, address) });
       case 'waits': {
         const own = waiting && (waiting.id === start.id || start.before.includes(waiting.id));
         this.#waiting.set(name, { id: start.id, since: own ? waiting.since : now });
         const retryAfter = Math.max(1, Math.ceil((heard + MAX_SILENCE_MS - now) / 1_000));
-        throw conflict(asking, { ...before, seen: heard }, { copy: true, retryAfter });
+        throw conflict(asking, { ...before, seen }, { copy: true, retryAfter });
       }
       case 'is a copy': {
         const copies = held.replaced?.includes(start.id) ? held : withCopy(held, start.id);
         if (copies !== held) await metadata.write(put.child(name, { ...before, start: copies }));
-        throw conflict(asking, { ...before, seen: heard }, { copy: true });
+        throw conflict(asking, { ...before, seen }, { copy: true });
       }
     }
   }
 
   async #keep(name: string, record: ChildRecord): Promise<void> {
     await this.#parts.metadata.write(put.child(name, record));
-    this.#heard.set(name, record.seen);
+    this.#heard.set(name, this.#parts.running());
     this.#waiting.delete(name);
   }
 

@@ -49,6 +49,8 @@ export type Parts = {
   log: Log;
   /** Milliseconds since 1970. */
   now: () => number;
+  /** Milliseconds of a clock that only goes forward. */
+  running: () => number;
 };
 
 export type StorageOptions = {
@@ -60,6 +62,8 @@ export type StorageOptions = {
   log: Log;
   /** Milliseconds since 1970. */
   now?: () => number;
+  /** Milliseconds of a clock that only goes forward. */
+  running?: () => number;
 };
 
 /** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
@@ -103,7 +107,14 @@ export class Storage implements AsyncDisposable {
   readonly #parts: Parts;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
-  static async open({ data, layer = 'layer', publish, log, now }: StorageOptions): Promise<Storage> {
+  static async open({
+    data,
+    layer = 'layer',
+    publish,
+    log,
+    now = Date.now,
+    running = () => performance.now(),
+  }: StorageOptions): Promise<Storage> {
     await mkdir(data, { recursive: true });
     const space = new SpaceGuard(data, publish, log);
     await space
@@ -117,7 +128,7 @@ export class Storage implements AsyncDisposable {
       const store = new BlobStore(data);
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
-      const grace = new Grace(now ?? (() => performance.now()));
+      const grace = new Grace(running);
       const announcements = await Announcements.open(metadata, publish);
       const some = {
         metadata,
@@ -128,9 +139,10 @@ export class Storage implements AsyncDisposable {
         locks,
         space,
         publish,
-        audit: new Audit({ data, layer, log, now: now ?? Date.now }),
+        audit: new Audit({ data, layer, log, now }),
         log,
-        now: now ?? Date.now,
+        now,
+        running,
       };
       const ingests = new Ingests(data, some);
       await ingests.recover();

@@ -169,6 +169,21 @@ test('a volume that was moved, restored or copied takes the place of a layer tha
   );
 });
 
+test('a clock that is set, in either direction, makes nobody silent, and lets nobody wait for longer', async () => {
+  const year = 365 * 24 * 60 * 60_000;
+  for (const ahead of [10 * year, -year]) {
+    await using parent = await Rig.open(buses);
+    const below = new Below(await Rig.open(buses), parent);
+    await below.asks();
+    parent.ahead = ahead;
+    await using copy = await below.copy();
+    await assert.rejects(copy.asks(), refused({ seen: parent.now + ahead, retryAfter: 90 }));
+    await below[Symbol.asyncDispose]();
+    parent.now += MAX_SILENCE_MS;
+    assert.equal((await copy.asks()).made, false);
+  }
+});
+
 test('after a restart of the parent nobody is taken for silent', async () => {
   await using parent = await Rig.open(buses);
   await using below = new Below(await Rig.open(buses), parent);

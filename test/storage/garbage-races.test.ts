@@ -69,6 +69,7 @@ class World implements AsyncDisposable {
       audit: new Audit({ data, layer: 'layer', log: quiet, now: () => this.now }),
       log: quiet,
       now: () => this.now,
+      running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
     const announcements = new Announcements(stepwise, publish);

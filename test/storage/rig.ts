@@ -128,6 +128,8 @@ export class Rig implements AsyncDisposable {
   /** What was published, in order: `[type, data]`. */
   readonly events: [string, unknown][] = [];
   now = Date.UTC(2030, 0, 1);
+  /** The clock of the wall is so much ahead of the one that only goes forward. */
+  ahead = 0;
   storage!: Storage;
   #upkeep = UPKEEP;
   readonly #bus: Bus;
@@ -151,7 +153,13 @@ export class Rig implements AsyncDisposable {
     const publish = <T extends TSchema>(event: Event<T>, data: Static<T>) => {
       this.events.push([event.type, data]);
     };
-    this.storage = await Storage.open({ data: this.data, publish, log: quiet, now: () => this.now });
+    this.storage = await Storage.open({
+      data: this.data,
+      publish,
+      log: quiet,
+      now: () => this.now + this.ahead,
+      running: () => this.now,
+    });
     this.storage.keep(this.#upkeep);
     this.#served = serve(this.#bus, this.storage, new HistoryRoom({ bus: this.#bus, log: quiet }));
     await this.#bus.flush();
