@@ -31,9 +31,16 @@ export class Ballast {
 
   /** Gives back what next to nothing is free of. @returns whether it did */
   async giveBack({ free, inodes }: Omit<Space, 'reserve' | 'low'>): Promise<boolean> {
+    const paths = [
+      ...(free < LEAST_FREE ? [this.#bytes] : []),
+      ...(inodes && inodes.free < LEAST_INODES ? [this.#inodes] : []),
+    ];
     let given = false;
-    if (free < LEAST_FREE) given = await this.#drop(this.#bytes);
-    if (inodes && inodes.free < LEAST_INODES) given = (await this.#drop(this.#inodes)) || given;
+    for (const path of paths) {
+      given = (await this.#drop(path)) || given;
+      // A process that was killed may have left a part of one.
+      if (!this.#taking) given = (await this.#drop(comingOf(path))) || given;
+    }
     return given;
   }
 
@@ -53,7 +60,7 @@ export class Ballast {
 
   async #hold(path: string, write: Write, signal: AbortSignal | undefined): Promise<void> {
     if (await exists(path)) return;
-    const coming = `${path}.new`;
+    const coming = comingOf(path);
     try {
       await rm(coming, { recursive: true, force: true });
       await write(coming, signal);
@@ -75,6 +82,8 @@ const exists = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+const comingOf = (path: string): string => `${path}.new`;
 
 type Write = (path: string, signal: AbortSignal | undefined) => Promise<void>;
 

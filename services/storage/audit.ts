@@ -4,6 +4,7 @@ import type { AuditEntry } from '#proto/audit.ts';
 import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
+import { safeJson } from '#proto/terminal-text.ts';
 import { currentAsker } from './asking.ts';
 import { AuditFile } from './audit-file.ts';
 
@@ -70,7 +71,8 @@ export class Audit implements AsyncDisposable {
   async #write(entries: AuditEntry[], durable: boolean): Promise<void> {
     const { layer, log, now } = this.#options;
     const lines = entries.map(({ at, ...rest }) =>
-      JSON.stringify({ time: new Date(at).toISOString(), layer, ...rest }),
+      // Whoever reads it does so on a terminal, as it is.
+      safeJson(JSON.stringify({ time: new Date(at).toISOString(), layer, ...rest })),
     );
     try {
       await this.#file.append(lines, durable);

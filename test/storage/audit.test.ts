@@ -154,6 +154,16 @@ test('the gateway tells of its clients, twin-bridge of the configuration, and no
   );
 });
 
+test('what clients name does nothing on the terminal of whoever reads the file', async () => {
+  await using rig = await Rig.open(buses);
+  const reference = '\u009b2J\u001b]52;c;eA==\u0007\u202e\u007f';
+  const entry = { at: rig.now, action: 'content/write', outcome: 'refused' as const, reference };
+  await rig.gateway.call(addAudit, { entries: [entry] });
+  const text = await readFile(join(rig.data, 'log/audit.log'), 'utf8');
+  assert.match(text, /^[\x20-\x7e\n]*$/);
+  assert.equal((await linesOf(rig))[0]?.reference, reference);
+});
+
 test('an audit that can not be written holds nothing up, and is told', async () => {
   await using rig = await Rig.open(buses);
   await writeFile(join(rig.data, 'log'), 'not a folder');

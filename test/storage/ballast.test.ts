@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -52,6 +52,16 @@ test('space is held only where there is room above the reserve, and given back o
   assert.equal(await ballast.giveBack({ free: 1 * MIB }), true);
   assert.equal(await ballast.giveBack({ free: 1 * MIB }), false);
   assert.deepEqual(await readdir(volume.path), []);
+});
+
+test('what a killed process had of it is given back, too', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'terrace-ballast-'));
+  await writeFile(join(folder, 'ballast.new'), 'x');
+  await mkdir(join(folder, 'ballast-inodes.new'));
+  const ballast = new Ballast(folder);
+  assert.equal(await ballast.giveBack({ free: 0, inodes: { free: 0, reserve: 0 } }), true);
+  assert.deepEqual(await readdir(folder), []);
+  await rm(folder, { recursive: true });
 });
 
 test('what is not held yet when storage ends is left, and nothing of it stays', async () => {
