@@ -81,6 +81,7 @@ const may: Record<UserName, Permissions> = {
       'storage.child.activate',
       'storage.child.check',
       'storage.child.accounts',
+      'storage.child.charge',
       'storage.child.room',
       ...history,
       ...stores('events.request.>', 'below.>'),

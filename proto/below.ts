@@ -77,6 +77,11 @@ export type Standing = Static<typeof Standing>;
 export const reportPath = (child: string): string => `/v2/_terrace/children/${child}/events`;
 /** What a report may have, unpacked, in bytes. */
 export const REPORT_LIMIT = 2 * 1024 * 1024;
+/**
+ * And so many values of JSON: the layers have 25,000 of them at most, and so have, of what Terrace itself tells, the
+ * events. A report of more is sent again in parts.
+ */
+export const MAX_REPORT_VALUES = 100_000;
 
 /** So many sources are told apart for each child: those that were heard last. Each start of a process is one. */
 export const MAX_MARKS = 1_000;

@@ -99,12 +99,22 @@ export const childAccounts = request(
 );
 
 /**
- * Asked before events of a child are stored, so many bytes of them. Faults: `too-many`, with the seconds to wait as
- * `detail.retryAfter`: it tells more than its share, or room is being made.
+ * Asked before a report of a child is read, so many bytes of it. Faults: `too-many`, with the seconds to wait as
+ * `detail.retryAfter`: it tells more than its share.
+ */
+export const chargeChild = request(
+  'storage.child.charge',
+  Type.Object({ child: ChildName, bytes: Bytes }),
+  Type.Object({}),
+);
+
+/**
+ * Asked before events of a child are stored, so many bytes of them, of which `charged` are charged already. Faults:
+ * `too-many`, with the seconds to wait as `detail.retryAfter`: it tells more than its share, or room is being made.
  */
 export const askRoom = request(
   'storage.child.room',
-  Type.Object({ child: ChildName, bytes: Bytes }),
+  Type.Object({ child: ChildName, bytes: Bytes, charged: Type.Optional(Bytes) }),
   Type.Object({}),
 );
 

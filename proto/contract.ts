@@ -1,7 +1,7 @@
 import { decode, encode } from '@msgpack/msgpack';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
-import { parseJson } from './bounded-json.ts';
+import { type JsonLimits, parseJson } from './bounded-json.ts';
 import { Fault } from './fault.ts';
 import { notPlain } from './plain.ts';
 
@@ -98,12 +98,20 @@ export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<
 
 /**
  * JSON from another machine as a checked value.
+ * @param values how many of them there may be, where that is not the general limit
  * @throws SyntaxError
  * @throws Fault `malformed`, naming the field; `too-large`
  */
-export function parse<T extends TSchema>(schema: T, json: string | Uint8Array): Static<T> {
+export function parse<T extends TSchema>(
+  schema: T,
+  json: string | Uint8Array,
+  { values }: Partial<Pick<JsonLimits, 'values'>> = {},
+): Static<T> {
   // How deep data may be, `notPlain` says, with the field.
-  const value = parseJson(typeof json === 'string' ? Buffer.from(json) : json, { depth: 1_000 });
+  const value = parseJson(typeof json === 'string' ? Buffer.from(json) : json, {
+    depth: 1_000,
+    ...(values !== undefined && { values }),
+  });
   mustBePlain(value);
   return check(schema, value);
 }

@@ -49,10 +49,11 @@ export class Below {
 
   /**
    * @param account whether the child has logged in
+   * @param charged bytes of the report that the child's allowance has been charged with
    * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the next report is told which
    */
-  take(child: string, report: Report, account: boolean): Promise<Outcome> {
-    return this.#turns.run(child, () => this.#take(child, report, account));
+  take(child: string, report: Report, from: { account: boolean; charged?: number }): Promise<Outcome> {
+    return this.#turns.run(child, () => this.#take(child, report, from));
   }
 
   /** Nothing is known of the child any more; what it told stays in the history. */
@@ -67,7 +68,7 @@ export class Below {
   async #take(
     child: string,
     { made, after, anew, events, layers }: Report,
-    account: boolean,
+    { account, charged }: { account: boolean; charged?: number },
   ): Promise<Outcome> {
     checkOrder(events);
     const known = await this.#reckon(child);
@@ -81,7 +82,7 @@ export class Below {
     if (!anew && !follows) return { taken: false, place };
     const named = events.map(({ sequence, event }) => ({ sequence, event: attributed(child, event) }));
     const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
-    if (bytes > 0) await this.#bus.call(askRoom, { child, bytes });
+    if (bytes > 0) await this.#bus.call(askRoom, { child, bytes, ...(charged !== undefined && { charged }) });
     for (const { sequence, event } of named) {
       if (isNew(known, event)) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);

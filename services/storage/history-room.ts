@@ -50,11 +50,21 @@ export class HistoryRoom {
   }
 
   /**
-   * A child is about to tell so many bytes.
+   * A child tells so many bytes.
+   * @throws Fault `too-many`, with the seconds after which it may
+   */
+  charge(child: string, bytes: number): void {
+    this.#mustBeWithin(child, bytes);
+    this.#charge(child, bytes);
+  }
+
+  /**
+   * A child is about to have so many bytes stored, of which `charged` are charged already.
    * @throws Fault `too-many`, with the seconds after which it may: it tells too much, or there is no room now
    */
-  async admit(child: string, bytes: number): Promise<void> {
-    this.#mustBeWithin(child, bytes);
+  async admit(child: string, bytes: number, charged = 0): Promise<void> {
+    const more = Math.max(0, bytes - charged);
+    this.#mustBeWithin(child, more);
     let full = await this.#isFull(bytes);
     if (full) {
       const soon = sleep(PATIENCE_MS, undefined, { ref: false });
@@ -64,7 +74,7 @@ export class HistoryRoom {
       full = await this.#isFull(bytes);
     }
     if (!full) {
-      this.#charge(child, bytes);
+      this.#charge(child, more);
       return;
     }
     const ms = this.#madeAt + EVERY_MS - this.#now();

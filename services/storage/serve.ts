@@ -9,6 +9,7 @@ import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
 import {
   activateChild,
   askRoom,
+  chargeChild,
   checkChild,
   childAccounts,
   deactivateChild,
@@ -63,7 +64,11 @@ export type On = <Q extends TSchema, R extends TSchema>(
 const LAST_ANSWERS_MS = 2_000;
 
 /** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
-export function serve(bus: Bus, storage: Storage, room: Pick<HistoryRoom, 'admit'>): AsyncDisposable {
+export function serve(
+  bus: Bus,
+  storage: Storage,
+  room: Pick<HistoryRoom, 'admit' | 'charge'>,
+): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
   const answering = new Set<Promise<unknown>>();
   const ends: (() => Promise<void>)[] = [];
@@ -127,7 +132,11 @@ export function serve(bus: Bus, storage: Storage, room: Pick<HistoryRoom, 'admit
   const { children, audit } = storage;
   on(activateChild, (q) => children.activate(q));
   on(checkChild, async (q) => ({ free: await children.isFree(q) }));
-  on(askRoom, (q) => room.admit(q.child, q.bytes).then(nothing));
+  on(chargeChild, async (q) => {
+    room.charge(q.child, q.bytes);
+    return {};
+  });
+  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(nothing));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) =>

@@ -36,6 +36,7 @@ const MAY_ASK: Record<string, string> = {
   'storage.change.list': 'G',
   'storage.child.accounts': 'G',
   'storage.child.activate': 'G',
+  'storage.child.charge': 'G',
   'storage.child.check': 'G',
   'storage.child.deactivate': 'TO',
   'storage.child.list': 'TO',

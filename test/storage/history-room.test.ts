@@ -123,3 +123,17 @@ test('a layer below has its share of time, and is told when to come again', asyn
   now += 64_000;
   await its.admit('burst', 12 * MIB);
 });
+
+test('what a child sends is charged before it is read, and its events only for what they have beyond that', async () => {
+  const bus = { room: { size: async () => ({ bytes: 0, limit: 0 }) } };
+  const at = new HistoryRoom({ bus: bus as never, log: quiet, now: () => now });
+  for (let n = 0; n < 15; n += 1) at.charge('loud', MIB);
+  // Of these, the half is left that is not charged yet.
+  await at.admit('loud', 1.5 * MIB, MIB);
+  assert.throws(
+    () => at.charge('loud', MIB),
+    (error) => Fault.is(error, 'too-many'),
+  );
+  at.charge('loud', MIB / 2);
+  at.charge('quiet', MIB);
+});

@@ -317,7 +317,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
         if (Fault.is(error, 'malformed')) return;
         throw error;
       }
-      const { place } = await below.take('line', taken, true);
+      const { place } = await below.take('line', taken, { account: true });
       if (place) pack(Place, place);
       bus.end();
     }),

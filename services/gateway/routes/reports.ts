@@ -1,13 +1,14 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
-import { REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
-import { ALREADY_ACTIVATED, checkChild } from '#proto/children.ts';
+import { MAX_REPORT_VALUES, REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
+import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/children.ts';
 import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { Below } from '../below.ts';
 import { forgetWithAccounts } from '../below-forget.ts';
 import { readBody } from '../read-body.ts';
+import { ReportTurns } from '../report-turns.ts';
 import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
 
 const unzip = promisify(gunzip);
@@ -16,6 +17,7 @@ const unzip = promisify(gunzip);
 export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
   const below = new Below(bus);
+  const turns = new ReportTurns();
   const forgetting = forgetWithAccounts({ bus, below, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
@@ -32,16 +34,25 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   const take: Handler = async (request, reply) => {
     const child = childOf(request);
+    using _place = turns.admit(child);
     const body = await readBody(request.raw, {
       limit: REPORT_LIMIT,
       withinMs: times.idleMs,
       what: 'report',
     });
-    const packed = request.headers['content-encoding'] === 'gzip';
-    const report = read(packed ? await unpacked(body) : body);
     await access.recheck(request, reply);
-    await mustBeActive(child, report);
-    const { taken, place } = await below.take(child, report, Boolean(request.caller?.name));
+    const { taken, place } = await turns.run(child, async () => {
+      // Its child tells it again on another connection.
+      if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child has gone');
+      const packed = request.headers['content-encoding'] === 'gzip';
+      const bytes = packed ? await unpacked(body) : body;
+      const received = bytes.byteLength;
+      // Before it is parsed, which takes many times the memory.
+      await bus.call(chargeChild, { child, bytes: received }, { patience: times.patienceMs });
+      const report = read(bytes);
+      await mustBeActive(child, report);
+      return below.take(child, report, { account: Boolean(request.caller?.name), charged: received });
+    });
     const answer: Standing = { ...(place && { place }) };
     reply
       .code(taken ? 200 : 409)
@@ -67,7 +78,7 @@ async function unpacked(body: Buffer): Promise<Buffer> {
 /** @throws Fault `malformed`, naming the field */
 function read(body: Buffer): Report {
   try {
-    return parse(Report, body.toString('utf8'));
+    return parse(Report, body, { values: MAX_REPORT_VALUES });
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
     throw new Fault('malformed', 'the report is not JSON', { cause });

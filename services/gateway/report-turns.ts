@@ -1,0 +1,46 @@
+import { Fault } from '#proto/fault.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
+
+/** Reports of one child that are held at a time: one is taken, and one comes in or waits for its turn. */
+export const MAX_REPORTS_EACH = 2;
+/** Of all children together. */
+export const MAX_REPORTS = 64;
+const RETRY_AFTER_S = 2;
+
+/**
+ * One report of each child at a time. A child sends the next one when it has the answer to the last; where its
+ * connection broke, the report before may still be coming in or being taken, and the new one finds a place beside it.
+ */
+export class ReportTurns {
+  readonly #held = new Map<string, number>();
+  readonly #turns = new KeyedLock();
+  #all = 0;
+
+  /** The place of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
+  admit(child: string): Disposable {
+    const held = this.#held.get(child) ?? 0;
+    if (held >= MAX_REPORTS_EACH)
+      throw tooMany(`${child} sends another report before the last one is answered`);
+    if (this.#all >= MAX_REPORTS) throw tooMany('too many layers report at this moment');
+    this.#held.set(child, held + 1);
+    this.#all += 1;
+    return { [Symbol.dispose]: () => this.#release(child) };
+  }
+
+  /** Runs `work` when no other report of the child is being taken. */
+  run<T>(child: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(child, work);
+  }
+
+  #release(child: string): void {
+    this.#all -= 1;
+    const held = (this.#held.get(child) ?? 1) - 1;
+    if (held > 0) this.#held.set(child, held);
+    else this.#held.delete(child);
+  }
+}
+
+const tooMany = (message: string) =>
+  new Fault('too-many', `${message}: try again in ${RETRY_AFTER_S} s`, {
+    detail: { retryAfter: RETRY_AFTER_S },
+  });
