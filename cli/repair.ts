@@ -74,14 +74,15 @@ function tell(answer: RepairAnswer): void {
 async function repaired(request: RepairRequest): Promise<RepairAnswer> {
   const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
     env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: personAtWork() },
-    stdio: ['pipe', 'pipe', 'inherit'],
+    // It ends when the channel closes: the data folder is held by this process.
+    stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
   });
   let text = '';
-  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (part: string) => {
     text += part;
   });
-  child.stdin.on('error', () => {});
-  child.stdin.end(JSON.stringify(request));
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(JSON.stringify(request));
   const code = await new Promise((done) => child.on('close', (status, signal) => done(signal ?? status)));
   try {
     return JSON.parse(text) as RepairAnswer;

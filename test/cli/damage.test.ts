@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -59,6 +59,21 @@ test('repair brings back what is left, and the layer starts again', async () => 
   assert.match(text, /\nThe metadata as they were are kept in \S+\/repair\/[^/]+\/metadata\.\n$/);
   assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
   assert.match((await run('repair', '--data', data)).text, /^The metadata are as they were written/);
+});
+
+test('a repair that was cut off at its end is finished, and audited', async () => {
+  const entries = async () => {
+    const text = await readFile(join(data, 'log/audit.log'), 'utf8');
+    return text.match(/"action":"metadata\/repair","outcome":"\w+"/g) ?? [];
+  };
+  const before = (await entries()).length;
+  const [name] = await readdir(join(data, 'repair'));
+  await rename(join(data, 'metadata'), join(data, 'repair', name as string, 'rebuilt'));
+  const { code, text } = await run('repair', '--data', data);
+  assert.equal(code, 0, text);
+  assert.match(text, /^The repair that was cut off is finished: /);
+  const added = (await entries()).slice(before).map((entry) => entry.split('"').at(-2));
+  assert.deepEqual(added, ['begun', 'done']);
 });
 
 test('a tag of which only an event is left comes back; a layer that runs is not repaired', async () => {

@@ -11,7 +11,7 @@ import { listUnsent } from '#proto/outgoing.ts';
 import { effective } from '../../services/storage/repair/hints.ts';
 import { Records } from '../../services/storage/repair/records.ts';
 import { type RepairOptions, repair } from '../../services/storage/repair/repair.ts';
-import type { Report } from '../../services/storage/repair/report.ts';
+import { type Report, textOf } from '../../services/storage/repair/report.ts';
 import { LOST_AND_FOUND } from '../../services/storage/repair/restore-manifests.ts';
 import { random as numbers } from '../support/random.ts';
 import { type Buses, connectAll, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from './rig.ts';
@@ -151,6 +151,21 @@ test('all metadata are gone: content is kept, and nobody is let in', async () =>
   await rig.storage.accounts.create({ name: 'ci', actions: ['repositories/*/content/read'] });
   await rig.storage.accounts.delete('ci');
   assert.equal((await rig.gateway.call(accountsStatus, {})).tokens, 0, 'from then on it is as it was');
+});
+
+test('what clients pushed forges no line of the report, and controls no terminal', async () => {
+  await using rig = await Rig.open(buses);
+  await rig.gateway.pushImage(app, 'forging');
+  const annotations = { 'org.opencontainers.image.title': 'app\nLost:\n  all of it\u001b[2J\u202e' };
+  await rig.gateway.pushManifest(app, imageOf('forging', { annotations }));
+  await rig.stop();
+  await rm(join(rig.data, 'metadata'), { recursive: true });
+  const report = await repaired(rig);
+  const text = textOf(report);
+  assert.match(text, /, app Lost: {3}all of it \[2J ,/);
+  assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u);
+  assert.equal(text.match(/^Lost:$/gm)?.length, 1);
+  assert.equal(await readFile(join(report.kept, '../report.txt'), 'utf8'), `${text}\n`);
 });
 
 test('a layer that had no accounts is open again where somebody says so', async () => {

@@ -1,19 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { Fault } from '#proto/fault.ts';
-import { type Manifest, readManifest } from '#proto/oci.ts';
-import type { BlobStore } from '../blob-store.ts';
+import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import { drop, put } from '../changes.ts';
-import type { ManifestRecord } from '../records.ts';
+import type { BlobRecord, ManifestRecord } from '../records.ts';
+import { manifestBytes, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
-
-type Means = { records: Records; store: BlobStore; report: Report };
+import { say } from './report.ts';
 
 /**
  * Every record of a manifest says what the manifest says, and what it refers to is linked; content that is not here is
  * known to be damaged, so that the parent is asked for it. Then goes whatever names something that is not here.
  */
-export async function checkManifests(means: Means): Promise<void> {
+export async function checkManifests(means: Sources): Promise<void> {
   const { records } = means;
   for await (const [key, record] of records.entries<ManifestRecord>('m!')) {
     await checkManifest(means, key.split('!') as [string, string], record);
@@ -27,22 +24,23 @@ export async function checkManifests(means: Means): Promise<void> {
 }
 
 async function checkManifest(
-  { records, store, report }: Means,
+  sources: Sources,
   [repository, digest]: [string, string],
   record: ManifestRecord,
 ): Promise<void> {
-  if (!(await records.has(`b!${digest}`))) {
+  const { records, report } = sources;
+  const size = (await records.get<BlobRecord>(`b!${digest}`))?.size ?? 0;
+  const bytes = await manifestBytes(sources, digest);
+  if (!bytes && size <= MANIFEST_LIMIT) {
     await isDamaged(records, digest, record.size);
     return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
   }
-  const bytes = await readFile(store.file(digest));
-  const manifest = read(bytes, record.mediaType);
+  const manifest = bytes && read(bytes, record.mediaType);
   if (!manifest) {
     await records.write(drop.manifest(repository, digest));
     return say(report.lost, `manifest ${repository}@${digest}: its content is none`);
   }
   const { blobs, subject, mediaType, artifactType, annotations } = manifest;
-  const size = bytes.length;
   const shown = {
     mediaType,
     size,

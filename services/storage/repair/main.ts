@@ -5,6 +5,7 @@ import { Fault } from '#proto/fault.ts';
 import { type RepairAnswer, RepairRequest } from '#proto/repair.ts';
 import { askedBy } from '../asking.ts';
 import { Audit } from '../audit.ts';
+import { isCutOff } from './place.ts';
 import { repair } from './repair.ts';
 import { textOf } from './report.ts';
 
@@ -14,6 +15,12 @@ import { textOf } from './report.ts';
  */
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
+// Whoever started this holds the data folder for it. A repair may be cut off anywhere.
+const end = () => process.kill(process.pid, 'SIGKILL');
+process.once('disconnect', end);
+process.channel?.unref();
+if (process.connected === false) end();
+
 process.umask(0o077);
 let text = '';
 for await (const part of process.stdin.setEncoding('utf8')) text += part;
@@ -22,7 +29,9 @@ try {
   const request = check(RepairRequest, JSON.parse(text));
   const data = resolve(request.data);
   const work = () => repair({ ...request, data, now: new Date() });
-  const repaired = request.look ? await work() : await audited(data, work);
+  // Only a look that finishes a repair that was cut off changes anything.
+  const isReading = request.look && !(await isCutOff(data));
+  const repaired = isReading ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: textOf(repaired.report) } : repaired;
 } catch (error) {
   const { code, message } = error as Error & { code?: string };

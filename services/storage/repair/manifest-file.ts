@@ -1,24 +1,67 @@
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { Fault } from '#proto/fault.ts';
-import { type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
+import { splitDigest } from '#proto/names.ts';
+import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
 import type { BlobStore } from '../blob-store.ts';
+import { put } from '../changes.ts';
+import type { BlobRecord } from '../records.ts';
+import { isUnreadable, type Read, readFully } from './copy.ts';
+import type { Records } from './records.ts';
+import { type Report, say } from './report.ts';
 
 export type Found = { manifest: Manifest; size: number };
+export type Sources = { records: Records; store: BlobStore; report: Report; read: Read };
 
 /** Reads a blob as a manifest; undefined where it is none, or is not there. */
-export async function manifestIn(store: BlobStore, digest: string): Promise<Found | undefined> {
+export async function manifestIn(sources: Sources, digest: string): Promise<Found | undefined> {
+  const bytes = await manifestBytes(sources, digest);
+  if (!bytes) return undefined;
   try {
-    const bytes = await readFile(store.file(digest));
     const mediaType = typeOf(JSON.parse(bytes.toString('utf8')));
     return mediaType === undefined
       ? undefined
       : { manifest: readManifest(bytes, mediaType), size: bytes.length };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof SyntaxError || error instanceof Fault || code === 'ENOENT' || code === 'EIO')
-      return undefined;
+    if (error instanceof SyntaxError || error instanceof Fault) return undefined;
     throw error;
   }
+}
+
+/**
+ * The bytes of a blob that may be a manifest. Where they are not those of its digest, or can't be read, the record says
+ * from then on that the content is damaged.
+ */
+export async function manifestBytes(
+  { records, store, report, read }: Sources,
+  digest: string,
+): Promise<Buffer | undefined> {
+  const blob = await records.get<BlobRecord>(`b!${digest}`);
+  if (!blob || blob.size > MANIFEST_LIMIT) return undefined;
+  const bytes = await contentOf(store.file(digest), blob.size, read);
+  if (bytes && hashOf(bytes, digest) === digest) return bytes;
+  await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));
+  say(
+    report.lost,
+    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client brings it again`,
+  );
+  return undefined;
+}
+
+async function contentOf(path: string, size: number, read: Read): Promise<Buffer | undefined> {
+  try {
+    await using file = await open(path, 'r');
+    const bytes = Buffer.alloc(size);
+    return bytes.subarray(0, await readFully(file, bytes, 0, read));
+  } catch (error) {
+    if (isUnreadable(error) || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function hashOf(bytes: Uint8Array, digest: string): string {
+  const [algorithm] = splitDigest(digest);
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }
 
 /** What it says that it is; OCI lets it leave that out. */

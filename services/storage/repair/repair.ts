@@ -1,4 +1,4 @@
-import { cp, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/fault.ts';
 import type { RepairHint } from '#proto/repair.ts';
@@ -7,25 +7,28 @@ import { bootId } from '../boot.ts';
 import { set } from '../changes.ts';
 import { isFree, lookAt } from '../database.ts';
 import { VERSION } from '../metadata.ts';
-import { syncFolder, writeState } from '../metadata-state.ts';
 import { beginAnew } from './begin-anew.ts';
 import { checkAccounts } from './check-accounts.ts';
 import { checkBlobs } from './check-blobs.ts';
 import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
+import { type Read, readAt } from './copy.ts';
 import { announced, effective, hintsIn, lossOf } from './hints.ts';
+import {
+  demandUnchanged,
+  finishCutOff,
+  makePlace,
+  rebuiltIn,
+  stateOf,
+  syncPlace,
+  takePlace,
+} from './place.ts';
 import { Records } from './records.ts';
 import { emptyReport, type Report, say, textOf } from './report.ts';
 import { restoreManifests } from './restore-manifests.ts';
-import { salvage } from './salvage.ts';
-
-/*
- *   <data>/repair/<time>/metadata/    what was there before, as it was
- *   <data>/repair/<time>/report.txt   what is lost, and what was brought back
- *   <data>/repair/<time>/rebuilt/     the new metadata, until they take the place of the old ones
- */
-const REBUILT = 'rebuilt';
+import { demandRoom } from './room.ts';
+import { namesOf, salvage } from './salvage.ts';
 
 export type RepairOptions = {
   /** The data volume, absolute. */
@@ -39,6 +42,8 @@ export type RepairOptions = {
   /** Only says whether there is something to do. */
   look?: boolean | undefined;
   now: Date;
+  /** Reads files of the metadata and manifests. */
+  read?: Read | undefined;
 };
 
 export type Repaired =
@@ -53,7 +58,8 @@ export type Repaired =
  * @returns `whole` where nothing is damaged; `finished` where an earlier repair had been cut off at its end
  * @throws Fault `busy` where storage has the metadata open
  */
-export async function repair({ data, hints, open, force, look, now }: RepairOptions): Promise<Repaired> {
+export async function repair(options: RepairOptions): Promise<Repaired> {
+  const { data, force, look, now } = options;
   const folder = join(data, 'metadata');
   if (!(await isFree(folder))) {
     throw new Fault('busy', `storage uses the metadata in ${data}: stop the layer first`);
@@ -63,11 +69,33 @@ export async function repair({ data, hints, open, force, look, now }: RepairOpti
   const { findings, missing } = await lookAt(folder, await bootId());
   if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
   if (look) return { kind: 'damaged' };
+  await demandRoom(data, folder, await namesOf(folder));
   const place = join(data, 'repair', now.toISOString().replace(/[:.]/g, '-'));
-  const rebuilt = join(place, REBUILT);
-  await mkdir(place, { recursive: true, mode: 0o700 });
+  await makePlace(data, place);
+  let report: Report;
+  try {
+    const before = await stateOf(folder);
+    report = await rebuild(options, folder, place, missing);
+    await syncPlace(place);
+    await demandUnchanged(folder, before);
+  } catch (error) {
+    // Nothing of the old metadata is in there yet.
+    await rm(place, { recursive: true, force: true });
+    throw error;
+  }
+  await takePlace(folder, place);
+  return { kind: 'done', report };
+}
+
+async function rebuild(
+  { data, hints, open, read = readAt }: RepairOptions,
+  folder: string,
+  place: string,
+  missing: boolean,
+): Promise<Report> {
+  const rebuilt = rebuiltIn(place);
   const report = emptyReport(join(place, 'metadata'));
-  const { remnants, unnamed, findings: damage } = await salvage(folder, rebuilt);
+  const { remnants, unnamed, findings: damage } = await salvage(folder, rebuilt, read);
   report.damage = missing ? [{ file: 'metadata', what: 'is missing' }] : damage;
   {
     await using records = await Records.open(rebuilt);
@@ -75,7 +103,7 @@ export async function repair({ data, hints, open, force, look, now }: RepairOpti
     // Older ones first: what was announced and is no event yet comes after all events.
     const all = effective([...hintsIn(remnants), ...hints, ...(await announced(records))]);
     const candidates = await checkBlobs(records, data, report);
-    const means = { records, store: new BlobStore(data), report };
+    const means = { records, store: new BlobStore(data), report, read };
     await restoreManifests(means, candidates, all);
     await checkManifests(means);
     await checkTags(records, all, report);
@@ -90,58 +118,9 @@ export async function repair({ data, hints, open, force, look, now }: RepairOpti
     await records.sync([set('x!version', VERSION)]);
   }
   await writeSynced(join(place, 'report.txt'), `${textOf(report)}\n`);
-  await takePlace(folder, place);
-  return { kind: 'done', report };
-}
-
-/** Each step is on the disk before the next one. */
-async function takePlace(folder: string, place: string): Promise<void> {
-  await syncTree(join(place, REBUILT));
-  await syncFolder(place);
-  const old = join(place, 'metadata');
-  if (await isThere(folder)) await rename(folder, old);
-  else await mkdir(old);
-  if (await isThere(`${folder}.json`)) await cp(`${folder}.json`, `${old}.json`);
-  await syncFolder(place);
-  await putInPlace(folder, place);
-}
-
-async function putInPlace(folder: string, place: string): Promise<void> {
-  await writeState(folder, { boot: await bootId(), closed: true, made: true });
-  await rename(join(place, REBUILT), folder);
-  await syncFolder(join(folder, '..'));
-}
-
-/** The old metadata were taken out, and the new ones not put in. All else of a repair that was cut off is of no use. */
-async function finishCutOff(data: string, folder: string): Promise<string | undefined> {
-  const repairs = join(data, 'repair');
-  let finished: string | undefined;
-  for (const name of await readdir(repairs).catch(() => [] as string[])) {
-    const place = join(repairs, name);
-    if (!(await isThere(join(place, REBUILT)))) continue;
-    const isComplete = await isThere(join(place, 'metadata'));
-    if (isComplete && !finished && !(await isThere(folder))) {
-      await putInPlace(folder, place);
-      finished = place;
-    } else await rm(isComplete ? join(place, REBUILT) : place, { recursive: true });
-  }
-  return finished;
-}
-
-async function syncTree(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    await using file = await open(join(folder, name), 'r');
-    await file.sync();
-  }
-  await syncFolder(folder);
+  return report;
 }
 
 async function writeSynced(path: string, text: string): Promise<void> {
   await writeFile(path, text, { mode: 0o600, flush: true });
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

@@ -1,3 +1,4 @@
+import { singleLine } from '#proto/terminal-text.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
 /** What a repair found, brought back and could not bring back. */
@@ -25,10 +26,11 @@ export function say(lines: Lines, line: string): void {
   if (lines.length < MAX_LINES) lines.push(line);
 }
 
+/** Lines may quote what clients pushed, or damaged bytes. */
 export function textOf({ kept, damage, broughtBack, lost, notes }: Report): string {
   const list = (title: string, lines: string[]) => [
     title,
-    ...(lines.length > 0 ? lines : ['nothing']).map((line) => `  ${line}`),
+    ...(lines.length > 0 ? lines : ['nothing']).map((line) => `  ${singleLine(line)}`),
   ];
   return [
     ...list(

@@ -1,12 +1,11 @@
 import { clip } from '#proto/clip.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci.ts';
-import type { BlobStore } from '../blob-store.ts';
 import { type Change, put } from '../changes.ts';
 import { isIndex } from '../sparse.ts';
 import type { Hints } from './hints.ts';
-import { type Found, manifestIn } from './manifest-file.ts';
+import { type Found, manifestIn, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { say } from './report.ts';
 
 /** Manifests of which nobody knows any more where they belong are kept here: nothing of it is sent to the parent. */
 export const LOST_AND_FOUND = 'lost-and-found';
@@ -14,16 +13,14 @@ export const LOST_AND_FOUND = 'lost-and-found';
 /** As `{}`, it is in every repository, and says nothing of where a manifest belongs. */
 const TELLS_NOTHING_BYTES = 2;
 
-type Means = { records: Records; store: BlobStore; report: Report };
-
 /**
  * Gives manifests whose records are lost back to their repositories: what was pushed here and is nowhere else is among
  * them. Where one belongs is told by tags, by referrers, by what is to be sent, by events, by an index that names it, or
  * by its content, all of which the repository links.
  * @param candidates blobs that may be manifests
  */
-export async function restoreManifests(means: Means, candidates: Set<string>, hints: Hints): Promise<void> {
-  const { records, store, report } = means;
+export async function restoreManifests(means: Sources, candidates: Set<string>, hints: Hints): Promise<void> {
+  const { records, report } = means;
   for (const [digest, repositories] of await witnessesOf(records, hints)) {
     for (const repository of repositories) await restore(means, repository, digest);
   }
@@ -31,7 +28,7 @@ export async function restoreManifests(means: Means, candidates: Set<string>, hi
   const repositories = await keysOf(records, 'r!');
   const homeless: [digest: string, found: Found][] = [];
   for (const digest of candidates) {
-    const found = known.has(digest) ? undefined : await manifestIn(store, digest);
+    const found = known.has(digest) ? undefined : await manifestIn(means, digest);
     if (!found) continue;
     const homes = await homesOf(records, repositories, found.manifest);
     for (const repository of homes) await restore(means, repository, digest);
@@ -61,13 +58,10 @@ export async function restoreManifests(means: Means, candidates: Set<string>, hi
   }
 }
 
-async function restore(
-  { records, store, report }: Means,
-  repository: string,
-  digest: string,
-): Promise<boolean> {
+async function restore(means: Sources, repository: string, digest: string): Promise<boolean> {
+  const { records, report } = means;
   if (await records.has(`m!${repository}!${digest}`)) return false;
-  const found = await manifestIn(store, digest);
+  const found = await manifestIn(means, digest);
   if (!found) return false;
   await records.write(recordsOf(repository, digest, found));
   say(report.broughtBack, `manifest ${repository}@${digest} (${describe(found)})`);
@@ -122,14 +116,14 @@ async function hasAll(records: Records, keys: string[]): Promise<boolean> {
 }
 
 /** What an index names is in its repository, or is known to be left out. */
-async function restoreChildren(means: Means): Promise<void> {
-  const { records, store, report } = means;
+async function restoreChildren(means: Sources): Promise<void> {
+  const { records, report } = means;
   const queue: [repository: string, index: string][] = [];
   for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>('m!')) {
     if (isIndex(mediaType)) queue.push(key.split('!') as [string, string]);
   }
   for (const [repository, index] of queue) {
-    const { manifest } = (await manifestIn(store, index)) ?? {};
+    const { manifest } = (await manifestIn(means, index)) ?? {};
     for (const child of manifest?.manifests ?? []) {
       const { digest, mediaType } = child;
       if (!isManifestType(mediaType) || (await records.has(`m!${repository}!${digest}`))) continue;

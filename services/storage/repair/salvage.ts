@@ -1,14 +1,18 @@
-import { constants, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
+import { Fault } from '#proto/fault.ts';
 import { type Files, type Finding, filesOf, liveLogs, manifestOf } from '../leveldb/examine.ts';
 import { logOf, partsOf } from '../leveldb/log-records.ts';
 import type { Manifest } from '../leveldb/manifest.ts';
 import { damageOf, typeAt } from '../leveldb/table.ts';
+import { copyReadable, isUnreadable, type Range, type Read } from './copy.ts';
 import { MAX_REMNANTS, type Remnant, remnantsIn } from './remnants.ts';
+import { notTakenOver } from './repair-log.ts';
 
 /** A type that no block has: LevelDB, which does not look at the checksums of blocks, leaves such a one out. */
 const NO_TYPE = 0xff;
+const LOG_OR_TABLE = /^\d+\.(log|ldb|sst)$/;
 const DATABASE = /^(CURRENT|MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 
 export type Salvaged = {
@@ -24,45 +28,83 @@ export type Salvaged = {
  * takes damaged bytes for what they seem to be, and puts back what was deleted: it looks at no checksum and at no
  * manifest. So it gets only what belongs to the database and is as it was written.
  */
-export async function salvage(folder: string, work: string): Promise<Salvaged> {
+export async function salvage(folder: string, work: string, read: Read): Promise<Salvaged> {
   const found: Salvaged = { findings: [], unnamed: [], remnants: [] };
   await mkdir(work, { recursive: true, mode: 0o700 });
-  const names = await readdir(folder).catch(unlessMissing([] as string[]));
+  const names = await namesOf(folder);
   const files = filesOf(names);
   const manifest = names.length > 0 ? await manifestOf(folder, found.findings) : undefined;
-  for (const name of names.filter((each) => DATABASE.test(each))) {
+  // LevelDB's repair reads neither CURRENT nor a manifest, and makes its own.
+  for (const name of names.filter((each) => LOG_OR_TABLE.test(each))) {
     if (manifest && !belongs(name, files, manifest)) continue;
-    const copied = await copy(join(folder, name), join(work, name));
-    if (!copied) found.findings.push({ file: name, what: 'can not be read (EIO)' });
-    else if (name.endsWith('.log')) await cleanLog(work, name, found);
-    else if (!name.startsWith('MANIFEST') && name !== 'CURRENT')
-      await cleanTable(work, name, manifest, files, found);
+    if (!(await copy(folder, work, name, read, found))) continue;
+    if (name.endsWith('.log')) await cleanLog(work, name, found);
+    else await cleanTable(work, name, manifest, files, found);
   }
   for (const { number } of manifest?.tables ?? []) {
     if (!files.tables.has(number)) found.findings.push({ file: `${number}.ldb`, what: 'is missing' });
   }
+  await repairCopy(work);
+  return found;
+}
+
+/** The files of a LevelDB. */
+export async function namesOf(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(unlessMissing([] as string[]));
+  return names.filter((name) => DATABASE.test(name));
+}
+
+/** @throws Fault where LevelDB did not take over all that it was given */
+async function repairCopy(work: string): Promise<void> {
+  const { logs, tables } = filesOf(await readdir(work));
+  const damaged = new Set<number>();
+  for (const [number, name] of tables) if (damageOf(await readFile(join(work, name)))) damaged.add(number);
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(work);
+  const kept = new Set((await manifestOf(work, []))?.tables.map(({ number }) => number));
+  const log = await readFile(join(work, 'LOG'), 'utf8').catch(unlessMissing(''));
+  const [first] = notTakenOver(log, { logs: [...logs.keys()], tables: [...tables.keys()], damaged }, kept);
+  if (first !== undefined) {
+    const isFull = /no space left|quota exceeded/i.test(log);
+    throw new Fault(
+      isFull ? 'no-space' : 'volume-unusable',
+      `LevelDB could not take over all of the metadata (${first}), and nothing is changed: ${isFull ? 'free space' : 'look for errors of the disk'}, then repair again`,
+    );
+  }
   // Where LevelDB puts what it made use of: all of that is where it was.
   await rm(join(work, 'lost'), { recursive: true, force: true });
-  return found;
 }
 
 /** Of what LevelDB has not got to deleting, older values would come back. */
 function belongs(name: string, files: Files, manifest: Manifest): boolean {
   if (name.endsWith('.log')) return liveLogs(files, manifest).some(([, live]) => live === name);
-  if (name.startsWith('MANIFEST') || name === 'CURRENT') return true;
   return manifest.tables.some(({ number }) => files.tables.get(number) === name);
 }
 
-async function copy(from: string, to: string): Promise<boolean> {
+/** @returns false where nothing of it can be read */
+async function copy(
+  folder: string,
+  work: string,
+  name: string,
+  read: Read,
+  { findings, unnamed }: Salvaged,
+): Promise<boolean> {
+  const add = (where: string) => {
+    const finding = { file: name, what: `can not be read (EIO)${where}` };
+    findings.push(finding);
+    // Whatever stood there, nobody can tell its names.
+    unnamed.push(finding);
+  };
+  let unreadable: Range[];
   try {
-    await copyFile(from, to, constants.COPYFILE_FICLONE);
-    return true;
+    unreadable = await copyReadable(join(folder, name), join(work, name), read);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
-    await rm(to, { force: true });
+    if (!isUnreadable(error)) throw error;
+    await rm(join(work, name), { force: true });
+    add('');
     return false;
   }
+  for (const { offset, length } of unreadable) add(` at byte ${offset}, ${length} bytes`);
+  return true;
 }
 
 async function cleanLog(work: string, name: string, found: Salvaged): Promise<void> {

@@ -1,0 +1,24 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Fault } from '#proto/fault.ts';
+import { spaceOf } from '#proto/space.ts';
+
+/** A copy of the metadata, the tables that are made of its logs, and their compaction. */
+const COPIES = 3;
+
+/**
+ * @param names files of the metadata
+ * @throws Fault `no-space` where a repair might fill the volume
+ */
+export async function demandRoom(data: string, folder: string, names: string[]): Promise<void> {
+  let size = 0;
+  for (const name of names) size += (await stat(join(folder, name))).size;
+  const { free } = await spaceOf(data, 0);
+  if (free >= COPIES * size) return;
+  throw new Fault(
+    'no-space',
+    `a repair takes ${mebibytes(COPIES * size)} of free space, ${COPIES} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or make the volume larger, then repair again; nothing is changed`,
+  );
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
