@@ -15,6 +15,7 @@ import { checkOrigin } from './open-layer.ts';
 import { GATHER_MS } from './refusals.ts';
 import { RememberedContent } from './remembered-content.ts';
 import { foldName } from './repository-name.ts';
+import { Resting } from './resting.ts';
 import { arrivingRoutes } from './routes/arriving.ts';
 import { baseRoutes } from './routes/base.ts';
 import { blobRoutes } from './routes/blobs.ts';
@@ -82,6 +83,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
     hashes: new RunningHashes(),
     remembered: new RememberedContent(options.bus, limits.patienceMs, alone),
+    resting: new Resting(),
     pending: new Set(),
     times: limits,
   };

@@ -9,6 +9,7 @@ import type { Volume } from '#proto/volume.ts';
 import type { Access } from './access.ts';
 import type { MinimumRate } from './minimum-rate.ts';
 import type { RememberedContent } from './remembered-content.ts';
+import type { Resting } from './resting.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
 /** What the routes of one process share. */
@@ -25,6 +26,7 @@ export type Gateway = {
   access: Access;
   hashes: RunningHashes;
   remembered: RememberedContent;
+  resting: Resting;
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
   pending: Set<Promise<unknown>>;
   times: Times;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus.ts';
-import { waitAfter } from './follower.ts';
 import type { Link } from './hours.ts';
 import type { Parent } from './link/parent.ts';
 import type { News } from './reconcile/news.ts';
+import { waitAfter } from './wait-after.ts';
 
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 60_000;

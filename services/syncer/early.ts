@@ -16,6 +16,7 @@ import type { Settings } from './settings.ts';
 import { Crew } from './transfer/crew.ts';
 import { Pace } from './transfer/pace.ts';
 import { transfer } from './transfer/worker.ts';
+import { waitAfter } from './wait-after.ts';
 
 /** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
 const LOOK_MS = 5_000;
@@ -97,7 +98,7 @@ export class Early {
       } catch (err) {
         if (signal.aborted) break;
         failures += 1;
-        const ms = Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures);
+        const ms = Math.max(Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures), waitAfter(err, 0));
         this.#means.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
         await rest(ms);
       }

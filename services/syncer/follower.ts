@@ -2,20 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
 import type { LayerIdentity } from '#proto/children.ts';
-import { Fault } from '#proto/fault.ts';
 import { Alarm } from './alarm.ts';
 import type { Early } from './early.ts';
 import type { Link } from './hours.ts';
 import type { ParentFeed } from './link/feed.ts';
 import type { News } from './reconcile/news.ts';
+import { isAway, waitAfter } from './wait-after.ts';
 
 /** How long the link and the first pass are waited for before they are looked at again, in ms. */
 const LOOK_MS = 5_000;
 const MOST_WAIT_MS = 60_000;
-/** Retries of a parent that can't be reached, which costs it nothing: after so long at most, in ms. */
-const MAX_AWAY_MS = 5_000;
-/** What the parent may ask for at most with Retry-After, in ms. */
-const MAX_ASKED_MS = 5 * 60_000;
 /** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
 const FAILURES_UNTIL_UNREACHABLE = 2;
 
@@ -76,15 +72,6 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
       await rest(ms);
     }
   }
-}
-
-const isAway = (error: unknown): error is Fault => Fault.is(error, 'parent-unreachable');
-
-/** A parent that answers with an error is left alone for longer than one that can't be reached. */
-export function waitAfter(error: unknown, failures: number): number {
-  const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
-  const most = isAway(error) && status === undefined ? MAX_AWAY_MS : MOST_WAIT_MS;
-  return Math.max(Math.min(most, 500 * 2 ** failures), Math.min(Number(retryAfterMs), MAX_ASKED_MS));
 }
 
 /** `ended`: the request was ended from here. */

@@ -1,6 +1,7 @@
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createToken, putScopeMap } from '#proto/accounts.ts';
+import { ARRIVING_PATH } from '#proto/arriving.ts';
 import { CHANGES_PATH, type Changes } from '#proto/changes.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { TestLayer } from './layer.ts';
@@ -76,6 +77,29 @@ test('a cursor that is none is one that is lost', async () => {
     equal((await told({ after })).lost, true, after);
   }
 });
+
+for (const path of [CHANGES_PATH, ARRIVING_PATH]) {
+  test(`of the requests that wait at ${path}, one client has eight`, async () => {
+    const { cursor } = (await (await layer.fetch('GET', path)).json()) as { cursor: string };
+    const end = new AbortController();
+    const ask = (wait: number) =>
+      fetch(new URL(`${path}?after=${cursor}&wait=${wait}`, layer.url), { signal: end.signal });
+    const waiting = Promise.allSettled(Array.from({ length: 8 }, () => ask(50)));
+    let further: Response;
+    do further = await ask(1);
+    while (further.status === 200);
+    equal(further.status, 429);
+    const after = Number(further.headers.get('retry-after'));
+    ok(after >= 5 && after <= 15, `${after}`);
+    equal((await ask(0)).status, 200, 'one that does not wait is answered');
+    end.abort();
+    await waiting;
+    // Each gives its place back.
+    do further = await fetch(new URL(`${path}?after=${cursor}&wait=1`, layer.url));
+    while (further.status === 429);
+    equal(further.status, 200);
+  });
+}
 
 test('who has an account hears of what it may see, and begins anew where that has become more', async () => {
   const make = async (name: string, ...actions: string[]) => {

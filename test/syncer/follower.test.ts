@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import type { Changes } from '#proto/changes.ts';
 import { Fault } from '#proto/fault.ts';
-import { type FollowMeans, follow, waitAfter } from '../../services/syncer/follower.ts';
+import { type FollowMeans, follow } from '../../services/syncer/follower.ts';
 import { News } from '../../services/syncer/reconcile/news.ts';
+import { waitAfter } from '../../services/syncer/wait-after.ts';
 import { quiet } from '../support/bus.ts';
 
 const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');

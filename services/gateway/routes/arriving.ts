@@ -9,12 +9,15 @@ import { transferStarted } from '#proto/transfers.ts';
 import { mayAlso, sees } from '../access.ts';
 import { ArrivingReader, type Here } from '../arriving-content.ts';
 import { type ByteRange, parseRange } from '../ranges.ts';
+import { tooManyResting } from '../resting.ts';
 import { digestOf, type Gateway, type Handler, parameter, resource } from '../routing.ts';
 import { length, sendParts } from '../send-blob.ts';
 import { orAfter, waitOf } from './changes.ts';
 
 /** What is listed is looked at again after so long, should nothing that was said have been heard, in ms. */
 const LOOK_MS = 20_000;
+/** Each connection of a child's syncers waits for bytes: one syncer may have 64. */
+const MAX_WAITING_EACH = 256;
 /** How often a log is looked at for more, in ms. */
 const LOG_MS = 100;
 
@@ -37,6 +40,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const list: Handler = async (request, reply) => {
     const end = Date.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
+    using place = gateway.resting.of(request, ARRIVING_PATH);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
       waiting.add(resolve);
@@ -50,6 +54,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
           reply.header('cache-control', 'no-store').type('application/json');
           return reply.send(JSON.stringify(answer));
         }
+        if (!place.take()) throw tooManyResting();
         await orAfter(changed, Math.min(end - Date.now(), LOOK_MS), request);
       } finally {
         waiting.delete(resolve);
@@ -69,10 +74,12 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     mustBeAllowed();
     reply.header('cache-control', 'no-store');
     const asked = (size: number) => rangeOf(request, size);
+    using place = gateway.resting.of(request, `${ARRIVING_PATH}/`, MAX_WAITING_EACH);
     let here: Here | undefined;
     for (let again = false; ; again = true) {
       here = await reader.open(repository, digest, asked, again);
-      if (here || isOver(request, end)) break;
+      // Who finds no place is told as if its time were over: it asks again after a rest of its own.
+      if (here || isOver(request, end) || !place.take()) break;
       await sleep(LOG_MS);
     }
     await using found = here;

@@ -8,6 +8,7 @@ import { Fault } from '#proto/fault.ts';
 import { transferStarted } from '#proto/transfers.ts';
 import { sees } from '../access.ts';
 import { noteChild } from '../presence.ts';
+import { tooManyResting } from '../resting.ts';
 import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
 
 const PAGE = 1_000;
@@ -38,6 +39,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     const end = Date.now() + seconds * 1_000;
     const print = printOf(request);
     const asks = parameter(request, 'arriving') === '1';
+    using place = gateway.resting.of(request, CHANGES_PATH);
     const known = await noteChild(request, gateway);
     let after = afterOf(parameter(request, 'after'), print);
     for (;;) {
@@ -73,7 +75,9 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
           return reply.send(JSON.stringify(answer));
         }
         after = page.cursor;
-        if (!page.more) await orAfter(changed, Math.min(left, LOOK_MS), request);
+        if (page.more) continue;
+        if (!place.take()) throw tooManyResting();
+        await orAfter(changed, Math.min(left, LOOK_MS), request);
       } finally {
         waiting.delete(resolve);
       }

@@ -1,0 +1,63 @@
+import type { FastifyRequest } from 'fastify';
+import { Fault } from '#proto/fault.ts';
+import { networkOf } from './throttle.ts';
+
+/** Requests of one account that rest at a time, at one route; without an account, those from one address. */
+export const MAX_RESTING_EACH = 8;
+/** At all routes together. */
+export const MAX_RESTING = 2_000;
+/** Whoever finds no place comes again after so long, in seconds, each after another time. */
+const [RETRY_FROM_S, RETRY_TO_S] = [5, 15];
+
+/** The place of one request: it has none before it takes it. */
+export type RestingPlace = Disposable & {
+  /** @returns whether there is room for it to rest; the same again once there was */
+  take(): boolean;
+};
+
+/** Bounds the requests that wait for something to tell. */
+export class Resting {
+  readonly #held = new Map<string, number>();
+  #all = 0;
+
+  of(request: FastifyRequest, route: string, maxEach = MAX_RESTING_EACH): RestingPlace {
+    const key = `${route} ${whose(request)}`;
+    let taken = false;
+    return {
+      take: () => {
+        taken ||= this.#take(key, maxEach);
+        return taken;
+      },
+      [Symbol.dispose]: () => {
+        if (taken) this.#leave(key);
+        taken = false;
+      },
+    };
+  }
+
+  #take(key: string, maxEach: number): boolean {
+    const held = this.#held.get(key) ?? 0;
+    if (held >= maxEach || this.#all >= MAX_RESTING) return false;
+    this.#held.set(key, held + 1);
+    this.#all += 1;
+    return true;
+  }
+
+  #leave(key: string): void {
+    this.#all -= 1;
+    const held = (this.#held.get(key) ?? 1) - 1;
+    if (held > 0) this.#held.set(key, held);
+    else this.#held.delete(key);
+  }
+}
+
+export function tooManyResting(random = Math.random()): Fault {
+  const retryAfter = RETRY_FROM_S + Math.round(random * (RETRY_TO_S - RETRY_FROM_S));
+  const message = `too many requests wait here already: end some, or try again in ${retryAfter} s`;
+  return new Fault('too-many', message, { detail: { retryAfter } });
+}
+
+function whose({ caller, ip }: FastifyRequest): string {
+  const name = caller?.asker?.name;
+  return name ? `account ${name}` : `address ${networkOf(ip)}`;
+}
