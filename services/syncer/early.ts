@@ -7,6 +7,7 @@ import { LONGEST_WAIT_S } from '#proto/changes.ts';
 import type { Digest } from '#proto/names.ts';
 import type { Volume } from '#proto/volume.ts';
 import { Alarm } from './alarm.ts';
+import { AnswerPace } from './answer-pace.ts';
 import type { Link } from './hours.ts';
 import type { InHand } from './in-hand.ts';
 import type { News } from './reconcile/news.ts';
@@ -40,6 +41,7 @@ export type EarlyMeans = {
   by: string;
   inHand: Pick<InHand, 'take'>;
   log: Log;
+  pace?: Pick<AnswerPace, 'after'>;
 };
 
 /**
@@ -75,6 +77,7 @@ export class Early {
     crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
     const rest = (ms: number) =>
       sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    const { pace = new AnswerPace() } = this.#means;
     let cursor: string | undefined;
     let failures = 0;
     while (!signal.aborted) {
@@ -86,14 +89,21 @@ export class Early {
           continue;
         }
         const asks = news.cursor !== undefined && link()?.live;
+        const asked = performance.now();
         const told = asks ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
         if (told === 'closed') await Promise.race([news.turned, rest(LOOK_MS)]);
         else if (told === undefined) this.#rest(false);
         else {
-          if (told.blobs.length === 0 && told.cursor === cursor) this.#rest();
+          const tookMs = performance.now() - asked;
+          const isIdle = told.blobs.length === 0 && told.cursor === cursor;
+          if (isIdle) this.#rest();
           cursor = told.cursor;
-          await this.#take(told.blobs, signal);
+          const taken = await this.#take(told.blobs, signal);
+          const ms = isIdle
+            ? 0
+            : pace.after(tookMs, taken > 0 ? 'new' : told.blobs.length > 0 ? 'known' : 'nothing');
+          if (ms > 0) await rest(ms);
         }
       } catch (err) {
         if (signal.aborted) break;
@@ -155,7 +165,8 @@ export class Early {
     }
   }
 
-  async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<void> {
+  /** @returns how many of them are to come here, and were not known to be */
+  async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
     const { bus, settings } = this.#means;
     const { connections, repositories } = settings.get();
     this.#crew.most = connections;
@@ -168,12 +179,14 @@ export class Early {
           size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
       )
       .slice(0, room);
-    if (fresh.length === 0) return;
+    if (fresh.length === 0) return 0;
     const digests = fresh.map(({ digest }) => digest);
     const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
-    for (const blob of fresh) if (missing.has(blob.digest)) this.#waiting.push(blob);
+    const wanted = fresh.filter(({ digest }) => missing.has(digest));
+    this.#waiting = [...this.#waiting, ...wanted];
     this.#told.resolve();
     this.#told = Promise.withResolvers();
+    return wanted.length;
   }
 
   /** One after the other, until `stopped` aborts. */

@@ -3,6 +3,7 @@ import type { Log } from '#proto/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/changes.ts';
 import type { LayerIdentity } from '#proto/children.ts';
 import { Alarm } from './alarm.ts';
+import { AnswerPace } from './answer-pace.ts';
 import type { Early } from './early.ts';
 import type { Link } from './hours.ts';
 import type { ParentFeed } from './link/feed.ts';
@@ -31,6 +32,7 @@ export type FollowMeans = {
   /** The parent does not answer. */
   unreachable: (reason: string) => void;
   log: Log;
+  pace?: Pick<AnswerPace, 'after'>;
 };
 
 /**
@@ -39,7 +41,7 @@ export type FollowMeans = {
  * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
  */
 export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
-  const { news, log } = means;
+  const { news, log, pace = new AnswerPace() } = means;
   let failures = 0;
   const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
@@ -51,17 +53,25 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
       continue;
     }
     try {
-      const found = await ask(means, cursor, failures > 0 ? 0 : LONGEST_WAIT_S, signal);
+      const asked = performance.now();
+      const waitS = failures > 0 ? 0 : LONGEST_WAIT_S;
+      const found = await ask(means, cursor, waitS, signal);
+      const tookMs = performance.now() - asked;
       const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
       failures = 0;
-      if (found === 'changes' || isBack) {
+      if (found === 'changes' || found === 'lost' || isBack) {
         const { turned } = news;
         means.tell();
         means.early.begin();
         await Promise.race([turned, rest(MOST_WAIT_MS)]);
         // A pass that could not look asks for the same again, and not at once.
-        if (found === 'changes' && news.cursor === cursor) await rest(LOOK_MS);
+        if (found !== 'unchanged' && news.cursor === cursor) await rest(LOOK_MS);
       } else if (found === 'unchanged') means.unchanged();
+      // One that this side ended, or asked to be at once, says nothing of the parent.
+      if (found !== 'ended' && waitS > 0) {
+        const ms = pace.after(tookMs, found === 'changes' ? 'new' : 'nothing');
+        if (ms > 0) await rest(ms);
+      }
     } catch (err) {
       news.unfollow();
       if (signal.aborted) return;
@@ -74,13 +84,13 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
   }
 }
 
-/** `ended`: the request was ended from here. */
+/** `lost`: the parent does not know what was changed since. `ended`: the request was ended from here. */
 async function ask(
   means: FollowMeans,
   cursor: string,
   waitS: number,
   signal: AbortSignal,
-): Promise<'changes' | 'unchanged' | 'ended'> {
+): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
   const { news } = means;
   const closed = new AbortController();
   using _closing = new Alarm(() => {
@@ -105,7 +115,7 @@ async function ask(
     if (answer.arriving) means.early.begin();
     if (answer.lost || answer.changes.length > 0) {
       news.changed();
-      return 'changes';
+      return answer.lost ? 'lost' : 'changes';
     }
     news.unchanged(cursor, answer.cursor, answer.known === true);
     return 'unchanged';

@@ -117,7 +117,10 @@ class Reporter {
   /** What is from the parent's place, `behind`, up to here is not for the parent: it need not be read again. */
   #silent: Place & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
 
-  /** How this layer stands has changed too soon after it was last told. */
+  /** When all layers were last read, by `Date.now()`. */
+  #readAt = Number.NEGATIVE_INFINITY;
+
+  /** How this layer stands may have changed too soon after it was last told, or read. */
   pending = false;
 
   constructor(means: ReporterMeans) {
@@ -133,12 +136,17 @@ class Reporter {
     sender.to = to;
     if (!to) return;
     const now = Date.now();
-    const all = await layers();
-    const due = sender.standing === undefined || this.#clock.isDue(all, now, this.#means.known());
-    this.pending = !due && this.#clock.differs(all);
-    for (let first = due; !signal.aborted; first = false) {
+    // All layers below are read for it: not with each event.
+    const isUnread = sender.standing !== undefined && Math.abs(now - this.#readAt) < EARLIEST_MS;
+    let all = isUnread ? undefined : await layers();
+    if (all) this.#readAt = now;
+    const due = sender.standing === undefined || (all && this.#clock.isDue(all, now, this.#means.known()));
+    this.pending = !due && (!all || this.#clock.differs(all));
+    let elsewhere = 0;
+    for (let first = due === true; !signal.aborted; first = false) {
       const kept = await bus.archive.kept();
       if (!sender.standing || first) {
+        all ??= await layers();
         if (!(await sender.ask(kept.made, all, signal))) return;
         this.#clock.told(all, now);
       }
@@ -149,6 +157,9 @@ class Reporter {
       const told = there ? await this.#reached(place, kept) : undefined;
       if (told === kept.last || kept.last < kept.first) return;
       if ((await this.#tell(kept.made, told, signal)) === 'all') return;
+      elsewhere += 1;
+      // It is sent the same again from where it says that it is: once, and then not at once.
+      if (elsewhere > 1) throw new Fault('parent-invalid', 'the parent is never where it said that it is');
     }
   }
 

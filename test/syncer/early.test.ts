@@ -7,7 +7,7 @@ import { ARRIVING_PATH, type ArrivingBlob } from '#proto/arriving.ts';
 import { missingBlobs } from '#proto/blobs.ts';
 import { storageStatus } from '#proto/manifests.ts';
 import { Volume } from '#proto/volume.ts';
-import { Early } from '../../services/syncer/early.ts';
+import { Early, type EarlyMeans } from '../../services/syncer/early.ts';
 import type { Link as Hours } from '../../services/syncer/hours.ts';
 import { ParentArriving } from '../../services/syncer/link/arriving.ts';
 import { UNLIMITED } from '../../services/syncer/link/bandwidth.ts';
@@ -30,6 +30,8 @@ const parent = {
   content: new Map<string, Buffer>(),
   asked: [] as string[],
   waiting: new Set<ServerResponse>(),
+  /** Each answer has another cursor. */
+  restless: false,
   tell(...blobs: ArrivingBlob[]): void {
     this.cursor += 1;
     this.blobs = blobs;
@@ -37,6 +39,7 @@ const parent = {
     this.waiting.clear();
   },
   answer(response: ServerResponse): void {
+    if (this.restless) this.cursor += 1;
     response.end(JSON.stringify({ cursor: this.cursor.toString(16), blobs: this.blobs }));
   },
 };
@@ -44,7 +47,8 @@ const server = createServer(({ url = '', headers }, response) => {
   const { pathname, searchParams } = new URL(url, 'http://parent');
   parent.asked.push(pathname);
   if (pathname === ARRIVING_PATH) {
-    if (searchParams.get('after') !== parent.cursor.toString(16)) return parent.answer(response);
+    const isOther = parent.restless || searchParams.get('after') !== parent.cursor.toString(16);
+    if (isOther) return parent.answer(response);
     return parent.waiting.add(response);
   }
   const content = parent.content.get(pathname.slice(ARRIVING_PATH.length + 1));
@@ -77,7 +81,7 @@ function blob(repository: string, size = 400_000, there: 'all' | 'nothing' | 'un
   return { told: { repository, digest, size, attempt: 'a1' }, content, digest };
 }
 
-function follow() {
+function follow(pace: EarlyMeans['pace'] = { after: () => 0 }) {
   const arriving = new ParentArriving(link);
   const settings = {
     get: () => ({
@@ -100,6 +104,7 @@ function follow() {
     by: 'early',
     inHand,
     log: quiet,
+    pace,
   });
   const end = new AbortController();
   const ended = early.follow(end.signal);
@@ -192,4 +197,23 @@ test('while nothing comes there, the parent is not asked until somebody has hear
   assert.equal(parent.asked.length, length);
   early.begin();
   await until(() => isHere(wanted.digest));
+});
+
+test('a parent that names another place each time, and nothing that comes, is not asked as fast as it answers', async () => {
+  const brought: string[] = [];
+  const pace = {
+    after: (_tookMs: number, what: string) => {
+      brought.push(what);
+      return what === 'new' ? 0 : 1_000_000;
+    },
+  };
+  parent.restless = true;
+  const wanted = blob('app/a');
+  parent.blobs = [wanted.told];
+  await using _following = follow(pace);
+  await until(() => brought.length === 2);
+  await until(() => isHere(wanted.digest));
+  parent.restless = false;
+  assert.deepEqual(brought, ['new', 'known']);
+  assert.equal(parent.asked.filter((path) => path === ARRIVING_PATH).length, 2);
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus.ts';
 import type { Changes } from '#proto/changes.ts';
 import { Fault } from '#proto/fault.ts';
+import { AnswerPace } from '../../services/syncer/answer-pace.ts';
 import { type FollowMeans, follow } from '../../services/syncer/follower.ts';
 import { News } from '../../services/syncer/reconcile/news.ts';
 import { waitAfter } from '../../services/syncer/wait-after.ts';
@@ -38,7 +39,7 @@ class Feed {
   }
 }
 
-async function following() {
+async function following(pace: FollowMeans['pace'] = { after: () => 0 }) {
   const stack = new DisposableStack();
   const feed = new Feed();
   const news = new News(bus);
@@ -62,6 +63,7 @@ async function following() {
     unchanged: () => say('unchanged'),
     unreachable: (reason) => say(`unreachable: ${reason}`),
     log: quiet,
+    pace,
   };
   void follow(means, end.signal);
   return {
@@ -132,4 +134,31 @@ test('a parent that can not be reached is asked again within seconds, one that a
   assert.equal(longest(answered({ status: 503 })), 60_000);
   assert.equal(longest(answered({ status: 503, retryAfterMs: 90_000 })), 90_000);
   assert.equal(longest(answered({ status: 503, retryAfterMs: 1e9 })), 300_000);
+});
+
+test('a parent that answers that nothing is new without waiting for it is not asked again at once', async () => {
+  const brought: string[] = [];
+  const pace = {
+    after: (_tookMs: number, what: string) => {
+      brought.push(what);
+      return 1_000_000;
+    },
+  };
+  using one = await following(pace);
+  (await one.feed.next()).answer(unchanged('2'));
+  await one.hears('unchanged');
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([brought, one.feed.waits.length], [['nothing'], 1]);
+});
+
+test('an answer in time, or with something new, costs no wait; empty ones at once cost twice as much each time', () => {
+  const pace = new AnswerPace();
+  const empty = (times: number) => Array.from({ length: times }, () => pace.after(0, 'nothing'));
+  assert.deepEqual(empty(8), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+  assert.equal(pace.after(0, 'new'), 0);
+  assert.deepEqual(empty(2), [1_000, 2_000]);
+  assert.equal(pace.after(1_000, 'nothing'), 0);
+  assert.equal(pace.after(400, 'nothing'), 600);
+  // What is known already may be followed by something new soon.
+  assert.deepEqual([pace.after(0, 'known'), pace.after(0, 'known')], [1_000, 1_000]);
 });

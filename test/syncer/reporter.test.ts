@@ -23,6 +23,8 @@ class Parent {
   /** What it refuses for good. */
   refuses: (event: Envelope) => boolean = () => false;
   rests = 0;
+  /** It says that it is elsewhere than whatever it is sent. */
+  isElsewhere = false;
   /** Reports that came while it was away. */
   missed = 0;
   /** It has only so many of the events that it said it has. */
@@ -47,7 +49,7 @@ class Parent {
       return { refused: new Fault('parent-refused', 'POST: the parent answered 400') };
     }
     const follows = this.place ? this.place.made === made && this.place.sequence === after : after === 0;
-    if (!anew && !follows) return { taken: events.length === 0, place: this.place };
+    if (this.isElsewhere || (!anew && !follows)) return { taken: events.length === 0, place: this.place };
     for (const { sequence, event } of events) {
       this.heard.push((event.data as { size: number }).size);
       this.place = { made, sequence, id: event.id };
@@ -66,7 +68,8 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
   const parent = new Parent();
   const end = new AbortController();
   const own: LayerReport = { path: [], name: 'line', mode: 'ReadOnly', at: 0 };
-  const state = { hours, layers: [own] };
+  const state = { hours, layers: [own], reads: 0, failures: [] as unknown[] };
+  const debug = (fields: object) => void state.failures.push((fields as { err?: unknown }).err);
   const passes = new Set<() => void>();
   const reporting = report(
     {
@@ -78,10 +81,13 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
       reports: async () => parent,
       link: () => state.hours,
       identity: async () => ({ instance: 'i' }),
-      layers: async () => state.layers,
+      layers: async () => {
+        state.reads += 1;
+        return state.layers;
+      },
       known: () => false,
       tells,
-      log: quiet,
+      log: { ...quiet, debug },
       gatherMs: 20,
     },
     end.signal,
@@ -283,4 +289,24 @@ test('a parent that refuses every event is left alone, and is told all of them w
     r.parent.heard.filter(Boolean),
     Array.from({ length: 15 }, (_, index) => index + 1),
   );
+});
+
+test('a parent that is never where it said that it is gets the same events twice, and then not at once', async () => {
+  await using r = await rig();
+  r.parent.isElsewhere = true;
+  r.say(1);
+  await until(() => r.state.failures.length > 0);
+  assert.ok(Fault.is(r.state.failures[0], 'parent-invalid'));
+  assert.equal(r.parent.reports.filter(({ events }) => events.length > 0).length, 2);
+  r.parent.isElsewhere = false;
+  await r.hears(1);
+});
+
+test('how the layers stand is not read again with each event', async () => {
+  await using r = await rig();
+  for (let size = 1; size <= 5; size += 1) {
+    r.say(size);
+    await until(() => r.parent.heard.includes(size));
+  }
+  assert.equal(r.state.reads, 1);
 });
