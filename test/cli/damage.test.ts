@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -7,7 +8,7 @@ import { tagMoved } from '#proto/content.ts';
 import { getManifest, pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
 import { freePort } from '../support/ports.ts';
-import { run } from '../support/terrace.ts';
+import { run, type } from '../support/terrace.ts';
 
 /** A layer whose metadata are damaged does not start, and does not try for ever. */
 
@@ -74,6 +75,20 @@ test('a repair that was cut off at its end is finished, and audited', async () =
   assert.match(text, /^The repair that was cut off is finished: /);
   const added = (await entries()).slice(before).map((entry) => entry.split('"').at(-2));
   assert.deepEqual(added, ['begun', 'done']);
+});
+
+test('a repair ends with the command that began it', async () => {
+  const folder = join(data, 'other');
+  const current = join(folder, 'metadata/CURRENT');
+  await mkdir(join(folder, 'metadata'), { recursive: true });
+  // Whoever reads it waits for the one who writes it.
+  assert.equal(spawnSync('mkfifo', [current]).status, 0);
+  await using command = type('repair', '--data', folder);
+  await using writer = await open(current, 'w');
+  process.kill(command.child.pid as number, 'SIGKILL');
+  // The process of the repair has the same output: it is closed when both have ended.
+  assert.equal(await command.ended(), 'SIGKILL');
+  assert.ok(writer.fd > 0);
 });
 
 test('a tag of which only an event is left comes back; a layer that runs is not repaired', async () => {
