@@ -45,8 +45,11 @@ async function rig(text: string, overrides: Overrides = {}) {
   const values: (Configuration | undefined)[] = [];
   gateway.watch(configuration, CONFIGURATION_KEY, (value) => values.push(value));
   const events: unknown[] = [];
-  operator.listen(configurationChanged, ({ data }) => events.push(data.fields));
-  operator.listen(configurationRefused, ({ data }) => events.push(data.complaints));
+  const ids = new Set<string>();
+  // One that the stream was slow to take is heard again.
+  const isNew = (id: string) => !ids.has(id) && ids.add(id);
+  operator.listen(configurationChanged, ({ id, data }) => isNew(id) && events.push(data.fields));
+  operator.listen(configurationRefused, ({ id, data }) => isNew(id) && events.push(data.complaints));
   await operator.flush();
   const source = new Script(text);
   const running = bridge(bus, quiet, source, { overrides }, 20);
