@@ -87,6 +87,8 @@ test('a document is put on the bus, with the overrides over it, and only when it
 test('a document that is not valid changes nothing, and the complaint is there to be read', async () => {
   await using on = await rig('name: one');
   await on.inForce((value) => value?.name === 'one');
+  // It is told after it is in force.
+  await until(() => on.events.length >= 1);
   on.source.write('name: Two\n');
   const { complaints, source } = await on.operator.call(bridgeStatus, {});
   assert.equal(source, 'script');
