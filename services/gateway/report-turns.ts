@@ -1,5 +1,6 @@
 import { Fault } from '#proto/fault.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
+import { Places } from './places.ts';
 
 /** Reports of one child that are held at a time: one is taken, and one comes in or waits for its turn. */
 export const MAX_REPORTS_EACH = 2;
@@ -12,31 +13,20 @@ const RETRY_AFTER_S = 2;
  * connection broke, the report before may still be coming in or being taken, and the new one finds a place beside it.
  */
 export class ReportTurns {
-  readonly #held = new Map<string, number>();
+  readonly #places = new Places(MAX_REPORTS);
   readonly #turns = new KeyedLock();
-  #all = 0;
 
   /** The place of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
   admit(child: string): Disposable {
-    const held = this.#held.get(child) ?? 0;
-    if (held >= MAX_REPORTS_EACH)
-      throw tooMany(`${child} sends another report before the last one is answered`);
-    if (this.#all >= MAX_REPORTS) throw tooMany('too many layers report at this moment');
-    this.#held.set(child, held + 1);
-    this.#all += 1;
-    return { [Symbol.dispose]: () => this.#release(child) };
+    const place = this.#places.take(child, MAX_REPORTS_EACH);
+    if (place === 'each') throw tooMany(`${child} sends another report before the last one is answered`);
+    if (place === 'all') throw tooMany('too many layers report at this moment');
+    return place;
   }
 
   /** Runs `work` when no other report of the child is being taken. */
   run<T>(child: string, work: () => Promise<T>): Promise<T> {
     return this.#turns.run(child, work);
-  }
-
-  #release(child: string): void {
-    this.#all -= 1;
-    const held = (this.#held.get(child) ?? 1) - 1;
-    if (held > 0) this.#held.set(child, held);
-    else this.#held.delete(child);
   }
 }
 

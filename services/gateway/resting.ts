@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/fault.ts';
+import { Places } from './places.ts';
 import { networkOf } from './throttle.ts';
 
 /** Requests of one account that rest at a time, at one route; without an account, those from one address. */
@@ -17,37 +18,23 @@ export type RestingPlace = Disposable & {
 
 /** Bounds the requests that wait for something to tell. */
 export class Resting {
-  readonly #held = new Map<string, number>();
-  #all = 0;
+  readonly #places = new Places(MAX_RESTING);
 
   of(request: FastifyRequest, route: string, maxEach = MAX_RESTING_EACH): RestingPlace {
     const key = `${route} ${whose(request)}`;
-    let taken = false;
+    let place: Disposable | undefined;
     return {
       take: () => {
-        taken ||= this.#take(key, maxEach);
-        return taken;
+        const found = place ?? this.#places.take(key, maxEach);
+        if (typeof found === 'string') return false;
+        place = found;
+        return true;
       },
       [Symbol.dispose]: () => {
-        if (taken) this.#leave(key);
-        taken = false;
+        place?.[Symbol.dispose]();
+        place = undefined;
       },
     };
-  }
-
-  #take(key: string, maxEach: number): boolean {
-    const held = this.#held.get(key) ?? 0;
-    if (held >= maxEach || this.#all >= MAX_RESTING) return false;
-    this.#held.set(key, held + 1);
-    this.#all += 1;
-    return true;
-  }
-
-  #leave(key: string): void {
-    this.#all -= 1;
-    const held = (this.#held.get(key) ?? 1) - 1;
-    if (held > 0) this.#held.set(key, held);
-    else this.#held.delete(key);
   }
 }
 
