@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { Msg, NatsConnection, Subscription } from 'nats';
-import { connect, createInbox, headers } from 'nats';
+import { connect, createInbox, headers, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { inboxOf, type UserName } from './access.ts';
 import { Answers } from './answers.ts';
 import { type Asker, ON_BEHALF } from './askers.ts';
 import { AtOnce } from './at-once.ts';
 import { layersBelow } from './below.ts';
 import { asAnswer, type CallOptions, Calls } from './calls.ts';
+import { storageStarted } from './content.ts';
 import { pack, type Request, unpack } from './contract.ts';
 import { Events, type Told } from './events.ts';
 import { Fault, fromWire, WireFault } from './fault.ts';
@@ -128,36 +128,35 @@ export class Bus implements AsyncDisposable {
     // Services wait for each other; a person wants to know that storage is away.
     const patience = options.user === 'operator' ? 1_000 : 5_000;
     this.#store = this.#own ?? storeBy(this.call.bind(this), patience);
-    const store = this.#store;
-    const send = (subject: string, id: string, bytes: Uint8Array) => store.append(subject, id, bytes);
-    const events = new Events(options, { send, say: this.#atOnce.say.bind(this.#atOnce), hear });
-    this.publish = events.publish.bind(events);
-    this.listen = events.listen.bind(events);
-    this.#events = events;
-    this.archive = store.archive;
+    const send = (subject: string, id: string, bytes: Uint8Array) => this.#store.append(subject, id, bytes);
+    this.#events = new Events(options, { send, say: this.#atOnce.say.bind(this.#atOnce), hear });
+    this.publish = this.#events.publish.bind(this.#events);
+    this.listen = this.#events.listen.bind(this.#events);
+    this.archive = this.#store.archive;
     this.relay = new Relay(this.archive, send);
     const closed = new AbortController();
     void nc.closed().then(() => closed.abort());
-    const jobs = new Jobs({ queue: (name) => store.queue(name), closed: closed.signal }, options.log);
+    const jobs = new Jobs({ queue: (name) => this.#store.queue(name), closed: closed.signal }, options.log);
     this.submit = jobs.submit.bind(jobs);
     this.work = jobs.work.bind(jobs);
-    const states = new States(
+    // Who waits for a job may rest long with storage, which may be killed then.
+    if (options.user === 'syncer') this.listen(storageStarted, () => this.#calls.restarted());
+    this.#states = new States(
       {
-        bucket: (name) => store.bucket(name),
+        bucket: (name) => this.#store.bucket(name),
         hear: (bucket, key, heard) =>
           this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => heard(writeOf(head, data))),
       },
       options.log,
     );
-    this.get = states.get.bind(states);
-    this.put = states.put.bind(states);
-    this.swap = states.swap.bind(states);
-    this.remove = states.remove.bind(states);
-    this.list = states.list.bind(states);
-    this.unreadable = states.unreadable.bind(states);
-    this.watch = states.watch.bind(states);
-    this.#states = states;
-    this.#timer = setInterval(() => states.refresh(), REFRESH_MS).unref();
+    this.get = this.#states.get.bind(this.#states);
+    this.put = this.#states.put.bind(this.#states);
+    this.swap = this.#states.swap.bind(this.#states);
+    this.remove = this.#states.remove.bind(this.#states);
+    this.list = this.#states.list.bind(this.#states);
+    this.unreadable = this.#states.unreadable.bind(this.#states);
+    this.watch = this.#states.watch.bind(this.#states);
+    this.#timer = setInterval(() => this.#states.refresh(), REFRESH_MS).unref();
     void this.#follow();
   }
 
@@ -276,6 +275,7 @@ export class Bus implements AsyncDisposable {
         this.#away = true;
         this.#atOnce.broke();
         this.#calls.broke();
+        this.#own?.broke();
         log.warn({}, 'the bus is away');
       }
       if (status.type === 'error') {

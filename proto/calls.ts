@@ -25,6 +25,7 @@ type Pending<M> = {
   brittle: boolean;
   settle(message: M): void;
   alive(): void;
+  hurry(): void;
   fail(error: Fault): void;
 };
 
@@ -60,14 +61,21 @@ export class Calls<M> {
         reject(error as Error);
       };
       const aborted = () => fail(signal?.reason);
-      const silent = () => fail(new Fault('unavailable', `${subject} was not answered in ${silenceMs} ms`));
-      const timer = setTimeout(silent, silenceMs);
+      const silent = (ms: number) =>
+        fail(new Fault('unavailable', `${subject} was not answered in ${ms} ms`));
+      let timer = setTimeout(silent, silenceMs, silenceMs);
+      const hurry = () => {
+        if (silenceMs <= this.#silenceMs) return;
+        clearTimeout(timer);
+        timer = setTimeout(silent, this.#silenceMs, this.#silenceMs);
+      };
       signal?.addEventListener('abort', aborted, { once: true });
       this.#pending.set(id, {
         subject,
         brittle,
         fail,
         alive: () => timer.refresh(),
+        hurry,
         settle: (message) => {
           end();
           resolve(message);
@@ -88,6 +96,11 @@ export class Calls<M> {
 
   alive(id: string): void {
     this.#pending.get(id)?.alive();
+  }
+
+  /** Whoever answers was started again: what the one before was asked is not left to a longer silence than the usual one. */
+  restarted(): void {
+    for (const pending of this.#pending.values()) pending.hurry();
   }
 
   /** Nothing more is answered. */

@@ -5,7 +5,7 @@ import type { Archive, Stored } from './history.ts';
 import { bucketOf, ensureStream, ensureTable, makeTable, readerOf, streamOfBucket } from './jetstream.ts';
 import { type Dropped, JobQueue } from './job-queue.ts';
 import type { Log } from './log.ts';
-import { pull } from './pull.ts';
+import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
 import { MAX_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
@@ -29,6 +29,7 @@ export class JetStreamStore implements Store {
   readonly #kvs = new Map<string, Promise<KV>>();
   #eventsMs: number | undefined;
   #remaking: Promise<void> | undefined;
+  #connected = new AbortController();
 
   constructor(nc: NatsConnection, dropped: (dropped: Dropped) => void, log: Log) {
     this.#nc = nc;
@@ -36,7 +37,7 @@ export class JetStreamStore implements Store {
     const { name: stream } = streams.events;
     this.#readers = new EventReaders({
       make: (from, subject) => this.#make(readerOf(from, subject)),
-      pull: (name, options) => pull(nc, USER, { stream, name }, options),
+      pull: (name, options) => this.#pull({ stream, name }, options),
       drop: (name) => this.#drop(name),
     });
     const queue = (name: ConsumerName) => new JobQueue(name, this.#line(name), dropped, log);
@@ -48,8 +49,14 @@ export class JetStreamStore implements Store {
       purge: async (options) => (await this.#manager()).streams.purge(stream, options),
       makeConsumer: (config) => this.#make(config),
       dropConsumer: (name) => this.#drop(name),
-      pull: (name, options) => pull(nc, USER, { stream, name }, options),
+      pull: (name, options) => this.#pull({ stream, name }, options),
     });
+  }
+
+  /** The connection has broken: nothing comes of what was asked for over it. */
+  broke(): void {
+    this.#connected.abort(new Error('the connection to the bus has broken'));
+    this.#connected = new AbortController();
   }
 
   async append(subject: string, id: string, bytes: Uint8Array): Promise<number> {
@@ -185,8 +192,9 @@ export class JetStreamStore implements Store {
         await nc.jetstream({ timeout: TIMEOUT_MS }).publish(subject, bytes);
       },
       pull: async (waitMs: number) => {
-        const found = await pull(nc, USER, { stream, name }, { batch: 1, waitMs }).catch(async (error) => {
-          await this.#remake();
+        const { signal } = this.#connected;
+        const found = await this.#pull({ stream, name }, { batch: 1, waitMs }).catch(async (error) => {
+          if (!signal.aborted) await this.#remake();
           throw error;
         });
         return found[0];
@@ -200,6 +208,10 @@ export class JetStreamStore implements Store {
         return info.num_pending + info.num_ack_pending;
       },
     };
+  }
+
+  #pull(consumer: { stream: string; name: string }, options: PullOptions) {
+    return pull(this.#nc, USER, consumer, options, this.#connected.signal);
   }
 
   /** A consumer of the stream of events. */

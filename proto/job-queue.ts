@@ -2,6 +2,7 @@ import { Fault } from './fault.ts';
 import type { Log } from './log.ts';
 import type { Pulled } from './pull.ts';
 import type { Outcome, Queue, Taken } from './store.ts';
+import { TAKE_MS } from './store-requests.ts';
 import type { ConsumerName } from './streams.ts';
 
 /** A worker that could not do a job gives it back; after so many times it is dropped. */
@@ -10,7 +11,6 @@ export const MAX_FAILURES = 6;
 export const MAX_LOST = 12;
 const FIRST_REST_MS = 2_000;
 const MAX_REST_MS = 60_000;
-const TAKE_MS = 5_000;
 /** Jobs whose history is known at a time; the oldest is forgotten first. */
 const MAX_KNOWN = 10_000;
 

@@ -27,12 +27,16 @@ export type PullOptions = { batch: number; maxBytes?: number; waitMs: number };
 /** Later than that, an answer that the server owes is given up, in ms. */
 const LATE_MS = 2_000;
 
-/** @throws Error where the server has no such consumer, or does not answer */
+/**
+ * @param connected aborts when the connection breaks: the server forgets then who waits
+ * @throws Error where the server has no such consumer, or does not answer
+ */
 export async function pull(
   nc: NatsConnection,
   user: UserName,
   { stream, name }: { stream: string; name: string },
   { batch, maxBytes, waitMs }: PullOptions,
+  connected: AbortSignal,
 ): Promise<Pulled[]> {
   const found: Pulled[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -40,6 +44,8 @@ export async function pull(
   const late = () => reject(new Error(`${stream} ${name} does not answer`));
   // A process that ends waits for nothing of it.
   const timer = setTimeout(late, waitMs + LATE_MS).unref();
+  const broke = () => reject(connected.reason);
+  connected.addEventListener('abort', broke, { once: true });
   const subscription = nc.subscribe(inbox, {
     callback: (error, message) => {
       if (error) return reject(error);
@@ -59,6 +65,7 @@ export async function pull(
     return found;
   } finally {
     clearTimeout(timer);
+    connected.removeEventListener('abort', broke);
     subscription.unsubscribe();
   }
 }

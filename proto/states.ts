@@ -35,6 +35,8 @@ export class States {
   readonly #log: Log;
   readonly #watches = new Set<() => void>();
   readonly #unreadable = new Map<string, Unreadable & { revision: number }>();
+  /** Reads begun in this turn, by place. */
+  readonly #begun = new Map<string, ReturnType<Bucket['get']>>();
 
   constructor(buckets: Buckets, log: Log) {
     this.#buckets = buckets;
@@ -137,7 +139,7 @@ export class States {
     handler: (value: Static<T> | undefined) => void,
   ): () => void {
     const where = { bucket: state.bucket, key };
-    const read = async () => (await this.#buckets.bucket(state.bucket).get(key))?.bytes;
+    const read = async () => (await this.#getOnce(state.bucket, key))?.bytes;
     const watch = new Watch(read, (bytes) => {
       try {
         handler(bytes ? unpack(state.value, bytes) : undefined);
@@ -170,6 +172,17 @@ export class States {
       this.#watches.delete(again);
       end();
     };
+  }
+
+  /** What several watch and read in one turn is asked for once. */
+  #getOnce(bucket: string, key: string): ReturnType<Bucket['get']> {
+    const place = `${bucket}.${key}`;
+    const begun = this.#begun.get(place);
+    if (begun) return begun;
+    const reading = this.#buckets.bucket(bucket).get(key);
+    this.#begun.set(place, reading);
+    queueMicrotask(() => this.#begun.delete(place));
+    return reading;
   }
 
   /** Reads again what is watched. */

@@ -14,6 +14,7 @@ import {
   settleJob,
   showHistory,
   submitJob,
+  TAKE_MS,
   takeJob,
 } from './store-requests.ts';
 import type { BucketName, ConsumerName } from './streams.ts';
@@ -23,6 +24,8 @@ import type { BucketName, ConsumerName } from './streams.ts';
  * finds another storage.
  */
 const SILENCE_MS = LEASE_MS / 2;
+/** Later than that, the answer of a storage that has no job is not waited for, in ms. */
+const TAKE_LATE_MS = 6_000;
 
 type Call = <Q extends TSchema, R extends TSchema>(
   contract: Request<Q, R>,
@@ -60,7 +63,7 @@ function bucketBy(ask: Call, name: BucketName): Bucket {
 function queueBy(ask: Call, queue: ConsumerName): Queue {
   return {
     submit: async (bytes) => void (await ask(submitJob, { queue, bytes })),
-    take: async () => (await ask(takeJob, { queue })).taken,
+    take: async () => (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS })).taken,
     settle: async (token, outcome) => void (await ask(settleJob, { queue, token, outcome })),
     backlog: async () => (await ask(countJobs, { queue })).count,
   };

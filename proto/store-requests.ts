@@ -74,6 +74,8 @@ export const submitJob = request(
   Type.Object({ queue: QueueName, bytes: Type.Uint8Array({ maxByteLength: MAX_STATE_BYTES }) }),
   Nothing,
 );
+/** Who waits for a job hears after so many ms that there is none, and asks again. No signs of life come before it. */
+export const TAKE_MS = 20_000;
 export const takeJob = request(
   'storage.job.take',
   Type.Object({ queue: QueueName }),

@@ -7,7 +7,7 @@ import { event, unpack } from '#proto/contract.ts';
 import { Envelope } from '#proto/envelope.ts';
 import { streams } from '#proto/streams.ts';
 import { transferBlob } from '#proto/transfers.ts';
-import { TestBus } from '../support/bus.ts';
+import { quiet, TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { until } from '../support/patience.ts';
 
@@ -105,6 +105,26 @@ describe('outages', { concurrency: true }, () => {
     end.abort();
     await working;
     void dead;
+  });
+
+  test('nobody waits for what was asked over a connection that broke', async () => {
+    await using server = await TestBus.start();
+    const reasons: unknown[] = [];
+    const warn = (fields: object) => void reasons.push((fields as { err?: Error }).err?.message);
+    const storage = await server.connect('storage', 'storage-test', { ...quiet, warn });
+    const end = new AbortController();
+    const done: string[] = [];
+    const working = storage.work('down', transferBlob.down, end.signal, async ({ pass }) => {
+      done.push(pass);
+      return 'done';
+    });
+    const job = { repository: 'a', digest: `sha256:${'0'.repeat(64)}`, size: 1, direction: 'down' as const };
+    await storage.submit(transferBlob.down, { ...job, pass: 'before' });
+    await until(() => done.includes('before'), 'a job');
+    await server.kill();
+    await until(() => reasons.includes('the connection to the bus has broken'), 'the end of the wait');
+    end.abort();
+    await working;
   });
 
   test('a worker ends when it is told to, and goes on when the nats-server comes back empty', async () => {

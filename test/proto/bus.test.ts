@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { inboxOf, type UserName } from '#proto/access.ts';
 import { Bus, type Log } from '#proto/bus.ts';
+import { storageStarted } from '#proto/content.ts';
 import { event, request, state } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { serviceStatus } from '#proto/status.ts';
@@ -82,6 +83,22 @@ test('who shows no sign of life is given up', async () => {
   silent.serve(ask, () => new Promise(() => {}));
   await silent.flush();
   await assert.rejects(caller.call(ask, { text: '' }), fault('unavailable'));
+});
+
+test('who waits long for a job is given up soon where storage was started again meanwhile', async () => {
+  const ask = question();
+  await using caller = await hasty('syncer');
+  await using killed = await hasty('storage', quiet, { signOfLifeMs: 0x7fff_ffff });
+  const asked = Promise.withResolvers<void>();
+  killed.serve(ask, () => {
+    asked.resolve();
+    return new Promise(() => {});
+  });
+  await killed.flush();
+  const waiting = caller.call(ask, { text: '' }, { silenceMs: 600 * SILENCE_MS });
+  await asked.promise;
+  storage.publish(storageStarted, {});
+  await assert.rejects(waiting, fault('unavailable'));
 });
 
 test('a question that nobody serves is unavailable when the patience is over', async () => {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Type } from '@sinclair/typebox';
+import { pack, state } from '#proto/contract.ts';
+import { States } from '#proto/states.ts';
 import { Watch } from '#proto/watch.ts';
+import { quiet } from '../support/bus.ts';
 
 const bytes = (text: string) => Buffer.from(text);
 
@@ -33,4 +37,24 @@ test('what was read before a write was heard of is not told after it', async () 
   read.resolve(bytes('old'));
   await refreshed;
   assert.deepEqual(told, ['new']);
+});
+
+test('what several watch is asked for once at a time, and each hears it', async () => {
+  const counter = state('link', Type.Object({ n: Type.Integer() }));
+  let asked = 0;
+  let n = 1;
+  const get = async () => {
+    asked += 1;
+    return { bytes: pack(counter.value, { n }), revision: n };
+  };
+  const states = new States({ bucket: () => ({ get }) as never, hear: () => () => {} }, quiet);
+  const told: string[] = [];
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  for (const who of ['a', 'b']) states.watch(counter, 'k', (value) => told.push(`${who}${value?.n}`));
+  await settled();
+  n = 2;
+  states.refresh();
+  await settled();
+  assert.deepEqual(told, ['a1', 'b1', 'a2', 'b2']);
+  assert.equal(asked, 2);
 });
