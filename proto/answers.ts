@@ -33,7 +33,7 @@ export type Wire = {
   hear(subject: string, heard: (message: Message) => void): { drain(): Promise<void> };
   /** Answers to this connection come below it. */
   inbox: string;
-  calls: Pick<Calls<unknown>, 'open'>;
+  calls: Pick<Calls<{ data: Uint8Array }>, 'open'>;
   /** Makes the headers of an answer of this kind. */
   header(kind: string): object;
   after(reply: Reply): Reply;

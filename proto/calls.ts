@@ -18,7 +18,12 @@ export type CallOptions = {
   brittle?: boolean;
   /** Instead of `SILENCE_MS`. */
   silenceMs?: number | undefined;
+  /** Is given the answer that comes after the caller has given up. */
+  late?: ((answer: { data: Uint8Array }) => void) | undefined;
 };
+
+/** Questions given up whose late answers somebody wants; the oldest is forgotten first. */
+const MAX_LATE = 100;
 
 type Pending<M> = {
   subject: string;
@@ -30,8 +35,9 @@ type Pending<M> = {
 };
 
 /** The questions that a connection has asked and that are not answered yet, each under an id of its own. */
-export class Calls<M> {
+export class Calls<M extends { data: Uint8Array }> {
   readonly #pending = new Map<string, Pending<M>>();
+  readonly #late = new Map<string, (answer: M) => void>();
   readonly #silenceMs: number;
 
   constructor(silenceMs = SILENCE_MS) {
@@ -46,7 +52,11 @@ export class Calls<M> {
     subject: string,
     signal: AbortSignal | undefined,
     ask: (id: string) => void,
-    { brittle = false, silenceMs = this.#silenceMs }: Pick<CallOptions, 'brittle' | 'silenceMs'> = {},
+    {
+      brittle = false,
+      silenceMs = this.#silenceMs,
+      late,
+    }: Pick<CallOptions, 'brittle' | 'silenceMs' | 'late'> = {},
   ): Promise<M> {
     // Whoever answers one may say something below the same inbox: that is an answer to no question of others.
     const id = randomUUID();
@@ -58,6 +68,7 @@ export class Calls<M> {
       };
       const fail = (error: unknown) => {
         end();
+        if (late) this.#keepLate(id, late);
         reject(error as Error);
       };
       const aborted = () => fail(signal?.reason);
@@ -89,9 +100,20 @@ export class Calls<M> {
     });
   }
 
-  /** An answer that came too late, or twice, changes nothing. */
+  /** An answer that came twice changes nothing, nor does one that came too late and that nobody wants then. */
   settle(id: string, message: M): void {
-    this.#pending.get(id)?.settle(message);
+    const pending = this.#pending.get(id);
+    pending?.settle(message);
+    if (pending) return;
+    const late = this.#late.get(id);
+    this.#late.delete(id);
+    late?.(message);
+  }
+
+  #keepLate(id: string, late: (answer: M) => void): void {
+    this.#late.set(id, late);
+    const [oldest] = this.#late.keys();
+    if (this.#late.size > MAX_LATE && oldest !== undefined) this.#late.delete(oldest);
   }
 
   alive(id: string): void {

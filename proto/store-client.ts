@@ -1,6 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { CallOptions } from './calls.ts';
-import type { Request } from './contract.ts';
+import { type Request, unpack } from './contract.ts';
 import type { Archive } from './history.ts';
 import { LEASE_MS } from './status.ts';
 import type { Bucket, Queue, Store } from './store.ts';
@@ -61,9 +61,19 @@ function bucketBy(ask: Call, name: BucketName): Bucket {
 }
 
 function queueBy(ask: Call, queue: ConsumerName): Queue {
+  /** A job that comes when nobody waits for it any more is for another worker. */
+  const late = ({ data }: { data: Uint8Array }) => {
+    try {
+      const { taken } = unpack(takeJob.reply, data);
+      const outcome = { kind: 'again', ms: 0 } as const;
+      if (taken) ask(settleJob, { queue, token: taken.token, outcome }).catch(() => {});
+    } catch {
+      // A fault, or that nobody was there: no job came.
+    }
+  };
   return {
     submit: async (bytes) => void (await ask(submitJob, { queue, bytes })),
-    take: async () => (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS })).taken,
+    take: async () => (await ask(takeJob, { queue }, { silenceMs: TAKE_MS + TAKE_LATE_MS, late })).taken,
     settle: async (token, outcome) => void (await ask(settleJob, { queue, token, outcome })),
     backlog: async () => (await ask(countJobs, { queue })).count,
   };

@@ -423,7 +423,7 @@ test('the server keeps no questions so that they can be answered', async () => {
 });
 
 test('who answers one question knows of no other one how it is answered', () => {
-  const calls = new Calls<unknown>();
+  const calls = new Calls<{ data: Uint8Array }>();
   const ids: string[] = [];
   for (let asked = 0; asked < 100; asked += 1) {
     calls.open('storage.status.get', undefined, (id) => ids.push(id)).catch(() => {});

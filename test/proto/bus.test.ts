@@ -5,7 +5,7 @@ import { Type } from '@sinclair/typebox';
 import { inboxOf, type UserName } from '#proto/access.ts';
 import { Bus, type Log } from '#proto/bus.ts';
 import { storageStarted } from '#proto/content.ts';
-import { event, request, state } from '#proto/contract.ts';
+import { event, request, state, unpack } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { serviceStatus } from '#proto/status.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -83,6 +83,20 @@ test('who shows no sign of life is given up', async () => {
   silent.serve(ask, () => new Promise(() => {}));
   await silent.flush();
   await assert.rejects(caller.call(ask, { text: '' }), fault('unavailable'));
+});
+
+test('an answer that comes when the caller has given up is told to whoever wants it', async () => {
+  const ask = question();
+  await using caller = await hasty('gateway');
+  await using slow = await hasty('storage', quiet, { signOfLifeMs: 0x7fff_ffff });
+  const given = Promise.withResolvers<{ text: string }>();
+  slow.serve(ask, () => given.promise);
+  await slow.flush();
+  const late = Promise.withResolvers<Uint8Array>();
+  const calling = caller.call(ask, { text: '' }, { late: ({ data }) => late.resolve(data) });
+  await assert.rejects(calling, fault('unavailable'));
+  given.resolve({ text: 'too late' });
+  assert.deepEqual(unpack(Text, await late.promise), { text: 'too late' });
 });
 
 test('who waits long for a job is given up soon where storage was started again meanwhile', async () => {
