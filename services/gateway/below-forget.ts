@@ -25,7 +25,8 @@ export type ForgetMeans = {
  */
 export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: ForgetMeans): Disposable {
   let looking = false;
-  let again = false;
+  /** Something has changed since the last look began. */
+  let changed = true;
   let ended = false;
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -34,12 +35,8 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
     if (!ended) timer = setTimeout(() => void look(), ms).unref();
   };
   const look = async () => {
-    if (looking) {
-      again = true;
-      return;
-    }
     looking = true;
-    again = false;
+    changed = false;
     try {
       for (const child of await gone(bus)) {
         await below.forget(child);
@@ -52,10 +49,16 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
     }
     looking = false;
     const wait = failures > 0 ? Math.min(lookMs, 1_000 * 2 ** failures) : lookMs;
-    soon(again ? SETTLE_MS : wait * (0.75 + Math.random() / 2));
+    soon(changed ? SETTLE_MS : wait * (0.75 + Math.random() / 2));
   };
-  const ends = [accountsChanged, storageStarted].map((event) => bus.heed(event, () => soon(SETTLE_MS)));
-  bus.onMissed(() => soon(SETTLE_MS));
+  const change = () => {
+    if (changed) return;
+    changed = true;
+    // A look that is under way may have read what was before; the next one follows it.
+    if (!looking) soon(SETTLE_MS);
+  };
+  const ends = [accountsChanged, storageStarted].map((event) => bus.heed(event, change));
+  bus.onMissed(change);
   soon(SETTLE_MS);
   return {
     [Symbol.dispose]() {
