@@ -13,6 +13,8 @@ const MAX_OPEN_MS = 3_000;
 /** The file is written again so often: others clear away what nobody has written for long. */
 const REWRITE_MS = 24 * 60 * 60_000;
 const STALE_MS = 7 * REWRITE_MS;
+/** What could not be written is written again after so long, in ms. */
+const RETRY_MS = 1_000;
 
 export type HealthMeans = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
 
@@ -24,6 +26,7 @@ export class Health implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #serves = false;
   #well = '';
+  #ended = false;
 
   constructor(means: HealthMeans) {
     this.#means = means;
@@ -40,10 +43,8 @@ export class Health implements AsyncDisposable {
       this.#server.listen(0, '127.0.0.1');
       await once(this.#server, 'listening');
       this.#server.on('error', (err) => log.warn({ err }, 'the health of this service is not told'));
-      await this.#write();
+      await this.#keep();
       await clear(dirname(this.#file));
-      const rewrite = () => void this.#write().catch(() => {});
-      this.#timer = setInterval(rewrite, REWRITE_MS).unref();
     } catch (err) {
       log.warn({ err }, 'the health of this service is not told');
     }
@@ -54,12 +55,28 @@ export class Health implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#timer);
+    this.#ended = true;
+    clearTimeout(this.#timer);
     this.#server.close();
     await rm(this.#file, { force: true }).catch(() => {});
     // Unless others are in them.
     const folder = dirname(this.#file);
     for (const empty of [folder, dirname(folder)]) await rmdir(empty).catch(() => {});
+  }
+
+  /** Writes it now, and from then on. */
+  async #keep(): Promise<void> {
+    let ms = REWRITE_MS;
+    try {
+      await this.#write();
+    } catch (err) {
+      ms = RETRY_MS;
+      this.#means.log.warn(
+        { err, ms },
+        'where the health of this service is told was not written; trying again',
+      );
+    }
+    if (!this.#ended) this.#timer = setTimeout(() => void this.#keep(), ms).unref();
   }
 
   async #write(): Promise<void> {
@@ -94,12 +111,15 @@ async function clear(own: string): Promise<void> {
   const all = dirname(own);
   for (const host of await readdir(all)) {
     const folder = join(all, host);
-    if (folder !== own && (await isStale(folder))) await rm(folder, { recursive: true, force: true });
+    // Another one of this moment may be about to write its own.
+    if (folder !== own && (await isStale(folder).catch(() => false)))
+      await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function isStale(folder: string): Promise<boolean> {
-  for (const name of await readdir(folder)) {
+  // An empty one may have been made just now.
+  for (const name of ['.', ...(await readdir(folder))]) {
     if (Date.now() - (await stat(join(folder, name))).mtimeMs <= STALE_MS) return false;
   }
   return true;

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Health } from '../../services/health.ts';
 import { quiet } from '../support/bus.ts';
+import { until } from '../support/patience.ts';
 
 const CLI = join(import.meta.dirname, '../../cli');
 /** All that the command needs on its path, and no Node. */
@@ -34,6 +35,32 @@ test('the health of a layer is told without Node', async (t) => {
   gateway.serves();
   assert.deepEqual(await ask('--service', 'gateway'), [0, '']);
   assert.deepEqual(await ask(), [1, 'terrace: not well: storage, syncer, twin-bridge']);
+});
+
+test('folders of services that start at the same moment stay, and one that could not be written is written later', async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'terrace-health-'));
+  t.after(() => rm(data, { recursive: true, force: true }));
+  const bus = { flush: async () => {} };
+  const all = join(data, 'run/health');
+  await mkdir(join(all, 'starting'), { recursive: true });
+  await mkdir(join(all, 'gone'));
+  await utimes(join(all, 'gone'), new Date(0), new Date(0));
+  // In the place of its folder, until somebody takes it away.
+  await writeFile(join(all, hostname()), '');
+  await using service = new Health({ service: 'storage', data, bus, log: quiet });
+  await service.start();
+  await rm(join(all, hostname()));
+  await until(
+    () =>
+      readdir(join(all, hostname())).then(
+        (names) => names.length === 1,
+        () => false,
+      ),
+    'its file',
+  );
+  await using other = new Health({ service: 'gateway', data, bus, log: quiet });
+  await other.start();
+  assert.deepEqual((await readdir(all)).sort(), [hostname(), 'starting'].sort());
 });
 
 async function placeOf(program: string): Promise<string> {
