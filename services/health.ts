@@ -13,8 +13,9 @@ const MAX_OPEN_MS = 3_000;
 /** The file is written again so often: others clear away what nobody has written for long. */
 const REWRITE_MS = 24 * 60 * 60_000;
 const STALE_MS = 7 * REWRITE_MS;
-/** What could not be written is written again after so long, in ms. */
-const RETRY_MS = 1_000;
+/** When to write again what could not be written, in ms: doubling, with jitter. */
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
 
 export type HealthMeans = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
 
@@ -65,18 +66,20 @@ export class Health implements AsyncDisposable {
   }
 
   /** Writes it now, and from then on. */
-  async #keep(): Promise<void> {
+  async #keep(failures = 0): Promise<void> {
     let ms = REWRITE_MS;
+    let failed = 0;
     try {
       await this.#write();
     } catch (err) {
-      ms = RETRY_MS;
+      failed = failures + 1;
+      ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + Math.random() / 2);
       this.#means.log.warn(
         { err, ms },
         'where the health of this service is told was not written; trying again',
       );
     }
-    if (!this.#ended) this.#timer = setTimeout(() => void this.#keep(), ms).unref();
+    if (!this.#ended) this.#timer = setTimeout(() => void this.#keep(failed), ms).unref();
   }
 
   async #write(): Promise<void> {
