@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type UserName, userNames } from '#proto/access.ts';
 import { isElsewhere, placeOf } from '#proto/folder-place.ts';
@@ -76,9 +76,9 @@ export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace
   const passwords = {} as Record<UserName, string>;
   for (const user of userNames) passwords[user] = await passwordOf(folder, user);
   const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
-  await writeSecret(folder.busConfiguration, text);
-  await writeFile(folder.busUrl, `${url}\n`);
-  await writeFile(folder.busPlace, `${placeOf(folder.bus)}\n`);
+  await writeWhole(folder.busConfiguration, text, 0o600);
+  await writeWhole(folder.busPlace, `${placeOf(folder.bus)}\n`, 0o644);
+  await writeWhole(folder.busUrl, `${url}\n`, 0o644);
 }
 
 /** The port that the bus had when it last ran here. */
@@ -92,12 +92,20 @@ async function passwordOf(folder: DataFolder, user: UserName): Promise<string> {
   const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   if (known) return known;
   const made = randomBytes(32).toString('base64url');
-  await writeSecret(path, `${made}\n`);
+  await writeWhole(path, `${made}\n`, 0o600);
   return made;
 }
 
-async function writeSecret(path: string, text: string): Promise<void> {
-  await writeFile(path, text, { mode: 0o600 });
-  // The mode above is for a new file only.
-  await chmod(path, 0o600);
+/** Commands read these while a layer starts: they find what was there before, or all of this. */
+async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+  const aside = `${path}.new`;
+  try {
+    await writeFile(aside, text, { mode });
+    // The mode above is for a new file only.
+    await chmod(aside, mode);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => {});
+    throw error;
+  }
 }
