@@ -70,6 +70,9 @@ export type Told = {
 /** Names of repositories in these may be checked against others of the same batch. */
 const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
 
+/** Of these, a deletion undoes what the same bytes tell before it. */
+const DELETING = new Set(['t', 'm']);
+
 /**
  * What damaged bytes tell. A name is believed where two entries have it: the record itself, and the event or the entry of
  * the journal that is written with it; the damage may be in either. Pure.
@@ -85,9 +88,11 @@ export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolea
   const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
   const hints = new Map<string, RepairHint>();
   for (const remnant of remnants) {
-    const hint = hintIn(remnant);
-    if (!hint || !isSure(remnant)) continue;
+    if (!isSure(remnant)) continue;
     const name = nameIn(remnant) as string;
+    if (remnant.deleted && DELETING.has(kindOf(remnant.key))) hints.delete(name);
+    const hint = hintIn(remnant);
+    if (!hint) continue;
     const before = hints.get(name);
     // The last move counts; of a record and its event that tell of two digests, one is damaged.
     if (!before || isThere(hint.digest) || !isThere(before.digest)) hints.set(name, hint);
