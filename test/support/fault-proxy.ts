@@ -8,6 +8,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patienceSignal } from './patience.ts';
 import { Access, type AccessOptions } from './proxy-access.ts';
@@ -49,6 +50,27 @@ const hopByHop = new Set([
   'proxy-connection',
   'te',
 ]);
+
+/**
+ * Resolves when every connection that waited in the system's queue is taken: they are in order, so when one that is made
+ * now has come and gone. A process that had to wait for the processor has not seen them yet, and Node's timers come first.
+ */
+async function allTaken(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const { port } = server.address() as AddressInfo;
+  const probe = connect(port, '127.0.0.1');
+  const taken = new Promise<void>((resolve) => {
+    const look = (socket: Socket) => {
+      if (socket.remotePort !== probe.localPort) return;
+      server.off('connection', look);
+      socket.once('close', () => resolve());
+    };
+    server.on('connection', look);
+  });
+  await once(probe, 'connect');
+  probe.end();
+  await taken;
+}
 
 /** A reverse proxy in front of a registry that records what is asked and does what its script says. */
 export class FaultProxy implements AsyncDisposable {
@@ -104,14 +126,14 @@ export class FaultProxy implements AsyncDisposable {
     return this.#access?.issued ?? 0;
   }
 
-  /** Connections that are open now, those at rest too. */
+  /** Connections that are open now, those at rest too. What came before the question is taken, and its requests counted. */
   async connections(): Promise<number> {
-    const counts = Object.values(this.#servers).map(
-      (server) =>
-        new Promise<number>((resolve, reject) =>
-          server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-        ),
-    );
+    const counts = Object.values(this.#servers).map(async (server) => {
+      await allTaken(server);
+      return new Promise<number>((resolve, reject) =>
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      );
+    });
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
