@@ -42,10 +42,8 @@ export async function pull(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const inbox = createInbox(inboxOf(user));
   const late = () => reject(new Error(`${stream} ${name} does not answer`));
-  // A process that ends waits for nothing of it.
-  const timer = setTimeout(late, waitMs + LATE_MS).unref();
   const broke = () => reject(connected.reason);
-  connected.addEventListener('abort', broke, { once: true });
+  // First: on a connection that has ended this throws, and nothing may reject then that nobody awaits.
   const subscription = nc.subscribe(inbox, {
     callback: (error, message) => {
       if (error) return reject(error);
@@ -57,6 +55,9 @@ export async function pull(
       else reject(new Error(`${stream} ${name}: ${status} ${message.headers?.description ?? ''}`));
     },
   });
+  // A process that ends waits for nothing of it.
+  const timer = setTimeout(late, waitMs + LATE_MS).unref();
+  connected.addEventListener('abort', broke, { once: true });
   try {
     const wait = waitMs > 0 ? { expires: nanos(waitMs) } : { no_wait: true };
     const asked = { batch, ...(maxBytes !== undefined && { max_bytes: maxBytes }), ...wait };
