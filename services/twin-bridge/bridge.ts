@@ -37,11 +37,11 @@ export function bridge(
   { session, ...beside }: Beside = {},
   lookAgainMs = LOOK_AGAIN_MS,
 ): Bridge {
-  const publisher = new Publisher(bus, log);
-  const declarer = new Declarer(bus, log);
   let last: Found | undefined;
   let complaints: string[] = [];
   let changed = () => {};
+  const publisher = new Publisher(bus, log, () => changed());
+  const declarer = new Declarer(bus, log, () => changed());
   const take = (found: Found) => {
     last = found;
     const resolved = resolve(found, beside);
@@ -57,9 +57,14 @@ export function bridge(
     changed();
     return complaints.length === 0;
   };
+  const state = (): DesiredState['state'] => {
+    if (!last) return 'unknown';
+    if (complaints.length > 0) return 'refused';
+    return publisher.settled && declarer.settled ? 'applied' : 'pending';
+  };
   const desired = (): DesiredState => ({
     ...(last?.version !== undefined && { version: last.version }),
-    state: !last ? 'unknown' : complaints.length > 0 ? 'refused' : 'applied',
+    state: state(),
     complaints,
   });
   const watching = source.watch(take);

@@ -15,14 +15,24 @@ export class Declarer implements Disposable {
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #unlisten: () => void;
+  readonly #changed: () => void;
   #wanted: DeclaredAccount[] | undefined;
+  /** What storage took last. */
+  #declared: DeclaredAccount[] | undefined;
   #running = false;
   #again = false;
 
-  constructor(bus: DeclarerBus, log: Log) {
+  /** @param changed is called when storage has taken what is wanted */
+  constructor(bus: DeclarerBus, log: Log, changed: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
+    this.#changed = changed;
     this.#unlisten = bus.listen(storageStarted, () => void this.#settle());
+  }
+
+  /** Whether storage has taken what is wanted. */
+  get settled(): boolean {
+    return this.#wanted !== undefined && this.#declared === this.#wanted;
   }
 
   want(accounts: DeclaredAccount[]): void {
@@ -48,6 +58,10 @@ export class Declarer implements Disposable {
       try {
         await this.#bus.call(declareAccounts, { accounts }, { signal, patience: PATIENCE_MS });
         failures = 0;
+        if (this.#declared !== accounts) {
+          this.#declared = accounts;
+          this.#changed();
+        }
       } catch (err) {
         if (signal.aborted) break;
         this.#again = true;

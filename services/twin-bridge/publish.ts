@@ -21,15 +21,25 @@ export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
+  readonly #changed: () => void;
   #wanted: Configuration | undefined;
+  /** What was last seen on the bus, or put there. */
+  #inForce: Configuration | undefined;
   #running = false;
   #again = false;
   #ended = false;
 
-  constructor(bus: PublisherBus, log: Log) {
+  /** @param changed is called when what is wanted has come into force */
+  constructor(bus: PublisherBus, log: Log, changed: () => void = () => {}) {
     this.#bus = bus;
     this.#log = log;
+    this.#changed = changed;
     this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#settle());
+  }
+
+  /** Whether what is wanted is in force. */
+  get settled(): boolean {
+    return this.#wanted !== undefined && this.#inForce === this.#wanted;
   }
 
   want(wanted: Configuration): void {
@@ -66,6 +76,9 @@ export class Publisher implements Disposable {
     const wanted = this.#wanted;
     if (!wanted) return;
     await this.#put(wanted);
+    if (this.#inForce === wanted) return;
+    this.#inForce = wanted;
+    this.#changed();
   }
 
   async #put(wanted: Configuration): Promise<void> {

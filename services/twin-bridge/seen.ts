@@ -37,8 +37,8 @@ export type LastPass = {
 /** What has become of the document that was found last. */
 export type DesiredState = {
   version?: number;
-  /** `unknown`: none was found yet. */
-  state: 'applied' | 'refused' | 'unknown';
+  /** `unknown`: none was found yet. `pending`: it is valid, and not in force yet, or its accounts are not. */
+  state: 'applied' | 'pending' | 'refused' | 'unknown';
   complaints: string[];
 };
 
