@@ -85,7 +85,7 @@ export class Conversation {
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
         if (now >= this.#lookAt) await this.#look(hub);
         else if (patch) await this.#report(hub, patch);
-        else await this.#rest(signal);
+        else await this.#rest(now, signal);
       }
       return over ?? 'ended';
     } finally {
@@ -93,8 +93,8 @@ export class Conversation {
     }
   }
 
-  async #rest(signal: AbortSignal): Promise<void> {
-    const now = this.#clock.now();
+  /** @param now by which there was nothing to do: by a later one, what has become due meanwhile would be slept through */
+  async #rest(now: number, signal: AbortSignal): Promise<void> {
     const next = this.#reportAt > now ? Math.min(this.#lookAt, this.#reportAt) : this.#lookAt;
     const over = new AbortController();
     await Promise.race([
