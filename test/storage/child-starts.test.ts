@@ -4,6 +4,7 @@ import { cp, rename, rm } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { activateChild, checkChild, deactivateChild, layerInstance, type Start } from '#proto/children.ts';
 import { type Facts, MAX_SILENCE_MS, type Verdict, verdictOn } from '../../services/storage/child-starts.ts';
+import { copyLive } from '../support/live-copy.ts';
 import { connectAll, fault, Rig } from './rig.ts';
 
 /** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */
@@ -112,7 +113,7 @@ class Below implements AsyncDisposable {
 
   async copy(): Promise<Below> {
     const data = `${this.rig.data}-copy-${randomUUID()}`;
-    await cp(this.rig.data, data, { recursive: true, preserveTimestamps: true });
+    await copyLive(this.rig.data, data);
     return new Below(await Rig.open(buses, data), this.parent);
   }
 
