@@ -39,14 +39,14 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
   const wish = { ...(full && { full }), ...(now && { now }) };
   const wanted = new Set<string>();
   const results = new Map<string, PassResult>();
-  let last = Date.now();
+  let last = performance.now();
   /** Who began each pass, in the order in which they began. */
   const began = new Map<string, string>();
   let wake = () => {};
   const ends = [
     bus.listen(anyEvent, (heard) => {
       // What clients of the layer do meanwhile says nothing of the pass.
-      if (/^terrace\.(pass|image|transfer)\./.test(heard.type)) last = Date.now();
+      if (/^terrace\.(pass|image|transfer)\./.test(heard.type)) last = performance.now();
       hear?.(heard);
     }),
     bus.listen(passStarted, ({ data }) => {
@@ -63,12 +63,12 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
   try {
     await bus.flush();
     for (let asked = 0; asked < asks; asked += 1) {
-      const since = Date.now();
+      const since = performance.now();
       const answer = await bus
         .call(startPass, wish, { patience, ...(signal && { signal }) })
         .catch((error) => {
           // The one that was asked has died with the question: another one coordinates soon.
-          const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
+          const died = Fault.is(error, 'unavailable') && performance.now() - since < patience;
           if (died && asked < asks - 1) return undefined;
           throw error;
         });
@@ -78,7 +78,7 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
       }
       const { pass } = answer;
       wanted.add(pass);
-      last = Date.now();
+      last = performance.now();
       for (;;) {
         const result = [...wanted].map((id) => results.get(id)).find((found) => found !== undefined);
         if (result && (result.ended !== 'configuration' || asked === asks - 1)) return result;
@@ -90,10 +90,10 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
         const owner = began.get(pass);
         const coordinator = [...began.values()].at(-1);
         if (owner && owner !== coordinator) break;
-        const silence = Date.now() - last;
+        const silence = performance.now() - last;
         if (silence >= quietMs) {
           if (!(await isUnderWay(bus, coordinator))) break;
-          last = Date.now();
+          last = performance.now();
         }
         await new Promise<void>((resolve) => {
           wake = resolve;

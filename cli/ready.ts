@@ -24,11 +24,11 @@ export async function whenReady(
   );
   await using bus = await connectOperator(layer.data, 'terrace-up');
   const done = new Set<string>();
-  for (let told = Date.now(); ; await sleep(ASK_AGAIN_MS, undefined, { signal })) {
+  for (let told = performance.now(); ; await sleep(ASK_AGAIN_MS, undefined, { signal })) {
     const missing = expected.filter((name) => !done.has(name));
     if (missing.length === 0) return;
-    if (Date.now() - told > TELL_MS) {
-      told = Date.now();
+    if (performance.now() - told > TELL_MS) {
+      told = performance.now();
       waiting(missing);
     }
     for (const name of missing) if (await serves(name, layer, bus)) done.add(name);

@@ -76,11 +76,11 @@ export class Supervisor {
   async #stop(): Promise<void> {
     for (const keeper of this.#keepers) keeper.giveUp();
     const ranks = [...new Set(this.#keepers.map(({ program }) => program.rank))].sort((a, b) => a - b);
-    const end = Date.now() + this.#stopMs;
+    const end = performance.now() + this.#stopMs;
     for (const [index, rank] of ranks.entries()) {
       const members = this.#keepers.filter(({ program }) => program.rank === rank);
       for (const member of members) member.signal('SIGTERM');
-      const share = (end - Date.now()) / (ranks.length - index);
+      const share = (end - performance.now()) / (ranks.length - index);
       await within(Promise.all(members.map((member) => member.ended())), share);
     }
     const left = this.#keepers.filter(({ pid }) => pid !== undefined);
@@ -125,7 +125,7 @@ class Keeper {
   }
 
   start(): void {
-    const started = Date.now();
+    const started = performance.now();
     const child = this.program.spawn();
     this.#child = child;
     let over = false;
@@ -144,7 +144,7 @@ class Keeper {
       if (code === EXIT_UNUSABLE) return this.#end(child.pid, why, reason);
       const { stuckMs } = watch;
       // What made it stuck may be there again: however long it ran, this is a failure in a row.
-      const ran = stuckMs === undefined ? Date.now() - started : 0;
+      const ran = stuckMs === undefined ? performance.now() - started : 0;
       const cause =
         stuckMs === undefined
           ? why

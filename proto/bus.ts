@@ -203,7 +203,7 @@ export class Bus implements AsyncDisposable {
     { signal, patience = 5_000, behalf = this.#options.person, ...how }: CallOptions = {},
   ): Promise<Static<R>> {
     const bytes = pack(contract.query, query);
-    const deadline = Date.now() + patience;
+    const deadline = performance.now() + patience;
     const head = behalf ? { headers: header(ON_BEHALF, behalf) } : {};
     for (;;) {
       signal?.throwIfAborted();
@@ -217,7 +217,7 @@ export class Bus implements AsyncDisposable {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
-      if (Date.now() >= deadline) throw new Fault('unavailable', `nobody answers ${contract.subject}`);
+      if (performance.now() >= deadline) throw new Fault('unavailable', `nobody answers ${contract.subject}`);
       const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
       await wait.catch(() => signal?.throwIfAborted());
     }

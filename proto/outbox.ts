@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /**
  * Sends things one after another, in the order in which they were added, trying each until it goes or the limit is
  * reached: then the oldest are dropped and counted, so that a bus that is away can't fill the memory.
@@ -8,7 +10,7 @@ export class Outbox<T> {
   readonly #limit: number;
   #queue: T[] = [];
   #running: Promise<void> | undefined;
-  #closing = false;
+  readonly #closing = new AbortController();
 
   /** @param dropped is told of items given up, and why */
   constructor(
@@ -30,9 +32,9 @@ export class Outbox<T> {
     this.#running ??= this.#drain();
   }
 
-  /** Ends when all is sent; what can't be sent at the first try is dropped from here on. */
+  /** Ends when all is sent; what can't be sent at the first try from here on is dropped. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#closing.abort();
     await this.#running;
   }
 
@@ -44,13 +46,13 @@ export class Outbox<T> {
         await this.#send(item);
         failures = 0;
       } catch (cause) {
-        if (this.#closing) {
+        if (this.#closing.signal.aborted) {
           this.#dropped(this.#queue.length, cause);
           this.#queue = [];
           break;
         }
         failures += 1;
-        await pause(Math.min(10_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2));
+        await pause(Math.min(10_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2), this.#closing.signal);
         continue;
       }
       if (this.#queue[0] === item) this.#queue.shift();
@@ -60,4 +62,5 @@ export class Outbox<T> {
   }
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
+const pause = (ms: number, signal: AbortSignal) =>
+  sleep(ms, undefined, { signal, ref: false }).catch(() => {});

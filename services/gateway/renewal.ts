@@ -36,7 +36,7 @@ export async function renew(
     const seen = 'pair' in look ? print(look.pair) : look.why;
     const settled = seen === last;
     last = seen;
-    if (now() - told > DAY_MS) told = tellOfEnd(log, ends, now());
+    if (Math.abs(now() - told) > DAY_MS) told = tellOfEnd(log, ends, now());
     if (!settled) continue;
     if (seen === current) {
       complaint = '';

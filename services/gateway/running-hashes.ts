@@ -33,7 +33,7 @@ export class RunningHashes {
     return entry?.offset === offset ? { algorithm: entry.algorithm, hash: entry.hash } : undefined;
   }
 
-  keep(id: string, offset: number, { algorithm, hash }: RunningHash, now = Date.now()): void {
+  keep(id: string, offset: number, { algorithm, hash }: RunningHash, now = performance.now()): void {
     this.#entries.delete(id);
     // In order of their age: the oldest come first.
     for (const [old, entry] of this.#entries) {

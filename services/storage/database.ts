@@ -36,7 +36,7 @@ export class Database {
       // Another one may have opened it since it was found free.
       const level = (await isFree(folder)) && (await opened(folder, boot));
       if (level) return new Database(folder, level, boot);
-      if (Date.now() >= deadline) {
+      if (performance.now() >= deadline) {
         throw new Error(
           `another storage service uses this data volume (${folder} is locked): stop it, or give this one a data volume of its own`,
         );

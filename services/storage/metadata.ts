@@ -48,7 +48,7 @@ export class Metadata implements AsyncDisposable {
    * @throws Error that says what to do, where it can't be opened
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
-    const database = await Database.open(folder, Date.now() + patienceMs);
+    const database = await Database.open(folder, performance.now() + patienceMs);
     const [version, before] = await database.level.getMany(['x!version', 'x!boot']);
     if (![undefined, VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
       await database.abandon();

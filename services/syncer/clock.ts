@@ -1,6 +1,6 @@
 import type { Log } from '#proto/log.ts';
 import { Alarm } from './alarm.ts';
-import { type Due, linkAt, nextPass, retryIn } from './hours.ts';
+import { type Due, LONGEST_RETRY_MS, linkAt, nextPass, retryIn } from './hours.ts';
 import type { Times } from './window.ts';
 
 export type ClockMeans = {
@@ -86,6 +86,8 @@ export class PassClock {
       this.#retry = undefined;
       if (due.cause !== 'retry') this.#failures = 0;
     }
+    // The clock may have been set back.
+    if (this.#retry !== undefined) this.#retry = Math.min(this.#retry, now + LONGEST_RETRY_MS);
     this.#due = nextPass(found, now, this.#retry);
     // Last, as it may look again. A window that was slept through is gone.
     if (due && now >= due.at && link.usable && !isFollowing?.()) tick(due.cause);

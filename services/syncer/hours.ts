@@ -15,6 +15,8 @@ export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
 
 const MINUTE = 60_000;
 const MOST_MINUTES = 30;
+/** No pass that failed is tried again later than that, in ms. */
+export const LONGEST_RETRY_MS = MOST_MINUTES * MINUTE;
 
 export function linkAt(times: Times, now: number): Link {
   const window = windowAt(times, now);

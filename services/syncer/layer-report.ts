@@ -46,7 +46,8 @@ export class ReportClock {
 
   /** @param known the parent knows by other requests that this layer is there */
   isDue(layers: LayerReport[], now: number, known: boolean): boolean {
-    const age = now - this.#at;
+    // The clock may have been set back since.
+    const age = Math.abs(now - this.#at);
     if (age >= LATEST_MS && !known) return true;
     return age >= EARLIEST_MS && this.differs(layers);
   }

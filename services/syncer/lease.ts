@@ -59,9 +59,11 @@ export class Lease {
   /** Tries to get it and to keep it for as long as `signal` lets it; then gives it back. */
   async keep(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // Before it asks: what is doubted while it does, it asks about once more.
+      const nudge = new AbortController();
+      this.#nudge = nudge;
       await this.renew();
-      this.#nudge = new AbortController();
-      const either = AbortSignal.any([signal, this.#nudge.signal]);
+      const either = AbortSignal.any([signal, nudge.signal]);
       await sleep(RENEW_MS * (0.95 + Math.random() * 0.1), undefined, { signal: either }).catch(() => {});
     }
     if (this.#revision === undefined) return;

@@ -32,6 +32,8 @@ export class LinkReport {
   /** What was last so outside of a pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
+  /** What was last said did not come into the state: it is said again, though it is the same. */
+  #unwritten = false;
   /** Those under way. */
   readonly #passes = new Set<{ announced: boolean }>();
   /** What the log last said of it. */
@@ -177,11 +179,15 @@ export class LinkReport {
       ...(unmatched.length > 0 && { unmatched }),
       ...(found && hoursOf(found, now)),
     };
-    if (isDeepStrictEqual(link, before)) return;
+    if (isDeepStrictEqual(link, before) && !this.#unwritten) return;
     this.#last = link;
-    await bus
-      .put(linkStatus, LINK_KEY, link)
-      .catch((err) => log.debug({ err }, 'the link state was not written'));
+    try {
+      await bus.put(linkStatus, LINK_KEY, link);
+      this.#unwritten = false;
+    } catch (err) {
+      this.#unwritten = true;
+      log.debug({ err }, 'the link state was not written');
+    }
     if (before?.state === state) return;
     this.#log(state, detail, code);
     bus.publish(linkChanged, {

@@ -76,7 +76,7 @@ export class RefusedEvents {
     if (last) {
       const count = this.#passed + this.#waiting.length;
       await this.#say({ since: this.#said?.since ?? last.at, count, last });
-    } else if (this.#said && this.#now() - this.#said.last.at > SAID_MS) {
+    } else if (this.#said && Math.abs(this.#now() - this.#said.last.at) > SAID_MS) {
       this.#passed = 0;
       await this.#say(undefined);
     }

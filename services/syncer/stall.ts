@@ -12,7 +12,7 @@ export const STALL_MS = 30_000;
 export class Stall implements Disposable {
   readonly #tell: (reason: string | undefined) => void;
   readonly #ends: (() => void)[];
-  #moved = Date.now();
+  #moved = performance.now();
   #reason: string | undefined;
   #told = false;
   #timer: NodeJS.Timeout | undefined;
@@ -38,7 +38,7 @@ export class Stall implements Disposable {
   #move(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#moved = Date.now();
+    this.#moved = performance.now();
     if (!this.#told) return;
     this.#told = false;
     this.#tell(undefined);
@@ -47,7 +47,7 @@ export class Stall implements Disposable {
   #delay(reason: string): void {
     this.#reason = reason;
     if (this.#told || this.#timer) return;
-    const rest = this.#moved + STALL_MS - Date.now();
+    const rest = this.#moved + STALL_MS - performance.now();
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;

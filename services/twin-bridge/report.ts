@@ -77,7 +77,7 @@ export class Reporter implements Disposable {
     if (this.#ended || this.#timer || this.#looking) return;
     const { settle, burst, least } = this.#pace;
     const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * least;
-    const wait = Math.max(settle, next - Date.now());
+    const wait = Math.max(settle, next - performance.now());
     this.#timer = setTimeout(() => void this.#tell(), wait);
     this.#timer.unref();
   };
@@ -106,7 +106,7 @@ export class Reporter implements Disposable {
       const found = await this.now();
       if (!this.#ended && this.#isNews(found)) {
         this.#told = found;
-        this.#times = [...this.#times, Date.now()].slice(-this.#pace.burst);
+        this.#times = [...this.#times, performance.now()].slice(-this.#pace.burst);
         this.#options.report(found);
       }
     } catch (err) {
@@ -122,7 +122,10 @@ export class Reporter implements Disposable {
   #isNews(found: Reported): boolean {
     if (!this.#told) return true;
     if (!isDeepStrictEqual(steady(found), steady(this.#told))) return true;
-    return Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle && !isDeepStrictEqual(found, this.#told);
+    return (
+      performance.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle &&
+      !isDeepStrictEqual(found, this.#told)
+    );
   }
 }
 

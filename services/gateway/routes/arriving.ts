@@ -35,10 +35,10 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   bus.heed(accountsChanged, wake);
   app.addHook('preClose', async () => wake());
   const isOver = ({ raw }: FastifyRequest, end: number) =>
-    Date.now() >= end || raw.socket.destroyed || !app.server.listening;
+    performance.now() >= end || raw.socket.destroyed || !app.server.listening;
 
   const list: Handler = async (request, reply) => {
-    const end = Date.now() + waitOf(request) * 1_000;
+    const end = performance.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
     using place = gateway.resting.of(request, ARRIVING_PATH);
     for (;;) {
@@ -55,7 +55,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
           return reply.send(JSON.stringify(answer));
         }
         if (!place.take()) throw tooManyResting();
-        await orAfter(changed, Math.min(end - Date.now(), LOOK_MS), request);
+        await orAfter(changed, Math.min(end - performance.now(), LOOK_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -65,7 +65,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const get: Handler = async (request, reply) => {
     const digest = digestOf(request);
     const repository = repositoryName(parameter(request, 'repository') ?? '');
-    const end = Date.now() + waitOf(request) * 1_000;
+    const end = performance.now() + waitOf(request) * 1_000;
     // As if it were not on its way: who may not pull it is told nothing of it.
     const mustBeAllowed = () => {
       if (mayAlso(request, repository, 'content/read')) return;

@@ -36,7 +36,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   const changes: Handler = async (request, reply) => {
     const seconds = waitOf(request);
-    const end = Date.now() + seconds * 1_000;
+    const end = performance.now() + seconds * 1_000;
     const print = printOf(request);
     const asks = parameter(request, 'arriving') === '1';
     using place = gateway.resting.of(request, CHANGES_PATH);
@@ -54,7 +54,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
         const seen = page.changes.filter(({ repository }) => sees(request, repository));
         // Is something on its way here that whoever asks may pull?
         const comes = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
-        const left = end - Date.now();
+        const left = end - performance.now();
         const gone = request.raw.socket.destroyed || !app.server.listening;
         if (
           page.lost ||

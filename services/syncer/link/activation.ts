@@ -56,7 +56,7 @@ export class Activation {
   /** The parent is of a version that knows no starts. */
   #plain = false;
 
-  constructor(link: Link, username: string | undefined, now: () => number = Date.now) {
+  constructor(link: Link, username: string | undefined, now: () => number = () => performance.now()) {
     const name = username?.toLowerCase() ?? '';
     this.child = NAME.test(name) ? name : undefined;
     this.#link = link;
@@ -101,12 +101,11 @@ export class Activation {
     } else {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
       const { retryAfter } = answer.taken;
-      const next =
-        this.#now() + (retryAfter === undefined ? tryAgainIn(times) : retryAfter * 1_000 + SLACK_MS);
+      const wait = retryAfter === undefined ? tryAgainIn(times) : retryAfter * 1_000 + SLACK_MS;
       const fault = refused(child, answer.taken, identity.start?.at);
-      this.#state = { is: 'refused', fault, times, next };
+      this.#state = { is: 'refused', fault, times, next: this.#now() + wait };
       log.warn(
-        { child, times, at: new Date(next).toISOString() },
+        { child, times, at: new Date(Date.now() + wait).toISOString() },
         'another instance is activated at the parent; asking again',
       );
       throw fault;

@@ -43,7 +43,7 @@ export class ParentArriving {
    * @throws Fault `parent-unreachable`, `busy`
    */
   async list(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Arriving | undefined> {
-    if (Date.now() < this.#silent) return undefined;
+    if (performance.now() < this.#silent) return undefined;
     const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waitS) });
     const scope = 'registry:catalog:*';
     const answer = await this.#link.request(`${ARRIVING_PATH}?${query}`, {
@@ -61,7 +61,7 @@ export class ParentArriving {
       const passes = status >= 500 || status === 429 || status === 408;
       if (passes) throw refusal(status, answer.headers, said, `GET ${ARRIVING_PATH}`);
     }
-    this.#silent = Date.now() + ASK_AGAIN_MS;
+    this.#silent = performance.now() + ASK_AGAIN_MS;
     return undefined;
   }
 

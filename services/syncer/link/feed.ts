@@ -50,7 +50,7 @@ export class ParentFeed {
     signal: AbortSignal,
     { arriving = false, identity }: { arriving?: boolean; identity?: LayerIdentity } = {},
   ): Promise<Changes | undefined> {
-    if (this.#link.azure || Date.now() < this.#silent) return undefined;
+    if (this.#link.azure || performance.now() < this.#silent) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),
@@ -88,7 +88,7 @@ export class ParentFeed {
       const passes = status >= 500 || status === 429 || status === 408;
       if (passes) throw refusal(status, answer.headers, said, `GET ${CHANGES_PATH}`);
     }
-    this.#silent = Date.now() + ASK_AGAIN_MS;
+    this.#silent = performance.now() + ASK_AGAIN_MS;
     return undefined;
   }
 }

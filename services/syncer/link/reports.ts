@@ -54,7 +54,7 @@ export class ParentReports {
     report: Report,
     signal: AbortSignal,
   ): Promise<{ taken: boolean; place: Place | undefined } | { refused: Fault } | undefined> {
-    if (Date.now() < this.#deaf) return undefined;
+    if (performance.now() < this.#deaf) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
     const answer = await this.#link.request(path, {
@@ -92,6 +92,6 @@ export class ParentReports {
 
   /** The parent is left alone for a while. */
   rest(): void {
-    this.#deaf = Math.max(this.#deaf, Date.now() + ASK_AGAIN_MS);
+    this.#deaf = Math.max(this.#deaf, performance.now() + ASK_AGAIN_MS);
   }
 }

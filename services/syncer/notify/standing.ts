@@ -12,8 +12,10 @@ export class Standing {
   readonly #log: Log;
   #now: WebhookStatus;
   #said: WebhookStatus | undefined;
-  #saidAt = 0;
+  /** By `performance.now()`. */
+  #saidAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(
     bus: Pick<Bus, 'put' | 'publish'>,
@@ -59,6 +61,7 @@ export class Standing {
 
   /** Says what is not said yet. */
   end(): void {
+    this.#ended = true;
     if (this.#timer) this.#say();
   }
 
@@ -69,20 +72,21 @@ export class Standing {
   }
 
   #later(): void {
-    const ms = Math.max(0, this.#saidAt + EVERY_MS - Date.now());
+    const ms = Math.max(0, this.#saidAt + EVERY_MS - performance.now());
     this.#timer ??= setTimeout(() => this.#say(), ms).unref();
   }
 
   #say(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#saidAt = Date.now();
+    this.#saidAt = performance.now();
     if (isDeepStrictEqual(this.#now, this.#said)) return;
     const now = this.#now;
     this.#said = now;
     this.#bus.put(webhookStatus, this.#key, now).catch((err) => {
       this.#said = undefined;
       this.#log.debug({ err }, 'how a webhook stands was not written');
+      if (!this.#ended) this.#later();
     });
   }
 }

@@ -36,9 +36,9 @@ export class AcrNews {
   #of: string | undefined;
   #marks = new Map<Repository, Mark>();
   #wholeAt: number;
-  #silentUntil = 0;
+  #silentUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(bus: PassBus, now: () => number = Date.now) {
+  constructor(bus: PassBus, now: () => number = () => performance.now()) {
     this.#bus = bus;
     this.#now = now;
     this.#wholeAt = now();

@@ -50,7 +50,7 @@ export class News {
   #unchangedAt = Number.NEGATIVE_INFINITY;
   #turned = Promise.withResolvers<void>();
 
-  constructor(bus: Pick<Bus, 'call'>, now: () => number = Date.now) {
+  constructor(bus: Pick<Bus, 'call'>, now: () => number = () => performance.now()) {
     this.#bus = bus;
     this.#now = now;
     this.#wholeAt = now();

@@ -6,19 +6,21 @@ import { pages } from './lists.ts';
 
 const FIRST_MS = 60_000;
 const MOST_MS = 60 * 60_000;
+const LEAST_SHARE = 0.75;
+const JITTER = 0.5;
 
 /** When a change that was refused `attempts` times is tried again: after a minute, doubling up to an hour, ± 25 %. */
 export function retryAt(attempts: number, now: number, random = Math.random()): number {
   const wait = Math.min(MOST_MS, FIRST_MS * 2 ** (Math.min(attempts, 20) - 1));
-  return Math.round(now + wait * (0.75 + random / 2));
+  return Math.round(now + wait * (LEAST_SHARE + random * JITTER));
 }
 
 /** A change for the parent: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
 export type Outbound = { repository: Repository; reference: string; digest: Digest | undefined };
 
-/** Whether a parked change waits on: until its time, or until it is another change. */
+/** Whether a parked change waits on: until its time, until it is another change, or until the clock is set back. */
 export const waits = (parked: Parked, digest: Digest | undefined, now: number): boolean =>
-  parked.digest === digest && parked.retry > now;
+  parked.digest === digest && parked.retry > now && parked.retry <= now + MOST_MS * (LEAST_SHARE + JITTER);
 
 /** Trying again does not help by itself: the parent understood, and will not have it. */
 export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'parent-refused');

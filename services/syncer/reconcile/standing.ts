@@ -36,7 +36,7 @@ export class Standing {
   #view: Promise<View>;
   readonly #now: () => number;
 
-  constructor(means: StandingMeans, survey: Survey, now = Date.now) {
+  constructor(means: StandingMeans, survey: Survey, now: () => number = () => performance.now()) {
     this.#means = means;
     this.#survey = survey;
     this.#now = now;

@@ -70,7 +70,7 @@ export async function survey(
   // What goes at the parent may be what any of its tags points to.
   const whole = outgoing.withdrawn(repository).length > 0;
   const asked = new Asked(means, repository);
-  const at = Date.now();
+  const at = performance.now();
   const scope = part && !('tags' in part) ? part : undefined;
   // Which tags a filter wants depends on all of them, and so does what may go at the parent.
   const followed = !whole && !selected.tags && selected.referrers !== false;

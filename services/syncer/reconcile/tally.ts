@@ -18,7 +18,7 @@ export class Tally {
   closed = false;
   readonly failures: Failure[] = [];
   readonly #log: Log;
-  readonly #began = Date.now();
+  readonly #began = performance.now();
 
   constructor(log: Log) {
     this.#log = log;
@@ -55,7 +55,7 @@ export class Tally {
     const ended = cause ?? (this.closed ? 'window' : undefined);
     const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
     const ok = failed === 0 && parked === 0 && !ended;
-    const ms = Date.now() - this.#began;
+    const ms = Math.round(performance.now() - this.#began);
     return {
       pass,
       ok,

@@ -10,6 +10,7 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/transfers.ts';
+import { Alarm } from '../alarm.ts';
 import type { InHand } from '../in-hand.ts';
 import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepMeans } from './transfer-steps.ts';
@@ -20,8 +21,6 @@ type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: 
 const PROGRESS_MS = 1_000;
 /** Where many go at a time each tells less often, so that this history does not push out all other. */
 const PROGRESS_SHARE_MS = 250;
-/** Node's timers take no longer waits. */
-const LONGEST_MS = 2 ** 31 - 1;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
 const HELD_MS = 1_500;
 
@@ -38,17 +37,15 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
   const { bus, by, log } = means;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
-  const closing =
-    until === undefined
-      ? undefined
-      : setTimeout(
-          () => closed.abort(new Fault('window-closed', 'the window closed')),
-          Math.min(LONGEST_MS, until - Date.now()),
-        );
+  using _closing = new Alarm((now) => {
+    if (until === undefined || now < until) return until;
+    closed.abort(new Fault('window-closed', 'the window closed'));
+    return undefined;
+  });
   const signal = AbortSignal.any([means.signal, closed.signal]);
   using hand = means.inHand.take(blob);
   const about: About = { ...blob, pass, syncer: by };
-  let told = Date.now();
+  let told = performance.now();
   let at = 0;
   let last = 'locating';
   const own = {
@@ -56,14 +53,14 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     signal,
     started: (present: number) => {
       at = present;
-      told = Date.now();
+      told = performance.now();
       hand.reached(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
       hand.reached(done);
       const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
-      const now = Date.now();
+      const now = performance.now();
       if (now - told < apart) return;
       const rate = Math.max(0, Math.round(((done - at) * 1_000) / (now - told)));
       told = now;
@@ -96,7 +93,6 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     }
     return conclude(means, about, outcome);
   } finally {
-    clearTimeout(closing);
     signal.removeEventListener('abort', cancel);
   }
 }

@@ -7,13 +7,17 @@ import { admissible, difference } from './reported-rules.ts';
 import { pauseAfter, type Timing } from './timing.ts';
 
 export type Clock = {
+  /** In ms since 1970. */
   now(): number;
+  /** In ms, by a clock that nobody sets: for what is to happen after a while. */
+  running(): number;
   /** Ends early, without an error, when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
 export const systemClock: Clock = {
   now: Date.now,
+  running: () => performance.now(),
   sleep: async (ms, signal) => {
     await systemSleep(ms, undefined, { signal, ref: false }).catch(() => {});
   },
@@ -54,12 +58,12 @@ export class Conversation {
     this.#log = log;
     this.#timing = timing;
     this.#clock = clock;
-    this.#lookAt = clock.now();
+    this.#lookAt = clock.running();
   }
 
   /** The desired properties are said to be otherwise: however often, one look is enough. */
   readonly patched = (): void => {
-    this.#lookAt = Math.min(this.#lookAt, this.#clock.now() + this.#timing.debounce);
+    this.#lookAt = Math.min(this.#lookAt, this.#clock.running() + this.#timing.debounce);
     this.#wake.resolve();
   };
 
@@ -81,7 +85,7 @@ export class Conversation {
     signal.addEventListener('abort', aborted);
     try {
       while (over === undefined && !signal.aborted) {
-        const now = this.#clock.now();
+        const now = this.#clock.running();
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
         if (now >= this.#lookAt) await this.#look(hub);
         else if (patch) await this.#report(hub, patch);
@@ -106,7 +110,7 @@ export class Conversation {
   }
 
   async #look(hub: Hub): Promise<void> {
-    this.#lookAt = this.#clock.now() + this.#timing.resync;
+    this.#lookAt = this.#clock.running() + this.#timing.resync;
     try {
       const { desired, reported } = await hub.twin();
       this.#known = reportedOf(reported);
@@ -119,7 +123,7 @@ export class Conversation {
       this.#silent = found === undefined;
       this.onLook();
     } catch (error) {
-      this.#lookAt = this.#clock.now() + this.#again(error, 'the twin could not be looked up');
+      this.#lookAt = this.#clock.running() + this.#again(error, 'the twin could not be looked up');
     }
   }
 
@@ -137,7 +141,7 @@ export class Conversation {
         );
         return;
       }
-      this.#reportAt = this.#clock.now() + this.#again(error, 'the layer could not be reported');
+      this.#reportAt = this.#clock.running() + this.#again(error, 'the layer could not be reported');
     }
   }
 

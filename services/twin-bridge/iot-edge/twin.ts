@@ -116,10 +116,10 @@ class EdgeTwin implements ModuleTwin, Standing {
     } else log.info({}, 'waits for the first desired properties');
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; ) {
-      const began = this.#clock.now();
+      const began = this.#clock.running();
       const why = await this.#once();
       if (signal.aborted) break;
-      const lived = this.#session.connected && this.#clock.now() - began >= this.#timing.mostPause;
+      const lived = this.#session.connected && this.#clock.running() - began >= this.#timing.mostPause;
       failures = why === RENEWAL || lived ? 0 : failures + 1;
       if (why !== RENEWAL)
         this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON) };

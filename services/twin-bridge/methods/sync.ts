@@ -27,9 +27,9 @@ export function syncMethod(bus: PassBus, log: Log, full: boolean, waitMs = WAIT_
     const wish = { ...(full && { full }), ...(now && { now }) };
     using passes = new Passes(bus);
     await bus.flush();
-    for (const end = Date.now() + waitMs; ; ) {
+    for (const end = performance.now() + waitMs; ; ) {
       const { pass } = await bus.call(startPass, wish, { signal });
-      const result = wait ? await soon(passes.end(pass), end - Date.now(), signal) : undefined;
+      const result = wait ? await soon(passes.end(pass), end - performance.now(), signal) : undefined;
       if (!result) return { status: 202, payload: { pass, state: 'Syncing' } };
       // One that gave way to another configuration has done nothing that was asked for.
       if (result.ended !== 'configuration') return done(result);

@@ -18,7 +18,8 @@ const FIRST_REST_MS = 2_000;
 const MOST_REST_MS = 5 * 60_000;
 
 type Refresh = { token: string; since: number; until: number };
-type Clock = { now: () => number; random: () => number };
+/** `now` is set by nobody; `day` is that of the day, in ms since 1970. */
+type Clock = { now: () => number; day: () => number; random: () => number };
 
 /**
  * Tokens of Azure Container Registry for an identity: the identity's token is exchanged for a refresh token, and that
@@ -39,7 +40,7 @@ export class Exchange implements TokenSource {
     base: URL,
     identity: Identity,
     post: Post,
-    clock: Clock = { now: () => Date.now(), random: Math.random },
+    clock: Clock = { now: () => performance.now(), day: () => Date.now(), random: Math.random },
   ) {
     this.#base = base;
     this.#identity = identity;
@@ -84,7 +85,7 @@ export class Exchange implements TokenSource {
       throw error;
     });
     const token = tokenIn(answer.access_token, `POST ${realm.origin}${realm.pathname}`);
-    return { token, expiresIn: lifeOf(token, this.#clock.now()) };
+    return { token, expiresIn: lifeOf(token, this.#clock.day()) };
   }
 
   /** One exchange at a time, whose failure is that of all who wait for it. */
@@ -112,7 +113,7 @@ export class Exchange implements TokenSource {
     const answer = await this.#post(url, form);
     const token = tokenIn(answer.refresh_token, `POST ${url.origin}${url.pathname}`);
     const since = this.#clock.now();
-    const life = (lifeOf(token, since) ?? LIFE_S) * 1_000;
+    const life = (lifeOf(token, this.#clock.day()) ?? LIFE_S) * 1_000;
     return { token, since, until: since + Math.max(life - EARLY_MS, life / 2) };
   }
 
