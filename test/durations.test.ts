@@ -17,7 +17,6 @@ const DATES: Record<string, number> = {
   'services/health.ts': 1,
   'services/syncer/alarm.ts': 1,
   'services/syncer/clock.ts': 1,
-  'services/syncer/link/activation.ts': 1,
   'services/syncer/notify/teller.ts': 1,
   'services/syncer/transfer/transfer-steps.ts': 1,
   'services/syncer/transfer/transfer.machine.ts': 1,

@@ -105,7 +105,7 @@ export class Activation {
       const fault = refused(child, answer.taken, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next: this.#now() + wait };
       log.warn(
-        { child, times, at: new Date(Date.now() + wait).toISOString() },
+        { child, times, ms: Math.round(wait) },
         'another instance is activated at the parent; asking again',
       );
       throw fault;
