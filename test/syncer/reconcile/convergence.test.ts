@@ -114,7 +114,8 @@ class World {
 
   #push(place: Registry, tag: Tag): void {
     this.#serial += 1;
-    const old = [...place.manifests];
+    // Nobody knows the placeholders of layers, which go again.
+    const old = [...place.manifests].filter((digest) => this.acknowledged.has(digest));
     const reuse = this.#next(4) === 0 && old.length > 0;
     const digest = reuse ? old[this.#next(old.length)]! : digestOf(`content ${this.#serial}`);
     this.#said.push(`${place.name}: ${tag} = ${digest.slice(7, 11)}`);
