@@ -24,6 +24,9 @@ export type Seen = {
   ended: boolean;
 };
 
+/** Whether it was carried out. One that failed on its way is rightly made again, so only these are counted. */
+export const carriedOut = ({ status }: Seen): boolean => status >= 200 && status <= 299;
+
 const matches = (seen: Seen, path: RegExp) => path.test(seen.path);
 
 /** Bytes of bodies that went to clients. */

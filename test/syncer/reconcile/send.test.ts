@@ -22,6 +22,7 @@ import {
 } from '../../support/image.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { patience, slowed } from '../../support/patience.ts';
+import { carriedOut } from '../../support/requests.ts';
 import { sender } from '../../support/sender.ts';
 
 /** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
@@ -59,9 +60,11 @@ const sent = (repository: string) =>
   proxy.requests.filter(
     ({ method, path }) => /^P(ATCH|UT)$/.test(method) && path.startsWith(`/v2/${repository}/blobs/uploads/`),
   );
+/** What manifests were put under, and taken. */
 const puts = (repository: string) =>
   proxy.requests
     .filter(({ method, path }) => method === 'PUT' && path.startsWith(`/v2/${repository}/manifests/`))
+    .filter(carriedOut)
     .map(({ path }) => path.split('/').at(-1));
 
 test('an index goes up: blobs, then manifests, children first, the tag last; and once only', async () => {
