@@ -33,11 +33,13 @@ test('the limit holds for two syncers and both directions together, and all of i
   proxy.forget();
   const down = () => proxy.bytesOf(/./);
   const up = () => proxy.requests.reduce((sum, { received }) => sum + received, 0);
-  // What goes up may begin late: what comes down would be there before.
+  // Whichever begins late, the other one would be through before.
   const begun = Promise.withResolvers<void>();
-  proxy.fault(({ path }) => (path.startsWith('/v2/down/blobs/') ? { hold: begun.promise } : undefined));
+  const isDown = ({ path }: { path: string }) => path.startsWith('/v2/down/blobs/');
+  const downAsked = () => proxy.requests.some(isDown);
+  proxy.fault((request) => (isDown(request) ? { hold: begun.promise } : undefined));
   const syncing = layer.sync();
-  await proxy.until(() => up() > 0);
+  await proxy.until(() => downAsked() && up() > MIB / 2);
   begun.resolve();
   await proxy.until(() => down() > MIB / 2 && up() > MIB / 2);
   const first = { at: performance.now(), down: down(), up: up() };
