@@ -4,7 +4,7 @@ import { type Cloud, startCloud } from '../support/cloud.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import type { Seen } from '../support/requests.ts';
+import { lines, type Seen } from '../support/requests.ts';
 
 /** What goes over the link when an image is updated and most of its layers stay, counted request by request. */
 
@@ -38,11 +38,6 @@ async function pass(): Promise<void> {
 
 const asked = (method: string, path: RegExp): Seen[] =>
   proxy.requests.filter((seen) => seen.method === method && path.test(seen.path));
-/** `method path status`, without what differs from run to run. */
-const lines = (requests: Seen[]) =>
-  requests.map(
-    ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
-  );
 
 test('down: of an update that changes one layer of five, one blob, the config and the manifest come', async () => {
   await pushImage(cloud.host, 'down/app', 'v1', { layers: layers('down') });

@@ -24,8 +24,14 @@ export type Seen = {
   ended: boolean;
 };
 
-/** Whether it was carried out. One that failed on its way is rightly made again, so only these are counted. */
-export const carriedOut = ({ status }: Seen): boolean => status >= 200 && status <= 299;
+/** Whether it had no answer, or an error of the server: the only ones that are rightly repeated. */
+export const isTransient = ({ status }: Seen): boolean => status === 0 || status >= 500;
+
+/** `method path status` of each, without what differs from run to run. */
+export const lines = (requests: readonly Seen[]): string[] =>
+  requests.map(
+    ({ method, path, status }) => `${method} ${path.replace(/uploads\/.+/, 'uploads/…')} ${status}`,
+  );
 
 const matches = (seen: Seen, path: RegExp) => path.test(seen.path);
 
