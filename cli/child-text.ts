@@ -1,6 +1,7 @@
 import type { ScopeMap, Token } from '#proto/accounts.ts';
 import type { Child } from '#proto/children.ts';
-import type { Configuration, Mode } from '#proto/configuration.ts';
+import type { Configuration } from '#proto/configuration.ts';
+import type { Mode } from '#proto/mode.ts';
 import { allowsGateway, ruleOf } from '#proto/scopes.ts';
 import { duration, table } from './figures.ts';
 import { isLoopback, parseAddress } from './ports.ts';

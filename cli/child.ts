@@ -6,10 +6,10 @@ import {
   CONFIGURATION_KEY,
   type Configuration,
   configuration,
-  type Mode,
   RepositoryPattern,
 } from '#proto/configuration.ts';
 import { storageStatus } from '#proto/manifests.ts';
+import type { Mode } from '#proto/mode.ts';
 import { actionsOfChild } from '#proto/permission-words.ts';
 import { allActivated, allScopeMaps, allTokens } from './account-lists.ts';
 import { childrenOf, describeChildren, documentOf, documentText, notesOn } from './child-text.ts';

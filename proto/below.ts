@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ChildName, InstanceId, StartId } from './children.ts';
-import { Mode } from './configuration.ts';
 import { state } from './contract.ts';
 import { Envelope, line, MAX_SOURCE } from './envelope.ts';
+import { Mode } from './mode.ts';
 import { Bytes, Count, Instant } from './names.ts';
 import { LinkStatus } from './status.ts';
 

@@ -3,19 +3,13 @@ import { AzureLogin } from './azure.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, state } from './contract.ts';
 import { DeclaredChild, DeclaredToken } from './declared-accounts.ts';
+import { Mode } from './mode.ts';
 import { FilePath, Reason } from './names.ts';
 import { Notifications, NotificationsDocument } from './notifications.ts';
 import { RepositoryPattern } from './repository-pattern.ts';
 import { ArtifactType, Conflict, Platform, Selection, TagFilter } from './selection.ts';
 
 export { RepositoryPattern };
-
-/**
- * What is asked of a layer: one document, from a file or a module twin, checked and put on the bus by twin-bridge as
- * one state. Every service watches it, and a change takes effect without a restart except where a field says so.
- */
-export const Mode = Type.Union([Type.Literal('ReadWrite'), Type.Literal('ReadOnly')]);
-export type Mode = Static<typeof Mode>;
 
 export const Parent = Type.Object(
   {
@@ -84,7 +78,12 @@ export const THIS_MACHINE = ['127.0.0.0/8', '::1/128'];
 /** Entries of the list of repositories. */
 const MAX_SELECTIONS = 2_000;
 
-/** The document as a person writes it: every field may be left out. Unknown fields are refused. */
+/**
+ * What is asked of a layer: one document, from a file or a module twin, checked and put on the bus by twin-bridge as
+ * one state. Every service watches it, and a change takes effect without a restart except where a field says so.
+ *
+ * This is the document as a person writes it: every field may be left out. Unknown fields are refused.
+ */
 export const Document = Type.Object(
   {
     name: Type.Optional(Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$', maxLength: 63 })),

@@ -1,5 +1,6 @@
+import type { From, Stored } from './archive.ts';
 import { Fault } from './fault.ts';
-import type { Stored } from './history.ts';
+import { nanos } from './jetstream.ts';
 import type { Pulled, PullOptions } from './pull.ts';
 
 /**
@@ -15,7 +16,6 @@ export const KNOWN_MS = 15_000;
 const MAX_READING = 48;
 const MAX_READING_EACH = 16;
 
-export type From = { sequence: number } | { time: number };
 export type PageQuery = {
   from: From;
   subject: string | undefined;
@@ -129,3 +129,17 @@ export class EventReaders {
 }
 
 const keyOf = (from: From, subject: string | undefined): string => `${JSON.stringify(from)} ${subject ?? ''}`;
+
+export function readerOf(from: From, subject: string | undefined) {
+  const start =
+    'sequence' in from
+      ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from.sequence) }
+      : { deliver_policy: 'by_start_time', opt_start_time: new Date(from.time).toISOString() };
+  return {
+    ...start,
+    ...(subject && { filter_subject: subject }),
+    ack_policy: 'none',
+    mem_storage: true,
+    inactive_threshold: nanos(2 * KNOWN_MS),
+  };
+}

@@ -1,8 +1,8 @@
 import type { JetStreamManager, KV, KvOptions, NatsConnection } from 'nats';
+import type { Archive, Stored } from './archive.ts';
 import { readEvent } from './envelope.ts';
-import { EventReaders, type PageQuery } from './event-readers.ts';
-import type { Archive, Stored } from './history.ts';
-import { bucketOf, ensureStream, ensureTable, makeTable, readerOf, streamOfBucket } from './jetstream.ts';
+import { EventReaders, type PageQuery, readerOf } from './event-readers.ts';
+import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './jetstream.ts';
 import { type Dropped, JobQueue } from './job-queue.ts';
 import type { Log } from './log.ts';
 import { type PullOptions, pull } from './pull.ts';

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from './clip.ts';
-import { type From, KNOWN_MS } from './event-readers.ts';
 import type { Log } from './log.ts';
-import type { Write } from './states.ts';
+import type { Write } from './store.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
 /** Consumers of others that are named when they are ended. */
@@ -48,20 +47,6 @@ export function consumerOf(consumer: ConsumerName) {
 export function bucketOf(bucket: BucketName) {
   const { storage, ttlMs, maxBytes } = buckets[bucket];
   return { history: 1, storage, max_bytes: maxBytes, ...(ttlMs && { ttl: ttlMs }) };
-}
-
-export function readerOf(from: From, subject: string | undefined) {
-  const start =
-    'sequence' in from
-      ? { deliver_policy: 'by_start_sequence', opt_start_seq: Math.max(1, from.sequence) }
-      : { deliver_policy: 'by_start_time', opt_start_time: new Date(from.time).toISOString() };
-  return {
-    ...start,
-    ...(subject && { filter_subject: subject }),
-    ack_policy: 'none',
-    mem_storage: true,
-    inactive_threshold: nanos(2 * KNOWN_MS),
-  };
 }
 
 type Config = Record<string, unknown>;

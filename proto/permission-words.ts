@@ -1,4 +1,4 @@
-import type { Mode } from './configuration.ts';
+import type { Mode } from './mode.ts';
 import { gatewayActions, type RepositoryAction } from './scopes.ts';
 
 /** Words for what people do with a registry, and the actions that each takes. Pure. */

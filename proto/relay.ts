@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import type { Archive } from './archive.ts';
 import { pack, packedSize } from './contract.ts';
 import { Envelope, MAX_LAYER, MAX_SOURCE, readEvent } from './envelope.ts';
 import { Fault } from './fault.ts';
-import type { Archive } from './history.ts';
 
 /** Events that layers below have told, in the stream of this one: `below.<child>.<type>`. */
 

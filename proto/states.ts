@@ -1,14 +1,11 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type State, unpack } from './contract.ts';
 import type { Log } from './log.ts';
-import type { Bucket } from './store.ts';
+import type { Bucket, Write } from './store.ts';
 import { Watch } from './watch.ts';
 
 /** A value with the revision that a conditional write names. */
 export type Entry<T> = { value: T; revision: number };
-
-/** `conditional`: it may have been refused, and is heard of all the same. */
-export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';
 
 /** What is watched is read again so often, in case a write was not heard of, in ms. */
 export const REFRESH_MS = 60_000;

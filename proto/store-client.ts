@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
+import type { Archive } from './archive.ts';
 import type { CallOptions } from './calls.ts';
 import { type Request, unpack } from './contract.ts';
-import type { Archive } from './history.ts';
 import { LEASE_MS } from './status.ts';
 import type { Bucket, Queue, Store } from './store.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Archive } from './history.ts';
+import type { Archive } from './archive.ts';
 import type { ConsumerName } from './streams.ts';
 
 /**
@@ -49,3 +49,6 @@ export type Outcome =
   | { kind: 'working' }
   | { kind: 'again'; ms: number }
   | { kind: 'failed'; reason: string; final: boolean };
+
+/** `conditional`: it may have been refused, and is heard of all the same. */
+export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';

@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Fault } from './fault.ts';
-import type { ModuleIdentity, ServerCertificate } from './workload.ts';
+import type { ModuleIdentity, ServerCertificate } from './workload-identity.ts';
 
 /** What is asked of the workload API of IoT Edge, and what it answers. Pure; no answer of it is ever shown. */
 

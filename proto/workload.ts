@@ -2,32 +2,12 @@ import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from './fault.ts';
 import { parseWorkload, workloadPath } from './workload-answers.ts';
+import type { ModuleIdentity, ServerCertificate } from './workload-identity.ts';
 
 /**
  * The workload API of IoT Edge's daemon (`edgelet/…/workload.yaml` of Azure/iotedge): who this module is, what it may
  * trust, signatures by its key, and certificates for its server. Only processes of the module itself are answered.
  */
-
-/** Who this module is, as edgeAgent says in the environment. */
-export type ModuleIdentity = {
-  module: string;
-  generation: string;
-  device: string;
-  /** Host name of the IoT hub, which signatures are for. */
-  hub: string;
-  /** This device's own host name, which edgeHub answers to; a port where it is not the usual one. */
-  gateway: string;
-  /** The device above in a nested edge. */
-  parent?: string;
-};
-
-export type ServerCertificate = {
-  /** The leaf and its chain, PEM. */
-  certificate: string;
-  /** PEM. */
-  privateKey: string;
-  expires: Date;
-};
 
 export type Workload = {
   readonly identity: ModuleIdentity;

@@ -13,8 +13,9 @@ import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
 import { type BearerError, challenge, type Wanted } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
+import type { Needs } from './needs.ts';
+import { childOf, repositoryOf } from './parameters.ts';
 import { type Asker, decide, decideGateway, Rules, type Verdict } from './permissions.ts';
-import { childOf, type Needs, repositoryOf } from './routing.ts';
 
 /** Who makes a request, as far as it is known. */
 export type Caller = {

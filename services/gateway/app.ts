@@ -1,9 +1,10 @@
 import type { SecureContext } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
-import { type Configuration, type Mode, THIS_MACHINE } from '#proto/configuration.ts';
+import { type Configuration, THIS_MACHINE } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { CLAIM_RENEW_MS } from '#proto/ingests.ts';
+import type { Mode } from '#proto/mode.ts';
 import type { Volume } from '#proto/volume.ts';
 import { Access } from './access.ts';
 import { audit } from './audit.ts';

@@ -7,8 +7,8 @@ import { clip } from '#proto/clip.ts';
 import { isGatewayAction } from '#proto/scopes.ts';
 import type { Caller } from './access.ts';
 import { auditOutbox } from './audit-outbox.ts';
+import { parameter } from './parameters.ts';
 import { Refusals } from './refusals.ts';
-import { parameter } from './routing.ts';
 import { networkOf } from './throttle.ts';
 
 const NAME = new RegExp(TokenName.pattern as string);

@@ -3,7 +3,7 @@ import type { Configuration } from '#proto/configuration.ts';
 import { isGatewayAction } from '#proto/scopes.ts';
 import { CATALOG_SCOPE, gatewayScope, scopeFor } from './docker-scopes.ts';
 import { hostOf, realmUrl } from './locations.ts';
-import type { Needs } from './routing.ts';
+import type { Needs } from './needs.ts';
 
 /** Why a Bearer token was not enough (RFC 6750, 3.1). */
 export type BearerError = 'invalid_token' | 'insufficient_scope';

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '#proto/fault.ts';
 import { nextLink } from './locations.ts';
-import { parameter } from './routing.ts';
+import { parameter } from './parameters.ts';
 
 const MOST = 1_000;
 

@@ -6,7 +6,8 @@ import { Address, activateChild, InstanceId, Start } from '#proto/children.ts';
 import { presence } from '#proto/presence.ts';
 import { isChild } from '#proto/scopes.ts';
 import { mayActAs } from './access.ts';
-import { type Gateway, inTheNameOf, parameter } from './routing.ts';
+import { parameter } from './parameters.ts';
+import { type Gateway, inTheNameOf } from './routing.ts';
 
 const INSTANCE = new RegExp(InstanceId.pattern as string);
 const ADDRESS = new RegExp(Address.pattern as string);

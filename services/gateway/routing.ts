@@ -1,13 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { CallOptions } from '#proto/calls.ts';
-import type { Configuration, Mode } from '#proto/configuration.ts';
+import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
-import { type Digest, digestName, type Repository, repositoryName } from '#proto/names.ts';
-import { type GatewayAction, isChild, isGatewayAction, type RepositoryAction } from '#proto/scopes.ts';
+import type { Mode } from '#proto/mode.ts';
+import { isGatewayAction } from '#proto/scopes.ts';
 import type { Volume } from '#proto/volume.ts';
 import type { Access } from './access.ts';
 import type { MinimumRate } from './minimum-rate.ts';
+import type { Needs } from './needs.ts';
 import type { RememberedContent } from './remembered-content.ts';
 import type { Resting } from './resting.ts';
 import type { RunningHashes } from './running-hashes.ts';
@@ -54,12 +55,6 @@ export type Times = {
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-
-/**
- * What a request needs: an action on the repository of its path, or on the child of its path, to be let in (`login`),
- * to see the list of repositories (`catalog`), or nothing.
- */
-export type Needs = RepositoryAction | GatewayAction | 'login' | 'catalog' | 'nothing';
 
 /**
  * One path and what can be done with it: every other method is answered 405. Who asks is looked at first, and then, for
@@ -113,41 +108,4 @@ export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> 
 /** How storage is asked for a change: in the name of the account that makes the request. */
 export function inTheNameOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
   return { patience: times.patienceMs, behalf: caller?.asker?.name };
-}
-
-/** A part of the path. */
-export function segment(request: FastifyRequest, name: string): string {
-  return (request.params as Record<string, string>)[name] ?? '';
-}
-
-/** A parameter of the query; the first where it stands several times. */
-export function parameter(request: FastifyRequest, name: string): string | undefined {
-  const value = (request.query as Record<string, string | string[] | undefined>)[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-/** All values of a parameter of the query. */
-export function parameters(request: FastifyRequest, name: string): string[] {
-  const value = (request.query as Record<string, string | string[] | undefined>)[name];
-  return value === undefined ? [] : [value].flat();
-}
-
-/** @throws Fault `name-invalid` */
-export function repositoryOf(request: FastifyRequest): Repository {
-  return repositoryName(segment(request, 'name'));
-}
-
-/** A layer below, by its name in lower case, as scope maps have it. */
-export function childOf(request: FastifyRequest): string {
-  const name = segment(request, 'child').toLowerCase();
-  if (isChild(name)) return name;
-  throw new Fault(
-    'malformed',
-    `child ${JSON.stringify(name.slice(0, 80))} is not valid: use letters, digits and - between them, 63 characters at most`,
-  );
-}
-
-/** @throws Fault `digest-invalid` */
-export function digestOf(request: FastifyRequest): Digest {
-  return digestName(segment(request, 'digest'));
 }

@@ -1,7 +1,8 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONFIGURATION_KEY, type Configuration, configuration, type Mode } from '#proto/configuration.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
+import type { Mode } from '#proto/mode.ts';
 import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
 import { RESERVE } from '#proto/space.ts';
 import { Volume } from '#proto/volume.ts';

@@ -16,10 +16,10 @@ import { hashPassword } from '#proto/password-hash.ts';
 import { byAccount } from './asking.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
+import type { Parts } from './parts.ts';
 import { newPassword } from './passwords.ts';
 import type { TokenRecord } from './records.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
-import type { Parts } from './storage.ts';
 
 type WithPassword = { token: Token; name: PasswordName; password: string };
 

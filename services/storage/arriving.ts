@@ -3,7 +3,7 @@ import type { ArrivingBlob } from '#proto/arriving.ts';
 import type { BlobPlace } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
 import { transferId, transferPath } from './ingest-folders.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 /** Ingests that are looked at: a reply must fit into one message of the bus. */
 const MOST = 1_000;

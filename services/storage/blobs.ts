@@ -4,8 +4,8 @@ import { Fault } from '#proto/fault.ts';
 import { byAccount } from './asking.ts';
 import { drop, put } from './metadata.ts';
 import { page } from './page.ts';
+import type { Parts } from './parts.ts';
 import type { IngestRecord } from './records.ts';
-import type { Parts } from './storage.ts';
 
 /** Repositories looked at in one go. */
 const PAGE = 1_000;

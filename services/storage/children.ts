@@ -11,9 +11,9 @@ import { childAccounts } from './child-accounts.ts';
 import { MAX_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
 import { drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
+import type { Parts } from './parts.ts';
 import type { ChildRecord } from './records.ts';
 import { beginStart } from './starts.ts';
-import type { Parts } from './storage.ts';
 
 /** How often it is written at most when an instance was heard of, in ms. */
 const SEEN_MS = 60_000;

@@ -1,7 +1,7 @@
 import { manifestDeleted, tagDeleted } from '#proto/content.ts';
 import { type Change, drop, type Metadata } from './metadata.ts';
+import type { Parts } from './parts.ts';
 import { isIndex } from './sparse.ts';
-import type { Parts } from './storage.ts';
 
 /** Changes in one batch, about. */
 const BATCH = 1_000;

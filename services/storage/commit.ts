@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Bus } from '#proto/bus.ts';
 import { blobCommitted } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
 import type { KeyedLock } from '#proto/keyed-lock.ts';
@@ -8,7 +9,6 @@ import { splitDigest } from '#proto/names.ts';
 import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
 import { type Change, type Metadata, put } from './metadata.ts';
 import type { IngestRecord } from './records.ts';
-import type { Publish } from './storage.ts';
 
 /**
  * How content becomes visible:
@@ -35,9 +35,9 @@ export class Commits {
   readonly #metadata: Metadata;
   readonly #blobs: BlobStore;
   readonly #locks: KeyedLock;
-  readonly #publish: Publish;
+  readonly #publish: Bus['publish'];
 
-  constructor(metadata: Metadata, blobs: BlobStore, locks: KeyedLock, publish: Publish) {
+  constructor(metadata: Metadata, blobs: BlobStore, locks: KeyedLock, publish: Bus['publish']) {
     this.#metadata = metadata;
     this.#blobs = blobs;
     this.#locks = locks;

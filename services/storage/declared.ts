@@ -6,10 +6,10 @@ import { byAccount } from './asking.ts';
 import { declaredAccounts } from './audit-facts.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
 import { put } from './metadata.ts';
+import type { Parts } from './parts.ts';
 import type { TokenRecord } from './records.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
-import type { Parts } from './storage.ts';
 
 /** How often secret files are looked at, in ms: a mounted secret tells of no change. */
 const LOOK_MS = 10_000;

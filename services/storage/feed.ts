@@ -1,7 +1,7 @@
 import type { Changes, ContentChange } from '#proto/changes.ts';
 import { type Entry, readCursor } from './journal.ts';
 import { put } from './metadata.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 /** What changed, for the layers below; and how far this layer has followed the one above. Faults: none of their own. */
 export class Feed {

@@ -1,34 +1,11 @@
 import { Fault } from '#proto/fault.ts';
 import { type Garbage, garbageCollected } from '#proto/upkeep.ts';
 import { byAccount } from './asking.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
+import type { Found, GarbageRules, Sweep } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
-
-/** How long what nothing names is kept, in ms. */
-export type GarbageRules = {
-  /** After somebody was told of it. */
-  graceMs: number;
-  /** Uploads, after their last sign of life. */
-  uploadsMs: number;
-  /** The same of transfers; also what came over the link and no manifest ever named. */
-  transfersMs: number;
-};
-
-/** What a run found; its parts add to it. */
-export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
-
-/** What the parts of a run need. */
-export type Sweep = Parts & {
-  data: string;
-  rules: GarbageRules;
-  found: Found;
-  /** Links that would go, as `<repository>!<digest>`; undefined where they do go. */
-  dry: Set<string> | undefined;
-  /** Aborts when storage ends. */
-  signal: AbortSignal;
-};
 
 /**
  * Takes away what nothing needs, while everything else goes on. A link needs a manifest of its repository that names

@@ -13,9 +13,9 @@ import { cleanRepository } from './clean.ts';
 import { type Change, drop, put } from './metadata.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { Page } from './page.ts';
+import type { Parts } from './parts.ts';
 import type { ManifestRecord, ReferrerRecord } from './records.ts';
 import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
-import type { Parts } from './storage.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
 export type PutQuery = {

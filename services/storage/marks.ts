@@ -1,7 +1,7 @@
 import type { Mark } from '#proto/marks.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 /** How repositories of the parent were when all that was so had been carried out. Faults: none of their own. */
 export class Marks {

@@ -5,8 +5,8 @@ import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import { type Met, meetParent } from './parent.ts';
+import type { Parts } from './parts.ts';
 import type { UnsentRecord } from './records.ts';
-import type { Parts } from './storage.ts';
 
 /** What the parent is still to be told, and how far telling it came. Faults are those of `proto/outgoing.ts`. */
 export class Outgoing {

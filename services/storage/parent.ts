@@ -1,5 +1,5 @@
 import { type Change, drop, type Metadata, put } from './metadata.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 export type Met = { parent: string; forget: boolean; repaired?: string };
 

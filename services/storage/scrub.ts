@@ -10,7 +10,7 @@ import { byAccount } from './asking.ts';
 import { examineTables } from './leveldb/examine.ts';
 import { put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 /** The folder of the data volume for damaged content. */
 export const QUARANTINE = 'quarantine';

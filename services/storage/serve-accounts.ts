@@ -15,7 +15,7 @@ import {
 import type { AuditEntry } from '#proto/audit.ts';
 import { declareAccounts } from '#proto/declared-accounts.ts';
 import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit-facts.ts';
-import { nothing, type On } from './serve.ts';
+import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
 export function serveAccounts(on: On, { accounts, declared, audit }: Storage): void {

@@ -11,7 +11,7 @@ import {
   settleOutgoing,
   unpark,
 } from '#proto/outgoing.ts';
-import { nothing, type On } from './serve.ts';
+import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
 export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {

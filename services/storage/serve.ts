@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Static, TSchema } from '@sinclair/typebox';
 import { listArriving, locateArriving } from '#proto/arriving.ts';
 import type { Asker } from '#proto/askers.ts';
 import { addAudit } from '#proto/audit.ts';
@@ -16,7 +15,6 @@ import {
   layerInstance,
   listChildren,
 } from '#proto/children.ts';
-import type { Request } from '#proto/contract.ts';
 import {
   abortUpload,
   claimTransfer,
@@ -50,15 +48,10 @@ import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
 import { askedBy, currentAsker } from './asking.ts';
 import type { HistoryRoom } from './history-room.ts';
+import { nothing, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
-
-/** Has a request answered by a handler. */
-export type On = <Q extends TSchema, R extends TSchema>(
-  contract: Request<Q, R>,
-  handler: (query: Static<Q>) => Promise<Static<R>>,
-) => void;
 
 /** How long requests that are being answered may take once serving ends, in ms. */
 const LAST_ANSWERS_MS = 2_000;
@@ -167,5 +160,3 @@ export function serve(
     },
   };
 }
-
-export const nothing = () => ({});

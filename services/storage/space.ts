@@ -1,8 +1,8 @@
 import { Ballast } from '#proto/ballast.ts';
+import type { Bus } from '#proto/bus.ts';
 import type { Log } from '#proto/log.ts';
 import { noSpace, RESERVE, spaceOf } from '#proto/space.ts';
 import { type Space, spaceChanged } from '#proto/upkeep.ts';
-import type { Publish } from './storage.ts';
 
 /** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
 const FRESH_MS = 500;
@@ -15,7 +15,7 @@ const ENOUGH_INODES = 32;
 /** Watches the free space and inodes of the data volume: below the reserve nothing new is taken; all else goes on. */
 export class SpaceGuard implements AsyncDisposable {
   readonly #data: string;
-  readonly #publish: Publish;
+  readonly #publish: Bus['publish'];
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #ballast: Ballast;
@@ -27,7 +27,7 @@ export class SpaceGuard implements AsyncDisposable {
   readonly #end = new AbortController();
   #trimming: Promise<void> | undefined;
 
-  constructor(data: string, publish: Publish, log: Log) {
+  constructor(data: string, publish: Bus['publish'], log: Log) {
     this.#data = data;
     this.#publish = publish;
     this.#log = log;

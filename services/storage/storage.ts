@@ -16,7 +16,7 @@ import { Commits } from './commit.ts';
 import { DeclaredAccounts } from './declared.ts';
 import { Feed } from './feed.ts';
 import { Fence } from './fence.ts';
-import { GarbageCollector, type GarbageRules } from './garbage.ts';
+import { GarbageCollector } from './garbage.ts';
 import { GRACE_MS, Grace } from './grace.ts';
 import { watchHistory } from './history-watch.ts';
 import { Ingests } from './ingests.ts';
@@ -25,40 +25,19 @@ import { Manifests } from './manifests.ts';
 import { Marks } from './marks.ts';
 import { Metadata } from './metadata.ts';
 import { Outgoing } from './outgoing.ts';
+import type { Parts } from './parts.ts';
 import { Scrubber } from './scrub.ts';
 import { SpaceGuard } from './space.ts';
+import type { GarbageRules } from './sweep.ts';
 import { Tags } from './tags.ts';
 import { Webhooks } from './webhooks.ts';
-
-export type Publish = Bus['publish'];
-
-/** What the modules of storage are made of. */
-export type Parts = {
-  metadata: Metadata;
-  store: BlobStore;
-  commits: Commits;
-  ingests: Ingests;
-  grace: Grace;
-  /** Whoever takes several takes them in this order, so that nobody waits in a circle: ingest, blob, repository. */
-  locks: KeyedLock;
-  space: SpaceGuard;
-  publish: Publish;
-  /** Events of changes of content. */
-  announcements: Announcements;
-  audit: Audit;
-  log: Log;
-  /** Milliseconds since 1970. */
-  now: () => number;
-  /** Milliseconds of a clock that only goes forward. */
-  running: () => number;
-};
 
 export type StorageOptions = {
   /** The data volume, absolute. */
   data: string;
   /** The name of the layer. */
   layer?: string;
-  publish: Publish;
+  publish: Bus['publish'];
   log: Log;
   /** Milliseconds since 1970. */
   now?: () => number;

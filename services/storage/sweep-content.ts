@@ -1,5 +1,5 @@
-import type { Sweep } from './garbage.ts';
 import { drop } from './metadata.ts';
+import type { Sweep } from './sweep.ts';
 
 /** Blobs judged at a time: what a run holds in memory. Each page is a look at all links and manifests. */
 const PAGE = 20_000;

@@ -1,8 +1,8 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDigest } from '#proto/names.ts';
-import type { Sweep } from './garbage.ts';
 import { QUARANTINE } from './scrub.ts';
+import type { Sweep } from './sweep.ts';
 
 /** How long damaged content is kept for whoever wants to look at it, in ms. */
 const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;

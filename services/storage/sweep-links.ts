@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { blobUnlinked } from '#proto/content.ts';
 import { splitDigest } from '#proto/names.ts';
 import { byAccount } from './asking.ts';
-import type { Sweep } from './garbage.ts';
 import { drop } from './metadata.ts';
+import type { Sweep } from './sweep.ts';
 import { waiting } from './sweep-content.ts';
 
 /** Links judged at a time: what a run holds in memory. */

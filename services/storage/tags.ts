@@ -4,8 +4,8 @@ import type { TagEntry } from '#proto/manifests.ts';
 import { differing } from './differing.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
+import type { Parts } from './parts.ts';
 import { platformOf } from './sparse.ts';
-import type { Parts } from './storage.ts';
 
 /** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
 export type Expect = string | null | undefined;

@@ -1,6 +1,6 @@
 import type { WebhookPlace } from '#proto/webhooks.ts';
 import { drop, put } from './metadata.ts';
-import type { Parts } from './storage.ts';
+import type { Parts } from './parts.ts';
 
 /** How far each webhook has been told. Faults: none of its own. */
 export class Webhooks {

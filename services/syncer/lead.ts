@@ -5,11 +5,9 @@ import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import type { Context } from '../run.ts';
 import type { Lease } from './lease.ts';
 import type { Upward } from './link/upward.ts';
+import type { PassBus } from './pass-bus.ts';
 import { AcrNews } from './reconcile/acr-news.ts';
 import { News } from './reconcile/news.ts';
-
-/** What a pass uses of the bus. */
-export type PassBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;
 
 /**
  * The time in which this process makes the passes: from the term that storage gave it to the end of its lease. A

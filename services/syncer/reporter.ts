@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kept } from '#proto/archive.ts';
 import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/below.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { LayerIdentity } from '#proto/children.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
-import { type Gap, historyLost, type Kept } from '#proto/history.ts';
+import { type Gap, historyLost } from '#proto/history.ts';
 import { withinLimits } from '#proto/relay.ts';
 import { Alarm } from './alarm.ts';
 import { HistorySender } from './history-sender.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Archive } from '#proto/archive.ts';
 import type { Envelope } from '#proto/envelope.ts';
 import { Fault } from '#proto/fault.ts';
-import type { Archive } from '#proto/history.ts';
 import { attributed, MAX_EVENT_BYTES, Relay } from '#proto/relay.ts';
 
 /** Events of layers below, as they are stored. */

@@ -7,8 +7,8 @@ import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
 import { Parent } from '../../services/syncer/link/parent.ts';
 import { Upward } from '../../services/syncer/link/upward.ts';
 import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
+import type { SendMeans } from '../../services/syncer/reconcile/context.ts';
 import { Outgoing } from '../../services/syncer/reconcile/outgoing.ts';
-import type { SendMeans } from '../../services/syncer/reconcile/send.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
 

@@ -8,9 +8,10 @@ import { repositoryName } from '#proto/names.ts';
 import { transferStarted } from '#proto/transfers.ts';
 import { mayAlso, sees } from '../access.ts';
 import { ArrivingReader, type Here } from '../arriving-content.ts';
+import { digestOf, parameter } from '../parameters.ts';
 import { type ByteRange, parseRange } from '../ranges.ts';
 import { tooManyResting } from '../resting.ts';
-import { digestOf, type Gateway, type Handler, parameter, resource } from '../routing.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 import { length, sendParts } from '../send-blob.ts';
 import { orAfter, waitOf } from './changes.ts';
 

@@ -4,9 +4,10 @@ import { locateBlob, unlinkBlob } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import { openBlob } from '../committed.ts';
+import { digestOf, repositoryOf } from '../parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
 import { type ByteRange, parseRange } from '../ranges.ts';
-import { digestOf, type Gateway, type Handler, inTheNameOf, repositoryOf, resource } from '../routing.ts';
+import { type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
 import { length, type Part, sendParts } from '../send-blob.ts';
 
 const TYPE = 'application/octet-stream';

@@ -7,9 +7,10 @@ import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMove
 import { Fault } from '#proto/fault.ts';
 import { transferStarted } from '#proto/transfers.ts';
 import { sees } from '../access.ts';
+import { parameter } from '../parameters.ts';
 import { noteChild } from '../presence.ts';
 import { tooManyResting } from '../resting.ts';
-import { type Gateway, type Handler, parameter, resource } from '../routing.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 
 const PAGE = 1_000;
 /** Storage is asked again after so long, should nothing that was said have been heard, in ms. */

@@ -2,9 +2,10 @@ import type { FastifyInstance } from 'fastify';
 import { type Activated, Activation, activateChild, childPath, type LayerIdentity } from '#proto/children.ts';
 import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
+import { childOf } from '../parameters.ts';
 import { addressOf } from '../presence.ts';
 import { readBody } from '../read-body.ts';
-import { childOf, type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
+import { type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
 
 const LIMIT = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';

@@ -25,17 +25,9 @@ import { matches } from '#proto/repository-pattern.ts';
 import { readManifestBytes } from '../committed.ts';
 import { Hold } from '../hold.ts';
 import { manifestUrl } from '../locations.ts';
+import { parameters, repositoryOf, segment } from '../parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
-import {
-  type Gateway,
-  type Handler,
-  inTheNameOf,
-  parameters,
-  repositoryOf,
-  resource,
-  segment,
-  settle,
-} from '../routing.ts';
+import { type Gateway, type Handler, inTheNameOf, resource, settle } from '../routing.ts';
 import { writeBody } from '../write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {

@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { listReferrers } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { nextLink } from '../locations.ts';
-import { digestOf, type Gateway, type Handler, parameter, repositoryOf, resource } from '../routing.ts';
+import { digestOf, parameter, repositoryOf } from '../parameters.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 
 /** Descriptors with long annotations must not make an answer that clients refuse (4 MiB). */
 const PAGE = 200;

@@ -7,9 +7,10 @@ import { parse } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
 import { Below } from '../below.ts';
 import { forgetWithAccounts } from '../below-forget.ts';
+import { childOf } from '../parameters.ts';
 import { readBody } from '../read-body.ts';
 import { ReportTurns } from '../report-turns.ts';
-import { childOf, type Gateway, type Handler, resource } from '../routing.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 
 const unzip = promisify(gunzip);
 

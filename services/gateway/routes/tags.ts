@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listRepositories, listTags } from '#proto/manifests.ts';
 import { sees } from '../access.ts';
 import { linkNext, type Page, pageOf } from '../pages.ts';
-import { type Gateway, type Handler, repositoryOf, resource } from '../routing.ts';
+import { repositoryOf } from '../parameters.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 
 /** How many repositories storage is asked for at a time. */
 const BATCH = 1_000;

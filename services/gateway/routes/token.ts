@@ -5,8 +5,9 @@ import { LIFETIME_S } from '../bearer.ts';
 import { challenge } from '../challenge.ts';
 import { narrow } from '../docker-scopes.ts';
 import type { Credentials } from '../log-in.ts';
+import { parameters } from '../parameters.ts';
 import { readBody } from '../read-body.ts';
-import { type Gateway, type Handler, parameters, resource } from '../routing.ts';
+import { type Gateway, type Handler, resource } from '../routing.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const LIMIT = 64 * 1_024;

@@ -13,17 +13,9 @@ import { type Digest, digestName, isRepository, type Repository, splitDigest } f
 import { mayAlso } from '../access.ts';
 import { Hold } from '../hold.ts';
 import { blobUrl, uploadUrl } from '../locations.ts';
+import { parameter, repositoryOf, segment } from '../parameters.ts';
 import { parseContentRange, uploadRange } from '../ranges.ts';
-import {
-  type Gateway,
-  type Handler,
-  inTheNameOf,
-  parameter,
-  repositoryOf,
-  resource,
-  segment,
-  settle,
-} from '../routing.ts';
+import { type Gateway, type Handler, inTheNameOf, resource, settle } from '../routing.ts';
 import { type Algorithm, RunningHashes } from '../running-hashes.ts';
 import { writeBody } from '../write-body.ts';
 

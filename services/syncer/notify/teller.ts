@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kept } from '#proto/archive.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { configurationChanged } from '#proto/configuration.ts';
 import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
-import { type Gap, historyLost, type Kept } from '#proto/history.ts';
+import { type Gap, historyLost } from '#proto/history.ts';
 import type { Receiver } from '#proto/notifications.ts';
 import type { WebhookPlace } from '#proto/webhooks.ts';
 import { lossOf, type Notice, noticeOf } from './notice.ts';

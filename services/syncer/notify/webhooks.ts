@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Bus, Log } from '#proto/bus.ts';
 import type { Receiver } from '#proto/notifications.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/webhooks.ts';
-import type { PassBus } from '../lead.ts';
+import type { PassBus } from '../pass-bus.ts';
 import { Post } from './post.ts';
 import { Standing } from './standing.ts';
 import { type TellerMeans, tell } from './teller.ts';

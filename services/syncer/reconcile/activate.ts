@@ -1,6 +1,6 @@
 import { layerInstance } from '#proto/children.ts';
 import type { Wish } from '../wish.ts';
-import type { PassMeans } from './pass.ts';
+import type { PassMeans } from './context.ts';
 
 /** A change of a client goes up without asking before, where the last answer is not older, in ms. */
 const SCOPED_MS = 60_000;

@@ -11,7 +11,7 @@ import {
   transferFinished,
   transferPaused,
 } from '#proto/transfers.ts';
-import type { PassBus } from '../lead.ts';
+import type { PassBus } from '../pass-bus.ts';
 
 type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
 type Waiting = {

@@ -9,7 +9,7 @@ import {
 } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import type { Descriptor } from '#proto/oci.ts';
-import type { PassBus } from '../lead.ts';
+import type { PassBus } from '../pass-bus.ts';
 
 /** What storage holds of one repository, all pages of it. */
 

@@ -1,7 +1,7 @@
 import { manifestDeleted } from '#proto/content.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
-import type { PassBus } from '../lead.ts';
+import type { PassBus } from '../pass-bus.ts';
 import { pages } from './lists.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/outgoing.ts';
-import type { PassBus } from '../lead.ts';
+import type { PassBus } from '../pass-bus.ts';
 import { pages } from './lists.ts';
 
 const FIRST_MS = 60_000;

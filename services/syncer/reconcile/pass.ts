@@ -1,26 +1,17 @@
 import { createHash } from 'node:crypto';
-import type { Log } from '#proto/bus.ts';
-import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Digest } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/passes.ts';
-import type { Volume } from '#proto/volume.ts';
-import type { Announcement } from '../announcement.ts';
-import type { PassBus } from '../lead.ts';
-import type { Activation } from '../link/activation.ts';
-import type { AcrMetadata } from '../link/azure/metadata.ts';
-import type { ParentFeed } from '../link/feed.ts';
 import type { Parent } from '../link/parent.ts';
-import type { Upward } from '../link/upward.ts';
 import type { Wish } from '../wish.ts';
-import type { AcrNews } from './acr-news.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
 import { compare } from './compare.ts';
+import type { Context, PassMeans } from './context.ts';
 import { bringImages } from './images.ts';
-import type { Heard, Look, News } from './news.ts';
+import type { Look } from './news.ts';
 import { Outgoing } from './outgoing.ts';
 import { Oversized } from './oversized.ts';
 import { Parking } from './parking.ts';
@@ -29,43 +20,6 @@ import { clean, repositories } from './repositories.ts';
 import { Tally } from './tally.ts';
 import { imagesOf, unparkMoot } from './tasks.ts';
 import { matchedPatterns, unmatchedPatterns } from './unmatched.ts';
-
-export type PassMeans = {
-  bus: PassBus;
-  announcement: Pick<Announcement, 'announced'>;
-  volume: Volume;
-  parent: Parent;
-  upward: Upward;
-  feed: Pick<ParentFeed, 'changes' | 'repaired'>;
-  activation: Activation;
-  news: News;
-  /** Where the parent is an Azure Container Registry. */
-  acr: AcrMetadata | undefined;
-  acrNews: AcrNews;
-  configuration: Configuration;
-  log: Log;
-  /** This process, and the name of its layer. */
-  by: string;
-  layer: string;
-  /** One that ends because of the window or the configuration has a Fault as its reason: see `endedBy`. */
-  signal: AbortSignal;
-  /** When the window closes. */
-  until?: number;
-};
-
-/** What the parts of one pass share. */
-export type Context = PassMeans & {
-  wish: Wish;
-  /** What the parent told; undefined where everything is looked at, or just what the wish says. */
-  heard: Heard | undefined;
-  pass: string;
-  arrivals: Arrivals;
-  outgoing: Outgoing;
-  parking: Parking;
-  withheld: Set<Digest>;
-  oversized: Oversized;
-  tally: Tally;
-};
 
 /**
  * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else

@@ -1,5 +1,5 @@
 import type { Static } from '@sinclair/typebox';
-import type { Mode } from '#proto/configuration.ts';
+import type { Mode } from '#proto/mode.ts';
 import type { Digest } from '#proto/names.ts';
 import type { ActionKind } from '#proto/passes.ts';
 import type { Conflict } from '#proto/selection.ts';

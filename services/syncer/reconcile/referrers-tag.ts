@@ -2,7 +2,7 @@ import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
 import type { FetchedManifest } from '../link/parent.ts';
-import type { SendMeans } from './send.ts';
+import type { SendMeans } from './context.ts';
 
 /** How often the list is read again because somebody else changed it meanwhile. */
 const ATTEMPTS = 5;

@@ -1,28 +1,16 @@
 import { repositoriesOfBlob } from '#proto/blobs.ts';
-import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { getManifest, setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { type Descriptor, type Manifest, readManifest } from '#proto/oci.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
-import type { FetchedManifest, Parent } from '../link/parent.ts';
-import type { Upward } from '../link/upward.ts';
+import type { FetchedManifest } from '../link/parent.ts';
 import { each } from '../transfer/slots.ts';
-import type { Arrivals } from './arrivals.ts';
-import type { BringMeans } from './bring.ts';
-import { type Outgoing, settleSent } from './outgoing.ts';
+import type { SendMeans } from './context.ts';
+import { settleSent } from './outgoing.ts';
 import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 import { TreeBudget } from './tree-budget.ts';
-
-export type SendMeans = BringMeans & {
-  parent: Pick<Parent, 'resolve'>;
-  upward: Upward;
-  arrivals: Pick<Arrivals, 'send'>;
-  outgoing: Pick<Outgoing, 'isUnsent'>;
-  /** What is not selected is not the layer's to speak of, at the parent. */
-  configuration: Pick<Configuration, 'repositories'>;
-};
 
 /** A manifest that the parent lacks: its bytes are read when it goes up, so that a large index is not held whole. */
 type Branch = { digest: Digest; blobs: Descriptor[] };

@@ -1,8 +1,8 @@
 import type { Configuration } from '#proto/configuration.ts';
 import { missingManifests } from '#proto/manifests.ts';
 import { type Digest, isTag, type Repository, type Tag } from '#proto/names.ts';
-import type { PassBus } from '../lead.ts';
 import type { Parent } from '../link/parent.ts';
+import type { PassBus } from '../pass-bus.ts';
 import { each } from '../transfer/slots.ts';
 import { bases, localTags } from './lists.ts';
 import type { Told } from './news.ts';

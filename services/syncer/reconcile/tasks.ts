@@ -1,7 +1,7 @@
 import type { Digest, Repository } from '#proto/names.ts';
+import type { Context } from './context.ts';
 import type { Image } from './images.ts';
 import { leftOutOf } from './lists.ts';
-import type { Context } from './pass.ts';
 import { choose } from './platforms.ts';
 import type { Survey } from './survey.ts';
 

@@ -3,8 +3,8 @@ import { getManifest, type LeftOut, missingManifests } from '#proto/manifests.ts
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import type { Volume } from '#proto/volume.ts';
-import type { PassBus } from '../lead.ts';
 import type { FetchedManifest, Parent } from '../link/parent.ts';
+import type { PassBus } from '../pass-bus.ts';
 import { each } from '../transfer/slots.ts';
 import { choose, nameOf } from './platforms.ts';
 import { wantsReferrer } from './referrer-filter.ts';

@@ -4,9 +4,9 @@ import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import { sent } from '../link/sending.ts';
+import type { SendMeans } from './context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
-import type { SendMeans } from './send.ts';
 
 export type WithdrawMeans = SendMeans & {
   /** By repository. */

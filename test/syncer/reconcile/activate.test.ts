@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Confirmation } from '../../../services/syncer/link/activation.ts';
 import { activate } from '../../../services/syncer/reconcile/activate.ts';
-import type { PassMeans } from '../../../services/syncer/reconcile/pass.ts';
+import type { PassMeans } from '../../../services/syncer/reconcile/context.ts';
 import type { Wish } from '../../../services/syncer/wish.ts';
 
 /** Which passes ask for the place of the layer, and how old an answer may be. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
-import { makePass, type PassMeans } from '../../../services/syncer/reconcile/pass.ts';
+import type { PassMeans } from '../../../services/syncer/reconcile/context.ts';
+import { makePass } from '../../../services/syncer/reconcile/pass.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
