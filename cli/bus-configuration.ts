@@ -1,4 +1,5 @@
-import { permissionsOf, type UserName, userNames } from '#proto/access.ts';
+import { type UserName, userNames } from '#proto/users.ts';
+import { permissionsOf } from '#proto/access.ts';
 
 export type BusSettings = {
   host: string;

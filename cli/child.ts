@@ -1,3 +1,4 @@
+import { storageStatus } from '#proto/storage-status.ts';
 import type { Command } from 'commander';
 import { createToken } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
@@ -8,7 +9,6 @@ import {
   configuration,
   RepositoryPattern,
 } from '#proto/configuration.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import type { Mode } from '#proto/mode.ts';
 import { actionsOfChild } from '#proto/permission-words.ts';
 import { allActivated, allScopeMaps, allTokens } from './account-lists.ts';

@@ -1,7 +1,7 @@
+import { type UserName, userNames } from '#proto/users.ts';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type UserName, userNames } from '#proto/access.ts';
 import { isElsewhere, placeOf } from '#proto/folder-place.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { whyNotMade } from './failure.ts';

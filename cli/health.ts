@@ -1,10 +1,10 @@
+import { type ServiceName, serviceNames } from '#proto/users.ts';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Command, Option } from 'commander';
-import { type ServiceName, serviceNames } from '#proto/access.ts';
 import { healthFolder, wellWord } from '#proto/health.ts';
 import { connectOperator } from './connect.ts';
 import { dataOption } from './data-option.ts';

@@ -1,10 +1,10 @@
+import { type StorageStatus, storageStatus } from '#proto/storage-status.ts';
+import { serviceNames } from '#proto/users.ts';
 import { hostname } from 'node:os';
-import { serviceNames } from '#proto/access.ts';
 import { type LayerReport, type Layers, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
-import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import { listParked, type Parked } from '#proto/outgoing.ts';
 import { layersNow, type Presence, presence } from '#proto/presence.ts';
 import type { Unreadable } from '#proto/states.ts';

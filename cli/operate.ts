@@ -1,9 +1,9 @@
+import { storageStatus } from '#proto/storage-status.ts';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { findLayer } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';
 import { claimPid } from './pid-file.ts';

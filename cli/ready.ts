@@ -1,8 +1,8 @@
+import { storageStatus } from '#proto/storage-status.ts';
+import { serviceNames } from '#proto/users.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { serviceNames } from '#proto/access.ts';
 import type { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { bridgeStatus, serviceStatus } from '#proto/status.ts';
 import { connectOperator } from './connect.ts';
 import { accepts, parseAddress } from './ports.ts';

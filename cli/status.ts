@@ -1,5 +1,5 @@
+import type { StorageStatus } from '#proto/storage-status.ts';
 import type { Command } from 'commander';
-import type { StorageStatus } from '#proto/manifests.ts';
 import type { ServiceStatus } from '#proto/status.ts';
 import { belowText } from './below-text.ts';
 import { connectOperator } from './connect.ts';

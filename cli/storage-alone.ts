@@ -1,7 +1,7 @@
+import { storageStatus } from '#proto/storage-status.ts';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { connectBus } from './connect.ts';
 import { aloneFolder, makeAloneFolders, writeBus } from './data-folder.ts';
 import { LayerLog } from './layer-log.ts';

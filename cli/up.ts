@@ -1,8 +1,8 @@
+import { type StorageStatus, storageStatus } from '#proto/storage-status.ts';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { files } from '#proto/document-files.ts';
-import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import { declaresAccounts, mustHaveDataToListen } from './accounts-rule.ts';
 import { connectOperator } from './connect.ts';
 import { dataFolder, makeFolders } from './data-folder.ts';

@@ -1,6 +1,6 @@
+import { serviceNames } from '#proto/users.ts';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { serviceNames } from '#proto/access.ts';
 import { NODE_ENV, NODE_FLAGS } from './node.ts';
 
 /** Compiles all programs into the compile cache, so that not even the first start of a layer has to. */

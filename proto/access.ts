@@ -1,14 +1,6 @@
+import { inboxOf, serviceNames, type UserName, userNames } from './users.ts';
+
 /** Who may say and hear what on the bus: the permissions of each service's credentials. */
-
-export const serviceNames = ['gateway', 'storage', 'syncer', 'twin-bridge'] as const;
-export type ServiceName = (typeof serviceNames)[number];
-
-/** `operator` is the `terrace` command; `monitor` is for programs that are told what happens, and change nothing. */
-export const userNames = [...serviceNames, 'operator', 'monitor'] as const;
-export type UserName = (typeof userNames)[number];
-
-/** Replies to a user's requests come below this subject, which no other user may hear. */
-export const inboxOf = (user: UserName): string => `_INBOX_${user}`;
 
 export type Permissions = { publish: string[]; subscribe: string[] };
 

@@ -1,4 +1,4 @@
-import { inboxOf, type UserName, userNames } from './access.ts';
+import { inboxOf, type UserName, userNames } from './users.ts';
 
 /** Names the account, or the person, that the asking user of the bus asks for. */
 export const ON_BEHALF = 'Terrace-For';

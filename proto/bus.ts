@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { connect, createInbox, headers, type Msg, type NatsConnection, type Subscription } from 'nats';
-import { inboxOf, type UserName } from './access.ts';
 import { Answers } from './answers.ts';
 import type { Archive } from './archive.ts';
 import { type Asker, ON_BEHALF } from './askers.ts';
@@ -24,6 +23,7 @@ import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
 import type { Room } from './stream-room.ts';
 import type { ConsumerName } from './streams.ts';
+import { inboxOf, type UserName } from './users.ts';
 
 export type { Log, Verdict, Worker };
 

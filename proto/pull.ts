@@ -1,7 +1,6 @@
 import { createInbox, type Msg, type NatsConnection } from 'nats';
-import type { UserName } from './access.ts';
-import { inboxOf } from './access.ts';
 import { nanos } from './jetstream.ts';
+import { inboxOf, type UserName } from './users.ts';
 
 /** Messages of a pull consumer, asked for a page at a time. */
 

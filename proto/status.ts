@@ -1,10 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { ServiceName } from './access.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 import { event, request, state } from './contract.ts';
 import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from './names.ts';
 import { RepositoryPattern } from './repository-pattern.ts';
 import { Direction } from './transfers.ts';
+import type { ServiceName } from './users.ts';
 
 /** What a layer says of itself, as states that end by themselves when nobody renews them. */
 

@@ -5,13 +5,13 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
-import type { ServiceName } from '#proto/access.ts';
 import { Bus } from '#proto/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status.ts';
 import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/supervision.ts';
 import { safeJson } from '#proto/terminal-text.ts';
+import type { ServiceName } from '#proto/users.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
 

@@ -11,27 +11,35 @@ import {
   type ScopeMap,
   type Token,
 } from '#proto/accounts.ts';
+import type { Bus } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { hashPassword } from '#proto/password-hash.ts';
 import { byAccount } from './asking.ts';
+import type { Metadata } from './metadata.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './parts.ts';
 import { newPassword } from './passwords.ts';
 import type { TokenRecord } from './records.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 
 type WithPassword = { token: Token; name: PasswordName; password: string };
 
+type AccountsDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+};
+
 /** Tokens, and the lock under which anything of the accounts changes. Faults are those of `proto/accounts.ts`. */
 export class Accounts {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'publish'>;
+  readonly #deps: AccountsDeps;
   readonly #scopeMaps: ScopeMaps;
   readonly #now: () => number;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'publish'>, now: () => number) {
-    this.#parts = parts;
-    this.#scopeMaps = new ScopeMaps(parts.metadata);
+  constructor(deps: AccountsDeps, now: () => number) {
+    this.#deps = deps;
+    this.#scopeMaps = new ScopeMaps(deps.metadata);
     this.#now = now;
   }
 
@@ -43,7 +51,7 @@ export class Accounts {
     }
     this.#mustBeAhead(expires);
     return this.#withPassword('password1', expires, async (made) => {
-      const { metadata } = this.#parts;
+      const { metadata } = this.#deps;
       if (await metadata.token(name)) {
         throw new Fault(
           'exists',
@@ -91,7 +99,7 @@ export class Accounts {
   async delete(name: string): Promise<void> {
     await this.#alone(async () => {
       mustBeOurs(name, await this.#token(name));
-      const { own } = (await this.#parts.metadata.scopeMap(name)) ?? {};
+      const { own } = (await this.#deps.metadata.scopeMap(name)) ?? {};
       const goes = own && !(await this.#scopeMaps.holder(name, name));
       await this.#write([...drop.token(name), ...(goes ? drop.scopeMap(name) : [])]);
     });
@@ -102,7 +110,7 @@ export class Accounts {
   }
 
   async list({ after, limit }: Page): Promise<{ tokens: Token[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.tokens(after), limit);
+    const [found, more] = await page(this.#deps.metadata.tokens(after), limit);
     return { tokens: found.map(([name, record]) => tokenOf(name, record)), more };
   }
 
@@ -130,7 +138,7 @@ export class Accounts {
   }
 
   async account(name: string): Promise<{ account?: Account }> {
-    const record = await this.#parts.metadata.token(name);
+    const record = await this.#deps.metadata.token(name);
     if (!record) return {};
     const { enabled, scopeMap, passwords } = record;
     const { actions } = (await this.#scopeMaps.get(scopeMap)) ?? { actions: [] };
@@ -138,7 +146,7 @@ export class Accounts {
   }
 
   async status(): Promise<{ tokens: number; key: string }> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const key = (await metadata.signingKey()) ?? (await this.#alone(() => this.#makeKey()));
     // One that nobody knows any more counts: without any, whoever reaches the layer is let in.
     return { tokens: metadata.counters.tokens || ((await metadata.closed()) ? 1 : 0), key };
@@ -146,7 +154,7 @@ export class Accounts {
 
   /** On the disk before anybody is told: what one gateway signs, the others must believe after a crash too. */
   async #makeKey(): Promise<string> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const known = await metadata.signingKey();
     if (known) return known;
     const key = randomBytes(32).toString('base64url');
@@ -155,15 +163,15 @@ export class Accounts {
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#parts.locks.run('accounts', work);
+    return this.#deps.locks.run('accounts', work);
   }
 
   async #write(changes: Change[]): Promise<void> {
-    await this.#parts.metadata.write(changes);
+    await this.#deps.metadata.write(changes);
     this.#tell();
   }
 
-  readonly #tell = () => this.#parts.publish(accountsChanged, byAccount());
+  readonly #tell = () => this.#deps.publish(accountsChanged, byAccount());
 
   /** Hashes before it takes the lock: that takes a while. */
   async #withPassword(
@@ -184,7 +192,7 @@ export class Accounts {
   }
 
   async #token(name: string): Promise<TokenRecord> {
-    const record = await this.#parts.metadata.token(name);
+    const record = await this.#deps.metadata.token(name);
     if (!record) throw new Fault('account-unknown', `there is no token ${name}: list the tokens`);
     return record;
   }

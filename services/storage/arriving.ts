@@ -2,22 +2,32 @@ import { createHash } from 'node:crypto';
 import type { ArrivingBlob } from '#proto/arriving.ts';
 import type { BlobPlace } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Grace } from './grace.ts';
 import { transferId, transferPath } from './ingest-folders.ts';
-import type { Parts } from './parts.ts';
+import type { Ingests } from './ingests.ts';
+import type { Metadata } from './metadata.ts';
 
 /** Ingests that are looked at: a reply must fit into one message of the bus. */
 const MOST = 1_000;
 
+type ArrivingDeps = {
+  ingests: Ingests;
+  metadata: Metadata;
+  store: BlobStore;
+  grace: Grace;
+};
+
 /** What comes over the link, for the layers below. Faults are those of `proto/arriving.ts`. */
 export class ArrivingContent {
-  readonly #parts: Pick<Parts, 'ingests' | 'metadata' | 'store' | 'grace'>;
+  readonly #deps: ArrivingDeps;
 
-  constructor(parts: Pick<Parts, 'ingests' | 'metadata' | 'store' | 'grace'>) {
-    this.#parts = parts;
+  constructor(deps: ArrivingDeps) {
+    this.#deps = deps;
   }
 
   async list(): Promise<ArrivingBlob[]> {
-    const entries = await this.#parts.ingests.list(MOST);
+    const entries = await this.#deps.ingests.list(MOST);
     return entries.flatMap(({ holder, record: { purpose, repository, digest, size, claim, part } }) => {
       if (purpose !== 'transfer' || holder === undefined) return [];
       if (repository === undefined || digest === undefined || size === undefined || !claim) return [];
@@ -26,7 +36,7 @@ export class ArrivingContent {
   }
 
   async locate(repository: string, digest: string): Promise<BlobPlace & { coming: boolean }> {
-    const { metadata, store, grace } = this.#parts;
+    const { metadata, store, grace } = this.#deps;
     await grace.renew(digest);
     // In the order in which content moves on: what is committed meanwhile is found all the same.
     const record = await metadata.ingest(transferId(digest));

@@ -1,10 +1,16 @@
 import type { BlobPlace } from '#proto/blobs.ts';
+import type { Bus } from '#proto/bus.ts';
 import { blobCommitted, blobUnlinked } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { byAccount } from './asking.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Commits } from './commit.ts';
+import type { Grace } from './grace.ts';
+import type { Ingests } from './ingests.ts';
+import type { Metadata } from './metadata.ts';
 import { drop, put } from './metadata.ts';
 import { page } from './page.ts';
-import type { Parts } from './parts.ts';
 import type { IngestRecord } from './records.ts';
 
 /** Repositories looked at in one go. */
@@ -22,16 +28,27 @@ export type CommitQuery = {
 /** For which repository it came: until that links it, the layers below may have it all the same. */
 const whose = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
 
+type BlobsDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  now: () => number;
+};
+
 /** Committed blobs and which repositories link them. Faults are those of `proto/blobs.ts` and `proto/ingests.ts`. */
 export class Blobs {
-  readonly #parts: Parts;
+  readonly #deps: BlobsDeps;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(deps: BlobsDeps) {
+    this.#deps = deps;
   }
 
   async locate(repository: string, digest: string): Promise<BlobPlace> {
-    const { metadata, store, grace } = this.#parts;
+    const { metadata, store, grace } = this.#deps;
     await grace.renew(digest);
     const [link, blob] = await Promise.all([metadata.link(repository, digest), metadata.blob(digest)]);
     if (!link || !blob) throw await this.#unknown(repository, digest);
@@ -39,14 +56,14 @@ export class Blobs {
   }
 
   async missing(digests: string[]): Promise<string[]> {
-    const { metadata, grace } = this.#parts;
+    const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
     const found = await metadata.blobs(digests);
     return digests.filter((_, i) => !found[i]);
   }
 
   async link(repository: string, digests: string[], from?: string): Promise<void> {
-    const { metadata, grace, locks } = this.#parts;
+    const { metadata, grace, locks } = this.#deps;
     using _ = await grace.hold(repository, ...digests);
     await locks.run(`repository ${repository}`, async () => {
       const [blobs, sources, links] = await Promise.all([
@@ -68,7 +85,7 @@ export class Blobs {
 
   /** Asks for each repository: there are far fewer of them than links. */
   async repositories(digest: string, limit: number): Promise<string[]> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const found: string[] = [];
     let after: string | undefined;
     for (let more = true; more && found.length < limit; ) {
@@ -84,7 +101,7 @@ export class Blobs {
 
   /** The bytes stay until garbage collection finds that nothing links them. */
   async unlink(repository: string, digest: string): Promise<void> {
-    const { metadata, locks, publish } = this.#parts;
+    const { metadata, locks, publish } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       if (!(await metadata.link(repository, digest))) throw await this.#unknown(repository, digest);
       await metadata.write(drop.link(repository, digest));
@@ -94,7 +111,7 @@ export class Blobs {
 
   /** @returns the size in bytes */
   async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
-    const { metadata, commits, grace, locks, ingests, publish, now } = this.#parts;
+    const { metadata, commits, grace, locks, ingests, publish, now } = this.#deps;
     const { digest } = wanted;
     using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
     try {
@@ -124,7 +141,7 @@ export class Blobs {
   }
 
   async #unknown(repository: string, digest: string): Promise<Fault> {
-    if (await this.#parts.metadata.repository(repository)) {
+    if (await this.#deps.metadata.repository(repository)) {
       return new Fault('blob-unknown', `repository ${repository} has no blob ${digest}`, {
         detail: { digest },
       });

@@ -1,22 +1,10 @@
 import type { Start } from '#proto/children.ts';
+import type { Held } from './records.ts';
 
 /**
  * Of two layers that are one and the same instance, as one is a copy of the other, only one may synchronise. Each start
  * of a layer has an id of its own, and says which starts came before it. Pure.
  */
-
-/** What is remembered of the start that has the place of a child. */
-export type Held = {
-  id: string;
-  /** When it was started, by its own clock. */
-  at: number;
-  /** Where its last request came from. */
-  address?: string;
-  /** Starts that had the place before. */
-  replaced?: string[];
-  /** Starts that asked for the place while this one, or one before it, was alive: copies. */
-  copies?: string[];
-};
 
 /** A start that asked for the place while another one had it, and when it first did, in ms. */
 export type Waiting = { id: string; since: number };

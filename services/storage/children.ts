@@ -7,11 +7,12 @@ import {
   type Start,
 } from '#proto/children.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { childAccounts } from './child-accounts.ts';
 import { MAX_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
+import type { Metadata } from './metadata.ts';
 import { drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './parts.ts';
 import type { ChildRecord } from './records.ts';
 import { beginStart } from './starts.ts';
 
@@ -20,9 +21,16 @@ const SEEN_MS = 60_000;
 
 export type Activating = LayerIdentity & { name: string; address?: string };
 
+type ChildrenDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+  running: () => number;
+};
+
 /** Which instance of each child is activated, and which instance this layer itself is. */
 export class Children {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now' | 'running'>;
+  readonly #deps: ChildrenDeps;
   /** These by the clock that only goes forward: one that is set would make a layer silent for years, or heard in the future. */
   readonly #opened: number;
   /** When the start that has the place of a child was last heard. */
@@ -30,14 +38,14 @@ export class Children {
   readonly #waiting = new Map<string, Waiting>();
   #start: Start | undefined;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'now' | 'running'>) {
-    this.#parts = parts;
-    this.#opened = parts.running();
+  constructor(deps: ChildrenDeps) {
+    this.#deps = deps;
+    this.#opened = deps.running();
   }
 
   /** @throws Fault `already-activated` */
   activate(asking: Activating): Promise<{ made: boolean; since: number }> {
-    const { metadata, now } = this.#parts;
+    const { metadata, now } = this.#deps;
     const { name, instance, start, address } = asking;
     return this.#alone(async () => {
       const at = now();
@@ -64,9 +72,9 @@ export class Children {
     before: ChildRecord,
     held: NonNullable<ChildRecord['start']>,
   ): Promise<void> {
-    const { metadata } = this.#parts;
-    const at = this.#parts.now();
-    const now = this.#parts.running();
+    const { metadata } = this.#deps;
+    const at = this.#deps.now();
+    const now = this.#deps.running();
     const { name, address } = asking;
     // What was heard right before this storage was opened is not known to the minute.
     const heard = this.#heard.get(name) ?? this.#opened;
@@ -101,8 +109,8 @@ export class Children {
   }
 
   async #keep(name: string, record: ChildRecord): Promise<void> {
-    await this.#parts.metadata.write(put.child(name, record));
-    this.#heard.set(name, this.#parts.running());
+    await this.#deps.metadata.write(put.child(name, record));
+    this.#heard.set(name, this.#deps.running());
     this.#waiting.delete(name);
   }
 
@@ -116,17 +124,17 @@ export class Children {
     instance?: string;
     start?: string;
   }): Promise<boolean> {
-    const active = await this.#parts.metadata.child(name);
+    const active = await this.#deps.metadata.child(name);
     if (active === undefined) return true;
     return active.instance === instance && (active.start === undefined || active.start.id === start);
   }
 
   accounts(names: string[]): Promise<{ names: string[]; open: boolean }> {
-    return childAccounts(this.#parts.metadata, names);
+    return childAccounts(this.#deps.metadata, names);
   }
 
   deactivate(name: string): Promise<{ was?: Child }> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     return this.#alone(async () => {
       const was = await metadata.child(name);
       if (!was) return {};
@@ -138,13 +146,13 @@ export class Children {
   }
 
   async list({ after, limit }: Page): Promise<{ children: Child[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.children(after), limit);
+    const [found, more] = await page(this.#deps.metadata.children(after), limit);
     return { children: found.map(([name, record]) => childOf(name, record)), more };
   }
 
   /** To be called once, when this layer starts. */
   async begin(data: string): Promise<void> {
-    const { metadata, now } = this.#parts;
+    const { metadata, now } = this.#deps;
     this.#start = await beginStart(metadata, data, now());
     await this.instance();
   }
@@ -155,7 +163,7 @@ export class Children {
 
   /** Made when it is first asked for, which is at the first start. */
   async instance(): Promise<string> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const known = await metadata.instance();
     if (known) return known;
     return this.#alone(async () => {
@@ -168,7 +176,7 @@ export class Children {
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#parts.locks.run('children', work);
+    return this.#deps.locks.run('children', work);
   }
 }
 

@@ -1,6 +1,7 @@
 import { manifestDeleted, tagDeleted } from '#proto/content.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
+import type { Announcements } from './announcements.ts';
 import { type Change, drop, type Metadata } from './metadata.ts';
-import type { Parts } from './parts.ts';
 import { isIndex } from './sparse.ts';
 
 /** Changes in one batch, about. */
@@ -30,12 +31,18 @@ class Batches {
   }
 }
 
+type CleanDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  announcements: Announcements;
+};
+
 /**
  * Takes out what came of a repository from the parent, under the repository's lock to the end: nobody builds on what
  * is about to go. Cut off in the middle, it goes on when it is asked for again.
  */
 export function cleanRepository(
-  { metadata, locks, announcements }: Pick<Parts, 'metadata' | 'locks' | 'announcements'>,
+  { metadata, locks, announcements }: CleanDeps,
   repository: string,
 ): Promise<{ tags: number; manifests: number }> {
   return locks.run(`repository ${repository}`, async () => {

@@ -1,12 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { accountsChanged, type PasswordName } from '#proto/accounts.ts';
+import type { Bus } from '#proto/bus.ts';
 import { fewer } from '#proto/complaints.ts';
 import type { DeclaredAccount } from '#proto/declared-accounts.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
+import type { Log } from '#proto/log.ts';
 import { byAccount } from './asking.ts';
+import type { Audit } from './audit.ts';
 import { declaredAccounts } from './audit-facts.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
+import type { Metadata } from './metadata.ts';
 import { put } from './metadata.ts';
-import type { Parts } from './parts.ts';
 import type { TokenRecord } from './records.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
@@ -15,25 +19,32 @@ import { Secrets } from './secrets.ts';
 const LOOK_MS = 10_000;
 const NAMES: PasswordName[] = ['password1', 'password2'];
 
-type Needs = Pick<Parts, 'metadata' | 'locks' | 'publish' | 'audit' | 'log' | 'now'>;
+type DeclaredDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
 
 /** Keeps accounts equal to what the configuration document declares, beside those that operators make. */
 export class DeclaredAccounts {
-  readonly #parts: Needs;
+  readonly #deps: DeclaredDeps;
   readonly #scopeMaps: ScopeMaps;
   readonly #secrets = new Secrets();
   /** Accounts that are not as declared, one sentence each. */
   complaints: string[] = [];
   #settled = false;
 
-  constructor(parts: Needs) {
-    this.#parts = parts;
-    this.#scopeMaps = new ScopeMaps(parts.metadata);
+  constructor(deps: DeclaredDeps) {
+    this.#deps = deps;
+    this.#scopeMaps = new ScopeMaps(deps.metadata);
   }
 
   /** In place of all that was declared before. On the disk when it returns. @returns the complaints */
   declare(accounts: DeclaredAccount[]): Promise<string[]> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     return this.#alone(async () => {
       if (!isDeepStrictEqual((await metadata.declared()) ?? [], accounts)) {
         await metadata.write(put.declared(accounts));
@@ -45,7 +56,7 @@ export class DeclaredAccounts {
   /** Looks at the secret files again, at once and from time to time. */
   watchSecrets(everyMs = LOOK_MS): Disposable {
     const look = () => {
-      this.renew().catch((err) => this.#parts.log.warn({ err }, 'declared accounts could not be renewed'));
+      this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be renewed'));
     };
     look();
     const timer = setInterval(look, everyMs).unref();
@@ -55,14 +66,14 @@ export class DeclaredAccounts {
   /** Puts right what is not as it was declared last. */
   async renew(): Promise<void> {
     await this.#alone(async () => {
-      const accounts = (await this.#parts.metadata.declared()) ?? [];
+      const accounts = (await this.#deps.metadata.declared()) ?? [];
       const hasSecrets = accounts.some(({ passwords }) => passwords.some(({ secretFile }) => secretFile));
       if (!this.#settled || hasSecrets || this.complaints.length > 0) await this.#settle(accounts);
     });
   }
 
   async #settle(accounts: DeclaredAccount[]): Promise<string[]> {
-    const { metadata, locks, publish, audit, now } = this.#parts;
+    const { metadata, locks, publish, audit, now } = this.#deps;
     const complaints: string[] = [];
     const wanted: Wanted[] = [];
     // Hashing takes a while: before the lock of the accounts.
@@ -84,7 +95,7 @@ export class DeclaredAccounts {
 
   async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<Wanted> {
     const { name, enabled, scopeMap, actions } = account;
-    const before = await this.#parts.metadata.token(name);
+    const before = await this.#deps.metadata.token(name);
     const passwords: TokenRecord['passwords'] = [];
     for (const [at, { hash: given, secretFile, expires }] of account.passwords.entries()) {
       const found = given ?? (await this.#secretOf(name, secretFile ?? '', before, complaints));
@@ -93,7 +104,7 @@ export class DeclaredAccounts {
       passwords.push({
         name: NAMES[at] as PasswordName,
         hash: found,
-        created: known?.created ?? this.#parts.now(),
+        created: known?.created ?? this.#deps.now(),
         ...(expires !== undefined && { expires }),
         ...(secretFile !== undefined && { secretFile }),
       });
@@ -118,7 +129,7 @@ export class DeclaredAccounts {
   }
 
   async #there(wanted: Wanted[]): Promise<There> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const tokens = new Map<string, TokenRecord>();
     for await (const [name, record] of metadata.tokens()) tokens.set(name, record);
     const scopeMaps: Map<string, NonNullable<Awaited<ReturnType<typeof metadata.scopeMap>>>> = new Map();
@@ -138,10 +149,10 @@ export class DeclaredAccounts {
     const before = this.complaints.join('\n');
     this.complaints = complaints;
     if (complaints.length === 0 || complaints.join('\n') === before) return;
-    this.#parts.log.warn({ complaints }, 'some declared accounts are not as declared, the others are');
+    this.#deps.log.warn({ complaints }, 'some declared accounts are not as declared, the others are');
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#parts.locks.run('declared', work);
+    return this.#deps.locks.run('declared', work);
   }
 }

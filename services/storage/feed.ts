@@ -1,23 +1,29 @@
 import type { Changes, ContentChange } from '#proto/changes.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { type Entry, readCursor } from './journal.ts';
+import type { Metadata } from './metadata.ts';
 import { put } from './metadata.ts';
-import type { Parts } from './parts.ts';
+
+type FeedDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+};
 
 /** What changed, for the layers below; and how far this layer has followed the one above. Faults: none of their own. */
 export class Feed {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks'>;
+  readonly #deps: FeedDeps;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks'>) {
-    this.#parts = parts;
+  constructor(deps: FeedDeps) {
+    this.#deps = deps;
   }
 
   async list(query: { after?: string; limit: number }): Promise<Changes> {
-    const repaired = await this.#parts.metadata.repaired();
+    const repaired = await this.#deps.metadata.repaired();
     return { ...(await this.#list(query)), ...(repaired !== undefined && { repaired }) };
   }
 
   async #list({ after, limit }: { after?: string; limit: number }): Promise<Changes> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const end = await metadata.journalEnd();
     const cursor = end ? cursorOf(...end) : '0.';
     const from = after === undefined ? undefined : readCursor(after);
@@ -38,21 +44,21 @@ export class Feed {
   }
 
   async keepCursor(of: string, cursor: string | null): Promise<void> {
-    await this.#parts.locks.run('cursor', async () => {
-      const before = await this.#parts.metadata.cursor();
+    await this.#deps.locks.run('cursor', async () => {
+      const before = await this.#deps.metadata.cursor();
       if (before?.of === of && before.cursor === cursor) return;
-      await this.#parts.metadata.write(put.cursor({ of, cursor }));
+      await this.#deps.metadata.write(put.cursor({ of, cursor }));
     });
   }
 
   async cursor(of: string): Promise<{ cursor?: string }> {
-    const kept = await this.#parts.metadata.cursor();
+    const kept = await this.#deps.metadata.cursor();
     return kept?.of === of && kept.cursor !== null ? { cursor: kept.cursor } : {};
   }
 
   /** The entry itself must be there: the one behind it may have been trimmed else. */
   async #knows({ number, nonce }: { number: number; nonce: string }): Promise<boolean> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     if (number > 0) return (await metadata.entry(number))?.[3] === nonce;
     for await (const [first] of metadata.journal(0)) return nonce === '' && first === 1;
     return nonce === '';
@@ -63,7 +69,7 @@ export class Feed {
     for (const [kind, repository, name] of told.values()) {
       if (kind === 'm') changes.push({ repository, around: name });
       else {
-        const digest = (await this.#parts.metadata.tag(repository, name)) ?? null;
+        const digest = (await this.#deps.metadata.tag(repository, name)) ?? null;
         changes.push({ repository, tag: name, digest });
       }
     }

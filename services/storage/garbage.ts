@@ -1,8 +1,7 @@
 import { Fault } from '#proto/fault.ts';
 import { type Garbage, garbageCollected } from '#proto/upkeep.ts';
 import { byAccount } from './asking.ts';
-import type { Parts } from './parts.ts';
-import type { Found, GarbageRules, Sweep } from './sweep.ts';
+import type { Found, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
@@ -14,13 +13,13 @@ import { sweepLinks } from './sweep-links.ts';
  */
 export class GarbageCollector {
   rules!: GarbageRules;
-  readonly #parts: Parts;
+  readonly #deps: SweepDeps;
   readonly #data: string;
   readonly #end = new AbortController();
   #running = false;
 
-  constructor(parts: Parts, data: string) {
-    this.#parts = parts;
+  constructor(deps: SweepDeps, data: string) {
+    this.#deps = deps;
     this.#data = data;
   }
 
@@ -31,7 +30,7 @@ export class GarbageCollector {
     const told = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
     try {
       if (dryRun) return await this.#collect(true);
-      const { audit } = this.#parts;
+      const { audit } = this.#deps;
       return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), told);
     } finally {
       this.#running = false;
@@ -39,12 +38,12 @@ export class GarbageCollector {
   }
 
   async #collect(dryRun: boolean): Promise<Garbage> {
-    const { publish, log } = this.#parts;
+    const { publish, log } = this.#deps;
     const began = performance.now();
     const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
     const dry = dryRun ? new Set<string>() : undefined;
     const { signal } = this.#end;
-    await this.#run({ ...this.#parts, data: this.#data, rules: this.rules, found, dry, signal });
+    await this.#run({ ...this.#deps, data: this.#data, rules: this.rules, found, dry, signal });
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
     publish(garbageCollected, { ...garbage, ...byAccount() });

@@ -4,7 +4,7 @@ import { digestOfTransfer, type IngestFolders } from './ingest-folders.ts';
 import { drop, type Metadata, put } from './metadata.ts';
 import type { OpenUploads } from './open-uploads.ts';
 
-export type RecoveryParts = {
+export type RecoveryDeps = {
   metadata: Metadata;
   commits: Commits;
   folders: IngestFolders;
@@ -13,13 +13,7 @@ export type RecoveryParts = {
 };
 
 /** Brings folders and records together again, before anything is served. */
-export async function recoverIngests({
-  metadata,
-  commits,
-  folders,
-  open,
-  now,
-}: RecoveryParts): Promise<void> {
+export async function recoverIngests({ metadata, commits, folders, open, now }: RecoveryDeps): Promise<void> {
   const { afterReboot } = metadata;
   const found = new Set(await folders.all());
   for await (const [id, record] of metadata.ingests()) {

@@ -14,7 +14,7 @@ import { idleUploads, OpenUploads, type Owner } from './open-uploads.ts';
 import type { IngestRecord } from './records.ts';
 import type { SpaceGuard } from './space.ts';
 
-export type IngestParts = {
+export type IngestDeps = {
   metadata: Metadata;
   commits: Commits;
   locks: KeyedLock;
@@ -43,8 +43,8 @@ export class Ingests {
   /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
   readonly #committing = new Map<string, string>();
 
-  constructor(data: string, parts: IngestParts, open = new OpenUploads()) {
-    const { metadata, commits, locks, grace, space, now } = parts;
+  constructor(data: string, deps: IngestDeps, open = new OpenUploads()) {
+    const { metadata, commits, locks, grace, space, now } = deps;
     this.#folders = new IngestFolders(data);
     this.#metadata = metadata;
     this.#commits = commits;

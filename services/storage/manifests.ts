@@ -4,16 +4,22 @@ import { clip } from '#proto/clip.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content.ts';
 import { packedSize } from '#proto/contract.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { type LeftOut, MAX_ANNOTATIONS, MAX_KEY, type ManifestPlace } from '#proto/manifests.ts';
 import { MAX_MEDIA_TYPE } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
 import { isForbiddenKey } from '#proto/plain.ts';
+import type { Announcements } from './announcements.ts';
+import type { BlobStore } from './blob-store.ts';
 import { sizeOf } from './blob-store.ts';
 import { cleanRepository } from './clean.ts';
+import type { Commits } from './commit.ts';
+import type { Grace } from './grace.ts';
+import type { Ingests } from './ingests.ts';
+import type { Metadata } from './metadata.ts';
 import { type Change, drop, put } from './metadata.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { Page } from './page.ts';
-import type { Parts } from './parts.ts';
 import type { ManifestRecord, ReferrerRecord } from './records.ts';
 import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
@@ -36,21 +42,31 @@ type Put = { digest: string; size: number; subject?: string };
 /** A reply must fit into one message of the bus (1 MiB). */
 const PAGE_BYTES = 512 * 1024;
 
+type ManifestsDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  announcements: Announcements;
+};
+
 /** Manifests and what refers to what. Faults are those of `proto/manifests.ts`. */
 export class Manifests {
-  readonly #parts: Parts;
+  readonly #deps: ManifestsDeps;
   readonly #tags: Tags;
   readonly #outgoing: Outgoing;
 
-  constructor(parts: Parts, tags: Tags, outgoing: Outgoing) {
-    this.#parts = parts;
+  constructor(deps: ManifestsDeps, tags: Tags, outgoing: Outgoing) {
+    this.#deps = deps;
     this.#tags = tags;
     this.#outgoing = outgoing;
   }
 
   async put(query: PutQuery): Promise<Put> {
     const { repository, digest, mediaType, id, claim } = query;
-    const { metadata, commits, grace, locks, ingests } = this.#parts;
+    const { metadata, commits, grace, locks, ingests } = this.#deps;
     using _ = await grace.hold(digest, repository);
     try {
       return await ingests.commit(id, claim, async (held) => {
@@ -85,16 +101,16 @@ export class Manifests {
   }
 
   async get(repository: string, reference: string): Promise<ManifestPlace> {
-    const { metadata, store, grace } = this.#parts;
+    const { metadata, store, grace } = this.#deps;
     const digest = reference.includes(':') ? reference : await metadata.tag(repository, reference);
     if (digest !== undefined) await grace.renew(digest);
     const record = digest !== undefined && (await this.#present(repository, digest));
-    if (!record) throw await manifestUnknown(this.#parts, repository, reference);
+    if (!record) throw await manifestUnknown(this.#deps, repository, reference);
     return { digest, mediaType: record.mediaType, size: record.size, path: store.path(digest) };
   }
 
   async missing(repository: string, digests: string[]): Promise<string[]> {
-    const { metadata, grace } = this.#parts;
+    const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
     const [records, blobs] = await Promise.all([
       metadata.manifests(repository, digests),
@@ -108,10 +124,10 @@ export class Manifests {
    * the tag. The bytes stay until garbage collection finds that nothing links them.
    */
   async delete(repository: string, digest: string, arrived = false): Promise<void> {
-    const { metadata, locks, announcements } = this.#parts;
+    const { metadata, locks, announcements } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, digest);
-      if (!record) throw await manifestUnknown(this.#parts, repository, digest);
+      if (!record) throw await manifestUnknown(this.#deps, repository, digest);
       const tags: string[] = [];
       for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
       const mark = arrived ? { arrived } : {};
@@ -140,7 +156,7 @@ export class Manifests {
   ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
     const descriptors: Descriptor[] = [];
     let room = PAGE_BYTES;
-    for await (const [digest, record] of this.#parts.metadata.referrers(repository, subject, after)) {
+    for await (const [digest, record] of this.#deps.metadata.referrers(repository, subject, after)) {
       if (artifactType !== undefined && record.artifactType !== artifactType) continue;
       const descriptor = fitting({ ...record, digest });
       room -= packedSize(descriptor);
@@ -151,18 +167,18 @@ export class Manifests {
   }
 
   clean(repository: string) {
-    return cleanRepository(this.#parts, repository);
+    return cleanRepository(this.#deps, repository);
   }
 
   listLeftOut(repository: string, page: Page) {
-    return listLeftOut(this.#parts.metadata, repository, page);
+    return listLeftOut(this.#deps.metadata, repository, page);
   }
 
   // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** The one batch. `place` brings the content into place and gives what is to be written for it. */
   async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
-    const { metadata, announcements } = this.#parts;
+    const { metadata, announcements } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
@@ -196,14 +212,14 @@ export class Manifests {
 
   /** The record of a manifest whose bytes are here and not known to be damaged. */
   async #present(repository: string, digest: string): Promise<ManifestRecord | undefined> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const [record, blob] = await Promise.all([metadata.manifest(repository, digest), metadata.blob(digest)]);
     return blob && record;
   }
 
   /** Asked again after an answer that was lost: what was to become true is true. */
   async #doneAlready({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const record = await this.#present(repository, digest);
     if (!record) return undefined;
     for (const name of tag === undefined ? tags : [tag, ...tags]) {

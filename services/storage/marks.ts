@@ -1,14 +1,20 @@
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import type { Mark } from '#proto/marks.ts';
+import type { Metadata } from './metadata.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './parts.ts';
+
+type MarksDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+};
 
 /** How repositories of the parent were when all that was so had been carried out. Faults: none of their own. */
 export class Marks {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks'>;
+  readonly #deps: MarksDeps;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks'>) {
-    this.#parts = parts;
+  constructor(deps: MarksDeps) {
+    this.#deps = deps;
   }
 
   async list(of: string, { after, limit }: Page): Promise<{ marks: Marked[]; more: boolean }> {
@@ -17,7 +23,7 @@ export class Marks {
   }
 
   async keep(of: string, marks: { repository: string; mark: Mark | null }[]): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks } = this.#deps;
     await locks.run('marks', async () => {
       const changes: Change[] = [];
       for await (const [repository, record] of metadata.marks()) {
@@ -40,13 +46,13 @@ export class Marks {
   }
 
   async *#of(of: string, after: string | undefined): AsyncGenerator<Marked> {
-    for await (const [repository, { of: whose, ...mark }] of this.#parts.metadata.marks(after)) {
+    for await (const [repository, { of: whose, ...mark }] of this.#deps.metadata.marks(after)) {
       if (whose === of) yield { repository, mark };
     }
   }
 
   async *#subjects(repository: string, after: string | undefined) {
-    for await (const [key] of this.#parts.metadata.referrersOf(repository, after)) {
+    for await (const [key] of this.#deps.metadata.referrersOf(repository, after)) {
       const [subject, digest] = key.split('!') as [string, string];
       yield { subject, digest };
     }

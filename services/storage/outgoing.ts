@@ -1,19 +1,26 @@
 import type { Static } from '@sinclair/typebox';
 import { clip } from '#proto/clip.ts';
 import { MAX_REASON } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/outgoing.ts';
+import type { Metadata } from './metadata.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
 import { type Met, meetParent } from './parent.ts';
-import type { Parts } from './parts.ts';
 import type { UnsentRecord } from './records.ts';
+
+type OutgoingDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+};
 
 /** What the parent is still to be told, and how far telling it came. Faults are those of `proto/outgoing.ts`. */
 export class Outgoing {
-  readonly #parts: Pick<Parts, 'metadata' | 'locks' | 'now'>;
+  readonly #deps: OutgoingDeps;
 
-  constructor(parts: Pick<Parts, 'metadata' | 'locks' | 'now'>) {
-    this.#parts = parts;
+  constructor(deps: OutgoingDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -21,7 +28,7 @@ export class Outgoing {
    * unsent, or the parent has it.
    */
   async put(repository: string, digest: string, is: { here: boolean; arrived: boolean }): Promise<Change[]> {
-    const { metadata, now } = this.#parts;
+    const { metadata, now } = this.#deps;
     if (is.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
     if (is.here) return [];
     const again = (await metadata.withdrawn(repository, digest)) !== undefined;
@@ -31,7 +38,7 @@ export class Outgoing {
 
   /** The same for the batch that deletes one. */
   async delete(repository: string, digest: string, arrived: boolean): Promise<Change[]> {
-    const { metadata, now } = this.#parts;
+    const { metadata, now } = this.#deps;
     const unsent = await metadata.unsent(repository, digest);
     const atParent = !unsent || unsent.again || unsent.found;
     return [
@@ -43,18 +50,18 @@ export class Outgoing {
   }
 
   async listUnsent({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.allUnsent(after), limit);
+    const [found, more] = await page(this.#deps.metadata.allUnsent(after), limit);
     return { manifests: found.map(pendingOf), more };
   }
 
   async listWithdrawn({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.allWithdrawn(after), limit);
+    const [found, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
     return { manifests: found.map(pendingOf), more };
   }
 
   async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {
     const { repository, digests, until = Number.POSITIVE_INFINITY, sent = false } = query;
-    const { metadata, locks, now } = this.#parts;
+    const { metadata, locks, now } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const here = sent ? await metadata.manifests(repository, digests) : [];
       const changes: Change[] = [];
@@ -74,23 +81,23 @@ export class Outgoing {
   }
 
   async meet(met: Met): Promise<{ forgotten: boolean }> {
-    return { forgotten: await meetParent(this.#parts, met) };
+    return { forgotten: await meetParent(this.#deps, met) };
   }
 
   async park({ repository, reference, ...record }: Parked): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, () =>
       metadata.write(put.parked(repository, reference, record)),
     );
   }
 
   async unpark(repository: string, reference: string): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, () => metadata.write(drop.parked(repository, reference)));
   }
 
   async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
-    const all = this.#parts.metadata.allParked(after);
+    const all = this.#deps.metadata.allParked(after);
     const [found, more] = await page(all, limit, (entry) => JSON.stringify(entry).length);
     return {
       parked: found.map(([key, record]) => {
@@ -103,16 +110,16 @@ export class Outgoing {
   }
 
   async keepSession(repository: string, digest: string, location: string): Promise<void> {
-    await this.#parts.metadata.note(put.session(repository, digest, location));
+    await this.#deps.metadata.note(put.session(repository, digest, location));
   }
 
   async session(repository: string, digest: string): Promise<{ location?: string }> {
-    const location = await this.#parts.metadata.session(repository, digest);
+    const location = await this.#deps.metadata.session(repository, digest);
     return location === undefined ? {} : { location };
   }
 
   async dropSession(repository: string, digest: string): Promise<void> {
-    await this.#parts.metadata.note(drop.session(repository, digest));
+    await this.#deps.metadata.note(drop.session(repository, digest));
   }
 }
 

@@ -1,10 +1,16 @@
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { type Change, drop, type Metadata, put } from './metadata.ts';
-import type { Parts } from './parts.ts';
 
 export type Met = { parent: string; forget: boolean; repaired?: string };
 
 /** Changes in one batch, about. */
 const BATCH = 1_000;
+
+type ParentDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+};
 
 /**
  * Notes which parent passes are made with. Where it is another one and `forget` is said, what was agreed on with the
@@ -14,7 +20,7 @@ const BATCH = 1_000;
  * @returns whether something was forgotten
  */
 export function meetParent(
-  { metadata, locks, now }: Pick<Parts, 'metadata' | 'locks' | 'now'>,
+  { metadata, locks, now }: ParentDeps,
   { parent, forget, repaired }: Met,
 ): Promise<boolean> {
   return locks.run('parent', async () => {

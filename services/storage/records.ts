@@ -2,7 +2,6 @@ import type { PasswordName } from '#proto/accounts.ts';
 import type { Part } from '#proto/arriving.ts';
 import type { Mark } from '#proto/marks.ts';
 import type { Parked } from '#proto/outgoing.ts';
-import type { Held } from './child-starts.ts';
 
 /** What metadata holds of each thing. Instants are milliseconds since 1970. */
 
@@ -99,4 +98,17 @@ export type ScopeMapRecord = {
   own?: true;
   /** That token is declared. */
   declared?: true;
+};
+
+/** What is remembered of the start that has the place of a child. */
+export type Held = {
+  id: string;
+  /** When it was started, by its own clock. */
+  at: number;
+  /** Where its last request came from. */
+  address?: string;
+  /** Starts that had the place before. */
+  replaced?: string[];
+  /** Starts that asked for the place while this one, or one before it, was alive: copies. */
+  copies?: string[];
 };

@@ -3,17 +3,24 @@ import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Log } from '#proto/log.ts';
 import { askedBy } from './asking.ts';
-import type { Storage } from './storage.ts';
+import type { Upkeep } from './sweep.ts';
 
 const BY_ITSELF = { account: '_schedule' };
 
+/** What runs by the clock, and what is told how. */
+export type Maintained = {
+  keep(upkeep: Upkeep): void;
+  garbage: { collect(dryRun: boolean): Promise<unknown> };
+  scrubber: { scrub(): Promise<unknown> };
+};
+
 /** Garbage collection and scrub by the clock, as the configuration in force has it. */
 export class Schedules implements Disposable {
-  readonly #storage: Storage;
+  readonly #storage: Maintained;
   readonly #log: Log;
   readonly #running = new Map<string, { schedule: string; cron: Cron }>();
 
-  constructor(storage: Storage, log: Log) {
+  constructor(storage: Maintained, log: Log) {
     this.#storage = storage;
     this.#log = log;
   }

@@ -2,15 +2,20 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus } from '#proto/bus.ts';
 import { clip } from '#proto/clip.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
+import type { Log } from '#proto/log.ts';
 import { splitDigest } from '#proto/names.ts';
 import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/upkeep.ts';
 import { byAccount } from './asking.ts';
+import type { Audit } from './audit.ts';
+import type { BlobStore } from './blob-store.ts';
 import { examineTables } from './leveldb/examine.ts';
+import type { Metadata } from './metadata.ts';
 import { put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './parts.ts';
 
 /** The folder of the data volume for damaged content. */
 export const QUARANTINE = 'quarantine';
@@ -22,11 +27,21 @@ const MAX_FINDINGS = 20;
 const MAX_FINDING_LENGTH = 300;
 const MOST_REPOSITORIES = 20;
 
+type ScrubDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
+
 /** Looks whether committed content still is what its digest says, and sets aside what is not. */
 export class Scrubber {
   /** Bytes a second. */
   rate!: number;
-  readonly #parts: Parts;
+  readonly #deps: ScrubDeps;
   readonly #quarantine: string;
   readonly #metadata: string;
   /** What the last scrub found damaged of the metadata: each start looks at all of them. */
@@ -34,8 +49,8 @@ export class Scrubber {
   readonly #end = new AbortController();
   #running = false;
 
-  constructor(parts: Parts, data: string) {
-    this.#parts = parts;
+  constructor(deps: ScrubDeps, data: string) {
+    this.#deps = deps;
     this.#quarantine = join(data, QUARANTINE);
     this.#metadata = join(data, 'metadata');
   }
@@ -46,14 +61,14 @@ export class Scrubber {
     this.#running = true;
     const told = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
     try {
-      return await this.#parts.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), told);
+      return await this.#deps.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), told);
     } finally {
       this.#running = false;
     }
   }
 
   async #scrub(rate: number): Promise<Scrubbed> {
-    const { metadata, publish, log } = this.#parts;
+    const { metadata, publish, log } = this.#deps;
     const began = performance.now();
     const found = { checked: 0, bytes: 0, damaged: [] as string[] };
     const pace = async (bytes: number) => {
@@ -92,7 +107,7 @@ export class Scrubber {
   }
 
   async listDamaged({ after, limit }: Page): Promise<{ damaged: Damaged[]; more: boolean }> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const [entries, more] = await page(metadata.allDamaged(after), limit);
     const named = new Map<string, Damaged>(
       entries.map(([digest, { size }]) => [digest, { digest, size, repositories: [] }]),
@@ -118,7 +133,7 @@ export class Scrubber {
   /** Is the file there, of this size and with this digest? */
   async #sound(digest: string, size: number, pace: (bytes: number) => Promise<void>): Promise<boolean> {
     try {
-      await using file = await open(this.#parts.store.file(digest), 'r');
+      await using file = await open(this.#deps.store.file(digest), 'r');
       if ((await file.stat()).size !== size) return false;
       const [algorithm, hex] = splitDigest(digest);
       const hash = createHash(algorithm);
@@ -140,7 +155,7 @@ export class Scrubber {
 
   /** @returns false where it is gone, or is sound after all: it went and came again meanwhile */
   async #setAside(digest: string, size: number): Promise<boolean> {
-    const { metadata, store, locks, publish, log, now } = this.#parts;
+    const { metadata, store, locks, publish, log, now } = this.#deps;
     return locks.run(`blob ${digest}`, async () => {
       if (!(await metadata.blob(digest))) return false;
       if (await this.#sound(digest, size, async () => {})) return false;

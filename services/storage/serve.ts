@@ -41,8 +41,8 @@ import {
   putManifest,
   putTag,
   setBase,
-  storageStatus,
 } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
 import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Bus } from '#proto/bus.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
 import type { Log } from '#proto/log.ts';
-import type { StorageStatus } from '#proto/manifests.ts';
 import { RESERVE } from '#proto/space.ts';
+import type { StorageStatus } from '#proto/storage-status.ts';
 import { Accounts } from './accounts.ts';
 import { Announcements } from './announcements.ts';
 import { ArrivingContent } from './arriving.ts';
@@ -25,10 +25,9 @@ import { Manifests } from './manifests.ts';
 import { Marks } from './marks.ts';
 import { Metadata } from './metadata.ts';
 import { Outgoing } from './outgoing.ts';
-import type { Parts } from './parts.ts';
 import { Scrubber } from './scrub.ts';
 import { SpaceGuard } from './space.ts';
-import type { GarbageRules } from './sweep.ts';
+import type { Upkeep } from './sweep.ts';
 import { Tags } from './tags.ts';
 import { Webhooks } from './webhooks.ts';
 
@@ -45,15 +44,6 @@ export type StorageOptions = {
   running?: () => number;
 };
 
-/** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
-export type Upkeep = {
-  garbage: GarbageRules;
-  scrubRate: number;
-  reserve: number;
-  /** Patterns of what goes up; without them, all may. */
-  selected?: readonly string[] | undefined;
-};
-
 /** Until a configuration is seen. */
 export const UPKEEP: Upkeep = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
@@ -63,6 +53,27 @@ export const UPKEEP: Upkeep = {
 
 /** Ingests that a status names at most: a reply must fit into one message of the bus. */
 const STATUS_INGESTS = 1_000;
+
+/** What the modules of storage are made of. */
+type StorageDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  /** Whoever takes several takes them in this order, so that nobody waits in a circle: ingest, blob, repository. */
+  locks: KeyedLock;
+  space: SpaceGuard;
+  publish: Bus['publish'];
+  /** Events of changes of content. */
+  announcements: Announcements;
+  audit: Audit;
+  log: Log;
+  /** Milliseconds since 1970. */
+  now: () => number;
+  /** Milliseconds of a clock that only goes forward. */
+  running: () => number;
+};
 
 /** Everything that storage holds on one data volume, which nobody else may open meanwhile. */
 export class Storage implements AsyncDisposable {
@@ -83,7 +94,7 @@ export class Storage implements AsyncDisposable {
   readonly webhooks: Webhooks;
   readonly #keptHere: KeptHere;
   readonly audit: Audit;
-  readonly #parts: Parts;
+  readonly #deps: StorageDeps;
 
   /** Ready to serve when it returns: what a crash left behind is sorted out. */
   static async open({
@@ -136,50 +147,50 @@ export class Storage implements AsyncDisposable {
     }
   }
 
-  private constructor(parts: Parts, fence: Fence, data: string) {
-    this.#parts = parts;
-    this.audit = parts.audit;
-    this.blobs = new Blobs(parts);
-    this.tags = new Tags(parts);
-    this.outgoing = new Outgoing(parts);
-    this.feed = new Feed(parts);
-    this.marks = new Marks(parts);
+  private constructor(deps: StorageDeps, fence: Fence, data: string) {
+    this.#deps = deps;
+    this.audit = deps.audit;
+    this.blobs = new Blobs(deps);
+    this.tags = new Tags(deps);
+    this.outgoing = new Outgoing(deps);
+    this.feed = new Feed(deps);
+    this.marks = new Marks(deps);
     this.fence = fence;
-    this.manifests = new Manifests(parts, this.tags, this.outgoing);
-    this.ingests = parts.ingests;
-    this.arriving = new ArrivingContent(parts);
-    this.accounts = new Accounts(parts, parts.now);
-    this.declared = new DeclaredAccounts(parts);
-    this.children = new Children(parts);
-    this.garbage = new GarbageCollector(parts, data);
-    this.scrubber = new Scrubber(parts, data);
-    this.webhooks = new Webhooks(parts);
-    this.#keptHere = new KeptHere(parts.metadata);
+    this.manifests = new Manifests(deps, this.tags, this.outgoing);
+    this.ingests = deps.ingests;
+    this.arriving = new ArrivingContent(deps);
+    this.accounts = new Accounts(deps, deps.now);
+    this.declared = new DeclaredAccounts(deps);
+    this.children = new Children(deps);
+    this.garbage = new GarbageCollector(deps, data);
+    this.scrubber = new Scrubber(deps, data);
+    this.webhooks = new Webhooks(deps);
+    this.#keptHere = new KeptHere(deps.metadata);
     this.keep(UPKEEP);
   }
 
   /** Rejects when storage can't go on, and has to be opened again. */
   get failure(): Promise<never> {
-    return this.#parts.metadata.failure;
+    return this.#deps.metadata.failure;
   }
 
   /** Takes effect at once; on what runs already, at the next one. */
   keep({ garbage, scrubRate, reserve, selected }: Upkeep): void {
     this.#keptHere.selected = selected;
-    this.#parts.grace.graceMs = garbage.graceMs;
-    this.#parts.space.reserve = reserve;
+    this.#deps.grace.graceMs = garbage.graceMs;
+    this.#deps.space.reserve = reserve;
     this.garbage.rules = garbage;
     this.scrubber.rate = scrubRate;
   }
 
   /** Says what was not said by a storage that was killed. */
   resume(bus: Bus): Promise<void> {
-    return this.#parts.announcements.resume(bus, this.#parts.log);
+    return this.#deps.announcements.resume(bus, this.#deps.log);
   }
 
   /** Until the signal ends it. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
-    return watchHistory({ ...this.#parts, bus }, signal);
+    return watchHistory({ ...this.#deps, bus }, signal);
   }
 
   /** What runs of it gives up, so that it keeps no end waiting. */
@@ -190,14 +201,14 @@ export class Storage implements AsyncDisposable {
 
   async status(): Promise<StorageStatus> {
     const ingests = await this.ingests.list(STATUS_INGESTS);
-    const { unsent, withdrawn, parked, ...content } = this.#parts.metadata.counters;
+    const { unsent, withdrawn, parked, ...content } = this.#deps.metadata.counters;
     const kept = await this.#keptHere.count();
     return {
       ...content,
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
-      ...((await this.#parts.metadata.closed()) && { closed: true }),
+      ...((await this.#deps.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
-      space: await this.#parts.space.look(),
+      space: await this.#deps.space.look(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: {
         unsent: Math.max(0, unsent - kept.unsent),
@@ -218,9 +229,9 @@ export class Storage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts.space[Symbol.asyncDispose]();
+    await this.#deps.space[Symbol.asyncDispose]();
     this.endUpkeep();
-    await this.#parts.metadata[Symbol.asyncDispose]();
+    await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }
 }

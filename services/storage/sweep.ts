@@ -1,5 +1,12 @@
+import type { Bus } from '#proto/bus.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
+import type { Log } from '#proto/log.ts';
 import type { Garbage } from '#proto/upkeep.ts';
-import type { Parts } from './parts.ts';
+import type { Audit } from './audit.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Grace } from './grace.ts';
+import type { Ingests } from './ingests.ts';
+import type { Metadata } from './metadata.ts';
 
 /** How long what nothing names is kept, in ms. */
 export type GarbageRules = {
@@ -11,11 +18,23 @@ export type GarbageRules = {
   transfersMs: number;
 };
 
-/** What a run found; its parts add to it. */
+/** What a run found; its deps add to it. */
 export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
 
-/** What the parts of a run need. */
-export type Sweep = Parts & {
+export type SweepDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
+
+/** What the deps of a run need. */
+export type Sweep = SweepDeps & {
   data: string;
   rules: GarbageRules;
   found: Found;
@@ -23,4 +42,13 @@ export type Sweep = Parts & {
   dry: Set<string> | undefined;
   /** Aborts when storage ends. */
   signal: AbortSignal;
+};
+
+/** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
+export type Upkeep = {
+  garbage: GarbageRules;
+  scrubRate: number;
+  reserve: number;
+  /** Patterns of what goes up; without them, all may. */
+  selected?: readonly string[] | undefined;
 };

@@ -1,10 +1,12 @@
 import { tagDeleted, tagMoved } from '#proto/content.ts';
 import { Fault } from '#proto/fault.ts';
+import type { KeyedLock } from '#proto/keyed-lock.ts';
 import type { TagEntry } from '#proto/manifests.ts';
+import type { Announcements } from './announcements.ts';
 import { differing } from './differing.ts';
+import type { Metadata } from './metadata.ts';
 import { type Change, drop, put } from './metadata.ts';
 import { type Page, page } from './page.ts';
-import type { Parts } from './parts.ts';
 import { platformOf } from './sparse.ts';
 
 /** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
@@ -20,19 +22,25 @@ export type Move = {
   arrived?: boolean | undefined;
 };
 
+type TagsDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  announcements: Announcements;
+};
+
 /** Tags and their bases. Faults are those of `proto/manifests.ts`. */
 export class Tags {
-  readonly #parts: Parts;
+  readonly #deps: TagsDeps;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(deps: TagsDeps) {
+    this.#deps = deps;
   }
 
   async put(repository: string, move: Move): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const found = await metadata.manifest(repository, move.digest);
-      if (!found) throw await manifestUnknown(this.#parts, repository, move.digest);
+      if (!found) throw await manifestUnknown(this.#deps, repository, move.digest);
       const { changes, tell } = await this.move(repository, { ...move, mediaType: found.mediaType });
       await metadata.write(changes);
       tell();
@@ -47,7 +55,7 @@ export class Tags {
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: Move,
   ): Promise<{ changes: Change[]; tell: () => void }> {
-    const { metadata, announcements } = this.#parts;
+    const { metadata, announcements } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const agreed = base ? put.base(repository, tag, digest) : [];
@@ -67,13 +75,13 @@ export class Tags {
   }
 
   async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
-    const { metadata, locks, announcements } = this.#parts;
+    const { metadata, locks, announcements } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
       // Where its absence was expected, there is nothing to complain of.
       if (from === undefined && expect === undefined)
-        throw await manifestUnknown(this.#parts, repository, tag);
+        throw await manifestUnknown(this.#deps, repository, tag);
       const gone = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
       const told = gone ? announcements.of(tagDeleted, gone) : undefined;
       await metadata.write([
@@ -85,31 +93,31 @@ export class Tags {
   }
 
   async list(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
-    const { metadata } = this.#parts;
+    const { metadata } = this.#deps;
     const [found, more] = await page(metadata.tags(repository, after), limit);
     if (found.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
     return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
   async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.bases(repository, after), limit);
+    const [found, more] = await page(this.#deps.metadata.bases(repository, after), limit);
     return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
   async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
-    const [repositories, more] = await page(differing(this.#parts.metadata, after), limit);
+    const [repositories, more] = await page(differing(this.#deps.metadata, after), limit);
     return { repositories, more };
   }
 
   async setBase(repository: string, tag: string, digest: string | null): Promise<void> {
-    const { metadata, locks } = this.#parts;
+    const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, () =>
       metadata.write(digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest)),
     );
   }
 
   async listRepositories({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
-    const [found, more] = await page(this.#parts.metadata.repositories(after), limit);
+    const [found, more] = await page(this.#deps.metadata.repositories(after), limit);
     return { repositories: found.map(([name]) => name), more };
   }
 }
@@ -125,7 +133,7 @@ function mustBe(repository: string, tag: string, expect: Expect, found: string |
 }
 
 export async function manifestUnknown(
-  { metadata }: Parts,
+  { metadata }: Pick<TagsDeps, 'metadata'>,
   repository: string,
   reference: string,
 ): Promise<Fault> {

@@ -1,12 +1,12 @@
 import type { WebhookPlace } from '#proto/webhooks.ts';
+import type { Metadata } from './metadata.ts';
 import { drop, put } from './metadata.ts';
-import type { Parts } from './parts.ts';
 
 /** How far each webhook has been told. Faults: none of its own. */
 export class Webhooks {
-  readonly #metadata: Parts['metadata'];
+  readonly #metadata: Metadata;
 
-  constructor({ metadata }: Pick<Parts, 'metadata'>) {
+  constructor({ metadata }: { metadata: Metadata }) {
     this.#metadata = metadata;
   }
 

@@ -14,6 +14,8 @@ import type { InHand } from './in-hand.ts';
 import { Lead, newTerm } from './lead.ts';
 import { Lease } from './lease.ts';
 import { LinkReport } from './link-report.ts';
+import { AcrNews } from './reconcile/acr-news.ts';
+import { News } from './reconcile/news.ts';
 import { selectionOf } from './reconcile/patterns.ts';
 import { nothing, runPass } from './run-pass.ts';
 import type { Settings } from './settings.ts';
@@ -30,6 +32,9 @@ export type Coordinator = {
   /** There may be other webhooks now. */
   renotify(): void;
 };
+
+/** From the term to the end of the lease: what this process knows of the parent ends with it. */
+type Leading = { lead: Lead; news: News; acrNews: AcrNews };
 
 /**
  * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
@@ -54,18 +59,19 @@ export function coordinate(
   const clock = new PassClock({
     times,
     tick: (cause) => want(wish(cause)),
-    isFollowing: () => lead?.news.followed === true,
+    isFollowing: () => leading?.news.followed === true,
     looked: () => void standing.refresh(),
     log,
   });
-  let lead: Lead | undefined;
+  let leading: Leading | undefined;
   const announcements = new Announcements(bus, instance);
   const underWay = new Set<{ asked: Wish; end: AbortController }>();
 
   const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
     const at = link();
-    const led = lead;
-    if (!at || !led) return;
+    const now = leading;
+    if (!at || !now) return;
+    const { lead } = now;
     if (!at.usable && !asked.now) {
       // The window closed while it waited.
       if (asked.asked) bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
@@ -81,18 +87,18 @@ export function coordinate(
     using announcement = announcements.begin(asked, () => running.syncing());
     try {
       await standing.written();
-      const either = AbortSignal.any([signal, led.signal, stopped, end.signal]);
+      const either = AbortSignal.any([signal, lead.signal, stopped, end.signal]);
       const means = {
         context,
         volume,
         settings,
-        lead: led,
+        ...now,
         announcement,
         signal: either,
         ...(until !== undefined && { until }),
       };
       const result = await runPass(means, asked);
-      if (signal.aborted || led.signal.aborted || stopped.aborted) return;
+      if (signal.aborted || lead.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
       const finish = announcement.ended(result);
       log[finish ? 'info' : 'debug']({ ...told, cause: asked.cause }, 'pass ended');
@@ -113,13 +119,14 @@ export function coordinate(
         takeTerm: fromPromise<void>(async ({ signal: stopped }) => {
           const term = await newTerm(context, lease, stopped);
           stopped.throwIfAborted();
-          lead = new Lead(bus, term, lease, ({ message }) => {
+          const lead = new Lead(bus, term, lease, ({ message }) => {
             log.info(
               { term, reason: message },
               'what this coordinator began is for another one to go on with',
             );
             lease.doubt();
           });
+          leading = { lead, news: new News(lead.bus), acrNews: new AcrNews(lead.bus) };
         }),
         clock: fromCallback(() => {
           clock.start();
@@ -137,7 +144,8 @@ export function coordinate(
     inHand.coordinates(true);
     ends.push(() => inHand.coordinates(false));
     ends.push(settings.bandwidth.lead());
-    const { news, bus: led, signal: term } = lead as Lead;
+    const { news, lead } = leading as Leading;
+    const { bus: led, signal: term } = lead;
     const follows = {
       tell: () => want(wish('parent')),
       unchanged: () => want(wish('schedule')),
@@ -159,8 +167,8 @@ export function coordinate(
     ends.push(() => void unserve());
   });
   actor.on('following', () => {
-    lead?.end();
-    lead = undefined;
+    leading?.lead.end();
+    leading = undefined;
     for (const one of ends.splice(0)) one();
   });
   const goesUp = (repository: Repository) => {

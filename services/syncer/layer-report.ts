@@ -3,9 +3,9 @@ import { type LayerReport, layersBelow } from '#proto/below.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { Configuration } from '#proto/configuration.ts';
 import { beneath, fitting } from '#proto/layer-reports.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { layersNow, presence } from '#proto/presence.ts';
 import { LINK_KEY, linkStatus } from '#proto/status.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 
 /** What has changed is told again after so long at the earliest, in ms. */
 export const EARLIEST_MS = 5_000;

@@ -6,8 +6,6 @@ import type { Context } from '../run.ts';
 import type { Lease } from './lease.ts';
 import type { Upward } from './link/upward.ts';
 import type { PassBus } from './pass-bus.ts';
-import { AcrNews } from './reconcile/acr-news.ts';
-import { News } from './reconcile/news.ts';
 
 /**
  * The time in which this process makes the passes: from the term that storage gave it to the end of its lease. A
@@ -25,8 +23,6 @@ import { News } from './reconcile/news.ts';
 export class Lead {
   readonly term: Term;
   readonly bus: PassBus;
-  readonly news: News;
-  readonly acrNews: AcrNews;
   readonly #lease: Pick<Lease, 'holds'>;
   readonly #lost: (fault: Fault) => void;
   readonly #end = new AbortController();
@@ -44,8 +40,6 @@ export class Lead {
       submit: bus.submit,
       backlog: (consumer) => bus.backlog(consumer),
     };
-    this.news = new News(this.bus);
-    this.acrNews = new AcrNews(this.bus);
     this.#lease = lease;
     this.#lost = lost;
   }

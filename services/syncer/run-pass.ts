@@ -5,6 +5,8 @@ import type { Context } from '../run.ts';
 import type { Announcement } from './announcement.ts';
 import type { Lead } from './lead.ts';
 import type { PassBus } from './pass-bus.ts';
+import type { AcrNews } from './reconcile/acr-news.ts';
+import type { News } from './reconcile/news.ts';
 import { makePass } from './reconcile/pass.ts';
 import type { Settings } from './settings.ts';
 import type { Wish } from './wish.ts';
@@ -14,6 +16,8 @@ export type RunMeans = {
   volume: Volume;
   settings: Settings;
   lead: Lead;
+  news: News;
+  acrNews: AcrNews;
   announcement: Announcement;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
@@ -22,11 +26,21 @@ export type RunMeans = {
 
 /** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it says how it ended */
 export async function runPass(
-  { context: { log, instance, layer }, volume, settings, lead, announcement, until, signal }: RunMeans,
+  {
+    context: { log, instance, layer },
+    volume,
+    settings,
+    lead,
+    news,
+    acrNews,
+    announcement,
+    until,
+    signal,
+  }: RunMeans,
   wish: Wish,
 ): Promise<PassResult> {
   try {
-    const means = {
+    const deps = {
       bus: announcing(lead.bus, announcement),
       announcement,
       volume,
@@ -35,16 +49,16 @@ export async function runPass(
       upward: lead.upward(await settings.upward()),
       feed: await settings.feed(),
       activation: await settings.activation(),
-      news: lead.news,
+      news,
       acr: await settings.acr(),
-      acrNews: lead.acrNews,
+      acrNews,
       configuration: settings.get(),
       by: instance,
       layer,
       signal,
       ...(until !== undefined && { until }),
     };
-    return await makePass(means, wish);
+    return await makePass(deps, wish);
   } catch (err) {
     // Whoever leads now makes the pass, and says how it came out.
     const tells = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');

@@ -1,18 +1,14 @@
 import type { Bus, Log } from '#proto/bus.ts';
-import type { Session } from '#proto/status.ts';
 import { ended } from '../run.ts';
 import { withBeneath } from './beneath.ts';
 import { type Beside, bridge } from './bridge.ts';
 import { FIRST_START_MS, orEmpty } from './first-start.ts';
 import type { Method } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
+import type { ModuleTwin } from './module-twin.ts';
 import { Reporter, type ReportOptions } from './report.ts';
 import type { Reported } from './reported.ts';
 import type { DocumentSource } from './source.ts';
-
-/** The module twin: desired properties as documents, reported properties, and whether its hub is there. */
-export type ModuleTwin = DocumentSource &
-  AsyncDisposable & { report(wanted: Reported): void; readonly session: Session };
 
 export type ModuleOptions = {
   bus: Bus;

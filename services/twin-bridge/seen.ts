@@ -3,11 +3,11 @@ import type { Bus } from '#proto/bus.ts';
 import { type Child, listChildren } from '#proto/children.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/history-status.ts';
-import { type StorageStatus, storageStatus } from '#proto/manifests.ts';
 import type { PassResult } from '#proto/passes.ts';
 import { layersNow, type Presence, presence } from '#proto/presence.ts';
 import type { Unreadable } from '#proto/states.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, type SyncerStatus, syncerStatus } from '#proto/status.ts';
+import { type StorageStatus, storageStatus } from '#proto/storage-status.ts';
 
 /** What the layer says of itself at one moment; what nobody answered is left out. */
 export type Seen = {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { serviceNames } from '#proto/access.ts';
+import { serviceNames } from '#proto/users.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
 import { until } from '../support/patience.ts';
 import { freePort } from '../support/ports.ts';

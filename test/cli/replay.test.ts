@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { transferProgressed } from '#proto/transfers.ts';
 import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';

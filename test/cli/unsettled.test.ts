@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { findNatsServer } from '../../cli/nats-server.ts';
 import { withStorage } from '../../cli/operate.ts';
 import { TestBus } from '../support/bus.ts';

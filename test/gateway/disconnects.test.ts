@@ -2,7 +2,7 @@ import { equal, match } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { renewClaim } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { patience } from '../support/patience.ts';
 import { RawConnection } from './http.ts';
 import { sha256, TestLayer, until } from './layer.ts';

@@ -2,7 +2,7 @@ import { equal, match, notEqual } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { commitBlob, startUpload } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { sha256, sha512, TestLayer } from './layer.ts';
 import { check } from './rows.ts';
 

@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect } from 'nats';
-import { inboxOf, matches, mayAsk, type UserName, userNames } from '#proto/access.ts';
+import { matches, mayAsk } from '#proto/access.ts';
 import { Calls } from '#proto/calls.ts';
 import { buckets, consumers, streams } from '#proto/streams.ts';
+import { inboxOf, type UserName, userNames } from '#proto/users.ts';
 import { TestBus } from '../support/bus.ts';
 import { declared } from '../support/declared.ts';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { accountsStatus, createToken, getAccount, listTokens, rotateToken } from '#proto/accounts.ts';
 import { Fault } from '#proto/fault.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/patience.ts';
 

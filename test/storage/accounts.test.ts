@@ -18,8 +18,8 @@ import {
   showToken,
 } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { systemScopeMaps } from '#proto/scopes.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { Metadata, put } from '../../services/storage/metadata.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 

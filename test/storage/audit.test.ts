@@ -15,7 +15,7 @@ import { type AuditEntry, addAudit } from '#proto/audit.ts';
 import type { Bus } from '#proto/bus.ts';
 import { activateChild, deactivateChild } from '#proto/children.ts';
 import { declareAccounts } from '#proto/declared-accounts.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { collectGarbage, scrub } from '#proto/upkeep.ts';
 import { AuditFile } from '../../services/storage/audit-file.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';

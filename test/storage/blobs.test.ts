@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
 import { Fault } from '#proto/fault.ts';
 import { KeyedLock } from '#proto/keyed-lock.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -15,7 +15,7 @@ import {
   startUpload,
   uploadStatus,
 } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

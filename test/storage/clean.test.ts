@@ -12,10 +12,10 @@ import {
   missingManifests,
   putTag,
   setBase,
-  storageStatus,
 } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { getSession, keepSession, listParked, listUnsent, park } from '#proto/outgoing.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import {
   type Buses,
   bytesOf,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import type { Bus } from '#proto/bus.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience, until } from '../support/patience.ts';
 import { bytesOf, Client, imageOf, jsonOf, random } from './rig.ts';

@@ -16,8 +16,8 @@ import {
 } from '#proto/accounts.ts';
 import type { Bus } from '#proto/bus.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/declared-accounts.ts';
-import { storageStatus } from '#proto/manifests.ts';
 import { hashPassword, matches } from '#proto/password-hash.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { Metadata, put } from '../../services/storage/metadata.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 

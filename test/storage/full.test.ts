@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { locateBlob } from '#proto/blobs.ts';
 import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { Metadata, put } from '../../services/storage/metadata.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from './rig.ts';

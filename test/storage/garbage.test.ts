@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
 import { CLAIM_TTL_MS, claimTransfer, commitBlob, releaseClaim, startUpload } from '#proto/ingests.ts';
-import { deleteManifest, listRepositories, storageStatus } from '#proto/manifests.ts';
+import { deleteManifest, listRepositories } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, fault, imageOf, Rig } from './rig.ts';
 
 let buses: Buses;

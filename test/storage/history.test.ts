@@ -13,10 +13,10 @@ import {
   missingManifests,
   putTag,
   setBase,
-  storageStatus,
 } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, imageOf, jsonOf, Rig } from './rig.ts';
 
 let buses: Buses;

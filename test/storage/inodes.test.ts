@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Ballast } from '#proto/ballast.ts';
 import { commitBlob, startUpload } from '#proto/ingests.ts';
-import { deleteTag, listTags, storageStatus } from '#proto/manifests.ts';
+import { deleteTag, listTags } from '#proto/manifests.ts';
 import { spaceOf } from '#proto/space.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 

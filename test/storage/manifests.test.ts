@@ -12,9 +12,9 @@ import {
   listTags,
   missingManifests,
   putManifest,
-  storageStatus,
 } from '#proto/manifests.ts';
 import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import {
   type Buses,
   bytesOf,

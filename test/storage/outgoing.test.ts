@@ -13,7 +13,6 @@ import {
   putManifest,
   putTag,
   setBase,
-  storageStatus,
 } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
 import {
@@ -29,6 +28,7 @@ import {
   settleOutgoing,
   unpark,
 } from '#proto/outgoing.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig } from './rig.ts';
 
 let buses: Buses;

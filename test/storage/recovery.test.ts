@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import { claimTransfer, claimUpload, commitBlob, releaseClaim, uploadStatus } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { Metadata } from '../../services/storage/metadata.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 

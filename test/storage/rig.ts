@@ -1,9 +1,9 @@
+import type { Upkeep } from '../../services/storage/sweep.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { UserName } from '#proto/access.ts';
 import { locateBlob } from '#proto/blobs.ts';
 import type { Bus } from '#proto/bus.ts';
 import type { Event } from '#proto/contract.ts';
@@ -12,10 +12,11 @@ import { Fault } from '#proto/fault.ts';
 import { type Claim, commitBlob, startUpload } from '#proto/ingests.ts';
 import { getManifest, type LeftOut, putManifest } from '#proto/manifests.ts';
 import { mediaTypes } from '#proto/oci.ts';
+import type { UserName } from '#proto/users.ts';
 import { Volume } from '#proto/volume.ts';
 import { HistoryRoom } from '../../services/storage/history-room.ts';
 import { serve } from '../../services/storage/serve.ts';
-import { Storage, UPKEEP, type Upkeep } from '../../services/storage/storage.ts';
+import { Storage, UPKEEP } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 
 export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>

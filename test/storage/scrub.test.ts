@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/blobs.ts';
 import { packedSize } from '#proto/contract.ts';
-import { getManifest, missingManifests, storageStatus } from '#proto/manifests.ts';
+import { getManifest, missingManifests } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { listDamaged } from '#proto/upkeep.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from './rig.ts';
 

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { pino } from 'pino';
-import type { ServiceName } from '#proto/access.ts';
+import type { ServiceName } from '#proto/users.ts';
 import type { LayerLog } from '../../cli/layer-log.ts';
 import { COMPACT_PROGRAM, compactEnvironment, type Settings } from '../../cli/programs.ts';
 import type { Program } from '../../cli/supervisor.ts';

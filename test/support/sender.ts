@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Bus } from '#proto/bus.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import { Volume } from '#proto/volume.ts';
 import { dataFolder } from '../../cli/data-folder.ts';
 import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
 import { Parent } from '../../services/syncer/link/parent.ts';
 import { Upward } from '../../services/syncer/link/upward.ts';
 import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
-import type { SendMeans } from '../../services/syncer/reconcile/context.ts';
+import type { PassContext } from '../../services/syncer/reconcile/context.ts';
 import { Outgoing } from '../../services/syncer/reconcile/outgoing.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
@@ -22,7 +23,7 @@ export async function sender(
   layer: TestLayer,
   link: LinkOptions,
   { until, select = ['*'], signal = new AbortController().signal }: SenderOptions = {},
-): Promise<SendMeans & { arrivals: Arrivals } & AsyncDisposable> {
+): Promise<PassContext & { arrivals: Arrivals } & AsyncDisposable> {
   const folder = dataFolder(layer.data);
   const bus = await Bus.connect({
     url: (await readFile(folder.busUrl, 'utf8')).trim(),
@@ -49,11 +50,12 @@ export async function sender(
     pass,
     by: 'pass-of-test',
     signal,
+    deletions: new KeyedLock(),
     [Symbol.asyncDispose]: async () => {
       arrivals[Symbol.dispose]();
       outgoing[Symbol.dispose]();
       await up[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },
-  };
+  } as unknown as PassContext & { arrivals: Arrivals } & AsyncDisposable;
 }

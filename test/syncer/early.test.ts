@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { after, beforeEach, test } from 'node:test';
 import { ARRIVING_PATH, type ArrivingBlob } from '#proto/arriving.ts';
 import { missingBlobs } from '#proto/blobs.ts';
-import { storageStatus } from '#proto/manifests.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import { Volume } from '#proto/volume.ts';
 import { Early, type EarlyMeans } from '../../services/syncer/early.ts';
 import type { Link as Hours } from '../../services/syncer/hours.ts';

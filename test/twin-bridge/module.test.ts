@@ -1,3 +1,4 @@
+import type { ModuleTwin } from '../../services/twin-bridge/module-twin.ts';
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { listTokens } from '#proto/accounts.ts';
@@ -5,7 +6,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
 import { hashPassword } from '#proto/password-hash.ts';
 import { bridgeStatus } from '#proto/status.ts';
 import type { Method } from '../../services/twin-bridge/methods/method.ts';
-import { type ModuleTwin, runModule } from '../../services/twin-bridge/module.ts';
+import { runModule } from '../../services/twin-bridge/module.ts';
 import type { Reported } from '../../services/twin-bridge/reported.ts';
 import type { Found } from '../../services/twin-bridge/source.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';

@@ -3,9 +3,9 @@ import { takeBandwidth } from '#proto/bandwidth.ts';
 import type { Bus, Log } from '#proto/bus.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Direction } from '#proto/transfers.ts';
+import { unlessAborted } from '#proto/unless-aborted.ts';
 import { Grants } from './grants.ts';
 import { type Limits, limitAt } from './limit.ts';
-import { unlessAborted } from './patience.ts';
 
 /** What a request and the head of its answer weigh, about, in bytes. */
 export const REQUEST_BYTES = 700;

@@ -1,5 +1,6 @@
 import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { Fault } from '#proto/fault.ts';
+import { unlessAborted } from '#proto/unless-aborted.ts';
 import { makeAgent } from './agent.ts';
 import { refusal } from './answers.ts';
 import { Exchange } from './azure/exchange.ts';
@@ -7,7 +8,6 @@ import type { Identity } from './azure/identity.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from './bandwidth.ts';
 import { type Answer, text, unreachable, WORD_LIMIT, whole } from './bodies.ts';
 import { Credentials, type Granted, type Login } from './credentials.ts';
-import { unlessAborted } from './patience.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { MAX_HOPS, mustKeepTls, notFollowed, type Redirects, target } from './redirects.ts';
 import { SendWatch, type Sent, sent } from './sending.ts';

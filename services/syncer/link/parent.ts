@@ -23,6 +23,12 @@ const ACCEPT = manifestTypes.join(', ');
  * A registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; which of them
  * pass by themselves, `answers.ts` knows.
  */
+/** Reading the parent. Whatever it answers is checked; faults are those of `refusal` in answers.ts. */
+export type ParentReader = Pick<
+  Parent,
+  'answers' | 'ping' | 'repositories' | 'tags' | 'resolve' | 'manifest' | 'hasReferrers' | 'referrers'
+>;
+
 export class Parent {
   readonly #link: Link;
   /** Whether it has the referrers API; learned from the first answer. */

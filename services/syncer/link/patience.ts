@@ -20,16 +20,3 @@ export async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): 
 
 export const isStatus = (error: unknown, ...statuses: number[]): boolean =>
   error instanceof Fault && statuses.includes(Number(error.detail?.status));
-
-/** Waits for a task that goes on without whoever leaves. @throws the reason of `signal` */
-export async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([task, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}

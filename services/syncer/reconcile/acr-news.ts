@@ -1,15 +1,15 @@
+import { batches } from '#proto/batches.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import { keepMarks, listMarks, MARKS_AT_ONCE, type Mark } from '#proto/marks.ts';
 import { isRepository, type Repository } from '#proto/names.ts';
 import type { AcrMetadata, Seen } from '../link/azure/metadata.ts';
 import type { Parent } from '../link/parent.ts';
 import type { PassBus } from '../pass-bus.ts';
-import { each } from '../transfer/slots.ts';
 import { type ToldMeans, toldByLists, toldGone, toldSince } from './acr-told.ts';
 import { pages } from './lists.ts';
-import type { Heard, Look, Told } from './news.ts';
-import { batches } from './order.ts';
+import type { Heard, Look, Told } from './parent-changes.ts';
 import { matches, named, needsCatalog, selectionOf } from './patterns.ts';
 
 /** Everything is compared once in so long, whatever is told, in ms. */

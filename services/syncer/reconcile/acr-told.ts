@@ -1,3 +1,5 @@
+import { batches } from '#proto/batches.ts';
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import { missingManifests } from '#proto/manifests.ts';
 import { listSubjects, type Mark } from '#proto/marks.ts';
@@ -7,10 +9,8 @@ import { passing } from '../link/answers.ts';
 import type { AcrManifest, AcrMetadata } from '../link/azure/metadata.ts';
 import type { Parent } from '../link/parent.ts';
 import type { PassBus } from '../pass-bus.ts';
-import { each } from '../transfer/slots.ts';
 import { bases, pages } from './lists.ts';
-import type { Told } from './news.ts';
-import { batches } from './order.ts';
+import type { Told } from './parent-changes.ts';
 
 /** Copies of a registry in other regions come after a while: what is older than the mark by less is looked at again. */
 export const OVERLAP_MS = 5 * 60_000;

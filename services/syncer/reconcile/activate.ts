@@ -1,6 +1,16 @@
 import { layerInstance } from '#proto/children.ts';
+import type { Activation } from '../link/activation.ts';
+import type { ParentFeed } from '../link/feed.ts';
 import type { Wish } from '../wish.ts';
-import type { PassMeans } from './context.ts';
+import type { PassTools } from './context.ts';
+import type { News } from './news.ts';
+
+/** What it works with: the client of the parent, and what is known of it. */
+export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
+  activation: Activation;
+  feed: Pick<ParentFeed, 'changes'>;
+  news: Pick<News, 'followed'>;
+};
 
 /** A change of a client goes up without asking before, where the last answer is not older, in ms. */
 const SCOPED_MS = 60_000;
@@ -15,8 +25,8 @@ export const ROUTINE = new Set(['schedule', 'retry']);
  * @param tells the parent was found to be a Terrace
  * @throws Fault `already-activated`, `parent-unreachable`, …
  */
-export async function activate(means: PassMeans, wish: Wish, tells: boolean): Promise<void> {
-  const { bus, log, activation, feed, news, signal } = means;
+export async function activate(deps: ActivateDeps, wish: Wish, tells: boolean): Promise<void> {
+  const { bus, log, activation, feed, news, signal } = deps;
   const { scope, cause, full, now } = wish;
   if (!activation.child) return;
   // A parent that was one is asked also while it does not say so.

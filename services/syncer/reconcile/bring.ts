@@ -5,12 +5,10 @@ import type { Digest, Repository, Tag } from '#proto/names.ts';
 import type { Descriptor } from '#proto/oci.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { FetchedManifest } from '../link/parent.ts';
-import type { Arrivals } from './arrivals.ts';
+import type { PassContext } from './context.ts';
 import { bySize } from './order.ts';
 import { partsOf } from './parts.ts';
-import { type Branch, blobsOf, missingTree, type TreeMeans, type Wanted } from './tree.ts';
-
-export type BringMeans = TreeMeans & { arrivals: Pick<Arrivals, 'bring'>; pass: string; by: string };
+import { type Branch, blobsOf, missingTree, type TreeOptions, type Wanted } from './tree.ts';
 
 /** What the layer lacks of an image: manifests in the order of their commit, blobs in that of their transfer. */
 export type Load = {
@@ -28,16 +26,17 @@ const PAGE = 1_000;
 
 /** @param underWay blobs that earlier attempts have begun */
 export async function loadOf(
-  means: BringMeans,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
   wanted: Wanted,
   underWay: ReadonlySet<Digest>,
+  options: TreeOptions = {},
 ): Promise<Load> {
-  const branches = await missingTree(means, repository, digest, wanted);
+  const branches = await missingTree(context, repository, digest, wanted, options);
   const blobs = blobsOf(branches).sort(bySize);
   const lacks = await lacking(
-    means,
+    context,
     blobs.map((blob) => blob.digest),
   );
   const missing = blobs.filter((blob) => lacks.has(blob.digest));
@@ -51,12 +50,12 @@ export async function loadOf(
  * @throws Fault
  */
 export async function bringLoad(
-  means: BringMeans,
+  context: PassContext,
   repository: Repository,
   { branches, blobs, missing }: Load,
   tags: Tag[],
 ): Promise<void> {
-  const { bus, arrivals } = means;
+  const { bus, arrivals } = context;
   const parts = partsOf(branches, tags);
   const results = await Promise.allSettled(
     missing.map(({ digest, size }) => {
@@ -70,7 +69,7 @@ export async function bringLoad(
     const digests = blobs.slice(at, at + PAGE).map((blob) => blob.digest);
     await bus.call(linkBlobs, { repository, digests });
   }
-  for (const branch of branches) await commitManifest(means, repository, branch, branch.leftOut);
+  for (const branch of branches) await commitManifest(context, repository, branch, branch.leftOut);
 }
 
 /**
@@ -80,7 +79,7 @@ export async function bringLoad(
  * @throws Fault; `conflict` where the tag moved meanwhile: the next pass decides again
  */
 export async function bring(
-  { bus, pass }: BringMeans,
+  { bus, pass }: PassContext,
   repository: Repository,
   digest: Digest,
   { branches, missing }: Load,
@@ -100,7 +99,7 @@ export async function bring(
   return true;
 }
 
-async function lacking({ bus }: BringMeans, digests: Digest[]): Promise<Set<Digest>> {
+async function lacking({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {
   const missing = new Set<Digest>();
   for (let at = 0; at < digests.length; at += PAGE) {
     const found = await bus.call(missingBlobs, { digests: digests.slice(at, at + PAGE) });
@@ -111,7 +110,7 @@ async function lacking({ bus }: BringMeans, digests: Digest[]): Promise<Set<Dige
 
 /** Commits the bytes of a manifest of the parent, without a tag. */
 export async function commitManifest(
-  { bus, volume, by }: BringMeans,
+  { bus, volume, by }: PassContext,
   repository: Repository,
   { digest, mediaType, bytes }: FetchedManifest,
   leftOut: LeftOut[] = [],

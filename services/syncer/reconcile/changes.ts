@@ -1,27 +1,16 @@
-import { KeyedLock } from '#proto/keyed-lock.ts';
+import { each } from '#proto/each.ts';
 import { deleteTag, missingManifests, setBase } from '#proto/manifests.ts';
 import type { Digest, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed, imageParked } from '#proto/passes.ts';
-import type { Parent } from '../link/parent.ts';
-import { each } from '../transfer/slots.ts';
-import type { SendMeans } from './context.ts';
-import { type Outgoing, settleSent, settleWithdrawn } from './outgoing.ts';
-import { isRefusal, type Outbound, type Parking } from './parking.ts';
+import type { PassContext } from './context.ts';
+import { settleSent, settleWithdrawn } from './outgoing.ts';
+import { isRefusal, type Outbound } from './parking.ts';
 import { placeholder } from './placeholder.ts';
 import { loserTag } from './plan.ts';
 import { send } from './send.ts';
 import { Standing } from './standing.ts';
 import type { Survey, TagAction } from './survey.ts';
-import type { Tally } from './tally.ts';
-import { type WithdrawMeans, withdrawManifest, withdrawTag } from './withdraw.ts';
-
-export type ChangeMeans = SendMeans & {
-  parent: Pick<Parent, 'manifest' | 'tags' | 'resolve'>;
-  layer: string;
-  outgoing: Outgoing;
-  parking: Parking;
-  tally: Tally;
-};
+import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
 /** A change that goes up: manifests, then tags, then deletions; within a repository, each stage when the one before has ended. */
 type Change = Outbound & {
@@ -33,12 +22,11 @@ type Change = Outbound & {
 const CHANGES_AT_ONCE = 8;
 
 /** Tells the parent what changed here, each change by itself, so that one that fails keeps no other back. */
-export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise<void> {
-  const { parking, tally, signal } = means;
+export async function tellParent(context: PassContext, surveys: Survey[]): Promise<void> {
+  const { parking, tally, signal } = context;
   const changes: Change[] = [];
-  const inTurn = new KeyedLock();
   for (const survey of surveys) {
-    const all = changesOf({ ...means, inTurn }, survey);
+    const all = changesOf(context, survey);
     for (const change of all) {
       const parked = parking.waiting(change);
       if (parked) tally.wait(parked);
@@ -52,7 +40,7 @@ export async function tellParent(means: ChangeMeans, surveys: Survey[]): Promise
   const stages = new Stages(changes);
   await each(changes, CHANGES_AT_ONCE, async (change) => {
     await stages.before(change);
-    await carryOut(means, change).finally(() => stages.ended(change));
+    await carryOut(context, change).finally(() => stages.ended(change));
     signal.throwIfAborted();
   });
 }
@@ -85,8 +73,8 @@ class Stages {
 
 const key = ({ repository }: Change, stage: number): string => `${repository} ${stage}`;
 
-async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
-  const { bus, pass, parking, tally, signal } = means;
+async function carryOut(context: PassContext, change: Change): Promise<void> {
+  const { bus, pass, parking, tally, signal } = context;
   const { repository, reference, digest } = change;
   const about = {
     pass,
@@ -113,11 +101,11 @@ async function carryOut(means: ChangeMeans, change: Change): Promise<void> {
   }
 }
 
-function changesOf(means: ChangeMeans & WithdrawMeans, survey: Survey): Change[] {
-  const { outgoing, parking } = means;
+function changesOf(context: PassContext, survey: Survey): Change[] {
+  const { outgoing, parking } = context;
   const { repository, actions } = survey;
-  const standing = new Standing(means, survey);
-  const tags = actions.flatMap((action) => tagChange(means, survey, standing, action));
+  const standing = new Standing(context, survey);
+  const tags = actions.flatMap((action) => tagChange(context, survey, standing, action));
   // What a tag carries goes with it, unless the tag waits.
   const carried = new Set(
     tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
@@ -132,16 +120,16 @@ function changesOf(means: ChangeMeans & WithdrawMeans, survey: Survey): Change[]
       digest,
       stage: 0,
       run: async () => {
-        if (!there.has(digest)) return (await send(means, repository, digest)) ? 'sent' : undefined;
-        await settleSent(means.bus, repository, [digest]);
+        if (!there.has(digest)) return (await send(context, repository, digest)) ? 'sent' : undefined;
+        await settleSent(context.bus, repository, [digest]);
         return undefined;
       },
     }));
-  return [...manifests, ...tags, ...places(means, survey), ...withdrawals(means, survey, standing)];
+  return [...manifests, ...tags, ...places(context, survey), ...withdrawals(context, survey, standing)];
 }
 
 function tagChange(
-  means: ChangeMeans & WithdrawMeans,
+  context: PassContext,
   survey: Survey,
   standing: Standing,
   { tag, views, action }: TagAction,
@@ -151,7 +139,7 @@ function tagChange(
   const change = { ...placeOf(survey), reference: tag, digest };
   if (kind === 'push' && digest) {
     const run = async () => {
-      await push(means, survey, { tag, views, action }, digest);
+      await push(context, survey, { tag, views, action }, digest);
       return 'sent' as const;
     };
     return [{ ...change, stage: 1, run }];
@@ -159,33 +147,33 @@ function tagChange(
   const { parent } = views;
   if (kind !== 'withdraw' || !parent) return [];
   const run = async () => {
-    const shared = () => staysThere(means, survey, standing, tag, parent);
-    await withdrawTag(means, repository, tag, { expect: parent, shared });
+    const shared = () => staysThere(context, survey, standing, tag, parent);
+    await withdrawTag(context, repository, tag, { expect: parent, shared });
     return 'withdrawn' as const;
   };
   return [{ ...change, stage: 2, run }];
 }
 
 async function push(
-  means: ChangeMeans,
+  context: PassContext,
   { repository }: Survey,
   { tag, views, action }: TagAction,
   digest: Digest,
 ): Promise<void> {
-  const { bus, parent, upward, pass, layer, signal } = means;
+  const { bus, parent, upward, pass, layer, signal } = context;
   const { loser } = action;
   const kept = loser && loserTag(tag, layer, loser);
   if (kept) {
     const manifest = await parent.manifest(repository, loser, signal);
     await upward.putManifest(repository, kept, manifest, signal);
   }
-  await send(means, repository, digest, { tag, expect: views.parent });
+  await send(context, repository, digest, { tag, expect: views.parent });
   if (kept) bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
 }
 
 /** Whether the manifest is to outlive this tag at the parent. */
 async function staysThere(
-  { bus }: ChangeMeans,
+  { bus }: PassContext,
   { repository, whole }: Survey,
   standing: Standing,
   tag: Tag,
@@ -197,7 +185,7 @@ async function staysThere(
   return digests.length === 0 || standing.needs(digest, tag);
 }
 
-function places(means: ChangeMeans, survey: Survey): Change[] {
+function places(context: PassContext, survey: Survey): Change[] {
   const { repository } = survey;
   return survey.places.map((tag) => ({
     ...placeOf(survey),
@@ -205,15 +193,15 @@ function places(means: ChangeMeans, survey: Survey): Change[] {
     digest: undefined,
     stage: 2,
     run: async () => {
-      await withdrawManifest(means, repository, placeholder(repository, tag).digest);
+      await withdrawManifest(context, repository, placeholder(repository, tag).digest);
       return undefined;
     },
   }));
 }
 
 /** Only where all tags of the parent are known: content that one of them needs is not taken from it. */
-function withdrawals(means: ChangeMeans, survey: Survey, standing: Standing): Change[] {
-  const { bus, outgoing } = means;
+function withdrawals(context: PassContext, survey: Survey, standing: Standing): Change[] {
+  const { bus, outgoing } = context;
   const { repository } = survey;
   if (!survey.whole) return [];
   return outgoing.withdrawn(repository).map((pending) => ({
@@ -225,7 +213,7 @@ function withdrawals(means: ChangeMeans, survey: Survey, standing: Standing): Ch
       const { digest } = pending;
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
       const goes = digests.length > 0 && !(await standing.needs(digest));
-      if (goes) await withdrawManifest(means, repository, digest);
+      if (goes) await withdrawManifest(context, repository, digest);
       else outgoing.stays(repository, digest);
       await settleWithdrawn(bus, pending);
       return goes ? 'withdrawn' : undefined;
@@ -236,8 +224,8 @@ function withdrawals(means: ChangeMeans, survey: Survey, standing: Standing): Ch
 const placeOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
 
 /** What only the layer has to note: that both agree, and tags that went at the parent. */
-export async function note(means: ChangeMeans, survey: Survey): Promise<void> {
-  const { bus, outgoing, pass, tally, signal } = means;
+export async function note(context: PassContext, survey: Survey): Promise<void> {
+  const { bus, outgoing, pass, tally, signal } = context;
   const { repository, actions } = survey;
   const unsent = new Set(outgoing.unsent(repository).map(({ digest }) => digest));
   for (const { tag, views, action } of actions) {

@@ -1,24 +1,11 @@
-import type { Configuration } from '#proto/configuration.ts';
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Repository } from '#proto/names.ts';
 import { passPlanned } from '#proto/passes.ts';
-import type { Announcement } from '../announcement.ts';
-import { each } from '../transfer/slots.ts';
-import type { Wish } from '../wish.ts';
-import type { Heard, Told } from './news.ts';
+import type { PassContext } from './context.ts';
+import type { Told } from './parent-changes.ts';
 import { selectionOf } from './patterns.ts';
-import { type Survey, type SurveyMeans, survey } from './survey.ts';
-import type { Tally } from './tally.ts';
-
-export type CompareMeans = Omit<SurveyMeans, 'mode'> & {
-  announcement: Pick<Announcement, 'announced'>;
-  pass: string;
-  configuration: Pick<Configuration, 'mode' | 'repositories'>;
-  wish: Wish;
-  /** What the parent told; undefined where everything is looked at, or just what the wish says. */
-  heard: Heard | undefined;
-  tally: Pick<Tally, 'fail'>;
-};
+import { type Survey, survey } from './survey.ts';
 
 /** Tags of all repositories that a pass compares: what they are to become is held until it has ended. */
 const MAX_TAGS = 1_000_000;
@@ -30,12 +17,12 @@ const NOTHING: Told = { tags: new Map(), around: new Set() };
 
 /** What is to be done in each repository. One that can't be compared, or has no room in the pass, fails by its name. */
 export async function compare(
-  means: CompareMeans,
+  context: PassContext,
   covered: readonly Repository[],
   maxTags = MAX_TAGS,
 ): Promise<Survey[]> {
-  const { bus, announcement, pass, configuration, wish, heard, tally, signal } = means;
-  const { mode, repositories } = configuration;
+  const { bus, announcement, pass, configuration, wish, heard, tally, signal } = context;
+  const { repositories } = configuration;
   const surveys: Survey[] = [];
   let tags = 0;
   await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
@@ -43,7 +30,7 @@ export async function compare(
     if (!selected) return;
     try {
       const part = wish.scope?.get(repository) ?? (heard && (heard.get(repository) ?? NOTHING));
-      const found = await survey({ ...means, mode }, repository, selected, part);
+      const found = await survey(context, repository, selected, part);
       // Only what is compared counts, so that smaller repositories still find room behind a large one.
       if (tags + found.tags > maxTags) {
         throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);

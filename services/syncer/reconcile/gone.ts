@@ -2,16 +2,16 @@ import { Fault } from '#proto/fault.ts';
 import { deleteManifest } from '#proto/manifests.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import type { Parent } from '../link/parent.ts';
+import type { PassContext } from './context.ts';
 import { localReferrers } from './lists.ts';
 import { unsentNow } from './outgoing.ts';
-import type { TreeMeans } from './tree.ts';
 
 /**
  * Referrers of a manifest that the layer has and that the parent had too. To be asked for before the parent's list:
  * what a client puts here later is in neither, and what it put earlier is unsent until the parent has it.
  */
 export async function agreedReferrers(
-  { bus, signal }: TreeMeans,
+  { bus, signal }: PassContext,
   repository: Repository,
   subject: Digest,
 ): Promise<Digest[]> {
@@ -26,7 +26,7 @@ export async function agreedReferrers(
  * One that a tag of the layer points to stays as long as the tag.
  */
 export async function dropGone(
-  { bus, signal, parent }: TreeMeans & { parent: Pick<Parent, 'referrers' | 'resolve'> },
+  { bus, signal, parent }: PassContext & { parent: Pick<Parent, 'referrers' | 'resolve'> },
   repository: Repository,
   subject: Digest,
   agreed: Digest[],

@@ -1,30 +1,17 @@
-import { putTag, storageStatus } from '#proto/manifests.ts';
+import { each } from '#proto/each.ts';
+import { putTag } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { imageConflict, imageFailed } from '#proto/passes.ts';
-import type { Parent } from '../link/parent.ts';
-import { each } from '../transfer/slots.ts';
-import { type BringMeans, bring, bringLoad, type Load, loadOf } from './bring.ts';
+import { storageStatus } from '#proto/storage-status.ts';
+import type { ParentReader } from '../link/parent.ts';
+import { bring, bringLoad, type Load, loadOf } from './bring.ts';
+import type { PassContext } from './context.ts';
 import { agreedReferrers, dropGone } from './gone.ts';
 import { byBegun, byPlace, type Place } from './order.ts';
-import type { Outgoing } from './outgoing.ts';
-import type { Oversized } from './oversized.ts';
 import { loserTag } from './plan.ts';
 import { NoRoom, Room } from './room.ts';
 import type { Survey } from './survey.ts';
-import type { Tally } from './tally.ts';
-
-type Above = Pick<Parent, 'manifest' | 'referrers' | 'resolve'>;
-
-export type ImageMeans = BringMeans & {
-  parent: Above;
-  /** The name of the layer. */
-  layer: string;
-  outgoing: Outgoing;
-  /** Children that the parent itself left out. */
-  withheld: Set<Digest>;
-  oversized: Oversized;
-  tally: Tally;
-};
+import type { TreeLimits } from './tree-budget.ts';
 
 /** What is to come of one tag, or of what tags point to on both sides already. */
 export type Image = Place & {
@@ -50,14 +37,18 @@ const IMAGES_AT_ONCE = 8;
  * trees are, so those of the next ones are looked at while these come. What finds no room in memory waits for a later
  * batch, whose first image is looked at in any case.
  */
-export async function bringImages(means: ImageMeans, images: Image[], room = new Room()): Promise<void> {
+export async function bringImages(
+  context: PassContext,
+  images: Image[],
+  { room = new Room(), limits }: { room?: Room; limits?: TreeLimits } = {},
+): Promise<void> {
   const sorted = images.toSorted(byPlace);
   let at = 0;
   let waiting: Image[] = [];
   const next = (): Batch | undefined => {
     const some = waiting.splice(0, AHEAD);
     for (; some.length < AHEAD && at < sorted.length; at += 1) some.push(sorted[at] as Image);
-    return some.length > 0 ? new Batch(means, some, room) : undefined;
+    return some.length > 0 ? new Batch(context, some, room, limits) : undefined;
   };
   for (let batch = next(); batch; ) {
     await batch.begin();
@@ -72,16 +63,22 @@ export async function bringImages(means: ImageMeans, images: Image[], room = new
 class Batch {
   /** Of its images those that there was no room for. */
   readonly waiting: Image[] = [];
-  readonly #means: ImageMeans;
+  readonly #context: PassContext;
   readonly #images: Image[];
   readonly #room: Room;
+  readonly #limits: TreeLimits | undefined;
   #held = 0;
   /** What two tags share is fetched, and brought, once. */
   readonly #once = new Map<string, Promise<unknown>>();
   #looks: Promise<Looked[]> | undefined;
 
-  constructor(means: ImageMeans, images: Image[], room: Room) {
-    this.#means = { ...means, parent: this.#parent(means.parent), arrivals: this.#arrivals(means.arrivals) };
+  constructor(context: PassContext, images: Image[], room: Room, limits: TreeLimits | undefined) {
+    this.#limits = limits;
+    this.#context = {
+      ...context,
+      parent: this.#parent(context.parent),
+      arrivals: this.#arrivals(context.arrivals),
+    };
     this.#images = images;
     this.#room = room;
   }
@@ -107,7 +104,7 @@ class Batch {
 
   async #look(): Promise<Looked[]> {
     if (this.#images.length === 0) return [];
-    const { bus, signal } = this.#means;
+    const { bus, signal } = this.#context;
     const { ingests } = await bus.call(storageStatus, {}, { signal });
     const underWay = new Set(
       ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
@@ -134,14 +131,14 @@ class Batch {
     const mayFetch = () => {
       if (this.#room.isFull && !isFirst) throw new NoRoom();
     };
-    const means = { ...this.#means, mayFetch };
-    const { outgoing, withheld, oversized } = means;
+    const context = this.#context;
+    const { outgoing, withheld, oversized } = context;
     oversized.mustNotBeKnown(repository, digest);
     const { platforms, referrers } = survey.selected;
     const agreed =
-      tag === null && referrers !== false ? await agreedReferrers(means, repository, digest) : [];
+      tag === null && referrers !== false ? await agreedReferrers(context, repository, digest) : [];
     const load = await loadOf(
-      means,
+      context,
       repository,
       digest,
       {
@@ -152,16 +149,17 @@ class Batch {
         isList: survey.lists.has(digest),
       },
       underWay,
+      { mayFetch, limits: this.#limits },
     ).catch((error) => {
       oversized.note(repository, digest, error);
       throw error;
     });
-    means.tally.dropped += await dropGone(means, repository, digest, agreed, survey.here);
+    context.tally.dropped += await dropGone(context, repository, digest, agreed, survey.here);
     return load;
   }
 
   async #bring(image: Looked): Promise<void> {
-    const { bus, pass, tally, signal } = this.#means;
+    const { bus, pass, tally, signal } = this.#context;
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
@@ -176,15 +174,15 @@ class Batch {
   }
 
   async #take({ repository, tag, digest, expect, loser }: Looked, load: Load): Promise<boolean> {
-    const { bus, pass, layer } = this.#means;
+    const { bus, pass, layer } = this.#context;
     const content = () =>
       this.#shared(`content ${repository}@${digest}`, () =>
-        bringLoad(this.#means, repository, load, this.#tagsOf(repository, digest)),
+        bringLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
       );
-    if (tag === null) return bring(this.#means, repository, digest, load, content);
+    if (tag === null) return bring(this.#context, repository, digest, load, content);
     const kept = loser && loserTag(tag, layer, loser);
     if (kept) await bus.call(putTag, { repository, tag: kept, digest: loser });
-    await bring(this.#means, repository, digest, load, content, { tag, expect });
+    await bring(this.#context, repository, digest, load, content, { tag, expect });
     if (kept) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
     }
@@ -197,8 +195,17 @@ class Batch {
   }
 
   /** The parent, asked once for each manifest and each list of referrers, which are held until the batch is over. */
-  #parent(parent: Above): Above {
+  #parent(parent: ParentReader): ParentReader {
     return {
+      get answers() {
+        return parent.answers;
+      },
+      get hasReferrers() {
+        return parent.hasReferrers;
+      },
+      ping: (signal) => parent.ping(signal),
+      repositories: (signal) => parent.repositories(signal),
+      tags: (repository, signal) => parent.tags(repository, signal),
       manifest: (repository, reference, signal) =>
         this.#shared(`manifest ${repository}@${reference}`, async () => {
           using _ = await this.#room.fetches.take();
@@ -218,9 +225,10 @@ class Batch {
   }
 
   /** What came for one image needs no job for the next. */
-  #arrivals(arrivals: ImageMeans['arrivals']): ImageMeans['arrivals'] {
+  #arrivals(arrivals: PassContext['arrivals']): PassContext['arrivals'] {
     const arrived = new Set<Digest>();
     return {
+      send: (wanted) => arrivals.send(wanted),
       bring: async (wanted) => {
         if (arrived.has(wanted.digest)) return;
         await arrivals.bring(wanted);

@@ -1,26 +1,8 @@
 import type { Bus } from '#proto/bus.ts';
 import { type ContentChange, getCursor, keepCursor } from '#proto/changes.ts';
-import type { Digest, Repository, Tag } from '#proto/names.ts';
+import type { Repository } from '#proto/names.ts';
 import type { ParentFeed } from '../link/feed.ts';
-
-/** What the parent told of one repository. */
-export type Told = {
-  /** What tags point to there now; `null`: they are gone. */
-  tags: Map<Tag, Digest | null>;
-  /** Manifests on which something hangs that came or went. */
-  around: Set<Digest>;
-};
-export type Heard = ReadonlyMap<Repository, Told>;
-
-/** For one pass: what it is to look at. */
-export type Look = {
-  /** Undefined: everything. */
-  heard: Heard | undefined;
-  /** The parent answered right before the pass began, so the pass need not ask it for a sign of life. */
-  answered?: boolean;
-  /** The pass has ended; `good`: all of it was carried out. */
-  settle(good: boolean): Promise<void>;
-};
+import type { Look, Told } from './parent-changes.ts';
 
 /** Everything is compared once in so long, whatever was told, in ms. */
 const WHOLE_MS = 24 * 60 * 60_000;

@@ -15,7 +15,3 @@ const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /** Small before large, so that what a client may use is there early; those of one size by name. */
 export const bySize = (a: { size: number; digest: string }, b: { size: number; digest: string }): number =>
   a.size - b.size || compare(a.digest, b.digest);
-
-export function* batches<T>(items: readonly T[], size: number): Generator<T[]> {
-  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
-}

@@ -1,19 +1,25 @@
 import { createHash } from 'node:crypto';
 import { Fault } from '#proto/fault.ts';
+import { KeyedLock } from '#proto/keyed-lock.ts';
 import type { Digest } from '#proto/names.ts';
 import { meetParent } from '#proto/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/passes.ts';
-import type { Parent } from '../link/parent.ts';
+import type { Activation } from '../link/activation.ts';
+import type { AcrMetadata } from '../link/azure/metadata.ts';
+import type { ParentFeed } from '../link/feed.ts';
+import type { ParentReader } from '../link/parent.ts';
 import type { Wish } from '../wish.ts';
+import type { AcrNews } from './acr-news.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './arrivals.ts';
 import { note, tellParent } from './changes.ts';
 import { compare } from './compare.ts';
-import type { Context, PassMeans } from './context.ts';
+import type { PassContext, PassTools } from './context.ts';
 import { bringImages } from './images.ts';
-import type { Look } from './news.ts';
+import type { News } from './news.ts';
 import { Outgoing } from './outgoing.ts';
 import { Oversized } from './oversized.ts';
+import type { Look } from './parent-changes.ts';
 import { Parking } from './parking.ts';
 import { repair } from './repair.ts';
 import { clean, repositories } from './repositories.ts';
@@ -21,47 +27,56 @@ import { Tally } from './tally.ts';
 import { imagesOf, unparkMoot } from './tasks.ts';
 import { matchedPatterns, unmatchedPatterns } from './unmatched.ts';
 
+/** `acr` is undefined where the parent is no Azure Container Registry. */
+export type PassDeps = PassTools & {
+  feed: Pick<ParentFeed, 'changes' | 'repaired'>;
+  activation: Activation;
+  news: News;
+  acr: AcrMetadata | undefined;
+  acrNews: AcrNews;
+};
+
 /**
  * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else
  * is found anew in each pass.
  */
-const withheldBy = new WeakMap<Parent, Set<Digest>>();
+const withheldBy = new WeakMap<ParentReader, Set<Digest>>();
 const MAX_WITHHELD = 100_000;
-const oversizedBy = new WeakMap<Parent, Oversized>();
+const oversizedBy = new WeakMap<ParentReader, Oversized>();
 
 /**
  * One pass: compares parent and layer, then does what the plan says, each tag by itself, so that one that fails keeps
  * no other back. What comes and what goes up share the link, each in its own order.
  * @throws the signal's reason where it ended the pass for another cause than the window or the configuration
  */
-export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult> {
-  const { bus, log, signal, configuration } = means;
+export async function makePass(deps: PassDeps, wish: Wish): Promise<PassResult> {
+  const { bus, log, signal, configuration } = deps;
   const { id: pass, cause, scope } = wish;
   const tally = new Tally(log);
-  const { answers } = means.parent;
+  const { answers } = deps.parent;
   let look: Look | undefined;
-  const isHeard = () => look?.answered === true || means.parent.answers > answers;
+  const isHeard = () => look?.answered === true || deps.parent.answers > answers;
   try {
-    look = await lookAt(means, wish);
+    look = await lookAt(deps, wish);
     // A pass is good only if the parent has answered since it began.
-    if (!look || !isHeard()) await means.parent.ping(signal);
-    await activate(means, wish, look !== undefined);
-    await meet(means);
+    if (!look || !isHeard()) await deps.parent.ping(signal);
+    await activate(deps, wish, look !== undefined);
+    await meet(deps);
     const heard = look?.heard;
-    using arrivals = new Arrivals(bus, log, pass, signal, means.until);
+    using arrivals = new Arrivals(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using outgoing = up ? await Outgoing.load(bus, signal) : Outgoing.none();
     const again = wish.full === true || cause === 'configuration';
     const parking = await Parking.load(bus, signal, again);
-    const withheld = (!wish.full && withheldBy.get(means.parent)) || new Set<Digest>();
-    withheldBy.set(means.parent, withheld);
+    const withheld = (!wish.full && withheldBy.get(deps.parent)) || new Set<Digest>();
+    withheldBy.set(deps.parent, withheld);
     if (withheld.size > MAX_WITHHELD) withheld.clear();
-    const oversized = (!again && oversizedBy.get(means.parent)) || new Oversized();
-    oversizedBy.set(means.parent, oversized);
+    const oversized = (!again && oversizedBy.get(deps.parent)) || new Oversized();
+    oversizedBy.set(deps.parent, oversized);
     // The parent may have got what it had left out.
     if (heard && [...heard.values()].some(({ around }) => around.size > 0)) withheld.clear();
-    const shared = { arrivals, outgoing, parking, withheld, oversized, tally };
-    const context: Context = { ...means, wish, heard, pass, ...shared };
+    const shared = { arrivals, outgoing, parking, withheld, oversized, tally, deletions: new KeyedLock() };
+    const context: PassContext = { ...deps, wish, heard, pass, ...shared };
     const { covered, uncovered } = await repositories(context);
     const everything = !scope && !heard;
     const repairing = scope ? undefined : repairs(context);
@@ -81,14 +96,14 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await settle(means, look, false);
+      await settle(deps, look, false);
       return { ...tally.result(pass, ended), ...(!isHeard() && { unheard: true }) };
     }
     signal.throwIfAborted();
     tally.fail({}, error);
   }
   const result = tally.result(pass);
-  await settle(means, look, result.failed === 0 && !result.ended);
+  await settle(deps, look, result.failed === 0 && !result.ended);
   return result;
 }
 
@@ -96,7 +111,7 @@ export async function makePass(means: PassMeans, wish: Wish): Promise<PassResult
 const EVERYTHING = new Set(['configuration', 'damage', 'space']);
 
 async function lookAt(
-  { feed, news, acr, acrNews, parent: client, configuration, signal }: PassMeans,
+  { feed, news, acr, acrNews, parent: client, configuration, signal }: PassDeps,
   { scope, full, cause }: Wish,
 ): Promise<Look | undefined> {
   if (scope) return undefined;
@@ -118,12 +133,12 @@ async function lookAt(
 }
 
 /** Where it can't be noted how far both agree, the next pass looks at the same again. */
-async function settle({ log }: PassMeans, look: Look | undefined, good: boolean): Promise<void> {
+async function settle({ log }: PassDeps, look: Look | undefined, good: boolean): Promise<void> {
   await look?.settle(good).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
 }
 
 /** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
-async function meet({ bus, configuration, feed, log, signal }: PassMeans): Promise<void> {
+async function meet({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
   const { parent, mode } = configuration;
   if (!parent) return;
   const { host } = new URL(parent.url);
@@ -143,7 +158,7 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
 }
 
 /** Beside everything else: damaged content that is large keeps nothing back. */
-async function repairs(context: Context): Promise<void> {
+async function repairs(context: PassContext): Promise<void> {
   const { log, signal, pass, tally } = context;
   try {
     const repaired = await repair(context, (where, error) => tally.fail(where, error));

@@ -2,7 +2,7 @@ import { Fault } from '#proto/fault.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
 import type { FetchedManifest } from '../link/parent.ts';
-import type { SendMeans } from './context.ts';
+import type { PassContext } from './context.ts';
 
 /** How often the list is read again because somebody else changed it meanwhile. */
 const ATTEMPTS = 5;
@@ -16,7 +16,7 @@ export const referrersTag = (subject: Digest): string => subject.replace(':', '-
  * of two that write at the same moment one may be lost, as with every other client.
  */
 export async function noteReferrer(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   subject: Digest,
   { digest, mediaType, bytes, manifest }: FetchedManifest & { manifest: Manifest },
@@ -29,19 +29,19 @@ export async function noteReferrer(
     ...(artifactType && { artifactType }),
     ...(annotations && { annotations }),
   };
-  await change(means, repository, subject, (listed) =>
+  await change(context, repository, subject, (listed) =>
     listed.some((one) => one.digest === digest) ? undefined : [...listed, entry],
   );
 }
 
 /** Takes a manifest that is deleted out of the list. */
 export async function forgetReferrer(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   subject: Digest,
   digest: Digest,
 ): Promise<void> {
-  await change(means, repository, subject, (listed) =>
+  await change(context, repository, subject, (listed) =>
     listed.some((one) => one.digest === digest) ? listed.filter((one) => one.digest !== digest) : undefined,
   );
 }
@@ -50,13 +50,13 @@ export async function forgetReferrer(
 const turns = new Map<string, Promise<void>>();
 
 async function change(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   subject: Digest,
   edit: (listed: Descriptor[]) => Descriptor[] | undefined,
 ): Promise<void> {
   const key = `${repository}@${subject}`;
-  const run = () => changeAlone(means, repository, subject, edit);
+  const run = () => changeAlone(context, repository, subject, edit);
   const own = (turns.get(key) ?? Promise.resolve()).then(run);
   const turn = own.catch(() => {});
   turns.set(key, turn);
@@ -68,12 +68,12 @@ async function change(
 }
 
 async function changeAlone(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   subject: Digest,
   edit: (listed: Descriptor[]) => Descriptor[] | undefined,
 ): Promise<void> {
-  const { parent, upward, signal } = means;
+  const { parent, upward, signal } = context;
   const tag = referrersTag(subject);
   for (let attempt = 1; ; attempt += 1) {
     const found = await parent.manifest(repository, tag, signal).catch((error) => {

@@ -1,8 +1,9 @@
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import type { Failure } from '#proto/passes.ts';
 import { type Damaged, listDamaged } from '#proto/upkeep.ts';
-import { each } from '../transfer/slots.ts';
-import { type BringMeans, commitManifest } from './bring.ts';
+import { commitManifest } from './bring.ts';
+import type { PassContext } from './context.ts';
 import { leftOutOf } from './lists.ts';
 
 /** Damaged content in one answer of storage, and how much is brought at a time. */
@@ -18,20 +19,20 @@ const elsewhere = ['blob-unknown', 'manifest-unknown', 'parent-refused'] as cons
  * @returns how much is whole again
  */
 export async function repair(
-  means: BringMeans,
+  context: PassContext,
   fail: (where: Pick<Failure, 'repository'>, error: unknown) => void,
 ): Promise<number> {
   // What is in no repository any more waits only for garbage collection to forget it.
-  const damaged = (await allDamaged(means)).filter(({ repositories }) => repositories.length > 0);
+  const damaged = (await allDamaged(context)).filter(({ repositories }) => repositories.length > 0);
   const blobs = damaged.filter(({ mediaType }) => mediaType === undefined);
   let manifests = damaged.filter(({ mediaType }) => mediaType !== undefined);
   let repaired = 0;
   const run = async (one: Damaged, unfit: (error: unknown) => void) => {
     try {
-      await bringAgain(means, one);
+      await bringAgain(context, one);
       repaired += 1;
     } catch (error) {
-      means.signal.throwIfAborted();
+      context.signal.throwIfAborted();
       unfit(error);
     }
   };
@@ -61,7 +62,7 @@ export async function repair(
   return repaired;
 }
 
-async function allDamaged({ bus, signal }: BringMeans): Promise<Damaged[]> {
+async function allDamaged({ bus, signal }: PassContext): Promise<Damaged[]> {
   const all: Damaged[] = [];
   for (let after: string | undefined; ; ) {
     const page = await bus.call(listDamaged, { limit: PAGE, ...(after && { after }) }, { signal });
@@ -73,10 +74,10 @@ async function allDamaged({ bus, signal }: BringMeans): Promise<Damaged[]> {
 
 /** @throws Fault of the last repository that was asked */
 async function bringAgain(
-  means: BringMeans,
+  context: PassContext,
   { digest, size, repositories, mediaType }: Damaged,
 ): Promise<void> {
-  const { bus, parent, arrivals, signal } = means;
+  const { bus, parent, arrivals, signal } = context;
   let last: unknown = new Fault('blob-unknown', 'no repository has it any more');
   for (const repository of repositories) {
     try {
@@ -85,7 +86,7 @@ async function bringAgain(
         const manifest = await parent.manifest(repository, digest, signal);
         const leftOut = await leftOutOf(bus, repository, signal);
         const own = leftOut.filter(({ index }) => index === digest);
-        await commitManifest(means, repository, manifest, own);
+        await commitManifest(context, repository, manifest, own);
       }
       return;
     } catch (error) {

@@ -1,26 +1,11 @@
-import type { Log } from '#proto/bus.ts';
-import type { Configuration } from '#proto/configuration.ts';
 import { Fault } from '#proto/fault.ts';
 import { cleanRepository, listRepositories } from '#proto/manifests.ts';
 import { isRepository, type Repository } from '#proto/names.ts';
-import type { Parent } from '../link/parent.ts';
-import type { PassBus } from '../pass-bus.ts';
 import type { Wish } from '../wish.ts';
+import type { PassContext } from './context.ts';
 import { differing, pages } from './lists.ts';
-import type { Heard } from './news.ts';
-import type { Outgoing } from './outgoing.ts';
+import type { Heard } from './parent-changes.ts';
 import { matches, named, needsCatalog } from './patterns.ts';
-import type { Tally } from './tally.ts';
-
-export type RepositoryMeans = {
-  bus: PassBus;
-  parent: Pick<Parent, 'repositories'>;
-  configuration: Configuration;
-  outgoing: Pick<Outgoing, 'repositories'>;
-  tally: Tally;
-  log: Log;
-  signal: AbortSignal;
-};
 
 /**
  * The repositories that the selections cover, at the parent or here, and those here that none covers. A catalog
@@ -35,7 +20,7 @@ export async function repositories({
   signal,
   wish: { scope },
   heard,
-}: RepositoryMeans & { wish: Wish; heard: Heard | undefined }): Promise<{
+}: PassContext & { wish: Wish; heard: Heard | undefined }): Promise<{
   covered: Repository[];
   uncovered: Repository[];
 }> {
@@ -74,7 +59,7 @@ export async function repositories({
 
 /** What came from the parent, of repositories that are not asked for any more, goes from a ReadOnly layer. */
 export async function clean(
-  { bus, tally, log, signal }: RepositoryMeans,
+  { bus, tally, log, signal }: PassContext,
   uncovered: Repository[],
 ): Promise<void> {
   for (const repository of uncovered) {

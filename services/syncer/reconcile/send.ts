@@ -1,16 +1,16 @@
 import { repositoriesOfBlob } from '#proto/blobs.ts';
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import { getManifest, setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { type Descriptor, type Manifest, readManifest } from '#proto/oci.ts';
 import { imageFinished, imageStarted } from '#proto/passes.ts';
 import type { FetchedManifest } from '../link/parent.ts';
-import { each } from '../transfer/slots.ts';
-import type { SendMeans } from './context.ts';
+import type { PassContext } from './context.ts';
 import { settleSent } from './outgoing.ts';
 import { selectionOf } from './patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
-import { TreeBudget } from './tree-budget.ts';
+import { TreeBudget, type TreeLimits } from './tree-budget.ts';
 
 /** A manifest that the parent lacks: its bytes are read when it goes up, so that a large index is not held whole. */
 type Branch = { digest: Digest; blobs: Descriptor[] };
@@ -30,19 +30,20 @@ const MOST_FROM = 10;
  * @throws Fault; `conflict` where the tag moved at the parent, `parent-refused` with `detail.status`
  */
 export async function send(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
   move?: { tag: Tag; expect: Digest | undefined },
+  limits?: TreeLimits,
 ): Promise<boolean> {
-  const { bus, pass } = means;
+  const { bus, pass } = context;
   const about = { pass, repository, tag: move?.tag ?? null, digest };
-  const { branches, there } = await lacking(means, repository, digest);
+  const { branches, there } = await lacking(context, repository, digest, limits);
   // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
   const last = (one: Digest) => move !== undefined && one === digest;
   // What the layer leaves out of an index is there as well, and is not to be taken for what a client deleted here.
-  const own = there.filter((one) => means.outgoing.isUnsent(repository, one));
-  await noteAgain(means, repository, own);
+  const own = there.filter((one) => context.outgoing.isUnsent(repository, one));
+  await noteAgain(context, repository, own);
   await settleSent(
     bus,
     repository,
@@ -50,16 +51,16 @@ export async function send(
   );
   if (branches.length === 0 && !move) return false;
   const blobs = blobsOf(branches);
-  const missing = await missingAbove(means, repository, blobs);
+  const missing = await missingAbove(context, repository, blobs);
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
-  await sendBlobs(means, repository, missing);
+  await sendBlobs(context, repository, missing);
   for (const branch of branches) {
-    await put(means, repository, await readBranch(means, repository, branch.digest));
+    await put(context, repository, await readBranch(context, repository, branch.digest));
     if (!last(branch.digest)) await settleSent(bus, repository, [branch.digest]);
   }
   if (move) {
-    await moveTag(means, repository, digest, move);
+    await moveTag(context, repository, digest, move);
     await settleSent(bus, repository, [digest]);
   }
   bus.publish(imageFinished, { ...about, direction: 'up' });
@@ -68,18 +69,19 @@ export async function send(
 
 /** In the order in which the parent takes them. */
 async function lacking(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   root: Digest,
+  limits: TreeLimits | undefined,
 ): Promise<{ branches: Branch[]; there: Digest[] }> {
   const branches: Branch[] = [];
   const there: Digest[] = [];
   const seen = new Set<Digest>();
-  const budget = new TreeBudget(`${root} of ${repository}`, means.limits);
+  const budget = new TreeBudget(`${root} of ${repository}`, limits);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
     if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
-    means.signal.throwIfAborted();
-    const branch = await readBranch(means, repository, digest).catch((error) => {
+    context.signal.throwIfAborted();
+    const branch = await readBranch(context, repository, digest).catch((error) => {
       // Left out of a sparse index: whether the parent can do without it, it says itself.
       if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
       throw error;
@@ -97,7 +99,7 @@ async function lacking(
     for (const digest of asked) seen.add(digest);
     const lacks = new Set<Digest>();
     await each(asked, AT_ONCE, async (digest) => {
-      if (await means.upward.hasManifest(repository, digest, means.signal)) there.push(digest);
+      if (await context.upward.hasManifest(repository, digest, context.signal)) there.push(digest);
       else lacks.add(digest);
     });
     return asked.filter((digest) => lacks.has(digest));
@@ -107,7 +109,7 @@ async function lacking(
 }
 
 async function readBranch(
-  { bus, volume }: SendMeans,
+  { bus, volume }: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<FetchedManifest & { manifest: Manifest }> {
@@ -130,7 +132,7 @@ function blobsOf(branches: Branch[]): Descriptor[] {
 }
 
 async function missingAbove(
-  { upward, signal }: SendMeans,
+  { upward, signal }: PassContext,
   repository: Repository,
   blobs: Descriptor[],
 ): Promise<Descriptor[]> {
@@ -142,7 +144,7 @@ async function missingAbove(
 }
 
 async function sendBlobs(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   blobs: Descriptor[],
   again = false,
@@ -152,17 +154,17 @@ async function sendBlobs(
       repository,
       digest,
       size,
-      ...(again ? { again } : { from: await mountable(means, repository, digest) }),
+      ...(again ? { again } : { from: await mountable(context, repository, digest) }),
     })),
   );
-  const results = await Promise.allSettled(wanted.map((one) => means.arrivals.send(one)));
+  const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure) throw failure.reason;
 }
 
 /** Other repositories of the layer that have the blob, and may have it at the parent. */
 async function mountable(
-  { bus, configuration }: SendMeans,
+  { bus, configuration }: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<Repository[]> {
@@ -173,50 +175,50 @@ async function mountable(
 }
 
 async function put(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   branch: FetchedManifest & { manifest: Manifest },
 ): Promise<void> {
-  const { upward, signal } = means;
+  const { upward, signal } = context;
   const { digest, manifest } = branch;
   const ask = () => upward.putManifest(repository, digest, branch, signal);
   const { subject } = await ask().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // It said that it has them: what it says of manifests counts.
-    await sendBlobs(means, repository, manifest.blobs, true);
+    await sendBlobs(context, repository, manifest.blobs, true);
     return ask();
   });
-  if (manifest.subject && !subject) await noteReferrer(means, repository, manifest.subject.digest, branch);
+  if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, branch);
 }
 
 /** Whoever sent these need not have lived to enter them into the lists of a parent that keeps none of its own. */
-async function noteAgain(means: SendMeans, repository: Repository, there: Digest[]): Promise<void> {
+async function noteAgain(context: PassContext, repository: Repository, there: Digest[]): Promise<void> {
   for (const digest of there) {
-    const branch = await readBranch(means, repository, digest).catch((error) => {
+    const branch = await readBranch(context, repository, digest).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
     const subject = branch?.manifest.subject?.digest;
     if (!branch || !subject) continue;
-    if (await means.parent.referrers(repository, subject, means.signal)) continue;
-    await noteReferrer(means, repository, subject, branch);
+    if (await context.parent.referrers(repository, subject, context.signal)) continue;
+    await noteReferrer(context, repository, subject, branch);
   }
 }
 
 /** For parents that know no conditions, what is there is looked at right before. */
 async function moveTag(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
   { tag, expect }: { tag: Tag; expect: Digest | undefined },
 ): Promise<void> {
-  const { bus, parent, upward, signal } = means;
+  const { bus, parent, upward, signal } = context;
   const found = await parent.resolve(repository, tag, signal);
   if (found !== digest) {
     if (found !== expect) {
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
-    const content = await readBranch(means, repository, digest);
+    const content = await readBranch(context, repository, digest);
     await upward.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
       // The answer to an earlier attempt may have been lost.
       const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;

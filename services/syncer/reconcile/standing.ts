@@ -1,16 +1,11 @@
+import { batches } from '#proto/batches.ts';
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import { missingManifests } from '#proto/manifests.ts';
 import type { Digest, Tag } from '#proto/names.ts';
 import { mediaTypes, readManifest } from '#proto/oci.ts';
-import type { Parent } from '../link/parent.ts';
-import { each } from '../transfer/slots.ts';
-import { batches } from './order.ts';
+import type { PassContext } from './context.ts';
 import type { Survey } from './survey.ts';
-import type { TreeMeans } from './tree.ts';
-
-export type StandingMeans = Pick<TreeMeans, 'bus' | 'signal'> & {
-  parent: Pick<Parent, 'manifest' | 'resolve' | 'tags'>;
-};
 
 /** For so long after all tags of the parent were asked for what they point to is believed, in ms; or as long as it took to ask. */
 const FRESH_MS = 30_000;
@@ -29,15 +24,15 @@ type View = { until: number; above: ReadonlyMap<Tag, Digest>; within?: Promise<S
  * with it, and knows no condition. Looked at again where the survey is from before a long transfer.
  */
 export class Standing {
-  readonly #means: StandingMeans;
+  readonly #context: PassContext;
   readonly #survey: Survey;
   /** Tags that go as well, as long as they point there. */
   readonly #going: ReadonlyMap<Tag, Digest | undefined>;
   #view: Promise<View>;
   readonly #now: () => number;
 
-  constructor(means: StandingMeans, survey: Survey, now = Date.now) {
-    this.#means = means;
+  constructor(context: PassContext, survey: Survey, now = Date.now) {
+    this.#context = context;
     this.#survey = survey;
     this.#now = now;
     this.#view = Promise.resolve({ until: survey.at + FRESH_MS, above: survey.above });
@@ -74,7 +69,7 @@ export class Standing {
   }
 
   async #again(): Promise<View> {
-    const { parent, signal } = this.#means;
+    const { parent, signal } = this.#context;
     const { repository } = this.#survey;
     const began = this.#now();
     const tags = await parent.tags(repository, signal);
@@ -91,7 +86,7 @@ export class Standing {
   }
 
   async #within(roots: Digest[]): Promise<Set<Digest>> {
-    const { bus, parent, signal } = this.#means;
+    const { bus, parent, signal } = this.#context;
     const { repository } = this.#survey;
     const found = new Set<Digest>();
     const seen = new Set(roots);

@@ -1,27 +1,17 @@
+import { batches } from '#proto/batches.ts';
 import type { Configuration } from '#proto/configuration.ts';
+import { each } from '#proto/each.ts';
 import { missingManifests } from '#proto/manifests.ts';
 import { type Digest, isTag, type Repository, type Tag } from '#proto/names.ts';
-import type { Parent } from '../link/parent.ts';
-import type { PassBus } from '../pass-bus.ts';
-import { each } from '../transfer/slots.ts';
+import type { PassContext } from './context.ts';
 import { bases, localTags } from './lists.ts';
-import type { Told } from './news.ts';
-import { batches } from './order.ts';
-import type { Outgoing } from './outgoing.ts';
+import type { Told } from './parent-changes.ts';
 import { placeholder } from './placeholder.ts';
 import { type Action, planTag, type Views } from './plan.ts';
 import { subjectOfTag } from './referrer-filter.ts';
 import { selectedTags } from './tag-filter.ts';
 
 export type Selected = Configuration['repositories'][number];
-
-export type SurveyMeans = {
-  bus: PassBus;
-  parent: Pick<Parent, 'tags' | 'resolve'>;
-  mode: Configuration['mode'];
-  outgoing: Pick<Outgoing, 'unsent' | 'withdrawn'>;
-  signal: AbortSignal;
-};
 
 export type TagAction = { tag: Tag; views: Views; action: Action };
 
@@ -57,19 +47,20 @@ const PAGE = 1_000;
  * @throws Fault
  */
 export async function survey(
-  means: SurveyMeans,
+  context: PassContext,
   repository: Repository,
   selected: Selected,
   part?: ReadonlySet<string> | Told,
 ): Promise<Survey> {
-  const { bus, mode, outgoing, signal } = means;
+  const { bus, configuration, outgoing, signal } = context;
+  const { mode } = configuration;
   // The layer first: what changes here meanwhile is caught by the condition on each change.
   const layer = await localTags(bus, repository, signal);
   const base = await bases(bus, repository, signal);
   const changed = (tag: Tag) => mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
   // What goes at the parent may be what any of its tags points to.
   const whole = outgoing.withdrawn(repository).length > 0;
-  const asked = new Asked(means, repository);
+  const asked = new Asked(context, repository);
   const at = Date.now();
   const scope = part && !('tags' in part) ? part : undefined;
   // Which tags a filter wants depends on all of them, and so does what may go at the parent.
@@ -80,7 +71,7 @@ export async function survey(
     ? [...new Set([...told.tags.keys(), ...[...known].filter(changed)])]
     : scope && [...scope].filter(isTag);
   if (told) asked.tell(told.tags);
-  const listed = !some || whole ? await means.parent.tags(repository, signal) : some;
+  const listed = !some || whole ? await context.parent.tags(repository, signal) : some;
   let wanted = new Set<Tag>();
   if (some) await asked.resolve(some);
   else if (listed) wanted = await wantedTags(asked, listed, layer, selected);
@@ -110,7 +101,7 @@ export async function survey(
     if (action && (!scope || goesUp(action))) found.push({ tag, views, action });
     if (!some && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
-  if (told) for (const digest of await here(means, repository, told.around)) settled.add(digest);
+  if (told) for (const digest of await here(context, repository, told.around)) settled.add(digest);
   return {
     repository,
     selected,
@@ -150,7 +141,7 @@ const goesUp = ({ kind, loser }: Action): boolean =>
 
 /** Those of the manifests that the repository has. */
 async function here(
-  { bus, signal }: SurveyMeans,
+  { bus, signal }: PassContext,
   repository: Repository,
   digests: ReadonlySet<Digest>,
 ): Promise<Digest[]> {
@@ -168,11 +159,11 @@ class Asked {
   readonly above = new Map<Tag, Digest>();
   readonly gone = new Set<Tag>();
   readonly #asked = new Set<Tag>();
-  readonly #means: SurveyMeans;
+  readonly #context: PassContext;
   readonly #repository: Repository;
 
-  constructor(means: SurveyMeans, repository: Repository) {
-    this.#means = means;
+  constructor(context: PassContext, repository: Repository) {
+    this.#context = context;
     this.#repository = repository;
   }
 
@@ -183,7 +174,7 @@ class Asked {
   knows = (tag: Tag): boolean => this.#asked.has(tag);
 
   async resolve(tags: Iterable<Tag>): Promise<void> {
-    const { parent, signal } = this.#means;
+    const { parent, signal } = this.#context;
     const fresh = [...new Set(tags)].filter((tag) => !this.#asked.has(tag));
     await each(fresh, AT_ONCE, async (tag) => {
       const digest = await parent.resolve(this.#repository, tag, signal);

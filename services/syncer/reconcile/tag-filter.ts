@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { compare, parse, type SemVer, satisfies } from 'semver';
+import { batches } from '#proto/batches.ts';
 import { Fault } from '#proto/fault.ts';
 import type { TagFilter } from '#proto/selection.ts';
 import { readGlob } from '#proto/tag-glob.ts';
 import { readTagRegex } from '#proto/tag-regex.ts';
-import { batches } from './order.ts';
 
 /**
  * The tags that a filter selects: those for which all that it gives is true, and of these the `latest` highest.

@@ -1,12 +1,12 @@
 import type { Digest, Repository } from '#proto/names.ts';
-import type { Context } from './context.ts';
+import type { PassContext } from './context.ts';
 import type { Image } from './images.ts';
 import { leftOutOf } from './lists.ts';
 import { choose } from './platforms.ts';
 import type { Survey } from './survey.ts';
 
 /** What is to come in a pass: what tags are to point to, what refers to that now, and parts that are wanted now. */
-export async function imagesOf(context: Context, surveys: Survey[]): Promise<Image[]> {
+export async function imagesOf(context: PassContext, surveys: Survey[]): Promise<Image[]> {
   const images: Image[] = [];
   for (const survey of surveys) {
     const { repository, selected, actions } = survey;
@@ -25,7 +25,7 @@ export async function imagesOf(context: Context, surveys: Survey[]): Promise<Ima
 }
 
 /** Manifests that are here, and to which something may have to come. */
-async function roots(context: Context, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
+async function roots(context: PassContext, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
   const { bus, signal, withheld, wish, parent } = context;
   if (wish.scope) return new Set();
   const referrers = parent.hasReferrers && selected.referrers !== false;
@@ -48,7 +48,11 @@ function isWanted(digest: Digest, platform: string, platforms: readonly string[]
 }
 
 /** What is parked and not to be done any more is forgotten. */
-export async function unparkMoot(context: Context, surveys: Survey[], covered: Repository[]): Promise<void> {
+export async function unparkMoot(
+  context: PassContext,
+  surveys: Survey[],
+  covered: Repository[],
+): Promise<void> {
   const { parking, outgoing, configuration } = context;
   const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
   for (const [repository, parked] of parking.byRepository()) {

@@ -1,11 +1,10 @@
+import { each } from '#proto/each.ts';
 import { Fault } from '#proto/fault.ts';
 import { getManifest, type LeftOut, missingManifests } from '#proto/manifests.ts';
 import type { Digest, Repository } from '#proto/names.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
-import type { Volume } from '#proto/volume.ts';
-import type { FetchedManifest, Parent } from '../link/parent.ts';
-import type { PassBus } from '../pass-bus.ts';
-import { each } from '../transfer/slots.ts';
+import type { FetchedManifest } from '../link/parent.ts';
+import type { PassContext } from './context.ts';
 import { choose, nameOf } from './platforms.ts';
 import { wantsReferrer } from './referrer-filter.ts';
 import { TreeBudget, type TreeLimits } from './tree-budget.ts';
@@ -13,15 +12,8 @@ import { TreeBudget, type TreeLimits } from './tree-budget.ts';
 /** A manifest that the layer lacks, and the children that it goes without. */
 export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
 
-export type TreeMeans = {
-  bus: PassBus;
-  volume: Volume;
-  parent: Pick<Parent, 'manifest' | 'referrers'>;
-  signal: AbortSignal;
-  /** Called before a manifest is fetched: what it throws ends the tree. */
-  mayFetch?: (() => void) | undefined;
-  limits?: TreeLimits | undefined;
-};
+/** `mayFetch` is called before a manifest is fetched: what it throws ends the tree. */
+export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
 
 /** What of a tree is wanted. */
 export type Wanted = {
@@ -48,19 +40,21 @@ const AT_ONCE = 8;
  * for; of its children, those that were left out and are wanted now are.
  */
 export async function missingTree(
-  means: TreeMeans,
+  context: PassContext,
   repository: Repository,
   root: Digest,
   wanted: Wanted,
+  options: TreeOptions = {},
 ): Promise<Branch[]> {
-  const tree = new Tree(means, repository, root, wanted);
+  const tree = new Tree(context, repository, root, wanted, options);
   await tree.grow();
   return tree.order;
 }
 
 class Tree {
   readonly order: Branch[] = [];
-  readonly #means: TreeMeans;
+  readonly #context: PassContext;
+  readonly #mayFetch: (() => void) | undefined;
   readonly #repository: Repository;
   readonly #root: Digest;
   readonly #wanted: Wanted;
@@ -70,12 +64,19 @@ class Tree {
   /** Whose referrers are still to be asked for. A referrer may name its subject's parent, so nothing waits for it. */
   #subjects: { digest: Digest; depth: number }[] = [];
 
-  constructor(means: TreeMeans, repository: Repository, root: Digest, wanted: Wanted) {
-    this.#means = means;
+  constructor(
+    context: PassContext,
+    repository: Repository,
+    root: Digest,
+    wanted: Wanted,
+    { limits, mayFetch }: TreeOptions,
+  ) {
+    this.#mayFetch = mayFetch;
+    this.#context = context;
     this.#repository = repository;
     this.#root = root;
     this.#wanted = wanted;
-    this.#budget = new TreeBudget(`${root} of ${repository}`, means.limits);
+    this.#budget = new TreeBudget(`${root} of ${repository}`, limits);
   }
 
   async grow(): Promise<void> {
@@ -96,7 +97,8 @@ class Tree {
   }
 
   async #look(digest: Digest, depth: number): Promise<void> {
-    const { bus, parent, signal, mayFetch } = this.#means;
+    const { bus, parent, signal } = this.#context;
+    const mayFetch = this.#mayFetch;
     const repository = this.#repository;
     if (depth > DEEPEST) {
       throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
@@ -118,7 +120,7 @@ class Tree {
       }
       this.order.push({ ...fetched, manifest: slim(manifest), leftOut });
     } else {
-      const manifest = await localManifest(this.#means, repository, digest);
+      const manifest = await localManifest(this.#context, repository, digest);
       if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
     }
     this.#subjects.push({ digest, depth });
@@ -152,7 +154,7 @@ class Tree {
   async #referrers(subject: Digest, depth: number): Promise<void> {
     const { referrers, isGone } = this.#wanted;
     if (referrers === false) return;
-    const { parent, signal } = this.#means;
+    const { parent, signal } = this.#context;
     const found = (await parent.referrers(this.#repository, subject, signal)) ?? [];
     const brought = found.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
     await each(brought, AT_ONCE, ({ digest }) => this.#visit(digest, depth + 1));
@@ -184,7 +186,7 @@ export function blobsOf(branches: Branch[]): Descriptor[] {
 }
 
 async function localManifest(
-  { bus, volume }: TreeMeans,
+  { bus, volume }: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<Manifest | undefined> {

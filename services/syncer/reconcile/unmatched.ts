@@ -1,8 +1,8 @@
 import type { Failure } from '#proto/passes.ts';
 import { matches } from '#proto/repository-pattern.ts';
-import type { Survey } from './survey.ts';
 
-type Found = Pick<Survey, 'repository' | 'tags'>;
+/** `tags`: how many it has, at the parent and here together. */
+type Found = { repository: string; tags: number };
 
 /** Selections by which a pass that looked at everything found no tag, neither at the parent nor here. Pure. */
 export function unmatchedPatterns(

@@ -1,17 +1,11 @@
 import { Fault } from '#proto/fault.ts';
-import type { KeyedLock } from '#proto/keyed-lock.ts';
 import { setBase } from '#proto/manifests.ts';
 import type { Digest, Repository, Tag } from '#proto/names.ts';
 import { readManifest } from '#proto/oci.ts';
 import { sent } from '../link/sending.ts';
-import type { SendMeans } from './context.ts';
+import type { PassContext } from './context.ts';
 import { EMPTY, EMPTY_DIGEST, placeholder } from './placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
-
-export type WithdrawMeans = SendMeans & {
-  /** By repository. */
-  inTurn: KeyedLock;
-};
 
 /**
  * Takes a tag away at the parent, if it still points there to what is expected. Where that can't be done by its name,
@@ -20,12 +14,12 @@ export type WithdrawMeans = SendMeans & {
  * @throws Fault; `conflict` where the tag moved, `parent-refused`
  */
 export async function withdrawTag(
-  means: WithdrawMeans,
+  context: PassContext,
   repository: Repository,
   tag: Tag,
   { expect, shared }: Expected,
 ): Promise<void> {
-  const { bus, inTurn, parent, upward, signal } = means;
+  const { bus, deletions, parent, upward, signal } = context;
   const found = await parent.resolve(repository, tag, signal);
   const stand = placeholder(repository, tag);
   if (found === stand.digest) await upward.deleteManifest(repository, found, signal);
@@ -37,7 +31,7 @@ export async function withdrawTag(
     // docker-registry deletes a manifest first, then looks through all tags for those of it. If that fails, because one
     // of them is just being written, it lists them for ever: so nothing else is withdrawn there meanwhile.
     if (!byName) {
-      await inTurn.run(repository, () => withdrawByDigest(means, repository, tag, { expect, shared }));
+      await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
     }
   }
   await bus.call(setBase, { repository, tag, digest: null });
@@ -47,15 +41,15 @@ type Expected = { expect: Digest; shared: () => Promise<boolean> };
 
 /** A parent that does not delete by name knows no conditions: it may have got another change since. */
 async function withdrawByDigest(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   tag: Tag,
   { expect, shared }: Expected,
 ): Promise<void> {
-  const { parent, upward, signal } = means;
+  const { parent, upward, signal } = context;
   if (!(await shared())) return upward.deleteManifest(repository, expect, signal);
   const stand = placeholder(repository, tag);
-  await putEmpty(means, repository);
+  await putEmpty(context, repository);
   // A parent that deletes nothing at all would be left with it: by its digest it stands in nobody's way.
   await upward.putManifest(repository, stand.digest, stand, signal);
   await upward.deleteManifest(repository, stand.digest, signal);
@@ -69,19 +63,19 @@ const moved = (repository: Repository, tag: Tag): Fault =>
 
 /** Deletes a manifest at the parent, with the tags that point to it. @throws Fault `parent-refused` */
 export async function withdrawManifest(
-  means: SendMeans,
+  context: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<void> {
-  const { parent, upward, signal } = means;
-  const subject = await subjectOf(means, repository, digest);
+  const { parent, upward, signal } = context;
+  const subject = await subjectOf(context, repository, digest);
   await upward.deleteManifest(repository, digest, signal);
   if (!subject || (await parent.referrers(repository, subject, signal))) return;
-  await forgetReferrer(means, repository, subject, digest);
+  await forgetReferrer(context, repository, subject, digest);
 }
 
 async function subjectOf(
-  { parent, signal }: SendMeans,
+  { parent, signal }: PassContext,
   repository: Repository,
   digest: Digest,
 ): Promise<Digest | undefined> {
@@ -95,7 +89,7 @@ async function subjectOf(
 }
 
 /** The placeholder refers to it. Two bytes need no job. */
-async function putEmpty({ upward, signal }: SendMeans, repository: Repository): Promise<void> {
+async function putEmpty({ upward, signal }: PassContext, repository: Repository): Promise<void> {
   if (await upward.hasBlob(repository, EMPTY_DIGEST, signal)) return;
   const session = await upward.begin(repository, EMPTY_DIGEST, signal);
   await upward.finish(repository, EMPTY_DIGEST, session, sent(EMPTY), signal);

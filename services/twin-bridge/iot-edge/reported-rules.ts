@@ -1,3 +1,4 @@
+import { MOST_BYTES } from '../fit.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { twinComplaints } from '#proto/twin-rules.ts';
 import { isMapping, type Properties } from './desired.ts';
@@ -6,9 +7,6 @@ import { isMapping, type Properties } from './desired.ts';
  * What is reported. edgeHub refuses without a word, and what IoT Hub refuses later is never told to the module: so it is
  * looked at here, by the rules of the twin. Pure.
  */
-
-/** Bytes of JSON in all: half of what IoT Hub takes, as it counts in another way. */
-export const MOST_BYTES = 16 * 1024;
 
 /** The fields that a twin takes, and what is wrong with the others. */
 export function admissible(wanted: Properties): { fields: Properties; complaints: string[] } {

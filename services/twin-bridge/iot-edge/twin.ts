@@ -4,7 +4,7 @@ import { Fault, MAX_REASON } from '#proto/fault.ts';
 import type { Session } from '#proto/status.ts';
 import type { Workload } from '#proto/workload.ts';
 import type { Method } from '../methods/method.ts';
-import type { ModuleTwin } from '../module.ts';
+import type { ModuleTwin } from '../module-twin.ts';
 import type { Found } from '../source.ts';
 import { type Clock, Conversation, type Standing, systemClock } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';

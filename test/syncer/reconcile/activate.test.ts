@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Confirmation } from '../../../services/syncer/link/activation.ts';
+import type { ActivateDeps } from '../../../services/syncer/reconcile/activate.ts';
 import { activate } from '../../../services/syncer/reconcile/activate.ts';
-import type { PassMeans } from '../../../services/syncer/reconcile/context.ts';
 import type { Wish } from '../../../services/syncer/wish.ts';
 
 /** Which passes ask for the place of the layer, and how old an answer may be. */
@@ -30,7 +30,7 @@ async function asked(
     feed: { changes: async () => (terrace ? {} : undefined) },
     news: { followed },
     signal: new AbortController().signal,
-  } as unknown as PassMeans;
+  } as unknown as ActivateDeps;
   await activate(means, { id: 'pass', ...wish }, tells);
   return found;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CompareMeans, compare } from '../../../services/syncer/reconcile/compare.ts';
+import { compare } from '../../../services/syncer/reconcile/compare.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
 import { Tally } from '../../../services/syncer/reconcile/tally.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -30,7 +31,7 @@ async function compared(tags: Record<string, number>, maxTags: number) {
     heard: undefined,
     tally,
   };
-  const surveys = await compare(means as unknown as CompareMeans, Object.keys(tags), maxTags);
+  const surveys = await compare(means as unknown as PassContext, Object.keys(tags), maxTags);
   return { surveys: surveys.map(({ repository }) => repository), failures: tally.failures, planned };
 }
 

@@ -1,7 +1,8 @@
 import { putTag, setBase } from '#proto/manifests.ts';
 import type { Digest, Tag } from '#proto/names.ts';
 import { settleOutgoing } from '#proto/outgoing.ts';
-import { type ChangeMeans, note } from '../../../services/syncer/reconcile/changes.ts';
+import { note } from '../../../services/syncer/reconcile/changes.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/plan.ts';
 import {
@@ -55,9 +56,14 @@ export async function modelPass(
     },
   };
   const signal = new AbortController().signal;
-  const found = await survey({ bus, parent: above, mode, outgoing, signal }, REPOSITORY, selected, scope);
+  const found = await survey(
+    { bus, parent: above, configuration: { mode }, outgoing, signal } as unknown as PassContext,
+    REPOSITORY,
+    selected,
+    scope,
+  );
   const tally = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await note({ bus, outgoing, pass: '', tally, signal } as unknown as ChangeMeans, found);
+  await note({ bus, outgoing, pass: '', tally, signal } as unknown as PassContext, found);
   for (const action of found.actions) {
     if (action.action.kind === 'take') await alone(take(layer, action, point));
   }

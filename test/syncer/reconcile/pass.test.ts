@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/fault.ts';
-import type { PassMeans } from '../../../services/syncer/reconcile/context.ts';
-import { makePass } from '../../../services/syncer/reconcile/pass.ts';
+
+import { makePass, type PassDeps } from '../../../services/syncer/reconcile/pass.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
@@ -23,7 +23,7 @@ async function ended(answers: number) {
     ...{ parent, news, feed: {}, log: quiet, signal: end.signal },
     configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
   };
-  return makePass(means as unknown as PassMeans, { id: 'p', cause: 'window' });
+  return makePass(means as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
 
 test('a pass that its window ends before the parent has answered says that it was not heard', async () => {

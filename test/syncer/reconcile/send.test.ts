@@ -376,7 +376,7 @@ test('an image that needs too much does not go up, and fails by its name', async
   const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
   await using up = await means();
   for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
-    const sending = send({ ...up, limits: { ...TREE_LIMITS, ...limit } }, 'w/large', digest);
+    const sending = send(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
     await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
   }
   assert.deepEqual([...sent('w/large'), ...puts('w/large')], []);

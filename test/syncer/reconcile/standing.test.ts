@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest, Tag } from '#proto/names.ts';
 import { mediaTypes } from '#proto/oci.ts';
-import { Standing, type StandingMeans } from '../../../services/syncer/reconcile/standing.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
+import { Standing } from '../../../services/syncer/reconcile/standing.ts';
 import type { Survey } from '../../../services/syncer/reconcile/survey.ts';
 
 const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repeat(64)}`) as [
@@ -39,7 +40,7 @@ function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, h
       },
     },
     signal: new AbortController().signal,
-  } as unknown as StandingMeans;
+  } as unknown as PassContext;
   const surveyed = (going: [Tag, Digest][] = []): Survey =>
     ({
       repository: 'app',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Digest, Tag } from '#proto/names.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
 import { type Selected, survey } from '../../../services/syncer/reconcile/survey.ts';
 import { Registry } from './model.ts';
@@ -37,15 +38,15 @@ async function look(scene: Scene) {
       parent: {
         tags: async () =>
           scene.parent && Object.keys(scene.parent).filter((tag) => !scene.unlisted?.includes(tag)),
-        resolve: async (_, tag) => {
+        resolve: async (_: string, tag: Tag) => {
           asked.push(tag);
           return scene.parent?.[tag];
         },
       },
-      mode: scene.mode ?? 'ReadWrite',
+      configuration: { mode: scene.mode ?? 'ReadWrite' },
       outgoing: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
       signal,
-    },
+    } as unknown as PassContext,
     REPOSITORY,
     { name: '*', referrers: true, priority: 0, conflict: 'parent-wins', ...scene.selected },
     scene.scope && new Set(scene.scope),

@@ -3,14 +3,16 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { missingBlobs } from '#proto/blobs.ts';
 import { startUpload } from '#proto/ingests.ts';
-import { missingManifests, putManifest, putTag, storageStatus } from '#proto/manifests.ts';
+import { missingManifests, putManifest, putTag } from '#proto/manifests.ts';
 import { type Descriptor, mediaTypes } from '#proto/oci.ts';
 import { imageFailed } from '#proto/passes.ts';
+import { storageStatus } from '#proto/storage-status.ts';
 import type { FetchedManifest } from '../../../services/syncer/link/parent.ts';
-import { bringImages, type Image, type ImageMeans } from '../../../services/syncer/reconcile/images.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
+import { bringImages, type Image } from '../../../services/syncer/reconcile/images.ts';
 import { Oversized } from '../../../services/syncer/reconcile/oversized.ts';
 import { Room } from '../../../services/syncer/reconcile/room.ts';
-import { missingTree, type TreeMeans, type Wanted } from '../../../services/syncer/reconcile/tree.ts';
+import { missingTree, type Wanted } from '../../../services/syncer/reconcile/tree.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../services/syncer/reconcile/tree-budget.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -76,8 +78,16 @@ const grow = (
   limits: Partial<TreeLimits> = {},
   wanted: Partial<Wanted> = {},
 ) => {
-  const means = { bus, volume, parent: above.client, signal, limits: { ...TREE_LIMITS, ...limits } };
-  return missingTree(means as unknown as TreeMeans, 'app', root.digest, { ...all, ...wanted });
+  const means = { bus, volume, parent: above.client, signal };
+  return missingTree(
+    means as unknown as PassContext,
+    'app',
+    root.digest,
+    { ...all, ...wanted },
+    {
+      limits: { ...TREE_LIMITS, ...limits },
+    },
+  );
 };
 
 test('an image that needs too much fails by its name, and says what of', async () => {
@@ -146,7 +156,8 @@ test('what is held of a manifest is what is asked for, and what storage is told 
 async function brought(
   sizes: number[],
   room: Room,
-  more: object = {},
+  oversized = new Oversized(),
+  limits?: TreeLimits,
 ): Promise<{ tags: string[]; most: number; failed: number; fetched: number }> {
   const above = new Above();
   const tags: string[] = [];
@@ -191,14 +202,13 @@ async function brought(
     arrivals: { bring: async () => {} },
     outgoing: { isGone: () => false },
     withheld: new Set(),
-    oversized: new Oversized(),
+    oversized,
     tally: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
     pass: 'p',
     by: 'b',
     layer: 'l',
-    ...more,
   };
-  await bringImages(means as unknown as ImageMeans, images, room);
+  await bringImages(means as unknown as PassContext, images, { room, ...(limits && { limits }) });
   assert.equal(held, 0);
   return { tags, most, failed, fetched: above.fetched };
 }
@@ -222,9 +232,10 @@ test('an image that needs more than all the room comes all the same', async () =
 });
 
 test('an image that needs too much is not fetched again by the next pass', async () => {
-  const more = { oversized: new Oversized(), limits: { ...TREE_LIMITS, bytes: 10_000 } };
-  const first = await brought([1_000, 50_000], new Room(), more);
-  const next = await brought([1_000, 50_000], new Room(), more);
+  const oversized = new Oversized();
+  const limits = { ...TREE_LIMITS, bytes: 10_000 };
+  const first = await brought([1_000, 50_000], new Room(), oversized, limits);
+  const next = await brought([1_000, 50_000], new Room(), oversized, limits);
   assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { KeyedLock } from '#proto/keyed-lock.ts';
 import { setBase } from '#proto/manifests.ts';
 import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
 import { send } from '../../../services/syncer/reconcile/send.ts';
@@ -23,7 +22,6 @@ let cloud: Cloud;
 let top: TestLayer;
 let layer: TestLayer;
 let proxy: FaultProxy;
-const inTurn = new KeyedLock();
 
 before(async () => {
   cloud = await startCloud();
@@ -46,11 +44,11 @@ test('of two tags with the same content one goes, and the other one stays', asyn
   const image = await pushImage(cloud.url, 'two', 'v1');
   await tagImage(cloud.url, 'two', image, 'v2');
   await using up = await sender(layer, { url: cloud.url });
-  await withdrawTag({ ...up, inTurn }, 'two', 'v1', { expect: image.digest, shared: async () => true });
+  await withdrawTag(up, 'two', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), ['v2']);
   assert.equal(await there(cloud.url, 'two', 'v2'), image.digest);
   // The last one goes with its content.
-  await withdrawTag({ ...up, inTurn }, 'two', 'v2', { expect: image.digest, shared: async () => false });
+  await withdrawTag(up, 'two', 'v2', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(cloud.url, 'two'), []);
   assert.equal(await there(cloud.url, 'two', image.digest), undefined);
 });
@@ -60,27 +58,21 @@ test('a withdrawal that was killed between its two steps is finished by the next
   await using up = await sender(layer, { url: proxy.url });
   const stand = placeholder('half', 'v1');
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 403 } } : undefined));
-  await assert.rejects(
-    withdrawTag({ ...up, inTurn }, 'half', 'v1', { expect: image.digest, shared: async () => true }),
-    {
-      code: 'parent-refused',
-    },
-  );
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
+    code: 'parent-refused',
+  });
   let deletions = 0;
   proxy.fault(({ method, path }) => {
     if (method !== 'DELETE' || path.endsWith('/v1')) return undefined;
     deletions += 1;
     return deletions > 1 ? { answer: { status: 403 } } : undefined;
   });
-  await assert.rejects(
-    withdrawTag({ ...up, inTurn }, 'half', 'v1', { expect: image.digest, shared: async () => true }),
-    {
-      code: 'parent-refused',
-    },
-  );
+  await assert.rejects(withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true }), {
+    code: 'parent-refused',
+  });
   assert.equal(await there(cloud.url, 'half', 'v1'), stand.digest);
   proxy.fault();
-  await withdrawTag({ ...up, inTurn }, 'half', 'v1', { expect: image.digest, shared: async () => true });
+  await withdrawTag(up, 'half', 'v1', { expect: image.digest, shared: async () => true });
   assert.deepEqual(await tagsOf(cloud.url, 'half'), []);
 });
 
@@ -90,7 +82,7 @@ test('a parent that deletes nothing keeps the tag as it is', async () => {
   proxy.fault(({ method }) => (method === 'DELETE' ? { answer: { status: 405 } } : undefined));
   for (const shared of [true, false]) {
     await assert.rejects(
-      withdrawTag({ ...up, inTurn }, 'kept', 'v1', { expect: image.digest, shared: async () => shared }),
+      withdrawTag(up, 'kept', 'v1', { expect: image.digest, shared: async () => shared }),
       {
         code: 'parent-refused',
       },
@@ -105,17 +97,14 @@ test('a tag that moved at the parent does not go', async () => {
     const image = await pushImage(url, 'moved', 'v1');
     await using up = await sender(layer, { url });
     const expect = `sha256:${'0'.repeat(64)}`;
-    await assert.rejects(
-      withdrawTag({ ...up, inTurn }, 'moved', 'v1', { expect, shared: async () => false }),
-      {
-        code: 'conflict',
-      },
-    );
+    await assert.rejects(withdrawTag(up, 'moved', 'v1', { expect, shared: async () => false }), {
+      code: 'conflict',
+    });
     assert.equal(await there(url, 'moved', 'v1'), image.digest);
-    await withdrawTag({ ...up, inTurn }, 'moved', 'v1', { expect: image.digest, shared: async () => false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
     assert.equal(await there(url, 'moved', 'v1'), undefined);
     // Again: there is nothing to do.
-    await withdrawTag({ ...up, inTurn }, 'moved', 'v1', { expect: image.digest, shared: async () => false });
+    await withdrawTag(up, 'moved', 'v1', { expect: image.digest, shared: async () => false });
   }
 });
 
@@ -123,7 +112,7 @@ test('a Terrace takes a tag away by its name, and keeps its content', async () =
   const image = await pushImage(top.url, 'named', 'v1');
   await using up = await sender(layer, { url: top.url });
   await up.bus.call(setBase, { repository: 'named', tag: 'v1', digest: image.digest });
-  await withdrawTag({ ...up, inTurn }, 'named', 'v1', { expect: image.digest, shared: async () => false });
+  await withdrawTag(up, 'named', 'v1', { expect: image.digest, shared: async () => false });
   assert.deepEqual(await tagsOf(top.url, 'named'), []);
   assert.equal(await there(top.url, 'named', image.digest), image.digest);
 });
