@@ -1,4 +1,4 @@
-import { tagMoved } from '#proto/content.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
 import { startCloud } from '../test/support/cloud.ts';
 import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
 import { pushImage, sameContent } from '../test/support/image.ts';

@@ -1,7 +1,7 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { tagMoved } from '#proto/content.ts';
-import { mediaTypes } from '#proto/oci.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type Cloud, startCloud } from '../test/support/cloud.ts';
 import { startProxy } from '../test/support/fault-proxy.ts';
 import { pushImage } from '../test/support/image.ts';

@@ -1,5 +1,5 @@
-import { createToken } from '#proto/accounts.ts';
-import { mediaTypes } from '#proto/oci.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { startCloud } from '../test/support/cloud.ts';
 import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { canInstallDebian, installDebian } from '../cli/debian.ts';
+import { canInstallDebian, installDebian } from '../cli/layer/debian.ts';
 import { globalSetup } from '../test/support/prepare.ts';
 import { cutThrough } from './cut-through.ts';
 import { idle } from './idle.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { contentOf, digestOf } from '../test/support/content.ts';
 import { Pacer } from '../test/support/proxy-body.ts';
 

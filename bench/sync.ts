@@ -1,4 +1,4 @@
-import { passFinished } from '#proto/passes.ts';
+import { passFinished } from '#proto/sync/passes.ts';
 import { Clients } from '../test/support/clients.ts';
 import { Cloud, startCloud } from '../test/support/cloud.ts';
 import { sameContent, tagsOf } from '../test/support/image.ts';

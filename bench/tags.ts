@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { startCloud } from '../test/support/cloud.ts';
 import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';

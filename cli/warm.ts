@@ -1,7 +1,7 @@
-import { serviceNames } from '#proto/users.ts';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { NODE_ENV, NODE_FLAGS } from './node.ts';
+import { serviceNames } from '#proto/contract/users.ts';
+import { NODE_ENV, NODE_FLAGS } from './data/node.ts';
 
 /** Compiles all programs into the compile cache, so that not even the first start of a layer has to. */
 

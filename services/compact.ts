@@ -1,5 +1,5 @@
 import { gateway } from './gateway/service.ts';
-import { run } from './run.ts';
+import { run } from './process/run.ts';
 import { storage } from './storage/service.ts';
 import { syncer } from './syncer/service.ts';
 import { twinBridge } from './twin-bridge/service.ts';

@@ -41,11 +41,14 @@ function resolve(from: string, name: string): string {
 const list = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 const productImports = imports.filter(({ from }) => product.includes(from));
 
-test('a service imports proto, services/run.ts and itself', () => {
+test('a service imports proto, services/process and itself', () => {
   const wrong = productImports.filter(({ from, to }) => {
     const [, own] = /^(services\/[^/]+)\//.exec(from) ?? [];
     return (
-      own && /^(services|cli|test|bench)\//.test(to) && !to.startsWith(`${own}/`) && to !== 'services/run.ts'
+      own &&
+      /^(services|cli|test|bench)\//.test(to) &&
+      !to.startsWith(`${own}/`) &&
+      !to.startsWith('services/process/')
     );
   });
   assert.deepEqual(list(wrong), []);
@@ -54,7 +57,7 @@ test('a service imports proto, services/run.ts and itself', () => {
 test('services/compact.ts imports what a service is, and nobody imports it or a main file', () => {
   const wrong = imports.filter(({ from, to }) =>
     from === 'services/compact.ts'
-      ? !/^services\/(run\.ts|[^/]+\/service\.ts)$/.test(to)
+      ? !/^services\/(process\/run\.ts|[^/]+\/service\.ts)$/.test(to)
       : /^services\/(compact\.ts|[^/]+\/main\.ts)$/.test(to),
   );
   assert.deepEqual(list(wrong), []);
@@ -71,22 +74,23 @@ test('proto imports proto, and the command imports the command and proto', () =>
 
 test('each package is known to the place that it belongs to', () => {
   const homes: Record<string, RegExp> = {
-    nats: /^proto\/(bus|jetstream-store|pull)\.ts$/,
-    '@msgpack/msgpack': /^proto\/contract\.ts$/,
-    level: /^services\/storage\/(database|repair\/(records|salvage))\.ts$/,
-    'classic-level': /^services\/storage\/metadata\.ts$/,
-    xstate: /^services\/syncer\/(transfer\/)?(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
-    semver: /^services\/syncer\/reconcile\/|^proto\/selection-complaints\.ts$|^cli\/nats-advisories\.ts$/,
-    re2js: /^proto\/tag-regex\.ts$/,
+    nats: /^proto\/(bus\/bus|jetstream\/(jetstream-store|pull))\.ts$/,
+    '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
+    level: /^services\/storage\/(metadata\/database|repair\/(records|salvage))\.ts$/,
+    'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,
+    xstate: /^services\/syncer\/(transfer|coordinator)\/(.+\.machine|.+-steps|worker|coordinator)\.ts$/,
+    semver:
+      /^services\/syncer\/reconcile\/select\/|^proto\/document\/validation\/selection\.ts$|^cli\/connection\/nats-advisories\.ts$/,
+    re2js: /^proto\/oci\/tag-regex\.ts$/,
     fastify: /^services\/gateway\//,
     undici: /^services\/syncer\//,
-    'ipaddr.js': /^services\/syncer\/link\/addresses\.ts$/,
+    'ipaddr.js': /^services\/syncer\/link\/http\/addresses\.ts$/,
     jose: /^services\/gateway\//,
     commander: /^cli\//,
     'cli-progress': /^cli\//,
-    croner: /^(proto\/link-complaints|services\/(syncer|storage)\/.+)\.ts$/,
-    yaml: /^proto\/document\.ts$/,
-    pino: /^services\/(run|watchdog)\.ts$/,
+    croner: /^(proto\/document\/validation\/link|services\/(syncer|storage)\/.+)\.ts$/,
+    yaml: /^proto\/document\/resolve\/resolve\.ts$/,
+    pino: /^services\/process\/(run|watchdog)\.ts$/,
     '@azure/identity': /^services\/syncer\//,
     mqtt: /^services\/twin-bridge\//,
   };
@@ -97,7 +101,7 @@ test('each package is known to the place that it belongs to', () => {
 test('only the main file of a service reads the environment', () => {
   const wrong = product.filter(
     (file) =>
-      /^services\/[^/]+\//.test(file) &&
+      /^services\/(?!process\/)[^/]+\//.test(file) &&
       !file.endsWith('/main.ts') &&
       /process\.env/.test(readFileSync(join(root, file), 'utf8')),
   );
@@ -117,21 +121,12 @@ test('the top level holds what the design names', () => {
   const services = [
     ...new Set(files.filter((file) => file.startsWith('services/')).map((file) => file.split('/')[1])),
   ];
-  assert.deepEqual(services.sort(), [
-    'compact.ts',
-    'gateway',
-    'health.ts',
-    'run.ts',
-    'storage',
-    'syncer',
-    'twin-bridge',
-    'watchdog-thread.ts',
-    'watchdog.ts',
-  ]);
+  assert.deepEqual(services.sort(), ['compact.ts', 'gateway', 'process', 'storage', 'syncer', 'twin-bridge']);
 });
 
 /** Lists that a schema, or the size of a manifest, keeps short. */
-const SHORT_LISTS = /^services\/storage\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
+const SHORT_LISTS =
+  /^services\/storage\/(content|repositories)\/(blobs|manifests|ingests)\.ts: .*\b(renew|hold|max)\(/;
 
 test('no list of any length is spread into a call, which takes some 100,000 arguments at most', () => {
   const spread =
@@ -148,9 +143,68 @@ test('no list of any length is spread into a call, which takes some 100,000 argu
   );
 });
 
-test('no file of the product is long, and none is a drawer for what has no name', () => {
-  const long = product.filter((file) => readFileSync(join(root, file), 'utf8').split('\n').length > 301);
-  assert.deepEqual(long, []);
+/** Groups of nodes that reach each other (Tarjan's algorithm). */
+function circles(edges: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
+  const order = new Map<string, number>();
+  const low = new Map<string, number>();
+  const stack: string[] = [];
+  const found: string[][] = [];
+  const visit = (node: string): number => {
+    const own = order.size;
+    order.set(node, own);
+    low.set(node, own);
+    stack.push(node);
+    const lower = (other: number) => low.set(node, Math.min(low.get(node) as number, other));
+    for (const next of edges.get(node) ?? []) {
+      if (!order.has(next)) lower(visit(next));
+      else if (stack.includes(next)) lower(order.get(next) as number);
+    }
+    if (low.get(node) === own) {
+      const group = stack.splice(stack.indexOf(node));
+      if (group.length > 1) found.push(group.sort());
+    }
+    return low.get(node) as number;
+  };
+  for (const node of edges.keys()) if (!order.has(node)) visit(node);
+  return found;
+}
+
+function graph(nameOf: (file: string) => string): Map<string, Set<string>> {
+  const edges = new Map<string, Set<string>>();
+  for (const { from, to } of productImports) {
+    const [one, other] = [nameOf(from), nameOf(to)];
+    if (product.includes(to) && one !== other) edges.set(one, (edges.get(one) ?? new Set()).add(other));
+  }
+  return edges;
+}
+
+test('no imports go round in a circle, types included', () => {
+  assert.deepEqual(circles(graph((file) => file)), []);
+});
+
+test('folders form a graph without circles', () => {
+  assert.deepEqual(circles(graph((file) => dirname(file))), []);
+});
+
+/** Lines of a file. */
+const LONG = 300;
+const TOO_LONG = 400;
+
+test('no file of the product is too long, and none is a drawer for what has no name', (t) => {
+  const lengths = product.map((file) => ({
+    file,
+    lines: readFileSync(join(root, file), 'utf8').split('\n').length - 1,
+  }));
+  const longer = (than: number) => lengths.filter(({ lines }) => lines > than).map(({ file }) => file);
+  for (const file of longer(LONG)) t.diagnostic(`${file} has more than ${LONG} lines`);
+  assert.deepEqual(longer(TOO_LONG), []);
   const drawers = files.filter((file) => /(^|\/)(common|lib|utils?|helpers?|types)(\.ts)?(\/|$)/.test(file));
   assert.deepEqual(drawers, []);
+});
+
+test('a folder of the product holds more than one file, and about twenty at most', () => {
+  const sizes = new Map<string, number>();
+  for (const file of product) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
+  const wrong = [...sizes].filter(([folder, size]) => folder !== 'services' && (size < 2 || size > 22));
+  assert.deepEqual(wrong, []);
 });

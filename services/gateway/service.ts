@@ -1,19 +1,19 @@
 import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Mode } from '#proto/mode.ts';
-import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/module-environment.ts';
-import { RESERVE } from '#proto/space.ts';
-import { Volume } from '#proto/volume.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
-import { hasToken, isLoopback } from './access-at-start.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import { RESERVE } from '#proto/volume/space.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
-import { addressOf, tlsOf, whyNot } from './listen.ts';
-import { renew } from './renewal.ts';
-import { checkPair, readPair } from './tls.ts';
-import { WorkloadTls, workloadNames } from './workload-tls.ts';
+import { hasToken, isLoopback } from './auth/access-at-start.ts';
+import { addressOf, tlsOf, whyNot } from './tls/listen.ts';
+import { renew } from './tls/renewal.ts';
+import { checkPair, readPair } from './tls/tls.ts';
+import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 
 /** How long the first configuration is waited for before something is said or done about it, in ms. */
 const FIRST_CONFIGURATION_MS = 3_000;

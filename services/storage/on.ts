@@ -1,5 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox';
-import type { Request } from '#proto/contract.ts';
+import type { Request } from '#proto/contract/contract.ts';
 
 /** Has a request answered by a handler. */
 export type On = <Q extends TSchema, R extends TSchema>(

@@ -11,10 +11,10 @@ import {
   rotateToken,
   showScopeMap,
   showToken,
-} from '#proto/accounts.ts';
-import type { AuditEntry } from '#proto/audit.ts';
-import { declareAccounts } from '#proto/declared-accounts.ts';
-import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit-facts.ts';
+} from '#proto/accounts/accounts.ts';
+import { declareAccounts } from '#proto/document/declared-accounts.ts';
+import type { AuditEntry } from '#proto/status/audit.ts';
+import { changedScopeMap, changedToken, createdToken, rotatedToken } from './audit/audit-facts.ts';
 import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 

@@ -1,4 +1,4 @@
-import { keepMarks, listMarks, listSubjects } from '#proto/marks.ts';
+import { keepMarks, listMarks, listSubjects } from '#proto/sync/marks.ts';
 import {
   dropSession,
   getSession,
@@ -10,7 +10,7 @@ import {
   park,
   settleOutgoing,
   unpark,
-} from '#proto/outgoing.ts';
+} from '#proto/sync/outgoing.ts';
 import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 

@@ -1,10 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { listArriving, locateArriving } from '#proto/arriving.ts';
-import type { Asker } from '#proto/askers.ts';
-import { addAudit } from '#proto/audit.ts';
-import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
-import type { Bus } from '#proto/bus.ts';
-import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
 import {
   activateChild,
   askRoom,
@@ -14,7 +8,11 @@ import {
   deactivateChild,
   layerInstance,
   listChildren,
-} from '#proto/children.ts';
+} from '#proto/accounts/children.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Asker } from '#proto/bus/caller.ts';
+import { listArriving, locateArriving } from '#proto/content/arriving.ts';
+import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import {
   abortUpload,
   claimTransfer,
@@ -25,7 +23,8 @@ import {
   renewClaim,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
+} from '#proto/content/ingests.ts';
+import { collectGarbage, listDamaged, scrub } from '#proto/content/maintenance.ts';
 import {
   cleanRepository,
   deleteManifest,
@@ -41,13 +40,14 @@ import {
   putManifest,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { isFenced, type Term, takeTerm } from '#proto/terms.ts';
-import { collectGarbage, listDamaged, scrub } from '#proto/upkeep.ts';
-import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/webhooks.ts';
-import { askedBy, currentAsker } from './asking.ts';
-import type { HistoryRoom } from './history-room.ts';
+} from '#proto/content/manifests.ts';
+import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
+import { addAudit } from '#proto/status/audit.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/status/webhooks.ts';
+import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
+import { askedBy, currentAsker } from './audit/asking.ts';
+import type { HistoryRoom } from './history/history-room.ts';
 import { nothing, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';

@@ -1,12 +1,12 @@
-import { personName } from '#proto/askers.ts';
-import { clip } from '#proto/clip.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { storageStarted } from '#proto/content.ts';
-import { type Context, ended } from '../run.ts';
-import { askedBy } from './asking.ts';
-import { HistoryAge } from './history-age.ts';
-import { HistoryRoom } from './history-room.ts';
-import { Schedules } from './schedules.ts';
+import { personName } from '#proto/bus/caller.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { type Context, ended } from '../process/run.ts';
+import { askedBy } from './audit/asking.ts';
+import { HistoryAge } from './history/history-age.ts';
+import { HistoryRoom } from './history/history-room.ts';
+import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 

@@ -1,20 +1,20 @@
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { passFinished } from '#proto/passes.ts';
-import { RESERVE } from '#proto/space.ts';
-import { type Direction, transferBlob } from '#proto/transfers.ts';
-import { Volume } from '#proto/volume.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
-import { Alarm } from './alarm.ts';
-import { type Coordinator, coordinate } from './coordinator.ts';
-import { linkAt } from './hours.ts';
-import { InHand } from './in-hand.ts';
-import { SharedBandwidth } from './link/bandwidth.ts';
-import { TrustBundle } from './link/trust-bundle.ts';
-import { Settings } from './settings.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { passFinished } from '#proto/sync/passes.ts';
+import { type Direction, transferBlob } from '#proto/sync/transfers.ts';
+import { RESERVE } from '#proto/volume/space.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Context, ended } from '../process/run.ts';
+import { type Coordinator, coordinate } from './coordinator/coordinator.ts';
+import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
+import { TrustBundle } from './link/login/trust-bundle.ts';
+import { Settings } from './link/parent/settings.ts';
+import { Alarm } from './schedule/alarm.ts';
+import { linkAt } from './schedule/hours.ts';
 import { Crew } from './transfer/crew.ts';
 import { Pace } from './transfer/pace.ts';
 import { Recall } from './transfer/recall.ts';
+import { InHand } from './transfer/syncer-status.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**

@@ -1,13 +1,13 @@
-import type { Bus, Log } from '#proto/bus.ts';
-import { fewer } from '#proto/complaints.ts';
-import { configurationRefused } from '#proto/configuration.ts';
-import { type Overrides, type Resolved, resolveDocument } from '#proto/document.ts';
-import { files } from '#proto/document-files.ts';
-import { bridgeStatus, type Session } from '#proto/status.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { fewer } from '#proto/document/complaints.ts';
+import { configurationRefused } from '#proto/document/configuration.ts';
+import { files } from '#proto/document/files.ts';
+import { type Overrides, type Resolved, resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { bridgeStatus, type Session } from '#proto/status/status.ts';
 import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
-import type { DesiredState } from './seen.ts';
-import type { DocumentSource, Found } from './source.ts';
+import type { DesiredState } from './report/seen.ts';
+import type { DocumentSource, Found } from './source/source.ts';
 
 /** A complaint may be about a file that is put right without the document: look again. */
 const LOOK_AGAIN_MS = 5_000;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus, Log } from '#proto/bus.ts';
-import { storageStarted } from '#proto/content.ts';
-import { type DeclaredAccount, declareAccounts } from '#proto/declared-accounts.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;

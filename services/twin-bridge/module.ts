@@ -1,14 +1,14 @@
-import type { Bus, Log } from '#proto/bus.ts';
-import { ended } from '../run.ts';
-import { withBeneath } from './beneath.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { ended } from '../process/run.ts';
 import { type Beside, bridge } from './bridge.ts';
-import { FIRST_START_MS, orEmpty } from './first-start.ts';
+import type { ModuleTwin } from './iot-edge/module-twin.ts';
 import type { Method } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
-import type { ModuleTwin } from './module-twin.ts';
-import { Reporter, type ReportOptions } from './report.ts';
-import type { Reported } from './reported.ts';
-import type { DocumentSource } from './source.ts';
+import { Reporter, type ReportOptions } from './report/report.ts';
+import type { Reported } from './report/reported.ts';
+import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
+import type { DocumentSource } from './source/source.ts';
+import { withBeneath } from './source/with-lower.ts';
 
 export type ModuleOptions = {
   bus: Bus;

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { type AuditEntry, addAudit } from '#proto/audit.ts';
-import type { Bus, Log } from '#proto/bus.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
 import {
   CONFIGURATION_KEY,
   type Configuration,
   configuration,
   configurationChanged,
-} from '#proto/configuration.ts';
+} from '#proto/document/configuration.ts';
+import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
 const AUDIT_PATIENCE_MS = 2_000;
 

@@ -1,20 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Overrides } from '#proto/document.ts';
-import { files } from '#proto/document-files.ts';
-import { environmentDefaults } from '#proto/module-environment.ts';
-import { workloadOf } from '#proto/workload.ts';
-import { type Context, ended } from '../run.ts';
+import { files } from '#proto/document/files.ts';
+import { environmentDefaults } from '#proto/document/resolve/module-environment.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { workloadOf } from '#proto/iot-edge/workload.ts';
+import { type Context, ended } from '../process/run.ts';
 import { bridge } from './bridge.ts';
-import { fileSource } from './file-source.ts';
 import { runModule } from './module.ts';
-import { emptySource } from './source.ts';
+import { fileSource } from './source/file-source.ts';
+import { emptySource } from './source/source.ts';
 
 /**
  * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
  * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the document
  * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them; without it, what
- *                       the environment says as proto/module-environment.ts has it
+ *                       the environment says as proto/document/resolve/module-environment.ts has it
  * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
  */
 export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Token } from '#proto/accounts.ts';
-import { childPath } from '#proto/children.ts';
-import { resolveDocument } from '#proto/document.ts';
-import { actionsOfChild } from '#proto/permission-words.ts';
+import type { Token } from '#proto/accounts/accounts.ts';
+import { childPath } from '#proto/accounts/children.ts';
+import { actionsOfChild } from '#proto/accounts/permission-words.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import {
   childrenOf,
   describeChildren,
@@ -15,7 +15,7 @@ import {
   documentText,
   type KnownChild,
   notesOn,
-} from '../../cli/child-text.ts';
+} from '../../cli/text/child-text.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
 

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { tagMoved } from '#proto/content.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
 import { getManifest, pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
 import { freePort } from '../support/ports.ts';

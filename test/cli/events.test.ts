@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { reportPath } from '#proto/below.ts';
-import { tagMoved } from '#proto/content.ts';
-import type { Envelope } from '#proto/envelope.ts';
-import { gapText, isOf, textOf } from '../../cli/event-text.ts';
-import { sinceOf } from '../../cli/events.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { sinceOf } from '../../cli/commands/events.ts';
+import { gapText, isOf, textOf } from '../../cli/text/event-text.ts';
 import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { program, run, type } from '../support/terrace.ts';

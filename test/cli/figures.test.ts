@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytes, duration, plural, short, table } from '../../cli/figures.ts';
-import { Rate } from '../../cli/progress.ts';
+import { bytes, duration, plural, short, table } from '../../cli/terminal/figures.ts';
+import { Rate } from '../../cli/text/progress.ts';
 
 test('bytes', () => {
   const rows: [number, string][] = [

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { type PassResult, passFinished, passStarted, startPass } from '#proto/passes.ts';
-import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
-import { followPass } from '../../cli/follow-pass.ts';
+import { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
+import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
+import { followPass } from '../../cli/connection/follow-pass.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { patience } from '../support/patience.ts';
 

@@ -6,7 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { Health } from '../../services/health.ts';
+import { Health } from '../../services/process/health.ts';
 import { quiet } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { resolveDocument } from '#proto/document.ts';
-import { environmentFields } from '#proto/module-environment.ts';
-import { manifestComplaints } from '../../cli/iotedge-check.ts';
-import { piecesOf } from '../../cli/iotedge-options.ts';
+import { environmentFields } from '#proto/document/resolve/module-environment.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { manifestComplaints } from '../../cli/iotedge/iotedge-check.ts';
+import { piecesOf } from '../../cli/iotedge/iotedge-options.ts';
 import { run } from '../support/terrace.ts';
 
 /** Deployment manifests: what the command prints is what lies in deploy/iotedge, and what devices take. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { joinLayer } from '../../cli/join.ts';
+import { joinLayer } from '../../cli/layer/join.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/patience.ts';
 

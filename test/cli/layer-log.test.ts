@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { LayerLog } from '../../cli/layer-log.ts';
+import { LayerLog } from '../../cli/layer/layer-log.ts';
 
 let screen: string[];
 const logOf = () => new LayerLog('layer', { line() {}, screen: (text) => screen.push(text.slice(9)) });

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { LogFile } from '../../cli/layer-log.ts';
+import { LogFile } from '../../cli/layer/layer-log.ts';
 
 const MAX = 40;
 let folder: string;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { natsServer, natsServerText } from '../../cli/nats-advisories.ts';
+import { natsServer, natsServerText } from '../../cli/connection/nats-advisories.ts';
 
 /** What is said of the nats-server in use. */
 

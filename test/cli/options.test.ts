@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configurationOf, overridesOf, type UpOptions } from '../../cli/options.ts';
-import { Refusal } from '../../cli/refusal.ts';
+import { configurationOf, overridesOf, type UpOptions } from '../../cli/input/options.ts';
+import { Refusal } from '../../cli/terminal/refusal.ts';
 
 const settings = (options: Partial<UpOptions>, text?: string) => {
   const all = { data: 'data', ...options };

@@ -4,7 +4,7 @@ import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { refusalOf, whyNotMade } from '../../cli/failure.ts';
+import { refusalOf, whyNotMade } from '../../cli/terminal/failure.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { program, run } from '../support/terrace.ts';
 

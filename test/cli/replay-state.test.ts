@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Past } from '#proto/history.ts';
-import { describe } from '../../cli/replay.ts';
-import { begin, type Transfer, take } from '../../cli/replay-state.ts';
+import type { Past } from '#proto/bus/history.ts';
+import { describe } from '../../cli/commands/replay.ts';
+import { begin, type Transfer, take } from '../../cli/text/replay-state.ts';
 
 /** Each event, after each state of a transfer: what is known then. */
 

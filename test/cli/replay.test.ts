@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { storageStatus } from '#proto/storage-status.ts';
-import { transferProgressed } from '#proto/transfers.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { transferProgressed } from '#proto/sync/transfers.ts';
 import { startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';
 import { pushImage } from '../support/image.ts';

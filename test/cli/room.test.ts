@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Ballast } from '#proto/ballast.ts';
-import { spaceOf } from '#proto/space.ts';
-import { giveBackRoom, mustHaveRoomToStart } from '../../cli/room.ts';
+import { Ballast } from '#proto/volume/ballast.ts';
+import { spaceOf } from '#proto/volume/space.ts';
+import { giveBackRoom, mustHaveRoomToStart } from '../../cli/data/room.ts';
 import { smallVolume } from '../support/small-volume.ts';
 
 test('a start on a full volume gets back what is held for it, and says what to do where nothing is', async (t) => {

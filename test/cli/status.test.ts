@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Bus } from '#proto/bus.ts';
-import { type Parked, park } from '#proto/outgoing.ts';
-import type { StorageStatus } from '#proto/storage-status.ts';
-import { dataFolder } from '../../cli/data-folder.ts';
-import type { LayerStatus } from '../../cli/layer-status.ts';
-import { describe } from '../../cli/status.ts';
+import { Bus } from '#proto/bus/bus.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import { type Parked, park } from '#proto/sync/outgoing.ts';
+import { describe } from '../../cli/commands/status.ts';
+import type { LayerStatus } from '../../cli/connection/layer-status.ts';
+import { dataFolder } from '../../cli/data/data-folder.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { testLayer } from '../support/layer.ts';

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
-import { processorMsOf } from '#proto/processor-time.ts';
-import type { LoopLimits } from '#proto/stuck-loop.ts';
-import { NODE_FLAGS } from '../../cli/node.ts';
-import { type Notice, Supervisor } from '../../cli/supervisor.ts';
+import { processorMsOf } from '#proto/process/cpu-time.ts';
+import type { LoopLimits } from '#proto/process/stuck-loop.ts';
+import { NODE_FLAGS } from '../../cli/data/node.ts';
+import { type Notice, Supervisor } from '../../cli/layer/supervisor.ts';
 import { until } from '../support/patience.ts';
 
 /** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { claimPid, isAlive, livingPid, writePid } from '../../cli/pid-file.ts';
-import { type Notice, type Program, Supervisor } from '../../cli/supervisor.ts';
+import { claimPid, isAlive, livingPid, writePid } from '../../cli/data/pid-file.ts';
+import { type Notice, type Program, Supervisor } from '../../cli/layer/supervisor.ts';
 import { until } from '../support/patience.ts';
 
 /** A shell program; it writes a line to `file` when it has set its traps. */

@@ -3,14 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { jsonOf, textOf } from '../../cli/event-text.ts';
-import { table } from '../../cli/figures.ts';
-import { lineView } from '../../cli/progress.ts';
-import { describe as describeReplay } from '../../cli/replay.ts';
-import { begin, take } from '../../cli/replay-state.ts';
-import { describe } from '../../cli/status.ts';
-import { summary } from '../../cli/sync.ts';
-import { safeJson, singleLine, singleLines } from '../../cli/terminal.ts';
+import { describe as describeReplay } from '../../cli/commands/replay.ts';
+import { describe } from '../../cli/commands/status.ts';
+import { summary } from '../../cli/commands/sync.ts';
+import { table } from '../../cli/terminal/figures.ts';
+import { safeJson, singleLine, singleLines } from '../../cli/terminal/terminal.ts';
+import { jsonOf, textOf } from '../../cli/text/event-text.ts';
+import { lineView } from '../../cli/text/progress.ts';
+import { begin, take } from '../../cli/text/replay-state.ts';
 import { configurationWith } from '../support/configuration.ts';
 
 /** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { passwordToRotate, type Token } from '#proto/accounts.ts';
-import { type Configuration, Configuration as Schema } from '#proto/configuration.ts';
-import { check } from '#proto/contract.ts';
-import { resolveDocument } from '#proto/document.ts';
-import { accountName } from '../../cli/account-name.ts';
-import { instantOf } from '../../cli/expiry.ts';
-import { actionsOf, describeActions } from '../../cli/permissions.ts';
-import { Refusal } from '../../cli/refusal.ts';
-import { describeTokens, loginCommand } from '../../cli/token-text.ts';
-import { describeGarbage, describeScrub } from '../../cli/upkeep.ts';
-import { welcome } from '../../cli/welcome.ts';
+import { passwordToRotate, type Token } from '#proto/accounts/accounts.ts';
+import { check } from '#proto/contract/contract.ts';
+import { type Configuration, Configuration as Schema } from '#proto/document/configuration.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { describeGarbage, describeScrub } from '../../cli/commands/upkeep.ts';
+import { accountName } from '../../cli/input/account-name.ts';
+import { instantOf } from '../../cli/input/expiry.ts';
+import { actionsOf, describeActions } from '../../cli/input/permissions.ts';
+import { Refusal } from '../../cli/terminal/refusal.ts';
+import { describeTokens, loginCommand } from '../../cli/text/token-text.ts';
+import { welcome } from '../../cli/text/welcome.ts';
 
 const DAY = 86_400_000;
 const now = Date.UTC(2030, 0, 1);

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { ScopeMap, Token } from '#proto/accounts.ts';
+import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import { TestBus } from '../support/bus.ts';
 import { testLayer } from '../support/layer.ts';
 import { until } from '../support/patience.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { isAlive } from '../../cli/pid-file.ts';
+import { isAlive } from '../../cli/data/pid-file.ts';
 import { until } from '../support/patience.ts';
 import { freePort } from '../support/ports.ts';
 import { run, type } from '../support/terrace.ts';

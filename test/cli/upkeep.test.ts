@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Garbage, Scrubbed } from '#proto/upkeep.ts';
+import type { Garbage, Scrubbed } from '#proto/content/maintenance.ts';
 import { testLayer } from '../support/layer.ts';
 import { run } from '../support/terrace.ts';
 

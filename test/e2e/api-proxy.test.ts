@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
 import { ApiProxy } from '../support/api-proxy.ts';
 import { Authority } from '../support/certificates.ts';
 import { Clients } from '../support/clients.ts';

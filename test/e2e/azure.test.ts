@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { linkChanged } from '#proto/status.ts';
+import { linkChanged } from '#proto/status/status.ts';
 import { until } from '../gateway/layer.ts';
 import type { Acr } from '../support/acr.ts';
 import { Azure } from '../support/azure.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Clients } from '../support/clients.ts';
 import { getManifest, readAll, walk } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import { blobCommitted, tagMoved } from '#proto/content.ts';
-import { transferFailed, transferProgressed } from '#proto/transfers.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
+import { transferFailed, transferProgressed } from '#proto/sync/transfers.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
 import { type PushedImage, pushImage, sameContent } from '../support/image.ts';

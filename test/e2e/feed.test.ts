@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import { reportPath } from '#proto/below.ts';
-import { CHANGES_PATH } from '#proto/changes.ts';
-import { tagDeleted, tagMoved } from '#proto/content.ts';
-import { passFinished } from '#proto/passes.ts';
-import { LINK_KEY, linkChanged, linkStatus } from '#proto/status.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { LINK_KEY, linkChanged, linkStatus } from '#proto/status/status.ts';
+import { CHANGES_PATH } from '#proto/sync/changes.ts';
+import { passFinished } from '#proto/sync/passes.ts';
 import { type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
 import { deleteManifest, getManifest, pushArtifact, pushImage, referrersOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createToken } from '#proto/accounts.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
 import { Authority } from '../support/certificates.ts';
 import { Clients } from '../support/clients.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { tagMoved } from '#proto/content.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
 import { startCloud } from '../support/cloud.ts';
 import { pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type Descriptor, mediaTypes } from '#proto/oci.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { Clients } from '../support/clients.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
-import { type WebhookStatus, webhookStatus } from '#proto/webhooks.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { until } from '../gateway/layer.ts';
 import { pushImage, pushManifest } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';

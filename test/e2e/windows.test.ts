@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { passFinished } from '#proto/passes.ts';
+import { passFinished } from '#proto/sync/passes.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent, tagsOf } from '../support/image.ts';

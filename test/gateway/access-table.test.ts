@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
-import type { RepositoryAction } from '#proto/scopes.ts';
+import type { RepositoryAction } from '#proto/accounts/scopes.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
 import { sha256, TestLayer } from './layer.ts';
 

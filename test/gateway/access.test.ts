@@ -1,9 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { accountsStatus, getAccount } from '#proto/accounts.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { Bearer } from '../../services/gateway/bearer.ts';
+import { accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { Bearer } from '../../services/gateway/auth/bearer.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
 import { sha256, TestLayer } from './layer.ts';

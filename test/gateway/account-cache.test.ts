@@ -1,8 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
-import { accountsChanged, accountsStatus, getAccount } from '#proto/accounts.ts';
-import { storageStarted } from '#proto/content.ts';
-import { Accounts } from '../../services/gateway/accounts.ts';
+import { accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { Accounts } from '../../services/gateway/auth/account-cache.ts';
 import { TestBus } from '../support/bus.ts';
 import { on } from './accounts.ts';
 import { until } from './layer.ts';

@@ -1,7 +1,7 @@
 import { equal } from 'node:assert/strict';
-import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts.ts';
-import type { Bus } from '#proto/bus.ts';
-import type { RepositoryAction } from '#proto/scopes.ts';
+import { changeToken, createToken, deleteToken, putScopeMap, rotateToken } from '#proto/accounts/accounts.ts';
+import type { RepositoryAction } from '#proto/accounts/scopes.ts';
+import type { Bus } from '#proto/bus/bus.ts';
 import { type TestLayer, until } from './layer.ts';
 
 /** Tokens of a layer, as the command makes and changes them. */

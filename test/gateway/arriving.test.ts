@@ -4,13 +4,13 @@ import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { createToken } from '#proto/accounts.ts';
-import { ARRIVING_PATH, type Arriving } from '#proto/arriving.ts';
-import { linkBlobs } from '#proto/blobs.ts';
-import { encodeChunk, LOG_MAGIC } from '#proto/chunk-log.ts';
-import { type Claim, claimTransfer, commitBlob, releaseClaim } from '#proto/ingests.ts';
-import { transferStarted } from '#proto/transfers.ts';
-import { Volume } from '#proto/volume.ts';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { ARRIVING_PATH, type Arriving } from '#proto/content/arriving.ts';
+import { linkBlobs } from '#proto/content/blobs.ts';
+import { type Claim, claimTransfer, commitBlob, releaseClaim } from '#proto/content/ingests.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
+import { encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
+import { Volume } from '#proto/volume/volume.ts';
 import { sha256, TestLayer } from './layer.ts';
 
 /** What of a blob that is still coming a layer below gets. */

@@ -1,9 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AuditEntry, addAudit } from '#proto/audit.ts';
-import { pack } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { auditOutbox } from '../../services/gateway/audit-outbox.ts';
+import { pack } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
+import { auditOutbox } from '../../services/gateway/audit/audit-outbox.ts';
 
 /** Entries of the audit on their way to storage. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { layersBelow } from '#proto/below.ts';
-import type { Bus } from '#proto/bus.ts';
-import { forgetWithAccounts } from '../../services/gateway/below-forget.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { layersBelow } from '#proto/status/layers-below.ts';
+import { forgetWithAccounts } from '../../services/gateway/children/forget-children.ts';
 import { quiet } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CertificatesDue, isDue, pauseAfter } from '../../services/gateway/certificates-due.ts';
+import { CertificatesDue, isDue, pauseAfter } from '../../services/gateway/tls/certificates-due.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;

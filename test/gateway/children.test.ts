@@ -1,11 +1,11 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
-import { layersBelow } from '#proto/below.ts';
-import { CHANGES_PATH, type Changes } from '#proto/changes.ts';
-import { childPath, deactivateChild, listChildren } from '#proto/children.ts';
-import { presence } from '#proto/presence.ts';
-import { gatewayActions } from '#proto/scopes.ts';
+import { childPath, deactivateChild, listChildren } from '#proto/accounts/children.ts';
+import { gatewayActions } from '#proto/accounts/scopes.ts';
+import { layersBelow } from '#proto/status/layers-below.ts';
+import { presence } from '#proto/status/presence.ts';
+import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { until } from '../support/patience.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from './accounts.ts';
 import { TestLayer } from './layer.ts';

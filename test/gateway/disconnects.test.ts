@@ -1,8 +1,8 @@
 import { equal, match } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
-import { renewClaim } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { renewClaim } from '#proto/content/ingests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { patience } from '../support/patience.ts';
 import { RawConnection } from './http.ts';
 import { sha256, TestLayer, until } from './layer.ts';

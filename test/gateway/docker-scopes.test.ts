@@ -1,8 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { repositoryActions } from '#proto/scopes.ts';
-import { grantOf, MOST_SCOPES, narrow, scopeFor } from '../../services/gateway/docker-scopes.ts';
-import { Rules } from '../../services/gateway/permissions.ts';
+import { repositoryActions } from '#proto/accounts/scopes.ts';
+import { Rules } from '../../services/gateway/auth/authorization.ts';
+import { grantOf, MOST_SCOPES, narrow, scopeFor } from '../../services/gateway/auth/docker-scopes.ts';
 
 const rules = new Rules([
   'repositories/all/content/read',

@@ -1,8 +1,8 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { fastify } from 'fastify';
-import { Fault, faultCodes } from '#proto/fault.ts';
-import { answerError, meanings } from '../../services/gateway/errors.ts';
+import { Fault, faultCodes } from '#proto/contract/fault.ts';
+import { answerError, meanings } from '../../services/gateway/http/errors.ts';
 import { quiet } from '../support/bus.ts';
 
 async function answer(error: unknown, method: 'GET' | 'HEAD' = 'GET') {

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { accountsChanged } from '#proto/accounts.ts';
-import { askerOf, ON_BEHALF } from '#proto/askers.ts';
+import { accountsChanged } from '#proto/accounts/accounts.ts';
+import { askerOf, ON_BEHALF } from '#proto/bus/caller.ts';
 import {
   blobCommitted,
   blobUnlinked,
@@ -9,9 +9,9 @@ import {
   manifestDeleted,
   tagDeleted,
   tagMoved,
-} from '#proto/content.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { collectGarbage, garbageCollected } from '#proto/upkeep.ts';
+} from '#proto/content/content-events.ts';
+import { collectGarbage, garbageCollected } from '#proto/content/maintenance.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, on, Tokens } from './accounts.ts';
 import { sha256, TestLayer, until } from './layer.ts';
 

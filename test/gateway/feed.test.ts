@@ -1,9 +1,9 @@
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { createToken, putScopeMap } from '#proto/accounts.ts';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import { CHANGES_PATH, type Changes } from '#proto/changes.ts';
-import { mediaTypes } from '#proto/oci.ts';
+import { createToken, putScopeMap } from '#proto/accounts/accounts.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { TestLayer } from './layer.ts';
 
 /** What the layers below are told of changes, over HTTP. */

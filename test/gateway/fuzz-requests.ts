@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, sha512 } from './layer.ts';
 
 /** What a fuzzed client sends: requests that are HTTP, but ask for anything. */

@@ -1,9 +1,9 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, mock, test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { hashPassword, matches } from '#proto/password-hash.ts';
-import { MOST_WAITING, Passwords } from '../../services/gateway/passwords.ts';
-import { limits } from '../../services/gateway/throttle.ts';
+import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MOST_WAITING, Passwords } from '../../services/gateway/auth/passwords.ts';
+import { limits } from '../../services/gateway/auth/throttle.ts';
 import { basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
 import { TestLayer } from './layer.ts';
 import { check } from './rows.ts';

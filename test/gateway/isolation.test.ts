@@ -1,6 +1,6 @@
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
 import { sha256, TestLayer } from './layer.ts';
 import { check } from './rows.ts';

@@ -2,9 +2,9 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { startUpload } from '#proto/ingests.ts';
-import { putManifest } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
+import { startUpload } from '#proto/content/ingests.ts';
+import { putManifest } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, TestLayer } from './layer.ts';
 
 /** An index of which one platform is not brought from the parent. */

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
-import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci.ts';
+import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, TestLayer } from './layer.ts';
 import { check } from './rows.ts';
 

@@ -1,6 +1,6 @@
 import { equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { Configuration } from '#proto/configuration.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { get } from './http.ts';
 import { TestLayer } from './layer.ts';

@@ -2,10 +2,10 @@ import { deepEqual, equal, throws } from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isRepository } from '#proto/names.ts';
-import { allows, etagOf, isFresh, rangeFor } from '../../services/gateway/preconditions.ts';
-import { parseContentRange, parseRange, uploadRange } from '../../services/gateway/ranges.ts';
-import { foldName } from '../../services/gateway/repository-name.ts';
+import { isRepository } from '#proto/oci/names.ts';
+import { allows, etagOf, isFresh, rangeFor } from '../../services/gateway/http/preconditions.ts';
+import { parseContentRange, parseRange, uploadRange } from '../../services/gateway/http/ranges.ts';
+import { foldName } from '../../services/gateway/http/repository-name.ts';
 
 test('a repository name becomes one segment of the path', () => {
   const table: [string, string][] = [

@@ -1,8 +1,8 @@
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { type RepositoryAction, repositoryActions } from '#proto/scopes.ts';
-import { decide, decideGateway, Rules, type Verdict } from '../../services/gateway/permissions.ts';
+import { type RepositoryAction, repositoryActions } from '#proto/accounts/scopes.ts';
+import { decide, decideGateway, Rules, type Verdict } from '../../services/gateway/auth/authorization.ts';
 
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
   new Rules(actions.map((action) => `repositories/${pattern}/${action}`));

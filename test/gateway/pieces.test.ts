@@ -1,6 +1,6 @@
 import { equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pieces, pieceFor } from '../../services/gateway/pieces.ts';
+import { Pieces, pieceFor } from '../../services/gateway/content/buffer-pool.ts';
 
 const KIB = 1024;
 

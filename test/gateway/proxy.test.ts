@@ -1,8 +1,8 @@
 import { equal, match } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { type FastifyRequest, fastify } from 'fastify';
-import { TrustedProxies } from '../../services/gateway/forwarded.ts';
-import { hostOf, protocolOf, realmUrl } from '../../services/gateway/locations.ts';
+import { hostOf, protocolOf, realmUrl } from '../../services/gateway/http/locations.ts';
+import { TrustedProxies } from '../../services/gateway/http/trusted-proxies.ts';
 import { get } from './http.ts';
 
 /** What is said of a request is read as the gateway reads it, by a server that tells it. */

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { after, test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { IngestFile } from '#proto/volume.ts';
-import { MINIMUM_RATE, RateMeter } from '../../services/gateway/minimum-rate.ts';
-import { type ReceiveOptions, receive } from '../../services/gateway/receive.ts';
-import { RunningHashes } from '../../services/gateway/running-hashes.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { IngestFile } from '#proto/volume/volume.ts';
+import { type ReceiveOptions, receive } from '../../services/gateway/content/receive.ts';
+import { RunningHashes } from '../../services/gateway/content/running-hashes.ts';
+import { MINIMUM_RATE, RateMeter } from '../../services/gateway/http/minimum-rate.ts';
 import { sha256 } from './layer.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'terrace-receive-'));

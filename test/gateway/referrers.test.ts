@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { mediaTypes } from '#proto/oci.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, sha512, TestLayer } from './layer.ts';
 import { check } from './rows.ts';
 

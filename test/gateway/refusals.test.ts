@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_KINDS, Refusals } from '../../services/gateway/refusals.ts';
+import { MAX_KINDS, Refusals } from '../../services/gateway/audit/refusals.ts';
 
 /** Refusals of the same kind are told once, and counted from then on. */
 

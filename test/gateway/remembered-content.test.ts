@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
+import type { Bus } from '#proto/bus/bus.ts';
 import {
   blobCommitted,
   blobUnlinked,
@@ -9,10 +9,10 @@ import {
   storageStarted,
   tagDeleted,
   tagMoved,
-} from '#proto/content.ts';
-import type { Event } from '#proto/contract.ts';
-import { blobDamaged } from '#proto/upkeep.ts';
-import { RememberedContent } from '../../services/gateway/remembered-content.ts';
+} from '#proto/content/content-events.ts';
+import { blobDamaged } from '#proto/content/maintenance.ts';
+import type { Event } from '#proto/contract/contract.ts';
+import { RememberedContent } from '../../services/gateway/content/content-cache.ts';
 import { sha256 } from './layer.ts';
 
 const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];

@@ -1,8 +1,8 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { CaughtUp } from '../../services/gateway/caught-up.ts';
-import { Remembered } from '../../services/gateway/remembered.ts';
+import { CaughtUp } from '../../services/gateway/content/invalidation-barrier.ts';
+import { Remembered } from '../../services/gateway/content/lru-cache.ts';
 
 /** Answers one after the other, each when the test says so. */
 function oracle() {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { reportPath } from '#proto/below.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
 import { TestLayer, until } from './layer.ts';
 
 /** What reports of the layers below may cost the layer above. */

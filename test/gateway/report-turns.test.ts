@@ -1,7 +1,7 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { MAX_REPORTS, MAX_REPORTS_EACH, ReportTurns } from '../../services/gateway/report-turns.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MAX_REPORTS, MAX_REPORTS_EACH, ReportTurns } from '../../services/gateway/children/report-turns.ts';
 
 /** How many reports are held at a time. */
 

@@ -2,7 +2,8 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Type } from '@sinclair/typebox';
-import { createToken, deleteToken } from '#proto/accounts.ts';
+import { createToken, deleteToken } from '#proto/accounts/accounts.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
 import {
   layersBelow,
   type Reckoning,
@@ -10,8 +11,7 @@ import {
   reckoning,
   reportPath,
   type Standing,
-} from '#proto/below.ts';
-import type { Envelope } from '#proto/envelope.ts';
+} from '#proto/status/layers-below.ts';
 import { TestLayer, until } from './layer.ts';
 
 /** What the layers below tell, over HTTP: each test has a child of its own. */

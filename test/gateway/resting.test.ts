@@ -1,6 +1,11 @@
 import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_RESTING, MAX_RESTING_EACH, Resting, tooManyResting } from '../../services/gateway/resting.ts';
+import {
+  MAX_RESTING,
+  MAX_RESTING_EACH,
+  Resting,
+  tooManyResting,
+} from '../../services/gateway/children/long-poll.ts';
 
 /** How many requests may wait for something to tell. */
 

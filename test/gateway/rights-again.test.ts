@@ -5,12 +5,12 @@ import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import { ARRIVING_PATH, type Arriving } from '#proto/arriving.ts';
-import { reportPath } from '#proto/below.ts';
-import { CHANGES_PATH, type Changes } from '#proto/changes.ts';
-import { childPath } from '#proto/children.ts';
-import { claimTransfer } from '#proto/ingests.ts';
-import { mediaTypes } from '#proto/oci.ts';
+import { childPath } from '#proto/accounts/children.ts';
+import { ARRIVING_PATH, type Arriving } from '#proto/content/arriving.ts';
+import { claimTransfer } from '#proto/content/ingests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
 import { ALL, basic, bearer, on, Tokens, tokenFor } from './accounts.ts';
 import { sha256, TestLayer, until } from './layer.ts';
 

@@ -1,6 +1,6 @@
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { FORGET_MS, limits, MOST, networkOf, Throttle } from '../../services/gateway/throttle.ts';
+import { FORGET_MS, limits, MOST, networkOf, Throttle } from '../../services/gateway/auth/throttle.ts';
 
 const fail = (throttle: Throttle, times: number, name: string, address: string, now = 0) => {
   for (let i = 0; i < times; i += 1) throttle.begin(name, address, now);

@@ -1,8 +1,8 @@
 import { equal, match, notEqual } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
-import { commitBlob, startUpload } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { commitBlob, startUpload } from '#proto/content/ingests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { sha256, sha512, TestLayer } from './layer.ts';
 import { check } from './rows.ts';
 

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect } from 'nats';
-import { matches, mayAsk } from '#proto/access.ts';
-import { Calls } from '#proto/calls.ts';
-import { buckets, consumers, streams } from '#proto/streams.ts';
-import { inboxOf, type UserName, userNames } from '#proto/users.ts';
+import { Calls } from '#proto/bus/calls.ts';
+import { matches, mayAsk } from '#proto/bus/permissions.ts';
+import { inboxOf, type UserName, userNames } from '#proto/contract/users.ts';
+import { buckets, consumers, streams } from '#proto/jetstream/streams.ts';
 import { TestBus } from '../support/bus.ts';
 import { declared } from '../support/declared.ts';
 

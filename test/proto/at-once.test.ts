@@ -1,8 +1,8 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { AtOnce } from '#proto/at-once.ts';
-import { blobCommitted, tagMoved } from '#proto/content.ts';
-import { putTag } from '#proto/manifests.ts';
+import { AtOnce } from '#proto/bus/invalidations.ts';
+import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
+import { putTag } from '#proto/content/manifests.ts';
 import { TestBus } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

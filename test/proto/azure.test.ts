@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isAzure, loginServerOf } from '#proto/azure.ts';
-import { resolveDocument } from '#proto/document.ts';
+import { isAzure, loginServerOf } from '#proto/document/azure.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const resolved = (text: string) =>
   resolveDocument({ text, folder: '/etc/terrace', readable: (path) => !path.includes('missing') });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseJson } from '#proto/bounded-json.ts';
+import { parseJson } from '#proto/contract/bounded-json.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

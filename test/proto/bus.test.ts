@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
-import { Bus, type Log } from '#proto/bus.ts';
-import { storageStarted } from '#proto/content.ts';
-import { event, request, state, unpack } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { serviceStatus } from '#proto/status.ts';
-import { inboxOf, type UserName } from '#proto/users.ts';
+import { Bus, type Log } from '#proto/bus/bus.ts';
+import { storageStarted } from '#proto/content/content-events.ts';
+import { event, request, state, unpack } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { inboxOf, type UserName } from '#proto/contract/users.ts';
+import { serviceStatus } from '#proto/status/status.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { patience, until } from '../support/patience.ts';
@@ -247,7 +247,7 @@ test('a state is written, read, listed, watched and removed', async () => {
 // ── permissions ───────────────────────────────────────────────────────────────────────────────────────────────
 
 test('a service writes only the states that are its own', async () => {
-  const { configuration } = await import('#proto/configuration.ts');
+  const { configuration } = await import('#proto/document/configuration.ts');
   const value = configurationWith({ name: 'x' });
   for (const user of ['gateway', 'syncer', 'operator'] as const) {
     const bus = await server.connect(user, `${user}-writer`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseConnectionString } from '#proto/connection-string.ts';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { parseConnectionString } from '#proto/document/resolve/connection-string.ts';
 
 const cloud =
   'ConnectedRegistryName=MyRegistry;SyncTokenName=myregistry-sync;SyncTokenPassword=a+b/c==;ParentGatewayEndpoint=contoso.westeurope.data.azurecr.io;ParentEndpointProtocol=https';

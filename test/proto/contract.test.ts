@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encode } from '@msgpack/msgpack';
 import { Type } from '@sinclair/typebox';
-import { check, MAX_MESSAGE_BYTES, pack, parse, unpack } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
+import { check, MAX_MESSAGE_BYTES, pack, parse, unpack } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
 const Question = Type.Object({
   name: Type.String(),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolveDocument } from '#proto/document.ts';
-import { hashPassword } from '#proto/password-hash.ts';
+import { hashPassword } from '#proto/accounts/password-hash.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const HASH = await hashPassword('a long password');
 const resolve = (text: string) => resolveDocument({ text, folder: '/data', readable: () => true });

@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TSchema } from '@sinclair/typebox';
-import type { Event, Job, Request, State } from '#proto/contract.ts';
-import { WireFault } from '#proto/fault.ts';
+import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
+import { WireFault } from '#proto/contract/fault.ts';
 
 /** Every declared message has an end, whatever somebody puts into it. */
 

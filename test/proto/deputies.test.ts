@@ -3,13 +3,13 @@ import { after, before, describe, test } from 'node:test';
 import { decode, encode } from '@msgpack/msgpack';
 import { Type } from '@sinclair/typebox';
 import { connect, createInbox, headers, type NatsConnection } from 'nats';
-import type { Bus } from '#proto/bus.ts';
-import { CONFIGURATION_KEY, configuration } from '#proto/configuration.ts';
-import { request } from '#proto/contract.ts';
-import type { Envelope } from '#proto/envelope.ts';
-import { buckets, streams } from '#proto/streams.ts';
-import { scrub } from '#proto/upkeep.ts';
-import { inboxOf, type UserName } from '#proto/users.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { scrub } from '#proto/content/maintenance.ts';
+import { request } from '#proto/contract/contract.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { inboxOf, type UserName } from '#proto/contract/users.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { buckets, streams } from '#proto/jetstream/streams.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { patience, until } from '../support/patience.ts';
@@ -228,7 +228,7 @@ test('who may not ask hears that', async () => {
 
 test('a job that a worker took and did not live to hear of goes to another one', async () => {
   await using server = await TestBus.start();
-  const { transferBlob } = await import('#proto/transfers.ts');
+  const { transferBlob } = await import('#proto/sync/transfers.ts');
   const [dead, alive] = [await raw(server, 'syncer'), await server.connect('syncer')];
   const taking = dead
     .request('storage.job.take', encode({ queue: 'down' }), { timeout: patience(10_000) })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { files } from '#proto/document-files.ts';
+import { files } from '#proto/document/files.ts';
 import { Authority } from '../support/certificates.ts';
 
 test('what a file that a document names is good for', async () => {

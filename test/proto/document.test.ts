@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Overrides, resolveDocument } from '#proto/document.ts';
+import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const resolve = (text: string, overrides: Overrides = {}, readable = () => true) =>
   resolveDocument({ text, folder: '/etc/terrace', overrides, readable });

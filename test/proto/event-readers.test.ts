@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { EventReaders, KNOWN_MS, type PageQuery } from '#proto/event-readers.ts';
-import type { Pulled } from '#proto/pull.ts';
+import { EventReaders, KNOWN_MS, type PageQuery } from '#proto/jetstream/event-readers.ts';
+import type { Pulled } from '#proto/jetstream/pull.ts';
 
 /** A server that has one event at each sequence, and may fail. */
 let made: string[];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pack, unpack } from '#proto/contract.ts';
-import { Fault, fromWire, toWire, WireFault } from '#proto/fault.ts';
+import { pack, unpack } from '#proto/contract/contract.ts';
+import { Fault, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
 
 const over = (error: unknown) => fromWire(unpack(WireFault, pack(WireFault, toWire(error))));
 

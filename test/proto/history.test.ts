@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { blobCommitted } from '#proto/content.ts';
-import type { Past } from '#proto/history.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Past } from '#proto/bus/history.ts';
+import { blobCommitted } from '#proto/content/content-events.ts';
 import { TestBus } from '../support/bus.ts';
 import { patienceSignal } from '../support/patience.ts';
 

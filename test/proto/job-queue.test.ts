@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CallOptions } from '#proto/calls.ts';
-import { pack } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { type Dropped, JobQueue, type Line, MAX_FAILURES, MAX_LOST } from '#proto/job-queue.ts';
-import { Jobs } from '#proto/jobs.ts';
-import type { Queue, Taken } from '#proto/store.ts';
-import { storeBy } from '#proto/store-client.ts';
-import { settleJob, TAKE_MS, takeJob } from '#proto/store-requests.ts';
-import { transferBlob } from '#proto/transfers.ts';
+import type { CallOptions } from '#proto/bus/calls.ts';
+import { Jobs } from '#proto/bus/jobs.ts';
+import { storeBy } from '#proto/bus/store-client.ts';
+import { pack } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Dropped, JobQueue, type Line, MAX_FAILURES, MAX_LOST } from '#proto/jetstream/job-queue.ts';
+import type { Queue, Taken } from '#proto/jetstream/store.ts';
+import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
+import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

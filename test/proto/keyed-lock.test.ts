@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { KeyedLock } from '#proto/keyed-lock.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 
 test('under one key one after another, also after one that fails; other keys do not wait', async () => {
   const lock = new KeyedLock();

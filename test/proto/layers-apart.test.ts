@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type LayerReport, MAX_DEPTH, MAX_LAYERS, Report } from '#proto/below.ts';
-import { check, pack } from '#proto/contract.ts';
-import { Envelope, MAX_LAYER } from '#proto/envelope.ts';
-import { beneath, fitting, kept } from '#proto/layer-reports.ts';
-import { attributed } from '#proto/relay.ts';
+import { attributed } from '#proto/bus/relay.ts';
+import { check, pack } from '#proto/contract/contract.ts';
+import { Envelope, MAX_LAYER } from '#proto/contract/envelope.ts';
+import { beneath, fitting, kept } from '#proto/status/layer-reports.ts';
+import { type LayerReport, MAX_DEPTH, MAX_LAYERS, Report } from '#proto/status/layers-below.ts';
 
 /** What goes up through many layers, each of which keeps and tells what it was told. */
 

@@ -3,11 +3,15 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { resolveDocument } from '#proto/document.ts';
-import { environmentDefaults, environmentFields, isClosed } from '#proto/module-environment.ts';
-import { dataOf } from '../../cli/data-option.ts';
-import { environmentOf, withoutSecrets } from '../../cli/environment.ts';
-import { Refusal } from '../../cli/refusal.ts';
+import {
+  environmentDefaults,
+  environmentFields,
+  isClosed,
+} from '#proto/document/resolve/module-environment.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { dataOf } from '../../cli/data/data-option.ts';
+import { environmentOf, withoutSecrets } from '../../cli/input/environment.ts';
+import { Refusal } from '../../cli/terminal/refusal.ts';
 
 const connection =
   'ConnectedRegistryName=Line1;SyncTokenName=line1;SyncTokenPassword=s3cret==;ParentGatewayEndpoint=upper:8000;ParentEndpointProtocol=https';

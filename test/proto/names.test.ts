@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { check } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
+import { check } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import {
   digestName,
   Instant,
@@ -11,7 +11,7 @@ import {
   referenceName,
   repositoryName,
   splitDigest,
-} from '#proto/names.ts';
+} from '#proto/oci/names.ts';
 
 const sha256 = `sha256:${'a'.repeat(64)}`;
 const sha512 = `sha512:${'0'.repeat(128)}`;

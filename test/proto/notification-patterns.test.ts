@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Artifact, readNotificationPattern, selects } from '#proto/notification-patterns.ts';
+import { type Artifact, readNotificationPattern, selects } from '#proto/document/notification-patterns.ts';
 import { random } from '../support/random.ts';
 
 const A = `sha256:${'a'.repeat(64)}`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolveDocument } from '#proto/document.ts';
-import { artifactOf } from '#proto/notifications.ts';
+import { artifactOf } from '#proto/document/notifications.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 const resolve = (text: string, readable = true) =>
   resolveDocument({ text, folder: '/layer', readable: () => readable, holdsCertificate: () => readable });

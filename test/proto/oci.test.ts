@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { MANIFEST_LIMIT, mediaTypes, readManifest } from '#proto/oci.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MANIFEST_LIMIT, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const descriptor = (letter: string, mediaType = 'application/x', more: object = {}) => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { Outbox } from '#proto/outbox.ts';
+import { Outbox } from '#proto/bus/outbox.ts';
 
 test('things go one after another, in order, each until it has gone', async () => {
   const sent: number[] = [];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Layers } from '#proto/below.ts';
-import { layersNow, MAX_SILENCE_MS, NOT_HEARD } from '#proto/presence.ts';
-import type { LinkStatus } from '#proto/status.ts';
+import type { Layers } from '#proto/status/layers-below.ts';
+import { layersNow, MAX_SILENCE_MS, NOT_HEARD } from '#proto/status/presence.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
 
 const SEEN = Date.UTC(2030, 0, 1);
 const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bitRateOf, bytesOf, durationOf, minuteOf } from '#proto/quantities.ts';
+import { bitRateOf, bytesOf, durationOf, minuteOf } from '#proto/document/quantities.ts';
 
 test('amounts of bytes', () => {
   const rows: [string, number | undefined][] = [

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Archive } from '#proto/archive.ts';
-import type { Envelope } from '#proto/envelope.ts';
-import { Fault } from '#proto/fault.ts';
-import { attributed, MAX_EVENT_BYTES, Relay } from '#proto/relay.ts';
+import { attributed, MAX_EVENT_BYTES, Relay } from '#proto/bus/relay.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Archive } from '#proto/jetstream/archive.ts';
 
 /** Events of layers below, as they are stored. */
 

@@ -1,7 +1,13 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { allowsGateway, repositoryActions, ruleOf, scopeAction, systemScopeMaps } from '#proto/scopes.ts';
+import {
+  allowsGateway,
+  repositoryActions,
+  ruleOf,
+  scopeAction,
+  systemScopeMaps,
+} from '#proto/accounts/scopes.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
 for (const text of [
   'repositories/a/content/read',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { processorMsOf } from '#proto/processor-time.ts';
-import { LOOP_LIMITS, StuckLoop } from '#proto/stuck-loop.ts';
+import { processorMsOf } from '#proto/process/cpu-time.ts';
+import { LOOP_LIMITS, StuckLoop } from '#proto/process/stuck-loop.ts';
 
 const { looks, everyMs, processorMs } = LOOP_LIMITS;
 

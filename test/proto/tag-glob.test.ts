@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { readGlob } from '#proto/tag-glob.ts';
+import { readGlob } from '#proto/oci/tag-glob.ts';
 
 const rows: [glob: string, matches: string[], others: string[]][] = [
   ['v1.*', ['v1.', 'v1.2'], ['v1', 'xv1.2']],

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Type } from '@sinclair/typebox';
-import { pack, state } from '#proto/contract.ts';
-import { States } from '#proto/states.ts';
-import { Watch } from '#proto/watch.ts';
+import { States } from '#proto/bus/states.ts';
+import { Watch } from '#proto/bus/watch.ts';
+import { pack, state } from '#proto/contract/contract.ts';
 import { quiet } from '../support/bus.ts';
 
 const bytes = (text: string) => Buffer.from(text);

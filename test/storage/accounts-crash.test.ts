@@ -6,9 +6,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { accountsStatus, createToken, getAccount, listTokens, rotateToken } from '#proto/accounts.ts';
-import { Fault } from '#proto/fault.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import {
+  accountsStatus,
+  createToken,
+  getAccount,
+  listTokens,
+  rotateToken,
+} from '#proto/accounts/accounts.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience } from '../support/patience.ts';
 

@@ -16,11 +16,11 @@ import {
   rotateToken,
   showScopeMap,
   showToken,
-} from '#proto/accounts.ts';
-import type { Bus } from '#proto/bus.ts';
-import { systemScopeMaps } from '#proto/scopes.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { Metadata, put } from '../../services/storage/metadata.ts';
+} from '#proto/accounts/accounts.ts';
+import { systemScopeMaps } from '#proto/accounts/scopes.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Metadata, put } from '../../services/storage/metadata/metadata.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -10,14 +10,14 @@ import {
   deleteToken,
   putScopeMap,
   rotateToken,
-} from '#proto/accounts.ts';
-import { type AuditEntry, addAudit } from '#proto/audit.ts';
-import type { Bus } from '#proto/bus.ts';
-import { activateChild, deactivateChild } from '#proto/children.ts';
-import { declareAccounts } from '#proto/declared-accounts.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { collectGarbage, scrub } from '#proto/upkeep.ts';
-import { AuditFile } from '../../services/storage/audit-file.ts';
+} from '#proto/accounts/accounts.ts';
+import { activateChild, deactivateChild } from '#proto/accounts/children.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { collectGarbage, scrub } from '#proto/content/maintenance.ts';
+import { declareAccounts } from '#proto/document/declared-accounts.ts';
+import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { AuditFile } from '../../services/storage/audit/audit-file.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 
 /** Who did what stands in a file of its own. */

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Ballast } from '#proto/ballast.ts';
-import { deleteTag, listTags } from '#proto/manifests.ts';
+import { deleteTag, listTags } from '#proto/content/manifests.ts';
+import { Ballast } from '#proto/volume/ballast.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, connectAll, Rig } from './rig.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
-import { KeyedLock } from '#proto/keyed-lock.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

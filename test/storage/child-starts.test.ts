@@ -2,8 +2,19 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { cp, rename, rm } from 'node:fs/promises';
 import { after, test } from 'node:test';
-import { activateChild, checkChild, deactivateChild, layerInstance, type Start } from '#proto/children.ts';
-import { type Facts, MAX_SILENCE_MS, type Verdict, verdictOn } from '../../services/storage/child-starts.ts';
+import {
+  activateChild,
+  checkChild,
+  deactivateChild,
+  layerInstance,
+  type Start,
+} from '#proto/accounts/children.ts';
+import {
+  type Facts,
+  MAX_SILENCE_MS,
+  type Verdict,
+  verdictOn,
+} from '../../services/storage/accounts/child-starts.ts';
 import { connectAll, fault, Rig } from './rig.ts';
 
 /** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */

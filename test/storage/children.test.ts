@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { activateChild, deactivateChild, layerInstance, listChildren } from '#proto/children.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { activateChild, deactivateChild, layerInstance, listChildren } from '#proto/accounts/children.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { patience } from '../support/patience.ts';
 import { connectAll, fault, Rig } from './rig.ts';
 

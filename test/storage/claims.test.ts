@@ -14,8 +14,8 @@ import {
   renewClaim,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+} from '#proto/content/ingests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -12,10 +12,10 @@ import {
   missingManifests,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { getSession, keepSession, listParked, listUnsent, park } from '#proto/outgoing.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+} from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { getSession, keepSession, listParked, listUnsent, park } from '#proto/sync/outgoing.ts';
 import {
   type Buses,
   bytesOf,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { locateBlob } from '#proto/blobs.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
 import {
   CLAIM_TTL_MS,
   claimTransfer,
@@ -12,7 +12,7 @@ import {
   releaseClaim,
   renewClaim,
   startUpload,
-} from '#proto/ingests.ts';
+} from '#proto/content/ingests.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from './rig.ts';
 
 let buses: Buses;

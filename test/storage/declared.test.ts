@@ -3,7 +3,6 @@ import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { mayAsk } from '#proto/access.ts';
 import {
   changeToken,
   createToken,
@@ -13,12 +12,13 @@ import {
   putScopeMap,
   rotateToken,
   showScopeMap,
-} from '#proto/accounts.ts';
-import type { Bus } from '#proto/bus.ts';
-import { type DeclaredAccount, declareAccounts } from '#proto/declared-accounts.ts';
-import { hashPassword, matches } from '#proto/password-hash.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { Metadata, put } from '../../services/storage/metadata.ts';
+} from '#proto/accounts/accounts.ts';
+import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { mayAsk } from '#proto/bus/permissions.ts';
+import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Metadata, put } from '../../services/storage/metadata/metadata.ts';
 import { type Buses, connectAll, fault, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { getCursor, keepCursor, listChanges } from '#proto/changes.ts';
-import { deleteManifest, deleteTag, listDiffering, putTag, setBase } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { entriesOf, Journal } from '../../services/storage/journal.ts';
+import { deleteManifest, deleteTag, listDiffering, putTag, setBase } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
+import { entriesOf, Journal } from '../../services/storage/metadata/journal.ts';
 import { type Buses, connectAll, Rig } from './rig.ts';
 
 /** The journal of changes, as the layers below follow it. */

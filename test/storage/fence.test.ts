@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { linkBlobs } from '#proto/blobs.ts';
-import { keepCursor } from '#proto/changes.ts';
+import { linkBlobs } from '#proto/content/blobs.ts';
 import {
   cleanRepository,
   deleteManifest,
@@ -11,11 +10,12 @@ import {
   putManifest,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { listParked, meetParent, park, settleOutgoing, unpark } from '#proto/outgoing.ts';
-import { takeTerm } from '#proto/terms.ts';
-import { Fence } from '../../services/storage/fence.ts';
-import type { Change } from '../../services/storage/metadata.ts';
+} from '#proto/content/manifests.ts';
+import { takeTerm } from '#proto/content/terms.ts';
+import { keepCursor } from '#proto/sync/changes.ts';
+import { listParked, meetParent, park, settleOutgoing, unpark } from '#proto/sync/outgoing.ts';
+import { Fence } from '../../services/storage/content/fence.ts';
+import type { Change } from '../../services/storage/metadata/metadata.ts';
 import { quiet } from '../support/bus.ts';
 import { type Buses, bytesOf, connectAll, fault, imageOf, jsonOf, Rig } from './rig.ts';
 

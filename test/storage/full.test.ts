@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { locateBlob } from '#proto/blobs.ts';
-import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { Metadata, put } from '../../services/storage/metadata.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
+import { CLAIM_TTL_MS, claimTransfer, commitBlob, renewClaim } from '#proto/content/ingests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Metadata, put } from '../../services/storage/metadata/metadata.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig, random } from './rig.ts';
 

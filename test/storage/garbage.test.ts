@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
-import { CLAIM_TTL_MS, claimTransfer, commitBlob, releaseClaim, startUpload } from '#proto/ingests.ts';
-import { deleteManifest, listRepositories } from '#proto/manifests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
+import {
+  CLAIM_TTL_MS,
+  claimTransfer,
+  commitBlob,
+  releaseClaim,
+  startUpload,
+} from '#proto/content/ingests.ts';
+import { deleteManifest, listRepositories } from '#proto/content/manifests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, fault, imageOf, Rig } from './rig.ts';
 
 let buses: Buses;

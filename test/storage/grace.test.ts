@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GRACE_MS, Grace } from '../../services/storage/grace.ts';
+import { GRACE_MS, Grace } from '../../services/storage/content/grace.ts';
 
 test('grace protects what was asked for, forgets it in time, and is careful with what it forgot early', () => {
   let now = 1_000;

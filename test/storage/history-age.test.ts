@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect } from 'nats';
-import { streams } from '#proto/streams.ts';
-import { HistoryAge } from '../../services/storage/history-age.ts';
+import { streams } from '#proto/jetstream/streams.ts';
+import { HistoryAge } from '../../services/storage/history/history-age.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

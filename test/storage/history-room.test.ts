@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { connect } from 'nats';
-import type { Envelope } from '#proto/envelope.ts';
-import { Fault } from '#proto/fault.ts';
-import { historyLost } from '#proto/history.ts';
-import { streams } from '#proto/streams.ts';
-import { scrubFinished } from '#proto/upkeep.ts';
-import { inboxOf } from '#proto/users.ts';
-import { HistoryRoom } from '../../services/storage/history-room.ts';
+import { historyLost } from '#proto/bus/history.ts';
+import { scrubFinished } from '#proto/content/maintenance.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { inboxOf } from '#proto/contract/users.ts';
+import { streams } from '#proto/jetstream/streams.ts';
+import { HistoryRoom } from '../../services/storage/history/history-room.ts';
 import { until } from '../gateway/layer.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 

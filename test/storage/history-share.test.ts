@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Shares } from '../../services/storage/history-share.ts';
+import { Shares } from '../../services/storage/history/history-share.ts';
 
 /** Whose events go where the history has to be made smaller. */
 

@@ -3,10 +3,10 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { blobCommitted } from '#proto/content.ts';
-import { historyLost } from '#proto/history.ts';
-import { watchHistory } from '../../services/storage/history-watch.ts';
-import { Metadata } from '../../services/storage/metadata.ts';
+import { historyLost } from '#proto/bus/history.ts';
+import { blobCommitted } from '#proto/content/content-events.ts';
+import { watchHistory } from '../../services/storage/history/history-watch.ts';
+import { Metadata } from '../../services/storage/metadata/metadata.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { until as untilSo } from '../support/patience.ts';
 

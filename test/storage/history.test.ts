@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
+import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
 import {
   deleteManifest,
   deleteTag,
@@ -13,10 +12,11 @@ import {
   missingManifests,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/outgoing.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+} from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import { type Buses, bytesOf, connectAll, descriptorOf, digestOf, imageOf, jsonOf, Rig } from './rig.ts';
 
 let buses: Buses;

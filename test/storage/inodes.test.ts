@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Ballast } from '#proto/ballast.ts';
-import { commitBlob, startUpload } from '#proto/ingests.ts';
-import { deleteTag, listTags } from '#proto/manifests.ts';
-import { spaceOf } from '#proto/space.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { commitBlob, startUpload } from '#proto/content/ingests.ts';
+import { deleteTag, listTags } from '#proto/content/manifests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Ballast } from '#proto/volume/ballast.ts';
+import { spaceOf } from '#proto/volume/space.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 

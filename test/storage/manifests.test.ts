@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { linkBlobs, locateBlob } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
-import { claimTransfer, commitBlob, renewClaim } from '#proto/ingests.ts';
+import { linkBlobs, locateBlob } from '#proto/content/blobs.ts';
+import { claimTransfer, commitBlob, renewClaim } from '#proto/content/ingests.ts';
 import {
   deleteManifest,
   getManifest,
@@ -12,9 +11,10 @@ import {
   listTags,
   missingManifests,
   putManifest,
-} from '#proto/manifests.ts';
-import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+} from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import {
   type Buses,
   bytesOf,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { keepMarks, listMarks, listSubjects } from '#proto/marks.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { takeTerm } from '#proto/terms.ts';
+import { takeTerm } from '#proto/content/terms.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { keepMarks, listMarks, listSubjects } from '#proto/sync/marks.ts';
 import { type Buses, connectAll, Rig } from './rig.ts';
 
 /** How the parent said that its repositories are, as it is kept for the syncers. */

@@ -10,8 +10,13 @@ import {
   releaseClaim,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
-import { GIVES_WAY_MS, MAX_GIVE_WAY, MAX_UPLOADS, OpenUploads } from '../../services/storage/open-uploads.ts';
+} from '#proto/content/ingests.ts';
+import {
+  GIVES_WAY_MS,
+  MAX_GIVE_WAY,
+  MAX_UPLOADS,
+  OpenUploads,
+} from '../../services/storage/content/open-uploads.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 /** A client that only begins uploads takes no more than its share, and locks nobody else out. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/blobs.ts';
-import { claimTransfer } from '#proto/ingests.ts';
+import { linkBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
+import { claimTransfer } from '#proto/content/ingests.ts';
 import {
   cleanRepository,
   deleteManifest,
@@ -13,8 +13,9 @@ import {
   putManifest,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
+} from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import {
   dropSession,
   getSession,
@@ -27,8 +28,7 @@ import {
   park,
   settleOutgoing,
   unpark,
-} from '#proto/outgoing.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+} from '#proto/sync/outgoing.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -3,9 +3,15 @@ import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { claimTransfer, claimUpload, commitBlob, releaseClaim, uploadStatus } from '#proto/ingests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { Metadata } from '../../services/storage/metadata.ts';
+import {
+  claimTransfer,
+  claimUpload,
+  commitBlob,
+  releaseClaim,
+  uploadStatus,
+} from '#proto/content/ingests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Metadata } from '../../services/storage/metadata/metadata.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

@@ -15,8 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { put } from '../../services/storage/changes.ts';
-import { Metadata } from '../../services/storage/metadata.ts';
+import { put } from '../../services/storage/metadata/changes.ts';
+import { Metadata } from '../../services/storage/metadata/metadata.ts';
 import { readAt } from '../../services/storage/repair/copy.ts';
 import { type RepairOptions, repair } from '../../services/storage/repair/repair.ts';
 import { fault } from './rig.ts';

@@ -3,12 +3,12 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { accountsStatus } from '#proto/accounts.ts';
-import { listChanges } from '#proto/changes.ts';
-import { deleteTag, listBases, listTags, setBase } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { listUnsent } from '#proto/outgoing.ts';
-import { storageStatus } from '#proto/storage-status.ts';
+import { accountsStatus } from '#proto/accounts/accounts.ts';
+import { deleteTag, listBases, listTags, setBase } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { listChanges } from '#proto/sync/changes.ts';
+import { listUnsent } from '#proto/sync/outgoing.ts';
 import { effective } from '../../services/storage/repair/hints.ts';
 import { Records } from '../../services/storage/repair/records.ts';
 import { type RepairOptions, repair } from '../../services/storage/repair/repair.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Schedules } from '../../services/storage/schedules.ts';
+import { Schedules } from '../../services/storage/maintenance/schedules.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
 import { until } from '../support/patience.ts';

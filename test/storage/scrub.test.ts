@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { linkBlobs, locateBlob, missingBlobs } from '#proto/blobs.ts';
-import { packedSize } from '#proto/contract.ts';
-import { getManifest, missingManifests } from '#proto/manifests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { listDamaged } from '#proto/upkeep.ts';
+import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
+import { listDamaged } from '#proto/content/maintenance.ts';
+import { getManifest, missingManifests } from '#proto/content/manifests.ts';
+import { packedSize } from '#proto/contract/contract.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from './rig.ts';
 
 let buses: Buses;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { unlinkBlob } from '#proto/blobs.ts';
-import { claimTransfer, claimUpload, commitBlob, startUpload } from '#proto/ingests.ts';
-import { deleteManifest } from '#proto/manifests.ts';
-import { storageStatus } from '#proto/storage-status.ts';
-import { Volume } from '#proto/volume.ts';
-import { SpaceGuard } from '../../services/storage/space.ts';
+import { unlinkBlob } from '#proto/content/blobs.ts';
+import { claimTransfer, claimUpload, commitBlob, startUpload } from '#proto/content/ingests.ts';
+import { deleteManifest } from '#proto/content/manifests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { SpaceGuard } from '../../services/storage/content/space.ts';
 import { quiet } from '../support/bus.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
 import {
   deleteManifest,
   getManifest,
@@ -8,9 +7,10 @@ import {
   listLeftOut,
   missingManifests,
   putTag,
-} from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { listUnsent } from '#proto/outgoing.ts';
+} from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { listUnsent } from '#proto/sync/outgoing.ts';
 import {
   type Buses,
   bytesOf,

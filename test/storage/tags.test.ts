@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
 import {
   deleteTag,
   getManifest,
@@ -9,8 +8,9 @@ import {
   listTags,
   putTag,
   setBase,
-} from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
+} from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from './rig.ts';
 
 let buses: Buses;

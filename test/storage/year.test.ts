@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { Schedules } from '../../services/storage/schedules.ts';
+import { Schedules } from '../../services/storage/maintenance/schedules.ts';
 import type { Storage } from '../../services/storage/storage.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';

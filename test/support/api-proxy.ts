@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Tls } from '#proto/configuration.ts';
+import type { Tls } from '#proto/document/configuration.ts';
 import { reachable } from './bus.ts';
 import { freePort } from './ports.ts';
 

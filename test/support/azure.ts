@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Parent } from '#proto/configuration.ts';
+import type { Parent } from '#proto/document/configuration.ts';
 import { Acr, type AcrOptions, ALL } from './acr.ts';
 import type { Rights } from './acr-tokens.ts';
 import { Authority } from './certificates.ts';

@@ -5,9 +5,9 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Bus, type Log } from '#proto/bus.ts';
-import { type UserName, userNames } from '#proto/users.ts';
-import { busConfiguration } from '../../cli/bus-configuration.ts';
+import { Bus, type Log } from '#proto/bus/bus.ts';
+import { type UserName, userNames } from '#proto/contract/users.ts';
+import { busConfiguration } from '../../cli/data/bus-configuration.ts';
 import { patience } from './patience.ts';
 import { freePort } from './ports.ts';
 

@@ -1,5 +1,5 @@
-import type { Configuration } from '#proto/configuration.ts';
-import { type Overrides, resolveDocument } from '#proto/document.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 
 /** The configuration that a document with these fields puts in force. */
 export function configurationWith(fields: Overrides = {}): Configuration {

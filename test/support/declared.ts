@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Event, Job, Request, State } from '#proto/contract.ts';
-import { onStates } from '#proto/store-requests.ts';
+import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
+import { onStates } from '#proto/jetstream/store-requests.ts';
 
 /** Every message that `proto/` declares, found by looking. */
 

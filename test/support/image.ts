@@ -1,4 +1,4 @@
-import { type Descriptor, mediaTypes } from '#proto/oci.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import type { Content } from './content.ts';
 import { ask, expect, getManifest, type Pushed, pushBlob, pushManifest } from './registry.ts';
 

@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { watchLoop } from '../../services/watchdog.ts';
+import { watchLoop } from '../../services/process/watchdog.ts';
 
 /** A program that watches its event loop as a service does, and has it stuck when it hears SIGUSR2. */
 const limits = JSON.parse(process.argv[2] ?? '{}');

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { canInstallDebian, installDebian } from '../../cli/debian.ts';
-import { NODE_ENV, NODE_FLAGS } from '../../cli/node.ts';
+import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
+import { canInstallDebian, installDebian } from '../../cli/layer/debian.ts';
 import { bounded, SLOWNESS } from './patience.ts';
 
 /** node:test's global setup: the programs that the tests run, from Debian packages of the same names. */

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { type Descriptor, mediaTypes } from '#proto/oci.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
 import { Clients } from './clients.ts';
 import type { Cloud } from './cloud.ts';
 import { type Architecture, execute, unpack } from './debian.ts';

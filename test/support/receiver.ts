@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Envelope } from '#proto/envelope.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
 import { patienceSignal } from './patience.ts';
 import { freePort } from './ports.ts';
 

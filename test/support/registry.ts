@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { type Descriptor, manifestTypes } from '#proto/oci.ts';
+import { type Descriptor, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Content, digestOf, pieces } from './content.ts';
 
 /** What makes content piece by piece, from its beginning each time. */

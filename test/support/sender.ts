@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Bus } from '#proto/bus.ts';
-import { KeyedLock } from '#proto/keyed-lock.ts';
-import { Volume } from '#proto/volume.ts';
-import { dataFolder } from '../../cli/data-folder.ts';
-import { Link, type LinkOptions } from '../../services/syncer/link/link.ts';
-import { Parent } from '../../services/syncer/link/parent.ts';
-import { Upward } from '../../services/syncer/link/upward.ts';
-import { Arrivals } from '../../services/syncer/reconcile/arrivals.ts';
-import type { PassContext } from '../../services/syncer/reconcile/context.ts';
-import { Outgoing } from '../../services/syncer/reconcile/outgoing.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { Bus } from '#proto/bus/bus.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { dataFolder } from '../../cli/data/data-folder.ts';
+import { Link, type LinkOptions } from '../../services/syncer/link/http/link.ts';
+import { Parent } from '../../services/syncer/link/parent/parent.ts';
+import { Upward } from '../../services/syncer/link/parent/upward.ts';
+import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
+import { Outgoing } from '../../services/syncer/reconcile/context/outgoing.ts';
+import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
 

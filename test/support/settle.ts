@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PassResult } from '#proto/passes.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
 import { patience } from './patience.ts';
 
 /** Asks a layer for a whole pass; `full` tries also what is parked. */

@@ -1,4 +1,4 @@
-import type { Descriptor } from '#proto/oci.ts';
+import type { Descriptor } from '#proto/oci/manifest.ts';
 import { type Content, pieces } from './content.ts';
 import { pushBlob } from './registry.ts';
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mediaTypes, readManifest } from '#proto/oci.ts';
+import { mediaTypes, readManifest } from '#proto/oci/manifest.ts';
 import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
 import { patience } from './patience.ts';

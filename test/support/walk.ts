@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readManifest } from '#proto/oci.ts';
+import { readManifest } from '#proto/oci/manifest.ts';
 import { ask, expect, getManifest, type Pushed, repositoriesOf, tagsOf } from './registry.ts';
 
 /** Everything that can be reached from a reference: children of indexes, and who refers to what was found. */

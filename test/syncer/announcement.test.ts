@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import type { PassResult } from '#proto/passes.ts';
-import { Announcements } from '../../services/syncer/announcement.ts';
-import type { Wish } from '../../services/syncer/wish.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { Announcements } from '../../services/syncer/reconcile/context/announcement.ts';
+import type { Wish } from '../../services/syncer/reconcile/context/pass-request.ts';
 
 const NOTHING: PassResult = {
   ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },

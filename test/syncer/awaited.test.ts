@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { type AwaitMeans, awaitParent } from '../../services/syncer/awaited.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type AwaitMeans, awaitParent } from '../../services/syncer/parent-tasks/await-parent.ts';
 import { quiet } from '../support/bus.ts';
 
 const gone = new Fault('parent-unreachable', 'GET /v2/: connect ECONNREFUSED');

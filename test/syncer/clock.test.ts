@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { PassClock } from '../../services/syncer/clock.ts';
-import { retryIn } from '../../services/syncer/hours.ts';
-import { type Times, windowAt } from '../../services/syncer/window.ts';
+import { PassClock } from '../../services/syncer/coordinator/pass-clock.ts';
+import { retryIn } from '../../services/syncer/schedule/hours.ts';
+import { type Times, windowAt } from '../../services/syncer/schedule/window.ts';
 import { quiet } from '../support/bus.ts';
 
 /** When passes are due, in simulated time: weeks pass in a moment. */

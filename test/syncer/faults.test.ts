@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { transferDelayed, transferFailed } from '#proto/transfers.ts';
+import { transferDelayed, transferFailed } from '#proto/sync/transfers.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type Action, type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../support/image.ts';

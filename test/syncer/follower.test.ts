@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import type { Changes } from '#proto/changes.ts';
-import { Fault } from '#proto/fault.ts';
-import { AnswerPace } from '../../services/syncer/answer-pace.ts';
-import { type FollowMeans, follow } from '../../services/syncer/follower.ts';
-import { News } from '../../services/syncer/reconcile/news.ts';
-import { waitAfter } from '../../services/syncer/wait-after.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Changes } from '#proto/sync/changes.ts';
+import { AnswerPace } from '../../services/syncer/parent-tasks/answer-pace.ts';
+import { type FollowMeans, follow } from '../../services/syncer/parent-tasks/follower.ts';
+import { waitAfter } from '../../services/syncer/parent-tasks/wait-after.ts';
+import { News } from '../../services/syncer/reconcile/observe/news.ts';
 import { quiet } from '../support/bus.ts';
 
 const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');

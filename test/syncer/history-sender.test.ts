@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Report } from '#proto/below.ts';
-import { Fault } from '#proto/fault.ts';
-import { HistorySender } from '../../services/syncer/history-sender.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Report } from '#proto/status/layers-below.ts';
+import { HistorySender } from '../../services/syncer/parent-tasks/history-sender.ts';
 import { quiet } from '../support/bus.ts';
 
 /** A history that goes up on a link that carries so many events in the time that the parent waits for them. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { LEASE_MS } from '#proto/status.ts';
-import { Lease } from '../../services/syncer/lease.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { LEASE_MS } from '#proto/status/status.ts';
+import { Lease } from '../../services/syncer/leadership/lease.ts';
 import { quiet } from '../support/bus.ts';
 
 /** The entry of the lease on the bus, which ends as the test says. */

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import type { PassResult } from '#proto/passes.ts';
-import type { LinkStatus, linkChanged } from '#proto/status.ts';
-import { LinkReport, type PassReport } from '../../services/syncer/link-report.ts';
-import { ABANDONED, hoursOf, type LinkState, stateAfter } from '../../services/syncer/link-state.ts';
-import { STALL_MS, Stall } from '../../services/syncer/stall.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { LinkStatus, linkChanged } from '#proto/status/status.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { LinkReport, type PassReport } from '../../services/syncer/coordinator/link-report.ts';
+import {
+  ABANDONED,
+  hoursOf,
+  type LinkState,
+  stateAfter,
+} from '../../services/syncer/coordinator/link-state.ts';
+import { STALL_MS, Stall } from '../../services/syncer/coordinator/stall.ts';
 import { quiet } from '../support/bus.ts';
 
 const NOTHING: PassResult = {

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { tagMoved } from '#proto/content.ts';
-import { LINK_KEY, linkStatus } from '#proto/status.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import {
   deleteManifest,

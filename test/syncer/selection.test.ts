@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { configurationChanged } from '#proto/configuration.ts';
-import { imageStarted } from '#proto/passes.ts';
+import { configurationChanged } from '#proto/document/configuration.ts';
+import { imageStarted } from '#proto/sync/passes.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
 import {

@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import type { Configuration } from '#proto/configuration.ts';
-import { SharedBandwidth } from '../../services/syncer/link/bandwidth.ts';
-import { Settings } from '../../services/syncer/settings.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { SharedBandwidth } from '../../services/syncer/link/bandwidth/bandwidth.ts';
+import { Settings } from '../../services/syncer/link/parent/settings.ts';
 import { quiet } from '../support/bus.ts';
 import { Authority } from '../support/certificates.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { passFinished, passStarted } from '#proto/passes.ts';
-import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status.ts';
-import { transferFinished, transferStarted } from '#proto/transfers.ts';
+import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
+import { passFinished, passStarted } from '#proto/sync/passes.ts';
+import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
 import { CHUNK_BYTES } from '../../services/syncer/transfer/pieces.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';

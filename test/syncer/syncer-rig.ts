@@ -1,10 +1,10 @@
 import type { Static } from '@sinclair/typebox';
 import { pino } from 'pino';
-import type { Bus } from '#proto/bus.ts';
-import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/configuration.ts';
-import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
-import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status.ts';
-import { transferStarted } from '#proto/transfers.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { LINK_KEY, type LinkStatus, linkStatus } from '#proto/status/status.ts';
+import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
 import { syncer } from '../../services/syncer/service.ts';
 import { TestLayer, until } from '../gateway/layer.ts';
 import { configurationWith } from '../support/configuration.ts';

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
-import { type Lane, type SyncerContext, syncerMachine } from '../../services/syncer/syncer.machine.ts';
-import type { Wish } from '../../services/syncer/wish.ts';
+import {
+  type Lane,
+  type SyncerContext,
+  syncerMachine,
+} from '../../services/syncer/coordinator/syncer.machine.ts';
+import type { Wish } from '../../services/syncer/reconcile/context/pass-request.ts';
 
 const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [Wish, Wish, Wish];
 

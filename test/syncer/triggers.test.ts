@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, mock, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus } from '#proto/bus.ts';
-import { passStarted } from '#proto/passes.ts';
-import { heedTriggers } from '../../services/syncer/triggers.ts';
-import { MOST_ENTRIES, type Wish } from '../../services/syncer/wish.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { passStarted } from '#proto/sync/passes.ts';
+import { heedTriggers } from '../../services/syncer/coordinator/triggers.ts';
+import { MOST_ENTRIES, type Wish } from '../../services/syncer/reconcile/context/pass-request.ts';
 import { until } from '../gateway/layer.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { listParked } from '#proto/outgoing.ts';
-import { imageConflict, imageParked, passFinished } from '#proto/passes.ts';
+import { listParked } from '#proto/sync/outgoing.ts';
+import { imageConflict, imageParked, passFinished } from '#proto/sync/passes.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
 import {

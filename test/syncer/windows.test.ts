@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { until } from '../gateway/layer.ts';
 import { type Cloud, startCloud } from '../support/cloud.ts';
 import { startProxy } from '../support/fault-proxy.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MOST_ENTRIES, merged, type Wish } from '../../services/syncer/wish.ts';
+import { MOST_ENTRIES, merged, type Wish } from '../../services/syncer/reconcile/context/pass-request.ts';
 
 const first: Wish = { id: 'first', cause: 'schedule' };
 const second: Wish = { id: 'second', cause: 'request' };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PassClock } from '../../services/syncer/clock.ts';
-import type { Times } from '../../services/syncer/window.ts';
+import { PassClock } from '../../services/syncer/coordinator/pass-clock.ts';
+import type { Times } from '../../services/syncer/schedule/window.ts';
 import { quiet } from '../support/bus.ts';
 import { Minutes } from '../support/minutes.ts';
 import { random } from '../support/random.ts';

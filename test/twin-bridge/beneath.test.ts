@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { withBeneath } from '../../services/twin-bridge/beneath.ts';
-import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
+import type { DocumentSource, Found } from '../../services/twin-bridge/source/source.ts';
+import { withBeneath } from '../../services/twin-bridge/source/with-lower.ts';
 
 function script(name: string): DocumentSource & { write(found: Found): void; watched: number } {
   let handler: ((found: Found) => void) | undefined;

@@ -9,11 +9,11 @@ import {
   configuration,
   configurationChanged,
   configurationRefused,
-} from '#proto/configuration.ts';
-import type { Overrides } from '#proto/document.ts';
-import { bridgeStatus } from '#proto/status.ts';
+} from '#proto/document/configuration.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { bridgeStatus } from '#proto/status/status.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
-import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
+import type { DocumentSource, Found } from '../../services/twin-bridge/source/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { until } from '../support/patience.ts';
 

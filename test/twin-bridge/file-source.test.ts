@@ -3,8 +3,8 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileSource } from '../../services/twin-bridge/file-source.ts';
-import type { Found } from '../../services/twin-bridge/source.ts';
+import { fileSource } from '../../services/twin-bridge/source/file-source.ts';
+import type { Found } from '../../services/twin-bridge/source/source.ts';
 import { until } from '../support/patience.ts';
 
 /** A file being watched; `next` is what it was found to be, one after another. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { orEmpty } from '../../services/twin-bridge/first-start.ts';
-import type { DocumentSource, Found } from '../../services/twin-bridge/source.ts';
+import { orEmpty } from '../../services/twin-bridge/source/first-start.ts';
+import type { DocumentSource, Found } from '../../services/twin-bridge/source/source.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
+import type { Bus } from '#proto/bus/bus.ts';
 import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';

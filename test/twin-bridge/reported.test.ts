@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ALREADY_ACTIVATED } from '#proto/children.ts';
-import type { PassResult } from '#proto/passes.ts';
-import type { LinkStatus } from '#proto/status.ts';
-import { refused as activatedElsewhere } from '../../services/syncer/link/activation.ts';
-import { fit, MOST_BYTES } from '../../services/twin-bridge/fit.ts';
-import { coarse, type Facts, reportedOf } from '../../services/twin-bridge/reported.ts';
-import type { Seen } from '../../services/twin-bridge/seen.ts';
+import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
+import type { PassResult } from '#proto/sync/passes.ts';
+import { refused as activatedElsewhere } from '../../services/syncer/link/parent/activation.ts';
+import { fit, MOST_BYTES } from '../../services/twin-bridge/report/fit.ts';
+import { coarse, type Facts, reportedOf } from '../../services/twin-bridge/report/reported.ts';
+import type { Seen } from '../../services/twin-bridge/report/seen.ts';
 import { configurationWith } from '../support/configuration.ts';
 
 const NOW = Date.UTC(2030, 0, 1);

@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { accountsChanged } from '#proto/accounts.ts';
-import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/arriving.ts';
-import { Fault } from '#proto/fault.ts';
-import { repositoryName } from '#proto/names.ts';
-import { transferStarted } from '#proto/transfers.ts';
-import { mayAlso, sees } from '../access.ts';
-import { ArrivingReader, type Here } from '../arriving-content.ts';
-import { digestOf, parameter } from '../parameters.ts';
-import { type ByteRange, parseRange } from '../ranges.ts';
-import { tooManyResting } from '../resting.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
-import { length, sendParts } from '../send-blob.ts';
+import { accountsChanged } from '#proto/accounts/accounts.ts';
+import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/content/arriving.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { repositoryName } from '#proto/oci/names.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
+import { mayAlso, sees } from '../auth/access.ts';
+import { tooManyResting } from '../children/long-poll.ts';
+import { ArrivingReader, type Here } from '../content/arriving-content.ts';
+import { length, sendParts } from '../content/send-blob.ts';
+import { digestOf, parameter } from '../http/parameters.ts';
+import { type ByteRange, parseRange } from '../http/ranges.ts';
 import { orAfter, waitOf } from './changes.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 /** What is listed is looked at again after so long, should nothing that was said have been heard, in ms. */
 const LOOK_MS = 20_000;

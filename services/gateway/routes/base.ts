@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { missingBlobs } from '#proto/blobs.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Determining Support": end-1

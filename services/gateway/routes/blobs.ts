@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { locateBlob, unlinkBlob } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { openBlob } from '../committed.ts';
-import { digestOf, repositoryOf } from '../parameters.ts';
-import { etagOf, isFresh, rangeFor } from '../preconditions.ts';
-import { type ByteRange, parseRange } from '../ranges.ts';
-import { type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
-import { length, type Part, sendParts } from '../send-blob.ts';
+import { locateBlob, unlinkBlob } from '#proto/content/blobs.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { openBlob } from '../content/open-content.ts';
+import { length, type Part, sendParts } from '../content/send-blob.ts';
+import { digestOf, repositoryOf } from '../http/parameters.ts';
+import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
+import { type ByteRange, parseRange } from '../http/ranges.ts';
+import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 

@@ -1,16 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { accountsChanged } from '#proto/accounts.ts';
-import { listArriving } from '#proto/arriving.ts';
-import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/changes.ts';
-import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
-import { Fault } from '#proto/fault.ts';
-import { transferStarted } from '#proto/transfers.ts';
-import { sees } from '../access.ts';
-import { parameter } from '../parameters.ts';
-import { noteChild } from '../presence.ts';
-import { tooManyResting } from '../resting.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { accountsChanged } from '#proto/accounts/accounts.ts';
+import { listArriving } from '#proto/content/arriving.ts';
+import {
+  manifestCommitted,
+  manifestDeleted,
+  storageStarted,
+  tagDeleted,
+  tagMoved,
+} from '#proto/content/content-events.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/sync/changes.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
+import { sees } from '../auth/access.ts';
+import { tooManyResting } from '../children/long-poll.ts';
+import { parameter } from '../http/parameters.ts';
+import { noteChild } from './presence.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 const PAGE = 1_000;
 /** Storage is asked again after so long, should nothing that was said have been heard, in ms. */

@@ -1,11 +1,17 @@
 import type { FastifyInstance } from 'fastify';
-import { type Activated, Activation, activateChild, childPath, type LayerIdentity } from '#proto/children.ts';
-import { parse } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { childOf } from '../parameters.ts';
-import { addressOf } from '../presence.ts';
-import { readBody } from '../read-body.ts';
-import { type Gateway, type Handler, inTheNameOf, resource } from '../routing.ts';
+import {
+  type Activated,
+  Activation,
+  activateChild,
+  childPath,
+  type LayerIdentity,
+} from '#proto/accounts/children.ts';
+import { parse } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { childOf } from '../http/parameters.ts';
+import { readBody } from '../http/read-body.ts';
+import { addressOf } from './presence.ts';
+import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts';
 
 const LIMIT = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';

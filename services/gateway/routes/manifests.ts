@@ -1,7 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { parseJson } from '#proto/bounded-json.ts';
-import { Fault } from '#proto/fault.ts';
-import { startUpload } from '#proto/ingests.ts';
+import { startUpload } from '#proto/content/ingests.ts';
 import {
   deleteManifest,
   deleteTag,
@@ -9,7 +7,10 @@ import {
   type ManifestPlace,
   MOST_TAGS,
   putManifest,
-} from '#proto/manifests.ts';
+} from '#proto/content/manifests.ts';
+import { parseJson } from '#proto/contract/bounded-json.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
 import {
   type Digest,
   isDigest,
@@ -19,16 +20,15 @@ import {
   splitDigest,
   type Tag,
   tagName,
-} from '#proto/names.ts';
-import { MANIFEST_LIMIT } from '#proto/oci.ts';
-import { matches } from '#proto/repository-pattern.ts';
-import { readManifestBytes } from '../committed.ts';
-import { Hold } from '../hold.ts';
-import { manifestUrl } from '../locations.ts';
-import { parameters, repositoryOf, segment } from '../parameters.ts';
-import { allows, etagOf, isConditional, isFresh } from '../preconditions.ts';
-import { type Gateway, type Handler, inTheNameOf, resource, settle } from '../routing.ts';
-import { writeBody } from '../write-body.ts';
+} from '#proto/oci/names.ts';
+import { matches } from '#proto/oci/repository-pattern.ts';
+import { Hold } from '../content/claim-renewal.ts';
+import { readManifestBytes } from '../content/open-content.ts';
+import { manifestUrl } from '../http/locations.ts';
+import { parameters, repositoryOf, segment } from '../http/parameters.ts';
+import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
+import { type Gateway, type Handler, inTheNameOf, resource, settle } from './resource.ts';
+import { writeBody } from './write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, instance, hashes, remembered, times, log, access } = gateway;

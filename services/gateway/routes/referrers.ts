@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import { listReferrers } from '#proto/manifests.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import { nextLink } from '../locations.ts';
-import { digestOf, parameter, repositoryOf } from '../parameters.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { listReferrers } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { nextLink } from '../http/locations.ts';
+import { digestOf, parameter, repositoryOf } from '../http/parameters.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 /** Descriptors with long annotations must not make an answer that clients refuse (4 MiB). */
 const PAGE = 200;

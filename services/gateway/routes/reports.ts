@@ -1,16 +1,22 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
-import { MAX_REPORT_VALUES, REPORT_LIMIT, Report, reportPath, type Standing } from '#proto/below.ts';
-import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/children.ts';
-import { parse } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { Below } from '../below.ts';
-import { forgetWithAccounts } from '../below-forget.ts';
-import { childOf } from '../parameters.ts';
-import { readBody } from '../read-body.ts';
-import { ReportTurns } from '../report-turns.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/accounts/children.ts';
+import { parse } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import {
+  MAX_REPORT_VALUES,
+  REPORT_LIMIT,
+  Report,
+  reportPath,
+  type Standing,
+} from '#proto/status/layers-below.ts';
+import { Below } from '../children/child-reports.ts';
+import { forgetWithAccounts } from '../children/forget-children.ts';
+import { ReportTurns } from '../children/report-turns.ts';
+import { childOf } from '../http/parameters.ts';
+import { readBody } from '../http/read-body.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 const unzip = promisify(gunzip);
 

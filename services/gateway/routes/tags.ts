@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { listRepositories, listTags } from '#proto/manifests.ts';
-import { sees } from '../access.ts';
-import { linkNext, type Page, pageOf } from '../pages.ts';
-import { repositoryOf } from '../parameters.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { listRepositories, listTags } from '#proto/content/manifests.ts';
+import { sees } from '../auth/access.ts';
+import { linkNext, type Page, pageOf } from '../http/paging.ts';
+import { repositoryOf } from '../http/parameters.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 /** How many repositories storage is asked for at a time. */
 const BATCH = 1_000;

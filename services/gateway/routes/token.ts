@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Fault } from '#proto/fault.ts';
-import { basic } from '../basic.ts';
-import { LIFETIME_S } from '../bearer.ts';
-import { challenge } from '../challenge.ts';
-import { narrow } from '../docker-scopes.ts';
-import type { Credentials } from '../log-in.ts';
-import { parameters } from '../parameters.ts';
-import { readBody } from '../read-body.ts';
-import { type Gateway, type Handler, resource } from '../routing.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { basic } from '../auth/basic.ts';
+import { LIFETIME_S } from '../auth/bearer.ts';
+import { challenge } from '../auth/challenge.ts';
+import { narrow } from '../auth/docker-scopes.ts';
+import type { Credentials } from '../auth/log-in.ts';
+import { parameters } from '../http/parameters.ts';
+import { readBody } from '../http/read-body.ts';
+import { type Gateway, type Handler, resource } from './resource.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const LIMIT = 64 * 1_024;

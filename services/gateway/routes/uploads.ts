@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { linkBlobs } from '#proto/blobs.ts';
-import { Fault } from '#proto/fault.ts';
+import { linkBlobs } from '#proto/content/blobs.ts';
 import {
   abortUpload,
   type Claim,
@@ -8,16 +7,17 @@ import {
   commitBlob,
   startUpload,
   uploadStatus,
-} from '#proto/ingests.ts';
-import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/names.ts';
-import { mayAlso } from '../access.ts';
-import { Hold } from '../hold.ts';
-import { blobUrl, uploadUrl } from '../locations.ts';
-import { parameter, repositoryOf, segment } from '../parameters.ts';
-import { parseContentRange, uploadRange } from '../ranges.ts';
-import { type Gateway, type Handler, inTheNameOf, resource, settle } from '../routing.ts';
-import { type Algorithm, RunningHashes } from '../running-hashes.ts';
-import { writeBody } from '../write-body.ts';
+} from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/oci/names.ts';
+import { mayAlso } from '../auth/access.ts';
+import { Hold } from '../content/claim-renewal.ts';
+import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
+import { blobUrl, uploadUrl } from '../http/locations.ts';
+import { parameter, repositoryOf, segment } from '../http/parameters.ts';
+import { parseContentRange, uploadRange } from '../http/ranges.ts';
+import { type Gateway, type Handler, inTheNameOf, resource, settle } from './resource.ts';
+import { writeBody } from './write-body.ts';
 
 /**
  * Uploads. What a client has been told is kept stays: an upload whose connection breaks ends at the last byte that

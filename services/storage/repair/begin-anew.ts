@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { put, set } from '../changes.ts';
-import { type Entry, entryKey } from '../journal.ts';
+import { put, set } from '../metadata/changes.ts';
+import { type Entry, entryKey } from '../metadata/journal.ts';
 import type { Records } from './records.ts';
 import type { Report } from './report.ts';
 import { LOST_AND_FOUND } from './restore-manifests.ts';

@@ -1,5 +1,5 @@
-import { set } from '../changes.ts';
-import type { TokenRecord } from '../records.ts';
+import { set } from '../metadata/changes.ts';
+import type { TokenRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
 

@@ -1,10 +1,10 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isDigest, splitDigest } from '#proto/names.ts';
-import { MANIFEST_LIMIT } from '#proto/oci.ts';
-import { BlobStore, digestOf, sizeOf } from '../blob-store.ts';
-import { put } from '../changes.ts';
-import type { BlobRecord } from '../records.ts';
+import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
+import { isDigest, splitDigest } from '#proto/oci/names.ts';
+import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
+import { put } from '../metadata/changes.ts';
+import type { BlobRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
 

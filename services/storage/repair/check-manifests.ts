@@ -1,7 +1,7 @@
-import { Fault } from '#proto/fault.ts';
-import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci.ts';
-import { drop, put } from '../changes.ts';
-import type { BlobRecord, ManifestRecord } from '../records.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { drop, put } from '../metadata/changes.ts';
+import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
 import { manifestBytes, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
 import { say } from './report.ts';

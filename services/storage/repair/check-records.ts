@@ -1,4 +1,4 @@
-import type { Change } from '../changes.ts';
+import type { Change } from '../metadata/changes.ts';
 import { isValid } from './record-rules.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';

@@ -1,4 +1,4 @@
-import { drop, put } from '../changes.ts';
+import { drop, put } from '../metadata/changes.ts';
 import type { Hints } from './hints.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isDigest, isRepository, isTag } from '#proto/names.ts';
-import { hintOf, type RepairHint } from '#proto/repair.ts';
-import type { AnnouncementRecord } from '../records.ts';
+import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
+import type { AnnouncementRecord } from '../metadata/records.ts';
 import { kindOf, partsOfKey } from './record-rules.ts';
 import type { Records } from './records.ts';
 import type { Remnant } from './remnants.ts';

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
-import { personName } from '#proto/askers.ts';
-import { check } from '#proto/contract.ts';
-import { Fault } from '#proto/fault.ts';
-import { type RepairAnswer, RepairRequest } from '#proto/repair.ts';
-import { askedBy } from '../asking.ts';
-import { Audit } from '../audit.ts';
+import { personName } from '#proto/bus/caller.ts';
+import { check } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type RepairAnswer, RepairRequest } from '#proto/volume/repair-request.ts';
+import { askedBy } from '../audit/asking.ts';
+import { Audit } from '../audit/audit.ts';
 import { isCutOff } from './place.ts';
 import { repair } from './repair.ts';
 import { textOf } from './report.ts';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { Fault } from '#proto/fault.ts';
-import { splitDigest } from '#proto/names.ts';
-import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/oci.ts';
-import type { BlobStore } from '../blob-store.ts';
-import { put } from '../changes.ts';
-import type { BlobRecord } from '../records.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { splitDigest } from '#proto/oci/names.ts';
+import type { BlobStore } from '../content/blob-store.ts';
+import { put } from '../metadata/changes.ts';
+import type { BlobRecord } from '../metadata/records.ts';
 import { isUnreadable, type Read, readFully } from './copy.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';

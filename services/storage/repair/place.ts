@@ -1,9 +1,9 @@
 import { cp, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Fault } from '#proto/fault.ts';
-import { bootId } from '../boot.ts';
-import { isFree } from '../database.ts';
-import { openingOf, syncFolder, writeState } from '../metadata-state.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { bootId } from '../metadata/boot.ts';
+import { isFree } from '../metadata/database.ts';
+import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts';
 import { namesOf } from './salvage.ts';
 
 /*

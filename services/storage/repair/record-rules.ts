@@ -1,9 +1,9 @@
 import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
-import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts.ts';
-import { ChildName, InstanceId } from '#proto/children.ts';
-import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/names.ts';
-import { WebhookKey, WebhookPlace } from '#proto/webhooks.ts';
+import { PasswordName, ScopeMapName, TokenName } from '#proto/accounts/accounts.ts';
+import { ChildName, InstanceId } from '#proto/accounts/children.ts';
+import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/oci/names.ts';
+import { WebhookKey, WebhookPlace } from '#proto/status/webhooks.ts';
 
 /**
  * What each kind of record is like: the table of keys in changes.ts, as something that can be checked. Fields beyond

@@ -1,5 +1,5 @@
 import { Level } from 'level';
-import type { Change } from '../changes.ts';
+import type { Change } from '../metadata/changes.ts';
 
 /** What `level` does not declare, of the database that it is in Node. */
 type Compactable = { compactRange(first: string, last: string): Promise<void> };

@@ -1,4 +1,4 @@
-import { singleLine } from '#proto/terminal-text.ts';
+import { singleLine } from '#proto/contract/terminal-text.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
 /** What a repair found, brought back and could not bring back. */

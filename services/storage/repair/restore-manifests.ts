@@ -1,7 +1,7 @@
-import { clip } from '#proto/clip.ts';
-import { type Descriptor, isManifestType, type Manifest } from '#proto/oci.ts';
-import { type Change, put } from '../changes.ts';
-import { isIndex } from '../sparse.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
+import { type Change, put } from '../metadata/changes.ts';
+import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
 import { type Found, manifestIn, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Fault } from '#proto/fault.ts';
-import { spaceOf } from '#proto/space.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { spaceOf } from '#proto/volume/space.ts';
 
 /** A copy of the metadata, the tables that are made of its logs, and their compaction. */
 const COPIES = 3;

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { type Files, type Finding, filesOf, liveLogs, manifestOf } from '../leveldb/examine.ts';
 import { logOf, partsOf } from '../leveldb/log-records.ts';
 import type { Manifest } from '../leveldb/manifest.ts';

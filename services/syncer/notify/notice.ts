@@ -1,7 +1,7 @@
-import type { Envelope } from '#proto/envelope.ts';
-import { type Gap, historyLost, type Past } from '#proto/history.ts';
-import { selects } from '#proto/notification-patterns.ts';
-import { artifactOf, type Receiver } from '#proto/notifications.ts';
+import { type Gap, historyLost, type Past } from '#proto/bus/history.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { selects } from '#proto/document/notification-patterns.ts';
+import { artifactOf, type Receiver } from '#proto/document/notifications.ts';
 
 /** What a receiver is told of an event. Pure. */
 

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { clip } from '#proto/clip.ts';
-import { MAX_REASON } from '#proto/fault.ts';
-import type { Receiver } from '#proto/notifications.ts';
-import { makeAgent } from '../link/agent.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { MAX_REASON } from '#proto/contract/fault.ts';
+import type { Receiver } from '#proto/document/notifications.ts';
+import { makeAgent } from '../link/http/agent.ts';
 import type { Notice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
 import { type Verdict, verdictOf } from './verdict.ts';

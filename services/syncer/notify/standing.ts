@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus, Log } from '#proto/bus.ts';
-import { type WebhookStatus, webhookChanged, webhookStatus } from '#proto/webhooks.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { type WebhookStatus, webhookChanged, webhookStatus } from '#proto/status/webhooks.ts';
 
 /** While all goes well, how a webhook stands is told so often, in ms. */
 const EVERY_MS = 1_000;

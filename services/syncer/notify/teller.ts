@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kept } from '#proto/archive.ts';
-import type { Bus, Log } from '#proto/bus.ts';
-import { configurationChanged } from '#proto/configuration.ts';
-import { manifestCommitted, manifestDeleted, storageStarted, tagDeleted, tagMoved } from '#proto/content.ts';
-import { type Gap, historyLost } from '#proto/history.ts';
-import type { Receiver } from '#proto/notifications.ts';
-import type { WebhookPlace } from '#proto/webhooks.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { type Gap, historyLost } from '#proto/bus/history.ts';
+import {
+  manifestCommitted,
+  manifestDeleted,
+  storageStarted,
+  tagDeleted,
+  tagMoved,
+} from '#proto/content/content-events.ts';
+import { configurationChanged } from '#proto/document/configuration.ts';
+import type { Receiver } from '#proto/document/notifications.ts';
+import type { Kept } from '#proto/jetstream/archive.ts';
+import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, type Notice, noticeOf } from './notice.ts';
 import type { Post } from './post.ts';
 import type { Standing } from './standing.ts';

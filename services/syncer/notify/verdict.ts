@@ -1,4 +1,4 @@
-import { retryAfter } from '../link/answers.ts';
+import { retryAfter } from '../link/answers/answers.ts';
 
 /** What a receiver's answer means. Pure. */
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Bus, Log } from '#proto/bus.ts';
-import type { Receiver } from '#proto/notifications.ts';
-import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/webhooks.ts';
-import type { PassBus } from '../pass-bus.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Receiver } from '#proto/document/notifications.ts';
+import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/status/webhooks.ts';
+import type { PassBus } from '../leadership/fenced-bus.ts';
 import { Post } from './post.ts';
 import { Standing } from './standing.ts';
 import { type TellerMeans, tell } from './teller.ts';

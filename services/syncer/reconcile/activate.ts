@@ -1,9 +1,9 @@
-import { layerInstance } from '#proto/children.ts';
-import type { Activation } from '../link/activation.ts';
-import type { ParentFeed } from '../link/feed.ts';
-import type { Wish } from '../wish.ts';
-import type { PassTools } from './context.ts';
-import type { News } from './news.ts';
+import { layerInstance } from '#proto/accounts/children.ts';
+import type { Activation } from '../link/parent/activation.ts';
+import type { ParentFeed } from '../link/parent/feed.ts';
+import type { PassTools } from './context/pass-context.ts';
+import type { Wish } from './context/pass-request.ts';
+import type { News } from './observe/news.ts';
 
 /** What it works with: the client of the parent, and what is known of it. */
 export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {

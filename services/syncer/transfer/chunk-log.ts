@@ -1,12 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/chunk-log.ts';
-import type { BlobFile } from '#proto/volume.ts';
-import type { Extent } from './extents.ts';
+import { type Chunk, decodeLog, encodeChunk, LOG_MAGIC } from '#proto/volume/chunk-log.ts';
+import type { BlobFile } from '#proto/volume/volume.ts';
+import type { Extent } from '../link/answers/extents.ts';
 
 const WINDOW = 1024 * 1024;
 
-/** A transfer's chunk log (`proto/chunk-log.ts`), as its writer has it. */
+/** A transfer's chunk log (`proto/volume/chunk-log.ts`), as its writer has it. */
 export class ChunkLog implements AsyncDisposable {
   readonly #file: FileHandle;
   #chunks: Chunk[];

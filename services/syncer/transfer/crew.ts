@@ -1,4 +1,4 @@
-import type { Log } from '#proto/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import { Concurrency } from './concurrency.ts';
 import { Slots } from './slots.ts';
 

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Part } from '#proto/arriving.ts';
-import { Fault } from '#proto/fault.ts';
-import { type Digest, splitDigest } from '#proto/names.ts';
-import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth.ts';
-import type { BlobAnswer, Parent } from '../link/parent.ts';
-import { type Extent, Extents } from './extents.ts';
+import type { Part } from '#proto/content/arriving.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Digest, splitDigest } from '#proto/oci/names.ts';
+import { type Extent, Extents } from '../link/answers/extents.ts';
+import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
+import type { BlobAnswer, Parent } from '../link/parent/parent.ts';
 import { type Flight, Flights } from './flights.ts';
 import { PieceWriter, type WriterMeans } from './piece-writer.ts';
 import { Pieces } from './pieces.ts';

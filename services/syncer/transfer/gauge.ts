@@ -1,4 +1,4 @@
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
 /** How much the newest counts in an average. */
 const WEIGHT = 0.3;

@@ -1,4 +1,4 @@
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
 /** How long what is under way may take to end when this process is told to end, in ms. */
 const GRACE_MS = 2_000;

@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
-import { LONGEST_CHUNK } from '#proto/chunk-log.ts';
-import type { IngestFile } from '#proto/volume.ts';
+import { LONGEST_CHUNK } from '#proto/volume/chunk-log.ts';
+import type { IngestFile } from '#proto/volume/volume.ts';
+import type { Extents } from '../link/answers/extents.ts';
 import type { ChunkLog } from './chunk-log.ts';
-import type { Extents } from './extents.ts';
 
 /** Bytes gathered before a write. */
 const BATCH_BYTES = 256 * 1024;

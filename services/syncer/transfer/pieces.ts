@@ -1,4 +1,4 @@
-import type { Extent, Extents } from './extents.ts';
+import type { Extent, Extents } from '../link/answers/extents.ts';
 
 /** How a blob is cut into requests while it comes. Pure. */
 

@@ -1,7 +1,7 @@
-import type { Bus, Verdict } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { passFinished } from '#proto/passes.ts';
-import type { TransferJob } from '#proto/transfers.ts';
+import type { Bus, Verdict } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { passFinished } from '#proto/sync/passes.ts';
+import type { TransferJob } from '#proto/sync/transfers.ts';
 
 /** Passes that ended and whose jobs may still be in the queue; there are hardly ever two. */
 const MOST_PASSES = 100;

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromPromise } from 'xstate';
-import { missingBlobs } from '#proto/blobs.ts';
-import type { Bus, Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
 import {
   CLAIM_RENEW_MS,
   type Claim,
@@ -11,9 +10,10 @@ import {
   discardIngest,
   releaseClaim,
   renewClaim,
-} from '#proto/ingests.ts';
-import type { Volume } from '#proto/volume.ts';
-import type { Bandwidth } from '../link/bandwidth.ts';
+} from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type Source, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';

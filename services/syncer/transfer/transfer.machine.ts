@@ -1,6 +1,6 @@
 import { assign, fromPromise, setup } from 'xstate';
-import { fromWire, toWire, type WireFault } from '#proto/fault.ts';
-import { backOff } from '../link/answers.ts';
+import { fromWire, toWire, type WireFault } from '#proto/contract/fault.ts';
+import { backOff } from '../link/answers/answers.ts';
 import type { Wanted } from './download.ts';
 
 /**

@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Digest, Repository } from '#proto/names.ts';
-import { LEASE_MS, lease } from '#proto/status.ts';
-import { type Clocks, Elapsed } from '../elapsed.ts';
-import { MARGIN_MS } from '../lease.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import { LEASE_MS, lease } from '#proto/status/status.ts';
+import { type Clocks, Elapsed } from '../leadership/elapsed.ts';
+import { MARGIN_MS } from '../leadership/lease.ts';
 
 const RENEW_MS = LEASE_MS / 4;
 

@@ -1,9 +1,9 @@
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import type { Repository } from '#proto/names.ts';
-import { dropSession, getSession, keepSession } from '#proto/outgoing.ts';
-import type { Session } from '../link/session.ts';
-import type { Upward } from '../link/upward.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Repository } from '#proto/oci/names.ts';
+import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
+import type { Session } from '../link/parent/session.ts';
+import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
 

@@ -1,8 +1,8 @@
-import { Fault } from '#proto/fault.ts';
-import type { BlobFile } from '#proto/volume.ts';
-import type { Sent } from '../link/sending.ts';
-import type { Session } from '../link/session.ts';
-import type { Upward } from '../link/upward.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { BlobFile } from '#proto/volume/volume.ts';
+import type { Sent } from '../link/http/sending.ts';
+import type { Session } from '../link/parent/session.ts';
+import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
 import type { Pace } from './pace.ts';
 import type { Slots } from './slots.ts';

@@ -1,6 +1,6 @@
 import { createActor, toPromise } from 'xstate';
-import type { Verdict } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { Verdict } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import {
   type TransferJob,
   transferDelayed,
@@ -9,8 +9,8 @@ import {
   transferPaused,
   transferProgressed,
   transferStarted,
-} from '#proto/transfers.ts';
-import type { InHand } from '../in-hand.ts';
+} from '#proto/sync/transfers.ts';
+import type { InHand } from './syncer-status.ts';
 import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepMeans } from './transfer-steps.ts';
 import { type UpMeans, upActor } from './upload-steps.ts';

@@ -1,4 +1,4 @@
-import type { Log } from '#proto/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import type { Method, MethodAnswer } from '../methods/method.ts';
 
 /** Bytes of an answer's JSON (IoT Hub, "Understand and invoke direct methods"). */

@@ -1,6 +1,6 @@
 import { setTimeout as systemSleep } from 'node:timers/promises';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { type Desired, desiredOf, type Properties, reportedOf, withoutNulls } from './desired.ts';
 import type { Hub } from './hub.ts';
 import { admissible, difference } from './reported-rules.ts';

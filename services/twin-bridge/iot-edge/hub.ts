@@ -1,7 +1,7 @@
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import type { ModuleIdentity } from '#proto/workload-identity.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 import type { Method } from '../methods/method.ts';
 import { answerCall, MOST_CALLS, said } from './answer.ts';
 import { isMapping, type Properties } from './desired.ts';

@@ -1,6 +1,6 @@
-import { MOST_BYTES } from '../fit.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { twinComplaints } from '#proto/twin-rules.ts';
+import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
+import { MOST_BYTES } from '../report/fit.ts';
 import { isMapping, type Properties } from './desired.ts';
 
 /**

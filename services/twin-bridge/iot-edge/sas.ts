@@ -1,4 +1,4 @@
-import type { ModuleIdentity } from '#proto/workload-identity.ts';
+import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 
 /** Shared access signatures, as IoT Hub and edgeHub take them ("Control access with SAS": sr, sig, se). */
 

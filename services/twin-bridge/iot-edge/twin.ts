@@ -1,15 +1,15 @@
-import type { Log } from '#proto/bus.ts';
-import { clip } from '#proto/clip.ts';
-import { Fault, MAX_REASON } from '#proto/fault.ts';
-import type { Session } from '#proto/status.ts';
-import type { Workload } from '#proto/workload.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON } from '#proto/contract/fault.ts';
+import type { Workload } from '#proto/iot-edge/workload.ts';
+import type { Session } from '#proto/status/status.ts';
 import type { Method } from '../methods/method.ts';
-import type { ModuleTwin } from '../module-twin.ts';
-import type { Found } from '../source.ts';
+import type { Found } from '../source/source.ts';
 import { type Clock, Conversation, type Standing, systemClock } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
 import { keepLastGood, readLastGood } from './last-good.ts';
+import type { ModuleTwin } from './module-twin.ts';
 import { resourceOf, signature, textToSign } from './sas.ts';
 import { pauseAfter, TIMING, type Timing } from './timing.ts';
 

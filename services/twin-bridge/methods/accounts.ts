@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts.ts';
-import type { Bus, Log } from '#proto/bus.ts';
-import { ChildName, deactivateChild } from '#proto/children.ts';
-import { Fault } from '#proto/fault.ts';
-import { durationOf } from '#proto/quantities.ts';
+import { passwordToRotate, rotateToken, showToken, TokenName } from '#proto/accounts/accounts.ts';
+import { ChildName, deactivateChild } from '#proto/accounts/children.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { durationOf } from '#proto/document/quantities.ts';
 import { type Method, method } from './method.ts';
 
 const Deactivate = Type.Object(

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import type { Past } from '#proto/history.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Past } from '#proto/bus/history.ts';
 import { type Method, method } from './method.ts';
 
 /** A direct method answers 128 KiB at most, with all that is around the payload. */

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import { collectGarbage } from '#proto/upkeep.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { collectGarbage } from '#proto/content/maintenance.ts';
 import { type Method, method } from './method.ts';
 import { soon } from './soon.ts';
 

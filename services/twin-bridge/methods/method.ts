@@ -1,7 +1,7 @@
 import type { Static, TObject } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { Log } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { statusOf } from './statuses.ts';
 
 /** What a direct method answers: an HTTP-like status, and what is said as JSON. */

@@ -1,4 +1,4 @@
-import type { FaultCode } from '#proto/fault.ts';
+import type { FaultCode } from '#proto/contract/fault.ts';
 
 /** The status of a direct method's answer, by fault; 500 for all that is not named. As HTTP has them. */
 const statuses: Partial<Record<FaultCode, number>> = {

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus.ts';
-import { type PassResult, passFinished, startPass } from '#proto/passes.ts';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type Method, type MethodAnswer, method } from './method.ts';
 import { soon } from './soon.ts';
 

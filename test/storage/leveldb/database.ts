@@ -2,10 +2,10 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
-import { isNoted } from '../../../services/storage/changes.ts';
 import { type Examined, examine } from '../../../services/storage/leveldb/examine.ts';
 import type { MayLack } from '../../../services/storage/leveldb/log-verdict.ts';
 import type { WriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
+import { isNoted } from '../../../services/storage/metadata/changes.ts';
 
 export const isSynced = ({ changes }: WriteBatch): boolean => changes.some((change) => !isNoted(change));
 

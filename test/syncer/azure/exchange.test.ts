@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { Exchange } from '../../../services/syncer/link/azure/exchange.ts';
-import { faultOf } from '../../../services/syncer/link/azure/identity.ts';
-import { Credentials } from '../../../services/syncer/link/credentials.ts';
-import { lifeOf } from '../../../services/syncer/link/token-life.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { Credentials } from '../../../services/syncer/link/login/credentials.ts';
+import { Exchange } from '../../../services/syncer/link/login/exchange.ts';
+import { faultOf } from '../../../services/syncer/link/login/identity.ts';
+import { lifeOf } from '../../../services/syncer/link/login/token-life.ts';
 import { Issuer } from '../../support/acr-tokens.ts';
 
 const BASE = new URL('https://registry.example');

@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
-import { ALREADY_ACTIVATED } from '#proto/children.ts';
-import { Activation, tryAgainIn } from '../../../services/syncer/link/activation.ts';
-import { Link } from '../../../services/syncer/link/link.ts';
+import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
+import { Link } from '../../../services/syncer/link/http/link.ts';
+import { Activation, tryAgainIn } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** The place of a layer at its parent: when it is asked for, and what the answers mean. */

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import { backOff, LONGEST_WAIT_MS, refusal, retryAfter } from '../../../services/syncer/link/answers.ts';
-import { readChallenge } from '../../../services/syncer/link/challenge.ts';
-import { nextIn } from '../../../services/syncer/link/link-header.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import {
+  backOff,
+  LONGEST_WAIT_MS,
+  refusal,
+  retryAfter,
+} from '../../../services/syncer/link/answers/answers.ts';
+import { nextIn } from '../../../services/syncer/link/answers/link-header.ts';
+import { readChallenge } from '../../../services/syncer/link/login/challenge.ts';
 
 test('Retry-After is read as seconds and as a date', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');

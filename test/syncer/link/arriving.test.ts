@@ -6,12 +6,12 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ARRIVING_PATH } from '#proto/arriving.ts';
-import type { Digest } from '#proto/names.ts';
-import { Volume } from '#proto/volume.ts';
-import { ParentArriving } from '../../../services/syncer/link/arriving.ts';
-import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
-import { Link } from '../../../services/syncer/link/link.ts';
+import { ARRIVING_PATH } from '#proto/content/arriving.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';

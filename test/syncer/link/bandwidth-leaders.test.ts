@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { SharedBandwidth } from '../../../services/syncer/link/bandwidth.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { SharedBandwidth } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { patience } from '../../support/patience.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { transferStarted } from '#proto/transfers.ts';
+import { transferStarted } from '#proto/sync/transfers.ts';
 import { startCloud } from '../../support/cloud.ts';
 import { startProxy } from '../../support/fault-proxy.ts';
 import { pushImage, sameContent } from '../../support/image.ts';

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { AcrMetadata } from '../../../services/syncer/link/azure/metadata.ts';
-import { Credentials } from '../../../services/syncer/link/credentials.ts';
-import { Link } from '../../../services/syncer/link/link.ts';
-import { pages } from '../../../services/syncer/link/pages.ts';
-import { Parent } from '../../../services/syncer/link/parent.ts';
+import { Link } from '../../../services/syncer/link/http/link.ts';
+import { pages } from '../../../services/syncer/link/http/pages.ts';
+import { Credentials } from '../../../services/syncer/link/login/credentials.ts';
+import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
+import { Parent } from '../../../services/syncer/link/parent/parent.ts';
 
 /** What a parent answers is bounded: in bytes, values, depth, entries and pages. */
 const { signal } = new AbortController();

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Link } from '../../../services/syncer/link/link.ts';
-import { Parent } from '../../../services/syncer/link/parent.ts';
+import { Link } from '../../../services/syncer/link/http/link.ts';
+import { Parent } from '../../../services/syncer/link/parent/parent.ts';
 
 const { signal } = new AbortController();
 

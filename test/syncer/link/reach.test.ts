@@ -4,12 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { test } from 'node:test';
-import { resolveDocument } from '#proto/document.ts';
-import { isBeside, isPublic } from '../../../services/syncer/link/addresses.ts';
-import { Link, type LinkOptions } from '../../../services/syncer/link/link.ts';
-import { Parent } from '../../../services/syncer/link/parent.ts';
-import { Reach } from '../../../services/syncer/link/reach.ts';
-import { Upward } from '../../../services/syncer/link/upward.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { isBeside, isPublic } from '../../../services/syncer/link/http/addresses.ts';
+import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
+import { Reach } from '../../../services/syncer/link/http/reach.ts';
+import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { Upward } from '../../../services/syncer/link/parent/upward.ts';
 import { Authority } from '../../support/certificates.ts';
 
 /** Where a parent may send a layer to: by a redirect, for a token, for an upload. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
-import type { Report } from '#proto/below.ts';
-import { Fault } from '#proto/fault.ts';
-import { readBody } from '../../../services/gateway/read-body.ts';
-import type { Ask, Link } from '../../../services/syncer/link/link.ts';
-import { isTooSlow, ParentReports } from '../../../services/syncer/link/reports.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Report } from '#proto/status/layers-below.ts';
+import { readBody } from '../../../services/gateway/http/read-body.ts';
+import type { Ask, Link } from '../../../services/syncer/link/http/link.ts';
+import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/reports.ts';
 
 /** What a parent's answer to a report means: something passing, something in it, or that it takes none. */
 

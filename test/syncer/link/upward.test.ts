@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { Link } from '../../../services/syncer/link/link.ts';
-import { sent } from '../../../services/syncer/link/sending.ts';
-import { Upward } from '../../../services/syncer/link/upward.ts';
+import { Link } from '../../../services/syncer/link/http/link.ts';
+import { sent } from '../../../services/syncer/link/http/sending.ts';
+import { Upward } from '../../../services/syncer/link/parent/upward.ts';
 
 const { signal } = new AbortController();
 const digest = `sha256:${'a'.repeat(64)}`;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { manifestDeleted, storageStarted, tagMoved } from '#proto/content.ts';
-import type { Log } from '#proto/log.ts';
-import { notificationsOf, type Webhook } from '#proto/notifications.ts';
-import { type WebhookStatus, webhookStatus } from '#proto/webhooks.ts';
+import { manifestDeleted, storageStarted, tagMoved } from '#proto/content/content-events.ts';
+import type { Log } from '#proto/contract/log.ts';
+import { notificationsOf, type Webhook } from '#proto/document/notifications.ts';
+import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { TIMES } from '../../../services/syncer/notify/teller.ts';
 import { keyOf, Webhooks } from '../../../services/syncer/notify/webhooks.ts';
 import { until } from '../../gateway/layer.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import type { Confirmation } from '../../../services/syncer/link/activation.ts';
+import type { Confirmation } from '../../../services/syncer/link/parent/activation.ts';
 import type { ActivateDeps } from '../../../services/syncer/reconcile/activate.ts';
 import { activate } from '../../../services/syncer/reconcile/activate.ts';
-import type { Wish } from '../../../services/syncer/wish.ts';
+import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
 /** Which passes ask for the place of the layer, and how old an answer may be. */
 

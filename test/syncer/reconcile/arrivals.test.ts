@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import type { Digest } from '#proto/names.ts';
-import type { TransferJob } from '#proto/transfers.ts';
-import { Arrivals } from '../../../services/syncer/reconcile/arrivals.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import type { TransferJob } from '#proto/sync/transfers.ts';
+import { Arrivals } from '../../../services/syncer/reconcile/context/arrivals.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const digest = `sha256:${'a'.repeat(64)}` as Digest;

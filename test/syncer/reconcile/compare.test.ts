@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compare } from '../../../services/syncer/reconcile/compare.ts';
-import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
-import { Tally } from '../../../services/syncer/reconcile/tally.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import { Tally } from '../../../services/syncer/reconcile/context/tally.ts';
+import { compare } from '../../../services/syncer/reconcile/observe/compare.ts';
 import { quiet } from '../../support/bus.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Digest, Tag } from '#proto/names.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
 import { Registry } from './model.ts';
 import { type ModelLayer, modelPass } from './model-pass.ts';
 

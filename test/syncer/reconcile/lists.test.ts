@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { type LeftOutChild, leftOutOf } from '../../../services/syncer/reconcile/lists.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { type LeftOutChild, leftOutOf } from '../../../services/syncer/reconcile/context/lists.ts';
 
 test('a child that many indexes leave out is listed once for each of them', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;

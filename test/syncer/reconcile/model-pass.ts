@@ -1,16 +1,16 @@
-import { putTag, setBase } from '#proto/manifests.ts';
-import type { Digest, Tag } from '#proto/names.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
-import { note } from '../../../services/syncer/reconcile/changes.ts';
-import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
-import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
-import { loserTag } from '../../../services/syncer/reconcile/plan.ts';
+import { putTag, setBase } from '#proto/content/manifests.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import { settleOutgoing } from '#proto/sync/outgoing.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import { loserTag } from '../../../services/syncer/reconcile/context/plan.ts';
 import {
   type Selected,
   type Survey,
   survey,
   type TagAction,
-} from '../../../services/syncer/reconcile/survey.ts';
+} from '../../../services/syncer/reconcile/observe/survey.ts';
+import { note } from '../../../services/syncer/reconcile/push/changes.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';

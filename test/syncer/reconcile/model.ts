@@ -1,8 +1,8 @@
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/manifests.ts';
-import type { Digest, Tag } from '#proto/names.ts';
-import { settleOutgoing } from '#proto/outgoing.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { deleteTag, listBases, listTags, putTag, setBase } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import { settleOutgoing } from '#proto/sync/outgoing.ts';
 
 /** A registry of one repository, in memory: its tags and manifests, and what a layer remembers beside them. */
 export class Registry {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { getCursor } from '#proto/changes.ts';
-import { News } from '../../../services/syncer/reconcile/news.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { getCursor } from '#proto/sync/changes.ts';
+import { News } from '../../../services/syncer/reconcile/observe/news.ts';
 
 const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
 const bus = { call } as unknown as Pick<Bus, 'call'>;

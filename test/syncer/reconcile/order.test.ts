@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batches } from '#proto/batches.ts';
-import { byBegun, byPlace, bySize } from '../../../services/syncer/reconcile/order.ts';
+import { batches } from '#proto/async/batches.ts';
+import { byBegun, byPlace, bySize } from '../../../services/syncer/reconcile/context/order.ts';
 
 const image = (text: string) => {
   const [priority, begun, repository, tag] = text.split(' ') as [string, string, string, string?];

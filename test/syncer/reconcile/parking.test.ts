@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { listParked, type Parked, park, unpark } from '#proto/outgoing.ts';
-import { isRefusal, Parking, retryAt } from '../../../services/syncer/reconcile/parking.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { listParked, type Parked, park, unpark } from '#proto/sync/outgoing.ts';
+import { isRefusal, Parking, retryAt } from '../../../services/syncer/reconcile/context/parking.ts';
 
 const MINUTE = 60_000;
 const [A, B] = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [string, string];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Part } from '#proto/arriving.ts';
-import type { Descriptor, Manifest } from '#proto/oci.ts';
-import { isWanted, partsOf } from '../../../services/syncer/reconcile/parts.ts';
+import type { Part } from '#proto/content/arriving.ts';
+import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
+import { isWanted, partsOf } from '../../../services/syncer/reconcile/pull/parts.ts';
 
 const descriptor = (digest: string, platform?: Descriptor['platform']): Descriptor => ({
   mediaType: '',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 
 import { makePass, type PassDeps } from '../../../services/syncer/reconcile/pass.ts';
 import { quiet } from '../../support/bus.ts';

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matches, named, needsCatalog, selectionOf } from '../../../services/syncer/reconcile/patterns.ts';
+import {
+  matches,
+  named,
+  needsCatalog,
+  selectionOf,
+} from '../../../services/syncer/reconcile/select/patterns.ts';
 
 const selections = ['*', 'a/*', 'a/b/*', 'a/b', 'c'].map((name) => ({ name }));
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Descriptor } from '#proto/oci.ts';
-import { subjectOfTag, wantsReferrer } from '../../../services/syncer/reconcile/referrer-filter.ts';
+import type { Descriptor } from '#proto/oci/manifest.ts';
+import { subjectOfTag, wantsReferrer } from '../../../services/syncer/reconcile/select/referrer-filter.ts';
 
 const hex = 'ab'.repeat(32);
 const descriptor = (artifactType?: string): Descriptor => ({

@@ -3,12 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { listBases } from '#proto/manifests.ts';
-import { listUnsent, listWithdrawn } from '#proto/outgoing.ts';
-import { transferFailed } from '#proto/transfers.ts';
-import { commitManifest } from '../../../services/syncer/reconcile/bring.ts';
-import { send } from '../../../services/syncer/reconcile/send.ts';
-import { TREE_LIMITS } from '../../../services/syncer/reconcile/tree-budget.ts';
+import { listBases } from '#proto/content/manifests.ts';
+import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
+import { transferFailed } from '#proto/sync/transfers.ts';
+import { TREE_LIMITS } from '../../../services/syncer/reconcile/context/tree-budget.ts';
+import { commitManifest } from '../../../services/syncer/reconcile/pull/bring.ts';
+import { send } from '../../../services/syncer/reconcile/push/send.ts';
 import { type Cloud, startCloud } from '../../support/cloud.ts';
 import { type Action, type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Digest, Tag } from '#proto/names.ts';
-import { mediaTypes } from '#proto/oci.ts';
-import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
-import { Standing } from '../../../services/syncer/reconcile/standing.ts';
-import type { Survey } from '../../../services/syncer/reconcile/survey.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import type { Survey } from '../../../services/syncer/reconcile/observe/survey.ts';
+import { Standing } from '../../../services/syncer/reconcile/push/parent-usage.ts';
 
 const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repeat(64)}`) as [
   Digest,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Digest, Tag } from '#proto/names.ts';
-import type { PassContext } from '../../../services/syncer/reconcile/context.ts';
-import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
-import { type Selected, survey } from '../../../services/syncer/reconcile/survey.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
+import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import { type Selected, survey } from '../../../services/syncer/reconcile/observe/survey.ts';
 import { Registry } from './model.ts';
 
 const [A, B, C] = ['a', 'b', 'c'].map((letter) => `sha256:${letter.repeat(64)}`) as [Digest, Digest, Digest];

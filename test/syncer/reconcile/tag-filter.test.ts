@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { resolveDocument } from '#proto/document.ts';
-import type { TagFilter } from '#proto/selection.ts';
-import { selectedTags, tagsOf } from '../../../services/syncer/reconcile/tag-filter.ts';
+import { resolveDocument } from '#proto/document/resolve/resolve.ts';
+import type { TagFilter } from '#proto/document/selection.ts';
+import { selectedTags, tagsOf } from '../../../services/syncer/reconcile/select/tag-filter.ts';
 
 const TAGS = [
   'latest',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { matchedPatterns, unmatchedPatterns } from '../../../services/syncer/reconcile/unmatched.ts';
+import { matchedPatterns, unmatchedPatterns } from '../../../services/syncer/reconcile/select/unmatched.ts';
 
 const patterns = ['*', 'app/*', 'base', 'none/*', 'gone'];
 const surveys = [

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setBase } from '#proto/manifests.ts';
-import { placeholder } from '../../../services/syncer/reconcile/placeholder.ts';
-import { send } from '../../../services/syncer/reconcile/send.ts';
-import { withdrawManifest, withdrawTag } from '../../../services/syncer/reconcile/withdraw.ts';
+import { setBase } from '#proto/content/manifests.ts';
+import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
+import { send } from '../../../services/syncer/reconcile/push/send.ts';
+import { withdrawManifest, withdrawTag } from '../../../services/syncer/reconcile/push/withdraw.ts';
 import { type Cloud, startCloud } from '../../support/cloud.ts';
 import { type FaultProxy, startProxy } from '../../support/fault-proxy.ts';
 import {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { Volume } from '#proto/volume.ts';
+import { Volume } from '#proto/volume/volume.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'terrace-log-'));

@@ -5,14 +5,18 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Fault } from '#proto/fault.ts';
-import type { Digest } from '#proto/names.ts';
-import { Volume } from '#proto/volume.ts';
-import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
-import type { BlobAnswer } from '../../../services/syncer/link/parent.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { type Extent, Extents } from '../../../services/syncer/link/answers/extents.ts';
+import {
+  type Bandwidth,
+  REQUEST_BYTES,
+  UNLIMITED,
+} from '../../../services/syncer/link/bandwidth/bandwidth.ts';
+import type { BlobAnswer } from '../../../services/syncer/link/parent/parent.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
-import { type Extent, Extents } from '../../../services/syncer/transfer/extents.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 
 const MIB = 1024 * 1024;

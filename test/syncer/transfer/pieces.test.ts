@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Extents } from '../../../services/syncer/transfer/extents.ts';
+import { Extents } from '../../../services/syncer/link/answers/extents.ts';
 import { CHUNK_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/pieces.ts';
 
 const KIB = 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
-import { Fault } from '#proto/fault.ts';
+import { Fault } from '#proto/contract/fault.ts';
 import { type TransferContext, transferMachine } from '../../../services/syncer/transfer/transfer.machine.ts';
 
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}`, size: 10 };

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { LEASE_MS, lease } from '#proto/status.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { LEASE_MS, lease } from '#proto/status/status.ts';
 import { UploadHold } from '../../../services/syncer/transfer/upload-hold.ts';
 import { TestBus } from '../../support/bus.ts';
 

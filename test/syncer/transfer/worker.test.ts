@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus.ts';
-import { Fault } from '#proto/fault.ts';
-import { claimTransfer } from '#proto/ingests.ts';
-import type { Digest } from '#proto/names.ts';
-import { Volume } from '#proto/volume.ts';
-import { UNLIMITED } from '../../../services/syncer/link/bandwidth.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { claimTransfer } from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { Volume } from '#proto/volume/volume.ts';
+import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Pace } from '../../../services/syncer/transfer/pace.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';

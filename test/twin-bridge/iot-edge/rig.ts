@@ -1,12 +1,12 @@
-import type { ModuleTwin } from '../../../services/twin-bridge/module-twin.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Workload, workloadOf } from '#proto/workload.ts';
+import { type Workload, workloadOf } from '#proto/iot-edge/workload.ts';
+import type { ModuleTwin } from '../../../services/twin-bridge/iot-edge/module-twin.ts';
 import type { Timing } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
 import type { Method } from '../../../services/twin-bridge/methods/method.ts';
-import type { Found } from '../../../services/twin-bridge/source.ts';
+import type { Found } from '../../../services/twin-bridge/source/source.ts';
 import { Authority } from '../../support/certificates.ts';
 import { EdgeHub } from '../../support/edge-hub.ts';
 import { WorkloadApi } from '../../support/workload-api.ts';

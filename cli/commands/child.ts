@@ -1,0 +1,143 @@
+import type { Command } from 'commander';
+import { createToken } from '#proto/accounts/accounts.ts';
+import { ChildName, deactivateChild } from '#proto/accounts/children.ts';
+import { actionsOfChild } from '#proto/accounts/permission-words.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import {
+  CONFIGURATION_KEY,
+  type Configuration,
+  configuration,
+  RepositoryPattern,
+} from '#proto/document/configuration.ts';
+import type { Mode } from '#proto/oci/mode.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { dataOption } from '../data/data-option.ts';
+import { allActivated, allScopeMaps, allTokens } from '../layer/account-lists.ts';
+import { withStorage } from '../layer/with-storage.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printError, printJson } from '../terminal/terminal.ts';
+import { childrenOf, describeChildren, documentOf, documentText, notesOn } from '../text/child-text.ts';
+import { registryOf } from '../text/token-text.ts';
+
+type Common = { data: string; json?: boolean };
+type CreateOptions = Common & { repository?: string[]; mode: string };
+
+const NAME = new RegExp(ChildName.pattern as string);
+const PATTERN = new RegExp(RepositoryPattern.pattern as string);
+
+/** Layers below this one. */
+export function child(program: Command): void {
+  const group = program.command('child').description('the layers below that log in here');
+  const command = (words: string, description: string) =>
+    group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
+  command('create <name>', 'make the token of a layer below, and print what to configure there, once')
+    .option('--repository <pattern...>', 'what it may have: a name, prefix/* or *')
+    .option('--mode <mode>', 'ReadOnly, or ReadWrite where this layer is', 'ReadOnly')
+    .action(create);
+  command('list', 'the layers below, and which of them are activated').action(list);
+  command('deactivate <name>', 'let another instance of it take its place').action(deactivate);
+}
+
+async function create(given: string, { data, json, ...options }: CreateOptions): Promise<void> {
+  const name = childName(given);
+  const mode = modeOf(options.mode);
+  const repositories = patternsOf(name, options.repository);
+  const made = await withStorage(
+    data,
+    async ({ bus, signal }) => {
+      const own = await inForce(bus);
+      mustFit(name, mode, own);
+      const query = { name, actions: actionsOfChild(name, mode, repositories) };
+      const { password } = await bus.call(createToken, query, { signal });
+      const { tokens } = await bus.call(storageStatus, {}, { signal });
+      const url = `${own?.tls ? 'https' : 'http'}://${registryOf(own)}`;
+      const document = documentOf({ name, mode, repositories, url });
+      return { password, document, notes: notesOn(own, tokens) };
+    },
+    { make: true },
+  );
+  const { password, document, notes } = made;
+  if (json) return printJson(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
+  // The password alone on stdout, so that a script can take it; for a person it is the last line.
+  printError(
+    [
+      `Child ${name} is made. Its configuration file:`,
+      '',
+      documentText(document),
+      '',
+      ...notes,
+      `Its password, for the file "${document.parent.passwordFile}" beside that one, shown this once:`,
+      '',
+    ].join('\n'),
+  );
+  print(password);
+}
+
+async function list({ data, json }: Common): Promise<void> {
+  const children = await withStorage(data, async (means) =>
+    childrenOf(await allTokens(means), await allScopeMaps(means), await allActivated(means)),
+  );
+  if (json) printJson(JSON.stringify(children, null, 2));
+  else print(describeChildren(children, Date.now()));
+}
+
+async function deactivate(given: string, { data, json }: Common): Promise<void> {
+  const name = childName(given);
+  const was = await withStorage(data, async (means) => {
+    const { bus, signal } = means;
+    const { was } = await bus.call(deactivateChild, { name }, { signal });
+    if (was) return was;
+    const known = childrenOf(await allTokens(means), await allScopeMaps(means), []);
+    if (known.some((one) => one.name === name)) return undefined;
+    throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);
+  });
+  if (json) return printJson(JSON.stringify({ name, ...(was && { was }) }, null, 2));
+  print(
+    was
+      ? `Child ${name} is deactivated: the next instance that asks takes its place. Its token stays.`
+      : `Child ${name} was not activated.`,
+  );
+}
+
+async function inForce(bus: Bus): Promise<Configuration | undefined> {
+  return (await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined))?.value;
+}
+
+/** What goes up from a child has to go on from here. @throws Refusal */
+function mustFit(name: string, mode: Mode, own: Configuration | undefined): void {
+  if (mode === 'ReadOnly' || own?.mode === 'ReadWrite') return;
+  if (own) {
+    throw new Refusal(
+      `child ${name} can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly, or give this layer the mode ReadWrite first`,
+    );
+  }
+  throw new Refusal(
+    `child ${name}: whether this layer takes ReadWrite children is known only while it runs: start it with "terrace up" first`,
+  );
+}
+
+/** @throws Refusal */
+function childName(text: string): string {
+  if (NAME.test(text)) return text;
+  throw new Refusal(
+    `name "${text}" is not valid: use lower-case letters, digits and - between them, 63 characters at most`,
+    2,
+  );
+}
+
+/** By their older names, too. @throws Refusal */
+function modeOf(text: string): Mode {
+  if (text === 'ReadOnly' || text === 'Mirror') return 'ReadOnly';
+  if (text === 'ReadWrite' || text === 'Registry') return 'ReadWrite';
+  throw new Refusal(`--mode "${text}" is not valid: write ReadOnly or ReadWrite`, 2);
+}
+
+/** @throws Refusal */
+function patternsOf(name: string, given: string[] = []): string[] {
+  if (given.length === 0) {
+    throw new Refusal(`child ${name}: say what it may have by --repository <a name, prefix/* or *>`, 2);
+  }
+  const wrong = given.find((pattern) => !PATTERN.test(pattern));
+  if (wrong === undefined) return [...new Set(given)];
+  throw new Refusal(`--repository "${wrong}" is not valid: write a name, prefix/* or *`, 2);
+}

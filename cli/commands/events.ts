@@ -1,0 +1,61 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { connectOperator } from '../connection/connect.ts';
+import { dataOption } from '../data/data-option.ts';
+import { outputEnd } from '../terminal/output-end.ts';
+import { print, printError, printJson } from '../terminal/terminal.ts';
+import { gapText, isFrom, isOf, jsonOf, textOf } from '../text/event-text.ts';
+
+type Options = {
+  data: string;
+  follow?: boolean;
+  since?: number | Date;
+  type?: string[] | undefined;
+  layer?: string[] | undefined;
+  json?: boolean;
+};
+
+export function events(program: Command): void {
+  program
+    .command('events')
+    .description('what has happened, as far as it is kept')
+    .addOption(dataOption())
+    .option('-f, --follow', 'go on with what happens, until Ctrl-C')
+    .option(
+      '--since <when>',
+      'from so long ago (2h, 30m, 1d), from a time, or from an event by its number',
+      sinceOf,
+    )
+    .option('--type <type...>', 'only these, such as pass.finished, or transfer for all of transfers')
+    .option('--layer <name...>', 'only those of these layers: this one, or below')
+    .option('--json', 'one CloudEvents 1.0 object in each line')
+    .action(async ({ data, follow, since, type, layer, json }: Options) => {
+      const end = new AbortController();
+      process.once('SIGINT', () => end.abort());
+      const signal = AbortSignal.any([end.signal, outputEnd]);
+      await using bus = await connectOperator(data);
+      for await (const past of bus.history({ since, follow, signal })) {
+        if ('gap' in past && past.gap.reason === 'trimmed') continue;
+        if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
+        else if (isWanted(past.event, { type, layer })) {
+          if (json) printJson(jsonOf(past.sequence, past.event));
+          else print(textOf(past.sequence, past.event));
+        }
+      }
+    });
+}
+
+const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'layer'>) =>
+  (!type || type.some((wanted) => isOf(event, wanted))) &&
+  (!layer || layer.some((wanted) => isFrom(event, wanted)));
+
+const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A sequence, or a time. @throws InvalidArgumentError */
+export function sinceOf(text: string, _before?: unknown, now = Date.now()): number | Date {
+  if (/^\d+$/.test(text)) return Number(text);
+  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  if (count !== undefined) return new Date(now - Number(count) * (UNITS[unit] as number));
+  if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(Date.parse(text))) return new Date(text);
+  throw new InvalidArgumentError('write how long ago (2h, 30m, 1d), a time (2026-05-01T12:00Z), or a number');
+}

@@ -1,0 +1,15 @@
+import { text } from 'node:stream/consumers';
+import { hashPassword, passwordIn, whyNoPassword } from '#proto/accounts/password-hash.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printError } from '../terminal/terminal.ts';
+
+/** For `passwords` of `tokens` and `children` in a configuration document. @throws Refusal */
+export async function printHash(): Promise<void> {
+  if (process.stdin.isTTY) {
+    printError('Type the password, then Enter and Ctrl-D. It is shown as you type: a pipe does not show it.');
+  }
+  const password = passwordIn(await text(process.stdin));
+  const why = whyNoPassword(password);
+  if (why) throw new Refusal(`the password on stdin ${why}`, 2);
+  print(await hashPassword(password));
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs';
+import { Argument, type Command } from 'commander';
+import { manifestComplaints } from '../iotedge/iotedge-check.ts';
+import { type LayerKind, layers, manifestOf } from '../iotedge/iotedge-manifest.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printJson } from '../terminal/terminal.ts';
+
+type Options = {
+  image?: string;
+  parent?: string;
+  name: string;
+  token?: string;
+  passwordFile?: string;
+  port: string;
+  folder: string;
+  user: string;
+  edge: string;
+  repository: string[];
+  mode: string;
+  desired: boolean;
+};
+
+const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
+
+export function iotedge(program: Command): void {
+  const group = program.command('iotedge').description('deployment manifests of IoT Edge');
+  group
+    .command('manifest')
+    .description('print the deployment manifest of a layer')
+    .addArgument(new Argument('<layer>', 'what the device has').choices(layers))
+    .option('--image <image>', 'of Terrace (default: terrace:1 of the registry above)')
+    .option('--parent <host>', 'registry above the top layer, such as contoso.azurecr.io')
+    .option('--name <name>', 'of the layer', 'terrace')
+    .option('--token <name>', 'its sync token at the parent (default: the name)')
+    .option(
+      '--password-file <file>',
+      `file with the password of that token (default: ${PLACEHOLDER} to replace)`,
+    )
+    .option('--port <port>', 'of the API proxy, the same in every layer', '8000')
+    .option('--folder <dir>', 'of the device, for what is to stay', '/srv/iotedge')
+    .option('--user <uid:gid>', 'who owns its folder terrace', '10001:10001')
+    .option('--edge <version>', 'of IoT Edge', '1.6')
+    .option('--mode <mode>', 'in the twin: ReadOnly or ReadWrite', 'ReadOnly')
+    .option('--repository <pattern...>', 'in the twin: what comes from the parent', ['*'])
+    .option('--no-desired', 'leave the twin to its operators')
+    .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
+  group
+    .command('check')
+    .description('say what is wrong with a deployment manifest')
+    .argument('<file>')
+    .action((file: string) => {
+      const complaints = manifestComplaints(parsed(file));
+      if (complaints.length > 0) throw new Refusal(complaints.join('\n'));
+      print(`${file} is valid.`);
+    });
+}
+
+function textOf(layer: LayerKind, given: Options): string {
+  const { name, token = name, port, parent = '', mode, repository, desired, ...rest } = given;
+  if (layer === 'top' && !parent) throw new Refusal('--parent is missing: name the registry above', 2);
+  const above = layer === 'top' ? parent : `$upstream:${port}`;
+  const manifest = manifestOf({
+    ...rest,
+    layer,
+    parent,
+    name,
+    token,
+    image: given.image ?? `${above}/terrace:1`,
+    port: Number(port),
+    password: given.passwordFile ? read(given.passwordFile).trim() : PLACEHOLDER,
+    desired: desired ? { mode, repositories: repository } : undefined,
+  });
+  const complaints = manifestComplaints(manifest);
+  if (complaints.length > 0) throw new Refusal(complaints.join('\n'), 2);
+  return JSON.stringify(manifest, null, 2);
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Refusal(`${file} can't be read (${(error as NodeJS.ErrnoException).code}): name another`, 2);
+  }
+}
+
+function parsed(file: string): unknown {
+  try {
+    return JSON.parse(read(file));
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal(`${file} is not JSON: ${(error as Error).message}`, 2);
+  }
+}

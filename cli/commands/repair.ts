@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
+import { type DataFolder, dataFolder, makeFolders } from '../data/data-folder.ts';
+import { dataOption } from '../data/data-option.ts';
+import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
+import { personAtWork } from '../data/person.ts';
+import { claimPid } from '../data/pid-file.ts';
+import { stopOrphans } from '../layer/nats-server.ts';
+import { hintsOfEvents } from '../layer/repair-hints.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printError } from '../terminal/terminal.ts';
+
+const MAIN = join(import.meta.dirname, '../../services/storage/repair/main.ts');
+
+type Options = { data: string; open?: boolean; force?: boolean };
+
+export function repair(program: Command): void {
+  program
+    .command('repair')
+    .description('bring back what can be of damaged metadata, and list what is lost; the old ones are kept')
+    .addOption(dataOption())
+    .option('--open', 'the layer had no accounts: without any, it is open on loopback again')
+    .option('--force', 'make metadata anew also where nothing seems damaged')
+    .action(async ({ data, open = false, force = false }: Options) => {
+      const root = resolve(data);
+      if (!['metadata', 'metadata.json', 'blobs'].some((name) => existsSync(join(root, name)))) {
+        throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
+      }
+      const folder = await makeFolders(root);
+      const claim = claimPid(folder.pid);
+      if ('held' in claim) {
+        throw new Refusal(`a Terrace (process ${claim.held}) runs on ${root}: stop it first`);
+      }
+      try {
+        await stopOrphans(folder);
+        const request = { data: root, hints: [], open, force };
+        const whole = await repaired({ ...request, look: true });
+        if (whole.kind !== 'damaged') return tell(whole);
+        tell(await repaired({ ...request, hints: await hints(folder) }));
+      } finally {
+        await rm(dataFolder(root).pid, { force: true });
+      }
+    });
+}
+
+/** Events tell what the records may have lost; without them, content alone does. */
+async function hints(folder: DataFolder): Promise<RepairHint[]> {
+  try {
+    return await hintsOfEvents(folder);
+  } catch (error) {
+    printError(
+      `terrace: the events of the layer can't be read (${(error as Error).message}): repairing without them`,
+    );
+    return [];
+  }
+}
+
+function tell(answer: RepairAnswer): void {
+  if (answer.kind === 'failed') throw new Refusal(answer.why);
+  if (answer.kind === 'done') print(answer.text);
+  if (answer.kind === 'whole') {
+    print('The metadata are as they were written: nothing to repair (--force makes them anew all the same).');
+  }
+  if (answer.kind === 'finished') {
+    print(`The repair that was cut off is finished: ${join(answer.place, 'report.txt')} lists what is lost.`);
+  }
+}
+
+/** In a process of its own: only storage knows metadata. */
+async function repaired(request: RepairRequest): Promise<RepairAnswer> {
+  const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
+    env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: personAtWork() },
+    // It ends when the channel closes: the data folder is held by this process.
+    stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
+  });
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(JSON.stringify(request));
+  const code = await new Promise((done) => child.on('close', (status, signal) => done(signal ?? status)));
+  try {
+    return JSON.parse(text) as RepairAnswer;
+  } catch {
+    return { kind: 'failed', why: `the repair ended with ${code}, and nothing is changed: try it again` };
+  }
+}

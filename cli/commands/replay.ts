@@ -1,0 +1,61 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { connectOperator } from '../connection/connect.ts';
+import { dataOption } from '../data/data-option.ts';
+import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
+import { print, printJson, singleLines } from '../terminal/terminal.ts';
+import { gapText } from '../text/event-text.ts';
+import { begin, isOver, type Replay, type Transfer, take } from '../text/replay-state.ts';
+
+type Options = { data: string; until?: number; json?: boolean };
+
+export function replay(program: Command): void {
+  program
+    .command('replay')
+    .description('how each transfer stands, rebuilt from the events alone')
+    .addOption(dataOption())
+    .option('--until <number>', 'as it was after this event', untilOf)
+    .option('--json', 'as JSON')
+    .action(async ({ data, until = Number.POSITIVE_INFINITY, json }: Options) => {
+      await using bus = await connectOperator(data);
+      const found = begin();
+      for await (const past of bus.history({ since: 1 })) {
+        if ('event' in past && past.sequence > until) break;
+        take(found, past);
+      }
+      if (json) printJson(jsonOf(found));
+      else print(describe(found, Date.now()));
+    });
+}
+
+function untilOf(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('write the number of an event, as terrace events shows it');
+}
+
+const jsonOf = ({ transfers, gaps, last }: Replay): string =>
+  JSON.stringify({ transfers: [...transfers.values()], gaps, last }, null, 2);
+
+/** For a person: what is not finished, then what is unknown. */
+export function describe({ transfers, gaps, last }: Replay, now: number): string {
+  const all = singleLines([...transfers.values()]);
+  const open = all.filter(({ state }) => state !== 'finished');
+  const rows = open.map((one) => [
+    one.direction,
+    `${one.repository}@${short(one.digest)}`,
+    stateOf(one, now),
+    `${bytes(one.done)} of ${bytes(one.size)}`,
+    one.syncer,
+    one.unknown ? `not known: ${one.unknown}` : (one.reason ?? ''),
+  ]);
+  const finished = all.length - open.length;
+  const failed = all.filter((one) => isOver(one)).length - finished;
+  return [
+    ...(rows.length > 0 ? [table([['', 'BLOB', 'STATE', 'BYTES', 'SYNCER', ''], ...rows])] : []),
+    `${plural(finished, 'transfer')} finished, ${failed} failed, ${open.length - failed} open after event ${last}.`,
+    ...gaps.map((gap) => `Not known: ${gapText(gap)}.`),
+  ].join('\n');
+}
+
+function stateOf({ state, until }: Transfer, now: number): string {
+  return state === 'waiting' && until !== undefined && until > now ? `waits ${duration(until - now)}` : state;
+}

@@ -1,0 +1,82 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { dataOption } from '../data/data-option.ts';
+import { type Joining, joinLayer, untilMoved } from '../layer/join.ts';
+import { LayerLog, type Outlets } from '../layer/layer-log.ts';
+import { syncerPrograms } from '../layer/programs.ts';
+import { Supervisor } from '../layer/supervisor.ts';
+import { plural } from '../terminal/figures.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printJson } from '../terminal/terminal.ts';
+
+const MOST_SYNCERS = 64;
+
+type Options = { data: string; bus?: string; credentials?: string; syncers: number; logJson?: boolean };
+
+export function syncer(program: Command): void {
+  program
+    .command('syncer')
+    .description('join more syncers to a layer, from this host or another one that has its data volume')
+    .addOption(dataOption('data volume of the layer, as it is reachable here'))
+    .option(
+      '--bus <url>',
+      "where the layer's nats-server is, as nats://host:port (default: as the data volume says)",
+    )
+    .option(
+      '--credentials <file>',
+      "file with the syncers' password for the bus (default: that of the data volume)",
+    )
+    .option('--syncers <n>', 'syncer processes', count, 1)
+    .option('--log-json', 'write everything the syncers say to stdout, as JSON lines')
+    .action(run);
+}
+
+/** @throws InvalidArgumentError */
+function count(text: string): number {
+  const number = /^\d+$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= MOST_SYNCERS) return number;
+  throw new InvalidArgumentError(`write a whole number from 1 to ${MOST_SYNCERS}`);
+}
+
+async function run({ data, bus, credentials, syncers, logJson }: Options): Promise<void> {
+  const end = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
+  // A terminal that went away must not take their end with it.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  const outlets: Outlets = logJson ? { line: printJson, screen() {} } : { line() {}, screen: print };
+  if (bus !== undefined && !/^(nats|tls):\/\/[^/]+:\d+$/.test(bus)) {
+    throw new Refusal(`--bus "${bus}" is not valid: write nats://host:port, such as nats://nats:4222`, 2);
+  }
+  const joining: Joining = {
+    data: resolve(data),
+    bus,
+    credentials: credentials && resolve(credentials),
+    say: outlets.screen,
+  };
+  while (!end.signal.aborted) await joined(joining, syncers, outlets, end.signal);
+}
+
+/** From the moment in which the layer is found until `signal` aborts, or the layer is to be found elsewhere. */
+async function joined(
+  joining: Joining,
+  syncers: number,
+  outlets: Outlets,
+  signal: AbortSignal,
+): Promise<void> {
+  const place = await joinLayer(joining, signal);
+  if (!place) return;
+  const log = new LayerLog(place.name, outlets);
+  const supervisor = new Supervisor(({ program, pid, level, message }) =>
+    log.say(program, level, message, { pid }),
+  );
+  try {
+    for (const program of syncerPrograms(syncers, place, log)) supervisor.add(program);
+    outlets.screen(`Joined layer "${place.name}" at ${place.busUrl} with ${plural(syncers, 'syncer')}.`);
+    await untilMoved(joining, place.busUrl, signal);
+  } finally {
+    outlets.screen('Stopping …');
+    await supervisor.stop();
+    log.end();
+    outlets.screen('Stopped.');
+  }
+}

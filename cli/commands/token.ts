@@ -1,0 +1,172 @@
+import type { Command } from 'commander';
+import {
+  changeToken,
+  createToken,
+  deleteToken,
+  type PasswordName,
+  passwordToRotate,
+  rotateToken,
+  showScopeMap,
+  showToken,
+  type Token,
+} from '#proto/accounts/accounts.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { dataOption } from '../data/data-option.ts';
+import { accountName } from '../input/account-name.ts';
+import { instantOf } from '../input/expiry.ts';
+import { actionsOf, describeActions, type Permissions } from '../input/permissions.ts';
+import { allTokens } from '../layer/account-lists.ts';
+import { withStorage } from '../layer/with-storage.ts';
+import { table } from '../terminal/figures.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printError, printJson } from '../terminal/terminal.ts';
+import { describeTokens, loginCommand, validity } from '../text/token-text.ts';
+import { printHash } from './hash.ts';
+
+type Common = { data: string; json?: boolean };
+type Made = { token: Token; name: PasswordName; password: string };
+
+export function token(program: Command): void {
+  const group = program
+    .command('token')
+    .description('who may use the registry: names, passwords, permissions');
+  const command = (words: string, description: string) =>
+    group.command(words).description(description).addOption(dataOption());
+
+  command('create <name>', 'make a token, and print its password, once')
+    .option('--scope-map <name>', 'what it may do, by the name of a scope map')
+    .option('--action <action...>', 'what it may do, such as repositories/line/*/content/read')
+    .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
+    .option('--push <pattern...>', 'repositories to pull from and push to')
+    .option('--delete <pattern...>', 'repositories to delete from')
+    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, the password in it')
+    .action(create);
+  command('rotate <name>', 'make a password anew, and print it, once; the other password goes on working')
+    .option('--password <which>', 'password1 or password2 (default: one that is not in use, else the older)')
+    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, the password in it')
+    .action(rotate);
+  group
+    .command('hash')
+    .description('read a password from stdin, and print what a configuration document says of it')
+    .action(printHash);
+  command('list', 'all tokens').option('--json', 'as JSON').action(list);
+  command('show <name>', 'one token, and what it may do').option('--json', 'as JSON').action(show);
+  command('set <name>', 'give a token another scope map')
+    .requiredOption('--scope-map <name>', 'what it may do from now on')
+    .action(set);
+  command('disable <name>', 'let nobody in with it until it is enabled again').action(enabled(false));
+  command('enable <name>', 'let it in again').action(enabled(true));
+  command('delete <name>', 'remove a token, and the scope map that was made with it').action(remove);
+}
+
+type CreateOptions = Common & Permissions & { scopeMap?: string; expires?: string };
+
+async function create(given: string, options: CreateOptions): Promise<void> {
+  const name = accountName(given);
+  const { data, scopeMap, expires } = options;
+  const actions = actionsOf(options);
+  if ((scopeMap === undefined) === (actions === undefined)) {
+    throw new Refusal(
+      `token ${name}: say what it may do by --pull, --push, --delete or --action, or by --scope-map alone`,
+      2,
+    );
+  }
+  const query = {
+    name,
+    ...(scopeMap !== undefined && { scopeMap: accountName(scopeMap, '--scope-map') }),
+    ...(actions !== undefined && { actions }),
+    ...(expires !== undefined && { expires: instantOf(expires, Date.now()) }),
+  };
+  await withStorage(
+    data,
+    async ({ bus, signal }) => {
+      const made = await bus.call(createToken, query, { signal });
+      tell(made, [`Token ${name} is made.`], options, await loginOf(bus, name));
+    },
+    { make: true },
+  );
+}
+
+type RotateOptions = Common & { password?: string; expires?: string };
+
+async function rotate(given: string, options: RotateOptions): Promise<void> {
+  const name = accountName(given);
+  const { data, password: wanted, expires: when } = options;
+  if (wanted !== undefined && wanted !== 'password1' && wanted !== 'password2') {
+    throw new Refusal(`--password "${wanted}" is not valid: write password1 or password2`, 2);
+  }
+  const expires = when === undefined ? {} : { expires: instantOf(when, Date.now()) };
+  await withStorage(data, async ({ bus, signal }) => {
+    const before = await bus.call(showToken, { name }, { signal });
+    const password = wanted ?? passwordToRotate(before, Date.now());
+    const made = await bus.call(rotateToken, { name, password, ...expires }, { signal });
+    const lost = before.passwords.some((each) => each.name === password);
+    const other = made.token.passwords.find((each) => each.name !== password);
+    const lines = [
+      `${password} of token ${name} is new${lost ? '; the one before it does not work any more' : ''}.`,
+      ...(other ? [`${other.name} stays as it is: ${validity(other, Date.now())}.`] : []),
+    ];
+    tell(made, lines, options, await loginOf(bus, name));
+  });
+}
+
+/** The password alone on stdout, so that a script can take it; for a person it is the last line. */
+function tell(made: Made, lines: string[], { json }: Common, login: string): void {
+  if (json) {
+    printJson(JSON.stringify(made, null, 2));
+    return;
+  }
+  const { passwords } = made.token;
+  const { expires } = passwords.find(({ name }) => name === made.name) ?? {};
+  const end = expires === undefined ? '' : `, ${validity({ expires }, Date.now())}`;
+  printError([...lines, `Log in with: ${login}`, `Its ${made.name}${end}, shown this once:`, ''].join('\n'));
+  print(made.password);
+}
+
+async function loginOf(bus: Bus, name: string): Promise<string> {
+  const inForce = await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
+  return loginCommand(name, inForce?.value);
+}
+
+async function list({ data, json }: Common): Promise<void> {
+  const tokens = await withStorage(data, allTokens);
+  if (json) printJson(JSON.stringify(tokens, null, 2));
+  else print(describeTokens(tokens, Date.now()));
+}
+
+async function show(given: string, { data, json }: Common): Promise<void> {
+  const name = accountName(given);
+  const found = await withStorage(data, async ({ bus, signal }) => {
+    const token = await bus.call(showToken, { name }, { signal });
+    const { actions } = await bus.call(showScopeMap, { name: token.scopeMap }, { signal });
+    return { ...token, actions };
+  });
+  if (json) return printJson(JSON.stringify(found, null, 2));
+  const { actions } = found;
+  print(
+    [describeTokens([found], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
+  );
+}
+
+async function set(given: string, { data, scopeMap }: Common & { scopeMap: string }): Promise<void> {
+  const query = { name: accountName(given), scopeMap: accountName(scopeMap, '--scope-map') };
+  await withStorage(data, ({ bus, signal }) => bus.call(changeToken, query, { signal }));
+  print(`Token ${query.name} has scope map ${query.scopeMap}.`);
+}
+
+function enabled(enabled: boolean) {
+  return async (given: string, { data }: Common): Promise<void> => {
+    const name = accountName(given);
+    await withStorage(data, ({ bus, signal }) => bus.call(changeToken, { name, enabled }, { signal }));
+    print(`Token ${name} is ${enabled ? 'enabled' : 'disabled'}.`);
+  };
+}
+
+async function remove(given: string, { data }: Common): Promise<void> {
+  const name = accountName(given);
+  await withStorage(data, ({ bus, signal }) => bus.call(deleteToken, { name }, { signal }));
+  print(`Token ${name} is deleted.`);
+}

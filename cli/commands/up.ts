@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { files } from '#proto/document/files.ts';
+import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
+import { connectOperator } from '../connection/connect.ts';
+import { dataFolder, makeFolders } from '../data/data-folder.ts';
+import { dataOption } from '../data/data-option.ts';
+import { environmentOf, withoutSecrets } from '../input/environment.ts';
+import { configurationOf, overridesOf, type UpOptions } from '../input/options.ts';
+import { declaresAccounts, mustHaveDataToListen } from '../layer/accounts-rule.ts';
+import { type Layer, startLayer } from '../layer/layer.ts';
+import { LogFile, type Outlets } from '../layer/layer-log.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { print, printJson } from '../terminal/terminal.ts';
+import { welcome } from '../text/welcome.ts';
+
+export function up(program: Command): void {
+  program
+    .command('up')
+    .description('start a layer and keep it running until Ctrl-C')
+    .addOption(dataOption('folder of everything the layer keeps'))
+    .option('--listen <host:port>', 'address for container clients (default: 127.0.0.1:5000)')
+    .option('--login-server <host:port>', 'the only name that clients may use for it (default: any)')
+    .option(
+      '--tls-certificate <file>',
+      'PEM file with the certificate and its chain; read again when it changes',
+    )
+    .option('--tls-key <file>', 'PEM file with its private key')
+    .option('--trusted-proxy <net...>', 'whose X-Forwarded-* is believed (default: this machine)')
+    .option('--challenge <kind>', 'Bearer or Basic: how clients are asked to log in (default: Bearer)')
+    .option('--anonymous-pull <pattern...>', 'what clients without an account may pull (default: nothing)')
+    .option('--name <name>', 'name of the layer (default: layer)')
+    .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
+    .option('--parent <url>', 'registry above this layer, as https://host')
+    .option('--parent-username <name>', 'who this layer is at the parent')
+    .option('--parent-password-file <file>', 'file that holds the password for the parent')
+    .option('--parent-ca <file>', 'PEM file with the certificates that the parent may have its own from')
+    .option('--repository <pattern...>', 'name, prefix/* or * of what comes from the parent (default: *)')
+    .option('--schedule <cron>', 'when to synchronise: five fields, UTC (default: every minute)')
+    .option('--window <duration>', 'how long after each of these times, such as PT2H (default: no limit)')
+    .option('--bandwidth <rate>', 'what the link may carry, such as 2Mbit (default: no limit)')
+    .option('--event-ttl <duration>', 'how long events are kept, P1D to P90D (default: P2D)')
+    .option('--syncers <n>', 'syncer processes (default: 1)')
+    .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
+    .option('--reserve <bytes>', 'free space that is left alone, such as 2GB (default: 512MiB)')
+    .option('--compact', 'all services in one process, for machines with little memory')
+    .option('--config <file>', 'YAML file with the same settings; read again when it changes')
+    .option('--insecure-listen', 'let other machines in although the layer has no accounts')
+    .option('--log-json', 'write everything the services say to stdout, as JSON lines')
+    .action(run);
+}
+
+async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }): Promise<void> {
+  const data = resolve(options.data);
+  const defaults = environmentOf(process.env, data, files.readable);
+  const overrides = overridesOf(options);
+  const configFile = options.config && resolve(options.config);
+  const asked = configurationOf(options, overrides, configFile && readConfig(configFile), files, defaults);
+  const { configuration } = asked;
+
+  const { compact, insecureListen } = options;
+  const awaitToken = declaresAccounts(asked, process.env);
+  if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
+
+  const end = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
+  // A terminal that went away must not take the layer's end with it.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+  const outlets = await outletsOf(data, options.logJson ?? false);
+  const started = Date.now();
+  const settings = {
+    data,
+    configuration,
+    overrides,
+    defaults,
+    configFile,
+    compact,
+    insecureListen,
+    awaitToken,
+  };
+  const layer = await startLayer({ ...settings, outlets, env: withoutSecrets(process.env) });
+  const greeting = (accounts: Accounts) =>
+    welcome({ data: options.data, configuration, ...accounts, ms: Date.now() - started });
+  try {
+    await serve(layer, end.signal, outlets, greeting);
+  } finally {
+    outlets.screen('Stopping …');
+    await layer.stop();
+    outlets.screen('Stopped.');
+  }
+}
+
+async function serve(
+  layer: Layer,
+  signal: AbortSignal,
+  outlets: Outlets,
+  greeting: (accounts: Accounts) => string,
+) {
+  try {
+    await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
+    outlets.screen(greeting(await accountsOf(layer, signal)));
+    // From here on it only watches: what the start has needed goes back.
+    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
+  if (!signal.aborted) await Promise.race([aborted, layer.hopeless]);
+}
+
+type Accounts = Pick<StorageStatus, 'tokens' | 'closed'>;
+
+async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Accounts> {
+  await using bus = await connectOperator(data, 'terrace-up');
+  const { tokens, closed } = await bus.call(storageStatus, {}, { signal });
+  return { tokens, ...(closed && { closed }) };
+}
+
+/** For a person: what matters on the screen, all of it in a file. For a container: all of it on stdout. */
+async function outletsOf(data: string, json: boolean): Promise<Outlets> {
+  if (json) return { line: printJson, screen() {} };
+  await makeFolders(data);
+  return { line: new LogFile(dataFolder(data).log).write, screen: print };
+}
+
+function readConfig(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Refusal(`--config: ${path} can't be read (${code}): name a file that is there`, 2);
+  }
+}

@@ -1,0 +1,34 @@
+import { type UserName, userNames } from '#proto/contract/users.ts';
+import { permissionsOf } from '#proto/bus/permissions.ts';
+
+export type BusSettings = {
+  host: string;
+  port: number;
+  /** Folder of JetStream, absolute. */
+  store: string;
+  passwords: Record<UserName, string>;
+};
+
+/** The configuration file of a layer's private nats-server: JetStream, and one user for each service. */
+export function busConfiguration({ host, port, store, passwords }: BusSettings): string {
+  const users = userNames.map((user) => {
+    const { publish, subscribe } = permissionsOf(user);
+    const permissions = { publish: { allow: publish }, subscribe: { allow: subscribe } };
+    return { user, password: passwords[user], permissions };
+  });
+  return `${JSON.stringify(
+    {
+      server_name: 'terrace',
+      host,
+      port,
+      jetstream: { store_dir: store, max_memory_store: 64 * 1024 * 1024, max_file_store: 1024 * 1024 * 1024 },
+      authorization: { users },
+      write_deadline: '10s',
+      // Whoever has credentials can't take all memory with connections, or with what they listen to.
+      max_connections: 512,
+      max_subscriptions: 10_000,
+    },
+    null,
+    2,
+  )}\n`;
+}

@@ -1,0 +1,77 @@
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { Refusal } from '../terminal/refusal.ts';
+
+/** Ports that are looked at, below those that the system gives away (ip_local_port_range). */
+const FIRST_PORT = 20_000;
+const PORTS = 10_000;
+const ATTEMPTS = 100;
+
+export type Address = { host: string; port: number };
+
+/** `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000` */
+export function parseAddress(text: string): Address {
+  const colon = text.lastIndexOf(':');
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
+}
+
+/** Where clients find the gateway. */
+export const urlOf = ({ listen, tls }: Pick<Configuration, 'listen' | 'tls'>): string =>
+  `${tls ? 'https' : 'http'}://${listen}`;
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Why nothing can listen there, as an error code; undefined where something can. */
+export async function whyNotFree({ host, port }: Address): Promise<string | undefined> {
+  const server = createServer();
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+  } finally {
+    if (server.listening) await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+/**
+ * A port of 127.0.0.1 on which nothing listens now. It is none of those that the system gives to connections, or to whoever
+ * listens on any: it would be taken while what listens there is started again.
+ */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (!(await whyNotFree({ host: '127.0.0.1', port }))) return port;
+  }
+  throw new Refusal(
+    `of the ports from ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} none was found on which nothing listens`,
+  );
+}
+
+export async function accepts({ host, port }: Address): Promise<boolean> {
+  const anyHost = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  const socket = createConnection({ host: anyHost, port });
+  socket.setTimeout(1_000, () => socket.destroy(new Error('no answer')));
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Waits until something accepts connections there. @returns false where the time was over first */
+export async function waitFor(address: Address, withinMs: number): Promise<boolean> {
+  for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) {
+    if (await accepts(address)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,31 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { environmentDefaults, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { Refusal } from '../terminal/refusal.ts';
+
+/**
+ * What the environment says of the configuration (proto/document/resolve/module-environment.ts), for `terrace up`; what the command
+ * line and documents say wins over it.
+ * @throws Refusal
+ */
+export function environmentOf(
+  env: NodeJS.ProcessEnv,
+  data: string,
+  readable: (path: string) => boolean,
+): Overrides {
+  try {
+    return environmentDefaults(env, data, readable);
+  } catch (error) {
+    if (Fault.is(error, 'config-invalid')) throw new Refusal(error.message, 2);
+    const { code, path } = error as NodeJS.ErrnoException;
+    throw new Refusal(
+      `${path ?? data} can't be written (${code}): give the data volume to the user of this process`,
+    );
+  }
+}
+
+/** For the processes of the layer: the password stands in a file, and in no environment besides. */
+export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { ACR_REGISTRY_CONNECTION_STRING: _secret, ...rest } = env;
+  return isConnectedRegistry(env) ? { ...rest, TERRACE_CLOSED: '1' } : rest;
+}

@@ -1,0 +1,95 @@
+import { dirname, resolve } from 'node:path';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
+import type { Files } from '#proto/document/files.ts';
+import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
+import { Refusal } from '../terminal/refusal.ts';
+
+/** The options of `terrace up` as commander gives them. */
+export type UpOptions = {
+  data: string;
+  listen?: string;
+  name?: string;
+  mode?: string;
+  parent?: string;
+  parentUsername?: string;
+  parentPasswordFile?: string;
+  parentCa?: string;
+  repository?: string[];
+  schedule?: string;
+  window?: string;
+  bandwidth?: string;
+  eventTtl?: string;
+  syncers?: string;
+  gateways?: string;
+  loginServer?: string;
+  tlsCertificate?: string;
+  tlsKey?: string;
+  trustedProxy?: string[];
+  challenge?: string;
+  anonymousPull?: string[];
+  reserve?: string;
+  config?: string;
+  insecureListen?: boolean;
+};
+
+/** The fields of the configuration document that the command line gives. Their form is checked with the document. */
+export function overridesOf(options: UpOptions): Overrides {
+  const { parentPasswordFile, parentCa, tlsCertificate, tlsKey } = options;
+  return defined({
+    name: options.name,
+    listen: options.listen,
+    gateways: whole(options.gateways),
+    loginServer: options.loginServer,
+    tls: group({
+      certificateFile: tlsCertificate && resolve(tlsCertificate),
+      keyFile: tlsKey && resolve(tlsKey),
+    }),
+    trustedProxies: options.trustedProxy,
+    challenge: options.challenge as Overrides['challenge'],
+    anonymousPull: options.anonymousPull,
+    mode: options.mode as Overrides['mode'],
+    parent: group({
+      url: options.parent,
+      username: options.parentUsername,
+      passwordFile: parentPasswordFile && resolve(parentPasswordFile),
+      caFile: parentCa && resolve(parentCa),
+    }),
+    repositories: options.repository,
+    schedule: options.schedule,
+    window: options.window,
+    bandwidth: options.bandwidth,
+    eventTtl: options.eventTtl,
+    reserve: options.reserve,
+    syncers: whole(options.syncers),
+  }) as Overrides;
+}
+
+/** A text that is no number stays as it is: the document says what is wrong with it. */
+const whole = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : (text as undefined);
+
+function group<T extends object>(fields: T): Partial<T> | undefined {
+  const given = defined(fields);
+  return Object.keys(given).length > 0 ? given : undefined;
+}
+
+export type Asked = { configuration: Configuration; accounts: DeclaredAccount[] };
+
+/** @throws Refusal with every complaint, one to a line */
+export function configurationOf(
+  options: UpOptions,
+  overrides: Overrides,
+  text: string | undefined,
+  files: Files,
+  defaults: Overrides = {},
+): Asked {
+  const folder = options.config && dirname(resolve(options.config));
+  const resolved = resolveDocument({ text, folder, overrides, defaults, ...files });
+  if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);
+  return resolved;
+}
+
+function defined<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

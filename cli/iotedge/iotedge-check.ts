@@ -1,0 +1,117 @@
+import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
+import { pieceComplaints } from './iotedge-options.ts';
+
+/**
+ * What is wrong with a deployment manifest, before a device finds out (the schemas of azure-iot-cli-extension, and what
+ * edgeAgent itself refuses). Pure; each complaint is one sentence that names the place and the remedy.
+ */
+type Fields = Record<string, unknown>;
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const words: Record<string, string[]> = {
+  type: ['docker'],
+  status: ['running', 'stopped'],
+  restartPolicy: ['always', 'on-failure', 'on-unhealthy', 'never'],
+  imagePullPolicy: ['on-create', 'never'],
+};
+const MODULE = [
+  'version',
+  'type',
+  'status',
+  'restartPolicy',
+  'startupOrder',
+  'imagePullPolicy',
+  'env',
+  'settings',
+];
+const AGENT = ['schemaVersion', 'runtime', 'systemModules', 'modules'];
+const HUB = ['schemaVersion', 'routes', 'storeAndForwardConfiguration'];
+
+export function manifestComplaints(manifest: unknown): string[] {
+  const content = isFields(manifest) ? manifest.modulesContent : undefined;
+  if (!isFields(content))
+    return ['modulesContent is missing: a manifest begins {"modulesContent": {"$edgeAgent": …'];
+  const complaints: string[] = [];
+  for (const [name, twin] of Object.entries(content)) {
+    const desired = isFields(twin) ? twin['properties.desired'] : undefined;
+    if (!isFields(desired))
+      complaints.push(`${name} has no "properties.desired": write it, or leave ${name} out`);
+    else for (const complaint of twinComplaints(desired, name)) complaints.push(complaint);
+  }
+  const desiredOf = (name: string) => {
+    const twin = content[name];
+    return isFields(twin) && isFields(twin['properties.desired']) ? twin['properties.desired'] : {};
+  };
+  const [agent, hub] = [desiredOf('$edgeAgent'), desiredOf('$edgeHub')];
+  for (const complaint of unknown(agent, AGENT, '$edgeAgent')) complaints.push(complaint);
+  for (const complaint of unknown(hub, HUB, '$edgeHub')) complaints.push(complaint);
+  if (agent.schemaVersion !== '1.0' && agent.schemaVersion !== '1.1') {
+    complaints.push('$edgeAgent.schemaVersion is not valid: write "1.1"');
+  }
+  if (!['1.0', '1.1', '1.2'].includes(String(hub.schemaVersion))) {
+    complaints.push('$edgeHub.schemaVersion is not valid: write "1.2"');
+  }
+  const modules: Fields = isFields(agent.modules) ? agent.modules : {};
+  const system: Fields = isFields(agent.systemModules) ? agent.systemModules : {};
+  for (const name of ['edgeAgent', 'edgeHub']) {
+    if (!isFields(system[name])) complaints.push(`$edgeAgent.systemModules.${name} is missing: write it`);
+  }
+  for (const [name, module] of Object.entries({ ...system, ...modules })) {
+    for (const complaint of moduleComplaints(name, module)) complaints.push(complaint);
+  }
+  for (const name of Object.keys(content)) {
+    if (!name.startsWith('$') && !(name in modules))
+      complaints.push(`${name} is no module of $edgeAgent: add it there`);
+  }
+  return [...complaints, ...credentialComplaints(agent)];
+}
+
+function moduleComplaints(name: string, module: unknown): string[] {
+  const path = `module ${name}`;
+  if (!isFields(module)) return [`${path} is not a mapping: write its type, settings and so on`];
+  const complaints = unknown(module, MODULE, path);
+  if (!/^[A-Za-z0-9_-]+$/.test(name))
+    complaints.push(`${path} has a name with other than letters, digits, _ and -`);
+  for (const [field, allowed] of Object.entries(words)) {
+    const value = module[field];
+    if (value !== undefined && !allowed.includes(String(value))) {
+      complaints.push(`${path}: ${field} "${value}" is not valid: write ${allowed.join(' or ')}`);
+    }
+  }
+  for (const variable of Object.keys(isFields(module.env) ? module.env : {})) {
+    if (/[+#$.\s]/.test(variable))
+      complaints.push(`${path}: env "${variable}" has one of + # $ . or a blank in its name`);
+  }
+  const settings = isFields(module.settings) ? module.settings : {};
+  if (typeof settings.image !== 'string' || settings.image === '')
+    complaints.push(`${path}: settings.image is missing`);
+  else
+    for (const complaint of upstreamComplaints(settings.image, `${path}: settings.image`))
+      complaints.push(complaint);
+  return [...complaints, ...pieceComplaints(settings, `${path}: settings`)];
+}
+
+function credentialComplaints(agent: Fields): string[] {
+  const runtime = isFields(agent.runtime) ? agent.runtime : {};
+  const settings = isFields(runtime.settings) ? runtime.settings : {};
+  const all = isFields(settings.registryCredentials) ? settings.registryCredentials : {};
+  return Object.entries(all).flatMap(([name, one]) => {
+    const path = `registryCredentials.${name}`;
+    if (!isFields(one)) return [`${path} is not a mapping: write address, username and password`];
+    const missing = ['address', 'username', 'password'].filter((field) => !one[field]);
+    if (missing.length > 0) return [`${path} lacks ${missing.join(', ')}`];
+    return upstreamComplaints(String(one.address), `${path}.address`);
+  });
+}
+
+/** edgeAgent puts the parent in its place only before a port. */
+const upstreamComplaints = (text: string, path: string): string[] =>
+  text.includes('$upstream') && !/^\$upstream:[1-9][0-9]*(\/|$)/.test(text)
+    ? [`${path} "${text}" has $upstream without a port: write $upstream:8000 first`]
+    : [];
+
+const unknown = (fields: Fields, known: string[], path: string): string[] =>
+  Object.keys(fields)
+    .filter((field) => !known.includes(field))
+    .map((field) => `${path} has ${field}, which is no field there: leave it out`);

@@ -1,0 +1,69 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { listTokens } from '#proto/accounts/accounts.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { connectBus } from '../connection/connect.ts';
+import { dataWords } from '../data/data-option.ts';
+import { isLoopback, parseAddress } from '../data/ports.ts';
+import type { Asked } from '../input/options.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import type { LayerLog } from './layer-log.ts';
+import { type Place, STORAGE_START_MS, storageProgram } from './programs.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** A layer lets other machines in only when it has a token. */
+const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
+
+/**
+ * Whether tokens may come later: from a document that declares accounts, from a module twin, which has yet to be
+ * seen, or from an operator of a layer that was set up as a connected registry, which starts without any. The gateway
+ * lets nobody in before.
+ */
+export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS.ProcessEnv): boolean {
+  if (accounts.length > 0) return true;
+  const mayCome = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
+  return mayCome && needsAccounts(configuration);
+}
+
+/** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */
+export function mustHaveDataToListen(data: string, configuration: Configuration): void {
+  if (needsAccounts(configuration) && !existsSync(join(data, 'metadata'))) {
+    throw noAccounts(data, configuration);
+  }
+}
+
+/**
+ * Only storage knows the tokens: it is started for this question on the layer's bus, and stopped before anything else
+ * starts, so that nobody ever listens without the answer.
+ * @throws Refusal
+ */
+export async function mustHaveAccounts(
+  place: Place,
+  configuration: Configuration,
+  log: LayerLog,
+): Promise<void> {
+  if (!needsAccounts(configuration)) return;
+  const supervisor = new Supervisor(({ program, pid, level, message }) => {
+    log.say(program, level, message, { pid });
+  });
+  supervisor.add(storageProgram(place, log));
+  try {
+    await using bus = await connectBus(place.folder, 'terrace-up');
+    const asking = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
+    const { tokens } = await Promise.race([asking, supervisor.hopeless]);
+    if (tokens.length > 0) return;
+  } finally {
+    await supervisor.stop();
+  }
+  throw noAccounts(place.folder.root, configuration);
+}
+
+function noAccounts(data: string, { listen }: Configuration): Refusal {
+  return new Refusal(
+    `listen ${listen} lets other machines in, and this layer has no accounts: make one with ` +
+      `"terrace token create NAME --push '*'${dataWords(data)}", listen on 127.0.0.1, ` +
+      'or say --insecure-listen to let everybody read and write',
+    2,
+  );
+}

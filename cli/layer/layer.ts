@@ -1,0 +1,166 @@
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
+import { claimPid } from '../data/pid-file.ts';
+import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from '../data/ports.ts';
+import { mustHaveRoomToStart } from '../data/room.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { mustHaveAccounts } from './accounts-rule.ts';
+import { LayerLog, type Outlets } from './layer-log.ts';
+import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
+import { busProgram, servicePrograms } from './programs.ts';
+import { whenReady } from './ready.ts';
+import { Supervisor } from './supervisor.ts';
+
+export type LayerOptions = {
+  /** The data folder, absolute. */
+  data: string;
+  /** As resolved from the configuration file and the overrides. */
+  configuration: Configuration;
+  overrides: Overrides;
+  /** What counts where neither the file nor the overrides name it. */
+  defaults?: Overrides | undefined;
+  /** Absolute; read again whenever it changes. */
+  configFile?: string | undefined;
+  outlets: Outlets;
+  /** All services in one process: less memory, and one processor does all the work. */
+  compact?: boolean | undefined;
+  /** Listen to other machines although the layer has no accounts. */
+  insecureListen?: boolean | undefined;
+  /** A token comes from a document: nobody is let in before. */
+  awaitToken?: boolean | undefined;
+  env?: NodeJS.ProcessEnv;
+  /** What runs the services: a process each, or one for all, where it is left out. */
+  programs?: typeof servicePrograms;
+};
+
+/** What a supervisor that was killed leaves behind is gone after this. */
+const AFTERMATH_MS = 15_000;
+const COPIED =
+  'this data folder is a copy, or was moved here: its bus gets credentials of its own; below a Terrace, only one of both may synchronise';
+
+/** A running layer: a nats-server and the services, as child processes of this one. */
+export class Layer implements AsyncDisposable {
+  readonly data: string;
+  /** Where the gateway listens, for clients on this machine. */
+  readonly url: string;
+  readonly busUrl: string;
+  readonly #folder: DataFolder;
+  readonly #supervisor: Supervisor;
+  readonly #log: LayerLog;
+  #stopped: Promise<void> | undefined;
+
+  constructor(folder: DataFolder, url: string, busUrl: string, supervisor: Supervisor, log: LayerLog) {
+    this.data = folder.root;
+    this.url = url;
+    this.busUrl = busUrl;
+    this.#folder = folder;
+    this.#supervisor = supervisor;
+    this.#log = log;
+  }
+
+  /** By program: gateway (gateway-1 … where there are several), storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
+  pids(): Record<string, number> {
+    return this.#supervisor.pids();
+  }
+
+  /** Resolves when every service serves. `waiting` is told now and then which of them don't yet. */
+  ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
+    return Promise.race([whenReady(this, signal, waiting), this.hopeless]);
+  }
+
+  /** Rejects with a Refusal when the layer can't go on before somebody has mended something. */
+  get hopeless(): Promise<never> {
+    return this.#supervisor.hopeless;
+  }
+
+  /** Ends all processes in good order, within 5 s. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#supervisor.stop().then(() => {
+      this.#log.end();
+      return release(this.#folder);
+    });
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** @throws Refusal: then nothing runs */
+export async function startLayer(options: LayerOptions): Promise<Layer> {
+  const { data, configuration, outlets, compact, env = process.env } = options;
+  for (const field of ['gateways', 'syncers'] as const) {
+    if (compact && configuration[field] > 1) {
+      throw new Refusal(
+        `${field}: ${configuration[field]} processes can't be had in one: leave out either ${field} or --compact`,
+        2,
+      );
+    }
+  }
+  const log = new LayerLog(configuration.name, outlets);
+  const natsServer = findNatsServer(env, outlets.screen);
+  const folder = await makeFolders(data);
+  await mustHaveRoomToStart(data);
+  const copied = isCopy(folder);
+  const claim = claimPid(folder.pid);
+  if ('held' in claim) {
+    throw new Refusal(
+      `a Terrace (process ${claim.held}) runs on ${data} already: stop it, or name another folder with --data`,
+    );
+  }
+  const supervisor = new Supervisor(({ program, pid, level, message }) => {
+    log.say(program, level, message, { pid });
+  });
+  try {
+    if (copied) log.say('layer', 'warn', COPIED);
+    await stopOrphans(folder);
+    await mustBeFree(configuration.listen, claim.stale && !copied ? AFTERMATH_MS : 0);
+    const port = await busPort(folder);
+    const bus = { host: '127.0.0.1', port };
+    const busUrl = `nats://127.0.0.1:${port}`;
+    await writeBus(folder, { ...bus, url: busUrl });
+    supervisor.add(busProgram(natsServer, folder, log));
+    if (!(await waitFor(bus, BUS_START_MS))) {
+      throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
+    }
+    const place = { folder, name: configuration.name, busUrl, env };
+    if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);
+    const { programs = servicePrograms } = options;
+    for (const program of programs({ ...options, ...place }, log)) supervisor.add(program);
+    return new Layer(folder, urlOf(configuration), busUrl, supervisor, log);
+  } catch (error) {
+    await supervisor.stop();
+    await release(folder);
+    throw error;
+  }
+}
+
+async function release(folder: DataFolder): Promise<void> {
+  await rm(folder.busPid, { force: true });
+  await rm(folder.pid, { force: true });
+}
+
+async function busPort(folder: DataFolder): Promise<number> {
+  const last = await lastBusPort(folder);
+  if (last !== undefined && !(await whyNotFree({ host: '127.0.0.1', port: last }))) return last;
+  return freePort();
+}
+
+async function mustBeFree(listen: string, patience: number): Promise<void> {
+  for (const end = Date.now() + patience; ; await sleep(100)) {
+    const why = await whyNotFree(parseAddress(listen));
+    if (!why) return;
+    if (Date.now() < end) continue;
+    const reason =
+      why === 'EADDRINUSE'
+        ? 'is in use by another program'
+        : why === 'EADDRNOTAVAIL' || why === 'ENOTFOUND'
+          ? 'is not an address of this machine'
+          : `can't be listened on (${why})`;
+    throw new Refusal(`listen ${listen} ${reason}: choose another address with --listen`);
+  }
+}

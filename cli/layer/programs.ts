@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { Overrides } from '#proto/document/resolve/resolve.ts';
+import type { DataFolder } from '../data/data-folder.ts';
+import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
+import { personAtWork } from '../data/person.ts';
+import { writePid } from '../data/pid-file.ts';
+import type { LayerLog } from './layer-log.ts';
+import { spawnNatsServer } from './nats-server.ts';
+import type { Program } from './supervisor.ts';
+
+/** The processes of a layer. Whoever talks to clients stops first, what they all stand on last. */
+const LISTENERS = 0;
+const STORAGE = 1;
+const BUS = 2;
+
+/** Storage may have much to put in order when it starts, and waits ten seconds for another one that ends. */
+export const STORAGE_START_MS = 30_000;
+
+/** What every service has to know. */
+export type Place = {
+  folder: DataFolder;
+  /** Of the layer. */
+  name: string;
+  busUrl: string;
+  env: NodeJS.ProcessEnv;
+};
+
+export type Settings = Place & {
+  configuration: Configuration;
+  overrides: Overrides;
+  defaults?: Overrides | undefined;
+  configFile?: string | undefined;
+  /** Let clients of other machines in without accounts. */
+  insecureListen?: boolean | undefined;
+  /** Let nobody in before there is a token. */
+  awaitToken?: boolean | undefined;
+  /** All services in one process. */
+  compact?: boolean | undefined;
+};
+
+export const BUS_PROGRAM = 'nats-server';
+/** The one that holds all services of a compact layer. */
+export const COMPACT_PROGRAM = 'layer';
+
+export function busProgram(program: string, folder: DataFolder, log: LayerLog): Program {
+  return {
+    name: BUS_PROGRAM,
+    rank: BUS,
+    spawn: () => {
+      const child = spawnNatsServer(program, folder);
+      log.follow(BUS_PROGRAM, child.stderr);
+      if (child.pid !== undefined) writePid(folder.busPid, child.pid);
+      return child;
+    },
+  };
+}
+
+export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
+  const { configuration, compact } = settings;
+  const { gateways } = configuration;
+  const listen = gatewayEnv(settings);
+  const sources = bridgeEnv(settings);
+  if (compact) {
+    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
+  }
+  const fronts = gateways === 1 ? ['gateway'] : several('gateway', gateways);
+  return [
+    storageProgram(settings, log),
+    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, sources, settings, log),
+    ...fronts.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
+    ...syncerPrograms(configuration.syncers, settings, log),
+  ];
+}
+
+export function storageProgram(place: Place, log: LayerLog): Program {
+  return service('storage', 'storage/main.ts', STORAGE, {}, place, log);
+}
+
+export function syncerPrograms(count: number, place: Place, log: LayerLog): Program[] {
+  return several('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
+}
+
+const several = (kind: string, count: number) =>
+  Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
+
+/** The environment of all services of a compact layer together. */
+export const compactEnvironment = (settings: Settings): NodeJS.ProcessEnv =>
+  environmentOf(settings, { ...gatewayEnv(settings), ...bridgeEnv(settings) });
+
+function gatewayEnv({ configuration, insecureListen, awaitToken }: Settings): NodeJS.ProcessEnv {
+  const { listen, tls, gateways } = configuration;
+  return {
+    TERRACE_LISTEN: listen,
+    TERRACE_TLS_CERTIFICATE: tls?.certificateFile ?? '',
+    TERRACE_TLS_KEY: tls?.keyFile ?? '',
+    TERRACE_GATEWAYS: String(gateways),
+    TERRACE_INSECURE_LISTEN: insecureListen ? '1' : '',
+    TERRACE_AWAIT_TOKEN: awaitToken ? '1' : '',
+  };
+}
+
+function bridgeEnv({ overrides, defaults = {}, configFile }: Settings): NodeJS.ProcessEnv {
+  return {
+    TERRACE_OPTIONS: JSON.stringify(overrides),
+    TERRACE_DEFAULTS: JSON.stringify(defaults),
+    ...(configFile && { TERRACE_CONFIG_FILE: configFile }),
+  };
+}
+
+const environmentOf = ({ folder, name, busUrl, env }: Place, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
+  ...NODE_ENV,
+  ...env,
+  TERRACE_DATA: folder.root,
+  TERRACE_BUS: busUrl,
+  TERRACE_NAME: name,
+  TERRACE_PERSON: personAtWork(),
+  ...own,
+});
+
+function service(
+  name: string,
+  main: string,
+  rank: number,
+  own: NodeJS.ProcessEnv,
+  place: Place,
+  log: LayerLog,
+): Program {
+  const path = join(import.meta.dirname, '../../services', main);
+  return {
+    name,
+    rank,
+    spawn: () => {
+      const child = spawn(process.execPath, [...NODE_FLAGS, path], {
+        env: environmentOf(place, own),
+        // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's
+        // Ctrl-C from it: the supervisor says who ends when.
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        detached: true,
+      });
+      log.follow(name, child.stdout);
+      log.follow(name, child.stderr);
+      return child;
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import { readFile, rm } from 'node:fs/promises';
+import { Bus } from '#proto/bus/bus.ts';
+import { hintOf, MAX_HINTS, type RepairHint } from '#proto/volume/repair-request.ts';
+import { isBus, quiet } from '../connection/connect.ts';
+import { type DataFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
+import { freePort, isLoopback, waitFor } from '../data/ports.ts';
+import { printError } from '../terminal/terminal.ts';
+import { typeOf } from '../text/event-text.ts';
+import { LayerLog } from './layer-log.ts';
+import { BUS_START_MS, findNatsServer } from './nats-server.ts';
+import { busProgram } from './programs.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** For reading all events that are kept, in ms. */
+const READ_MS = 120_000;
+
+/**
+ * What the events that the layer keeps say of its manifests and tags, oldest first. Whoever calls holds the pid file of
+ * the data folder.
+ * @throws Error where they can't be read
+ */
+export async function hintsOfEvents(folder: DataFolder): Promise<RepairHint[]> {
+  const url = await readFile(folder.busUrl, 'utf8').catch(() => '');
+  if (URL.canParse(url) && !isLoopback(new URL(url).hostname)) return hintsOfRunningBus(folder, url.trim());
+  return hintsOfStore(folder);
+}
+
+/** A nats-server of its own, as with docker compose, may run: nobody else may open its store. */
+async function hintsOfRunningBus(folder: DataFolder, url: string): Promise<RepairHint[]> {
+  const { hostname: host, port } = new URL(url);
+  if (!(await isBus({ host, port: Number(port) }))) {
+    throw new Error(`the bus at ${url} does not answer: start it, and nothing else`);
+  }
+  return hintsAt(folder, url);
+}
+
+/** On the layer's store of events, with a configuration of its own. */
+async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env): Promise<RepairHint[]> {
+  const log = new LayerLog('layer', { line() {}, screen() {} });
+  const supervisor = new Supervisor(() => {});
+  const folder = { ...(await makeAloneFolders(root)), jetstream };
+  try {
+    const place = { host: '127.0.0.1', port: await freePort() };
+    const url = `nats://127.0.0.1:${place.port}`;
+    await writeBus(folder, { ...place, url });
+    supervisor.add(busProgram(findNatsServer(env, printError), folder, log));
+    if (!(await waitFor(place, BUS_START_MS))) throw new Error('the bus did not start');
+    return await hintsAt(folder, url);
+  } finally {
+    await supervisor.stop();
+    await rm(folder.busPid, { force: true });
+    await rm(folder.bus, { recursive: true, force: true });
+  }
+}
+
+/** In the place of storage, which does not run, and is the only one that reads events from their store. */
+async function hintsAt(folder: DataFolder, url: string): Promise<RepairHint[]> {
+  const password = (await readFile(folder.password('storage'), 'utf8')).trim();
+  const about = { layer: 'repair', instance: 'terrace-repair', log: quiet };
+  await using bus = await Bus.connect({ url, user: 'storage', password, ...about });
+  const signal = AbortSignal.timeout(READ_MS);
+  const hints: RepairHint[] = [];
+  for await (const past of bus.history({ since: 1, signal })) {
+    const hint = 'event' in past && past.child === undefined && hintOf(typeOf(past.event), past.event.data);
+    if (hint) hints.push(hint);
+    if (hints.length === MAX_HINTS) hints.splice(0, MAX_HINTS / 2);
+  }
+  signal.throwIfAborted();
+  return hints;
+}

@@ -1,0 +1,77 @@
+import { readFile, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Bus } from '#proto/bus/bus.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { connectBus } from '../connection/connect.ts';
+import { aloneFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
+import { freePort, waitFor } from '../data/ports.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { printError } from '../terminal/terminal.ts';
+import { LayerLog } from './layer-log.ts';
+import { BUS_START_MS, findNatsServer, stopOrphans } from './nats-server.ts';
+import { BUS_PROGRAM, busProgram, STORAGE_START_MS, storageProgram } from './programs.ts';
+import { Supervisor } from './supervisor.ts';
+
+export type StorageAlone = AsyncDisposable & { bus: Bus };
+
+/** Starts a bus and storage for one command; whoever calls holds the pid file of the data folder. @throws Refusal */
+export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
+  // What is worse than a warning, of each program the last.
+  const failures = new Map<string, string>();
+  const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), screen() {} });
+  const natsServer = findNatsServer(env, printError);
+  const folder = aloneFolder(data);
+  const supervisor = new Supervisor(({ program, level, message }) => log.say(program, level, message));
+  const stop = async () => {
+    await supervisor.stop();
+    await rm(folder.busPid, { force: true });
+    await rm(dirname(folder.busConfiguration), { recursive: true, force: true });
+  };
+  try {
+    await stopOrphans(folder);
+    await makeAloneFolders(data);
+    const place = { host: '127.0.0.1', port: await freePort() };
+    const busUrl = `nats://127.0.0.1:${place.port}`;
+    await writeBus(folder, { ...place, url: busUrl });
+    supervisor.add(busProgram(natsServer, folder, log));
+    if (!(await waitFor(place, BUS_START_MS))) {
+      throw new Refusal(
+        `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it did not say why'}`,
+      );
+    }
+    const password = (await readFile(folder.password('storage'), 'utf8')).trim();
+    const settings = { folder, busUrl, env: { ...env, TERRACE_BUS_PASSWORD: password }, name: 'layer' };
+    supervisor.add(storageProgram(settings, log));
+    const bus = await connectBus(folder, 'terrace-alone');
+    try {
+      const asking = bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
+      await Promise.race([asking, supervisor.hopeless]);
+    } catch (error) {
+      if (error instanceof Refusal) throw error;
+      const why = failures.get('storage') ?? 'it did not say why';
+      throw new Refusal(`storage did not start on ${data}: ${why}`);
+    }
+    return {
+      bus,
+      async [Symbol.asyncDispose]() {
+        await bus[Symbol.asyncDispose]();
+        await stop();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+const ERROR = 50;
+
+function noteFailure(failures: Map<string, string>, line: string): void {
+  const { level, service, msg, err } = JSON.parse(line) as {
+    level: number;
+    service: string;
+    msg: string;
+    err?: { message?: string };
+  };
+  if (level >= ERROR) failures.set(service, [msg, err?.message].filter(Boolean).join(': '));
+}

@@ -1,0 +1,225 @@
+import type { ChildProcess } from 'node:child_process';
+import { processorMsOf } from '#proto/process/cpu-time.ts';
+import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/process/stuck-loop.ts';
+import { EXIT_UNUSABLE, isHopeless, stopMsOf } from '#proto/process/supervision.ts';
+import { Refusal } from '../terminal/refusal.ts';
+
+export type Program = {
+  name: string;
+  /** Programs of a lower rank are stopped first, and those of one rank together. */
+  rank: number;
+  spawn(): ChildProcess;
+};
+
+export type Notice = {
+  program: string;
+  pid?: number | undefined;
+  level: 'info' | 'warn';
+  message: string;
+};
+
+const FIRST_DELAY_MS = 200;
+const LONGEST_DELAY_MS = 15_000;
+/** A program that ran this long has shown that it can: its next failure counts as the first. */
+const SETTLED_MS = 30_000;
+
+/** A process that ends itself when its time to end is over does so before it is killed, in ms. */
+const STOP_MARGIN_MS = 500;
+
+/**
+ * Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. One that says
+ * that its event loop turns is ended when that is stuck.
+ */
+export class Supervisor {
+  readonly #keepers: Keeper[] = [];
+  readonly #notice: (notice: Notice) => void;
+  readonly #loop: LoopLimits;
+  /** All is stopped within this, from the first signal to the last process killed. */
+  readonly #stopMs: number;
+  #stopping: Promise<void> | undefined;
+  readonly #hopeless = Promise.withResolvers<never>();
+
+  constructor(
+    notice: (notice: Notice) => void,
+    loop = LOOP_LIMITS,
+    stopMs = stopMsOf(process.env) + STOP_MARGIN_MS,
+  ) {
+    this.#notice = notice;
+    this.#loop = loop;
+    this.#stopMs = stopMs;
+    this.#hopeless.promise.catch(() => {});
+  }
+
+  /** Rejects with a Refusal when a program ended that would end so each time: it is not started again. */
+  get hopeless(): Promise<never> {
+    return this.#hopeless.promise;
+  }
+
+  add(program: Program): void {
+    const keeper = new Keeper(program, this.#notice, this.#loop, this.#hopeless.reject);
+    this.#keepers.push(keeper);
+    keeper.start();
+  }
+
+  /** The pid of each program that runs now. */
+  pids(): Record<string, number> {
+    const running = this.#keepers.filter(({ pid }) => pid !== undefined);
+    return Object.fromEntries(running.map(({ program, pid }) => [program.name, pid as number]));
+  }
+
+  /** Asks rank after rank to end, gives each its part of the time, and kills what is left when the time is over. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    for (const keeper of this.#keepers) keeper.giveUp();
+    const ranks = [...new Set(this.#keepers.map(({ program }) => program.rank))].sort((a, b) => a - b);
+    const end = Date.now() + this.#stopMs;
+    for (const [index, rank] of ranks.entries()) {
+      const members = this.#keepers.filter(({ program }) => program.rank === rank);
+      for (const member of members) member.signal('SIGTERM');
+      const share = (end - Date.now()) / (ranks.length - index);
+      await within(Promise.all(members.map((member) => member.ended())), share);
+    }
+    const left = this.#keepers.filter(({ pid }) => pid !== undefined);
+    for (const keeper of left) {
+      this.#notice({
+        program: keeper.program.name,
+        pid: keeper.pid,
+        level: 'warn',
+        message: 'did not end in time: killed',
+      });
+      keeper.signal('SIGKILL');
+    }
+    await Promise.all(left.map((keeper) => keeper.ended()));
+  }
+}
+
+class Keeper {
+  readonly program: Program;
+  readonly #notice: (notice: Notice) => void;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #wanted = true;
+  #waiting: (() => void)[] = [];
+  readonly #loop: LoopLimits;
+  readonly #hopeless: (refusal: Refusal) => void;
+
+  constructor(
+    program: Program,
+    notice: (notice: Notice) => void,
+    loop: LoopLimits,
+    hopeless: (refusal: Refusal) => void,
+  ) {
+    this.program = program;
+    this.#notice = notice;
+    this.#loop = loop;
+    this.#hopeless = hopeless;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(): void {
+    const started = Date.now();
+    const child = this.program.spawn();
+    this.#child = child;
+    let over = false;
+    let reason: string | undefined;
+    child.on('message', (message) => {
+      if (isHopeless(message)) reason = message.hopeless.message;
+    });
+    const watch = watchLoop(child, this.#loop);
+    const end = (why: string, code?: number | null) => {
+      if (over) return;
+      over = true;
+      watch.end();
+      this.#child = undefined;
+      for (const resolve of this.#waiting.splice(0)) resolve();
+      if (!this.#wanted) return;
+      if (code === EXIT_UNUSABLE) return this.#end(child.pid, why, reason);
+      const { stuckMs } = watch;
+      // What made it stuck may be there again: however long it ran, this is a failure in a row.
+      const ran = stuckMs === undefined ? Date.now() - started : 0;
+      const cause =
+        stuckMs === undefined
+          ? why
+          : `was ended as its event loop was stuck for ${Math.round(stuckMs / 1_000)} s`;
+      this.#again(child.pid, cause, ran);
+    };
+    child.on('exit', (code, signal) =>
+      end(signal ? `was ended by ${signal}` : `ended with code ${code}`, code),
+    );
+    child.on('error', (error) => {
+      if (child.pid === undefined) end(`could not be started: ${error.message}`);
+    });
+  }
+
+  #again(pid: number | undefined, why: string, ran: number): void {
+    this.#failures = ran >= SETTLED_MS ? 1 : this.#failures + 1;
+    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1));
+    const delay = Math.round(longest * (0.5 + Math.random() / 2));
+    const message = `${why}; it starts again in ${delay} ms`;
+    this.#notice({ program: this.program.name, pid, level: 'warn', message });
+    this.#timer = setTimeout(() => this.start(), delay);
+  }
+
+  #end(pid: number | undefined, why: string, reason: string | undefined): void {
+    const { name } = this.program;
+    this.#notice({ program: name, pid, level: 'warn', message: `${why}; it is not started again` });
+    this.#hopeless(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));
+  }
+
+  giveUp(): void {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  ended(): Promise<void> {
+    if (!this.#child) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** Kills a program whose event loop is stuck. */
+function watchLoop(
+  child: ChildProcess,
+  limits: LoopLimits,
+): { end(): void; readonly stuckMs: number | undefined } {
+  const loop = new StuckLoop(limits);
+  let turns = 0;
+  let stuckMs: number | undefined;
+  child.on('message', (message) => {
+    if (message === LOOP_TURNS) turns += 1;
+  });
+  const timer = setInterval(() => {
+    if (child.pid === undefined || stuckMs !== undefined) return;
+    stuckMs = loop.look(turns, processorMsOf(child.pid));
+    if (stuckMs !== undefined) child.kill('SIGKILL');
+  }, limits.everyMs).unref();
+  return {
+    end: () => clearInterval(timer),
+    get stuckMs() {
+      return stuckMs;
+    },
+  };
+}
+
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    work,
+    new Promise((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, ms));
+    }),
+  ]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,94 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { findLayer } from '../connection/connect.ts';
+import { dataFolder, makeFolders } from '../data/data-folder.ts';
+import { claimPid } from '../data/pid-file.ts';
+import { whileHeld } from '../data/unsettled.ts';
+import { Refusal } from '../terminal/refusal.ts';
+import { singleLine } from '../terminal/terminal.ts';
+import { STORAGE_START_MS } from './programs.ts';
+import { startStorageAlone } from './storage-alone.ts';
+
+export type Operation = {
+  bus: Bus;
+  signal: AbortSignal;
+  /** No layer runs: storage was started for this, and knows of no configuration. */
+  alone: boolean;
+};
+
+type Found = AsyncDisposable & Pick<Operation, 'bus' | 'alone'>;
+
+/**
+ * Runs the work with storage of this data folder: with that of the layer that runs there, else with one that is
+ * started for it and stopped again.
+ * @param make a data folder that is not there is made
+ * @throws Refusal
+ */
+export async function withStorage<T>(
+  data: string,
+  work: (operation: Operation) => Promise<T>,
+  { make = false } = {},
+): Promise<T> {
+  const root = resolve(data);
+  if (!make && !existsSync(join(root, 'metadata'))) {
+    throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
+  }
+  const end = new AbortController();
+  const abort = () => end.abort();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
+  try {
+    await using storage = await storageOf(root, end.signal);
+    const { bus, alone } = storage;
+    return await work({ bus, alone, signal: end.signal });
+  } catch (error) {
+    if (end.signal.aborted) throw new Refusal('ended before there was an answer', 130);
+    throw Fault.is(error) ? new Refusal(singleLine(error.message)) : error;
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, abort);
+  }
+}
+
+async function storageOf(root: string, signal: AbortSignal): Promise<Found> {
+  const folder = await makeFolders(root);
+  const { layer } = await whileHeld(
+    root,
+    async () => {
+      const bus = await findLayer(folder);
+      if (bus) return { layer: bus };
+      const claim = claimPid(folder.pid);
+      return 'held' in claim ? claim : { layer: undefined };
+    },
+    signal,
+  );
+  if (layer) return storageOfLayer(layer, signal);
+  const release = () => rm(dataFolder(root).pid, { force: true });
+  try {
+    const alone = await startStorageAlone(root);
+    return {
+      bus: alone.bus,
+      alone: true,
+      async [Symbol.asyncDispose]() {
+        await alone[Symbol.asyncDispose]();
+        await release();
+      },
+    };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** That of a layer that starts serves a while after its bus. */
+async function storageOfLayer(bus: Bus, signal: AbortSignal): Promise<Found> {
+  try {
+    await bus.call(storageStatus, {}, { patience: STORAGE_START_MS, signal });
+  } catch (error) {
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+  return { bus, alone: false, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
+}

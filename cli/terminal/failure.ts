@@ -1,0 +1,75 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Fault } from '#proto/contract/fault.ts';
+import { Refusal } from './refusal.ts';
+import { singleLine } from './terminal.ts';
+
+/** Anything that a command may fail with, as one sentence: cause and remedy. */
+
+const NOT_WRITABLE = 'name a folder that can be written with --data';
+
+/** `chown` for this user: a folder of the host that is mounted into a container belongs to whoever made it there. */
+const giveToUser = (path: string): string =>
+  `use the account that owns it, or give it to this user: chown ${process.getuid?.() ?? 'USER'} ${path}`;
+
+function sentence(code: string, path: string): string | undefined {
+  switch (code) {
+    case 'EROFS':
+      return `${path} can't be written (EROFS): its file system is mounted read-only: mount it writable, or ${NOT_WRITABLE}`;
+    case 'EACCES':
+    case 'EPERM':
+      return `${path} can't be used (${code}): ${giveToUser(path)}`;
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return `${path} can't be written (${code}): its file system is full: free space, then try again`;
+    case 'ENOENT':
+      return `${path} is not there (ENOENT): name one that is`;
+    case 'ENOTDIR':
+    case 'EISDIR':
+    case 'EEXIST':
+      return `${path} is not what it should be (${code}): name another`;
+    case 'EIO':
+      return `${path} can't be read or written (EIO): its disk fails: replace it, and restore the data folder`;
+    case 'EMFILE':
+    case 'ENFILE':
+      return `too many files are open (${code}): raise the limit of open files (ulimit -n)`;
+    default:
+      return undefined;
+  }
+}
+
+/** @param error whatever was thrown */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (Fault.is(error)) return new Refusal(error.message);
+  const { code, path, syscall, message } = (error ?? {}) as NodeJS.ErrnoException;
+  const said =
+    code === undefined
+      ? undefined
+      : sentence(code, path ?? (syscall ? `what ${syscall} asked for` : 'a file'));
+  if (said) return new Refusal(said);
+  return new Refusal(
+    `${singleLine(message || String(error))}: with TERRACE_LOG=debug the command shows where that was`,
+  );
+}
+
+/**
+ * A folder that could not be made. Making it with its parents, Node says ENOENT where the file system of those that
+ * are there is read-only, so those are asked.
+ */
+export async function whyNotMade(path: string, error: NodeJS.ErrnoException): Promise<Refusal> {
+  let there = error.path ?? path;
+  for (;;) {
+    const found = await access(there, constants.W_OK | constants.X_OK).then(
+      () => undefined,
+      ({ code }: NodeJS.ErrnoException) => code,
+    );
+    const parent = dirname(there);
+    if (found === 'ENOENT' && parent !== there) there = parent;
+    else
+      return new Refusal(
+        `--data: ${sentence(found ?? error.code ?? '', there) ?? `${path}: ${error.message}`}`,
+        2,
+      );
+  }
+}

@@ -1,0 +1,77 @@
+import type { Gap } from '#proto/bus/history.ts';
+import type { Envelope } from '#proto/contract/envelope.ts';
+import { bytes, short } from '../terminal/figures.ts';
+import { singleLines } from '../terminal/terminal.ts';
+
+/** Events as lines. Pure. */
+
+/**
+ * Where it happened: this layer, or the children that lead to one below and the name that it has, with `/` between them.
+ * `source` is `/layers/<layer>/<instance>`.
+ */
+export const layerOf = ({ layer, source }: Envelope): string => layer ?? source.split('/')[2] ?? '';
+
+/** Whether it happened in this layer, by its name or by the way to it. */
+export const isFrom = (event: Envelope, wanted: string): boolean => {
+  const layer = layerOf(event);
+  return layer === wanted || layer.endsWith(`/${wanted}`);
+};
+
+/** Its type as it is declared, such as `tag.moved`. */
+export const typeOf = ({ type }: Envelope): string => type.replace(/^terrace\./, '');
+
+/** Whether it is of this type, or of one that begins with it, as `transfer` does for `transfer.started`. */
+export const isOf = (event: Envelope, wanted: string): boolean =>
+  typeOf(event) === wanted || typeOf(event).startsWith(`${wanted}.`);
+
+/** One JSON object: CloudEvents 1.0, JSON format, with the extensions `sequence` and `layer`. */
+export const jsonOf = (sequence: number, event: Envelope): string =>
+  JSON.stringify({
+    ...event,
+    datacontenttype: 'application/json',
+    layer: layerOf(event),
+    sequence: String(sequence),
+  });
+
+/** For a person: when, what, of what, how far. */
+export function textOf(sequence: number, stored: Envelope): string {
+  const event = singleLines(stored);
+  const data = (event.data ?? {}) as Record<string, unknown>;
+  return [event.time, String(sequence).padStart(6), layerOf(event), typeOf(event), ...detail(data)].join(
+    '  ',
+  );
+}
+
+export function gapText({ from, to, reason }: Gap): string {
+  if (reason === 'lost') return `events from ${from} on are lost: the store of the bus is another one`;
+  if (reason === 'unreadable') return `event ${from} can not be read`;
+  const which = to === from ? `event ${from} is` : `events ${from} to ${to} are`;
+  const why = reason === 'trimmed' ? ': they made room, as history.lost says' : '';
+  return `${which} not kept any more${why}`;
+}
+
+function detail(data: Record<string, unknown>): string[] {
+  const { repository, tag, digest, done, size, rate, ...rest } = data;
+  const name = [text(repository), text(tag)].filter(Boolean).join(':');
+  const what = [name, typeof digest === 'string' ? `@${short(digest)}` : ''].join('');
+  const far =
+    typeof size !== 'number'
+      ? ''
+      : typeof done === 'number'
+        ? `${bytes(done)} of ${bytes(size)}`
+        : bytes(size);
+  const speed = typeof rate === 'number' ? `${bytes(rate)}/s` : '';
+  const others = Object.entries(rest).flatMap(([name, value]) => {
+    const shown = text(value);
+    // The line of the manifest has said its type.
+    const known = name === 'pass' || (name === 'mediaType' && tag !== undefined);
+    return shown === '' || known ? [] : [`${name}=${shown}`];
+  });
+  return [what, far, speed, ...others].filter(Boolean);
+}
+
+/** Lists and what is nested are for `--json`. */
+function text(value: unknown): string {
+  if (typeof value === 'string') return value.startsWith('sha256:') ? short(value) : value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}

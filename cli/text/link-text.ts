@@ -1,0 +1,116 @@
+import type { Configuration } from '#proto/document/configuration.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
+import type { Parked } from '#proto/sync/outgoing.ts';
+import type { LayerStatus } from '../connection/layer-status.ts';
+import { duration, plural, short } from '../terminal/figures.ts';
+
+/** The link to the parent, and what waits to go up, in words. */
+
+const MOST_PARKED = 10;
+
+export function linkText(layer: LayerStatus, now: number): string {
+  const { configuration, link, coordinator } = layer;
+  if (!configuration?.parent) return 'No parent.';
+  const { parent, repositories, schedule } = configuration;
+  const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
+  return [
+    `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
+    `  last good pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    ...when(link, now),
+    `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
+    ...(link?.unmatched
+      ? [`  nothing there that this layer may see (name-unknown): ${link.unmatched.join(', ')}`]
+      : []),
+    ...outgoing(layer, now),
+    ...history(layer, now),
+  ].join('\n');
+}
+
+/** Most passes find nothing: they are counted, and told of nowhere else. */
+function passes(link: LinkStatus | undefined, now: number): string {
+  if (!link?.passes) return '';
+  const { count, news } = link.passes;
+  const last = news === undefined ? 'none with news' : `the last one with news ${duration(now - news)} ago`;
+  return `; ${plural(count, 'pass', 'passes')}, ${last}`;
+}
+
+function stateText({ link, syncers }: LayerStatus): string {
+  const said = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
+  // What was said holds only while somebody is there to say otherwise.
+  return syncers.length > 0 ? said : `not known, as no syncer answers (last: ${said})`;
+}
+
+function when(link: LinkStatus | undefined, now: number): string[] {
+  const at = (instant: number) => `${clock(instant)} (in ${duration(instant - now)})`;
+  const parts = [
+    ...(link?.window
+      ? [`window ${link.window.open ? 'open' : 'closed'} until ${at(link.window.until)}`]
+      : []),
+    ...(link?.next ? [`next pass ${at(link.next)}`] : []),
+  ];
+  return parts.length > 0 ? [`  ${parts.join('; ')}`] : [];
+}
+
+/** `2030-01-01 14:00 UTC` */
+const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+
+/** `app/*`, and what is brought of it where that is not all. */
+function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
+  const { match, regex, semver, latest } = tags ?? {};
+  const parts = [
+    ...(match ? [`tags ${match.join(' or ')}`] : []),
+    ...(regex ? [`tags /${regex}/`] : []),
+    ...(semver ? [`versions ${semver}`] : []),
+    ...(latest ? [`the latest ${latest}`] : []),
+    ...(platforms ? [platforms.join(' and ')] : []),
+    ...(referrers === true ? [] : [referrers ? `referrers ${referrers.join(' and ')}` : 'no referrers']),
+  ];
+  return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
+}
+
+/** Only a ReadWrite layer sends anything: storage counts as unsent whatever the parent was not seen to have. */
+function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
+  if (configuration?.mode !== 'ReadWrite') return [];
+  const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
+  const { unsent, withdrawn, parked: refused, kept = 0 } = storage?.outgoing ?? nothing;
+  const parts = [
+    ...(unsent ? [`${plural(unsent, 'manifest')} to send`] : []),
+    ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
+    ...(refused ? [`${plural(refused, 'change')} that the parent refuses`] : []),
+  ];
+  return [
+    ...(parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : []),
+    ...(kept > 0
+      ? [
+          `  kept here only: ${plural(kept, 'manifest')}, as no selection covers the repository (repositories)`,
+        ]
+      : []),
+    ...refusals.slice(0, MOST_PARKED).map((one) => parked(one, now)),
+    ...more(refusals.length),
+  ];
+}
+
+function parked(
+  { repository, reference, digest, code, reason, since, attempts, retry }: Parked,
+  now: number,
+) {
+  const isDigest = reference.includes(':');
+  const name = isDigest ? `${repository}@${short(reference)}` : `${repository}:${reference}`;
+  const next = retry > now ? `in ${duration(retry - now)}` : 'with the next pass';
+  const what = digest ? '' : ' (its deletion)';
+  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')} since ${duration(now - since)} ago, next try ${next}`;
+}
+
+/** Of what happened here and below, the parent is told; what it refuses for good is passed over. */
+function history({ history: told }: LayerStatus, now: number): string[] {
+  if (!told) return [];
+  const { count, last, since } = told;
+  return [
+    `  the parent refuses ${plural(count, 'event')} of the history since ${duration(now - since)} ago, and is not told of them; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
+  ];
+}
+
+const more = (count: number): string[] =>
+  count > MOST_PARKED
+    ? [`    … and ${count - MOST_PARKED} more; --json has all, terrace sync --full tries them now`]
+    : [];

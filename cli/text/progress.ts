@@ -1,0 +1,152 @@
+import { MultiBar, type SingleBar } from 'cli-progress';
+import type { Heard } from '#proto/contract/envelope.ts';
+import type { Direction } from '#proto/sync/transfers.ts';
+import { bytes, duration, short } from '../terminal/figures.ts';
+import { singleLines } from '../terminal/terminal.ts';
+
+/** Shows a pass while it goes on, from its events. */
+export type View = {
+  hear(heard: Heard<unknown>): void;
+  end(): void;
+};
+
+/** What this module reads of the events of passes and transfers; each has some of it. */
+type Facts = {
+  repository?: string;
+  tag?: string | null;
+  digest?: string;
+  size?: number;
+  present?: number;
+  done?: number;
+  bytes?: number;
+  blobs?: number;
+  actions?: number;
+  reason?: string;
+  until?: number;
+  retry?: number;
+  direction?: Direction;
+  winner?: string;
+  loser?: string;
+  loserTag?: string;
+};
+
+/** The bars write to the terminal themselves. */
+const factsOf = ({ data }: Heard<unknown>): Facts => singleLines(data as Facts);
+
+const imageName = ({ repository, tag, digest }: Facts) =>
+  `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
+
+const isUp = ({ direction }: Facts) => direction === 'up';
+/** A blob may go several ways at once. */
+const wayOf = ({ direction, repository, digest }: Facts) => `${direction} ${repository} ${digest}`;
+
+/** One line for each step; nothing of what is between them. */
+export function lineView(print: (line: string) => void): View {
+  const write = (heard: Heard<unknown>) => {
+    const line = describeStep(heard.type, factsOf(heard));
+    if (line) print(line);
+  };
+  return { hear: write, end() {} };
+}
+
+function describeStep(type: string, facts: Facts): string | undefined {
+  switch (type) {
+    case 'terrace.pass.planned':
+      return `${facts.actions} to do`;
+    case 'terrace.image.started':
+      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'send' : 'fetch'}`;
+    case 'terrace.image.finished':
+      return `${imageName(facts)}: ${isUp(facts) ? 'at the parent' : 'here'}`;
+    case 'terrace.image.failed':
+      return `${imageName(facts)}: failed: ${facts.reason}`;
+    case 'terrace.image.parked':
+      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next try in ${duration((facts.retry ?? 0) - Date.now())}`;
+    case 'terrace.image.conflict':
+      return `${imageName(facts)}: changed on both sides: ${short(facts.winner ?? '')} has the tag, ${short(facts.loser ?? '')} stays as ${facts.loserTag}`;
+    case 'terrace.transfer.paused':
+      return `${short(facts.digest ?? '')}: pauses until the next window`;
+    case 'terrace.transfer.delayed':
+      return `${short(facts.digest ?? '')}: waits ${duration((facts.until ?? 0) - Date.now())}: ${facts.reason}`;
+    case 'terrace.transfer.failed':
+      return `${short(facts.digest ?? '')}: failed: ${facts.reason}`;
+    default:
+      return undefined;
+  }
+}
+
+/** A bar for each transfer, with rate and time left; steps scroll by above them. */
+export function barView(stream: NodeJS.WriteStream = process.stdout): View {
+  const bars = new MultiBar({
+    format: ' {digest} {bar} {percentage}%  {amount}  {rate}  {left}',
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 28,
+    hideCursor: true,
+    clearOnComplete: true,
+    stopOnComplete: false,
+    emptyOnZero: true,
+    stream,
+    fps: 5,
+  });
+  const transfers = new Map<string, { bar: SingleBar; rate: Rate }>();
+  const show = (facts: Facts, done: number) => {
+    const { digest = '', size = 0 } = facts;
+    let transfer = transfers.get(wayOf(facts));
+    if (!transfer) {
+      transfer = {
+        bar: bars.create(size, done, {
+          digest: `${isUp(facts) ? '↑' : '↓'} ${short(digest)}`,
+          amount: '',
+          rate: '',
+          left: '',
+        }),
+        rate: new Rate(),
+      };
+      transfers.set(wayOf(facts), transfer);
+    }
+    const rate = transfer.rate.at(done, Date.now());
+    transfer.bar.update(done, {
+      amount: `${bytes(done)} of ${bytes(size)}`,
+      rate: rate ? `${bytes(rate)}/s` : '',
+      left: rate ? `${duration(((size - done) / rate) * 1_000)} left` : '',
+    });
+  };
+  const close = (facts: Facts) => {
+    const transfer = transfers.get(wayOf(facts));
+    if (transfer) bars.remove(transfer.bar);
+    transfers.delete(wayOf(facts));
+  };
+  return {
+    hear(heard) {
+      const facts = factsOf(heard);
+      if (heard.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
+      if (heard.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
+      if (/^terrace\.transfer\.(finished|failed|paused)$/.test(heard.type)) close(facts);
+      const line = describeStep(heard.type, facts);
+      // The bars' own log needs the line's end.
+      if (line) bars.log(`${line}\n`);
+    },
+    end() {
+      // The last steps are not on the screen yet.
+      bars.update();
+      bars.stop();
+    },
+  };
+}
+
+/** Bytes a second over the last while: what was before a stall says nothing of now. */
+export class Rate {
+  static readonly #WINDOW_MS = 10_000;
+  #points: { at: number; done: number }[] = [];
+
+  /** @returns undefined until there is something to tell */
+  at(done: number, now: number): number | undefined {
+    this.#points.push({ at: now, done });
+    while (this.#points.length > 2 && now - (this.#points[0]?.at ?? now) > Rate.#WINDOW_MS)
+      this.#points.shift();
+    const first = this.#points[0] as { at: number; done: number };
+    const ms = now - first.at;
+    if (ms < 500 || done <= first.done) return undefined;
+    return ((done - first.done) / ms) * 1_000;
+  }
+}

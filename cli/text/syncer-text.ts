@@ -1,0 +1,30 @@
+import type { SyncerStatus } from '#proto/status/status.ts';
+import type { LayerStatus } from '../connection/layer-status.ts';
+import { bytes, duration, plural, short } from '../terminal/figures.ts';
+
+/** What each syncer of a layer does, in words. */
+
+const MOST_TRANSFERS = 6;
+
+export function syncerText({ syncers }: LayerStatus, now: number): string {
+  if (syncers.length === 0) return '';
+  return ['Syncers:', ...syncers.map((syncer) => `  ${line(syncer, now)}`)].join('\n');
+}
+
+function line({ instance, host, coordinates, count, transfers }: SyncerStatus, now: number): string {
+  const who = `${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
+  if (count === 0) return `${who}: at rest`;
+  const shown = transfers.slice(0, MOST_TRANSFERS).map((one) => transfer(one, now));
+  const rest = count - shown.length;
+  return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(rest > 0 ? [`… and ${rest} more`] : [])].join(', ')}`;
+}
+
+function transfer(
+  { direction, digest, size, done, waits }: SyncerStatus['transfers'][number],
+  now: number,
+): string {
+  const share = size > 0 ? ` (${Math.floor((100 * (done ?? 0)) / size)} %)` : '';
+  const figures = done === undefined ? bytes(size) : `${bytes(done)} of ${bytes(size)}${share}`;
+  const next = waits === undefined ? '' : `, tries again in ${duration(waits - now)}`;
+  return `${direction} ${short(digest)} ${figures}${next}`;
+}

@@ -1,0 +1,67 @@
+import { resolve } from 'node:path';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { dataFolder } from '../data/data-folder.ts';
+import { dataWords } from '../data/data-option.ts';
+import { isLoopback, parseAddress, urlOf } from '../data/ports.ts';
+import { plural } from '../terminal/figures.ts';
+import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
+
+export type Greeting = {
+  /** As it was typed. */
+  data: string;
+  configuration: Configuration;
+  tokens: number;
+  /** Its accounts may have been lost. */
+  closed?: boolean | undefined;
+  /** How long the start took. */
+  ms: number;
+};
+
+const PLAIN =
+  'No TLS: passwords cross the network as they are, unless a proxy with TLS stands before it (--tls-certificate, --tls-key).';
+
+export const ACCOUNTS_LOST =
+  'The accounts of this layer were lost: nobody is let in until there is a token (terrace token create)';
+
+/** What a person is told when a layer serves, and what to type next. */
+export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
+  const { name, listen, tls, mode, parent, repositories } = configuration;
+  const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
+  const plain = insecureFlag(configuration);
+  const registry = registryOf(configuration);
+  const end = dataWords(data);
+  const rows = [
+    ...(tokens > 0 ? [['login', loginCommand('TOKEN', configuration)]] : []),
+    ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${registry}/${image}`]] : []),
+    ['pull', `podman pull${plain} ${registry}/${image}`],
+    ['status', `npx terrace status${end}`],
+    ...(parent ? [['sync', `npx terrace sync${end}`]] : []),
+    ...(tokens > 0 ? [] : [['token', `npx terrace token create NAME --push '*'${end}`]]),
+    ['log', dataFolder(resolve(data)).log],
+  ];
+  const source = parent
+    ? `, from ${parent.url}: ${repositories.map(({ name: one }) => one).join(', ') || 'no repositories'}`
+    : '';
+  const accounts =
+    tokens > 0
+      ? `Clients log in: ${plural(tokens, 'token')}.`
+      : closed
+        ? `${ACCOUNTS_LOST}.`
+        : 'No accounts: whoever reaches it may do everything. The first token ends that.';
+  const open = !tls && !isLoopback(parseAddress(listen).host);
+  return [
+    `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,
+    accounts,
+    ...(open ? [PLAIN] : []),
+    ...rows.map(([what, command]) => `  ${what?.padEnd(7)} ${command}`),
+    'Ctrl-C stops it.',
+  ].join('\n');
+}
+
+/** An image whose push goes up, too, where there is a parent. */
+function exampleOf({ parent, repositories }: Configuration): string {
+  const patterns = parent ? repositories.map(({ name }) => name) : [];
+  const [first] = patterns;
+  if (first === undefined || patterns.includes('*')) return 'hello:1';
+  return first.endsWith('/*') ? `${first.slice(0, -1)}hello:1` : `${first}:1`;
+}

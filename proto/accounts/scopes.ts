@@ -1,0 +1,72 @@
+import { Fault } from '../contract/fault.ts';
+import { isRepository } from '../oci/names.ts';
+
+/**
+ * What a token may do: the action strings of Azure Container Registry's scope maps, `repositories/<pattern>/<action>`
+ * and `gateway/<child>/<action>`. A pattern is a repository name, `prefix/*` or `*`. Rules add up; none takes away.
+ */
+export const repositoryActions = [
+  'content/read',
+  'content/write',
+  'content/delete',
+  'metadata/read',
+  'metadata/write',
+] as const;
+export type RepositoryAction = (typeof repositoryActions)[number];
+
+export const gatewayActions = ['config/read', 'config/write', 'message/read', 'message/write'] as const;
+export type GatewayAction = (typeof gatewayActions)[number];
+
+const FORM = /^(repositories|gateway)\/(.+)\/((?:content|metadata|config|message)\/(?:read|write|delete))$/;
+const CHILD = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** The scope maps that every layer has and nobody changes, named as in Azure Container Registry. */
+export const systemScopeMaps: Record<string, string[]> = {
+  _repositories_admin: repositoryActions.map((action) => `repositories/*/${action}`),
+  _repositories_pull: ['repositories/*/content/read'],
+  _repositories_pull_metadata_read: ['repositories/*/content/read', 'repositories/*/metadata/read'],
+  _repositories_push: ['repositories/*/content/read', 'repositories/*/content/write'],
+  _repositories_push_metadata_write: [
+    'repositories/*/content/read',
+    'repositories/*/content/write',
+    'repositories/*/metadata/read',
+    'repositories/*/metadata/write',
+  ],
+};
+
+/** @returns the action as it is kept (a child's name in lower case) @throws Fault `malformed`, with the remedy */
+export function scopeAction(text: string): string {
+  const [, kind, whom = '', action = ''] = FORM.exec(text) ?? [];
+  if (kind === 'repositories' && isPattern(whom) && includes(repositoryActions, action)) return text;
+  const child = whom.toLowerCase();
+  if (kind === 'gateway' && CHILD.test(child) && includes(gatewayActions, action)) {
+    return `gateway/${child}/${action}`;
+  }
+  throw new Fault(
+    'malformed',
+    `action ${JSON.stringify(text.slice(0, 120))} is not valid: write repositories/<name, prefix/* or *>/<${repositoryActions.join(' | ')}> or gateway/<child>/<${gatewayActions.join(' | ')}>`,
+  );
+}
+
+/** What an action says of repositories; undefined for one that speaks of something else. */
+export function ruleOf(text: string): { pattern: string; action: RepositoryAction } | undefined {
+  const [, kind, pattern = '', action = ''] = FORM.exec(text) ?? [];
+  return kind === 'repositories' && includes(repositoryActions, action)
+    ? { pattern, action: action as RepositoryAction }
+    : undefined;
+}
+
+export const isGatewayAction = (text: string): text is GatewayAction => includes(gatewayActions, text);
+
+export function allowsGateway(actions: readonly string[], child: string, action: GatewayAction): boolean {
+  return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
+}
+
+/** Is this how a child may be called? */
+export const isChild = (text: string): boolean => CHILD.test(text);
+
+function isPattern(text: string): boolean {
+  return text === '*' || isRepository(text.endsWith('/*') ? text.slice(0, -2) : text);
+}
+
+const includes = (list: readonly string[], one: string) => list.includes(one);

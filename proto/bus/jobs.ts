@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { KeyedLock } from '../async/keyed-lock.ts';
+import { clip } from '../contract/clip.ts';
+import { event, type Job, pack, unpack } from '../contract/contract.ts';
+import { Fault } from '../contract/fault.ts';
+import type { Log } from '../contract/log.ts';
+import type { Outcome, Queue, Taken } from '../jetstream/store.ts';
+import { type ConsumerName, consumers } from '../jetstream/streams.ts';
+import { Count, Reason } from '../oci/names.ts';
+
+/** `again`: give the job out again, after so many milliseconds. */
+export type Verdict = 'done' | { again: number };
+export type Worker<T> = (body: T, attempt: number) => Promise<Verdict>;
+
+export type Queues = {
+  queue(name: ConsumerName): Queue;
+  /** Aborts when there will be no more jobs. */
+  closed: AbortSignal;
+};
+
+/** Nobody could do a job of this queue. The next pass, or whoever waits for what it brings, wishes for it again. */
+export const jobDropped = event(
+  'job.dropped',
+  Type.Object({ queue: Type.String({ maxLength: 64 }), attempts: Count, reason: Reason }),
+);
+
+/** Wishes in a work queue. Of the workers of a process, one at a time waits for the next job of a queue. */
+export class Jobs {
+  readonly #queues: Queues;
+  readonly #log: Log;
+  readonly #turns = new KeyedLock();
+
+  constructor(queues: Queues, log: Log) {
+    this.#queues = queues;
+    this.#log = log;
+  }
+
+  /** @throws Fault `unavailable` when the queue did not confirm it; `malformed`, naming the field */
+  async submit<T extends TSchema>(job: Job<T>, body: Static<T>): Promise<void> {
+    const bytes = pack(job.body, body);
+    try {
+      await this.#queues.queue(nameOf(job)).submit(bytes);
+    } catch (cause) {
+      throw new Fault('unavailable', `the queue did not take ${job.subject}`, { cause });
+    }
+  }
+
+  /**
+   * Takes one job after another until `signal` ends it; call it once for each slot. A job whose handler throws, or
+   * whose worker disappears, is given out again.
+   */
+  async work<T extends TSchema>(
+    consumer: ConsumerName,
+    job: Job<T>,
+    signal: AbortSignal,
+    handler: Worker<Static<T>>,
+  ): Promise<void> {
+    const queues = this.#queues;
+    const over = AbortSignal.any([signal, queues.closed]);
+    const queue = queues.queue(consumer);
+    const take = async () => (over.aborted ? undefined : queue.take());
+    await takeJobs({
+      name: consumer,
+      queue,
+      take: () => this.#turns.run(consumer, take),
+      unpack: (bytes) => unpack(job.body, bytes),
+      handler,
+      ackWaitMs: consumers[consumer].ackWaitMs,
+      signal: over,
+      log: this.#log,
+    });
+  }
+}
+
+type Work<T> = {
+  /** For the log. */
+  name: string;
+  queue: Queue;
+  take: () => Promise<Taken | undefined>;
+  unpack: (bytes: Uint8Array) => T;
+  handler: Worker<T>;
+  /** A job not heard of for this long goes to another worker. */
+  ackWaitMs: number;
+  signal: AbortSignal;
+  log: Log;
+};
+
+/** Takes one job after another until the signal aborts. A queue that does not answer is tried again. */
+async function takeJobs<T>(work: Work<T>): Promise<void> {
+  const { signal, log, name } = work;
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      while (!signal.aborted) {
+        const next = work.take();
+        const taken = await unlessOver(next, signal);
+        failures = 0;
+        if (taken === 'over') giveBack(work.queue, next);
+        else if (taken) await handle(taken, work);
+      }
+    } catch (err) {
+      if (signal.aborted) return;
+      failures += 1;
+      const ms = Math.min(5_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2);
+      log.warn({ err, queue: name, ms }, 'the queue does not answer; trying again');
+      await sleep(ms, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Leaves nothing behind on the signal, which outlives all looks at the queue. */
+async function unlessOver<T>(next: Promise<T>, signal: AbortSignal): Promise<T | 'over'> {
+  if (signal.aborted) return 'over';
+  const { promise, resolve } = Promise.withResolvers<'over'>();
+  const end = () => resolve('over');
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return await Promise.race([next, promise]);
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
+/** What arrives after the end is for another worker. */
+function giveBack(queue: Queue, next: Promise<Taken | undefined>): void {
+  next.then((late) => late && queue.settle(late.token, { kind: 'again', ms: 0 })).catch(() => {});
+}
+
+async function handle<T>(
+  { token, attempt, bytes }: Taken,
+  { unpack, handler, ackWaitMs, name, queue, log }: Work<T>,
+) {
+  // What the queue is not told it gives out again.
+  const settle = (outcome: Outcome) =>
+    queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'the queue was not told'));
+  const beat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
+  try {
+    const verdict = await handler(unpack(bytes), attempt);
+    if (verdict === 'done') await settle({ kind: 'done' });
+    else await settle({ kind: 'again', ms: Math.round(verdict.again) });
+  } catch (err) {
+    log.error({ err, queue: name }, 'a job failed');
+    const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';
+    await settle({ kind: 'failed', reason: clip(reason, 1_000), final: Fault.is(err, 'malformed') });
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+function nameOf({ subject }: Job): ConsumerName {
+  const names = Object.keys(consumers) as ConsumerName[];
+  const name = names.find((one) => consumers[one].subject === subject);
+  if (!name) throw new Error(`${subject} has no queue`);
+  return name;
+}

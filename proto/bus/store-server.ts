@@ -1,0 +1,127 @@
+import type { TSchema } from '@sinclair/typebox';
+import { pack, type Request, unpack } from '../contract/contract.ts';
+import { Envelope, known } from '../contract/envelope.ts';
+import { Fault } from '../contract/fault.ts';
+import type { JetStreamStore } from '../jetstream/jetstream-store.ts';
+import {
+  APPEND,
+  appendTo,
+  countJobs,
+  eventId,
+  lastEvent,
+  MAX_EVENT_BYTES,
+  MAX_PAGE,
+  onStates,
+  PAGE_BYTES,
+  readHistory,
+  settleJob,
+  showHistory,
+  submitJob,
+  takeJob,
+} from '../jetstream/store-requests.ts';
+import type { Handler } from './responder.ts';
+
+export type ServeStore = <Q extends TSchema, R extends TSchema>(
+  contract: Request<Q, R>,
+  handler: Handler<Q, R>,
+  options: { quiet: boolean },
+) => void;
+
+/** Answers what is asked of the store, in a process of storage. */
+export function serveStore(serve: ServeStore, store: JetStreamStore): void {
+  const on: ServeStore = (contract, handler, options) =>
+    serve(contract, (query, question) => handler(query, question).catch(unavailable), options);
+  const soon = { quiet: false };
+  // Whoever asks waits no longer than a caller bears silence.
+  const waits = { quiet: true };
+
+  for (const [name, state] of Object.entries(onStates)) {
+    const bucket = store.bucket(name);
+    on(
+      state.get,
+      async ({ key }) => {
+        const entry = await bucket.get(key);
+        return entry ? { entry } : {};
+      },
+      soon,
+    );
+    on(state.list, ({ after }) => bucket.list(after), soon);
+    on(state.put, ({ key, bytes }) => bucket.put(key, bytes).then(nothing), soon);
+    on(
+      state.swap,
+      async ({ key, bytes, revision }) => {
+        const next = await bucket.swap(key, bytes, revision);
+        return next === undefined ? {} : { revision: next };
+      },
+      soon,
+    );
+    on(state.remove, ({ key }) => bucket.remove(key).then(nothing), soon);
+  }
+
+  on(
+    appendTo('>'),
+    async ({ id, bytes }, { asked }) => {
+      const subject = asked.slice(APPEND.length);
+      const event = known(unpack(Envelope, bytes));
+      if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
+        throw new Fault('malformed', `/type: ${event.type} is no event of ${subject}`);
+      }
+      return { sequence: await store.append(subject, id, pack(Envelope, event)) };
+    },
+    soon,
+  );
+
+  on(submitJob, ({ queue, bytes }) => store.queue(queue).submit(bytes).then(nothing), soon);
+  on(
+    takeJob,
+    async ({ queue }, { ifLost }) => {
+      const jobs = store.queue(queue);
+      const taken = await jobs.take();
+      // Nobody has it in hand: it need not wait until a worker counts as lost.
+      if (taken) ifLost(() => void jobs.settle(taken.token, { kind: 'again', ms: 0 }));
+      return taken ? { taken } : {};
+    },
+    waits,
+  );
+  on(settleJob, ({ queue, token, outcome }) => store.queue(queue).settle(token, outcome).then(nothing), soon);
+  on(countJobs, async ({ queue }) => ({ count: await store.queue(queue).backlog() }), soon);
+
+  const { archive } = store;
+  on(showHistory, () => archive.kept(), soon);
+  on(
+    lastEvent,
+    async ({ subject }) => {
+      const sequence = await archive.last(subject);
+      return sequence === undefined ? {} : { sequence };
+    },
+    soon,
+  );
+  on(
+    eventId,
+    async ({ sequence }) => {
+      const id = await archive.idAt(sequence);
+      return id === undefined ? {} : { id };
+    },
+    soon,
+  );
+  on(
+    readHistory,
+    async ({ from, subject, wait = 0, limit = MAX_PAGE }, { asker }) => {
+      const query = { from, subject, limit, waitMs: wait, maxBytes: PAGE_BYTES };
+      const events = await store.page(query, asker.user ?? '');
+      // One that does not fit into an answer can't be told; whoever reads sees that it is there.
+      const fits = ({ data }: { data: Uint8Array }) => data.byteLength <= MAX_EVENT_BYTES;
+      return { events: events.map((event) => (fits(event) ? event : { ...event, data: new Uint8Array() })) };
+    },
+    waits,
+  );
+}
+
+const nothing = () => ({});
+
+/** What JetStream has against it, or that it does not answer, is for the log of whoever asked: storage goes on. */
+function unavailable(cause: unknown): never {
+  if (cause instanceof Fault) throw cause;
+  const { message } = cause as Error;
+  throw new Fault('unavailable', `the bus keeps and tells nothing now (${message})`, { cause });
+}

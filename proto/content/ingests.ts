@@ -1,0 +1,107 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { request } from '../contract/contract.ts';
+import { Bytes, Digest, FilePath, Instant, Party, Repository } from '../oci/names.ts';
+import { Part } from './arriving.ts';
+
+/**
+ * Content being written, not yet visible. An ingest is a folder of the data volume that holds the bytes; storage
+ * opens it, one writer at a time writes into it directly, storage commits it.
+ *
+ * A writer holds a claim: a token with a time to live, to be renewed. A claim that ended or was taken over is
+ * fenced: its holder's requests fail with `claim-lost`, and what it may still write into the old file can't reach
+ * committed content, because an ingest that ever had a claim not released in good order is committed from a
+ * private copy, hashed while it is copied. A claim past its time may be taken over; until somebody does, it is good,
+ * and a renewal makes it live again.
+ */
+export const CLAIM_TTL_MS = 8_000;
+export const CLAIM_RENEW_MS = 2_000;
+
+const IngestId = Type.String({ pattern: '^[a-z0-9-]{1,160}$', maxLength: 160 });
+const ClaimToken = Type.String({ maxLength: 128 });
+const Held = Type.Object({ id: IngestId, claim: ClaimToken });
+
+export const Claim = Type.Object({
+  id: IngestId,
+  claim: ClaimToken,
+  /** The ingest's folder, relative to the data volume; its bytes are the file `data` in it. */
+  path: FilePath,
+  /** Bytes in the file `data` now: an upload goes on here. */
+  offset: Bytes,
+});
+export type Claim = Static<typeof Claim>;
+
+/** Opens an upload. With `hold`, the caller has its claim; else it is free to be claimed. */
+export const startUpload = request(
+  'storage.upload.start',
+  Type.Object({ repository: Repository, by: Party, hold: Type.Boolean() }),
+  Claim,
+);
+
+/** Faults: `upload-unknown`, `busy`. */
+export const claimUpload = request(
+  'storage.upload.claim',
+  Type.Object({ repository: Repository, id: IngestId, by: Party }),
+  Claim,
+);
+
+/** Faults: `upload-unknown`. */
+export const uploadStatus = request(
+  'storage.upload.status',
+  Type.Object({ repository: Repository, id: IngestId }),
+  Type.Object({ offset: Bytes, touched: Instant }),
+);
+
+/** Gives an upload up, whoever holds it. Faults: `upload-unknown`. */
+export const abortUpload = request(
+  'storage.upload.abort',
+  Type.Object({ repository: Repository, id: IngestId }),
+  Type.Object({}),
+);
+
+/**
+ * The one ingest of a blob that comes over the link, made at the first claim and found again at every later one,
+ * by whichever syncer. `clean` is false where an earlier claim was not released in good order: what is on disk
+ * must then be checked before it is believed. `repository` is the one that it is to be in, and `part` what it is there, for
+ * the layers below: see `arriving.ts`. Faults: `busy`, `exists`.
+ */
+export const claimTransfer = request(
+  'storage.transfer.claim',
+  Type.Object({
+    digest: Digest,
+    size: Bytes,
+    by: Party,
+    repository: Type.Optional(Repository),
+    part: Type.Optional(Part),
+  }),
+  Type.Intersect([Claim, Type.Object({ clean: Type.Boolean() })]),
+);
+
+/** Faults: `claim-lost`. */
+export const renewClaim = request('storage.claim.renew', Held, Type.Object({}));
+
+/** Ends a claim in good order: the holder has written its last byte, and the ingest stays. Faults: `claim-lost`. */
+export const releaseClaim = request('storage.claim.release', Held, Type.Object({}));
+
+/** Throws the ingest's bytes away. Faults: `claim-lost`. */
+export const discardIngest = request('storage.claim.discard', Held, Type.Object({}));
+
+/**
+ * Makes the content visible as a blob, and linked in `repository` where one is named. `hashed` is what the writer
+ * found when it wrote the file alone and in order from byte 0 to the end; storage believes it only where its own
+ * records agree that it was so, and hashes the file itself in every other case.
+ * Content that is committed already is success, also where the ingest is gone because this was asked before and the
+ * answer was lost. Faults: `claim-lost`, `digest-invalid`, `size-invalid`, `no-space`;
+ * after `digest-invalid` and `size-invalid` the claim is still held.
+ */
+export const commitBlob = request(
+  'storage.blob.commit',
+  Type.Object({
+    id: IngestId,
+    claim: ClaimToken,
+    digest: Digest,
+    size: Type.Optional(Bytes),
+    hashed: Type.Optional(Digest),
+    repository: Type.Optional(Repository),
+  }),
+  Type.Object({ size: Bytes }),
+);

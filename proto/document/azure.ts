@@ -1,0 +1,109 @@
+import { isIP } from 'node:net';
+import { type Static, Type } from '@sinclair/typebox';
+import type { Files } from './files.ts';
+
+/** How a layer logs in to Azure Container Registry by an identity of Microsoft Entra, in place of user and password. */
+export const AzureLogin = Type.Object(
+  {
+    /** Where left out: what the other fields ask for, else `default`, which tries one after the other. */
+    credential: Type.Optional(
+      Type.Union([
+        Type.Literal('managed-identity'),
+        Type.Literal('workload-identity'),
+        Type.Literal('service-principal'),
+        Type.Literal('cli'),
+        Type.Literal('default'),
+      ]),
+    ),
+    clientId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    tenantId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+$', maxLength: 256 })),
+    /** Of a service principal. Read again at each use. */
+    clientSecretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
+    /** Of a workload identity: the token that the cluster gives. */
+    tokenFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
+    /** `https://host` of another cloud than the public one. */
+    authorityHost: Type.Optional(Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 })),
+  },
+  { additionalProperties: false },
+);
+export type AzureLogin = Static<typeof AzureLogin>;
+export type AzureCredential = NonNullable<AzureLogin['credential']>;
+
+export const azureRemedies: Record<string, string> = {
+  'parent.azure':
+    'write a mapping with the fields credential, clientId, tenantId, clientSecretFile, tokenFile and authorityHost',
+  'parent.azure.credential':
+    'write managed-identity, workload-identity, service-principal, cli or default, or leave it out',
+  'parent.azure.clientId': 'write the client id of the identity',
+  'parent.azure.tenantId': 'write the id or the domain of the tenant',
+  'parent.azure.clientSecretFile': 'write the path of a file that holds the secret of the service principal',
+  'parent.azure.tokenFile': 'write the path of the file in which the cluster puts the token of the workload',
+  'parent.azure.authorityHost': 'write https://host, such as https://login.microsoftonline.us',
+};
+
+/** Paths in it. */
+export const azureFiles = ['clientSecretFile', 'tokenFile'] as const;
+
+export const credentialOf = ({ credential, clientSecretFile, tokenFile }: AzureLogin): AzureCredential =>
+  credential ?? (clientSecretFile ? 'service-principal' : tokenFile ? 'workload-identity' : 'default');
+
+/** What is wrong with it beyond its form. */
+export function azureComplaints(
+  parent: { url: string; username?: string; azure?: AzureLogin },
+  files: Files,
+): string[] {
+  const { azure, url, username } = parent;
+  if (!azure) return [];
+  const complaints: string[] = [];
+  const field = (name: string) => `parent.azure.${name}`;
+  if (username !== undefined) {
+    complaints.push('parent.azure and parent.username are both there: leave one of the two logins out');
+  }
+  if (!url.startsWith('https://')) {
+    complaints.push('parent.url must begin with https:// where parent.azure is there: tokens go to no other');
+  }
+  const kind = credentialOf(azure);
+  if (kind === 'service-principal') {
+    for (const name of ['clientId', 'tenantId', 'clientSecretFile'] as const) {
+      if (azure[name] === undefined) {
+        complaints.push(`${field(name)} is missing: ${azureRemedies[field(name)]}`);
+      }
+    }
+  } else if (azure.clientSecretFile !== undefined) {
+    complaints.push(
+      `${field('clientSecretFile')} is of no use to ${kind}: leave it out, or write service-principal as parent.azure.credential`,
+    );
+  }
+  if (azure.tokenFile !== undefined && kind !== 'workload-identity') {
+    complaints.push(
+      `${field('tokenFile')} is of no use to ${kind}: leave it out, or write workload-identity as parent.azure.credential`,
+    );
+  }
+  for (const name of azureFiles) {
+    const path = azure[name];
+    if (path !== undefined && !files.readable(path)) {
+      complaints.push(
+        `${field(name)} ${JSON.stringify(path)} can't be read: make that file, or name another one`,
+      );
+    }
+  }
+  return complaints;
+}
+
+const LOGIN_SERVER = /^[a-z0-9-]+\.azurecr\.(?:io|cn|us)$/;
+const DATA_ENDPOINT = /^([a-z0-9-]+)\.[a-z0-9-]+\.data\.azurecr\.(io|cn|us)$/;
+
+/** A registry of Azure: known by its name, or because the document says so. */
+export function isAzure(parent: { url: string; azure?: AzureLogin | undefined }): boolean {
+  if (parent.azure) return true;
+  return URL.canParse(parent.url) && LOGIN_SERVER.test(new URL(parent.url).hostname);
+}
+
+/** The address of the login server where that of a dedicated data endpoint was given; blobs alone lie there. */
+export function loginServerOf(url: string): string {
+  if (!URL.canParse(url)) return url;
+  const { hostname, port, protocol } = new URL(url);
+  if (isIP(hostname)) return url;
+  const [, registry, cloud] = DATA_ENDPOINT.exec(hostname) ?? [];
+  return registry ? `${protocol}//${registry}.azurecr.${cloud}${port && `:${port}`}` : url;
+}

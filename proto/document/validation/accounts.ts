@@ -1,0 +1,84 @@
+import { scopeAction } from '../../accounts/scopes.ts';
+import { Fault } from '../../contract/fault.ts';
+import type { Document } from '../configuration.ts';
+import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.ts';
+import { notValid } from './remedies.ts';
+
+/** As much of it as a message of the bus carries besides all else, as JSON. */
+const MOST_BYTES = 400_000;
+
+/** What is wrong with the accounts that a document declares, beyond their form. */
+export function declaredComplaints(document: Document): string[] {
+  const { tokens = [], children = [] } = document;
+  return [
+    ...tokens.flatMap((token, at) => {
+      const field = `tokens.${at}`;
+      return [...mayComplaints(token, field), ...passwordComplaints(token.passwords, field)];
+    }),
+    ...children.flatMap(({ mode, passwords }, at) => {
+      const field = `children.${at}`;
+      return [
+        ...(writes(mode) && !takesWrites(document)
+          ? [
+              `${field}.mode ${mode} does not fit, as this layer is ReadOnly: write ReadOnly, or mode: ReadWrite`,
+            ]
+          : []),
+        ...passwordComplaints(passwords, field),
+      ];
+    }),
+    ...twice([
+      ...tokens.map(({ name }, at) => [`tokens.${at}`, name] as const),
+      ...children.map(({ name }, at) => [`children.${at}`, name] as const),
+    ]),
+    ...(JSON.stringify(declaredAccounts(document)).length > MOST_BYTES
+      ? ['tokens and children are more than fits into one message: share scope maps, or use fewer patterns']
+      : []),
+  ];
+}
+
+const takesWrites = ({ mode, parent }: Document) => (mode === undefined ? !parent : writes(mode));
+
+type Token = NonNullable<Document['tokens']>[number];
+
+function mayComplaints(token: Token, field: string): string[] {
+  const actions = actionsOfToken(token);
+  if ((token.scopeMap === undefined) === (actions.length === 0)) {
+    return [`${field} needs either scopeMap or what it may do: write pull, push, delete or actions`];
+  }
+  return (token.actions ?? []).flatMap((action, at) => {
+    try {
+      scopeAction(action);
+      return [];
+    } catch (error) {
+      return Fault.is(error) ? [`${field}.actions.${at}: ${error.message}`] : [];
+    }
+  });
+}
+
+function passwordComplaints(passwords: Token['passwords'], field: string): string[] {
+  return passwords.flatMap((password, at) => {
+    if (typeof password === 'string') return [];
+    const its = `${field}.passwords.${at}`;
+    const { hash, secretFile, expires } = password;
+    const complaints: string[] = [];
+    if ((hash === undefined) === (secretFile === undefined)) {
+      complaints.push(`${its} needs either hash or secretFile: write one of them`);
+    }
+    if (expires !== undefined && Number.isNaN(Date.parse(expires))) {
+      complaints.push(notValid(`${its}.expires`, expires));
+    }
+    return complaints;
+  });
+}
+
+/** A child is a token of its name: both kinds share their names. */
+function twice(named: (readonly [field: string, name: string])[]): string[] {
+  const seen = new Map<string, string>();
+  return named.flatMap(([field, name]) => {
+    const first = seen.get(name);
+    seen.set(name, first ?? field);
+    return first === undefined
+      ? []
+      : [`${field}.name ${name} is the name of ${first} already: choose another`];
+  });
+}

@@ -1,0 +1,83 @@
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
+import { isPattern } from '../../oci/repository-pattern.ts';
+import { Document } from '../configuration.ts';
+import type { Files } from '../files.ts';
+import { isNetwork } from '../networks.ts';
+import { bytesOf, durationOf } from '../quantities.ts';
+import { declaredComplaints } from './accounts.ts';
+import { linkComplaints, runsEver, unreadable } from './link.ts';
+import { notificationComplaints } from './notifications.ts';
+import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './remedies.ts';
+import { selectionComplaints } from './selection.ts';
+
+/** What is wrong with a configuration document: each complaint is one sentence that names the field and the remedy. */
+
+const form = TypeCompiler.Compile(Document);
+
+/** None where the fields are a `Document` that can be put in force. */
+export function complaintsOf(fields: object, files: Files): string[] {
+  const misformed = formComplaints(fields);
+  return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
+}
+
+function formComplaints(fields: object): string[] {
+  const complaints = new Map<string, string>();
+  for (const error of [...form.Errors(fields)].flatMap(innermost)) {
+    const field = error.path.slice(1).replaceAll('/', '.');
+    if (complaints.has(field)) continue;
+    const remedy = remedyOf(field);
+    if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
+    else if (remedy) complaints.set(field, notValid(field, error.value));
+    else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
+    else complaints.set(field, `${field} is not a field: the fields are ${fieldsBeside(field).join(', ')}`);
+  }
+  return [...complaints.values()];
+}
+
+/** Of a value that may have several forms: what is wrong within the one that it seems to be meant to have. */
+function innermost(error: ValueError): ValueError[] {
+  for (const variant of error.errors) {
+    const inner = [...variant];
+    if (inner.every(({ path }) => path !== error.path)) return inner.flatMap(innermost);
+  }
+  return [error];
+}
+
+/** What a schema can't say. */
+function meaningComplaints(document: Document, files: Files): string[] {
+  const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
+  const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;
+  const complaints: string[] = [];
+  const bad = (field: string, value: unknown) => complaints.push(notValid(field, value));
+  const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
+  if (port < 1 || port > 65_535)
+    complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
+  const parts = [
+    linkComplaints(document, files),
+    selectionComplaints(repositories),
+    declaredComplaints(document),
+    notificationComplaints(document.notifications ?? {}, files),
+  ];
+  for (const complaint of parts.flat()) complaints.push(complaint);
+  for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
+  for (const [field, cron] of Object.entries({
+    schedule,
+    'garbageCollection.schedule': garbage.schedule,
+    'scrub.schedule': scrub.schedule,
+  })) {
+    if (cron !== undefined && !runsEver(cron)) bad(field, cron);
+  }
+  for (const [field, amount] of Object.entries({ reserve, 'scrub.rate': scrub.rate })) {
+    if (typeof amount === 'string' && bytesOf(amount) === undefined) bad(field, amount);
+  }
+  if (scrub.rate !== undefined && (bytesOf(String(scrub.rate)) ?? 1) < 1) bad('scrub.rate', scrub.rate);
+  for (const name of ['grace', 'uploads', 'transfers'] as const) {
+    const text = garbage[name];
+    if (text !== undefined && durationOf(text) === undefined) bad(`garbageCollection.${name}`, text);
+  }
+  for (const proxy of trustedProxies) if (!isNetwork(proxy)) bad('trustedProxies', proxy);
+  for (const [name, path] of Object.entries(tls ?? {})) {
+    if (!files.readable(path)) complaints.push(unreadable(`tls.${name}`, path));
+  }
+  return complaints;
+}

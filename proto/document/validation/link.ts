@@ -1,0 +1,90 @@
+import { Cron } from 'croner';
+import { azureComplaints } from '../azure.ts';
+import type { Document } from '../configuration.ts';
+import type { Files } from '../files.ts';
+import { isHostPattern, isNetwork } from '../networks.ts';
+import { bitRateOf, durationOf } from '../quantities.ts';
+import { notValid, quote } from './remedies.ts';
+
+/** What is wrong with what a document says of the link: the parent, when, and how much. */
+
+const DAY = 86_400_000;
+/** Bytes a second: slower than that, a small request takes seconds. */
+const LEAST_RATE = 1_000;
+
+export function linkComplaints(document: Document, files: Files): string[] {
+  const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
+  const complaints: string[] = [];
+  for (const complaint of parent ? parentComplaints(parent, files) : []) complaints.push(complaint);
+  for (const [field, text] of Object.entries({ window, syncWindow })) {
+    if (text !== undefined && !isBetween(text, 60_000, 7 * DAY)) complaints.push(notValid(field, text));
+  }
+  if ((window ?? syncWindow) !== undefined && schedule === undefined) {
+    complaints.push('schedule is missing: say when the window opens, such as "0 2 * * *"');
+  }
+  for (const [field, text] of Object.entries({ eventTtl, messageTtl })) {
+    if (text !== undefined && !isBetween(text, DAY, 90 * DAY)) complaints.push(notValid(field, text));
+  }
+  return [...complaints, ...bandwidthComplaints(document.bandwidth)];
+}
+
+function parentComplaints(parent: NonNullable<Document['parent']>, files: Files): string[] {
+  const { url, username, passwordFile, caFile, allowedHosts = [] } = parent;
+  const complaints: string[] = [];
+  if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
+  else if (url.includes('@')) {
+    complaints.push('parent.url holds credentials: use the fields parent.username and parent.passwordFile');
+  }
+  if (username !== undefined && passwordFile === undefined) {
+    complaints.push('parent.passwordFile is missing: name a file that holds the password of parent.username');
+  }
+  if (passwordFile !== undefined && username === undefined) {
+    complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
+  }
+  for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
+  for (const [at, host] of allowedHosts.entries()) {
+    if (!isHostPattern(host) && !isNetwork(host))
+      complaints.push(notValid(`parent.allowedHosts.${at}`, host));
+  }
+  for (const [name, path] of Object.entries({ passwordFile, caFile })) {
+    if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
+    else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {
+      complaints.push(`parent.caFile ${quote(path)} holds no certificate: put one there in PEM`);
+    }
+  }
+  return complaints;
+}
+
+export const unreadable = (field: string, path: string): string =>
+  `${field} ${quote(path)} can't be read: make that file, or name another one`;
+
+function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
+  const isRate = (text: string) => (bitRateOf(text) ?? 0) >= LEAST_RATE;
+  if (typeof bandwidth === 'string') return isRate(bandwidth) ? [] : [notValid('bandwidth', bandwidth)];
+  return bandwidth.flatMap(({ from, to, limit }, at) => {
+    const field = `bandwidth.${at}`;
+    const complaints = isRate(limit) ? [] : [notValid(`${field}.limit`, limit)];
+    if ((from === undefined) !== (to === undefined)) {
+      const missing = from === undefined ? 'from' : 'to';
+      complaints.push(`${field}.${missing} is missing: give both times of the day, or none for all day`);
+    } else if (from !== undefined && from === to) {
+      complaints.push(`${field}.to ${quote(to)} is the same as from: leave both out for all day`);
+    }
+    return complaints;
+  });
+}
+
+function isBetween(text: string, least: number, most: number): boolean {
+  const ms = durationOf(text);
+  return ms !== undefined && ms >= least && ms <= most;
+}
+
+/** Whether it is cron with five fields, of which some time comes. */
+export function runsEver(schedule: string): boolean {
+  if (schedule.trim().split(/\s+/).length !== 5) return false;
+  try {
+    return new Cron(schedule, { paused: true, timezone: 'UTC' }).nextRun() !== null;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,51 @@
+import type { Files } from '../files.ts';
+import { readNotificationPattern } from '../notification-patterns.ts';
+import { type NotificationsDocument, nameOf, type Webhook } from '../notifications.ts';
+import { unreadable } from './link.ts';
+import { notValid, quote } from './remedies.ts';
+
+/** What is wrong with what a document says of notifications. */
+
+export function notificationComplaints(
+  { parent = [], webhooks = [] }: NotificationsDocument,
+  files: Files,
+): string[] {
+  const complaints = patternComplaints('notifications.parent', parent);
+  const seen = new Set<string>();
+  for (const [at, webhook] of webhooks.entries()) {
+    const field = `notifications.webhooks.${at}`;
+    const wrong = urlComplaint(`${field}.url`, webhook.url);
+    const unfit = patternComplaints(`${field}.match`, webhook.match ?? []);
+    for (const complaint of [...wrong, ...unfit, ...fileComplaints(field, webhook, files)]) {
+      complaints.push(complaint);
+    }
+    if (wrong.length > 0) continue;
+    const name = nameOf(webhook);
+    if (seen.has(name)) {
+      complaints.push(`${field}.name ${quote(name)} is that of another webhook: give each a name of its own`);
+    }
+    seen.add(name);
+  }
+  return complaints;
+}
+
+const patternComplaints = (field: string, patterns: readonly string[]): string[] =>
+  patterns.flatMap((text, at) => (readNotificationPattern(text) ? [] : [notValid(`${field}.${at}`, text)]));
+
+function urlComplaint(field: string, url: string): string[] {
+  if (!URL.canParse(url)) return [notValid(field, url)];
+  const { username, password } = new URL(url);
+  if (!username && !password) return [];
+  return [`${field} holds credentials: have events signed, with the secret in a file named by secretFile`];
+}
+
+function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: Files): string[] {
+  const complaints: string[] = [];
+  for (const [name, path] of Object.entries({ secretFile, caFile })) {
+    if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`${field}.${name}`, path));
+  }
+  if (caFile !== undefined && files.readable(caFile) && files.holdsCertificate?.(caFile) === false) {
+    complaints.push(`${field}.caFile ${quote(caFile)} holds no certificate: put one there in PEM`);
+  }
+  return complaints;
+}

@@ -1,0 +1,42 @@
+import { isDeepStrictEqual } from 'node:util';
+import { validRange } from 'semver';
+import { isPattern } from '../../oci/repository-pattern.ts';
+import { readGlob } from '../../oci/tag-glob.ts';
+import { readTagRegex } from '../../oci/tag-regex.ts';
+import type { Document } from '../configuration.ts';
+import type { Selection, TagFilter } from '../selection.ts';
+import { notValid, quote } from './remedies.ts';
+
+/** What is wrong with what a document says of the repositories that are brought. */
+
+export function selectionComplaints(repositories: NonNullable<Document['repositories']>): string[] {
+  const complaints: string[] = [];
+  const seen = new Map<string, Selection>();
+  for (const [at, one] of repositories.entries()) {
+    const field = `repositories.${at}`;
+    const selection = typeof one === 'string' ? { name: one } : one;
+    const { name, tags } = selection;
+    if (!isPattern(name))
+      complaints.push(notValid(typeof one === 'string' ? 'repositories' : `${field}.name`, name));
+    for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
+    const before = seen.get(name);
+    if (before && !isDeepStrictEqual(before, selection)) {
+      complaints.push(`${field} is the second entry for ${quote(name)}: say all of it in one`);
+    }
+    seen.set(name, selection);
+  }
+  return complaints;
+}
+
+function tagComplaints(field: string, { match = [], regex, semver }: TagFilter): string[] {
+  const complaints = match
+    .map((glob, at) => [glob, `${field}.match.${at}`] as const)
+    .filter(([glob]) => !readGlob(glob))
+    .map(([glob, where]) => notValid(where, glob));
+  const matcher = regex !== undefined && readTagRegex(regex);
+  if (typeof matcher === 'object') complaints.push(notValid(`${field}.regex`, regex, matcher.reason));
+  if (semver !== undefined && validRange(semver, { loose: true }) === null) {
+    complaints.push(notValid(`${field}.semver`, semver));
+  }
+  return complaints;
+}

@@ -1,0 +1,59 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { Fault } from '../contract/fault.ts';
+import type { ModuleIdentity, ServerCertificate } from './identity.ts';
+
+/** What is asked of the workload API of IoT Edge, and what it answers. Pure; no answer of it is ever shown. */
+
+export function workloadPath({ module, generation }: ModuleIdentity, what: string, version: string): string {
+  const owner = `/modules/${encodeURIComponent(module)}/genid/${encodeURIComponent(generation)}`;
+  return `${owner}/${what}?api-version=${version}`;
+}
+
+const Bundle = Type.Object({ certificate: Type.String() });
+const Digest = Type.Object({ digest: Type.String({ minLength: 1 }) });
+/** PEM text, although the interface description says base64. */
+const Certificate = Type.Object({
+  privateKey: Type.Object({ type: Type.Literal('key'), bytes: Type.String({ minLength: 1 }) }),
+  certificate: Type.String({ minLength: 1 }),
+  expiration: Type.String(),
+});
+const Refusal = Type.Object({ message: Type.String() });
+
+export const parseWorkload = {
+  bundle: (text: string): string => read(Bundle, text).certificate,
+  digest: (text: string): string => read(Digest, text).digest,
+  certificate(text: string): ServerCertificate {
+    const { privateKey, certificate, expiration } = read(Certificate, text);
+    const expires = new Date(expiration);
+    if (Number.isNaN(expires.getTime()))
+      throw new Fault('malformed', `the certificate ends at no time: ${expiration}`);
+    return { certificate, privateKey: privateKey.bytes, expires };
+  },
+  /** 4xx is an answer that stays the same; 5xx passes, such as while the daemon's own parts restart. */
+  refusal(status: number, text: string, what: string): Fault {
+    const said = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
+    const why = `${what} was answered ${status}${said && `: ${said.slice(0, 200)}`}`;
+    if (status === 403 || status === 401) {
+      return new Fault('denied', `${why}; only a process of the module itself is answered`);
+    }
+    return new Fault(
+      status >= 500 || status === 429 ? 'unavailable' : 'malformed',
+      `the workload API: ${why}`,
+    );
+  },
+};
+
+function read<T extends TSchema>(schema: T, text: string): Static<T> {
+  const value = json(text);
+  if (Value.Check(schema, value)) return value;
+  throw new Fault('malformed', 'the workload API answered with something else than was asked for');
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,100 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Fault, MAX_REASON } from '../contract/fault.ts';
+
+/** How repositories, tags and digests are written (OCI distribution-spec 1.1, "Pulling manifests"). */
+const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';
+const TAG = '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}';
+const DIGEST = 'sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}';
+
+/** At most 255 characters, as every registry in use has it. */
+export const Repository = Type.String({ pattern: `^${REPOSITORY}$`, maxLength: 255 });
+export type Repository = Static<typeof Repository>;
+
+export const Tag = Type.String({ pattern: `^${TAG}$`, maxLength: 128 });
+export type Tag = Static<typeof Tag>;
+
+export const Digest = Type.String({ pattern: `^(?:${DIGEST})$`, maxLength: 135 });
+export type Digest = Static<typeof Digest>;
+
+/** A tag or a digest. */
+export const Reference = Type.Union([Tag, Digest]);
+export type Reference = Static<typeof Reference>;
+
+/** Bytes or an offset in bytes. */
+export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+/** How many there are of something. */
+export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+/** A process, a machine, whoever holds or asks for something. */
+export const Party = Type.String({ maxLength: 256 });
+
+/** The last entry of the page before, of a list that comes in pages. */
+export const After = Type.String({ maxLength: 512 });
+
+/** Of a pass. */
+export const PassId = Type.String({ maxLength: 64 });
+
+/** Of a fault, or of an error that a parent answered. */
+export const Code = Type.String({ maxLength: 64 });
+
+/** One sentence for a person; it may quote what another machine said. */
+export const Reason = Type.String({ maxLength: MAX_REASON });
+
+/** Of a file or folder. */
+export const FilePath = Type.String({ maxLength: 4_096 });
+
+/** Of a manifest, or the artifact type of one. RFC 6838, 4.2: two names of 127 characters at most, and parameters. */
+export const MAX_MEDIA_TYPE = 512;
+export const MediaType = Type.String({ maxLength: MAX_MEDIA_TYPE });
+
+/** Milliseconds since 1970-01-01 UTC, as far as a date goes (ECMA-262, "Time Values and Time Range"). */
+export const Instant = Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 });
+
+const repositoryForm = new RegExp(`^${REPOSITORY}$`);
+const tagForm = new RegExp(`^${TAG}$`);
+const digestForm = new RegExp(`^(?:${DIGEST})$`);
+
+export const isRepository = (text: string): boolean => text.length <= 255 && repositoryForm.test(text);
+export const isTag = (text: string): boolean => tagForm.test(text);
+export const isDigest = (text: string): boolean => digestForm.test(text);
+
+/** @throws Fault `name-invalid` */
+export function repositoryName(text: string): Repository {
+  if (isRepository(text)) return text;
+  throw new Fault(
+    'name-invalid',
+    `repository name ${quote(text)} is not valid: use lower-case letters, digits and . _ - between them, / between parts, 255 characters at most`,
+  );
+}
+
+/** @throws Fault `digest-invalid` */
+export function digestName(text: string): Digest {
+  if (isDigest(text)) return text;
+  throw new Fault(
+    'digest-invalid',
+    `digest ${quote(text)} is not valid: write sha256: and 64, or sha512: and 128 lower-case hexadecimal digits`,
+  );
+}
+
+/** A tag or digest. @throws Fault `digest-invalid` for what has a colon, `manifest-invalid` for another bad tag */
+export function referenceName(text: string): Reference {
+  return text.includes(':') ? digestName(text) : tagName(text);
+}
+
+/** @throws Fault `manifest-invalid` */
+export function tagName(text: string): Tag {
+  if (isTag(text)) return text;
+  throw new Fault(
+    'manifest-invalid',
+    `tag ${quote(text)} is not valid: use letters, digits and . _ -, not . or - first, 128 characters at most`,
+  );
+}
+
+/** `sha256:abc…` → `['sha256', 'abc…']` */
+export function splitDigest(digest: Digest): [algorithm: 'sha256' | 'sha512', hex: string] {
+  const colon = digest.indexOf(':');
+  return [digest.slice(0, colon) as 'sha256' | 'sha512', digest.slice(colon + 1)];
+}
+
+const quote = (text: string) => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -1,0 +1,54 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
+import { Digest, Repository, Tag } from '../oci/names.ts';
+
+/** What `terrace repair` says to the process that repairs the metadata of a data volume, and what that answers. */
+
+/** What somebody else knows: the repository had this manifest, and this tag pointed to it; `gone`: no more. */
+export const RepairHint = Type.Object({
+  repository: Repository,
+  digest: Digest,
+  tag: Type.Optional(Tag),
+  gone: Type.Optional(Type.Literal(true)),
+});
+export type RepairHint = Static<typeof RepairHint>;
+
+export const MAX_HINTS = 500_000;
+
+export const RepairRequest = Type.Object({
+  data: Type.String({ minLength: 1 }),
+  /** In the order in which they became true. */
+  hints: Type.Array(RepairHint, { maxItems: MAX_HINTS }),
+  open: Type.Boolean(),
+  force: Type.Boolean(),
+  /** Only says whether there is something to repair. */
+  look: Type.Optional(Type.Boolean()),
+});
+export type RepairRequest = Static<typeof RepairRequest>;
+
+export type RepairAnswer =
+  | { kind: 'whole' }
+  /** There is something to repair. */
+  | { kind: 'damaged' }
+  /** An earlier repair had been cut off at its end; `place` is its folder. */
+  | { kind: 'finished'; place: string }
+  | { kind: 'done'; text: string }
+  | { kind: 'failed'; why: string };
+
+/** What an event of content tells a repair. @param type as it is declared */
+export function hintOf(type: string, data: unknown): RepairHint | undefined {
+  if (type === tagMoved.type && Value.Check(tagMoved.data, data)) {
+    return { repository: data.repository, tag: data.tag, digest: data.digest };
+  }
+  if (type === tagDeleted.type && Value.Check(tagDeleted.data, data)) {
+    return { repository: data.repository, tag: data.tag, digest: data.from, gone: true };
+  }
+  if (type === manifestCommitted.type && Value.Check(manifestCommitted.data, data)) {
+    return { repository: data.repository, digest: data.digest };
+  }
+  if (type === manifestDeleted.type && Value.Check(manifestDeleted.data, data)) {
+    return { repository: data.repository, digest: data.digest, gone: true };
+  }
+  return undefined;
+}

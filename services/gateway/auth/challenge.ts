@@ -1,0 +1,30 @@
+import type { FastifyRequest } from 'fastify';
+import { isGatewayAction } from '#proto/accounts/scopes.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { hostOf, realmUrl } from '../http/locations.ts';
+import { CATALOG_SCOPE, gatewayScope, scopeFor } from './docker-scopes.ts';
+import type { Needs } from './needs.ts';
+
+/** Why a Bearer token was not enough (RFC 6750, 3.1). */
+export type BearerError = 'invalid_token' | 'insufficient_scope';
+
+/** What is asked for: an action on a repository or a child, which is `whom`, the catalog, or only to be somebody. */
+export type Wanted = { needs: Needs; whom: string };
+
+/** The value of `WWW-Authenticate`: how to come again (RFC 9110, 11.6.1; "Docker Registry v2 authentication"). */
+export function challenge(
+  request: FastifyRequest,
+  kind: Configuration['challenge'],
+  { needs, whom }: Wanted,
+  error?: BearerError,
+): string {
+  if (kind === 'Basic') return `Basic realm="${hostOf(request)}", charset="UTF-8"`;
+  const fields = [`realm="${realmUrl(request)}"`, `service="${hostOf(request)}"`];
+  if (needs === 'catalog') fields.push(`scope="${CATALOG_SCOPE}"`);
+  else if (needs !== 'login' && needs !== 'nothing') {
+    const scope = isGatewayAction(needs) ? gatewayScope(needs, whom) : scopeFor(needs, whom);
+    fields.push(`scope="${scope}"`);
+  }
+  if (error) fields.push(`error="${error}"`);
+  return `Bearer ${fields.join(',')}`;
+}

@@ -1,0 +1,126 @@
+import { crc32 } from 'node:zlib';
+import { type Chunk, decodeEntries, ENTRY_BYTES, LOG_MAGIC, LONGEST_CHUNK } from '#proto/volume/chunk-log.ts';
+import type { BlobFile } from '#proto/volume/volume.ts';
+
+/** What a chunk may have to be checked, as it has to be held for that; of a longer one nothing is told, in bytes. */
+const MOST_CHUNK = 4 * LONGEST_CHUNK;
+
+/** What the chunk log of an ingest says, read beside its writer. Nothing is written here, and no byte is believed. */
+export class ArrivingChunks {
+  /** By their start; they do not overlap. */
+  #chunks: Chunk[] = [];
+  /** Bytes of the log that are read. */
+  #read = 0;
+  #id: number | undefined;
+  /** When the log was last looked at, on the clock of `performance.now()`. */
+  looked = Number.NEGATIVE_INFINITY;
+
+  /** Reads on from where it was; from the beginning where the log is another one, or was cut. */
+  async refresh(log: Pick<BlobFile, 'look' | 'read'>): Promise<void> {
+    this.looked = performance.now();
+    const { size, id } = await log.look();
+    if (id !== this.#id || size < this.#read) this.forget();
+    this.#id = id;
+    if (this.#read === 0) {
+      const magic = Buffer.alloc(LOG_MAGIC.length);
+      if (size < magic.length || (await log.read(magic, 0)) < magic.length) return;
+      if (!magic.equals(LOG_MAGIC)) return;
+      this.#read = magic.length;
+    }
+    const entries = Math.floor((size - this.#read) / ENTRY_BYTES);
+    if (entries <= 0) return;
+    const at = this.#read;
+    const bytes = Buffer.allocUnsafe(entries * ENTRY_BYTES);
+    const came = await log.read(bytes, at);
+    // Another request may have read the same meanwhile.
+    if (this.#read !== at) return;
+    const { chunks, good } = decodeEntries(bytes.subarray(0, came));
+    this.#read += good;
+    for (const chunk of chunks) this.#add(chunk);
+  }
+
+  /** What is known may be wrong: the log is read from its beginning next time. */
+  forget(): void {
+    this.#chunks = [];
+    this.#read = 0;
+    this.#id = undefined;
+  }
+
+  /** The chunk that holds this byte. */
+  at(position: number): Chunk | undefined {
+    const chunk = this.#chunks[this.#after(position) - 1];
+    return chunk && position < chunk.end ? chunk : undefined;
+  }
+
+  /** Where the run of chunks ends that holds this byte, at `most` where it goes on; the byte itself where there is none. */
+  reach(position: number, most: number): number {
+    let at = position;
+    for (let index = this.#after(position) - 1; at < most; index += 1) {
+      const chunk = this.#chunks[index];
+      if (!chunk || chunk.start > at || chunk.end <= at) break;
+      at = chunk.end;
+    }
+    return Math.min(at, most);
+  }
+
+  #add(chunk: Chunk): void {
+    const { start, end } = chunk;
+    if (end <= start || end - start > MOST_CHUNK) return;
+    const index = this.#after(start);
+    const before = this.#chunks[index - 1];
+    // The same bytes written once more: the later entry is the true one.
+    if (before?.start === start) this.#chunks[index - 1] = chunk;
+    else this.#chunks.splice(index, 0, chunk);
+  }
+
+  /** How many begin at this byte or before it. */
+  #after(position: number): number {
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#chunks[middle] as Chunk).start <= position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** Bytes of content that is still coming: none is given out before the checksum of its whole chunk was right. */
+export class CheckedBytes {
+  readonly #file: Pick<BlobFile, 'read'>;
+  readonly #chunks: ArrivingChunks;
+  #held: { start: number; bytes: Buffer } | undefined;
+
+  constructor(file: Pick<BlobFile, 'read'>, chunks: ArrivingChunks) {
+    this.#file = file;
+    this.#chunks = chunks;
+  }
+
+  /** Reads at `position` until the buffer is full or something is not there, or not right. @returns bytes read */
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    let done = 0;
+    while (done < buffer.byteLength && (await this.holds(position + done))) {
+      const { start, bytes } = this.#held as { start: number; bytes: Buffer };
+      const from = position + done - start;
+      done += bytes.copy(buffer, done, from, Math.min(bytes.length, from + buffer.byteLength - done));
+    }
+    return done;
+  }
+
+  /** Whether the byte at `position` is there, and right. */
+  async holds(position: number): Promise<boolean> {
+    const held = this.#held;
+    if (held && position >= held.start && position < held.start + held.bytes.length) return true;
+    const chunk = this.#chunks.at(position);
+    if (!chunk) return false;
+    const bytes = Buffer.allocUnsafe(chunk.end - chunk.start);
+    const read = await this.#file.read(bytes, chunk.start);
+    if (read < bytes.length || crc32(bytes) !== chunk.crc) {
+      this.#chunks.forget();
+      return false;
+    }
+    this.#held = { start: chunk.start, bytes };
+    return true;
+  }
+}

@@ -1,0 +1,52 @@
+import type { BlobPlace } from '#proto/content/blobs.ts';
+import type { ManifestPlace } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
+import type { BlobFile, Volume } from '#proto/volume/volume.ts';
+import type { RememberedContent } from './content-cache.ts';
+
+const ATTEMPTS = 3;
+
+/*
+ * Committed content, where storage says that it lies. What is deleted, or moved, between that answer and the opening
+ * of the file is asked for once more.
+ */
+
+export async function openBlob(
+  volume: Volume,
+  remembered: RememberedContent,
+  repository: Repository,
+  digest: Digest,
+): Promise<{ place: BlobPlace; file: BlobFile }> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const place = await remembered.blob(repository, digest);
+    const file = await volume.openBlob(place);
+    if (file) return { place, file };
+    remembered.misplaced(repository, digest);
+  }
+  throw new Fault('unavailable', 'the content is not where storage says that it is');
+}
+
+/** The bytes are shared: nobody may change them. */
+export async function readManifestBytes(
+  volume: Volume,
+  remembered: RememberedContent,
+  repository: Repository,
+  reference: Reference,
+): Promise<{ place: ManifestPlace; bytes: Buffer }> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const place = await remembered.manifest(repository, reference);
+    const bytes = await remembered.bytes(place.digest, () => whole(volume, place));
+    if (bytes) return { place, bytes };
+    remembered.misplaced(repository, reference);
+  }
+  throw new Fault('unavailable', 'the content is not where storage says that it is');
+}
+
+async function whole(volume: Volume, place: ManifestPlace): Promise<Buffer | undefined> {
+  await using file = await volume.openBlob(place);
+  if (!file) return undefined;
+  const bytes = Buffer.allocUnsafeSlow(place.size);
+  if ((await file.read(bytes, 0)) < place.size) throw new Error(`${place.digest} is shorter than it was`);
+  return bytes;
+}

@@ -1,0 +1,56 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { Digest } from '#proto/oci/names.ts';
+
+export type Algorithm = 'sha256' | 'sha512';
+/** The hash of the first bytes of an upload. */
+export type RunningHash = { algorithm: Algorithm; hash: Hash };
+
+type Entry = RunningHash & { offset: number; kept: number };
+
+const MOST = 1_000;
+const AGE_MS = 60 * 60 * 1_000;
+
+/**
+ * Hashes of uploads that this process wrote from byte 0, between the requests that bring their parts. They only save
+ * storage from reading a file again: one that is missing costs that, and one that does not fit the upload's offset
+ * is not used. Bounded in number and age.
+ */
+export class RunningHashes {
+  readonly #entries = new Map<string, Entry>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  static begin(algorithm: Algorithm): RunningHash {
+    return { algorithm, hash: createHash(algorithm) };
+  }
+
+  /** The hash of the upload's first `offset` bytes, which from here on is the caller's alone. */
+  take(id: string, offset: number): RunningHash | undefined {
+    const entry = this.#entries.get(id);
+    this.#entries.delete(id);
+    return entry?.offset === offset ? { algorithm: entry.algorithm, hash: entry.hash } : undefined;
+  }
+
+  keep(id: string, offset: number, { algorithm, hash }: RunningHash, now = Date.now()): void {
+    this.#entries.delete(id);
+    // In order of their age: the oldest come first.
+    for (const [old, entry] of this.#entries) {
+      if (this.#entries.size < MOST && now - entry.kept < AGE_MS) break;
+      this.#entries.delete(old);
+    }
+    this.#entries.set(id, { algorithm, hash, offset, kept: now });
+  }
+
+  /** The digest of the first `offset` bytes, where it is known in this algorithm. The hash stays. */
+  digest(id: string, offset: number, algorithm: Algorithm): Digest | undefined {
+    const entry = this.#entries.get(id);
+    if (entry?.offset !== offset || entry.algorithm !== algorithm) return undefined;
+    return `${algorithm}:${entry.hash.copy().digest('hex')}`;
+  }
+
+  forget(id: string): void {
+    this.#entries.delete(id);
+  }
+}

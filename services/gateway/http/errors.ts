@@ -1,0 +1,118 @@
+import type { Duplex } from 'node:stream';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { Log } from '#proto/bus/bus.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, type FaultCode } from '#proto/contract/fault.ts';
+
+/**
+ * What each fault means over HTTP. Every 4xx has one of the codes of the distribution-spec 1.1 ("Error Codes", a
+ * closed list), but for the one that a child hears, which is the connected registry's; every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
+ * itself has a status that clients try again after: 429 where somebody else holds the upload, else 503.
+ */
+export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
+  malformed: { status: 400, code: 'UNSUPPORTED' },
+  'name-invalid': { status: 400, code: 'NAME_INVALID' },
+  'name-unknown': { status: 404, code: 'NAME_UNKNOWN' },
+  'digest-invalid': { status: 400, code: 'DIGEST_INVALID' },
+  'size-invalid': { status: 400, code: 'SIZE_INVALID' },
+  'blob-unknown': { status: 404, code: 'BLOB_UNKNOWN' },
+  'upload-unknown': { status: 404, code: 'BLOB_UPLOAD_UNKNOWN' },
+  'upload-invalid': { status: 400, code: 'BLOB_UPLOAD_INVALID' },
+  'range-invalid': { status: 416, code: 'SIZE_INVALID' },
+  'manifest-unknown': { status: 404, code: 'MANIFEST_UNKNOWN' },
+  'manifest-invalid': { status: 400, code: 'MANIFEST_INVALID' },
+  'manifest-blob-unknown': { status: 404, code: 'MANIFEST_BLOB_UNKNOWN' },
+  'too-large': { status: 413, code: 'SIZE_INVALID' },
+  'too-slow': { status: 408, code: 'SIZE_INVALID' },
+  unauthorized: { status: 401, code: 'UNAUTHORIZED' },
+  denied: { status: 403, code: 'DENIED' },
+  'too-many': { status: 429, code: 'TOOMANYREQUESTS' },
+  'account-unknown': { status: 404, code: 'NAME_UNKNOWN' },
+  misdirected: { status: 421, code: 'DENIED' },
+  unsupported: { status: 405, code: 'UNSUPPORTED' },
+  conflict: { status: 412, code: 'DENIED' },
+  busy: { status: 429, code: 'TOOMANYREQUESTS', retryAfter: 1 },
+  'claim-lost': { status: 503, code: 'UNAVAILABLE', retryAfter: 1 },
+  exists: { status: 409, code: 'DENIED' },
+  'already-activated': { status: 409, code: 'ALREADY_ACTIVATED' },
+  'no-space': { status: 507, code: 'INSUFFICIENT_STORAGE' },
+  'volume-unusable': { status: 503, code: 'UNAVAILABLE' },
+  'config-invalid': { status: 500, code: 'UNKNOWN' },
+  'window-closed': { status: 503, code: 'UNAVAILABLE' },
+  'parent-unreachable': { status: 502, code: 'UNAVAILABLE' },
+  'parent-refused': { status: 502, code: 'UNAVAILABLE' },
+  'parent-invalid': { status: 502, code: 'UNAVAILABLE' },
+  unavailable: { status: 503, code: 'UNAVAILABLE', retryAfter: 1 },
+  internal: { status: 500, code: 'UNKNOWN' },
+};
+
+/** Which protocol this is: on every answer (docker-registry's HTTP API V2, "API Version Check"). */
+export const VERSION = ['Docker-Distribution-Api-Version', 'registry/2.0'] as const;
+
+type Answer = { status: number; code: string; message: string; detail?: unknown; retryAfter?: number };
+
+/** Answers with what was thrown. Nothing of what is not a Fault is told to a client: it stands in the log. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
+  const answer = understand(error);
+  const { method } = request;
+  // A query may hold what nobody should read.
+  const path = request.url.split('?', 1)[0];
+  if (answer.status === 500) {
+    log.error({ err: error, method, path }, 'a request failed');
+  } else {
+    log.debug({ err: error, method, path, status: answer.status }, 'refused');
+  }
+  // What is refused before a route is found has not got it yet.
+  reply.header(...VERSION);
+  if (answer.retryAfter !== undefined) reply.header('retry-after', String(answer.retryAfter));
+  reply.code(answer.status).type('application/json').send(bodyOf(answer));
+}
+
+function understand(error: unknown): Answer {
+  if (error instanceof Fault) {
+    // Which process holds an upload is nothing to a client.
+    if (error.code === 'busy') return { ...meanings.busy, message: 'another request holds it: try again' };
+    const { message, detail } = error;
+    const retryAfter = detail?.retryAfter;
+    return {
+      ...meanings[error.code],
+      message,
+      detail,
+      ...(typeof retryAfter === 'number' && { retryAfter }),
+    };
+  }
+  // What fastify refuses before a route sees it: a path it can't decode, a media type it can't read.
+  const { statusCode, message } = error as FastifyError;
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return {
+      status: statusCode,
+      code: statusCode === 404 ? 'NAME_UNKNOWN' : 'UNSUPPORTED',
+      message: clip(message, 200),
+    };
+  }
+  return { ...meanings.internal, message: 'the registry failed; its log says why' };
+}
+
+/** Answers what is not HTTP, or is too slow or too long to be taken as such: there is no request to reply to. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, reason, message] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large', 'the headers of the request are too large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout', 'the headers of the request did not come in time']
+        : [400, 'Bad Request', 'the request is not HTTP/1.1'];
+  const body = bodyOf({ status: Number(status), code: 'UNSUPPORTED', message: String(message) });
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}
+
+/** The only place that writes an error body (distribution-spec 1.1, "Error Codes"). */
+function bodyOf({ code, message, detail }: Answer): string {
+  return JSON.stringify({ errors: [{ code, message, ...(detail !== undefined && { detail }) }] });
+}

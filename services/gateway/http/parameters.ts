@@ -1,0 +1,41 @@
+import type { FastifyRequest } from 'fastify';
+import { isChild } from '#proto/accounts/scopes.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Digest, digestName, type Repository, repositoryName } from '#proto/oci/names.ts';
+
+/** A part of the path. */
+export function segment(request: FastifyRequest, name: string): string {
+  return (request.params as Record<string, string>)[name] ?? '';
+}
+
+/** A parameter of the query; the first where it stands several times. */
+export function parameter(request: FastifyRequest, name: string): string | undefined {
+  const value = (request.query as Record<string, string | string[] | undefined>)[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** All values of a parameter of the query. */
+export function parameters(request: FastifyRequest, name: string): string[] {
+  const value = (request.query as Record<string, string | string[] | undefined>)[name];
+  return value === undefined ? [] : [value].flat();
+}
+
+/** @throws Fault `name-invalid` */
+export function repositoryOf(request: FastifyRequest): Repository {
+  return repositoryName(segment(request, 'name'));
+}
+
+/** A layer below, by its name in lower case, as scope maps have it. */
+export function childOf(request: FastifyRequest): string {
+  const name = segment(request, 'child').toLowerCase();
+  if (isChild(name)) return name;
+  throw new Fault(
+    'malformed',
+    `child ${JSON.stringify(name.slice(0, 80))} is not valid: use letters, digits and - between them, 63 characters at most`,
+  );
+}
+
+/** @throws Fault `digest-invalid` */
+export function digestOf(request: FastifyRequest): Digest {
+  return digestName(segment(request, 'digest'));
+}

@@ -1,0 +1,57 @@
+import { Value } from '@sinclair/typebox/value';
+import type { FastifyRequest } from 'fastify';
+import { Address, activateChild, InstanceId, Start } from '#proto/accounts/children.ts';
+import { isChild } from '#proto/accounts/scopes.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { layersBelow } from '#proto/status/layers-below.ts';
+import { presence } from '#proto/status/presence.ts';
+import { mayActAs } from '../auth/access.ts';
+import { parameter } from '../http/parameters.ts';
+import { type Gateway, inTheNameOf } from './resource.ts';
+
+const INSTANCE = new RegExp(InstanceId.pattern as string);
+const ADDRESS = new RegExp(Address.pattern as string);
+
+/**
+ * Takes the request of a child that waits for changes as the sign that it is there, and that it has its place: so it
+ * need not say either in a request of its own.
+ * @returns whether all that is to be known of this child is known here; where not, it is to tell it
+ * @throws Fault `already-activated`, `unavailable`
+ */
+export async function noteChild(request: FastifyRequest, gateway: Gateway): Promise<boolean> {
+  const child = parameter(request, 'child');
+  if (child === undefined || !isChild(child)) return false;
+  const { bus } = gateway;
+  const instance = parameter(request, 'instance') ?? '';
+  if (INSTANCE.test(instance) && mayActAs(request, child, 'config/write')) {
+    const start = startIn(parameter(request, 'start'));
+    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
+    await bus.call(activateChild, query, inTheNameOf(request, gateway));
+  }
+  return mayActAs(request, child, 'message/write') && isNoted(bus, child);
+}
+
+/** What of a start goes into a query: what is no start says nothing. */
+function startIn(text: string | undefined): Start | undefined {
+  const [id, at, ended, before = ''] = text?.split('.') ?? [];
+  const start = {
+    id,
+    at: Number(at),
+    before: before === '' ? [] : before.split('-'),
+    ended: Number(ended),
+  };
+  return Value.Check(Start, start) ? start : undefined;
+}
+
+/** Where a request came from; what a proxy says that is no address is none. */
+export const addressOf = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
+
+async function isNoted(bus: Pick<Bus, 'get' | 'put'>, child: string): Promise<boolean> {
+  try {
+    await bus.put(presence, child, { seen: Date.now() });
+    return (await bus.get(layersBelow, child)) !== undefined;
+  } catch {
+    // The child tells what it has to tell itself, then.
+    return false;
+  }
+}

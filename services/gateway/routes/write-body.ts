@@ -1,0 +1,51 @@
+import type { IncomingMessage } from 'node:http';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Hold } from '../content/claim-renewal.ts';
+import { receive } from '../content/receive.ts';
+import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
+import type { Gateway } from './resource.ts';
+
+type Expected = {
+  /** Which hash to begin, for an ingest that is empty. */
+  algorithm?: Algorithm;
+  /** How many bytes the body must have. */
+  exactly?: number | undefined;
+  /** How many bytes the body may have. */
+  most?: number;
+};
+
+/**
+ * Writes the body to the end of the held ingest.
+ * @returns where the ingest ends now @throws Fault where the body did not come whole; what came is kept
+ */
+export async function writeBody(
+  { volume, hashes, times }: Gateway,
+  { claim, signal }: Hold,
+  body: IncomingMessage,
+  { algorithm = 'sha256', exactly, most = Number.POSITIVE_INFINITY }: Expected,
+): Promise<number> {
+  const { id, offset } = claim;
+  const empty = body.headers['transfer-encoding'] === undefined && !Number(body.headers['content-length']);
+  if (empty && offset > 0) return offset;
+  await using file = await volume.openIngest(claim);
+  const hash = hashes.take(id, offset) ?? (offset === 0 ? RunningHashes.begin(algorithm) : undefined);
+  const received = await receive(body, file, {
+    from: offset,
+    hash,
+    limit: exactly ?? most,
+    excess: exactly === undefined ? 'too-large' : 'size-invalid',
+    idleMs: times.idleMs,
+    minimumRate: times.minimumRate,
+    signal,
+  });
+  if (received.hash) hashes.keep(id, received.end, received.hash);
+  if (received.failure) throw received.failure;
+  const came = received.end - offset;
+  if (exactly !== undefined && came < exactly) {
+    throw new Fault(
+      'size-invalid',
+      `the chunk has ${came} bytes, not ${exactly}: go on where the upload ends`,
+    );
+  }
+  return received.end;
+}

@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+import { processorMsOf } from '#proto/process/cpu-time.ts';
+import { StuckLoop } from '#proto/process/stuck-loop.ts';
+import type { Watched } from './watchdog.ts';
+
+/** A thread beside the event loop of a process without a supervisor: ends the process when the loop is stuck. */
+
+const { turns, limits, line } = workerData as Watched;
+const counter = new Int32Array(turns);
+const clock = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+const loop = new StuckLoop(limits);
+
+let stuckMs: number | undefined;
+while (stuckMs === undefined) {
+  // Nobody notifies: a wait without an event loop of its own.
+  Atomics.wait(clock, 0, 0, limits.everyMs);
+  stuckMs = loop.look(Atomics.load(counter, 0), processorMsOf(process.pid));
+}
+const msg = `the event loop has been stuck for ${Math.round(stuckMs / 1_000)} s: the process ends`;
+try {
+  writeSync(1, `${JSON.stringify({ ...line, time: Date.now(), msg })}\n`);
+} catch {
+  // Nobody reads the log: no reason to stay.
+}
+process.kill(process.pid, 'SIGKILL');
+// The first process of a container is deaf to signals from within. The kernel itself ends one that has used more time
+// than its limit.
+Atomics.wait(clock, 0, 0, 1_000);
+spawnSync('prlimit', ['--pid', String(process.pid), '--cpu=1:1']);

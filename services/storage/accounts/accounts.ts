@@ -1,0 +1,218 @@
+import { randomBytes } from 'node:crypto';
+import type { Static } from '@sinclair/typebox';
+import {
+  type Account,
+  accountsChanged,
+  type changeToken,
+  type createToken,
+  type PasswordName,
+  type putScopeMap,
+  type rotateToken,
+  type ScopeMap,
+  type Token,
+} from '#proto/accounts/accounts.ts';
+import { hashPassword } from '#proto/accounts/password-hash.ts';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { byAccount } from '../audit/asking.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
+import { type Page, page } from '../metadata/page.ts';
+import type { TokenRecord } from '../metadata/records.ts';
+import { newPassword } from './passwords.ts';
+import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
+
+type WithPassword = { token: Token; name: PasswordName; password: string };
+
+type AccountsDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+};
+
+/** Tokens, and the lock under which anything of the accounts changes. Faults are those of `proto/accounts/accounts.ts`. */
+export class Accounts {
+  readonly #deps: AccountsDeps;
+  readonly #scopeMaps: ScopeMaps;
+  readonly #now: () => number;
+
+  constructor(deps: AccountsDeps, now: () => number) {
+    this.#deps = deps;
+    this.#scopeMaps = new ScopeMaps(deps.metadata);
+    this.#now = now;
+  }
+
+  async create(query: Static<typeof createToken.query>): Promise<WithPassword> {
+    const { name, expires } = query;
+    const actions = query.actions && actionsOf(query.actions);
+    if ((query.scopeMap === undefined) === (actions === undefined)) {
+      throw new Fault('malformed', `token ${name} needs either a scope map or actions: say what it may do`);
+    }
+    this.#mustBeAhead(expires);
+    return this.#withPassword('password1', expires, async (made) => {
+      const { metadata } = this.#deps;
+      if (await metadata.token(name)) {
+        throw new Fault(
+          'exists',
+          `token ${name} is there already: rotate its password, or choose another name`,
+        );
+      }
+      mustBeBelowMost(metadata.counters.tokens, 'tokens');
+      const scopeMap = query.scopeMap ?? name;
+      const record = { enabled: true, scopeMap, created: this.#now(), passwords: [made] };
+      if (!actions) {
+        await this.#scopeMaps.mustHave(scopeMap);
+        return { name, record, also: [] };
+      }
+      if (await metadata.scopeMap(name)) {
+        throw new Fault('conflict', `scope map ${name} is there already: give it to the token by its name`);
+      }
+      this.#scopeMaps.mustHaveRoom();
+      return { name, record, also: put.scopeMap(name, { actions, own: true }) };
+    });
+  }
+
+  async rotate({ name, password, expires }: Static<typeof rotateToken.query>): Promise<WithPassword> {
+    this.#mustBeAhead(expires);
+    return this.#withPassword(password, expires, async (made) => {
+      const record = mustBeOurs(name, await this.#token(name));
+      const others = record.passwords.filter((each) => each.name !== password);
+      const passwords = [...others, made].sort((a, b) => (a.name < b.name ? -1 : 1));
+      return { name, record: { ...record, passwords }, also: [] };
+    });
+  }
+
+  async change(query: Static<typeof changeToken.query>): Promise<Token> {
+    const { name, dropPassword } = query;
+    return this.#alone(async () => {
+      const before = mustBeOurs(name, await this.#token(name));
+      const { enabled = before.enabled, scopeMap = before.scopeMap } = query;
+      await this.#scopeMaps.mustHave(scopeMap);
+      const passwords = before.passwords.filter((each) => each.name !== dropPassword);
+      const record = { ...before, enabled, scopeMap, passwords };
+      await this.#write(put.token(name, record));
+      return tokenOf(name, record);
+    });
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.#alone(async () => {
+      mustBeOurs(name, await this.#token(name));
+      const { own } = (await this.#deps.metadata.scopeMap(name)) ?? {};
+      const goes = own && !(await this.#scopeMaps.holder(name, name));
+      await this.#write([...drop.token(name), ...(goes ? drop.scopeMap(name) : [])]);
+    });
+  }
+
+  async show(name: string): Promise<Token> {
+    return tokenOf(name, await this.#token(name));
+  }
+
+  async list({ after, limit }: Page): Promise<{ tokens: Token[]; more: boolean }> {
+    const [found, more] = await page(this.#deps.metadata.tokens(after), limit);
+    return { tokens: found.map(([name, record]) => tokenOf(name, record)), more };
+  }
+
+  putScopeMap(query: Static<typeof putScopeMap.query>): Promise<ScopeMap> {
+    return this.#alone(async () => {
+      const made = await this.#scopeMaps.put(query);
+      this.#tell();
+      return made;
+    });
+  }
+
+  showScopeMap(name: string): Promise<ScopeMap> {
+    return this.#scopeMaps.show(name);
+  }
+
+  deleteScopeMap(name: string): Promise<void> {
+    return this.#alone(async () => {
+      await this.#scopeMaps.delete(name);
+      this.#tell();
+    });
+  }
+
+  listScopeMaps(page: Page): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
+    return this.#scopeMaps.list(page);
+  }
+
+  async account(name: string): Promise<{ account?: Account }> {
+    const record = await this.#deps.metadata.token(name);
+    if (!record) return {};
+    const { enabled, scopeMap, passwords } = record;
+    const { actions } = (await this.#scopeMaps.get(scopeMap)) ?? { actions: [] };
+    return { account: { name, enabled, actions, passwords } };
+  }
+
+  async status(): Promise<{ tokens: number; key: string }> {
+    const { metadata } = this.#deps;
+    const key = (await metadata.signingKey()) ?? (await this.#alone(() => this.#makeKey()));
+    // One that nobody knows any more counts: without any, whoever reaches the layer is let in.
+    return { tokens: metadata.counters.tokens || ((await metadata.closed()) ? 1 : 0), key };
+  }
+
+  /** On the disk before anybody is told: what one gateway signs, the others must believe after a crash too. */
+  async #makeKey(): Promise<string> {
+    const { metadata } = this.#deps;
+    const known = await metadata.signingKey();
+    if (known) return known;
+    const key = randomBytes(32).toString('base64url');
+    await metadata.write(put.signingKey(key));
+    return key;
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#deps.locks.run('accounts', work);
+  }
+
+  async #write(changes: Change[]): Promise<void> {
+    await this.#deps.metadata.write(changes);
+    this.#tell();
+  }
+
+  readonly #tell = () => this.#deps.publish(accountsChanged, byAccount());
+
+  /** Hashes before it takes the lock: that takes a while. */
+  async #withPassword(
+    name: PasswordName,
+    expires: number | undefined,
+    change: (
+      made: TokenRecord['passwords'][number],
+    ) => Promise<{ name: string; record: TokenRecord; also: Change[] }>,
+  ): Promise<WithPassword> {
+    const password = newPassword();
+    const hash = await hashPassword(password);
+    return this.#alone(async () => {
+      const made = { name, hash, created: this.#now(), ...(expires !== undefined && { expires }) };
+      const { name: token, record, also } = await change(made);
+      await this.#write([...put.token(token, record), ...also]);
+      return { token: tokenOf(token, record), name, password };
+    });
+  }
+
+  async #token(name: string): Promise<TokenRecord> {
+    const record = await this.#deps.metadata.token(name);
+    if (!record) throw new Fault('account-unknown', `there is no token ${name}: list the tokens`);
+    return record;
+  }
+
+  #mustBeAhead(expires: number | undefined): void {
+    if (expires === undefined || expires > this.#now()) return;
+    const when = new Date(expires).toISOString();
+    throw new Fault('malformed', `expires ${when} is over already: name an instant ahead, or none`);
+  }
+}
+
+/** @throws Fault `denied` for one that only the document changes */
+function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
+  if (!record.declared) return record;
+  throw new Fault(
+    'denied',
+    `token ${name} stands in the configuration document: change it there; a new password comes as its hash ("terrace token hash"), or in its secret file`,
+  );
+}
+
+function tokenOf(name: string, { passwords, ...record }: TokenRecord): Token {
+  return { name, ...record, passwords: passwords.map(({ hash: _hash, secretFile: _file, ...told }) => told) };
+}

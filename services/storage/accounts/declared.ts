@@ -1,0 +1,158 @@
+import { isDeepStrictEqual } from 'node:util';
+import { accountsChanged, type PasswordName } from '#proto/accounts/accounts.ts';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/contract/log.ts';
+import { fewer } from '#proto/document/complaints.ts';
+import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
+import { byAccount } from '../audit/asking.ts';
+import type { Audit } from '../audit/audit.ts';
+import { declaredAccounts } from '../audit/audit-facts.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { put } from '../metadata/metadata.ts';
+import type { TokenRecord } from '../metadata/records.ts';
+import { planDeclared, type There, type Wanted } from './declared-plan.ts';
+import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
+import { Secrets } from './secrets.ts';
+
+/** How often secret files are looked at, in ms: a mounted secret tells of no change. */
+const LOOK_MS = 10_000;
+const NAMES: PasswordName[] = ['password1', 'password2'];
+
+type DeclaredDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
+
+/** Keeps accounts equal to what the configuration document declares, beside those that operators make. */
+export class DeclaredAccounts {
+  readonly #deps: DeclaredDeps;
+  readonly #scopeMaps: ScopeMaps;
+  readonly #secrets = new Secrets();
+  /** Accounts that are not as declared, one sentence each. */
+  complaints: string[] = [];
+  #settled = false;
+
+  constructor(deps: DeclaredDeps) {
+    this.#deps = deps;
+    this.#scopeMaps = new ScopeMaps(deps.metadata);
+  }
+
+  /** In place of all that was declared before. On the disk when it returns. @returns the complaints */
+  declare(accounts: DeclaredAccount[]): Promise<string[]> {
+    const { metadata } = this.#deps;
+    return this.#alone(async () => {
+      if (!isDeepStrictEqual((await metadata.declared()) ?? [], accounts)) {
+        await metadata.write(put.declared(accounts));
+      }
+      return this.#settle(accounts);
+    });
+  }
+
+  /** Looks at the secret files again, at once and from time to time. */
+  watchSecrets(everyMs = LOOK_MS): Disposable {
+    const look = () => {
+      this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be renewed'));
+    };
+    look();
+    const timer = setInterval(look, everyMs).unref();
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
+  /** Puts right what is not as it was declared last. */
+  async renew(): Promise<void> {
+    await this.#alone(async () => {
+      const accounts = (await this.#deps.metadata.declared()) ?? [];
+      const hasSecrets = accounts.some(({ passwords }) => passwords.some(({ secretFile }) => secretFile));
+      if (!this.#settled || hasSecrets || this.complaints.length > 0) await this.#settle(accounts);
+    });
+  }
+
+  async #settle(accounts: DeclaredAccount[]): Promise<string[]> {
+    const { metadata, locks, publish, audit, now } = this.#deps;
+    const complaints: string[] = [];
+    const wanted: Wanted[] = [];
+    // Hashing takes a while: before the lock of the accounts.
+    for (const account of accounts) wanted.push(await this.#wantedOf(account, complaints));
+    await locks.run('accounts', async () => {
+      const plan = planDeclared(wanted, await this.#there(wanted), now());
+      for (const complaint of plan.complaints) complaints.push(complaint);
+      if (plan.made > 0) mustBeBelowMost(metadata.counters.tokens + plan.made - 1, 'tokens');
+      if (plan.changes.length === 0) return;
+      const facts = { action: 'accounts/declare', detail: declaredAccounts(plan.changes) };
+      await audit.change(facts, () => metadata.write(plan.changes));
+      publish(accountsChanged, byAccount());
+    });
+    this.#settled = true;
+    const told = fewer(complaints);
+    this.#say(told);
+    return told;
+  }
+
+  async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<Wanted> {
+    const { name, enabled, scopeMap, actions } = account;
+    const before = await this.#deps.metadata.token(name);
+    const passwords: TokenRecord['passwords'] = [];
+    for (const [at, { hash: given, secretFile, expires }] of account.passwords.entries()) {
+      const found = given ?? (await this.#secretOf(name, secretFile ?? '', before, complaints));
+      if (found === undefined) continue;
+      const known = before?.passwords.find(({ hash }) => hash === found);
+      passwords.push({
+        name: NAMES[at] as PasswordName,
+        hash: found,
+        created: known?.created ?? this.#deps.now(),
+        ...(expires !== undefined && { expires }),
+        ...(secretFile !== undefined && { secretFile }),
+      });
+    }
+    const may = scopeMap === undefined ? { actions: actionsOf(actions ?? []) } : { scopeMap };
+    return { name, enabled, ...may, passwords };
+  }
+
+  /** The hash of what the file holds, or held before it could not be used. */
+  async #secretOf(
+    name: string,
+    path: string,
+    before: TokenRecord | undefined,
+    complaints: string[],
+  ): Promise<string | undefined> {
+    const known = before?.passwords.find(({ secretFile }) => secretFile === path)?.hash;
+    const found = await this.#secrets.hashOf(path, known);
+    if ('hash' in found) return found.hash;
+    const until = known ? ', until then the one before it counts' : '';
+    complaints.push(`the secret file ${path} of ${name} ${found.why}${until}`);
+    return known;
+  }
+
+  async #there(wanted: Wanted[]): Promise<There> {
+    const { metadata } = this.#deps;
+    const tokens = new Map<string, TokenRecord>();
+    for await (const [name, record] of metadata.tokens()) tokens.set(name, record);
+    const scopeMaps: Map<string, NonNullable<Awaited<ReturnType<typeof metadata.scopeMap>>>> = new Map();
+    const declared = [...tokens].filter(([, record]) => record.declared).map(([name]) => name);
+    for (const name of new Set([...declared, ...wanted.map((one) => one.name)])) {
+      const record = await metadata.scopeMap(name);
+      if (record) scopeMaps.set(name, record);
+    }
+    const known = new Set<string>();
+    for (const { scopeMap } of wanted) {
+      if (scopeMap !== undefined && (await this.#scopeMaps.get(scopeMap))) known.add(scopeMap);
+    }
+    return { tokens, scopeMaps, hasScopeMap: (name) => known.has(name) };
+  }
+
+  #say(complaints: string[]): void {
+    const before = this.complaints.join('\n');
+    this.complaints = complaints;
+    if (complaints.length === 0 || complaints.join('\n') === before) return;
+    this.#deps.log.warn({ complaints }, 'some declared accounts are not as declared, the others are');
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#deps.locks.run('declared', work);
+  }
+}

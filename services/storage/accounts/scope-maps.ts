@@ -1,0 +1,137 @@
+import type { Static } from '@sinclair/typebox';
+import type { putScopeMap, ScopeMap } from '#proto/accounts/accounts.ts';
+import { scopeAction, systemScopeMaps } from '#proto/accounts/scopes.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { drop, type Metadata, put } from '../metadata/metadata.ts';
+import type { Page } from '../metadata/page.ts';
+import type { ScopeMapRecord } from '../metadata/records.ts';
+
+/** A page ends here, in bytes of its actions: a reply must fit into one message of the bus. */
+const PAGE_BYTES = 400_000;
+
+/** As many tokens, and as many scope maps, as a layer may have (Azure Container Registry: 20,000 of each). */
+const MOST = 20_000;
+
+/** What tokens may do, those of every layer among it. Whoever changes anything holds the lock of the accounts. */
+export class ScopeMaps {
+  readonly #metadata: Metadata;
+
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata;
+  }
+
+  async get(name: string): Promise<ScopeMap | undefined> {
+    if (Object.hasOwn(systemScopeMaps, name)) return systemScopeMap(name);
+    const record = await this.#metadata.scopeMap(name);
+    return record && scopeMapOf(name, record);
+  }
+
+  async show(name: string): Promise<ScopeMap> {
+    const found = await this.get(name);
+    if (!found) throw new Fault('account-unknown', `there is no scope map ${name}: list the scope maps`);
+    return found;
+  }
+
+  /** @throws Fault `conflict` */
+  async mustHave(name: string): Promise<void> {
+    if (await this.get(name)) return;
+    throw new Fault('conflict', `there is no scope map ${name}: make it first, or name another one`);
+  }
+
+  async put({ name, ...query }: Static<typeof putScopeMap.query>): Promise<ScopeMap> {
+    mustBeOwn(name);
+    const actions = actionsOf(query.actions);
+    const before = await this.#metadata.scopeMap(name);
+    mustBeOurs(name, before);
+    if (!before) this.mustHaveRoom();
+    const { description = before?.description } = query;
+    const record = { actions, ...(description && { description }), ...(before?.own && { own: before.own }) };
+    await this.#metadata.write(put.scopeMap(name, record));
+    return scopeMapOf(name, record);
+  }
+
+  async delete(name: string): Promise<void> {
+    mustBeOwn(name);
+    await this.show(name);
+    mustBeOurs(name, await this.#metadata.scopeMap(name));
+    const holder = await this.holder(name);
+    if (holder) {
+      throw new Fault('conflict', `token ${holder} has scope map ${name}: delete it, or give it another one`);
+    }
+    await this.#metadata.write(drop.scopeMap(name));
+  }
+
+  async list({ after = '', limit }: Page): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
+    const scopeMaps: ScopeMap[] = [];
+    let bytes = 0;
+    for await (const found of this.#all(after)) {
+      bytes += found.actions.reduce((sum, action) => sum + action.length + 4, 0);
+      const full = scopeMaps.length === limit || (bytes > PAGE_BYTES && scopeMaps.length > 0);
+      if (full) return { scopeMaps, more: true };
+      scopeMaps.push(found);
+    }
+    return { scopeMaps, more: false };
+  }
+
+  /** A token that has the scope map. */
+  async holder(scopeMap: string, except?: string): Promise<string | undefined> {
+    for await (const [name, record] of this.#metadata.tokens()) {
+      if (record.scopeMap === scopeMap && name !== except) return name;
+    }
+    return undefined;
+  }
+
+  mustHaveRoom(): void {
+    mustBeBelowMost(this.#metadata.counters.scopeMaps, 'scope maps');
+  }
+
+  /** The layer's own sort among the others: `_` stands between upper-case and lower-case letters. */
+  async *#all(after: string): AsyncGenerator<ScopeMap> {
+    const system = Object.keys(systemScopeMaps)
+      .filter((name) => name > after)
+      .sort();
+    for await (const [name, record] of this.#metadata.scopeMaps(after)) {
+      while (system[0] !== undefined && system[0] < name) yield systemScopeMap(system.shift() as string);
+      yield scopeMapOf(name, record);
+    }
+    yield* system.map(systemScopeMap);
+  }
+}
+
+/** @throws Fault `denied` */
+export function mustBeBelowMost(count: number, what: string): void {
+  if (count < MOST) return;
+  throw new Fault(
+    'denied',
+    `there are ${MOST} ${what}, as many as a layer may have: delete what nobody uses`,
+  );
+}
+
+/** As they are kept: each once, in order. @throws Fault `malformed` */
+export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(scopeAction))].sort();
+
+function mustBeOwn(name: string): void {
+  if (!name.startsWith('_')) return;
+  throw new Fault('denied', `scope map ${name} can't be changed: choose a name that does not begin with _`);
+}
+
+/** @throws Fault `denied` for one that only the document changes */
+function mustBeOurs(name: string, record: ScopeMapRecord | undefined): void {
+  if (!record?.declared) return;
+  throw new Fault(
+    'denied',
+    `scope map ${name} is that of an account in the configuration document: change it there, or choose another name`,
+  );
+}
+
+const systemScopeMap = (name: string): ScopeMap => ({
+  name,
+  actions: systemScopeMaps[name] ?? [],
+  system: true,
+});
+
+const scopeMapOf = (name: string, { own: _own, ...record }: ScopeMapRecord): ScopeMap => ({
+  name,
+  ...record,
+  system: false,
+});

@@ -1,0 +1,59 @@
+import type { Static } from '@sinclair/typebox';
+import type { changeToken, createToken, putScopeMap, rotateToken } from '#proto/accounts/accounts.ts';
+import { clip } from '#proto/contract/clip.ts';
+import type { AuditEntry } from '#proto/status/audit.ts';
+import type { Change } from '../metadata/metadata.ts';
+
+/** What the audit says of changes of accounts: never a password or a hash. */
+
+type Detail = NonNullable<AuditEntry['detail']>;
+
+/** So many actions, and names, stand in one entry; their number says how many there were. */
+const MAX_LISTED = 50;
+
+export const createdToken = (query: Static<typeof createToken.query>): Detail => ({
+  ...(query.scopeMap !== undefined && { scopeMap: query.scopeMap }),
+  ...(query.actions && listed('actions', query.actions)),
+  ...expiry(query),
+});
+
+export const rotatedToken = (query: Static<typeof rotateToken.query>): Detail => ({
+  password: query.password,
+  ...expiry(query),
+});
+
+export const changedToken = ({
+  enabled,
+  scopeMap,
+  dropPassword,
+}: Static<typeof changeToken.query>): Detail => ({
+  ...(enabled !== undefined && { enabled }),
+  ...(scopeMap !== undefined && { scopeMap }),
+  ...(dropPassword !== undefined && { dropPassword }),
+});
+
+export const changedScopeMap = ({ actions }: Static<typeof putScopeMap.query>): Detail =>
+  listed('actions', actions);
+
+/** Tokens and scope maps that a batch writes, and those that it takes away. */
+export function declaredAccounts(changes: readonly Change[]): Detail {
+  const named = (type: Change['type'], prefix: string) =>
+    changes
+      .filter((change) => change.type === type && change.key.startsWith(prefix))
+      .map(({ key }) => key.slice(prefix.length));
+  return {
+    ...listed('tokens', named('put', 'a!')),
+    ...listed('scopeMaps', named('put', 'c!')),
+    ...listed('deletedTokens', named('del', 'a!')),
+    ...listed('deletedScopeMaps', named('del', 'c!')),
+  };
+}
+
+function listed(field: string, all: string[]): Detail {
+  if (all.length === 0) return {};
+  const some = all.slice(0, MAX_LISTED).map((one) => clip(one, 400));
+  return { [field]: some, ...(all.length > MAX_LISTED && { [`${field}InAll`]: all.length }) };
+}
+
+const expiry = ({ expires }: { expires?: number }): Detail =>
+  expires === undefined ? {} : { expires: new Date(expires).toISOString() };

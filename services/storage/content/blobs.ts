@@ -1,0 +1,153 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import type { BlobPlace } from '#proto/content/blobs.ts';
+import { blobCommitted, blobUnlinked } from '#proto/content/content-events.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { byAccount } from '../audit/asking.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { drop, put } from '../metadata/metadata.ts';
+import { page } from '../metadata/page.ts';
+import type { IngestRecord } from '../metadata/records.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Commits } from './commit.ts';
+import type { Grace } from './grace.ts';
+import type { Ingests } from './ingests.ts';
+
+/** Repositories looked at in one go. */
+const PAGE = 1_000;
+
+export type CommitQuery = {
+  id: string;
+  claim: string;
+  digest: string;
+  size?: number;
+  hashed?: string;
+  repository?: string;
+};
+
+/** For which repository it came: until that links it, the layers below may have it all the same. */
+const whose = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
+
+type BlobsDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  now: () => number;
+};
+
+/** Committed blobs and which repositories link them. Faults are those of `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
+export class Blobs {
+  readonly #deps: BlobsDeps;
+
+  constructor(deps: BlobsDeps) {
+    this.#deps = deps;
+  }
+
+  async locate(repository: string, digest: string): Promise<BlobPlace> {
+    const { metadata, store, grace } = this.#deps;
+    await grace.renew(digest);
+    const [link, blob] = await Promise.all([metadata.link(repository, digest), metadata.blob(digest)]);
+    if (!link || !blob) throw await this.#unknown(repository, digest);
+    return { path: store.path(digest), size: blob.size };
+  }
+
+  async missing(digests: string[]): Promise<string[]> {
+    const { metadata, grace } = this.#deps;
+    await grace.renew(...digests);
+    const found = await metadata.blobs(digests);
+    return digests.filter((_, i) => !found[i]);
+  }
+
+  async link(repository: string, digests: string[], from?: string): Promise<void> {
+    const { metadata, grace, locks } = this.#deps;
+    using _ = await grace.hold(repository, ...digests);
+    await locks.run(`repository ${repository}`, async () => {
+      const [blobs, sources, links] = await Promise.all([
+        metadata.blobs(digests),
+        from === undefined ? undefined : metadata.links(from, digests),
+        metadata.links(repository, digests),
+      ]);
+      const absent = digests.find((_, i) => !blobs[i] || (sources && !sources[i]));
+      if (absent !== undefined) {
+        throw new Fault(
+          'blob-unknown',
+          `blob ${absent} is not ${from === undefined ? 'in this layer' : `in repository ${from}`}: upload it`,
+          { detail: { digest: absent } },
+        );
+      }
+      await metadata.write(digests.flatMap((digest, i) => (links[i] ? [] : put.link(repository, digest))));
+    });
+  }
+
+  /** Asks for each repository: there are far fewer of them than links. */
+  async repositories(digest: string, limit: number): Promise<string[]> {
+    const { metadata } = this.#deps;
+    const found: string[] = [];
+    let after: string | undefined;
+    for (let more = true; more && found.length < limit; ) {
+      let entries: [string, object][];
+      [entries, more] = await page(metadata.repositories(after), PAGE);
+      const names = entries.map(([name]) => name);
+      const links = await metadata.linking(names, digest);
+      for (const [i, name] of names.entries()) if (links[i]) found.push(name);
+      after = names.at(-1);
+    }
+    return found.slice(0, limit);
+  }
+
+  /** The bytes stay until garbage collection finds that nothing links them. */
+  async unlink(repository: string, digest: string): Promise<void> {
+    const { metadata, locks, publish } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      if (!(await metadata.link(repository, digest))) throw await this.#unknown(repository, digest);
+      await metadata.write(drop.link(repository, digest));
+      publish(blobUnlinked, { repository, digest, ...byAccount() });
+    });
+  }
+
+  /** @returns the size in bytes */
+  async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
+    const { metadata, commits, grace, locks, ingests, publish, now } = this.#deps;
+    const { digest } = wanted;
+    using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
+    try {
+      return await ingests.commit(id, claim, async (held) => {
+        const verified = await commits.verify(held, wanted);
+        const { size } = verified;
+        await locks.run(`blob ${digest}`, async () => {
+          const changes = await commits.place(held, verified);
+          if (repository === undefined) {
+            const waits = put.transferred(digest, { since: now(), ...whose(held.record) });
+            await metadata.write([...changes, ...waits, ...drop.ingest(id)]);
+          } else {
+            await locks.run(`repository ${repository}`, () =>
+              metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
+            );
+          }
+          if (changes.length > 0) publish(blobCommitted, { digest, size, ...byAccount() });
+        });
+        return size;
+      });
+    } catch (error) {
+      // Asked again after an answer that was lost: what was to become true is true.
+      const done = Fault.is(error, 'claim-lost') && (await metadata.blob(digest));
+      if (done && (repository === undefined || (await metadata.link(repository, digest)))) return done.size;
+      throw error;
+    }
+  }
+
+  async #unknown(repository: string, digest: string): Promise<Fault> {
+    if (await this.#deps.metadata.repository(repository)) {
+      return new Fault('blob-unknown', `repository ${repository} has no blob ${digest}`, {
+        detail: { digest },
+      });
+    }
+    return new Fault('name-unknown', `repository ${repository} is not known here`, {
+      detail: { repository },
+    });
+  }
+}

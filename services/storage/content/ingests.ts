@@ -1,0 +1,297 @@
+import { randomBytes } from 'node:crypto';
+import type { Static } from '@sinclair/typebox';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { CLAIM_TTL_MS, type Claim, type claimTransfer } from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { currentAsker, uploaderOf } from '../audit/asking.ts';
+import { drop, type Metadata, put } from '../metadata/metadata.ts';
+import type { IngestRecord } from '../metadata/records.ts';
+import { ClaimRules } from './claim-rules.ts';
+import type { Commits, Held } from './commit.ts';
+import type { Grace } from './grace.ts';
+import { IngestFolders, isUploadId, newUploadId, transferId } from './ingest-folders.ts';
+import { recoverIngests } from './ingest-recovery.ts';
+import { idleUploads, OpenUploads, type Owner } from './open-uploads.ts';
+import type { SpaceGuard } from './space.ts';
+
+export type IngestDeps = {
+  metadata: Metadata;
+  commits: Commits;
+  locks: KeyedLock;
+  grace: Grace;
+  space: SpaceGuard;
+  now: () => number;
+};
+export type Given = { ingests: number; bytes: number };
+export type Transfer = Static<typeof claimTransfer.query>;
+export type Entry = { id: string; record: IngestRecord; holder?: string };
+
+/**
+ * Uploads and transfers, and who may write into them. Each has a folder and a record; the record is not synced, so
+ * after a power cut it may be missing or old.
+ */
+export class Ingests {
+  readonly #folders: IngestFolders;
+  readonly #metadata: Metadata;
+  readonly #commits: Commits;
+  readonly #locks: KeyedLock;
+  readonly #grace: Grace;
+  readonly #space: SpaceGuard;
+  readonly #now: () => number;
+  readonly #claims: ClaimRules;
+  readonly #open: OpenUploads;
+  /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
+  readonly #committing = new Map<string, string>();
+
+  constructor(data: string, deps: IngestDeps, open = new OpenUploads()) {
+    const { metadata, commits, locks, grace, space, now } = deps;
+    this.#folders = new IngestFolders(data);
+    this.#metadata = metadata;
+    this.#commits = commits;
+    this.#locks = locks;
+    this.#grace = grace;
+    this.#space = space;
+    this.#now = now;
+    this.#claims = new ClaimRules(now);
+    this.#open = open;
+  }
+
+  /** Before anything is served. */
+  recover(): Promise<void> {
+    return recoverIngests({
+      metadata: this.#metadata,
+      commits: this.#commits,
+      folders: this.#folders,
+      open: this.#open,
+      now: this.#now,
+    });
+  }
+
+  async startUpload(repository: string, by: string, hold: boolean): Promise<Claim> {
+    await this.#space.mustHaveRoom();
+    await this.#grace.renew(repository);
+    const id = newUploadId();
+    const account = uploaderOf(currentAsker());
+    await this.#register(id, { account, repository });
+    const record: IngestRecord = {
+      purpose: 'upload',
+      repository,
+      ...(account !== '' && { account }),
+      touched: this.#now(),
+      writers: [],
+      unclean: false,
+    };
+    try {
+      await this.#folders.make(id);
+      if (hold) return await this.#grant(id, record, by);
+      await this.#metadata.note(put.ingest(id, record));
+    } catch (error) {
+      this.#open.delete(id);
+      throw error;
+    }
+    return { id, claim: '', path: this.#folders.path(id), offset: 0 };
+  }
+
+  /** Where too many uploads are open, idle ones give way. @throws Fault `too-many` */
+  async #register(id: string, owner: Owner): Promise<void> {
+    const reached = this.#open.reached(owner);
+    if (reached) {
+      await this.#open.lookForIdle(owner, this.#now(), async () => {
+        const idle = await idleUploads(reached.ids, this.#metadata, this.#folders, this.#now());
+        for (const one of idle)
+          await this.#giveUpOne(one, (record) => this.#claims.left(record) === 0, false);
+      });
+    }
+    // Others may have taken the place meanwhile: from here to the entry nothing is waited for.
+    const still = this.#open.reached(owner);
+    if (still) throw this.#open.tooMany(owner, still);
+    this.#open.add(id, owner);
+  }
+
+  async claimUpload(repository: string, id: string, by: string): Promise<Claim> {
+    this.#mustNotCommit(id);
+    await this.#grace.renew(repository);
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#upload(repository, id);
+      this.#claims.mustBeFree(id, record);
+      await this.#space.mustHaveRoom();
+      return this.#grant(id, record, by);
+    });
+  }
+
+  async uploadStatus(repository: string, id: string): Promise<{ offset: number; touched: number }> {
+    const { touched } = await this.#upload(repository, id);
+    return { offset: await this.#folders.offset(id), touched };
+  }
+
+  async abortUpload(repository: string, id: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      await this.#upload(repository, id);
+      await this.#throwAway(id);
+    });
+  }
+
+  async claimTransfer({ digest, size, by, repository, part }: Transfer): Promise<Claim & { clean: boolean }> {
+    const id = transferId(digest);
+    this.#mustNotCommit(id);
+    await this.#grace.renew(digest);
+    return this.#locks.run(`ingest ${id}`, async () => {
+      let record = await this.#metadata.ingest(id);
+      if (await this.#commits.present(digest)) {
+        // Whoever still brings it can stop: its next sign of life tells.
+        if (record) await this.#throwAway(id);
+        throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
+      }
+      if (record) this.#claims.mustBeFree(id, record);
+      await this.#space.mustHaveRoom();
+      const fresh = { purpose: 'transfer' as const, digest, size, touched: this.#now(), writers: [] };
+      // Other bytes than the ones asked for now. An old writer may still come back to the folder's name.
+      if (record?.size !== undefined && record.size !== size) {
+        const unclean = record.unclean || record.claim !== undefined;
+        await this.#throwAway(id);
+        record = { ...fresh, unclean };
+      }
+      const existed = await this.#folders.make(id);
+      record ??= { ...fresh, unclean: existed };
+      if ((await this.#folders.offset(id)) > size) {
+        await this.#folders.remove(id);
+        await this.#folders.make(id);
+      }
+      // For whom it comes now.
+      const { part: _, ...rest } = record;
+      const asked = repository === undefined ? record : { ...rest, repository, ...(part && { part }) };
+      const claim = await this.#grant(id, { ...asked, size }, by);
+      return { ...claim, clean: !record.unclean && record.claim === undefined };
+    });
+  }
+
+  async renew(id: string, token: string): Promise<void> {
+    if (this.#committing.get(id) === token) return;
+    await this.#locks.run(`ingest ${id}`, async () => this.#touch(id, await this.#mustHold(id, token)));
+  }
+
+  async release(id: string, token: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      const { claim: _, ...record } = await this.#mustHold(id, token);
+      await this.#metadata.note(put.ingest(id, { ...record, touched: this.#now() }));
+    });
+  }
+
+  async discard(id: string, token: string): Promise<void> {
+    await this.#locks.run(`ingest ${id}`, async () => {
+      await this.#mustHold(id, token);
+      await this.#throwAway(id);
+    });
+  }
+
+  /**
+   * Runs a commit. `work` returns when the ingest's record is gone with the batch that made the content visible;
+   * where it throws, the claim is held as before, and its time begins anew.
+   */
+  async commit<T>(id: string, token: string, work: (held: Held) => Promise<T>): Promise<T> {
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#mustHold(id, token);
+      this.#committing.set(id, token);
+      try {
+        const done = await work({ id, folder: this.#folders.folder(id), record });
+        this.#open.delete(id);
+        // Visible is visible: what is left of the folder goes at the next start.
+        await this.#folders.remove(id).catch(() => {});
+        return done;
+      } catch (error) {
+        const now = await this.#metadata.ingest(id).catch(() => undefined);
+        // What an fsync failed to bring to the disk, no later one of that file tells of: a copy is made next time.
+        const lost = (error as NodeJS.ErrnoException).code === 'EIO';
+        if (now) await this.#touch(id, { ...now, unclean: now.unclean || lost }).catch(() => {});
+        throw error;
+      } finally {
+        this.#committing.delete(id);
+      }
+    });
+  }
+
+  /** At most `limit` of them. */
+  async list(limit: number): Promise<Entry[]> {
+    const found: Entry[] = [];
+    for await (const [id, record] of this.#metadata.ingests()) {
+      if (found.length === limit) break;
+      const holder = this.#claims.left(record) > 0 ? record.claim?.by : undefined;
+      found.push({ id, record, ...(holder !== undefined && { holder }) });
+    }
+    return found;
+  }
+
+  /** Gives up what nobody holds, and nobody has gone on with for so long, in ms. @returns their number and bytes */
+  async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<Given> {
+    const given = { ingests: 0, bytes: 0 };
+    const over = (record: IngestRecord) =>
+      this.#claims.left(record) === 0 && record.touched + after[record.purpose] <= this.#now();
+    for await (const [id, seen] of this.#metadata.ingests()) {
+      if (!over(seen)) continue;
+      const bytes = await this.#giveUpOne(id, over, dryRun);
+      if (bytes === undefined) continue;
+      given.ingests += 1;
+      given.bytes += bytes;
+    }
+    return given;
+  }
+
+  /** @returns its bytes; undefined where it is not to be given up any more */
+  async #giveUpOne(id: string, over: (record: IngestRecord) => boolean, dryRun: boolean) {
+    if (this.#committing.has(id)) return undefined;
+    return this.#locks.run(`ingest ${id}`, async () => {
+      const record = await this.#metadata.ingest(id);
+      if (!record || !over(record)) return undefined;
+      const bytes = await this.#folders.offset(id);
+      if (!dryRun) await this.#throwAway(id);
+      return bytes;
+    });
+  }
+
+  // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Gives the claim to `by`. One that was neither released nor alive is taken over, which leaves its mark. */
+  async #grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
+    const now = this.#now();
+    const token = randomBytes(16).toString('hex');
+    const next = {
+      ...record,
+      touched: now,
+      writers: [...new Set([...record.writers, by])].slice(0, 2),
+      unclean: record.unclean || record.claim !== undefined,
+      claim: { token, by, until: now + CLAIM_TTL_MS },
+    };
+    await this.#metadata.note(put.ingest(id, next));
+    return { id, claim: token, path: this.#folders.path(id), offset: await this.#folders.offset(id) };
+  }
+
+  #mustNotCommit(id: string): void {
+    if (this.#committing.has(id)) this.#claims.busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
+  }
+
+  /** A claim past its time is good until somebody takes it over: nobody else has written. */
+  async #mustHold(id: string, token: string): Promise<IngestRecord> {
+    const record = await this.#metadata.ingest(id);
+    if (record?.claim && record.claim.token === token) return record;
+    throw new Fault('claim-lost', `the claim on ${id} ended or went to another holder: stop writing`);
+  }
+
+  async #touch(id: string, record: IngestRecord): Promise<void> {
+    const now = this.#now();
+    const claim = record.claim && { ...record.claim, until: now + CLAIM_TTL_MS };
+    await this.#metadata.note(put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }));
+  }
+
+  async #upload(repository: string, id: string): Promise<IngestRecord> {
+    const record = isUploadId(id) ? await this.#metadata.ingest(id) : undefined;
+    if (record?.repository === repository) return record;
+    throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: begin a new one`);
+  }
+
+  /** The folder first: a record without one is dropped at the next start, but a folder might be adopted. */
+  async #throwAway(id: string): Promise<void> {
+    await this.#folders.remove(id);
+    await this.#metadata.note(drop.ingest(id));
+    this.#open.delete(id);
+  }
+}

@@ -1,0 +1,65 @@
+import { Cron } from 'croner';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { askedBy } from '../audit/asking.ts';
+import type { Upkeep } from './sweep.ts';
+
+const BY_ITSELF = { account: '_schedule' };
+
+/** What runs by the clock, and what is told how. */
+export type Maintained = {
+  keep(upkeep: Upkeep): void;
+  garbage: { collect(dryRun: boolean): Promise<unknown> };
+  scrubber: { scrub(): Promise<unknown> };
+};
+
+/** Garbage collection and scrub by the clock, as the configuration in force has it. */
+export class Schedules implements Disposable {
+  readonly #storage: Maintained;
+  readonly #log: Log;
+  readonly #running = new Map<string, { schedule: string; cron: Cron }>();
+
+  constructor(storage: Maintained, log: Log) {
+    this.#storage = storage;
+    this.#log = log;
+  }
+
+  /** What is as it was goes on undisturbed. */
+  set({ garbageCollection: garbage, scrub, reserve, parent, repositories }: Configuration): void {
+    const selected = parent && repositories.map(({ name }) => name);
+    const { graceMs, uploadsMs, transfersMs } = garbage;
+    this.#storage.keep({
+      garbage: { graceMs, uploadsMs, transfersMs },
+      scrubRate: scrub.rate,
+      reserve,
+      selected,
+    });
+    this.#at('garbage collection', garbage.enabled ? garbage.schedule : undefined, () =>
+      this.#storage.garbage.collect(false),
+    );
+    this.#at('scrub', scrub.schedule, () => this.#storage.scrubber.scrub());
+  }
+
+  [Symbol.dispose](): void {
+    for (const { cron } of this.#running.values()) cron.stop();
+  }
+
+  #at(what: string, schedule: string | undefined, work: () => Promise<unknown>): void {
+    const running = this.#running.get(what);
+    if (running?.schedule === schedule) return;
+    running?.cron.stop();
+    this.#running.delete(what);
+    if (schedule === undefined) return;
+    const run = async () => {
+      await askedBy(BY_ITSELF, work).catch((err) => this.#failed(what, err));
+    };
+    const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
+    this.#running.set(what, { schedule, cron });
+  }
+
+  #failed(what: string, err: unknown): void {
+    if (Fault.is(err, 'busy', 'unavailable')) this.#log.info({ what, reason: err.message }, 'not run now');
+    else this.#log.error({ err, what }, 'upkeep failed; it is tried again at its next time');
+  }
+}

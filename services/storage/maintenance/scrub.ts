@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Bus } from '#proto/bus/bus.ts';
+import { blobDamaged, type Damaged, type Scrubbed, scrubFinished } from '#proto/content/maintenance.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Log } from '#proto/contract/log.ts';
+import { splitDigest } from '#proto/oci/names.ts';
+import { byAccount } from '../audit/asking.ts';
+import type { Audit } from '../audit/audit.ts';
+import type { BlobStore } from '../content/blob-store.ts';
+import { examineTables } from '../leveldb/examine.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { put } from '../metadata/metadata.ts';
+import { type Page, page } from '../metadata/page.ts';
+
+/** The folder of the data volume for damaged content. */
+export const QUARANTINE = 'quarantine';
+
+const READ_BYTES = 1024 * 1024;
+/** A result must fit into one message of the bus. */
+const MOST_NAMED = 1_000;
+const MAX_FINDINGS = 20;
+const MAX_FINDING_LENGTH = 300;
+const MOST_REPOSITORIES = 20;
+
+type ScrubDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  locks: KeyedLock;
+  publish: Bus['publish'];
+  audit: Audit;
+  log: Log;
+  now: () => number;
+};
+
+/** Looks whether committed content still is what its digest says, and sets aside what is not. */
+export class Scrubber {
+  /** Bytes a second. */
+  rate!: number;
+  readonly #deps: ScrubDeps;
+  readonly #quarantine: string;
+  readonly #metadata: string;
+  /** What the last scrub found damaged of the metadata: each start looks at all of them. */
+  damage: string[] = [];
+  readonly #end = new AbortController();
+  #running = false;
+
+  constructor(deps: ScrubDeps, data: string) {
+    this.#deps = deps;
+    this.#quarantine = join(data, QUARANTINE);
+    this.#metadata = join(data, 'metadata');
+  }
+
+  /** @throws Fault `busy` where one runs already */
+  async scrub(rate = this.rate): Promise<Scrubbed> {
+    if (this.#running) throw new Fault('busy', 'content is being checked already: wait for its end');
+    this.#running = true;
+    const told = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
+    try {
+      return await this.#deps.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), told);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #scrub(rate: number): Promise<Scrubbed> {
+    const { metadata, publish, log } = this.#deps;
+    const began = performance.now();
+    const found = { checked: 0, bytes: 0, damaged: [] as string[] };
+    const pace = async (bytes: number) => {
+      found.bytes += bytes;
+      const ahead = (found.bytes / rate) * 1_000 - (performance.now() - began);
+      const { signal } = this.#end;
+      // Also where nothing is to be waited for, requests come first.
+      await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
+    };
+    for await (const [digest, { size }] of metadata.allBlobs()) {
+      found.checked += 1;
+      if (await this.#sound(digest, size, pace)) continue;
+      if (!(await this.#setAside(digest, size))) continue;
+      if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
+    }
+    const findings = await examineTables(this.#metadata);
+    this.damage = findings
+      .slice(0, MAX_FINDINGS)
+      .map(({ file, what }) => clip(`${file} ${what}`, MAX_FINDING_LENGTH));
+    const { damage } = this;
+    if (damage.length > 0)
+      log.error({ damage }, 'metadata are damaged: stop the layer and run "terrace repair"');
+    const scrubbed = {
+      ...found,
+      ...(damage.length > 0 && { metadata: damage }),
+      ms: Math.round(performance.now() - began),
+    };
+    log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');
+    publish(scrubFinished, { ...scrubbed, ...byAccount() });
+    return scrubbed;
+  }
+
+  /** A scrub that runs gives up. */
+  end(): void {
+    this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
+  }
+
+  async listDamaged({ after, limit }: Page): Promise<{ damaged: Damaged[]; more: boolean }> {
+    const { metadata } = this.#deps;
+    const [entries, more] = await page(metadata.allDamaged(after), limit);
+    const named = new Map<string, Damaged>(
+      entries.map(([digest, { size }]) => [digest, { digest, size, repositories: [] }]),
+    );
+    for (const kind of ['l', 'm'] as const) {
+      if (named.size === 0) break;
+      for await (const [repository, digest] of metadata.named(kind)) {
+        const damaged = named.get(digest);
+        if (!damaged) continue;
+        if (kind === 'm') {
+          const record = await metadata.manifest(repository, digest);
+          if (record) damaged.mediaType = record.mediaType;
+        }
+        const { repositories } = damaged;
+        if (repositories.length < MOST_REPOSITORIES && !repositories.includes(repository)) {
+          repositories.push(repository);
+        }
+      }
+    }
+    return { damaged: [...named.values()], more };
+  }
+
+  /** Is the file there, of this size and with this digest? */
+  async #sound(digest: string, size: number, pace: (bytes: number) => Promise<void>): Promise<boolean> {
+    try {
+      await using file = await open(this.#deps.store.file(digest), 'r');
+      if ((await file.stat()).size !== size) return false;
+      const [algorithm, hex] = splitDigest(digest);
+      const hash = createHash(algorithm);
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1));
+      for (let at = 0; at < size; ) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, at);
+        if (bytesRead === 0) return false;
+        hash.update(buffer.subarray(0, bytesRead));
+        at += bytesRead;
+        await pace(bytesRead);
+      }
+      return hash.digest('hex') === hex;
+    } catch (error) {
+      // What the disk can't give any more is lost as well.
+      if (['ENOENT', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+      throw error;
+    }
+  }
+
+  /** @returns false where it is gone, or is sound after all: it went and came again meanwhile */
+  async #setAside(digest: string, size: number): Promise<boolean> {
+    const { metadata, store, locks, publish, log, now } = this.#deps;
+    return locks.run(`blob ${digest}`, async () => {
+      if (!(await metadata.blob(digest))) return false;
+      if (await this.#sound(digest, size, async () => {})) return false;
+      await mkdir(this.#quarantine, { recursive: true });
+      // The record first: a file without one is nothing, a record without its file would be content.
+      await metadata.write(put.damaged(digest, { size, since: now() }));
+      const aside = join(this.#quarantine, `${digest.replace(':', '-')}-${now()}`);
+      await rename(store.file(digest), aside).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+      log.error({ digest, size }, 'content is damaged or gone: it is set aside until it comes again');
+      publish(blobDamaged, { digest, size });
+      return true;
+    });
+  }
+}

@@ -1,0 +1,55 @@
+import { Fault } from '#proto/contract/fault.ts';
+import type { Finding } from '../leveldb/examine.ts';
+
+/** LevelDB's errors as faults, where one fits. */
+export function sorted(error: unknown): unknown {
+  const { code, message, cause } = error as Error & { code?: string };
+  if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
+    return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
+  }
+  // LevelDB hands on what the system says, and no code of it.
+  if (/no space left|quota exceeded/i.test(`${message} ${(cause as Error | undefined)?.message}`)) {
+    return new Fault('no-space', 'the data volume is full: free space, then try again', { cause: error });
+  }
+  return error;
+}
+
+/** What was stored can't be read as it was written: only opening it again shows what of it. */
+export const isUnreadable = (error: unknown): boolean =>
+  ['LEVEL_CORRUPTION', 'LEVEL_IO_ERROR'].includes((error as { code?: string }).code ?? '');
+
+const MAX_NAMED = 5;
+
+/** @param volume the data volume */
+export function damaged(volume: string, findings: Finding[]): Fault {
+  const named = findings.slice(0, MAX_NAMED).map(({ file, what }) => `${file} ${what}`);
+  const more = findings.length > MAX_NAMED ? `, and ${findings.length - MAX_NAMED} more` : '';
+  return new Fault(
+    'volume-unusable',
+    `the metadata in ${volume} are damaged (${named.join('; ')}${more}), and nothing of them is changed: run "terrace repair --data ${volume}", which keeps them, brings back what can be, and lists what is lost`,
+  );
+}
+
+export const gone = (volume: string): Fault =>
+  new Fault(
+    'volume-unusable',
+    `${volume} has no metadata, and had some: put the folder metadata back from a backup, or run "terrace repair --data ${volume}", which brings back what the content tells, and lists what is lost`,
+  );
+
+/** An error of the file system in opening the metadata, where it will be the same the next time. */
+export function unusable(volume: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EROFS') {
+    return new Fault(
+      'volume-unusable',
+      `${volume} can't be written (EROFS): its file system is mounted read-only: look for errors of the disk, and mount it writable`,
+    );
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new Fault(
+      'volume-unusable',
+      `the metadata in ${volume} can't be used (${code}): use the account that owns them, or run chown -R ${process.getuid?.() ?? 'USER'} ${volume}`,
+    );
+  }
+  return error;
+}

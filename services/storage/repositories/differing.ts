@@ -1,0 +1,34 @@
+import type { Metadata } from '../metadata/metadata.ts';
+
+/**
+ * Repositories in which a tag does not point to its base, each once, in bytewise order: both lists are walked side by
+ * side, as their keys sort alike.
+ */
+export async function* differing(
+  metadata: Pick<Metadata, 'allTags' | 'allBases'>,
+  after?: string,
+): AsyncGenerator<string> {
+  // `"` comes right behind the `!` that follows the name of the repository.
+  const from = after === undefined ? undefined : `${after}"`;
+  const tags = metadata.allTags(from);
+  const bases = metadata.allBases(from);
+  let last: string | undefined;
+  try {
+    let [tag, base] = [await tags.next(), await bases.next()];
+    while (!tag.done || !base.done) {
+      const [t, b] = [tag.done ? undefined : tag.value, base.done ? undefined : base.value];
+      const key = t && (!b || before(t[0], b[0])) ? t[0] : (b as [string, string])[0];
+      const same = t?.[0] === key && b?.[0] === key && t[1] === b[1];
+      const repository = key.slice(0, key.indexOf('!'));
+      if (!same && repository !== last) yield repository;
+      if (!same) last = repository;
+      if (t?.[0] === key) tag = await tags.next();
+      if (b?.[0] === key) base = await bases.next();
+    }
+  } finally {
+    await tags.return(undefined);
+    await bases.return(undefined);
+  }
+}
+
+const before = (one: string, other: string): boolean => one <= other;

@@ -1,0 +1,254 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
+import { type LeftOut, MAX_ANNOTATIONS, MAX_KEY, type ManifestPlace } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { packedSize } from '#proto/contract/contract.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isForbiddenKey } from '#proto/contract/plain-data.ts';
+import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
+import type { BlobStore } from '../content/blob-store.ts';
+import { sizeOf } from '../content/blob-store.ts';
+import type { Commits } from '../content/commit.ts';
+import type { Grace } from '../content/grace.ts';
+import type { Ingests } from '../content/ingests.ts';
+import type { Announcements } from '../history/announcements.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
+import type { Page } from '../metadata/page.ts';
+import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
+import type { Outgoing } from '../sync/outgoing.ts';
+import { cleanRepository } from './clean.ts';
+import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
+import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
+
+export type PutQuery = {
+  repository: string;
+  digest: string;
+  mediaType: string;
+  id: string;
+  claim: string;
+  tag?: string;
+  expect?: Expect;
+  base?: boolean;
+  tags?: string[];
+  arrived?: boolean;
+  leftOut?: LeftOut[];
+};
+type Put = { digest: string; size: number; subject?: string };
+
+/** A reply must fit into one message of the bus (1 MiB). */
+const PAGE_BYTES = 512 * 1024;
+
+type ManifestsDeps = {
+  metadata: Metadata;
+  store: BlobStore;
+  commits: Commits;
+  ingests: Ingests;
+  grace: Grace;
+  locks: KeyedLock;
+  announcements: Announcements;
+};
+
+/** Manifests and what refers to what. Faults are those of `proto/content/manifests.ts`. */
+export class Manifests {
+  readonly #deps: ManifestsDeps;
+  readonly #tags: Tags;
+  readonly #outgoing: Outgoing;
+
+  constructor(deps: ManifestsDeps, tags: Tags, outgoing: Outgoing) {
+    this.#deps = deps;
+    this.#tags = tags;
+    this.#outgoing = outgoing;
+  }
+
+  async put(query: PutQuery): Promise<Put> {
+    const { repository, digest, mediaType, id, claim } = query;
+    const { metadata, commits, grace, locks, ingests } = this.#deps;
+    using _ = await grace.hold(digest, repository);
+    try {
+      return await ingests.commit(id, claim, async (held) => {
+        // Looked at before it is read: a limit that is only found out after reading is none.
+        const bytes = await sizeOf(join(held.folder, 'data'));
+        if (bytes !== undefined && bytes > MANIFEST_LIMIT) {
+          throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes}`);
+        }
+        const verified = await commits.verify(held, { digest });
+        const manifest = readManifest(await readFile(verified.source), mediaType);
+        const { size } = verified;
+        await locks.run(`blob ${digest}`, () =>
+          locks.run(`repository ${repository}`, async () => {
+            // Inside the lock under which links are dropped: those found now stay until the manifest names them.
+            using _ = await grace.hold(repository, ...childrenOf(manifest));
+            const { leftOut } = query;
+            const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
+            await this.#makeTrue(query, manifest, size, async () => [
+              ...(await commits.place(held, verified)),
+              ...sparse,
+              ...drop.ingest(id),
+            ]);
+          }),
+        );
+        return { digest, size, ...(manifest.subject && { subject: manifest.subject.digest }) };
+      });
+    } catch (error) {
+      const done = Fault.is(error, 'claim-lost') && (await this.#doneAlready(query));
+      if (done) return done;
+      throw error;
+    }
+  }
+
+  async get(repository: string, reference: string): Promise<ManifestPlace> {
+    const { metadata, store, grace } = this.#deps;
+    const digest = reference.includes(':') ? reference : await metadata.tag(repository, reference);
+    if (digest !== undefined) await grace.renew(digest);
+    const record = digest !== undefined && (await this.#present(repository, digest));
+    if (!record) throw await manifestUnknown(this.#deps, repository, reference);
+    return { digest, mediaType: record.mediaType, size: record.size, path: store.path(digest) };
+  }
+
+  async missing(repository: string, digests: string[]): Promise<string[]> {
+    const { metadata, grace } = this.#deps;
+    await grace.renew(...digests);
+    const [records, blobs] = await Promise.all([
+      metadata.manifests(repository, digests),
+      metadata.blobs(digests),
+    ]);
+    return digests.filter((_, i) => !records[i] || !blobs[i]);
+  }
+
+  /**
+   * With its tags and its place among the referrers of its subject. Bases stay: they tell that the layer deleted
+   * the tag. The bytes stay until garbage collection finds that nothing links them.
+   */
+  async delete(repository: string, digest: string, arrived = false): Promise<void> {
+    const { metadata, locks, announcements } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const record = await metadata.manifest(repository, digest);
+      if (!record) throw await manifestUnknown(this.#deps, repository, digest);
+      const tags: string[] = [];
+      for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
+      const mark = arrived ? { arrived } : {};
+      const told = [
+        ...tags.map((tag) => announcements.of(tagDeleted, { repository, tag, from: digest, ...mark })),
+        announcements.of(manifestDeleted, { repository, digest, ...mark }),
+      ];
+      await metadata.write([
+        ...drop.manifest(repository, digest),
+        ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
+        ...(await this.#outgoing.delete(repository, digest, arrived)),
+        ...(isIndex(record.mediaType) ? await indexGone(metadata, repository, digest) : []),
+        ...tags.flatMap((tag) => drop.tag(repository, tag)),
+        ...told.flatMap(({ changes }) => changes),
+      ]);
+      for (const { tell } of told) tell();
+    });
+  }
+
+  /** A page ends at `limit` descriptors, or earlier where they are large. */
+  async referrers(
+    repository: string,
+    subject: string,
+    artifactType: string | undefined,
+    { after, limit }: Page,
+  ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
+    const descriptors: Descriptor[] = [];
+    let room = PAGE_BYTES;
+    for await (const [digest, record] of this.#deps.metadata.referrers(repository, subject, after)) {
+      if (artifactType !== undefined && record.artifactType !== artifactType) continue;
+      const descriptor = fitting({ ...record, digest });
+      room -= packedSize(descriptor);
+      if (descriptors.length === limit || room < 0) return { descriptors, more: true };
+      descriptors.push(descriptor);
+    }
+    return { descriptors, more: false };
+  }
+
+  clean(repository: string) {
+    return cleanRepository(this.#deps, repository);
+  }
+
+  listLeftOut(repository: string, page: Page) {
+    return listLeftOut(this.#deps.metadata, repository, page);
+  }
+
+  // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The one batch. `place` brings the content into place and gives what is to be written for it. */
+  async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
+    const { metadata, announcements } = this.#deps;
+    const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
+    const { mediaType, subject, artifactType, annotations } = manifest;
+    const known = await metadata.manifest(repository, digest);
+    const asked: Move[] = tags
+      .filter((other) => other !== tag)
+      .map((other) => ({ tag: other, digest, mediaType, arrived }));
+    if (tag !== undefined) asked.push({ tag, digest, mediaType, expect, base, arrived });
+    const moves = await Promise.all(asked.map((move) => this.#tags.move(repository, move)));
+    const referrer: ReferrerRecord = {
+      mediaType,
+      size,
+      ...(artifactType && { artifactType }),
+      ...(annotations && { annotations }),
+    };
+    const made = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
+    const told = [
+      ...(known?.mediaType === mediaType ? [] : [announcements.of(manifestCommitted, made)]),
+      ...moves,
+    ];
+    await metadata.write([
+      ...(await place()),
+      ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
+      ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
+      ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
+      ...(await broughtIn(metadata, repository, digest)),
+      ...told.flatMap(({ changes }) => changes),
+      ...childrenOf(manifest).flatMap(drop.transferred),
+    ]);
+    for (const { tell } of told) tell();
+  }
+
+  /** The record of a manifest whose bytes are here and not known to be damaged. */
+  async #present(repository: string, digest: string): Promise<ManifestRecord | undefined> {
+    const { metadata } = this.#deps;
+    const [record, blob] = await Promise.all([metadata.manifest(repository, digest), metadata.blob(digest)]);
+    return blob && record;
+  }
+
+  /** Asked again after an answer that was lost: what was to become true is true. */
+  async #doneAlready({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
+    const { metadata } = this.#deps;
+    const record = await this.#present(repository, digest);
+    if (!record) return undefined;
+    for (const name of tag === undefined ? tags : [tag, ...tags]) {
+      if ((await metadata.tag(repository, name)) !== digest) return undefined;
+    }
+    return { digest, size: record.size, ...(record.subject !== undefined && { subject: record.subject }) };
+  }
+}
+
+const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
+
+/**
+ * A descriptor as it can be sent: without annotations that would not arrive as they are, and without any where it would
+ * be too large. They are in the manifest itself.
+ */
+function fitting({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
+  const kept = Object.entries(annotations ?? {}).filter(
+    ([key, value]) =>
+      key.length > 0 &&
+      key.length <= MAX_KEY &&
+      !isForbiddenKey(key) &&
+      key.isWellFormed() &&
+      value.isWellFormed(),
+  );
+  const plain = {
+    ...rest,
+    ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
+  };
+  if (!annotations || kept.length > MAX_ANNOTATIONS) return plain;
+  const descriptor = { ...plain, annotations: Object.fromEntries(kept) };
+  return packedSize(descriptor) <= PAGE_BYTES ? descriptor : plain;
+}

@@ -1,0 +1,97 @@
+import { type LeftOut, MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
+import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+import { type Page, page } from '../metadata/page.ts';
+
+/**
+ * Sparse indexes: some of their manifests are not brought, and are remembered as left out until they come. All of it
+ * is for callers that hold the repository's lock.
+ */
+
+/**
+ * Blobs are linked in the repository, manifests of an index are in it, and none of them is damaged; a subject need
+ * not exist. What is left out need not be here, and neither what this very index left out when it was put before.
+ * @returns what keeps the memory of it true, for the batch that puts the manifest
+ * @throws Fault `manifest-blob-unknown`
+ */
+export async function childrenMustBeHere(
+  metadata: Metadata,
+  repository: string,
+  index: string,
+  { blobs, manifests }: Manifest,
+  leftOut: LeftOut[] = [],
+): Promise<Change[]> {
+  const children = [...blobs, ...manifests];
+  const digests = children.map(({ digest }) => digest);
+  const [links, records, present, before] = await Promise.all([
+    metadata.links(repository, digests),
+    metadata.manifests(repository, digests),
+    metadata.blobs(digests),
+    metadata.leftOut(repository, digests, index),
+  ]);
+  const said = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
+  return children.flatMap(({ digest, mediaType }, i) => {
+    const asManifest = i >= blobs.length;
+    // An index may also list what is no manifest: that is a blob.
+    const asBlob = !asManifest || !isManifestType(mediaType);
+    if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {
+      return before[i] === undefined ? [] : drop.leftOut(repository, digest, index);
+    }
+    const platform = said.get(digest) ?? before[i];
+    if (asManifest && platform !== undefined) return put.leftOut(repository, digest, index, platform);
+    throw new Fault(
+      'manifest-blob-unknown',
+      `repository ${repository} has no ${asBlob ? 'blob' : 'manifest'} ${digest}, which the manifest refers to: push it first`,
+      { detail: { digest } },
+    );
+  });
+}
+
+/** For the batch that puts a manifest: no index leaves it out any more. */
+export async function broughtIn(metadata: Metadata, repository: string, digest: string): Promise<Change[]> {
+  const changes: Change[] = [];
+  for await (const [index] of metadata.leavingOut(repository, digest)) {
+    changes.push(...drop.leftOut(repository, digest, index));
+  }
+  return changes;
+}
+
+export const isIndex = (mediaType: string): boolean =>
+  mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
+
+/** For the batch that deletes an index: it leaves nothing out any more. */
+export async function indexGone(metadata: Metadata, repository: string, index: string): Promise<Change[]> {
+  const changes: Change[] = [];
+  for await (const [key] of metadata.leftOutOf(repository)) {
+    const [digest, by] = key.split('!') as [string, string];
+    if (by === index) changes.push(...drop.leftOut(repository, digest, by));
+  }
+  return changes;
+}
+
+/** The platform of a manifest that an index leaves out. */
+export async function platformOf(
+  metadata: Metadata,
+  repository: string,
+  digest: string,
+): Promise<string | undefined> {
+  for await (const [, platform] of metadata.leavingOut(repository, digest)) return platform;
+  return undefined;
+}
+
+const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
+
+export async function listLeftOut(
+  metadata: Metadata,
+  repository: string,
+  { after, limit }: Page,
+): Promise<{ leftOut: (LeftOut & { index: string })[]; more: boolean }> {
+  const [found, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
+  const leftOut = found.map(([key, platform]) => {
+    const [digest, index] = key.split('!') as [string, string];
+    return { digest, platform: clip(platform, MAX_PLATFORM), index };
+  });
+  return { leftOut, more };
+}

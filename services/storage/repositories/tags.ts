@@ -1,0 +1,154 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
+import type { TagEntry } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import type { Announcements } from '../history/announcements.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
+import { type Page, page } from '../metadata/page.ts';
+import { differing } from './differing.ts';
+import { platformOf } from './sparse.ts';
+
+/** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
+export type Expect = string | null | undefined;
+export type Move = {
+  tag: string;
+  digest: string;
+  /** Of the manifest. */
+  mediaType?: string;
+  expect?: Expect;
+  base?: boolean | undefined;
+  /** It came from the parent; so did what is agreed on with it. */
+  arrived?: boolean | undefined;
+};
+
+type TagsDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  announcements: Announcements;
+};
+
+/** Tags and their bases. Faults are those of `proto/content/manifests.ts`. */
+export class Tags {
+  readonly #deps: TagsDeps;
+
+  constructor(deps: TagsDeps) {
+    this.#deps = deps;
+  }
+
+  async put(repository: string, move: Move): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const found = await metadata.manifest(repository, move.digest);
+      if (!found) throw await manifestUnknown(this.#deps, repository, move.digest);
+      const { changes, tell } = await this.move(repository, { ...move, mediaType: found.mediaType });
+      await metadata.write(changes);
+      tell();
+    });
+  }
+
+  /**
+   * What moves a tag, for the batch of a caller that holds the repository's lock; `tell` publishes it afterwards.
+   * @throws Fault `conflict`
+   */
+  async move(
+    repository: string,
+    { tag, digest, mediaType, expect, base = false, arrived = base }: Move,
+  ): Promise<{ changes: Change[]; tell: () => void }> {
+    const { metadata, announcements } = this.#deps;
+    const from = await metadata.tag(repository, tag);
+    mustBe(repository, tag, expect, from);
+    const agreed = base ? put.base(repository, tag, digest) : [];
+    if (from === digest) return { changes: agreed, tell: () => {} };
+    const event = {
+      repository,
+      tag,
+      digest,
+      ...(mediaType && { mediaType }),
+      ...(from !== undefined && { from }),
+    };
+    const told = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
+    return {
+      changes: [...put.tag(repository, tag, digest), ...agreed, ...told.changes],
+      tell: told.tell,
+    };
+  }
+
+  async delete(repository: string, tag: string, expect: Expect, base: boolean): Promise<void> {
+    const { metadata, locks, announcements } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const from = await metadata.tag(repository, tag);
+      mustBe(repository, tag, expect, from);
+      // Where its absence was expected, there is nothing to complain of.
+      if (from === undefined && expect === undefined)
+        throw await manifestUnknown(this.#deps, repository, tag);
+      const gone = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
+      const told = gone ? announcements.of(tagDeleted, gone) : undefined;
+      await metadata.write([
+        ...(told ? [...drop.tag(repository, tag), ...told.changes] : []),
+        ...(base ? drop.base(repository, tag) : []),
+      ]);
+      told?.tell();
+    });
+  }
+
+  async list(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+    const { metadata } = this.#deps;
+    const [found, more] = await page(metadata.tags(repository, after), limit);
+    if (found.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
+    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+  }
+
+  async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+    const [found, more] = await page(this.#deps.metadata.bases(repository, after), limit);
+    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+  }
+
+  async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+    const [repositories, more] = await page(differing(this.#deps.metadata, after), limit);
+    return { repositories, more };
+  }
+
+  async setBase(repository: string, tag: string, digest: string | null): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, () =>
+      metadata.write(digest === null ? drop.base(repository, tag) : put.base(repository, tag, digest)),
+    );
+  }
+
+  async listRepositories({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+    const [found, more] = await page(this.#deps.metadata.repositories(after), limit);
+    return { repositories: found.map(([name]) => name), more };
+  }
+}
+
+function mustBe(repository: string, tag: string, expect: Expect, found: string | undefined): void {
+  if (expect === undefined || (expect ?? undefined) === found) return;
+  const word = (digest: string | null | undefined) => digest ?? 'nothing';
+  throw new Fault(
+    'conflict',
+    `tag ${tag} of repository ${repository} points to ${word(found)}, not to ${word(expect)}: look again, then decide again`,
+    { detail: { found: found ?? null } },
+  );
+}
+
+export async function manifestUnknown(
+  { metadata }: Pick<TagsDeps, 'metadata'>,
+  repository: string,
+  reference: string,
+): Promise<Fault> {
+  if (!(await metadata.repository(repository))) return nameUnknown(repository);
+  const digest = reference.includes(':');
+  const leftOut = digest ? await platformOf(metadata, repository, reference) : undefined;
+  return new Fault(
+    'manifest-unknown',
+    `repository ${repository} has no ${digest ? 'manifest' : 'tag'} ${reference}${
+      leftOut === undefined ? '' : `: the platforms of this repository leave ${leftOut} out`
+    }`,
+    { detail: { reference, ...(leftOut !== undefined && { leftOut }) } },
+  );
+}
+
+function nameUnknown(repository: string): Fault {
+  return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+}

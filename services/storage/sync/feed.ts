@@ -1,0 +1,80 @@
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import type { Changes, ContentChange } from '#proto/sync/changes.ts';
+import { type Entry, readCursor } from '../metadata/journal.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { put } from '../metadata/metadata.ts';
+
+type FeedDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+};
+
+/** What changed, for the layers below; and how far this layer has followed the one above. Faults: none of their own. */
+export class Feed {
+  readonly #deps: FeedDeps;
+
+  constructor(deps: FeedDeps) {
+    this.#deps = deps;
+  }
+
+  async list(query: { after?: string; limit: number }): Promise<Changes> {
+    const repaired = await this.#deps.metadata.repaired();
+    return { ...(await this.#list(query)), ...(repaired !== undefined && { repaired }) };
+  }
+
+  async #list({ after, limit }: { after?: string; limit: number }): Promise<Changes> {
+    const { metadata } = this.#deps;
+    const end = await metadata.journalEnd();
+    const cursor = end ? cursorOf(...end) : '0.';
+    const from = after === undefined ? undefined : readCursor(after);
+    if (!from || !(await this.#knows(from))) {
+      return { cursor, lost: after !== undefined, changes: [], more: false };
+    }
+    const told = new Map<string, Entry>();
+    let last = after as string;
+    let count = 0;
+    for await (const [number, entry] of metadata.journal(from.number)) {
+      if (count === limit) return { cursor: last, lost: false, changes: await this.#tell(told), more: true };
+      const [kind, repository, name] = entry;
+      told.set(`${kind}!${repository}!${name}`, entry);
+      last = cursorOf(number, entry);
+      count += 1;
+    }
+    return { cursor: last, lost: false, changes: await this.#tell(told), more: false };
+  }
+
+  async keepCursor(of: string, cursor: string | null): Promise<void> {
+    await this.#deps.locks.run('cursor', async () => {
+      const before = await this.#deps.metadata.cursor();
+      if (before?.of === of && before.cursor === cursor) return;
+      await this.#deps.metadata.write(put.cursor({ of, cursor }));
+    });
+  }
+
+  async cursor(of: string): Promise<{ cursor?: string }> {
+    const kept = await this.#deps.metadata.cursor();
+    return kept?.of === of && kept.cursor !== null ? { cursor: kept.cursor } : {};
+  }
+
+  /** The entry itself must be there: the one behind it may have been trimmed else. */
+  async #knows({ number, nonce }: { number: number; nonce: string }): Promise<boolean> {
+    const { metadata } = this.#deps;
+    if (number > 0) return (await metadata.entry(number))?.[3] === nonce;
+    for await (const [first] of metadata.journal(0)) return nonce === '' && first === 1;
+    return nonce === '';
+  }
+
+  async #tell(told: Map<string, Entry>): Promise<ContentChange[]> {
+    const changes: ContentChange[] = [];
+    for (const [kind, repository, name] of told.values()) {
+      if (kind === 'm') changes.push({ repository, around: name });
+      else {
+        const digest = (await this.#deps.metadata.tag(repository, name)) ?? null;
+        changes.push({ repository, tag: name, digest });
+      }
+    }
+    return changes;
+  }
+}
+
+const cursorOf = (number: number, [, , , nonce]: Entry): string => `${number}.${nonce}`;

@@ -1,0 +1,61 @@
+import { matches } from '#proto/oci/repository-pattern.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+
+/** What was counted holds for so long, while no more and no fewer are to go up, in ms. */
+const FRESH_MS = 30_000;
+
+export type Kept = { unsent: number; withdrawn: number };
+
+/** Counts what is noted to go up and stays, as no selection covers its repository: a later one may. */
+export class KeptHere {
+  readonly #metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>;
+  #selected: readonly string[] | undefined;
+  #last: { print: string; at: number; kept: Kept } | undefined;
+
+  constructor(metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>) {
+    this.#metadata = metadata;
+  }
+
+  set selected(patterns: readonly string[] | undefined) {
+    this.#selected = patterns;
+    this.#last = undefined;
+  }
+
+  async count(): Promise<Kept> {
+    const selected = this.#selected;
+    if (!selected || selected.includes('*')) return { unsent: 0, withdrawn: 0 };
+    const { unsent, withdrawn } = this.#metadata.counters;
+    const print = `${unsent} ${withdrawn}`;
+    const now = performance.now();
+    if (this.#last?.print === print && now - this.#last.at < FRESH_MS) return this.#last.kept;
+    const kept = {
+      unsent: unsent > 0 ? await uncovered(this.#metadata.allUnsent, selected) : 0,
+      withdrawn: withdrawn > 0 ? await uncovered(this.#metadata.allWithdrawn, selected) : 0,
+    };
+    if (selected === this.#selected) this.#last = { print, at: now, kept };
+    return kept;
+  }
+}
+
+type Entries = (after?: string) => AsyncIterable<[key: string, record: unknown]>;
+
+/** Each repository that is covered is passed over at once. */
+async function uncovered(entries: Entries, selected: readonly string[]): Promise<number> {
+  let count = 0;
+  let known = { repository: '', covered: false };
+  for (let from: string | undefined; ; ) {
+    let next: string | undefined;
+    for await (const [key] of entries(from)) {
+      const repository = key.slice(0, key.indexOf('!'));
+      if (repository !== known.repository) known = { repository, covered: matches(selected, repository) };
+      if (known.covered) {
+        // `"` comes right behind the `!` that follows the name of the repository.
+        next = `${repository}"`;
+        break;
+      }
+      count += 1;
+    }
+    if (next === undefined) return count;
+    from = next;
+  }
+}

@@ -1,0 +1,129 @@
+import type { Static } from '@sinclair/typebox';
+import type { KeyedLock } from '#proto/async/keyed-lock.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { MAX_REASON } from '#proto/contract/fault.ts';
+import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
+import type { Metadata } from '../metadata/metadata.ts';
+import { type Change, drop, put } from '../metadata/metadata.ts';
+import { type Page, page } from '../metadata/page.ts';
+import type { UnsentRecord } from '../metadata/records.ts';
+import { type Met, meetParent } from './parent.ts';
+
+type OutgoingDeps = {
+  metadata: Metadata;
+  locks: KeyedLock;
+  now: () => number;
+};
+
+/** What the parent is still to be told, and how far telling it came. Faults are those of `proto/sync/outgoing.ts`. */
+export class Outgoing {
+  readonly #deps: OutgoingDeps;
+
+  constructor(deps: OutgoingDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * For the batch that puts a manifest, of a caller that holds the repository's lock. One that is here already is
+   * unsent, or the parent has it.
+   */
+  async put(repository: string, digest: string, is: { here: boolean; arrived: boolean }): Promise<Change[]> {
+    const { metadata, now } = this.#deps;
+    if (is.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
+    if (is.here) return [];
+    const again = (await metadata.withdrawn(repository, digest)) !== undefined;
+    const record = { since: metadata.instant(now()), ...(again && { again }) };
+    return [...drop.withdrawn(repository, digest), ...put.unsent(repository, digest, record)];
+  }
+
+  /** The same for the batch that deletes one. */
+  async delete(repository: string, digest: string, arrived: boolean): Promise<Change[]> {
+    const { metadata, now } = this.#deps;
+    const unsent = await metadata.unsent(repository, digest);
+    const atParent = !unsent || unsent.again || unsent.found;
+    return [
+      ...drop.unsent(repository, digest),
+      ...(arrived || !atParent
+        ? drop.withdrawn(repository, digest)
+        : put.withdrawn(repository, digest, { since: metadata.instant(now()) })),
+    ];
+  }
+
+  async listUnsent({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [found, more] = await page(this.#deps.metadata.allUnsent(after), limit);
+    return { manifests: found.map(pendingOf), more };
+  }
+
+  async listWithdrawn({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+    const [found, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
+    return { manifests: found.map(pendingOf), more };
+  }
+
+  async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {
+    const { repository, digests, until = Number.POSITIVE_INFINITY, sent = false } = query;
+    const { metadata, locks, now } = this.#deps;
+    await locks.run(`repository ${repository}`, async () => {
+      const here = sent ? await metadata.manifests(repository, digests) : [];
+      const changes: Change[] = [];
+      for (const [i, digest] of digests.entries()) {
+        const unsent = await metadata.unsent(repository, digest);
+        const withdrawn = await metadata.withdrawn(repository, digest);
+        if (unsent && unsent.since <= until) changes.push(...drop.unsent(repository, digest));
+        if (sent && !here[i] && !withdrawn) {
+          changes.push(...put.withdrawn(repository, digest, { since: metadata.instant(now()) }));
+        }
+        // What the parent just got is not what it was told to withdraw.
+        if (!sent && withdrawn && withdrawn.since <= until)
+          changes.push(...drop.withdrawn(repository, digest));
+      }
+      await metadata.write(changes);
+    });
+  }
+
+  async meet(met: Met): Promise<{ forgotten: boolean }> {
+    return { forgotten: await meetParent(this.#deps, met) };
+  }
+
+  async park({ repository, reference, ...record }: Parked): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, () =>
+      metadata.write(put.parked(repository, reference, record)),
+    );
+  }
+
+  async unpark(repository: string, reference: string): Promise<void> {
+    const { metadata, locks } = this.#deps;
+    await locks.run(`repository ${repository}`, () => metadata.write(drop.parked(repository, reference)));
+  }
+
+  async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
+    const all = this.#deps.metadata.allParked(after);
+    const [found, more] = await page(all, limit, (entry) => JSON.stringify(entry).length);
+    return {
+      parked: found.map(([key, record]) => {
+        const [repository, reference] = key.split('!') as [string, string];
+        // An earlier version kept a reason as long as the parent made it.
+        return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON) };
+      }),
+      more,
+    };
+  }
+
+  async keepSession(repository: string, digest: string, location: string): Promise<void> {
+    await this.#deps.metadata.note(put.session(repository, digest, location));
+  }
+
+  async session(repository: string, digest: string): Promise<{ location?: string }> {
+    const location = await this.#deps.metadata.session(repository, digest);
+    return location === undefined ? {} : { location };
+  }
+
+  async dropSession(repository: string, digest: string): Promise<void> {
+    await this.#deps.metadata.note(drop.session(repository, digest));
+  }
+}
+
+function pendingOf([key, { since, found }]: [key: string, record: UnsentRecord]): Pending {
+  const [repository, digest] = key.split('!') as [string, string];
+  return { repository, digest, since, ...(found && { found }) };
+}

@@ -1,0 +1,57 @@
+import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { refusal } from './answers.ts';
+import { type Answer, type Body, guarded, one, text } from './bodies.ts';
+import type { Extent } from './extents.ts';
+
+/**
+ * The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. `end`: it brings
+ * less than that, in good order, as there is no more now.
+ */
+export type BlobAnswer = { start: number; ranged: boolean; body: Body; end?: number };
+
+export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
+
+/** Reads an answer to a ranged GET of a blob. @throws Fault `blob-unknown`, `parent-invalid`, … */
+export async function blobAnswer(
+  answer: Answer,
+  { repository, digest, size, extent }: Asked,
+): Promise<BlobAnswer> {
+  const what = `GET /v2/${repository}/blobs/${digest}`;
+  const range = `bytes=${extent.start}-${extent.end - 1}`;
+  const { body } = answer;
+  const { statusCode } = answer;
+  if (statusCode === 200) {
+    const length = one(answer.headers['content-length']);
+    const page = /^text\/html\b/i.test(one(answer.headers['content-type']) ?? '');
+    if (length === undefined ? !page : Number(length) === size) {
+      return { start: 0, ranged: false, body: guarded(answer) };
+    }
+    body.destroy();
+    // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
+    const sent = length === undefined ? 'a page' : `${length} bytes`;
+    throw new Fault('parent-unreachable', `${what}: ${sent} came instead of the ${size} of the blob`);
+  }
+  if (statusCode === 206) {
+    const said = one(answer.headers['content-range']) ?? '';
+    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
+    const good =
+      Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
+    if (good) return { start: extent.start, ranged: true, body: guarded(answer) };
+    body.destroy();
+    throw new Fault(
+      'parent-invalid',
+      `${answer.own ? `the parent answered ${JSON.stringify(said.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
+    );
+  }
+  const reason = await text(answer);
+  if (statusCode === 404)
+    throw new Fault('blob-unknown', `the parent has no blob ${digest} in ${repository}`);
+  if (statusCode === 416) {
+    throw new Fault(
+      'parent-invalid',
+      `the parent has no ${range} of ${digest}, which should have ${size} bytes`,
+    );
+  }
+  throw refusal(statusCode, answer.headers, reason, what);
+}

@@ -1,0 +1,117 @@
+import { lookup as lookupName } from 'node:dns/promises';
+import type { LookupFunction } from 'node:net';
+import { Fault } from '#proto/contract/fault.ts';
+import { isAddress, isBeside, isIn, isPublic } from './addresses.ts';
+
+/** The addresses of a name. @throws as node:dns does */
+export type Resolve = (name: string) => Promise<string[]>;
+
+/** For so long what the parent's name stands for is believed, in ms. */
+const OWN_MS = 60_000;
+
+const resolveName: Resolve = async (name) =>
+  (await lookupName(name, { all: true })).map(({ address }) => address);
+
+/**
+ * Where a parent may send this layer, by a redirect, for a token or for an upload: to public addresses and to its own
+ * network. Other private networks, and this machine, are reached for an operator who names them, not for whoever
+ * answers as the parent.
+ */
+export class Reach {
+  readonly #base: URL;
+  readonly #hosts: readonly string[];
+  readonly #resolve: Resolve;
+  #own: { addresses: string[]; until: number } | undefined;
+
+  /** @param hosts names (also as `*.suffix`), addresses and networks that may be private */
+  constructor(base: URL, hosts: readonly string[] = [], resolve = resolveName) {
+    this.#base = base;
+    this.#hosts = hosts.map((host) => host.toLowerCase());
+    this.#resolve = resolve;
+  }
+
+  /**
+   * Before a request to another host than the parent. A name passes: its addresses are looked at when it is connected
+   * to, and by a proxy where that connects.
+   * @throws Fault `parent-invalid`; `parent-unreachable` where the parent's own name can't be resolved now
+   */
+  async check(url: URL): Promise<void> {
+    const host = hostOf(url);
+    const isLocal = host === 'localhost' || host.endsWith('.localhost');
+    const addresses = isAddress(host) ? [host] : isLocal ? ['127.0.0.1'] : [];
+    const allowed = await this.#allowed(host, addresses);
+    if (allowed.length < addresses.length) throw refused(url.host);
+  }
+
+  /**
+   * Resolves names for connections, each once: what was looked at is what is connected to. An address that may not be
+   * reached is as good as none.
+   */
+  readonly lookup: LookupFunction = (name, options, done) => {
+    this.#reachable(name).then(
+      (addresses) => {
+        const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+        const wanted = options.family === 4 || options.family === 6 ? options.family : undefined;
+        const fit = found.filter(({ family }) => wanted === undefined || family === wanted);
+        const [first] = fit;
+        if (!first) done(noAddress(name), '');
+        else if (options.all) done(null, fit);
+        else done(null, first.address, first.family);
+      },
+      (error) => done(error, ''),
+    );
+  };
+
+  async #reachable(name: string): Promise<string[]> {
+    const addresses = await this.#resolve(name);
+    if (name === hostOf(this.#base)) return addresses;
+    const allowed = await this.#allowed(name, addresses);
+    if (addresses.length > 0 && allowed.length === 0) throw refused(name);
+    return allowed;
+  }
+
+  async #allowed(host: string, addresses: string[]): Promise<string[]> {
+    if (addresses.every(isPublic) || this.#hosts.some((allowed) => isNamed(host, allowed))) return addresses;
+    const networks = this.#hosts.filter((allowed) => isAddress(allowed.split('/', 1)[0] as string));
+    const isAllowed = (address: string) =>
+      isPublic(address) || networks.some((network) => isIn(address, network));
+    // The parent's own name is resolved only where the answer depends on it.
+    if (addresses.every(isAllowed)) return addresses;
+    const own = await this.#ownAddresses(host);
+    return addresses.filter((address) => isAllowed(address) || isBeside(address, own));
+  }
+
+  /** None where the name is known not to exist here, as behind a proxy. A failure to resolve it is not cached. */
+  async #ownAddresses(asked: string): Promise<string[]> {
+    const host = hostOf(this.#base);
+    if (isAddress(host)) return [host];
+    if (this.#own && performance.now() < this.#own.until) return this.#own.addresses;
+    try {
+      const addresses = await this.#resolve(host);
+      this.#own = { addresses, until: performance.now() + OWN_MS };
+      return addresses;
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOTFOUND') return [];
+      throw new Fault(
+        'parent-unreachable',
+        `the parent sends this layer to ${asked}, and its own name ${host} can not be resolved now (${code ?? message}), which would tell whether that is in its network: if names are never resolved here, name ${asked} in parent.allowedHosts`,
+        { cause },
+      );
+    }
+  }
+}
+
+const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+
+const isNamed = (host: string, allowed: string): boolean =>
+  allowed.startsWith('*.') ? host.endsWith(allowed.slice(1)) : host === allowed;
+
+const refused = (host: string): Fault =>
+  new Fault(
+    'parent-invalid',
+    `the parent sends this layer to ${host}, which is on this machine or in a private network other than the parent's: if that is right, name the host in parent.allowedHosts`,
+  );
+
+const noAddress = (name: string): NodeJS.ErrnoException =>
+  Object.assign(new Error(`no address for ${name}`), { code: 'ENOTFOUND' });

@@ -1,0 +1,29 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { type Answer, one } from '../answers/bodies.ts';
+
+/** What becomes of an answer that leads elsewhere. Only content is fetched from another place than the parent. Pure. */
+export type Redirects = 'refuse' | 'follow' | 'return';
+
+export const MAX_HOPS = 5;
+const STATUSES = [301, 302, 303, 307, 308];
+
+/** Where an answer leads; undefined where it is the last one. @throws Fault `parent-invalid` */
+export function target({ statusCode, headers, from }: Answer): URL | undefined {
+  const location = one(headers.location);
+  if (!STATUSES.includes(statusCode) || !location) return undefined;
+  const next = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  if (next && /^https?:$/.test(next.protocol)) return next;
+  throw new Fault('parent-invalid', 'the parent redirects to what is no address of http or https');
+}
+
+/** @throws Fault `parent-invalid` where what was asked for by TLS would go on without */
+export function mustKeepTls(from: URL, to: URL): void {
+  if (from.protocol !== 'https:' || to.protocol === 'https:') return;
+  throw new Fault('parent-invalid', `the parent redirects to ${to.host} without TLS`);
+}
+
+export const notFollowed = (what: string, to: URL): Fault =>
+  new Fault(
+    'parent-invalid',
+    `${what}: the parent redirects to ${to.origin}, and only blobs are fetched from elsewhere: if the registry is there, name that as parent.url`,
+  );

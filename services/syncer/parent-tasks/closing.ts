@@ -1,0 +1,26 @@
+import { Fault } from '#proto/contract/fault.ts';
+import { Alarm } from '../schedule/alarm.ts';
+import type { Link } from '../schedule/hours.ts';
+
+/** The end of what uses the link, when its window closes. */
+
+export const closed = ({ until }: Link): Fault =>
+  new Fault(
+    'window-closed',
+    `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: with --now, terrace sync uses the link all the same`,
+    { detail: { until } },
+  );
+
+/** Ends a pass when its window closes, also where the clock was set. */
+export function closing(
+  until: number | undefined,
+  link: () => Link | undefined,
+  end: AbortController,
+): Disposable | undefined {
+  if (until === undefined) return undefined;
+  return new Alarm((now) => {
+    const at = link();
+    if (now >= until || !at?.usable) end.abort(closed(at ?? { usable: false, live: false }));
+    return end.signal.aborted ? undefined : until;
+  });
+}

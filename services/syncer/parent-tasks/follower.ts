@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LayerIdentity } from '#proto/accounts/children.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
+import type { ParentFeed } from '../link/parent/feed.ts';
+import type { News } from '../reconcile/observe/news.ts';
+import { Alarm } from '../schedule/alarm.ts';
+import type { Link } from '../schedule/hours.ts';
+import { AnswerPace } from './answer-pace.ts';
+import type { Early } from './prefetcher.ts';
+import { isAway, waitAfter } from './wait-after.ts';
+
+/** How long the link and the first pass are waited for before they are looked at again, in ms. */
+const LOOK_MS = 5_000;
+const MOST_WAIT_MS = 60_000;
+/** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
+const FAILURES_UNTIL_UNREACHABLE = 2;
+
+export type FollowMeans = {
+  news: News;
+  feed: () => Promise<Pick<ParentFeed, 'changes'>>;
+  /** This layer. */
+  identity: () => Promise<LayerIdentity>;
+  /** Undefined where there is no parent. */
+  link: () => Link | undefined;
+  /** Hears of what is on its way to the parent. */
+  early: Pick<Early, 'idle' | 'begin' | 'onIdle'>;
+  /** The parent has something to tell, or answers again. */
+  tell: () => void;
+  /** The parent has answered that nothing is new: a pass that begins now need not ask it. */
+  unchanged: () => void;
+  /** The parent does not answer. */
+  unreachable: (reason: string) => void;
+  log: Log;
+  pace?: Pick<AnswerPace, 'after'>;
+};
+
+/**
+ * Waits for what the parent tells, for as long as `signal` lets it and the link may be used the whole time or its
+ * window is open: one request that the parent answers when something has changed there, or when its time is over. What
+ * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
+ */
+export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
+  const { news, log, pace = new AnswerPace() } = means;
+  let failures = 0;
+  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  while (!signal.aborted) {
+    const cursor = news.cursor;
+    if (cursor === undefined || !means.link()?.live) {
+      news.unfollow();
+      failures = 0;
+      await Promise.race([news.turned, rest(LOOK_MS)]);
+      continue;
+    }
+    try {
+      const asked = performance.now();
+      const waitS = failures > 0 ? 0 : LONGEST_WAIT_S;
+      const found = await ask(means, cursor, waitS, signal);
+      const tookMs = performance.now() - asked;
+      const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
+      failures = 0;
+      if (found === 'changes' || found === 'lost' || isBack) {
+        const { turned } = news;
+        means.tell();
+        means.early.begin();
+        await Promise.race([turned, rest(MOST_WAIT_MS)]);
+        // A pass that could not look asks for the same again, and not at once.
+        if (found !== 'unchanged' && news.cursor === cursor) await rest(LOOK_MS);
+      } else if (found === 'unchanged') means.unchanged();
+      // One that this side ended, or asked to be at once, says nothing of the parent.
+      if (found !== 'ended' && waitS > 0) {
+        const ms = pace.after(tookMs, found === 'changes' ? 'new' : 'nothing');
+        if (ms > 0) await rest(ms);
+      }
+    } catch (err) {
+      news.unfollow();
+      if (signal.aborted) return;
+      failures += 1;
+      const ms = waitAfter(err, failures);
+      log.debug({ err, ms }, 'the parent does not tell its changes; asking again');
+      if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) means.unreachable(err.message);
+      await rest(ms);
+    }
+  }
+}
+
+/** `lost`: the parent does not know what was changed since. `ended`: the request was ended from here. */
+async function ask(
+  means: FollowMeans,
+  cursor: string,
+  waitS: number,
+  signal: AbortSignal,
+): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
+  const { news } = means;
+  const closed = new AbortController();
+  using _closing = new Alarm(() => {
+    const at = means.link();
+    if (!at?.live) closed.abort(new Error('the link may not be used now'));
+    return at?.until;
+  });
+  try {
+    const feed = await means.feed();
+    const identity = await means.identity();
+    const either = AbortSignal.any([signal, closed.signal]);
+    // From then on this has to be asked for, too.
+    using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
+    const answer = await feed.changes(cursor, waitS, either, {
+      arriving: means.early.idle,
+      identity,
+    });
+    if (!answer) {
+      news.unfollow();
+      return 'changes';
+    }
+    if (answer.arriving) means.early.begin();
+    if (answer.lost || answer.changes.length > 0) {
+      news.changed();
+      return answer.lost ? 'lost' : 'changes';
+    }
+    news.unchanged(cursor, answer.cursor, answer.known === true);
+    return 'unchanged';
+  } catch (error) {
+    if (closed.signal.aborted && !signal.aborted) return 'ended';
+    throw error;
+  }
+}

@@ -1,0 +1,231 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import type { Digest } from '#proto/oci/names.ts';
+import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
+import type { Volume } from '#proto/volume/volume.ts';
+import type { Settings } from '../link/parent/settings.ts';
+import type { News } from '../reconcile/observe/news.ts';
+import { isWanted } from '../reconcile/pull/parts.ts';
+import { selectionOf } from '../reconcile/select/patterns.ts';
+import { Alarm } from '../schedule/alarm.ts';
+import type { Link } from '../schedule/hours.ts';
+import { Crew } from '../transfer/crew.ts';
+import { Pace } from '../transfer/pace.ts';
+import type { InHand } from '../transfer/syncer-status.ts';
+import { transfer } from '../transfer/worker.ts';
+import { AnswerPace } from './answer-pace.ts';
+import { waitAfter } from './wait-after.ts';
+
+/** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
+const LOOK_MS = 5_000;
+const MOST_WAIT_MS = 60_000;
+/** What is smaller comes soon enough with the pass, in bytes. */
+const LEAST_BYTES = 256 * 1024;
+/** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
+const MAX_WAITING = 1_000;
+/** Instead of a pass, in the events of these transfers. */
+const PASS = 'arriving';
+
+export type EarlyMeans = {
+  bus: Bus;
+  volume: Volume;
+  settings: Pick<Settings, 'get' | 'arriving' | 'upward' | 'bandwidth'>;
+  /** A parent that does not tell its changes is not asked. */
+  news: Pick<News, 'cursor' | 'turned'>;
+  /** Undefined where there is no parent. */
+  link: () => Link | undefined;
+  /** This process, as the holder of claims. */
+  by: string;
+  inHand: Pick<InHand, 'take'>;
+  log: Log;
+  pace?: Pick<AnswerPace, 'after'>;
+};
+
+/**
+ * Brings what the parent is itself still receiving, as far as it is to come here too, so that it crosses the links of
+ * several layers at the same time. Nothing depends on it: the pass that wants the content finds it here, whole or in
+ * part, or brings it. The link is used as `follow` does, and what the parent tells is waited for in one request; while
+ * nothing comes there, in none: who follows the changes hears when that ends.
+ */
+export class Early {
+  readonly #means: EarlyMeans;
+  readonly #crew: Crew;
+  /** In the order in which the parent began them. */
+  #waiting: ArrivingBlob[] = [];
+  readonly #running = new Set<Digest>();
+  #told = Promise.withResolvers<void>();
+  /** Nothing comes at the parent, as far as it has told. */
+  #idle = false;
+  /** Unless it tells no such thing. */
+  #asks = true;
+  #called = Promise.withResolvers<void>();
+  readonly #onIdle = new Set<() => void>();
+  /** Ends all that is under way. */
+  #end = new AbortController();
+
+  constructor(means: EarlyMeans) {
+    this.#means = means;
+    this.#crew = new Crew(means.log);
+  }
+
+  /** Goes on until the signal aborts, and ends when all that is under way has. */
+  async follow(signal: AbortSignal): Promise<void> {
+    await using crew = this.#crew;
+    crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
+    const rest = (ms: number) =>
+      sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    const { pace = new AnswerPace() } = this.#means;
+    let cursor: string | undefined;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        const { news, link } = this.#means;
+        if (this.#idle) {
+          const { promise } = this.#called;
+          await Promise.race([promise, aborted(signal)]);
+          continue;
+        }
+        const asks = news.cursor !== undefined && link()?.live;
+        const asked = performance.now();
+        const told = asks ? await this.#ask(cursor, signal) : 'closed';
+        failures = 0;
+        if (told === 'closed') await Promise.race([news.turned, rest(LOOK_MS)]);
+        else if (told === undefined) this.#rest(false);
+        else {
+          const tookMs = performance.now() - asked;
+          const isIdle = told.blobs.length === 0 && told.cursor === cursor;
+          if (isIdle) this.#rest();
+          cursor = told.cursor;
+          const taken = await this.#take(told.blobs, signal);
+          const ms = isIdle
+            ? 0
+            : pace.after(tookMs, taken > 0 ? 'new' : told.blobs.length > 0 ? 'known' : 'nothing');
+          if (ms > 0) await rest(ms);
+        }
+      } catch (err) {
+        if (signal.aborted) break;
+        failures += 1;
+        const ms = Math.max(Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures), waitAfter(err, 0));
+        this.#means.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
+        await rest(ms);
+      }
+    }
+  }
+
+  /** The parent is not asked what comes: who follows its changes is to be told of it. */
+  get idle(): boolean {
+    return this.#idle && this.#asks;
+  }
+
+  /** Something may come at the parent now. */
+  begin(): void {
+    this.#idle = false;
+    this.#called.resolve();
+  }
+
+  /** Until it is disposed of. */
+  onIdle(told: () => void): Disposable {
+    this.#onIdle.add(told);
+    return { [Symbol.dispose]: () => this.#onIdle.delete(told) };
+  }
+
+  #rest(asks = true): void {
+    this.#called = Promise.withResolvers();
+    this.#idle = true;
+    this.#asks = asks;
+    for (const told of this.#onIdle) told();
+  }
+
+  /** There may be another parent now, and other things to take from it. */
+  reconfigured(): void {
+    this.#waiting = [];
+    this.#end.abort(new Error('the configuration has changed'));
+    this.#end = new AbortController();
+    this.begin();
+  }
+
+  /** @returns undefined where the parent does not tell */
+  async #ask(cursor: string | undefined, signal: AbortSignal): Promise<Arriving | 'closed' | undefined> {
+    const ended = this.#end.signal;
+    const closed = new AbortController();
+    using _closing = new Alarm(() => {
+      const at = this.#means.link();
+      if (!at?.live) closed.abort(new Error('the link may not be used now'));
+      return at?.until;
+    });
+    try {
+      const arriving = await this.#means.settings.arriving();
+      return await arriving.list(cursor, LONGEST_WAIT_S, AbortSignal.any([signal, ended, closed.signal]));
+    } catch (error) {
+      if ((closed.signal.aborted || ended.aborted) && !signal.aborted) return 'closed';
+      throw error;
+    }
+  }
+
+  /** @returns how many of them are to come here, and were not known to be */
+  async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
+    const { bus, settings } = this.#means;
+    const { connections, repositories } = settings.get();
+    this.#crew.most = connections;
+    const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
+    const room = Math.max(0, MAX_WAITING - this.#waiting.length);
+    const fresh = blobs
+      .slice(0, MAX_WAITING)
+      .filter(
+        ({ digest, size, repository, part }) =>
+          size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
+      )
+      .slice(0, room);
+    if (fresh.length === 0) return 0;
+    const digests = fresh.map(({ digest }) => digest);
+    const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
+    const wanted = fresh.filter(({ digest }) => missing.has(digest));
+    this.#waiting = [...this.#waiting, ...wanted];
+    this.#told.resolve();
+    this.#told = Promise.withResolvers();
+    return wanted.length;
+  }
+
+  /** One after the other, until `stopped` aborts. */
+  async #work(stopped: AbortSignal, signal: AbortSignal): Promise<void> {
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    if (stopped.aborted) return;
+    stopped.addEventListener('abort', () => resolve(), { once: true });
+    while (!stopped.aborted) {
+      const next = this.#waiting.shift();
+      if (!next) await Promise.race([over, this.#told.promise]);
+      else if (!this.#running.has(next.digest)) {
+        this.#running.add(next.digest);
+        await this.#crew.job(() => this.#bring(next, signal));
+        this.#running.delete(next.digest);
+      }
+    }
+  }
+
+  async #bring({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
+    const { settings, log } = this.#means;
+    const at = this.#means.link();
+    if (!at?.live) return;
+    const until = at.until !== undefined && { until: at.until };
+    const job = { ...blob, direction: 'down' as const, pass: PASS, ...until };
+    const means = {
+      ...this.#means,
+      parent: async () => (await settings.arriving()).source(),
+      upward: () => settings.upward(),
+      pace: new Pace(),
+      bandwidth: settings.bandwidth,
+      slots: this.#crew.slots,
+      signal: AbortSignal.any([signal, this.#end.signal]),
+    };
+    await transfer(means, job).catch((err) =>
+      log.error({ err, digest: blob.digest }, 'an early transfer failed'),
+    );
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}

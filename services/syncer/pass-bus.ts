@@ -1,4 +1,0 @@
-import type { Bus } from '#proto/bus.ts';
-
-/** What a pass uses of the bus. */
-export type PassBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;

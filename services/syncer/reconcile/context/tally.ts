@@ -1,0 +1,78 @@
+import type { Log } from '#proto/bus/bus.ts';
+import { clip } from '#proto/contract/clip.ts';
+import { Fault, MAX_REASON, toWire } from '#proto/contract/fault.ts';
+import type { Parked } from '#proto/sync/outgoing.ts';
+import { type Failure, MAX_FAILURES, type PassResult } from '#proto/sync/passes.ts';
+
+/** What a pass has done so far, and what it could not do. */
+export class Tally {
+  taken = 0;
+  dropped = 0;
+  sent = 0;
+  withdrawn = 0;
+  failed = 0;
+  parked = 0;
+  /** Selections by which nothing was found, or something was. */
+  selections: Pick<PassResult, 'unmatched' | 'matched'> = {};
+  /** Something was left for the next window. */
+  closed = false;
+  readonly failures: Failure[] = [];
+  readonly #log: Log;
+  readonly #began = Date.now();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** @returns undefined for what only waits for the next window */
+  fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure | undefined {
+    if (Fault.is(error, 'window-closed')) {
+      this.closed = true;
+      return undefined;
+    }
+    const failure = { ...where, ...this.reason(error) };
+    this.#log.warn(failure, 'part of a pass failed');
+    this.failed += 1;
+    this.#note(failure);
+    return failure;
+  }
+
+  /** Not done, and not to be tried before its time. */
+  wait({ repository, reference, code, reason, retry }: Parked): void {
+    this.parked += 1;
+    const until = new Date(retry).toISOString();
+    const text = `refused, tried again after ${until} or by a full sync: ${reason}`;
+    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON) });
+  }
+
+  reason(err: unknown): { code: string; reason: string } {
+    const { code, message } = toWire(err);
+    if (!(err instanceof Fault)) this.#log.error({ err }, 'part of a pass failed');
+    return { code, reason: message };
+  }
+
+  result(pass: string, cause?: PassResult['ended']): PassResult {
+    const ended = cause ?? (this.closed ? 'window' : undefined);
+    const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
+    const ok = failed === 0 && parked === 0 && !ended;
+    const ms = Date.now() - this.#began;
+    return {
+      pass,
+      ok,
+      taken,
+      dropped,
+      sent,
+      withdrawn,
+      failed,
+      parked,
+      failures,
+      ...selections,
+      ...(ended && { ended }),
+      ms,
+    };
+  }
+
+  #note(failure: Failure): void {
+    if (this.failures.length < MAX_FAILURES) this.failures.push(failure);
+  }
+}

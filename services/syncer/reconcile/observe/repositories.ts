@@ -1,0 +1,76 @@
+import { cleanRepository, listRepositories } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { isRepository, type Repository } from '#proto/oci/names.ts';
+import { differing, pages } from '../context/lists.ts';
+import type { Heard } from '../context/parent-changes.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import type { Wish } from '../context/pass-request.ts';
+import { matches, named, needsCatalog } from '../select/patterns.ts';
+
+/**
+ * The repositories that the selections cover, at the parent or here, and those here that none covers. A catalog
+ * that is not to be had hides only what it alone tells.
+ */
+export async function repositories({
+  bus,
+  parent,
+  configuration,
+  outgoing,
+  tally,
+  signal,
+  wish: { scope },
+  heard,
+}: PassContext & { wish: Wish; heard: Heard | undefined }): Promise<{
+  covered: Repository[];
+  uncovered: Repository[];
+}> {
+  const patterns = configuration.repositories.map(({ name }) => name);
+  if (scope) {
+    return { covered: [...scope.keys()].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+  }
+  if (heard) {
+    const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
+    const all = new Set([...heard.keys(), ...changed, ...outgoing.repositories]);
+    return { covered: [...all].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+  }
+  const found = new Set<Repository>(named(patterns).filter(isRepository));
+  try {
+    if (needsCatalog(patterns)) {
+      for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
+    }
+  } catch (error) {
+    // One that has no catalog, or can't make it now, may still have repositories.
+    const answered = error instanceof Fault && error.detail?.status !== undefined;
+    if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
+    tally.fail({}, error);
+  }
+  const uncovered: Repository[] = [];
+  const local = pages(
+    (page) => bus.call(listRepositories, page, { signal }),
+    (page) => page.repositories,
+    (name) => name,
+  );
+  for await (const name of local) {
+    if (matches(patterns, name)) found.add(name);
+    else uncovered.push(name);
+  }
+  return { covered: [...found].sort(), uncovered };
+}
+
+/** What came from the parent, of repositories that are not asked for any more, goes from a ReadOnly layer. */
+export async function clean(
+  { bus, tally, log, signal }: PassContext,
+  uncovered: Repository[],
+): Promise<void> {
+  for (const repository of uncovered) {
+    signal.throwIfAborted();
+    try {
+      const { tags, manifests } = await bus.call(cleanRepository, { repository });
+      tally.dropped += tags;
+      if (tags + manifests > 0) log.info({ repository, tags, manifests }, 'no selection covers it: cleaned');
+    } catch (error) {
+      signal.throwIfAborted();
+      tally.fail({ repository }, error);
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import { leftOutOf } from '../context/lists.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import type { Survey } from '../observe/survey.ts';
+import { choose } from '../select/platforms.ts';
+import type { Image } from './images.ts';
+
+/** What is to come in a pass: what tags are to point to, what refers to that now, and parts that are wanted now. */
+export async function imagesOf(context: PassContext, surveys: Survey[]): Promise<Image[]> {
+  const images: Image[] = [];
+  for (const survey of surveys) {
+    const { repository, selected, actions } = survey;
+    const about = { survey, repository, priority: selected.priority };
+    for (const { tag, views, action } of actions) {
+      const { kind, digest, loser } = action;
+      if (kind !== 'take' || !digest) continue;
+      context.outgoing.stays(repository, digest);
+      images.push({ ...about, tag, digest, expect: views.layer, loser });
+    }
+    for (const digest of await roots(context, survey)) {
+      images.push({ ...about, tag: null, digest, expect: undefined, loser: undefined });
+    }
+  }
+  return images;
+}
+
+/** Manifests that are here, and to which something may have to come. */
+async function roots(context: PassContext, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
+  const { bus, signal, withheld, wish, parent } = context;
+  if (wish.scope) return new Set();
+  const referrers = parent.hasReferrers && selected.referrers !== false;
+  const found = new Set(referrers || wish.full ? settled : []);
+  for (const { digest, platform, index } of await leftOutOf(bus, repository, signal)) {
+    if (!withheld.has(digest) && isWanted(digest, platform, selected.platforms)) found.add(index);
+  }
+  return found;
+}
+
+function isWanted(digest: Digest, platform: string, platforms: readonly string[] | undefined): boolean {
+  const [os = '', architecture = '', variant] = platform.split('/');
+  const child = {
+    mediaType: '',
+    digest,
+    size: 0,
+    platform: { os, architecture, ...(variant && { variant }) },
+  };
+  return choose([child], platforms).wanted.length > 0;
+}
+
+/** What is parked and not to be done any more is forgotten. */
+export async function unparkMoot(
+  context: PassContext,
+  surveys: Survey[],
+  covered: Repository[],
+): Promise<void> {
+  const { parking, outgoing, configuration } = context;
+  const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
+  for (const [repository, parked] of parking.byRepository()) {
+    const survey = surveyed.get(repository);
+    // One that could not be compared now keeps what it has.
+    if (!survey && covered.includes(repository)) continue;
+    const wanted = new Set<string>();
+    if (survey && configuration.mode === 'ReadWrite') {
+      for (const { tag, action } of survey.actions) {
+        if (action.kind === 'push' || action.kind === 'withdraw') wanted.add(tag);
+      }
+      for (const { digest } of outgoing.unsent(repository)) wanted.add(digest);
+      for (const { digest } of outgoing.withdrawn(repository)) wanted.add(digest);
+      for (const tag of survey.places) wanted.add(tag);
+    }
+    for (const { reference } of parked) {
+      if (!wanted.has(reference)) await parking.over({ repository, reference });
+    }
+  }
+}

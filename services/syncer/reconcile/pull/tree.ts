@@ -1,0 +1,199 @@
+import { each } from '#proto/async/each.ts';
+import { getManifest, type LeftOut, missingManifests } from '#proto/content/manifests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import type { Digest, Repository } from '#proto/oci/names.ts';
+import type { FetchedManifest } from '../../link/parent/parent.ts';
+import type { PassContext } from '../context/pass-context.ts';
+import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
+import { choose, nameOf } from '../select/platforms.ts';
+import { wantsReferrer } from '../select/referrer-filter.ts';
+
+/** A manifest that the layer lacks, and the children that it goes without. */
+export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
+
+/** `mayFetch` is called before a manifest is fetched: what it throws ends the tree. */
+export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
+
+/** What of a tree is wanted. */
+export type Wanted = {
+  platforms?: readonly string[] | undefined;
+  referrers: boolean | readonly string[];
+  /** Manifests that a client deleted here: none comes again as a referrer, or as a child of what is here. */
+  isGone: (digest: Digest) => boolean;
+  /** Children that the parent itself left out, or has no more. */
+  withheld: Set<Digest>;
+  /** The root is a list of referrers: it may name what is not wanted, and what was deleted since. */
+  isList: boolean;
+};
+
+/** An index may hold indexes, and a referrer have referrers; more than this is no image. */
+const DEEPEST = 16;
+/** Storage is told of these in one message. */
+const MAX_LEFT_OUT = 4_000;
+/** Parts of one tree that are looked at at a time. */
+const AT_ONCE = 8;
+
+/**
+ * What the layer lacks of everything that hangs on a manifest: the manifest, what it refers to, and what refers to
+ * it, in the order in which it can be committed (children before parents). A manifest that the layer has is not asked
+ * for; of its children, those that were left out and are wanted now are.
+ */
+export async function missingTree(
+  context: PassContext,
+  repository: Repository,
+  root: Digest,
+  wanted: Wanted,
+  options: TreeOptions = {},
+): Promise<Branch[]> {
+  const tree = new Tree(context, repository, root, wanted, options);
+  await tree.grow();
+  return tree.order;
+}
+
+class Tree {
+  readonly order: Branch[] = [];
+  readonly #context: PassContext;
+  readonly #mayFetch: (() => void) | undefined;
+  readonly #repository: Repository;
+  readonly #root: Digest;
+  readonly #wanted: Wanted;
+  readonly #budget: TreeBudget;
+  /** Each manifest once; one that two indexes name is waited for by both. */
+  readonly #visits = new Map<Digest, Promise<void>>();
+  /** Whose referrers are still to be asked for. A referrer may name its subject's parent, so nothing waits for it. */
+  #subjects: { digest: Digest; depth: number }[] = [];
+
+  constructor(
+    context: PassContext,
+    repository: Repository,
+    root: Digest,
+    wanted: Wanted,
+    { limits, mayFetch }: TreeOptions,
+  ) {
+    this.#mayFetch = mayFetch;
+    this.#context = context;
+    this.#repository = repository;
+    this.#root = root;
+    this.#wanted = wanted;
+    this.#budget = new TreeBudget(`${root} of ${repository}`, limits);
+  }
+
+  async grow(): Promise<void> {
+    await this.#visit(this.#root, 0);
+    while (this.#subjects.length > 0) {
+      const subjects = this.#subjects;
+      this.#subjects = [];
+      await each(subjects, AT_ONCE, ({ digest, depth }) => this.#referrers(digest, depth));
+    }
+  }
+
+  #visit(digest: Digest, depth: number): Promise<void> {
+    const known = this.#visits.get(digest);
+    if (known) return known;
+    const visit = this.#look(digest, depth);
+    this.#visits.set(digest, visit);
+    return visit;
+  }
+
+  async #look(digest: Digest, depth: number): Promise<void> {
+    const { bus, parent, signal } = this.#context;
+    const mayFetch = this.#mayFetch;
+    const repository = this.#repository;
+    if (depth > DEEPEST) {
+      throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
+    }
+    signal.throwIfAborted();
+    this.#budget.visit();
+    const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
+    if (digests.length > 0) {
+      mayFetch?.();
+      const fetched = await parent.manifest(repository, digest, signal);
+      const manifest = readManifest(fetched.bytes, fetched.mediaType);
+      this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
+      const leftOut = await this.#children(manifest, depth, () => false);
+      if (leftOut.length > MAX_LEFT_OUT) {
+        throw new Fault(
+          'too-large',
+          `${digest} of ${repository} leaves out more than ${MAX_LEFT_OUT} manifests`,
+        );
+      }
+      this.order.push({ ...fetched, manifest: slim(manifest), leftOut });
+    } else {
+      const manifest = await localManifest(this.#context, repository, digest);
+      if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
+    }
+    this.#subjects.push({ digest, depth });
+  }
+
+  /** @returns those that are not brought */
+  async #children(
+    { manifests }: Manifest,
+    depth: number,
+    isGone: (digest: Digest) => boolean,
+  ): Promise<LeftOut[]> {
+    const { withheld, platforms, referrers } = this.#wanted;
+    const list = depth === 0 && this.#wanted.isList;
+    const { wanted, leftOut } = choose(manifests, platforms);
+    await each(wanted, AT_ONCE, async (child) => {
+      const { digest } = child;
+      const unwanted = list && !wantsReferrer(referrers, child);
+      if (unwanted || withheld.has(digest) || isGone(digest)) return void leftOut.push(named(child));
+      try {
+        await this.#visit(digest, depth + 1);
+      } catch (error) {
+        if (!Fault.is(error, 'manifest-unknown') || !(list || error.detail?.leftOut !== undefined))
+          throw error;
+        withheld.add(digest);
+        leftOut.push(named(child));
+      }
+    });
+    return leftOut;
+  }
+
+  async #referrers(subject: Digest, depth: number): Promise<void> {
+    const { referrers, isGone } = this.#wanted;
+    if (referrers === false) return;
+    const { parent, signal } = this.#context;
+    const found = (await parent.referrers(this.#repository, subject, signal)) ?? [];
+    const brought = found.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
+    await each(brought, AT_ONCE, ({ digest }) => this.#visit(digest, depth + 1));
+  }
+}
+
+const named = (child: Descriptor): LeftOut => ({
+  digest: child.digest,
+  platform: nameOf(child) || 'unknown',
+});
+
+/** Without what only its own bytes are needed for: annotations may be most of a manifest. */
+const slim = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => ({
+  mediaType,
+  blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })),
+  manifests: manifests.map(({ digest, size, platform }) => ({
+    mediaType: '',
+    digest,
+    size,
+    ...(platform && { platform }),
+  })),
+  ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
+});
+
+/** The blobs of the branches, each once. */
+export function blobsOf(branches: Branch[]): Descriptor[] {
+  const all = branches.flatMap(({ manifest }) => manifest.blobs);
+  return [...new Map(all.map((blob) => [blob.digest, blob])).values()];
+}
+
+async function localManifest(
+  { bus, volume }: PassContext,
+  repository: Repository,
+  digest: Digest,
+): Promise<Manifest | undefined> {
+  const place = await bus.call(getManifest, { repository, reference: digest });
+  await using file = await volume.openBlob(place);
+  if (!file) return undefined;
+  const bytes = Buffer.alloc(Math.min(place.size, MANIFEST_LIMIT));
+  await file.read(bytes, 0);
+  return readManifest(bytes, place.mediaType);
+}

@@ -1,0 +1,71 @@
+import { clip } from '#proto/contract/clip.ts';
+import type { FaultCode } from '#proto/contract/fault.ts';
+import type { LinkStatus } from '#proto/status/status.ts';
+import type { DesiredState, Seen } from './seen.ts';
+
+/** What is not well with the layer, in the form of the connected registry's `statusDetails`. Pure. */
+export type Detail = { type: string; code: string; description: string };
+
+const MOST_ACCOUNTS = 3;
+const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
+
+export function detailsOf(
+  { link, storage, configuration, syncers, history, unreadable }: Seen,
+  desired: DesiredState,
+): Detail[] {
+  const details: Detail[] = [];
+  const say = (type: string, code: string, description: string) =>
+    details.push({ type, code, description: brief(description) });
+  if (!storage) say('Service', 'StorageSilent', 'storage does not answer: see its log');
+  if (syncers?.length === 0) say('Service', 'SyncerSilent', 'no syncer answers: see its log');
+  if (storage?.space.low) {
+    say(
+      'Disk',
+      'DiskError',
+      'No space left on device: nothing new is taken until space of the data volume is freed',
+    );
+  }
+  if (storage && storage.damaged > 0) {
+    say(
+      'Content',
+      'ContentDamaged',
+      `${storage.damaged} blobs are damaged, until the parent or a client brings them again`,
+    );
+  }
+  if (link?.detail && isInactive(link)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
+  else if (link?.detail && link.state === 'Unhealthy') say('Sync', 'SyncIncomplete', link.detail);
+  else if (link?.detail && link.state === 'Offline') say('Sync', 'ParentOffline', link.detail);
+  if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
+    say(
+      'Sync',
+      'ChangesRefused',
+      `${storage.outgoing.parked} changes are refused by the parent, and are tried again`,
+    );
+  }
+  if (history) {
+    const { count, last } = history;
+    say('Sync', 'HistoryRefused', `${count} events of the history are refused by the parent: ${last.reason}`);
+  }
+  const [damaged] = unreadable;
+  if (damaged) {
+    const { bucket, key, reason } = damaged;
+    const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : '';
+    say('Service', 'StateUnreadable', `the state ${bucket}.${key} can not be read${more}: ${reason}`);
+  }
+  if (desired.state === 'refused') {
+    say(
+      'Configuration',
+      'DesiredRefused',
+      'the desired properties are not valid: desired.complaints says why',
+    );
+  }
+  const accounts = storage?.accounts ?? [];
+  for (const complaint of accounts.slice(0, MOST_ACCOUNTS))
+    say('Accounts', 'AccountNotAsDeclared', complaint);
+  return details;
+}
+
+/** Another instance has the place of this one at the parent. */
+export const isInactive = (link: LinkStatus | undefined): boolean => link?.code === ACTIVATED_ELSEWHERE;
+
+export const brief = (text: string, most = 300): string => clip(text, most);
