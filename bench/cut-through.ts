@@ -1,8 +1,8 @@
 import { tagMoved } from '#proto/content/content-events.ts';
-import { startCloud } from '../test/support/cloud.ts';
-import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage, sameContent } from '../test/support/image.ts';
 import { type TestLayer, testLayer } from '../test/support/layer.ts';
+import { type FaultProxy, startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage, sameContent } from '../test/support/registry/image.ts';
 import type { Subject } from './measure.ts';
 
 const MIB = 1024 * 1024;

@@ -2,10 +2,10 @@ import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tagMoved } from '#proto/content/content-events.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { type Cloud, startCloud } from '../test/support/cloud.ts';
-import { startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { type Cloud, startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { type Comparison, type Subject, timed } from './measure.ts';
 
 const REPOSITORIES = 200;

@@ -1,8 +1,8 @@
 import { createToken } from '#proto/accounts/accounts.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { load, type Rate } from './load.ts';
 import { alternate, type Comparison, type Subject } from './measure.ts';
 import { residentAfter } from './resident.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import type { Comparison, Subject } from './measure.ts';
 import { type Field, memoryOf } from './resident.ts';
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reachable } from '../test/support/bus.ts';
-import { unpack } from '../test/support/debian.ts';
 import { freePort } from '../test/support/ports.ts';
+import { unpack } from '../test/support/registry/debian.ts';
 
 /** nginx with sendfile over one folder: about as fast as a file can leave this machine. */
 export class Nginx implements AsyncDisposable {

@@ -1,6 +1,6 @@
-import { startCloud } from '../test/support/cloud.ts';
-import { pushBlob } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushBlob } from '../test/support/registry/image.ts';
 import { discard } from './curl.ts';
 import { alternate, type Comparison, type Options, roundsFor, type Subject, timed } from './measure.ts';
 import { Nginx } from './nginx.ts';

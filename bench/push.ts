@@ -1,7 +1,7 @@
 import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Cloud, startCloud } from '../test/support/cloud.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { type Cloud, startCloud } from '../test/support/registry/cloud.ts';
 import { upload, uploadSmall } from './curl.ts';
 import { alternate, type Comparison, type Options, roundsFor, type Subject, timed } from './measure.ts';
 import { residentAfter } from './resident.ts';

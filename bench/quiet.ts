@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCloud } from '../test/support/cloud.ts';
-import { startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import type { Comparison, Subject } from './measure.ts';
 
 const MINUTE = 60_000;

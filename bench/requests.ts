@@ -1,6 +1,6 @@
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { curl } from './curl.ts';
 import { alternate, type Comparison, type Subject, timed } from './measure.ts';
 

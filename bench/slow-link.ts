@@ -1,6 +1,6 @@
-import { startCloud } from '../test/support/cloud.ts';
-import { type FaultProxy, startProxy } from '../test/support/fault-proxy.ts';
-import { pushImage } from '../test/support/image.ts';
+import { type FaultProxy, startProxy } from '../test/support/proxy/fault-proxy.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { alternate, type Subject } from './measure.ts';
 import { byLayer, bySkopeo } from './sync.ts';
 

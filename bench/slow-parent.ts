@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { contentOf, digestOf } from '../test/support/content.ts';
-import { Pacer } from '../test/support/proxy-body.ts';
+import { Pacer } from '../test/support/proxy/proxy-body.ts';
+import { contentOf, digestOf } from '../test/support/registry/content.ts';
 
 /** Written at a time. */
 const STEP = 64 * 1024;

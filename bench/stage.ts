@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Content, pieces } from '../test/support/content.ts';
+import { type Content, pieces } from '../test/support/registry/content.ts';
 
 /** A folder for one subject, that goes with it. */
 export class Folder implements AsyncDisposable {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cloud } from '../test/support/cloud.ts';
 import { freePort } from '../test/support/ports.ts';
+import { Cloud } from '../test/support/registry/cloud.ts';
 import { alternate, type Subject, timed } from './measure.ts';
 import { Folder } from './stage.ts';
 

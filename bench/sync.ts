@@ -1,9 +1,9 @@
 import { passFinished } from '#proto/sync/passes.ts';
-import { Clients } from '../test/support/clients.ts';
-import { Cloud, startCloud } from '../test/support/cloud.ts';
-import { sameContent, tagsOf } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
-import { fullSizes, pushRealImages } from '../test/support/real-images.ts';
+import { Clients } from '../test/support/registry/clients.ts';
+import { Cloud, startCloud } from '../test/support/registry/cloud.ts';
+import { sameContent, tagsOf } from '../test/support/registry/image.ts';
+import { fullSizes, pushRealImages } from '../test/support/registry/real-images.ts';
 import { alternate, type Comparison, type Subject, timed } from './measure.ts';
 import { Folder } from './stage.ts';
 

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { startCloud } from '../test/support/cloud.ts';
-import { pushImage } from '../test/support/image.ts';
 import { testLayer } from '../test/support/layer.ts';
+import { startCloud } from '../test/support/registry/cloud.ts';
+import { pushImage } from '../test/support/registry/image.ts';
 import { alternate, type Comparison, type Subject, timed } from './measure.ts';
 import { residentAfter } from './resident.ts';
 

@@ -3,11 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createToken } from '#proto/accounts/accounts.ts';
-import { ApiProxy } from '../support/api-proxy.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/image.ts';
+import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { getManifest, pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
 
 /**
  * A layer behind IoT Edge's API proxy, and below it a layer that has such a proxy and no registry: its clients reach

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { linkChanged } from '#proto/status/status.ts';
 import { until } from '../gateway/layer.ts';
-import type { Acr } from '../support/acr.ts';
-import { Azure } from '../support/azure.ts';
-import { getManifest, pushImage, sameContent, tagsOf } from '../support/image.ts';
+import type { Acr } from '../support/azure/acr.ts';
+import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { getManifest, pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
 
 /** Azure Container Registry → top → bottom, with stand-ins for what is in the cloud. */
 

@@ -8,11 +8,11 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
 import { quiet } from '../support/bus.ts';
-import { type FaultProxy, startProxy } from '../support/fault-proxy.ts';
-import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { until as untilSo } from '../support/patience.ts';
-import { random } from '../support/random.ts';
+import { type FaultProxy, startProxy } from '../support/proxy/fault-proxy.ts';
+import { pushImage } from '../support/registry/image.ts';
+import { random } from '../support/time/random.ts';
 
 /** top → middle → bottom: what happens at the bottom is known at the top. */
 

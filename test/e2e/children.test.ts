@@ -7,8 +7,8 @@ import { createToken } from '#proto/accounts/accounts.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import type { KnownChild } from '../../cli/text/child-text.ts';
-import { getManifest, pushImage } from '../support/image.ts';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
+import { getManifest, pushImage } from '../support/registry/image.ts';
 import { run } from '../support/terrace.ts';
 
 /** A layer below another, and a second instance of it that logs in with the same token. In order. */

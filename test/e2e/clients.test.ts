@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { Clients } from '../support/clients.ts';
-import { getManifest, readAll, walk } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { buildShell, buildShells, pushLarge, realSizes } from '../support/real-images.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { getManifest, readAll, walk } from '../support/registry/image.ts';
+import { buildShell, buildShells, pushLarge, realSizes } from '../support/registry/real-images.ts';
 
 /** Real clients push to a layer and pull from it. Every test has repositories and a client store of its own. */
 

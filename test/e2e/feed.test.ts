@@ -6,9 +6,15 @@ import { reportPath } from '#proto/status/layers-below.ts';
 import { LINK_KEY, linkChanged, linkStatus } from '#proto/status/status.ts';
 import { CHANGES_PATH } from '#proto/sync/changes.ts';
 import { passFinished } from '#proto/sync/passes.ts';
-import { type FaultProxy, first, startProxy } from '../support/fault-proxy.ts';
-import { deleteManifest, getManifest, pushArtifact, pushImage, referrersOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { type FaultProxy, first, startProxy } from '../support/proxy/fault-proxy.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  referrersOf,
+} from '../support/registry/image.ts';
 
 /** top → middle → bottom, in which each tells the one below what changed. Each test has a repository of its own. */
 

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '../gateway/layer.ts';
-import { pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
-import { ask } from '../support/registry.ts';
+import { pushImage } from '../support/registry/image.ts';
+import { ask } from '../support/registry/registry.ts';
 import { smallVolume } from '../support/small-volume.ts';
 import { run } from '../support/terrace.ts';
 

@@ -6,12 +6,12 @@ import { createToken } from '#proto/accounts/accounts.ts';
 import { actionsOfChild } from '#proto/accounts/permission-words.ts';
 import type { Tls } from '#proto/document/configuration.ts';
 import { workloadOf } from '#proto/iot-edge/workload.ts';
-import { ApiProxy } from '../support/api-proxy.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
-import { pushImage, sameContent } from '../support/image.ts';
+import { ApiProxy } from '../support/iot-edge/api-proxy.ts';
+import { WorkloadApi } from '../support/iot-edge/workload-api.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { WorkloadApi } from '../support/workload-api.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { pushImage, sameContent } from '../support/registry/image.ts';
 
 /**
  * Three devices in a row, each with IoT Edge's API proxy on its one port, whose certificate is the daemon's: the top one

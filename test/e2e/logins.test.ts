@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createToken } from '#proto/accounts/accounts.ts';
 import { Authority } from '../support/certificates.ts';
-import { Clients } from '../support/clients.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
 
 /** Real clients log in, push, pull and delete: asked for Bearer tokens or for Basic, over TLS and without it. */
 

@@ -7,11 +7,11 @@ import { createToken } from '#proto/accounts/accounts.ts';
 import { actionsOfChild } from '#proto/accounts/permission-words.ts';
 import { environmentFields } from '#proto/document/resolve/module-environment.ts';
 import { connectOperator } from '../../cli/connection/connect.ts';
-import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { until } from '../support/patience.ts';
 import { freePort } from '../support/ports.ts';
-import { ask } from '../support/registry.ts';
+import { pushImage, sameContent } from '../support/registry/image.ts';
+import { ask } from '../support/registry/registry.ts';
 import { run, typeIn } from '../support/terrace.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tagMoved } from '#proto/content/content-events.ts';
-import { startCloud } from '../support/cloud.ts';
-import { pushImage } from '../support/image.ts';
 import { testLayer } from '../support/layer.ts';
 import { Monitor, monitorFolder } from '../support/monitor.ts';
+import { startCloud } from '../support/registry/cloud.ts';
+import { pushImage } from '../support/registry/image.ts';
 
 /** How many images come on this day; more with TERRACE_IMAGES. */
 const IMAGES = Number(process.env.TERRACE_IMAGES ?? 12);

@@ -6,9 +6,9 @@ import { connect } from 'nats';
 import { tagMoved } from '#proto/content/content-events.ts';
 import { typeOf } from '../../cli/text/event-text.ts';
 import { until } from '../gateway/layer.ts';
-import { pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Monitor, monitorFolder, type Seen } from '../support/monitor.ts';
+import { pushImage } from '../support/registry/image.ts';
 
 /** A monitor with the plain `nats` package: the program of the README, as it stands there. */
 

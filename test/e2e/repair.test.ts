@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import { getManifest, pushImage } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
+import { getManifest, pushImage } from '../support/registry/image.ts';
 import { run } from '../support/terrace.ts';
 
 /** What a layer has lost, the layers below it keep: none of it looks to them like a deletion. */

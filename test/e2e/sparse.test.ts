@@ -4,13 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
-import { Clients } from '../support/clients.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
-import { getManifest, pushArtifact, pushBlob, pushManifest, referrersOf, tagsOf } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import type { Pushed } from '../support/registry.ts';
-import { pushTar } from '../support/tar.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import {
+  getManifest,
+  pushArtifact,
+  pushBlob,
+  pushManifest,
+  referrersOf,
+  tagsOf,
+} from '../support/registry/image.ts';
+import type { Pushed } from '../support/registry/registry.ts';
+import { pushTar } from '../support/registry/tar.ts';
 
 /**
  * Indexes of three platforms in the cloud; a layer that wants one platform of the highest version, and a layer below

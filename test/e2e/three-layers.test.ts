@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
-import { random } from '../support/random.ts';
-import { differences, reckon } from '../support/reckoning.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import { startCloud } from '../support/registry/cloud.ts';
+import { differences, reckon } from '../support/registry/reckoning.ts';
+import { type Place, Traffic } from '../support/registry/traffic.ts';
 import { settle } from '../support/settle.ts';
-import { type Place, Traffic } from '../support/traffic.ts';
+import { random } from '../support/time/random.ts';
 
 /** cloud ← layer 5 ← layer 4 ← layer 3, all ReadWrite, each behind a link of its own that fails. */
 

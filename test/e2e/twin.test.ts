@@ -6,10 +6,10 @@ import { after, before, test } from 'node:test';
 import { hashPassword } from '#proto/accounts/password-hash.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
-import { Azure } from '../support/azure.ts';
-import { pushImage } from '../support/image.ts';
+import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
 import { until as untilSo } from '../support/patience.ts';
+import { pushImage } from '../support/registry/image.ts';
 import { run } from '../support/terrace.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 

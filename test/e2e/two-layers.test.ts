@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
-import { type Cloud, startCloud } from '../support/cloud.ts';
+import { type TestLayer, testLayer } from '../support/layer.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import {
   deleteManifest,
   getManifest,
@@ -12,9 +13,8 @@ import {
   sameContent,
   tagImage,
   tagsOf,
-} from '../support/image.ts';
-import { type TestLayer, testLayer } from '../support/layer.ts';
-import { moveShell, pushRealImages, type RealImages } from '../support/real-images.ts';
+} from '../support/registry/image.ts';
+import { moveShell, pushRealImages, type RealImages } from '../support/registry/real-images.ts';
 
 /** cloud → top layer → bottom layer, whose only parent is the top one. Each test has a repository of its own. */
 

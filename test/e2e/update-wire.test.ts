@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type Cloud, startCloud } from '../support/cloud.ts';
-import { FaultProxy } from '../support/fault-proxy.ts';
-import { pushImage, sameContent } from '../support/image.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import type { Seen } from '../support/requests.ts';
+import { FaultProxy } from '../support/proxy/fault-proxy.ts';
+import type { Seen } from '../support/proxy/requests.ts';
+import { type Cloud, startCloud } from '../support/registry/cloud.ts';
+import { pushImage, sameContent } from '../support/registry/image.ts';
 
 /** What goes over the link when an image is updated and most of its layers stay, counted request by request. */
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
 import { Compose, noEngine, until } from '../support/compose.ts';
-import { execute } from '../support/debian.ts';
-import { pushImage } from '../support/image.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { execute } from '../support/registry/debian.ts';
+import { pushImage } from '../support/registry/image.ts';
 
 /** The hierarchy of deploy/hierarchy on a real engine: what arrives where, and who reaches whom. */
 

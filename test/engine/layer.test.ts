@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Clients } from '../support/clients.ts';
 import { Compose, noEngine, until } from '../support/compose.ts';
-import { execute } from '../support/debian.ts';
 import { freePort } from '../support/ports.ts';
+import { Clients } from '../support/registry/clients.ts';
+import { execute } from '../support/registry/debian.ts';
 
 /** docker-compose.yml: one layer, a container for each service, on a real engine. */
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execute } from './debian.ts';
+import { execute } from './registry/debian.ts';
 
 /**
  * Why the tests with a container engine are left out, or false. They build images, so they need a base and time:

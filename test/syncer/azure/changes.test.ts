@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import type { Acr } from '../../support/acr.ts';
-import { Azure } from '../../support/azure.ts';
+import type { Acr } from '../../support/azure/acr.ts';
+import { Azure } from '../../support/azure/azure.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
 import {
   deleteManifest,
   getManifest,
@@ -11,9 +12,8 @@ import {
   sameContent,
   tagImage,
   tagsOf,
-} from '../../support/image.ts';
-import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { random } from '../../support/random.ts';
+} from '../../support/registry/image.ts';
+import { random } from '../../support/time/random.ts';
 
 /** What a ReadOnly layer asks of an Azure Container Registry, and that it misses nothing. Each test has a repository of its own. */
 

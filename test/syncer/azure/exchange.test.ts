@@ -5,7 +5,7 @@ import { Credentials } from '../../../services/syncer/link/login/credentials.ts'
 import { Exchange } from '../../../services/syncer/link/login/exchange.ts';
 import { faultOf } from '../../../services/syncer/link/login/identity.ts';
 import { lifeOf } from '../../../services/syncer/link/login/token-life.ts';
-import { Issuer } from '../../support/acr-tokens.ts';
+import { Issuer } from '../../support/azure/acr-tokens.ts';
 
 const BASE = new URL('https://registry.example');
 const REALM = new URL('/oauth2/token', BASE);

@@ -6,11 +6,11 @@ import type { AzureLogin } from '#proto/document/azure.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { identityOf } from '../../../services/syncer/link/login/identity.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
-import { Acr, ALL } from '../../support/acr.ts';
+import { Acr, ALL } from '../../support/azure/acr.ts';
+import { Entra } from '../../support/azure/entra.ts';
 import { Authority } from '../../support/certificates.ts';
-import { Entra } from '../../support/entra.ts';
-import { pushImage } from '../../support/image.ts';
 import { patienceSignal } from '../../support/patience.ts';
+import { pushImage } from '../../support/registry/image.ts';
 
 /** Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own. */
 

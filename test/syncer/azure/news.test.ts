@@ -9,9 +9,9 @@ import { Link } from '../../../services/syncer/link/http/link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
 import { AcrNews } from '../../../services/syncer/reconcile/observe/acr-news.ts';
-import { Acr, ALL } from '../../support/acr.ts';
+import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
-import { pushImage } from '../../support/image.ts';
+import { pushImage } from '../../support/registry/image.ts';
 
 /** What is heard of an Azure Container Registry by accounts that may see more or less of it. */
 

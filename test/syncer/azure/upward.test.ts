@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Acr } from '../../support/acr.ts';
-import { Azure } from '../../support/azure.ts';
+import type { Acr } from '../../support/azure/acr.ts';
+import { Azure } from '../../support/azure/azure.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
 import {
   deleteManifest,
   getManifest,
@@ -9,8 +10,7 @@ import {
   pushImage,
   referrersOf,
   tagsOf,
-} from '../../support/image.ts';
-import { type TestLayer, testLayer } from '../../support/layer.ts';
+} from '../../support/registry/image.ts';
 
 /** What a ReadWrite layer changes in an Azure Container Registry with permissions by repository. */
 

@@ -8,8 +8,8 @@ import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
 import type { Method } from '../../../services/twin-bridge/methods/method.ts';
 import type { Found } from '../../../services/twin-bridge/source/source.ts';
 import { Authority } from '../../support/certificates.ts';
-import { EdgeHub } from '../../support/edge-hub.ts';
-import { WorkloadApi } from '../../support/workload-api.ts';
+import { EdgeHub } from '../../support/iot-edge/edge-hub.ts';
+import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
 
 const IDENTITY = { hub: 'hub.example', device: 'device', module: 'terrace' };
 /** So short that a test can wait for all of it; the order of one to another is as in a real module. */

@@ -10,7 +10,7 @@ import type { Hub, HubOptions } from '../../../services/twin-bridge/iot-edge/hub
 import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
 import { quiet } from '../../support/bus.ts';
-import { random as drawn } from '../../support/random.ts';
+import { random as drawn } from '../../support/time/random.ts';
 
 /** A module for a year: tokens, outages of hub and daemon, lost patches, by a clock that a test moves. */
 

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { isOtherPlace } from '#proto/volume/folder-identity.ts';
+import { dataFolder, isCopy } from '../../../cli/data/data-folder.ts';
+import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { getManifest, pushImage } from '../../support/registry/image.ts';
+import { run } from '../../support/terrace.ts';
+
+/** A data folder copied while its layer runs (`cp -a`) is another one: nothing said to the copy reaches the layer. */
+
+let layer: TestLayer;
+let folder: string;
+let copy: string;
+before(async () => {
+  layer = await testLayer({ compact: true, name: 'original' });
+  await pushImage(layer.host, 'app', 'v1');
+  folder = await mkdtemp(join(tmpdir(), 'terrace-copy-'));
+  copy = join(folder, 'copy');
+  await cp(layer.data, copy, { recursive: true, preserveTimestamps: true });
+});
+after(async () => {
+  await layer?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const tokensOf = async (data: string): Promise<{ name: string }[]> =>
+  JSON.parse((await run('token', 'list', '--json', '--data', data)).stdout);
+
+test('status of the copy is not that of the layer', async () => {
+  for (const command of ['status', 'health', 'events', 'sync']) {
+    const { code, text } = await run(command, '--data', copy);
+    assert.equal(code, 1);
+    assert.match(text, /^terrace: no Terrace runs on \S+, which is a copy of a data folder/);
+  }
+  assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
+});
+
+test('commands work on the copy alone', async () => {
+  assert.equal((await run('token', 'create', 'of-the-copy', '--pull', '*', '--data', copy)).code, 0);
+  assert.deepEqual(
+    (await tokensOf(copy)).map(({ name }) => name),
+    ['of-the-copy'],
+  );
+  assert.deepEqual(await tokensOf(layer.data), []);
+});
+
+test('the copy starts beside the layer, with a bus of its own', async () => {
+  await using second = await testLayer({ compact: true, name: 'second', data: copy });
+  assert.ok(second.screen.some((line) => /this data folder is a copy/.test(line)));
+  assert.match((await run('status', '--data', copy)).text, /^Layer "second"/);
+  assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
+  const [ours, theirs] = await Promise.all(
+    [layer.data, copy].map((data) => readFile(dataFolder(data).password('operator'), 'utf8')),
+  );
+  assert.notEqual(ours, theirs);
+  await second.stop();
+  assert.equal(isCopy(dataFolder(copy)), false, 'it is a layer of its own from now on');
+  assert.ok(await getManifest(layer.host, 'app', 'v1'));
+});
+
+test('a data folder that was renamed is the same one', async () => {
+  const renamed = join(folder, 'renamed');
+  await rename(copy, renamed);
+  assert.equal(isCopy(dataFolder(renamed)), false);
+});
+
+test('a pid file holds in the folder that it was written in, and in no copy of it', async () => {
+  const [one, two] = [join(folder, 'one'), join(folder, 'two')];
+  await cp(join(layer.data, 'log'), one, { recursive: true });
+  const child = spawn('/bin/sleep', ['60']);
+  writePid(join(one, 'pid'), child.pid as number);
+  await cp(one, two, { recursive: true, preserveTimestamps: true });
+  assert.equal(livingPid(join(one, 'pid')), child.pid);
+  assert.deepEqual(claimPid(join(one, 'pid')), { held: child.pid });
+  assert.equal(livingPid(join(two, 'pid')), undefined);
+  assert.deepEqual(claimPid(join(two, 'pid')), { stale: true });
+  // Renamed while it runs, it is still where the process runs.
+  await rename(one, `${one}-renamed`);
+  assert.equal(livingPid(join(`${one}-renamed`, 'pid')), child.pid);
+  child.kill('SIGKILL');
+});
+
+const places: [name: string, recorded: string, now: string, other: boolean][] = [
+  ['the same folder', 'boot-1 64:77', 'boot-1 64:77', false],
+  ['after the machine started again, where devices are numbered anew', 'boot-1 64:77', 'boot-2 65:77', false],
+  ['seen by another machine over the network', 'boot-1 64:77', 'boot-9 12:77', false],
+  ['a copy beside it', 'boot-1 64:77', 'boot-1 64:78', true],
+  ['a copy in another file system', 'boot-1 64:77', 'boot-1 65:1023', true],
+  ['a snapshot of the file system, mounted beside it', 'boot-1 64:77', 'boot-1 65:77', true],
+  ['a restored backup', 'boot-1 64:77', 'boot-2 64:78', true],
+  ['nothing that was recorded', 'nonsense', 'boot-1 64:77', false],
+];
+for (const [name, recorded, now, other] of places) {
+  test(`place of a folder: ${name}`, () => assert.equal(isOtherPlace(recorded, now), other));
+}

@@ -1,0 +1,331 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { Bus } from '#proto/bus/bus.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import { type Parked, park } from '#proto/sync/outgoing.ts';
+import { describe } from '../../../cli/commands/status.ts';
+import type { LayerStatus } from '../../../cli/connection/layer-status.ts';
+import { dataFolder } from '../../../cli/data/data-folder.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { testLayer } from '../../support/layer.ts';
+import { run } from '../../support/terrace.ts';
+
+const now = Date.UTC(2030, 0, 1);
+const held: StorageStatus = {
+  repositories: 1,
+  tags: 2,
+  blobs: 3,
+  bytes: 4_000_000,
+  tokens: 0,
+  scopeMaps: 0,
+  damaged: 0,
+  outgoing: { unsent: 0, withdrawn: 0, parked: 0 },
+  space: { free: 2e9, reserve: 512 * 2 ** 20, low: false },
+  ingests: [],
+};
+const said = (more: Partial<StorageStatus>) =>
+  describe({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
+
+test('what storage holds, what is free, and whether anybody must log in', () => {
+  const text = said({});
+  assert.match(text, /^Holds 1 repository, 2 tags, 3 blobs, 4\.0 MB; 0 ingests under way$/m);
+  assert.match(text, /^Free: 2\.0 GB; reserve 537 MB$/m);
+  assert.match(text, /^No accounts: whoever reaches it may do everything$/m);
+  assert.doesNotMatch(text, /Damaged|TOO LITTLE/);
+  assert.match(said({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
+});
+
+test('too little space and damaged content are told', () => {
+  assert.match(
+    said({ space: { free: 5e6, reserve: 1e9, low: true } }),
+    /^Free: 5\.0 MB; reserve 1\.0 GB\. TOO LITTLE: nothing new is taken until space is freed$/m,
+  );
+  assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
+});
+
+test('of many uploads some are shown, and by whom; inodes where they are short; entries of the audit that are lost', () => {
+  const one = { purpose: 'upload' as const, touched: now, account: 'ci' };
+  const text = said({
+    ingests: Array.from({ length: 500 }, (_, n) => ({ ...one, id: `upload-${n}` })),
+    space: { free: 2e9, reserve: 1e9, inodes: { free: 12, reserve: 1_000 }, low: true },
+    audit: { lost: 2, since: now - 60_000, reason: "log/audit.log can't be written (ENOSPC)" },
+  });
+  assert.match(text, /; 500 ingests under way$/m);
+  assert.equal(text.match(/^ {2}upload upload-\d+ of ci, touched 0 s ago$/gm)?.length, 20);
+  assert.match(text, /^ {2}… and 480 more; --json has all$/m);
+  assert.match(text, /^Free: 2\.0 GB; reserve 1\.0 GB; 12 inodes free, reserve 1000\. TOO LITTLE/m);
+  assert.match(
+    text,
+    /^Audit: 2 entries lost, the first 1 min ago: log\/audit\.log can't be written \(ENOSPC\)$/m,
+  );
+});
+
+test('how far each webhook has been told, and what it waits for', () => {
+  const since = now - 600_000;
+  const text = describe(
+    {
+      services: [],
+      syncers: [],
+      silent: [],
+      webhooks: [
+        { name: 'hooks', state: 'Online', since, told: now - 5_000, behind: 0, more: false },
+        {
+          name: 'line',
+          state: 'Failing',
+          since,
+          behind: 200,
+          more: true,
+          failure: { reason: 'answered 503', attempts: 7, next: now + 64_000 },
+        },
+      ],
+    },
+    now,
+  );
+  assert.match(text, /^WEBHOOK +STATE +LAST TOLD +WAITING/m);
+  assert.match(text, /^hooks +Online +5 s ago +nothing *$/m);
+  assert.match(text, /^line +Failing +never +200 events or more +answered 503; 7 attempts, next in 1 min/m);
+});
+
+test('the layers below are told, each with how it was when it last spoke', () => {
+  const report = { name: 'cell', mode: 'ReadOnly' as const, at: now - 60_000, path: ['cell-1'] };
+  const link = {
+    state: 'Unhealthy' as const,
+    since: 0,
+    lastSync: now - 120_000,
+    coordinator: 's',
+    detail: 'app:v1',
+  };
+  const below = [{ ...report, child: 'line', seen: now - 30_000, link, leftOut: 12 }];
+  const text = describe({ services: [], syncers: [], silent: [], storage: held, below }, now);
+  assert.match(
+    text,
+    /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1; 12 layers below it not told of$/m,
+  );
+});
+
+test('what can not be read is named', () => {
+  const unreadable = [{ bucket: 'layers', key: 'line', reason: '/seen: Expected integer' }];
+  const text = describe({ services: [], syncers: [], silent: [], storage: held, unreadable }, now);
+  assert.match(text, /^ {2}layers\.line: \/seen: Expected integer$/m);
+});
+
+const syncer = { instance: 's', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
+  describe(
+    {
+      services: [],
+      syncers: [syncer],
+      silent: [],
+      storage: held,
+      configuration: configurationWith({
+        mode,
+        parent: { url: 'https://registry.example' },
+        schedule: '0 2 * * *',
+      }),
+      ...more,
+    },
+    now,
+  );
+const MINUTE = 60_000;
+const online = { state: 'Online', since: now, lastSync: now - MINUTE, coordinator: 's' } as const;
+
+test('events that the parent refuses to be told are said', () => {
+  const last = {
+    sequence: 7,
+    id: 'a',
+    type: 'terrace.tag.moved',
+    code: 'malformed',
+    reason: '/x: no',
+    at: now,
+  };
+  assert.match(
+    linked({ link: online, history: { since: now - MINUTE, count: 3, last } }),
+    /^ {2}the parent refuses 3 events of the history since 1 min ago.*event 7, tag\.moved: \/x: no \(malformed\)$/m,
+  );
+});
+
+test('what the link was said to be holds only while a syncer is there to say otherwise', () => {
+  assert.match(linked({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);
+  assert.match(
+    linked({ link: online, syncers: [] }),
+    /^Parent https:\/\/registry\.example: not known, as no syncer answers \(last: Online\)$/m,
+  );
+});
+
+test('how many passes there were, and when one had news', () => {
+  const passes = { count: 1_440, last: now, news: now - 180 * MINUTE };
+  assert.match(
+    linked({ link: { ...online, passes } }),
+    /^ {2}last good pass 1 min ago; 1440 passes, the last one with news 3 h ago; schedule/m,
+  );
+});
+
+test('whether the window is open, until when, and when the next pass begins', () => {
+  assert.doesNotMatch(linked({ link: online }), /window|next pass|waiting/);
+  assert.match(
+    linked({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
+    /^ {2}window open until 2030-01-01 01:30 UTC \(in 1 h 30 min\)$/m,
+  );
+  const until = now + 120 * MINUTE;
+  assert.match(
+    linked({ link: { ...online, window: { open: false, until }, next: until } }),
+    /^ {2}window closed until 2030-01-01 02:00 UTC \(in 2 h\); next pass 2030-01-01 02:00 UTC \(in 2 h\)$/m,
+  );
+});
+
+test('what is brought of each repository', () => {
+  const configuration = configurationWith({
+    parent: { url: 'https://registry.example' },
+    repositories: [
+      'a',
+      { name: 'b/*', tags: { semver: '>=1', latest: 3 }, platforms: ['linux/arm64'], referrers: false },
+    ],
+  });
+  assert.match(
+    linked({ configuration }),
+    /^ {2}repositories a, b\/\* \(versions >=1; the latest 3; linux\/arm64; no referrers\)$/m,
+  );
+});
+
+test('what waits to go up, and each change that the parent refuses', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const one = {
+    repository: 'a/b',
+    reference: 'v1',
+    digest,
+    code: 'parent-refused',
+    reason: 'the tag is locked',
+    since: now - 180 * MINUTE,
+    attempts: 4,
+    retry: now + 8 * MINUTE,
+  };
+  const { digest: _, ...deletion } = one;
+  const parked: Parked[] = [one, { ...deletion, reference: digest, attempts: 1, retry: now - 1 }];
+  const text = linked({ storage: { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 2 } }, parked });
+  assert.match(
+    text,
+    /^ {2}waiting to go up: 2 manifests to send, 1 manifest to withdraw, 2 changes that the parent refuses$/m,
+  );
+  assert.match(
+    text,
+    /^ {4}a\/b:v1: the tag is locked \(parent-refused\); refused 4 times since 3 h ago, next try in 8 min$/m,
+  );
+  assert.match(
+    text,
+    /^ {4}a\/b@sha256:abababababab \(its deletion\): .* refused 1 time since 3 h ago, next try with the next pass$/m,
+  );
+  assert.doesNotMatch(text, /more/);
+  const many = linked({ parked: Array.from({ length: 14 }, () => one) });
+  assert.equal(many.match(/a\/b:v1: the tag is locked/g)?.length, 10);
+  assert.match(many, /^ {4}… and 4 more; --json has all/m);
+});
+
+test('selections by which there is nothing at the parent', () => {
+  assert.match(
+    linked({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
+    /^ {2}nothing there that this layer may see \(name-unknown\): none\/\*, gone$/m,
+  );
+});
+
+test('what no selection covers is kept here, and does not wait', () => {
+  const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
+  assert.match(text, /^ {2}kept here only: 2 manifests, as no selection covers the repository/m);
+  assert.doesNotMatch(text, /waiting/);
+});
+
+test('a layer that sends nothing has nothing that waits to go up', () => {
+  const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
+  assert.match(linked({ storage }), /waiting to go up: 2 manifests to send, 1 manifest to withdraw$/m);
+  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /waiting/);
+  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /waiting/);
+});
+
+test('each syncer has a line: who it is, whether it makes the passes, and what it has in hand', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  const one = { instance: 'syncer-a-1-0f', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+  const blob = { repository: 'a/b', digest, size: 30_000_000 };
+  const other = {
+    ...one,
+    instance: 'syncer-b-2-1e',
+    host: 'b',
+    coordinates: false,
+    count: 3,
+    transfers: [
+      { ...blob, direction: 'down', done: 12_000_000 },
+      { ...blob, direction: 'up', waits: now + 5_000 },
+      { ...blob, direction: 'down' },
+    ],
+  } as const;
+  const text = linked({ syncers: [one, { ...other, transfers: [...other.transfers] }] });
+  assert.match(text, /^Syncers:\n {2}syncer-a-1-0f on a, coordinator: at rest$/m);
+  assert.match(
+    text,
+    /^ {2}syncer-b-2-1e on b: 3 transfers: down sha256:abababababab 12\.0 MB of 30\.0 MB \(40 %\), up sha256:abababababab 30\.0 MB, tries again in 5 s, down sha256:abababababab 30\.0 MB$/m,
+  );
+  const many = Array.from({ length: 100 }, () => ({ ...blob, direction: 'down' as const }));
+  assert.match(linked({ syncers: [{ ...one, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
+  assert.doesNotMatch(linked({ syncers: [] }), /Syncers/);
+});
+
+test('terrace status tells what storage has parked, and --json all of it', async () => {
+  const parent = 'http://127.0.0.1:9';
+  await using layer = await testLayer({
+    parent,
+    mode: 'ReadWrite',
+    window: 'PT1M',
+    eventTtl: 'P7D',
+    compact: 'hosted',
+  });
+  const folder = dataFolder(layer.data);
+  const [url, password] = await Promise.all(
+    [folder.busUrl, folder.password('syncer')].map(async (path) => (await readFile(path, 'utf8')).trim()),
+  );
+  await using bus = await Bus.connect({
+    url: url as string,
+    user: 'syncer',
+    password: password as string,
+    layer: 'test',
+    instance: 'syncer-test',
+    log: quiet,
+  });
+  const since = Date.now();
+  const change = { repository: 'a/b', code: 'parent-refused', reason: 'no', since, attempts: 1 };
+  for (let n = 0; n < 12; n += 1) {
+    await bus.call(park, { ...change, reference: `v${n}`, retry: since + 3_600_000 });
+  }
+  const { text } = await run('status', '--data', layer.data);
+  assert.match(text, /^ {2}waiting to go up: 12 changes that the parent refuses$/m);
+  assert.equal(text.match(/^ {4}a\/b:v\d+ \(its deletion\): no \(parent-refused\);/gm)?.length, 10, text);
+  assert.match(text, /^ {4}… and 2 more/m);
+  const json = JSON.parse((await run('status', '--json', '--data', layer.data)).text) as LayerStatus;
+  assert.equal(json.parked?.length, 12);
+  assert.deepEqual(json.parked?.[0], { ...change, reference: 'v0', retry: since + 3_600_000 });
+  assert.equal(json.configuration?.windowMs, 60_000);
+  assert.match(json.natsServer?.version ?? '', /^\d+\.\d+\.\d+/);
+});
+
+test('a configuration that comes over a connection: from where, which, and whether it is there', () => {
+  const about = (bridge: NonNullable<LayerStatus['bridge']>) =>
+    describe({ services: [], syncers: [], silent: [], storage: held, bridge }, now);
+  const since = now - 60_000;
+  const bridge = {
+    source: 'the module twin',
+    complaints: [],
+    version: 7,
+    session: { connected: true, since },
+  };
+  assert.match(about(bridge), /^Configured by the module twin: version 7; connected for 1 min$/m);
+  const { version: _version, ...unknown } = bridge;
+  assert.match(
+    about({ ...unknown, session: { connected: false, since, detail: 'ECONNREFUSED' } }),
+    /^Configured by the module twin: none was seen yet; not connected \(ECONNREFUSED\) for 1 min$/m,
+  );
+  assert.doesNotMatch(about({ source: 'a file', complaints: [] }), /Configured/);
+});
+
+test('accounts that are not as declared are told', () => {
+  const text = said({ tokens: 1, accounts: ['ci is declared, and there is a token of that name'] });
+  assert.match(text, /^Not as the configuration document declares it:\n {2}ci is declared, and there is/m);
+});

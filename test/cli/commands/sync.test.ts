@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { Writable } from 'node:stream';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Heard } from '#proto/contract/envelope.ts';
+import { summary } from '../../../cli/commands/sync.ts';
+import { barView, lineView } from '../../../cli/text/progress.ts';
+import { testLayer } from '../../support/layer.ts';
+import { startCloud } from '../../support/registry/cloud.ts';
+import { pushImage } from '../../support/registry/image.ts';
+import { run } from '../../support/terrace.ts';
+
+const digest = `sha256:${'ab'.repeat(32)}`;
+const heard = (type: string, data: object): Heard<unknown> => ({
+  specversion: '1.0',
+  id: '1',
+  source: '/layers/a/b',
+  type: `terrace.${type}`,
+  time: '',
+  data: { digest, repository: 'a/b', tag: 'v1', ...data },
+});
+const steps = [
+  heard('pass.started', {}),
+  heard('pass.planned', { actions: 1 }),
+  heard('image.started', { blobs: 3, bytes: 5_000_000 }),
+  heard('transfer.started', { size: 5_000_000, present: 1_000_000 }),
+  heard('transfer.progressed', { size: 5_000_000, done: 2_000_000 }),
+  heard('transfer.delayed', { reason: 'the parent is busy', until: Date.now() + 5_000 }),
+  heard('transfer.finished', {}),
+  heard('image.finished', {}),
+];
+
+test('without a terminal, one line for each step', () => {
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line));
+  for (const step of steps) view.hear(step);
+  view.end();
+  assert.deepEqual(lines, [
+    '1 to do',
+    'a/b:v1: 3 blobs, 5.0 MB to fetch',
+    'sha256:abababababab: waits 5 s: the parent is busy',
+    'a/b:v1: here',
+  ]);
+});
+
+test('what goes up, what pauses, what is refused, and what was changed on both sides', () => {
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line));
+  for (const step of [
+    heard('image.conflict', { winner: digest, loser: digest, loserTag: 'v1.conflict-a-b' }),
+    heard('image.started', { direction: 'up', blobs: 2, bytes: 1_000_000 }),
+    heard('transfer.paused', { direction: 'up' }),
+    heard('image.finished', { direction: 'up' }),
+    heard('image.finished', { direction: 'down', tag: null }),
+    heard('image.parked', { reason: 'the tag is locked', retry: Date.now() + 120_000 }),
+  ]) {
+    view.hear(step);
+  }
+  assert.deepEqual(lines, [
+    'a/b:v1: changed on both sides: sha256:abababababab has the tag, sha256:abababababab stays as v1.conflict-a-b',
+    'a/b:v1: 2 blobs, 1.0 MB to send',
+    'sha256:abababababab: pauses until the next window',
+    'a/b:v1: at the parent',
+    'a/b@sha256:abababababab: here',
+    'a/b:v1: refused by the parent: the tag is locked; next try in 2 min',
+  ]);
+});
+
+test('on a terminal, a bar for each transfer, with rate and time left', async () => {
+  let text = '';
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      text += chunk;
+      done();
+    },
+  });
+  const terminal = Object.assign(stream, {
+    isTTY: true,
+    columns: 200,
+    rows: 50,
+  }) as unknown as NodeJS.WriteStream;
+  const view = barView(terminal);
+  for (const step of steps.slice(0, 4)) view.hear(step);
+  for (
+    let done = 1_000_000;
+    !/ of 5\.0 MB {2}[\d.]+ [kM]B\/s {2}\d+ (s|min) left/.test(text);
+    await sleep(50)
+  ) {
+    done += 100_000;
+    assert.ok(done < 5_000_000, text);
+    view.hear(heard('transfer.progressed', { size: 5_000_000, done }));
+  }
+  for (const step of steps.slice(6)) view.hear(step);
+  view.end();
+  assert.match(text, /sha256:abababababab █+░+ \d+%/);
+  assert.match(text, /a\/b:v1: here/);
+});
+
+test('what a pass came to, in words', () => {
+  const result = {
+    pass: 'p',
+    ok: true,
+    taken: 1,
+    dropped: 0,
+    sent: 0,
+    withdrawn: 0,
+    parked: 0,
+    failed: 0,
+    failures: [],
+    ms: 2_000,
+  };
+  assert.equal(summary(result), 'In step with the parent: 1 image taken in 2 s.');
+  const failures = [{ repository: 'a', tag: 'b', code: 'parent-invalid', reason: 'wrong bytes' }];
+  assert.equal(
+    summary({
+      ...result,
+      ok: false,
+      taken: 2,
+      dropped: 3,
+      sent: 0,
+      withdrawn: 0,
+      parked: 0,
+      failed: 2,
+      failures,
+    }),
+    'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in step with the parent: 2 images taken, 3 dropped, 2 failed in 2 s.',
+  );
+  const up = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
+  assert.equal(
+    summary({ ...up, ok: false }),
+    'The parent refuses 1 change: terrace status shows why, terrace sync --full tries again.\nNot in step with the parent: 0 images taken, 2 sent, 1 withdrawn, 1 parked in 2 s.',
+  );
+  assert.equal(
+    summary({ ...result, ok: false, ended: 'window' }),
+    'The window closed, and the next one goes on from here: 1 image taken in 2 s.',
+  );
+});
+
+describe('terrace sync', { concurrency: true }, () => {
+  test('terrace sync returns when the pass has ended, with 0, or with 1 and the reason', async () => {
+    await using cloud = await startCloud();
+    await using layer = await testLayer({ parent: cloud.url, compact: 'hosted' });
+    // The pass of the beginning would take the image, too.
+    await layer.sync();
+    await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
+    const good = await run('sync', '--data', layer.data);
+    assert.equal(good.code, 0, good.text);
+    assert.match(good.text, /a\/b:v1: here/);
+    assert.match(good.text, /In step with the parent: 1 image taken in \d+ s\./);
+    assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
+    const { text } = await run('status', '--data', layer.data);
+    assert.match(text, /Parent http.*: Online\n {2}last good pass \d+ s ago/);
+    assert.match(text, /Holds 1 repository, 1 tag, /);
+
+    await cloud.kill();
+    const bad = await run('sync', '--data', layer.data);
+    assert.equal(bad.code, 1, bad.text);
+    assert.match(bad.text, /failed: .+\nNot in step with the parent/);
+  });
+
+  test('terrace sync goes on when the coordinator dies', async () => {
+    await using cloud = await startCloud();
+    await using layer = await testLayer({ parent: cloud.url, syncers: 2 });
+    await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000, 20_000_000] });
+    const syncing = run('sync', '--data', layer.data);
+    const { passStarted } = await import('#proto/sync/passes.ts');
+    const { coordinator } = await layer.event(passStarted, ({ cause }) => cause === 'request');
+    const [program] = Object.entries(layer.pids()).find(([, pid]) => coordinator.includes(`-${pid}-`)) ?? [];
+    layer.killNow(program as string);
+    const { code, text } = await syncing;
+    assert.equal(code, 0, text);
+    assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
+  });
+
+  test('terrace sync outside the window names the remedy, and goes on with it', async () => {
+    await using cloud = await startCloud();
+    // Opens once a year, half a year away from now.
+    const month = ((new Date().getUTCMonth() + 6) % 12) + 1;
+    const window = { schedule: `0 0 1 ${month} *`, window: 'PT1M' };
+    await using layer = await testLayer({ parent: cloud.url, ...window, compact: 'hosted' });
+    await pushImage(cloud.host, 'a/b', 'v1', { layers: [1_000] });
+    const refused = await run('sync', '--data', layer.data);
+    assert.equal(refused.code, 1, refused.text);
+    assert.match(refused.text, /^terrace: the window is closed .*--now/m);
+    const { text } = await run('status', '--data', layer.data);
+    assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
+    const done = await run('sync', '--full', '--now', '--data', layer.data);
+    assert.equal(done.code, 0, done.text);
+    assert.match(done.text, /In step with the parent: 1 image taken/);
+  });
+});

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { COORDINATOR_KEY, lease } from '#proto/status/status.ts';
+import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
+import { describe } from '../../../cli/commands/status.ts';
+import { layerStatus } from '../../../cli/connection/layer-status.ts';
+import { dataFolder } from '../../../cli/data/data-folder.ts';
+import { until } from '../../gateway/layer.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { slowed } from '../../support/patience.ts';
+import { startProxy } from '../../support/proxy/fault-proxy.ts';
+import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
+import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { run, type Typed, type } from '../../support/terrace.ts';
+
+const MIB = 1024 * 1024;
+let cloud: Cloud;
+let data: string;
+before(async () => {
+  cloud = await startCloud();
+  data = await mkdtemp(join(tmpdir(), 'terrace-join-'));
+});
+after(async () => {
+  await cloud?.[Symbol.asyncDispose]();
+  await rm(data, { recursive: true, force: true });
+});
+
+/** The processes that this one has started. */
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+const pidOf = (syncer: string) => Number(/-(\d+)-[0-9a-f]+$/.exec(syncer)?.[1]);
+const isRunning = (pid: number) => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+const syncersOf = async (layer: TestLayer) => (await layerStatus(layer.bus())).syncers;
+const joined = (typed: Typed) => childrenOf(typed.child.pid as number);
+
+test('syncers that joined before the layer ran take transfers; killed, they lose nothing; asked, they end', async () => {
+  await using proxy = await startProxy(cloud.url, { bandwidth: { connection: slowed(3 * MIB) } });
+  const { layers } = await pushImage(cloud.url, 'joined', 'v1', {
+    layers: Array(6)
+      .fill(8 * MIB)
+      .map((size, i) => size + i),
+  });
+  const size = layers.reduce((sum, layer) => sum + layer.size, 0);
+  await using first = type('syncer', '--data', data);
+  await first.says(/^No layer has run on .*: waiting …$/m);
+  await using layer = await testLayer({
+    data,
+    parent: proxy.url,
+    name: 'line-7',
+    repositories: ['joined'],
+    connections: 1,
+    schedule: '0 0 1 1 *',
+  });
+  await first.says(/^Joined layer "line-7" at nats:.* with 1 syncer\.$/m);
+  await until(async () => (await syncersOf(layer)).length === 2);
+
+  const [pid] = joined(first) as [number];
+  const pass = layer.sync();
+  pass.catch(() => {});
+  await layer.event(transferStarted, ({ syncer }) => pidOf(syncer) === pid);
+  // Between two blobs each of them may be at rest for a moment.
+  const joiners = new RegExp(
+    `^  syncer-.*-${pid}-\\w+ on .*: 1 transfer: down sha256:\\S+ .* of 8\\.4 MB`,
+    'm',
+  );
+  const coordinators = /^ {2}syncer-\S+ on \S+, coordinator: 1 transfer: down sha256:/m;
+  await until(async () => {
+    const status = await layerStatus(layer.bus());
+    const text = describe(status, Date.now());
+    const under = status.syncers.some(
+      ({ pid: its, transfers: [one] }) => its === pid && (one?.done ?? 0) > MIB,
+    );
+    return under && joiners.test(text) && coordinators.test(text);
+  });
+
+  // With all that belongs to it, in the middle of its blob.
+  process.kill(first.child.pid as number, 'SIGKILL');
+  process.kill(pid, 'SIGKILL');
+  await using second = type('syncer', '--data', data, '--syncers', '2');
+  await second.says(/with 2 syncers\.$/m);
+  let result = await pass;
+  for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
+  assert.deepEqual(result.failures, []);
+  assert.equal(await sameContent(cloud.url, layer.url, ['joined']), undefined);
+  assert.ok(proxy.bytesOf(/\/blobs\//) < size + 4 * MIB, 'what had arrived came again');
+  const own = new Set(joined(second));
+  const all = layer.events.filter(({ type }) => type === `terrace.${transferFinished.type}`);
+  const busy = new Set(all.map(({ data }) => pidOf((data as { syncer: string }).syncer)));
+  assert.ok(
+    [...own].some((one) => busy.has(one)),
+    'a syncer that joined later has taken nothing',
+  );
+
+  assert.match((await run('status', '--data', data)).text, /^Syncers:(\n {2}syncer-\S+ on \S.*){3}\n\n/m);
+  second.child.kill('SIGTERM');
+  assert.equal(await second.ended(), 0);
+  assert.match(second.text, /Stopping …\nStopped\.\n$/);
+  assert.deepEqual([...own].filter(isRunning), []);
+  await until(async () => (await syncersOf(layer)).length === 1);
+  const holder = (await layer.bus().get(lease, COORDINATOR_KEY))?.value.holder;
+  assert.equal(pidOf(holder ?? ''), layer.pid('syncer-1'));
+});
+
+test('one that waits for a layer ends when it is asked to', async () => {
+  await using waiting = type('syncer', '--data', join(data, 'nothing'));
+  await waiting.says(/^No layer has run on .*: waiting …$/m);
+  waiting.child.kill('SIGTERM');
+  assert.equal(await waiting.ended(), 0);
+});
+
+test('who names another folder, or credentials that are none, hears it, and takes nothing', async () => {
+  await using layer = await testLayer({ compact: 'hosted' });
+  const elsewhere = await mkdtemp(join(tmpdir(), 'terrace-elsewhere-'));
+  try {
+    const folder = dataFolder(layer.data);
+    const url = readFileSync(folder.busUrl, 'utf8').trim();
+    const secrets = folder.password('syncer');
+    const named = ['syncer', '--data', elsewhere, '--bus', url, '--credentials'];
+    const wrong = await run(...named, secrets);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.text, /^terrace: --data: .* is not the data volume of the layer at nats:/m);
+    const other = await run(...named, folder.password('monitor'));
+    assert.equal(other.code, 1);
+    assert.match(other.text, /does not take these credentials: .* with --credentials$/m);
+    const none = await run(...named, join(elsewhere, 'none'));
+    assert.equal(none.code, 2);
+    assert.match(none.text, /--credentials: .* can't be read \(ENOENT\)/);
+    for (const [option, value, said] of [
+      ['--bus', 'nats:4222', /--bus "nats:4222" is not valid: write nats:\/\/host:port/],
+      ['--syncers', '0', /write a whole number from 1 to 64/],
+    ] as const) {
+      const refused = await run('syncer', '--data', elsewhere, option, value);
+      assert.equal(refused.code, 2);
+      assert.match(refused.text, said);
+    }
+    assert.equal((await syncersOf(layer)).length, 1);
+    assert.deepEqual((await layerStatus(layer.bus())).storage?.ingests, []);
+
+    // The volume under another name, as another host has it mounted, and the bus by its address.
+    await mkdir(join(elsewhere, 'bus'));
+    await cp(secrets, join(elsewhere, 'bus/secret'));
+    await using there = type(
+      'syncer',
+      '--data',
+      layer.data,
+      '--bus',
+      url,
+      '--credentials',
+      join(elsewhere, 'bus/secret'),
+    );
+    await there.says(/^Joined layer "layer"/m);
+    await until(async () => (await syncersOf(layer)).length === 2);
+  } finally {
+    await rm(elsewhere, { recursive: true, force: true });
+  }
+});

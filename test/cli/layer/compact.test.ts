@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { serviceNames } from '#proto/contract/users.ts';
+import { serviceStatus } from '#proto/status/status.ts';
+import { isAlive } from '../../../cli/data/pid-file.ts';
+import { testLayer } from '../../support/layer.ts';
+import { freePort } from '../../support/ports.ts';
+import { startCloud } from '../../support/registry/cloud.ts';
+import { getManifest, pushImage, readAll } from '../../support/registry/image.ts';
+import { run, type } from '../../support/terrace.ts';
+
+/** A layer whose services are one process. */
+
+/** The processes of this machine that say this text in their command line or environment, by pid. */
+function processesOf(text: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      const said = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8'));
+      return /^\d+$/.test(pid) && said.join('\0').includes(text);
+    } catch {
+      return false;
+    }
+  });
+}
+
+test('a compact layer is one process beside nats-server, serves, and comes back from kill -9 with its data', async () => {
+  await using layer = await testLayer({ compact: true });
+  const { layer: pid, ...others } = layer.pids();
+  assert.deepEqual(Object.keys(others), ['nats-server']);
+  assert.deepEqual(processesOf(layer.data).sort(), Object.values(layer.pids()).map(String).sort());
+  const told = [...(await layer.bus().list(serviceStatus)).values()];
+  assert.deepEqual(told.map((status) => status.service).sort(), [...serviceNames].sort());
+  for (const status of told) assert.equal(status.pid, pid);
+
+  const { digest, bytes } = await pushImage(layer.host, 'compact/app', '1', { layers: [100_000, 3_000_000] });
+  await readAll(layer.host, 'compact/app', '1');
+  await layer.kill('layer');
+  assert.notEqual(layer.pid('layer'), pid);
+  assert.deepEqual((await getManifest(layer.host, 'compact/app', '1'))?.bytes, bytes);
+  await readAll(layer.host, 'compact/app', digest);
+
+  const left = Object.values(layer.pids());
+  await layer.stop();
+  assert.deepEqual(left.filter(isAlive), []);
+  const said = layer.lines.map((line) => JSON.parse(line) as { service: string; level: number; msg: string });
+  for (const name of serviceNames) {
+    assert.equal(said.filter(({ service, msg }) => service === name && msg === 'started').length, 2, name);
+  }
+  const wrong = said.filter(({ level, msg }) => level >= 40 && !msg.includes('SIGKILL'));
+  assert.deepEqual(wrong, []);
+});
+
+test('a compact layer brings what its parent has', async () => {
+  await using cloud = await startCloud();
+  await pushImage(cloud.host, 'compact/app', '1', { layers: [100_000] });
+  await using layer = await testLayer({ compact: true, parent: cloud.url, repositories: ['*'] });
+  await layer.sync();
+  await readAll(layer.host, 'compact/app', '1');
+});
+
+test('where one service fails, all of its process ends, in good order', async (context) => {
+  const data = await mkdtemp(join(tmpdir(), 'terrace-compact-'));
+  const port = await freePort();
+  await run('init', '--data', data, '--bus', `127.0.0.1:${port}`);
+  const nats = spawn('nats-server', ['-c', join(data, 'bus/nats.conf')], { stdio: 'ignore' });
+  context.after(async () => {
+    nats.kill();
+    await once(nats, 'exit');
+    await rm(data, { recursive: true, force: true });
+  });
+  const { NODE_TEST_CONTEXT: _context, ...env } = process.env;
+  const bus = {
+    TERRACE_DATA: data,
+    TERRACE_BUS: `nats://127.0.0.1:${port}`,
+    TERRACE_LISTEN: `127.0.0.1:${port}`,
+  };
+  const layer = spawn(process.execPath, [join(import.meta.dirname, '../../../services/compact.ts')], {
+    env: { ...env, ...bus },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const said: { service: string; level: number; msg: string }[] = [];
+  createInterface({ input: layer.stdout }).on('line', (line) => said.push(JSON.parse(line)));
+  const [code] = await once(layer, 'close');
+  assert.equal(code, 1);
+  const fatal = said.filter(({ level }) => level >= 50);
+  assert.deepEqual(
+    fatal.map(({ service }) => service),
+    ['gateway'],
+    JSON.stringify(fatal),
+  );
+});
+
+test('terrace status shows the one process; --compact with several syncers is refused', async () => {
+  const data = await mkdtemp(join(tmpdir(), 'terrace-compact-'));
+  try {
+    const listen = ['--listen', `127.0.0.1:${await freePort()}`];
+    const refused = await run('up', '--compact', '--syncers', '2', '--data', data, ...listen);
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.text,
+      /syncers: 2 processes can't be had in one: leave out either syncers or --compact/,
+    );
+
+    await using up = type('up', '--compact', '--data', data, ...listen);
+    await up.says(/Ctrl-C stops it/);
+    const { text } = await run('status', '--data', data);
+    assert.equal(text.match(/ shared /g)?.length, serviceNames.length - 1, text);
+    assert.equal((await run('health', '--data', data)).code, 0);
+    up.child.kill('SIGTERM');
+    assert.equal(await up.ended(), 0);
+    assert.doesNotMatch(up.text, /killed|error/i);
+  } finally {
+    await rm(data, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,75 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { LayerLog } from '../../../cli/layer/layer-log.ts';
+
+let screen: string[];
+const logOf = () => new LayerLog('layer', { line() {}, screen: (text) => screen.push(text.slice(9)) });
+/** What was shown since it was last asked. */
+const shown = () => screen.splice(0);
+beforeEach(() => {
+  screen = [];
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 });
+});
+afterEach(() => mock.timers.reset());
+
+test('a trouble is shown with what it is about and why, and its end where that is marked', () => {
+  const log = logOf();
+  const failure = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
+  log.say('syncer-1', 'warn', 'part of a pass failed', failure);
+  log.say('syncer-1', 'warn', 'the link to the parent is not well', {
+    state: 'Offline',
+    detail: 'EAI_AGAIN',
+  });
+  log.say('syncer-1', 'info', 'pass ended', { ok: true });
+  log.say('syncer-1', 'info', 'the link to the parent is well again', { notice: true });
+  deepEqual(shown(), [
+    'syncer-1: part of a pass failed; app:v1; the parent answered 403',
+    'syncer-1: the link to the parent is not well; Offline; EAI_AGAIN',
+    'syncer-1: the link to the parent is well again',
+  ]);
+});
+
+test('what is said over and over is shown once, then counted, and in the end that it is over', () => {
+  const log = logOf();
+  const fails = (tag: string) =>
+    log.say('syncer', 'warn', 'failed', { tag, code: 'no-space', reason: 'full' });
+  for (let n = 0; n < 100; n += 1) fails(`v${n}`);
+  log.say('syncer', 'warn', 'failed', { tag: 'other', code: 'parent-refused', reason: '403' });
+  deepEqual(shown(), ['syncer: failed; v0; full', 'syncer: failed; other; 403']);
+  mock.timers.tick(10_000);
+  deepEqual(shown(), ['syncer: failed; v99; full (99 times more)']);
+  for (let n = 0; n < 3; n += 1) fails('again');
+  mock.timers.tick(20_000);
+  deepEqual(shown(), ['syncer: failed; again; full (3 times more)']);
+  mock.timers.tick(620_000);
+  deepEqual(shown(), ['syncer: failed; again; full (not again for 11 min)']);
+  fails('anew');
+  deepEqual(shown(), ['syncer: failed; anew; full']);
+});
+
+test('what comes each minute is told at longer and longer times, and at the end of the log', () => {
+  const log = logOf();
+  for (let minute = 0; minute < 20; minute += 1) {
+    log.say('syncer', 'warn', 'away', { code: 'parent-unreachable' });
+    mock.timers.tick(60_000);
+  }
+  log.end();
+  const lines = shown();
+  equal(lines[0], 'syncer: away');
+  equal(lines.length <= 7, true, lines.join('\n'));
+  mock.timers.tick(3_600_000);
+  deepEqual(shown(), []);
+});
+
+test('words of others say nothing to the terminal, and stand in the file as they came', () => {
+  const lines: string[] = [];
+  const log = new LayerLog('layer', {
+    line: (json) => lines.push(json),
+    screen: (text) => screen.push(text),
+  });
+  const said = 'no\n12:00:00 gateway: all is well\u001b[2J\u009b2J';
+  log.say('syncer', 'warn', 'the parent refused', { err: { message: said } });
+  equal(screen.length, 1);
+  equal(screen[0]?.slice(9), 'syncer: the parent refused; no 12:00:00 gateway: all is well [2J 2J');
+  deepEqual(JSON.parse(lines[0] ?? '').err, { message: said });
+});

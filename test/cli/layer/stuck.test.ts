@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, test } from 'node:test';
+import { processorMsOf } from '#proto/process/cpu-time.ts';
+import type { LoopLimits } from '#proto/process/stuck-loop.ts';
+import { NODE_FLAGS } from '../../../cli/data/node.ts';
+import { type Notice, Supervisor } from '../../../cli/layer/supervisor.ts';
+import { until } from '../../support/patience.ts';
+
+/** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */
+const LIMITS: LoopLimits = { everyMs: 50, looks: 6, processorMs: 300 };
+
+const start = (channel: 'ipc'[]): ChildProcess =>
+  spawn(
+    process.execPath,
+    [...NODE_FLAGS, join(import.meta.dirname, '../../support/loop.ts'), JSON.stringify(LIMITS)],
+    { stdio: ['ignore', 'pipe', 'inherit', ...channel] },
+  );
+
+const lines = (child: ChildProcess) => createInterface({ input: child.stdout as NodeJS.ReadableStream });
+
+describe('a process whose event loop is stuck', { concurrency: true }, () => {
+  test('is started again by its supervisor, and one that is stopped meanwhile is left alone', async (t) => {
+    const notices: Notice[] = [];
+    const ready: { name: string; child: ChildProcess }[] = [];
+    const supervisor = new Supervisor((notice) => notices.push(notice), LIMITS);
+    t.after(async () => {
+      for (const { child } of ready) child.kill('SIGCONT');
+      await supervisor.stop();
+    });
+    for (const name of ['stopped', 'stuck']) {
+      const program = () => {
+        const child = start(['ipc']);
+        lines(child).on('line', () => ready.push({ name, child }));
+        return child;
+      };
+      supervisor.add({ name, rank: 0, spawn: program });
+    }
+    await until(() => ready.length === 2, 'the first start of both');
+    const pidOf = (name: string) => ready.find((one) => one.name === name)?.child.pid as number;
+    process.kill(pidOf('stopped'), 'SIGSTOP');
+    process.kill(pidOf('stuck'), 'SIGUSR2');
+    await until(() => ready.length === 3, 'the second start of one');
+    // By then the other one has been looked at as often.
+    const found = notices.map(({ program, pid, message }) => ({
+      program,
+      pid,
+      why: message.split(';', 1)[0],
+    }));
+    const why = /^was ended as its event loop was stuck for \d+ s$/;
+    assert.deepEqual(
+      found.map(({ program, pid }) => ({ program, pid })),
+      [{ program: 'stuck', pid: pidOf('stuck') }],
+    );
+    assert.match(found[0]?.why ?? '', why);
+  });
+
+  test('ends by itself where it has no supervisor, and says why in its log', async (t) => {
+    const child = start([]);
+    t.after(() => child.kill('SIGKILL'));
+    const said: string[] = [];
+    lines(child).on('line', (line) => said.push(line));
+    await until(() => said.length === 1, 'the start');
+    child.kill('SIGUSR2');
+    const [, signal] = await once(child, 'exit');
+    assert.equal(signal, 'SIGKILL');
+    await until(() => said.length === 2, 'the last line');
+    const { level, layer, pid, msg } = JSON.parse(said[1] as string);
+    assert.deepEqual([level, layer, pid], [60, 'here', child.pid]);
+    assert.match(msg, /^the event loop has been stuck for \d+ s: the process ends$/);
+    assert.equal(processorMsOf(child.pid as number), undefined);
+  });
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Fault } from '#proto/contract/fault.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { findNatsServer } from '../../../cli/layer/nats-server.ts';
+import { withStorage } from '../../../cli/layer/with-storage.ts';
+import { TestBus } from '../../support/bus.ts';
+import { testLayer } from '../../support/layer.ts';
+import { run, type } from '../../support/terrace.ts';
+
+/** Commands while a layer starts. */
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-unsettled-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+test('a layer that starts is waited for, with a word about it; its health is not', async () => {
+  const data = join(folder, 'starting');
+  await mkdir(join(data, 'metadata'), { recursive: true });
+  // A nats-server that starts when it may.
+  const slow = join(folder, 'nats-server');
+  const may = join(folder, 'may-start');
+  const program = findNatsServer(process.env, () => {});
+  await writeFile(slow, `#!/bin/sh\nwhile [ ! -e ${may} ]; do sleep 0.05; done\nexec ${program} "$@"\n`);
+  await chmod(slow, 0o755);
+  const starting = testLayer({ data, compact: true, env: { TERRACE_NATS_SERVER: slow } });
+  const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((words) =>
+    type(...words, '--data', data),
+  );
+  const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or ends on ${data} …$`, 'm');
+  for (const command of commands) await command.says(waiting);
+  assert.equal((await run('health', '--data', data)).code, 1);
+  const withoutNode = join(import.meta.dirname, '../../../cli/health');
+  assert.equal(spawnSync(withoutNode, ['--data', data]).status, 1);
+  await writeFile(may, '');
+  for (const command of commands) assert.equal(await command.ended(), 0, command.text);
+  await using _layer = await starting;
+});
+
+test('storage that serves long after its bus is waited for', async (t) => {
+  await using bus = await TestBus.start();
+  const data = join(folder, 'late');
+  await mkdir(join(data, 'metadata'), { recursive: true });
+  await mkdir(join(data, 'bus'));
+  await writeFile(join(data, 'bus/url'), bus.url);
+  await writeFile(join(data, 'bus/operator.password'), 'secret-of-operator');
+  const storage = await bus.connect('storage');
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const working = withStorage(data, async () => {});
+  working.catch(() => {});
+  // Longer than a question waits by itself: what it is told in the end is that it has arrived.
+  for (let ms = 0; ms < 20_000; ms += 1_000) {
+    await storage.flush();
+    t.mock.timers.tick(1_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  storage.serve(storageStatus, async () => {
+    throw new Fault('denied', 'arrived');
+  });
+  await assert.rejects(working, /arrived/);
+});

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { natsServer, natsServerText } from '../../../cli/connection/nats-advisories.ts';
+
+/** What is said of the nats-server in use. */
+
+const idsOf = (version: string) => (natsServer(version).holes ?? []).map(({ id }) => id);
+
+test('a nats-server with known holes is named with each of them, and with the remedy', () => {
+  assert.deepEqual(idsOf('2.9.10'), ['CVE-2025-30215', 'CVE-2026-33222', 'GHSA-q59r-vq66-pxc2']);
+  assert.deepEqual(idsOf('2.10.27'), ['CVE-2026-33222', 'GHSA-q59r-vq66-pxc2']);
+  assert.deepEqual(idsOf('2.11.0'), [
+    'CVE-2025-30215',
+    'CVE-2026-33222',
+    'CVE-2026-33249',
+    'GHSA-q59r-vq66-pxc2',
+  ]);
+  assert.deepEqual(idsOf('2.12.6'), ['GHSA-q59r-vq66-pxc2']);
+  const text = natsServerText(natsServer('2.9.10'));
+  assert.match(text, /^nats-server 2\.9\.10 has known holes:\n {2}CVE-2025-30215: /);
+  assert.match(text, /To close them: install nats-server 2\.14\.3 or a later one/);
+});
+
+test('of one without, or whose version is no version, nothing is said', () => {
+  for (const version of ['2.12.12', '2.14.3', '2.15.1', '3.0.0', 'unknown', '']) {
+    assert.deepEqual(natsServer(version), { version });
+    assert.equal(natsServerText(natsServer(version)), '');
+  }
+  assert.equal(natsServerText(undefined), '');
+});

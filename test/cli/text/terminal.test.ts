@@ -1,0 +1,120 @@
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { describe as describeReplay } from '../../../cli/commands/replay.ts';
+import { describe } from '../../../cli/commands/status.ts';
+import { summary } from '../../../cli/commands/sync.ts';
+import { table } from '../../../cli/terminal/figures.ts';
+import { safeJson, singleLine, singleLines } from '../../../cli/terminal/terminal.ts';
+import { jsonOf, textOf } from '../../../cli/text/event-text.ts';
+import { lineView } from '../../../cli/text/progress.ts';
+import { begin, take } from '../../../cli/text/replay-state.ts';
+import { configurationWith } from '../../support/configuration.ts';
+
+/** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */
+
+const CLI = join(import.meta.dirname, '../../../cli');
+/** Sets the clipboard (OSC 52), erases the line, begins another one, and reverses what follows. */
+const HOSTILE =
+  'ok\u001b]52;c;cm0gLXJm\u0007\u001b[2K\rall well\nLayer "top" is well\u009b2J\u202egnp.\u2028x';
+const CONTROL = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+const FORGED = /^Layer "top" is well/m;
+
+function isSafe(text: string): void {
+  doesNotMatch(text, CONTROL);
+  doesNotMatch(text, FORGED);
+  match(text, /Layer "top" is well/, 'the words themselves are shown');
+}
+
+test('a single line has nothing that a terminal carries out, and words of any script stay', () => {
+  equal(singleLine('plant 7: Wärme, 温度, الحرارة, 🌡 €'), 'plant 7: Wärme, 温度, الحرارة, 🌡 €');
+  isSafe(singleLine(HOSTILE));
+  isSafe(table([['NAME'], [HOSTILE]]));
+  deepEqual(singleLines({ 'a\nb': [{ c: 'd\u001b[2K' }, 1, null] }), { 'a b': [{ c: 'd [2K' }, 1, null] });
+});
+
+test('JSON for a program has the same value, and no character that a terminal carries out', () => {
+  const value = { text: HOSTILE, tag: '\u{e0041}', nested: [HOSTILE] };
+  for (const indent of [undefined, 2]) {
+    const shown = safeJson(JSON.stringify(value, null, indent));
+    doesNotMatch(shown, CONTROL);
+    deepEqual(JSON.parse(shown), value);
+  }
+});
+
+test('status: a detail of the link, a complaint, a holder and a layer below', () => {
+  const now = Date.UTC(2030, 0, 1);
+  const link = { state: 'Offline', since: now, detail: HOSTILE } as never;
+  const below = [{ child: 'line-7', seen: now, path: [], name: HOSTILE, mode: 'ReadOnly', at: now, link }];
+  const text = describe(
+    {
+      services: [],
+      syncers: [],
+      silent: [],
+      configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
+      link,
+      bridge: { source: 'file', complaints: [HOSTILE] } as never,
+      below: below as never,
+    },
+    now,
+  );
+  isSafe(text);
+});
+
+test('events, a replay, and a pass that is followed', () => {
+  const event = {
+    specversion: '1.0' as const,
+    id: '1',
+    source: `/layers/${HOSTILE}/x`,
+    type: `terrace.${HOSTILE}`,
+    time: '2030-01-01T00:00:00.000Z',
+    data: { repository: 'app', reason: HOSTILE, [HOSTILE]: 'a' },
+  };
+  isSafe(textOf(1, event));
+  equal(JSON.parse(safeJson(jsonOf(1, event))).data.reason, HOSTILE);
+
+  const replay = begin();
+  const transfer = { direction: 'down', repository: 'app', digest: 'sha256:0', size: 9, syncer: 'a' };
+  for (const [type, data] of [
+    ['started', { ...transfer, present: 0 }],
+    ['failed', { ...transfer, code: 'internal', reason: HOSTILE }],
+  ] as const) {
+    take(replay, { sequence: 1, event: { ...event, type: `terrace.transfer.${type}`, data } });
+  }
+  isSafe(describeReplay(replay, 0));
+
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line));
+  view.hear({ ...event, type: 'terrace.image.failed' });
+  isSafe(lines.join('\n'));
+  const failures = [{ repository: 'app', tag: 'v1', code: 'parent-refused', reason: HOSTILE }];
+  isSafe(summary({ failures, failed: 1, ok: false, taken: 0, ms: 1 } as never));
+});
+
+test('what the command line itself says goes through the same outlet', () => {
+  const program = join(CLI, 'terrace.ts');
+  const parameters = [program, 'status\u001b[2K\u009b2J'];
+  const { stderr } = spawnSync(process.execPath, parameters, { encoding: 'utf8' });
+  match(stderr, /unknown command/);
+  doesNotMatch(stderr, CONTROL);
+});
+
+test('what a service says of others is JSON without a character that a terminal carries out', () => {
+  const { TERRACE_DATA: _data, ...env } = process.env;
+  const program = join(CLI, '../services/gateway/main.ts');
+  // Without its settings a service ends at once, and says so with the name of its layer.
+  const options = { encoding: 'utf8', env: { ...env, TERRACE_NAME: HOSTILE } } as const;
+  const { stdout } = spawnSync(process.execPath, [program], options);
+  match(stdout, /the service ended by a failure/);
+  doesNotMatch(stdout, CONTROL);
+  for (const line of stdout.trimEnd().split('\n')) equal(JSON.parse(line).layer, HOSTILE);
+});
+
+test('nothing else in the command writes to stdout or stderr', () => {
+  const writers = readdirSync(CLI)
+    .filter((file) => file.endsWith('.ts') && file !== 'terminal.ts')
+    .filter((file) => /console\.|std(out|err)\.write/.test(readFileSync(join(CLI, file), 'utf8')));
+  deepEqual(writers, []);
+});

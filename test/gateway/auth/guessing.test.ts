@@ -1,0 +1,145 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { after, before, mock, test } from 'node:test';
+import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { MOST_WAITING, Passwords } from '../../../services/gateway/auth/passwords.ts';
+import { limits } from '../../../services/gateway/auth/throttle.ts';
+import { basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
+import { TestLayer } from '../layer.ts';
+import { check } from '../rows.ts';
+
+// By the clock of the throttle next to no time goes by here: no wait ends while a slow machine checks passwords.
+const real = performance.now.bind(performance);
+const began = real();
+mock.method(performance, 'now', () => began + (real() - began) / 10_000);
+
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+
+let right: string;
+let other: string;
+before(async () => {
+  const tokens = await Tokens.of(layer);
+  right = await tokens.create('ci', on('*', 'content/read'));
+  other = await tokens.create('other', on('*', 'content/read'));
+});
+
+/** This machine is a trusted proxy by default. */
+const from = (address: string) => ({ 'x-forwarded-for': address });
+const attempt = (name: string, password: string, address: string) =>
+  layer.fetch('GET', '/v2/', { headers: { ...basic(name, password), ...from(address) } });
+
+test('guessing is refused after a few failures, and says for how long; not so elsewhere, nor what is proven', async () => {
+  const attacker = '192.0.2.1';
+  const before = await attempt('ci', right, '192.0.2.2');
+  const held = bearer(await tokenFor(layer, { ...basic('ci', right), ...from('192.0.2.2') }));
+  equal(before.status, 200);
+  for (let i = 0; i < limits.pair.free; i += 1) equal((await attempt('ci', `${i}`, attacker)).status, 401);
+  await check(layer, {
+    send: ['GET', '/v2/'],
+    headers: { ...basic('ci', 'again'), ...from(attacker) },
+    status: 429,
+    code: 'TOOMANYREQUESTS',
+    want: { 'retry-after': '1', 'www-authenticate': null },
+  });
+  const form = { 'content-type': 'application/x-www-form-urlencoded', ...from(attacker) };
+  await check(layer, {
+    send: ['POST', '/v2/token'],
+    headers: form,
+    body: 'username=ci&password=again',
+    status: 429,
+  });
+  // The owner: proven before, by Bearer, and anew from where nobody guessed.
+  equal((await attempt('ci', right, attacker)).status, 200);
+  await check(layer, { send: ['GET', '/v2/'], headers: { ...held, ...from(attacker) }, status: 200 });
+  equal((await attempt('other', other, attacker)).status, 200);
+});
+
+test('a right password that was not proven before waits too, where guessing went on', async () => {
+  const password = await (await Tokens.of(layer)).rotate('other');
+  for (let i = 0; i < limits.pair.free; i += 1)
+    equal((await attempt('other', `${i}`, '192.0.2.3')).status, 401);
+  const refused = await attempt('other', password, '192.0.2.3');
+  equal(refused.status, 429);
+  equal((await attempt('other', password, '192.0.2.4')).status, 200);
+});
+
+test('many guesses at once are no way around', async () => {
+  const guesses = Array.from({ length: 40 }, (_, i) => attempt('ci', `at-once-${i}`, '192.0.2.5'));
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status);
+  const checked = statuses.filter((status) => status === 401).length;
+  equal(checked + statuses.filter((status) => status === 429).length, 40);
+  equal(checked, limits.pair.free);
+});
+
+test('a client that comes with a new password many times at once is one attempt, and gets in', async () => {
+  const password = await (await Tokens.of(layer)).second('ci');
+  const all = await Promise.all(Array.from({ length: 40 }, () => attempt('ci', password, '192.0.2.6')));
+  deepEqual([...new Set(all.map(({ status }) => status))], [200]);
+});
+
+test('a name that is not there is refused in the same words, after the same work', async () => {
+  const say = async (name: string, address: string) => {
+    const started = process.cpuUsage();
+    const response = await attempt(name, 'wrong', address);
+    const text = await response.text();
+    return { status: response.status, text, work: process.cpuUsage(started).user };
+  };
+  const known: number[] = [];
+  const unknown: number[] = [];
+  for (let i = 0; i < 3; i += 1) {
+    const one = await say('ci', `192.0.2.${20 + i}`);
+    const two = await say('nobody', `192.0.2.${20 + i}`);
+    equal(one.status, 401);
+    deepEqual([two.status, two.text], [one.status, one.text]);
+    known.push(one.work);
+    unknown.push(two.work);
+  }
+  // Of processor time: without the work it would be a millisecond or two.
+  ok(Math.min(...unknown) > Math.min(...known) / 3, `${unknown} beside ${known}`);
+});
+
+const prints = (hash: string) => ({ name: 'password1' as const, hash, print: '' });
+
+test('passwords match the hashes that storage makes, and nothing else does', async () => {
+  const hash = await hashPassword('right');
+  equal(await matches('right', hash), true);
+  equal(await matches('wrong', hash), false);
+  equal(await matches('', hash), false);
+  for (const stored of ['', 'right', 'scrypt$14$8$1$$', 'md5$14$8$1$AAAA$AAAA']) {
+    equal(await matches('right', stored), false);
+  }
+});
+
+test('a proof holds for the hash that it was found with, and for no other', async () => {
+  const passwords = new Passwords();
+  const [one, two] = [prints(await hashPassword('right')), prints(await hashPassword('right'))];
+  const proof = passwords.proofOf('ci', 'right');
+  equal(passwords.proven(proof, [one, two]), undefined);
+  equal(await passwords.find(proof, 'right', async () => [two, one]), two);
+  equal(passwords.proven(proof, [one, two]), two);
+  equal(passwords.proven(proof, [one]), undefined);
+  equal(passwords.proven(passwords.proofOf('ci', 'wrong'), [one, two]), undefined);
+  equal(passwords.proven(passwords.proofOf('cir', 'ight'), [one, two]), undefined);
+  equal(passwords.proven(new Passwords().proofOf('ci', 'right'), [one, two]), undefined);
+});
+
+test('more passwords than can be checked in some seconds are refused at once', async () => {
+  const passwords = new Passwords();
+  const { promise: go, resolve } = Promise.withResolvers<void>();
+  const wait = async () => {
+    await go;
+    throw new Error('none');
+  };
+  const waiting = Array.from({ length: 2 + MOST_WAITING }, () => passwords.find('', '', wait));
+  await passwords.find('', '', wait).then(
+    () => ok(false),
+    (error) => {
+      ok(Fault.is(error, 'too-many'));
+      match(error.message, /try again in \d+ s/);
+    },
+  );
+  resolve();
+  const ends = await Promise.allSettled(waiting);
+  ok(ends.every((end) => end.status === 'rejected' && end.reason.message === 'none'));
+});

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus/bus.ts';
+import { layersBelow } from '#proto/status/layers-below.ts';
+import { forgetWithAccounts } from '../../../services/gateway/children/forget-children.ts';
+import { quiet } from '../../support/bus.ts';
+import { until } from '../../support/patience.ts';
+
+test('an account that goes while the accounts are looked at is looked for again', async () => {
+  let changed = () => {};
+  let have = ['line'];
+  let looks = 0;
+  const bus = {
+    list: async (state: { bucket: string }) =>
+      new Map(state.bucket === layersBelow.bucket ? [['line', { account: true }]] : []),
+    unreadable: () => [],
+    call: async () => {
+      looks += 1;
+      const names = have;
+      // After the accounts were read, and before whoever asked has the answer.
+      if (looks === 1) {
+        have = [];
+        changed();
+      }
+      return { names, open: false };
+    },
+    heed: (_event: unknown, handler: () => void) => {
+      changed = handler;
+      return () => {};
+    },
+    onMissed: () => {},
+  } as unknown as Bus;
+  const forgotten: string[] = [];
+  const below = { forget: async (child: string) => void forgotten.push(child) };
+  using _forgetting = forgetWithAccounts({ bus, below, log: quiet });
+  await until(() => forgotten.length > 0, 'it is forgotten');
+  assert.deepEqual(forgotten, ['line']);
+  assert.equal(looks, 2);
+});

@@ -1,0 +1,95 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { after, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { reportPath } from '#proto/status/layers-below.ts';
+import { TestLayer, until } from '../layer.ts';
+
+/** What reports of the layers below may cost the layer above. */
+
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+
+function post(child: string, report: unknown): Promise<Response> {
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+  return layer.fetch('POST', reportPath(child), { headers, body: gzipSync(JSON.stringify(report)) });
+}
+
+test('what a report has beside its events counts as well, before it is read', async () => {
+  const body = { made: 'm', events: [], more: 'x'.repeat(2_000_000) };
+  const answers: number[] = [];
+  while (answers.length < 10 && answers.at(-1) !== 429) answers.push((await post('noise', body)).status);
+  deepEqual(answers.at(-1), 429);
+  const refused = await post('noise', '[');
+  equal(refused.status, 400, 'a small one is read');
+});
+
+/** Begins a report whose body does not end before it is told to. */
+async function begun(child: string): Promise<{ end: () => void; answer: Promise<number | undefined> }> {
+  const sent = request(new URL(reportPath(child), layer.url), { method: 'POST' });
+  const answer = once(sent, 'response').then(([response]) => {
+    response.resume();
+    return response.statusCode as number;
+  });
+  sent.write(' ');
+  await until(() => sent.socket?.bytesWritten !== undefined && sent.socket.bytesWritten > 0);
+  return { end: () => void sent.end(JSON.stringify({ made: 'm', events: [] })), answer };
+}
+
+test('of one child there are two reports at a time, and a further one is told when to come again', async () => {
+  const first = await begun('twice');
+  const second = await begun('twice');
+  let further: Response;
+  do further = await post('twice', { made: 'm', events: [] });
+  while (further.status === 200);
+  equal(further.status, 429);
+  match(further.headers.get('retry-after') ?? '', /^[1-9]$/);
+  match(await further.text(), /twice sends another report before the last one is answered/);
+  equal((await post('beside', { made: 'm', events: [] })).status, 200, 'others are not held up');
+  // It does not hold its turn while its body comes in.
+  second.end();
+  equal(await second.answer, 200);
+  equal((await post('twice', { made: 'm', events: [] })).status, 200);
+  first.end();
+  equal(await first.answer, 200);
+});
+
+test('values without an end are refused before they are made', async () => {
+  const answer = await post('bomb', {
+    made: 'm',
+    events: [],
+    more: Array.from({ length: 120_000 }, () => []),
+  });
+  equal(answer.status, 413);
+  match(await answer.text(), /more than 100000 values/);
+});
+
+test('a report as large as any that Terrace sends is read', async () => {
+  const link = {
+    ...{ state: 'Unhealthy' as const, since: 1, lastSync: 1, detail: 'x', code: 'busy', coordinator: 'c' },
+    ...{ passes: { count: 1, last: 1, news: 1 }, unmatched: Array.from({ length: 50 }, (_, n) => `r${n}`) },
+    ...{ window: { open: true, until: 1 }, live: true, next: 1 },
+  };
+  const own = { name: 'line', mode: 'ReadOnly' as const, at: 1, leftOut: 0, link };
+  const held = { repositories: 1, tags: 1, blobs: 1, bytes: 1 };
+  const layers = Array.from({ length: 256 }, (_, n) => ({
+    ...{
+      ...own,
+      held,
+      path: n === 0 ? [] : Array.from({ length: 16 }, (_, at) => `${'abcdefghijklmnop'[at]}${n}`),
+    },
+  }));
+  const fields = Array.from({ length: 40 }, (_, n) => `f${n}`);
+  const event = {
+    ...{ specversion: '1.0', source: '/layers/line/a', type: 'terrace.configuration.changed' },
+    ...{ time: '2030-01-01T00:00:00.000Z', layer: 'line', data: { fields } },
+  };
+  const events = Array.from({ length: 500 }, (_, n) => ({
+    sequence: n + 1,
+    event: { id: `a-${n + 1}`, ...event },
+  }));
+  const answer = await post('full', { made: 'm', after: 0, events, layers });
+  equal(answer.status, 200);
+  deepEqual(await answer.json(), { place: { made: 'm', sequence: 500, id: 'a-500' } });
+});

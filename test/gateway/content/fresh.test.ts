@@ -1,0 +1,219 @@
+import { equal } from 'node:assert/strict';
+import { once } from 'node:events';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { putTag } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { Storage } from '../../../services/storage/storage.ts';
+import { quiet } from '../../support/bus.ts';
+import { kill, sha256, TestLayer, until } from '../layer.ts';
+
+/*
+ * Two gateways over one storage, each of which remembers what is asked for often. What one of them has answered, the
+ * other must never contradict.
+ */
+const full = process.env.TERRACE_FULL === '1';
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+
+/** Another gateway, as a process of its own. @returns its URL */
+async function another(env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const settings = { TERRACE_LISTEN: '127.0.0.1:0', TERRACE_LOG: 'info', TERRACE_MODE: 'ReadWrite', ...env };
+  const child = layer.spawn('gateway', settings);
+  after(() => kill(child));
+  let log = '';
+  child.stdout?.on('data', (line) => {
+    log += line;
+  });
+  const url = () => /listening on (http:\/\/127\.0\.0\.1:\d+)/.exec(log)?.[1];
+  await until(() => url() !== undefined);
+  return url()!;
+}
+
+const here = layer.url;
+const there = await another();
+
+const config = '{"architecture":"amd64","os":"linux"}';
+await layer.blob('app', config);
+const image = (n: number) =>
+  JSON.stringify({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: sha256(config),
+      size: config.length,
+    },
+    layers: [],
+    annotations: { n: String(n) },
+  });
+const images = Array.from({ length: 5 }, (_, n) => image(n));
+const digests = images.map(sha256);
+
+const at = (reference: string) => `/v2/app/manifests/${reference}`;
+async function put(url: string, reference: string, body: string): Promise<void> {
+  const headers = { 'content-type': mediaTypes.ociManifest };
+  const response = await fetch(url + at(reference), { method: 'PUT', headers, body });
+  await response.arrayBuffer();
+  equal(response.status, 201);
+}
+async function get(url: string, reference: string, method = 'GET'): Promise<string> {
+  const response = await fetch(url + at(reference), { method });
+  const text = await response.text();
+  const digest = response.headers.get('docker-content-digest');
+  if (response.status !== 200) return String(response.status);
+  if (method === 'GET') equal(sha256(text), digest);
+  return digest ?? '';
+}
+const remove = async (url: string, path: string) => {
+  equal((await fetch(url + path, { method: 'DELETE' })).status, 202);
+};
+for (const body of images) await put(here, sha256(body), body);
+
+/** Moves tags from one to the next and looks after each move, as soon as it is answered, while others look all the time. */
+async function chase(url: string, tags: number, moves: number): Promise<void> {
+  let ended = false;
+  const look = async (tag: string) => {
+    while (!ended) await get(url, tag);
+  };
+  const chased = async (tag: string) => {
+    for (let n = 0; n < moves; n += 1) {
+      const digest = digests[n % digests.length]!;
+      await layer.bus.call(putTag, { repository: 'app', tag, digest });
+      equal(await get(url, tag, n % 2 ? 'HEAD' : 'GET'), digest, `${tag} after ${n} moves`);
+    }
+  };
+  const names = Array.from({ length: tags }, (_, n) => `chased-${n}`);
+  const lookers: Promise<void>[] = [];
+  const moved = Promise.all(names.map(chased)).finally(() => {
+    ended = true;
+  });
+  await until(async () => (await Promise.all(names.map((name) => get(url, name)))).every((x) => x !== '404'));
+  lookers.push(...names.map(look));
+  await moved;
+  await Promise.all(lookers);
+}
+
+test('a tag that was moved is seen at once in another process, time after time', () =>
+  chase(there, 8, full ? 5_000 : 60));
+
+test('the same where what the bus says comes late to the other process', async () => {
+  await using slow = await SlowBus.start(layer.testBus.port);
+  const late = await another({ TERRACE_BUS: slow.url });
+  await chase(late, 4, 25);
+});
+
+test('a push through one process is seen at once through the other', async () => {
+  for (let n = 0; n < 30; n += 1) {
+    const [from, to] = n % 2 ? [here, there] : [there, here];
+    await put(from, 'pushed', images[n % images.length]!);
+    equal(await get(to, 'pushed'), digests[n % images.length]);
+    equal(await get(from, 'pushed'), digests[n % images.length]);
+  }
+});
+
+test('one that knows that it is alone sees its own writes at once', async () => {
+  const alone = await another({ TERRACE_GATEWAYS: '1' });
+  for (let n = 0; n < 30; n += 1) {
+    await put(alone, 'alone', images[n % images.length]!);
+    for (const method of ['GET', 'HEAD'])
+      equal(await get(alone, 'alone', method), digests[n % images.length]);
+  }
+  await remove(alone, at('alone'));
+  equal(await get(alone, 'alone'), '404');
+});
+
+test('a deleted tag, manifest or blob is gone at once in the other process', async () => {
+  for (let n = 0; n < 5; n += 1) {
+    const body = image(1_000 + n);
+    const digest = sha256(body);
+    await put(here, 'gone', body);
+    await put(here, 'stays', body);
+    for (const reference of ['gone', 'stays', digest]) equal(await get(there, reference), digest);
+    await remove(here, at('gone'));
+    equal(await get(there, 'gone'), '404');
+    equal(await get(there, digest), digest);
+    await remove(here, at(digest));
+    equal(await get(there, digest), '404');
+    equal(await get(there, 'stays'), '404');
+    const blob = await layer.blob('app', `blob ${n}`);
+    const path = `/v2/app/blobs/${blob}`;
+    for (let times = 0; times < 3; times += 1) equal(await (await fetch(there + path)).text(), `blob ${n}`);
+    await remove(here, path);
+    equal((await fetch(there + path)).status, 404);
+  }
+});
+
+test('the same manifest put again as another media type is that one at once', async () => {
+  const { mediaType: _, ...rest } = JSON.parse(image(2_000));
+  const body = JSON.stringify(rest);
+  for (const mediaType of [mediaTypes.ociManifest, mediaTypes.dockerManifest, mediaTypes.ociManifest]) {
+    const headers = { 'content-type': mediaType };
+    equal((await fetch(here + at('typed'), { method: 'PUT', headers, body })).status, 201);
+    for (const reference of ['typed', sha256(body)]) {
+      const response = await fetch(there + at(reference));
+      await response.arrayBuffer();
+      equal(response.headers.get('content-type'), mediaType);
+    }
+  }
+});
+
+test('what a storage did that died before it said so is seen when the next one serves', async () => {
+  await put(here, 'unsaid', images[0]!);
+  equal(await get(there, 'unsaid'), digests[0]);
+  await layer.storageDown();
+  equal(await get(there, 'unsaid'), digests[0], 'it is remembered while storage is away');
+  {
+    await using mute = await Storage.open({ data: layer.data, publish: () => {}, log: quiet });
+    await mute.tags.put('app', { tag: 'unsaid', digest: digests[1]! });
+  }
+  await layer.storageUp();
+  equal(await get(there, 'unsaid'), digests[1]);
+});
+
+test('a gateway that loses the bus remembers nothing, and goes on when it is back', async () => {
+  const { remembered } = layer.gateway;
+  for (const reference of digests) await get(here, reference);
+  equal(remembered.size.places >= digests.length, true);
+  equal(remembered.size.bytes > 0 && remembered.size.bytes < 100_000, true);
+  await layer.testBus.kill();
+  await until(() => remembered.size.places === 0 && remembered.size.contents === 0);
+  await layer.testBus.up();
+  await until(async () => (await get(here, digests[0]!)) === digests[0]);
+});
+
+/** Before a nats-server: what that says takes a while. */
+class SlowBus implements AsyncDisposable {
+  readonly url: string;
+  readonly #sockets = new Set<Socket>();
+  readonly #server: ReturnType<typeof createServer>;
+
+  static async start(port: number): Promise<SlowBus> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new SlowBus(server, port);
+  }
+
+  private constructor(server: ReturnType<typeof createServer>, port: number) {
+    this.#server = server;
+    this.url = `nats://127.0.0.1:${(server.address() as { port: number }).port}`;
+    server.on('connection', (client) => {
+      const upstream = createConnection(port, '127.0.0.1');
+      for (const socket of [client, upstream]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => {}).on('close', () => [client, upstream].map((each) => each.destroy()));
+      }
+      client.pipe(upstream);
+      // In order, since the delay is always the same.
+      upstream.on('data', (bytes) => void sleep(15).then(() => client.write(bytes)));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}

@@ -1,0 +1,98 @@
+import { equal, ok } from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { patience } from '../../support/patience.ts';
+import { CONTENT, request, type Sent, type Step, steps, write } from '../fuzz-requests.ts';
+import { stream } from '../fuzz-streams.ts';
+import { gatewayProcess } from '../gateway-process.ts';
+import { RawConnection } from '../http.ts';
+import { TestLayer, until } from '../layer.ts';
+
+const REQUESTS = process.env.TERRACE_FULL ? 50_000 : 1_200;
+/** What memory may grow by after the first fifth, in MiB: less than garbage collection lets it swing by. */
+const GROWTH = 48;
+/** No answer is waited for longer, in ms. */
+const PATIENCE_MS = patience(10_000);
+
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+await layer.blob('a/b', CONTENT);
+const gateway = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite', TERRACE_LOG: 'info' });
+
+const seen = new Map<number, number>();
+let sent = 0;
+
+/** Sends it all on a connection of its own. @returns the whole answer, whose statuses are no failures */
+async function exchange({ bytes, whole }: Sent): Promise<string> {
+  sent += 1;
+  const connection = await RawConnection.open(gateway.port);
+  const late = setTimeout(() => connection.socket.destroy(new Error('late')), PATIENCE_MS);
+  // What is not whole gets nothing more: the server must see that.
+  if (whole) connection.send(bytes);
+  else connection.socket.end(bytes);
+  const answer = await connection.closed;
+  clearTimeout(late);
+  const told = `${bytes.toString('latin1').slice(0, 400)}\n→\n${answer.slice(0, 300)}`;
+  ok(connection.socket.errored?.message !== 'late', `no end of the answer to ${told}`);
+  const statuses = [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((match) => Number(match[1]));
+  ok(statuses.length > 0 || !whole, `no answer to ${told}`);
+  for (const status of statuses) {
+    ok(status < 500, told);
+    seen.set(status, (seen.get(status) ?? 0) + 1);
+  }
+  return answer;
+}
+
+async function upload(todo: Step[]): Promise<void> {
+  const begun = await exchange(write('POST', '/v2/a/b/blobs/uploads/', '', ''));
+  const at = /^location: (\S+)/im.exec(begun)?.[1] ?? '';
+  for (const { method, query, head, body, lie } of todo) {
+    await exchange(write(method, `${at}${query}`, head, body, lie && body !== undefined));
+  }
+}
+
+const one = fc.oneof(
+  { weight: 6, arbitrary: request.map((what) => () => exchange(what)) },
+  { weight: 3, arbitrary: stream.map((what) => () => exchange(what)) },
+  { weight: 1, arbitrary: steps.map((todo) => () => upload(todo)) },
+);
+
+/** Resident memory of the gateway, in MiB. */
+async function resident(): Promise<number> {
+  const status = await readFile(`/proc/${gateway.child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+}
+const files = async () => (await readdir(`/proc/${gateway.child.pid}/fd`)).length;
+
+test('no request makes the gateway fail, end or grow', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  const opened = await files();
+  const memory: number[] = [];
+  const batch = fc.array(one, { minLength: 16, maxLength: 16 });
+  const runs = Math.ceil(REQUESTS / 18);
+  const property = fc.asyncProperty(batch, async (clients) => {
+    await Promise.all(clients.map((client) => client()));
+    equal(gateway.child.exitCode ?? gateway.child.signalCode, null, 'the gateway has ended');
+    memory.push(await resident());
+  });
+  await fc.assert(property, { numRuns: runs, seed, endOnFailure: true });
+
+  equal((await fetch(`http://127.0.0.1:${gateway.port}/healthz`)).status, 200);
+  await until(async () => (await files()) <= opened + 2);
+  const warm = memory.slice(Math.floor(memory.length / 5));
+  // The lowest of each end: what garbage collection has left.
+  const fifth = Math.ceil(warm.length / 5);
+  const [before, later] = [Math.min(...warm.slice(0, fifth)), Math.min(...warm.slice(-fifth))];
+  const counts = [...seen].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
+  t.diagnostic(`${sent} requests, ${counts.join(', ')}`);
+  t.diagnostic(
+    `resident memory ${before.toFixed()} MiB, later ${later.toFixed()}, at most ${Math.max(...memory).toFixed()}`,
+  );
+  ok(later - before < GROWTH, `resident memory went from ${before} to ${later} MiB`);
+  // The requests are not all refused at the door.
+  for (const status of [200, 201, 202, 204, 206, 400, 404, 405, 416]) {
+    ok(seen.has(status), `${status} never came: ${counts}`);
+  }
+});

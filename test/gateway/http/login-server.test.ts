@@ -1,0 +1,69 @@
+import { equal } from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Configuration } from '#proto/document/configuration.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { get } from '../http.ts';
+import { TestLayer } from '../layer.ts';
+import { errorBody } from '../rows.ts';
+
+let configuration: Configuration | undefined;
+const layer = await TestLayer.start();
+after(() => layer[Symbol.asyncDispose]());
+layer.gateway.configuration = () => configuration;
+
+async function serves(host: string, forwarded?: string, path = '/v2/'): Promise<void> {
+  const { status, body } = await get(layer.port, path, headers(host, forwarded));
+  equal(status, 200, `${host}: ${body}`);
+}
+
+async function refuses(host: string, forwarded?: string, path = '/v2/'): Promise<void> {
+  const { status, body } = await get(layer.port, path, headers(host, forwarded));
+  equal(status, 421, host);
+  errorBody(body, 'DENIED');
+}
+
+const headers = (host: string, forwarded?: string) => ({
+  host,
+  ...(forwarded && { 'x-forwarded-host': forwarded }),
+});
+
+test('without a login server any name of this machine is served, and what is no host is not', async () => {
+  await serves('localhost:1');
+  const { status, body } = await get(layer.port, '/v2/', { host: 'a"b' });
+  equal(status, 400);
+  errorBody(body, 'UNSUPPORTED');
+});
+
+test('with one, requests made to that name are served and no others, from the next request on', async () => {
+  configuration = configurationWith({ loginServer: 'Registry.example' });
+  for (const host of [
+    'registry.example',
+    'REGISTRY.example',
+    'registry.example:443',
+    'registry.example:80',
+  ]) {
+    await serves(host);
+  }
+  for (const host of ['registry.example:5000', 'other.example', `127.0.0.1:${layer.port}`]) {
+    for (const path of ['/v2/', '/v2/a/manifests/x', '/v2/token', '/elsewhere']) {
+      await refuses(host, undefined, path);
+    }
+    await serves(host, undefined, '/healthz');
+  }
+  configuration = configurationWith({ loginServer: 'registry.example:5000' });
+  await serves('registry.example:5000');
+  await refuses('registry.example');
+  await refuses('registry.example:443');
+  configuration = configurationWith();
+  await serves('localhost');
+});
+
+test('the name that counts is the one that a trusted proxy was asked by', async () => {
+  const loginServer = 'registry.example:8000';
+  configuration = configurationWith({ loginServer });
+  await serves('localhost:8080', loginServer);
+  await refuses(loginServer, 'other.example');
+  configuration = configurationWith({ loginServer, trustedProxies: [] });
+  await refuses('localhost:8080', loginServer);
+  await serves(loginServer, 'localhost');
+});

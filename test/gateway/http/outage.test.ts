@@ -1,0 +1,159 @@
+import { equal, match } from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { after, test } from 'node:test';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
+import { serve } from '../../../services/storage/serve.ts';
+import { Storage } from '../../../services/storage/storage.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { gatewayProcess } from '../gateway-process.ts';
+import { RawConnection } from '../http.ts';
+import { kill, sha256, TestLayer, until } from '../layer.ts';
+import { check } from '../rows.ts';
+
+const layer = await TestLayer.start({ patienceMs: 100 });
+after(() => layer[Symbol.asyncDispose]());
+
+const bytes = randomBytes(2_000_000);
+const digest = sha256(bytes);
+
+const patch = (path: string) =>
+  `PATCH ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${bytes.byteLength}\r\n\r\n`;
+const range = async (at: string) => (await layer.fetch('GET', at)).headers.get('range');
+
+test('without storage everything answers 503 and to try again, and with it everything goes on', async () => {
+  await layer.blob('a', bytes);
+  await layer.storageDown();
+  const unavailable = { status: 503, code: 'UNAVAILABLE', want: { 'retry-after': '1' } };
+  await check(layer, { send: ['GET', '/healthz'], ...unavailable });
+  await check(layer, { send: ['GET', `/v2/a/blobs/${digest}`], ...unavailable });
+  await check(layer, { send: ['POST', '/v2/a/blobs/uploads/'], ...unavailable });
+  await check(layer, { send: ['GET', '/v2/a/manifests/x'], ...unavailable });
+  await check(layer, { send: ['GET', '/v2/'], status: 200 });
+  await layer.storageUp();
+  await check(layer, { send: ['GET', '/healthz'], status: 200 });
+  await check(layer, { send: ['GET', `/v2/a/blobs/${digest}`], status: 200, text: bytes });
+});
+
+test('a storage that dies and comes back in the middle of a PATCH costs nothing', async () => {
+  const at = await layer.upload('b');
+  const connection = await RawConnection.open(layer.port);
+  connection.send(patch(at));
+  connection.send(bytes.subarray(0, 1_000_000));
+  await until(async () => (await range(at)) === '0-999999');
+  await layer.storageDown();
+  await layer.storageUp();
+  connection.send(bytes.subarray(1_000_000));
+  await until(() => connection.text.includes('\r\n\r\n'));
+  match(connection.text, /^HTTP\/1\.1 202 /);
+  connection.socket.destroy();
+  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['GET', `/v2/b/blobs/${digest}`], status: 200, text: bytes });
+});
+
+test('the bus that dies and comes back in the middle of a PATCH costs nothing', async () => {
+  const at = await layer.upload('c');
+  const connection = await RawConnection.open(layer.port);
+  connection.send(patch(at));
+  connection.send(bytes.subarray(0, 1_000_000));
+  await until(async () => (await range(at)) === '0-999999');
+  await layer.testBus.kill();
+  await layer.testBus.up();
+  await until(() =>
+    layer.bus.flush().then(
+      () => true,
+      () => false,
+    ),
+  );
+  connection.send(bytes.subarray(1_000_000));
+  await until(() => connection.text.includes('\r\n\r\n'));
+  match(connection.text, /^HTTP\/1\.1 202 /);
+  connection.socket.destroy();
+  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+});
+
+test('a gateway that ends gives its claims back: another goes on at once', async () => {
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
+  const at = await layer.upload('d');
+  const connection = await RawConnection.open(port);
+  connection.send(patch(at));
+  connection.send(bytes.subarray(0, 500_000));
+  await until(async () => (await range(at)) === '0-499999');
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  equal(child.exitCode, 0);
+  await check(layer, { send: ['PATCH', at], body: bytes.subarray(500_000), status: 202 });
+  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+});
+
+test('the mode is the configuration’s, and a change takes effect without a restart', async () => {
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadOnly' });
+  const bridge = await layer.testBus.connect('twin-bridge');
+  const post = async () =>
+    (await fetch(`http://127.0.0.1:${port}/v2/e/blobs/uploads/`, { method: 'POST' })).status;
+  equal(await post(), 403);
+  for (const [mode, status] of [
+    ['ReadWrite', 202],
+    ['ReadOnly', 403],
+    ['ReadWrite', 202],
+  ] as const) {
+    await bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ mode }));
+    await until(async () => (await post()) === status);
+  }
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+});
+
+test('an address that cannot be listened on is said in a sentence', async () => {
+  await using server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const refusals: [listen: string, said: RegExp][] = [
+    [
+      `127.0.0.1:${port}`,
+      /cannot listen on 127\.0\.0\.1:\d+: another process does; stop it, or choose another/,
+    ],
+    ['nowhere', /cannot listen on nowhere: write host:port, as in 127\.0\.0\.1:5000/],
+  ];
+  await Promise.all(
+    refusals.map(async ([listen, said]) => {
+      const child = layer.spawn('gateway', { TERRACE_LISTEN: listen, TERRACE_MODE: 'ReadOnly' });
+      const [log] = await Promise.all([text(child.stdout!), once(child, 'exit')]);
+      equal(child.exitCode, 1);
+      match(log, said);
+    }),
+  );
+});
+
+// The last: from here on storage is in this process, where its clock can be moved.
+test('a gateway killed in the middle of a PATCH leaves an upload that another goes on with', async () => {
+  const { child, port } = await gatewayProcess(layer, { TERRACE_MODE: 'ReadWrite' });
+  await layer.storageDown();
+  let later = 0;
+  const bus = await layer.testBus.connect('storage');
+  await using storage = await Storage.open({
+    data: layer.data,
+    publish: bus.publish.bind(bus),
+    log: quiet,
+    now: () => Date.now() + later,
+  });
+  await using _served = serve(bus, storage, new HistoryRoom({ bus, log: quiet }));
+  await until(async () => (await layer.fetch('GET', '/healthz')).status === 200);
+  const at = await layer.upload('f');
+  const connection = await RawConnection.open(port);
+  connection.send(patch(at));
+  connection.send(bytes.subarray(0, 1_500_000));
+  await until(async () => (await range(at)) === '0-1499999');
+  await kill(child);
+  equal(await range(at), '0-1499999');
+  const rest = { send: ['PATCH', at] as [string, string], body: bytes.subarray(1_500_000) };
+  await check(layer, { ...rest, status: 429, code: 'TOOMANYREQUESTS', want: { 'retry-after': '1' } });
+  later = 60_000;
+  await check(layer, { ...rest, status: 202, want: { range: '0-1999999' } });
+  await check(layer, { send: ['PUT', `${at}?digest=${digest}`], status: 201 });
+  await check(layer, { send: ['GET', `/v2/f/blobs/${digest}`], status: 200, text: bytes });
+});

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CertificatesDue, isDue, pauseAfter } from '../../../services/gateway/tls/certificates-due.ts';
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+const pair = { cert: '', key: '' };
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+
+test('two thirds of its time, or a clock that was wrong, make a certificate due', () => {
+  const one = { pair, from: 100 * DAY, until: 130 * DAY };
+  assert.deepEqual(
+    [100, 119.99, 120, 131, 99.999, 99].map((day) => isDue(one, day * DAY)),
+    [false, false, true, true, false, true],
+  );
+  assert.deepEqual(
+    [1, 2, 3, 20].map((failures) => pauseAfter(failures, 1) / MINUTE),
+    [1, 2, 4, 30],
+  );
+});
+
+test('in a year there is always a good certificate, also while the daemon is away and when the clock jumps', async () => {
+  let now = 0;
+  let isAway = false;
+  const issued: number[] = [];
+  const issue = async () => {
+    if (isAway) throw new Error('away');
+    issued.push(now);
+    return { pair, from: now, until: now + 30 * DAY };
+  };
+  const due = new CertificatesDue(['a'], issue, log, () => now);
+  await due.look();
+  let asked = 0;
+  for (let minute = 1; minute < 365 * 24 * 60; minute += 5) {
+    now = minute * MINUTE;
+    const day = now / DAY;
+    // Away when it is due: for nine days, of the ten that are left.
+    isAway = day >= 40 && day < 49;
+    if ((await due.look()).length > 0) asked += 1;
+    const held = due.held('a');
+    assert.ok(held && held.from <= now && now < held.until, `day ${day}`);
+    if (day < 40 || day > 49.03) assert.ok(now - held.from <= 20 * DAY + 5 * MINUTE, `day ${day}`);
+  }
+  assert.equal(issued.length, asked + 1);
+  assert.equal(issued.length, 18);
+  assert.ok((issued[2] as number) >= 49 * DAY && (issued[2] as number) <= 49 * DAY + 35 * MINUTE);
+
+  now += 100 * DAY;
+  assert.deepEqual(await due.look(), ['a'], 'the machine slept, and its certificate ended');
+  now -= 300 * DAY;
+  assert.deepEqual(await due.look(), ['a'], 'the clock was wrong');
+  assert.deepEqual(await due.look(), []);
+});
+
+test('one name that fails keeps no other back, and a clock put back keeps none from being asked again', async () => {
+  let now = 1_000 * DAY;
+  let isAway = true;
+  const issue = async (name: string) => {
+    if (isAway && name === 'b') throw new Error('away');
+    return { pair, from: now, until: now + 30 * DAY };
+  };
+  const due = new CertificatesDue(['a', 'b'], issue, log, () => now);
+  assert.deepEqual(await due.look(), ['a']);
+  assert.equal(due.complete, false);
+  now -= 900 * DAY;
+  isAway = false;
+  assert.deepEqual(await due.look(), ['a', 'b']);
+  assert.ok(due.complete);
+});

@@ -1,0 +1,434 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { connect } from 'nats';
+import { Calls } from '#proto/bus/calls.ts';
+import { matches, mayAsk } from '#proto/bus/permissions.ts';
+import { inboxOf, type UserName, userNames } from '#proto/contract/users.ts';
+import { buckets, consumers, streams } from '#proto/jetstream/streams.ts';
+import { TestBus } from '../../support/bus.ts';
+import { declared } from '../../support/declared.ts';
+
+/**
+ * Who may say and hear what: every user, every subject that is declared, and every call of JetStream's API, asked of a
+ * real nats-server. A second one is asked the same with TERRACE_TEST_NATS_SERVER, the path of its program.
+ */
+
+/** G gateway, S syncer, T twin-bridge, O operator, M monitor. Storage answers them and asks nobody. */
+const MAY_ASK: Record<string, string> = {
+  'gateway.alive.get': 'O',
+  'storage.account.declare': 'T',
+  'storage.account.get': 'G',
+  'storage.account.status': 'G',
+  'storage.audit.add': 'GT',
+  'storage.alive.get': 'O',
+  'storage.arriving.list': 'G',
+  'storage.arriving.locate': 'G',
+  'storage.base.differing': 'S',
+  'storage.base.list': 'S',
+  'storage.base.set': 'S',
+  'storage.blob.commit': 'GS',
+  'storage.blob.link': 'GS',
+  'storage.blob.locate': 'GS',
+  'storage.blob.missing': 'GS',
+  'storage.blob.repositories': 'GS',
+  'storage.blob.unlink': 'GS',
+  'storage.change.list': 'G',
+  'storage.child.accounts': 'G',
+  'storage.child.activate': 'G',
+  'storage.child.charge': 'G',
+  'storage.child.check': 'G',
+  'storage.child.deactivate': 'TO',
+  'storage.child.list': 'TO',
+  'storage.child.room': 'G',
+  'storage.claim.discard': 'GS',
+  'storage.claim.release': 'GS',
+  'storage.claim.renew': 'GS',
+  'storage.cursor.get': 'S',
+  'storage.cursor.keep': 'S',
+  'storage.damage.list': 'SO',
+  'storage.garbage.collect': 'TO',
+  'storage.history.id': 'GSTOM',
+  'storage.history.last': 'GSTOM',
+  'storage.history.read': 'GSTOM',
+  'storage.history.show': 'GSTOM',
+  'storage.job.count': 'SO',
+  'storage.job.settle': 'S',
+  'storage.job.submit': 'S',
+  'storage.job.take': 'S',
+  'storage.layer.instance': 'GS',
+  'storage.manifest.delete': 'GS',
+  'storage.manifest.get': 'GS',
+  'storage.manifest.left-out': 'GS',
+  'storage.manifest.missing': 'GS',
+  'storage.manifest.put': 'GS',
+  'storage.mark.keep': 'S',
+  'storage.mark.list': 'S',
+  'storage.outgoing.parent': 'S',
+  'storage.outgoing.park': 'S',
+  'storage.outgoing.parked': 'SO',
+  'storage.outgoing.settle': 'S',
+  'storage.outgoing.unpark': 'S',
+  'storage.outgoing.unsent': 'S',
+  'storage.outgoing.withdrawn': 'S',
+  'storage.referrer.list': 'GS',
+  'storage.repository.clean': 'GS',
+  'storage.repository.list': 'GS',
+  'storage.scope.delete': 'O',
+  'storage.scope.get': 'O',
+  'storage.scope.list': 'O',
+  'storage.scope.put': 'O',
+  'storage.scrub.run': 'O',
+  'storage.session.drop': 'S',
+  'storage.session.get': 'S',
+  'storage.session.keep': 'S',
+  'storage.state.configuration.get': 'GSTO',
+  'storage.state.configuration.list': 'GSTO',
+  'storage.state.configuration.put': 'T',
+  'storage.state.configuration.remove': 'T',
+  'storage.state.configuration.swap': 'T',
+  'storage.state.heard.get': 'G',
+  'storage.state.heard.list': 'G',
+  'storage.state.heard.put': 'G',
+  'storage.state.heard.remove': 'G',
+  'storage.state.heard.swap': 'G',
+  'storage.state.layers.get': 'GSTO',
+  'storage.state.layers.list': 'GSTO',
+  'storage.state.layers.put': 'G',
+  'storage.state.layers.remove': 'G',
+  'storage.state.layers.swap': 'G',
+  'storage.state.leases.get': 'SO',
+  'storage.state.leases.list': 'SO',
+  'storage.state.leases.put': 'S',
+  'storage.state.leases.remove': 'S',
+  'storage.state.leases.swap': 'S',
+  'storage.state.link.get': 'STO',
+  'storage.state.link.list': 'STO',
+  'storage.state.link.put': 'S',
+  'storage.state.link.remove': 'S',
+  'storage.state.link.swap': 'S',
+  'storage.state.presence.get': 'GSTO',
+  'storage.state.presence.list': 'GSTO',
+  'storage.state.presence.put': 'G',
+  'storage.state.presence.remove': 'G',
+  'storage.state.presence.swap': 'G',
+  'storage.state.services.get': 'GSTO',
+  'storage.state.services.list': 'O',
+  'storage.state.services.put': 'GST',
+  'storage.state.services.remove': 'GST',
+  'storage.state.services.swap': 'GST',
+  'storage.state.syncers.get': 'STO',
+  'storage.state.syncers.list': 'TO',
+  'storage.state.syncers.put': 'S',
+  'storage.state.syncers.remove': 'S',
+  'storage.state.syncers.swap': 'S',
+  'storage.state.webhooks.get': 'SO',
+  'storage.state.webhooks.list': 'SO',
+  'storage.state.webhooks.put': 'S',
+  'storage.state.webhooks.remove': 'S',
+  'storage.state.webhooks.swap': 'S',
+  'storage.status.get': 'GSTO',
+  'storage.subject.list': 'S',
+  'storage.tag.delete': 'GS',
+  'storage.tag.list': 'GS',
+  'storage.tag.put': 'GS',
+  'storage.term.take': 'S',
+  'storage.token.change': 'O',
+  'storage.token.create': 'O',
+  'storage.token.delete': 'O',
+  'storage.token.get': 'TO',
+  'storage.token.list': 'O',
+  'storage.token.rotate': 'TO',
+  'storage.transfer.claim': 'S',
+  'storage.upload.abort': 'GS',
+  'storage.upload.claim': 'GS',
+  'storage.upload.start': 'GS',
+  'storage.upload.status': 'GS',
+  'storage.webhook.get': 'S',
+  'storage.webhook.keep': 'S',
+  'storage.webhook.retain': 'S',
+  'syncer.alive.get': 'O',
+  'syncer.bandwidth.take': 'S',
+  'syncer.pass.start': 'TO',
+  'twin-bridge.alive.get': 'O',
+  'twin-bridge.status.get': 'O',
+};
+
+const LETTERS: Record<UserName, string> = {
+  gateway: 'G',
+  storage: '-',
+  syncer: 'S',
+  'twin-bridge': 'T',
+  operator: 'O',
+  monitor: 'M',
+};
+
+/** By the first word of the type: whose events they are. Storage stores its own, and those of nobody else. */
+const MAY_TELL: Record<string, string> = {
+  configuration: 'T',
+  history: 'S',
+  image: 'S',
+  link: 'S',
+  pass: 'S',
+  request: 'G',
+  transfer: 'S',
+  webhook: 'S',
+};
+
+const others = userNames.filter((user) => user !== 'storage');
+const { requests, events, states, jobs } = await declared();
+
+test('every request that is declared is in the table, and nothing else is', () => {
+  const subjects = requests.map(({ subject }) => subject).sort();
+  assert.deepEqual(subjects, Object.keys(MAY_ASK).sort());
+});
+
+test('what a user may ask by the table, a service takes for asked by it', () => {
+  for (const [subject, letters] of Object.entries(MAY_ASK)) {
+    for (const user of others) {
+      assert.equal(mayAsk(user, subject), letters.includes(LETTERS[user]), `${user} ${subject}`);
+    }
+  }
+});
+
+test('subjects match as the server has it', () => {
+  for (const [pattern, subject, matching] of [
+    ['a.b', 'a.b', true],
+    ['a.b', 'a.b.c', false],
+    ['a.*', 'a.b', true],
+    ['a.*', 'a.b.c', false],
+    ['a.*', 'a', false],
+    ['a.>', 'a.b.c', true],
+    ['a.>', 'a', false],
+    ['*.b', 'a.b', true],
+    ['a.b.c', 'a.b', false],
+  ] as const) {
+    assert.equal(matches(pattern, subject), matching, `${pattern} ${subject}`);
+  }
+});
+
+/** All that is kept below a subject of JetStream or answered by it, with a stream and a consumer of somebody else's. */
+function ofJetStream(): string[] {
+  const names = [
+    ...Object.values(streams).map(({ name }) => name),
+    ...Object.keys(buckets).map((bucket) => `KV_${bucket}`),
+    'COPY',
+  ];
+  const calls = names.flatMap((stream) => [
+    ...['CREATE', 'UPDATE', 'INFO', 'DELETE', 'PURGE', 'SNAPSHOT', 'RESTORE'].map(
+      (verb) => `STREAM.${verb}.${stream}`,
+    ),
+    `STREAM.MSG.GET.${stream}`,
+    `STREAM.MSG.DELETE.${stream}`,
+    `STREAM.PEER.REMOVE.${stream}`,
+    `STREAM.LEADER.STEPDOWN.${stream}`,
+    `DIRECT.GET.${stream}`,
+    `DIRECT.GET.${stream}.events.tag.moved`,
+    `CONSUMER.CREATE.${stream}`,
+    `CONSUMER.NAMES.${stream}`,
+    `CONSUMER.LIST.${stream}`,
+    ...[...Object.keys(consumers), 'mine'].flatMap((consumer) => [
+      ...[
+        'CREATE',
+        'DURABLE.CREATE',
+        'INFO',
+        'DELETE',
+        'MSG.NEXT',
+        'PAUSE',
+        'UNPIN',
+        'RESET',
+        'LEADER.STEPDOWN',
+      ].map((verb) => `CONSUMER.${verb}.${stream}.${consumer}`),
+      `CONSUMER.CREATE.${stream}.${consumer}.events.>`,
+    ]),
+  ]);
+  const whole = ['INFO', 'STREAM.NAMES', 'STREAM.LIST', 'STREAM.TEMPLATE.CREATE.x', 'STREAM.TEMPLATE.NAMES'];
+  const admin = [
+    'ACCOUNT.PURGE.$G',
+    'ACCOUNT.STREAM.MOVE.$G.EVENTS',
+    'SERVER.REMOVE',
+    'META.LEADER.STEPDOWN',
+  ];
+  const acks = names.flatMap((stream) => [
+    `$JS.ACK.${stream}.down.1.1.1.1.0`,
+    `$JS.ACK.${stream}.mine.1.1.1.1.0`,
+  ]);
+  return [
+    ...[...calls, ...whole, ...admin].map((call) => `$JS.API.${call}`),
+    ...acks,
+    '$JS.FC.EVENTS.x',
+    '$JSC.R.x',
+  ];
+}
+
+const kept = [
+  ...events.map(({ type }) => `events.${type.replace('>', 'any')}`),
+  'below.child.tag.moved',
+  ...jobs.map(({ subject }) => subject),
+  ...states.map(({ bucket }) => `$KV.${bucket}.layer`),
+];
+const inboxes = userNames.map((user) => `${inboxOf(user)}.x`);
+const system = [
+  '$SYS.REQ.SERVER.PING',
+  '$SYS.REQ.ACCOUNT.$G.CONNZ',
+  '$SYS.REQ.USER.INFO',
+  '_INBOX.x',
+  '_R_.x',
+];
+const now = events.filter(({ atOnce }) => atOnce).map(({ type }) => `now.${type}`);
+
+/** Whose questions each service answers. */
+const ANSWERS: Partial<Record<UserName, UserName[]>> = {
+  gateway: ['operator'],
+  storage: ['gateway', 'syncer', 'twin-bridge', 'operator', 'monitor'],
+  syncer: ['syncer', 'twin-bridge', 'operator'],
+  'twin-bridge': ['operator'],
+};
+const mayAnswer = (user: UserName, inbox: string) =>
+  ANSWERS[user]?.some((asker) => inbox === `${inboxOf(asker)}.x`) ?? false;
+
+/** What the table lets a user say. */
+function mayPublish(user: UserName, subject: string): boolean {
+  const letter = LETTERS[user];
+  if (inboxes.includes(subject)) return mayAnswer(user, subject);
+  const [, told] = /^storage\.append\.(.*)$/.exec(subject) ?? [];
+  if (told?.startsWith('below.')) return letter === 'G';
+  if (told !== undefined && !told.startsWith('events.')) return false;
+  if (told !== undefined) return (MAY_TELL[told.split('.')[1] ?? ''] ?? '').includes(letter);
+  return (MAY_ASK[subject] ?? '').includes(letter);
+}
+
+const publishes = [
+  ...Object.keys(MAY_ASK),
+  ...events.map(({ type }) => `storage.append.events.${type.replace('>', 'any')}`),
+  'storage.append.below.child.tag.moved',
+  'storage.append.jobs.transfer.down',
+  'storage.append.$KV.configuration.layer',
+  'storage.append.$JS.API.STREAM.CREATE.COPY',
+  ...kept,
+  ...ofJetStream(),
+  ...inboxes,
+  ...system,
+  ...now,
+];
+
+const HEARS: Record<UserName, string[]> = {
+  gateway: ['gateway.>', 'events.>', 'now.>', '$KV.configuration.>'],
+  storage: ['storage.>', '$KV.configuration.>'],
+  syncer: ['syncer.>', 'events.>', 'below.>', '$KV.configuration.>', '$KV.leases.>', '$KV.layers.>'],
+  'twin-bridge': [
+    'twin-bridge.>',
+    'events.>',
+    'below.>',
+    ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`),
+  ],
+  operator: ['events.>', 'below.>', ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`)],
+  monitor: ['events.>', 'below.>'],
+};
+const hearable = [
+  '>',
+  '*.>',
+  '*',
+  '_INBOX.>',
+  ...userNames.map((user) => `${inboxOf(user)}.>`),
+  ...[
+    'storage',
+    'syncer',
+    'twin-bridge',
+    'gateway',
+    'jobs',
+    'events',
+    'below',
+    'now',
+    '$JS',
+    '$SYS',
+    '_R_',
+  ].map((first) => `${first}.>`),
+  ...Object.keys(buckets).map((bucket) => `$KV.${bucket}.>`),
+  '$JS.EVENT.ADVISORY.>',
+];
+
+/** What the server refuses of what a user says, and of what it wants to hear. */
+async function refusals(server: TestBus, user: UserName): Promise<{ said: string[]; heard: string[] }> {
+  const nc = await connect({
+    servers: server.url,
+    user,
+    pass: `secret-of-${user}`,
+    inboxPrefix: inboxOf(user),
+  });
+  const found = { said: [] as string[], heard: [] as string[] };
+  const { promise, resolve } = Promise.withResolvers<void>();
+  void (async () => {
+    for await (const { type, permissionContext: context } of nc.status()) {
+      if (type !== 'error' || !context) continue;
+      // The server checks one after another: the last one is refused last.
+      if (context.subject === LAST) resolve();
+      else if (context.operation === 'publish') found.said.push(context.subject);
+      else found.heard.push(context.subject);
+    }
+  })();
+  for (const subject of publishes) nc.publish(subject);
+  for (const subject of hearable) nc.subscribe(subject, { callback: () => {} });
+  nc.publish(LAST);
+  await promise;
+  await nc.close();
+  return found;
+}
+const LAST = 'nobody.may.say.this';
+
+const SAME = { allowed: [], refused: [] };
+const difference = (refused: string[], wanted: string[]) => ({
+  allowed: wanted.filter((one) => !refused.includes(one)),
+  refused: refused.filter((one) => !wanted.includes(one)),
+});
+
+const programs = ['nats-server', process.env.TERRACE_TEST_NATS_SERVER].filter((name) => !!name);
+for (const program of programs) {
+  describe(`on ${program}`, () => {
+    test('each user may say and hear what the table says, and nothing else', async () => {
+      await using server = await TestBus.start(program);
+      for (const user of others) {
+        const { said, heard } = await refusals(server, user);
+        const refused = publishes.filter((subject) => !mayPublish(user, subject));
+        assert.deepEqual(difference(said, refused), SAME, user);
+        const hears = [...HEARS[user], `${inboxOf(user)}.>`];
+        const unheard = hearable.filter((subject) => !hears.includes(subject));
+        assert.deepEqual(difference(heard, unheard), SAME, user);
+      }
+    });
+
+    test('storage may do nothing to other accounts and servers, and asks nobody', async () => {
+      await using server = await TestBus.start(program);
+      const { said, heard } = await refusals(server, 'storage');
+      const hears = [...HEARS.storage, `${inboxOf('storage')}.>`];
+      const unheard = hearable.filter((one) => !hears.includes(one));
+      assert.deepEqual(difference(heard, unheard), SAME);
+      for (const subject of [
+        ...requests.map(({ subject }) => subject),
+        ...inboxes.filter((inbox) => !mayAnswer('storage', inbox)),
+        ...publishes.filter((one) =>
+          /^\$SYS|ACCOUNT|SERVER|META|SNAPSHOT|RESTORE|TEMPLATE|^\$JSC|^\$JS\.FC/.test(one),
+        ),
+      ]) {
+        assert.ok(said.includes(subject), `storage may say ${subject}`);
+      }
+    });
+  });
+}
+
+test('the server keeps no questions so that they can be answered', async () => {
+  await using server = await TestBus.start();
+  const text = await readFile(join(server.folder, 'nats.conf'), 'utf8');
+  assert.doesNotMatch(text, /allow_responses/);
+});
+
+test('who answers one question knows of no other one how it is answered', () => {
+  const calls = new Calls<{ data: Uint8Array }>();
+  const ids: string[] = [];
+  for (let asked = 0; asked < 100; asked += 1) {
+    calls.open('storage.status.get', undefined, (id) => ids.push(id)).catch(() => {});
+  }
+  calls.close();
+  assert.equal(new Set(ids.map((id) => id.slice(0, 13))).size, ids.length, ids.join(' '));
+});

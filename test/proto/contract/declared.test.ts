@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TSchema } from '@sinclair/typebox';
+import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
+import { WireFault } from '#proto/contract/fault.ts';
+
+/** Every declared message has an end, whatever somebody puts into it. */
+
+type Declared = Request | Job | Event | State;
+const KINDS = ['request', 'job', 'event', 'state'];
+
+const folder = join(import.meta.dirname, '../../../proto');
+const modules = await Promise.all(
+  readdirSync(folder, { encoding: 'utf8', recursive: true })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => import(join(folder, name)) as Promise<Record<string, unknown>>),
+);
+const isDeclared = (value: unknown): value is Declared =>
+  KINDS.includes((value as Declared | undefined)?.kind ?? '');
+const declaredIn = (value: unknown, depth = 0): Declared[] =>
+  isDeclared(value)
+    ? [value]
+    : typeof value === 'object' && value !== null && depth < 3
+      ? Object.values(value).flatMap((one) => declaredIn(one, depth + 1))
+      : [];
+const all = modules.flatMap((module) => declaredIn({ ...module }));
+
+function schemasOf(one: Declared): [string, TSchema][] {
+  switch (one.kind) {
+    case 'request':
+      return [
+        [`${one.subject} (question)`, one.query],
+        [`${one.subject} (answer)`, one.reply],
+      ];
+    case 'job':
+      return [[one.subject, one.body]];
+    case 'event':
+      return [[`event ${one.type}`, one.data]];
+    case 'state':
+      return [[`state ${one.bucket}`, one.value]];
+  }
+}
+
+/** What of a schema has no end. */
+function endless(schema: TSchema, path: string): string[] {
+  const wrong: string[] = [];
+  const isText = schema.type === 'string' && schema.const === undefined;
+  if (isText && schema.maxLength === undefined) wrong.push(`${path}: maxLength`);
+  if (schema.type === 'Uint8Array' && schema.maxByteLength === undefined) {
+    wrong.push(`${path}: maxByteLength`);
+  }
+  if (schema.type === 'array') {
+    if (schema.maxItems === undefined) wrong.push(`${path}: maxItems`);
+    wrong.push(...endless(schema.items as TSchema, `${path}[]`));
+  }
+  for (const one of [...(schema.anyOf ?? []), ...(schema.allOf ?? [])] as TSchema[]) {
+    wrong.push(...endless(one, path));
+  }
+  for (const [pattern, value] of Object.entries(
+    (schema.patternProperties ?? {}) as Record<string, TSchema>,
+  )) {
+    if (schema.maxProperties === undefined) wrong.push(`${path}: maxProperties`);
+    if (schema.additionalProperties !== false) wrong.push(`${path}: keys that are not of the pattern`);
+    if (/^\^\(?\.\*\)?\$$/.test(pattern)) wrong.push(`${path}: keys of any length`);
+    wrong.push(...endless(value, `${path}{}`));
+  }
+  for (const [name, field] of Object.entries((schema.properties ?? {}) as Record<string, TSchema>)) {
+    wrong.push(...endless(field, `${path}.${name}`));
+  }
+  return wrong;
+}
+
+test('every text, list and record of every message has an end', () => {
+  assert.ok(all.length > 80, `${all.length} messages were found`);
+  const schemas: [string, TSchema][] = [...all.flatMap(schemasOf), ['fault', WireFault]];
+  assert.deepEqual(
+    schemas.flatMap(([name, schema]) => endless(schema, name)),
+    [],
+  );
+});

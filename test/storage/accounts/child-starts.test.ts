@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { cp, rename, rm } from 'node:fs/promises';
+import { after, test } from 'node:test';
+import {
+  activateChild,
+  checkChild,
+  deactivateChild,
+  layerInstance,
+  type Start,
+} from '#proto/accounts/children.ts';
+import {
+  type Facts,
+  MAX_SILENCE_MS,
+  type Verdict,
+  verdictOn,
+} from '../../../services/storage/accounts/child-starts.ts';
+import { connectAll, fault, Rig } from '../rig.ts';
+
+/** A layer below, and copies of its data volume: one of them has the place, and a restart of it keeps the place. */
+
+const buses = await connectAll();
+after(() => buses.server[Symbol.asyncDispose]());
+
+const id = (letter: string) => letter.repeat(32);
+const NOW = 1_000_000;
+const start = (letter: string, before = '', ended = 0): Start => ({
+  id: id(letter),
+  at: NOW,
+  before: [...before].map(id),
+  ended,
+});
+const held = (letter: string, more: { replaced?: string; copies?: string } = {}): Facts['held'] => ({
+  id: id(letter),
+  at: 1,
+  ...(more.replaced && { replaced: [...more.replaced].map(id) }),
+  ...(more.copies && { copies: [...more.copies].map(id) }),
+});
+const waits = (letter: string, ago: number) => ({ id: id(letter), since: NOW - ago });
+
+type Row = [
+  name: string,
+  facts: Partial<Facts> & Pick<Facts, 'held' | 'asking'>,
+  silentMs: number,
+  want: Verdict,
+];
+const rows: Row[] = [
+  ['the start that has the place', { held: held('a'), asking: start('a') }, 0, 'holds'],
+  ['killed and started again', { held: held('a'), asking: start('b', 'a', 1) }, 0, 'takes'],
+  ['killed three times, the parent was away', { held: held('a'), asking: start('d', 'cba', 3) }, 0, 'takes'],
+  ['the machine was started again', { held: held('a'), asking: start('b', 'a') }, 20_000, 'waits'],
+  [
+    'the same, and the one before is silent',
+    { held: held('a'), asking: start('b', 'a') },
+    MAX_SILENCE_MS,
+    'takes',
+  ],
+  [
+    'the same, asked once before',
+    { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
+    MAX_SILENCE_MS,
+    'takes',
+  ],
+  [
+    'a copy: the other one was heard after it had asked',
+    { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
+    10_000,
+    'is a copy',
+  ],
+  [
+    'a copy that was started again meanwhile',
+    { held: held('a'), asking: start('c', 'ba', 1), waiting: waits('b', 50_000) },
+    10_000,
+    'is a copy',
+  ],
+  [
+    'one that was found to be a copy',
+    { held: held('a', { copies: 'b' }), asking: start('b', 'a') },
+    MAX_SILENCE_MS,
+    'is a copy',
+  ],
+  [
+    'started again, it still is',
+    { held: held('a', { copies: 'b' }), asking: start('c', 'ba') },
+    MAX_SILENCE_MS,
+    'is a copy',
+  ],
+  [
+    'one whose place another one took',
+    { held: held('b', { replaced: 'a' }), asking: start('a') },
+    MAX_SILENCE_MS,
+    'is a copy',
+  ],
+  ['a backup from long ago', { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') }, 0, 'waits'],
+  [
+    'the same, after a while',
+    { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') },
+    MAX_SILENCE_MS,
+    'takes',
+  ],
+  ['in its place, but after another one', { held: held('x'), asking: start('b', 'a', 1) }, 10_000, 'waits'],
+];
+for (const [name, facts, silentMs, want] of rows) {
+  test(`${name}: ${want}`, () => {
+    assert.equal(verdictOn({ heard: NOW - silentMs, waiting: undefined, now: NOW, ...facts }), want);
+  });
+}
+
+/** A layer below, as its storage says of itself, and what it says to the parent. */
+class Below implements AsyncDisposable {
+  readonly rig: Rig;
+  readonly parent: Rig;
+
+  constructor(rig: Rig, parent: Rig) {
+    this.rig = rig;
+    this.parent = parent;
+  }
+
+  async asks(address = '10.0.0.5') {
+    const identity = await this.rig.storage.children.identity();
+    return this.parent.storage.children.activate({ name: 'line-1', ...identity, address });
+  }
+
+  async copy(): Promise<Below> {
+    const data = `${this.rig.data}-copy-${randomUUID()}`;
+    await cp(this.rig.data, data, { recursive: true, preserveTimestamps: true });
+    return new Below(await Rig.open(buses, data), this.parent);
+  }
+
+  [Symbol.asyncDispose]() {
+    return this.rig[Symbol.asyncDispose]();
+  }
+}
+
+const refused = (detail: Record<string, unknown>) =>
+  fault('already-activated', { child: 'line-1', copy: true, ...detail });
+
+test('a copy of a layer that runs is refused, with what tells them apart; the layer goes on, and starts again at once', async () => {
+  await using parent = await Rig.open(buses);
+  await using below = new Below(await Rig.open(buses), parent);
+  const { now } = parent;
+  await below.asks();
+  await using copy = await below.copy();
+  parent.now += 30_000;
+  await assert.rejects(
+    copy.asks('10.0.0.9'),
+    refused({ address: '10.0.0.5', from: '10.0.0.9', seen: now, retryAfter: 60 }),
+  );
+  parent.now += 20_000;
+  await below.asks();
+  parent.now += 10_000;
+  await assert.rejects(copy.asks('10.0.0.9'), refused({ address: '10.0.0.5', retryAfter: undefined }));
+  // Killed and started again, each of them.
+  await below.rig.restart();
+  await copy.rig.restart();
+  await assert.rejects(copy.asks(), refused({}));
+  assert.equal((await below.asks()).made, false);
+  await parent.restart();
+  await assert.rejects(copy.asks(), refused({}), 'also after the parent was started again');
+  assert.equal((await below.asks()).made, false);
+  await parent.storage.children.deactivate('line-1');
+  assert.equal((await copy.asks()).made, true, 'freed, whoever asks first has the place');
+  parent.now += MAX_SILENCE_MS - 1;
+  await assert.rejects(below.asks(), refused({ retryAfter: 1 }));
+});
+
+test('a volume that was moved, restored or copied takes the place of a layer that is silent', async () => {
+  await using parent = await Rig.open(buses);
+  const below = new Below(await Rig.open(buses), parent);
+  await below.asks();
+  await using moved = await below.copy();
+  await below[Symbol.asyncDispose]();
+  await assert.rejects(moved.asks(), refused({ retryAfter: 90 }));
+  parent.now += MAX_SILENCE_MS;
+  await moved.asks();
+  const { children } = await parent.storage.children.list({ limit: 10 });
+  assert.deepEqual(
+    children.map(({ name, address }) => [name, address]),
+    [['line-1', '10.0.0.5']],
+  );
+});
+
+test('a clock that is set, in either direction, makes nobody silent, and lets nobody wait for longer', async () => {
+  const year = 365 * 24 * 60 * 60_000;
+  for (const ahead of [10 * year, -year]) {
+    await using parent = await Rig.open(buses);
+    const below = new Below(await Rig.open(buses), parent);
+    await below.asks();
+    parent.ahead = ahead;
+    await using copy = await below.copy();
+    await assert.rejects(copy.asks(), refused({ seen: parent.now + ahead, retryAfter: 90 }));
+    await below[Symbol.asyncDispose]();
+    parent.now += MAX_SILENCE_MS;
+    assert.equal((await copy.asks()).made, false);
+  }
+});
+
+test('after a restart of the parent nobody is taken for silent', async () => {
+  await using parent = await Rig.open(buses);
+  await using below = new Below(await Rig.open(buses), parent);
+  await below.asks();
+  parent.now += 59_000;
+  await below.asks();
+  parent.now += 60_000;
+  await parent.restart();
+  await using copy = await below.copy();
+  await assert.rejects(copy.asks(), refused({ retryAfter: 90 }));
+});
+
+test('a start that has ended for sure is one of the same folder since the same boot', async () => {
+  const rig = await Rig.open(buses);
+  const first = await rig.storage.children.identity();
+  await rig.restart();
+  const second = (await buses.syncer.call(layerInstance, {})) as Required<typeof first>;
+  assert.deepEqual(second.start.before, [first.start?.id]);
+  assert.equal(second.start.ended, 1);
+  await rig.stop();
+  // Another folder of the same name.
+  await cp(rig.data, `${rig.data}-restored`, { recursive: true });
+  await rename(rig.data, `${rig.data}-old`);
+  await rename(`${rig.data}-restored`, rig.data);
+  await rig.start();
+  assert.equal((await rig.storage.children.identity()).start?.ended, 0);
+  await rm(`${rig.data}-old`, { recursive: true });
+  await rig[Symbol.asyncDispose]();
+});
+
+test('a report is taken from the start that has the place; earlier versions say nothing of starts', async () => {
+  await using rig = await Rig.open(buses);
+  const { call } = rig.gateway;
+  const instance = randomUUID();
+  const free = async (start?: string) =>
+    (await call(checkChild, { name: 'line-1', instance, ...(start && { start }) })).free;
+  await call(activateChild, { name: 'line-1', instance });
+  assert.deepEqual([await free(), await free(id('a'))], [true, true]);
+  await call(activateChild, { name: 'line-1', instance, start: start('a') });
+  assert.deepEqual([await free(), await free(id('a')), await free(id('b'))], [false, true, false]);
+  await call(activateChild, { name: 'line-1', instance });
+  assert.equal(await free(), true, 'an earlier version again');
+  const operator = await buses.server.connect('operator', 'operator-starts');
+  await operator.call(deactivateChild, { name: 'line-1' });
+});

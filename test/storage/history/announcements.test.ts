@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { manifestCommitted, tagMoved } from '#proto/content/content-events.ts';
+import { Announcements } from '../../../services/storage/history/announcements.ts';
+import { Metadata } from '../../../services/storage/metadata/metadata.ts';
+import { until } from '../../gateway/layer.ts';
+import { quiet } from '../../support/bus.ts';
+import { type Buses, connectAll } from '../rig.ts';
+
+/** What is left of an event after a kill at each place, and what a storage that starts makes of it. */
+
+let buses: Buses;
+let folder: string;
+before(async () => {
+  buses = await connectAll();
+  folder = await mkdtemp(join(tmpdir(), 'terrace-announcements-'));
+});
+after(async () => {
+  await buses.server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+const digest = `sha256:${'1'.repeat(64)}`;
+const moved = (tag: string) => ({ repository: 'app', tag, digest });
+async function tags(): Promise<string[]> {
+  const found: string[] = [];
+  for await (const past of buses.storage.history({})) {
+    if ('event' in past && past.event.type === 'terrace.tag.moved') {
+      found.push((past.event.data as { tag: string }).tag);
+    }
+  }
+  return found;
+}
+async function left(metadata: Metadata): Promise<number> {
+  let count = 0;
+  for await (const _ of metadata.announcements()) count += 1;
+  return count;
+}
+
+test('an event that is stored leaves nothing behind; one that is not is said at the next start, once and in order', async () => {
+  const { storage: bus } = buses;
+  const publish = bus.publish;
+  {
+    await using metadata = await Metadata.open(join(folder, 'db'));
+    const announcements = await Announcements.open(metadata, publish);
+    const told = [announcements.of(tagMoved, moved('a')), announcements.of(tagMoved, moved('b'))];
+    await metadata.write(told.flatMap(({ changes }) => changes));
+    assert.equal(await left(metadata), 2);
+    for (const { tell } of told) tell();
+    await until(async () => (await left(metadata)) === 0);
+
+    // Killed before it was said; when the stream had it, and storage did not know; and before the change was written.
+    const silent = new Announcements(metadata, () => {}, 10);
+    const [stored, unsaid, never] = ['c', 'd', 'e'].map((tag) => silent.of(tagMoved, moved(tag)));
+    await metadata.write([...stored!.changes, ...unsaid!.changes]);
+    assert.ok(never);
+    await new Promise<void>((resolve) => publish(tagMoved, moved('c'), resolve));
+    const made = { repository: 'app', digest, mediaType: 'application/json', size: 1 };
+    await metadata.write(silent.of(manifestCommitted, made).changes);
+    assert.equal(await left(metadata), 3);
+  }
+  await using metadata = await Metadata.open(join(folder, 'db'));
+  const announcements = await Announcements.open(metadata, publish);
+  await announcements.resume(bus, quiet);
+  await until(async () => (await left(metadata)) === 0);
+  assert.deepEqual(await tags(), ['a', 'b', 'c', 'd']);
+  // Numbers go on behind those that were left.
+  const next = announcements.of(tagMoved, moved('f'));
+  assert.match(JSON.stringify(next.changes), /e!0*14"/);
+});
+
+test('an earlier event that was just the same does not stand for one that is left', async () => {
+  const { storage: bus } = buses;
+  await using metadata = await Metadata.open(join(folder, 'again'));
+  await new Promise<void>((resolve) => bus.publish(tagMoved, moved('x'), resolve));
+  const before = (await tags()).length;
+  const then = Date.now();
+  await until(() => Date.now() > then);
+  const silent = new Announcements(metadata, () => {});
+  await metadata.write(silent.of(tagMoved, moved('x')).changes);
+  await (await Announcements.open(metadata, bus.publish)).resume(bus, quiet);
+  await until(async () => (await left(metadata)) === 0);
+  assert.equal((await tags()).length, before + 1);
+});

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { takeTerm } from '#proto/content/terms.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import { keepMarks, listMarks, listSubjects } from '#proto/sync/marks.ts';
+import { type Buses, connectAll, Rig } from '../rig.ts';
+
+/** How the parent said that its repositories are, as it is kept for the syncers. */
+
+let buses: Buses;
+before(async () => {
+  buses = await connectAll();
+});
+after(() => buses.server[Symbol.asyncDispose]());
+
+const mark = (tags: number) => ({ updated: '2026-01-01T00:00:00.1234567Z', manifests: tags, tags });
+const list = (rig: Rig, of: string) => rig.syncer.call(listMarks, { of, limit: 500 });
+
+test('marks are kept over a restart, by repository, and those of anything else go', async () => {
+  await using rig = await Rig.open(buses);
+  const keep = (of: string, marks: [string, number | null][]) =>
+    rig.syncer.call(keepMarks, {
+      of,
+      marks: marks.map(([repository, tags]) => ({ repository, mark: tags === null ? null : mark(tags) })),
+    });
+  await keep('one', [
+    ['b', 1],
+    ['a/x', 2],
+    ['a', 3],
+  ]);
+  await keep('one', [
+    ['b', 4],
+    ['a', null],
+  ]);
+  await rig.restart();
+  const { marks, more } = await list(rig, 'one');
+  assert.deepEqual(
+    marks.map(({ repository, mark: { tags } }) => [repository, tags]),
+    [
+      ['a/x', 2],
+      ['b', 4],
+    ],
+  );
+  assert.equal(more, false);
+  assert.deepEqual((await list(rig, 'other')).marks, []);
+  await keep('other', [['c', 1]]);
+  assert.deepEqual((await list(rig, 'one')).marks, []);
+  const page = await rig.syncer.call(listMarks, { of: 'other', limit: 1, after: 'c' });
+  assert.deepEqual(page.marks, []);
+});
+
+test('a pass of an earlier term keeps no marks', async () => {
+  await using rig = await Rig.open(buses);
+  const { term } = await rig.syncer.call(takeTerm, { by: 'one' });
+  await rig.syncer.call(takeTerm, { by: 'two' });
+  const late = rig.syncer.call(keepMarks, { of: 'one', marks: [{ repository: 'a', mark: mark(1) }], term });
+  await assert.rejects(late, { code: 'claim-lost' });
+  assert.deepEqual((await list(rig, 'one')).marks, []);
+});
+
+test('what refers to what in a repository is listed in pages', async () => {
+  await using rig = await Rig.open(buses);
+  const put = (name: string, subject?: string) =>
+    rig.gateway.pushManifest(
+      'app',
+      {
+        schemaVersion: 2,
+        mediaType: mediaTypes.ociIndex,
+        manifests: [],
+        annotations: { name },
+        ...(subject && { subject: { mediaType: mediaTypes.ociIndex, digest: subject, size: 10 } }),
+      },
+      { mediaType: mediaTypes.ociIndex },
+    );
+  const subject = await put('image');
+  const own = [await put('one', subject), await put('two', subject)].sort();
+  const found: string[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await rig.syncer.call(listSubjects, {
+      repository: 'app',
+      limit: 1,
+      ...(after && { after }),
+    });
+    for (const referrer of page.referrers) {
+      assert.equal(referrer.subject, subject);
+      found.push(referrer.digest);
+      after = `${referrer.subject}!${referrer.digest}`;
+    }
+    if (!page.more) break;
+  }
+  assert.deepEqual(found, own);
+});

@@ -1,0 +1,99 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Authority } from '../certificates.ts';
+
+/**
+ * A stand-in for IoT Edge's daemon as a module sees it, the workload API on a socket: the trust bundle, signatures with
+ * the module's key, and certificates for servers, each for one name.
+ */
+export class WorkloadApi implements AsyncDisposable {
+  /** What edgeAgent gives to the module, and `IOTEDGE_PARENTHOSTNAME` where there is a device above. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Names that certificates were asked for, in order. */
+  readonly asked: string[] = [];
+  /** Everything is answered 503. */
+  away = false;
+  /** Signatures are answered 500. */
+  signs = true;
+  /** So many of the next requests are closed without an answer, as over ten at a time are. */
+  closes = 0;
+  /** Nothing is answered. */
+  hangs = false;
+  /** What is answered in place of anything. */
+  says: string | undefined;
+  requests = 0;
+  /** Texts that were signed. */
+  readonly signed: string[] = [];
+  /** Of the module. */
+  readonly key: Buffer;
+  readonly #server: Server;
+  readonly #folder: string;
+
+  static async start(
+    authority: Authority,
+    more: NodeJS.ProcessEnv = {},
+    key: Buffer = randomBytes(32),
+  ): Promise<WorkloadApi> {
+    const folder = await mkdtemp(join(tmpdir(), 'terrace-workload-'));
+    const api = new WorkloadApi(authority, folder, more, key);
+    await new Promise<void>((resolve) => api.#server.listen(join(folder, 'sock'), resolve));
+    return api;
+  }
+
+  private constructor(authority: Authority, folder: string, more: NodeJS.ProcessEnv, key: Buffer) {
+    this.#folder = folder;
+    this.key = key;
+    this.env = {
+      IOTEDGE_WORKLOADURI: `unix://${join(folder, 'sock')}`,
+      IOTEDGE_MODULEID: 'terrace',
+      IOTEDGE_MODULEGENERATIONID: 'g1',
+      IOTEDGE_DEVICEID: 'device',
+      IOTEDGE_IOTHUBHOSTNAME: 'hub.example',
+      IOTEDGE_GATEWAYHOSTNAME: 'localhost',
+      ...more,
+    };
+    this.#server = createServer(async (request, response) => {
+      const say = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
+      this.requests += 1;
+      if (this.closes > 0) {
+        this.closes -= 1;
+        return request.socket.destroy();
+      }
+      if (this.hangs) return;
+      if (this.says !== undefined) return response.end(this.says);
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://workload');
+      if (this.away) return say(503, { message: 'away' });
+      if (!((searchParams.get('api-version') ?? '') >= '2018-06-28')) return say(400, { message: 'version' });
+      if (pathname === '/trust-bundle') {
+        return say(200, { certificate: await readFile(authority.certificate, 'utf8') });
+      }
+      const [, what] = /^\/modules\/terrace\/genid\/g1\/(.+)$/.exec(pathname) ?? [];
+      if (!what) return say(403, { message: 'Forbidden' });
+      const body = (await new Response(request as never).json()) as { commonName: string; data: string };
+      if (what === 'sign') {
+        if (!this.signs) return say(500, { message: 'the keys are not there' });
+        const data = Buffer.from(body.data, 'base64');
+        this.signed.push(data.toString());
+        return say(200, { digest: createHmac('sha256', this.key).update(data).digest('base64') });
+      }
+      const { commonName } = body;
+      this.asked.push(commonName);
+      const { certificateFile, keyFile } = await authority.issue(commonName, { days: 30 });
+      const [certificate, key] = await Promise.all([
+        readFile(certificateFile, 'utf8'),
+        readFile(keyFile, 'utf8'),
+      ]);
+      const expiration = new Date(Date.now() + 30 * 86_400_000).toISOString();
+      return say(201, { privateKey: { type: 'key', bytes: key }, certificate, expiration });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}

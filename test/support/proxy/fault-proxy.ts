@@ -1,0 +1,322 @@
+import { once } from 'node:events';
+import {
+  Agent,
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { patienceSignal } from '../patience.ts';
+import { Access, type AccessOptions } from './proxy-access.ts';
+import { type Bandwidth, type Interruption, Pacer, pump } from './proxy-body.ts';
+import { bytesOf, type Seen } from './requests.ts';
+
+/** What to do with one request; several at once are done together. Offsets count bytes of the body. */
+export type Action = Interruption & {
+  /** Closes the connection without an answer. */
+  drop?: boolean;
+  /** Answers this and asks nobody. */
+  answer?: { status: number; headers?: Record<string, string>; body?: string };
+  /** Waits so many ms before anything else. */
+  wait?: number;
+  /** The registry is asked; its answer goes on when this resolves. */
+  hold?: Promise<unknown>;
+  /** Asks the registry without the Range header, so that it answers 200 with everything. */
+  ignoreRange?: boolean;
+  /** This instead of the true Content-Range. */
+  contentRange?: string;
+  /** 307 to the second listener; its address is good until `expireUrls()`, or for so many uses. */
+  redirect?: boolean | { uses: number };
+};
+
+export type Fault = (seen: Seen) => Action | undefined;
+
+export type ProxyOptions = {
+  access?: AccessOptions;
+  /** Milliseconds before each answer. */
+  latency?: number;
+  bandwidth?: Bandwidth;
+};
+
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'expect',
+  'proxy-connection',
+  'te',
+]);
+
+/** A reverse proxy in front of a registry that records what is asked and does what its script says. */
+export class FaultProxy implements AsyncDisposable {
+  readonly #target: URL;
+  readonly #access: Access | undefined;
+  readonly #servers: Record<Seen['listener'], Server>;
+  readonly #ports = { registry: 0, blobs: 0 };
+  readonly #agent = new Agent({ keepAlive: false });
+  readonly #urls = new Map<string, number>();
+  readonly #total = new Pacer();
+  readonly #waiting = new Set<() => void>();
+  #fault: Fault = () => undefined;
+  #serial = 0;
+  latency: number;
+  bandwidth: Bandwidth;
+  /** In the order in which they came. */
+  requests: Seen[] = [];
+
+  /** @param target where the registry is, `http://host:port` */
+  static async start(target: string, options: ProxyOptions = {}): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target, options);
+    await proxy.up();
+    return proxy;
+  }
+
+  private constructor(target: string, { access, latency = 0, bandwidth = {} }: ProxyOptions) {
+    this.#target = new URL(target);
+    this.#access = access && new Access(access);
+    this.latency = latency;
+    this.bandwidth = bandwidth;
+    const server = (listener: Seen['listener']) =>
+      createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, (incoming, response) => {
+        this.#handle(listener, incoming, response).catch(() => response.destroy());
+      });
+    this.#servers = { registry: server('registry'), blobs: server('blobs') };
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.#ports.registry}`;
+  }
+
+  get url(): string {
+    return `http://${this.host}`;
+  }
+
+  /** Where redirects lead. */
+  get blobHost(): string {
+    return `127.0.0.1:${this.#ports.blobs}`;
+  }
+
+  /** Tokens handed out so far. */
+  get tokens(): number {
+    return this.#access?.issued ?? 0;
+  }
+
+  /** Connections that are open now, those at rest too. */
+  async connections(): Promise<number> {
+    const counts = Object.values(this.#servers).map(
+      (server) =>
+        new Promise<number>((resolve, reject) =>
+          server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+        ),
+    );
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** From now on this decides about each request; without it, none is disturbed. */
+  fault(fault: Fault = () => undefined): void {
+    this.#fault = fault;
+  }
+
+  bytesOf(path: RegExp): number {
+    return bytesOf(this.requests, path);
+  }
+
+  forget(): void {
+    this.requests = [];
+  }
+
+  expireUrls(): void {
+    this.#urls.clear();
+  }
+
+  expireTokens(): void {
+    this.#access?.expire();
+  }
+
+  /** Resolves as soon as this is true of what went through. */
+  async until(condition: (proxy: this) => boolean, withinMs?: number): Promise<void> {
+    const deadline = patienceSignal(withinMs);
+    while (!condition(this)) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const late = () => reject(new Error(`not in time: ${condition}`));
+      if (deadline.aborted) late();
+      deadline.addEventListener('abort', late, { once: true });
+      this.#waiting.add(resolve);
+      await promise.finally(() => {
+        this.#waiting.delete(resolve);
+        deadline.removeEventListener('abort', late);
+      });
+    }
+  }
+
+  /** The link goes: every connection ends and none is taken. */
+  async down(): Promise<void> {
+    await Promise.all(
+      Object.values(this.#servers).map(async (server) => {
+        if (!server.listening) return;
+        const closed = once(server, 'close');
+        server.close();
+        server.closeAllConnections();
+        await closed;
+      }),
+    );
+  }
+
+  /** The link is back, on the same ports. */
+  async up(): Promise<void> {
+    for (const listener of ['registry', 'blobs'] as const) {
+      const server = this.#servers[listener].listen(this.#ports[listener], '127.0.0.1');
+      await once(server, 'listening');
+      this.#ports[listener] = (server.address() as { port: number }).port;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+    this.#agent.destroy();
+  }
+
+  #changed(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  #record(listener: Seen['listener'], { method = 'GET', url = '/', headers }: IncomingMessage): Seen {
+    const { pathname: path, searchParams: query } = new URL(url, this.#target);
+    const nth = this.requests.filter((seen) => seen.method === method && seen.path === path).length;
+    const { range, authorization } = headers;
+    const asked = { ...(range && { range }), ...(authorization && { authorization }) };
+    const outcome = { status: 0, start: 0, bytes: 0, received: 0, ended: false };
+    const seen: Seen = { listener, method, path, query, headers, ...asked, nth, ...outcome };
+    this.requests.push(seen);
+    this.#changed();
+    return seen;
+  }
+
+  async #handle(
+    listener: Seen['listener'],
+    incoming: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const seen = this.#record(listener, incoming);
+    response.on('close', () => {
+      seen.status ||= response.headersSent ? response.statusCode : 0;
+      seen.ended = true;
+      this.#changed();
+    });
+    const action = this.#fault(seen) ?? {};
+    if (this.latency + (action.wait ?? 0) > 0) await sleep(this.latency + (action.wait ?? 0));
+    if (action.drop) return void incoming.socket.resetAndDestroy();
+    if (action.answer) {
+      response.writeHead(action.answer.status, action.answer.headers);
+      return void response.end(action.answer.body);
+    }
+    if (listener === 'registry' && this.#access?.answers(incoming, response)) return;
+    if (listener === 'blobs' && !this.#spend(seen)) return void response.writeHead(403).end('expired');
+    if (action.redirect && listener === 'registry' && /^(GET|HEAD)$/.test(seen.method)) {
+      const url = this.#redirection(
+        seen,
+        action.redirect === true ? Number.POSITIVE_INFINITY : action.redirect.uses,
+      );
+      return void response.writeHead(307, { Location: url }).end();
+    }
+    await this.#forward(seen, action, incoming, response);
+  }
+
+  #redirection({ path }: Seen, uses: number): string {
+    this.#serial += 1;
+    const signature = String(this.#serial);
+    this.#urls.set(signature, uses);
+    return `http://${this.blobHost}${path}?signature=${signature}`;
+  }
+
+  #spend({ query }: Seen): boolean {
+    const signature = query.get('signature') ?? '';
+    const uses = this.#urls.get(signature) ?? 0;
+    this.#urls.set(signature, uses - 1);
+    return uses > 0;
+  }
+
+  async #forward(
+    seen: Seen,
+    action: Action,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const outgoing = request({
+      host: this.#target.hostname,
+      port: this.#target.port,
+      agent: this.#agent,
+      method: seen.method,
+      path: seen.listener === 'blobs' ? seen.path : incoming.url,
+      headers: this.#headers(incoming, action),
+    });
+    response.on('close', () => outgoing.destroy());
+    const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
+    // A registry may answer, and even close, before it has read the whole body.
+    this.#pump(incoming, outgoing, 'received', seen).catch(() => {});
+    outgoing.on('error', () => {});
+    const [answer] = await answered;
+    await action.hold;
+    const headers = answer.headers;
+    seen.status = answer.statusCode ?? 0;
+    seen.start = Number(/^bytes (\d+)-/.exec(headers['content-range'] ?? '')?.[1] ?? 0);
+    if (action.ignoreRange) delete headers['accept-ranges'];
+    if (action.truncateAfter !== undefined) delete headers['content-length'];
+    if (action.contentRange) headers['content-range'] = action.contentRange;
+    for (const name of hopByHop) delete headers[name];
+    response.writeHead(seen.status, headers);
+    response.flushHeaders();
+    await this.#pump(answer, response, 'bytes', seen, action);
+  }
+
+  #pump(
+    from: IncomingMessage,
+    to: ServerResponse | ClientRequest,
+    count: 'bytes' | 'received',
+    seen: Seen,
+    action: Interruption = {},
+  ): Promise<void> {
+    const own = new Pacer();
+    return pump(
+      from,
+      to,
+      { ...action, corruptAt: (action.corruptAt ?? -1) - seen.start },
+      async (bytes) => {
+        const { connection, total } = this.bandwidth;
+        await own.pass(bytes, connection);
+        await this.#total.pass(bytes, total);
+      },
+      (bytes) => {
+        seen[count] += bytes;
+        this.#changed();
+      },
+    );
+  }
+
+  /** The client's headers, Host included, so that addresses in the registry's answers lead back to this proxy. */
+  #headers({ headers }: IncomingMessage, { ignoreRange }: Action): Record<string, string | string[]> {
+    const kept = Object.entries(headers).filter(
+      ([name, value]) => value !== undefined && !hopByHop.has(name),
+    );
+    const result = Object.fromEntries(kept) as Record<string, string | string[]>;
+    if (ignoreRange) delete result.range;
+    if (this.#access) delete result.authorization;
+    if (headers['transfer-encoding']) result['transfer-encoding'] = 'chunked';
+    return result;
+  }
+}
+
+export const startProxy = FaultProxy.start;
+
+/** The action for the first `times` requests that match, each path for itself or all together. */
+export function first(times: number, path: RegExp, action: Action, method = 'GET'): Fault {
+  let left = times;
+  return (seen) => {
+    if (seen.method !== method || !path.test(seen.path) || left === 0) return undefined;
+    left -= 1;
+    return action;
+  };
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Account } from '../registry/cloud.ts';
+
+export type AccessOptions = { basic: Account } | { bearer: { account?: Account; lifetimeMs?: number } };
+
+type Token = { scopes: string[]; expires: number };
+
+/** What a registry asks before it answers: Basic, or a Bearer token as the distribution token protocol has it. */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #tokens = new Map<string, Token>();
+  /** Tokens handed out. */
+  issued = 0;
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+  }
+
+  /** From now on no token that was handed out is good. */
+  expire(): void {
+    this.#tokens.clear();
+  }
+
+  /** @returns true where it has answered itself: a challenge, or a token */
+  answers(request: IncomingMessage, response: ServerResponse): boolean {
+    const url = new URL(request.url ?? '/', `http://${request.headers.host}`);
+    if ('basic' in this.#options) {
+      if (isAccount(request, this.#options.basic)) return false;
+      return challenge(response, 'Basic realm="proxy"');
+    }
+    if (url.pathname === '/token') return this.#token(url, request, response, this.#options.bearer);
+    const scope = scopeOf(request.method ?? 'GET', url.pathname);
+    const [, word] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    const token = word ? this.#tokens.get(word) : undefined;
+    const valid = token && token.expires > Date.now();
+    if (valid && (!scope || token.scopes.some((granted) => covers(granted, scope)))) return false;
+    const error = token ? `,error="${valid ? 'insufficient_scope' : 'invalid_token'}"` : '';
+    const wanted = scope ? `,scope="${scope}"` : '';
+    return challenge(response, `Bearer realm="${url.origin}/token",service="proxy"${wanted}${error}`);
+  }
+
+  #token(
+    url: URL,
+    request: IncomingMessage,
+    response: ServerResponse,
+    { account, lifetimeMs = 60_000 }: { account?: Account; lifetimeMs?: number },
+  ): true {
+    if (account && !isAccount(request, account)) return challenge(response, 'Basic realm="proxy"');
+    const token = randomUUID();
+    const scopes = url.searchParams.getAll('scope').flatMap((scope) => scope.split(' '));
+    this.#tokens.set(token, { scopes, expires: Date.now() + lifetimeMs });
+    this.issued += 1;
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ token, expires_in: Math.max(1, Math.floor(lifetimeMs / 1_000)) }));
+    return true;
+  }
+}
+
+function challenge(response: ServerResponse, wanted: string): true {
+  const error = { code: 'UNAUTHORIZED', message: 'authentication required', detail: null };
+  response.writeHead(401, { 'Content-Type': 'application/json', 'WWW-Authenticate': wanted });
+  response.end(JSON.stringify({ errors: [error] }));
+  return true;
+}
+
+const isAccount = ({ headers }: IncomingMessage, { username, password }: Account) =>
+  headers.authorization === `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+
+/** `repository:a/b:pull`; undefined where any token will do. */
+function scopeOf(method: string, path: string): string | undefined {
+  if (path.startsWith('/v2/_catalog')) return 'registry:catalog:*';
+  const [, repository] = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(path) ?? [];
+  if (!repository) return undefined;
+  const action = method === 'GET' || method === 'HEAD' ? 'pull' : method === 'DELETE' ? 'delete' : 'push';
+  return `repository:${repository}:${action}`;
+}
+
+function covers(granted: string, wanted: string): boolean {
+  const cut = wanted.lastIndexOf(':');
+  const at = granted.lastIndexOf(':');
+  if (granted.slice(0, at) !== wanted.slice(0, cut)) return false;
+  const actions = granted.slice(at + 1).split(',');
+  return actions.includes('*') || actions.includes(wanted.slice(cut + 1));
+}

@@ -1,0 +1,262 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { patience } from '../patience.ts';
+import { contentOf, digestOf } from './content.ts';
+import { execute } from './debian.ts';
+import { ask } from './registry.ts';
+
+/** Where clients act: a layer, or the cloud, which knows neither conditions nor the deletion of a tag. */
+export type Place = { name: string; host: string; isLayer: boolean };
+
+/** A registry said 201: the tag points to the digest; or it has the manifest, which has no tag, but may have a subject. */
+export type Told = { place: string; repository: string; tag?: string; digest: string; subject?: string };
+
+export type TrafficOptions = {
+  next: () => number;
+  repositories?: number;
+  tags?: number;
+  /** Milliseconds between two operations of one client, on the average. */
+  pace?: number;
+};
+
+/** Layers that images share, and the size of the largest one. */
+const SHARED = 6;
+const LARGEST = 60_000;
+const ANSWER_MS = patience(10_000);
+const AGAIN_MS = 600;
+
+/** Clients that push, tag, untag and delete in several places at the same time, and what they were told. */
+export class Traffic {
+  readonly told: Told[] = [];
+  /** `repository@digest` that a client deleted, or took the tag from; or may have: no answer came. */
+  readonly undone = new Set<string>();
+  /** `repository:tag@digest` that a client moved the tag away from, knowing; or may have. */
+  readonly moved = new Set<string>();
+  readonly counts = {
+    pushed: 0,
+    tagless: 0,
+    tagged: 0,
+    untagged: 0,
+    deleted: 0,
+    overtaken: 0,
+    unanswered: 0,
+    idle: 0,
+  };
+  readonly repositories: string[];
+  readonly tags: string[];
+  readonly #next: () => number;
+  readonly #pace: number;
+  /** Of manifests that were put under a tag, by digest. */
+  readonly #sizes = new Map<string, number>();
+  #serial = 0;
+
+  constructor({ next, repositories = 3, tags = 4, pace = 20 }: TrafficOptions) {
+    this.#next = next;
+    this.#pace = pace;
+    this.repositories = Array.from({ length: repositories }, (_, index) => `app/${index}`);
+    this.tags = Array.from({ length: tags }, (_, index) => `v${index}`);
+  }
+
+  /** One client in each place, until so many operations have been tried all in all, and enough has happened. */
+  async run(places: Place[], operations: number, enough = () => true): Promise<void> {
+    let left = operations;
+    const client = async (place: Place) => {
+      while (left > 0 || !enough()) {
+        left -= 1;
+        try {
+          await this.#act(place);
+        } catch (error) {
+          if (error instanceof Unexpected) throw error;
+          this.counts.unanswered += 1;
+          // What was killed is back in a moment.
+          await sleep(AGAIN_MS * this.#next());
+        }
+        await sleep(2 * this.#pace * this.#next());
+      }
+    };
+    await Promise.all(places.map(client));
+  }
+
+  /** By skopeo, from one repository of a place to another one of its own. @returns whether it said that it did */
+  async copy(place: Place): Promise<boolean> {
+    const from = this.told.find((one) => one.place === place.name && this.#holds(one));
+    if (!from) return false;
+    this.#serial += 1;
+    const [repository, tag] = [`copied/${place.name}`, `c${this.#serial}`];
+    const source = `docker://${place.host}/${from.repository}@${from.digest}`;
+    const insecure = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+    const words = ['copy', '-q', '--preserve-digests', ...insecure, source];
+    try {
+      await execute('skopeo', [...words, `docker://${place.host}/${repository}:${tag}`], {
+        timeout: ANSWER_MS,
+      });
+    } catch {
+      this.counts.unanswered += 1;
+      return false;
+    }
+    this.told.push({ place: place.name, repository, tag, digest: from.digest });
+    return true;
+  }
+
+  #holds({ repository, digest }: Told): boolean {
+    return !this.undone.has(`${repository}@${digest}`);
+  }
+
+  #act(place: Place): Promise<void> {
+    const repository = this.#one(this.repositories);
+    const dice = this.#next();
+    if (dice < 0.5) return this.#push(place, repository);
+    if (dice < 0.72) return this.#retag(place, repository);
+    return this.#remove(place, repository, dice < 0.9 && place.isLayer);
+  }
+
+  async #push(place: Place, repository: string): Promise<void> {
+    this.#serial += 1;
+    const own = { seed: `${place.name} ${this.#serial}`, size: 1 + this.#below(LARGEST) };
+    const shared = { seed: `shared ${this.#below(SHARED)}`, size: LARGEST };
+    const layers = [shared, own].map(contentOf);
+    const descriptors = [];
+    for (const bytes of [Buffer.from('{}'), ...layers]) {
+      descriptors.push(await this.#pushBlob(place, repository, bytes));
+    }
+    const [config, ...rest] = descriptors;
+    const mediaType = mediaTypes.ociManifest;
+    const document = { schemaVersion: 2, mediaType, config, layers: rest };
+    const dice = this.#next();
+    if (dice < 0.1) return this.#pushTagless(place, repository, document);
+    if (dice < 0.2 && place.isLayer) return this.#refer(place, repository, document);
+    const bytes = Buffer.from(JSON.stringify(document));
+    if (await this.#point(place, repository, this.#one(this.tags), bytes)) this.counts.pushed += 1;
+  }
+
+  /** To something that has a tag here. */
+  async #refer(place: Place, repository: string, document: object): Promise<void> {
+    const digest = await this.#head(place, repository, this.#one(this.tags));
+    if (!digest) return this.#nothing();
+    const subject = { mediaType: mediaTypes.ociManifest, digest, size: this.#sizes.get(digest) ?? 1 };
+    await this.#pushTagless(place, repository, { ...document, subject }, digest);
+  }
+
+  async #pushTagless(place: Place, repository: string, document: object, subject?: string): Promise<void> {
+    const bytes = Buffer.from(JSON.stringify(document));
+    const digest = digestOf(bytes);
+    const headers = { 'Content-Type': mediaTypes.ociManifest };
+    const body = bytes as Buffer<ArrayBuffer>;
+    const path = `/v2/${repository}/manifests/${digest}`;
+    await this.#ask(place, path, { method: 'PUT', headers, body }, [201]);
+    this.told.push({ place: place.name, repository, digest, ...(subject && { subject }) });
+    this.counts.tagless += 1;
+  }
+
+  async #retag(place: Place, repository: string): Promise<void> {
+    const source = await this.#list(place, repository);
+    if (source.length === 0) return this.#nothing();
+    const path = `/v2/${repository}/manifests/${this.#one(source)}`;
+    const answer = await this.#ask(place, path, { headers: { Accept: mediaTypes.ociManifest } }, [200, 404]);
+    if (answer.status === 404) return this.#nothing();
+    if (await this.#point(place, repository, this.#one(this.tags), answer.bytes)) this.counts.tagged += 1;
+  }
+
+  /** @returns whether the registry said so; not where another one was faster */
+  async #point(place: Place, repository: string, tag: string, bytes: Buffer): Promise<boolean> {
+    const before = await this.#head(place, repository, tag);
+    const digest = digestOf(bytes);
+    const condition = before ? { 'If-Match': `"${before}"` } : { 'If-None-Match': '*' };
+    const headers = { 'Content-Type': mediaTypes.ociManifest, ...(place.isLayer && condition) };
+    const away = before && before !== digest && `${repository}:${tag}@${before}`;
+    this.#sizes.set(digest, bytes.byteLength);
+    const body = bytes as Buffer<ArrayBuffer>;
+    const path = `/v2/${repository}/manifests/${tag}`;
+    let status: number | undefined;
+    try {
+      // A blob of what is tagged again may be deleted at the same time.
+      const wanted = [201, 400, 404, 412];
+      ({ status } = await this.#ask(place, path, { method: 'PUT', headers, body }, wanted));
+    } finally {
+      if (away && (status === 201 || status === undefined)) this.moved.add(away);
+    }
+    if (status === 201) {
+      this.told.push({ place: place.name, repository, tag, digest });
+      return true;
+    }
+    this.counts.overtaken += 1;
+    return false;
+  }
+
+  /** Takes a tag away, or deletes what it points to. */
+  async #remove(place: Place, repository: string, byTag: boolean): Promise<void> {
+    const listed = await this.#list(place, repository);
+    if (listed.length === 0) return this.#nothing();
+    const tag = this.#one(listed);
+    const digest = await this.#head(place, repository, tag);
+    if (!digest) return this.#nothing();
+    this.undone.add(`${repository}@${digest}`);
+    const headers = { ...(byTag && { 'If-Match': `"${digest}"` }) };
+    const path = `/v2/${repository}/manifests/${byTag ? tag : digest}`;
+    const { status } = await this.#ask(place, path, { method: 'DELETE', headers }, [202, 404, 412]);
+    if (status !== 202) this.counts.overtaken += 1;
+    else if (byTag) this.counts.untagged += 1;
+    else this.counts.deleted += 1;
+  }
+
+  async #pushBlob(place: Place, repository: string, bytes: Buffer) {
+    const digest = digestOf(bytes);
+    const path = `/v2/${repository}/blobs/`;
+    const there = await this.#ask(place, path + digest, { method: 'HEAD' }, [200, 404]);
+    if (there.status === 404) {
+      const { location } = await this.#ask(place, `${path}uploads/`, { method: 'POST' }, [202]);
+      const url = new URL(location, `http://${place.host}`);
+      url.searchParams.set('digest', digest);
+      const headers = { 'Content-Type': 'application/octet-stream' };
+      const body = bytes as Buffer<ArrayBuffer>;
+      await this.#ask(place, url.pathname + url.search, { method: 'PUT', headers, body }, [201]);
+    }
+    return { mediaType: 'application/octet-stream', digest, size: bytes.byteLength };
+  }
+
+  async #head(place: Place, repository: string, tag: string): Promise<string | undefined> {
+    const headers = { Accept: mediaTypes.ociManifest };
+    const path = `/v2/${repository}/manifests/${tag}`;
+    const answer = await this.#ask(place, path, { method: 'HEAD', headers }, [200, 404]);
+    return answer.status === 200 ? answer.digest : undefined;
+  }
+
+  async #list(place: Place, repository: string): Promise<string[]> {
+    const answer = await this.#ask(place, `/v2/${repository}/tags/list`, {}, [200, 404]);
+    const tags: string[] | null = answer.status === 200 ? JSON.parse(answer.bytes.toString()).tags : [];
+    // Lists of referrers are the registries' own.
+    return (tags ?? []).filter((tag) => !tag.startsWith('sha256-'));
+  }
+
+  /** @throws where no whole answer came, or one that says to come again: nothing is promised then */
+  async #ask(place: Place, path: string, init: NonNullable<Parameters<typeof ask>[2]>, wanted: number[]) {
+    const response = await ask(place.host, path, { ...init, signal: AbortSignal.timeout(ANSWER_MS) });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    const { status, headers } = response;
+    if (!wanted.includes(status)) {
+      const said = `${place.name} ${init.method ?? 'GET'} ${path}: ${status} ${bytes.toString().slice(0, 300)}`;
+      throw status >= 500 || status === 429 || status === 404 ? new Error(said) : new Unexpected(said);
+    }
+    const digest = headers.get('Docker-Content-Digest') ?? undefined;
+    return { status, bytes, digest, location: headers.get('Location') ?? '' };
+  }
+
+  #nothing(): void {
+    this.counts.idle += 1;
+  }
+
+  #one<T>(list: readonly T[]): T {
+    return list[this.#below(list.length)] as T;
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#next() * limit);
+  }
+}
+
+/** An answer that no registry may give, whatever is killed. */
+class Unexpected extends Error {}
+
+/** Digests of the blobs that a manifest names. */
+export const blobsOf = (bytes: Buffer): string[] =>
+  readManifest(bytes, mediaTypes.ociManifest).blobs.map(({ digest }) => digest);

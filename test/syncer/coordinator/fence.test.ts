@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Bus } from '#proto/bus/bus.ts';
+import { listBases } from '#proto/content/manifests.ts';
+import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
+import { passFinished, passStarted } from '#proto/sync/passes.ts';
+import { dataFolder } from '../../../cli/data/data-folder.ts';
+import { until } from '../../gateway/layer.ts';
+import { quiet } from '../../support/bus.ts';
+import { type TestLayer, testLayer } from '../../support/layer.ts';
+import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
+import type { Seen } from '../../support/proxy/requests.ts';
+import { startCloud } from '../../support/registry/cloud.ts';
+import {
+  getManifest,
+  type PushedImage,
+  pushImage,
+  sameContent,
+  tagImage,
+} from '../../support/registry/image.ts';
+
+const NOTED = 'noted';
+const MOVED = 'moved';
+const TAG = 'v';
+const OF_TAG = new RegExp(`/manifests/${TAG}$`);
+
+const coordinator = async (layer: TestLayer) => (await layer.bus().get(lease, COORDINATOR_KEY))?.value.holder;
+const pidOf = (holder: string) => Number(/-(\d+)-[0-9a-f]+$/.exec(holder)?.[1]);
+const push = (layer: TestLayer, repository: string, seed: string) =>
+  pushImage(layer.url, repository, TAG, { layers: [{ seed, size: 2_000 }] });
+const passes = (layer: TestLayer, { type }: typeof passStarted | typeof passFinished) =>
+  layer.events
+    .filter((heard) => heard.type === `terrace.${type}`)
+    .map(({ data }) => (data as { pass: string }).pass);
+const target = async (url: string, repository: string) => (await getManifest(url, repository, TAG))?.digest;
+
+async function basesOf(layer: TestLayer, repositories: string[]): Promise<(string | undefined)[]> {
+  const folder = dataFolder(layer.data);
+  const [url, password] = await Promise.all(
+    [folder.busUrl, folder.password('syncer')].map(async (file) => (await readFile(file, 'utf8')).trim()),
+  );
+  const about = { layer: 'test', instance: 'syncer-test', log: quiet };
+  await using bus = await Bus.connect({ url: url!, user: 'syncer', password: password!, ...about });
+  const bases = repositories.map(async (repository) => {
+    const { tags } = await bus.call(listBases, { repository, limit: 10 });
+    return tags.find(({ tag }) => tag === TAG)?.digest;
+  });
+  return await Promise.all(bases);
+}
+
+/**
+ * Keeps back answers that a pass waits for before it goes on: that the tag of one repository was put, which is noted
+ * in storage then; and where the tag of the other one points to, which is moved then.
+ */
+function holdPass(proxy: FaultProxy, repositories: string[], hold: Promise<unknown>): () => boolean {
+  const held = new Set<string>();
+  const once = (what: string) => {
+    if (held.has(what)) return undefined;
+    held.add(what);
+    return { hold };
+  };
+  const sent = ({ method, path }: Seen) => method === 'PUT' && path.includes(`/${MOVED}/manifests/`);
+  proxy.fault(({ method, path }) => {
+    if (!OF_TAG.test(path)) return undefined;
+    if (method === 'PUT' && path.includes(NOTED)) return once(NOTED);
+    return method === 'HEAD' && path.includes(MOVED) && proxy.requests.some(sent) ? once(MOVED) : undefined;
+  });
+  return () => held.size === repositories.length;
+}
+
+/**
+ * One that knows what time it is stops before anything else. One whose clocks stood still goes on as if nothing were,
+ * and storage refuses it: what it does at the parent in this moment, nobody can keep it from.
+ */
+const clocks = {
+  'and its clocks stood still': {
+    repositories: [NOTED],
+    env: { NODE_OPTIONS: `--import=${join(import.meta.dirname, '../../support/time/still-clocks.ts')}` },
+  },
+  ...(process.env.TERRACE_FULL === '1' && {
+    'and its clocks went on': { repositories: [NOTED, MOVED], env: {} },
+  }),
+};
+
+for (const [name, { repositories, env }] of Object.entries(clocks)) {
+  test(`a coordinator that was paused in the middle of a pass, ${name}, damages nothing`, async () => {
+    await using cloud = await startCloud();
+    await using proxy = await startProxy(cloud.url);
+    await using layer = await testLayer({
+      parent: proxy.url,
+      repositories: ['*'],
+      mode: 'ReadWrite',
+      syncers: 2,
+      // What clients change goes up at once.
+      schedule: '* * * * *',
+      env: { TERRACE_STALL_MS: '120000', ...env },
+    });
+    assert.deepEqual((await layer.sync()).failures, []);
+    const answers = Promise.withResolvers<void>();
+    const held = holdPass(proxy, repositories, answers.promise);
+    const pushAll = async (seed: string) => {
+      const pushed: PushedImage[] = [];
+      for (const repository of repositories)
+        pushed.push(await push(layer, repository, `${seed} ${repository}`));
+      return pushed;
+    };
+    const [old] = await pushAll('old');
+    await proxy.until(held);
+    const first = (await coordinator(layer)) as string;
+    const begun = passes(layer, passStarted).at(-1) as string;
+    process.kill(pidOf(first), 'SIGSTOP');
+    try {
+      const { pass } = await layer.event(passStarted, ({ coordinator }) => coordinator !== first);
+      assert.deepEqual((await layer.event(passFinished, (data) => data.pass === pass)).failures, []);
+      const newer = (await pushAll('newer')).map(({ digest }) => digest);
+      const bases = () => basesOf(layer, repositories);
+      await until(async () => String(await bases()) === String(newer));
+
+      // What it waits for is there before it runs: it goes on with that before it looks at any clock.
+      answers.resolve();
+      await proxy.until(() => proxy.requests.every(({ ended, path }) => ended || !OF_TAG.test(path)));
+      process.kill(pidOf(first), 'SIGCONT');
+      const said = () =>
+        layer.lines.some(
+          (line) => line.includes(`"pid":${pidOf(first)}`) && line.includes('no longer the coord'),
+        );
+      await until(async () => said());
+
+      assert.notEqual(await coordinator(layer), first);
+      assert.deepEqual(await bases(), newer);
+      for (const [index, repository] of repositories.entries()) {
+        assert.equal(await target(layer.url, repository), newer[index]);
+        assert.equal(await target(cloud.url, repository), newer[index]);
+      }
+      assert.ok(
+        !passes(layer, passFinished).includes(begun),
+        'the pass that was paused tells how it came out',
+      );
+      const { taken, sent, failures } = await layer.sync();
+      assert.deepEqual({ taken, sent, failures }, { taken: 0, sent: 0, failures: [] });
+      assert.equal((await layer.bus().get(linkStatus, LINK_KEY))?.value.state, 'Online');
+      // With the base of the one before, this would be taken for what the layer changed last.
+      await tagImage(cloud.url, NOTED, old!, TAG);
+      assert.deepEqual((await layer.sync()).failures, []);
+      assert.equal(await target(layer.url, NOTED), old!.digest);
+      assert.equal(await sameContent(cloud.url, layer.url, repositories), undefined);
+    } finally {
+      answers.resolve();
+      process.kill(pidOf(first), 'SIGCONT');
+    }
+  });
+}

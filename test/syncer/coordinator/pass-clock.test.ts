@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
+import { retryIn } from '../../../services/syncer/schedule/hours.ts';
+import { type Times, windowAt } from '../../../services/syncer/schedule/window.ts';
+import { quiet } from '../../support/bus.ts';
+
+/** When passes are due, in simulated time: weeks pass in a moment. */
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const at = (text: string) => Date.parse(`2026-03-${text}Z`);
+
+let now = 0;
+let clock: PassClock;
+let times: Times | undefined;
+let ticks: { at: number; cause: string }[];
+let looks: number;
+let following: boolean;
+
+beforeEach(() => {
+  now = at('02T00:00:30');
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now });
+  ticks = [];
+  looks = 0;
+  following = false;
+  clock = new PassClock({
+    times: () => times,
+    tick: (cause) => ticks.push({ at: Date.now(), cause }),
+    isFollowing: () => following,
+    looked: () => {
+      looks += 1;
+    },
+    log: quiet,
+  });
+});
+afterEach(() => {
+  clock.stop();
+  mock.timers.reset();
+});
+
+/** Time goes by, in steps that end at whole minutes: a timer sees the end of the step in which it fires. */
+function pass(ms: number, step = MINUTE / 2): void {
+  for (let left = ms; left > 0; left -= step) mock.timers.tick(Math.min(left, step));
+}
+const clocks = () => ticks.map(({ at: time }) => new Date(time).toISOString().slice(8, 16));
+const minutes = (from: string, count: number) =>
+  Array.from({ length: count }, (_, index) => new Date(at(from) + index * MINUTE).toISOString().slice(8, 16));
+
+test('continuous: a pass each minute, and none at the start', () => {
+  times = { schedule: '* * * * *' };
+  clock.start();
+  assert.deepEqual(ticks, []);
+  pass(HOUR);
+  assert.deepEqual(clocks(), minutes('02T00:01', 60));
+});
+
+test('while a request rests at the parent no pass is due, and as soon as none does one is at its time', () => {
+  times = { schedule: '* * * * *' };
+  clock.start();
+  following = true;
+  pass(HOUR);
+  assert.deepEqual(ticks, []);
+  following = false;
+  pass(MINUTE);
+  assert.deepEqual(clocks(), minutes('02T01:01', 1));
+});
+
+test('a week of windows: a pass as each opens, one each minute in it, none outside', () => {
+  times = { schedule: '30 2 * * 1-5', windowMs: 2 * HOUR };
+  clock.start();
+  pass(7 * DAY);
+  const expected = ['02', '03', '04', '05', '06'].flatMap((day) => minutes(`${day}T02:30`, 120));
+  assert.deepEqual(clocks(), expected);
+  assert.deepEqual(
+    ticks.filter(({ cause }) => cause === 'window').map(({ at: time }) => new Date(time).toISOString()),
+    ['02', '03', '04', '05', '06'].map((day) => `2026-03-${day}T02:30:00.000Z`),
+  );
+  assert.ok(ticks.every(({ at: time }) => windowAt(times as Times, time)?.open));
+  assert.ok(looks >= 7 * 24 * 60);
+});
+
+test('windows that touch leave no minute out', () => {
+  times = { schedule: '0 * * * *', windowMs: HOUR };
+  clock.start();
+  pass(3 * HOUR);
+  assert.deepEqual(clocks(), minutes('02T00:01', 180));
+});
+
+test('a window of a minute has one pass', () => {
+  times = { schedule: '0 3 * * *', windowMs: MINUTE };
+  clock.start();
+  pass(2 * DAY);
+  assert.deepEqual(clocks(), ['02T03:00', '03T03:00']);
+});
+
+test('schedule only: its times, also where the next is further away than a timer reaches', () => {
+  times = { schedule: '0 4 1 * *' };
+  clock.start();
+  pass(HOUR - MINUTE / 2, HOUR);
+  pass(31 * DAY, HOUR);
+  assert.deepEqual(
+    ticks.map(({ at: time }) => new Date(time).toISOString()),
+    ['2026-04-01T04:00:00.000Z'],
+  );
+});
+
+test('once a night, and the parent is away: tried again after 1, 2, 4 … 30 minutes until it succeeds', () => {
+  times = { schedule: '0 2 * * *' };
+  clock.start();
+  pass(2 * HOUR);
+  assert.equal(ticks.length, 1);
+  for (const most of [1, 2, 4, 8, 16, 30, 30]) {
+    clock.passed(false);
+    const failed = Date.now();
+    const known: number = ticks.length;
+    while (ticks.length === known) mock.timers.tick(1_000);
+    const { at: time, cause } = ticks.at(-1)!;
+    assert.equal(cause, 'retry');
+    const waited = (time - failed) / MINUTE;
+    assert.ok(waited >= most * 0.75 && waited <= most, `${waited} min instead of ${most}`);
+  }
+  clock.passed(true);
+  const known = ticks.length;
+  pass(12 * HOUR);
+  assert.equal(ticks.length, known);
+});
+
+test('retries end at the next time of the schedule, and begin anew there', () => {
+  times = { schedule: '0 * * * *' };
+  clock.start();
+  pass(HOUR);
+  for (let round = 0; round < 5; round += 1) {
+    clock.passed(false);
+    const known: number = ticks.length;
+    while (ticks.length === known) mock.timers.tick(1_000);
+  }
+  clock.passed(false);
+  pass(HOUR);
+  const scheduled = ticks.filter(({ cause }) => cause === 'schedule');
+  assert.deepEqual(
+    scheduled.map(({ at: time }) => new Date(time).getUTCMinutes()),
+    scheduled.map(() => 0),
+  );
+  const known = ticks.length;
+  clock.passed(false);
+  pass(MINUTE);
+  assert.equal(ticks.length, known + 1, 'the first retry comes within a minute again');
+});
+
+test('continuous and in a window, a pass that failed is tried again at the next minute, not sooner', () => {
+  for (const one of [{ schedule: '* * * * *' }, { schedule: '0 0 * * *', windowMs: DAY }]) {
+    times = one;
+    clock.start();
+    clock.passed(false);
+    const known = ticks.length;
+    pass(29_000);
+    assert.equal(ticks.length, known);
+    pass(1_000);
+    assert.equal(ticks.length, known + 1);
+    pass(30_000);
+  }
+});
+
+test('a failed pass begins nothing outside the window', () => {
+  times = { schedule: '0 3 * * *', windowMs: 2 * MINUTE };
+  clock.start();
+  pass(3 * HOUR + MINUTE);
+  clock.passed(false);
+  const known = ticks.length;
+  pass(20 * HOUR);
+  assert.equal(ticks.length, known);
+});
+
+test('a clock that is set right after the start: recomputed within a minute', () => {
+  times = { schedule: '0 2 * * *', windowMs: HOUR };
+  mock.timers.setTime(Date.parse('1970-01-01T00:00:10Z'));
+  clock.start();
+  mock.timers.setTime(at('02T02:10:00'));
+  pass(MINUTE);
+  assert.ok(ticks.length >= 1);
+  assert.ok(ticks.every(({ at: time }) => windowAt(times as Times, time)?.open));
+});
+
+test('a machine that slept through a window makes no pass after it', () => {
+  times = { schedule: '0 2 * * *', windowMs: HOUR };
+  clock.start();
+  mock.timers.setTime(at('02T09:00:00'));
+  pass(HOUR);
+  assert.deepEqual(ticks, []);
+});
+
+test('other times count at once', () => {
+  times = { schedule: '* * * * *' };
+  clock.start();
+  times = { schedule: '0 3 * * *', windowMs: HOUR };
+  clock.changed();
+  pass(HOUR);
+  assert.deepEqual(ticks, []);
+  times = undefined;
+  clock.changed();
+  pass(DAY);
+  assert.deepEqual(ticks, []);
+});
+
+test('the wait after a failure', () => {
+  for (const [failures, most] of [1, 2, 4, 8, 16, 30, 30].entries()) {
+    assert.equal(retryIn(failures + 1, 1), most * MINUTE);
+    assert.equal(retryIn(failures + 1, 0), most * MINUTE * 0.75);
+  }
+});

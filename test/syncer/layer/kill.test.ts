@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CHUNK_BYTES } from '../../../services/syncer/transfer/pieces.ts';
+import { testLayer } from '../../support/layer.ts';
+import { slowed, until } from '../../support/patience.ts';
+import { startProxy } from '../../support/proxy/fault-proxy.ts';
+import { repeatedBytes } from '../../support/proxy/requests.ts';
+import { startCloud } from '../../support/registry/cloud.ts';
+import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { random } from '../../support/time/random.ts';
+
+const MIB = 1024 * 1024;
+const full = process.env.TERRACE_FULL === '1';
+const SIZE = full ? 1024 * MIB : 72 * MIB;
+const ROUNDS = full ? 4 : 1;
+const CONNECTIONS = 4;
+
+test('syncer, storage, nats-server and parent killed while a blob comes: no chunk is asked for again', async (t) => {
+  const seed = Number(process.env.TERRACE_SEED ?? Date.now() % 100_000);
+  const next = random(seed);
+  t.diagnostic(`TERRACE_SEED=${seed}`);
+  await using cloud = await startCloud();
+  await using proxy = await startProxy(cloud.url, { bandwidth: { total: slowed((full ? 24 : 16) * MIB) } });
+  const { layers } = await pushImage(cloud.url, 'big', 'v1', { layers: [SIZE] });
+  const blob = new RegExp(`/blobs/${layers[0]!.digest}$`);
+  await using layer = await testLayer({ parent: proxy.url, repositories: ['*'], connections: CONNECTIONS });
+
+  const kills = {
+    'syncer-1': () => layer.killNow('syncer-1'),
+    storage: () => layer.killNow('storage'),
+    'nats-server': () => layer.killNow('nats-server'),
+    parent: async () => {
+      await cloud.kill();
+      await cloud.restart();
+    },
+  };
+  const order = Array.from({ length: ROUNDS }, () => Object.entries(kills)).flat();
+  let cuts = 0;
+  for (const [index, [name, kill]] of order.entries()) {
+    const at = ((index + 0.2 + 0.6 * next()) / order.length) * SIZE;
+    await proxy.until(() => proxy.bytesOf(blob) >= at, 120_000);
+    t.diagnostic(`${name} killed at ${Math.round(proxy.bytesOf(blob) / MIB)} MiB`);
+    await kill();
+    cuts += 1;
+  }
+  let result = await layer.sync();
+  for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
+  assert.deepEqual(result.failures, []);
+  assert.equal(await sameContent(cloud.url, layer.url), undefined);
+
+  const bytes = proxy.bytesOf(blob);
+  const repeated = repeatedBytes(proxy.requests, blob);
+  t.diagnostic(`${cuts} kills, ${bytes - SIZE} bytes above the size, ${repeated} of them asked for again`);
+  assert.ok(bytes >= SIZE);
+  assert.ok(bytes <= SIZE + cuts * CONNECTIONS * CHUNK_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
+  assert.deepEqual(await readdir(join(layer.data, 'ingest')), []);
+  // A job whose worker or queue was killed is given out once more, and found done.
+  await until(async () => (await layer.bus().backlog('down')) === 0, 'no jobs are left over');
+});

@@ -1,0 +1,362 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Static, TSchema } from '@sinclair/typebox';
+import fc from 'fast-check';
+import type { Bus } from '#proto/bus/bus.ts';
+import { type Event, pack, parse, type State, unpack } from '#proto/contract/contract.ts';
+import { Envelope } from '#proto/contract/envelope.ts';
+import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
+import { fewer } from '#proto/document/complaints.ts';
+import { configurationRefused } from '#proto/document/configuration.ts';
+import { layersBelow, Place, Report, reckoning } from '#proto/status/layers-below.ts';
+import { bridgeStatus } from '#proto/status/status.ts';
+import { Parked } from '#proto/sync/outgoing.ts';
+import { imageFailed, imageParked, passFinished } from '#proto/sync/passes.ts';
+import { Below } from '../../../services/gateway/children/child-reports.ts';
+import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
+import { LinkReport } from '../../../services/syncer/coordinator/link-report.ts';
+import { refusal } from '../../../services/syncer/link/answers/answers.ts';
+import { Standing } from '../../../services/syncer/notify/standing.ts';
+import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
+import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-events.ts';
+import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';
+import { Tally } from '../../../services/syncer/reconcile/context/tally.ts';
+import { InHand } from '../../../services/syncer/transfer/syncer-status.ts';
+import { transfer } from '../../../services/syncer/transfer/worker.ts';
+import { quiet } from '../../support/bus.ts';
+
+/**
+ * Whatever comes from outside, what is made of it can be packed, and read again by whoever gets it: each maker of an
+ * event or a state is given whatever it may be given, by a bus that packs and reads as the real one.
+ */
+
+/** Packs what it is given; what it packed is in `made`, by type of event or bucket. */
+class PackingBus {
+  readonly made = new Set<string>();
+  readonly states = new Map<string, { bytes: Uint8Array; revision: number }>();
+  /** The first that could not be packed, as the real one only logs that. */
+  failure: unknown;
+
+  publish = <T extends TSchema>(event: Event<T>, data: Static<T>): void => {
+    try {
+      unpack(event.data, pack(event.data, data));
+      this.made.add(event.type);
+    } catch (error) {
+      this.failure ??= error;
+    }
+  };
+  put = async <T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<void> => {
+    try {
+      const bytes = pack(state.value, value);
+      unpack(state.value, bytes);
+      const revision = (this.states.get(`${state.bucket}.${key}`)?.revision ?? 0) + 1;
+      this.states.set(`${state.bucket}.${key}`, { bytes, revision });
+      this.made.add(state.bucket);
+    } catch (error) {
+      this.failure ??= error;
+      throw error;
+    }
+  };
+  get = async <T extends TSchema>(state: State<T>, key: string) => {
+    const entry = this.states.get(`${state.bucket}.${key}`);
+    return entry && { value: unpack(state.value, entry.bytes), revision: entry.revision };
+  };
+  swap = async <T extends TSchema>(state: State<T>, key: string, value: Static<T>): Promise<number> => {
+    await this.put(state, key, value);
+    return this.states.get(`${state.bucket}.${key}`)?.revision as number;
+  };
+  remove = async (state: State, key: string): Promise<void> => {
+    this.states.delete(`${state.bucket}.${key}`);
+  };
+  call = async (): Promise<object> => ({});
+
+  end(...made: string[]): void {
+    if (this.failure) throw this.failure;
+    for (const one of made) assert.ok(this.made.has(one), `${one} was not made`);
+  }
+}
+
+/** What machines far away say: anything, of any length. */
+const said = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.string({ unit: 'binary' }).map((text) => text.repeat(500)),
+  // Half of a surrogate pair.
+  fc.constant(`${'x'.repeat(1_998)}\u{1f600}${'\ud800'.repeat(20)}`),
+);
+const retryAfter = fc.oneof(
+  fc.integer({ min: 0, max: 1_000 }).map(String),
+  fc.constant('9'.repeat(400)),
+  fc.constant('Wed, 21 Oct 2099 07:28:00 GMT'),
+  said,
+);
+const errorBody = fc
+  .record({ code: said, message: said })
+  .map((error) => JSON.stringify({ errors: [error] }));
+/** A parent's refusal, as whoever asks makes it of the answer. */
+const refused = fc
+  .tuple(fc.constantFrom(400, 404, 408, 413, 429, 500, 503), retryAfter, fc.oneof(errorBody, said), said)
+  .map(([status, header, body, what]) => refusal(status, { 'retry-after': header }, body, what));
+const fault = fc.oneof(
+  refused,
+  fc
+    .tuple(fc.constantFrom(...(faultCodes as readonly FaultCode[])), said)
+    .map(([code, text]) => new Fault(code, text)),
+  said.map((text) => new Error(text)),
+);
+const digest = `sha256:${'0'.repeat(64)}`;
+const RUNS = { numRuns: 150 };
+
+test('faults', () => {
+  fc.assert(
+    fc.property(fault, (error) => {
+      const wire = toWire(error);
+      fromWire(unpack(WireFault, pack(WireFault, wire)));
+    }),
+    RUNS,
+  );
+});
+
+test('a transfer that the parent, the bus or storage keeps from going on', async () => {
+  const bus = new PackingBus();
+  let asked: unknown;
+  await fc.assert(
+    fc.asyncProperty(fault, async (error) => {
+      const end = new AbortController();
+      asked = error;
+      const means = {
+        bus: {
+          publish: <T extends TSchema>(event: Event<T>, data: Static<T>) => {
+            bus.publish(event, data);
+            // Nobody waits for the next attempt.
+            if (event.type === 'transfer.delayed') end.abort(new Error('over'));
+          },
+          call: async () => {
+            throw asked;
+          },
+        },
+        by: 'syncer-x',
+        log: quiet,
+        signal: end.signal,
+        slots: { count: 1 },
+        inHand: new InHand(bus as unknown as Bus, 'x', quiet),
+      };
+      const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down' as const };
+      await transfer(means as never, job).catch(() => {});
+      await means.inHand[Symbol.asyncDispose]();
+      bus.end();
+    }),
+    RUNS,
+  );
+  bus.end('transfer.delayed', 'transfer.failed');
+});
+
+test('what a syncer has in hand', async () => {
+  const bus = new PackingBus();
+  await fc.assert(
+    fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
+      const inHand = new InHand(bus as unknown as Bus, 'x', quiet);
+      using hand = inHand.take({ repository: 'a', digest, size: 1, direction: 'down' });
+      hand.waits(Date.now() + waitAfter(failures, Number(error.detail?.retryAfterMs ?? 0)));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await inHand[Symbol.asyncDispose]();
+      bus.end();
+    }),
+    { numRuns: 20 },
+  );
+  bus.end('syncers');
+});
+
+test('passes, what they could not do, and the link', async () => {
+  const bus = new PackingBus();
+  const where = fc.record({ repository: fc.constant('a/b'), tag: fc.constantFrom('v1', digest) });
+  const failures = fc.array(fc.tuple(where, fault), { maxLength: 30 });
+  await fc.assert(
+    fc.asyncProperty(failures, fault, async (all, other) => {
+      const tally = new Tally(quiet);
+      for (const [at, error] of all) {
+        const failure = tally.fail(at, error);
+        if (failure) {
+          const { code, reason } = failure;
+          bus.publish(imageFailed, { pass: 'p', repository: 'a/b', tag: null, code, reason });
+        }
+      }
+      const parking = await Parking.load(
+        { ...bus, call: async () => ({ parked: [], more: false }) } as never,
+        AbortSignal.any([]),
+        false,
+      );
+      const wire = fromWire(toWire(other));
+      const parked = await parking.refused({ repository: 'a/b', reference: 'v1', digest }, wire);
+      pack(Parked, parked);
+      const { code, reason, retry } = parked;
+      bus.publish(imageParked, { pass: 'p', repository: 'a/b', tag: 'v1', digest, code, reason, retry });
+      tally.wait(parked);
+      const result = tally.result('p');
+      bus.publish(passFinished, result);
+      const link = new LinkReport({
+        bus: bus as unknown as Bus,
+        log: quiet,
+        by: 'syncer-x',
+        times: () => undefined,
+        leads: () => true,
+      });
+      using pass = link.begin();
+      pass.syncing();
+      await link.stalled(wire.message);
+      await pass.ended(result, { whole: true, announced: true });
+      bus.end();
+    }),
+    RUNS,
+  );
+  bus.end('image.failed', 'image.parked', 'pass.finished', 'link', 'link.changed');
+});
+
+test('webhooks, whatever their receivers answer', async () => {
+  const bus = new PackingBus();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 200, max: 599 }),
+      retryAfter,
+      fc.integer({ min: 1, max: 40 }),
+      async (status, header, attempts) => {
+        const standing = new Standing(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
+        const verdict = verdictOf(status, { 'retry-after': header });
+        if (verdict.kind === 'taken') standing.taken(1, false);
+        else {
+          const waits = waitAfter(attempts, 'afterMs' in verdict ? verdict.afterMs : undefined);
+          const { reason } = verdict;
+          standing.failed(verdict.kind === 'gone' ? 'Parked' : 'Failing', {
+            reason,
+            attempts,
+            next: Date.now() + waits,
+          });
+        }
+        standing.end();
+        await new Promise((resolve) => setImmediate(resolve));
+        bus.end();
+      },
+    ),
+    RUNS,
+  );
+  bus.end('webhooks', 'webhook.changed');
+});
+
+test('what is wrong with a document', () => {
+  const bus = new PackingBus();
+  const many = fc.constant(Array.from({ length: 1_000 }, () => '\u2713'.repeat(5_000)));
+  fc.assert(
+    fc.property(fc.oneof(fc.array(said, { maxLength: 300 }), many), (all) => {
+      const complaints = fewer(all);
+      bus.publish(configurationRefused, { source: '/etc/terrace.yaml', complaints });
+      pack(bridgeStatus.reply, { source: '/etc/terrace.yaml', complaints });
+      bus.end();
+    }),
+    RUNS,
+  );
+});
+
+test('what layers below tell: it is refused, or kept so that it can be read again', async () => {
+  const bus = new PackingBus();
+  const key = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('__proto__', 'constructor', 'prototype'),
+  );
+  const data = fc.oneof(
+    fc.jsonValue({ maxDepth: 5 }),
+    fc.dictionary(key, fc.anything({ maxDepth: 1 })),
+    said,
+  );
+  const mostly = (usual: string, ...others: fc.Arbitrary<string>[]) =>
+    fc.oneof({ weight: 12, arbitrary: fc.constant(usual) }, ...others);
+  const event = fc.record({
+    specversion: fc.constant('1.0'),
+    id: mostly('a-1', said),
+    source: mostly('/layers/line/a', key, said),
+    type: mostly('terrace.tag.moved', said),
+    time: mostly('2030', said),
+    layer: mostly('line', key, said),
+    origin: mostly('m/1', said),
+    data,
+  });
+  const layer = fc.record({
+    path: fc.array(mostly('a', fc.constantFrom('b-1', '__proto__', 'A')), { maxLength: 20 }),
+    name: mostly('line', said),
+    mode: fc.constantFrom('ReadOnly', 'ReadWrite'),
+    at: fc.constantFrom(1, 1, 1, 0.5, 1e300),
+    link: fc.record({
+      state: fc.constant('Offline'),
+      since: fc.constant(1),
+      coordinator: fc.constant('c'),
+      detail: said,
+    }),
+  });
+  const report = fc.record({
+    made: fc.constant('m'),
+    anew: fc.constant(true),
+    events: fc
+      .array(event, { maxLength: 3 })
+      .map((all) => all.map((one, at) => ({ sequence: at + 1, event: one }))),
+    layers: fc.array(layer, { maxLength: 4 }).map((all) => [{ ...all[0], path: [] }, ...all]),
+  });
+  const relay = {
+    store: async (_child: string, { sequence }: { sequence: number }, one: Envelope) => {
+      unpack(Envelope, pack(Envelope, one));
+      bus.made.add('below');
+      return sequence;
+    },
+    since: async function* () {},
+  };
+  const archive = { kept: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
+  const below = new Below({ ...bus, relay, archive } as never);
+  await fc.assert(
+    fc.asyncProperty(report, async (told) => {
+      let taken: Report;
+      try {
+        taken = parse(Report, JSON.stringify(told));
+      } catch (error) {
+        if (Fault.is(error, 'malformed')) return;
+        throw error;
+      }
+      const { place } = await below.take('line', taken, { account: true });
+      if (place) pack(Place, place);
+      bus.end();
+    }),
+    { numRuns: 1_500 },
+  );
+  bus.end(layersBelow.bucket, reckoning.bucket, 'below');
+});
+
+test('events that the parent refuses, and those that make room', async () => {
+  const bus = new PackingBus();
+  await fc.assert(
+    fc.asyncProperty(refused, async (error) => {
+      const events = new RefusedEvents(bus as unknown as Bus, quiet);
+      const event = { id: 'a-1', type: 'terrace.tag.moved' } as Envelope;
+      events.add({ sequence: 1, event }, error);
+      await events.tell();
+      await events.settle();
+      bus.end();
+    }),
+    RUNS,
+  );
+  const told = fc.array(fc.constantFrom('events.a.b', 'below.line.a', 'below.cell.a'), {
+    minLength: 20,
+    maxLength: 60,
+  });
+  await fc.assert(
+    fc.asyncProperty(told, async (subjects) => {
+      const room = {
+        size: async () => ({ bytes: 1_000, limit: 1_000 }),
+        has: async () => true,
+        scan: async (visit: (event: { sequence: number; subject: string; bytes: number }) => void) => {
+          for (const [at, subject] of subjects.entries()) visit({ sequence: at + 1, subject, bytes: 50 });
+        },
+        trim: async () => 7,
+      };
+      await new HistoryRoom({ bus: { room, publish: bus.publish }, log: quiet }).look();
+      bus.end();
+    }),
+    RUNS,
+  );
+  bus.end('link', 'history.refused', 'history.lost');
+});

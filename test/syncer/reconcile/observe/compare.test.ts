@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { Tally } from '../../../../services/syncer/reconcile/context/tally.ts';
+import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
+import { quiet } from '../../../support/bus.ts';
+
+const digest = `sha256:${'0'.repeat(64)}`;
+
+/** Compares a layer that has nothing with a parent that has so many tags in each repository. */
+async function compared(tags: Record<string, number>, maxTags: number) {
+  const tally = new Tally(quiet);
+  const planned: object[] = [];
+  const bus = {
+    call: async () => ({ tags: [], bases: [], more: false }),
+    publish: (_event: object, data: object) => void planned.push(data),
+  };
+  const parent = {
+    tags: async (repository: string) => Array.from({ length: tags[repository] ?? 0 }, (_, at) => `v${at}`),
+    resolve: async () => digest,
+  };
+  const means = {
+    bus,
+    parent,
+    outgoing: { unsent: () => [], withdrawn: () => [] },
+    signal: new AbortController().signal,
+    announcement: { announced: true },
+    pass: 'p',
+    configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },
+    wish: { id: 'p', cause: 'schedule' },
+    heard: undefined,
+    tally,
+  };
+  const surveys = await compare(means as unknown as PassContext, Object.keys(tags), maxTags);
+  return { surveys: surveys.map(({ repository }) => repository), failures: tally.failures, planned };
+}
+
+test('repositories that a pass has no room for fail by their names, and smaller ones find theirs', async () => {
+  const { surveys, failures, planned } = await compared({ a: 6, b: 7, c: 3, d: 2, e: 1 }, 10);
+  assert.deepEqual(surveys, ['a', 'c', 'e']);
+  const reason = 'a pass compares 10 tags at most: select fewer repositories';
+  assert.deepEqual(
+    failures.map(({ repository, code, reason: why }) => [repository, code, why]),
+    [
+      ['b', 'too-large', reason],
+      ['d', 'too-large', reason],
+    ],
+  );
+  assert.deepEqual(planned, [{ pass: 'p', repositories: 3, tags: 10, actions: 10 }]);
+});

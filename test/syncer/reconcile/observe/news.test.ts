@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '#proto/bus/bus.ts';
+import { getCursor } from '#proto/sync/changes.ts';
+import { News } from '../../../../services/syncer/reconcile/observe/news.ts';
+
+const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
+const bus = { call } as unknown as Pick<Bus, 'call'>;
+const { signal } = new AbortController();
+const options = { of: 'parent', everything: false, asks: true };
+
+test('a parent that always has more to tell is compared as a whole, until that was good', async () => {
+  for (const changesOfEach of [0, 1_000]) {
+    let asked = 0;
+    const feed = {
+      changes: async (after: string | undefined) => {
+        asked += 1;
+        if (after === undefined) return { cursor: 'end', lost: false, changes: [], more: false };
+        const changes = Array.from({ length: changesOfEach }, (_, at) => ({
+          repository: 'app',
+          tag: `v${asked}-${at}`,
+          digest: null,
+        }));
+        return { cursor: `${asked}.a`, lost: false, changes, more: true };
+      },
+    };
+    const news = new News(bus);
+    for (let round = 1; round <= 2; round += 1) {
+      const look = await news.look(feed, options, signal);
+      assert.ok(look);
+      assert.equal(look.heard, undefined);
+      assert.ok(asked <= 1_002, `${asked} requests`);
+      await look.settle(round === 2);
+      assert.equal(news.cursor, round === 2 ? 'end' : undefined);
+    }
+  }
+});

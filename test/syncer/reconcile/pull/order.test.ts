@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { batches } from '#proto/async/batches.ts';
+import { byBegun, byPlace, bySize } from '../../../../services/syncer/reconcile/context/order.ts';
+
+const image = (text: string) => {
+  const [priority, begun, repository, tag] = text.split(' ') as [string, string, string, string?];
+  return { priority: Number(priority), begun: begun === 'begun', repository, tag: tag ?? null, text };
+};
+
+test('images: priority, then what was begun, then repository and tag', () => {
+  const order = [
+    '5 new z v1',
+    '5 new z v2',
+    '0 begun b v1',
+    '0 new a',
+    '0 new a v1',
+    '0 new b v2',
+    '-1 begun a v1',
+  ];
+  const shuffled = order.toReversed().map(image);
+  assert.deepEqual(
+    shuffled.toSorted(byBegun).map(({ text }) => text),
+    order,
+  );
+  assert.deepEqual(
+    shuffled.toSorted(byPlace).map(({ text }) => text),
+    ['5 new z v1', '5 new z v2', '0 new a', '0 new a v1', '0 begun b v1', '0 new b v2', '-1 begun a v1'],
+  );
+});
+
+test('blobs: small before large', () => {
+  const blobs = [
+    { size: 3, digest: 'a' },
+    { size: 1, digest: 'c' },
+    { size: 1, digest: 'b' },
+  ];
+  assert.deepEqual(
+    blobs.toSorted(bySize).map(({ digest }) => digest),
+    ['b', 'c', 'a'],
+  );
+});
+
+test('what is many is taken in parts, in order', () => {
+  assert.deepEqual([...batches([1, 2, 3, 4, 5], 2)], [[1, 2], [3, 4], [5]]);
+  assert.deepEqual([...batches([], 2)], []);
+});

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { missingBlobs } from '#proto/content/blobs.ts';
+import { startUpload } from '#proto/content/ingests.ts';
+import { missingManifests, putManifest, putTag } from '#proto/content/manifests.ts';
+import { type Descriptor, mediaTypes } from '#proto/oci/manifest.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
+import { imageFailed } from '#proto/sync/passes.ts';
+import type { FetchedManifest } from '../../../../services/syncer/link/parent/parent.ts';
+import { Oversized } from '../../../../services/syncer/reconcile/context/oversized.ts';
+import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
+import { bringImages, type Image } from '../../../../services/syncer/reconcile/pull/images.ts';
+import { Room } from '../../../../services/syncer/reconcile/pull/room.ts';
+import { missingTree, type Wanted } from '../../../../services/syncer/reconcile/pull/tree.ts';
+
+const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
+
+/** A parent in memory. */
+class Above {
+  readonly manifests = new Map<string, FetchedManifest>();
+  readonly referrersOf = new Map<string, Descriptor[]>();
+  fetched = 0;
+
+  add(mediaType: string, content: object): Descriptor {
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, ...content }));
+    const digest = digestOf(bytes);
+    this.manifests.set(digest, { digest, mediaType, bytes });
+    return { mediaType, digest, size: bytes.length };
+  }
+
+  image(
+    name: string,
+    { padding = 0, layers = 0, subject }: { padding?: number; layers?: number; subject?: Descriptor } = {},
+  ) {
+    return this.add(mediaTypes.ociManifest, {
+      config: EMPTY,
+      layers: Array.from({ length: layers }, () => EMPTY),
+      annotations: { name, padding: 'x'.repeat(padding) },
+      ...(subject && { subject }),
+    });
+  }
+
+  index(manifests: Descriptor[]): Descriptor {
+    return this.add(mediaTypes.ociIndex, { manifests });
+  }
+
+  client = {
+    manifest: async (_: string, reference: string) => {
+      this.fetched += 1;
+      await new Promise(setImmediate);
+      return this.manifests.get(reference) ?? assert.fail(reference);
+    },
+    referrers: async (_: string, digest: string) => this.referrersOf.get(digest),
+    resolve: async () => undefined,
+  };
+}
+
+/** A layer that has nothing. */
+const bus = {
+  call: async (contract: object, query: { digests?: string[]; tag?: string }) => {
+    if (contract === missingManifests) return { digests: query.digests };
+    if (contract === missingBlobs) return { digests: [] };
+    if (contract === storageStatus) return { ingests: [] };
+    if (contract === startUpload) return { id: 'id', claim: 'claim' };
+    return {};
+  },
+};
+const volume = { openIngest: async () => ({ write: async () => {}, [Symbol.asyncDispose]: async () => {} }) };
+const { signal } = new AbortController();
+const all: Wanted = { referrers: true, isGone: () => false, withheld: new Set(), isList: false };
+
+const grow = (
+  above: Above,
+  root: Descriptor,
+  limits: Partial<TreeLimits> = {},
+  wanted: Partial<Wanted> = {},
+) => {
+  const means = { bus, volume, parent: above.client, signal };
+  return missingTree(
+    means as unknown as PassContext,
+    'app',
+    root.digest,
+    { ...all, ...wanted },
+    {
+      limits: { ...TREE_LIMITS, ...limits },
+    },
+  );
+};
+
+test('an image that needs too much fails by its name, and says what of', async () => {
+  const above = new Above();
+  const children = Array.from({ length: 160 }, (_, at) =>
+    above.image(`m${at}`, { padding: 10_000, layers: 3 }),
+  );
+  const index = above.index(children);
+  const named = new RegExp(`^${index.digest} of app .*needs`);
+  const rows: [Partial<TreeLimits>, RegExp][] = [
+    [{ bytes: 500_000 }, /more than 500000 bytes of manifests/],
+    [{ manifests: 100 }, /more than 100 manifests/],
+    [{ blobs: 300 }, /more than 300 blobs/],
+    [{ ms: 0 }, /longer than 0 min/],
+  ];
+  for (const [limits, why] of rows) {
+    above.fetched = 0;
+    const grown = grow(above, index, limits);
+    await assert.rejects(grown, { code: 'too-large', message: named });
+    await assert.rejects(grown, { message: why });
+    assert.ok(above.fetched < 130, `${above.fetched} manifests were fetched all the same`);
+  }
+  assert.equal((await grow(above, index)).length, 161);
+});
+
+test('referrers without end are an image that needs too much', async () => {
+  const above = new Above();
+  const image = above.image('image');
+  let subject = image;
+  for (let at = 0; at < 30; at += 1) {
+    const referrer = above.image(`r${at}`, { subject });
+    above.referrersOf.set(subject.digest, [referrer]);
+    subject = referrer;
+  }
+  await assert.rejects(grow(above, image, { manifests: 12 }), { code: 'too-large' });
+  await assert.rejects(grow(above, image), { code: 'manifest-invalid', message: /nested too deeply/ });
+});
+
+test('what is held of a manifest is what is asked for, and what storage is told of it is bounded', async () => {
+  const above = new Above();
+  const child = {
+    ...above.image('a', { padding: 100_000 }),
+    platform: { os: 'x'.repeat(100_000), architecture: 'y' },
+  };
+  const [first, second] = await grow(above, above.index([child]), {}, { platforms: ['linux/amd64'] });
+  assert.equal(second, undefined);
+  assert.deepEqual(first?.leftOut, [{ digest: child.digest, platform: `${'x'.repeat(99)}…` }]);
+  const [image] = await grow(above, child);
+  assert.deepEqual(image?.manifest, {
+    mediaType: mediaTypes.ociManifest,
+    blobs: [{ ...EMPTY, mediaType: '' }],
+    manifests: [],
+  });
+  const many = Array.from({ length: 4_001 }, (_, at) => ({
+    ...EMPTY,
+    digest: `sha256:${String(at).padStart(64, '0')}`,
+    platform: { os: 'linux', architecture: 's390x' },
+  }));
+  await assert.rejects(grow(above, above.index(many), {}, { platforms: ['linux/amd64'] }), {
+    code: 'too-large',
+    message: /leaves out more than 4000 manifests/,
+  });
+});
+
+/** Brings images of one manifest each. @returns in which order their tags moved, and what was held at most */
+async function brought(
+  sizes: number[],
+  room: Room,
+  oversized = new Oversized(),
+  limits?: TreeLimits,
+): Promise<{ tags: string[]; most: number; failed: number; fetched: number }> {
+  const above = new Above();
+  const tags: string[] = [];
+  let [most, failed] = [0, 0];
+  const hold = room.hold.bind(room);
+  let held = 0;
+  room.hold = (bytes) => {
+    hold(bytes);
+    held += bytes;
+    most = Math.max(most, held);
+  };
+  const release = room.release.bind(room);
+  room.release = (bytes) => {
+    release(bytes);
+    held -= bytes;
+  };
+  const survey = { selected: {}, lists: new Set(), here: new Set() };
+  const images = sizes.map((padding, at) => {
+    const tag = `t${String(at).padStart(4, '0')}`;
+    return {
+      tag,
+      digest: above.image(tag, { padding }).digest,
+      repository: 'app',
+      priority: 0,
+      survey,
+    } as unknown as Image;
+  });
+  const means = {
+    bus: {
+      call: async (contract: object, query: { tag?: string }) => {
+        if (contract === putTag && query.tag) tags.push(query.tag);
+        if (contract === putManifest) await new Promise(setImmediate);
+        return bus.call(contract, query);
+      },
+      publish: (event: object) => {
+        if (event === imageFailed) failed += 1;
+      },
+    },
+    volume,
+    parent: above.client,
+    signal,
+    arrivals: { bring: async () => {} },
+    outgoing: { isGone: () => false },
+    withheld: new Set(),
+    oversized,
+    tally: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
+    pass: 'p',
+    by: 'b',
+    layer: 'l',
+  };
+  await bringImages(means as unknown as PassContext, images, { room, ...(limits && { limits }) });
+  assert.equal(held, 0);
+  return { tags, most, failed, fetched: above.fetched };
+}
+
+test('images whose manifests find no room wait for those before them, and all come in their order', async () => {
+  const sizes = Array.from({ length: 450 }, () => 50_000);
+  const { tags, most, failed } = await brought(sizes, new Room(1_000_000));
+  assert.equal(failed, 0);
+  assert.deepEqual(
+    tags.toSorted(),
+    Array.from(sizes, (_, at) => `t${String(at).padStart(4, '0')}`),
+  );
+  // What was on its way when there was no room any more is held too: 16 at most, and the first of a batch.
+  assert.ok(most < 1_000_000 + 18 * 101_000, `${most} bytes`);
+});
+
+test('an image that needs more than all the room comes all the same', async () => {
+  const { tags, failed } = await brought([1_000, 900_000, 800_000, 1_000], new Room(100_000));
+  assert.equal(failed, 0);
+  assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
+});
+
+test('an image that needs too much is not fetched again by the next pass', async () => {
+  const oversized = new Oversized();
+  const limits = { ...TREE_LIMITS, bytes: 10_000 };
+  const first = await brought([1_000, 50_000], new Room(), oversized, limits);
+  const next = await brought([1_000, 50_000], new Room(), oversized, limits);
+  assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
+  assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
+});

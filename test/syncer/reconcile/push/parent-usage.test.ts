@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { mediaTypes } from '#proto/oci/manifest.ts';
+import type { Digest, Tag } from '#proto/oci/names.ts';
+import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
+import type { Survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
+import { Standing } from '../../../../services/syncer/reconcile/push/parent-usage.ts';
+
+const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repeat(64)}`) as [
+  Digest,
+  Digest,
+  Digest,
+  Digest,
+];
+
+/** A parent with these tags, and these indexes; `here` are manifests of the layer. */
+function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, here: Digest[] = []) {
+  const asked: string[] = [];
+  const means = {
+    bus: {
+      call: async (_: unknown, { digests }: { digests: Digest[] }) => ({
+        digests: digests.filter((digest) => !here.includes(digest)),
+      }),
+    },
+    parent: {
+      tags: async () => {
+        asked.push('tags');
+        return [...tags.keys()];
+      },
+      resolve: async (_: string, tag: Tag) => tags.get(tag),
+      manifest: async (_: string, digest: Digest) => {
+        const manifests = (indexes[digest] ?? []).map((child) => ({
+          digest: child,
+          size: 1,
+          mediaType: child in indexes ? mediaTypes.ociIndex : mediaTypes.ociManifest,
+        }));
+        const mediaType = mediaTypes.ociIndex;
+        const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+        return { digest, mediaType, bytes };
+      },
+    },
+    signal: new AbortController().signal,
+  } as unknown as PassContext;
+  const surveyed = (going: [Tag, Digest][] = []): Survey =>
+    ({
+      repository: 'app',
+      at: 0,
+      above: new Map(tags),
+      actions: going.map(([tag, parent]) => ({
+        tag,
+        views: { base: parent, layer: undefined, parent },
+        action: { kind: 'withdraw', digest: undefined },
+      })),
+    }) as unknown as Survey;
+  return { means, surveyed, asked };
+}
+
+test('content is needed as long as a tag points to it that is not to go', async () => {
+  const { means, surveyed } = scene(
+    new Map([
+      ['v1', A],
+      ['v2', A],
+      ['v3', B],
+    ]),
+  );
+  const standing = new Standing(means, surveyed([['v2', A]]), () => 0);
+  assert.equal(await standing.needs(A), true);
+  assert.equal(await standing.needs(A, 'v1'), false);
+  assert.equal(await standing.needs(B, 'v1'), true);
+});
+
+test('content is needed by an index that the layer does not have, also by one inside of another', async () => {
+  const tags = new Map([['v1', I]]);
+  const indexes = { [I]: [J], [J]: [A] };
+  const { means, surveyed } = scene(tags, indexes);
+  const standing = new Standing(means, surveyed(), () => 0);
+  assert.deepEqual([await standing.needs(A), await standing.needs(B)], [true, false]);
+  const known = scene(tags, indexes, [I, J]);
+  assert.equal(await new Standing(known.means, known.surveyed(), () => 0).needs(A), false);
+});
+
+test('what was surveyed a while ago is looked at again, once for all who ask', async () => {
+  const tags = new Map([['v1', A]]);
+  const { means, surveyed, asked } = scene(tags, {}, [A, B]);
+  let now = 0;
+  const standing = new Standing(means, surveyed([['v1', A]]), () => now);
+  assert.equal(await standing.needs(A), false);
+  assert.deepEqual(asked, []);
+  tags.set('v2', A);
+  tags.set('v1', B);
+  now = 60_000;
+  const found = await Promise.all([A, A, B].map((digest) => standing.needs(digest)));
+  assert.deepEqual(found, [true, true, true]);
+  assert.deepEqual(asked, ['tags']);
+});

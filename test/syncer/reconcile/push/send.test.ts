@@ -1,0 +1,390 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { listBases } from '#proto/content/manifests.ts';
+import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
+import { transferFailed } from '#proto/sync/transfers.ts';
+import { TREE_LIMITS } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
+import { commitManifest } from '../../../../services/syncer/reconcile/pull/bring.ts';
+import { send } from '../../../../services/syncer/reconcile/push/send.ts';
+import { type TestLayer, testLayer } from '../../../support/layer.ts';
+import { patience, slowed } from '../../../support/patience.ts';
+import { type Action, type FaultProxy, startProxy } from '../../../support/proxy/fault-proxy.ts';
+import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
+import {
+  deleteManifest,
+  getManifest,
+  pushArtifact,
+  pushImage,
+  pushIndex,
+  sameContent,
+  tagImage,
+} from '../../../support/registry/image.ts';
+import { sender } from '../../../support/sender.ts';
+
+/** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
+const account = { username: 'layer', password: 'a secret of the layer' };
+const MIB = 1024 * 1024;
+let folder: string;
+let cloud: Cloud;
+let proxy: FaultProxy;
+let layer: TestLayer;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'terrace-send-'));
+  const passwordFile = join(folder, 'password');
+  await writeFile(passwordFile, `${account.password}\n`);
+  cloud = await startCloud();
+  proxy = await startProxy(cloud.url, { access: { bearer: { account } } });
+  const parent = { url: proxy.url, username: account.username, passwordFile };
+  layer = await testLayer({ parent, mode: 'ReadWrite', env: { TERRACE_STALL_MS: String(patience(1_000)) } });
+});
+
+after(async () => {
+  await layer?.[Symbol.asyncDispose]();
+  await proxy?.[Symbol.asyncDispose]();
+  await cloud?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const means = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
+const undisturbed = () => {
+  proxy.fault();
+  proxy.forget();
+};
+/** Requests that carry content of blobs. */
+const sent = (repository: string) =>
+  proxy.requests.filter(
+    ({ method, path }) => /^P(ATCH|UT)$/.test(method) && path.startsWith(`/v2/${repository}/blobs/uploads/`),
+  );
+const puts = (repository: string) =>
+  proxy.requests
+    .filter(({ method, path }) => method === 'PUT' && path.startsWith(`/v2/${repository}/manifests/`))
+    .map(({ path }) => path.split('/').at(-1));
+
+test('an index goes up: blobs, then manifests, children first, the tag last; and once only', async () => {
+  undisturbed();
+  const amd = await pushImage(layer.url, 'a/index', undefined, { layers: [3_000, 9 * MIB] });
+  const arm = await pushImage(layer.url, 'a/index', undefined, {
+    layers: [4_000],
+    platform: { os: 'linux', architecture: 'arm64' },
+  });
+  const index = await pushIndex(layer.url, 'a/index', 'v1', [amd, arm]);
+  await using up = await means();
+  const move = { tag: 'v1', expect: undefined };
+  assert.equal(await send(up, 'a/index', index.digest, move), true);
+  assert.equal(await sameContent(layer.url, cloud.url, ['a/index']), undefined);
+  assert.deepEqual(puts('a/index'), [amd.digest, arm.digest, index.digest, 'v1']);
+  const { tags } = await up.bus.call(listBases, { repository: 'a/index', limit: 10 });
+  assert.deepEqual(tags, [{ tag: 'v1', digest: index.digest }]);
+  const { manifests } = await up.bus.call(listUnsent, { limit: 1000 });
+  assert.deepEqual(
+    manifests.filter(({ repository }) => repository === 'a/index'),
+    [],
+  );
+
+  proxy.forget();
+  assert.equal(await send(up, 'a/index', index.digest), false);
+  const asked = proxy.requests.filter(({ path }) => path.includes('a/index'));
+  assert.deepEqual(
+    asked.map(({ method }) => method),
+    ['HEAD'],
+  );
+});
+
+test('what another repository of the parent has is mounted, also what is only on its way there', async () => {
+  undisturbed();
+  const shared = { seed: 'shared', size: 5 * MIB };
+  const images = await Promise.all(
+    ['m/one', 'm/two', 'm/three'].map((name) => pushImage(layer.url, name, 'v1', { layers: [shared] })),
+  );
+  await using up = await means();
+  await Promise.all(
+    ['m/one', 'm/two', 'm/three'].map((name, index) => send(up, name, images[index]!.digest)),
+  );
+  const large = ['m/one', 'm/two', 'm/three'].filter(
+    (name) => sent(name).reduce((sum, { received }) => sum + received, 0) > MIB,
+  );
+  assert.equal(large.length, 1);
+  const mounted = layer.events.filter(
+    ({ type, data }) =>
+      type === 'terrace.transfer.finished' &&
+      (data as { digest: string; mounted?: boolean }).digest === images[0]!.layers[0]!.digest &&
+      (data as { mounted?: boolean }).mounted,
+  );
+  assert.equal(mounted.length, 2);
+  const later = await pushImage(layer.url, 'm/four', 'v1', { layers: [shared] });
+  proxy.forget();
+  await send(up, 'm/four', later.digest, { tag: 'v1', expect: undefined });
+  assert.ok(sent('m/four').every(({ received }) => received < MIB));
+  assert.equal(await sameContent(layer.url, cloud.url, ['m/four']), undefined);
+});
+
+test('a repository that is not selected is not named to the parent', async () => {
+  undisturbed();
+  const shared = { seed: 'hidden', size: 50_000 };
+  await pushImage(layer.url, 'hidden/one', 'v1', { layers: [shared] });
+  const { digest } = await pushImage(layer.url, 'seen/one', 'v1', { layers: [shared] });
+  await using up = await means({ select: ['seen/*'] });
+  await send(up, 'seen/one', digest);
+  const named = proxy.requests.filter(({ path, query }) => `${path} ${query}`.includes('hidden'));
+  assert.deepEqual(named, []);
+});
+
+/** Faults after which the same send goes on and ends well. */
+const passing: [string, 'PATCH' | 'PUT' | 'POST', RegExp, Action][] = [
+  [
+    '429 with Retry-After to a piece',
+    'PATCH',
+    /uploads/,
+    { answer: { status: 429, headers: { 'retry-after': '1' } } },
+  ],
+  ['500 to a piece', 'PATCH', /uploads/, { answer: { status: 500 } }],
+  ['a connection closed without an answer', 'PATCH', /uploads/, { drop: true }],
+  ['503 to the end of an upload', 'PUT', /uploads/, { answer: { status: 503 } }],
+  ['502 to the beginning of an upload', 'POST', /uploads/, { answer: { status: 502 } }],
+  ['500 to a manifest', 'PUT', /manifests/, { answer: { status: 500 } }],
+  ['an upload that the parent forgot', 'PATCH', /uploads/, { answer: { status: 404 } }],
+];
+for (const [index, [name, method, path, action]] of passing.entries()) {
+  test(`${name}: it goes on`, async () => {
+    undisturbed();
+    const repository = `passing/${index}`;
+    const { digest } = await pushImage(layer.url, repository, 'v1', { layers: [6 * MIB] });
+    let left = 1;
+    proxy.fault((seen) => {
+      const hit = seen.method === method && path.test(seen.path) && seen.path.includes(repository);
+      if (!hit || left === 0) return undefined;
+      left -= 1;
+      return action;
+    });
+    await using up = await means();
+    await send(up, repository, digest, { tag: 'v1', expect: undefined });
+    assert.equal(left, 0);
+    assert.equal(await sameContent(layer.url, cloud.url, [repository]), undefined);
+  });
+}
+
+test('a token that ends in the middle of an upload is renewed', async () => {
+  undisturbed();
+  const { digest } = await pushImage(layer.url, 'tokens', 'v1', { layers: [10 * MIB] });
+  proxy.fault(({ method, path, nth }) => {
+    if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
+    return undefined;
+  });
+  await using up = await means();
+  await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
+  proxy.fault();
+  assert.equal(await sameContent(layer.url, cloud.url, ['tokens']), undefined);
+  assert.ok(proxy.requests.some(({ method, status }) => method === 'PATCH' && status === 401));
+});
+
+test('an upload goes on after a link that was away between two pieces, and begins anew after a torn one', async () => {
+  const SIZE = 10 * MIB;
+  undisturbed();
+  const paused = await pushImage(layer.url, 'paused', 'v1', { layers: [SIZE] });
+  const torn = await pushImage(layer.url, 'torn', 'v1', { layers: [SIZE + 1] });
+  const bytes = (repository: string) => sent(repository).reduce((sum, { received }) => sum + received, 0);
+  await using up = await means();
+  proxy.fault(({ method, nth, path }) =>
+    method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
+  );
+  await send(up, 'paused', paused.digest, { tag: 'v1', expect: undefined });
+  assert.equal(await sameContent(layer.url, cloud.url, ['paused']), undefined);
+  assert.ok(sent('paused').some(({ method, nth }) => method === 'PATCH' && nth === 1));
+  assert.ok(bytes('paused') < SIZE + MIB, `${bytes('paused')} bytes`);
+
+  proxy.fault();
+  proxy.bandwidth = { total: slowed(8 * MIB) };
+  const sending = send(up, 'torn', torn.digest, { tag: 'v1', expect: undefined });
+  await proxy.until(() => bytes('torn') >= 6 * MIB);
+  await proxy.down();
+  await proxy.up();
+  proxy.bandwidth = {};
+  await sending;
+  assert.equal(await sameContent(layer.url, cloud.url, ['torn']), undefined);
+  const begun = proxy.requests.filter(
+    ({ method, path, status }) => method === 'POST' && path === '/v2/torn/blobs/uploads/' && status === 202,
+  );
+  assert.ok(begun.length >= 3, 'config, layer, and the layer anew');
+});
+
+test('a syncer that ends in good order in the middle tears no piece', async () => {
+  const SIZE = 14 * MIB;
+  undisturbed();
+  const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
+  const bytes = () => sent('ended').reduce((sum, { received }) => sum + received, 0);
+  proxy.bandwidth = { total: slowed(6 * MIB) };
+  await using up = await means();
+  const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
+  await proxy.until(() => bytes() >= 5 * MIB);
+  process.kill(layer.pid('syncer-1'), 'SIGTERM');
+  await sending;
+  proxy.bandwidth = {};
+  assert.equal(await sameContent(layer.url, cloud.url, ['ended']), undefined);
+  assert.ok(bytes() < SIZE + MIB, `${bytes()} bytes`);
+});
+
+test('what the parent refuses is told with its status', async () => {
+  undisturbed();
+  const { digest, layers } = await pushImage(layer.url, 'refused', 'v1', { layers: [2 * MIB] });
+  proxy.fault(({ method, path }) =>
+    method !== 'POST' && path.startsWith('/v2/refused/blobs/uploads/')
+      ? { answer: { status: 413, body: '<h1>Too large</h1>' } }
+      : undefined,
+  );
+  await using up = await means();
+  const refusal = { code: 'parent-refused', detail: { status: 413 } };
+  await assert.rejects(send(up, 'refused', digest), refusal);
+  const failed = await layer.event(transferFailed, (data) => data.digest === layers[0]!.digest);
+  assert.equal(failed.status, 413);
+
+  proxy.fault(({ method, path }) =>
+    method === 'PUT' && path.startsWith('/v2/refused/manifests/')
+      ? { answer: { status: 403, body: '{"errors":[{"code":"DENIED","message":"no"}]}' } }
+      : undefined,
+  );
+  await assert.rejects(send(up, 'refused', digest), {
+    code: 'parent-refused',
+    detail: { status: 403, reason: 'DENIED' },
+  });
+});
+
+test('a blob that the parent says it has, and has not, is sent when it refuses the manifest', async () => {
+  undisturbed();
+  const { digest, layers } = await pushImage(layer.url, 'phantom', 'v1', { layers: [70_000] });
+  const blob = `/v2/phantom/blobs/${layers[0]!.digest}`;
+  proxy.fault(({ method, path }) =>
+    method === 'HEAD' && path === blob ? { answer: { status: 200 } } : undefined,
+  );
+  await using up = await means();
+  await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
+  proxy.fault();
+  assert.equal(await sameContent(layer.url, cloud.url, ['phantom']), undefined);
+});
+
+test('a tag that moved at the parent is not overwritten', async () => {
+  undisturbed();
+  const theirs = await pushImage(cloud.url, 'moved', 'v1', { layers: [1_000] });
+  const { digest } = await pushImage(layer.url, 'moved', 'v1', { layers: [2_000] });
+  await using up = await means();
+  await assert.rejects(send(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
+  assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, theirs.digest);
+  await send(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
+  assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, digest);
+});
+
+test('another tag of content that is there costs no upload', async () => {
+  undisturbed();
+  const image = await pushImage(layer.url, 'tags', 'v1', { layers: [1_000] });
+  await using up = await means();
+  await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
+  await tagImage(layer.url, 'tags', image, 'v2');
+  proxy.forget();
+  await send(up, 'tags', image.digest, { tag: 'v2', expect: undefined });
+  assert.deepEqual(puts('tags'), ['v2']);
+  assert.deepEqual(sent('tags'), []);
+});
+
+test('what refers to an image is entered into the list that a parent without referrers API has', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'signed', 'v1');
+  const one = await pushArtifact(layer.url, 'signed', { subject, annotations: { by: 'one' } });
+  const two = await pushArtifact(layer.url, 'signed', {
+    subject,
+    artifactType: 'application/vnd.example.two',
+  });
+  await using up = await means();
+  for (const { digest } of [subject, one, two, one]) await send(up, 'signed', digest);
+  const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
+  const { manifests } = JSON.parse(list!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest, artifactType, annotations }: Record<string, unknown>) => [
+      digest,
+      artifactType,
+      annotations,
+    ]),
+    [
+      [one.digest, 'application/vnd.example.note', { by: 'one' }],
+      [two.digest, 'application/vnd.example.two', undefined],
+    ],
+  );
+});
+
+test('all that refers to one image is entered into that list, also what goes up at once', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'many', 'v1');
+  const names = ['one', 'two', 'three', 'four', 'five'];
+  const notes = await Promise.all(
+    names.map((by) => pushArtifact(layer.url, 'many', { subject, annotations: { by } })),
+  );
+  await using up = await means();
+  await send(up, 'many', subject.digest);
+  await Promise.all(notes.map(({ digest }) => send(up, 'many', digest)));
+  const list = await getManifest(cloud.url, 'many', subject.digest.replace(':', '-'));
+  const { manifests } = JSON.parse(list!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest }: { digest: string }) => digest).sort(),
+    notes.map(({ digest }) => digest).sort(),
+  );
+});
+
+test('what was sent and not entered into that list is entered by the next pass', async () => {
+  undisturbed();
+  const subject = await pushImage(layer.url, 'unlisted', 'v1');
+  const one = await pushArtifact(layer.url, 'unlisted', { subject });
+  await using up = await means();
+  const list = subject.digest.replace(':', '-');
+  await send(up, 'unlisted', subject.digest);
+  proxy.fault(({ method, path }) =>
+    method === 'PUT' && path.endsWith(list) ? { answer: { status: 403 } } : undefined,
+  );
+  await assert.rejects(send(up, 'unlisted', one.digest), { code: 'parent-refused' });
+  undisturbed();
+  await send(up, 'unlisted', one.digest);
+  const { manifests } = JSON.parse((await getManifest(cloud.url, 'unlisted', list))!.bytes.toString());
+  assert.deepEqual(
+    manifests.map(({ digest }: { digest: string }) => digest),
+    [one.digest],
+  );
+});
+
+test('what a sparse index leaves out here and the parent has is not withdrawn there', async () => {
+  undisturbed();
+  const platform = { os: 'linux', architecture: 'arm64' };
+  const amd = await pushImage(cloud.url, 'sparse', 'amd');
+  await pushImage(layer.url, 'sparse', 'amd');
+  const arm = await pushImage(cloud.url, 'sparse', 'arm', { layers: [4_000], platform });
+  const index = await pushIndex(cloud.url, 'sparse', 'v1', [amd, arm]);
+  const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
+  await deleteManifest(cloud.url, 'sparse', index.digest);
+  await using up = await means();
+  const bringing = { ...up, arrivals: { ...up.arrivals, bring: async () => {} } };
+  const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
+  await commitManifest(bringing, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
+  await send(up, 'sparse', index.digest, { tag: 'v2', expect: undefined });
+  assert.equal((await getManifest(cloud.url, 'sparse', 'v2'))?.digest, index.digest);
+  const { manifests } = await up.bus.call(listWithdrawn, { limit: 1000 });
+  assert.deepEqual(manifests, []);
+});
+
+test('an image that needs too much does not go up, and fails by its name', async () => {
+  undisturbed();
+  const image = await pushImage(layer.url, 'w/large', undefined, { layers: [1_000, 2_000] });
+  const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
+  await using up = await means();
+  for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
+    const sending = send(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
+    await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
+  }
+  assert.deepEqual([...sent('w/large'), ...puts('w/large')], []);
+});
+
+test('a manifest that is not here any more can not be sent', async () => {
+  undisturbed();
+  await using up = await means();
+  const gone = `sha256:${'0'.repeat(64)}`;
+  await assert.rejects(send(up, 'tags', gone), { code: 'manifest-unknown' });
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bus } from '#proto/bus/bus.ts';
+import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
+import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status/status.ts';
+import { passFinished, passStarted } from '#proto/sync/passes.ts';
+import { Reporter } from '../../../services/twin-bridge/report/report.ts';
+import type { Reported } from '../../../services/twin-bridge/report/reported.ts';
+import type { DesiredState } from '../../../services/twin-bridge/report/seen.ts';
+import { type Buses, connectAll, Rig } from '../../storage/rig.ts';
+import { quiet } from '../../support/bus.ts';
+import { configurationWith } from '../../support/configuration.ts';
+import { until } from '../../support/patience.ts';
+
+let buses: Buses;
+let rig: Rig;
+let bus: Bus;
+let syncer: Bus;
+before(async () => {
+  buses = await connectAll();
+  rig = await Rig.open(buses);
+  bus = await buses.server.connect('twin-bridge');
+  syncer = buses.syncer;
+  const value = configurationWith({ parent: { url: 'https://up.example' } });
+  await bus.put(configuration, CONFIGURATION_KEY, value);
+});
+after(async () => {
+  await rig[Symbol.asyncDispose]();
+  await buses.server[Symbol.asyncDispose]();
+});
+
+const link = (state: LinkStatus['state'], lastSync: number): LinkStatus => ({
+  state,
+  since: 1,
+  lastSync,
+  coordinator: 'syncer-test',
+});
+
+/** A syncer that is there. */
+async function says(status: LinkStatus): Promise<void> {
+  const instance = status.coordinator;
+  const one = { instance, host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
+  await syncer.put(syncerStatus, instance, one);
+  await syncer.put(linkStatus, LINK_KEY, status);
+}
+
+test('what changes is reported, together; what changes all the time is not, on its own', async () => {
+  const told: Reported[] = [];
+  let desired: DesiredState = { state: 'unknown', complaints: [] };
+  using reporter = new Reporter({
+    bus,
+    log: quiet,
+    version: '1',
+    desired: () => desired,
+    report: (reported) => told.push(reported),
+    pace: { settle: 20, least: 20, idle: 60_000, look: 60_000 },
+  });
+  const reaches = (is: (reported: Reported) => boolean) =>
+    until(
+      () => told.some(is),
+      () => JSON.stringify(told),
+    );
+  await reaches(({ connectionState }) => connectionState === 'Offline');
+  await says(link('Syncing', 1_000));
+  await reaches(({ connectionState }) => connectionState === 'Syncing');
+  syncer.publish(passStarted, { pass: 'p', coordinator: 'c', cause: 'request' });
+  const result = { pass: 'p', ok: true, taken: 1, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 };
+  syncer.publish(passFinished, { ...result, failures: [], ms: 1 });
+  await reaches(({ registrySyncResult }) => JSON.stringify(registrySyncResult ?? '').includes('"taken":1'));
+
+  const before = told.length;
+  await says(link('Syncing', 2_000));
+  desired = { version: 7, state: 'refused', complaints: ['mode "x" is not valid'] };
+  reporter.changed();
+  await reaches(({ desired: asked }) => (asked as DesiredState).version === 7);
+  const { lastSyncTime } = told.at(-1) ?? {};
+  assert.equal(lastSyncTime, new Date(2_000).toISOString());
+  const count = told.length;
+  assert.ok(count - before <= 2);
+  await says(link('Syncing', 3_000));
+  const seenBy = async () => (await reporter.now()).lastSyncTime;
+  await until(async () => (await seenBy()) === new Date(3_000).toISOString());
+  assert.equal(told.length, count, 'a good pass more is no news');
+});
+
+test('some reports go at once, more of them wait', async () => {
+  const times: number[] = [];
+  let version = 0;
+  using reporter = new Reporter({
+    bus,
+    log: quiet,
+    version: '1',
+    desired: () => ({ version, state: 'applied', complaints: [] }),
+    report: () => {
+      times.push(Date.now());
+      version += 1;
+    },
+    pace: { settle: 1, burst: 3, least: 100, idle: 60_000, look: 60_000 },
+  });
+  while (times.length < 5) {
+    reporter.changed();
+    await sleep(5);
+  }
+  const [first = 0, second = 0, , fourth = 0, fifth = 0] = times;
+  assert.ok(fourth - first >= 300, `${times}`);
+  assert.ok(fifth - second >= 300, `${times}`);
+});

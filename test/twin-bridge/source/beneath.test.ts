@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DocumentSource, Found } from '../../../services/twin-bridge/source/source.ts';
+import { withBeneath } from '../../../services/twin-bridge/source/with-lower.ts';
+
+function script(name: string): DocumentSource & { write(found: Found): void; watched: number } {
+  let handler: ((found: Found) => void) | undefined;
+  return {
+    name,
+    watched: 0,
+    watch(given) {
+      handler = given;
+      this.watched += 1;
+      return {
+        [Symbol.dispose]: () => {
+          this.watched -= 1;
+        },
+      };
+    },
+    write: (found) => handler?.(found),
+  };
+}
+
+test('a document stands over the one beneath it, whichever of them changes', () => {
+  const [twin, file] = [script('the module twin'), script('/etc/t.yaml')];
+  const found: Found[] = [];
+  const watching = withBeneath(twin, file).watch((one) => void found.push(one));
+  file.write({ text: 'name: a', folder: '/etc' });
+  assert.deepEqual(found, [], 'nothing before both are known');
+  twin.write({ text: '{}', folder: '/data', version: 3 });
+  file.write({ complaint: 'it is gone' });
+  file.write({ text: 'name: b', folder: '/etc' });
+  twin.write({ complaint: 'no twin', version: 4 });
+  assert.deepEqual(found, [
+    { text: '{}', folder: '/data', version: 3, beneath: { text: 'name: a', folder: '/etc' } },
+    { complaint: 'it is gone', version: 3 },
+    { text: '{}', folder: '/data', version: 3, beneath: { text: 'name: b', folder: '/etc' } },
+    { complaint: 'no twin', version: 4 },
+  ]);
+  watching[Symbol.dispose]();
+  assert.deepEqual([twin.watched, file.watched], [0, 0]);
+});
