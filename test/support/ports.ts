@@ -3,8 +3,11 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that the system gives to connections, and to listeners that take any. */
-const FIRST = 10_000;
+/**
+ * Below the ports that the system gives to connections, and to listeners that take any; above those that `fetch`
+ * refuses to speak to, of which 10080 is the highest (WHATWG Fetch, "Port blocking").
+ */
+const FIRST = 10_100;
 const COUNT = 10_000;
 
 /**
