@@ -1,45 +1,13 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { circlesIn, files, graphOf, type Import, imports, product, textOf } from './support/imports.ts';
 
 /** Who may import whom, and what lies where. These rules keep the picture in the README true. */
 
-const root = join(import.meta.dirname, '..');
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter(Boolean);
-const sources = files.filter((file) => file.endsWith('.ts'));
-const product = sources.filter((file) => !/^(test|bench)\//.test(file));
-
-type Import = { from: string; to: string };
-
-/** A file of the project by its path, a package by its name. */
-const imports: Import[] = sources.flatMap((from) => {
-  const text = readFileSync(join(root, from), 'utf8');
-  const names = [...text.matchAll(/(?:^|\n)(?:import|export)[^'";]*?['"]([^'"\n]+)['"]/g)].map(
-    (found) => found[1],
-  );
-  const dynamic = [...text.matchAll(/\bimport\(\s*['"]([^'"\n]+)['"]/g)].map((found) => found[1]);
-  return [...names, ...dynamic].map((name) => ({ from, to: resolve(from, name as string) }));
-});
-
-function resolve(from: string, name: string): string {
-  if (name.startsWith('#proto/')) return name.slice(1);
-  if (name.startsWith('.')) return relative(root, join(root, dirname(from), name));
-  if (name.startsWith('node:')) return name;
-  return name
-    .split('/')
-    .slice(0, name.startsWith('@') ? 2 : 1)
-    .join('/');
-}
-
 const list = (found: Import[]) => found.map(({ from, to }) => `${from} imports ${to}`);
 const productImports = imports.filter(({ from }) => product.includes(from));
+const ownImports = productImports.filter(({ to }) => product.includes(to));
 
 test('a service imports proto, services/process and itself', () => {
   const wrong = productImports.filter(({ from, to }) => {
@@ -103,7 +71,7 @@ test('only the main file of a service reads the environment', () => {
     (file) =>
       /^services\/(?!process\/)[^/]+\//.test(file) &&
       !file.endsWith('/main.ts') &&
-      /process\.env/.test(readFileSync(join(root, file), 'utf8')),
+      /process\.env/.test(textOf(file)),
   );
   assert.deepEqual(wrong, []);
 });
@@ -132,7 +100,7 @@ test('no list of any length is spread into a call, which takes some 100,000 argu
   const spread =
     /\b(?:push|unshift|splice|concat|min|max|add|hold|renew|fromCharCode)\((?:[^(){}[\]\n]*,\s*)?\.\.\.(?!put\.|drop\.|\(mark\b)/;
   const wrong = product.flatMap((file) =>
-    readFileSync(join(root, file), 'utf8')
+    textOf(file)
       .split('\n')
       .filter((line) => spread.test(line) && !/\basync \w+\(\.\.\./.test(line))
       .map((line) => `${file}: ${line.trim()}`),
@@ -143,47 +111,12 @@ test('no list of any length is spread into a call, which takes some 100,000 argu
   );
 });
 
-/** Groups of nodes that reach each other (Tarjan's algorithm). */
-function circles(edges: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
-  const order = new Map<string, number>();
-  const low = new Map<string, number>();
-  const stack: string[] = [];
-  const found: string[][] = [];
-  const visit = (node: string): number => {
-    const own = order.size;
-    order.set(node, own);
-    low.set(node, own);
-    stack.push(node);
-    const lower = (other: number) => low.set(node, Math.min(low.get(node) as number, other));
-    for (const next of edges.get(node) ?? []) {
-      if (!order.has(next)) lower(visit(next));
-      else if (stack.includes(next)) lower(order.get(next) as number);
-    }
-    if (low.get(node) === own) {
-      const group = stack.splice(stack.indexOf(node));
-      if (group.length > 1) found.push(group.sort());
-    }
-    return low.get(node) as number;
-  };
-  for (const node of edges.keys()) if (!order.has(node)) visit(node);
-  return found;
-}
-
-function graph(nameOf: (file: string) => string): Map<string, Set<string>> {
-  const edges = new Map<string, Set<string>>();
-  for (const { from, to } of productImports) {
-    const [one, other] = [nameOf(from), nameOf(to)];
-    if (product.includes(to) && one !== other) edges.set(one, (edges.get(one) ?? new Set()).add(other));
-  }
-  return edges;
-}
-
 test('no imports go round in a circle, types included', () => {
-  assert.deepEqual(circles(graph((file) => file)), []);
+  assert.deepEqual(circlesIn(graphOf(ownImports)), []);
 });
 
 test('folders form a graph without circles', () => {
-  assert.deepEqual(circles(graph((file) => dirname(file))), []);
+  assert.deepEqual(circlesIn(graphOf(ownImports, dirname)), []);
 });
 
 /** Lines of a file. */
@@ -193,7 +126,7 @@ const TOO_LONG = 400;
 test('no file of the product is too long, and none is a drawer for what has no name', (t) => {
   const lengths = product.map((file) => ({
     file,
-    lines: readFileSync(join(root, file), 'utf8').split('\n').length - 1,
+    lines: textOf(file).split('\n').length - 1,
   }));
   const longer = (than: number) => lengths.filter(({ lines }) => lines > than).map(({ file }) => file);
   for (const file of longer(LONG)) t.diagnostic(`${file} has more than ${LONG} lines`);
