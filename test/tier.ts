@@ -36,8 +36,9 @@ if (!chosen) {
 console.log(`${chosen.length} of ${tests.length} test files`);
 if (chosen.length > 0) {
   const how = ['--test-timeout=1200000', '--import=./test/support/end.ts'];
-  if (tier === 'unit') how.push('--test-reporter=dot');
-  else how.push('--test-concurrency=5', '--test-global-setup=test/support/prepare.ts');
+  const hasReporter = rest.some((parameter) => parameter.startsWith('--test-reporter'));
+  if (tier === 'unit' && !hasReporter) how.push('--test-reporter=dot');
+  if (tier === 'changed') how.push('--test-concurrency=5', '--test-global-setup=test/support/prepare.ts');
   const { status } = spawnSync(process.execPath, ['--test', ...how, ...rest, ...chosen], {
     cwd: root,
     stdio: 'inherit',

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import { Bus } from '#proto/bus/bus.ts';
 import { discardIngest, startUpload, uploadStatus } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -22,8 +23,7 @@ export type Joining = {
 };
 
 /** How long to wait before the layer is looked for again, in ms: doubling, ± 25 %. */
-const FIRST_REST_MS = 250;
-const MOST_REST_MS = 10_000;
+const RETRY = { firstMs: 250, maxMs: 10_000 };
 /** How often to look whether the layer has moved, in ms. */
 const LOOK_MS = 5_000;
 const PATIENCE = { patience: 2_000 };
@@ -41,7 +41,7 @@ class NotYet extends Error {}
  */
 export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<Place | undefined> {
   let said: string | undefined;
-  for (let rest = FIRST_REST_MS; !signal.aborted; rest = Math.min(MOST_REST_MS, rest * 2)) {
+  for (let failures = 1; !signal.aborted; failures += 1) {
     try {
       return await unlessAborted(look(joining), signal);
     } catch (error) {
@@ -49,7 +49,7 @@ export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<
       if (error.message !== said) joining.say(`${error.message}: waiting …`);
       said = error.message;
     }
-    await sleep(rest * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    await sleep(backoffMs(failures, RETRY), undefined, { signal }).catch(() => {});
   }
   return undefined;
 }
@@ -57,7 +57,7 @@ export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<
 /** Resolves when the bus is to be found elsewhere, or `signal` aborts. One that is only away comes back where it was. */
 export async function untilMoved({ data, bus }: Joining, url: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await sleep(LOOK_MS * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    await sleep(jittered(LOOK_MS), undefined, { signal }).catch(() => {});
     const now = bus ?? (await readFile(dataFolder(data).busUrl, 'utf8').catch(() => url)).trim();
     if (now !== '' && now !== url) return;
   }

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { backoffMs } from '#proto/async/backoff.ts';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/process/stuck-loop.ts';
 import { EXIT_UNUSABLE, isHopeless, stopMsOf } from '#proto/process/supervision.ts';
@@ -18,8 +19,7 @@ export type Notice = {
   message: string;
 };
 
-const FIRST_DELAY_MS = 200;
-const LONGEST_DELAY_MS = 15_000;
+const RESTART = { firstMs: 200, maxMs: 15_000 };
 /** A program that ran this long has shown that it can: its next failure counts as the first. */
 const SETTLED_MS = 30_000;
 
@@ -161,8 +161,7 @@ class Keeper {
 
   #again(pid: number | undefined, why: string, ran: number): void {
     this.#failures = ran >= SETTLED_MS ? 1 : this.#failures + 1;
-    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1));
-    const delay = Math.round(longest * (0.5 + Math.random() / 2));
+    const delay = Math.round(backoffMs(this.#failures, RESTART));
     const message = `${why}; it starts again in ${delay} ms`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });
     this.#timer = setTimeout(() => this.start(), delay);

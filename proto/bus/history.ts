@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, Type } from '@sinclair/typebox';
 import { ChildName } from '../accounts/children.ts';
+import { backoffMs } from '../async/backoff.ts';
 import { event } from '../contract/contract.ts';
 import { type Envelope, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
@@ -49,7 +50,7 @@ const PAGE = { limit: 500, waitMs: 1_000 };
 export const fromOf = (from: number | Date): From =>
   typeof from === 'number' ? { sequence: Math.max(1, from) } : { time: from.getTime() };
 
-const MOST_WAIT_MS = 5_000;
+const RETRY = { firstMs: 400, maxMs: 5_000 };
 /** Failures in a row after which reading is given up where nobody follows. */
 const ATTEMPTS = 4;
 
@@ -107,7 +108,7 @@ export async function* readHistory(
       failures += 1;
       if (!follow && failures >= ATTEMPTS)
         throw new Fault('unavailable', 'events can not be read', { cause });
-      const ms = Math.min(MOST_WAIT_MS, 200 * 2 ** failures) * (0.5 + Math.random() / 2);
+      const ms = backoffMs(failures, RETRY);
       log.warn({ err: cause, ms }, 'events can not be read; trying again');
       await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
     }

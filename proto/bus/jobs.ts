@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { backoffMs } from '../async/backoff.ts';
 import { KeyedLock } from '../async/keyed-lock.ts';
 import { clip } from '../contract/clip.ts';
 import { event, type Job, pack, unpack } from '../contract/contract.ts';
@@ -86,6 +87,8 @@ type Work<T> = {
   log: Log;
 };
 
+const RETRY = { firstMs: 400, maxMs: 5_000 };
+
 /** Takes one job after another until the signal aborts. A queue that does not answer is tried again. */
 async function takeJobs<T>(work: Work<T>): Promise<void> {
   const { signal, log, name } = work;
@@ -101,7 +104,7 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
     } catch (err) {
       if (signal.aborted) return;
       failures += 1;
-      const ms = Math.min(5_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2);
+      const ms = backoffMs(failures, RETRY);
       log.warn({ err, queue: name, ms }, 'the queue does not answer; trying again');
       await sleep(ms, undefined, { signal }).catch(() => {});
     }

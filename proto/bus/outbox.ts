@@ -1,3 +1,7 @@
+import { backoffMs } from '../async/backoff.ts';
+
+const RETRY = { firstMs: 400, maxMs: 10_000 };
+
 /**
  * Sends things one after another, in the order in which they were added, trying each until it goes or the limit is
  * reached: then the oldest are dropped and counted, so that a bus that is away can't fill the memory.
@@ -50,7 +54,7 @@ export class Outbox<T> {
           break;
         }
         failures += 1;
-        await pause(Math.min(10_000, 200 * 2 ** failures) * (0.5 + Math.random() / 2));
+        await pause(backoffMs(failures, RETRY));
         continue;
       }
       if (this.#queue[0] === item) this.#queue.shift();

@@ -1,4 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox';
+import { backoffMs } from '../async/backoff.ts';
 import { pack, type State, unpack } from '../contract/contract.ts';
 import type { Log } from '../contract/log.ts';
 import type { Bucket, Write } from '../jetstream/store.ts';
@@ -13,9 +14,8 @@ export const REFRESH_MS = 60_000;
 /** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
 const READ_AFTER_MS = [20, 500];
 
-/** When to read again what could not be read, in ms: doubling, ± 25 %. */
-const FIRST_RETRY_MS = 250;
-const MAX_RETRY_MS = 4_000;
+/** When to read again what could not be read. */
+const RETRY = { firstMs: 250, maxMs: 4_000 };
 
 export type Buckets = {
   bucket(name: string): Bucket;
@@ -150,7 +150,7 @@ export class States {
       clearTimeout(retry);
       watch.refresh().catch((err) => {
         if (ended) return;
-        const ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.75 + Math.random() / 2);
+        const ms = backoffMs(failures + 1, RETRY);
         this.#log.debug({ err, ms, ...where }, 'a state could not be read; reading it again');
         clearTimeout(retry);
         retry = setTimeout(refresh, ms, failures + 1).unref();

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../async/backoff.ts';
 import { Fault } from '../contract/fault.ts';
 import type { ModuleIdentity, ServerCertificate } from './identity.ts';
 import { parseWorkload, workloadPath } from './workload-responses.ts';
@@ -24,6 +25,7 @@ export type Workload = {
 
 /** Of each attempt, and before the next, in ms. The daemon restarts in seconds; whoever asks has a loop of its own. */
 export type WorkloadTiming = { timeout: number; attempts: number; pause: number };
+const MAX_PAUSE_MS = 10_000;
 const TIMING: WorkloadTiming = { timeout: 20_000, attempts: 4, pause: 250 };
 
 /** Old daemons know no newer one, and new daemons know this one. */
@@ -113,7 +115,7 @@ function asker(where: Where, { timeout, attempts, pause }: WorkloadTiming): Aske
         const passing = !Fault.is(error) || error.code === 'unavailable';
         if (!passing) throw error;
         if (attempt >= attempts) throw Fault.is(error) ? error : away(error, limit.aborted, timeout);
-        const ms = pause * 2 ** (attempt - 1) * (0.5 + Math.random());
+        const ms = backoffMs(attempt, { firstMs: pause, maxMs: MAX_PAUSE_MS });
         await sleep(ms, undefined, signal ? { signal } : {});
       }
     }

@@ -1,3 +1,4 @@
+import { backoffMs } from '../async/backoff.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Pulled } from './pull.ts';
@@ -9,8 +10,7 @@ import type { ConsumerName } from './streams.ts';
 export const MAX_FAILURES = 6;
 /** So often a job may disappear with its worker, each time until its `ackWaitMs` is over. */
 export const MAX_LOST = 12;
-const FIRST_REST_MS = 2_000;
-const MAX_REST_MS = 60_000;
+const RETRY = { firstMs: 4_000, maxMs: 60_000 };
 /** Jobs whose history is known at a time; the oldest is forgotten first. */
 const MAX_KNOWN = 10_000;
 
@@ -82,8 +82,7 @@ export class JobQueue implements Queue {
         if (outcome.final || failures >= MAX_FAILURES) {
           return this.#drop(token, failures, outcome.reason);
         }
-        const longest = Math.min(MAX_REST_MS, FIRST_REST_MS * 2 ** failures);
-        return this.#again(token, longest * (0.5 + Math.random() / 2));
+        return this.#again(token, backoffMs(failures, RETRY));
       }
     }
   }

@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { healthFolder, wellWord } from '#proto/process/health.ts';
 
@@ -14,8 +15,7 @@ const MAX_OPEN_MS = 3_000;
 const REWRITE_MS = 24 * 60 * 60_000;
 const STALE_MS = 7 * REWRITE_MS;
 /** When to write again what could not be written, in ms: doubling, with jitter. */
-const FIRST_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 60_000;
+const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
 export type HealthMeans = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
 
@@ -73,7 +73,7 @@ export class Health implements AsyncDisposable {
       await this.#write();
     } catch (err) {
       failed = failures + 1;
-      ms = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + Math.random() / 2);
+      ms = backoffMs(failed, RETRY);
       this.#means.log.warn(
         { err, ms },
         'where the health of this service is told was not written; trying again',

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
 
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
+const RETRY = { firstMs: 250, maxMs: 10_000 };
 const PATIENCE_MS = 5_000;
 
 type DeclarerBus = Pick<Bus, 'call' | 'listen'>;
@@ -53,9 +53,8 @@ export class Declarer implements Disposable {
         this.#again = true;
         if (failures === 0)
           this.#log.warn({ err }, 'storage did not take the declared accounts; trying again');
-        const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures) * (0.5 + Math.random());
         failures += 1;
-        await sleep(pause, undefined, { ref: false, signal }).catch(() => {});
+        await sleep(backoffMs(failures, RETRY), undefined, { ref: false, signal }).catch(() => {});
       }
     }
     this.#running = false;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import {
   CONFIGURATION_KEY,
@@ -9,6 +10,7 @@ import {
 } from '#proto/document/configuration.ts';
 import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
+const RETRY = { firstMs: 500, maxMs: 10_000 };
 const AUDIT_PATIENCE_MS = 2_000;
 
 type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'call'>;
@@ -56,7 +58,7 @@ export class Publisher implements Disposable {
         failures += 1;
         this.#again = true;
         this.#log.warn({ err }, 'the configuration could not be put on the bus; trying again');
-        await sleep(Math.min(10_000, 250 * 2 ** failures), undefined, { ref: false });
+        await sleep(backoffMs(failures, RETRY), undefined, { ref: false });
       }
     }
     this.#running = false;

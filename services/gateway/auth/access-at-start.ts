@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accountsStatus } from '#proto/accounts/accounts.ts';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
@@ -48,7 +49,7 @@ export async function hasToken(
       if (signal.aborted) return false;
       if (!Fault.is(error, 'unavailable')) throw error;
       if (!told) log.warn({ listen }, 'waits for storage: it knows whether there are tokens');
-      await sleep(PAUSE_MS * (1 + Math.random()), undefined, { signal }).catch(() => {});
+      await sleep(jittered(PAUSE_MS), undefined, { signal }).catch(() => {});
     }
   }
   return false;

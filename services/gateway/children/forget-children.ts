@@ -1,6 +1,7 @@
 import { accountsChanged } from '#proto/accounts/accounts.ts';
 import { childAccounts } from '#proto/accounts/children.ts';
 import { isChild } from '#proto/accounts/scopes.ts';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { layersBelow, reckoning } from '#proto/status/layers-below.ts';
@@ -48,8 +49,8 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
       log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
     }
     looking = false;
-    const wait = failures > 0 ? Math.min(lookMs, 1_000 * 2 ** failures) : lookMs;
-    soon(changed ? SETTLE_MS : wait * (0.75 + Math.random() / 2));
+    const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: lookMs }) : jittered(lookMs);
+    soon(changed ? SETTLE_MS : wait);
   };
   const change = () => {
     if (changed) return;

@@ -1,3 +1,4 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Pair } from './tls.ts';
 
@@ -17,10 +18,9 @@ export function isDue({ from, until }: Issued, now: number): boolean {
   return now >= from + ((until - from) * 2) / 3 || now < from - SLACK_MS;
 }
 
-/** How long after failure number `failures` in a row (from 1) to ask again, in ms: doubling to half an hour, with jitter. */
-export function pauseAfter(failures: number, random = Math.random()): number {
-  return Math.min(LONGEST_MS, MINUTE_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + random / 2);
-}
+/** When another certificate is asked for where there is one, and where nobody is listened to without it. */
+export const RENEWAL = { firstMs: MINUTE_MS, maxMs: LONGEST_MS };
+const FIRST = { firstMs: 1_000, maxMs: 10_000 };
 
 type Name = { held?: Issued; failures: number; next: number };
 
@@ -63,8 +63,7 @@ export class CertificatesDue {
         this.#log.info({ name, ends }, `a certificate for ${name} is in use; it ends on ${ends}`);
       } catch (error) {
         state.failures += 1;
-        state.next =
-          now + (state.held ? pauseAfter(state.failures) : Math.min(10_000, 500 * 2 ** state.failures));
+        state.next = now + backoffMs(state.failures, state.held ? RENEWAL : FIRST);
         const { message } = error as Error;
         const ends = state.held && new Date(state.held.until).toISOString();
         const rest = ends ? `the one that ends on ${ends} stays` : 'nobody is listened to before';

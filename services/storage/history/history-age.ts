@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Log } from '#proto/contract/log.ts';
 
-const FIRST_REST_MS = 250;
-const MAX_REST_MS = 10_000;
+const RETRY = { firstMs: 250, maxMs: 10_000 };
 
 /** Has events kept for as long as was last asked; what the bus can't do now is tried again. */
 export class HistoryAge {
@@ -27,18 +27,17 @@ export class HistoryAge {
   async #settle(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    for (let done: number | undefined, rest = FIRST_REST_MS; !this.#signal.aborted; ) {
+    for (let done: number | undefined, failures = 0; !this.#signal.aborted; ) {
       const wanted = this.#wanted;
       if (wanted === undefined || wanted === done) break;
       try {
         await this.#bus.keepEvents(wanted);
         done = wanted;
       } catch (err) {
-        this.#log.warn({ err, ms: rest }, 'how long events are kept could not be set; trying again');
-        await sleep(rest * (0.75 + Math.random() / 2), undefined, { signal: this.#signal, ref: false }).catch(
-          () => {},
-        );
-        rest = Math.min(MAX_REST_MS, rest * 2);
+        failures += 1;
+        const ms = backoffMs(failures, RETRY);
+        this.#log.warn({ err, ms }, 'how long events are kept could not be set; trying again');
+        await sleep(ms, undefined, { signal: this.#signal, ref: false }).catch(() => {});
       }
     }
     this.#running = false;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { historyLost } from '#proto/bus/history.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -87,7 +88,7 @@ export class HistoryRoom {
       await this.look().catch((err) =>
         this.#means.log.debug({ err }, 'the size of the history is not known; looking again'),
       );
-      await sleep(lookMs * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
+      await sleep(jittered(lookMs), undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

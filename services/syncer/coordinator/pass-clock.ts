@@ -1,6 +1,7 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { Alarm } from '../schedule/alarm.ts';
-import { type Due, linkAt, nextPass, retryIn } from '../schedule/hours.ts';
+import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/hours.ts';
 import type { Times } from '../schedule/window.ts';
 
 export type ClockMeans = {
@@ -56,7 +57,7 @@ export class PassClock {
     if (ok) this.#rest();
     else {
       this.#failures += 1;
-      this.#retry = Date.now() + retryIn(this.#failures);
+      this.#retry = Date.now() + backoffMs(this.#failures, PASS_RETRY);
     }
     this.#alarm.look();
     if (this.#due?.cause !== 'retry') return;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -79,9 +80,8 @@ export class Lead {
   }
 }
 
-/** How long storage is left alone after it gave no term, in ms: doubling, ± 25 %. */
-const FIRST_REST_MS = 250;
-const MOST_REST_MS = 5_000;
+/** How long storage is left alone after it gave no term. */
+const RETRY = { firstMs: 250, maxMs: 5_000 };
 
 /** Asks storage until it gives a term, while the lease is held. @throws the reason of `signal` */
 export async function newTerm(
@@ -89,15 +89,15 @@ export async function newTerm(
   lease: Pick<Lease, 'holds'>,
   signal: AbortSignal,
 ): Promise<Term> {
-  for (let rest = FIRST_REST_MS; ; rest = Math.min(MOST_REST_MS, rest * 2)) {
+  for (let failures = 1; ; failures += 1) {
     try {
       // One that may have lost the lease would keep whoever has it from its work.
       const term = lease.holds && (await bus.call(takeTerm, { by: instance }, { signal })).term;
       if (term && lease.holds) return term;
     } catch (err) {
       signal.throwIfAborted();
-      log.warn({ err, ms: rest }, 'storage gives no term to make passes in; asking again');
+      log.warn({ err }, 'storage gives no term to make passes in; asking again');
     }
-    await sleep(rest * (0.75 + Math.random() / 2), undefined, { signal });
+    await sleep(backoffMs(failures, RETRY), undefined, { signal });
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type Gap, historyLost } from '#proto/bus/history.ts';
 import {
@@ -30,7 +31,7 @@ export const TIMES = {
 
 /** Read at once. */
 const BATCH = 200;
-const MOST_WAIT_MS = 30_000;
+const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export type TellerMeans = {
   bus: Pick<Bus, 'history' | 'archive' | 'listen' | 'onNews'>;
@@ -55,7 +56,7 @@ type Waiting = { notice: Notice; place: WebhookPlace };
 export async function tell(means: TellerMeans, signal: AbortSignal): Promise<void> {
   const { log, to, times = TIMES } = means;
   const teller = new Teller(means);
-  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
   let news = Promise.withResolvers<boolean>();
   const end = hear(means, () => news.resolve(true));
   let troubles = 0;
@@ -76,7 +77,7 @@ export async function tell(means: TellerMeans, signal: AbortSignal): Promise<voi
       } catch (err) {
         if (signal.aborted) return;
         troubles += 1;
-        wait = Math.min(MOST_WAIT_MS, 500 * 2 ** troubles);
+        wait = backoffMs(troubles, RETRY);
         log.debug({ err, webhook: to.name, ms: wait }, 'events can not be told now; trying again');
       }
       heard = (await Promise.race([news.promise, rest(wait)])) ?? false;

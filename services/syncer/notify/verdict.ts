@@ -1,3 +1,4 @@
+import { atLeast, backoffMs } from '#proto/async/backoff.ts';
 import { retryAfter } from '../link/answers/answers.ts';
 
 /** What a receiver's answer means. Pure. */
@@ -8,12 +9,9 @@ export type Verdict =
   | { kind: 'again'; reason: string; afterMs?: number }
   | { kind: 'gone'; reason: string };
 
-const FIRST_MS = 1_000;
-const MOST_MS = 5 * 60_000;
+const RETRY = { firstMs: 1_000, maxMs: 5 * 60_000 };
 /** The longest wait that a receiver may ask for. */
-const MOST_ASKED_MS = 60 * 60_000;
-/** Over how long those come back that were told the same time. */
-const SPREAD_MS = 5_000;
+const MAX_ASKED_MS = 60 * 60_000;
 
 export function verdictOf(
   status: number,
@@ -33,7 +31,6 @@ export function verdictOf(
 
 /** How long to wait after so many failures in a row (from 1): doubling from one second to five minutes, with jitter, in whole ms. */
 export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
-  const own = Math.min(MOST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20)) * (0.5 + random / 2);
-  const asked = Math.min(askedMs, MOST_ASKED_MS);
-  return Math.round(Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS)));
+  const asked = atLeast(Math.min(askedMs, MAX_ASKED_MS), random);
+  return Math.round(Math.max(backoffMs(failures, RETRY, random), asked));
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Parent } from '../link/parent/parent.ts';
 import type { News } from '../reconcile/observe/news.ts';
@@ -52,7 +53,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
         passed = Promise.withResolvers();
         continue;
       }
-      await sleep(wait * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      await sleep(jittered(wait), undefined, { signal }).catch(() => {});
       if (signal.aborted || !isAwaited()) continue;
       try {
         await (await means.parent()).ping(signal);
@@ -67,7 +68,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
       means.tell();
       await passed.promise;
       failedPasses += 1;
-      wait = Math.min(MAX_WAIT_MS, firstWaitMs * 2 ** failedPasses);
+      wait = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });
       if (!signal.aborted && isAwaited()) {
         log.debug({ ms: wait }, 'the parent answers, and a pass could not reach it all the same');
       }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerIdentity } from '#proto/accounts/children.ts';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
@@ -43,7 +44,7 @@ export type FollowMeans = {
 export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
   const { news, log, pace = new AnswerPace() } = means;
   let failures = 0;
-  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
     const cursor = news.cursor;
     if (cursor === undefined || !means.link()?.live) {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
@@ -21,7 +22,7 @@ import { waitAfter } from './wait-after.ts';
 
 /** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
 const LOOK_MS = 5_000;
-const MOST_WAIT_MS = 60_000;
+const RETRY = { firstMs: 2_000, maxMs: 60_000 };
 /** What is smaller comes soon enough with the pass, in bytes. */
 const LEAST_BYTES = 256 * 1024;
 /** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
@@ -75,8 +76,7 @@ export class Early {
   async follow(signal: AbortSignal): Promise<void> {
     await using crew = this.#crew;
     crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
-    const rest = (ms: number) =>
-      sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
     const { pace = new AnswerPace() } = this.#means;
     let cursor: string | undefined;
     let failures = 0;
@@ -108,7 +108,7 @@ export class Early {
       } catch (err) {
         if (signal.aborted) break;
         failures += 1;
-        const ms = Math.max(Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures), waitAfter(err, 0));
+        const ms = Math.max(backoffMs(failures, RETRY), waitAfter(err, 0));
         this.#means.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
         await rest(ms);
       }

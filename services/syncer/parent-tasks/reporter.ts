@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerIdentity } from '#proto/accounts/children.ts';
+import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type Gap, historyLost } from '#proto/bus/history.ts';
 import { withinLimits } from '#proto/bus/relay.ts';
@@ -17,7 +18,7 @@ import { EARLIEST_MS, ReportClock } from './layer-report.ts';
 const GATHER_MS = 1_000;
 /** Without any, the state of the layer is looked at so often, in ms. */
 const LOOK_MS = 60_000;
-const MOST_WAIT_MS = 60_000;
+const RETRY = { firstMs: 2_000, maxMs: 60_000 };
 /** The parent may ask for this much at most. */
 const MAX_ASKED_MS = 10 * 60_000;
 /** As JSON, before it is packed, in bytes. */
@@ -59,7 +60,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
       if (!means.link()?.live) news.resolve();
     }),
   ];
-  const rest = (ms: number) => sleep(ms * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
   let failures = 0;
   try {
     while (!signal.aborted) {
@@ -91,7 +92,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
 /** Doubling, and never less than the parent asked for, in ms. */
 function waitAfter(failures: number, error: unknown): number {
   const asked = Number(Fault.is(error) ? (error.detail?.retryAfterMs ?? 0) : 0);
-  return Math.max(Math.min(MAX_ASKED_MS, asked), Math.min(MOST_WAIT_MS, 1_000 * 2 ** failures));
+  return Math.max(Math.min(MAX_ASKED_MS, asked), backoffMs(failures, RETRY));
 }
 
 /** Ends the task where the window closes meanwhile. */

@@ -1,3 +1,4 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
 const MOST_WAIT_MS = 60_000;
@@ -12,5 +13,8 @@ export const isAway = (error: unknown): error is Fault => Fault.is(error, 'paren
 export function waitAfter(error: unknown, failures: number): number {
   const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
   const most = isAway(error) && status === undefined ? MAX_AWAY_MS : MOST_WAIT_MS;
-  return Math.max(Math.min(most, 500 * 2 ** failures), Math.min(Number(retryAfterMs), MAX_ASKED_MS));
+  return Math.max(
+    backoffMs(failures + 1, { firstMs: 500, maxMs: most }),
+    Math.min(Number(retryAfterMs), MAX_ASKED_MS),
+  );
 }

@@ -14,7 +14,6 @@ export type Link = {
 export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
 
 const MINUTE = 60_000;
-const MOST_MINUTES = 30;
 
 export function linkAt(times: Times, now: number): Link {
   const window = windowAt(times, now);
@@ -43,7 +42,5 @@ export function nextPass(times: Times, now: number, retry?: number): Due | undef
   return at === undefined ? undefined : { at, cause: 'schedule' };
 }
 
-/** How long after failure number `failures` (from 1) a pass is tried again: 1, 2, 4 … 30 minutes, with jitter, in ms. */
-export function retryIn(failures: number, random = Math.random()): number {
-  return Math.min(MOST_MINUTES, 2 ** (failures - 1)) * MINUTE * (0.75 + random / 4);
-}
+/** When a pass that failed is tried again. */
+export const PASS_RETRY = { firstMs: MINUTE, maxMs: 30 * MINUTE };

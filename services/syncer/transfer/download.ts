@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Part } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
@@ -161,7 +162,7 @@ export class Download {
       if (!signal.aborted) slots.gauge.failed(error);
       const progressed = this.#present.bytes - before >= PROGRESS_BYTES;
       if (this.#sequential || !progressed || !broke(error)) this.#fail(error);
-      else if (writer.gained < PROGRESS_BYTES) await sleep(REST_MS * (0.5 + Math.random()));
+      else if (writer.gained < PROGRESS_BYTES) await sleep(jittered(REST_MS));
     } finally {
       this.#gained += writer.gained;
       if (!this.#sequential) {

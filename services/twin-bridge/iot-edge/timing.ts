@@ -1,3 +1,4 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 /** How long what takes, in ms. */
 export type Timing = {
   /** A signature of the module's lasts so long. */
@@ -34,6 +35,5 @@ export const TIMING: Timing = {
 
 /** @param failures in a row, from 1 on */
 export function pauseAfter(failures: number, { leastPause, mostPause }: Timing): number {
-  const full = Math.min(mostPause, leastPause * 2 ** Math.min(failures - 1, 20));
-  return full * (0.5 + Math.random() / 2);
+  return backoffMs(failures, { firstMs: leastPause, maxMs: mostPause });
 }

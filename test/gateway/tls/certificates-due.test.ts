@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CertificatesDue, isDue, pauseAfter } from '../../../services/gateway/tls/certificates-due.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
+import { CertificatesDue, isDue, RENEWAL } from '../../../services/gateway/tls/certificates-due.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -14,7 +15,7 @@ test('two thirds of its time, or a clock that was wrong, make a certificate due'
     [false, false, true, true, false, true],
   );
   assert.deepEqual(
-    [1, 2, 3, 20].map((failures) => pauseAfter(failures, 1) / MINUTE),
+    [1, 2, 3, 20].map((failures) => backoffMs(failures, RENEWAL, 1) / MINUTE),
     [1, 2, 4, 30],
   );
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
+import { backoffMs } from '#proto/async/backoff.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
-import { retryIn } from '../../../services/syncer/schedule/hours.ts';
+import { PASS_RETRY } from '../../../services/syncer/schedule/hours.ts';
 import { type Times, windowAt } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -205,7 +206,7 @@ test('other times count at once', () => {
 
 test('the wait after a failure', () => {
   for (const [failures, most] of [1, 2, 4, 8, 16, 30, 30].entries()) {
-    assert.equal(retryIn(failures + 1, 1), most * MINUTE);
-    assert.equal(retryIn(failures + 1, 0), most * MINUTE * 0.75);
+    assert.equal(backoffMs(failures + 1, PASS_RETRY, 1), most * MINUTE);
+    assert.equal(backoffMs(failures + 1, PASS_RETRY, 0), (most * MINUTE) / 2);
   }
 });

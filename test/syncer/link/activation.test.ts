@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
-import { Activation, tryAgainIn } from '../../../services/syncer/link/parent/activation.ts';
+import { ACTIVATION_RETRY, Activation } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** The place of a layer at its parent: when it is asked for, and what the answers mean. */
@@ -102,10 +103,10 @@ test('while another instance has the place it asks less and less often, and goes
 
 test('the times between are those of a doubling with jitter, up to five minutes', () => {
   assert.deepEqual(
-    [1, 2, 3, 4, 5, 50].map((times) => tryAgainIn(times, 1) / 1_000),
+    [1, 2, 3, 4, 5, 50].map((times) => backoffMs(times, ACTIVATION_RETRY, 1) / 1_000),
     [30, 60, 120, 240, 300, 300],
   );
-  assert.equal(tryAgainIn(2, 0), 45_000);
+  assert.equal(backoffMs(2, ACTIVATION_RETRY, 0), 30_000);
 });
 
 const free: [why: string, reply: Reply][] = [

@@ -1,3 +1,4 @@
+import { atLeast, backoffMs } from '#proto/async/backoff.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
@@ -46,11 +47,9 @@ export function refusal(
 export const passing = (fault: Fault): boolean =>
   Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
 
-/** Over how long those come back that were told the same time to wait, in ms. */
-const SPREAD_MS = 5_000;
-
-/** How long a full data volume is left alone before it is tried again, in ms; as often as it takes. */
-const SPACE_WAIT_MS = 10_000;
+const RETRY = { firstMs: 1_000, maxMs: 30_000 };
+/** A full data volume is tried again as often as it takes. */
+const FULL = { firstMs: 1_000, maxMs: 10_000 };
 
 /**
  * How long to wait before attempt number `attempt` (from 1), in whole ms: doubling from one second to 30, with jitter, and
@@ -58,14 +57,11 @@ const SPACE_WAIT_MS = 10_000;
  * @returns undefined where it is better to give up for this pass
  */
 export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
-  if (fault.code === 'no-space')
-    return Math.round(Math.min(SPACE_WAIT_MS, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2));
+  if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));
   if (!passing(fault) || attempt > 6) return undefined;
   const asked = Number(fault.detail?.retryAfterMs ?? 0);
   if (asked > LONGEST_WAIT_MS) return undefined;
-  const own = Math.min(30_000, 1_000 * 2 ** (attempt - 1)) * (0.5 + random / 2);
-  // Many may have been told the same time: they do not come back all at once.
-  return Math.round(Math.max(own, asked + random * Math.min(asked / 4, SPREAD_MS)));
+  return Math.round(Math.max(backoffMs(attempt, RETRY, random), atLeast(asked, random)));
 }
 
 /** The code and message of an OCI error body, or the beginning of a text, on one line. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jittered } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -77,9 +78,7 @@ export class SharedBandwidth implements Bandwidth {
         signal.throwIfAborted();
         if (!Fault.is(err, 'unavailable')) throw err;
         this.#log.debug({ err }, 'nobody grants bandwidth; asking again');
-        await sleep(RETRY_MS * (0.5 + Math.random()), undefined, { signal }).catch(() =>
-          signal.throwIfAborted(),
-        );
+        await sleep(jittered(RETRY_MS), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
     signal.throwIfAborted();

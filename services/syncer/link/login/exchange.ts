@@ -1,3 +1,4 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isStatus } from '../answers/patience.ts';
 import type { Granted, TokenSource } from './credentials.ts';
@@ -14,8 +15,7 @@ const EARLY_MS = 5 * 60_000;
 const LIFE_S = 90 * 60;
 /** One that is not older is not the cause where a token is not taken: the right to something is missing. In ms. */
 const FRESH_MS = 10_000;
-const FIRST_REST_MS = 2_000;
-const MOST_REST_MS = 5 * 60_000;
+const RETRY = { firstMs: 2_000, maxMs: 5 * 60_000 };
 
 type Refresh = { token: string; since: number; until: number };
 type Clock = { now: () => number; random: () => number };
@@ -138,8 +138,7 @@ export class Exchange implements TokenSource {
     // Of one scope, not of the identity.
     if (isStatus(fault, 400, 403, 404) && this.#ofScope.has(fault)) return;
     const { now, random } = this.#clock;
-    const own = Math.min(MOST_REST_MS, FIRST_REST_MS * 2 ** Math.min(times - 1, 20));
-    const wait = Math.max(own * (0.5 + random() / 2), Number(fault.detail?.retryAfterMs ?? 0));
+    const wait = Math.max(backoffMs(times, RETRY, random()), Number(fault.detail?.retryAfterMs ?? 0));
     this.#failed = { fault, times, until: now() + wait };
   }
 }

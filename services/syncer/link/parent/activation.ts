@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#proto/accounts/children.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { refusal } from '../answers/answers.ts';
@@ -12,8 +13,7 @@ import { sent } from '../http/sending.ts';
 
 /** A parent that gives no place to this layer, as it has no accounts, is asked again after so long, in ms. */
 const ASK_AGAIN_MS = 10 * 60_000;
-const FIRST_TRY_MS = 30_000;
-const LONGEST_TRY_MS = 5 * 60_000;
+export const ACTIVATION_RETRY = { firstMs: 30_000, maxMs: 5 * 60_000 };
 
 /** Clocks and requests take their time, in ms. */
 const SLACK_MS = 1_000;
@@ -102,7 +102,8 @@ export class Activation {
       const times = state?.is === 'refused' ? state.times + 1 : 1;
       const { retryAfter } = answer.taken;
       const next =
-        this.#now() + (retryAfter === undefined ? tryAgainIn(times) : retryAfter * 1_000 + SLACK_MS);
+        this.#now() +
+        (retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS);
       const fault = refused(child, answer.taken, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next };
       log.warn(
@@ -149,11 +150,6 @@ export function takenSince(status: number, said: string): { taken: Conflict } | 
   const [error] = (status === 409 && readAs(Refusal, said)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
   return { taken: Value.Check(Conflict, error.detail) ? error.detail : {} };
-}
-
-/** How long after refusal number `times` (from 1) the parent is asked again: doubling, with jitter, in ms. */
-export function tryAgainIn(times: number, random = Math.random()): number {
-  return Math.min(LONGEST_TRY_MS, FIRST_TRY_MS * 2 ** (times - 1)) * (0.75 + random / 4);
 }
 
 /** @param started when this start of the layer began */

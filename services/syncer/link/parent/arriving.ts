@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { jittered } from '#proto/async/backoff.ts';
 import { ARRIVING_PATH, Arriving } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
@@ -110,8 +111,8 @@ export class ArrivingSource {
       if (idle > this.#idleMs) {
         throw new Fault('unavailable', `the parent gets no further with ${digest} now`);
       }
-      const rest = Math.max(begun + LEAST_MS - now, idle * REST) * (0.75 + Math.random() / 2);
-      await sleep(rest, undefined, { signal }).catch(() => signal.throwIfAborted());
+      const rest = Math.max(begun + LEAST_MS - now, idle * REST);
+      await sleep(jittered(rest), undefined, { signal }).catch(() => signal.throwIfAborted());
       return { start: extent.start, end: extent.start, ranged: true, body: NOTHING };
     }
     const found = await blobAnswer(answer, { repository, digest, size, extent });

@@ -1,16 +1,15 @@
+import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/sync/outgoing.ts';
 import type { PassBus } from '../../leadership/fenced-bus.ts';
 import { pages } from './lists.ts';
 
-const FIRST_MS = 60_000;
-const MOST_MS = 60 * 60_000;
+const RETRY = { firstMs: 60_000, maxMs: 60 * 60_000 };
 
-/** When a change that was refused `attempts` times is tried again: after a minute, doubling up to an hour, ± 25 %. */
+/** When a change that was refused `attempts` times is tried again: after a minute, doubling up to an hour. */
 export function retryAt(attempts: number, now: number, random = Math.random()): number {
-  const wait = Math.min(MOST_MS, FIRST_MS * 2 ** (Math.min(attempts, 20) - 1));
-  return Math.round(now + wait * (0.75 + random / 2));
+  return Math.round(now + backoffMs(attempts, RETRY, random));
 }
 
 /** A change for the parent: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
