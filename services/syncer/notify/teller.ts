@@ -56,7 +56,7 @@ type Waiting = { notice: Notice; place: WebhookPlace };
 export async function tell(means: TellerMeans, signal: AbortSignal): Promise<void> {
   const { log, to, times = TIMES } = means;
   const teller = new Teller(means);
-  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   let news = Promise.withResolvers<boolean>();
   const end = hear(means, () => news.resolve(true));
   let troubles = 0;
@@ -64,7 +64,7 @@ export async function tell(means: TellerMeans, signal: AbortSignal): Promise<voi
   try {
     while (!signal.aborted) {
       news = Promise.withResolvers();
-      let wait = times.lookMs;
+      let wait = jittered(times.lookMs);
       try {
         const told = await teller.round(signal);
         troubles = 0;
@@ -73,7 +73,7 @@ export async function tell(means: TellerMeans, signal: AbortSignal): Promise<voi
           continue;
         }
         if (told === 'more') continue;
-        if (told === 'nothing' && heard) wait = times.soonMs;
+        if (told === 'nothing' && heard) wait = jittered(times.soonMs);
       } catch (err) {
         if (signal.aborted) return;
         troubles += 1;
@@ -81,7 +81,7 @@ export async function tell(means: TellerMeans, signal: AbortSignal): Promise<voi
         log.debug({ err, webhook: to.name, ms: wait }, 'events can not be told now; trying again');
       }
       heard = (await Promise.race([news.promise, rest(wait)])) ?? false;
-      if (heard) await rest(times.gatherMs);
+      if (heard) await rest(jittered(times.gatherMs));
     }
   } finally {
     end();

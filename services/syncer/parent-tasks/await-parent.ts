@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs, jittered } from '#proto/async/backoff.ts';
+import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Parent } from '../link/parent/parent.ts';
 import type { News } from '../reconcile/observe/news.ts';
@@ -53,7 +53,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
         passed = Promise.withResolvers();
         continue;
       }
-      await sleep(jittered(wait), undefined, { signal }).catch(() => {});
+      await sleep(wait, undefined, { signal }).catch(() => {});
       if (signal.aborted || !isAwaited()) continue;
       try {
         await (await means.parent()).ping(signal);

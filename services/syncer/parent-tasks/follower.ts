@@ -5,8 +5,8 @@ import type { Log } from '#proto/bus/bus.ts';
 import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
 import type { News } from '../reconcile/observe/news.ts';
-import { Alarm } from '../schedule/alarm.ts';
 import type { Link } from '../schedule/hours.ts';
+import { LinkGate } from '../schedule/link-gate.ts';
 import { AnswerPace } from './answer-pace.ts';
 import type { Early } from './prefetcher.ts';
 import { isAway, waitAfter } from './wait-after.ts';
@@ -44,13 +44,13 @@ export type FollowMeans = {
 export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
   const { news, log, pace = new AnswerPace() } = means;
   let failures = 0;
-  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
     const cursor = news.cursor;
     if (cursor === undefined || !means.link()?.live) {
       news.unfollow();
       failures = 0;
-      await Promise.race([news.turned, rest(LOOK_MS)]);
+      await Promise.race([news.turned, rest(jittered(LOOK_MS))]);
       continue;
     }
     try {
@@ -64,9 +64,9 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
         const { turned } = news;
         means.tell();
         means.early.begin();
-        await Promise.race([turned, rest(MOST_WAIT_MS)]);
+        await Promise.race([turned, rest(jittered(MOST_WAIT_MS))]);
         // A pass that could not look asks for the same again, and not at once.
-        if (found !== 'unchanged' && news.cursor === cursor) await rest(LOOK_MS);
+        if (found !== 'unchanged' && news.cursor === cursor) await rest(jittered(LOOK_MS));
       } else if (found === 'unchanged') means.unchanged();
       // One that this side ended, or asked to be at once, says nothing of the parent.
       if (found !== 'ended' && waitS > 0) {
@@ -93,18 +93,14 @@ async function ask(
   signal: AbortSignal,
 ): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
   const { news } = means;
-  const closed = new AbortController();
-  using _closing = new Alarm(() => {
-    const at = means.link();
-    if (!at?.live) closed.abort(new Error('the link may not be used now'));
-    return at?.until;
-  });
+  using gate = new LinkGate(means.link, 'live');
+  const reworded = new AbortController();
   try {
     const feed = await means.feed();
     const identity = await means.identity();
-    const either = AbortSignal.any([signal, closed.signal]);
+    const either = AbortSignal.any([signal, gate.signal, reworded.signal]);
     // From then on this has to be asked for, too.
-    using _idle = means.early.onIdle(() => closed.abort(new Error('asked again, in other words')));
+    using _idle = means.early.onIdle(() => reworded.abort(new Error('asked again, in other words')));
     const answer = await feed.changes(cursor, waitS, either, {
       arriving: means.early.idle,
       identity,
@@ -121,7 +117,7 @@ async function ask(
     news.unchanged(cursor, answer.cursor, answer.known === true);
     return 'unchanged';
   } catch (error) {
-    if (closed.signal.aborted && !signal.aborted) return 'ended';
+    if ((gate.isClosed || reworded.signal.aborted) && !signal.aborted) return 'ended';
     throw error;
   }
 }

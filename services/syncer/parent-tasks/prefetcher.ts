@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs, jittered } from '#proto/async/backoff.ts';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
@@ -11,18 +11,17 @@ import type { Settings } from '../link/parent/settings.ts';
 import type { News } from '../reconcile/observe/news.ts';
 import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
-import { Alarm } from '../schedule/alarm.ts';
 import type { Link } from '../schedule/hours.ts';
+import { LinkGate } from '../schedule/link-gate.ts';
 import { Crew } from '../transfer/crew.ts';
 import { Pace } from '../transfer/pace.ts';
 import type { InHand } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
 import { AnswerPace } from './answer-pace.ts';
-import { waitAfter } from './wait-after.ts';
+import { PATIENT, waitAfter } from './wait-after.ts';
 
 /** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
 const LOOK_MS = 5_000;
-const RETRY = { firstMs: 2_000, maxMs: 60_000 };
 /** What is smaller comes soon enough with the pass, in bytes. */
 const LEAST_BYTES = 256 * 1024;
 /** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
@@ -76,7 +75,7 @@ export class Early {
   async follow(signal: AbortSignal): Promise<void> {
     await using crew = this.#crew;
     crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
-    const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
+    const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
     const { pace = new AnswerPace() } = this.#means;
     let cursor: string | undefined;
     let failures = 0;
@@ -92,7 +91,7 @@ export class Early {
         const asked = performance.now();
         const told = asks ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
-        if (told === 'closed') await Promise.race([news.turned, rest(LOOK_MS)]);
+        if (told === 'closed') await Promise.race([news.turned, rest(jittered(LOOK_MS))]);
         else if (told === undefined) this.#rest(false);
         else {
           const tookMs = performance.now() - asked;
@@ -108,7 +107,7 @@ export class Early {
       } catch (err) {
         if (signal.aborted) break;
         failures += 1;
-        const ms = Math.max(backoffMs(failures, RETRY), waitAfter(err, 0));
+        const ms = waitAfter(err, failures, PATIENT);
         this.#means.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
         await rest(ms);
       }
@@ -150,17 +149,12 @@ export class Early {
   /** @returns undefined where the parent does not tell */
   async #ask(cursor: string | undefined, signal: AbortSignal): Promise<Arriving | 'closed' | undefined> {
     const ended = this.#end.signal;
-    const closed = new AbortController();
-    using _closing = new Alarm(() => {
-      const at = this.#means.link();
-      if (!at?.live) closed.abort(new Error('the link may not be used now'));
-      return at?.until;
-    });
+    using gate = new LinkGate(this.#means.link, 'live');
     try {
       const arriving = await this.#means.settings.arriving();
-      return await arriving.list(cursor, LONGEST_WAIT_S, AbortSignal.any([signal, ended, closed.signal]));
+      return await arriving.list(cursor, LONGEST_WAIT_S, AbortSignal.any([signal, ended, gate.signal]));
     } catch (error) {
-      if ((closed.signal.aborted || ended.aborted) && !signal.aborted) return 'closed';
+      if ((gate.isClosed || ended.aborted) && !signal.aborted) return 'closed';
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerIdentity } from '#proto/accounts/children.ts';
-import { backoffMs, jittered } from '#proto/async/backoff.ts';
+import { jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type Gap, historyLost } from '#proto/bus/history.ts';
 import { withinLimits } from '#proto/bus/relay.ts';
@@ -9,18 +9,16 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
 import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
 import type { ParentReports } from '../link/parent/reports.ts';
-import { Alarm } from '../schedule/alarm.ts';
 import type { Link } from '../schedule/hours.ts';
+import { LinkGate } from '../schedule/link-gate.ts';
 import { HistorySender } from './history-sender.ts';
 import { EARLIEST_MS, ReportClock } from './layer-report.ts';
+import { PATIENT, waitAfter } from './wait-after.ts';
 
 /** Events of so long go up together, in ms. */
 const GATHER_MS = 1_000;
 /** Without any, the state of the layer is looked at so often, in ms. */
 const LOOK_MS = 60_000;
-const RETRY = { firstMs: 2_000, maxMs: 60_000 };
-/** The parent may ask for this much at most. */
-const MAX_ASKED_MS = 10 * 60_000;
 /** As JSON, before it is packed, in bytes. */
 const BATCH_BYTES = 256 * 1024;
 
@@ -60,7 +58,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
       if (!means.link()?.live) news.resolve();
     }),
   ];
-  const rest = (ms: number) => sleep(jittered(ms), undefined, { signal }).catch(() => {});
+  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   let failures = 0;
   try {
     while (!signal.aborted) {
@@ -69,45 +67,25 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
       if (at?.live || (at?.usable && passed)) {
         try {
           passed = false;
-          await whileUsable(means.link, signal, (until) => reporter.round(until));
+          using gate = new LinkGate(means.link, 'usable');
+          await reporter.round(AbortSignal.any([signal, gate.signal]));
           failures = 0;
         } catch (err) {
           if (signal.aborted) return;
           failures += 1;
           passed = true;
-          const ms = waitAfter(failures, err);
+          const ms = waitAfter(err, failures, PATIENT);
           log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
           await rest(ms);
           continue;
         }
       }
-      await Promise.race([news.promise, rest(reporter.pending ? EARLIEST_MS : LOOK_MS)]);
-      await rest(gatherMs);
+      await Promise.race([news.promise, rest(jittered(reporter.pending ? EARLIEST_MS : LOOK_MS))]);
+      await rest(jittered(gatherMs));
     }
   } finally {
     for (const end of ends) end();
   }
-}
-
-/** Doubling, and never less than the parent asked for, in ms. */
-function waitAfter(failures: number, error: unknown): number {
-  const asked = Number(Fault.is(error) ? (error.detail?.retryAfterMs ?? 0) : 0);
-  return Math.max(Math.min(MAX_ASKED_MS, asked), backoffMs(failures, RETRY));
-}
-
-/** Ends the task where the window closes meanwhile. */
-async function whileUsable(
-  link: () => Link | undefined,
-  signal: AbortSignal,
-  task: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const closed = new AbortController();
-  using _closing = new Alarm(() => {
-    const at = link();
-    if (!at?.usable) closed.abort(new Fault('window-closed', 'the link may not be used now'));
-    return at?.until;
-  });
-  await task(AbortSignal.any([signal, closed.signal]));
 }
 
 class Reporter {

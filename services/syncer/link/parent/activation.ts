@@ -4,12 +4,12 @@ import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { refusal } from '../answers/answers.ts';
 import { text, WORD_LIMIT } from '../answers/bodies.ts';
 import { patiently } from '../answers/patience.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
+import { TerraceApi } from './terrace-api.ts';
 
 /** A parent that gives no place to this layer, as it has no accounts, is asked again after so long, in ms. */
 const ASK_AGAIN_MS = 10 * 60_000;
@@ -138,9 +138,7 @@ export class Activation {
       this.#plain = true;
       return this.#ask(child, { instance }, signal);
     }
-    if (status >= 500 || status === 429 || status === 408) {
-      throw refusal(status, answer.headers, said, `PUT ${path}`);
-    }
+    await TerraceApi.refused(answer, `PUT ${path}`, said);
     return takenSince(status, said) ?? 'free';
   }
 }

@@ -3,13 +3,13 @@ import { jittered } from '#proto/async/backoff.ts';
 import { ARRIVING_PATH, Arriving } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import { refusal } from '../answers/answers.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { type Body, one, PAGE_LIMIT, text } from '../answers/bodies.ts';
+import { type Body, one, PAGE_LIMIT } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
 import { pull } from '../login/scopes.ts';
+import { TerraceApi } from './terrace-api.ts';
 
 /** A parent that does not tell what comes is asked again after so long, in ms: it may be a newer Terrace by then. */
 const ASK_AGAIN_MS = 60 * 60_000;
@@ -28,8 +28,7 @@ const NOTHING: Body = { destroy() {}, async *[Symbol.asyncIterator]() {} };
 export class ParentArriving {
   readonly #link: Link;
   readonly #idleMs: number;
-  /** Until when the parent is taken for one that does not tell. */
-  #silent = 0;
+  readonly #api = new TerraceApi(ASK_AGAIN_MS);
 
   /** @param idleMs an attempt ends where no byte came for so long */
   constructor(link: Link, idleMs = IDLE_MS) {
@@ -44,7 +43,7 @@ export class ParentArriving {
    * @throws Fault `parent-unreachable`, `busy`
    */
   async list(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Arriving | undefined> {
-    if (Date.now() < this.#silent) return undefined;
+    if (!this.#api.isSpoken) return undefined;
     const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waitS) });
     const scope = 'registry:catalog:*';
     const answer = await this.#link.request(`${ARRIVING_PATH}?${query}`, {
@@ -58,11 +57,9 @@ export class ParentArriving {
       const found = readAs(Arriving, bytes);
       if (found) return found;
     } else {
-      const said = await text(answer);
-      const passes = status >= 500 || status === 429 || status === 408;
-      if (passes) throw refusal(status, answer.headers, said, `GET ${ARRIVING_PATH}`);
+      await TerraceApi.refused(answer, `GET ${ARRIVING_PATH}`);
     }
-    this.#silent = Date.now() + ASK_AGAIN_MS;
+    this.#api.rest();
     return undefined;
   }
 

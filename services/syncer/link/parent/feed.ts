@@ -1,11 +1,11 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
-import { refusal } from '../answers/answers.ts';
 import { PAGE_LIMIT, text } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
+import { TerraceApi } from './terrace-api.ts';
 
 /** A parent that tells no changes is asked again after so long, in ms: it may be a Terrace by then. */
 const ASK_AGAIN_MS = 60 * 60_000;
@@ -22,8 +22,7 @@ export class ParentFeed {
   readonly #link: Link;
   readonly #child: string;
   readonly #activation: Pick<Activation, 'confirmed' | 'doubt'>;
-  /** Until when the parent is taken for one that tells none. */
-  #silent = 0;
+  readonly #api: TerraceApi;
   /** It has told its changes: it is a Terrace. */
   spoke = false;
   /** What it last said of repairs of its metadata; `''`: that there was none. */
@@ -34,6 +33,7 @@ export class ParentFeed {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
+    this.#api = new TerraceApi(ASK_AGAIN_MS, !link.azure);
   }
 
   /**
@@ -50,7 +50,7 @@ export class ParentFeed {
     signal: AbortSignal,
     { arriving = false, identity }: { arriving?: boolean; identity?: LayerIdentity } = {},
   ): Promise<Changes | undefined> {
-    if (this.#link.azure || Date.now() < this.#silent) return undefined;
+    if (!this.#api.isSpoken) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),
@@ -85,10 +85,9 @@ export class ParentFeed {
         this.#activation.doubt();
         throw refused(this.#child, other.taken);
       }
-      const passes = status >= 500 || status === 429 || status === 408;
-      if (passes) throw refusal(status, answer.headers, said, `GET ${CHANGES_PATH}`);
+      await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, said);
     }
-    this.#silent = Date.now() + ASK_AGAIN_MS;
+    this.#api.rest();
     return undefined;
   }
 }

@@ -3,13 +3,13 @@ import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Place, type Report, reportPath, Standing } from '#proto/status/layers-below.ts';
-import { refusal } from '../answers/answers.ts';
-import { text, WORD_LIMIT } from '../answers/bodies.ts';
+import { WORD_LIMIT } from '../answers/bodies.ts';
 import { isStatus } from '../answers/patience.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
+import { TerraceApi } from './terrace-api.ts';
 
 const pack = promisify(gzip);
 
@@ -34,15 +34,14 @@ export class ParentReports {
   readonly #link: Link;
   readonly #child: string;
   readonly #activation: Pick<Activation, 'doubt'>;
-  /** Until when the parent is taken for one that takes none. */
-  #deaf = 0;
+  readonly #api: TerraceApi;
 
   /** @param child the name of this layer at its parent */
   constructor(link: Link, child: string, activation: Pick<Activation, 'doubt'>) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
-    if (!isChild(child) || link.azure) this.#deaf = Number.POSITIVE_INFINITY;
+    this.#api = new TerraceApi(ASK_AGAIN_MS, isChild(child) && !link.azure);
   }
 
   /**
@@ -54,7 +53,7 @@ export class ParentReports {
     report: Report,
     signal: AbortSignal,
   ): Promise<{ taken: boolean; place: Place | undefined } | { refused: Fault } | undefined> {
-    if (Date.now() < this.#deaf) return undefined;
+    if (!this.#api.isSpoken) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
     const answer = await this.#link.request(path, {
@@ -75,10 +74,7 @@ export class ParentReports {
       const found = readAs(Standing, said);
       if (found) return { taken: status === 200, place: found.place };
     } else {
-      const said = await text(answer);
-      const passes = status >= 500 || status === 429 || status === 408;
-      const fault = refusal(status, answer.headers, said, `POST ${path}`);
-      if (passes) throw fault;
+      const fault = await TerraceApi.refused(answer, `POST ${path}`);
       // So a body that came too slowly was refused by earlier versions: no part of it is at fault.
       if (status === 400 && fault.detail?.reason === 'SIZE_INVALID') {
         throw new Fault('parent-unreachable', fault.message, { detail: fault.detail });
@@ -92,6 +88,6 @@ export class ParentReports {
 
   /** The parent is left alone for a while. */
   rest(): void {
-    this.#deaf = Math.max(this.#deaf, Date.now() + ASK_AGAIN_MS);
+    this.#api.rest();
   }
 }

@@ -1,3 +1,4 @@
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Descriptor, type Manifest, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
@@ -46,8 +47,8 @@ export async function forgetReferrer(
   );
 }
 
-/** Of each list, the last change that was begun here: two at once would each take the other's entry away. */
-const turns = new Map<string, Promise<void>>();
+/** Of one list, one change at a time is made here: two at once would each take the other's entry away. */
+const lists = new KeyedLock();
 
 async function change(
   context: PassContext,
@@ -55,16 +56,7 @@ async function change(
   subject: Digest,
   edit: (listed: Descriptor[]) => Descriptor[] | undefined,
 ): Promise<void> {
-  const key = `${repository}@${subject}`;
-  const run = () => changeAlone(context, repository, subject, edit);
-  const own = (turns.get(key) ?? Promise.resolve()).then(run);
-  const turn = own.catch(() => {});
-  turns.set(key, turn);
-  try {
-    await own;
-  } finally {
-    if (turns.get(key) === turn) turns.delete(key);
-  }
+  await lists.run(`${repository}@${subject}`, () => changeAlone(context, repository, subject, edit));
 }
 
 async function changeAlone(
