@@ -80,8 +80,8 @@ export async function syncer(context: Context): Promise<void> {
   const means = {
     bus,
     volume,
-    parent: () => settings.parent(),
-    upward: () => settings.upward(),
+    parent: async () => (await settings.clients()).parent,
+    upward: async () => (await settings.clients()).upward,
     pace: new Pace(),
     bandwidth,
     by: instance,

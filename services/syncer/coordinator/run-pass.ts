@@ -40,17 +40,18 @@ export async function runPass(
   wish: Wish,
 ): Promise<PassResult> {
   try {
+    const { parent, upward, feed, activation, acr } = await settings.clients();
     const deps = {
       bus: announcing(lead.bus, announcement),
       announcement,
       volume,
       log,
-      parent: await settings.parent(),
-      upward: lead.upward(await settings.upward()),
-      feed: await settings.feed(),
-      activation: await settings.activation(),
+      parent,
+      upward: lead.upward(upward),
+      feed,
+      activation,
       news,
-      acr: await settings.acr(),
+      acr,
       acrNews,
       configuration: settings.get(),
       by: instance,

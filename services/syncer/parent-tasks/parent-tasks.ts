@@ -52,11 +52,13 @@ export type Beside = {
  */
 export function beside(means: BesideMeans, signal: AbortSignal): Beside {
   const { bus, log, instance, settings, news, link } = means;
-  const feed = () => settings.feed();
+  const feed = async () => (await settings.clients()).feed;
   const early = new Early({ ...means, by: instance });
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
-  const speaks = async () => news.cursor !== undefined || (await feed()).spoke;
-  const reports = async () => ((await speaks()) ? settings.reports() : undefined);
+  const reports = async () => {
+    const clients = await settings.clients();
+    return news.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
+  };
   const identity = () => bus.call(layerInstance, {});
   void follow({ ...means, feed, early, identity }, signal);
   const tells = (event: Envelope) => {
@@ -70,7 +72,7 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
     passes.add(heard);
     return () => void passes.delete(heard);
   };
-  void awaitParent({ ...means, parent: () => settings.parent(), onPass }, signal);
+  void awaitParent({ ...means, parent: async () => (await settings.clients()).parent, onPass }, signal);
   void report({ bus, onPass, reports, link, identity, layers, known: () => news.known, tells, log }, signal);
   const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
   return {

@@ -7,7 +7,7 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import type { ParentClients, Settings } from '../link/parent/settings.ts';
 import type { News } from '../reconcile/observe/news.ts';
 import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
@@ -32,7 +32,9 @@ const PASS = 'arriving';
 export type EarlyMeans = {
   bus: Bus;
   volume: Volume;
-  settings: Pick<Settings, 'get' | 'arriving' | 'upward' | 'bandwidth'>;
+  settings: Pick<Settings, 'get' | 'bandwidth'> & {
+    clients(): Promise<Pick<ParentClients, 'arriving' | 'upward'>>;
+  };
   /** A parent that does not tell its changes is not asked. */
   news: Pick<News, 'cursor' | 'turned'>;
   /** Undefined where there is no parent. */
@@ -151,7 +153,7 @@ export class Early {
     const ended = this.#end.signal;
     using gate = new LinkGate(this.#means.link, 'live');
     try {
-      const arriving = await this.#means.settings.arriving();
+      const { arriving } = await this.#means.settings.clients();
       return await arriving.list(cursor, LONGEST_WAIT_S, AbortSignal.any([signal, ended, gate.signal]));
     } catch (error) {
       if ((gate.isClosed || ended.aborted) && !signal.aborted) return 'closed';
@@ -207,8 +209,8 @@ export class Early {
     const job = { ...blob, direction: 'down' as const, pass: PASS, ...until };
     const means = {
       ...this.#means,
-      parent: async () => (await settings.arriving()).source(),
-      upward: () => settings.upward(),
+      parent: async () => (await settings.clients()).arriving.source(),
+      upward: async () => (await settings.clients()).upward,
       pace: new Pace(),
       bandwidth: settings.bandwidth,
       slots: this.#crew.slots,

@@ -88,8 +88,12 @@ function follow(pace: EarlyMeans['pace'] = { after: () => 0 }) {
       ...configurationWith({ repositories: ['app/*'] }),
       parent: { url: 'http://parent' },
     }),
-    arriving: async () => arriving,
-    upward: () => assert.fail('nothing goes up'),
+    clients: async () => ({
+      arriving,
+      get upward(): never {
+        return assert.fail('nothing goes up');
+      },
+    }),
     bandwidth: UNLIMITED as never,
   };
   const news = { cursor: '1.a', turned: new Promise<void>(() => {}) };

@@ -17,15 +17,19 @@ import { Parent } from './parent.ts';
 import { ParentReports } from './reports.ts';
 import { Upward } from './upward.ts';
 
-type Clients = {
-  print: string;
-  link: Link;
+/** Of one parent and one login; all of them use one link. */
+export type ParentClients = {
   parent: Parent;
   upward: Upward;
+  /** What it tells of its changes. */
   feed: ParentFeed;
+  /** Where this layer tells it of itself. */
   reports: ParentReports;
+  /** The place that this layer has there. */
   activation: Activation;
+  /** What it is itself still receiving. */
   arriving: ParentArriving;
+  /** What an Azure Container Registry tells beside; undefined where the parent is none. */
   acr: AcrMetadata | undefined;
 };
 
@@ -36,9 +40,9 @@ export class Settings implements AsyncDisposable {
   readonly #stallMs: number | undefined;
   readonly #trust: Pick<TrustBundle, 'get'> | undefined;
   #configuration: Configuration | undefined;
-  #clients: Clients | undefined;
-  /** Links of earlier configurations, whose requests may still be under way. */
-  readonly #old: Link[] = [];
+  #current: { print: string; link: Link; clients: ParentClients } | undefined;
+  /** Links of earlier configurations, for as long as a pass or a transfer uses them. */
+  #old: WeakRef<Link>[] = [];
 
   /**
    * @param stallMs a connection to the parent that brings nothing for so long is given up
@@ -73,48 +77,16 @@ export class Settings implements AsyncDisposable {
     return this.#configuration?.notifications.webhooks ?? [];
   }
 
-  /** The client for what comes from the parent, as configured now. */
-  async parent(): Promise<Parent> {
-    return (await this.#current()).parent;
-  }
-
-  /** The same for what goes there; both use one link. */
-  async upward(): Promise<Upward> {
-    return (await this.#current()).upward;
-  }
-
-  /** What it tells of its changes. */
-  async feed(): Promise<ParentFeed> {
-    return (await this.#current()).feed;
-  }
-
-  /** Where this layer tells it of itself. */
-  async reports(): Promise<ParentReports> {
-    return (await this.#current()).reports;
-  }
-
-  /** The place that this layer has there. */
-  async activation(): Promise<Activation> {
-    return (await this.#current()).activation;
-  }
-
-  /** What it is itself still receiving. */
-  async arriving(): Promise<ParentArriving> {
-    return (await this.#current()).arriving;
-  }
-
-  /** What an Azure Container Registry tells beside; undefined where the parent is none. */
-  async acr(): Promise<AcrMetadata | undefined> {
-    return (await this.#current()).acr;
-  }
-
   /** Closes the connections to the parent that are idle. */
   rest(): void {
-    for (const link of [...this.#old, this.#clients?.link]) link?.rest();
+    for (const link of this.#links()) link.rest();
   }
 
-  /** The files of password and CA are read again each time: they may have changed. */
-  async #current(): Promise<Clients> {
+  /**
+   * Whoever does several things with the parent does all of them with these: the files of password and CA are read again
+   * each time, and may have changed. @throws Fault `config-invalid`
+   */
+  async clients(): Promise<ParentClients> {
     const { parent, name } = this.get();
     const { url, username, passwordFile, caFile, azure, allowedHosts } = parent;
     const login = username === undefined ? undefined : { username, password: await password(passwordFile) };
@@ -125,7 +97,7 @@ export class Settings implements AsyncDisposable {
       await this.#trust?.get(),
     );
     const print = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
-    if (this.#clients?.print !== print) {
+    if (this.#current?.print !== print) {
       const { bandwidth } = this;
       const identity = azure && identityOf({ azure, secret, ca });
       const acr = isAzure(parent) ? { identity } : undefined;
@@ -138,12 +110,10 @@ export class Settings implements AsyncDisposable {
         allowedHosts,
         ...(this.#stallMs && { stallMs: this.#stallMs }),
       });
-      if (this.#clients) this.#old.push(this.#clients.link);
+      this.#old = this.#links().map((old) => new WeakRef(old));
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
       const activation = new Activation(link, acr ? undefined : username);
-      this.#clients = {
-        print,
-        link,
+      const clients = {
         parent: new Parent(link),
         upward: new Upward(link),
         feed: new ParentFeed(link, child, activation),
@@ -152,12 +122,17 @@ export class Settings implements AsyncDisposable {
         arriving: new ParentArriving(link),
         acr: acr && new AcrMetadata(link),
       };
+      this.#current = { print, link, clients };
     }
-    return this.#clients;
+    return this.#current.clients;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const link of [...this.#old, this.#clients?.link]) await link?.[Symbol.asyncDispose]();
+    for (const link of this.#links()) await link[Symbol.asyncDispose]();
+  }
+
+  #links(): Link[] {
+    return [...this.#old.map((old) => old.deref()), this.#current?.link].filter((link) => link !== undefined);
   }
 }
 
