@@ -43,7 +43,7 @@ export async function examine(
     const missing = { file: 'CURRENT', what: 'is missing' };
     return { empty: !made, findings: made ? [missing] : [], torn: [] };
   }
-  const manifest = await manifestOf(folder, findings);
+  const manifest = await closedManifestOf(folder, files, findings);
   if (!manifest) return { empty: false, findings, torn: [] };
   for (const table of manifest.tables) {
     const finding = await examineTable(folder, files.tables.get(table.number), table);
@@ -95,6 +95,23 @@ export async function manifestOf(folder: string, findings: Finding[]): Promise<M
   const manifest = readManifest(file);
   if (!manifest) findings.push({ file: name, what: 'is damaged' });
   return manifest;
+}
+
+/**
+ * The same of a database that nobody has open. One whose end seems not to be written, and that names files that are gone,
+ * went on: LevelDB takes files away only when its manifest says so.
+ */
+export async function closedManifestOf(
+  folder: string,
+  { logs, tables }: Files,
+  findings: Finding[],
+): Promise<Manifest | undefined> {
+  const manifest = await manifestOf(folder, findings);
+  if (!manifest?.cut) return manifest;
+  const hasLog = manifest.log === 0 || logs.has(manifest.log);
+  if (hasLog && manifest.tables.every(({ number }) => tables.has(number))) return manifest;
+  findings.push({ file: 'MANIFEST', what: 'lacks its end' });
+  return undefined;
 }
 
 async function examineLogs(

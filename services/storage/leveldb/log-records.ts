@@ -11,12 +11,12 @@ const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4] as const;
 
 export type LogPart =
   | { kind: 'record'; offset: number; bytes: Uint8Array }
-  /** From here on, so many bytes are no records. */
-  | { kind: 'damage'; offset: number; length: number }
+  /** From here on, so many bytes are no records. `written`: they were on the disk, as one in which only its length is wrong. */
+  | { kind: 'damage'; offset: number; length: number; written: boolean }
   /** The file ends in the middle of a record: whoever wrote it was ended there. */
   | { kind: 'cut'; offset: number; length: number };
 
-type Damage = { offset: number; length: number };
+type Damage = { offset: number; length: number; written: boolean };
 
 /**
  * All that is in a log, in order. Behind what is damaged, it goes on with the next record whose checksum is right:
@@ -35,7 +35,8 @@ export function* partsOf(log: Uint8Array): Generator<LogPart> {
       if (next === undefined) {
         const resumed = nextSound(log, at + 1, end);
         if (resumed === undefined && isCut(log, at, start, end)) break;
-        damage = grown(damage, begun?.offset ?? at, resumed ?? end);
+        const written = resumed === undefined && isWhole(log, at, end);
+        damage = grown(damage, begun?.offset ?? at, resumed ?? end, written);
         begun = undefined;
         at = resumed ?? end;
         continue;
@@ -67,8 +68,7 @@ function soundUntil(log: Uint8Array, at: number, end: number): number | undefine
   const type = log[at + 6] as number;
   const next = at + HEADER + lengthAt(log, at);
   if (next > end || type < FULL || type > LAST) return undefined;
-  const checksum = new DataView(log.buffer, log.byteOffset + at, HEADER).getUint32(0, true);
-  return checksum === masked(crc32c(log, at + 6, next)) ? next : undefined;
+  return checksumAt(log, at) === masked(crc32c(log, at + 6, next)) ? next : undefined;
 }
 
 function nextSound(log: Uint8Array, from: number, end: number): number | undefined {
@@ -79,15 +79,22 @@ function nextSound(log: Uint8Array, from: number, end: number): number | undefin
 /** The file ends before the record does, in a block that has room for it. */
 function isCut(log: Uint8Array, at: number, start: number, end: number): boolean {
   const next = at + HEADER + lengthAt(log, at);
-  return end === log.length && next > end && next <= start + BLOCK;
+  return end === log.length && next > end && next <= start + BLOCK && !isWhole(log, at, end);
 }
+
+/** Up to the end of the file it is as its checksum says, which does not cover the length: that alone is damaged. */
+const isWhole = (log: Uint8Array, at: number, end: number): boolean =>
+  end === log.length && checksumAt(log, at) === masked(crc32c(log, at + 6, end));
+
+const checksumAt = (log: Uint8Array, at: number): number =>
+  new DataView(log.buffer, log.byteOffset + at, HEADER).getUint32(0, true);
 
 const lengthAt = (log: Uint8Array, at: number): number =>
   (log[at + 4] as number) + (log[at + 5] as number) * 256;
 
-function grown(damage: Damage | undefined, from: number, to: number): Damage {
+function grown(damage: Damage | undefined, from: number, to: number, written = false): Damage {
   const offset = damage?.offset ?? from;
-  return { offset, length: to - offset };
+  return { offset, length: to - offset, written: written || damage?.written === true };
 }
 
 const joined = (fragments: Uint8Array[]): Uint8Array =>

@@ -36,8 +36,8 @@ const PROOF = 2;
 
 export function judgeLog(log: Uint8Array, { mayLack, isSynced, last, expected }: LogRules): LogVerdict {
   const found: (Flaw & { syncedBehind: number })[] = [];
-  const note = (offset: number, bytes: number, what: string) =>
-    found.push({ offset, bytes, what, syncedBehind: 0 });
+  const note = (offset: number, bytes: number, what: string, written = false) =>
+    found.push({ offset, bytes, what, syncedBehind: written ? PROOF : 0 });
   let next = expected;
   let begun = false;
   let cut = false;
@@ -46,7 +46,8 @@ export function judgeLog(log: Uint8Array, { mayLack, isSynced, last, expected }:
     const batch = part.kind === 'record' ? readWriteBatch(part.bytes) : undefined;
     if (!batch) {
       cut = part.kind === 'cut';
-      if (!cut || !last) note(part.offset, lengthOf(part), cut ? 'ends too early' : 'is damaged');
+      const written = part.kind === 'damage' && part.written;
+      if (!cut || !last) note(part.offset, lengthOf(part), cut ? 'ends too early' : 'is damaged', written);
       flawed = true;
       continue;
     }

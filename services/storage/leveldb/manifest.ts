@@ -5,7 +5,17 @@ import { partsOf } from './log-records.ts';
 export type Table = { number: number; size: number; smallest: string; largest: string };
 
 /** What LevelDB's manifest says that belongs to the database. */
-export type Manifest = { log: number; previousLog: number; lastSequence: number; tables: Table[] };
+export type Manifest = {
+  log: number;
+  previousLog: number;
+  lastSequence: number;
+  tables: Table[];
+  /** Its last change was not written to its end, as far as one can see. */
+  cut: boolean;
+};
+
+/** What changes have said so far. */
+type Said = Partial<Omit<Manifest, 'tables' | 'cut'>> & { nextFile?: number };
 
 /** Of a version edit (db/version_edit.cc). */
 const TAG = {
@@ -19,13 +29,20 @@ const TAG = {
   previousLog: 9,
 } as const;
 
-/** @returns undefined where any of it is damaged; an end that was not written is none, as LevelDB has it */
+/**
+ * @returns undefined where any of it is damaged. An end that was not written is no damage, as LevelDB has it; but CURRENT
+ * names a manifest only when all is in there that an opening needs (db/version_set.cc, `LogAndApply` and `Recover`).
+ */
 export function readManifest(file: Uint8Array): Manifest | undefined {
-  const found = { log: 0, previousLog: 0, lastSequence: 0 };
+  const found: Said = {};
+  let cut = false;
   const tables = new Map<number, Table>();
   try {
     for (const part of partsOf(file)) {
-      if (part.kind === 'cut') break;
+      if (part.kind === 'cut') {
+        cut = true;
+        break;
+      }
       if (part.kind === 'damage') {
         // Zeros are room that was made and not written to.
         if (file.subarray(part.offset, part.offset + part.length).some((byte) => byte !== 0))
@@ -38,20 +55,18 @@ export function readManifest(file: Uint8Array): Manifest | undefined {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
-  return { ...found, tables: [...tables.values()] };
+  const { log, previousLog = 0, lastSequence, nextFile } = found;
+  if (log === undefined || lastSequence === undefined || nextFile === undefined) return undefined;
+  return { log, previousLog, lastSequence, tables: [...tables.values()], cut };
 }
 
-function apply(
-  cursor: Cursor,
-  found: Pick<Manifest, 'log' | 'previousLog' | 'lastSequence'>,
-  tables: Map<number, Table>,
-): void {
+function apply(cursor: Cursor, found: Said, tables: Map<number, Table>): void {
   while (!cursor.done) {
     const tag = cursor.varint();
     if (tag === TAG.comparator) cursor.prefixed();
     else if (tag === TAG.log) found.log = cursor.varint();
     else if (tag === TAG.previousLog) found.previousLog = cursor.varint();
-    else if (tag === TAG.nextFile) cursor.varint();
+    else if (tag === TAG.nextFile) found.nextFile = cursor.varint();
     else if (tag === TAG.lastSequence) found.lastSequence = cursor.varint();
     else if (tag === TAG.compactPointer) {
       cursor.varint();

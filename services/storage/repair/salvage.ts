@@ -2,7 +2,14 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Files, type Finding, filesOf, liveLogs, manifestOf } from '../leveldb/examine.ts';
+import {
+  closedManifestOf,
+  type Files,
+  type Finding,
+  filesOf,
+  liveLogs,
+  manifestOf,
+} from '../leveldb/examine.ts';
 import { logOf, partsOf } from '../leveldb/log-records.ts';
 import type { Manifest } from '../leveldb/manifest.ts';
 import { damageOf, typeAt } from '../leveldb/table.ts';
@@ -33,7 +40,7 @@ export async function salvage(folder: string, work: string, read: Read): Promise
   await mkdir(work, { recursive: true, mode: 0o700 });
   const names = await namesOf(folder);
   const files = filesOf(names);
-  const manifest = names.length > 0 ? await manifestOf(folder, found.findings) : undefined;
+  const manifest = names.length > 0 ? await closedManifestOf(folder, files, found.findings) : undefined;
   // LevelDB's repair reads neither CURRENT nor a manifest, and makes its own.
   for (const name of names.filter((each) => LOG_OR_TABLE.test(each))) {
     if (manifest && !belongs(name, files, manifest)) continue;

@@ -84,16 +84,34 @@ test('any byte of a table, changed, is found, and of the manifest', async () => 
   const manifest = await readFile(ends.manifest);
   for (let at = 0; at < manifest.length; at += 1) {
     const { findings } = await db.with(ends.manifest, flipped(at), (folder) => look(folder, 'nothing'));
-    assert.ok(findings.length > 0 || isLengthOfLast(manifest, at), `byte ${at} of ${manifest.length}`);
+    assert.ok(findings.length > 0, `byte ${at} of ${manifest.length}`);
   }
 });
 
-/** One that seems to go on behind the end of the file is one that was not written to its end. */
-function isLengthOfLast(manifest: Buffer, at: number): boolean {
-  const records = [...partsOf(manifest)];
-  const last = records.at(-1)?.offset ?? 0;
-  return at === last + 4 || at === last + 5;
-}
+/** Where the last record begins. */
+const lastOf = (file: Buffer): number => [...partsOf(file)].at(-1)?.offset ?? 0;
+
+test('a last record that only its length has go on behind the end of the file was written to its end', async () => {
+  for (const file of [ends.log, ends.manifest]) {
+    const last = lastOf(await readFile(file));
+    for (const at of [last + 4, last + 5]) {
+      for (const mayLack of ['nothing', 'unsynced'] as const) {
+        const { findings, torn } = await db.with(file, flipped(at), (folder) => look(folder, mayLack));
+        assert.match(findings[0]?.what ?? '', /^is damaged/, `byte ${at} of ${basename(file)}`);
+        assert.deepEqual([findings.length, torn], [1, []]);
+      }
+    }
+  }
+});
+
+test('a manifest that ends too early is damaged where files that it names are gone, or it names too little', async () => {
+  const manifest = await readFile(ends.manifest);
+  for (let end = lastOf(manifest) + 1; end < manifest.length; end += 1) {
+    const cut = (bytes: Buffer) => bytes.subarray(0, end);
+    const { findings } = await db.with(ends.manifest, cut, (folder) => look(folder, 'nothing'));
+    assert.match(findings[0]?.file ?? '', /^MANIFEST/, `${end} of ${manifest.length} bytes`);
+  }
+});
 
 test('what is missing is named', async () => {
   for (const path of Object.values(ends)) {

@@ -270,6 +270,24 @@ test('of several values of a key the newest counts, whatever the numbers of the 
   await assert.rejects(rig.storage.accounts.change({ name: 'deleted' }), fault('account-unknown'));
 });
 
+test('a table stays although the end of the manifest, which names it, seems not to be written', async () => {
+  await using rig = await Rig.open(buses);
+  const tabled = await rig.gateway.pushImage(app, 'tabled', { tag: 'v1' });
+  // What was written so far is in a table from then on.
+  await rig.restart();
+  await rig.gateway.pushImage(app, 'logged', { tag: 'v2' });
+  await rig.stop();
+  const folder = join(rig.data, 'metadata');
+  const path = join(folder, (await readFile(join(folder, 'CURRENT'), 'utf8')).trim());
+  const manifest = await readFile(path);
+  await writeFile(path, manifest.subarray(0, -10));
+  await assert.rejects(rig.start(), fault('volume-unusable'));
+  const { lost, broughtBack } = await repaired(rig);
+  assert.deepEqual([lost, broughtBack], [[], []]);
+  await rig.start();
+  assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), tabled);
+});
+
 test('storage that runs is not touched, and neither is what is whole', async () => {
   await using rig = await Rig.open(buses);
   const options = { data: rig.data, hints: [], open: false, force: false, now };
