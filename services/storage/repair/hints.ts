@@ -39,26 +39,84 @@ export async function announced(records: Records): Promise<RepairHint[]> {
   return found;
 }
 
-/** Pure. */
-export function hintsIn(remnants: Remnant[]): RepairHint[] {
-  return remnants.flatMap(({ key, deleted, value }): RepairHint[] => {
-    if (deleted) return [];
-    const [repository = '', second = '', third] = partsOfKey(key);
-    if (!isRepository(repository)) return [];
-    switch (kindOf(key)) {
-      case 't':
-        return isTag(second) && typeof value === 'string' && isDigest(value)
-          ? [{ repository, tag: second, digest: value }]
-          : [];
-      case 'm':
-      case 'u':
-        return isDigest(second) ? [{ repository, digest: second }] : [];
-      case 'f':
-        return third !== undefined && isDigest(third) ? [{ repository, digest: third }] : [];
-      default:
-        return [];
+export type Told = {
+  hints: RepairHint[];
+  /** Of the entries, those of which a person may be told by name. */
+  named: Remnant[];
+  /** Some of the names may not be what they were: nothing is done with those. */
+  doubtful: boolean;
+};
+
+/** Names of repositories in these may be checked against others of the same batch. */
+const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
+
+/**
+ * What damaged bytes tell. A name is believed where two entries have it: the record itself, and the event or the entry of
+ * the journal that is written with it; the damage may be in either. Pure.
+ * @param isThere whether there is content of this digest
+ */
+export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolean): Told {
+  const mentions = new Map<string, number>();
+  for (const remnant of remnants) {
+    const name = nameIn(remnant);
+    if (name) mentions.set(name, (mentions.get(name) ?? 0) + 1);
+  }
+  const isSure = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
+  const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
+  const hints = new Map<string, RepairHint>();
+  for (const remnant of remnants) {
+    const hint = hintIn(remnant);
+    if (!hint || !isSure(remnant)) continue;
+    const name = nameIn(remnant) as string;
+    const before = hints.get(name);
+    // The record and its event may tell of two digests, of which one is damaged.
+    if (!before || before.digest === hint.digest || !isThere(before.digest)) hints.set(name, hint);
+  }
+  return {
+    hints: [...hints.values()],
+    named: remnants.filter((remnant) => !isNaming(remnant) || isSure(remnant)),
+    doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isSure(remnant)),
+  };
+}
+
+function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
+  if (deleted) return undefined;
+  const [repository = '', second = '', third = ''] = partsOfKey(key);
+  switch (kindOf(key)) {
+    case 't':
+      return isRepository(repository) && isTag(second) && typeof value === 'string' && isDigest(value)
+        ? { repository, tag: second, digest: value }
+        : undefined;
+    case 'm':
+    case 'u':
+      return isRepository(repository) && isDigest(second) ? { repository, digest: second } : undefined;
+    case 'f':
+      return isRepository(repository) && isDigest(third) ? { repository, digest: third } : undefined;
+    case 'e': {
+      const hint = eventIn(value);
+      return hint?.gone ? undefined : hint;
     }
-  });
+    default:
+      return undefined;
+  }
+}
+
+/** `<repository>!<tag or digest>` that an entry is about. */
+function nameIn({ key, value }: Remnant): string | undefined {
+  const kind = kindOf(key);
+  if (kind === 'e') {
+    const hint = eventIn(value);
+    return hint && `${hint.repository}!${hint.tag ?? hint.digest}`;
+  }
+  if (kind === 'j') return Array.isArray(value) ? `${value[1]}!${value[2]}` : undefined;
+  if (!NAMING.has(kind)) return undefined;
+  const [repository = '', second = '', third = ''] = partsOfKey(key);
+  return `${repository}!${kind === 'f' ? third : second}`;
+}
+
+function eventIn(value: unknown): RepairHint | undefined {
+  const { type, data } = (value ?? {}) as Partial<AnnouncementRecord>;
+  return typeof type === 'string' ? hintOf(type, data) : undefined;
 }
 
 /** Of one tag, so many values are remembered. */

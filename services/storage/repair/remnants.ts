@@ -1,4 +1,5 @@
 import { Cursor } from '../leveldb/cursor.ts';
+import { HEADER } from '../leveldb/log-records.ts';
 
 /** An entry of LevelDB's that stands in damaged bytes; `value` where it can be read as one. */
 export type Remnant = { key: string; deleted: boolean; value?: unknown };
@@ -9,18 +10,44 @@ const VALUE = 1;
 /** Of one repair. */
 export const MAX_REMNANTS = 100_000;
 
+/** `complete`: all entries that stood there can be made out, be they what they were or not. */
+export type Remnants = { entries: Remnant[]; complete: boolean };
+
 /**
  * What entries damaged bytes of a log seem to hold: names of what may be lost, and hints at what it was. None of it is
  * believed without content that bears it out. Pure.
  */
-export function remnantsIn(bytes: Uint8Array): Remnant[] {
-  const found: Remnant[] = [];
-  for (let at = 0; at < bytes.length && found.length < MAX_REMNANTS; ) {
+export function remnantsIn(bytes: Uint8Array): Remnants {
+  const entries: Remnant[] = [];
+  for (let at = 0; at < bytes.length && entries.length < MAX_REMNANTS; ) {
     const entry = entryAt(bytes, at);
-    if (entry) found.push(entry.remnant);
+    if (entry) entries.push(entry.remnant);
     at = entry?.end ?? at + 1;
   }
-  return found;
+  return { entries, complete: isComplete(bytes) };
+}
+
+/** Of a batch: its sequence; how many entries it has stands behind that. */
+const SEQUENCE = 8;
+
+/** Whether there are batches from end to end, each of them in one record, and with as many entries as it says. */
+function isComplete(bytes: Uint8Array): boolean {
+  try {
+    const cursor = new Cursor(bytes);
+    while (!cursor.done) {
+      cursor.take(HEADER + SEQUENCE);
+      for (let left = cursor.fixed32(); left > 0; left -= 1) {
+        const entry = entryAt(bytes, cursor.at);
+        if (!entry) return false;
+        cursor.take(entry.end - cursor.at);
+        if (!entry.remnant.deleted) cursor.prefixed();
+      }
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
 }
 
 function entryAt(bytes: Uint8Array, at: number): { remnant: Remnant; end: number } | undefined {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
@@ -14,7 +15,7 @@ import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
-import { announced, effective, hintsIn, lossOf } from './hints.ts';
+import { announced, effective, type Hints, hintsIn, lossOf } from './hints.ts';
 import {
   demandUnchanged,
   finishCutOff,
@@ -95,24 +96,35 @@ async function rebuild(
 ): Promise<Report> {
   const rebuilt = rebuiltIn(place);
   const report = emptyReport(join(place, 'metadata'));
-  const { remnants, unnamed, findings: damage } = await salvage(folder, rebuilt, read);
+  const { damaged, findings: damage } = await salvage(folder, rebuilt, read);
+  const store = new BlobStore(data);
+  const told = damaged.map(({ entries, ...rest }) => ({
+    ...rest,
+    ...hintsIn(entries, (digest) => existsSync(store.file(digest))),
+  }));
   report.damage = missing ? [{ file: 'metadata', what: 'is missing' }] : damage;
   {
     await using records = await Records.open(rebuilt);
     await checkRecords(records, report);
     // Older ones first: what was announced and is no event yet comes after all events.
-    const all = effective([...hintsIn(remnants), ...hints, ...(await announced(records))]);
+    const all = effective([...told.flatMap((one) => one.hints), ...hints, ...(await announced(records))]);
     const candidates = await checkBlobs(records, data, report);
-    const means = { records, store: new BlobStore(data), report, read };
+    const means = { records, store, report, read };
     await restoreManifests(means, candidates, all);
     await checkManifests(means);
     await checkTags(records, all, report);
     await checkAccounts(records, open, report);
     await beginAnew(records, report);
-    for (const { file, what } of unnamed)
-      say(report.lost, `records of ${file}, which ${what}: their names can not be read`);
+    for (const { finding, named, complete, doubtful } of told) {
+      if (complete && !doubtful) continue;
+      const some = named.length > 0 ? 'some of ' : '';
+      const { file, what } = finding;
+      say(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);
+    }
+    const remnants = told.flatMap(({ named }) => named);
     for (const [key, remnant] of new Map(remnants.map((one) => [one.key, one]))) {
-      const loss = lossOf(remnant, await records.get(key));
+      const now = await records.get(key);
+      const loss = isAsTold(key, now, all) ? undefined : lossOf(remnant, now);
       if (loss) say(report.lost, loss);
     }
     await records.sync([set('x!version', VERSION)]);
@@ -120,6 +132,10 @@ async function rebuild(
   await writeSynced(join(place, 'report.txt'), `${textOf(report)}\n`);
   return report;
 }
+
+/** A tag is where the last that is known of it says, whatever its own damaged record says. */
+const isAsTold = (key: string, now: unknown, { tags }: Hints): boolean =>
+  key.startsWith('t!') && now !== undefined && tags.get(key.slice(2))?.at(-1) === now;
 
 async function writeSynced(path: string, text: string): Promise<void> {
   await writeFile(path, text, { mode: 0o600, flush: true });

@@ -14,7 +14,7 @@ import { logOf, partsOf } from '../leveldb/log-records.ts';
 import type { Manifest } from '../leveldb/manifest.ts';
 import { damageOf, typeAt } from '../leveldb/table.ts';
 import { copyReadable, isUnreadable, type Range, type Read } from './copy.ts';
-import { MAX_REMNANTS, type Remnant, remnantsIn } from './remnants.ts';
+import { type Remnants, remnantsIn } from './remnants.ts';
 import { notTakenOver } from './repair-log.ts';
 
 /** A type that no block has: LevelDB, which does not look at the checksums of blocks, leaves such a one out. */
@@ -24,10 +24,8 @@ const DATABASE = /^(CURRENT|MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 
 export type Salvaged = {
   findings: Finding[];
-  /** Those of them in which no entry can be made out. */
-  unnamed: Finding[];
-  /** Entries that stand in damaged records, as far as they can be made out. */
-  remnants: Remnant[];
+  /** Bytes that are damaged or can't be read, and the entries that stand in them as far as they can be made out. */
+  damaged: (Remnants & { finding: Finding })[];
 };
 
 /**
@@ -36,7 +34,7 @@ export type Salvaged = {
  * manifest. So it gets only what belongs to the database and is as it was written.
  */
 export async function salvage(folder: string, work: string, read: Read): Promise<Salvaged> {
-  const found: Salvaged = { findings: [], unnamed: [], remnants: [] };
+  const found: Salvaged = { findings: [], damaged: [] };
   await mkdir(work, { recursive: true, mode: 0o700 });
   const names = await namesOf(folder);
   const files = filesOf(names);
@@ -93,13 +91,12 @@ async function copy(
   work: string,
   name: string,
   read: Read,
-  { findings, unnamed }: Salvaged,
+  { findings, damaged }: Salvaged,
 ): Promise<boolean> {
   const add = (where: string) => {
     const finding = { file: name, what: `can not be read (EIO)${where}` };
     findings.push(finding);
-    // Whatever stood there, nobody can tell its names.
-    unnamed.push(finding);
+    damaged.push({ finding, entries: [], complete: false });
   };
   let unreadable: Range[];
   try {
@@ -157,11 +154,9 @@ async function cleanTable(
   await writeFile(path, table);
 }
 
-function note({ findings, unnamed, remnants }: Salvaged, finding: Finding, bytes: Uint8Array): void {
-  const entries = remnantsIn(bytes);
+function note({ findings, damaged }: Salvaged, finding: Finding, bytes: Uint8Array): void {
   findings.push(finding);
-  if (entries.length === 0) unnamed.push(finding);
-  for (const entry of entries) if (remnants.length < MAX_REMNANTS) remnants.push(entry);
+  damaged.push({ finding, ...remnantsIn(bytes) });
 }
 
 const unlessMissing =

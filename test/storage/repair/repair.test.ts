@@ -93,17 +93,66 @@ test('one record of the log is damaged: all else is there, and what it told is b
   assert.equal(manifests.length, 20, 'each of them may be what the parent does not have');
 });
 
+/** Changes one bit of the log: `offset` bytes behind where this text begins, the first one behind `after`. */
+async function flip(rig: Rig, text: string, offset: number, after = text): Promise<void> {
+  const path = await fileOf(rig, '.log');
+  const log = await readFile(path);
+  const at = log.indexOf(text, log.indexOf(after));
+  assert.ok(at >= 0, `${text} is in the log`);
+  log[at + offset] = (log[at + offset] as number) ^ 0x01;
+  await writeFile(path, log);
+}
+
+test('of a tag, what its own damaged record can not tell is told by the event beside it', async () => {
+  await using rig = await Rig.open(buses);
+  const image = await rig.gateway.pushImage(app, 'one', { tag: 'digit' });
+  const named = await rig.gateway.pushImage(app, 'two', { tag: 'named' });
+  await rig.stop();
+  const record = `t!${app}!digit`;
+  await flip(rig, record, record.length + 20);
+  // This is no key any more.
+  await flip(rig, `t!${app}!named`, 1);
+  const { lost, broughtBack } = await repaired(rig);
+  assert.deepEqual(
+    lost.map((line) => line.replace(/at byte.*:/, '…')),
+    ['records of 000003.log, which is damaged … some of their names can not be read'],
+  );
+  assert.ok(broughtBack.includes(`tag ${app}:digit, which pointed to ${image}`));
+  await rig.start();
+  assert.deepEqual(await tagsOf(rig, app), [
+    { tag: 'digit', digest: image },
+    { tag: 'named', digest: named },
+  ]);
+});
+
+test('a name that only the damaged record has is not believed', async () => {
+  await using rig = await Rig.open(buses);
+  const older = await rig.gateway.pushImage(app, 'older', { tag: 'v8' });
+  await rig.gateway.pushImage(app, 'newer', { tag: 'v8' });
+  await rig.stop();
+  const path = await fileOf(rig, '.log');
+  const log = await readFile(path);
+  const at = log.lastIndexOf(`t!${app}!v8`) + `t!${app}!v`.length;
+  log[at] = (log[at] as number) ^ 0x01;
+  // Neither does the event tell.
+  const event = log.indexOf('tag.moved', at);
+  log[event] = (log[event] as number) ^ 0x01;
+  await writeFile(path, log);
+  const { lost } = await repaired(rig);
+  assert.match(lost[0] ?? '', /some of their names can not be read$/);
+  await rig.start();
+  assert.deepEqual(await tagsOf(rig, app), [{ tag: 'v8', digest: older }]);
+});
+
 test('what can not be made out is listed by name', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.pushImage(app, 'first', { tag: 'first' });
   const second = await rig.gateway.pushImage(app, 'second', { tag: 'second' });
   await rig.stop();
-  // The digest that the tag points to is another one now.
-  const path = await fileOf(rig, '.log');
-  const log = await readFile(path);
-  const at = log.indexOf(`t!${app}!second`) + `t!${app}!second`.length + 20;
-  log[at] = (log[at] as number) ^ 0x01;
-  await writeFile(path, log);
+  // The digest that the tag points to is another one now, and the event that tells of it is none.
+  const record = `t!${app}!second`;
+  await flip(rig, record, record.length + 20);
+  await flip(rig, 'tag.moved', 0, record);
   const report = await repaired(rig);
   assert.deepEqual(report.lost, [`tag ${app}:second`]);
   const text = await readFile(join(report.kept, '../report.txt'), 'utf8');
@@ -357,6 +406,11 @@ test(`damage anywhere: all content is there, and no tag points to what it never 
     }
     const { lost } = await repaired(rig, { force: true });
     await rig.start();
+    for (const repository of ['app-0', 'app-1', 'app-2']) {
+      for (const { tag } of await tagsOf(rig, repository).catch(() => [])) {
+        assert.ok(ever.has(`${repository}:${tag}`), `there never was a tag ${repository}:${tag}`);
+      }
+    }
     for (const [name, digests] of ever) {
       const [repository = '', tag = ''] = name.split(':');
       const tags = await tagsOf(rig, repository).catch(() => []);
