@@ -29,18 +29,38 @@ export function effective(hints: RepairHint[]): Hints {
   return { manifests: [...manifests.values()], tags };
 }
 
+/** `serial`: of the announcement that tells of it, which are numbered in the order in which things were done. */
+export type Announced = { serial: number; hint: RepairHint };
+
 /** What storage did and no stream of events was seen to have. */
-export async function announced(records: Records): Promise<RepairHint[]> {
-  const found: RepairHint[] = [];
-  for await (const [, { type, data }] of records.entries<AnnouncementRecord>('e!')) {
+export async function announced(records: Records): Promise<Announced[]> {
+  const found: Announced[] = [];
+  for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>('e!')) {
     const hint = hintOf(type, data);
-    if (hint) found.push(hint);
+    if (hint) found.push({ serial: Number(serial), hint });
   }
   return found;
 }
 
+/**
+ * All hints in the order in which they became true, as far as one can know: what is still announced is newer than all
+ * events, and so are damaged bytes that have a later announcement in them than one of these. Pure.
+ */
+export function inOrder(told: Told[], events: RepairHint[], still: Announced[]): RepairHint[] {
+  const oldest = still[0]?.serial ?? Number.POSITIVE_INFINITY;
+  const isLate = ({ serial = 0 }: Told) => serial > oldest;
+  const late = [
+    ...told.filter(isLate).map(({ serial = 0, hints }) => ({ serial, hints })),
+    ...still.map(({ serial, hint }) => ({ serial, hints: [hint] })),
+  ].sort((a, b) => a.serial - b.serial);
+  const early = told.filter((one) => !isLate(one));
+  return [...early.flatMap(({ hints }) => hints), ...events, ...late.flatMap(({ hints }) => hints)];
+}
+
 export type Told = {
   hints: RepairHint[];
+  /** Of the last announcement among the entries. */
+  serial: number | undefined;
   /** Of the entries, those of which a person may be told by name. */
   named: Remnant[];
   /** Some of the names may not be what they were: nothing is done with those. */
@@ -74,9 +94,19 @@ export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolea
   }
   return {
     hints: [...hints.values()],
+    serial: lastSerial(remnants),
     named: remnants.filter((remnant) => !isNaming(remnant) || isSure(remnant)),
     doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isSure(remnant)),
   };
+}
+
+function lastSerial(remnants: Remnant[]): number | undefined {
+  let last: number | undefined;
+  for (const { key } of remnants) {
+    const serial = kindOf(key) === 'e' ? Number(partsOfKey(key)[0]) : Number.NaN;
+    if (serial > (last ?? -1)) last = serial;
+  }
+  return last;
 }
 
 function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {

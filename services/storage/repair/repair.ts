@@ -15,7 +15,7 @@ import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
-import { announced, effective, type Hints, hintsIn, lossOf } from './hints.ts';
+import { announced, effective, type Hints, hintsIn, inOrder, lossOf } from './hints.ts';
 import {
   demandUnchanged,
   finishCutOff,
@@ -106,8 +106,7 @@ async function rebuild(
   {
     await using records = await Records.open(rebuilt);
     await checkRecords(records, report);
-    // Older ones first: what was announced and is no event yet comes after all events.
-    const all = effective([...told.flatMap((one) => one.hints), ...hints, ...(await announced(records))]);
+    const all = effective(inOrder(told, hints, await announced(records)));
     const candidates = await checkBlobs(records, data, report);
     const means = { records, store, report, read };
     await restoreManifests(means, candidates, all);

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import { accountsStatus } from '#proto/accounts/accounts.ts';
-import { deleteTag, listBases, listTags, setBase } from '#proto/content/manifests.ts';
-import { mediaTypes } from '#proto/oci/manifest.ts';
-import { storageStatus } from '#proto/status/storage-status.ts';
 import { listChanges } from '#proto/sync/changes.ts';
+import { deleteTag, listBases, listTags, setBase, storageStatus } from '#proto/content/manifests.ts';
+import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
-import { effective } from '../../../services/storage/repair/hints.ts';
+import { effective, inOrder } from '../../../services/storage/repair/hints.ts';
 import { Records } from '../../../services/storage/repair/records.ts';
 import { type RepairOptions, repair } from '../../../services/storage/repair/repair.ts';
 import { type Report, textOf } from '../../../services/storage/repair/report.ts';
@@ -379,6 +378,25 @@ test('of hints, what is true at the end counts', () => {
   ]);
   assert.deepEqual(manifests, [{ repository: app, digest: two }]);
   assert.deepEqual([...tags], [[`${app}!v1`, [one, two]]]);
+});
+
+test('what damaged bytes tell comes after the events where a later announcement is in them than one that is left', () => {
+  const hint = (digit: number) => ({ repository: app, digest: `sha256:${String(digit).repeat(64)}` });
+  const told = (digit: number, serial?: number) => ({
+    hints: [hint(digit)],
+    serial,
+    named: [],
+    doubtful: false,
+  });
+  const order = (...announced: number[]) =>
+    inOrder(
+      [told(1), told(2, 20), told(3, 40)],
+      [hint(4)],
+      announced.map((serial) => ({ serial, hint: hint(serial / 10) })),
+    ).map(({ digest }) => Number(digest.at(-1)));
+  assert.deepEqual(order(), [1, 2, 3, 4]);
+  assert.deepEqual(order(30, 50), [1, 2, 4, 3, 3, 5]);
+  assert.deepEqual(order(10), [1, 4, 1, 2, 3]);
 });
 
 const seed = Number(process.env.TERRACE_SEED) || Date.now() % 1_000_000;
