@@ -89,8 +89,8 @@ export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolea
     if (!hint || !isSure(remnant)) continue;
     const name = nameIn(remnant) as string;
     const before = hints.get(name);
-    // The record and its event may tell of two digests, of which one is damaged.
-    if (!before || before.digest === hint.digest || !isThere(before.digest)) hints.set(name, hint);
+    // The last move counts; of a record and its event that tell of two digests, one is damaged.
+    if (!before || isThere(hint.digest) || !isThere(before.digest)) hints.set(name, hint);
   }
   return {
     hints: [...hints.values()],

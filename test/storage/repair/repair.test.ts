@@ -5,11 +5,14 @@ import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import { accountsStatus } from '#proto/accounts/accounts.ts';
 import { listChanges } from '#proto/sync/changes.ts';
-import { deleteTag, listBases, listTags, setBase, storageStatus } from '#proto/content/manifests.ts';
+import { tagMoved } from '#proto/content/content-events.ts';
+import { deleteTag, listBases, listTags, setBase } from '#proto/content/manifests.ts';
+import { storageStatus } from '#proto/status/storage-status.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
-import { effective, inOrder } from '../../../services/storage/repair/hints.ts';
+import { effective, hintsIn, inOrder } from '../../../services/storage/repair/hints.ts';
 import { Records } from '../../../services/storage/repair/records.ts';
+import type { Remnant } from '../../../services/storage/repair/remnants.ts';
 import { type RepairOptions, repair } from '../../../services/storage/repair/repair.ts';
 import { type Report, textOf } from '../../../services/storage/repair/report.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
@@ -378,6 +381,28 @@ test('of hints, what is true at the end counts', () => {
   ]);
   assert.deepEqual(manifests, [{ repository: app, digest: two }]);
   assert.deepEqual([...tags], [[`${app}!v1`, [one, two]]]);
+});
+
+test('of a tag that damaged bytes move twice, the last move counts, and no digest that nothing has', () => {
+  const [one, two, none] = ['1', '2', '3'].map((digit) => `sha256:${digit.repeat(64)}`) as [
+    string,
+    string,
+    string,
+  ];
+  const move = (digest: string, told: string): Remnant[] => [
+    { key: `t!${app}!v1`, deleted: false, value: digest },
+    {
+      key: 'e!0000000000000007',
+      deleted: false,
+      value: { type: tagMoved.type, data: { repository: app, tag: 'v1', digest: told, mediaType: 'a/b' } },
+    },
+  ];
+  const last = (...remnants: Remnant[]) =>
+    hintsIn(remnants, (digest) => digest !== none).hints.map(({ digest }) => digest);
+  assert.deepEqual(last(...move(one, one), ...move(two, two)), [two]);
+  assert.deepEqual(last(...move(one, none)), [one]);
+  assert.deepEqual(last(...move(none, one)), [one]);
+  assert.deepEqual(last({ key: `t!${app}!v1`, deleted: false, value: one }), []);
 });
 
 test('what damaged bytes tell comes after the events where a later announcement is in them than one that is left', () => {
