@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 /** Of the parent, for each connection, in bytes a second. */
 const CONNECTION = 20 * MB;
 const COUNTS = [1, 2, 4, 8];
-const MOST_ROUNDS = 3;
+const MAX_ROUNDS = 3;
 
 const kinds = [
   { what: 'one connection each', connections: 1 },
@@ -27,7 +27,7 @@ export const syncers: Subject = async (options) => {
       name: `terrace, ${count} syncer${count > 1 ? 's' : ''}`,
       run: () => bring(parent, { syncers: count, ...(connections && { connections }) }),
     }));
-    const rounds = Math.min(MOST_ROUNDS, options.rounds);
+    const rounds = Math.min(MAX_ROUNDS, options.rounds);
     const values = await alternate({ ...options, rounds }, subject, contenders);
     const notes = [...scale(Object.values(values)), ...about];
     comparisons.push({ subject, unit: 'MB/s', better: 'more', values, ratios: false, notes });

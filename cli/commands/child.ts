@@ -74,8 +74,8 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
 }
 
 async function list({ data, json }: Common): Promise<void> {
-  const children = await withStorage(data, async (means) =>
-    childrenOf(await allTokens(means), await allScopeMaps(means), await allActivated(means)),
+  const children = await withStorage(data, async (deps) =>
+    childrenOf(await allTokens(deps), await allScopeMaps(deps), await allActivated(deps)),
   );
   if (json) printJson(JSON.stringify(children, null, 2));
   else print(describeChildren(children, Date.now()));
@@ -83,11 +83,11 @@ async function list({ data, json }: Common): Promise<void> {
 
 async function deactivate(given: string, { data, json }: Common): Promise<void> {
   const name = childName(given);
-  const was = await withStorage(data, async (means) => {
-    const { bus, signal } = means;
+  const was = await withStorage(data, async (deps) => {
+    const { bus, signal } = deps;
     const { was } = await bus.call(deactivateChild, { name }, { signal });
     if (was) return was;
-    const known = childrenOf(await allTokens(means), await allScopeMaps(means), []);
+    const known = childrenOf(await allTokens(deps), await allScopeMaps(deps), []);
     if (known.some((one) => one.name === name)) return undefined;
     throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);
   });

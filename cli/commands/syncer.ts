@@ -9,7 +9,7 @@ import { plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
-const MOST_SYNCERS = 64;
+const MAX_SYNCERS = 64;
 
 type Options = { data: string; bus?: string; credentials?: string; syncers: number; logJson?: boolean };
 
@@ -34,8 +34,8 @@ export function syncer(program: Command): void {
 /** @throws InvalidArgumentError */
 function count(text: string): number {
   const number = /^\d+$/.test(text) ? Number(text) : 0;
-  if (number >= 1 && number <= MOST_SYNCERS) return number;
-  throw new InvalidArgumentError(`write a whole number from 1 to ${MOST_SYNCERS}`);
+  if (number >= 1 && number <= MAX_SYNCERS) return number;
+  throw new InvalidArgumentError(`write a whole number from 1 to ${MAX_SYNCERS}`);
 }
 
 async function run({ data, bus, credentials, syncers, logJson }: Options): Promise<void> {

@@ -2,7 +2,7 @@
 
 /** In characters (edgeAgent's `ChunkedProperty`, and the schema of deployment manifests). */
 const PIECE = 512;
-const MOST_PIECES = 100;
+const MAX_PIECES = 100;
 
 /** The fields `createOptions`, `createOptions01` … @throws RangeError where a hundred of them don't suffice */
 export function piecesOf(options: object): Record<string, string> {
@@ -12,7 +12,7 @@ export function piecesOf(options: object): Record<string, string> {
     (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   const count = Math.ceil(text.length / PIECE);
-  if (count > MOST_PIECES) throw new RangeError(`createOptions has ${text.length} characters`);
+  if (count > MAX_PIECES) throw new RangeError(`createOptions has ${text.length} characters`);
   return Object.fromEntries(
     Array.from({ length: count }, (_, index) => [
       fieldOf(index),
@@ -36,7 +36,7 @@ export function pieceComplaints(settings: Record<string, unknown>, path: string)
   }
   const long = wanted.find((_, index) => (pieces[index] as string).length > PIECE);
   if (long) return [`${path}.${long} is longer than ${PIECE} characters: cut it into pieces`];
-  if (fields.length > MOST_PIECES) return [`${path} has more than ${MOST_PIECES} pieces of createOptions`];
+  if (fields.length > MAX_PIECES) return [`${path} has more than ${MAX_PIECES} pieces of createOptions`];
   try {
     JSON.parse(pieces.join('') || '{}');
     return [];

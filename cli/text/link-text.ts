@@ -6,7 +6,7 @@ import { duration, plural, short } from '../terminal/figures.ts';
 
 /** The link to the parent, and what waits to go up, in words. */
 
-const MOST_PARKED = 10;
+const MAX_PARKED = 10;
 
 export function linkText(layer: LayerStatus, now: number): string {
   const { configuration, link, coordinator } = layer;
@@ -85,7 +85,7 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
           `  kept here only: ${plural(kept, 'manifest')}, as no selection covers the repository (repositories)`,
         ]
       : []),
-    ...refusals.slice(0, MOST_PARKED).map((one) => parked(one, now)),
+    ...refusals.slice(0, MAX_PARKED).map((one) => parked(one, now)),
     ...more(refusals.length),
   ];
 }
@@ -111,6 +111,6 @@ function history({ history: told }: LayerStatus, now: number): string[] {
 }
 
 const more = (count: number): string[] =>
-  count > MOST_PARKED
-    ? [`    … and ${count - MOST_PARKED} more; --json has all, terrace sync --full tries them now`]
+  count > MAX_PARKED
+    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace sync --full tries them now`]
     : [];

@@ -4,7 +4,7 @@ import { bytes, duration, plural, short } from '../terminal/figures.ts';
 
 /** What each syncer of a layer does, in words. */
 
-const MOST_TRANSFERS = 6;
+const MAX_TRANSFERS = 6;
 
 export function syncerText({ syncers }: LayerStatus, now: number): string {
   if (syncers.length === 0) return '';
@@ -14,7 +14,7 @@ export function syncerText({ syncers }: LayerStatus, now: number): string {
 function line({ instance, host, coordinates, count, transfers }: SyncerStatus, now: number): string {
   const who = `${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
   if (count === 0) return `${who}: at rest`;
-  const shown = transfers.slice(0, MOST_TRANSFERS).map((one) => transfer(one, now));
+  const shown = transfers.slice(0, MAX_TRANSFERS).map((one) => transfer(one, now));
   const rest = count - shown.length;
   return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(rest > 0 ? [`… and ${rest} more`] : [])].join(', ')}`;
 }

@@ -29,8 +29,8 @@ export async function matches(password: string, stored: string): Promise<boolean
 }
 
 /** Characters that a password has at least. One that Terrace makes has 43. */
-export const LEAST_PASSWORD = 12;
-const MOST_PASSWORD = 256;
+export const MIN_PASSWORD = 12;
+const MAX_PASSWORD = 256;
 
 /** As it stands in a file or comes through a pipe: without what editors and shells put around it. */
 export function passwordIn(text: string): string {
@@ -42,10 +42,10 @@ export function passwordIn(text: string): string {
 /** Why this can't be a password, in words that say nothing of it; undefined where it can. */
 export function whyNoPassword(password: string): string | undefined {
   if (password === '') return 'is empty: write a password';
-  if (password.length < LEAST_PASSWORD) {
-    return `holds ${password.length} characters: passwords have at least ${LEAST_PASSWORD}`;
+  if (password.length < MIN_PASSWORD) {
+    return `holds ${password.length} characters: passwords have at least ${MIN_PASSWORD}`;
   }
-  if (password.length > MOST_PASSWORD) return `holds more than ${MOST_PASSWORD} characters: write a password`;
+  if (password.length > MAX_PASSWORD) return `holds more than ${MAX_PASSWORD} characters: write a password`;
   if (/\p{Cc}/u.test(password)) return 'holds more than one line: write the password alone';
   return undefined;
 }

@@ -28,7 +28,7 @@ export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ max
 export type LeftOut = Static<typeof LeftOut>;
 
 /** How many tags one push of a manifest may name. */
-export const MOST_TAGS = 100;
+export const MAX_TAGS = 100;
 
 /**
  * Commits an ingest's content as a manifest: its children are in the repository, its subject is indexed, and the
@@ -48,7 +48,7 @@ export const putManifest = request(
     tag: Type.Optional(Tag),
     expect: Type.Optional(TagTarget),
     base: Type.Optional(Type.Boolean()),
-    tags: Type.Optional(Type.Array(Tag, { maxItems: MOST_TAGS })),
+    tags: Type.Optional(Type.Array(Tag, { maxItems: MAX_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
     leftOut: Type.Optional(Type.Array(LeftOut, { maxItems: 10_000 })),
     ...Fenced,

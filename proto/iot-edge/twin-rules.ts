@@ -4,11 +4,11 @@
  */
 
 /** Keys and values together, in bytes. */
-const MOST_BYTES = 32 * 1024;
-const MOST_TEXT = 4 * 1024;
-const MOST_KEY = 1024;
-const MOST_DEPTH = 10;
-const MOST_INTEGER = 2 ** 52;
+const MAX_BYTES = 32 * 1024;
+const MAX_TEXT = 4 * 1024;
+const MAX_KEY = 1024;
+const MAX_DEPTH = 10;
+const MAX_INTEGER = 2 ** 52;
 
 type Place = { path: string; depth: number; inArray: boolean };
 
@@ -16,26 +16,26 @@ type Place = { path: string; depth: number; inArray: boolean };
 export function twinComplaints(properties: unknown, path: string): string[] {
   const complaints: string[] = [];
   const bytes = weigh(properties, { path, depth: 0, inArray: false }, complaints);
-  if (bytes > MOST_BYTES) {
-    complaints.push(`${path} has ${bytes} bytes: a twin takes ${MOST_BYTES}, so leave something out`);
+  if (bytes > MAX_BYTES) {
+    complaints.push(`${path} has ${bytes} bytes: a twin takes ${MAX_BYTES}, so leave something out`);
   }
   return complaints;
 }
 
 function weigh(value: unknown, place: Place, complaints: string[]): number {
   const { path, depth, inArray } = place;
-  if (depth > MOST_DEPTH) {
-    complaints.push(`${path} lies deeper than ${MOST_DEPTH} levels: write it flatter`);
+  if (depth > MAX_DEPTH) {
+    complaints.push(`${path} lies deeper than ${MAX_DEPTH} levels: write it flatter`);
     return 0;
   }
   if (typeof value === 'string') {
     const bytes = Buffer.byteLength(value);
-    if (bytes > MOST_TEXT) complaints.push(`${path} has ${bytes} bytes: a text takes ${MOST_TEXT} at most`);
+    if (bytes > MAX_TEXT) complaints.push(`${path} has ${bytes} bytes: a text takes ${MAX_TEXT} at most`);
     return bytes;
   }
   if (typeof value === 'number') {
     // Also for what is no number at all.
-    if (!(value >= -MOST_INTEGER && value < MOST_INTEGER)) {
+    if (!(value >= -MAX_INTEGER && value < MAX_INTEGER)) {
       complaints.push(`${path} is larger than 2^52, or no number: write it as a text`);
     }
     return 8;
@@ -55,7 +55,7 @@ function weigh(value: unknown, place: Place, complaints: string[]): number {
   }
   return Object.entries(value).reduce((sum, [key, one]) => {
     const at = `${path}.${key}`;
-    if (key === '' || /[.$#\s\p{Cc}]/u.test(key) || Buffer.byteLength(key) > MOST_KEY) {
+    if (key === '' || /[.$#\s\p{Cc}]/u.test(key) || Buffer.byteLength(key) > MAX_KEY) {
       complaints.push(`${at} has a key that a twin refuses: use no ".", "$", "#" or blank, 1 KiB at most`);
     }
     return sum + Buffer.byteLength(key) + weigh(one, { path: at, depth: depth + 1, inArray }, complaints);

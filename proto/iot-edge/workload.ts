@@ -136,7 +136,7 @@ function reason(cause: unknown): string {
 }
 
 /** An answer is a few KiB; one that goes on is none. */
-const MOST_BYTES = 1 << 20;
+const MAX_BYTES = 1 << 20;
 
 function once(
   where: Where,
@@ -156,8 +156,7 @@ function once(
       let bytes = 0;
       answer.on('data', (part: Buffer) => {
         bytes += part.length;
-        if (bytes > MOST_BYTES)
-          answer.destroy(new Fault('malformed', "the workload API's answer has no end"));
+        if (bytes > MAX_BYTES) answer.destroy(new Fault('malformed', "the workload API's answer has no end"));
         else parts.push(part);
       });
       answer.on('error', reject);

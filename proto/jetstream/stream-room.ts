@@ -18,7 +18,7 @@ export type Room = {
 };
 
 /** The part of JetStream that is used here, of the stream of events. */
-export type RoomMeans = {
+export type RoomDeps = {
   /** With a filter, its subjects. */
   info(filter?: string): Promise<{
     config: { max_bytes: number };
@@ -38,22 +38,22 @@ const PAGE = 1_000;
 const WAIT_MS = 10_000;
 const FORGET_NANOS = 60e9;
 
-export function roomOf(means: RoomMeans): Room {
-  const { info, purge } = means;
+export function roomOf(deps: RoomDeps): Room {
+  const { info, purge } = deps;
   return {
     size: async () => {
       const { config, state } = await info();
       return { bytes: state.bytes, limit: config.max_bytes };
     },
     has: async (subject) => Object.keys((await info(subject)).state.subjects ?? {}).length > 0,
-    scan: (visit) => scan(means, visit),
+    scan: (visit) => scan(deps, visit),
     trim: async (subject, before) => (await purge({ filter: subject, seq: before })).purged,
   };
 }
 
 /** @throws Error where the server does not answer */
 async function scan(
-  { info, makeConsumer, pull, dropConsumer }: RoomMeans,
+  { info, makeConsumer, pull, dropConsumer }: RoomDeps,
   visit: (event: SizedEvent) => void,
 ): Promise<void> {
   const { last_seq: last } = (await info()).state;

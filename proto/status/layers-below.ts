@@ -20,7 +20,7 @@ export const Place = Type.Object({
 });
 export type Place = Static<typeof Place>;
 
-export const MOST_EVENTS = 500;
+export const MAX_EVENTS = 500;
 
 /** As many layers one below the other are told of. */
 export const MAX_DEPTH = 16;
@@ -63,7 +63,7 @@ export const Report = Type.Object({
   /** The place that the parent named is not in the stream, or not any more: these come from its first event on. */
   anew: Type.Optional(Type.Boolean()),
   events: Type.Array(Type.Object({ sequence: Type.Integer({ minimum: 1 }), event: Envelope }), {
-    maxItems: MOST_EVENTS,
+    maxItems: MAX_EVENTS,
   }),
   layers: Type.Optional(Type.Array(ToldLayer, { maxItems: MAX_LAYERS })),
 });

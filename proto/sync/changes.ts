@@ -70,4 +70,4 @@ export const getCursor = request(
  */
 export const CHANGES_PATH = '/v2/_terrace/changes';
 /** The longest wait: proxies give up on an answer after a minute, unless told otherwise. In seconds. */
-export const LONGEST_WAIT_S = 58;
+export const MAX_WAIT_S = 58;

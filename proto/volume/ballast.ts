@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import type { Space } from '../content/maintenance.ts';
 
 /** What metadata needs to be opened, and to take some deletions, in bytes. */
-const LEAST_FREE = 4 * 1024 * 1024;
+const MIN_FREE = 4 * 1024 * 1024;
 const SIZE = 16 * 1024 * 1024;
 const PIECE = 256 * 1024;
 
 /** The same in inodes: files that the bus and metadata make at a start. */
-const LEAST_INODES = 64;
+const MIN_INODES = 64;
 const INODES = 256;
 
 /**
@@ -32,8 +32,8 @@ export class Ballast {
   /** Gives back what next to nothing is free of. @returns whether it did */
   async giveBack({ free, inodes }: Omit<Space, 'reserve' | 'low'>): Promise<boolean> {
     const paths = [
-      ...(free < LEAST_FREE ? [this.#bytes] : []),
-      ...(inodes && inodes.free < LEAST_INODES ? [this.#inodes] : []),
+      ...(free < MIN_FREE ? [this.#bytes] : []),
+      ...(inodes && inodes.free < MIN_INODES ? [this.#inodes] : []),
     ];
     let given = false;
     for (const path of paths) {

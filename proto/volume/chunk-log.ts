@@ -18,7 +18,7 @@ export const LOG_MAGIC = Buffer.from('TERCHK01');
 export const ENTRY_BYTES = 20;
 
 /** A chunk is cut at this length, in bytes, so that whoever has to check it needs little memory. */
-export const LONGEST_CHUNK = 4 * 1024 * 1024;
+export const MAX_CHUNK = 4 * 1024 * 1024;
 
 /** Half-open: the bytes from `start` up to `end`, and their CRC-32. */
 export type Chunk = { start: number; end: number; crc: number };

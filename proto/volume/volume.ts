@@ -7,7 +7,7 @@ import { noSpace, RESERVE, spaceOf } from './space.ts';
 
 /** Free space is looked at after so many bytes were written, or fewer where the reserve is small. */
 const LOOK_BYTES = 32 * 1024 * 1024;
-const LEAST_LOOK_BYTES = 1024 * 1024;
+const MIN_LOOK_BYTES = 1024 * 1024;
 
 /**
  * The data volume as gateway and syncer see it: bytes only. Storage tells where something lies (`BlobPlace`,
@@ -66,7 +66,7 @@ export class Volume {
   async #mustHaveRoom(bytes: number): Promise<void> {
     const reserve = this.#reserve();
     this.#written += bytes;
-    if (this.#written < Math.min(LOOK_BYTES, Math.max(LEAST_LOOK_BYTES, reserve / 8))) return;
+    if (this.#written < Math.min(LOOK_BYTES, Math.max(MIN_LOOK_BYTES, reserve / 8))) return;
     const space = await spaceOf(this.#root, reserve);
     // The file is there already: what is short of inodes only takes its bytes all the same.
     if (space.free < reserve) throw noSpace(space);

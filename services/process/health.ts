@@ -17,11 +17,11 @@ const STALE_MS = 7 * REWRITE_MS;
 /** When to write again what could not be written, in ms: doubling, with jitter. */
 const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
-export type HealthMeans = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
+export type HealthDeps = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
 
 /** Answers how one service is: that its loop turns, that it serves, and that its bus answers it. */
 export class Health implements AsyncDisposable {
-  readonly #means: HealthMeans;
+  readonly #deps: HealthDeps;
   readonly #server = createServer({ noDelay: true }, (socket) => void this.#answer(socket));
   readonly #file: string;
   #timer: NodeJS.Timeout | undefined;
@@ -29,16 +29,16 @@ export class Health implements AsyncDisposable {
   #well = '';
   #ended = false;
 
-  constructor(means: HealthMeans) {
-    this.#means = means;
-    this.#file = join(healthFolder(means.data), `${means.service}-${process.pid}`);
+  constructor(deps: HealthDeps) {
+    this.#deps = deps;
+    this.#file = join(healthFolder(deps.data), `${deps.service}-${process.pid}`);
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.unref();
   }
 
   /** A service goes on without: then only nobody can tell how it is. */
   async start(): Promise<void> {
-    const { data, log } = this.#means;
+    const { data, log } = this.#deps;
     try {
       this.#well = await wellWord(data);
       this.#server.listen(0, '127.0.0.1');
@@ -74,7 +74,7 @@ export class Health implements AsyncDisposable {
     } catch (err) {
       failed = failures + 1;
       ms = backoffMs(failed, RETRY);
-      this.#means.log.warn(
+      this.#deps.log.warn(
         { err, ms },
         'where the health of this service is told was not written; trying again',
       );
@@ -96,7 +96,7 @@ export class Health implements AsyncDisposable {
 
   async #how(): Promise<string> {
     if (!this.#serves) return 'it does not serve yet';
-    const answered = this.#means.bus.flush().then(
+    const answered = this.#deps.bus.flush().then(
       () => true,
       () => false,
     );

@@ -77,7 +77,7 @@ export async function syncer(context: Context): Promise<void> {
   });
   coordinator = passes;
   const { bandwidth } = settings;
-  const means = {
+  const deps = {
     bus,
     volume,
     parent: async () => (await settings.clients()).parent,
@@ -94,7 +94,7 @@ export async function syncer(context: Context): Promise<void> {
     crew.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
         crew.job(() =>
-          recall.guard(job, signal, (until) => transfer({ ...means, slots, signal: until }, job)),
+          recall.guard(job, signal, (until) => transfer({ ...deps, slots, signal: until }, job)),
         ),
       ),
     );

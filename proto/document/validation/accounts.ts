@@ -5,7 +5,7 @@ import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.t
 import { notValid } from './remedies.ts';
 
 /** As much of it as a message of the bus carries besides all else, as JSON. */
-const MOST_BYTES = 400_000;
+const MAX_BYTES = 400_000;
 
 /** What is wrong with the accounts that a document declares, beyond their form. */
 export function declaredComplaints(document: Document): string[] {
@@ -30,7 +30,7 @@ export function declaredComplaints(document: Document): string[] {
       ...tokens.map(({ name }, at) => [`tokens.${at}`, name] as const),
       ...children.map(({ name }, at) => [`children.${at}`, name] as const),
     ]),
-    ...(JSON.stringify(declaredAccounts(document)).length > MOST_BYTES
+    ...(JSON.stringify(declaredAccounts(document)).length > MAX_BYTES
       ? ['tokens and children are more than fits into one message: share scope maps, or use fewer patterns']
       : []),
   ];

@@ -10,7 +10,7 @@ import { notValid, quote } from './remedies.ts';
 
 const DAY = 86_400_000;
 /** Bytes a second: slower than that, a small request takes seconds. */
-const LEAST_RATE = 1_000;
+const MIN_RATE = 1_000;
 
 export function linkComplaints(document: Document, files: Files): string[] {
   const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
@@ -59,7 +59,7 @@ export const unreadable = (field: string, path: string): string =>
   `${field} ${quote(path)} can't be read: make that file, or name another one`;
 
 function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
-  const isRate = (text: string) => (bitRateOf(text) ?? 0) >= LEAST_RATE;
+  const isRate = (text: string) => (bitRateOf(text) ?? 0) >= MIN_RATE;
   if (typeof bandwidth === 'string') return isRate(bandwidth) ? [] : [notValid('bandwidth', bandwidth)];
   return bandwidth.flatMap(({ from, to, limit }, at) => {
     const field = `bandwidth.${at}`;

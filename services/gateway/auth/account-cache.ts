@@ -18,7 +18,7 @@ export type Status = { tokens: number; key: Uint8Array };
 
 /** Nothing is remembered for longer, in ms: an event may be lost. */
 const AGE_MS = 10_000;
-const MOST = 1_000;
+const MAX_ENTRIES = 1_000;
 
 type Entry = { known: Known | undefined; since: number };
 
@@ -98,7 +98,7 @@ export class Accounts {
   #keep(name: string, entry: Entry): void {
     this.#entries.delete(name);
     const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= MOST && oldest !== undefined) this.#entries.delete(oldest);
+    if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(name, entry);
   }
 

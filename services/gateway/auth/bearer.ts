@@ -5,11 +5,11 @@ import { type AccessEntry, grantOf } from './docker-scopes.ts';
 /** How long a Bearer token is good for, in seconds. */
 export const LIFETIME_S = 600;
 
-const MOST = 2_000;
+const MAX_ENTRIES = 2_000;
 /** A longer token is checked each time that it comes. */
 const LONG = 8_192;
-/** A longer one is none of ours: `MOST_SCOPES` of the longest names make less. */
-const LONGEST = 64 * 1_024;
+/** A longer one is none of ours: `MAX_SCOPES` of the longest names make less. */
+const MAX_TOKEN_LENGTH = 64 * 1_024;
 
 /** What a Bearer token says, found to be signed by this layer. */
 export type Verified = {
@@ -48,7 +48,7 @@ export class Bearer {
     now = Date.now(),
   ): Verified | undefined | Promise<Verified | undefined> {
     const entry = this.#entries.get(jwt);
-    if (!entry) return jwt.length > LONGEST ? undefined : this.#check(key, jwt, now);
+    if (!entry) return jwt.length > MAX_TOKEN_LENGTH ? undefined : this.#check(key, jwt, now);
     // The key is another object each time that storage was asked for it.
     const isOurs = entry.key === key || Buffer.compare(entry.key, key) === 0;
     if (isOurs && now < entry.expiresMs) return entry;
@@ -77,7 +77,7 @@ export class Bearer {
 
   #keep(jwt: string, entry: Entry): void {
     const [oldest] = this.#entries.keys();
-    if (this.#entries.size >= MOST && oldest !== undefined) this.#entries.delete(oldest);
+    if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(jwt, entry);
   }
 }

@@ -39,16 +39,16 @@ const meant = new Map<string, readonly RepositoryAction[]>(
 );
 
 /** More than any client asks for at once: one asks for a repository and those that it mounts from. */
-export const MOST_SCOPES = 100;
+export const MAX_SCOPES = 100;
 
 /**
  * What of the scopes asked for is given: no more than the rules allow. What is not understood, or not allowed, is
  * left out, and missed where it is needed.
- * @param scopes each may hold several, with spaces between them; at most `MOST_SCOPES` are looked at
+ * @param scopes each may hold several, with spaces between them; at most `MAX_SCOPES` are looked at
  */
 export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
   const entries = new Map<string, Set<string>>();
-  for (const scope of scopes.flatMap((text) => text.split(' ')).slice(0, MOST_SCOPES)) {
+  for (const scope of scopes.flatMap((text) => text.split(' ')).slice(0, MAX_SCOPES)) {
     const { type, name, actions } = parse(scope);
     if (type === 'registry' && name === 'catalog' && actions.includes('*')) {
       entries.set('registry:catalog', new Set(['*']));

@@ -3,7 +3,7 @@ import { TokenName } from '#proto/accounts/accounts.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Accounts, isCurrent, type Known, type KnownPassword } from './account-cache.ts';
 import type { Asker } from './authorization.ts';
-import { MOST_WAITING, Passwords, type Proof } from './passwords.ts';
+import { MAX_WAITING, Passwords, type Proof } from './passwords.ts';
 import { Throttle } from './throttle.ts';
 
 export type Credentials = { name: string; password: string };
@@ -13,7 +13,7 @@ export type Entered = { asker: Asker; print: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
 /** No password is longer, in characters. */
-const LONGEST = 1_024;
+const MAX_PASSWORD_LENGTH = 1_024;
 const WRONG: Refused = { refused: 'the name of the token or its password is not right' };
 
 /**
@@ -69,8 +69,11 @@ export class LogIn {
     let found: KnownPassword | undefined;
     try {
       await this.#delay(attempt.delayMs);
-      found = await this.#passwords.find(proof, password.slice(0, LONGEST + 1), async () => {
-        known = NAME.test(name) && password.length <= LONGEST ? await this.#accounts.get(name) : undefined;
+      found = await this.#passwords.find(proof, password.slice(0, MAX_PASSWORD_LENGTH + 1), async () => {
+        known =
+          NAME.test(name) && password.length <= MAX_PASSWORD_LENGTH
+            ? await this.#accounts.get(name)
+            : undefined;
         return known?.passwords ?? [];
       });
     } catch (error) {
@@ -86,7 +89,7 @@ export class LogIn {
 
   async #delay(ms: number): Promise<void> {
     if (ms === 0) return;
-    if (this.#delayed >= MOST_WAITING) throw tooMany(ms);
+    if (this.#delayed >= MAX_WAITING) throw tooMany(ms);
     this.#delayed += 1;
     await sleep(ms);
     this.#delayed -= 1;

@@ -6,8 +6,8 @@ import type { KnownPassword } from './account-cache.ts';
 /** At most this many hashes at a time: each takes some 50 ms of a core and 16 MiB. */
 const AT_A_TIME = 2;
 /** As many attempts may wait for their turn. */
-export const MOST_WAITING = 100;
-const MOST_PROVEN = 10_000;
+export const MAX_WAITING = 100;
+const MAX_PROVEN = 10_000;
 
 /** What is hashed where there is no password to compare with, so that it takes as long: as storage makes them. */
 const NOBODY = `scrypt$14$8$1$${randomBytes(16).toString('base64url')}$${randomBytes(32).toString('base64url')}`;
@@ -20,7 +20,7 @@ export class Passwords {
   readonly #key = randomBytes(32).toString('base64');
   /** Proofs, and the hash that each matched: one that the account does not have any more counts for nothing. */
   readonly #proven = new Map<Proof, string>();
-  readonly #turns = new Turns(AT_A_TIME, MOST_WAITING);
+  readonly #turns = new Turns(AT_A_TIME, MAX_WAITING);
 
   proofOf(name: string, password: string): Proof {
     // Keyed by what stands first, and always as long. An HMAC would take as long as the rest of the check ten times over.
@@ -60,7 +60,7 @@ export class Passwords {
 
   #remember(proof: Proof, matched: string): void {
     const [oldest] = this.#proven.keys();
-    if (this.#proven.size >= MOST_PROVEN && oldest !== undefined) this.#proven.delete(oldest);
+    if (this.#proven.size >= MAX_PROVEN && oldest !== undefined) this.#proven.delete(oldest);
     this.#proven.set(proof, matched);
   }
 }

@@ -23,9 +23,9 @@ export const limits = {
 /** A count is forgotten after this long without another failure. */
 export const FORGET_MS = 10 * 60_000;
 /** As many of each kind are remembered. */
-export const MOST = 10_000;
+export const MAX_COUNTS = 10_000;
 /** No token has a longer name, and no address is longer, in characters: so much of them is told apart. */
-const LONGEST = 80;
+const MAX_KEY_LENGTH = 80;
 
 /** `refusedMs`: come again after it. `delayMs`: wait that long, then try. */
 export type Attempt = { refusedMs: number } | { delayMs: number };
@@ -107,7 +107,7 @@ class Failures {
     const failures = (this.#get(key, now)?.failures ?? 0) + 1;
     this.#counts.delete(key);
     const [oldest] = this.#counts.keys();
-    if (this.#counts.size >= MOST && oldest !== undefined) this.#counts.delete(oldest);
+    if (this.#counts.size >= MAX_COUNTS && oldest !== undefined) this.#counts.delete(oldest);
     this.#counts.set(key, { failures, last: now });
   }
 
@@ -138,8 +138,8 @@ class Failures {
 }
 
 function keysOf(name: string, address: string): { client: string; pair: string; who: string } {
-  const client = networkOf(address.slice(0, LONGEST));
-  const who = name.slice(0, LONGEST);
+  const client = networkOf(address.slice(0, MAX_KEY_LENGTH));
+  const who = name.slice(0, MAX_KEY_LENGTH);
   return { client, pair: `${client} ${who}`, who };
 }
 

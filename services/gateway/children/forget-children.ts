@@ -13,7 +13,7 @@ const LOOK_MS = 5 * 60_000;
 const SETTLE_MS = 500;
 const PAGE = 500;
 
-export type ForgetMeans = {
+export type ForgetDeps = {
   bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'heed' | 'onMissed'>;
   below: Pick<Below, 'forget'>;
   log: Log;
@@ -24,7 +24,7 @@ export type ForgetMeans = {
  * What is known of a child goes with its account, in whatever order that and its last report came. In a layer without
  * accounts, where whoever comes may report, what came without one stays.
  */
-export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: ForgetMeans): Disposable {
+export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: ForgetDeps): Disposable {
   let looking = false;
   /** Something has changed since the last look began. */
   let changed = true;
@@ -71,7 +71,7 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
 }
 
 /** Children of which something is known and that have no account, although they had one or would need one. */
-async function gone(bus: ForgetMeans['bus']): Promise<string[]> {
+async function gone(bus: ForgetDeps['bus']): Promise<string[]> {
   const known = new Map<string, boolean>();
   for (const state of [reckoning, layersBelow]) {
     for (const [child, { account = false }] of await bus.list<typeof state.value>(state)) {

@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
-import { type Chunk, decodeEntries, ENTRY_BYTES, LOG_MAGIC, LONGEST_CHUNK } from '#proto/volume/chunk-log.ts';
+import { type Chunk, decodeEntries, ENTRY_BYTES, LOG_MAGIC, MAX_CHUNK } from '#proto/volume/chunk-log.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 
 /** What a chunk may have to be checked, as it has to be held for that; of a longer one nothing is told, in bytes. */
-const MOST_CHUNK = 4 * LONGEST_CHUNK;
+const MAX_CHECKED = 4 * MAX_CHUNK;
 
 /** What the chunk log of an ingest says, read beside its writer. Nothing is written here, and no byte is believed. */
 export class ArrivingChunks {
@@ -65,7 +65,7 @@ export class ArrivingChunks {
 
   #add(chunk: Chunk): void {
     const { start, end } = chunk;
-    if (end <= start || end - start > MOST_CHUNK) return;
+    if (end <= start || end - start > MAX_CHECKED) return;
     const index = this.#after(start);
     const before = this.#chunks[index - 1];
     // The same bytes written once more: the later entry is the true one.

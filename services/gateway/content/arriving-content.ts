@@ -7,7 +7,7 @@ import type { ByteRange } from '../http/ranges.ts';
 import { ArrivingChunks, CheckedBytes } from './arriving-chunks.ts';
 
 /** How many are remembered. */
-const MOST_KNOWN = 100;
+const MAX_KNOWN = 100;
 /** For how long the place of what is coming is taken for granted, in ms: somebody may look at it ten times a second. */
 const PLACE_MS = 1_000;
 /** The log is looked at so seldom by all who wait for more of it together, in ms. */
@@ -87,7 +87,7 @@ export class ArrivingReader {
     const known = { place, chunks, until: now + PLACE_MS };
     if (place.coming) this.#known.set(key, known);
     for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MOST_KNOWN) break;
+      if (this.#known.size <= MAX_KNOWN) break;
       this.#known.delete(oldest);
     }
     return { ...known, fresh: true };

@@ -7,7 +7,7 @@ export type RunningHash = { algorithm: Algorithm; hash: Hash };
 
 type Entry = RunningHash & { offset: number; kept: number };
 
-const MOST = 1_000;
+const MAX_ENTRIES = 1_000;
 const AGE_MS = 60 * 60 * 1_000;
 
 /**
@@ -37,7 +37,7 @@ export class RunningHashes {
     this.#entries.delete(id);
     // In order of their age: the oldest come first.
     for (const [old, entry] of this.#entries) {
-      if (this.#entries.size < MOST && now - entry.kept < AGE_MS) break;
+      if (this.#entries.size < MAX_ENTRIES && now - entry.kept < AGE_MS) break;
       this.#entries.delete(old);
     }
     this.#entries.set(id, { algorithm, hash, offset, kept: now });

@@ -3,7 +3,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { nextLink } from './locations.ts';
 import { parameter } from './parameters.ts';
 
-const MOST = 1_000;
+const MAX_PAGE = 1_000;
 
 /** What a request for a list asks for: `n` entries after `last` (distribution-spec 1.1, "Listing tags"). */
 export type Page = { limit: number; after?: string };
@@ -15,7 +15,7 @@ export function pageOf(request: FastifyRequest): Page {
   if (n !== undefined && !/^\d+$/.test(n)) {
     throw new Fault('malformed', `n is ${JSON.stringify(n.slice(0, 40))}: write how many entries you want`);
   }
-  return { limit: Math.min(MOST, n === undefined ? MOST : Number(n)), ...(last && { after: last }) };
+  return { limit: Math.min(MAX_PAGE, n === undefined ? MAX_PAGE : Number(n)), ...(last && { after: last }) };
 }
 
 /** Tells where the next page is, unless the list has ended or the client wants nothing of it. */

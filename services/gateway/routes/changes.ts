@@ -10,7 +10,7 @@ import {
   tagMoved,
 } from '#proto/content/content-events.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { CHANGES_PATH, type Changes, LONGEST_WAIT_S, listChanges } from '#proto/sync/changes.ts';
+import { CHANGES_PATH, type Changes, listChanges, MAX_WAIT_S } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/access.ts';
 import { tooManyResting } from '../children/long-poll.ts';
@@ -109,10 +109,10 @@ function afterOf(text: string | undefined, print: string): string | undefined {
 /** @throws Fault `malformed` */
 export function waitOf(request: FastifyRequest): number {
   const wait = parameter(request, 'wait') ?? '0';
-  if (/^\d{1,3}$/.test(wait) && Number(wait) <= LONGEST_WAIT_S) return Number(wait);
+  if (/^\d{1,3}$/.test(wait) && Number(wait) <= MAX_WAIT_S) return Number(wait);
   throw new Fault(
     'malformed',
-    `wait is ${JSON.stringify(wait.slice(0, 40))}: write seconds, ${LONGEST_WAIT_S} at most`,
+    `wait is ${JSON.stringify(wait.slice(0, 40))}: write seconds, ${MAX_WAIT_S} at most`,
   );
 }
 

@@ -4,8 +4,8 @@ import {
   deleteManifest,
   deleteTag,
   getManifest,
+  MAX_TAGS,
   type ManifestPlace,
-  MOST_TAGS,
   putManifest,
 } from '#proto/content/manifests.ts';
 import { parseJson } from '#proto/contract/bounded-json.ts';
@@ -175,8 +175,8 @@ type Asked = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
 function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
   if (!isDigest(reference)) return [];
   const tags = [...new Set(parameters(request, 'tag'))];
-  if (tags.length > MOST_TAGS)
-    throw new Fault('malformed', `${tags.length} tags at once: name ${MOST_TAGS} at most`);
+  if (tags.length > MAX_TAGS)
+    throw new Fault('malformed', `${tags.length} tags at once: name ${MAX_TAGS} at most`);
   return tags.map(tagName);
 }
 

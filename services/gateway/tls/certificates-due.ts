@@ -6,7 +6,7 @@ import type { Pair } from './tls.ts';
 export type Issued = { pair: Pair; from: number; until: number };
 
 const MINUTE_MS = 60_000;
-const LONGEST_MS = 30 * MINUTE_MS;
+const MAX_MS = 30 * MINUTE_MS;
 /** A clock that is put right by less says nothing of the certificate. */
 const SLACK_MS = 10 * MINUTE_MS;
 
@@ -19,7 +19,7 @@ export function isDue({ from, until }: Issued, now: number): boolean {
 }
 
 /** When another certificate is asked for where there is one, and where nobody is listened to without it. */
-export const RENEWAL = { firstMs: MINUTE_MS, maxMs: LONGEST_MS };
+export const RENEWAL = { firstMs: MINUTE_MS, maxMs: MAX_MS };
 const FIRST = { firstMs: 1_000, maxMs: 10_000 };
 
 type Name = { held?: Issued; failures: number; next: number };
@@ -54,7 +54,7 @@ export class CertificatesDue {
       const now = this.#now();
       if (state.held && !isDue(state.held, now)) continue;
       // The clock may have been put back since.
-      if (state.failures > 0 && now < state.next && state.next - now <= LONGEST_MS) continue;
+      if (state.failures > 0 && now < state.next && state.next - now <= MAX_MS) continue;
       try {
         state.held = await this.#issue(name);
         state.failures = 0;

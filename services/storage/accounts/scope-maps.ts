@@ -10,7 +10,7 @@ import type { ScopeMapRecord } from '../metadata/records.ts';
 const PAGE_BYTES = 400_000;
 
 /** As many tokens, and as many scope maps, as a layer may have (Azure Container Registry: 20,000 of each). */
-const MOST = 20_000;
+const MAX_RECORDS = 20_000;
 
 /** What tokens may do, those of every layer among it. Whoever changes anything holds the lock of the accounts. */
 export class ScopeMaps {
@@ -100,10 +100,10 @@ export class ScopeMaps {
 
 /** @throws Fault `denied` */
 export function mustBeBelowMost(count: number, what: string): void {
-  if (count < MOST) return;
+  if (count < MAX_RECORDS) return;
   throw new Fault(
     'denied',
-    `there are ${MOST} ${what}, as many as a layer may have: delete what nobody uses`,
+    `there are ${MAX_RECORDS} ${what}, as many as a layer may have: delete what nobody uses`,
   );
 }
 

@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { hashPassword, matches, passwordIn, whyNoPassword } from '#proto/accounts/password-hash.ts';
 
 /** More than any password takes, whatever stands around it. */
-const MOST_BYTES = 4_096;
+const MAX_BYTES = 4_096;
 
 /** Hashes of what secret files hold. A file that has not changed is not hashed again. */
 export class Secrets {
@@ -42,6 +42,6 @@ async function printOf(file: FileHandle): Promise<string> {
 }
 
 async function read(file: FileHandle): Promise<string> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_BYTES), 0, MAX_BYTES, 0);
   return buffer.toString('utf8', 0, bytesRead);
 }

@@ -9,7 +9,7 @@ import { transferId, transferPath } from './ingest-folders.ts';
 import type { Ingests } from './ingests.ts';
 
 /** Ingests that are looked at: a reply must fit into one message of the bus. */
-const MOST = 1_000;
+const MAX_INGESTS = 1_000;
 
 type ArrivingDeps = {
   ingests: Ingests;
@@ -27,7 +27,7 @@ export class ArrivingContent {
   }
 
   async list(): Promise<ArrivingBlob[]> {
-    const entries = await this.#deps.ingests.list(MOST);
+    const entries = await this.#deps.ingests.list(MAX_INGESTS);
     return entries.flatMap(({ holder, record: { purpose, repository, digest, size, claim, part } }) => {
       if (purpose !== 'transfer' || holder === undefined) return [];
       if (repository === undefined || digest === undefined || size === undefined || !claim) return [];

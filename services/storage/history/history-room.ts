@@ -22,7 +22,7 @@ const PATIENCE_MS = 3_000;
 /** Of children that told nothing for long, nothing is remembered. */
 const MAX_CHILDREN = 1_000;
 
-export type RoomMeans = {
+export type RoomDeps = {
   bus: { room: Room; publish: Bus['publish'] };
   log: Log;
   /** Milliseconds of a clock that only goes forward. */
@@ -35,7 +35,7 @@ export type RoomMeans = {
  * of whoever it is.
  */
 export class HistoryRoom {
-  readonly #means: RoomMeans;
+  readonly #deps: RoomDeps;
   readonly #now: () => number;
   /** By child: what it may tell at once, and when that was so. */
   readonly #allowances = new Map<string, { bytes: number; at: number }>();
@@ -45,9 +45,9 @@ export class HistoryRoom {
   #since = 0;
   #size: { bytes: number; limit: number; at: number } | undefined;
 
-  constructor(means: RoomMeans) {
-    this.#means = means;
-    this.#now = means.now ?? (() => performance.now());
+  constructor(deps: RoomDeps) {
+    this.#deps = deps;
+    this.#now = deps.now ?? (() => performance.now());
   }
 
   /**
@@ -70,7 +70,7 @@ export class HistoryRoom {
     if (full) {
       const soon = sleep(PATIENCE_MS, undefined, { ref: false });
       const making = this.#make();
-      making.catch((err) => this.#means.log.warn({ err }, 'no room can be made in the history now'));
+      making.catch((err) => this.#deps.log.warn({ err }, 'no room can be made in the history now'));
       await Promise.race([making, soon]);
       full = await this.#isFull(bytes);
     }
@@ -86,7 +86,7 @@ export class HistoryRoom {
   async watch(signal: AbortSignal, lookMs = LOOK_MS): Promise<void> {
     while (!signal.aborted) {
       await this.look().catch((err) =>
-        this.#means.log.debug({ err }, 'the size of the history is not known; looking again'),
+        this.#deps.log.debug({ err }, 'the size of the history is not known; looking again'),
       );
       await sleep(jittered(lookMs), undefined, { signal, ref: false }).catch(() => {});
     }
@@ -127,7 +127,7 @@ export class HistoryRoom {
   async #isFull(bytes: number): Promise<boolean> {
     const at = this.#now();
     if (!this.#size || at - this.#size.at > 1_000) {
-      const size = await this.#means.bus.room.size().catch((cause) => {
+      const size = await this.#deps.bus.room.size().catch((cause) => {
         throw new Fault('unavailable', 'the bus does not answer now', { cause });
       });
       this.#size = { ...size, at };
@@ -158,7 +158,7 @@ export class HistoryRoom {
   }
 
   async #trim(): Promise<void> {
-    const { bus, log } = this.#means;
+    const { bus, log } = this.#deps;
     const { room } = bus;
     // Where nothing is from below, what goes is the oldest, as the server has it.
     if (!(await room.has('below.>'))) return;

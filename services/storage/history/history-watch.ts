@@ -9,7 +9,7 @@ const TICK_MS = 1_000;
 /** How often the stream is looked at where nothing happens, in ticks. */
 const LOOK_TICKS = 60;
 
-export type WatchMeans = {
+export type WatchDeps = {
   bus: Pick<Bus, 'stored' | 'archive' | 'publish'>;
   metadata: Pick<Metadata, 'history' | 'note'>;
   log: Log;
@@ -22,7 +22,7 @@ export type WatchMeans = {
  * a stream that has another one in its place, or ends before it, has lost what was from there on.
  */
 export async function watchHistory(
-  { bus, metadata, log, tickMs = TICK_MS }: WatchMeans,
+  { bus, metadata, log, tickMs = TICK_MS }: WatchDeps,
   signal: AbortSignal,
 ): Promise<void> {
   let known: Told | undefined;
@@ -53,7 +53,7 @@ export async function watchHistory(
   }
 }
 
-async function isLost(bus: WatchMeans['bus'], { sequence, id }: Told): Promise<boolean> {
+async function isLost(bus: WatchDeps['bus'], { sequence, id }: Told): Promise<boolean> {
   const { first, last } = await bus.archive.kept();
   // What is not kept any more says nothing, as long as the stream goes on behind it.
   if (sequence < first) return last < sequence;
@@ -62,4 +62,4 @@ async function isLost(bus: WatchMeans['bus'], { sequence, id }: Told): Promise<b
   return sequence > last || (there !== undefined && there !== id);
 }
 
-const endOf = async (bus: WatchMeans['bus']): Promise<number> => (await bus.archive.kept()).last + 1;
+const endOf = async (bus: WatchDeps['bus']): Promise<number> => (await bus.archive.kept()).last + 1;

@@ -22,10 +22,10 @@ export const QUARANTINE = 'quarantine';
 
 const READ_BYTES = 1024 * 1024;
 /** A result must fit into one message of the bus. */
-const MOST_NAMED = 1_000;
+const MAX_NAMED = 1_000;
 const MAX_FINDINGS = 20;
 const MAX_FINDING_LENGTH = 300;
-const MOST_REPOSITORIES = 20;
+const MAX_REPOSITORIES = 20;
 
 type ScrubDeps = {
   metadata: Metadata;
@@ -82,7 +82,7 @@ export class Scrubber {
       found.checked += 1;
       if (await this.#sound(digest, size, pace)) continue;
       if (!(await this.#setAside(digest, size))) continue;
-      if (found.damaged.length < MOST_NAMED) found.damaged.push(digest);
+      if (found.damaged.length < MAX_NAMED) found.damaged.push(digest);
     }
     const findings = await examineTables(this.#metadata);
     this.damage = findings
@@ -122,7 +122,7 @@ export class Scrubber {
           if (record) damaged.mediaType = record.mediaType;
         }
         const { repositories } = damaged;
-        if (repositories.length < MOST_REPOSITORIES && !repositories.includes(repository)) {
+        if (repositories.length < MAX_REPOSITORIES && !repositories.includes(repository)) {
           repositories.push(repository);
         }
       }

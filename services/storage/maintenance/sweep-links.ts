@@ -12,7 +12,7 @@ const PAGE = 20_000;
 /** Links in one batch: how long a repository is locked. */
 const BATCH = 500;
 /** Links that a dry run remembers at most; content that only others of them name is not counted then. */
-const MOST_DRY = 500_000;
+const MAX_DRY = 500_000;
 
 /**
  * Takes blobs out of repositories in which no manifest names them, and repositories with nothing in them out of the
@@ -82,7 +82,7 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
     if (dry) {
       for (const digest of gone) {
         grace.unmark(digest);
-        if (dry.size < MOST_DRY) dry.add(`${repository}!${digest}`);
+        if (dry.size < MAX_DRY) dry.add(`${repository}!${digest}`);
       }
       return;
     }

@@ -10,10 +10,10 @@ import { say } from './report.ts';
  * Every record of a manifest says what the manifest says, and what it refers to is linked; content that is not here is
  * known to be damaged, so that the parent is asked for it. Then goes whatever names something that is not here.
  */
-export async function checkManifests(means: Sources): Promise<void> {
-  const { records } = means;
+export async function checkManifests(deps: Sources): Promise<void> {
+  const { records } = deps;
   for await (const [key, record] of records.entries<ManifestRecord>('m!')) {
-    await checkManifest(means, key.split('!') as [string, string], record);
+    await checkManifest(deps, key.split('!') as [string, string], record);
   }
   for (const kind of ['l!', 'm!', 't!']) await haveRepositories(records, kind);
   await dropOrphans(records, 'l!', ([, digest]) => [`b!${digest}`, `d!${digest}`]);

@@ -108,9 +108,9 @@ async function rebuild(
     await checkRecords(records, report);
     const all = effective(inOrder(told, hints, await announced(records)));
     const candidates = await checkBlobs(records, data, report);
-    const means = { records, store, report, read };
-    await restoreManifests(means, candidates, all);
-    await checkManifests(means);
+    const deps = { records, store, report, read };
+    await restoreManifests(deps, candidates, all);
+    await checkManifests(deps);
     await checkTags(records, all, report);
     await checkAccounts(records, open, report);
     await beginAnew(records, report);

@@ -19,22 +19,22 @@ const TELLS_NOTHING_BYTES = 2;
  * by its content, all of which the repository links.
  * @param candidates blobs that may be manifests
  */
-export async function restoreManifests(means: Sources, candidates: Set<string>, hints: Hints): Promise<void> {
-  const { records, report } = means;
+export async function restoreManifests(deps: Sources, candidates: Set<string>, hints: Hints): Promise<void> {
+  const { records, report } = deps;
   for (const [digest, repositories] of await witnessesOf(records, hints)) {
-    for (const repository of repositories) await restore(means, repository, digest);
+    for (const repository of repositories) await restore(deps, repository, digest);
   }
   const known = await knownOf(records);
   const repositories = await keysOf(records, 'r!');
   const homeless: [digest: string, found: Found][] = [];
   for (const digest of candidates) {
-    const found = known.has(digest) ? undefined : await manifestIn(means, digest);
+    const found = known.has(digest) ? undefined : await manifestIn(deps, digest);
     if (!found) continue;
     const homes = await homesOf(records, repositories, found.manifest);
-    for (const repository of homes) await restore(means, repository, digest);
+    for (const repository of homes) await restore(deps, repository, digest);
     if (homes.length === 0) homeless.push([digest, found]);
   }
-  await restoreChildren(means);
+  await restoreChildren(deps);
   const now = await knownOf(records);
   for (const [digest, found] of homeless) {
     if (now.has(digest)) continue;
@@ -58,10 +58,10 @@ export async function restoreManifests(means: Sources, candidates: Set<string>, 
   }
 }
 
-async function restore(means: Sources, repository: string, digest: string): Promise<boolean> {
-  const { records, report } = means;
+async function restore(deps: Sources, repository: string, digest: string): Promise<boolean> {
+  const { records, report } = deps;
   if (await records.has(`m!${repository}!${digest}`)) return false;
-  const found = await manifestIn(means, digest);
+  const found = await manifestIn(deps, digest);
   if (!found) return false;
   await records.write(recordsOf(repository, digest, found));
   say(report.broughtBack, `manifest ${repository}@${digest} (${describe(found)})`);
@@ -116,19 +116,19 @@ async function hasAll(records: Records, keys: string[]): Promise<boolean> {
 }
 
 /** What an index names is in its repository, or is known to be left out. */
-async function restoreChildren(means: Sources): Promise<void> {
-  const { records, report } = means;
+async function restoreChildren(deps: Sources): Promise<void> {
+  const { records, report } = deps;
   const queue: [repository: string, index: string][] = [];
   for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>('m!')) {
     if (isIndex(mediaType)) queue.push(key.split('!') as [string, string]);
   }
   for (const [repository, index] of queue) {
-    const { manifest } = (await manifestIn(means, index)) ?? {};
+    const { manifest } = (await manifestIn(deps, index)) ?? {};
     for (const child of manifest?.manifests ?? []) {
       const { digest, mediaType } = child;
       if (!isManifestType(mediaType) || (await records.has(`m!${repository}!${digest}`))) continue;
       if (await records.has(`n!${repository}!${digest}!${index}`)) continue;
-      if (await restore(means, repository, digest)) {
+      if (await restore(deps, repository, digest)) {
         if (isIndex(mediaType)) queue.push([repository, digest]);
         continue;
       }

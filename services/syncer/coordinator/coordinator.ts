@@ -88,7 +88,7 @@ export function coordinate(
     try {
       await standing.written();
       const either = AbortSignal.any([signal, lead.signal, stopped, end.signal]);
-      const means = {
+      const deps = {
         context,
         volume,
         settings,
@@ -97,7 +97,7 @@ export function coordinate(
         signal: either,
         ...(until !== undefined && { until }),
       };
-      const result = await runPass(means, asked);
+      const result = await runPass(deps, asked);
       if (signal.aborted || lead.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...told } = result;
       const finish = announcement.ended(result);
@@ -152,8 +152,8 @@ export function coordinate(
       unreachable: (reason: string) => void standing.unreachable(reason),
       isAway: () => standing.isAway,
     };
-    const means = { bus, log, instance, layer, led, volume, settings, news, link, inHand, ...follows };
-    others = beside(means, AbortSignal.any([signal, term]));
+    const deps = { bus, log, instance, layer, led, volume, settings, news, link, inHand, ...follows };
+    others = beside(deps, AbortSignal.any([signal, term]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();

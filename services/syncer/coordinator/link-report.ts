@@ -6,7 +6,7 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import type { Times } from '../schedule/window.ts';
 import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
 
-export type ReportMeans = {
+export type ReportDeps = {
   bus: Pick<Bus, 'get' | 'put' | 'publish'>;
   log: Log;
   /** This process. */
@@ -28,7 +28,7 @@ export type PassReport = Disposable & {
 
 /** Says how the link is, for as long as this process makes the passes. */
 export class LinkReport {
-  readonly #means: ReportMeans;
+  readonly #deps: ReportDeps;
   /** What was last so outside of a pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
@@ -39,14 +39,14 @@ export class LinkReport {
   /** What is said is said in order. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(means: ReportMeans) {
-    this.#means = means;
+  constructor(deps: ReportDeps) {
+    this.#deps = deps;
   }
 
   /** This process makes the passes from now on: another one may have said more since this one last did. */
   takeOver(): Promise<void> {
     return this.#say(async () => {
-      const { bus } = this.#means;
+      const { bus } = this.#deps;
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
       const { state, detail, code } = this.#last ?? {};
       this.#trouble = troubleOf(state, code);
@@ -158,7 +158,7 @@ export class LinkReport {
     passes,
     unmatched = this.#last?.unmatched ?? [],
   }: Said): Promise<void> {
-    const { bus, log, by, times, leads } = this.#means;
+    const { bus, log, by, times, leads } = this.#deps;
     // Whoever took over says it now.
     if (!leads()) return;
     const before = this.#last;
@@ -195,7 +195,7 @@ export class LinkReport {
   /** A trouble, when it begins and each time that it becomes another one, and when it is over. */
   #log(state: LinkStatus['state'], detail: string | undefined, code: string | undefined): void {
     if (state === 'Syncing') return;
-    const { log } = this.#means;
+    const { log } = this.#deps;
     const trouble = troubleOf(state, code);
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;

@@ -4,7 +4,7 @@ import { Alarm } from '../schedule/alarm.ts';
 import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/hours.ts';
 import type { Times } from '../schedule/window.ts';
 
-export type ClockMeans = {
+export type ClockDeps = {
   /** Those in force; undefined where there is no parent. */
   times: () => Times | undefined;
   /** A pass is due. */
@@ -18,7 +18,7 @@ export type ClockMeans = {
 
 /** Says when passes are due, from `start` to `stop`. */
 export class PassClock {
-  readonly #means: ClockMeans;
+  readonly #deps: ClockDeps;
   #alarm: Alarm | undefined;
   #due: Due | undefined;
   /** The times that `#due` came of. */
@@ -27,8 +27,8 @@ export class PassClock {
   #failures = 0;
   #retry: number | undefined;
 
-  constructor(means: ClockMeans) {
-    this.#means = means;
+  constructor(deps: ClockDeps) {
+    this.#deps = deps;
   }
 
   start(): void {
@@ -61,7 +61,7 @@ export class PassClock {
     }
     this.#alarm.look();
     if (this.#due?.cause !== 'retry') return;
-    const { log } = this.#means;
+    const { log } = this.#deps;
     log.warn(
       { failures: this.#failures, at: new Date(this.#due.at).toISOString() },
       'the pass is tried again before its time',
@@ -74,7 +74,7 @@ export class PassClock {
   }
 
   #look(now: number): number | undefined {
-    const { times, tick, isFollowing, looked } = this.#means;
+    const { times, tick, isFollowing, looked } = this.#deps;
     const found = times();
     const print = JSON.stringify([found?.schedule, found?.windowMs]);
     if (print !== this.#print) this.#due = undefined;

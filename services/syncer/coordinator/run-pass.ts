@@ -11,7 +11,7 @@ import type { AcrNews } from '../reconcile/observe/acr-news.ts';
 import type { News } from '../reconcile/observe/news.ts';
 import { makePass } from '../reconcile/pass.ts';
 
-export type RunMeans = {
+export type RunDeps = {
   context: Context;
   volume: Volume;
   settings: Settings;
@@ -36,7 +36,7 @@ export async function runPass(
     announcement,
     until,
     signal,
-  }: RunMeans,
+  }: RunDeps,
   wish: Wish,
 ): Promise<PassResult> {
   try {

@@ -8,7 +8,7 @@ import { merged, type Wish } from '../reconcile/context/pass-request.ts';
 /** Events that ask for a pass come in groups: the pass is wanted so long after the first of one, in ms. */
 const SOON_MS = 1_000;
 
-export type TriggerMeans = {
+export type TriggerDeps = {
   bus: Pick<Bus, 'listen'>;
   /** Whether what a client changes in this repository goes up at once. Else the next whole pass finds it. */
   goesUp: (repository: Repository) => boolean;
@@ -16,7 +16,7 @@ export type TriggerMeans = {
 };
 
 /** What happens in the layer and asks for a pass. What came from the parent does not. @returns what ends it */
-export function heedTriggers({ bus, goesUp, want }: TriggerMeans): () => void {
+export function heedTriggers({ bus, goesUp, want }: TriggerDeps): () => void {
   let waiting: Wish | undefined;
   let timer: NodeJS.Timeout | undefined;
   const soon = (wish: Omit<Wish, 'id'>) => {

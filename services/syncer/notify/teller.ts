@@ -33,7 +33,7 @@ export const TIMES = {
 const BATCH = 200;
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
-export type TellerMeans = {
+export type TellerDeps = {
   bus: Pick<Bus, 'history' | 'archive' | 'listen' | 'onNews'>;
   places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
   to: Receiver;
@@ -53,12 +53,12 @@ type Waiting = { notice: Notice; place: WebhookPlace };
  * Tells one receiver what happened, in order and one after another, for as long as `signal` lets it. How far that went
  * is kept after each one, so what is told twice is at most the one that was on its way when a process was killed.
  */
-export async function tell(means: TellerMeans, signal: AbortSignal): Promise<void> {
-  const { log, to, times = TIMES } = means;
-  const teller = new Teller(means);
+export async function tell(deps: TellerDeps, signal: AbortSignal): Promise<void> {
+  const { log, to, times = TIMES } = deps;
+  const teller = new Teller(deps);
   const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   let news = Promise.withResolvers<boolean>();
-  const end = hear(means, () => news.resolve(true));
+  const end = hear(deps, () => news.resolve(true));
   let troubles = 0;
   let heard = false;
   try {
@@ -89,18 +89,18 @@ export async function tell(means: TellerMeans, signal: AbortSignal): Promise<voi
 }
 
 class Teller {
-  readonly #means: TellerMeans;
+  readonly #deps: TellerDeps;
   #place: WebhookPlace | undefined;
   #kept: WebhookPlace | undefined;
   #failures = 0;
 
-  constructor(means: TellerMeans) {
-    this.#means = means;
+  constructor(deps: TellerDeps) {
+    this.#deps = deps;
   }
 
   /** @throws Fault where the bus or storage does not answer */
   async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
-    const { bus, standing } = this.#means;
+    const { bus, standing } = this.#deps;
     const kept = await bus.archive.kept();
     const place = await this.#standing(kept);
     await this.#keep();
@@ -108,7 +108,7 @@ class Teller {
     for (const [index, { notice, place: reached }] of waiting.entries()) {
       signal.throwIfAborted();
       standing.behind(waiting.length - index, more);
-      const verdict = await this.#means.post.send(notice, signal);
+      const verdict = await this.#deps.post.send(notice, signal);
       if (verdict.kind !== 'taken') return { waitMs: this.#failed(verdict) };
       this.#failures = 0;
       this.#place = reached;
@@ -122,7 +122,7 @@ class Teller {
   }
 
   #failed(verdict: Exclude<Awaited<ReturnType<Post['send']>>, { kind: 'taken' }>): number {
-    const { log, to, standing, times = TIMES } = this.#means;
+    const { log, to, standing, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;
     const gone = kind === 'gone';
@@ -135,7 +135,7 @@ class Teller {
 
   /** How far it has been told; where nobody knows, from when on it is. */
   async #standing(kept: Kept): Promise<WebhookPlace> {
-    const { places } = this.#means;
+    const { places } = this.#deps;
     if (this.#place) return this.#place;
     this.#place = this.#kept = await places.get();
     this.#place ??= await this.#start(kept);
@@ -144,7 +144,7 @@ class Teller {
 
   /** One that is new in a layer that starts is told what happens from the start on. */
   async #start({ made, last }: Kept): Promise<WebhookPlace> {
-    const { bus, fresh } = this.#means;
+    const { bus, fresh } = this.#deps;
     let sequence = last;
     if (!fresh) {
       const types = [storageStarted, configurationChanged].map(({ type }) => `events.${type}`);
@@ -158,7 +158,7 @@ class Teller {
   async #keep(): Promise<void> {
     const place = this.#place;
     if (!place || place === this.#kept) return;
-    await this.#means.places.keep(place);
+    await this.#deps.places.keep(place);
     this.#kept = place;
   }
 
@@ -168,7 +168,7 @@ class Teller {
     kept: Kept,
     signal: AbortSignal,
   ): Promise<{ waiting: Waiting[]; end: WebhookPlace; more: boolean }> {
-    const { bus, to, layer } = this.#means;
+    const { bus, to, layer } = this.#deps;
     const { made } = kept;
     const waiting: Waiting[] = [];
     let end = place;
@@ -203,14 +203,14 @@ class Teller {
   async #holds({ made, sequence, id }: WebhookPlace, kept: Kept): Promise<boolean> {
     if (made !== kept.made || sequence > kept.last) return false;
     if (sequence < kept.first) return true;
-    const there = await this.#means.bus.archive.idAt(sequence);
+    const there = await this.#deps.bus.archive.idAt(sequence);
     // Within the stream, only what made room is missing.
     return there === undefined || there === id;
   }
 }
 
 /** Hears that there may be something to tell. Returns what ends it. */
-function hear({ bus, to }: TellerMeans, heard: () => void): () => void {
+function hear({ bus, to }: TellerDeps, heard: () => void): () => void {
   if (to.below) return bus.onNews(heard);
   const types = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, historyLost];
   const ends = types.map((type) => bus.listen(type as typeof tagMoved, heard));

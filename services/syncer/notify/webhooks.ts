@@ -5,9 +5,9 @@ import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from
 import type { PassBus } from '../leadership/fenced-bus.ts';
 import { Post } from './post.ts';
 import { Standing } from './standing.ts';
-import { type TellerMeans, tell } from './teller.ts';
+import { type TellerDeps, tell } from './teller.ts';
 
-export type WebhooksMeans = {
+export type WebhooksDeps = {
   bus: Bus;
   /** With the term of whoever makes the passes. */
   led: Pick<PassBus, 'call'>;
@@ -15,7 +15,7 @@ export type WebhooksMeans = {
   receivers: () => Receiver[];
   layer: string;
   log: Log;
-  times?: TellerMeans['times'];
+  times?: TellerDeps['times'];
   answerMs?: number;
 };
 
@@ -26,12 +26,12 @@ type Running = { print: string; end: AbortController; ended: Promise<void> };
  * window nor the bandwidth of the link says anything of them: where a receiver is nobody knows, and most are near.
  */
 export class Webhooks {
-  readonly #means: WebhooksMeans;
+  readonly #deps: WebhooksDeps;
   readonly #signal: AbortSignal;
   readonly #running = new Map<string, Running>();
 
-  constructor(means: WebhooksMeans, signal: AbortSignal) {
-    this.#means = means;
+  constructor(deps: WebhooksDeps, signal: AbortSignal) {
+    this.#deps = deps;
     this.#signal = signal;
     this.#set(false);
   }
@@ -48,7 +48,7 @@ export class Webhooks {
 
   #set(fresh: boolean): void {
     if (this.#signal.aborted) return;
-    const wanted = new Map(this.#means.receivers().map((to) => [keyOf(to), to]));
+    const wanted = new Map(this.#deps.receivers().map((to) => [keyOf(to), to]));
     for (const [key, { end }] of this.#running) {
       if (!wanted.has(key)) end.abort(new Error('the webhook is not configured any more'));
     }
@@ -61,23 +61,23 @@ export class Webhooks {
       const until = AbortSignal.any([this.#signal, end.signal]);
       const ended = (before?.ended ?? Promise.resolve())
         .then(() => this.#tell(key, to, fresh, until))
-        .catch((err) => this.#means.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
+        .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
       this.#running.set(key, { print, end, ended });
     }
     void this.#tidy([...wanted.keys()]).catch((err) =>
-      this.#means.log.debug({ err }, 'what was known of other webhooks stays for now'),
+      this.#deps.log.debug({ err }, 'what was known of other webhooks stays for now'),
     );
   }
 
   async #tell(key: string, to: Receiver, fresh: boolean, signal: AbortSignal): Promise<void> {
-    const { bus, led, layer, log, times, answerMs } = this.#means;
+    const { bus, led, layer, log, times, answerMs } = this.#deps;
     const before = await bus.get(webhookStatus, key).catch(() => undefined);
     if (signal.aborted) return;
     const standing = new Standing(bus, key, to.name, log, before?.value);
     await using post = new Post(to, answerMs);
     const places = {
       get: async () => (await led.call(getWebhookPlace, { of: key }, { signal })).place,
-      keep: async (place: Parameters<TellerMeans['places']['keep']>[0]) => {
+      keep: async (place: Parameters<TellerDeps['places']['keep']>[0]) => {
         await led.call(keepWebhookPlace, { of: key, place });
       },
     };
@@ -86,7 +86,7 @@ export class Webhooks {
   }
 
   async #tidy(keys: string[]): Promise<void> {
-    const { bus, led } = this.#means;
+    const { bus, led } = this.#deps;
     await led.call(retainWebhooks, { of: keys });
     for (const key of (await bus.list(webhookStatus)).keys()) {
       if (!keys.includes(key)) await bus.remove(webhookStatus, key);

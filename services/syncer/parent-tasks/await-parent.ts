@@ -9,7 +9,7 @@ import { waitAfter } from './wait-after.ts';
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 60_000;
 
-export type AwaitMeans = {
+export type AwaitDeps = {
   news: Pick<News, 'cursor'>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
@@ -32,8 +32,8 @@ export type AwaitMeans = {
  * A parent may answer `/v2/` and fail whatever else a pass asks for: each pass that fails after such an answer doubles
  * the wait, until one does not fail so.
  */
-export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promise<void> {
-  const { news, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = means;
+export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise<void> {
+  const { news, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = deps;
   const isAwaited = () => isAway() && news.cursor === undefined && link()?.live === true;
   let passed = Promise.withResolvers<void>();
   let failedPings = 0;
@@ -42,7 +42,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
     if (!isAwaited()) failedPings = failedPasses = 0;
     passed.resolve();
   };
-  const unheard = means.onPass(wake);
+  const unheard = deps.onPass(wake);
   signal.addEventListener('abort', wake, { once: true });
   try {
     for (let wait = firstWaitMs; !signal.aborted; ) {
@@ -56,7 +56,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
       await sleep(wait, undefined, { signal }).catch(() => {});
       if (signal.aborted || !isAwaited()) continue;
       try {
-        await (await means.parent()).ping(signal);
+        await (await deps.parent()).ping(signal);
       } catch (err) {
         failedPings += 1;
         wait = waitAfter(err, failedPings);
@@ -65,7 +65,7 @@ export async function awaitParent(means: AwaitMeans, signal: AbortSignal): Promi
       }
       failedPings = 0;
       passed = Promise.withResolvers();
-      means.tell();
+      deps.tell();
       await passed.promise;
       failedPasses += 1;
       wait = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });

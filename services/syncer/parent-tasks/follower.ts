@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
+import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
 import type { News } from '../reconcile/observe/news.ts';
 import type { Link } from '../schedule/hours.ts';
@@ -13,11 +13,11 @@ import { isAway, waitAfter } from './wait-after.ts';
 
 /** How long the link and the first pass are waited for before they are looked at again, in ms. */
 const LOOK_MS = 5_000;
-const MOST_WAIT_MS = 60_000;
+const MAX_WAIT_MS = 60_000;
 /** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
 const FAILURES_UNTIL_UNREACHABLE = 2;
 
-export type FollowMeans = {
+export type FollowDeps = {
   news: News;
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
   /** This layer. */
@@ -41,13 +41,13 @@ export type FollowMeans = {
  * window is open: one request that the parent answers when something has changed there, or when its time is over. What
  * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
  */
-export async function follow(means: FollowMeans, signal: AbortSignal): Promise<void> {
-  const { news, log, pace = new AnswerPace() } = means;
+export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<void> {
+  const { news, log, pace = new AnswerPace() } = deps;
   let failures = 0;
   const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
     const cursor = news.cursor;
-    if (cursor === undefined || !means.link()?.live) {
+    if (cursor === undefined || !deps.link()?.live) {
       news.unfollow();
       failures = 0;
       await Promise.race([news.turned, rest(jittered(LOOK_MS))]);
@@ -55,19 +55,19 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
     }
     try {
       const asked = performance.now();
-      const waitS = failures > 0 ? 0 : LONGEST_WAIT_S;
-      const found = await ask(means, cursor, waitS, signal);
+      const waitS = failures > 0 ? 0 : MAX_WAIT_S;
+      const found = await ask(deps, cursor, waitS, signal);
       const tookMs = performance.now() - asked;
       const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
       failures = 0;
       if (found === 'changes' || found === 'lost' || isBack) {
         const { turned } = news;
-        means.tell();
-        means.early.begin();
-        await Promise.race([turned, rest(jittered(MOST_WAIT_MS))]);
+        deps.tell();
+        deps.early.begin();
+        await Promise.race([turned, rest(jittered(MAX_WAIT_MS))]);
         // A pass that could not look asks for the same again, and not at once.
         if (found !== 'unchanged' && news.cursor === cursor) await rest(jittered(LOOK_MS));
-      } else if (found === 'unchanged') means.unchanged();
+      } else if (found === 'unchanged') deps.unchanged();
       // One that this side ended, or asked to be at once, says nothing of the parent.
       if (found !== 'ended' && waitS > 0) {
         const ms = pace.after(tookMs, found === 'changes' ? 'new' : 'nothing');
@@ -79,7 +79,7 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
       failures += 1;
       const ms = waitAfter(err, failures);
       log.debug({ err, ms }, 'the parent does not tell its changes; asking again');
-      if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) means.unreachable(err.message);
+      if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) deps.unreachable(err.message);
       await rest(ms);
     }
   }
@@ -87,29 +87,29 @@ export async function follow(means: FollowMeans, signal: AbortSignal): Promise<v
 
 /** `lost`: the parent does not know what was changed since. `ended`: the request was ended from here. */
 async function ask(
-  means: FollowMeans,
+  deps: FollowDeps,
   cursor: string,
   waitS: number,
   signal: AbortSignal,
 ): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
-  const { news } = means;
-  using gate = new LinkGate(means.link, 'live');
+  const { news } = deps;
+  using gate = new LinkGate(deps.link, 'live');
   const reworded = new AbortController();
   try {
-    const feed = await means.feed();
-    const identity = await means.identity();
+    const feed = await deps.feed();
+    const identity = await deps.identity();
     const either = AbortSignal.any([signal, gate.signal, reworded.signal]);
     // From then on this has to be asked for, too.
-    using _idle = means.early.onIdle(() => reworded.abort(new Error('asked again, in other words')));
+    using _idle = deps.early.onIdle(() => reworded.abort(new Error('asked again, in other words')));
     const answer = await feed.changes(cursor, waitS, either, {
-      arriving: means.early.idle,
+      arriving: deps.early.idle,
       identity,
     });
     if (!answer) {
       news.unfollow();
       return 'changes';
     }
-    if (answer.arriving) means.early.begin();
+    if (answer.arriving) deps.early.begin();
     if (answer.lost || answer.changes.length > 0) {
       news.changed();
       return answer.lost ? 'lost' : 'changes';

@@ -1,6 +1,6 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
+import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
 import { isTooSlow, type ParentReports } from '../link/parent/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
@@ -18,7 +18,7 @@ export class HistorySender {
   /** It is told from the first event on, whatever it has. */
   anew = false;
   /** Events in one report: halved by one that came too slowly, and more again with each that came in time. */
-  #maxEvents = MOST_EVENTS;
+  #maxEvents = MAX_EVENTS;
 
   constructor(
     bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>,
@@ -62,7 +62,7 @@ export class HistorySender {
       at += batch.length;
       // By an eighth: on a slow link each attempt that is too large costs as long as the parent waits for it.
       if (batch.length === this.#maxEvents) {
-        this.#maxEvents = Math.min(MOST_EVENTS, Math.ceil(this.#maxEvents * 1.125));
+        this.#maxEvents = Math.min(MAX_EVENTS, Math.ceil(this.#maxEvents * 1.125));
       }
     }
     return true;

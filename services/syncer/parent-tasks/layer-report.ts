@@ -8,7 +8,7 @@ import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 
 /** What has changed is told again after so long at the earliest, in ms. */
-export const EARLIEST_MS = 5_000;
+export const MIN_INTERVAL_MS = 5_000;
 /** What has not changed is told again so often to a parent that does not know otherwise that this layer is there, in ms. */
 const LATEST_MS = 5 * 60_000;
 
@@ -48,7 +48,7 @@ export class ReportClock {
   isDue(layers: LayerReport[], now: number, known: boolean): boolean {
     const age = now - this.#at;
     if (age >= LATEST_MS && !known) return true;
-    return age >= EARLIEST_MS && this.differs(layers);
+    return age >= MIN_INTERVAL_MS && this.differs(layers);
   }
 
   /** From what was last told. */

@@ -16,7 +16,7 @@ import { layerReports } from './layer-report.ts';
 import { Early } from './prefetcher.ts';
 import { report } from './reporter.ts';
 
-export type BesideMeans = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
+export type BesideDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
   /** With the term of this process. */
   led: PassBus;
   volume: Volume;
@@ -50,17 +50,17 @@ export type Beside = {
  * changes there is heard, what is still coming there begins to come here, and what happens here is told; with a parent
  * or without, webhooks are told.
  */
-export function beside(means: BesideMeans, signal: AbortSignal): Beside {
-  const { bus, log, instance, settings, news, link } = means;
+export function beside(deps: BesideDeps, signal: AbortSignal): Beside {
+  const { bus, log, instance, settings, news, link } = deps;
   const feed = async () => (await settings.clients()).feed;
-  const early = new Early({ ...means, by: instance });
+  const early = new Early({ ...deps, by: instance });
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
   const reports = async () => {
     const clients = await settings.clients();
     return news.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
   };
   const identity = () => bus.call(layerInstance, {});
-  void follow({ ...means, feed, early, identity }, signal);
+  void follow({ ...deps, feed, early, identity }, signal);
   const tells = (event: Envelope) => {
     const { parent } = settings.get().notifications;
     const artifact = parent && artifactOf(event);
@@ -72,9 +72,9 @@ export function beside(means: BesideMeans, signal: AbortSignal): Beside {
     passes.add(heard);
     return () => void passes.delete(heard);
   };
-  void awaitParent({ ...means, parent: async () => (await settings.clients()).parent, onPass }, signal);
+  void awaitParent({ ...deps, parent: async () => (await settings.clients()).parent, onPass }, signal);
   void report({ bus, onPass, reports, link, identity, layers, known: () => news.known, tells, log }, signal);
-  const webhooks = new Webhooks({ ...means, receivers: () => settings.receivers }, signal);
+  const webhooks = new Webhooks({ ...deps, receivers: () => settings.receivers }, signal);
   return {
     passed: () => {
       for (const heard of passes) heard();

@@ -5,7 +5,7 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Arriving, ArrivingBlob } from '#proto/content/arriving.ts';
 import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import { LONGEST_WAIT_S } from '#proto/sync/changes.ts';
+import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { ParentClients, Settings } from '../link/parent/settings.ts';
 import type { News } from '../reconcile/observe/news.ts';
@@ -23,13 +23,13 @@ import { PATIENT, waitAfter } from './wait-after.ts';
 /** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
 const LOOK_MS = 5_000;
 /** What is smaller comes soon enough with the pass, in bytes. */
-const LEAST_BYTES = 256 * 1024;
+const MIN_BYTES = 256 * 1024;
 /** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
 const MAX_WAITING = 1_000;
 /** Instead of a pass, in the events of these transfers. */
 const PASS = 'arriving';
 
-export type EarlyMeans = {
+export type EarlyDeps = {
   bus: Bus;
   volume: Volume;
   settings: Pick<Settings, 'get' | 'bandwidth'> & {
@@ -53,7 +53,7 @@ export type EarlyMeans = {
  * nothing comes there, in none: who follows the changes hears when that ends.
  */
 export class Early {
-  readonly #means: EarlyMeans;
+  readonly #deps: EarlyDeps;
   readonly #crew: Crew;
   /** In the order in which the parent began them. */
   #waiting: ArrivingBlob[] = [];
@@ -68,9 +68,9 @@ export class Early {
   /** Ends all that is under way. */
   #end = new AbortController();
 
-  constructor(means: EarlyMeans) {
-    this.#means = means;
-    this.#crew = new Crew(means.log);
+  constructor(deps: EarlyDeps) {
+    this.#deps = deps;
+    this.#crew = new Crew(deps.log);
   }
 
   /** Goes on until the signal aborts, and ends when all that is under way has. */
@@ -78,12 +78,12 @@ export class Early {
     await using crew = this.#crew;
     crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
     const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
-    const { pace = new AnswerPace() } = this.#means;
+    const { pace = new AnswerPace() } = this.#deps;
     let cursor: string | undefined;
     let failures = 0;
     while (!signal.aborted) {
       try {
-        const { news, link } = this.#means;
+        const { news, link } = this.#deps;
         if (this.#idle) {
           const { promise } = this.#called;
           await Promise.race([promise, aborted(signal)]);
@@ -110,7 +110,7 @@ export class Early {
         if (signal.aborted) break;
         failures += 1;
         const ms = waitAfter(err, failures, PATIENT);
-        this.#means.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
+        this.#deps.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
         await rest(ms);
       }
     }
@@ -151,10 +151,10 @@ export class Early {
   /** @returns undefined where the parent does not tell */
   async #ask(cursor: string | undefined, signal: AbortSignal): Promise<Arriving | 'closed' | undefined> {
     const ended = this.#end.signal;
-    using gate = new LinkGate(this.#means.link, 'live');
+    using gate = new LinkGate(this.#deps.link, 'live');
     try {
-      const { arriving } = await this.#means.settings.clients();
-      return await arriving.list(cursor, LONGEST_WAIT_S, AbortSignal.any([signal, ended, gate.signal]));
+      const { arriving } = await this.#deps.settings.clients();
+      return await arriving.list(cursor, MAX_WAIT_S, AbortSignal.any([signal, ended, gate.signal]));
     } catch (error) {
       if ((gate.isClosed || ended.aborted) && !signal.aborted) return 'closed';
       throw error;
@@ -163,7 +163,7 @@ export class Early {
 
   /** @returns how many of them are to come here, and were not known to be */
   async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
-    const { bus, settings } = this.#means;
+    const { bus, settings } = this.#deps;
     const { connections, repositories } = settings.get();
     this.#crew.most = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
@@ -172,7 +172,7 @@ export class Early {
       .slice(0, MAX_WAITING)
       .filter(
         ({ digest, size, repository, part }) =>
-          size >= LEAST_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
+          size >= MIN_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
       )
       .slice(0, room);
     if (fresh.length === 0) return 0;
@@ -202,13 +202,13 @@ export class Early {
   }
 
   async #bring({ attempt: _, ...blob }: ArrivingBlob, signal: AbortSignal): Promise<void> {
-    const { settings, log } = this.#means;
-    const at = this.#means.link();
+    const { settings, log } = this.#deps;
+    const at = this.#deps.link();
     if (!at?.live) return;
     const until = at.until !== undefined && { until: at.until };
     const job = { ...blob, direction: 'down' as const, pass: PASS, ...until };
-    const means = {
-      ...this.#means,
+    const deps = {
+      ...this.#deps,
       parent: async () => (await settings.clients()).arriving.source(),
       upward: async () => (await settings.clients()).upward,
       pace: new Pace(),
@@ -216,7 +216,7 @@ export class Early {
       slots: this.#crew.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),
     };
-    await transfer(means, job).catch((err) =>
+    await transfer(deps, job).catch((err) =>
       log.error({ err, digest: blob.digest }, 'an early transfer failed'),
     );
   }

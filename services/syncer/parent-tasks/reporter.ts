@@ -7,12 +7,12 @@ import { withinLimits } from '#proto/bus/relay.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
-import { type LayerReport, MOST_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
+import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
 import type { ParentReports } from '../link/parent/reports.ts';
 import type { Link } from '../schedule/hours.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import { HistorySender } from './history-sender.ts';
-import { EARLIEST_MS, ReportClock } from './layer-report.ts';
+import { MIN_INTERVAL_MS, ReportClock } from './layer-report.ts';
 import { PATIENT, waitAfter } from './wait-after.ts';
 
 /** Events of so long go up together, in ms. */
@@ -22,7 +22,7 @@ const LOOK_MS = 60_000;
 /** As JSON, before it is packed, in bytes. */
 const BATCH_BYTES = 256 * 1024;
 
-export type ReporterMeans = {
+export type ReporterDeps = {
   bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish' | 'get' | 'put' | 'remove'>;
   /** Calls back at the end of each pass. Returns what ends that. */
   onPass: (heard: () => void) => () => void;
@@ -45,17 +45,17 @@ export type ReporterMeans = {
  * Tells the parent what happened here and below, for as long as `signal` lets it: while the link may be used the whole
  * time or its window is open, and otherwise after each pass. Where it goes on, the parent says.
  */
-export async function report(means: ReporterMeans, signal: AbortSignal): Promise<void> {
-  const { bus, log, gatherMs = GATHER_MS } = means;
-  const reporter = new Reporter(means);
+export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
+  const { bus, log, gatherMs = GATHER_MS } = deps;
+  const reporter = new Reporter(deps);
   let news = Promise.withResolvers<void>();
   let passed = true;
   const ends = [
     bus.onNews(() => news.resolve()),
-    means.onPass(() => {
+    deps.onPass(() => {
       passed = true;
       // While the link is live, news alone are worth a request.
-      if (!means.link()?.live) news.resolve();
+      if (!deps.link()?.live) news.resolve();
     }),
   ];
   const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
@@ -63,11 +63,11 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
   try {
     while (!signal.aborted) {
       news = Promise.withResolvers<void>();
-      const at = means.link();
+      const at = deps.link();
       if (at?.live || (at?.usable && passed)) {
         try {
           passed = false;
-          using gate = new LinkGate(means.link, 'usable');
+          using gate = new LinkGate(deps.link, 'usable');
           await reporter.round(AbortSignal.any([signal, gate.signal]));
           failures = 0;
         } catch (err) {
@@ -80,7 +80,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
           continue;
         }
       }
-      await Promise.race([news.promise, rest(jittered(reporter.pending ? EARLIEST_MS : LOOK_MS))]);
+      await Promise.race([news.promise, rest(jittered(reporter.pending ? MIN_INTERVAL_MS : LOOK_MS))]);
       await rest(jittered(gatherMs));
     }
   } finally {
@@ -89,7 +89,7 @@ export async function report(means: ReporterMeans, signal: AbortSignal): Promise
 }
 
 class Reporter {
-  readonly #means: ReporterMeans;
+  readonly #deps: ReporterDeps;
   readonly #clock = new ReportClock();
   readonly #sender: HistorySender;
   /** Up to here, events that are missing were told of. */
@@ -103,24 +103,24 @@ class Reporter {
   /** How this layer stands may have changed too soon after it was last told, or read. */
   pending = false;
 
-  constructor(means: ReporterMeans) {
-    this.#means = means;
-    this.#sender = new HistorySender(means.bus, means.identity, means.log);
+  constructor(deps: ReporterDeps) {
+    this.#deps = deps;
+    this.#sender = new HistorySender(deps.bus, deps.identity, deps.log);
   }
 
   /** Tells all there is to tell now. @throws Fault where the parent, or the bus, does not answer */
   async round(signal: AbortSignal): Promise<void> {
-    const { bus, reports, layers, log } = this.#means;
+    const { bus, reports, layers, log } = this.#deps;
     const to = await reports();
     const sender = this.#sender;
     sender.to = to;
     if (!to) return;
     const now = Date.now();
     // All layers below are read for it: not with each event.
-    const isUnread = sender.standing !== undefined && Math.abs(now - this.#readAt) < EARLIEST_MS;
+    const isUnread = sender.standing !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
     let all = isUnread ? undefined : await layers();
     if (all) this.#readAt = now;
-    const due = sender.standing === undefined || (all && this.#clock.isDue(all, now, this.#means.known()));
+    const due = sender.standing === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));
     this.pending = !due && (!all || this.#clock.differs(all));
     let elsewhere = 0;
     for (let first = due === true; !signal.aborted; first = false) {
@@ -147,7 +147,7 @@ class Reporter {
   async #holds({ made, sequence, id }: Place, kept: Kept): Promise<boolean> {
     if (made !== kept.made || sequence > kept.last) return false;
     if (sequence < kept.first) return true;
-    const there = await this.#means.bus.archive.idAt(sequence);
+    const there = await this.#deps.bus.archive.idAt(sequence);
     // Within the stream, only what made room is missing.
     return there === undefined || there === id;
   }
@@ -176,9 +176,9 @@ class Reporter {
         throw error;
       }
     };
-    const { tells = () => true } = this.#means;
+    const { tells = () => true } = this.#deps;
     let last = { sequence: told ?? 0, id: '' };
-    for await (const past of this.#means.bus.history({ since: told ?? 1, signal })) {
+    for await (const past of this.#deps.bus.history({ since: told ?? 1, signal })) {
       if ('gap' in past) {
         if (past.gap.reason === 'lost') return 'elsewhere';
         if (told !== undefined) this.#miss(past.gap, told);
@@ -191,7 +191,7 @@ class Reporter {
       const sent = withinLimits(event);
       events.push({ sequence, event: sent });
       size += Buffer.byteLength(JSON.stringify(sent));
-      if (events.length < MOST_EVENTS && size < BATCH_BYTES) continue;
+      if (events.length < MAX_EVENTS && size < BATCH_BYTES) continue;
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
@@ -207,10 +207,10 @@ class Reporter {
     if (to < from) return;
     this.#missed = to;
     const gap = { from, to, reason };
-    this.#means.log.warn(
+    this.#deps.log.warn(
       gap,
       'events are not kept any more, or can not be read, that the parent was not told',
     );
-    this.#means.bus.publish(historyLost, gap);
+    this.#deps.bus.publish(historyLost, gap);
   }
 }

@@ -1,5 +1,5 @@
 /** The clock may be set while somebody waits, and Node's timers take no waits of months: nobody waits for longer. */
-const MOST_MS = 60_000;
+const MAX_MS = 60_000;
 
 /** Looks at the clock: now, then whenever it is time to, and at least once a minute. */
 export class Alarm implements Disposable {
@@ -17,7 +17,7 @@ export class Alarm implements Disposable {
     clearTimeout(this.#timer);
     if (this.#ended) return;
     const next = this.#look(Date.now()) ?? Number.POSITIVE_INFINITY;
-    const ms = Math.max(1, Math.min(next - Date.now(), MOST_MS));
+    const ms = Math.max(1, Math.min(next - Date.now(), MAX_MS));
     // What was looked at may have ended this.
     if (!this.#ended) this.#timer = setTimeout(() => this.look(), ms);
   }

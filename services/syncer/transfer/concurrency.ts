@@ -23,7 +23,7 @@ const COST = 0.97;
 const TRIES = 2;
 const SEVERAL_FAILURES = 3;
 const HOLD_MS = 15_000;
-const LONGEST_HOLD_MS = 120_000;
+const MAX_HOLD_MS = 120_000;
 /** After so long without use nothing is known of the link any more. */
 const FORGET_MS = 60_000;
 
@@ -159,7 +159,7 @@ export class Concurrency {
     this.#trial = undefined;
     this.#baseline = baseline;
     this.#until = now + this.#holdMs;
-    this.#holdMs = Math.min(LONGEST_HOLD_MS, this.#holdMs * 2);
+    this.#holdMs = Math.min(MAX_HOLD_MS, this.#holdMs * 2);
   }
 
   #halve(now: number): void {

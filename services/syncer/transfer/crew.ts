@@ -3,8 +3,8 @@ import { Concurrency } from './concurrency.ts';
 import { Slots } from './slots.ts';
 
 /** Intervals have room for a few answers each. */
-const LEAST_MS = 1_000;
-const MOST_MS = 5_000;
+const MIN_MS = 1_000;
+const MAX_MS = 5_000;
 const ANSWERS = 3;
 /** From this share of the time on, more connections would have had work. */
 const SATURATED = 0.8;
@@ -82,7 +82,7 @@ export class Crew implements AsyncDisposable {
   }
 
   #arm(): void {
-    const ms = Math.min(MOST_MS, Math.max(LEAST_MS, ANSWERS * (this.slots.gauge.firstByteMs ?? 0)));
+    const ms = Math.min(MAX_MS, Math.max(MIN_MS, ANSWERS * (this.slots.gauge.firstByteMs ?? 0)));
     this.#timer = setTimeout(() => this.#measure(), ms).unref();
   }
 

@@ -8,7 +8,7 @@ import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, Parent } from '../link/parent/parent.ts';
 import { type Flight, Flights } from './flights.ts';
-import { PieceWriter, type WriterMeans } from './piece-writer.ts';
+import { PieceWriter, type WriterDeps } from './piece-writer.ts';
 import { Pieces } from './pieces.ts';
 import type { Slots } from './slots.ts';
 
@@ -24,7 +24,7 @@ const REST_MS = 1_000;
 export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
 /** Where the bytes come from. `inPart`: it may answer with less than was asked for, which is paid for as it comes. */
 export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
-export type Means = WriterMeans & {
+export type Means = WriterDeps & {
   parent: Source;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
@@ -41,7 +41,7 @@ export type Means = WriterMeans & {
  */
 export class Download {
   readonly #wanted: Wanted;
-  readonly #means: Means;
+  readonly #deps: Means;
   readonly #present: Extents;
   readonly #pieces: Pieces;
   readonly #flights = new Flights();
@@ -53,10 +53,10 @@ export class Download {
   #hashed = 0;
   #gained = 0;
 
-  constructor(wanted: Wanted, means: Means) {
+  constructor(wanted: Wanted, deps: Means) {
     this.#wanted = wanted;
-    this.#means = means;
-    this.#present = new Extents(means.log.chunks);
+    this.#deps = deps;
+    this.#present = new Extents(deps.log.chunks);
     this.#pieces = new Pieces(this.#present, wanted.size);
   }
 
@@ -70,7 +70,7 @@ export class Download {
    * @throws Fault; what arrived is logged, and synced
    */
   async run(): Promise<Digest | undefined> {
-    const { file, log } = this.#means;
+    const { file, log } = this.#deps;
     let syncing: Promise<void> = Promise.resolve();
     const sync = () => {
       syncing = syncing.then(() => file.sync()).then(() => log.sync());
@@ -97,7 +97,7 @@ export class Download {
    * The first answer tells whether ranges are honoured; only then do other connections join.
    */
   async #deal(): Promise<void> {
-    const { slots, bandwidth } = this.#means;
+    const { slots, bandwidth } = this.#deps;
     const running = new Set<Promise<void>>();
     let led = false;
     while (!this.#failure) {
@@ -130,7 +130,7 @@ export class Download {
 
   /** Waits for the end of a request: one that breaks, or is too slow, gives back what it did not bring. */
   async #last(running: Set<Promise<void>>): Promise<void> {
-    const { gauge } = this.#means.slots;
+    const { gauge } = this.#deps.slots;
     const look = this.#sequential
       ? undefined
       : setInterval(() => this.#flights.hurry(gauge.firstByteMs), LOOK_MS);
@@ -145,9 +145,9 @@ export class Download {
     const { size, digest } = this.#wanted;
     // Hashing along the way pays only where no other connection can be in the middle of the file.
     if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
-    const writer = new PieceWriter(this.#means, piece.start, this.#present);
+    const writer = new PieceWriter(this.#deps, piece.start, this.#present);
     const before = this.#present.bytes;
-    const { bandwidth, signal, slots } = this.#means;
+    const { bandwidth, signal, slots } = this.#deps;
     try {
       await bandwidth.take(this.#ahead(piece) + REQUEST_BYTES, 'down', signal);
       using flight = this.#flights.begin(signal);
@@ -173,7 +173,7 @@ export class Download {
 
   async #bring(piece: Extent, writer: PieceWriter, flight: Flight, ranged: () => void): Promise<void> {
     const { repository, digest, size } = this.#wanted;
-    const { parent, slots } = this.#means;
+    const { parent, slots } = this.#deps;
     const begun = performance.now();
     const answer = await parent.blob(repository, digest, size, piece, flight.signal);
     flight.heard();
@@ -197,7 +197,7 @@ export class Download {
 
   /** What of it is paid for before it is asked for, in bytes. */
   #ahead({ start, end }: Extent): number {
-    return this.#means.parent.inPart ? 0 : end - start;
+    return this.#deps.parent.inPart ? 0 : end - start;
   }
 
   /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */
@@ -208,7 +208,7 @@ export class Download {
     end: number,
     paid: number,
   ): Promise<void> {
-    const { signal, slots, bandwidth } = this.#means;
+    const { signal, slots, bandwidth } = this.#deps;
     let came = 0;
     try {
       for await (const bytes of body) {

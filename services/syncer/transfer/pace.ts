@@ -1,5 +1,5 @@
-const LEAST_PIECE = 64 * 1024;
-const MOST_PIECE = 4 * 1024 * 1024;
+const MIN_PIECE = 64 * 1024;
+const MAX_PIECE = 4 * 1024 * 1024;
 /** What is sent in one request takes about so long: what a cut may waste, against the time that answers take. */
 const PIECE_MS = 8_000;
 /** How much the newest counts in an average. */
@@ -21,7 +21,7 @@ export class Pace {
   sent(bytes: number, ms: number): void {
     const rate = (bytes * 1_000) / Math.max(1, ms);
     // A small piece says more of the answer than of the link.
-    if (this.#rate !== undefined && bytes < LEAST_PIECE && rate < this.#rate) return;
+    if (this.#rate !== undefined && bytes < MIN_PIECE && rate < this.#rate) return;
     this.#rate = this.#rate === undefined ? rate : this.#rate * (1 - WEIGHT) + rate * WEIGHT;
   }
 
@@ -37,13 +37,13 @@ export class Pace {
 
   /**
    * What to send next of so many bytes, where it has to end before `until`; undefined where that is nothing.
-   * No less than all of it or `LEAST_PIECE`.
+   * No less than all of it or `MIN_PIECE`.
    */
   piece(bytes: number, until: number | undefined, now = Date.now()): number | undefined {
-    const rate = this.#rate ?? LEAST_PIECE / (FIRST_MS / 1_000);
-    const least = Math.min(LEAST_PIECE, bytes);
-    const most = this.#rate === undefined ? LEAST_PIECE : MOST_PIECE;
-    const usual = Math.min(bytes, most, Math.max(LEAST_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
+    const rate = this.#rate ?? MIN_PIECE / (FIRST_MS / 1_000);
+    const least = Math.min(MIN_PIECE, bytes);
+    const most = this.#rate === undefined ? MIN_PIECE : MAX_PIECE;
+    const usual = Math.min(bytes, most, Math.max(MIN_PIECE, Math.floor((rate * PIECE_MS) / 1_000)));
     if (until === undefined) return usual;
     const ms = until - now - ANSWER_MS;
     const fitting = Math.floor((rate * ms) / 1_000 / SLOWER);

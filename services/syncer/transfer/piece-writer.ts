@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { LONGEST_CHUNK } from '#proto/volume/chunk-log.ts';
+import { MAX_CHUNK } from '#proto/volume/chunk-log.ts';
 import type { IngestFile } from '#proto/volume/volume.ts';
 import type { Extents } from '../link/answers/extents.ts';
 import type { ChunkLog } from './chunk-log.ts';
@@ -9,7 +9,7 @@ const BATCH_BYTES = 256 * 1024;
 /** How often a chunk that is still coming is cut and logged, so that a slow link loses little. */
 const LOG_MS = 1_000;
 
-export type WriterMeans = {
+export type WriterDeps = {
   file: IngestFile;
   log: ChunkLog;
   /** Told of the bytes that are on disk, as they grow. */
@@ -18,7 +18,7 @@ export type WriterMeans = {
 
 /** Writes what one request brings, in batches, and logs it; passes over bytes that are here already. */
 export class PieceWriter {
-  readonly #means: WriterMeans;
+  readonly #deps: WriterDeps;
   readonly #present: Extents;
   /** Offset of the next byte from the parent. */
   at: number;
@@ -32,8 +32,8 @@ export class PieceWriter {
   #open: { start: number; end: number; crc: number } | undefined;
   #logged = performance.now();
 
-  constructor(means: WriterMeans, at: number, present: Extents) {
-    this.#means = means;
+  constructor(deps: WriterDeps, at: number, present: Extents) {
+    this.#deps = deps;
     this.#present = present;
     this.at = at;
     this.#from = at;
@@ -62,7 +62,7 @@ export class PieceWriter {
   }
 
   #isDue({ start, end }: { start: number; end: number }): boolean {
-    return end - start + BATCH_BYTES > LONGEST_CHUNK || performance.now() - this.#logged >= LOG_MS;
+    return end - start + BATCH_BYTES > MAX_CHUNK || performance.now() - this.#logged >= LOG_MS;
   }
 
   /** Everything taken so far is on disk and in the log. */
@@ -78,7 +78,7 @@ export class PieceWriter {
     const end = start + this.#size;
     this.#batch = [];
     this.#size = 0;
-    await this.#means.file.write(batch, start);
+    await this.#deps.file.write(batch, start);
     if (this.#open && this.#open.end !== start) await this.#log();
     let crc = this.#open?.crc ?? 0;
     for (const part of batch) crc = crc32(part, crc);
@@ -90,9 +90,9 @@ export class PieceWriter {
     this.#open = undefined;
     this.#logged = performance.now();
     if (!chunk) return;
-    await this.#means.log.append(chunk);
+    await this.#deps.log.append(chunk);
     this.gained += chunk.end - chunk.start;
     this.#present.add(chunk);
-    this.#means.progress(this.#present.bytes);
+    this.#deps.progress(this.#present.bytes);
   }
 }

@@ -5,7 +5,7 @@ import type { Extent, Extents } from '../link/answers/extents.ts';
 const KIB = 1024;
 /** The most that is asked for in one request; also the most that a killed process has asked for in vain per connection. */
 export const CHUNK_BYTES = 4 * 1024 * KIB;
-const LEAST = 64 * KIB;
+const MIN_PIECE = 64 * KIB;
 /** Of a link that nothing is known of. */
 const FIRST = 512 * KIB;
 /** Requests are so long that their beginning, when nothing moves, weighs little. */
@@ -15,7 +15,7 @@ const SHORT_S = 2;
 const SHORT_BYTES = 1024 * KIB;
 /** Nor so short that a request is not worth its while. */
 const QUICK_S = 0.25;
-const LEAST_SHORT = 32 * KIB;
+const MIN_SHORT = 32 * KIB;
 
 export type Pace = {
   /** Of one connection, in bytes a second. */
@@ -27,9 +27,9 @@ export type Pace = {
 
 /** How much to ask for, of so many bytes that nobody has asked for yet. */
 export function pieceSize(left: number, { rate, connections, most = CHUNK_BYTES }: Pace): number {
-  const usual = rate === undefined ? FIRST : between(LEAST, rate * LONG_S, CHUNK_BYTES);
+  const usual = rate === undefined ? FIRST : between(MIN_PIECE, rate * LONG_S, CHUNK_BYTES);
   const short = rate === undefined ? FIRST : Math.max(Math.min(SHORT_BYTES, rate * SHORT_S), rate * QUICK_S);
-  const share = Math.max(left / (2 * connections), short, LEAST_SHORT);
+  const share = Math.max(left / (2 * connections), short, MIN_SHORT);
   return Math.max(1, Math.floor(Math.min(usual, share, most)));
 }
 

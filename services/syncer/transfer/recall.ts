@@ -4,7 +4,7 @@ import { passFinished } from '#proto/sync/passes.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 
 /** Passes that ended and whose jobs may still be in the queue; there are hardly ever two. */
-const MOST_PASSES = 100;
+const MAX_PASSES = 100;
 
 /**
  * Transfers end with their pass where a change of the configuration has ended it: they may go to another parent now, or
@@ -45,7 +45,7 @@ export class Recall implements Disposable {
   #recall(pass: string): void {
     this.#over.add(pass);
     for (const oldest of this.#over) {
-      if (this.#over.size <= MOST_PASSES) break;
+      if (this.#over.size <= MAX_PASSES) break;
       this.#over.delete(oldest);
     }
     for (const [recalled, of] of this.#working) {

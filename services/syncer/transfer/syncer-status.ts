@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { HEARTBEAT_MS, MOST_IN_HAND, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
+import { HEARTBEAT_MS, MAX_IN_HAND, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 
 /** What changes is told so long after it did, together with what else does meanwhile, in ms. */
@@ -85,7 +85,7 @@ export class InHand implements AsyncDisposable {
       pid: process.pid,
       coordinates: this.#coordinates,
       count: this.#transfers.size,
-      transfers: [...this.#transfers].slice(0, MOST_IN_HAND),
+      transfers: [...this.#transfers].slice(0, MAX_IN_HAND),
     };
     this.#telling = this.#bus
       .put(syncerStatus, this.#instance, status)

@@ -19,7 +19,7 @@ import { Download, type Source, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';
 import { type Located, transferMachine } from './transfer.machine.ts';
 
-export type StepMeans = {
+export type StepDeps = {
   bus: Bus;
   volume: Volume;
   parent: () => Promise<Source>;
@@ -42,27 +42,27 @@ type Held = { claim: Claim; clean: boolean };
 type Fetched = { hashed: string | undefined };
 
 /** The transfer machine with the effects of the way down. */
-export const downActor = (means: StepMeans) =>
+export const downActor = (deps: StepDeps) =>
   transferMachine.provide({
     actors: {
-      locate: fromPromise(({ input }) => logged(means, locate(means, input))),
-      move: fromPromise(({ input: { wanted, hold } }) => logged(means, fetch(means, wanted, hold as Held))),
+      locate: fromPromise(({ input }) => logged(deps, locate(deps, input))),
+      move: fromPromise(({ input: { wanted, hold } }) => logged(deps, fetch(deps, wanted, hold as Held))),
       commit: fromPromise(({ input: { wanted, hold, moved } }) =>
-        logged(means, commit(means, wanted, hold as Held, moved as Fetched)),
+        logged(deps, commit(deps, wanted, hold as Held, moved as Fetched)),
       ),
       release: fromPromise(async ({ input }) => {
         const hold = input.hold as Held | undefined;
-        if (hold) await means.bus.call(releaseClaim, held(hold.claim));
+        if (hold) await deps.bus.call(releaseClaim, held(hold.claim));
       }),
       wait: fromPromise(({ input: { until } }) =>
-        sleep(Math.max(0, until - Date.now()), undefined, { signal: means.signal }),
+        sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
     },
   });
 
 /** What is no Fault becomes one without its reason further on, so the reason is logged here. */
 export async function logged<T>(
-  { log, signal }: Pick<StepMeans, 'log' | 'signal'>,
+  { log, signal }: Pick<StepDeps, 'log' | 'signal'>,
   step: Promise<T>,
 ): Promise<T> {
   return step.catch((err) => {
@@ -71,7 +71,7 @@ export async function logged<T>(
   });
 }
 
-async function locate({ bus, by }: StepMeans, { repository, digest, size, part }: Wanted): Promise<Located> {
+async function locate({ bus, by }: StepDeps, { repository, digest, size, part }: Wanted): Promise<Located> {
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
   const query = { repository, digest, size, by, ...(part && { part }) };
@@ -85,15 +85,15 @@ async function locate({ bus, by }: StepMeans, { repository, digest, size, part }
   }
 }
 
-async function fetch(means: StepMeans, wanted: Wanted, { claim, clean }: Held): Promise<Fetched> {
-  return renewing(means, claim, async (signal) => {
-    await using file = await means.volume.openIngest(claim);
-    await using log = await ChunkLog.open(await means.volume.openLog(claim));
+async function fetch(deps: StepDeps, wanted: Wanted, { claim, clean }: Held): Promise<Fetched> {
+  return renewing(deps, claim, async (signal) => {
+    await using file = await deps.volume.openIngest(claim);
+    await using log = await ChunkLog.open(await deps.volume.openLog(claim));
     if (!clean) await log.verify(file);
-    means.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
-    const { slots, bandwidth, progress } = means;
+    deps.started(log.chunks.reduce((sum, { start, end }) => sum + end - start, 0));
+    const { slots, bandwidth, progress } = deps;
     const download = new Download(wanted, {
-      parent: await means.parent(),
+      parent: await deps.parent(),
       file,
       log,
       slots,
@@ -109,14 +109,14 @@ async function fetch(means: StepMeans, wanted: Wanted, { claim, clean }: Held): 
   });
 }
 
-async function commit(means: StepMeans, wanted: Wanted, { claim }: Held, { hashed }: Fetched): Promise<void> {
+async function commit(deps: StepDeps, wanted: Wanted, { claim }: Held, { hashed }: Fetched): Promise<void> {
   const { digest, size } = wanted;
-  await renewing(means, claim, async (signal) => {
+  await renewing(deps, claim, async (signal) => {
     try {
       const query = { ...held(claim), digest, size, ...(hashed && { hashed }) };
-      await means.bus.call(commitBlob, query, { ...PATIENCE, signal });
+      await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
     } catch (error) {
-      if (Fault.is(error, 'digest-invalid', 'size-invalid')) await blame(means, wanted, claim, error);
+      if (Fault.is(error, 'digest-invalid', 'size-invalid')) await blame(deps, wanted, claim, error);
       throw error;
     }
   });
@@ -127,7 +127,7 @@ async function commit(means: StepMeans, wanted: Wanted, { claim }: Held, { hashe
  * nobody can tell which part, so all of it goes.
  */
 async function blame(
-  { bus, volume }: StepMeans,
+  { bus, volume }: StepDeps,
   { digest }: Wanted,
   claim: Claim,
   cause: Fault,
@@ -146,7 +146,7 @@ async function blame(
 
 /** Keeps the claim alive while `task` runs; when it is lost, the task's signal aborts with `claim-lost`. */
 async function renewing<T>(
-  { bus, signal }: StepMeans,
+  { bus, signal }: StepDeps,
   claim: Claim,
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

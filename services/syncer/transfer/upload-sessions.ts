@@ -7,7 +7,7 @@ import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
 
-const LONGEST_LOCATION = 8_192;
+const MAX_LOCATION = 8_192;
 
 /** The upload sessions of a blob at the parent, as storage remembers them for whoever goes on. */
 export class Sessions {
@@ -41,7 +41,7 @@ export class Sessions {
   }
 
   async keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
-    if (location.length > LONGEST_LOCATION) return;
+    if (location.length > MAX_LOCATION) return;
     await this.#bus.call(keepSession, { repository, digest, location }, PATIENCE);
   }
 

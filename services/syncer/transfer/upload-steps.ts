@@ -18,7 +18,7 @@ import { Upload } from './upload.ts';
 import { UploadHold } from './upload-hold.ts';
 import { Sessions } from './upload-sessions.ts';
 
-export type UpMeans = {
+export type UpDeps = {
   bus: Bus;
   volume: Volume;
   upward: () => Promise<Upward>;
@@ -43,25 +43,25 @@ export type Manner = {
 type Held = { lock: UploadHold; session: Session };
 
 /** The transfer machine with the effects of the way up. */
-export const upActor = (means: UpMeans, manner: Manner) => {
-  const steps = new UploadSteps(means, manner);
+export const upActor = (deps: UpDeps, manner: Manner) => {
+  const steps = new UploadSteps(deps, manner);
   return transferMachine.provide({
     actors: {
-      locate: fromPromise(({ input }) => logged(means, steps.locate(input))),
-      move: fromPromise(({ input }) => logged(means, steps.move(input))),
-      commit: fromPromise(({ input }) => logged(means, steps.commit(input, input.moved as Session))),
+      locate: fromPromise(({ input }) => logged(deps, steps.locate(input))),
+      move: fromPromise(({ input }) => logged(deps, steps.move(input))),
+      commit: fromPromise(({ input }) => logged(deps, steps.commit(input, input.moved as Session))),
       release: fromPromise(async ({ input }) =>
         (input.hold as Held | undefined)?.lock[Symbol.asyncDispose](),
       ),
       wait: fromPromise(({ input: { until } }) =>
-        sleep(Math.max(0, until - Date.now()), undefined, { signal: means.signal }),
+        sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
     },
   });
 };
 
 class UploadSteps {
-  readonly #means: UpMeans;
+  readonly #deps: UpDeps;
   readonly #manner: Manner;
   readonly #sessions: Sessions;
   /** How far the parent got in all attempts so far. */
@@ -70,15 +70,15 @@ class UploadSteps {
   /** The parent refused the whole once, although it was right here. */
   #blamed = false;
 
-  constructor(means: UpMeans, manner: Manner) {
-    this.#means = means;
+  constructor(deps: UpDeps, manner: Manner) {
+    this.#deps = deps;
     this.#manner = manner;
-    this.#sessions = new Sessions(means.bus, means.signal, manner.from ?? []);
+    this.#sessions = new Sessions(deps.bus, deps.signal, manner.from ?? []);
   }
 
   async locate({ repository, digest, size }: Wanted): Promise<Located> {
-    const { bus, by, signal, started } = this.#means;
-    const upward = await this.#means.upward();
+    const { bus, by, signal, started } = this.#deps;
+    const upward = await this.#deps.upward();
     if (!this.#manner.again && (await upward.hasBlob(repository, digest, signal))) return { kind: 'present' };
     const lock = await this.#lock(() => UploadHold.take(bus, by, repository, digest));
     if (!lock) return { kind: 'held' };
@@ -121,14 +121,14 @@ class UploadSteps {
     { lock }: Held,
     task: (upload: Upload, file: BlobFile) => Promise<T>,
   ): Promise<T> {
-    const { slots, pace, signal, progress } = this.#means;
+    const { slots, pace, signal, progress } = this.#deps;
     let at: string | undefined;
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
       using grace = new Grace(ending);
       const upload = new Upload(wanted, {
-        upward: await this.#means.upward(),
+        upward: await this.#deps.upward(),
         file,
         slots,
         pace,
@@ -158,7 +158,7 @@ class UploadSteps {
   }
 
   async #open({ repository, digest }: Wanted): Promise<BlobFile> {
-    const { bus, volume } = this.#means;
+    const { bus, volume } = this.#deps;
     for (let attempt = 1; ; attempt += 1) {
       const file = await volume.openBlob(await bus.call(locateBlob, { repository, digest }, PATIENCE));
       if (file) return file;

@@ -12,7 +12,7 @@ const READ_BYTES = 256 * 1024;
 /** At which the parent makes a whole of what it got, at worst, in bytes a second. */
 const HASHED_PER_SECOND = 10 * 1024 * 1024;
 
-export type UploadMeans = {
+export type UploadDeps = {
   upward: Pick<Upward, 'append' | 'finish'>;
   file: BlobFile;
   /** Connections, shared by all transfers of this process. */
@@ -33,11 +33,11 @@ export type UploadMeans = {
 /** Sends a blob piece by piece: one request at a time, each from the offset that the parent reported last. */
 export class Upload {
   readonly #wanted: Wanted;
-  readonly #means: UploadMeans;
+  readonly #deps: UploadDeps;
 
-  constructor(wanted: Wanted, means: UploadMeans) {
+  constructor(wanted: Wanted, deps: UploadDeps) {
     this.#wanted = wanted;
-    this.#means = means;
+    this.#deps = deps;
   }
 
   /**
@@ -46,7 +46,7 @@ export class Upload {
    */
   async run(begun: Session): Promise<Session> {
     const { repository, digest, size } = this.#wanted;
-    const { upward, reached, late } = this.#means;
+    const { upward, reached, late } = this.#deps;
     let session = begun;
     for (;;) {
       const left = size - session.offset;
@@ -70,13 +70,12 @@ export class Upload {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
     this.#piece(left);
-    const send = (body: Sent) =>
-      this.#means.upward.finish(repository, digest, session, body, this.#means.late);
+    const send = (body: Sent) => this.#deps.upward.finish(repository, digest, session, body, this.#deps.late);
     await this.#timed(left, send, session.offset, (size * 1_000) / HASHED_PER_SECOND);
   }
 
   #piece(left: number): number {
-    const { pace, until } = this.#means;
+    const { pace, until } = this.#deps;
     const bytes = pace.piece(left, until);
     if (bytes === undefined) {
       throw new Fault('window-closed', `${this.#wanted.digest} goes on when the window opens again`);
@@ -85,7 +84,7 @@ export class Upload {
   }
 
   async #timed<T>(size: number, send: (body: Sent) => Promise<T>, offset: number, extraMs = 0): Promise<T> {
-    const { slots, pace, signal, sure } = this.#means;
+    const { slots, pace, signal, sure } = this.#deps;
     using _slot = await slots.take();
     await sure();
     signal.throwIfAborted();
@@ -108,7 +107,7 @@ export class Upload {
   async *#read(start: number, end: number): AsyncGenerator<Buffer> {
     for (let at = start; at < end; ) {
       const part = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at));
-      if ((await this.#means.file.read(part, at)) < part.length) {
+      if ((await this.#deps.file.read(part, at)) < part.length) {
         throw new Fault(
           'size-invalid',
           `${this.#wanted.digest} is shorter here than its ${this.#wanted.size} bytes`,
@@ -116,7 +115,7 @@ export class Upload {
       }
       yield part;
       // Asked for the next one: this one has gone into the link, or as far as its buffers take it.
-      this.#means.slots.gauge.moved(part.length);
+      this.#deps.slots.gauge.moved(part.length);
       at += part.length;
     }
   }

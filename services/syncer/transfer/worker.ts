@@ -12,8 +12,8 @@ import {
 } from '#proto/sync/transfers.ts';
 import type { InHand } from './syncer-status.ts';
 import type { Outcome } from './transfer.machine.ts';
-import { downActor, type StepMeans } from './transfer-steps.ts';
-import { type UpMeans, upActor } from './upload-steps.ts';
+import { downActor, type StepDeps } from './transfer-steps.ts';
+import { type UpDeps, upActor } from './upload-steps.ts';
 
 type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: string };
 
@@ -21,11 +21,11 @@ const PROGRESS_MS = 1_000;
 /** Where many go at a time each tells less often, so that this history does not push out all other. */
 const PROGRESS_SHARE_MS = 250;
 /** Node's timers take no longer waits. */
-const LONGEST_MS = 2 ** 31 - 1;
+const MAX_MS = 2 ** 31 - 1;
 /** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
 const HELD_MS = 1_500;
 
-export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'> & {
+export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
   inHand: Pick<InHand, 'take'>;
 };
 
@@ -33,9 +33,9 @@ export type WorkerMeans = Omit<StepMeans & UpMeans, 'started' | 'progress'> & {
  * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
  * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
  */
-export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Verdict> {
+export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verdict> {
   const { pass, until, from, again, part, ...blob } = job;
-  const { bus, by, log } = means;
+  const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
   const closing =
@@ -43,16 +43,16 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
       ? undefined
       : setTimeout(
           () => closed.abort(new Fault('window-closed', 'the window closed')),
-          Math.min(LONGEST_MS, until - Date.now()),
+          Math.min(MAX_MS, until - Date.now()),
         );
-  const signal = AbortSignal.any([means.signal, closed.signal]);
-  using hand = means.inHand.take(blob);
+  const signal = AbortSignal.any([deps.signal, closed.signal]);
+  using hand = deps.inHand.take(blob);
   const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();
   let at = 0;
   let last = 'locating';
   const own = {
-    ...means,
+    ...deps,
     signal,
     started: (present: number) => {
       at = present;
@@ -62,7 +62,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
     },
     progress: (done: number) => {
       hand.reached(done);
-      const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * means.slots.count);
+      const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
       const now = Date.now();
       if (now - told < apart) return;
       const rate = Math.max(0, Math.round(((done - at) * 1_000) / (now - told)));
@@ -94,7 +94,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
       bus.publish(transferPaused, about);
       return 'done';
     }
-    return conclude(means, about, outcome);
+    return conclude(deps, about, outcome);
   } finally {
     clearTimeout(closing);
     signal.removeEventListener('abort', cancel);
@@ -102,7 +102,7 @@ export async function transfer(means: WorkerMeans, job: TransferJob): Promise<Ve
 }
 
 function conclude(
-  { bus, log, signal }: WorkerMeans,
+  { bus, log, signal }: WorkerDeps,
   about: About,
   { result, fault, mounted }: Outcome,
 ): Verdict {

@@ -2,9 +2,9 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { Method, MethodAnswer } from '../methods/method.ts';
 
 /** Bytes of an answer's JSON (IoT Hub, "Understand and invoke direct methods"). */
-const MOST_BYTES = 128 * 1024;
+const MAX_BYTES = 128 * 1024;
 /** Calls of methods at a time: whoever asks for more is asked to wait. */
-export const MOST_CALLS = 16;
+export const MAX_CALLS = 16;
 
 export type Call = { name: string; payload: Buffer };
 
@@ -21,9 +21,9 @@ export async function answerCall(
 ): Promise<{ status: number; text: string }> {
   const answer = await outcome(name, payload, methods, log, timeoutMs, signal);
   const text = JSON.stringify(answer.payload ?? null);
-  if (Buffer.byteLength(text) > MOST_BYTES) {
+  if (Buffer.byteLength(text) > MAX_BYTES) {
     const bytes = Buffer.byteLength(text);
-    return said(500, `the answer of ${bytes} bytes is more than the ${MOST_BYTES} that a method may have`);
+    return said(500, `the answer of ${bytes} bytes is more than the ${MAX_BYTES} that a method may have`);
   }
   // 0 is no status: whoever called would take it for none.
   return { status: answer.status || 500, text };

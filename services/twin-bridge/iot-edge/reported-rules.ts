@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
-import { MOST_BYTES } from '../report/fit.ts';
+import { MAX_BYTES } from '../report/fit.ts';
 import { isMapping, type Properties } from './desired.ts';
 
 /**
@@ -18,10 +18,10 @@ export function admissible(wanted: Properties): { fields: Properties; complaints
     if (found.length === 0) fields[key] = value;
   }
   const bytes = Buffer.byteLength(JSON.stringify(fields));
-  if (bytes <= MOST_BYTES) return { fields, complaints };
+  if (bytes <= MAX_BYTES) return { fields, complaints };
   return {
     fields: {},
-    complaints: [...complaints, `${bytes} bytes are more than the ${MOST_BYTES} that are sent`],
+    complaints: [...complaints, `${bytes} bytes are more than the ${MAX_BYTES} that are sent`],
   };
 }
 

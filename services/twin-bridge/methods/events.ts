@@ -4,7 +4,7 @@ import type { Past } from '#proto/bus/history.ts';
 import { type Method, method } from './method.ts';
 
 /** A direct method answers 128 KiB at most, with all that is around the payload. */
-const MOST_BYTES = 100_000;
+const MAX_BYTES = 100_000;
 const DEFAULT_COUNT = 50;
 /** Where nothing is said of since when: of so many events before now, the last ones. */
 const LOOKED_AT = 2_000;
@@ -53,14 +53,14 @@ export function eventsMethod(bus: Pick<Bus, 'history' | 'archive'>, log: Log): M
       if ('gap' in past || !isWanted(past, types)) continue;
       const told = toldOf(past);
       const size = Buffer.byteLength(JSON.stringify(told));
-      if (size > MOST_BYTES) continue;
-      if (ahead && (found.length === count || bytes + size > MOST_BYTES)) {
+      if (size > MAX_BYTES) continue;
+      if (ahead && (found.length === count || bytes + size > MAX_BYTES)) {
         next = past.sequence;
         break;
       }
       found.push(told);
       bytes += size;
-      while (found.length > count || bytes > MOST_BYTES) {
+      while (found.length > count || bytes > MAX_BYTES) {
         bytes -= Buffer.byteLength(JSON.stringify(found.shift()));
       }
     }

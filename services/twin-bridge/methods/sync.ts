@@ -8,7 +8,7 @@ type PassBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
 
 /** How long a pass is waited for before it is answered that it goes on, in ms. */
 const WAIT_MS = 20_000;
-const MOST_FAILURES = 10;
+const MAX_FAILURES = 10;
 
 const Wanted = Type.Object(
   {
@@ -66,6 +66,6 @@ class Passes implements Disposable {
 }
 
 function done({ failures, ...result }: PassResult): MethodAnswer {
-  const some = failures.slice(0, MOST_FAILURES);
+  const some = failures.slice(0, MAX_FAILURES);
   return { status: 200, payload: { ...result, state: result.ok ? 'Succeeded' : 'Failed', failures: some } };
 }

@@ -6,7 +6,7 @@ import type { DesiredState, Seen } from './seen.ts';
 /** What is not well with the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
 
-const MOST_ACCOUNTS = 3;
+const MAX_ACCOUNTS = 3;
 const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
 export function detailsOf(
@@ -60,8 +60,7 @@ export function detailsOf(
     );
   }
   const accounts = storage?.accounts ?? [];
-  for (const complaint of accounts.slice(0, MOST_ACCOUNTS))
-    say('Accounts', 'AccountNotAsDeclared', complaint);
+  for (const complaint of accounts.slice(0, MAX_ACCOUNTS)) say('Accounts', 'AccountNotAsDeclared', complaint);
   return details;
 }
 

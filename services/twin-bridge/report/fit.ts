@@ -23,7 +23,7 @@ const cuts: ((reported: Reported) => Reported)[] = [
 ];
 
 /** As much of it as a twin takes; `truncated` says that it is not all. */
-export function fit(reported: Reported, most = MOST_BYTES): Reported {
+export function fit(reported: Reported, most = MAX_BYTES): Reported {
   let fitting = reported;
   for (const cut of cuts) {
     if (sizeOf(fitting) <= most) return fitting;
@@ -33,4 +33,4 @@ export function fit(reported: Reported, most = MOST_BYTES): Reported {
 }
 
 /** Bytes of JSON in all: half of what IoT Hub takes, as it counts in another way. */
-export const MOST_BYTES = 16 * 1024;
+export const MAX_BYTES = 16 * 1024;

@@ -8,9 +8,9 @@ import type { DesiredState, LastPass, Seen } from './seen.ts';
  * connected registry where it has them (`connectionState`, `statusDetails`, `registrySyncResult` …).
  */
 
-const MOST_COMPLAINTS = 12;
-const MOST_CHILDREN = 50;
-const MOST_FAILURES = 5;
+const MAX_COMPLAINTS = 12;
+const MAX_CHILDREN = 50;
+const MAX_FAILURES = 5;
 /** A layer below that told nothing for so long is silent, in ms. */
 const SILENT_MS = 15 * 60_000;
 
@@ -93,7 +93,7 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
       failed: result.failed,
       parked: result.parked,
       failures: result.failures
-        .slice(0, MOST_FAILURES)
+        .slice(0, MAX_FAILURES)
         .map(({ repository, tag, code, reason }) =>
           brief(`${[repository, tag].filter(Boolean).join(':')} ${reason} (${code})`.trim(), 250),
         ),
@@ -102,11 +102,11 @@ function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass
 }
 
 function desiredOf({ version, state, complaints }: DesiredState) {
-  const more = complaints.length - MOST_COMPLAINTS;
+  const more = complaints.length - MAX_COMPLAINTS;
   return {
     ...(version !== undefined && { version }),
     state,
-    complaints: complaints.slice(0, MOST_COMPLAINTS).map((complaint) => brief(complaint)),
+    complaints: complaints.slice(0, MAX_COMPLAINTS).map((complaint) => brief(complaint)),
     ...(more > 0 && { moreComplaints: more }),
   };
 }
@@ -119,10 +119,10 @@ function childrenOf(children: Child[], below: Seen['below'], now: number) {
     const heard = Math.max(seen, told?.seen ?? 0);
     return [name, now - heard > SILENT_MS ? 'Silent' : (own?.link?.state ?? 'Online')] as const;
   });
-  const more = states.length - MOST_CHILDREN;
+  const more = states.length - MAX_CHILDREN;
   return {
     count: states.length,
-    states: Object.fromEntries(states.slice(0, MOST_CHILDREN)),
+    states: Object.fromEntries(states.slice(0, MAX_CHILDREN)),
     ...(more > 0 && { moreStates: more }),
   };
 }

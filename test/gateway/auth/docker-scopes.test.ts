@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { repositoryActions } from '#proto/accounts/scopes.ts';
 import { Rules } from '../../../services/gateway/auth/authorization.ts';
-import { grantOf, MOST_SCOPES, narrow, scopeFor } from '../../../services/gateway/auth/docker-scopes.ts';
+import { grantOf, MAX_SCOPES, narrow, scopeFor } from '../../../services/gateway/auth/docker-scopes.ts';
 
 const rules = new Rules([
   'repositories/all/content/read',
@@ -76,7 +76,7 @@ test('a grant allows what it was given for, by name and by pattern, and no more'
 });
 
 test('scopes beyond what a client needs are not looked at', () => {
-  const many = Array.from({ length: MOST_SCOPES }, () => 'repository:none:pull');
+  const many = Array.from({ length: MAX_SCOPES }, () => 'repository:none:pull');
   deepEqual(narrow([...many, 'repository:all:pull'], rules), []);
   deepEqual(narrow([many.slice(1).join(' '), 'repository:pull:pull'], rules).length, 1);
 });

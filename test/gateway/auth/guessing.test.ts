@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, mock, test } from 'node:test';
 import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { MOST_WAITING, Passwords } from '../../../services/gateway/auth/passwords.ts';
+import { MAX_WAITING, Passwords } from '../../../services/gateway/auth/passwords.ts';
 import { limits } from '../../../services/gateway/auth/throttle.ts';
 import { basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { TestLayer } from '../layer.ts';
@@ -131,7 +131,7 @@ test('more passwords than can be checked in some seconds are refused at once', a
     await go;
     throw new Error('none');
   };
-  const waiting = Array.from({ length: 2 + MOST_WAITING }, () => passwords.find('', '', wait));
+  const waiting = Array.from({ length: 2 + MAX_WAITING }, () => passwords.find('', '', wait));
   await passwords.find('', '', wait).then(
     () => ok(false),
     (error) => {

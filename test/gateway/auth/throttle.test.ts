@@ -1,6 +1,12 @@
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { FORGET_MS, limits, MOST, networkOf, Throttle } from '../../../services/gateway/auth/throttle.ts';
+import {
+  FORGET_MS,
+  limits,
+  MAX_COUNTS,
+  networkOf,
+  Throttle,
+} from '../../../services/gateway/auth/throttle.ts';
 
 const fail = (throttle: Throttle, times: number, name: string, address: string, now = 0) => {
   for (let i = 0; i < times; i += 1) throttle.begin(name, address, now);
@@ -93,9 +99,9 @@ test('failures are forgotten after a quiet time', () => {
 test('memory is bounded, and what failed last is remembered', () => {
   const throttle = new Throttle();
   fail(throttle, limits.pair.free, 'old', '10.0.0.1');
-  for (let i = 0; i < 2 * MOST; i += 1) throttle.begin(`name-${i}`, `10.1.${i >> 8}.${i & 255}`, 0);
+  for (let i = 0; i < 2 * MAX_COUNTS; i += 1) throttle.begin(`name-${i}`, `10.1.${i >> 8}.${i & 255}`, 0);
   fail(throttle, limits.pair.free, 'new', '10.0.0.2');
-  ok(throttle.size <= 3 * MOST);
+  ok(throttle.size <= 3 * MAX_COUNTS);
   equal(refused(throttle, 'old', '10.0.0.1'), 0);
   ok(refused(throttle, 'new', '10.0.0.2') > 0);
 });

@@ -21,7 +21,7 @@ export type TrafficOptions = {
 
 /** Layers that images share, and the size of the largest one. */
 const SHARED = 6;
-const LARGEST = 60_000;
+const MAX_BYTES = 60_000;
 const ANSWER_MS = patience(10_000);
 const AGAIN_MS = 600;
 
@@ -112,8 +112,8 @@ export class Traffic {
 
   async #push(place: Place, repository: string): Promise<void> {
     this.#serial += 1;
-    const own = { seed: `${place.name} ${this.#serial}`, size: 1 + this.#below(LARGEST) };
-    const shared = { seed: `shared ${this.#below(SHARED)}`, size: LARGEST };
+    const own = { seed: `${place.name} ${this.#serial}`, size: 1 + this.#below(MAX_BYTES) };
+    const shared = { seed: `shared ${this.#below(SHARED)}`, size: MAX_BYTES };
     const layers = [shared, own].map(contentOf);
     const descriptors = [];
     for (const bytes of [Buffer.from('{}'), ...layers]) {

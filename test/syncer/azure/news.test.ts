@@ -72,7 +72,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
     return assert.fail('this is not asked for');
   };
   const link = new Link({ url: acr.url, ca, azure: {}, login: { username, password: 'p' } });
-  const means = {
+  const deps = {
     acr: new AcrMetadata(link),
     parent: new Parent(link),
     repositories: names.map((name) => ({
@@ -89,7 +89,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
   return {
     marks,
     clock,
-    look: (of = 'this') => news.look(means, { of, everything: false }),
+    look: (of = 'this') => news.look(deps, { of, everything: false }),
     restart: () => {
       news = new AcrNews(bus, () => clock.now);
     },

@@ -6,7 +6,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
-import { heedTriggers, type TriggerMeans } from '../../../services/syncer/coordinator/triggers.ts';
+import { heedTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
 import { closing } from '../../../services/syncer/parent-tasks/closing.ts';
 import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { linkAt } from '../../../services/syncer/schedule/hours.ts';
@@ -173,7 +173,7 @@ for (const seed of seeds)
     const listen = ((event: Event, handler: (heard: { data: unknown }) => void) => {
       handlers.set(event.type, handler);
       return () => {};
-    }) as unknown as TriggerMeans['bus']['listen'];
+    }) as unknown as TriggerDeps['bus']['listen'];
     const live = () => linkAt(times, time.now).live;
     const unheed = heedTriggers({ bus: { listen }, goesUp: () => live(), want });
     actor.start();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MOST_ENTRIES, merged, type Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { MAX_ENTRIES, merged, type Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
 const first: Wish = { id: 'first', cause: 'schedule' };
 const second: Wish = { id: 'second', cause: 'request' };
@@ -36,7 +36,7 @@ for (const [name, one, other, expected] of rows) {
 }
 
 test('a scope that grows too large is everything', () => {
-  const many = Array.from({ length: MOST_ENTRIES }, (_, index) => `v${index}`);
+  const many = Array.from({ length: MAX_ENTRIES }, (_, index) => `v${index}`);
   const large = { ...first, scope: scope({ a: many }) };
   assert.ok(merged(large, { ...second, scope: scope({ a: ['v0'] }) }).scope);
   assert.equal(merged(large, { ...second, scope: scope({ b: ['v0'] }) }).scope, undefined);

@@ -123,7 +123,7 @@ test('a transfer that the parent, the bus or storage keeps from going on', async
     fc.asyncProperty(fault, async (error) => {
       const end = new AbortController();
       asked = error;
-      const means = {
+      const deps = {
         bus: {
           publish: <T extends TSchema>(event: Event<T>, data: Static<T>) => {
             bus.publish(event, data);
@@ -141,8 +141,8 @@ test('a transfer that the parent, the bus or storage keeps from going on', async
         inHand: new InHand(bus as unknown as Bus, 'x', quiet),
       };
       const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down' as const };
-      await transfer(means as never, job).catch(() => {});
-      await means.inHand[Symbol.asyncDispose]();
+      await transfer(deps as never, job).catch(() => {});
+      await deps.inHand[Symbol.asyncDispose]();
       bus.end();
     }),
     RUNS,

@@ -62,8 +62,8 @@ async function download(content: Buffer, arriving: ParentArriving, bandwidth = U
     await using log = await ChunkLog.open(await volume.openLog(claim));
     const slots = new Slots(3);
     const wanted = { repository: 'app', digest, size: content.length };
-    const means = { parent: arriving.source(), file, log, slots, bandwidth, signal, progress() {} };
-    await new Download(wanted, means).run();
+    const deps = { parent: arriving.source(), file, log, slots, bandwidth, signal, progress() {} };
+    await new Download(wanted, deps).run();
     const came = Buffer.alloc(content.length);
     await file.read(came, 0);
     assert.ok(came.equals(content), 'the content differs');

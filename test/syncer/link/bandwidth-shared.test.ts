@@ -14,7 +14,7 @@ const full = process.env.TERRACE_FULL === '1';
 const RATE = 4_000_000 / slowness;
 const [WINDOW_MS, WITHIN] = [patience(full ? 5_000 : 1_500), full ? 0.05 : 0.15];
 /** A machine that is busy lets some turns pass; were the directions or the syncers to have shares of their own, it is half. */
-const LEAST = 0.7;
+const MIN_SHARE = 0.7;
 /** Of both images: more than the window takes. */
 const SIZE = (RATE * (WINDOW_MS + 4_000)) / 1_000;
 
@@ -41,7 +41,7 @@ test('the limit holds for two syncers and both directions together, and all of i
   const may = (RATE * (last.at - first.at)) / 1_000;
   const [came, went] = [(last.down - first.down) / may, (last.up - first.up) / may];
   t.diagnostic(`down ${(100 * came).toFixed(1)} % and up ${(100 * went).toFixed(1)} % of the limit`);
-  assert.ok(came + went >= LEAST && came + went <= 1 + WITHIN, `${came + went} of the limit`);
+  assert.ok(came + went >= MIN_SHARE && came + went <= 1 + WITHIN, `${came + went} of the limit`);
   // A direction whose pieces come late lets turns pass: here neither starves, halves are held by bandwidth.test.ts.
   assert.ok(Math.min(came, went) >= 0.15, `${came} down, ${went} up`);
   assert.deepEqual((await syncing).failures, []);

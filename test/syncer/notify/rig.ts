@@ -35,8 +35,8 @@ export async function notifyRig(...first: Webhook[]) {
     start(more: { times?: typeof TIMES; answerMs?: number } = {}) {
       const end = new AbortController();
       const led = { call: syncer.call.bind(syncer) };
-      const means = { bus: syncer, led, receivers: () => receivers, layer: 'test', log, times: FAST };
-      running = { webhooks: new Webhooks({ ...means, ...more }, end.signal), end };
+      const deps = { bus: syncer, led, receivers: () => receivers, layer: 'test', log, times: FAST };
+      running = { webhooks: new Webhooks({ ...deps, ...more }, end.signal), end };
     },
     async stop() {
       running?.end.abort(new Error('over'));

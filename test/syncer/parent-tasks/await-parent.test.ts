@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { type AwaitMeans, awaitParent } from '../../../services/syncer/parent-tasks/await-parent.ts';
+import { type AwaitDeps, awaitParent } from '../../../services/syncer/parent-tasks/await-parent.ts';
 import { quiet } from '../../support/bus.ts';
 
 const gone = new Fault('parent-unreachable', 'GET /v2/: connect ECONNREFUSED');
 
 /** A layer whose passes end as the test says, and a parent that answers as it says. */
-function awaiting(more: Partial<AwaitMeans> = {}) {
+function awaiting(more: Partial<AwaitDeps> = {}) {
   const end = new AbortController();
   const passes = new Set<() => void>();
   const said: string[] = [];

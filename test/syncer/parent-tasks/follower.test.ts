@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Changes } from '#proto/sync/changes.ts';
 import { AnswerPace } from '../../../services/syncer/parent-tasks/answer-pace.ts';
-import { type FollowMeans, follow } from '../../../services/syncer/parent-tasks/follower.ts';
+import { type FollowDeps, follow } from '../../../services/syncer/parent-tasks/follower.ts';
 import { waitAfter } from '../../../services/syncer/parent-tasks/wait-after.ts';
 import { News } from '../../../services/syncer/reconcile/observe/news.ts';
 import { quiet } from '../../support/bus.ts';
@@ -39,7 +39,7 @@ class Feed {
   }
 }
 
-async function following(pace: FollowMeans['pace'] = { after: () => 0 }) {
+async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   const stack = new DisposableStack();
   const feed = new Feed();
   const news = new News(bus);
@@ -53,7 +53,7 @@ async function following(pace: FollowMeans['pace'] = { after: () => 0 }) {
     said.push(word);
     for (const wake of waiting) wake();
   };
-  const means: FollowMeans = {
+  const deps: FollowDeps = {
     news,
     feed: async () => feed,
     identity: async () => ({ instance: 'i' }),
@@ -65,7 +65,7 @@ async function following(pace: FollowMeans['pace'] = { after: () => 0 }) {
     log: quiet,
     pace,
   };
-  void follow(means, end.signal);
+  void follow(deps, end.signal);
   return {
     feed,
     news,

@@ -10,7 +10,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
-import { Early, type EarlyMeans } from '../../../services/syncer/parent-tasks/prefetcher.ts';
+import { Early, type EarlyDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { Link as Hours } from '../../../services/syncer/schedule/hours.ts';
 import { sha256, TestLayer, until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
@@ -81,7 +81,7 @@ function blob(repository: string, size = 400_000, there: 'all' | 'nothing' | 'un
   return { told: { repository, digest, size, attempt: 'a1' }, content, digest };
 }
 
-function follow(pace: EarlyMeans['pace'] = { after: () => 0 }) {
+function follow(pace: EarlyDeps['pace'] = { after: () => 0 }) {
   const arriving = new ParentArriving(link);
   const settings = {
     get: () => ({

@@ -18,7 +18,7 @@ async function asked(
   { child = 'line-1', tried = false, followed = false, terrace = false }: Situation = {},
 ): Promise<Confirmation | undefined> {
   let found: Confirmation | undefined;
-  const means = {
+  const deps = {
     bus: { call: async () => ({ instance }) },
     activation: {
       child: child || undefined,
@@ -31,7 +31,7 @@ async function asked(
     news: { followed },
     signal: new AbortController().signal,
   } as unknown as ActivateDeps;
-  await activate(means, { id: 'pass', ...wish }, tells);
+  await activate(deps, { id: 'pass', ...wish }, tells);
   return found;
 }
 

@@ -19,11 +19,11 @@ async function ended(answers: number) {
       throw closed;
     },
   };
-  const means = {
+  const deps = {
     ...{ parent, news, feed: {}, log: quiet, signal: end.signal },
     configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
   };
-  return makePass(means as unknown as PassDeps, { id: 'p', cause: 'window' });
+  return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
 }
 
 test('a pass that its window ends before the parent has answered says that it was not heard', async () => {

@@ -42,8 +42,8 @@ test('what comes a second time is no progress', async () => {
       await using file = await volume.openIngest(claim);
       await using log = await ChunkLog.open(await volume.openLog(claim));
       const { signal } = new AbortController();
-      const means = { parent, file, log, slots: new Slots(4), bandwidth: UNLIMITED, signal, progress() {} };
-      const download = new Download(wanted, means);
+      const deps = { parent, file, log, slots: new Slots(4), bandwidth: UNLIMITED, signal, progress() {} };
+      const download = new Download(wanted, deps);
       await assert.rejects(download.run(), { code: 'parent-unreachable' });
       gained.push(download.gained);
     }

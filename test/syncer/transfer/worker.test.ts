@@ -43,7 +43,7 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
 test('a job that is taken after its window has closed is forgotten, and nobody is asked', async () => {
   for (const direction of ['up', 'down'] as const) {
     const nobody = () => Promise.reject(new Error('not asked'));
-    const means = {
+    const deps = {
       bus: { call: nobody } as unknown as Bus,
       volume: new Volume('/'),
       parent: nobody,
@@ -56,6 +56,6 @@ test('a job that is taken after its window has closed is forgotten, and nobody i
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     };
-    assert.equal(await transfer(means, { ...job, direction, until: Date.now() - 1 }), 'done');
+    assert.equal(await transfer(deps, { ...job, direction, until: Date.now() - 1 }), 'done');
   }
 });

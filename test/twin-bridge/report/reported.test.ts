@@ -4,7 +4,7 @@ import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { refused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
-import { fit, MOST_BYTES } from '../../../services/twin-bridge/report/fit.ts';
+import { fit, MAX_BYTES } from '../../../services/twin-bridge/report/fit.ts';
 import { coarse, type Facts, reportedOf } from '../../../services/twin-bridge/report/reported.ts';
 import type { Seen } from '../../../services/twin-bridge/report/seen.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -195,10 +195,10 @@ test('however much there is to say, a twin takes it, and no secret is in it', ()
     }),
     desired: { version: 1, state: 'refused', complaints },
   });
-  for (const most of [MOST_BYTES, 6_000, 4_000]) {
+  for (const most of [MAX_BYTES, 6_000, 4_000]) {
     const some = fit(all, most);
     assert.ok(Buffer.byteLength(JSON.stringify(some)) <= most);
-    assert.equal(some.truncated, most < MOST_BYTES ? true : undefined);
+    assert.equal(some.truncated, most < MAX_BYTES ? true : undefined);
   }
   const most = fit(all);
   assert.doesNotMatch(JSON.stringify(most), /someone|secret/);

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 /** What a parent's answer means for us. Pure. */
 
 /** Longest time that a parent may ask us to wait within one pass, in ms. */
-export const LONGEST_WAIT_MS = 5 * 60_000;
+export const MAX_WAIT_MS = 5 * 60_000;
 
 /** What a server may ask for is cut off here, in ms: nobody waits that long. */
 const MAX_ASKED_MS = 365 * 24 * 60 * 60_000;
@@ -60,7 +60,7 @@ export function backOff(fault: Fault, attempt: number, random = Math.random()): 
   if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));
   if (!passing(fault) || attempt > 6) return undefined;
   const asked = Number(fault.detail?.retryAfterMs ?? 0);
-  if (asked > LONGEST_WAIT_MS) return undefined;
+  if (asked > MAX_WAIT_MS) return undefined;
   return Math.round(Math.max(backoffMs(attempt, RETRY, random), atLeast(asked, random)));
 }
 

@@ -9,7 +9,7 @@ export type Body = AsyncIterable<Buffer> & { destroy(): void };
 export type Answer = Dispatcher.ResponseData & { from: URL; own: boolean; stallMs: number };
 
 /** What brings less while it is waited for has stalled. One packet brings more, however slow the link is. */
-const LEAST_BYTES = 1_024;
+const MIN_BYTES = 1_024;
 
 /** Largest answer other than a blob: a page of a list. In bytes, as all limits here. */
 export const PAGE_LIMIT = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ export const WORD_LIMIT = 256 * 1024;
 const EXPLANATION_LIMIT = 64 * 1024;
 /** Longest time in which any of these may come: the slowest link that can be configured brings 1.8 MB in it. */
 const MAX_BODY_MS = 30 * 60_000;
-const LEAST_BUFFER = 4 * 1024;
+const MIN_BUFFER = 4 * 1024;
 
 export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
 
@@ -57,7 +57,7 @@ async function* lively(body: Body, stallMs: number): AsyncGenerator<Buffer> {
   for await (const part of body) {
     waited += performance.now() - since;
     came += part.length;
-    if (came >= LEAST_BYTES) waited = came = 0;
+    if (came >= MIN_BYTES) waited = came = 0;
     if (waited > stallMs) {
       throw new Fault(
         'parent-unreachable',
@@ -118,9 +118,7 @@ class Growing {
     const size = this.#size + part.length;
     if (size > this.#limit) return false;
     if (size > this.#buffer.length) {
-      const larger = Buffer.alloc(
-        Math.min(this.#limit, Math.max(size, this.#buffer.length * 2, LEAST_BUFFER)),
-      );
+      const larger = Buffer.alloc(Math.min(this.#limit, Math.max(size, this.#buffer.length * 2, MIN_BUFFER)));
       this.#buffer.copy(larger, 0, 0, this.#size);
       this.#buffer = larger;
     }

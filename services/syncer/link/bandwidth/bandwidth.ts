@@ -12,7 +12,7 @@ import { type Limits, limitAt } from './limit.ts';
 export const REQUEST_BYTES = 700;
 /** Pieces are so long at the limit, so that what is asked for at once hardly shows in the average. */
 const PIECE_SECONDS = 0.25;
-const LEAST_PIECE = 16 * 1024;
+const MIN_PIECE = 16 * 1024;
 const RETRY_MS = 1_000;
 
 export interface Bandwidth {
@@ -52,7 +52,7 @@ export class SharedBandwidth implements Bandwidth {
 
   get piece(): number | undefined {
     const rate = this.#rate();
-    return rate && Math.max(LEAST_PIECE, Math.floor(rate * PIECE_SECONDS));
+    return rate && Math.max(MIN_PIECE, Math.floor(rate * PIECE_SECONDS));
   }
 
   /** Grants to every syncer, as the coordinator. @returns what ends that */

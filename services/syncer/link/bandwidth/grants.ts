@@ -5,7 +5,7 @@ import { Turns } from './turns.ts';
 /** What is saved up while nobody asks, as time at the limit. */
 export const BURST_MS = 100;
 /** Node's timers take no longer waits. */
-const LONGEST_MS = 2 ** 31 - 1;
+const MAX_MS = 2 ** 31 - 1;
 
 export type Clock = {
   now(): number;
@@ -84,7 +84,7 @@ export class Grants {
     while (!this.#turns.idle && (rate === undefined || this.#level >= 0)) this.#grant();
     if (this.#turns.idle || rate === undefined) return;
     const paid = Math.ceil((-this.#level / rate) * 1_000);
-    const ms = Math.min(Math.max(1, Math.min(paid, until - now)), LONGEST_MS);
+    const ms = Math.min(Math.max(1, Math.min(paid, until - now)), MAX_MS);
     this.#unwait = this.#clock.after(ms, () => this.#serve());
   }
 

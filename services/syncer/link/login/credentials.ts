@@ -19,7 +19,7 @@ export type TokenSource = {
 type Token = { token: string; until: number };
 
 const EARLY_MS = 10_000;
-const SHORTEST_MS = 5_000;
+const MIN_MS = 5_000;
 /** Tokens that are kept, one for each scope: a parent has as many repositories as it likes. */
 const MAX_TOKENS = 1_000;
 /** Of a token that does not say when it ends, in seconds (distribution's specification). */
@@ -134,7 +134,7 @@ export class Credentials {
     const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(asked);
     const renewal = granted.then(({ token, expiresIn = LIFE_S }) => ({
       token,
-      until: this.#now() + Math.max(SHORTEST_MS, expiresIn * 1_000 - EARLY_MS),
+      until: this.#now() + Math.max(MIN_MS, expiresIn * 1_000 - EARLY_MS),
     }));
     this.#tokens.delete(scope);
     this.#tokens.set(scope, renewal);

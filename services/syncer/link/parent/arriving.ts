@@ -16,7 +16,7 @@ const ASK_AGAIN_MS = 60 * 60_000;
 /** How long the parent may wait for a byte before it answers that there is none, in seconds. */
 const WAIT_S = 4;
 /** One that answers so at once is not asked again at once, in ms. */
-const LEAST_MS = 1_000;
+const MIN_MS = 1_000;
 /** The longer nothing came, the more seldom it is asked: each connection rests for this part of that time as well. */
 const REST = 1 / 8;
 /** An attempt ends where no byte came for so long, in ms. */
@@ -108,7 +108,7 @@ export class ArrivingSource {
       if (idle > this.#idleMs) {
         throw new Fault('unavailable', `the parent gets no further with ${digest} now`);
       }
-      const rest = Math.max(begun + LEAST_MS - now, idle * REST);
+      const rest = Math.max(begun + MIN_MS - now, idle * REST);
       await sleep(jittered(rest), undefined, { signal }).catch(() => signal.throwIfAborted());
       return { start: extent.start, end: extent.start, ranged: true, body: NOTHING };
     }

@@ -26,10 +26,10 @@ type Waiting = {
 /** How often storage is asked for what no event has told, in ms. */
 const LOOK_MS = 5_000;
 /** How often a wish is made again that neither the queue nor storage knows of. */
-const MOST_WISHES = 5;
+const MAX_WISHES = 5;
 
 /** Repositories that a job names for mounting. */
-const MOST_FROM = 10;
+const MAX_FROM = 10;
 
 /** What comes here is wanted once for all repositories, what goes up once for each of them. */
 const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'size'>): string =>
@@ -116,7 +116,7 @@ export class Arrivals implements Disposable {
       const others = from.filter((name) => name !== there && name !== repository);
       return this.send({ ...wanted, from: sent ? [there, ...others] : from });
     }
-    return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MOST_FROM) });
+    return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MAX_FROM) });
   }
 
   async #await(wanted: Omit<TransferJob, 'pass' | 'until'>): Promise<void> {
@@ -192,7 +192,7 @@ export class Arrivals implements Disposable {
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
     for (const one of waiting) {
       one.wishes += 1;
-      if (one.wishes > MOST_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
+      if (one.wishes > MAX_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
       else await this.#wish(one.job);
     }
   }

@@ -4,7 +4,7 @@ import type { Repository } from '#proto/oci/names.ts';
 export type Scope = ReadonlyMap<Repository, ReadonlySet<string>>;
 
 /** A pass that would look at more than so many single things looks at everything. */
-export const MOST_ENTRIES = 1_000;
+export const MAX_ENTRIES = 1_000;
 
 /** That there be a pass. */
 export type Wish = {
@@ -45,5 +45,5 @@ function united(one: Scope | undefined, other: Scope | undefined): Scope | undef
     all.set(repository, new Set([...(all.get(repository) ?? []), ...references]));
   }
   const entries = [...all.values()].reduce((sum, { size }) => sum + size, 0);
-  return entries > MOST_ENTRIES ? undefined : all;
+  return entries > MAX_ENTRIES ? undefined : all;
 }

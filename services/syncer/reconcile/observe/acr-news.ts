@@ -10,7 +10,7 @@ import type { Parent } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
 import type { Heard, Look, Told } from '../context/parent-changes.ts';
 import { matches, named, needsCatalog, selectionOf } from '../select/patterns.ts';
-import { type ToldMeans, toldByLists, toldGone, toldSince } from './acr-told.ts';
+import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-told.ts';
 
 /** Everything is compared once in so long, whatever is told, in ms. */
 const WHOLE_MS = 24 * 60 * 60_000;
@@ -18,7 +18,7 @@ const WHOLE_MS = 24 * 60 * 60_000;
 const ASK_AGAIN_MS = 60 * 60_000;
 const AT_ONCE = 8;
 
-export type AcrLookMeans = {
+export type AcrLookDeps = {
   acr: AcrMetadata;
   parent: Pick<Parent, 'repositories' | 'tags' | 'resolve' | 'manifest'>;
   repositories: Configuration['repositories'];
@@ -49,14 +49,14 @@ export class AcrNews {
    * @throws Fault `parent-unreachable`, …
    */
   async look(
-    means: AcrLookMeans,
+    deps: AcrLookDeps,
     { of, everything }: { of: string; everything: boolean },
   ): Promise<Look | undefined> {
     if (this.#now() < this.#silentUntil) return undefined;
-    if (of !== this.#of) await this.#begin(of, means.signal);
-    const names = await this.#names(means);
+    if (of !== this.#of) await this.#begin(of, deps.signal);
+    const names = await this.#names(deps);
     if (!names) return undefined;
-    const seen = await this.#see(means, names);
+    const seen = await this.#see(deps, names);
     if (!seen) {
       this.#silentUntil = this.#now() + ASK_AGAIN_MS;
       return undefined;
@@ -64,7 +64,7 @@ export class AcrNews {
     const states = [...seen.values()];
     if (states.length > 0 && states.every((state) => state === 'closed')) return undefined;
     const whole = everything || this.#marks.size === 0 || this.#now() - this.#wholeAt >= WHOLE_MS;
-    const heard = whole ? undefined : await this.#hear(means, seen);
+    const heard = whole ? undefined : await this.#hear(deps, seen);
     return { heard, settle: (good) => this.#settle(good, whole, seen) };
   }
 
@@ -82,7 +82,7 @@ export class AcrNews {
   }
 
   /** Those that are asked for; undefined where only the catalog tells which, and this layer may not see it. */
-  async #names({ parent, repositories, signal }: AcrLookMeans): Promise<Repository[] | undefined> {
+  async #names({ parent, repositories, signal }: AcrLookDeps): Promise<Repository[] | undefined> {
     const patterns = repositories.map(({ name }) => name);
     const found = new Set<Repository>([...named(patterns).filter(isRepository), ...this.#marks.keys()]);
     if (needsCatalog(patterns)) {
@@ -96,7 +96,7 @@ export class AcrNews {
     return [...found].sort();
   }
 
-  async #see({ acr, signal }: AcrLookMeans, names: Repository[]): Promise<Map<Repository, Seen> | undefined> {
+  async #see({ acr, signal }: AcrLookDeps, names: Repository[]): Promise<Map<Repository, Seen> | undefined> {
     const scopes = acr.scopes(names);
     const seen = new Map<Repository, Seen>();
     let tells = true;
@@ -108,9 +108,9 @@ export class AcrNews {
     return tells ? seen : undefined;
   }
 
-  async #hear(means: AcrLookMeans, seen: ReadonlyMap<Repository, Seen>): Promise<Heard> {
-    const { acr, parent, signal, repositories } = means;
-    const told: ToldMeans = { bus: this.#bus, acr, parent, signal };
+  async #hear(deps: AcrLookDeps, seen: ReadonlyMap<Repository, Seen>): Promise<Heard> {
+    const { acr, parent, signal, repositories } = deps;
+    const told: ToldDeps = { bus: this.#bus, acr, parent, signal };
     const heard = new Map<Repository, Told>();
     // Where nothing at all is left, the registry may as well be another one of the same name: nothing goes for that.
     const left = [...seen.values()].some((state) => state !== 'gone');

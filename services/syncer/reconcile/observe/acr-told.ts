@@ -17,7 +17,7 @@ export const OVERLAP_MS = 5 * 60_000;
 const AT_ONCE = 8;
 const PAGE = 500;
 
-export type ToldMeans = {
+export type ToldDeps = {
   bus: PassBus;
   acr: Pick<AcrMetadata, 'tags' | 'manifests'>;
   parent: Pick<Parent, 'tags' | 'resolve' | 'manifest'>;
@@ -26,37 +26,35 @@ export type ToldMeans = {
 
 /** What changed in one repository since `mark`: what costs is how much did. Without a mark, all that is there. */
 export async function toldSince(
-  means: ToldMeans,
+  deps: ToldDeps,
   repository: Repository,
   mark: Mark | undefined,
   now: Mark,
 ): Promise<Told> {
-  const { bus, signal } = means;
+  const { bus, signal } = deps;
   const known = await bases(bus, repository, signal);
-  if (!mark) return whole(means, repository, known, await listed(means, repository));
+  if (!mark) return whole(deps, repository, known, await listed(deps, repository));
   const since = Date.parse(mark.updated) - OVERLAP_MS;
   const recent = new Map<Tag, Digest>();
-  for await (const { tag, digest, updated } of means.acr.tags(repository, true, signal)) {
+  for await (const { tag, digest, updated } of deps.acr.tags(repository, true, signal)) {
     if (Date.parse(updated) < since) break;
     recent.set(tag, digest);
   }
   // What went is in no list by time: the numbers tell.
   const reconciles = new Set([...known.keys(), ...recent.keys()]).size === now.tags;
-  const tags = reconciles
-    ? recent
-    : await compared(means, repository, known, await listed(means, repository));
-  return { tags, around: await around(means, repository, mark, now, since) };
+  const tags = reconciles ? recent : await compared(deps, repository, known, await listed(deps, repository));
+  return { tags, around: await around(deps, repository, mark, now, since) };
 }
 
 /** The repository is there no more: what both had went, unless it can still be had. */
-export async function toldGone(means: ToldMeans, repository: Repository): Promise<Told> {
-  const known = await bases(means.bus, repository, means.signal);
-  return { tags: await compared(means, repository, known, new Map()), around: new Set() };
+export async function toldGone(deps: ToldDeps, repository: Repository): Promise<Told> {
+  const known = await bases(deps.bus, repository, deps.signal);
+  return { tags: await compared(deps, repository, known, new Map()), around: new Set() };
 }
 
 /** Of a registry that does not tell this layer more: by lists and HEADs. */
-export async function toldByLists(means: ToldMeans, repository: Repository): Promise<Told> {
-  const { bus, parent, signal } = means;
+export async function toldByLists(deps: ToldDeps, repository: Repository): Promise<Told> {
+  const { bus, parent, signal } = deps;
   const known = await bases(bus, repository, signal);
   const names = await parent.tags(repository, signal);
   // One that the parent does not know may as well be an empty volume there.
@@ -66,20 +64,20 @@ export async function toldByLists(means: ToldMeans, repository: Repository): Pro
     const digest = await parent.resolve(repository, tag, signal);
     if (digest) there.set(tag, digest);
   });
-  return whole(means, repository, known, there);
+  return whole(deps, repository, known, there);
 }
 
 async function whole(
-  means: ToldMeans,
+  deps: ToldDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
   there: ReadonlyMap<Tag, Digest>,
 ): Promise<Told> {
-  const tags = await compared(means, repository, known, there);
+  const tags = await compared(deps, repository, known, there);
   return { tags, around: new Set(there.values()) };
 }
 
-async function listed({ acr, signal }: ToldMeans, repository: Repository): Promise<Map<Tag, Digest>> {
+async function listed({ acr, signal }: ToldDeps, repository: Repository): Promise<Map<Tag, Digest>> {
   const found = new Map<Tag, Digest>();
   for await (const { tag, digest } of acr.tags(repository, false, signal)) found.set(tag, digest);
   return found;
@@ -87,7 +85,7 @@ async function listed({ acr, signal }: ToldMeans, repository: Repository): Promi
 
 /** A list may end early: what both had and it leaves out is asked for by name before it goes. */
 async function compared(
-  { parent, signal }: ToldMeans,
+  { parent, signal }: ToldDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
   there: ReadonlyMap<Tag, Digest>,
@@ -102,13 +100,13 @@ async function compared(
 
 /** Manifests on which something hangs that came or went, as far as no tag tells it. */
 async function around(
-  means: ToldMeans,
+  deps: ToldDeps,
   repository: Repository,
   mark: Mark,
   now: Mark,
   since: number,
 ): Promise<Set<Digest>> {
-  const { acr, signal } = means;
+  const { acr, signal } = deps;
   const found = new Set<Digest>();
   const fresh: AcrManifest[] = [];
   for await (const manifest of acr.manifests(repository, true, signal)) {
@@ -116,8 +114,8 @@ async function around(
     fresh.push(manifest);
   }
   const untagged = fresh.filter(({ tagged }) => !tagged).map(({ digest }) => digest);
-  await each(await missing(means, repository, untagged), AT_ONCE, async (digest) => {
-    const subject = await subjectOf(means, repository, digest);
+  await each(await missing(deps, repository, untagged), AT_ONCE, async (digest) => {
+    const subject = await subjectOf(deps, repository, digest);
     if (subject) found.add(subject);
   });
   const came = fresh.filter(({ created }) => isLater(created, mark.updated)).length;
@@ -125,7 +123,7 @@ async function around(
   const there = new Set<Digest>();
   for await (const { digest } of acr.manifests(repository, false, signal)) there.add(digest);
   const own = pages(
-    (page) => means.bus.call(listSubjects, { repository, ...page }, { signal }),
+    (page) => deps.bus.call(listSubjects, { repository, ...page }, { signal }),
     ({ referrers }) => referrers,
     ({ subject, digest }) => `${subject}!${digest}`,
     PAGE,
@@ -134,7 +132,7 @@ async function around(
   return found;
 }
 
-async function missing({ bus, signal }: ToldMeans, repository: Repository, digests: Digest[]) {
+async function missing({ bus, signal }: ToldDeps, repository: Repository, digests: Digest[]) {
   const found: Digest[] = [];
   for (const some of batches(digests, PAGE)) {
     const lacking = await bus.call(missingManifests, { repository, digests: some }, { signal });
@@ -144,7 +142,7 @@ async function missing({ bus, signal }: ToldMeans, repository: Repository, diges
 }
 
 async function subjectOf(
-  { parent, signal }: ToldMeans,
+  { parent, signal }: ToldDeps,
   repository: Repository,
   digest: Digest,
 ): Promise<Digest | undefined> {

@@ -9,7 +9,7 @@ import type { Branch } from './tree.ts';
 /** What of an image a blob is, as the layers below are told before the image is here; and whether one wants it. Pure. */
 
 /** As many as a layer below is told. */
-const MOST = 20;
+const MAX_TAGS = 20;
 
 /** @returns nothing where no tag is to point to the image: only what has all of a repository can tell that it wants it */
 export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: Tag[]): Map<Digest, Part> {
@@ -29,9 +29,9 @@ export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: T
       const referrer = manifest.subject !== undefined && (!before || before.referrer === true);
       // What belongs to a manifest without a platform belongs to all.
       const some = before && !before.platforms ? [] : [...(before?.platforms ?? []), platform ?? []].flat();
-      const all = platform === undefined || some.length === 0 || some.length > MOST;
+      const all = platform === undefined || some.length === 0 || some.length > MAX_TAGS;
       parts.set(blob.digest, {
-        tags: tags.slice(0, MOST),
+        tags: tags.slice(0, MAX_TAGS),
         ...(!all && { platforms: [...new Set(some)] }),
         ...(referrer && { referrer }),
       });

@@ -28,7 +28,7 @@ export type Wanted = {
 };
 
 /** An index may hold indexes, and a referrer have referrers; more than this is no image. */
-const DEEPEST = 16;
+const MAX_DEPTH = 16;
 /** Storage is told of these in one message. */
 const MAX_LEFT_OUT = 4_000;
 /** Parts of one tree that are looked at at a time. */
@@ -100,7 +100,7 @@ class Tree {
     const { bus, parent, signal } = this.#context;
     const mayFetch = this.#mayFetch;
     const repository = this.#repository;
-    if (depth > DEEPEST) {
+    if (depth > MAX_DEPTH) {
       throw new Fault('manifest-invalid', `${this.#root} of ${repository} is nested too deeply`);
     }
     signal.throwIfAborted();

@@ -10,7 +10,7 @@ import type { Survey } from '../observe/survey.ts';
 /** For so long after all tags of the parent were asked for what they point to is believed, in ms; or as long as it took to ask. */
 const FRESH_MS = 30_000;
 /** As in `tree.ts`: more is no image. */
-const DEEPEST = 16;
+const MAX_DEPTH = 16;
 /** Manifests that indexes of the parent name, in one repository. */
 const MAX_CHILDREN = 500_000;
 const AT_ONCE = 8;
@@ -91,7 +91,7 @@ export class Standing {
     const found = new Set<Digest>();
     const seen = new Set(roots);
     for (let [level, depth] = [roots, 0]; level.length > 0; depth += 1) {
-      if (depth > DEEPEST || found.size > MAX_CHILDREN) throw tooLarge(repository);
+      if (depth > MAX_DEPTH || found.size > MAX_CHILDREN) throw tooLarge(repository);
       const next: Digest[] = [];
       for (const part of batches(level, PAGE)) {
         const { digests } = await bus.call(missingManifests, { repository, digests: part }, { signal });

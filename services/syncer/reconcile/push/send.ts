@@ -18,9 +18,9 @@ type Branch = { digest: Digest; blobs: Descriptor[] };
 /** Questions to the parent at a time. */
 const AT_ONCE = 8;
 /** As in `tree.ts`: more is no image. */
-const DEEPEST = 16;
+const MAX_DEPTH = 16;
 /** Repositories from which a blob may be mounted. */
-const MOST_FROM = 10;
+const MAX_FROM = 10;
 
 /**
  * Sends what the parent lacks of a manifest: blobs (as jobs, by whichever syncer), then manifests, children before
@@ -79,7 +79,8 @@ async function lacking(
   const seen = new Set<Digest>();
   const budget = new TreeBudget(`${root} of ${repository}`, limits);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
-    if (depth > DEEPEST) throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
+    if (depth > MAX_DEPTH)
+      throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     context.signal.throwIfAborted();
     const branch = await readBranch(context, repository, digest).catch((error) => {
       // Left out of a sparse index: whether the parent can do without it, it says itself.
@@ -171,7 +172,7 @@ async function mountable(
   const { repositories } = await bus.call(repositoriesOfBlob, { digest, limit: 100 });
   return repositories
     .filter((name) => name !== repository && selectionOf(configuration.repositories, name))
-    .slice(0, MOST_FROM);
+    .slice(0, MAX_FROM);
 }
 
 async function put(

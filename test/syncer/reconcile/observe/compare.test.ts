@@ -19,7 +19,7 @@ async function compared(tags: Record<string, number>, maxTags: number) {
     tags: async (repository: string) => Array.from({ length: tags[repository] ?? 0 }, (_, at) => `v${at}`),
     resolve: async () => digest,
   };
-  const means = {
+  const deps = {
     bus,
     parent,
     outgoing: { unsent: () => [], withdrawn: () => [] },
@@ -31,7 +31,7 @@ async function compared(tags: Record<string, number>, maxTags: number) {
     heard: undefined,
     tally,
   };
-  const surveys = await compare(means as unknown as PassContext, Object.keys(tags), maxTags);
+  const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);
   return { surveys: surveys.map(({ repository }) => repository), failures: tally.failures, planned };
 }
 

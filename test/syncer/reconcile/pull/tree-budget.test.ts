@@ -78,9 +78,9 @@ const grow = (
   limits: Partial<TreeLimits> = {},
   wanted: Partial<Wanted> = {},
 ) => {
-  const means = { bus, volume, parent: above.client, signal };
+  const deps = { bus, volume, parent: above.client, signal };
   return missingTree(
-    means as unknown as PassContext,
+    deps as unknown as PassContext,
     'app',
     root.digest,
     { ...all, ...wanted },
@@ -185,7 +185,7 @@ async function brought(
       survey,
     } as unknown as Image;
   });
-  const means = {
+  const deps = {
     bus: {
       call: async (contract: object, query: { tag?: string }) => {
         if (contract === putTag && query.tag) tags.push(query.tag);
@@ -208,7 +208,7 @@ async function brought(
     by: 'b',
     layer: 'l',
   };
-  await bringImages(means as unknown as PassContext, images, { room, ...(limits && { limits }) });
+  await bringImages(deps as unknown as PassContext, images, { room, ...(limits && { limits }) });
   assert.equal(held, 0);
   return { tags, most, failed, fetched: above.fetched };
 }

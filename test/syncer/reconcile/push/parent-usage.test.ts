@@ -16,7 +16,7 @@ const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repea
 /** A parent with these tags, and these indexes; `here` are manifests of the layer. */
 function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, here: Digest[] = []) {
   const asked: string[] = [];
-  const means = {
+  const deps = {
     bus: {
       call: async (_: unknown, { digests }: { digests: Digest[] }) => ({
         digests: digests.filter((digest) => !here.includes(digest)),
@@ -52,18 +52,18 @@ function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, h
         action: { kind: 'withdraw', digest: undefined },
       })),
     }) as unknown as Survey;
-  return { means, surveyed, asked };
+  return { deps, surveyed, asked };
 }
 
 test('content is needed as long as a tag points to it that is not to go', async () => {
-  const { means, surveyed } = scene(
+  const { deps, surveyed } = scene(
     new Map([
       ['v1', A],
       ['v2', A],
       ['v3', B],
     ]),
   );
-  const standing = new Standing(means, surveyed([['v2', A]]), () => 0);
+  const standing = new Standing(deps, surveyed([['v2', A]]), () => 0);
   assert.equal(await standing.needs(A), true);
   assert.equal(await standing.needs(A, 'v1'), false);
   assert.equal(await standing.needs(B, 'v1'), true);
@@ -72,18 +72,18 @@ test('content is needed as long as a tag points to it that is not to go', async 
 test('content is needed by an index that the layer does not have, also by one inside of another', async () => {
   const tags = new Map([['v1', I]]);
   const indexes = { [I]: [J], [J]: [A] };
-  const { means, surveyed } = scene(tags, indexes);
-  const standing = new Standing(means, surveyed(), () => 0);
+  const { deps, surveyed } = scene(tags, indexes);
+  const standing = new Standing(deps, surveyed(), () => 0);
   assert.deepEqual([await standing.needs(A), await standing.needs(B)], [true, false]);
   const known = scene(tags, indexes, [I, J]);
-  assert.equal(await new Standing(known.means, known.surveyed(), () => 0).needs(A), false);
+  assert.equal(await new Standing(known.deps, known.surveyed(), () => 0).needs(A), false);
 });
 
 test('what was surveyed a while ago is looked at again, once for all who ask', async () => {
   const tags = new Map([['v1', A]]);
-  const { means, surveyed, asked } = scene(tags, {}, [A, B]);
+  const { deps, surveyed, asked } = scene(tags, {}, [A, B]);
   let now = 0;
-  const standing = new Standing(means, surveyed([['v1', A]]), () => now);
+  const standing = new Standing(deps, surveyed([['v1', A]]), () => now);
   assert.equal(await standing.needs(A), false);
   assert.deepEqual(asked, []);
   tags.set('v2', A);

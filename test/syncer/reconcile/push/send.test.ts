@@ -49,7 +49,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const means = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
+const deps = (options = {}) => sender(layer, { url: proxy.url, login: account }, options);
 const undisturbed = () => {
   proxy.fault();
   proxy.forget();
@@ -72,7 +72,7 @@ test('an index goes up: blobs, then manifests, children first, the tag last; and
     platform: { os: 'linux', architecture: 'arm64' },
   });
   const index = await pushIndex(layer.url, 'a/index', 'v1', [amd, arm]);
-  await using up = await means();
+  await using up = await deps();
   const move = { tag: 'v1', expect: undefined };
   assert.equal(await send(up, 'a/index', index.digest, move), true);
   assert.equal(await sameContent(layer.url, cloud.url, ['a/index']), undefined);
@@ -100,7 +100,7 @@ test('what another repository of the parent has is mounted, also what is only on
   const images = await Promise.all(
     ['m/one', 'm/two', 'm/three'].map((name) => pushImage(layer.url, name, 'v1', { layers: [shared] })),
   );
-  await using up = await means();
+  await using up = await deps();
   await Promise.all(
     ['m/one', 'm/two', 'm/three'].map((name, index) => send(up, name, images[index]!.digest)),
   );
@@ -127,7 +127,7 @@ test('a repository that is not selected is not named to the parent', async () =>
   const shared = { seed: 'hidden', size: 50_000 };
   await pushImage(layer.url, 'hidden/one', 'v1', { layers: [shared] });
   const { digest } = await pushImage(layer.url, 'seen/one', 'v1', { layers: [shared] });
-  await using up = await means({ select: ['seen/*'] });
+  await using up = await deps({ select: ['seen/*'] });
   await send(up, 'seen/one', digest);
   const named = proxy.requests.filter(({ path, query }) => `${path} ${query}`.includes('hidden'));
   assert.deepEqual(named, []);
@@ -160,7 +160,7 @@ for (const [index, [name, method, path, action]] of passing.entries()) {
       left -= 1;
       return action;
     });
-    await using up = await means();
+    await using up = await deps();
     await send(up, repository, digest, { tag: 'v1', expect: undefined });
     assert.equal(left, 0);
     assert.equal(await sameContent(layer.url, cloud.url, [repository]), undefined);
@@ -174,7 +174,7 @@ test('a token that ends in the middle of an upload is renewed', async () => {
     if (method === 'PATCH' && path.includes('tokens') && nth === 1) proxy.expireTokens();
     return undefined;
   });
-  await using up = await means();
+  await using up = await deps();
   await send(up, 'tokens', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
   assert.equal(await sameContent(layer.url, cloud.url, ['tokens']), undefined);
@@ -187,7 +187,7 @@ test('an upload goes on after a link that was away between two pieces, and begin
   const paused = await pushImage(layer.url, 'paused', 'v1', { layers: [SIZE] });
   const torn = await pushImage(layer.url, 'torn', 'v1', { layers: [SIZE + 1] });
   const bytes = (repository: string) => sent(repository).reduce((sum, { received }) => sum + received, 0);
-  await using up = await means();
+  await using up = await deps();
   proxy.fault(({ method, nth, path }) =>
     method === 'PATCH' && path.includes('/paused/') && nth === 1 ? { drop: true } : undefined,
   );
@@ -217,7 +217,7 @@ test('a syncer that ends in good order in the middle tears no piece', async () =
   const { digest } = await pushImage(layer.url, 'ended', 'v1', { layers: [SIZE] });
   const bytes = () => sent('ended').reduce((sum, { received }) => sum + received, 0);
   proxy.bandwidth = { total: slowed(6 * MIB) };
-  await using up = await means();
+  await using up = await deps();
   const sending = send(up, 'ended', digest, { tag: 'v1', expect: undefined });
   await proxy.until(() => bytes() >= 5 * MIB);
   process.kill(layer.pid('syncer-1'), 'SIGTERM');
@@ -235,7 +235,7 @@ test('what the parent refuses is told with its status', async () => {
       ? { answer: { status: 413, body: '<h1>Too large</h1>' } }
       : undefined,
   );
-  await using up = await means();
+  await using up = await deps();
   const refusal = { code: 'parent-refused', detail: { status: 413 } };
   await assert.rejects(send(up, 'refused', digest), refusal);
   const failed = await layer.event(transferFailed, (data) => data.digest === layers[0]!.digest);
@@ -259,7 +259,7 @@ test('a blob that the parent says it has, and has not, is sent when it refuses t
   proxy.fault(({ method, path }) =>
     method === 'HEAD' && path === blob ? { answer: { status: 200 } } : undefined,
   );
-  await using up = await means();
+  await using up = await deps();
   await send(up, 'phantom', digest, { tag: 'v1', expect: undefined });
   proxy.fault();
   assert.equal(await sameContent(layer.url, cloud.url, ['phantom']), undefined);
@@ -269,7 +269,7 @@ test('a tag that moved at the parent is not overwritten', async () => {
   undisturbed();
   const theirs = await pushImage(cloud.url, 'moved', 'v1', { layers: [1_000] });
   const { digest } = await pushImage(layer.url, 'moved', 'v1', { layers: [2_000] });
-  await using up = await means();
+  await using up = await deps();
   await assert.rejects(send(up, 'moved', digest, { tag: 'v1', expect: undefined }), { code: 'conflict' });
   assert.equal((await getManifest(cloud.url, 'moved', 'v1'))?.digest, theirs.digest);
   await send(up, 'moved', digest, { tag: 'v1', expect: theirs.digest });
@@ -279,7 +279,7 @@ test('a tag that moved at the parent is not overwritten', async () => {
 test('another tag of content that is there costs no upload', async () => {
   undisturbed();
   const image = await pushImage(layer.url, 'tags', 'v1', { layers: [1_000] });
-  await using up = await means();
+  await using up = await deps();
   await send(up, 'tags', image.digest, { tag: 'v1', expect: undefined });
   await tagImage(layer.url, 'tags', image, 'v2');
   proxy.forget();
@@ -296,7 +296,7 @@ test('what refers to an image is entered into the list that a parent without ref
     subject,
     artifactType: 'application/vnd.example.two',
   });
-  await using up = await means();
+  await using up = await deps();
   for (const { digest } of [subject, one, two, one]) await send(up, 'signed', digest);
   const list = await getManifest(cloud.url, 'signed', subject.digest.replace(':', '-'));
   const { manifests } = JSON.parse(list!.bytes.toString());
@@ -320,7 +320,7 @@ test('all that refers to one image is entered into that list, also what goes up 
   const notes = await Promise.all(
     names.map((by) => pushArtifact(layer.url, 'many', { subject, annotations: { by } })),
   );
-  await using up = await means();
+  await using up = await deps();
   await send(up, 'many', subject.digest);
   await Promise.all(notes.map(({ digest }) => send(up, 'many', digest)));
   const list = await getManifest(cloud.url, 'many', subject.digest.replace(':', '-'));
@@ -335,7 +335,7 @@ test('what was sent and not entered into that list is entered by the next pass',
   undisturbed();
   const subject = await pushImage(layer.url, 'unlisted', 'v1');
   const one = await pushArtifact(layer.url, 'unlisted', { subject });
-  await using up = await means();
+  await using up = await deps();
   const list = subject.digest.replace(':', '-');
   await send(up, 'unlisted', subject.digest);
   proxy.fault(({ method, path }) =>
@@ -360,7 +360,7 @@ test('what a sparse index leaves out here and the parent has is not withdrawn th
   const index = await pushIndex(cloud.url, 'sparse', 'v1', [amd, arm]);
   const found = (await getManifest(cloud.url, 'sparse', 'v1'))!;
   await deleteManifest(cloud.url, 'sparse', index.digest);
-  await using up = await means();
+  await using up = await deps();
   const bringing = { ...up, arrivals: { ...up.arrivals, bring: async () => {} } };
   const bytes = { digest: index.digest, mediaType: found.mediaType, bytes: Buffer.from(found.bytes) };
   await commitManifest(bringing, 'sparse', bytes, [{ digest: arm.digest, platform: 'linux/arm64' }]);
@@ -374,7 +374,7 @@ test('an image that needs too much does not go up, and fails by its name', async
   undisturbed();
   const image = await pushImage(layer.url, 'w/large', undefined, { layers: [1_000, 2_000] });
   const { digest } = await pushIndex(layer.url, 'w/large', 'v1', [image]);
-  await using up = await means();
+  await using up = await deps();
   for (const limit of [{ manifests: 1 }, { blobs: 1 }]) {
     const sending = send(up, 'w/large', digest, undefined, { ...TREE_LIMITS, ...limit });
     await assert.rejects(sending, { code: 'too-large', message: new RegExp(`^${digest} of w/large`) });
@@ -384,7 +384,7 @@ test('an image that needs too much does not go up, and fails by its name', async
 
 test('a manifest that is not here any more can not be sent', async () => {
   undisturbed();
-  await using up = await means();
+  await using up = await deps();
   const gone = `sha256:${'0'.repeat(64)}`;
   await assert.rejects(send(up, 'tags', gone), { code: 'manifest-unknown' });
 });
