@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
 import { event } from '#proto/contract/contract.ts';
-import type { Heard } from '#proto/contract/envelope.ts';
+import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
@@ -19,7 +19,7 @@ export type FollowOptions = {
   now?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Hears every event while the pass is followed. */
-  hear?: ((heard: Heard<unknown>) => void) | undefined;
+  hear?: ((heard: ReceivedEvent<unknown>) => void) | undefined;
   /** How long to wait for a coordinator: one may be taking over. */
   patience?: number;
   /** After this much silence, look whether the pass still has its coordinator. */

@@ -25,7 +25,7 @@ export type Joining = {
 /** How long to wait before the layer is looked for again, in ms: doubling, ± 25 %. */
 const RETRY = { firstMs: 250, maxMs: 10_000 };
 /** How often to look whether the layer has moved, in ms. */
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 const PATIENCE = { patience: 2_000 };
 const CONNECT_MS = 10_000;
 /** No client can push to it: not the name of a repository of anybody. */
@@ -57,7 +57,7 @@ export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<
 /** Resolves when the bus is to be found elsewhere, or `signal` aborts. One that is only away comes back where it was. */
 export async function untilMoved({ data, bus }: Joining, url: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await sleep(jittered(LOOK_MS), undefined, { signal }).catch(() => {});
+    await sleep(jittered(POLL_MS), undefined, { signal }).catch(() => {});
     const now = bus ?? (await readFile(dataFolder(data).busUrl, 'utf8').catch(() => url)).trim();
     if (now !== '' && now !== url) return;
   }

@@ -1,12 +1,12 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
-import type { Heard } from '#proto/contract/envelope.ts';
+import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { bytes, duration, short } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
 /** Shows a pass while it goes on, from its events. */
 export type View = {
-  hear(heard: Heard<unknown>): void;
+  hear(heard: ReceivedEvent<unknown>): void;
   end(): void;
 };
 
@@ -31,7 +31,7 @@ type Facts = {
 };
 
 /** The bars write to the terminal themselves. */
-const factsOf = ({ data }: Heard<unknown>): Facts => singleLines(data as Facts);
+const factsOf = ({ data }: ReceivedEvent<unknown>): Facts => singleLines(data as Facts);
 
 const imageName = ({ repository, tag, digest }: Facts) =>
   `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
@@ -42,7 +42,7 @@ const wayOf = ({ direction, repository, digest }: Facts) => `${direction} ${repo
 
 /** One line for each step; nothing of what is between them. */
 export function lineView(print: (line: string) => void): View {
-  const write = (heard: Heard<unknown>) => {
+  const write = (heard: ReceivedEvent<unknown>) => {
     const line = describeStep(heard.type, factsOf(heard));
     if (line) print(line);
   };

@@ -13,11 +13,11 @@ import type { Room } from '../jetstream/stream-room.ts';
 import type { ConsumerName } from '../jetstream/streams.ts';
 import { writeOf } from '../jetstream/table.ts';
 import { layersBelow } from '../status/layers-below.ts';
-import { type Asker, ON_BEHALF } from './caller.ts';
+import { type Caller, ON_BEHALF } from './caller.ts';
 import { asAnswer, type CallOptions, Calls } from './calls.ts';
-import { Events, type Told } from './events.ts';
+import { Events, type StoredEvent } from './events.ts';
 import { type HistoryOptions, type Past, readHistory } from './history.ts';
-import { AtOnce } from './invalidations.ts';
+import { Invalidations } from './invalidations.ts';
 import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
 import { Relay } from './relay.ts';
 import { Answers } from './responder.ts';
@@ -55,7 +55,7 @@ export class Bus implements AsyncDisposable {
   /** Of storage, which reaches JetStream itself. */
   readonly #own: JetStreamStore | undefined;
   readonly #timer: NodeJS.Timeout;
-  readonly #atOnce: AtOnce;
+  readonly #atOnce: Invalidations;
   readonly #answers: Answers;
   #away = false;
 
@@ -65,8 +65,8 @@ export class Bus implements AsyncDisposable {
   readonly relay: Relay;
   readonly publish: Events['publish'];
   readonly listen: Events['listen'];
-  readonly heed: AtOnce['heed'];
-  readonly onMissed: AtOnce['onMissed'];
+  readonly onInvalidation: Invalidations['onInvalidation'];
+  readonly onGap: Invalidations['onGap'];
   readonly submit: Jobs['submit'];
   readonly work: Jobs['work'];
   readonly get: States['get'];
@@ -110,7 +110,7 @@ export class Bus implements AsyncDisposable {
     });
     const hear = (subject: string, heard: (bytes: Uint8Array) => void) =>
       this.#hear(subject, ({ data }) => heard(data));
-    this.#atOnce = new AtOnce({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
+    this.#atOnce = new Invalidations({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
     this.#answers = new Answers({
       hear: (subject, heard) => this.#subscribe(subject, heard, options.user),
       inbox: this.#inbox,
@@ -120,8 +120,8 @@ export class Bus implements AsyncDisposable {
       log: options.log,
       signOfLifeMs: options.limits?.signOfLifeMs,
     });
-    this.heed = this.#atOnce.heed.bind(this.#atOnce);
-    this.onMissed = this.#atOnce.onMissed.bind(this.#atOnce);
+    this.onInvalidation = this.#atOnce.onInvalidation.bind(this.#atOnce);
+    this.onGap = this.#atOnce.onGap.bind(this.#atOnce);
     this.#own =
       options.user === 'storage'
         ? new JetStreamStore(nc, (dropped) => this.publish(jobDropped, dropped), options.log)
@@ -230,9 +230,9 @@ export class Bus implements AsyncDisposable {
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
-    handler: (query: Static<Q>, asker: Asker) => Promise<Static<R>>,
+    handler: (query: Static<Q>, caller: Caller) => Promise<Static<R>>,
   ): () => Promise<void> {
-    const subscription = this.#answers.serve(contract, (query, { asker }) => handler(query, asker));
+    const subscription = this.#answers.serve(contract, (query, { caller }) => handler(query, caller));
     return () => subscription.drain().catch(() => {});
   }
 
@@ -259,7 +259,7 @@ export class Bus implements AsyncDisposable {
   }
 
   /** The last event of this connection that the stream has taken. */
-  stored = (): Told | undefined => this.#events.stored;
+  stored = (): StoredEvent | undefined => this.#events.stored;
 
   /** Hears that something more happened here or below, or that a layer below told how it stands. Returns what ends it. */
   onNews(heard: () => void): () => void {

@@ -7,7 +7,7 @@ export const ON_BEHALF = 'Terrace-For';
  * Who asks: the user of the bus whose inbox gets the answer, which nobody else may hear; `account` that is responsible,
  * and `person` at the command line, where the user named one.
  */
-export type Asker = {
+export type Caller = {
   user?: UserName;
   /** A token of the layer; a user of the bus that acts by itself has a name that begins with `_`, as no token does. */
   account?: string;
@@ -17,10 +17,10 @@ export type Asker = {
 const NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$/;
 const MAX_PERSON = 64;
 
-export function askerOf(message: {
+export function callerOf(message: {
   reply?: string | undefined;
   headers?: { get(name: string): string } | undefined;
-}): Asker {
+}): Caller {
   const user = userNames.find((name) => message.reply?.startsWith(`${inboxOf(name)}.`));
   if (user === undefined) return {};
   const behalf = message.headers?.get(ON_BEHALF) ?? '';

@@ -1,28 +1,28 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { check, type Event, pack, unpack } from '../contract/contract.ts';
-import { Envelope, type Heard } from '../contract/envelope.ts';
+import { Envelope, type ReceivedEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
-import type { AtOnce } from './invalidations.ts';
+import type { Invalidations } from './invalidations.ts';
 import { Outbox } from './outbox.ts';
 
 /** Who says the events. */
-export type Speaker = { layer: string; instance: string; log: Log };
+export type EventOrigin = { layer: string; instance: string; log: Log };
 
 export type Channel = {
   /** Stores one event, and tells its sequence. The same `id` twice is stored once. */
   send(subject: string, id: string, bytes: Uint8Array): Promise<number>;
-  say: AtOnce['say'];
+  say: Invalidations['say'];
   /** Returns what ends it. */
   hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
 };
 
 /** Where an event is in the stream. */
-export type Told = { sequence: number; id: string };
+export type StoredEvent = { sequence: number; id: string };
 
 /** What happened: said once, heard by anyone. */
 export class Events {
-  readonly #speaker: Speaker;
+  readonly #speaker: EventOrigin;
   readonly #channel: Channel;
   readonly #outbox: Outbox<{
     subject: string;
@@ -32,9 +32,9 @@ export class Events {
   }>;
   #serial = 0;
   /** The last one that was stored. */
-  stored: Told | undefined;
+  stored: StoredEvent | undefined;
 
-  constructor(speaker: Speaker, channel: Channel) {
+  constructor(speaker: EventOrigin, channel: Channel) {
     this.#speaker = speaker;
     this.#channel = channel;
     this.#outbox = new Outbox(
@@ -88,7 +88,7 @@ export class Events {
   }
 
   /** Hears an event from now on. Returns what ends it. */
-  listen<T extends TSchema>(event: Event<T>, handler: (heard: Heard<Static<T>>) => void): () => void {
+  listen<T extends TSchema>(event: Event<T>, handler: (heard: ReceivedEvent<Static<T>>) => void): () => void {
     return this.#channel.hear(`events.${event.type}`, (bytes) => {
       try {
         const envelope = unpack(Envelope, bytes);

@@ -20,7 +20,7 @@ export type Line = {
  * server hands on what comes in on one connection in order, so the event was on its way to every listener before the
  * answer was. What a broken connection may have swallowed is told as missed, before any answer that could depend on it.
  */
-export class AtOnce {
+export class Invalidations {
   readonly #line: Line;
   readonly #missed = new Set<() => void>();
   #speaks = false;
@@ -44,7 +44,7 @@ export class AtOnce {
   }
 
   /** Hears an event that is said at once, without its envelope. Returns what ends it. */
-  heed<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
+  onInvalidation<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
     if (!event.atOnce) throw new Error(`${event.type} is not said at once`);
     return this.#line.hear(`${NOW}.${event.type}`, (bytes) => {
       let data: Static<T>;
@@ -58,7 +58,7 @@ export class AtOnce {
   }
 
   /** Is told when something said at once may not have come: what is remembered may be wrong, all of it. */
-  onMissed(handler: () => void): void {
+  onGap(handler: () => void): void {
     if (this.#missed.size === 0) this.#line.hear(MISSED, () => this.#tell());
     this.#missed.add(handler);
   }

@@ -161,12 +161,12 @@ const may: Record<UserName, Permissions> = {
  */
 export function permissionsOf(user: UserName): Permissions {
   const { publish, subscribe } = may[user];
-  const inboxes = askersOf(user).map((asker) => `${inboxOf(asker)}.>`);
+  const inboxes = askersOf(user).map((caller) => `${inboxOf(caller)}.>`);
   return { publish: [...publish, ...inboxes], subscribe: [...subscribe, `${inboxOf(user)}.>`] };
 }
 
 const askersOf = (user: UserName): UserName[] =>
-  userNames.filter((asker) => may[asker].publish.some((subject) => subject.startsWith(`${user}.`)));
+  userNames.filter((caller) => may[caller].publish.some((subject) => subject.startsWith(`${user}.`)));
 
 const asked = new Map<string, boolean>();
 

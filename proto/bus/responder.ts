@@ -1,14 +1,14 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Request } from '../contract/contract.ts';
 import type { Log } from '../contract/log.ts';
-import { type Asker, askerOf } from './caller.ts';
+import { type Caller, callerOf } from './caller.ts';
 import { answer, type Calls, type Reply, replyTo, respond } from './calls.ts';
 import { mayAsk } from './permissions.ts';
 
 /** Questions of others, and the answers to them. */
 
 export type Question = {
-  asker: Asker;
+  caller: Caller;
   /** Its subject, where that of the contract has wildcards. */
   asked: string;
   /** Does this where the answer reaches nobody: whoever asked is gone. */
@@ -67,14 +67,15 @@ export class Answers {
     const { subject } = contract;
     const failed = (err: unknown) => log.error({ err, subject }, 'a request failed');
     return hear(subject, (message) => {
-      const asker = askerOf(message);
+      const caller = callerOf(message);
       const asked = message.subject;
-      if (!asker.user || !mayAsk(asker.user, asked)) return this.#refuse(asked);
+      if (!caller.user || !mayAsk(caller.user, asked)) return this.#refuse(asked);
       let lost: (() => void) | undefined;
       const ifLost = (then: () => void) => {
         lost = then;
       };
-      const work = () => respond(contract, message.data, (query) => handler(query, { asker, asked, ifLost }));
+      const work = () =>
+        respond(contract, message.data, (query) => handler(query, { caller, asked, ifLost }));
       const reply = after(replyTo(message, header, () => lost && this.#confirm(lost)));
       void answer(reply, work, failed, quiet ? 0 : signOfLifeMs);
     });

@@ -106,9 +106,9 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
   );
   on(
     readHistory,
-    async ({ from, subject, wait = 0, limit = MAX_PAGE }, { asker }) => {
+    async ({ from, subject, wait = 0, limit = MAX_PAGE }, { caller }) => {
       const query = { from, subject, limit, waitMs: wait, maxBytes: PAGE_BYTES };
-      const events = await store.page(query, asker.user ?? '');
+      const events = await store.page(query, caller.user ?? '');
       // One that does not fit into an answer can't be told; whoever reads sees that it is there.
       const fits = ({ data }: { data: Uint8Array }) => data.byteLength <= MAX_EVENT_BYTES;
       return { events: events.map((event) => (fits(event) ? event : { ...event, data: new Uint8Array() })) };

@@ -33,7 +33,7 @@ export type Event<T extends TSchema = TSchema> = {
   /** `<noun>.<past participle>`; its subject is `events.<type>`. */
   readonly type: string;
   readonly data: T;
-  /** Said beside being stored, before the change itself is answered: see `AtOnce`. */
+  /** Said beside being stored, before the change itself is answered: see `Invalidations`. */
   readonly atOnce: boolean;
 };
 export type State<T extends TSchema = TSchema> = {

@@ -40,7 +40,7 @@ export function readEvent(bytes: Uint8Array): Envelope | undefined {
 }
 
 /** What a listener gets: the envelope, its data checked by the event's own schema. */
-export type Heard<T> = Omit<Envelope, 'data'> & { data: T };
+export type ReceivedEvent<T> = Omit<Envelope, 'data'> & { data: T };
 
 const fields = Object.keys(Envelope.properties);
 

@@ -70,8 +70,8 @@ export const Report = Type.Object({
 export type Report = Static<typeof Report>;
 
 /** The answer: 200, or 409 where the parent is elsewhere than `after` says, and has stored none of these. */
-export const Standing = Type.Object({ place: Type.Optional(Place) });
-export type Standing = Static<typeof Standing>;
+export const ReportAck = Type.Object({ place: Type.Optional(Place) });
+export type ReportAck = Static<typeof ReportAck>;
 
 /** Where a child reports, by POST; needs `gateway/<child>/message/write`. */
 export const reportPath = (child: string): string => `/v2/_terrace/children/${child}/events`;
@@ -92,7 +92,7 @@ export const MAX_MARKS = 1_000;
  * event there; where the stream has another one, or none, a power cut took what was told.
  * `marks`: the last event of each source, by the number that its id ends with.
  */
-export const Reckoning = Type.Composite([
+export const ReportProgress = Type.Composite([
   Place,
   Type.Object({
     stored: Type.Integer({ minimum: 0 }),
@@ -105,14 +105,14 @@ export const Reckoning = Type.Composite([
     account: Type.Optional(Type.Boolean()),
   }),
 ]);
-export type Reckoning = Static<typeof Reckoning>;
-export const reckoning = state('heard', Reckoning);
+export type ReportProgress = Static<typeof ReportProgress>;
+export const reportProgress = state('heard', ReportProgress);
 
 /** What a child last told of itself and of those below it. Key: the child. */
 export const Layers = Type.Object({
   seen: Instant,
   layers: Type.Array(LayerReport, { maxItems: MAX_LAYERS }),
-  account: Reckoning.properties.account,
+  account: ReportProgress.properties.account,
 });
 export type Layers = Static<typeof Layers>;
 export const layersBelow = state('layers', Layers);

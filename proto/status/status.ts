@@ -92,7 +92,7 @@ export const COORDINATOR_KEY = 'coordinator';
 export const LEASE_MS = 6_000;
 
 /** Of transfers in hand, a status names so many at most: a message of the bus has an end. */
-export const MAX_IN_HAND = 100;
+export const MAX_ACTIVE_TRANSFERS = 100;
 
 /** What a syncer does now. Written by each, when that changes and each `HEARTBEAT_MS`. Key: the instance. */
 export const SyncerStatus = Type.Object({
@@ -114,7 +114,7 @@ export const SyncerStatus = Type.Object({
       /** It waits for its next attempt until then. */
       waits: Type.Optional(Instant),
     }),
-    { maxItems: MAX_IN_HAND },
+    { maxItems: MAX_ACTIVE_TRANSFERS },
   ),
 });
 export type SyncerStatus = Static<typeof SyncerStatus>;

@@ -52,7 +52,7 @@ export const settleOutgoing = request(
  * none), absent where it has not been asked: after another repair it may lack what it had, which is no deletion, so nothing
  * is agreed on with it either, whatever the mode.
  */
-export const meetParent = request(
+export const recordParent = request(
   'storage.outgoing.parent',
   Type.Object({
     parent: Type.String({ minLength: 1, maxLength: 512 }),

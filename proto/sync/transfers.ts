@@ -11,7 +11,7 @@ export type Direction = Static<typeof Direction>;
 
 const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
 
-const Wish = Type.Object({
+const PassRequest = Type.Object({
   ...Blob,
   pass: PassId,
   /** On the way down: what it is of an image, for the layers below. */
@@ -23,15 +23,15 @@ const Wish = Type.Object({
   /** On the way up: the parent says that it has it, and refuses a manifest because it has not. */
   again: Type.Optional(Type.Boolean()),
 });
-export type TransferJob = Static<typeof Wish>;
+export type TransferJob = Static<typeof PassRequest>;
 
 /**
  * The wish that the layer had a blob (`down`), or that the parent had it in this repository (`up`). Whoever takes it
  * first looks whether it is there already. A queue for each direction: neither waits for what the other has to do.
  */
 export const transferBlob = {
-  down: job('jobs.transfer.down', Wish),
-  up: job('jobs.transfer.up', Wish),
+  down: job('jobs.transfer.down', PassRequest),
+  up: job('jobs.transfer.up', PassRequest),
 };
 
 const Progress = { ...Blob, syncer: Party, pass: PassId };

@@ -10,8 +10,8 @@ import { audit } from './audit/audit.ts';
 import { GATHER_MS } from './audit/refusals.ts';
 import { Access } from './auth/access.ts';
 import { checkOrigin } from './auth/open-layer.ts';
-import { Resting } from './children/long-poll.ts';
-import { RememberedContent } from './content/content-cache.ts';
+import { LongPolls } from './children/long-poll.ts';
+import { ContentCache } from './content/content-cache.ts';
 import { RunningHashes } from './content/running-hashes.ts';
 import { answerClientError, answerError, VERSION } from './http/errors.ts';
 import { checkLoginServer } from './http/login-server.ts';
@@ -83,8 +83,8 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     configuration,
     access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
     hashes: new RunningHashes(),
-    remembered: new RememberedContent(options.bus, limits.patienceMs, alone),
-    resting: new Resting(),
+    cache: new ContentCache(options.bus, limits.patienceMs, alone),
+    longPolls: new LongPolls(),
     pending: new Set(),
     times: limits,
   };

@@ -6,8 +6,8 @@ import {
   listParked,
   listUnsent,
   listWithdrawn,
-  meetParent,
   park,
+  recordParent,
   settleOutgoing,
   unpark,
 } from '#proto/sync/outgoing.ts';
@@ -21,7 +21,7 @@ export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
   on(settleOutgoing, (q) => outgoing.settle(q).then(nothing));
-  on(meetParent, (q) => outgoing.meet(q));
+  on(recordParent, (q) => outgoing.meet(q));
   on(park, (q) => outgoing.park(q).then(nothing));
   on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(nothing));
   on(listParked, (q) => outgoing.listParked(q));

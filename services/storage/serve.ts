@@ -10,7 +10,7 @@ import {
   listChildren,
 } from '#proto/accounts/children.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import type { Asker } from '#proto/bus/caller.ts';
+import type { Caller } from '#proto/bus/caller.ts';
 import { listArriving, locateArriving } from '#proto/content/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import {
@@ -46,7 +46,7 @@ import { addAudit } from '#proto/status/audit.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/status/webhooks.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
-import { askedBy, currentAsker } from './audit/asking.ts';
+import { currentCaller, runAs } from './audit/asking.ts';
 import type { HistoryRoom } from './history/history-room.ts';
 import { nothing, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
@@ -72,8 +72,8 @@ export function serve(
       const { term, ...rest } = query as { term?: Term };
       return storage.fence.run(term, () => handler(rest as typeof query));
     };
-    const tracked = (query: Parameters<typeof handler>[0], asker: Asker) => {
-      const answer = askedBy(asker, () => work(query));
+    const tracked = (query: Parameters<typeof handler>[0], caller: Caller) => {
+      const answer = runAs(caller, () => work(query));
       const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
       answering.add(done);
       return answer;
@@ -135,7 +135,7 @@ export function serve(
   on(deactivateChild, (q) =>
     audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
   );
-  on(addAudit, (q) => audit.add(q.entries, currentAsker()).then(nothing));
+  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(nothing));
   on(layerInstance, () => children.identity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));

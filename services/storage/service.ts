@@ -3,7 +3,7 @@ import { storageStarted } from '#proto/content/content-events.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { type Context, ended } from '../process/run.ts';
-import { askedBy } from './audit/asking.ts';
+import { runAs } from './audit/asking.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';
@@ -24,7 +24,7 @@ export async function storage({
   await using storage = await Storage.open({ data, layer, publish: bus.publish.bind(bus), log });
   const person = personName(env.TERRACE_PERSON ?? '');
   const note = (action: string, reason?: string) =>
-    askedBy(person ? { user: 'operator', account: '_operator', person } : {}, () =>
+    runAs(person ? { user: 'operator', account: '_operator', person } : {}, () =>
       storage.audit.note({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
     );
   await note('storage/start');

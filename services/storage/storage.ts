@@ -17,7 +17,7 @@ import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space.ts';
-import { Announcements } from './history/announcements.ts';
+import { EventOutbox } from './history/announcements.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
@@ -29,7 +29,7 @@ import { Feed } from './sync/feed.ts';
 import { KeptHere } from './sync/kept-here.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
-import { Webhooks } from './sync/webhooks.ts';
+import { WebhookPlaces } from './sync/webhooks.ts';
 
 export type StorageOptions = {
   /** The data volume, absolute. */
@@ -66,7 +66,7 @@ type StorageDeps = {
   space: SpaceGuard;
   publish: Bus['publish'];
   /** Events of changes of content. */
-  announcements: Announcements;
+  announcements: EventOutbox;
   audit: Audit;
   log: Log;
   /** Milliseconds since 1970. */
@@ -91,7 +91,7 @@ export class Storage implements AsyncDisposable {
   readonly children: Children;
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
-  readonly webhooks: Webhooks;
+  readonly webhooks: WebhookPlaces;
   readonly #keptHere: KeptHere;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
@@ -119,7 +119,7 @@ export class Storage implements AsyncDisposable {
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
-      const announcements = await Announcements.open(metadata, publish);
+      const announcements = await EventOutbox.open(metadata, publish);
       const some = {
         metadata,
         announcements,
@@ -164,7 +164,7 @@ export class Storage implements AsyncDisposable {
     this.children = new Children(deps);
     this.garbage = new GarbageCollector(deps, data);
     this.scrubber = new Scrubber(deps, data);
-    this.webhooks = new Webhooks(deps);
+    this.webhooks = new WebhookPlaces(deps);
     this.#keptHere = new KeptHere(deps.metadata);
     this.keep(UPKEEP);
   }

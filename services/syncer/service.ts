@@ -11,10 +11,10 @@ import { TrustBundle } from './link/login/trust-bundle.ts';
 import { Settings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/hours.ts';
-import { Crew } from './transfer/crew.ts';
+import { WorkerPool } from './transfer/crew.ts';
 import { Pace } from './transfer/pace.ts';
-import { Recall } from './transfer/recall.ts';
-import { InHand } from './transfer/syncer-status.ts';
+import { PassCancellation } from './transfer/recall.ts';
+import { SyncerActivity } from './transfer/syncer-status.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**
@@ -35,8 +35,8 @@ export async function syncer(context: Context): Promise<void> {
     Number(env.TERRACE_STALL_MS) || undefined,
     workload && new TrustBundle(workload, log),
   );
-  await using down = new Crew(log);
-  await using up = new Crew(log);
+  await using down = new WorkerPool(log);
+  await using up = new WorkerPool(log);
   let print = '';
   let coordinator: Coordinator | undefined;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
@@ -68,9 +68,9 @@ export async function syncer(context: Context): Promise<void> {
     used = true;
     hours.look();
   });
-  using recall = new Recall(bus);
-  await using inHand = new InHand(bus, instance, log);
-  const passes = coordinate(context, volume, settings, inHand);
+  using cancellation = new PassCancellation(bus);
+  await using activity = new SyncerActivity(bus, instance, log);
+  const passes = coordinate(context, volume, settings, activity);
   onChange.push(() => {
     hours.look();
     passes.reconfigured();
@@ -85,16 +85,16 @@ export async function syncer(context: Context): Promise<void> {
     pace: new Pace(),
     bandwidth,
     by: instance,
-    inHand,
+    activity,
     signal,
     log,
   };
-  for (const [direction, crew] of Object.entries({ down, up }) as [Direction, Crew][]) {
-    const { slots } = crew;
-    crew.start((stopped) =>
+  for (const [direction, pool] of Object.entries({ down, up }) as [Direction, WorkerPool][]) {
+    const { slots } = pool;
+    pool.start((stopped) =>
       bus.work(direction, transferBlob[direction], AbortSignal.any([signal, stopped]), (job) =>
-        crew.job(() =>
-          recall.guard(job, signal, (until) => transfer({ ...deps, slots, signal: until }, job)),
+        pool.job(() =>
+          cancellation.guard(job, signal, (until) => transfer({ ...deps, slots, signal: until }, job)),
         ),
       ),
     );

@@ -13,7 +13,7 @@ import type { DocumentSource, Found } from './source/source.ts';
 const LOOK_AGAIN_MS = 5_000;
 
 /** What stands over the document and beneath it, and what it is. */
-export type Beside = {
+export type BridgeOptions = {
   overrides?: Overrides;
   defaults?: Overrides;
   /** It comes after the start: fields that count only there are complaints. */
@@ -34,7 +34,7 @@ export function bridge(
   bus: Bus,
   log: Log,
   source: DocumentSource,
-  { session, ...beside }: Beside = {},
+  { session, ...beside }: BridgeOptions = {},
   lookAgainMs = LOOK_AGAIN_MS,
 ): Bridge {
   const publisher = new Publisher(bus, log);
@@ -90,7 +90,7 @@ export function bridge(
   };
 }
 
-function resolve(found: Found, beside: Omit<Beside, 'session'>): Resolved {
+function resolve(found: Found, beside: Omit<BridgeOptions, 'session'>): Resolved {
   if ('complaint' in found) return { complaints: [found.complaint] };
   return resolveDocument({ ...found, ...beside, ...files });
 }

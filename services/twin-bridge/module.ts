@@ -1,10 +1,10 @@
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { ended } from '../process/run.ts';
-import { type Beside, bridge } from './bridge.ts';
+import { type BridgeOptions, bridge } from './bridge.ts';
 import type { ModuleTwin } from './iot-edge/module-twin.ts';
 import type { Method } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
-import { Reporter, type ReportOptions } from './report/report.ts';
+import { type ReportOptions, TwinReporter } from './report/report.ts';
 import type { Reported } from './report/reported.ts';
 import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
 import type { DocumentSource } from './source/source.ts';
@@ -17,7 +17,7 @@ export type ModuleOptions = {
   /** Is called when the bridge has begun to serve. */
   serves?: () => void;
   version: string;
-  beside: Beside;
+  beside: BridgeOptions;
   /** A configuration file: its fields count where the twin names none. */
   file?: DocumentSource | undefined;
   start: (methods: ReadonlyMap<string, Method>) => ModuleTwin;
@@ -32,7 +32,7 @@ export async function runModule({ bus, log, signal, ...options }: ModuleOptions)
   const known = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
   const source = file ? withBeneath(known, file) : known;
   using running = bridge(bus, log, source, { ...beside, late: true, session: () => twin.session });
-  using reporter = new Reporter({
+  using reporter = new TwinReporter({
     bus,
     log,
     version,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Event } from '#proto/contract/contract.ts';
-import type { Heard } from '#proto/contract/envelope.ts';
+import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { connectOperator } from '../../cli/connection/connect.ts';
@@ -61,7 +61,7 @@ export class TestLayer implements AsyncDisposable {
   readonly host: string;
   readonly url: string;
   /** All events heard since the start, in order. */
-  readonly events: Heard<unknown>[] = [];
+  readonly events: ReceivedEvent<unknown>[] = [];
   /** What all processes said, as JSON lines; and what a person would have seen. */
   readonly lines: string[] = [];
   readonly screen: string[] = [];
@@ -130,7 +130,7 @@ export class TestLayer implements AsyncDisposable {
     predicate: (data: Static<T>) => boolean = () => true,
     withinMs?: number,
   ): Promise<Static<T>> {
-    const wanted = (heard: Heard<unknown>) =>
+    const wanted = (heard: ReceivedEvent<unknown>) =>
       heard.type === `terrace.${type.type}` && predicate(heard.data as Static<T>);
     const timeout = patienceSignal(withinMs);
     for (;;) {

@@ -8,7 +8,7 @@ import { Link, type LinkOptions } from '../../services/syncer/link/http/link.ts'
 import { Parent } from '../../services/syncer/link/parent/parent.ts';
 import { Upward } from '../../services/syncer/link/parent/upward.ts';
 import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
-import { Outgoing } from '../../services/syncer/reconcile/context/outgoing.ts';
+import { UnsentChanges } from '../../services/syncer/reconcile/context/outgoing.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
@@ -36,7 +36,7 @@ export async function sender(
   const pass = randomUUID();
   const up = new Link(link);
   const arrivals = new Arrivals(bus, quiet, pass, signal, until);
-  const outgoing = await Outgoing.load(bus, signal);
+  const outgoing = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),

@@ -86,7 +86,7 @@ export function audit(
       status,
     };
     if (status < 400) return tell(fields, 'written');
-    const isStranger = status === 401 || (status === 429 && !caller?.asker);
+    const isStranger = status === 401 || (status === 429 && !caller?.identity);
     const first = isStranger
       ? strangers.add(strangersKindOf(fields), fields, Date.now())
       : refusals.add(kindOf(fields), fields, Date.now());

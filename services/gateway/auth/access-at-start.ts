@@ -15,7 +15,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** Between looks for a token that is to come, in ms. */
-const LOOK_MS = 1_000;
+const POLL_MS = 1_000;
 
 /**
  * Is there a token? Waits as long as it takes to know.
@@ -38,7 +38,7 @@ export async function hasToken(
       if (awaited) {
         if (!said) log.warn({ listen }, 'waits for the first token: the configuration document declares it');
         said = true;
-        await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+        await sleep(POLL_MS, undefined, { signal }).catch(() => {});
         continue;
       }
       throw new Fault(

@@ -9,8 +9,8 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { childOf, repositoryOf } from '../http/parameters.ts';
-import { Accounts, type Status } from './account-cache.ts';
-import { type Asker, decide, decideGateway, Rules, type Verdict } from './authorization.ts';
+import { AccountCache, type Status } from './account-cache.ts';
+import { decide, decideGateway, type Identity, Rules, type Verdict } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
 import { type BearerError, challenge, type Wanted } from './challenge.ts';
@@ -24,7 +24,7 @@ export type Caller = {
   /** Credentials came, and they are not enough, or not looked at yet. */
   refused: boolean;
   /** Set once the request is let in. */
-  asker?: Asker;
+  identity?: Identity;
 };
 
 declare module 'fastify' {
@@ -47,7 +47,7 @@ export type AccessOptions = {
 };
 
 /** Who asks while there are no accounts. */
-const EVERYBODY: Asker = {
+const EVERYBODY: Identity = {
   name: '',
   anonymous: false,
   rules: new Rules(systemScopeMaps._repositories_admin ?? []),
@@ -57,15 +57,15 @@ const NONE: string[] = [];
 /** Lets requests in, or not: the only place that does. */
 export class Access {
   readonly #options: AccessOptions;
-  readonly #accounts: Accounts;
+  readonly #accounts: AccountCache;
   readonly #logIn: LogIn;
   readonly #bearer = new Bearer();
   #patterns = NONE;
-  #nobody: Asker = { name: '', anonymous: true, rules: new Rules([]) };
+  #nobody: Identity = { name: '', anonymous: true, rules: new Rules([]) };
 
   constructor(options: AccessOptions) {
     this.#options = options;
-    this.#accounts = new Accounts(options.bus, options.patienceMs, () => anybodys(this.#patterns));
+    this.#accounts = new AccountCache(options.bus, options.patienceMs, () => anybodys(this.#patterns));
     this.#logIn = new LogIn(this.#accounts);
   }
 
@@ -86,11 +86,11 @@ export class Access {
    */
   async recheck(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { needs = 'nothing' } = request.routeOptions.config;
-    const before = request.caller?.asker;
+    const before = request.caller?.identity;
     if (needs === 'nothing' || !before) return;
     this.#renew();
-    const remembered = this.#accounts.status();
-    const status = remembered instanceof Promise ? await remembered : remembered;
+    const cache = this.#accounts.status();
+    const status = cache instanceof Promise ? await cache : cache;
     try {
       const wanted = { needs, whom: whomOf(request, needs) };
       this.#admit(request, reply, wanted, await this.#still(before, status));
@@ -113,22 +113,22 @@ export class Access {
   /** May everybody do everything now? @throws Fault `unavailable` */
   isOpen(): boolean | Promise<boolean> {
     if (!this.#options.open) return false;
-    const remembered = this.#accounts.status();
-    if (remembered instanceof Promise) return remembered.then((status) => this.#isOpen(status));
-    return this.#isOpen(remembered);
+    const cache = this.#accounts.status();
+    if (cache instanceof Promise) return cache.then((status) => this.#isOpen(status));
+    return this.#isOpen(cache);
   }
 
   #admit(
     request: FastifyRequest,
     reply: FastifyReply,
     wanted: Wanted,
-    who: Asker | (Refused & { error?: BearerError }),
+    who: Identity | (Refused & { error?: BearerError }),
   ): void {
     const { needs, whom } = wanted;
     if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
     const verdict = verdictOn(who, wanted);
     if (verdict === 'allow') {
-      request.caller = { name: who.name, asker: who, refused: false };
+      request.caller = { name: who.name, identity: who, refused: false };
       return;
     }
     if (verdict === 'challenge') {
@@ -148,29 +148,29 @@ export class Access {
   async enter(
     credentials: Credentials | undefined,
     address: string,
-  ): Promise<{ asker: Asker; print: string } | Refused> {
+  ): Promise<{ identity: Identity; print: string } | Refused> {
     this.#renew();
     const status = await this.#accounts.status();
-    if (this.#isOpen(status)) return { asker: EVERYBODY, print: '' };
+    if (this.#isOpen(status)) return { identity: EVERYBODY, print: '' };
     if (credentials) return this.#logIn.enter(credentials, address);
-    if (this.#patterns.length > 0) return { asker: this.#nobody, print: '' };
+    if (this.#patterns.length > 0) return { identity: this.#nobody, print: '' };
     return { refused: 'authentication required' };
   }
 
   /** A Bearer token for these scopes, or what of them the asker may have. */
   async issue(
-    asker: Asker,
+    identity: Identity,
     print: string,
     access: Parameters<Bearer['issue']>[1]['access'],
   ): Promise<string> {
     const { key } = await this.#accounts.status();
-    return this.#bearer.issue(key, { name: asker.name, print, access });
+    return this.#bearer.issue(key, { name: identity.name, print, access });
   }
 
-  async #identify(request: FastifyRequest): Promise<Asker | (Refused & { error?: BearerError })> {
+  async #identify(request: FastifyRequest): Promise<Identity | (Refused & { error?: BearerError })> {
     this.#renew();
-    const remembered = this.#accounts.status();
-    const status = remembered instanceof Promise ? await remembered : remembered;
+    const cache = this.#accounts.status();
+    const status = cache instanceof Promise ? await cache : cache;
     if (this.#isOpen(status)) return EVERYBODY;
     const { authorization } = request.headers;
     if (authorization === undefined) return this.#nobody;
@@ -180,7 +180,7 @@ export class Access {
     if (credentials) {
       caller.name = credentials.name;
       const entered = await this.#logIn.enter(credentials, request.ip);
-      return 'refused' in entered ? entered : { ...entered.asker, print: entered.print };
+      return 'refused' in entered ? entered : { ...entered.identity, print: entered.print };
     }
     if (/^bearer(?: |$)/i.test(authorization))
       return this.#bearing(status, authorization.slice(7).trim(), caller);
@@ -191,7 +191,7 @@ export class Access {
     status: Status,
     jwt: string,
     caller: Caller,
-  ): Promise<Asker | (Refused & { error: BearerError })> {
+  ): Promise<Identity | (Refused & { error: BearerError })> {
     const verified = await this.#bearer.verify(status.key, jwt);
     if (!verified)
       return { refused: 'the Bearer token is not valid, or not any more', error: 'invalid_token' };
@@ -199,15 +199,17 @@ export class Access {
     caller.name = name;
     if (name === '') return { ...this.#nobody, grant };
     const entered = await this.#logIn.again(name, print);
-    return 'refused' in entered ? { ...entered, error: 'invalid_token' } : { ...entered.asker, grant, print };
+    return 'refused' in entered
+      ? { ...entered, error: 'invalid_token' }
+      : { ...entered.identity, grant, print };
   }
 
-  async #still({ name, print = '', grant }: Asker, status: Status): Promise<Asker | Refused> {
+  async #still({ name, print = '', grant }: Identity, status: Status): Promise<Identity | Refused> {
     if (this.#isOpen(status)) return EVERYBODY;
     const mark = { ...(grant && { grant }), print };
     if (name === '') return { ...this.#nobody, ...mark };
     const entered = await this.#logIn.again(name, print);
-    return 'refused' in entered ? entered : { ...entered.asker, ...mark };
+    return 'refused' in entered ? entered : { ...entered.identity, ...mark };
   }
 
   #isOpen({ tokens }: Status): boolean {
@@ -242,7 +244,7 @@ function whomOf(request: FastifyRequest, needs: Needs): string {
   return isGatewayAction(needs) ? childOf(request) : repositoryOf(request);
 }
 
-function verdictOn(who: Asker, { needs, whom }: Wanted): Verdict {
+function verdictOn(who: Identity, { needs, whom }: Wanted): Verdict {
   if (needs === 'nothing') return 'allow';
   if (needs === 'login' || needs === 'catalog') return entry(who, needs);
   const grant = who.grant?.rules;
@@ -254,8 +256,10 @@ function verdictOn(who: Asker, { needs, whom }: Wanted): Verdict {
 
 /** May whoever made the request do this too, beside what it was let in for? `*` stands for every repository. */
 export function mayAlso({ caller }: FastifyRequest, repository: string, action: RepositoryAction): boolean {
-  const asker = caller?.asker;
-  return asker !== undefined && decide(asker.grant?.rules, asker, { repository, action }) === 'allow';
+  const identity = caller?.identity;
+  return (
+    identity !== undefined && decide(identity.grant?.rules, identity, { repository, action }) === 'allow'
+  );
 }
 
 /**
@@ -267,15 +271,15 @@ export function sees(
   repository: string,
   action: RepositoryAction = 'metadata/read',
 ): boolean {
-  return caller?.asker?.rules.allows(repository, action) ?? false;
+  return caller?.identity?.rules.allows(repository, action) ?? false;
 }
 
 /** May whoever made the request act as this child, whatever the token of this request was given for? */
 export function mayActAs({ caller }: FastifyRequest, child: string, action: GatewayAction): boolean {
-  const asker = caller?.asker;
+  const identity = caller?.identity;
   // What layers without accounts tell is heard.
-  if (asker === EVERYBODY) return action === 'message/write';
-  return asker?.rules.allowsGateway(child, action) ?? false;
+  if (identity === EVERYBODY) return action === 'message/write';
+  return identity?.rules.allowsGateway(child, action) ?? false;
 }
 
 /** The same words as storage has for it. */
@@ -284,7 +288,7 @@ function unknown(repository: string): Fault {
 }
 
 /** Is this somebody? */
-function entry({ anonymous, grant }: Asker, needs: 'login' | 'catalog'): Verdict {
+function entry({ anonymous, grant }: Identity, needs: 'login' | 'catalog'): Verdict {
   if (needs === 'catalog' && grant && !grant.catalog) return 'challenge';
   return anonymous && !grant ? 'challenge' : 'allow';
 }

@@ -26,7 +26,7 @@ type Entry = { known: Known | undefined; since: number };
  * The tokens of the layer, as storage has them, remembered for a short while: also those that there are not. Whatever
  * is heard of a change forgets all of it, and what was asked before that is not remembered either.
  */
-export class Accounts {
+export class AccountCache {
   readonly #bus: Bus;
   readonly #patience: number;
   readonly #everybody: () => string[];
@@ -44,9 +44,9 @@ export class Accounts {
     this.#patience = patience;
     this.#everybody = everybody;
     const forget = () => this.forget();
-    bus.heed(accountsChanged, forget);
-    bus.heed(storageStarted, forget);
-    bus.onMissed(forget);
+    bus.onInvalidation(accountsChanged, forget);
+    bus.onInvalidation(storageStarted, forget);
+    bus.onGap(forget);
   }
 
   forget(): void {

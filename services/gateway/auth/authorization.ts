@@ -51,7 +51,7 @@ export class Rules {
 export type Grant = { rules: Rules; catalog: boolean };
 
 /** Who asks. */
-export type Asker = {
+export type Identity = {
   /** Of the token; empty for whoever named none. */
   name: string;
   /** Credentials, or other ones, could change the answer. */
@@ -75,7 +75,7 @@ export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
 /** May it be done in a repository? The only rule. */
 export function decide(
   grant: Rules | undefined,
-  account: Pick<Asker, 'anonymous' | 'rules'>,
+  account: Pick<Identity, 'anonymous' | 'rules'>,
   need: Need,
 ): Verdict {
   const { repository, action } = need;
@@ -93,7 +93,7 @@ export function decide(
  */
 export function decideGateway(
   grant: Rules | undefined,
-  account: Pick<Asker, 'anonymous' | 'rules'>,
+  account: Pick<Identity, 'anonymous' | 'rules'>,
   { child, action }: { child: string; action: GatewayAction },
 ): Verdict {
   if (account.rules.allowsGateway(child, action)) {

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TokenName } from '#proto/accounts/accounts.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Accounts, isCurrent, type Known, type KnownPassword } from './account-cache.ts';
-import type { Asker } from './authorization.ts';
+import { type AccountCache, isCurrent, type Known, type KnownPassword } from './account-cache.ts';
+import type { Identity } from './authorization.ts';
 import { MAX_WAITING, Passwords, type Proof } from './passwords.ts';
 import { Throttle } from './throttle.ts';
 
 export type Credentials = { name: string; password: string };
 export type Refused = { refused: string };
 /** `print`: of the password that it was. */
-export type Entered = { asker: Asker; print: string };
+export type Entered = { identity: Identity; print: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
 /** No password is longer, in characters. */
@@ -21,14 +21,14 @@ const WRONG: Refused = { refused: 'the name of the token or its password is not 
  * every other one is hashed, a few at a time, and slowed down where it looks like guessing.
  */
 export class LogIn {
-  readonly #accounts: Accounts;
+  readonly #accounts: AccountCache;
   readonly #passwords = new Passwords();
   readonly #throttle = new Throttle();
   /** Several requests with the same new password, as a client sends them, are one attempt. */
   readonly #attempts = new Map<string, Promise<Entered | Refused>>();
   #delayed = 0;
 
-  constructor(accounts: Accounts) {
+  constructor(accounts: AccountCache) {
     this.#accounts = accounts;
   }
 
@@ -100,7 +100,7 @@ export class LogIn {
 function admit({ name, enabled, rules }: Known, password: KnownPassword): Entered | Refused {
   if (!enabled) return { refused: `token ${name} is disabled` };
   if (!isCurrent(password)) return { refused: `${password.name} of token ${name} has expired` };
-  return { asker: { name, anonymous: false, rules }, print: password.print };
+  return { identity: { name, anonymous: false, rules }, print: password.print };
 }
 
 function tooMany(ms: number): Fault {

@@ -11,9 +11,9 @@ import {
   layersBelow,
   MAX_MARKS,
   type Place,
-  type Reckoning,
   type Report,
-  reckoning,
+  type ReportProgress,
+  reportProgress,
 } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 
@@ -31,19 +31,19 @@ type Known = {
 const NOTHING = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
-type BelowBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive' | 'call'>;
+type ChildReportsBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive' | 'call'>;
 
 /**
  * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
  * The stream itself says what was stored last, and a state how far that was reckoned with; both are of one store, so a
  * child is told the truth also where that was lost or came back from a copy: then it tells the rest again.
  */
-export class Below {
-  readonly #bus: BelowBus;
+export class ChildReports {
+  readonly #bus: ChildReportsBus;
   /** One report of a child after another. */
   readonly #turns = new KeyedLock();
 
-  constructor(bus: BelowBus) {
+  constructor(bus: ChildReportsBus) {
     this.#bus = bus;
   }
 
@@ -60,7 +60,7 @@ export class Below {
   async forget(child: string): Promise<void> {
     await this.#turns.run(child, async () => {
       await this.#bus.remove(layersBelow, child);
-      await this.#bus.remove(reckoning, child);
+      await this.#bus.remove(reportProgress, child);
       await this.#bus.remove(presence, child);
     });
   }
@@ -96,7 +96,7 @@ export class Below {
 
   /** What the state says, and what the stream has beyond it. */
   async #reckon(child: string): Promise<Known> {
-    const entry = await this.#bus.get(reckoning, child).catch(unavailable);
+    const entry = await this.#bus.get(reportProgress, child).catch(unavailable);
     const known: Known = { ...NOTHING, marks: new Map(), revision: entry?.revision ?? 0 };
     try {
       if (entry && (await this.#holds(entry.value))) {
@@ -117,7 +117,7 @@ export class Below {
   }
 
   /** Is what was reckoned with still in the stream, or not kept any more? */
-  async #holds({ stored, tail }: Reckoning): Promise<boolean> {
+  async #holds({ stored, tail }: ReportProgress): Promise<boolean> {
     if (stored === 0) return true;
     const { archive } = this.#bus;
     const { first, last } = await archive.kept();
@@ -137,8 +137,8 @@ export class Below {
       tail,
       marks: Object.fromEntries(lastOf(marks)),
       ...(account && { account }),
-    } satisfies Reckoning;
-    const kept = await this.#bus.swap(reckoning, child, value, revision).catch(unavailable);
+    } satisfies ReportProgress;
+    const kept = await this.#bus.swap(reportProgress, child, value, revision).catch(unavailable);
     if (kept === undefined) throw new Fault('unavailable', 'another report of this child came between');
   }
 }

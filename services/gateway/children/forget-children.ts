@@ -4,27 +4,27 @@ import { isChild } from '#proto/accounts/scopes.ts';
 import { backoffMs, jittered } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
-import { layersBelow, reckoning } from '#proto/status/layers-below.ts';
-import type { Below } from './child-reports.ts';
+import { layersBelow, reportProgress } from '#proto/status/layers-below.ts';
+import type { ChildReports } from './child-reports.ts';
 
 /** How often it is looked at without any sign of a change, in ms: one may have been missed, or come too early. */
-const LOOK_MS = 5 * 60_000;
+const POLL_MS = 5 * 60_000;
 /** Changes of so long are looked at together. */
 const SETTLE_MS = 500;
 const PAGE = 500;
 
 export type ForgetDeps = {
-  bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'heed' | 'onMissed'>;
-  below: Pick<Below, 'forget'>;
+  bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'onInvalidation' | 'onGap'>;
+  below: Pick<ChildReports, 'forget'>;
   log: Log;
-  lookMs?: number;
+  pollMs?: number;
 };
 
 /**
  * What is known of a child goes with its account, in whatever order that and its last report came. In a layer without
  * accounts, where whoever comes may report, what came without one stays.
  */
-export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: ForgetDeps): Disposable {
+export function forgetDeletedChildren({ bus, below, log, pollMs = POLL_MS }: ForgetDeps): Disposable {
   let looking = false;
   /** Something has changed since the last look began. */
   let changed = true;
@@ -49,7 +49,7 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
       log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
     }
     looking = false;
-    const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: lookMs }) : jittered(lookMs);
+    const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: pollMs }) : jittered(pollMs);
     soon(changed ? SETTLE_MS : wait);
   };
   const change = () => {
@@ -58,8 +58,8 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
     // A look that is under way may have read what was before; the next one follows it.
     if (!looking) soon(SETTLE_MS);
   };
-  const ends = [accountsChanged, storageStarted].map((event) => bus.heed(event, change));
-  bus.onMissed(change);
+  const ends = [accountsChanged, storageStarted].map((event) => bus.onInvalidation(event, change));
+  bus.onGap(change);
   soon(SETTLE_MS);
   return {
     [Symbol.dispose]() {
@@ -73,7 +73,7 @@ export function forgetWithAccounts({ bus, below, log, lookMs = LOOK_MS }: Forget
 /** Children of which something is known and that have no account, although they had one or would need one. */
 async function gone(bus: ForgetDeps['bus']): Promise<string[]> {
   const known = new Map<string, boolean>();
-  for (const state of [reckoning, layersBelow]) {
+  for (const state of [reportProgress, layersBelow]) {
     for (const [child, { account = false }] of await bus.list<typeof state.value>(state)) {
       known.set(child, account || (known.get(child) ?? false));
     }

@@ -1,5 +1,5 @@
 /** Bounds what is held at a time: for each key, such as an account or a child, and in all. */
-export class Places {
+export class Quota {
   readonly #max: number;
   readonly #held = new Map<string, number>();
   #all = 0;

@@ -1,6 +1,6 @@
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { Places } from './quota.ts';
+import { Quota } from './quota.ts';
 
 /** Reports of one child that are held at a time: one is taken, and one comes in or waits for its turn. */
 export const MAX_REPORTS_EACH = 2;
@@ -13,12 +13,12 @@ const RETRY_AFTER_S = 2;
  * connection broke, the report before may still be coming in or being taken, and the new one finds a place beside it.
  */
 export class ReportTurns {
-  readonly #places = new Places(MAX_REPORTS);
+  readonly #quota = new Quota(MAX_REPORTS);
   readonly #turns = new KeyedLock();
 
   /** The place of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
   admit(child: string): Disposable {
-    const place = this.#places.take(child, MAX_REPORTS_EACH);
+    const place = this.#quota.take(child, MAX_REPORTS_EACH);
     if (place === 'each') throw tooMany(`${child} sends another report before the last one is answered`);
     if (place === 'all') throw tooMany('too many layers report at this moment');
     return place;

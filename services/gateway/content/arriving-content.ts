@@ -56,8 +56,8 @@ export class ArrivingReader {
     const found = await this.#volume.openArriving(place);
     if (!found) {
       // It may be committed by now, or given up.
-      const remembered = this.#known.delete(keyOf(repository, digest)) && !fresh;
-      return remembered ? this.open(repository, digest, rangeOf) : undefined;
+      const cache = this.#known.delete(keyOf(repository, digest)) && !fresh;
+      return cache ? this.open(repository, digest, rangeOf) : undefined;
     }
     try {
       await chunks.refresh(found.log);

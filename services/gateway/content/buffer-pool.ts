@@ -7,11 +7,11 @@ const KEPT = 16;
 const KEPT_MS = 2_000;
 
 /** How much of a file is read at once, in bytes: less, the more streams there are. */
-export const pieceFor = (streams: number): number =>
+export const bufferSizeFor = (streams: number): number =>
   Math.max(MIN_BYTES, Math.min(MAX_BYTES, Math.floor(ALL_STREAMS / (2 * streams))));
 
 /** Buffers for streams, used again: new ones for each of many short streams would keep garbage collection busy. */
-export class Pieces {
+export class BufferPool {
   readonly #idle: Buffer[] = [];
   #streams = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -24,7 +24,7 @@ export class Pieces {
   /** A stream begins. @returns how large its pieces are, in bytes */
   begin(): number {
     this.#streams += 1;
-    return pieceFor(this.#streams);
+    return bufferSizeFor(this.#streams);
   }
 
   /** A buffer of that size, or the whole `most` where that is less. */

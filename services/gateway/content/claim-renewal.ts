@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
  * A claim, renewed as long as this object lives, however slowly the bytes come. `signal` aborts when the claim is
  * lost: then nothing more may be written. Leaving the scope gives the claim back, whatever happened.
  */
-export class Hold implements AsyncDisposable {
+export class ClaimRenewal implements AsyncDisposable {
   readonly claim: Claim;
   readonly signal: AbortSignal;
   readonly #bus: Bus;

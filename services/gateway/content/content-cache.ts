@@ -11,8 +11,8 @@ import {
 import { blobDamaged } from '#proto/content/maintenance.ts';
 import { getManifest, type ManifestPlace } from '#proto/content/manifests.ts';
 import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
-import { CaughtUp } from './invalidation-barrier.ts';
-import { Remembered } from './lru-cache.ts';
+import { InvalidationBarrier } from './invalidation-barrier.ts';
+import { LruCache } from './lru-cache.ts';
 
 /** Places are some 500 bytes each. */
 const PLACES = 4_096;
@@ -23,15 +23,15 @@ const BELIEVED_MS = 10_000;
 /**
  * What storage said of content that is asked for again and again: a request for it then makes no way to storage and to
  * the disk. What storage has answered to anyone is seen by every request that comes after that answer, in this process
- * and in all others: storage says each change at once (`AtOnce`), and `Remembered` has heard it before it gives a
+ * and in all others: storage says each change at once (`Invalidations`), and `LruCache` has heard it before it gives a
  * value out. Whoever must have what a request means for garbage collection asks storage itself.
  */
-export class RememberedContent {
+export class ContentCache {
   readonly #bus: Bus;
   readonly #patience: { patience: number };
-  readonly #manifests: Remembered<ManifestPlace>;
-  readonly #blobs: Remembered<BlobPlace>;
-  readonly #bytes = new Remembered<Buffer | undefined>({
+  readonly #manifests: LruCache<ManifestPlace>;
+  readonly #blobs: LruCache<BlobPlace>;
+  readonly #bytes = new LruCache<Buffer | undefined>({
     entries: PLACES,
     most: CONTENT_BYTES,
     cost: (bytes) => bytes?.byteLength ?? 0,
@@ -45,24 +45,26 @@ export class RememberedContent {
   constructor(bus: Bus, patience: number, alone: boolean) {
     this.#bus = bus;
     this.#patience = { patience };
-    const ahead = new CaughtUp(bus);
-    const caughtUp = alone ? {} : { caughtUp: () => ahead.wait() };
-    const places = { entries: PLACES, lifetimeMs: BELIEVED_MS, ...caughtUp };
-    this.#manifests = new Remembered(places);
-    this.#blobs = new Remembered(places);
+    const ahead = new InvalidationBarrier(bus);
+    const barrier = alone ? {} : { barrier: () => ahead.wait() };
+    const places = { entries: PLACES, lifetimeMs: BELIEVED_MS, ...barrier };
+    this.#manifests = new LruCache(places);
+    this.#blobs = new LruCache(places);
 
-    bus.heed(tagMoved, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
-    bus.heed(tagDeleted, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
+    bus.onInvalidation(tagMoved, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
+    bus.onInvalidation(tagDeleted, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
     // The tags that pointed to it are told by themselves.
-    bus.heed(manifestDeleted, ({ repository, digest }) => this.#manifests.forget(key(repository, digest)));
+    bus.onInvalidation(manifestDeleted, ({ repository, digest }) =>
+      this.#manifests.forget(key(repository, digest)),
+    );
     // It may be one that was here already and has another media type now.
-    bus.heed(manifestCommitted, ({ digest }) =>
+    bus.onInvalidation(manifestCommitted, ({ digest }) =>
       this.#manifests.forgetWhere((place) => place.digest === digest),
     );
-    bus.heed(blobUnlinked, ({ repository, digest }) => this.#blobs.forget(key(repository, digest)));
-    bus.heed(blobDamaged, () => this.#forgetAll());
-    bus.heed(storageStarted, () => this.#forgetAll());
-    bus.onMissed(() => this.#forgetAll());
+    bus.onInvalidation(blobUnlinked, ({ repository, digest }) => this.#blobs.forget(key(repository, digest)));
+    bus.onInvalidation(blobDamaged, () => this.#forgetAll());
+    bus.onInvalidation(storageStarted, () => this.#forgetAll());
+    bus.onGap(() => this.#forgetAll());
   }
 
   /** Faults: those of `getManifest`. */

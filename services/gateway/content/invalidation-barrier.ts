@@ -7,7 +7,7 @@ const PATIENCE_MS = 2_000;
  * Waits until this process has heard what was said on the bus before now. All who wait within one turn of the event
  * loop share one question to the bus, asked at the turn's end, so that it is asked after all of them came.
  */
-export class CaughtUp {
+export class InvalidationBarrier {
   readonly #bus: Pick<Bus, 'flush'>;
   #next: Promise<boolean> | undefined;
 

@@ -1,4 +1,4 @@
-export type RememberedOptions<V> = {
+export type LruCacheOptions<V> = {
   /** How many values, and how much of them by `cost`, are kept. */
   entries: number;
   most?: number;
@@ -9,11 +9,11 @@ export type RememberedOptions<V> = {
    * Resolves when every change said before the call has been heard here; to false where that can't be told. Left out
    * where a change is always heard before anybody who counts on it can ask.
    */
-  caughtUp?: () => Promise<boolean>;
+  barrier?: () => Promise<boolean>;
 };
 
-type Settings<V> = Required<Omit<RememberedOptions<V>, 'caughtUp'>> & {
-  caughtUp: (() => Promise<boolean>) | undefined;
+type Settings<V> = Required<Omit<LruCacheOptions<V>, 'barrier'>> & {
+  barrier: (() => Promise<boolean>) | undefined;
 };
 type Entry<V> = { value: V; cost: number; until: number };
 
@@ -23,18 +23,18 @@ type Entry<V> = { value: V; cost: number; until: number };
  * all changes have been heard that were said before; a value on its way when its key is forgotten is given to those
  * who waited for it already, and is not kept. Failures are not remembered, nor is `undefined`.
  */
-export class Remembered<V> {
+export class LruCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
   readonly #coming = new Map<string, Promise<V>>();
   readonly #options: Settings<V>;
   #cost = 0;
 
-  constructor(options: RememberedOptions<V>) {
+  constructor(options: LruCacheOptions<V>) {
     this.#options = {
       most: Number.POSITIVE_INFINITY,
       cost: () => 0,
       lifetimeMs: Number.POSITIVE_INFINITY,
-      caughtUp: undefined,
+      barrier: undefined,
       ...options,
     };
   }
@@ -49,8 +49,8 @@ export class Remembered<V> {
   }
 
   async get(key: string, ask: () => Promise<V>): Promise<V> {
-    const { caughtUp } = this.#options;
-    if ((this.#entries.has(key) || this.#coming.has(key)) && (!caughtUp || (await caughtUp()))) {
+    const { barrier } = this.#options;
+    if ((this.#entries.has(key) || this.#coming.has(key)) && (!barrier || (await barrier()))) {
       const entry = this.#entries.get(key);
       if (entry && entry.until > performance.now()) {
         // Out and in again: the map stays in order of use.

@@ -3,7 +3,7 @@ import type { ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
-import type { RememberedContent } from './content-cache.ts';
+import type { ContentCache } from './content-cache.ts';
 
 const ATTEMPTS = 3;
 
@@ -14,15 +14,15 @@ const ATTEMPTS = 3;
 
 export async function openBlob(
   volume: Volume,
-  remembered: RememberedContent,
+  cache: ContentCache,
   repository: Repository,
   digest: Digest,
 ): Promise<{ place: BlobPlace; file: BlobFile }> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const place = await remembered.blob(repository, digest);
+    const place = await cache.blob(repository, digest);
     const file = await volume.openBlob(place);
     if (file) return { place, file };
-    remembered.misplaced(repository, digest);
+    cache.misplaced(repository, digest);
   }
   throw new Fault('unavailable', 'the content is not where storage says that it is');
 }
@@ -30,15 +30,15 @@ export async function openBlob(
 /** The bytes are shared: nobody may change them. */
 export async function readManifestBytes(
   volume: Volume,
-  remembered: RememberedContent,
+  cache: ContentCache,
   repository: Repository,
   reference: Reference,
 ): Promise<{ place: ManifestPlace; bytes: Buffer }> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const place = await remembered.manifest(repository, reference);
-    const bytes = await remembered.bytes(place.digest, () => whole(volume, place));
+    const place = await cache.manifest(repository, reference);
+    const bytes = await cache.bytes(place.digest, () => whole(volume, place));
     if (bytes) return { place, bytes };
-    remembered.misplaced(repository, reference);
+    cache.misplaced(repository, reference);
   }
   throw new Fault('unavailable', 'the content is not where storage says that it is');
 }

@@ -2,9 +2,9 @@ import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import type { BlobFile } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
-import { Pieces } from './buffer-pool.ts';
+import { BufferPool } from './buffer-pool.ts';
 
-const pieces = new Pieces();
+const pieces = new BufferPool();
 
 /** What a response is made of, in order: text of its own, or bytes of the file. */
 export type Part = string | ByteRange;

@@ -7,7 +7,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { repositoryName } from '#proto/oci/names.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { mayAlso, sees } from '../auth/access.ts';
-import { tooManyResting } from '../children/long-poll.ts';
+import { tooManyLongPolls } from '../children/long-poll.ts';
 import { ArrivingReader, type Here } from '../content/arriving-content.ts';
 import { length, sendParts } from '../content/send-blob.ts';
 import { digestOf, parameter } from '../http/parameters.ts';
@@ -16,7 +16,7 @@ import { orAfter, waitOf } from './changes.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 /** What is listed is looked at again after so long, should nothing that was said have been heard, in ms. */
-const LOOK_MS = 20_000;
+const POLL_MS = 20_000;
 /** Each connection of a child's syncers waits for bytes: one syncer may have 64. */
 const MAX_WAITING_EACH = 256;
 /** How often a log is looked at for more, in ms. */
@@ -33,7 +33,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   bus.listen(transferStarted, ({ data }) => {
     if (data.direction === 'down') wake();
   });
-  bus.heed(accountsChanged, wake);
+  bus.onInvalidation(accountsChanged, wake);
   app.addHook('preClose', async () => wake());
   const isOver = ({ raw }: FastifyRequest, end: number) =>
     Date.now() >= end || raw.socket.destroyed || !app.server.listening;
@@ -41,7 +41,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const list: Handler = async (request, reply) => {
     const end = Date.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
-    using place = gateway.resting.of(request, ARRIVING_PATH);
+    using place = gateway.longPolls.of(request, ARRIVING_PATH);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
       waiting.add(resolve);
@@ -55,8 +55,8 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
           reply.header('cache-control', 'no-store').type('application/json');
           return reply.send(JSON.stringify(answer));
         }
-        if (!place.take()) throw tooManyResting();
-        await orAfter(changed, Math.min(end - Date.now(), LOOK_MS), request);
+        if (!place.take()) throw tooManyLongPolls();
+        await orAfter(changed, Math.min(end - Date.now(), POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -75,7 +75,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     mustBeAllowed();
     reply.header('cache-control', 'no-store');
     const asked = (size: number) => rangeOf(request, size);
-    using place = gateway.resting.of(request, `${ARRIVING_PATH}/`, MAX_WAITING_EACH);
+    using place = gateway.longPolls.of(request, `${ARRIVING_PATH}/`, MAX_WAITING_EACH);
     let here: Here | undefined;
     for (let again = false; ; again = true) {
       here = await reader.open(repository, digest, asked, again);

@@ -13,7 +13,7 @@ import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts
 const TYPE = 'application/octet-stream';
 
 export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, remembered, times, log, access } = gateway;
+  const { bus, volume, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
   // distribution-spec 1.1, "Checking if content exists in the registry": end-2
@@ -29,7 +29,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pulling blobs": end-2
   const get: Handler = async (request, reply) => {
     const digest = digestOf(request);
-    const opened = await openBlob(volume, remembered, repositoryOf(request), digest);
+    const opened = await openBlob(volume, cache, repositoryOf(request), digest);
     await using file = opened.file;
     const { size } = opened.place;
     describe(reply, digest);

@@ -13,14 +13,14 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, type Changes, listChanges, MAX_WAIT_S } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/access.ts';
-import { tooManyResting } from '../children/long-poll.ts';
+import { tooManyLongPolls } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
 import { noteChild } from './presence.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 const PAGE = 1_000;
 /** Storage is asked again after so long, should nothing that was said have been heard, in ms. */
-const LOOK_MS = 20_000;
+const POLL_MS = 20_000;
 
 /**
  * What changed here, for the layers below: what the caller may see of it, behind `after`. Where that is nothing, the
@@ -34,11 +34,11 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     for (const one of waiting) one();
   };
   const events = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted, accountsChanged];
-  for (const event of events) bus.heed(event as typeof storageStarted, wake);
+  for (const event of events) bus.onInvalidation(event as typeof storageStarted, wake);
   bus.listen(transferStarted, ({ data }) => {
     if (data.direction === 'down') wake();
   });
-  bus.onMissed(wake);
+  bus.onGap(wake);
   app.addHook('preClose', async () => wake());
 
   const changes: Handler = async (request, reply) => {
@@ -46,7 +46,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     const end = Date.now() + seconds * 1_000;
     const print = printOf(request);
     const asks = parameter(request, 'arriving') === '1';
-    using place = gateway.resting.of(request, CHANGES_PATH);
+    using place = gateway.longPolls.of(request, CHANGES_PATH);
     const known = await noteChild(request, gateway);
     let after = afterOf(parameter(request, 'after'), print);
     for (;;) {
@@ -83,8 +83,8 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
         }
         after = page.cursor;
         if (page.more) continue;
-        if (!place.take()) throw tooManyResting();
-        await orAfter(changed, Math.min(left, LOOK_MS), request);
+        if (!place.take()) throw tooManyLongPolls();
+        await orAfter(changed, Math.min(left, POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -95,7 +95,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
 
 /** What may be seen decides what was told: an account that may see more now has missed something. */
 function printOf({ caller }: FastifyRequest): string {
-  const rules = caller?.asker?.rules.text ?? '';
+  const rules = caller?.identity?.rules.text ?? '';
   return createHash('sha256').update(rules).digest('hex').slice(0, 8);
 }
 

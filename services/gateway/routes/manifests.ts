@@ -22,7 +22,7 @@ import {
   tagName,
 } from '#proto/oci/names.ts';
 import { matches } from '#proto/oci/repository-pattern.ts';
-import { Hold } from '../content/claim-renewal.ts';
+import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { readManifestBytes } from '../content/open-content.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
@@ -31,7 +31,7 @@ import { type Gateway, type Handler, inTheNameOf, resource, settle } from './res
 import { writeBody } from './write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
-  const { bus, volume, instance, hashes, remembered, times, log, access } = gateway;
+  const { bus, volume, instance, hashes, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
   /** Why an image of an index can't be pulled, whoever looks after the layer finds in the log. */
@@ -46,7 +46,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Checking if content exists in the registry": end-3
   const head: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const place = await remembered.manifest(repository, reference).catch(absent(repository, reference));
+    const place = await cache.manifest(repository, reference).catch(absent(repository, reference));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
@@ -55,7 +55,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pulling manifests": end-3
   const get: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const { place, bytes } = await readManifestBytes(volume, remembered, repository, reference).catch(
+    const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
       absent(repository, reference),
     );
     describe(reply, place);
@@ -94,7 +94,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const { repository } = asked;
     const behalf = inTheNameOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-    await using held = new Hold(bus, claim, times.renewMs, log);
+    await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
       const size = await writeBody(gateway, held, request.raw, { algorithm, most: MANIFEST_LIMIT });
@@ -118,7 +118,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   /** For a client that does not say what it sends: the manifest may say it. */
-  const mediaTypeWithin = async ({ claim }: Hold, size: number): Promise<string> => {
+  const mediaTypeWithin = async ({ claim }: ClaimRenewal, size: number): Promise<string> => {
     await using file = await volume.openIngest(claim);
     const bytes = Buffer.alloc(size);
     await file.read(bytes, 0);

@@ -8,11 +8,11 @@ import {
   MAX_REPORT_VALUES,
   REPORT_LIMIT,
   Report,
+  type ReportAck,
   reportPath,
-  type Standing,
 } from '#proto/status/layers-below.ts';
-import { Below } from '../children/child-reports.ts';
-import { forgetWithAccounts } from '../children/forget-children.ts';
+import { ChildReports } from '../children/child-reports.ts';
+import { forgetDeletedChildren } from '../children/forget-children.ts';
 import { ReportTurns } from '../children/report-turns.ts';
 import { childOf } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
@@ -23,9 +23,9 @@ const unzip = promisify(gunzip);
 /** What the layers below tell of themselves: JSON, packed with gzip where the header says so. */
 export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
-  const below = new Below(bus);
+  const below = new ChildReports(bus);
   const turns = new ReportTurns();
-  const forgetting = forgetWithAccounts({ bus, below, log: gateway.log });
+  const forgetting = forgetDeletedChildren({ bus, below, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
@@ -60,7 +60,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
       await mustBeActive(child, report);
       return below.take(child, report, { account: Boolean(request.caller?.name), charged: received });
     });
-    const answer: Standing = { ...(place && { place }) };
+    const answer: ReportAck = { ...(place && { place }) };
     reply
       .code(taken ? 200 : 409)
       .header('cache-control', 'no-store')

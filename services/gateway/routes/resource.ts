@@ -8,8 +8,8 @@ import type { Mode } from '#proto/oci/mode.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Access } from '../auth/access.ts';
 import type { Needs } from '../auth/needs.ts';
-import type { Resting } from '../children/long-poll.ts';
-import type { RememberedContent } from '../content/content-cache.ts';
+import type { LongPolls } from '../children/long-poll.ts';
+import type { ContentCache } from '../content/content-cache.ts';
 import type { RunningHashes } from '../content/running-hashes.ts';
 import type { MinimumRate } from '../http/minimum-rate.ts';
 
@@ -26,8 +26,8 @@ export type Gateway = {
   log: Log;
   access: Access;
   hashes: RunningHashes;
-  remembered: RememberedContent;
-  resting: Resting;
+  cache: ContentCache;
+  longPolls: LongPolls;
   /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
   pending: Set<Promise<unknown>>;
   times: Times;
@@ -107,5 +107,5 @@ export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> 
 
 /** How storage is asked for a change: in the name of the account that makes the request. */
 export function inTheNameOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
-  return { patience: times.patienceMs, behalf: caller?.asker?.name };
+  return { patience: times.patienceMs, behalf: caller?.identity?.name };
 }

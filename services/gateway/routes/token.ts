@@ -30,8 +30,8 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
       reply.header('www-authenticate', challenge(request, 'Basic', wanted));
       throw new Fault('unauthorized', entered.refused);
     }
-    const { asker, print } = entered;
-    const token = await access.issue(asker, print, narrow(scopes, asker.rules));
+    const { identity, print } = entered;
+    const token = await access.issue(identity, print, narrow(scopes, identity.rules));
     request.caller.refused = false;
     const issued_at = new Date().toISOString();
     // RFC 6749, 5.1: no cache keeps it.

@@ -11,7 +11,7 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/oci/names.ts';
 import { mayAlso } from '../auth/access.ts';
-import { Hold } from '../content/claim-renewal.ts';
+import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
@@ -26,7 +26,7 @@ import { writeBody } from './write-body.ts';
 export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, instance, times, hashes, log, access } = gateway;
   const patience = { patience: times.patienceMs };
-  const hold = (claim: Claim) => new Hold(bus, claim, times.renewMs, log);
+  const hold = (claim: Claim) => new ClaimRenewal(bus, claim, times.renewMs, log);
 
   // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a to end-4c, end-11
   const start: Handler = async (request, reply) => {
@@ -140,7 +140,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   const commit = async (
     request: FastifyRequest,
-    held: Hold,
+    held: ClaimRenewal,
     repository: Repository,
     digest: Digest,
     size: number,

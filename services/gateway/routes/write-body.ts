@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Hold } from '../content/claim-renewal.ts';
+import type { ClaimRenewal } from '../content/claim-renewal.ts';
 import { receive } from '../content/receive.ts';
 import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import type { Gateway } from './resource.ts';
@@ -20,7 +20,7 @@ type Expected = {
  */
 export async function writeBody(
   { volume, hashes, times }: Gateway,
-  { claim, signal }: Hold,
+  { claim, signal }: ClaimRenewal,
   body: IncomingMessage,
   { algorithm = 'sha256', exactly, most = Number.POSITIVE_INFINITY }: Expected,
 ): Promise<number> {

@@ -5,12 +5,12 @@ import type { Tls } from '#proto/document/configuration.ts';
 import { checkPair, type Pair, readPair, secureOptions } from './tls.ts';
 
 /** How often the files are looked at, in ms. They are small; their times say little where a folder is swapped. */
-const LOOK_MS = 2_000;
+const POLL_MS = 2_000;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 /** A certificate that ends sooner than this is told of, each day, in ms. */
 const SOON_MS = 14 * DAY_MS;
 
-type Clock = { lookMs?: number; now?: () => number };
+type Clock = { pollMs?: number; now?: () => number };
 
 /**
  * Puts a new pair in force when the files hold one: connections that are open stay, new ones get the new certificate.
@@ -24,14 +24,14 @@ export async function renew(
   inForce: Pair,
   log: Log,
   signal: AbortSignal,
-  { lookMs = LOOK_MS, now = Date.now }: Clock = {},
+  { pollMs = POLL_MS, now = Date.now }: Clock = {},
 ): Promise<void> {
   let current = print(inForce);
   let ends = checkPair(inForce, files());
   let last = current;
   let complaint = '';
   let told = tellOfEnd(log, ends, now());
-  while (await rest(lookMs, signal)) {
+  while (await rest(pollMs, signal)) {
     const look = await attempt(() => readPair(files()));
     const seen = 'pair' in look ? print(look.pair) : look.why;
     const settled = seen === last;

@@ -10,7 +10,7 @@ import { CertificatesDue, type Issued } from './certificates-due.ts';
 import { type Pair, secureOptions } from './tls.ts';
 
 /** Clocks jump, and machines sleep: the time is looked at, not waited for. In ms. */
-const LOOK_MS = 60_000;
+const POLL_MS = 60_000;
 const START_LOOK_MS = 500;
 
 /** What clients are shown by the name that they ask for; those that ask by an address send none. */
@@ -47,9 +47,9 @@ export class WorkloadTls {
   async renew(
     server: Pick<Server, 'setSecureContext'>,
     signal: AbortSignal,
-    lookMs = LOOK_MS,
+    pollMs = POLL_MS,
   ): Promise<void> {
-    while (await rest(lookMs, signal)) {
+    while (await rest(pollMs, signal)) {
       if ((await this.#look()).length === 0) continue;
       server.setSecureContext({ ...secureOptions, ...this.#fallback() });
     }

@@ -16,7 +16,7 @@ import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
 
 /** How often secret files are looked at, in ms: a mounted secret tells of no change. */
-const LOOK_MS = 10_000;
+const POLL_MS = 10_000;
 const NAMES: PasswordName[] = ['password1', 'password2'];
 
 type DeclaredDeps = {
@@ -54,7 +54,7 @@ export class DeclaredAccounts {
   }
 
   /** Looks at the secret files again, at once and from time to time. */
-  watchSecrets(everyMs = LOOK_MS): Disposable {
+  watchSecrets(everyMs = POLL_MS): Disposable {
     const look = () => {
       this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be renewed'));
     };

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import type { Asker } from '#proto/bus/caller.ts';
+import type { Caller } from '#proto/bus/caller.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import { currentAsker } from './asking.ts';
+import { currentCaller } from './asking.ts';
 import { AuditFile } from './audit-file.ts';
 
 export type AuditOptions = { data: string; layer: string; log: Log; now: () => number };
@@ -32,7 +32,7 @@ export class Audit implements AsyncDisposable {
 
   /** Something that storage itself does, or is asked to. On the disk when it returns, unless it can't be written. */
   async note(facts: Facts): Promise<void> {
-    const { user, account = user === undefined ? ITSELF : undefined, person } = currentAsker();
+    const { user, account = user === undefined ? ITSELF : undefined, person } = currentCaller();
     const who = { ...(account !== undefined && { account }), ...(person !== undefined && { person }) };
     const entry = { at: this.#options.now(), ...who, ...facts };
     this.#options.log.info({ audit: true, ...entry }, facts.outcome);
@@ -60,7 +60,7 @@ export class Audit implements AsyncDisposable {
   }
 
   /** What other services saw: requests of clients, and the configuration. @throws Fault `denied` */
-  async add(entries: AuditEntry[], { user, account }: Asker): Promise<void> {
+  async add(entries: AuditEntry[], { user, account }: Caller): Promise<void> {
     if (user === 'gateway') return this.#write(entries, false);
     if (user !== 'twin-bridge')
       throw new Fault('denied', 'only the gateway and twin-bridge add to the audit');

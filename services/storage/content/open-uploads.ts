@@ -13,7 +13,7 @@ export const GIVES_WAY_MS = { empty: 60_000, begun: 60 * 60_000 };
 /** So many give way at a time: they are looked for seldom then. */
 export const MAX_GIVE_WAY = 20;
 
-const LOOK_MS = 1_000;
+const POLL_MS = 1_000;
 const MAX_REMEMBERED = 1_000;
 
 /** When a refused client may come again, in seconds. */
@@ -76,7 +76,7 @@ export class OpenUploads {
    */
   lookForIdle({ account }: Owner, now: number, look: () => Promise<void>): Promise<void> {
     const last = this.#looks.get(account);
-    if (last && Math.abs(now - last.at) < LOOK_MS) return last.done;
+    if (last && Math.abs(now - last.at) < POLL_MS) return last.done;
     if (this.#looks.size >= MAX_REMEMBERED) this.#looks.clear();
     const done = look();
     this.#looks.set(account, { at: now, done });

@@ -6,7 +6,7 @@ import { noSpace, RESERVE, spaceOf } from '#proto/volume/space.ts';
 
 /** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
 const FRESH_MS = 500;
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 /** So much of the reserve must be free before anything new is taken again. */
 const ENOUGH = 1.05;
 /** Metadata make and drop a few files all the time. */
@@ -39,7 +39,7 @@ export class SpaceGuard implements AsyncDisposable {
           this.#trimming = undefined;
         });
     };
-    this.#timer = setInterval(trim, LOOK_MS).unref();
+    this.#timer = setInterval(trim, POLL_MS).unref();
   }
 
   set reserve(bytes: number) {

@@ -20,17 +20,17 @@ const events = new Map<string, Event>(
  * Events of content: each is written in the batch of the change that it tells of, and stays until the stream has it. So
  * whoever is told by them hears of every change, also where storage or the bus was killed in between.
  */
-export class Announcements {
+export class EventOutbox {
   readonly #metadata: Metadata;
   readonly #publish: Bus['publish'];
   #next: number;
   #stored: number[] = [];
   #noting = false;
 
-  static async open(metadata: Metadata, publish: Bus['publish']): Promise<Announcements> {
+  static async open(metadata: Metadata, publish: Bus['publish']): Promise<EventOutbox> {
     let last = 0;
     for await (const [key] of metadata.announcements()) last = Number(key);
-    return new Announcements(metadata, publish, last + 1);
+    return new EventOutbox(metadata, publish, last + 1);
   }
 
   /** @param next no number from there on is in use */

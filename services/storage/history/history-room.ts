@@ -13,7 +13,7 @@ const ROOM = 3 / 4;
 /** Room is made so often at most, as that reads through the whole stream, in ms. */
 const EVERY_MS = 15_000;
 /** What happens in this layer itself is not asked about: the stream is looked at so often, in ms. */
-const LOOK_MS = 60_000;
+const POLL_MS = 60_000;
 /** What a child may tell at once, in bytes, and in the long run, in bytes a second. */
 const BURST = 16 * MIB;
 const RATE = 128 * 1024;
@@ -83,12 +83,12 @@ export class HistoryRoom {
   }
 
   /** Looks at the stream from time to time, until the signal ends it. */
-  async watch(signal: AbortSignal, lookMs = LOOK_MS): Promise<void> {
+  async watch(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     while (!signal.aborted) {
       await this.look().catch((err) =>
         this.#deps.log.debug({ err }, 'the size of the history is not known; looking again'),
       );
-      await sleep(jittered(lookMs), undefined, { signal, ref: false }).catch(() => {});
+      await sleep(jittered(pollMs), undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

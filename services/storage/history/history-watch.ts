@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
-import type { Told } from '#proto/bus/events.ts';
+import type { StoredEvent } from '#proto/bus/events.ts';
 import { historyLost } from '#proto/bus/history.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
@@ -25,7 +25,7 @@ export async function watchHistory(
   { bus, metadata, log, tickMs = TICK_MS }: WatchDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  let known: Told | undefined;
+  let known: StoredEvent | undefined;
   let begun = false;
   /** What this connection had stored when a loss was found: it is lost, too. */
   let gone: string | undefined;
@@ -53,7 +53,7 @@ export async function watchHistory(
   }
 }
 
-async function isLost(bus: WatchDeps['bus'], { sequence, id }: Told): Promise<boolean> {
+async function isLost(bus: WatchDeps['bus'], { sequence, id }: StoredEvent): Promise<boolean> {
   const { first, last } = await bus.archive.kept();
   // What is not kept any more says nothing, as long as the stream goes on behind it.
   if (sequence < first) return last < sequence;

@@ -2,7 +2,7 @@ import { Cron } from 'croner';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
-import { askedBy } from '../audit/asking.ts';
+import { runAs } from '../audit/asking.ts';
 import type { Upkeep } from './sweep.ts';
 
 const BY_ITSELF = { account: '_schedule' };
@@ -52,7 +52,7 @@ export class Schedules implements Disposable {
     this.#running.delete(what);
     if (schedule === undefined) return;
     const run = async () => {
-      await askedBy(BY_ITSELF, work).catch((err) => this.#failed(what, err));
+      await runAs(BY_ITSELF, work).catch((err) => this.#failed(what, err));
     };
     const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
     this.#running.set(what, { schedule, cron });

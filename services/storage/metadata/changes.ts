@@ -1,4 +1,4 @@
-import type { Told } from '#proto/bus/events.ts';
+import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import type {
@@ -126,7 +126,7 @@ export const put = {
   mark: (repository: string, record: MarkRecord) => [set(`g!${repository}`, record)],
   cursor: (record: CursorRecord) => [set('x!cursor', record)],
   declared: (accounts: DeclaredAccount[]) => [set('x!declared', accounts)],
-  history: (told: Told) => [set('x!history', told)],
+  history: (told: StoredEvent) => [set('x!history', told)],
   term: (term: number) => [set('x!term', term)],
   signingKey: (key: string) => [set('k!signing', key)],
 };

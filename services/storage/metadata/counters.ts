@@ -29,7 +29,7 @@ const COUNTED: Record<string, keyof Counters> = {
 };
 
 /** Counts records as they come and go, so that a status costs nothing. */
-export class Tally {
+export class RecordCounters {
   static readonly kinds = Object.keys(COUNTED);
   readonly counters = Object.fromEntries(
     [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),

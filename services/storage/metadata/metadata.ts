@@ -1,9 +1,9 @@
-import type { Told } from '#proto/bus/events.ts';
+import type { StoredEvent } from '#proto/bus/events.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { type Change, set } from './changes.ts';
-import { type Counters, Tally } from './counters.ts';
+import { type Counters, RecordCounters } from './counters.ts';
 import { Database } from './database.ts';
 import { type Entry, entryKey, Journal } from './journal.ts';
 import { allUnsent } from './migration.ts';
@@ -38,7 +38,7 @@ export { type Change, drop, put } from './changes.ts';
 export class Metadata implements AsyncDisposable {
   readonly #database: Database;
   readonly #db: Database['level'];
-  readonly #tally = new Tally();
+  readonly #counters = new RecordCounters();
   #journal = new Journal(1, 0);
   /** The machine was started since the last opening: what was not synced may be missing. */
   readonly afterReboot: boolean;
@@ -84,12 +84,12 @@ export class Metadata implements AsyncDisposable {
   }
 
   get counters(): Counters {
-    return this.#tally.counters;
+    return this.#counters.counters;
   }
 
   /** When something became outgoing: later than all before it, even where the clock was set back. */
   instant(now: number): number {
-    return this.#tally.instant(now);
+    return this.#counters.instant(now);
   }
 
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +126,7 @@ export class Metadata implements AsyncDisposable {
   parent = () => this.#one<string>('x!parent');
   repaired = () => this.#one<string>('x!repaired');
   cursor = () => this.#one<CursorRecord>('x!cursor');
-  history = () => this.#one<Told>('x!history');
+  history = () => this.#one<StoredEvent>('x!history');
   declared = () => this.#one<DeclaredAccount[]>('x!declared');
   term = () => this.#one<number>('x!term');
   entry = (number: number) => this.#one<Entry>(entryKey(number));
@@ -216,7 +216,9 @@ export class Metadata implements AsyncDisposable {
   async write(changes: Change[]): Promise<void> {
     if (changes.length === 0) return;
     // Nobody else writes these keys meanwhile: their locks are held.
-    const counted = new Map(changes.filter(({ key }) => Tally.counts(key)).map((each) => [each.key, each]));
+    const counted = new Map(
+      changes.filter(({ key }) => RecordCounters.counts(key)).map((each) => [each.key, each]),
+    );
     const before = await this.#many([...counted.keys()]);
     const { entries, landed } = this.#journal.add(changes);
     try {
@@ -225,8 +227,8 @@ export class Metadata implements AsyncDisposable {
       landed();
     }
     for (const [key, change] of counted) {
-      this.#tally.add(key, before.shift(), -1);
-      if (change.type === 'put') this.#tally.add(key, change.value, 1);
+      this.#counters.add(key, before.shift(), -1);
+      if (change.type === 'put') this.#counters.add(key, change.value, 1);
     }
   }
 
@@ -260,9 +262,9 @@ export class Metadata implements AsyncDisposable {
   }
 
   async #count(): Promise<void> {
-    for (const kind of Tally.kinds) {
+    for (const kind of RecordCounters.kinds) {
       const range = { gt: `${kind}!`, lt: `${kind}"` };
-      for await (const [key, value] of this.#db.iterator(range)) this.#tally.add(key, value, 1);
+      for await (const [key, value] of this.#db.iterator(range)) this.#counters.add(key, value, 1);
     }
     const ends: number[] = [];
     for (const reverse of [false, true]) {

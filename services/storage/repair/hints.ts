@@ -46,9 +46,9 @@ export async function announced(records: Records): Promise<Announced[]> {
  * All hints in the order in which they became true, as far as one can know: what is still announced is newer than all
  * events, and so are damaged bytes that have a later announcement in them than one of these. Pure.
  */
-export function inOrder(told: Told[], events: RepairHint[], still: Announced[]): RepairHint[] {
+export function inOrder(told: StoredEvent[], events: RepairHint[], still: Announced[]): RepairHint[] {
   const oldest = still[0]?.serial ?? Number.POSITIVE_INFINITY;
-  const isLate = ({ serial = 0 }: Told) => serial > oldest;
+  const isLate = ({ serial = 0 }: StoredEvent) => serial > oldest;
   const late = [
     ...told.filter(isLate).map(({ serial = 0, hints }) => ({ serial, hints })),
     ...still.map(({ serial, hint }) => ({ serial, hints: [hint] })),
@@ -57,7 +57,7 @@ export function inOrder(told: Told[], events: RepairHint[], still: Announced[]):
   return [...early.flatMap(({ hints }) => hints), ...events, ...late.flatMap(({ hints }) => hints)];
 }
 
-export type Told = {
+export type StoredEvent = {
   hints: RepairHint[];
   /** Of the last announcement among the entries. */
   serial: number | undefined;
@@ -75,7 +75,7 @@ const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
  * the journal that is written with it; the damage may be in either. Pure.
  * @param isThere whether there is content of this digest
  */
-export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolean): Told {
+export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolean): StoredEvent {
   const mentions = new Map<string, number>();
   for (const remnant of remnants) {
     const name = nameIn(remnant);

@@ -3,7 +3,7 @@ import { personName } from '#proto/bus/caller.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type RepairAnswer, RepairRequest } from '#proto/volume/repair-request.ts';
-import { askedBy } from '../audit/asking.ts';
+import { runAs } from '../audit/asking.ts';
 import { Audit } from '../audit/audit.ts';
 import { isCutOff } from './place.ts';
 import { repair } from './repair.ts';
@@ -44,6 +44,6 @@ async function audited<T>(data: string, work: () => Promise<T>): Promise<T> {
   const { TERRACE_NAME: layer = 'layer', TERRACE_PERSON } = process.env;
   await using audit = new Audit({ data, layer, log: quiet, now: Date.now });
   const person = personName(TERRACE_PERSON ?? '');
-  const asker = { user: 'operator' as const, account: '_operator', ...(person && { person }) };
-  return await askedBy(asker, () => audit.change({ action: 'metadata/repair' }, work));
+  const caller = { user: 'operator' as const, account: '_operator', ...(person && { person }) };
+  return await runAs(caller, () => audit.change({ action: 'metadata/repair' }, work));
 }

@@ -14,7 +14,7 @@ import { sizeOf } from '../content/blob-store.ts';
 import type { Commits } from '../content/commit.ts';
 import type { Grace } from '../content/grace.ts';
 import type { Ingests } from '../content/ingests.ts';
-import type { Announcements } from '../history/announcements.ts';
+import type { EventOutbox } from '../history/announcements.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { Page } from '../metadata/page.ts';
@@ -49,7 +49,7 @@ type ManifestsDeps = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
-  announcements: Announcements;
+  announcements: EventOutbox;
 };
 
 /** Manifests and what refers to what. Faults are those of `proto/content/manifests.ts`. */

@@ -2,7 +2,7 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import type { TagEntry } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Announcements } from '../history/announcements.ts';
+import type { EventOutbox } from '../history/announcements.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
@@ -25,7 +25,7 @@ export type Move = {
 type TagsDeps = {
   metadata: Metadata;
   locks: KeyedLock;
-  announcements: Announcements;
+  announcements: EventOutbox;
 };
 
 /** Tags and their bases. Faults are those of `proto/content/manifests.ts`. */

@@ -7,7 +7,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
-import { type Met, meetParent } from './parent.ts';
+import { type Met, recordParent } from './parent.ts';
 
 type OutgoingDeps = {
   metadata: Metadata;
@@ -81,7 +81,7 @@ export class Outgoing {
   }
 
   async meet(met: Met): Promise<{ forgotten: boolean }> {
-    return { forgotten: await meetParent(this.#deps, met) };
+    return { forgotten: await recordParent(this.#deps, met) };
   }
 
   async park({ repository, reference, ...record }: Parked): Promise<void> {

@@ -19,7 +19,7 @@ type ParentDeps = {
  * The note comes last: cut off in the middle, it is done again.
  * @returns whether something was forgotten
  */
-export function meetParent(
+export function recordParent(
   { metadata, locks, now }: ParentDeps,
   { parent, forget, repaired }: Met,
 ): Promise<boolean> {

@@ -3,7 +3,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { drop, put } from '../metadata/metadata.ts';
 
 /** How far each webhook has been told. Faults: none of its own. */
-export class Webhooks {
+export class WebhookPlaces {
   readonly #metadata: Metadata;
 
   constructor({ metadata }: { metadata: Metadata }) {

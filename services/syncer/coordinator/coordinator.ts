@@ -5,24 +5,24 @@ import type { Repository } from '#proto/oci/names.ts';
 import { passFinished, startPass } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import { Lead, newTerm } from '../leadership/coordinator-term.ts';
+import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
 import { Lease } from '../leadership/lease.ts';
 import type { Settings } from '../link/parent/settings.ts';
 import { closed, closing } from '../parent-tasks/closing.ts';
-import { type Beside, beside } from '../parent-tasks/parent-tasks.ts';
-import { Announcements } from '../reconcile/context/announcement.ts';
-import type { Wish } from '../reconcile/context/pass-request.ts';
-import { AcrNews } from '../reconcile/observe/acr-news.ts';
-import { News } from '../reconcile/observe/news.ts';
+import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
+import { PassAnnouncements } from '../reconcile/context/announcement.ts';
+import type { PassRequest } from '../reconcile/context/pass-request.ts';
+import { AcrChangeScan } from '../reconcile/observe/acr-news.ts';
+import { ChangeCursor } from '../reconcile/observe/news.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { type Link, linkAt } from '../schedule/hours.ts';
-import type { InHand } from '../transfer/syncer-status.ts';
+import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';
 import { nothing, runPass } from './run-pass.ts';
 import { Stall } from './stall.ts';
 import { syncerMachine } from './syncer.machine.ts';
-import { heedTriggers } from './triggers.ts';
+import { subscribeTriggers } from './triggers.ts';
 
 export type Coordinator = {
   /** Resolves when the lease is given back. */
@@ -34,7 +34,7 @@ export type Coordinator = {
 };
 
 /** From the term to the end of the lease: what this process knows of the parent ends with it. */
-type Leading = { lead: Lead; news: News; acrNews: AcrNews };
+type Leading = { lead: CoordinatorTerm; changeCursor: ChangeCursor; acrChanges: AcrChangeScan };
 
 /**
  * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
@@ -46,7 +46,7 @@ export function coordinate(
   context: Context,
   volume: Volume,
   settings: Settings,
-  inHand: InHand,
+  activity: SyncerActivity,
 ): Coordinator {
   const { bus, log, instance, layer, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
@@ -55,19 +55,19 @@ export function coordinate(
     return found && linkAt(found, Date.now());
   };
   const leads = () => !lease.ended;
-  const standing = new LinkReport({ bus, log, by: instance, times, leads });
+  const linkReport = new LinkReport({ bus, log, by: instance, times, leads });
   const clock = new PassClock({
     times,
-    tick: (cause) => want(wish(cause)),
-    isFollowing: () => leading?.news.followed === true,
-    looked: () => void standing.refresh(),
+    tick: (cause) => want(passRequest(cause)),
+    isFollowing: () => leading?.changeCursor.followed === true,
+    looked: () => void linkReport.refresh(),
     log,
   });
   let leading: Leading | undefined;
-  const announcements = new Announcements(bus, instance);
-  const underWay = new Set<{ asked: Wish; end: AbortController }>();
+  const announcements = new PassAnnouncements(bus, instance);
+  const underWay = new Set<{ asked: PassRequest; end: AbortController }>();
 
-  const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
+  const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {
     const at = link();
     const now = leading;
     if (!at || !now) return;
@@ -82,11 +82,14 @@ export function coordinate(
     underWay.add(own);
     const until = asked.now ? undefined : at.until;
     using _closing = closing(until, link, end);
-    using _stall = new Stall(bus, (reason) => void (reason ? standing.stalled(reason) : standing.moving()));
-    using running = standing.begin();
+    using _stall = new Stall(
+      bus,
+      (reason) => void (reason ? linkReport.stalled(reason) : linkReport.moving()),
+    );
+    using running = linkReport.begin();
     using announcement = announcements.begin(asked, () => running.syncing());
     try {
-      await standing.written();
+      await linkReport.written();
       const either = AbortSignal.any([signal, lead.signal, stopped, end.signal]);
       const deps = {
         context,
@@ -115,18 +118,22 @@ export function coordinate(
   const actor = createActor(
     syncerMachine.provide({
       actors: {
-        makePass: fromPromise<void, Wish>(({ input, signal: stopped }) => pass(input, stopped)),
+        makePass: fromPromise<void, PassRequest>(({ input, signal: stopped }) => pass(input, stopped)),
         takeTerm: fromPromise<void>(async ({ signal: stopped }) => {
           const term = await newTerm(context, lease, stopped);
           stopped.throwIfAborted();
-          const lead = new Lead(bus, term, lease, ({ message }) => {
+          const lead = new CoordinatorTerm(bus, term, lease, ({ message }) => {
             log.info(
               { term, reason: message },
               'what this coordinator began is for another one to go on with',
             );
-            lease.doubt();
+            lease.invalidate();
           });
-          leading = { lead, news: new News(lead.bus), acrNews: new AcrNews(lead.bus) };
+          leading = {
+            lead,
+            changeCursor: new ChangeCursor(lead.bus),
+            acrChanges: new AcrChangeScan(lead.bus),
+          };
         }),
         clock: fromCallback(() => {
           clock.start();
@@ -135,30 +142,42 @@ export function coordinate(
       },
     }),
   );
-  const want = (wanted: Wish) => {
+  const want = (wanted: PassRequest) => {
     if (wanted.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: wanted });
   };
   const ends: (() => void)[] = [];
-  let others: Beside | undefined;
+  let others: ParentTasks | undefined;
   actor.on('leading', () => {
-    inHand.coordinates(true);
-    ends.push(() => inHand.coordinates(false));
+    activity.coordinates(true);
+    ends.push(() => activity.coordinates(false));
     ends.push(settings.bandwidth.lead());
-    const { news, lead } = leading as Leading;
-    const { bus: led, signal: term } = lead;
+    const { changeCursor, lead } = leading as Leading;
+    const { bus: fencedBus, signal: term } = lead;
     const follows = {
-      tell: () => want(wish('parent')),
-      unchanged: () => want(wish('schedule')),
-      unreachable: (reason: string) => void standing.unreachable(reason),
-      isAway: () => standing.isAway,
+      tell: () => want(passRequest('parent')),
+      unchanged: () => want(passRequest('schedule')),
+      unreachable: (reason: string) => void linkReport.unreachable(reason),
+      isAway: () => linkReport.isAway,
     };
-    const deps = { bus, log, instance, layer, led, volume, settings, news, link, inHand, ...follows };
-    others = beside(deps, AbortSignal.any([signal, term]));
+    const deps = {
+      bus,
+      log,
+      instance,
+      layer,
+      fencedBus,
+      volume,
+      settings,
+      changeCursor,
+      link,
+      activity,
+      ...follows,
+    };
+    others = startParentTasks(deps, AbortSignal.any([signal, term]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
       if (!now && at && !at.usable) throw closed(at);
-      want({ ...wish('request'), asked: true, ...(full && { full }), ...(now && { now }) });
+      want({ ...passRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
       const { current, next } = actor.getSnapshot().context.whole;
       const named = (next ?? current)?.id;
       if (!named) throw new Fault('unavailable', 'the coordinator changes: ask again');
@@ -176,19 +195,19 @@ export function coordinate(
     if (found?.mode !== 'ReadWrite' || !link()?.live) return false;
     return selectionOf(found.repositories, repository) !== undefined;
   };
-  const unheed = heedTriggers({ bus, goesUp, want });
+  const unsubscribe = subscribeTriggers({ bus, goesUp, want });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
   const lease = new Lease(bus, instance, log, (held) => {
     if (!held) return actor.send({ type: 'lease.lost' });
     const at = link();
-    void standing.takeOver();
-    if (at && !at.usable) void standing.resting(at.until);
-    actor.send({ type: 'lease.gained', ...(at?.usable && { pass: wish('start') }) });
+    void linkReport.takeOver();
+    if (at && !at.usable) void linkReport.resting(at.until);
+    actor.send({ type: 'lease.gained', ...(at?.usable && { pass: passRequest('start') }) });
   });
   return {
     ended: lease.keep(signal).then(() => {
-      unheed();
+      unsubscribe();
       actor.stop();
       return others?.ended;
     }),
@@ -200,7 +219,7 @@ export function coordinate(
       // What somebody asked for is asked for still.
       const full = before.some(({ asked }) => asked.full);
       const now = before.some(({ asked }) => asked.now);
-      want({ ...wish('configuration'), ...(full && { full }), ...(now && { now }) });
+      want({ ...passRequest('configuration'), ...(full && { full }), ...(now && { now }) });
       const cause = { detail: { cause: 'configuration' } };
       for (const { end } of before)
         end.abort(new Fault('unavailable', 'the configuration has changed', cause));
@@ -208,4 +227,4 @@ export function coordinate(
   };
 }
 
-const wish = (cause: string): Wish => ({ id: randomUUID(), cause });
+const passRequest = (cause: string): PassRequest => ({ id: randomUUID(), cause });

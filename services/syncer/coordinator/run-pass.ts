@@ -2,23 +2,23 @@ import { Fault, toWire } from '#proto/contract/fault.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import type { Lead } from '../leadership/coordinator-term.ts';
-import type { PassBus } from '../leadership/fenced-bus.ts';
+import type { CoordinatorTerm } from '../leadership/coordinator-term.ts';
+import type { FencedBus } from '../leadership/fenced-bus.ts';
 import type { Settings } from '../link/parent/settings.ts';
-import type { Announcement } from '../reconcile/context/announcement.ts';
-import type { Wish } from '../reconcile/context/pass-request.ts';
-import type { AcrNews } from '../reconcile/observe/acr-news.ts';
-import type { News } from '../reconcile/observe/news.ts';
+import type { PassAnnouncement } from '../reconcile/context/announcement.ts';
+import type { PassRequest } from '../reconcile/context/pass-request.ts';
+import type { AcrChangeScan } from '../reconcile/observe/acr-news.ts';
+import type { ChangeCursor } from '../reconcile/observe/news.ts';
 import { makePass } from '../reconcile/pass.ts';
 
 export type RunDeps = {
   context: Context;
   volume: Volume;
   settings: Settings;
-  lead: Lead;
-  news: News;
-  acrNews: AcrNews;
-  announcement: Announcement;
+  lead: CoordinatorTerm;
+  changeCursor: ChangeCursor;
+  acrChanges: AcrChangeScan;
+  announcement: PassAnnouncement;
   /** When the window closes; absent where the pass may go on as long as it takes. */
   until?: number;
   signal: AbortSignal;
@@ -31,13 +31,13 @@ export async function runPass(
     volume,
     settings,
     lead,
-    news,
-    acrNews,
+    changeCursor,
+    acrChanges,
     announcement,
     until,
     signal,
   }: RunDeps,
-  wish: Wish,
+  passRequest: PassRequest,
 ): Promise<PassResult> {
   try {
     const { parent, upward, feed, activation, acr } = await settings.clients();
@@ -50,28 +50,28 @@ export async function runPass(
       upward: lead.upward(upward),
       feed,
       activation,
-      news,
+      changeCursor,
       acr,
-      acrNews,
+      acrChanges,
       configuration: settings.get(),
       by: instance,
       layer,
       signal,
       ...(until !== undefined && { until }),
     };
-    return await makePass(deps, wish);
+    return await makePass(deps, passRequest);
   } catch (err) {
     // Whoever leads now makes the pass, and says how it came out.
     const tells = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
     if (signal.aborted && !tells) throw signal.reason;
     const { code, message } = toWire(err);
-    log.error({ err, pass: wish.id }, 'a pass failed');
-    return { ...nothing(wish), failed: 1, failures: [{ code, reason: message }] };
+    log.error({ err, pass: passRequest.id }, 'a pass failed');
+    return { ...nothing(passRequest), failed: 1, failures: [{ code, reason: message }] };
   }
 }
 
 /** Whatever the pass does, its beginning is told before. */
-function announcing(bus: PassBus, announcement: Announcement): PassBus {
+function announcing(bus: FencedBus, announcement: PassAnnouncement): FencedBus {
   return {
     ...bus,
     publish: (...event) => {
@@ -86,7 +86,7 @@ function announcing(bus: PassBus, announcement: Announcement): PassBus {
 }
 
 /** What came of a pass that did nothing. */
-export const nothing = ({ id }: Wish): PassResult => ({
+export const nothing = ({ id }: PassRequest): PassResult => ({
   pass: id,
   ok: false,
   taken: 0,

@@ -1,5 +1,5 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
-import { merged, type Wish } from '../reconcile/context/pass-request.ts';
+import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /**
  * What a syncer process does about passes. Only the coordinator makes them; every syncer carries out transfers, which
@@ -19,18 +19,18 @@ import { merged, type Wish } from '../reconcile/context/pass-request.ts';
  * client changed goes up in a scoped pass, beside a whole one that may take hours.
  */
 export type SyncerEvent =
-  | { type: 'lease.gained'; pass?: Wish }
+  | { type: 'lease.gained'; pass?: PassRequest }
   | { type: 'lease.lost' }
-  | { type: 'pass.wanted'; pass: Wish };
+  | { type: 'pass.wanted'; pass: PassRequest };
 
-export type Lane = { current?: Wish; next?: Wish };
+export type Lane = { current?: PassRequest; next?: PassRequest };
 export type SyncerContext = Record<LaneName, Lane>;
 export type LaneName = 'whole' | 'scoped';
 
 /** Scopes that are too many together make a whole pass. */
-function want({ whole, scoped }: SyncerContext, wish: Wish): SyncerContext {
-  if (!wish.scope) return { whole: { ...whole, next: merged(whole.next, wish) }, scoped };
-  const next = merged(scoped.next, wish);
+function want({ whole, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
+  if (!passRequest.scope) return { whole: { ...whole, next: merged(whole.next, passRequest) }, scoped };
+  const next = merged(scoped.next, passRequest);
   if (next.scope) return { whole, scoped: { ...scoped, next } };
   const { next: _, ...rest } = scoped;
   return { whole: { ...whole, next: merged(whole.next, next) }, scoped: rest };
@@ -48,7 +48,7 @@ const lane = <N extends LaneName>(name: N) =>
         exit: { type: 'end', params: { name } },
         invoke: {
           src: 'makePass',
-          input: ({ context }: { context: SyncerContext }) => context[name].current as Wish,
+          input: ({ context }: { context: SyncerContext }) => context[name].current as PassRequest,
           onDone: 'idle',
           onError: 'idle',
         },
@@ -63,7 +63,7 @@ export const syncerMachine = setup({
     emitted: {} as { type: 'leading' } | { type: 'following' },
   },
   actors: {
-    makePass: fromPromise<void, Wish>(() => Promise.reject(new Error('no such step was given'))),
+    makePass: fromPromise<void, PassRequest>(() => Promise.reject(new Error('no such step was given'))),
     /** Goes on until storage has given a term. */
     takeTerm: fromPromise<void>(() => Promise.reject(new Error('no such step was given'))),
     clock: fromCallback(() => {}),

@@ -3,7 +3,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import { blobDamaged, spaceChanged } from '#proto/content/maintenance.ts';
 import type { Repository } from '#proto/oci/names.ts';
-import { merged, type Wish } from '../reconcile/context/pass-request.ts';
+import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /** Events that ask for a pass come in groups: the pass is wanted so long after the first of one, in ms. */
 const SOON_MS = 1_000;
@@ -12,17 +12,17 @@ export type TriggerDeps = {
   bus: Pick<Bus, 'listen'>;
   /** Whether what a client changes in this repository goes up at once. Else the next whole pass finds it. */
   goesUp: (repository: Repository) => boolean;
-  want: (wish: Wish) => void;
+  want: (passRequest: PassRequest) => void;
 };
 
 /** What happens in the layer and asks for a pass. What came from the parent does not. @returns what ends it */
-export function heedTriggers({ bus, goesUp, want }: TriggerDeps): () => void {
-  let waiting: Wish | undefined;
+export function subscribeTriggers({ bus, goesUp, want }: TriggerDeps): () => void {
+  let waiting: PassRequest | undefined;
   let timer: NodeJS.Timeout | undefined;
-  const soon = (wish: Omit<Wish, 'id'>) => {
-    waiting = merged(waiting, { id: randomUUID(), ...wish });
+  const soon = (passRequest: Omit<PassRequest, 'id'>) => {
+    waiting = merged(waiting, { id: randomUUID(), ...passRequest });
     timer ??= setTimeout(() => {
-      const wanted = waiting as Wish;
+      const wanted = waiting as PassRequest;
       timer = waiting = undefined;
       want(wanted);
     }, SOON_MS).unref();

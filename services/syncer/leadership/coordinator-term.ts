@@ -5,7 +5,7 @@ import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Context } from '../../process/run.ts';
 import type { Upward } from '../link/parent/upward.ts';
-import type { PassBus } from './fenced-bus.ts';
+import type { FencedBus } from './fenced-bus.ts';
 import type { Lease } from './lease.ts';
 
 /**
@@ -21,9 +21,9 @@ import type { Lease } from './lease.ts';
  *
  * Transfers need none of this: blobs are what their digests say, whoever brings them.
  */
-export class Lead {
+export class CoordinatorTerm {
   readonly term: Term;
-  readonly bus: PassBus;
+  readonly bus: FencedBus;
   readonly #lease: Pick<Lease, 'holds'>;
   readonly #lost: (fault: Fault) => void;
   readonly #end = new AbortController();

@@ -1,4 +1,4 @@
 import type { Bus } from '#proto/bus/bus.ts';
 
 /** What a pass uses of the bus. */
-export type PassBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;
+export type FencedBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;

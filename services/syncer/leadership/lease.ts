@@ -51,7 +51,7 @@ export class Lease {
   }
 
   /** Somebody else seems to have it: it counts as lost until the bus says otherwise, which is asked at once. */
-  doubt(): void {
+  invalidate(): void {
     this.#lose();
     this.#nudge.abort();
   }

@@ -6,7 +6,7 @@ import { type WebhookStatus, webhookChanged, webhookStatus } from '#proto/status
 const EVERY_MS = 1_000;
 
 /** Says how one webhook stands, as a state on the bus; and when it begins or ends to fail, as an event. */
-export class Standing {
+export class WebhookProgress {
   readonly #bus: Pick<Bus, 'put' | 'publish'>;
   readonly #key: string;
   readonly #log: Log;

@@ -15,14 +15,14 @@ import type { Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, type Notice, noticeOf } from './notice.ts';
 import type { Post } from './post.ts';
-import type { Standing } from './standing.ts';
+import type { WebhookProgress } from './standing.ts';
 import { waitAfter } from './verdict.ts';
 
 export const TIMES = {
   /** Events of so long are read together. */
   gatherMs: 200,
   /** The stream is looked at so often without any sign of news; and so soon again where one had nothing behind it yet. */
-  lookMs: 30_000,
+  pollMs: 30_000,
   soonMs: 1_000,
   /** A receiver that is gone is asked so often. */
   parkedMs: 60 * 60_000,
@@ -38,7 +38,7 @@ export type TellerDeps = {
   places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
   to: Receiver;
   post: Pick<Post, 'send'>;
-  standing: Standing;
+  progress: WebhookProgress;
   /** The name of this layer. */
   layer: string;
   /** It has just been configured: what happened before is not for it. */
@@ -64,7 +64,7 @@ export async function tell(deps: TellerDeps, signal: AbortSignal): Promise<void>
   try {
     while (!signal.aborted) {
       news = Promise.withResolvers();
-      let wait = jittered(times.lookMs);
+      let wait = jittered(times.pollMs);
       try {
         const told = await teller.round(signal);
         troubles = 0;
@@ -100,41 +100,41 @@ class Teller {
 
   /** @throws Fault where the bus or storage does not answer */
   async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
-    const { bus, standing } = this.#deps;
+    const { bus, progress } = this.#deps;
     const kept = await bus.archive.kept();
-    const place = await this.#standing(kept);
+    const place = await this.#progress(kept);
     await this.#keep();
     const { waiting, end, more } = await this.#read(place, kept, signal);
     for (const [index, { notice, place: reached }] of waiting.entries()) {
       signal.throwIfAborted();
-      standing.behind(waiting.length - index, more);
+      progress.behind(waiting.length - index, more);
       const verdict = await this.#deps.post.send(notice, signal);
       if (verdict.kind !== 'taken') return { waitMs: this.#failed(verdict) };
       this.#failures = 0;
       this.#place = reached;
       await this.#keep();
-      standing.taken(waiting.length - index - 1, more);
+      progress.taken(waiting.length - index - 1, more);
     }
     this.#place = end;
     await this.#keep();
-    if (waiting.length === 0 && !more) standing.behind(0, false);
+    if (waiting.length === 0 && !more) progress.behind(0, false);
     return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
   }
 
   #failed(verdict: Exclude<Awaited<ReturnType<Post['send']>>, { kind: 'taken' }>): number {
-    const { log, to, standing, times = TIMES } = this.#deps;
+    const { log, to, progress, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;
     const gone = kind === 'gone';
     const waitMs = gone ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
-    standing.failed(gone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
+    progress.failed(gone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
     log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'a webhook was not told');
     return waitMs;
   }
 
   /** How far it has been told; where nobody knows, from when on it is. */
-  async #standing(kept: Kept): Promise<WebhookPlace> {
+  async #progress(kept: Kept): Promise<WebhookPlace> {
     const { places } = this.#deps;
     if (this.#place) return this.#place;
     this.#place = this.#kept = await places.get();

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/status/webhooks.ts';
-import type { PassBus } from '../leadership/fenced-bus.ts';
+import type { FencedBus } from '../leadership/fenced-bus.ts';
 import { Post } from './post.ts';
-import { Standing } from './standing.ts';
+import { WebhookProgress } from './standing.ts';
 import { type TellerDeps, tell } from './teller.ts';
 
 export type WebhooksDeps = {
   bus: Bus;
   /** With the term of whoever makes the passes. */
-  led: Pick<PassBus, 'call'>;
+  fencedBus: Pick<FencedBus, 'call'>;
   /** Those of the configuration in force. */
   receivers: () => Receiver[];
   layer: string;
@@ -25,7 +25,7 @@ type Running = { print: string; end: AbortController; ended: Promise<void> };
  * Tells every webhook of the configuration what happens, each at its own pace, until `signal` ends it. Neither the
  * window nor the bandwidth of the link says anything of them: where a receiver is nobody knows, and most are near.
  */
-export class Webhooks {
+export class WebhookTasks {
   readonly #deps: WebhooksDeps;
   readonly #signal: AbortSignal;
   readonly #running = new Map<string, Running>();
@@ -70,24 +70,24 @@ export class Webhooks {
   }
 
   async #tell(key: string, to: Receiver, fresh: boolean, signal: AbortSignal): Promise<void> {
-    const { bus, led, layer, log, times, answerMs } = this.#deps;
+    const { bus, fencedBus, layer, log, times, answerMs } = this.#deps;
     const before = await bus.get(webhookStatus, key).catch(() => undefined);
     if (signal.aborted) return;
-    const standing = new Standing(bus, key, to.name, log, before?.value);
+    const progress = new WebhookProgress(bus, key, to.name, log, before?.value);
     await using post = new Post(to, answerMs);
     const places = {
-      get: async () => (await led.call(getWebhookPlace, { of: key }, { signal })).place,
+      get: async () => (await fencedBus.call(getWebhookPlace, { of: key }, { signal })).place,
       keep: async (place: Parameters<TellerDeps['places']['keep']>[0]) => {
-        await led.call(keepWebhookPlace, { of: key, place });
+        await fencedBus.call(keepWebhookPlace, { of: key, place });
       },
     };
-    await tell({ bus, places, to, post, standing, layer, fresh, log, ...(times && { times }) }, signal);
-    standing.end();
+    await tell({ bus, places, to, post, progress, layer, fresh, log, ...(times && { times }) }, signal);
+    progress.end();
   }
 
   async #tidy(keys: string[]): Promise<void> {
-    const { bus, led } = this.#deps;
-    await led.call(retainWebhooks, { of: keys });
+    const { bus, fencedBus } = this.#deps;
+    await fencedBus.call(retainWebhooks, { of: keys });
     for (const key of (await bus.list(webhookStatus)).keys()) {
       if (!keys.includes(key)) await bus.remove(webhookStatus, key);
     }

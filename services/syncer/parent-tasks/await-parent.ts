@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Parent } from '../link/parent/parent.ts';
-import type { News } from '../reconcile/observe/news.ts';
+import type { ChangeCursor } from '../reconcile/observe/news.ts';
 import type { Link } from '../schedule/hours.ts';
 import { waitAfter } from './wait-after.ts';
 
@@ -10,7 +10,7 @@ const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 60_000;
 
 export type AwaitDeps = {
-  news: Pick<News, 'cursor'>;
+  changeCursor: Pick<ChangeCursor, 'cursor'>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** The last pass could not reach the parent. */
@@ -33,8 +33,8 @@ export type AwaitDeps = {
  * the wait, until one does not fail so.
  */
 export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise<void> {
-  const { news, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = deps;
-  const isAwaited = () => isAway() && news.cursor === undefined && link()?.live === true;
+  const { changeCursor, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = deps;
+  const isAwaited = () => isAway() && changeCursor.cursor === undefined && link()?.live === true;
   let passed = Promise.withResolvers<void>();
   let failedPings = 0;
   let failedPasses = 0;

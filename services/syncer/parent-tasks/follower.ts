@@ -4,28 +4,28 @@ import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
-import type { News } from '../reconcile/observe/news.ts';
+import type { ChangeCursor } from '../reconcile/observe/news.ts';
 import type { Link } from '../schedule/hours.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import { AnswerPace } from './answer-pace.ts';
-import type { Early } from './prefetcher.ts';
+import type { Prefetcher } from './prefetcher.ts';
 import { isAway, waitAfter } from './wait-after.ts';
 
 /** How long the link and the first pass are waited for before they are looked at again, in ms. */
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
 /** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
 const FAILURES_UNTIL_UNREACHABLE = 2;
 
 export type FollowDeps = {
-  news: News;
+  changeCursor: ChangeCursor;
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
   /** This layer. */
   identity: () => Promise<LayerIdentity>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** Hears of what is on its way to the parent. */
-  early: Pick<Early, 'idle' | 'begin' | 'onIdle'>;
+  prefetcher: Pick<Prefetcher, 'idle' | 'begin' | 'onIdle'>;
   /** The parent has something to tell, or answers again. */
   tell: () => void;
   /** The parent has answered that nothing is new: a pass that begins now need not ask it. */
@@ -42,15 +42,15 @@ export type FollowDeps = {
  * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
  */
 export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<void> {
-  const { news, log, pace = new AnswerPace() } = deps;
+  const { changeCursor, log, pace = new AnswerPace() } = deps;
   let failures = 0;
   const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
-    const cursor = news.cursor;
+    const cursor = changeCursor.cursor;
     if (cursor === undefined || !deps.link()?.live) {
-      news.unfollow();
+      changeCursor.unfollow();
       failures = 0;
-      await Promise.race([news.turned, rest(jittered(LOOK_MS))]);
+      await Promise.race([changeCursor.turned, rest(jittered(POLL_MS))]);
       continue;
     }
     try {
@@ -61,12 +61,12 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
       failures = 0;
       if (found === 'changes' || found === 'lost' || isBack) {
-        const { turned } = news;
+        const { turned } = changeCursor;
         deps.tell();
-        deps.early.begin();
+        deps.prefetcher.begin();
         await Promise.race([turned, rest(jittered(MAX_WAIT_MS))]);
         // A pass that could not look asks for the same again, and not at once.
-        if (found !== 'unchanged' && news.cursor === cursor) await rest(jittered(LOOK_MS));
+        if (found !== 'unchanged' && changeCursor.cursor === cursor) await rest(jittered(POLL_MS));
       } else if (found === 'unchanged') deps.unchanged();
       // One that this side ended, or asked to be at once, says nothing of the parent.
       if (found !== 'ended' && waitS > 0) {
@@ -74,7 +74,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
         if (ms > 0) await rest(ms);
       }
     } catch (err) {
-      news.unfollow();
+      changeCursor.unfollow();
       if (signal.aborted) return;
       failures += 1;
       const ms = waitAfter(err, failures);
@@ -92,7 +92,7 @@ async function ask(
   waitS: number,
   signal: AbortSignal,
 ): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
-  const { news } = deps;
+  const { changeCursor } = deps;
   using gate = new LinkGate(deps.link, 'live');
   const reworded = new AbortController();
   try {
@@ -100,21 +100,21 @@ async function ask(
     const identity = await deps.identity();
     const either = AbortSignal.any([signal, gate.signal, reworded.signal]);
     // From then on this has to be asked for, too.
-    using _idle = deps.early.onIdle(() => reworded.abort(new Error('asked again, in other words')));
+    using _idle = deps.prefetcher.onIdle(() => reworded.abort(new Error('asked again, in other words')));
     const answer = await feed.changes(cursor, waitS, either, {
-      arriving: deps.early.idle,
+      arriving: deps.prefetcher.idle,
       identity,
     });
     if (!answer) {
-      news.unfollow();
+      changeCursor.unfollow();
       return 'changes';
     }
-    if (answer.arriving) deps.early.begin();
+    if (answer.arriving) deps.prefetcher.begin();
     if (answer.lost || answer.changes.length > 0) {
-      news.changed();
+      changeCursor.changed();
       return answer.lost ? 'lost' : 'changes';
     }
-    news.unchanged(cursor, answer.cursor, answer.known === true);
+    changeCursor.unchanged(cursor, answer.cursor, answer.known === true);
     return 'unchanged';
   } catch (error) {
     if ((gate.isClosed || reworded.signal.aborted) && !signal.aborted) return 'ended';

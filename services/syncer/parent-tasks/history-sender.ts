@@ -14,7 +14,7 @@ export class HistorySender {
   readonly #refused: RefusedEvents;
   #to: To | undefined;
   /** How far the parent is, once it has said so: it may have nothing. */
-  standing: { place: Place | undefined } | undefined;
+  ack: { place: Place | undefined } | undefined;
   /** It is told from the first event on, whatever it has. */
   anew = false;
   /** Events in one report: halved by one that came too slowly, and more again with each that came in time. */
@@ -31,7 +31,7 @@ export class HistorySender {
   }
 
   set to(to: To | undefined) {
-    if (to !== this.#to) this.standing = undefined;
+    if (to !== this.#to) this.ack = undefined;
     this.#to = to;
   }
 
@@ -44,8 +44,8 @@ export class HistorySender {
     const refused = answer && 'refused' in answer && answer.refused;
     if (refused) this.#log.error({ err: refused }, 'the parent refuses to be told how the layers are');
     const asked = refused ? await this.#send({ made, events: [] }, signal) : answer;
-    this.standing = asked && !('refused' in asked) ? asked : undefined;
-    return this.standing !== undefined;
+    this.ack = asked && !('refused' in asked) ? asked : undefined;
+    return this.ack !== undefined;
   }
 
   /** @returns whether the parent is now where the last of them is @throws Fault where it does not answer */
@@ -69,7 +69,7 @@ export class HistorySender {
   }
 
   async #tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
-    const from = this.anew ? { anew: true } : { after: this.standing?.place?.sequence ?? 0 };
+    const from = this.anew ? { anew: true } : { after: this.ack?.place?.sequence ?? 0 };
     const answer = await this.#send({ made, events, ...from }, signal);
     if (answer && 'refused' in answer) {
       const [first] = events;
@@ -83,7 +83,7 @@ export class HistorySender {
       );
     }
     this.anew = false;
-    this.standing = answer;
+    this.ack = answer;
     if (answer?.taken) await this.#refused.settle();
     return answer?.taken ?? false;
   }

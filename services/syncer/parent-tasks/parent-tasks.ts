@@ -4,26 +4,26 @@ import { selects } from '#proto/document/notification-patterns.ts';
 import { artifactOf } from '#proto/document/notifications.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import type { PassBus } from '../leadership/fenced-bus.ts';
+import type { FencedBus } from '../leadership/fenced-bus.ts';
 import type { Settings } from '../link/parent/settings.ts';
-import { Webhooks } from '../notify/webhooks.ts';
-import type { News } from '../reconcile/observe/news.ts';
+import { WebhookTasks } from '../notify/webhooks.ts';
+import type { ChangeCursor } from '../reconcile/observe/news.ts';
 import type { Link } from '../schedule/hours.ts';
-import type { InHand } from '../transfer/syncer-status.ts';
+import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { awaitParent } from './await-parent.ts';
 import { follow } from './follower.ts';
 import { layerReports } from './layer-report.ts';
-import { Early } from './prefetcher.ts';
+import { Prefetcher } from './prefetcher.ts';
 import { report } from './reporter.ts';
 
-export type BesideDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
+export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
   /** With the term of this process. */
-  led: PassBus;
+  fencedBus: FencedBus;
   volume: Volume;
   settings: Settings;
-  news: News;
+  changeCursor: ChangeCursor;
   link: () => Link | undefined;
-  inHand: InHand;
+  activity: SyncerActivity;
   /** The parent has something to tell, or answers again. */
   tell: () => void;
   /** The parent has just answered that nothing is new there. */
@@ -34,7 +34,7 @@ export type BesideDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
   isAway: () => boolean;
 };
 
-export type Beside = {
+export type ParentTasks = {
   /** There may be another parent now, and other things to take from it. */
   reconfigured(): void;
   /** A pass has ended. */
@@ -50,17 +50,17 @@ export type Beside = {
  * changes there is heard, what is still coming there begins to come here, and what happens here is told; with a parent
  * or without, webhooks are told.
  */
-export function beside(deps: BesideDeps, signal: AbortSignal): Beside {
-  const { bus, log, instance, settings, news, link } = deps;
+export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): ParentTasks {
+  const { bus, log, instance, settings, changeCursor, link } = deps;
   const feed = async () => (await settings.clients()).feed;
-  const early = new Early({ ...deps, by: instance });
+  const prefetcher = new Prefetcher({ ...deps, by: instance });
   // Who keeps a cursor of it has heard it speak, maybe before a restart.
   const reports = async () => {
     const clients = await settings.clients();
-    return news.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
+    return changeCursor.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
   };
   const identity = () => bus.call(layerInstance, {});
-  void follow({ ...deps, feed, early, identity }, signal);
+  void follow({ ...deps, feed, prefetcher, identity }, signal);
   const tells = (event: Envelope) => {
     const { parent } = settings.get().notifications;
     const artifact = parent && artifactOf(event);
@@ -73,14 +73,17 @@ export function beside(deps: BesideDeps, signal: AbortSignal): Beside {
     return () => void passes.delete(heard);
   };
   void awaitParent({ ...deps, parent: async () => (await settings.clients()).parent, onPass }, signal);
-  void report({ bus, onPass, reports, link, identity, layers, known: () => news.known, tells, log }, signal);
-  const webhooks = new Webhooks({ ...deps, receivers: () => settings.receivers }, signal);
+  void report(
+    { bus, onPass, reports, link, identity, layers, known: () => changeCursor.known, tells, log },
+    signal,
+  );
+  const webhooks = new WebhookTasks({ ...deps, receivers: () => settings.receivers }, signal);
   return {
     passed: () => {
       for (const heard of passes) heard();
     },
-    reconfigured: () => early.reconfigured(),
+    reconfigured: () => prefetcher.reconfigured(),
     renotify: () => webhooks.reconfigured(),
-    ended: early.follow(signal).then(() => webhooks.ended()),
+    ended: prefetcher.follow(signal).then(() => webhooks.ended()),
   };
 }

@@ -8,20 +8,20 @@ import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { ParentClients, Settings } from '../link/parent/settings.ts';
-import type { News } from '../reconcile/observe/news.ts';
+import type { ChangeCursor } from '../reconcile/observe/news.ts';
 import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import type { Link } from '../schedule/hours.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
-import { Crew } from '../transfer/crew.ts';
+import { WorkerPool } from '../transfer/crew.ts';
 import { Pace } from '../transfer/pace.ts';
-import type { InHand } from '../transfer/syncer-status.ts';
+import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
 import { AnswerPace } from './answer-pace.ts';
 import { PATIENT, waitAfter } from './wait-after.ts';
 
 /** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 /** What is smaller comes soon enough with the pass, in bytes. */
 const MIN_BYTES = 256 * 1024;
 /** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
@@ -29,19 +29,19 @@ const MAX_WAITING = 1_000;
 /** Instead of a pass, in the events of these transfers. */
 const PASS = 'arriving';
 
-export type EarlyDeps = {
+export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
   settings: Pick<Settings, 'get' | 'bandwidth'> & {
     clients(): Promise<Pick<ParentClients, 'arriving' | 'upward'>>;
   };
   /** A parent that does not tell its changes is not asked. */
-  news: Pick<News, 'cursor' | 'turned'>;
+  changeCursor: Pick<ChangeCursor, 'cursor' | 'turned'>;
   /** Undefined where there is no parent. */
   link: () => Link | undefined;
   /** This process, as the holder of claims. */
   by: string;
-  inHand: Pick<InHand, 'take'>;
+  activity: Pick<SyncerActivity, 'take'>;
   log: Log;
   pace?: Pick<AnswerPace, 'after'>;
 };
@@ -52,9 +52,9 @@ export type EarlyDeps = {
  * part, or brings it. The link is used as `follow` does, and what the parent tells is waited for in one request; while
  * nothing comes there, in none: who follows the changes hears when that ends.
  */
-export class Early {
-  readonly #deps: EarlyDeps;
-  readonly #crew: Crew;
+export class Prefetcher {
+  readonly #deps: PrefetcherDeps;
+  readonly #pool: WorkerPool;
   /** In the order in which the parent began them. */
   #waiting: ArrivingBlob[] = [];
   readonly #running = new Set<Digest>();
@@ -68,32 +68,32 @@ export class Early {
   /** Ends all that is under way. */
   #end = new AbortController();
 
-  constructor(deps: EarlyDeps) {
+  constructor(deps: PrefetcherDeps) {
     this.#deps = deps;
-    this.#crew = new Crew(deps.log);
+    this.#pool = new WorkerPool(deps.log);
   }
 
   /** Goes on until the signal aborts, and ends when all that is under way has. */
   async follow(signal: AbortSignal): Promise<void> {
-    await using crew = this.#crew;
-    crew.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
+    await using pool = this.#pool;
+    pool.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
     const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
     const { pace = new AnswerPace() } = this.#deps;
     let cursor: string | undefined;
     let failures = 0;
     while (!signal.aborted) {
       try {
-        const { news, link } = this.#deps;
+        const { changeCursor, link } = this.#deps;
         if (this.#idle) {
           const { promise } = this.#called;
           await Promise.race([promise, aborted(signal)]);
           continue;
         }
-        const asks = news.cursor !== undefined && link()?.live;
+        const asks = changeCursor.cursor !== undefined && link()?.live;
         const asked = performance.now();
         const told = asks ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
-        if (told === 'closed') await Promise.race([news.turned, rest(jittered(LOOK_MS))]);
+        if (told === 'closed') await Promise.race([changeCursor.turned, rest(jittered(POLL_MS))]);
         else if (told === undefined) this.#rest(false);
         else {
           const tookMs = performance.now() - asked;
@@ -165,7 +165,7 @@ export class Early {
   async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
     const { bus, settings } = this.#deps;
     const { connections, repositories } = settings.get();
-    this.#crew.most = connections;
+    this.#pool.most = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
     const room = Math.max(0, MAX_WAITING - this.#waiting.length);
     const fresh = blobs
@@ -195,7 +195,7 @@ export class Early {
       if (!next) await Promise.race([over, this.#told.promise]);
       else if (!this.#running.has(next.digest)) {
         this.#running.add(next.digest);
-        await this.#crew.job(() => this.#bring(next, signal));
+        await this.#pool.job(() => this.#bring(next, signal));
         this.#running.delete(next.digest);
       }
     }
@@ -213,7 +213,7 @@ export class Early {
       upward: async () => (await settings.clients()).upward,
       pace: new Pace(),
       bandwidth: settings.bandwidth,
-      slots: this.#crew.slots,
+      slots: this.#pool.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),
     };
     await transfer(deps, job).catch((err) =>

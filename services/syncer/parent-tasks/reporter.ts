@@ -18,7 +18,7 @@ import { PATIENT, waitAfter } from './wait-after.ts';
 /** Events of so long go up together, in ms. */
 const GATHER_MS = 1_000;
 /** Without any, the state of the layer is looked at so often, in ms. */
-const LOOK_MS = 60_000;
+const POLL_MS = 60_000;
 /** As JSON, before it is packed, in bytes. */
 const BATCH_BYTES = 256 * 1024;
 
@@ -47,7 +47,7 @@ export type ReporterDeps = {
  */
 export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
   const { bus, log, gatherMs = GATHER_MS } = deps;
-  const reporter = new Reporter(deps);
+  const reporter = new HistoryReporter(deps);
   let news = Promise.withResolvers<void>();
   let passed = true;
   const ends = [
@@ -80,7 +80,7 @@ export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<v
           continue;
         }
       }
-      await Promise.race([news.promise, rest(jittered(reporter.pending ? MIN_INTERVAL_MS : LOOK_MS))]);
+      await Promise.race([news.promise, rest(jittered(reporter.pending ? MIN_INTERVAL_MS : POLL_MS))]);
       await rest(jittered(gatherMs));
     }
   } finally {
@@ -88,7 +88,7 @@ export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<v
   }
 }
 
-class Reporter {
+class HistoryReporter {
   readonly #deps: ReporterDeps;
   readonly #clock = new ReportClock();
   readonly #sender: HistorySender;
@@ -117,20 +117,20 @@ class Reporter {
     if (!to) return;
     const now = Date.now();
     // All layers below are read for it: not with each event.
-    const isUnread = sender.standing !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
+    const isUnread = sender.ack !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
     let all = isUnread ? undefined : await layers();
     if (all) this.#readAt = now;
-    const due = sender.standing === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));
+    const due = sender.ack === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));
     this.pending = !due && (!all || this.#clock.differs(all));
     let elsewhere = 0;
     for (let first = due === true; !signal.aborted; first = false) {
       const kept = await bus.archive.kept();
-      if (!sender.standing || first) {
+      if (!sender.ack || first) {
         all ??= await layers();
         if (!(await sender.ask(kept.made, all, signal))) return;
         this.#clock.told(all, now);
       }
-      const { place } = sender.standing as NonNullable<typeof sender.standing>;
+      const { place } = sender.ack as NonNullable<typeof sender.ack>;
       const there = place !== undefined && (await this.#holds(place, kept));
       if (place && !there)
         log.info({ place, kept }, 'the parent knows events that are not here: telling all');
@@ -161,7 +161,7 @@ class Reporter {
   /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
   async #tell(made: string, told: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
-    sender.anew = told === undefined && sender.standing?.place !== undefined;
+    sender.anew = told === undefined && sender.ack?.place !== undefined;
     let events: Report['events'] = [];
     let size = 0;
     const flush = async () => {
@@ -196,7 +196,7 @@ class Reporter {
     }
     if (!(await flush())) return 'elsewhere';
     await sender.told();
-    if (last.id) this.#silent = { made, ...last, behind: sender.standing?.place?.sequence ?? 0 };
+    if (last.id) this.#silent = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
     return 'all';
   }
 

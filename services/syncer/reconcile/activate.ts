@@ -2,14 +2,14 @@ import { layerInstance } from '#proto/accounts/children.ts';
 import type { Activation } from '../link/parent/activation.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
 import type { PassTools } from './context/pass-context.ts';
-import type { Wish } from './context/pass-request.ts';
-import type { News } from './observe/news.ts';
+import type { PassRequest } from './context/pass-request.ts';
+import type { ChangeCursor } from './observe/news.ts';
 
 /** What it works with: the client of the parent, and what is known of it. */
 export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
   activation: Activation;
   feed: Pick<ParentFeed, 'changes'>;
-  news: Pick<News, 'followed'>;
+  changeCursor: Pick<ChangeCursor, 'followed'>;
 };
 
 /** A change of a client goes up without asking before, where the last answer is not older, in ms. */
@@ -25,16 +25,16 @@ export const ROUTINE = new Set(['schedule', 'retry']);
  * @param tells the parent was found to be a Terrace
  * @throws Fault `already-activated`, `parent-unreachable`, …
  */
-export async function activate(deps: ActivateDeps, wish: Wish, tells: boolean): Promise<void> {
-  const { bus, log, activation, feed, news, signal } = deps;
-  const { scope, cause, full, now } = wish;
+export async function activate(deps: ActivateDeps, passRequest: PassRequest, tells: boolean): Promise<void> {
+  const { bus, log, activation, feed, changeCursor, signal } = deps;
+  const { scope, cause, full, now } = passRequest;
   if (!activation.child) return;
   // A parent that was one is asked also while it does not say so.
   const isTerrace =
     tells || activation.tried || (scope && (await feed.changes(undefined, 0, signal)) !== undefined);
   if (!isTerrace) return;
   const routine = ROUTINE.has(cause);
-  const withinMs = scope ? SCOPED_MS : routine && news.followed ? QUIET_MS : 0;
+  const withinMs = scope ? SCOPED_MS : routine && changeCursor.followed ? QUIET_MS : 0;
   // What somebody asked for is tried at once.
   const eager = !scope && (cause === 'request' || cause === 'configuration' || full === true || now === true);
   const identity = await bus.call(layerInstance, {}, { signal });

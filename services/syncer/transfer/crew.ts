@@ -15,10 +15,10 @@ type Worker = { stop: AbortController; ended: Promise<void> };
  * As many workers, each with one job in hand, as connections are in use; both follow what the link shows and what
  * the configuration allows.
  */
-export class Crew implements AsyncDisposable {
+export class WorkerPool implements AsyncDisposable {
   readonly slots = new Slots(0);
   /** Jobs in hand. */
-  readonly #hands = new Slots(0);
+  readonly #active = new Slots(0);
   readonly #concurrency = new Concurrency(1);
   readonly #log: Log;
   #work: ((signal: AbortSignal) => Promise<void>) | undefined;
@@ -50,7 +50,7 @@ export class Crew implements AsyncDisposable {
     this.#busy += 1;
     this.#wake();
     try {
-      using _hand = await this.#hands.take();
+      using _hand = await this.#active.take();
       return await task();
     } finally {
       this.#busy -= 1;
@@ -77,7 +77,7 @@ export class Crew implements AsyncDisposable {
     this.#begun = now;
     this.slots.gauge.read();
     this.slots.fullMs();
-    this.#hands.fullMs();
+    this.#active.fullMs();
     this.#follow();
   }
 
@@ -91,7 +91,7 @@ export class Crew implements AsyncDisposable {
     const now = performance.now();
     const ms = now - this.#begun;
     this.#begun = now;
-    const full = Math.max(this.slots.fullMs(), this.#hands.fullMs());
+    const full = Math.max(this.slots.fullMs(), this.#active.fullMs());
     const reading = this.slots.gauge.read();
     this.#concurrency.feed({ now, ms, saturated: full >= SATURATED * ms, ...reading });
     if (this.#concurrency.count !== this.slots.count) {
@@ -105,7 +105,7 @@ export class Crew implements AsyncDisposable {
   #follow(): void {
     const { count } = this.#concurrency;
     this.slots.resize(count);
-    this.#hands.resize(count);
+    this.#active.resize(count);
     this.#retire(count);
     while (this.#work && this.#workers.length < count) {
       const stop = new AbortController();

@@ -17,7 +17,7 @@ const SYNC_MS = 2_000;
 /** A request that brought less than this before it broke counts as a failure. */
 const PROGRESS_BYTES = 64 * 1024;
 /** How often connections are looked after that the end of the blob waits for. */
-const LOOK_MS = 1_000;
+const POLL_MS = 1_000;
 /** How long a slot rests whose request brought nothing while others bring something. */
 const REST_MS = 1_000;
 
@@ -99,7 +99,7 @@ export class Download {
   async #deal(): Promise<void> {
     const { slots, bandwidth } = this.#deps;
     const running = new Set<Promise<void>>();
-    let led = false;
+    let fencedBus = false;
     while (!this.#failure) {
       if (this.#pieces.left === 0) {
         if (running.size === 0) break;
@@ -115,7 +115,7 @@ export class Download {
       }
       const { promise: ranged, resolve } = Promise.withResolvers<void>();
       const lead = () => {
-        led = true;
+        fencedBus = true;
         resolve();
       };
       const run = this.#work(piece, lead).finally(() => {
@@ -123,7 +123,7 @@ export class Download {
         slot[Symbol.dispose]();
       });
       running.add(run);
-      if (!led) await Promise.race([ranged, run]);
+      if (!fencedBus) await Promise.race([ranged, run]);
     }
     await Promise.all(running);
   }
@@ -133,7 +133,7 @@ export class Download {
     const { gauge } = this.#deps.slots;
     const look = this.#sequential
       ? undefined
-      : setInterval(() => this.#flights.hurry(gauge.firstByteMs), LOOK_MS);
+      : setInterval(() => this.#flights.hurry(gauge.firstByteMs), POLL_MS);
     try {
       await Promise.race(running);
     } finally {

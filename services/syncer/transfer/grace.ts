@@ -7,7 +7,7 @@ const GRACE_MS = 2_000;
  * Lets a request end that would be lost if it broke: many registries forget an upload of which a piece was torn. What
  * ends by a Fault (a window that closes, a claim that is lost) ends at once.
  */
-export class Grace implements Disposable {
+export class ShutdownGrace implements Disposable {
   readonly #signal: AbortSignal;
   readonly #late = new AbortController();
   #timer: NodeJS.Timeout | undefined;

@@ -10,14 +10,14 @@ const MAX_PASSES = 100;
  * Transfers end with their pass where a change of the configuration has ended it: they may go to another parent now, or
  * be no more to use the link. What arrived is kept for the pass that follows.
  */
-export class Recall implements Disposable {
+export class PassCancellation implements Disposable {
   readonly #over = new Set<string>();
   readonly #working = new Map<AbortController, string>();
   readonly #unlisten: () => void;
 
   constructor(bus: Pick<Bus, 'listen'>) {
     this.#unlisten = bus.listen(passFinished, ({ data: { pass, ended } }) => {
-      if (ended === 'configuration') this.#recall(pass);
+      if (ended === 'configuration') this.#cancellation(pass);
     });
   }
 
@@ -42,7 +42,7 @@ export class Recall implements Disposable {
     this.#unlisten();
   }
 
-  #recall(pass: string): void {
+  #cancellation(pass: string): void {
     this.#over.add(pass);
     for (const oldest of this.#over) {
       if (this.#over.size <= MAX_PASSES) break;

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { HEARTBEAT_MS, MAX_IN_HAND, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
+import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 
 /** What changes is told so long after it did, together with what else does meanwhile, in ms. */
@@ -8,7 +8,7 @@ const SOON_MS = 1_000;
 
 type Blob = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'direction'>;
 type Transfer = SyncerStatus['transfers'][number];
-export type Hand = Disposable & {
+export type ActiveTransfer = Disposable & {
   /** So many bytes are at the far end. */
   reached(done: number): void;
   /** Nothing goes on before then, in ms since 1970. */
@@ -16,7 +16,7 @@ export type Hand = Disposable & {
 };
 
 /** What this process has in hand, told to whoever asks how the layer is. */
-export class InHand implements AsyncDisposable {
+export class SyncerActivity implements AsyncDisposable {
   readonly #bus: Pick<Bus, 'put' | 'remove'>;
   readonly #instance: string;
   readonly #log: Log;
@@ -39,7 +39,7 @@ export class InHand implements AsyncDisposable {
   }
 
   /** Until the hand is disposed of. */
-  take({ repository, digest, size, direction }: Blob): Hand {
+  take({ repository, digest, size, direction }: Blob): ActiveTransfer {
     const transfer: Transfer = { repository, digest, size, direction };
     this.#transfers.add(transfer);
     this.#tellIn(SOON_MS);
@@ -85,7 +85,7 @@ export class InHand implements AsyncDisposable {
       pid: process.pid,
       coordinates: this.#coordinates,
       count: this.#transfers.size,
-      transfers: [...this.#transfers].slice(0, MAX_IN_HAND),
+      transfers: [...this.#transfers].slice(0, MAX_ACTIVE_TRANSFERS),
     };
     this.#telling = this.#bus
       .put(syncerStatus, this.#instance, status)

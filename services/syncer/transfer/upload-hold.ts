@@ -69,7 +69,7 @@ export class UploadHold implements AsyncDisposable {
    * does not refuse it has a wrong blob at the end, which its digest shows.
    * @throws Fault `claim-lost`
    */
-  async sure(): Promise<void> {
+  async ensureHeld(): Promise<void> {
     if (this.#renewed.ms >= LEASE_MS - MARGIN_MS) await this.#renew().catch(() => {});
     this.signal.throwIfAborted();
   }

@@ -9,7 +9,7 @@ import type { BlobFile, Volume } from '#proto/volume/volume.ts';
 import type { Session } from '../link/parent/session.ts';
 import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
-import { Grace } from './grace.ts';
+import { ShutdownGrace } from './grace.ts';
 import type { Pace } from './pace.ts';
 import type { Slots } from './slots.ts';
 import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
@@ -126,14 +126,14 @@ class UploadSteps {
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
-      using grace = new Grace(ending);
+      using grace = new ShutdownGrace(ending);
       const upload = new Upload(wanted, {
         upward: await this.#deps.upward(),
         file,
         slots,
         pace,
         until: this.#manner.until,
-        sure: () => lock.sure(),
+        ensureHeld: () => lock.ensureHeld(),
         signal: ending,
         late: grace.signal,
         reached: async (session) => {

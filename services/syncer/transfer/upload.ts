@@ -21,7 +21,7 @@ export type UploadDeps = {
   /** When the window closes. */
   until: number | undefined;
   /** Asked before each request. @throws Fault `claim-lost` */
-  sure: () => Promise<void>;
+  ensureHeld: () => Promise<void>;
   /** No request begins any more. */
   signal: AbortSignal;
   /** Requests under way end. */
@@ -84,9 +84,9 @@ export class Upload {
   }
 
   async #timed<T>(size: number, send: (body: Sent) => Promise<T>, offset: number, extraMs = 0): Promise<T> {
-    const { slots, pace, signal, sure } = this.#deps;
+    const { slots, pace, signal, ensureHeld } = this.#deps;
     using _slot = await slots.take();
-    await sure();
+    await ensureHeld();
     signal.throwIfAborted();
     const began = performance.now();
     const bytes = () => this.#read(offset, offset + size);

@@ -10,7 +10,7 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/sync/transfers.ts';
-import type { InHand } from './syncer-status.ts';
+import type { SyncerActivity } from './syncer-status.ts';
 import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepDeps } from './transfer-steps.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
@@ -26,7 +26,7 @@ const MAX_MS = 2 ** 31 - 1;
 const HELD_MS = 1_500;
 
 export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
-  inHand: Pick<InHand, 'take'>;
+  activity: Pick<SyncerActivity, 'take'>;
 };
 
 /**
@@ -46,7 +46,7 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verd
           Math.min(MAX_MS, until - Date.now()),
         );
   const signal = AbortSignal.any([deps.signal, closed.signal]);
-  using hand = deps.inHand.take(blob);
+  using hand = deps.activity.take(blob);
   const about: About = { ...blob, pass, syncer: by };
   let told = Date.now();
   let at = 0;

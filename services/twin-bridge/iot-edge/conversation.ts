@@ -20,7 +20,7 @@ export const systemClock: Clock = {
 };
 
 /** What a module holds beyond any one connection. */
-export type Standing = {
+export type TwinDelegate = {
   /** What is desired, as looked up now. */
   take(desired: Desired): Promise<void>;
   /** All that is to be reported. */
@@ -32,7 +32,7 @@ export type Standing = {
  * and each five minutes; what is reported follows, as the difference to what the twin holds.
  */
 export class Conversation {
-  readonly #standing: Standing;
+  readonly #standing: TwinDelegate;
   readonly #log: Log;
   readonly #timing: Timing;
   readonly #clock: Clock;
@@ -49,7 +49,7 @@ export class Conversation {
   /** The twin has been looked up, so all is well. */
   onLook: () => void = () => {};
 
-  constructor(standing: Standing, log: Log, timing: Timing, clock: Clock = systemClock) {
+  constructor(standing: TwinDelegate, log: Log, timing: Timing, clock: Clock = systemClock) {
     this.#standing = standing;
     this.#log = log;
     this.#timing = timing;

@@ -5,7 +5,7 @@ import type { Workload } from '#proto/iot-edge/workload.ts';
 import type { Session } from '#proto/status/status.ts';
 import type { Method } from '../methods/method.ts';
 import type { Found } from '../source/source.ts';
-import { type Clock, Conversation, type Standing, systemClock } from './conversation.ts';
+import { type Clock, Conversation, systemClock, type TwinDelegate } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
 import { keepLastGood, readLastGood } from './last-good.ts';
@@ -33,7 +33,7 @@ export function startTwin(options: TwinOptions): ModuleTwin {
   return new EdgeTwin(options);
 }
 
-class EdgeTwin implements ModuleTwin, Standing {
+class EdgeTwin implements ModuleTwin, TwinDelegate {
   readonly name = 'the module twin';
   readonly #options: TwinOptions;
   readonly #timing: Timing;

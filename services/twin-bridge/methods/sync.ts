@@ -4,7 +4,7 @@ import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts'
 import { type Method, type MethodAnswer, method } from './method.ts';
 import { soon } from './soon.ts';
 
-type PassBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
+type FencedBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
 
 /** How long a pass is waited for before it is answered that it goes on, in ms. */
 const WAIT_MS = 20_000;
@@ -22,7 +22,7 @@ const Wanted = Type.Object(
  * One pass, of what may have changed (`sync`) or of everything (`resync`). 200 with what it came to, 202 with its id
  * where it goes on. Faults: those of `startPass`.
  */
-export function syncMethod(bus: PassBus, log: Log, full: boolean, waitMs = WAIT_MS): Method {
+export function syncMethod(bus: FencedBus, log: Log, full: boolean, waitMs = WAIT_MS): Method {
   return method(Wanted, log, async ({ wait = true, now }, signal) => {
     const wish = { ...(full && { full }), ...(now && { now }) };
     using passes = new Passes(bus);
@@ -43,7 +43,7 @@ class Passes implements Disposable {
   readonly #unlisten: () => void;
   #heard = () => {};
 
-  constructor(bus: Pick<PassBus, 'listen'>) {
+  constructor(bus: Pick<FencedBus, 'listen'>) {
     this.#unlisten = bus.listen(passFinished, ({ data }) => {
       this.#results.set(data.pass, data);
       this.#heard();

@@ -33,7 +33,7 @@ type Pace = {
 const PACE: Pace = { settle: 1_000, burst: 4, least: 5_000, idle: 5 * 60_000, look: 60_000 };
 
 /** Has the twin told how the layer stands: soon after something changed, and quiet while nothing does. */
-export class Reporter implements Disposable {
+export class TwinReporter implements Disposable {
   readonly #options: ReportOptions;
   readonly #pace: Pace;
   readonly #ends: (() => void)[];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Heard } from '#proto/contract/envelope.ts';
+import type { ReceivedEvent } from '#proto/contract/envelope.ts';
 import { summary } from '../../../cli/commands/sync.ts';
 import { barView, lineView } from '../../../cli/text/progress.ts';
 import { testLayer } from '../../support/layer.ts';
@@ -11,7 +11,7 @@ import { pushImage } from '../../support/registry/image.ts';
 import { run } from '../../support/terrace.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
-const heard = (type: string, data: object): Heard<unknown> => ({
+const heard = (type: string, data: object): ReceivedEvent<unknown> => ({
   specversion: '1.0',
   id: '1',
   source: '/layers/a/b',

@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
-import { Accounts } from '../../../services/gateway/auth/account-cache.ts';
+import { AccountCache } from '../../../services/gateway/auth/account-cache.ts';
 import { TestBus } from '../../support/bus.ts';
 import { on } from '../accounts.ts';
 import { until } from '../layer.ts';
@@ -28,9 +28,9 @@ storage.serve(accountsStatus, async () => {
 });
 await storage.flush();
 
-let accounts: Accounts;
+let accounts: AccountCache;
 beforeEach(() => {
-  accounts = new Accounts(bus, 2_000, () => on('open', 'content/read'));
+  accounts = new AccountCache(bus, 2_000, () => on('open', 'content/read'));
   asked.length = 0;
   gate = Promise.resolve();
   actions = on('a', 'content/read');
@@ -80,9 +80,9 @@ test('an answer that a change overtook is given to those who asked before it, an
   resolve();
   equal((await early)?.rules.allows('a', 'content/read'), true);
   equal((await late)?.rules.allows('b', 'content/read'), true);
-  const remembered = await accounts.get('ci');
-  equal(remembered?.rules.allows('b', 'content/read'), true);
-  equal(remembered?.rules.allows('a', 'content/read'), false);
+  const cache = await accounts.get('ci');
+  equal(cache?.rules.allows('b', 'content/read'), true);
+  equal(cache?.rules.allows('a', 'content/read'), false);
   equal(asked.length, 2);
 });
 

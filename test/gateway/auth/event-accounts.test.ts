@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { accountsChanged } from '#proto/accounts/accounts.ts';
-import { askerOf, ON_BEHALF } from '#proto/bus/caller.ts';
+import { callerOf, ON_BEHALF } from '#proto/bus/caller.ts';
 import {
   blobCommitted,
   blobUnlinked,
@@ -82,7 +82,7 @@ test('content is written and deleted by a token, and garbage collected by whoeve
 
 test('who asks is told by the inbox, and what a user says of others counts as far as it may', () => {
   const from = (inbox: string, behalf?: string) =>
-    askerOf({
+    callerOf({
       reply: `_INBOX_${inbox}.abc.1`,
       headers: { get: (name) => (name === ON_BEHALF ? (behalf ?? '') : '') },
     });
@@ -93,5 +93,5 @@ test('who asks is told by the inbox, and what a user says of others counts as fa
   deepEqual(from('operator', 'Jo Doe\n'), { user: 'operator', account: '_operator', person: 'Jo_Doe_' });
   deepEqual(from('twin-bridge'), { user: 'twin-bridge', account: '_twin-bridge' });
   deepEqual(from('somebody', 'ci'), {});
-  deepEqual(askerOf({}), {});
+  deepEqual(callerOf({}), {});
 });

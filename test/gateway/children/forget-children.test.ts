@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
-import { forgetWithAccounts } from '../../../services/gateway/children/forget-children.ts';
+import { forgetDeletedChildren } from '../../../services/gateway/children/forget-children.ts';
 import { quiet } from '../../support/bus.ts';
 import { until } from '../../support/patience.ts';
 
@@ -24,15 +24,15 @@ test('an account that goes while the accounts are looked at is looked for again'
       }
       return { names, open: false };
     },
-    heed: (_event: unknown, handler: () => void) => {
+    onInvalidation: (_event: unknown, handler: () => void) => {
       changed = handler;
       return () => {};
     },
-    onMissed: () => {},
+    onGap: () => {},
   } as unknown as Bus;
   const forgotten: string[] = [];
   const below = { forget: async (child: string) => void forgotten.push(child) };
-  using _forgetting = forgetWithAccounts({ bus, below, log: quiet });
+  using _forgetting = forgetDeletedChildren({ bus, below, log: quiet });
   await until(() => forgotten.length > 0, 'it is forgotten');
   assert.deepEqual(forgotten, ['line']);
   assert.equal(looks, 2);

@@ -6,11 +6,11 @@ import { createToken, deleteToken } from '#proto/accounts/accounts.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import {
   layersBelow,
-  type Reckoning,
   type Report,
-  reckoning,
+  type ReportAck,
+  type ReportProgress,
   reportPath,
-  type Standing,
+  reportProgress,
 } from '#proto/status/layers-below.ts';
 import { TestLayer, until } from '../layer.ts';
 
@@ -47,7 +47,7 @@ async function post(child: string, body: unknown, login = ''): Promise<Response>
 /** @returns the status, and how far the layer has the child's events */
 async function tell(child: string, report: Partial<Report>): Promise<[number, number | undefined]> {
   const response = await post(child, { made: 'm', events: [], ...report });
-  const { place } = (await response.json()) as Standing;
+  const { place } = (await response.json()) as ReportAck;
   return [response.status, place?.sequence];
 }
 
@@ -100,9 +100,9 @@ test('what a process stored that was killed then is reckoned with', async () => 
 
 test('what a power cut took out of the stream is asked for again, and what it left is not', async () => {
   await tell('cut', { after: 0, events: events(1, 4) });
-  const known = await layer.bus.get(reckoning, 'cut');
-  const later = { ...(known?.value as Reckoning), ...events(9, 9)[0], id: 'a-9', tail: 'a-9' };
-  await layer.bus.put(reckoning, 'cut', {
+  const known = await layer.bus.get(reportProgress, 'cut');
+  const later = { ...(known?.value as ReportProgress), ...events(9, 9)[0], id: 'a-9', tail: 'a-9' };
+  await layer.bus.put(reportProgress, 'cut', {
     ...later,
     stored: later.stored + 5,
     marks: { '/layers/line/a': 9 },
@@ -304,7 +304,7 @@ test('what is known of a child goes with its account, in whatever order that and
   for (const child of ['gone', 'gone-2']) equal((await post(child, body, `gone:${password}`)).status, 200);
   const known = async () => {
     const layers = await operator.list(layersBelow);
-    const heard = await layer.bus.list(reckoning);
+    const heard = await layer.bus.list(reportProgress);
     return ['gone', 'gone-2'].flatMap((child) => [layers.has(child), heard.has(child)]);
   };
   deepEqual(await known(), [true, true, true, true]);

@@ -1,18 +1,18 @@
 import { equal, notEqual } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pieces, pieceFor } from '../../../services/gateway/content/buffer-pool.ts';
+import { BufferPool, bufferSizeFor } from '../../../services/gateway/content/buffer-pool.ts';
 
 const KIB = 1024;
 
 test('the more streams there are, the smaller their pieces', () => {
-  equal(pieceFor(1), 512 * KIB);
-  equal(pieceFor(32), 512 * KIB);
-  equal(pieceFor(64), 256 * KIB);
-  equal(pieceFor(10_000), 64 * KIB);
+  equal(bufferSizeFor(1), 512 * KIB);
+  equal(bufferSizeFor(32), 512 * KIB);
+  equal(bufferSizeFor(64), 256 * KIB);
+  equal(bufferSizeFor(10_000), 64 * KIB);
 });
 
 test('a stream that has ended leaves its buffers to the next one, and never to two', () => {
-  const pieces = new Pieces();
+  const pieces = new BufferPool();
   const size = pieces.begin();
   const first = [pieces.take(size, size), pieces.take(size, size)];
   notEqual(first[0], first[1]);
@@ -33,7 +33,7 @@ test('a stream that has ended leaves its buffers to the next one, and never to t
 });
 
 test('few are kept, however many streams there were', () => {
-  const pieces = new Pieces();
+  const pieces = new BufferPool();
   const buffers = Array.from({ length: 100 }, () => {
     const size = pieces.begin();
     return pieces.take(size, size);

@@ -12,7 +12,7 @@ import {
 } from '#proto/content/content-events.ts';
 import { blobDamaged } from '#proto/content/maintenance.ts';
 import type { Event } from '#proto/contract/contract.ts';
-import { RememberedContent } from '../../../services/gateway/content/content-cache.ts';
+import { ContentCache } from '../../../services/gateway/content/content-cache.ts';
 import { sha256 } from '../layer.ts';
 
 const [one, two, blob] = [sha256('one'), sha256('two'), sha256('blob')];
@@ -25,8 +25,8 @@ function rig({ alone = false } = {}) {
   let asked: string[] = [];
   let flushes = 0;
   const bus = {
-    heed: (event: Event, handler: (data: never) => void) => heeded.set(event.type, handler),
-    onMissed: (handler: () => void) => {
+    onInvalidation: (event: Event, handler: (data: never) => void) => heeded.set(event.type, handler),
+    onGap: (handler: () => void) => {
       missed = handler;
     },
     flush: async () => {
@@ -38,22 +38,22 @@ function rig({ alone = false } = {}) {
       return reference ? manifest : { path: 'elsewhere', size: 4 };
     },
   };
-  const remembered = new RememberedContent(bus as unknown as Bus, 0, alone);
+  const cache = new ContentCache(bus as unknown as Bus, 0, alone);
   /** @returns what storage was asked */
   const look = async () => {
     asked = [];
     for (const repository of ['a', 'b']) {
-      for (const reference of ['one', 'two', one]) await remembered.manifest(repository, reference);
-      await remembered.blob(repository, blob);
+      for (const reference of ['one', 'two', one]) await cache.manifest(repository, reference);
+      await cache.blob(repository, blob);
     }
-    await remembered.bytes(one, async () => {
+    await cache.bytes(one, async () => {
       asked.push('bytes');
       return Buffer.from('one');
     });
     return asked;
   };
   const say = (event: Event, data: object) => heeded.get(event.type)?.(data as never);
-  return { remembered, look, say, miss: () => missed(), flushes: () => flushes };
+  return { cache, look, say, miss: () => missed(), flushes: () => flushes };
 }
 
 const all = ['one', 'two', one, blob, 'one', 'two', one, blob, 'bytes'];
@@ -83,11 +83,11 @@ for (const [what, data, forgotten] of changes) {
 }
 
 test('when something may have been missed, nothing is remembered', async () => {
-  const { remembered, look, miss } = rig();
+  const { cache, look, miss } = rig();
   await look();
-  deepEqual(remembered.size, { places: 8, contents: 1, bytes: 3 });
+  deepEqual(cache.size, { places: 8, contents: 1, bytes: 3 });
   miss();
-  deepEqual(remembered.size, { places: 0, contents: 0, bytes: 0 });
+  deepEqual(cache.size, { places: 0, contents: 0, bytes: 0 });
   deepEqual(await look(), all);
 });
 
@@ -104,9 +104,9 @@ test('only where there may be another gateway the bus is asked for what was said
 });
 
 test('what is not where it was remembered is asked for again', async () => {
-  const { remembered, look } = rig();
+  const { cache, look } = rig();
   await look();
-  remembered.misplaced('a', 'one');
-  remembered.misplaced('b', blob);
+  cache.misplaced('a', 'one');
+  cache.misplaced('b', blob);
   deepEqual(await look(), ['one', blob]);
 });

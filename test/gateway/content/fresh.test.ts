@@ -173,12 +173,12 @@ test('what a storage did that died before it said so is seen when the next one s
 });
 
 test('a gateway that loses the bus remembers nothing, and goes on when it is back', async () => {
-  const { remembered } = layer.gateway;
+  const { cache } = layer.gateway;
   for (const reference of digests) await get(here, reference);
-  equal(remembered.size.places >= digests.length, true);
-  equal(remembered.size.bytes > 0 && remembered.size.bytes < 100_000, true);
+  equal(cache.size.places >= digests.length, true);
+  equal(cache.size.bytes > 0 && cache.size.bytes < 100_000, true);
   await layer.testBus.kill();
-  await until(() => remembered.size.places === 0 && remembered.size.contents === 0);
+  await until(() => cache.size.places === 0 && cache.size.contents === 0);
   await layer.testBus.up();
   await until(async () => (await get(here, digests[0]!)) === digests[0]);
 });

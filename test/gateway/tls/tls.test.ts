@@ -80,7 +80,7 @@ async function gateway(files: Tls, now = Date.now) {
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const end = new AbortController();
-  const renewing = renew(app.server as never, () => files, pair, log, end.signal, { lookMs: 5, now });
+  const renewing = renew(app.server as never, () => files, pair, log, end.signal, { pollMs: 5, now });
   return {
     said,
     port: (app.server.address() as { port: number }).port,

@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { AtOnce } from '#proto/bus/invalidations.ts';
+import { Invalidations } from '#proto/bus/invalidations.ts';
 import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
 import { putTag } from '#proto/content/manifests.ts';
 import { TestBus } from '../../support/bus.ts';
@@ -16,7 +16,8 @@ test('whoever hears the answer, or asks for a sign of life after it, has heard t
   const caller = await server.connect('gateway', 'caller');
   const other = await server.connect('gateway', 'other');
   const heard: string[][] = [[], []];
-  for (const [i, bus] of [caller, other].entries()) bus.heed(tagMoved, ({ tag }) => heard[i]!.push(tag));
+  for (const [i, bus] of [caller, other].entries())
+    bus.onInvalidation(tagMoved, ({ tag }) => heard[i]!.push(tag));
   await Promise.all([caller.flush(), other.flush()]);
   storage.serve(putTag, async ({ tag }) => {
     storage.publish(tagMoved, move(tag));
@@ -39,7 +40,7 @@ test('a bus that breaks is told on both sides: something may have been missed', 
   const storage = await server.connect('storage', 'speaker 2');
   const gateway = await server.connect('gateway', 'listener');
   let missed = 0;
-  gateway.onMissed(() => {
+  gateway.onGap(() => {
     missed += 1;
   });
   storage.publish(tagMoved, move('x'));
@@ -61,7 +62,7 @@ test('a bus that breaks is told on both sides: something may have been missed', 
 test('an answer that outlived its connection comes after the word that something was missed', () => {
   const said: string[] = [];
   const line = { say: (subject: string) => void said.push(subject), hear: () => () => {} };
-  const atOnce = new AtOnce(line);
+  const atOnce = new Invalidations(line);
   const reply = () => void said.push('answer');
   atOnce.after(reply)(new Uint8Array());
   const late = atOnce.after(reply);
@@ -77,8 +78,8 @@ test('who has said nothing has nothing to make good, and who is closed says noth
   const closed = () => {
     throw new Error('closed');
   };
-  const atOnce = new AtOnce({ say: closed, hear: () => () => {} });
+  const atOnce = new Invalidations({ say: closed, hear: () => () => {} });
   atOnce.mended();
   atOnce.say(tagMoved, move('x'));
-  throws(() => atOnce.heed(blobCommitted, () => {}), /blob.committed is not said at once/);
+  throws(() => atOnce.onInvalidation(blobCommitted, () => {}), /blob.committed is not said at once/);
 });

@@ -13,7 +13,7 @@ import {
 } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { keepCursor } from '#proto/sync/changes.ts';
-import { listParked, meetParent, park, settleOutgoing, unpark } from '#proto/sync/outgoing.ts';
+import { listParked, park, recordParent, settleOutgoing, unpark } from '#proto/sync/outgoing.ts';
 import { Fence } from '../../../services/storage/content/fence.ts';
 import type { Change } from '../../../services/storage/metadata/metadata.ts';
 import { quiet } from '../../support/bus.ts';
@@ -59,7 +59,7 @@ test('every change of a pass is refused once another term is handed out, and cha
     () => syncer.call(deleteTag, { repository, tag: 'v', base: true, term: old }),
     () => syncer.call(setBase, { repository, tag: 'v', digest, term: old }),
     () => syncer.call(settleOutgoing, { repository, digests: [digest], sent: true, term: old }),
-    () => syncer.call(meetParent, { parent: 'other:443', forget: true, term: old }),
+    () => syncer.call(recordParent, { parent: 'other:443', forget: true, term: old }),
     () => syncer.call(park, { ...parked, term: old }),
     () => syncer.call(unpark, { repository, reference: 'v', term: old }),
     () => syncer.call(linkBlobs, { repository, digests: [blob], term: old }),

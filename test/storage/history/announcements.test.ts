@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { manifestCommitted, tagMoved } from '#proto/content/content-events.ts';
-import { Announcements } from '../../../services/storage/history/announcements.ts';
+import { EventOutbox } from '../../../services/storage/history/announcements.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
@@ -45,7 +45,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
   const publish = bus.publish;
   {
     await using metadata = await Metadata.open(join(folder, 'db'));
-    const announcements = await Announcements.open(metadata, publish);
+    const announcements = await EventOutbox.open(metadata, publish);
     const told = [announcements.of(tagMoved, moved('a')), announcements.of(tagMoved, moved('b'))];
     await metadata.write(told.flatMap(({ changes }) => changes));
     assert.equal(await left(metadata), 2);
@@ -53,7 +53,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
     await until(async () => (await left(metadata)) === 0);
 
     // Killed before it was said; when the stream had it, and storage did not know; and before the change was written.
-    const silent = new Announcements(metadata, () => {}, 10);
+    const silent = new EventOutbox(metadata, () => {}, 10);
     const [stored, unsaid, never] = ['c', 'd', 'e'].map((tag) => silent.of(tagMoved, moved(tag)));
     await metadata.write([...stored!.changes, ...unsaid!.changes]);
     assert.ok(never);
@@ -63,7 +63,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
     assert.equal(await left(metadata), 3);
   }
   await using metadata = await Metadata.open(join(folder, 'db'));
-  const announcements = await Announcements.open(metadata, publish);
+  const announcements = await EventOutbox.open(metadata, publish);
   await announcements.resume(bus, quiet);
   await until(async () => (await left(metadata)) === 0);
   assert.deepEqual(await tags(), ['a', 'b', 'c', 'd']);
@@ -79,9 +79,9 @@ test('an earlier event that was just the same does not stand for one that is lef
   const before = (await tags()).length;
   const then = Date.now();
   await until(() => Date.now() > then);
-  const silent = new Announcements(metadata, () => {});
+  const silent = new EventOutbox(metadata, () => {});
   await metadata.write(silent.of(tagMoved, moved('x')).changes);
-  await (await Announcements.open(metadata, bus.publish)).resume(bus, quiet);
+  await (await EventOutbox.open(metadata, bus.publish)).resume(bus, quiet);
   await until(async () => (await left(metadata)) === 0);
   assert.equal((await tags()).length, before + 1);
 });

@@ -14,7 +14,7 @@ import { Commits } from '../../../services/storage/content/commit.ts';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
 import { SpaceGuard } from '../../../services/storage/content/space.ts';
-import { Announcements } from '../../../services/storage/history/announcements.ts';
+import { EventOutbox } from '../../../services/storage/history/announcements.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { Manifests } from '../../../services/storage/repositories/manifests.ts';
@@ -72,7 +72,7 @@ class World implements AsyncDisposable {
       running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
-    const announcements = new Announcements(stepwise, publish);
+    const announcements = new EventOutbox(stepwise, publish);
     const parts = { ...some, metadata: stepwise, ingests: this.ingests, announcements };
     this.blobs = new Blobs(parts);
     this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));

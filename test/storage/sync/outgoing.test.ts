@@ -23,9 +23,9 @@ import {
   listParked,
   listUnsent,
   listWithdrawn,
-  meetParent,
   type Parked,
   park,
+  recordParent,
   settleOutgoing,
   unpark,
 } from '#proto/sync/outgoing.ts';
@@ -353,7 +353,7 @@ test('with another parent nothing is agreed on, unless it is told to leave thing
   await remove(rig, other);
   await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
   const meet = async (parent: string, forget: boolean) =>
-    (await rig.syncer.call(meetParent, { parent, forget })).forgotten;
+    (await rig.syncer.call(recordParent, { parent, forget })).forgotten;
   const bases = async () => (await rig.syncer.call(listBases, { repository, limit: 9 })).tags.length;
   assert.equal(await meet('one.example', true), false);
   assert.equal(await meet('one.example', true), false);
@@ -375,7 +375,7 @@ test('a parent that was repaired may lack what it had: nothing is agreed on with
   const meet = async (repaired?: string) => {
     await rig.syncer.call(setBase, { repository, tag: 'v1', digest });
     const query = { parent: 'one.example', forget: false, ...(repaired !== undefined && { repaired }) };
-    const { forgotten } = await rig.syncer.call(meetParent, query);
+    const { forgotten } = await rig.syncer.call(recordParent, query);
     assert.equal(await bases(), forgotten ? 0 : 1);
     return forgotten;
   };

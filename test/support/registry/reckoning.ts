@@ -38,7 +38,7 @@ export async function differences(places: Place[]): Promise<string[]> {
   });
 }
 
-export type Reckoning = {
+export type ReportProgress = {
   /** Acknowledged, deleted by nobody: all of these must be in the cloud. */
   kept: number;
   tagged: number;
@@ -61,7 +61,7 @@ export type Reckoning = {
  * What became of every acknowledged push.
  * @param root of the cloud's files, which tell what a tag once pointed to
  */
-export async function reckon(traffic: Traffic, cloud: Place, root: string): Promise<Reckoning> {
+export async function reckon(traffic: Traffic, cloud: Place, root: string): Promise<ReportProgress> {
   const tags = await tagsAt(cloud.host);
   const result = {
     kept: 0,

@@ -2,7 +2,7 @@
  * Preloaded (`--import`), it has the clocks of a process stand still while it is paused, as those of a virtual machine
  * do: when it goes on nothing shows that time went by.
  */
-const LOOK_MS = 100;
+const POLL_MS = 100;
 /** Nothing else keeps a process from looking for so long, in ms. */
 const PAUSE_MS = 4_000;
 
@@ -18,6 +18,6 @@ function look(): number {
   return paused;
 }
 
-setInterval(look, LOOK_MS).unref();
+setInterval(look, POLL_MS).unref();
 performance.now = () => running() - look();
 Date.now = () => Math.round(day() - look());

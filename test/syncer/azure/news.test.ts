@@ -4,11 +4,11 @@ import { after, before, beforeEach, test } from 'node:test';
 import { listBases, missingManifests } from '#proto/content/manifests.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { keepMarks, listMarks, listSubjects, type Mark } from '#proto/sync/marks.ts';
-import type { PassBus } from '../../../services/syncer/leadership/fenced-bus.ts';
+import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
-import { AcrNews } from '../../../services/syncer/reconcile/observe/acr-news.ts';
+import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-news.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
 import { pushImage } from '../../support/registry/image.ts';
@@ -83,15 +83,15 @@ function scene(username: keyof typeof accounts, names: string[]) {
     })),
     signal,
   };
-  const bus = { call } as unknown as PassBus;
+  const bus = { call } as unknown as FencedBus;
   const clock = { now: 0 };
-  let news = new AcrNews(bus, () => clock.now);
+  let changeCursor = new AcrChangeScan(bus, () => clock.now);
   return {
     marks,
     clock,
-    look: (of = 'this') => news.look(deps, { of, everything: false }),
+    look: (of = 'this') => changeCursor.look(deps, { of, everything: false }),
     restart: () => {
-      news = new AcrNews(bus, () => clock.now);
+      changeCursor = new AcrChangeScan(bus, () => clock.now);
     },
     /** As a pass leaves it that carried out everything. */
     agree: () => {
@@ -105,7 +105,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
 
 async function settled(found: ReturnType<typeof scene>): Promise<void> {
   const look = await found.look();
-  assert.ok(look && look.heard === undefined);
+  assert.ok(look && look.parentChanges === undefined);
   found.agree();
   await look.settle(true);
 }
@@ -117,17 +117,17 @@ test('marks move when all was carried out, and outlive a restart', async () => {
   await pushImage(acr.back, 'app', 'v2');
   for (const again of [1, 2]) {
     const look = await found.look();
-    assert.deepEqual([...(look?.heard?.keys() ?? [])], ['app'], `${again}`);
-    assert.ok(look?.heard?.get('app')?.tags.has('v2'));
+    assert.deepEqual([...(look?.parentChanges?.keys() ?? [])], ['app'], `${again}`);
+    assert.ok(look?.parentChanges?.get('app')?.tags.has('v2'));
     await look?.settle(false);
     assert.equal(found.marks.get('app'), before);
     found.restart();
   }
   found.agree();
   await (await found.look())?.settle(true);
-  assert.equal((await found.look())?.heard?.size, 0);
+  assert.equal((await found.look())?.parentChanges?.size, 0);
   found.clock.now += 24 * 3_600_000;
-  assert.equal((await found.look())?.heard, undefined);
+  assert.equal((await found.look())?.parentChanges, undefined);
   assert.ok(await found.look('other things'));
 });
 
@@ -138,7 +138,7 @@ test('a repository-scoped token has no catalog: repositories are named, by one t
   assert.equal(tokens.length, 1);
   assert.equal(tokens[0]?.query.getAll('scope').length, 2);
   acr.forget();
-  assert.equal((await found.look())?.heard?.size, 0);
+  assert.equal((await found.look())?.parentChanges?.size, 0);
   assert.deepEqual(acr.asked().sort(), ['GET /acr/v1/app', 'GET /acr/v1/other']);
   await using patterns = scene('scoped', ['*']);
   assert.equal(await patterns.look(), undefined);
@@ -149,9 +149,9 @@ test('what an account may pull and not see is compared by lists', async () => {
   await settled(found);
   await pushImage(acr.back, 'other', 'v2');
   acr.forget();
-  const heard = (await found.look())?.heard;
-  assert.deepEqual([...(heard?.keys() ?? [])], ['other']);
-  assert.deepEqual([...(heard?.get('other')?.tags.keys() ?? [])].sort(), ['v1', 'v2']);
+  const parentChanges = (await found.look())?.parentChanges;
+  assert.deepEqual([...(parentChanges?.keys() ?? [])], ['other']);
+  assert.deepEqual([...(parentChanges?.get('other')?.tags.keys() ?? [])].sort(), ['v1', 'v2']);
   assert.ok(acr.asked().includes('GET /v2/other/tags/list'));
 });
 
@@ -160,11 +160,11 @@ test('one repository that is gone goes; where all of them are, nothing does', as
   await settled(found);
   acr.store.repositories.delete('app');
   const one = await found.look();
-  assert.deepEqual([...(one?.heard?.get('app')?.tags ?? [])], [['v1', null]]);
+  assert.deepEqual([...(one?.parentChanges?.get('app')?.tags ?? [])], [['v1', null]]);
   await one?.settle(false);
   acr.store.repositories.delete('other');
   const none = await found.look();
-  assert.equal(none?.heard?.size, 0);
+  assert.equal(none?.parentChanges?.size, 0);
   await none?.settle(true);
   assert.equal(found.marks.size, 2);
 });

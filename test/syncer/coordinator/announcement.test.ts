@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { Announcements } from '../../../services/syncer/reconcile/context/announcement.ts';
-import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { PassAnnouncements } from '../../../services/syncer/reconcile/context/announcement.ts';
+import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
 const NOTHING: PassResult = {
   ...{ pass: 'p', ok: true, taken: 0, dropped: 0, sent: 0, withdrawn: 0, failed: 0, parked: 0 },
@@ -17,17 +17,21 @@ const failing = (code: string, reason: string): PassResult => ({
 });
 
 let said: string[];
-let announcements: Announcements;
+let announcements: PassAnnouncements;
 const bus = { publish: ({ type }: { type: string }) => void said.push(type) } as unknown as Bus;
 beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout'] });
   said = [];
-  announcements = new Announcements(bus, 'one');
+  announcements = new PassAnnouncements(bus, 'one');
 });
 afterEach(() => mock.timers.reset());
 
 /** What is said of a pass that comes out so. */
-function pass(wish: Partial<Wish>, result: PassResult, during: (announce: () => void) => void = () => {}) {
+function pass(
+  wish: Partial<PassRequest>,
+  result: PassResult,
+  during: (announce: () => void) => void = () => {},
+) {
   said = [];
   using one = announcements.begin({ id: 'p', cause: 'schedule', ...wish }, () => said.push('syncing'));
   during(one.now);

@@ -5,7 +5,7 @@ import { releaseClaim } from '#proto/content/ingests.ts';
 import { getManifest, setBase } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { Lead, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
+import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
 import { Upward } from '../../../services/syncer/link/parent/upward.ts';
@@ -31,7 +31,7 @@ function busOf(answer: (subject: string) => unknown) {
 
 test('what changes storage carries the term, and what only asks has none', async () => {
   const { bus, asked } = busOf(() => ({}));
-  const lead = new Lead(bus, 7, { holds: true }, () => {});
+  const lead = new CoordinatorTerm(bus, 7, { holds: true }, () => {});
   await lead.bus.call(setBase, { repository, tag: 'v', digest });
   await lead.bus.call(getManifest, { repository, reference: 'v' });
   assert.deepEqual(asked, [
@@ -46,7 +46,7 @@ test('a term that has ended ends the lead, once; a claim on an ingest that is lo
     const detail = subject === releaseClaim.subject ? {} : { term: 8 };
     throw new Fault('claim-lost', 'lost', { detail });
   });
-  const lead = new Lead(bus, 7, { holds: true }, ({ code }) => lost.push(code));
+  const lead = new CoordinatorTerm(bus, 7, { holds: true }, ({ code }) => lost.push(code));
   await assert.rejects(lead.bus.call(releaseClaim, { id: 'a', claim: 'b' }), isLost);
   assert.ok(!lead.signal.aborted);
   for (let i = 0; i < 2; i += 1) {
@@ -63,7 +63,7 @@ test('nothing is changed at the parent while the lease may have ended, not even 
   const lease = { holds: true };
   const { bus } = busOf(() => ({}));
   await using link = new Link({ url: proxy.url });
-  const begin = () => new Lead(bus, 7, lease, () => {});
+  const begin = () => new CoordinatorTerm(bus, 7, lease, () => {});
   const upward = begin().upward(new Upward(link));
   await upward.putManifest(repository, 'v2', image, signal);
 

@@ -6,9 +6,9 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
-import { heedTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
+import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
 import { closing } from '../../../services/syncer/parent-tasks/closing.ts';
-import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { linkAt } from '../../../services/syncer/schedule/hours.ts';
 import type { Times } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
@@ -45,7 +45,7 @@ const all: Times[] = [
   { schedule: '* * * * *' },
 ];
 
-type Pass = { asked: Wish; at: number; elapsed: number };
+type Pass = { asked: PassRequest; at: number; elapsed: number };
 
 /** One in which everything comes about, and others. */
 const seeds = process.env.TERRACE_SEED
@@ -114,7 +114,7 @@ for (const seed of seeds)
       looked: () => {},
       log: quiet,
     });
-    const pass = async (asked: Wish, stopped: AbortSignal): Promise<void> => {
+    const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {
       busy = true;
       const at = linkAt(times, time.now);
       if (!at.usable) return;
@@ -156,7 +156,7 @@ for (const seed of seeds)
     const actor = createActor(
       syncerMachine.provide({
         actors: {
-          makePass: fromPromise<void, Wish>(({ input, signal }) => pass(input, signal)),
+          makePass: fromPromise<void, PassRequest>(({ input, signal }) => pass(input, signal)),
           takeTerm: fromPromise<void>(async () => {}),
           clock: fromCallback(() => {
             clock.start();
@@ -165,7 +165,7 @@ for (const seed of seeds)
         },
       }),
     );
-    const want = (wish: Wish) => {
+    const want = (wish: PassRequest) => {
       if (usable()) actor.send({ type: 'pass.wanted', pass: wish });
       busy = true;
     };
@@ -175,7 +175,7 @@ for (const seed of seeds)
       return () => {};
     }) as unknown as TriggerDeps['bus']['listen'];
     const live = () => linkAt(times, time.now).live;
-    const unheed = heedTriggers({ bus: { listen }, goesUp: () => live(), want });
+    const unsubscribe = subscribeTriggers({ bus: { listen }, goesUp: () => live(), want });
     actor.start();
     actor.send({ type: 'lease.gained' });
     await real.flush();
@@ -236,7 +236,7 @@ for (const seed of seeds)
       }
       await rung();
     }
-    unheed();
+    unsubscribe();
     actor.stop();
     t.diagnostic(JSON.stringify(counts));
     assert.deepEqual(wrong.slice(0, 10), []);

@@ -100,13 +100,13 @@ test('it ends by the clock where the bus is away', async () => {
 });
 
 test('in doubt it is lost until the bus has answered: to another one, or not at all', async () => {
-  lease.doubt();
+  lease.invalidate();
   assert.deepEqual([lease.holds, ...told], [false, true, false]);
   await settled();
   assert.deepEqual([lease.holds, ...told], [true, true, false, true]);
   entry.holder = 'two';
   entry.revision += 1;
-  lease.doubt();
+  lease.invalidate();
   await settled();
   assert.deepEqual([lease.holds, ...told], [false, true, false, true, false]);
 });

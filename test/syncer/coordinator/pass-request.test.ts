@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_ENTRIES, merged, type Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import {
+  MAX_ENTRIES,
+  merged,
+  type PassRequest,
+} from '../../../services/syncer/reconcile/context/pass-request.ts';
 
-const first: Wish = { id: 'first', cause: 'schedule' };
-const second: Wish = { id: 'second', cause: 'request' };
+const first: PassRequest = { id: 'first', cause: 'schedule' };
+const second: PassRequest = { id: 'second', cause: 'request' };
 const scope = (entries: Record<string, string[]>) =>
   new Map(Object.entries(entries).map(([repository, references]) => [repository, new Set(references)]));
 
-const rows: [string, Wish | undefined, Wish, Wish][] = [
+const rows: [string, PassRequest | undefined, PassRequest, PassRequest][] = [
   ['the only wish is itself', undefined, second, second],
   ['the first one keeps its name', first, second, first],
   [

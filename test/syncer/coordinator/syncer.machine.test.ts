@@ -6,13 +6,17 @@ import {
   type SyncerContext,
   syncerMachine,
 } from '../../../services/syncer/coordinator/syncer.machine.ts';
-import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
-const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [Wish, Wish, Wish];
+const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [
+  PassRequest,
+  PassRequest,
+  PassRequest,
+];
 
 const scope = (...tags: string[]) => new Map([['app', new Set(tags)]]);
-const small: Wish = { id: 'small', cause: 'change', scope: scope('a') };
-const other: Wish = { id: 'other', cause: 'change', scope: scope('b') };
+const small: PassRequest = { id: 'small', cause: 'change', scope: scope('a') };
+const other: PassRequest = { id: 'other', cause: 'change', scope: scope('b') };
 
 const lanes = (whole: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { whole, scoped } });
 const idle = lanes('idle', 'idle');

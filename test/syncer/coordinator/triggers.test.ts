@@ -3,8 +3,8 @@ import { after, afterEach, before, beforeEach, describe, mock, test } from 'node
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import { passStarted } from '#proto/sync/passes.ts';
-import { heedTriggers } from '../../../services/syncer/coordinator/triggers.ts';
-import { MAX_ENTRIES, type Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { subscribeTriggers } from '../../../services/syncer/coordinator/triggers.ts';
+import { MAX_ENTRIES, type PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { slowed } from '../../support/patience.ts';
@@ -21,7 +21,7 @@ describe('which events ask for a pass', () => {
     },
   } as unknown as Bus;
   const say = (type: string, data: object) => heard.get(type)?.({ data });
-  let wishes: Wish[];
+  let wishes: PassRequest[];
   let end: () => void;
   let live: boolean;
 
@@ -30,7 +30,7 @@ describe('which events ask for a pass', () => {
     wishes = [];
     live = true;
     const goesUp = (repository: string) => live && repository !== 'other';
-    end = heedTriggers({ bus, goesUp, want: (wish) => wishes.push(wish) });
+    end = subscribeTriggers({ bus, goesUp, want: (wish) => wishes.push(wish) });
   });
   afterEach(() => {
     end();

@@ -8,20 +8,20 @@ import { Envelope } from '#proto/contract/envelope.ts';
 import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
 import { fewer } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
-import { layersBelow, Place, Report, reckoning } from '#proto/status/layers-below.ts';
+import { layersBelow, Place, Report, reportProgress } from '#proto/status/layers-below.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Parked } from '#proto/sync/outgoing.ts';
 import { imageFailed, imageParked, passFinished } from '#proto/sync/passes.ts';
-import { Below } from '../../../services/gateway/children/child-reports.ts';
+import { ChildReports } from '../../../services/gateway/children/child-reports.ts';
 import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
 import { LinkReport } from '../../../services/syncer/coordinator/link-report.ts';
 import { refusal } from '../../../services/syncer/link/answers/answers.ts';
-import { Standing } from '../../../services/syncer/notify/standing.ts';
+import { WebhookProgress } from '../../../services/syncer/notify/standing.ts';
 import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
 import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-events.ts';
 import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';
-import { Tally } from '../../../services/syncer/reconcile/context/tally.ts';
-import { InHand } from '../../../services/syncer/transfer/syncer-status.ts';
+import { PassStats } from '../../../services/syncer/reconcile/context/tally.ts';
+import { SyncerActivity } from '../../../services/syncer/transfer/syncer-status.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -138,11 +138,11 @@ test('a transfer that the parent, the bus or storage keeps from going on', async
         log: quiet,
         signal: end.signal,
         slots: { count: 1 },
-        inHand: new InHand(bus as unknown as Bus, 'x', quiet),
+        activity: new SyncerActivity(bus as unknown as Bus, 'x', quiet),
       };
       const job = { repository: 'a', digest, size: 1, pass: 'p', direction: 'down' as const };
       await transfer(deps as never, job).catch(() => {});
-      await deps.inHand[Symbol.asyncDispose]();
+      await deps.activity[Symbol.asyncDispose]();
       bus.end();
     }),
     RUNS,
@@ -154,11 +154,11 @@ test('what a syncer has in hand', async () => {
   const bus = new PackingBus();
   await fc.assert(
     fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
-      const inHand = new InHand(bus as unknown as Bus, 'x', quiet);
-      using hand = inHand.take({ repository: 'a', digest, size: 1, direction: 'down' });
+      const activity = new SyncerActivity(bus as unknown as Bus, 'x', quiet);
+      using hand = activity.take({ repository: 'a', digest, size: 1, direction: 'down' });
       hand.waits(Date.now() + waitAfter(failures, Number(error.detail?.retryAfterMs ?? 0)));
       await new Promise((resolve) => setTimeout(resolve, 1));
-      await inHand[Symbol.asyncDispose]();
+      await activity[Symbol.asyncDispose]();
       bus.end();
     }),
     { numRuns: 20 },
@@ -172,9 +172,9 @@ test('passes, what they could not do, and the link', async () => {
   const failures = fc.array(fc.tuple(where, fault), { maxLength: 30 });
   await fc.assert(
     fc.asyncProperty(failures, fault, async (all, other) => {
-      const tally = new Tally(quiet);
+      const stats = new PassStats(quiet);
       for (const [at, error] of all) {
-        const failure = tally.fail(at, error);
+        const failure = stats.fail(at, error);
         if (failure) {
           const { code, reason } = failure;
           bus.publish(imageFailed, { pass: 'p', repository: 'a/b', tag: null, code, reason });
@@ -190,8 +190,8 @@ test('passes, what they could not do, and the link', async () => {
       pack(Parked, parked);
       const { code, reason, retry } = parked;
       bus.publish(imageParked, { pass: 'p', repository: 'a/b', tag: 'v1', digest, code, reason, retry });
-      tally.wait(parked);
-      const result = tally.result('p');
+      stats.wait(parked);
+      const result = stats.result('p');
       bus.publish(passFinished, result);
       const link = new LinkReport({
         bus: bus as unknown as Bus,
@@ -219,7 +219,7 @@ test('webhooks, whatever their receivers answer', async () => {
       retryAfter,
       fc.integer({ min: 1, max: 40 }),
       async (status, header, attempts) => {
-        const standing = new Standing(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
+        const standing = new WebhookProgress(bus as unknown as Bus, '0'.repeat(32), 'host.example', quiet);
         const verdict = verdictOf(status, { 'retry-after': header });
         if (verdict.kind === 'taken') standing.taken(1, false);
         else {
@@ -307,7 +307,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
     since: async function* () {},
   };
   const archive = { kept: async () => ({ first: 1, last: 9, made: 'm' }), idAt: async () => undefined };
-  const below = new Below({ ...bus, relay, archive } as never);
+  const below = new ChildReports({ ...bus, relay, archive } as never);
   await fc.assert(
     fc.asyncProperty(report, async (told) => {
       let taken: Report;
@@ -323,7 +323,7 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
     }),
     { numRuns: 1_500 },
   );
-  bus.end(layersBelow.bucket, reckoning.bucket, 'below');
+  bus.end(layersBelow.bucket, reportProgress.bucket, 'below');
 });
 
 test('events that the parent refuses, and those that make room', async () => {

@@ -25,7 +25,7 @@ function parentThat(status: number, code: string) {
     },
   } as unknown as Link;
   return {
-    reports: new ParentReports(link, 'line', { doubt: () => {} }),
+    reports: new ParentReports(link, 'line', { invalidate: () => {} }),
     count: () => requests,
     slack: () => slackMs,
   };

@@ -4,13 +4,13 @@ import type { Log } from '#proto/contract/log.ts';
 import { notificationsOf, type Webhook } from '#proto/document/notifications.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { TIMES } from '../../../services/syncer/notify/teller.ts';
-import { keyOf, Webhooks } from '../../../services/syncer/notify/webhooks.ts';
+import { keyOf, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
 
 export const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-const FAST = { ...TIMES, gatherMs: 10, lookMs: 1_000, soonMs: 50, parkedMs: 400, waitAfter: () => 30 };
+const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, waitAfter: () => 30 };
 
 /** Webhooks of one layer: a real bus, real storage that keeps their places, and events of content that never was. */
 export async function notifyRig(...first: Webhook[]) {
@@ -25,7 +25,7 @@ export async function notifyRig(...first: Webhook[]) {
   // As storage says it at its start.
   buses.storage.publish(storageStarted, {});
   let said = 1;
-  let running: { webhooks: Webhooks; end: AbortController } | undefined;
+  let running: { webhooks: WebhookTasks; end: AbortController } | undefined;
   const { syncer } = buses;
   const rig = {
     buses,
@@ -34,9 +34,9 @@ export async function notifyRig(...first: Webhook[]) {
     lines,
     start(more: { times?: typeof TIMES; answerMs?: number } = {}) {
       const end = new AbortController();
-      const led = { call: syncer.call.bind(syncer) };
-      const deps = { bus: syncer, led, receivers: () => receivers, layer: 'test', log, times: FAST };
-      running = { webhooks: new Webhooks({ ...deps, ...more }, end.signal), end };
+      const fencedBus = { call: syncer.call.bind(syncer) };
+      const deps = { bus: syncer, fencedBus, receivers: () => receivers, layer: 'test', log, times: FAST };
+      running = { webhooks: new WebhookTasks({ ...deps, ...more }, end.signal), end };
     },
     async stop() {
       running?.end.abort(new Error('over'));

@@ -19,7 +19,7 @@ function awaiting(more: Partial<AwaitDeps> = {}) {
   const state = { away: false, answers: false };
   const ended = awaitParent(
     {
-      news: { cursor: undefined },
+      changeCursor: { cursor: undefined },
       link: () => ({ usable: true, live: true }),
       isAway: () => state.away,
       parent: async () => ({
@@ -73,9 +73,9 @@ test('a parent that a pass could not reach is asked until it answers: then a pas
 });
 
 test('nobody asks where a request rests at the parent, or while the link may not be used', async () => {
-  const news: { cursor: string | undefined } = { cursor: '1' };
+  const changeCursor: { cursor: string | undefined } = { cursor: '1' };
   let live = true;
-  await using one = awaiting({ news, link: () => ({ usable: true, live }), firstWaitMs: 0 });
+  await using one = awaiting({ changeCursor, link: () => ({ usable: true, live }), firstWaitMs: 0 });
   one.state.answers = true;
   const pass = async () => {
     one.pass(true);
@@ -84,7 +84,7 @@ test('nobody asks where a request rests at the parent, or while the link may not
     await new Promise((resolve) => setImmediate(resolve));
   };
   for (let time = 0; time < 3; time += 1) await pass();
-  [news.cursor, live] = [undefined, false];
+  [changeCursor.cursor, live] = [undefined, false];
   for (let time = 0; time < 3; time += 1) await pass();
   live = true;
   one.pass(true);

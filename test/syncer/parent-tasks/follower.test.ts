@@ -6,7 +6,7 @@ import type { Changes } from '#proto/sync/changes.ts';
 import { AnswerPace } from '../../../services/syncer/parent-tasks/answer-pace.ts';
 import { type FollowDeps, follow } from '../../../services/syncer/parent-tasks/follower.ts';
 import { waitAfter } from '../../../services/syncer/parent-tasks/wait-after.ts';
-import { News } from '../../../services/syncer/reconcile/observe/news.ts';
+import { ChangeCursor } from '../../../services/syncer/reconcile/observe/news.ts';
 import { quiet } from '../../support/bus.ts';
 
 const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');
@@ -42,11 +42,11 @@ class Feed {
 async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   const stack = new DisposableStack();
   const feed = new Feed();
-  const news = new News(bus);
+  const changeCursor = new ChangeCursor(bus);
   const said: string[] = [];
   const end = stack.adopt(new AbortController(), (own) => own.abort());
   // The first pass asks for itself.
-  const first = news.look({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
+  const first = changeCursor.look({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
   await (await first)?.settle(true);
   const waiting = new Set<() => void>();
   const say = (word: string) => {
@@ -54,11 +54,11 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
     for (const wake of waiting) wake();
   };
   const deps: FollowDeps = {
-    news,
+    changeCursor,
     feed: async () => feed,
     identity: async () => ({ instance: 'i' }),
     link: () => ({ usable: true, live: true }),
-    early: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
+    prefetcher: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
     tell: () => say('tell'),
     unchanged: () => say('unchanged'),
     unreachable: (reason) => say(`unreachable: ${reason}`),
@@ -68,7 +68,7 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   void follow(deps, end.signal);
   return {
     feed,
-    news,
+    changeCursor,
     said,
     /** Resolves when the word was said. */
     async hears(word: string): Promise<void> {
@@ -88,7 +88,7 @@ test('while nobody has answered the request that rests, a routine pass asks the 
       throw away;
     },
   };
-  await assert.rejects(one.news.look(feed, routine, never), away);
+  await assert.rejects(one.changeCursor.look(feed, routine, never), away);
   assert.deepEqual(asked, ['1']);
 });
 
@@ -96,11 +96,11 @@ test('an answer that nothing is new begins a pass, which then need not ask', asy
   using one = await following();
   (await one.feed.next()).answer(unchanged('2'));
   await one.hears('unchanged');
-  assert.ok(one.news.followed);
+  assert.ok(one.changeCursor.followed);
   const feed = { changes: () => assert.fail('it asked') };
-  const look = await one.news.look(feed, routine, never);
+  const look = await one.changeCursor.look(feed, routine, never);
   assert.equal(look?.answered, true);
-  assert.equal(one.news.cursor, '2');
+  assert.equal(one.changeCursor.cursor, '2');
 });
 
 test('a parent that does not answer is unreachable at once, and its return begins a pass at once', async () => {
@@ -110,7 +110,7 @@ test('a parent that does not answer is unreachable at once, and its return begin
   (await one.feed.next()).fail(away);
   (await one.feed.next()).fail(away);
   await one.hears(`unreachable: ${away.message}`);
-  assert.equal(one.news.followed, false);
+  assert.equal(one.changeCursor.followed, false);
   const again = await one.feed.next();
   assert.equal(one.feed.waits.at(-1), 0, 'the parent is asked for an answer at once');
   again.answer(unchanged('2'));

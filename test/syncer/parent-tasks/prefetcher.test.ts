@@ -10,7 +10,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
-import { Early, type EarlyDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
+import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
 import type { Link as Hours } from '../../../services/syncer/schedule/hours.ts';
 import { sha256, TestLayer, until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
@@ -81,7 +81,7 @@ function blob(repository: string, size = 400_000, there: 'all' | 'nothing' | 'un
   return { told: { repository, digest, size, attempt: 'a1' }, content, digest };
 }
 
-function follow(pace: EarlyDeps['pace'] = { after: () => 0 }) {
+function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
   const arriving = new ParentArriving(link);
   const settings = {
     get: () => ({
@@ -96,24 +96,24 @@ function follow(pace: EarlyDeps['pace'] = { after: () => 0 }) {
     }),
     bandwidth: UNLIMITED as never,
   };
-  const news = { cursor: '1.a', turned: new Promise<void>(() => {}) };
+  const changeCursor = { cursor: '1.a', turned: new Promise<void>(() => {}) };
   const volume = new Volume(layer.data);
-  const inHand = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
-  const early = new Early({
+  const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+  const prefetcher = new Prefetcher({
     bus,
     volume,
     settings,
-    news,
+    changeCursor,
     link: () => hours,
     by: 'early',
-    inHand,
+    activity,
     log: quiet,
     pace,
   });
   const end = new AbortController();
-  const ended = early.follow(end.signal);
+  const ended = prefetcher.follow(end.signal);
   return {
-    early,
+    prefetcher,
     [Symbol.asyncDispose]: () => {
       end.abort(new Error('the test is over'));
       return ended;
@@ -177,29 +177,29 @@ test('a new configuration ends what is under way, and gives it back', async () =
   await until(async () => (await holderOf(wanted.digest)) === 'early');
   parent.blobs = [];
   parent.cursor += 1;
-  following.early.reconfigured();
+  following.prefetcher.reconfigured();
   await until(async () => (await holderOf(wanted.digest)) === undefined);
 });
 
 test('while nothing comes there, the parent is not asked until somebody has heard that something does', async () => {
   const wanted = blob('app/a');
   await using following = follow();
-  const { early } = following;
+  const { prefetcher } = following;
   await until(() => parent.waiting.size > 0);
   let told = 0;
-  using _told = early.onIdle(() => {
+  using _told = prefetcher.onIdle(() => {
     told += 1;
   });
-  assert.equal(early.idle, false);
+  assert.equal(prefetcher.idle, false);
   // The end of a wait in which nothing came.
   for (const one of parent.waiting) parent.answer(one);
   parent.waiting.clear();
-  await until(() => early.idle);
+  await until(() => prefetcher.idle);
   assert.equal(told, 1);
   const { length } = parent.asked;
   parent.tell(wanted.told);
   assert.equal(parent.asked.length, length);
-  early.begin();
+  prefetcher.begin();
   await until(() => isHere(wanted.digest));
 });
 

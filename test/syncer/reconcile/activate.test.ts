@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Confirmation } from '../../../services/syncer/link/parent/activation.ts';
 import type { ActivateDeps } from '../../../services/syncer/reconcile/activate.ts';
 import { activate } from '../../../services/syncer/reconcile/activate.ts';
-import type { Wish } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
 /** Which passes ask for the place of the layer, and how old an answer may be. */
 
@@ -13,7 +13,7 @@ const scope = new Map([['app', new Set(['v1'])]]);
 type Situation = { child?: string | undefined; tried?: boolean; followed?: boolean; terrace?: boolean };
 
 async function asked(
-  wish: Omit<Wish, 'id'>,
+  wish: Omit<PassRequest, 'id'>,
   tells: boolean,
   { child = 'line-1', tried = false, followed = false, terrace = false }: Situation = {},
 ): Promise<Confirmation | undefined> {
@@ -28,7 +28,7 @@ async function asked(
       },
     },
     feed: { changes: async () => (terrace ? {} : undefined) },
-    news: { followed },
+    changeCursor: { followed },
     signal: new AbortController().signal,
   } as unknown as ActivateDeps;
   await activate(deps, { id: 'pass', ...wish }, tells);
@@ -36,7 +36,7 @@ async function asked(
 }
 
 const confirmation = (withinMs: number, eager = false) => ({ identity: { instance }, withinMs, eager });
-const rows: [string, Omit<Wish, 'id'>, boolean, Situation, Confirmation | undefined][] = [
+const rows: [string, Omit<PassRequest, 'id'>, boolean, Situation, Confirmation | undefined][] = [
   ['below a Terrace, a pass asks', { cause: 'schedule' }, true, {}, confirmation(0)],
   ['so does one after news', { cause: 'parent' }, true, { followed: true }, confirmation(0)],
   [

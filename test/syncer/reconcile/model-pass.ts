@@ -62,8 +62,8 @@ export async function modelPass(
     selected,
     scope,
   );
-  const tally = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await note({ bus, outgoing, pass: '', tally, signal } as unknown as PassContext, found);
+  const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
+  await note({ bus, outgoing, pass: '', stats, signal } as unknown as PassContext, found);
   for (const action of found.actions) {
     if (action.action.kind === 'take') await alone(take(layer, action, point));
   }

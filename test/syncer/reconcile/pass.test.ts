@@ -12,7 +12,7 @@ const closed = new Fault('window-closed', 'the link may not be used now');
 async function ended(answers: number) {
   const end = new AbortController();
   const parent = { answers: 7 };
-  const news = {
+  const changeCursor = {
     look: async () => {
       parent.answers += answers;
       end.abort(closed);
@@ -20,7 +20,7 @@ async function ended(answers: number) {
     },
   };
   const deps = {
-    ...{ parent, news, feed: {}, log: quiet, signal: end.signal },
+    ...{ parent, changeCursor, feed: {}, log: quiet, signal: end.signal },
     configuration: configurationWith({ parent: { url: 'https://parent.example' } }),
   };
   return makePass(deps as unknown as PassDeps, { id: 'p', cause: 'window' });
@@ -29,6 +29,6 @@ async function ended(answers: number) {
 test('a pass that its window ends before the parent has answered says that it was not heard', async () => {
   const unheard = await ended(0);
   assert.deepEqual([unheard.ok, unheard.ended, unheard.unheard], [false, 'window', true]);
-  const heard = await ended(1);
-  assert.deepEqual([heard.ended, heard.unheard], ['window', undefined]);
+  const parentChanges = await ended(1);
+  assert.deepEqual([parentChanges.ended, parentChanges.unheard], ['window', undefined]);
 });

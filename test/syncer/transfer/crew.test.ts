@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Crew } from '../../../services/syncer/transfer/crew.ts';
+import { WorkerPool } from '../../../services/syncer/transfer/crew.ts';
 import { patience } from '../../support/patience.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -10,7 +10,7 @@ const log = { debug() {}, info() {}, warn() {}, error() {} };
 class Blobs {
   running = 0;
   most = 0;
-  readonly crew = new Crew(log);
+  readonly crew = new WorkerPool(log);
   readonly #reached = new Map<number, () => void>();
 
   work = async (signal: AbortSignal): Promise<void> => {

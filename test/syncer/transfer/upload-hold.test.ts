@@ -32,14 +32,14 @@ test('one that was paused for longer than its hold asks before it sends anything
   await using first = await UploadHold.take(bus, 'one', repository, digest, clocks);
   assert.ok(first);
   assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
-  await first.sure();
+  await first.ensureHeld();
   await end(digest);
   await using second = await UploadHold.take(bus, 'two', repository, digest);
   assert.ok(second);
   now += LEASE_MS;
-  await assert.rejects(first.sure(), isLost);
+  await assert.rejects(first.ensureHeld(), isLost);
   assert.ok(isLost(first.signal.reason));
-  await second.sure();
+  await second.ensureHeld();
 });
 
 test('one that nobody else has taken meanwhile is good again', async () => {
@@ -49,6 +49,6 @@ test('one that nobody else has taken meanwhile is good again', async () => {
   await using hold = await UploadHold.take(bus, 'one', repository, digest, clocks);
   now += LEASE_MS;
   await end(digest);
-  await hold?.sure();
+  await hold?.ensureHeld();
   assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
 });

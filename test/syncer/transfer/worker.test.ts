@@ -13,7 +13,7 @@ import { transfer } from '../../../services/syncer/transfer/worker.ts';
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
 const job = { repository: 'a', digest, size: 1, direction: 'down' as const, pass: 'pass' };
 
-const inHand = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
+const activity = { take: () => ({ reached() {}, waits() {}, [Symbol.dispose]() {} }) };
 
 test('a job whose blob another syncer holds rests for a whole number of ms', async () => {
   const call = async ({ subject }: { subject: string }) => {
@@ -30,7 +30,7 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
-      inHand,
+      activity,
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     },
@@ -52,7 +52,7 @@ test('a job that is taken after its window has closed is forgotten, and nobody i
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
-      inHand,
+      activity,
       log: { debug() {}, info() {}, warn() {}, error() {} },
       signal: new AbortController().signal,
     };

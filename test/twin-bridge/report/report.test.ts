@@ -5,7 +5,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { LINK_KEY, type LinkStatus, linkStatus, syncerStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
-import { Reporter } from '../../../services/twin-bridge/report/report.ts';
+import { TwinReporter } from '../../../services/twin-bridge/report/report.ts';
 import type { Reported } from '../../../services/twin-bridge/report/reported.ts';
 import type { DesiredState } from '../../../services/twin-bridge/report/seen.ts';
 import { type Buses, connectAll, Rig } from '../../storage/rig.ts';
@@ -48,7 +48,7 @@ async function says(status: LinkStatus): Promise<void> {
 test('what changes is reported, together; what changes all the time is not, on its own', async () => {
   const told: Reported[] = [];
   let desired: DesiredState = { state: 'unknown', complaints: [] };
-  using reporter = new Reporter({
+  using reporter = new TwinReporter({
     bus,
     log: quiet,
     version: '1',
@@ -87,7 +87,7 @@ test('what changes is reported, together; what changes all the time is not, on i
 test('some reports go at once, more of them wait', async () => {
   const times: number[] = [];
   let version = 0;
-  using reporter = new Reporter({
+  using reporter = new TwinReporter({
     bus,
     log: quiet,
     version: '1',

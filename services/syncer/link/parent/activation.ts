@@ -74,7 +74,7 @@ export class Activation {
   }
 
   /** Another instance may have the place by now: the parent is asked again. */
-  doubt(): void {
+  invalidate(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: Number.NEGATIVE_INFINITY };
   }
 

@@ -21,7 +21,7 @@ function wordsOf({ instance, start }: LayerIdentity): Record<string, string> {
 export class ParentFeed {
   readonly #link: Link;
   readonly #child: string;
-  readonly #activation: Pick<Activation, 'confirmed' | 'doubt'>;
+  readonly #activation: Pick<Activation, 'confirmed' | 'invalidate'>;
   readonly #api: TerraceApi;
   /** It has told its changes: it is a Terrace. */
   spoke = false;
@@ -29,7 +29,7 @@ export class ParentFeed {
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: Pick<Activation, 'confirmed' | 'doubt'>) {
+  constructor(link: Link, child: string, activation: Pick<Activation, 'confirmed' | 'invalidate'>) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -82,7 +82,7 @@ export class ParentFeed {
       const said = await text(answer);
       const other = takenSince(status, said);
       if (other) {
-        this.#activation.doubt();
+        this.#activation.invalidate();
         throw refused(this.#child, other.taken);
       }
       await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, said);

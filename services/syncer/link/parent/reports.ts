@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Place, type Report, reportPath, Standing } from '#proto/status/layers-below.ts';
+import { type Place, type Report, ReportAck, reportPath } from '#proto/status/layers-below.ts';
 import { WORD_LIMIT } from '../answers/bodies.ts';
 import { isStatus } from '../answers/patience.ts';
 import { readAs } from '../answers/read-as.ts';
@@ -33,11 +33,11 @@ export const isTooSlow = (error: unknown): boolean =>
 export class ParentReports {
   readonly #link: Link;
   readonly #child: string;
-  readonly #activation: Pick<Activation, 'doubt'>;
+  readonly #activation: Pick<Activation, 'invalidate'>;
   readonly #api: TerraceApi;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: Pick<Activation, 'doubt'>) {
+  constructor(link: Link, child: string, activation: Pick<Activation, 'invalidate'>) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -68,10 +68,10 @@ export class ParentReports {
       const said = (await this.#link.read(answer, WORD_LIMIT, path)).toString('utf8');
       const other = takenSince(status, said);
       if (other) {
-        this.#activation.doubt();
+        this.#activation.invalidate();
         throw refused(this.#child, other.taken);
       }
-      const found = readAs(Standing, said);
+      const found = readAs(ReportAck, said);
       if (found) return { taken: status === 200, place: found.place };
     } else {
       const fault = await TerraceApi.refused(answer, `POST ${path}`);

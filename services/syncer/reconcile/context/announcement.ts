@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Bus } from '#proto/bus/bus.ts';
 import { type PassResult, passFinished, passStarted } from '#proto/sync/passes.ts';
-import type { Wish } from './pass-request.ts';
+import type { PassRequest } from './pass-request.ts';
 
 /** A pass that still goes on after so long is announced, in ms. */
 const MAX_SILENT_MS = 2_000;
@@ -12,7 +12,7 @@ const ANNOUNCED = new Set(['start', 'configuration', 'change']);
  * Which passes are announced by events. One that began by itself, changed nothing and came out as the last whole one
  * that was announced is a figure in the state of the link, and no part of the history.
  */
-export class Announcements {
+export class PassAnnouncements {
   readonly #bus: Pick<Bus, 'publish'>;
   readonly #by: string;
   #last: unknown = outcomeOf({ failed: 0, parked: 0, failures: [] });
@@ -24,16 +24,20 @@ export class Announcements {
   }
 
   /** @param syncing is called once, if the pass is announced while it goes on */
-  begin(wish: Wish, syncing: () => void): Announcement {
-    return new Announcement(
-      wish.asked === true || ANNOUNCED.has(wish.cause),
+  begin(passRequest: PassRequest, syncing: () => void): PassAnnouncement {
+    return new PassAnnouncement(
+      passRequest.asked === true || ANNOUNCED.has(passRequest.cause),
       (goesOn) => {
         if (goesOn) syncing();
-        this.#bus.publish(passStarted, { pass: wish.id, coordinator: this.#by, cause: wish.cause });
+        this.#bus.publish(passStarted, {
+          pass: passRequest.id,
+          coordinator: this.#by,
+          cause: passRequest.cause,
+        });
       },
       (result, announced) => {
         if (!announced && !this.#isNews(result)) return undefined;
-        if (!wish.scope && !result.ended) this.#last = outcomeOf(result);
+        if (!passRequest.scope && !result.ended) this.#last = outcomeOf(result);
         return () => this.#bus.publish(passFinished, result);
       },
     );
@@ -54,7 +58,7 @@ const outcomeOf = ({ failed, parked, failures }: Pick<PassResult, 'failed' | 'pa
 });
 
 /** Of one pass. */
-export class Announcement implements Disposable {
+export class PassAnnouncement implements Disposable {
   readonly #start: (goesOn: boolean) => void;
   readonly #finish: (result: PassResult, announced: boolean) => (() => void) | undefined;
   readonly #timer: NodeJS.Timeout;

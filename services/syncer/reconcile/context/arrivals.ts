@@ -11,22 +11,22 @@ import {
   transferFinished,
   transferPaused,
 } from '#proto/sync/transfers.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 
 type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
 type Waiting = {
   job: TransferJob;
   /** How often it was wished for again. */
-  wishes: number;
+  requests: number;
   arrived: () => void;
   failed: (fault: Fault) => void;
   result: Promise<void>;
 };
 
 /** How often storage is asked for what no event has told, in ms. */
-const LOOK_MS = 5_000;
+const POLL_MS = 5_000;
 /** How often a wish is made again that neither the queue nor storage knows of. */
-const MAX_WISHES = 5;
+const MAX_REQUESTS = 5;
 
 /** Repositories that a job names for mounting. */
 const MAX_FROM = 10;
@@ -41,7 +41,7 @@ const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'si
  * filled again, whereupon whoever takes the job looks what is there.
  */
 export class Arrivals implements Disposable {
-  readonly #bus: PassBus;
+  readonly #bus: FencedBus;
   readonly #log: Log;
   readonly #pass: string;
   readonly #signal: AbortSignal;
@@ -52,7 +52,7 @@ export class Arrivals implements Disposable {
   readonly #ends: (() => void)[];
 
   /** @param until when the window closes: no transfer goes on then, and none is begun */
-  constructor(bus: PassBus, log: Log, pass: string, signal: AbortSignal, until?: number) {
+  constructor(bus: FencedBus, log: Log, pass: string, signal: AbortSignal, until?: number) {
     this.#bus = bus;
     this.#log = log;
     this.#pass = pass;
@@ -130,7 +130,7 @@ export class Arrivals implements Disposable {
     };
     const waiting: Waiting = {
       job,
-      wishes: 0,
+      requests: 0,
       result: promise,
       arrived: () => {
         end();
@@ -143,7 +143,7 @@ export class Arrivals implements Disposable {
     };
     this.#waiting.set(keyOf(job), waiting);
     if (job.direction === 'up') this.#sending.set(job.digest, waiting);
-    await this.#wish(job);
+    await this.#passRequest(job);
     return promise;
   }
 
@@ -153,7 +153,7 @@ export class Arrivals implements Disposable {
   }
 
   /** A wish that the queue does not take now is made again by `#look`. */
-  async #wish(job: TransferJob): Promise<void> {
+  async #passRequest(job: TransferJob): Promise<void> {
     await this.#bus
       .submit(transferBlob[job.direction], job)
       .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
@@ -162,7 +162,7 @@ export class Arrivals implements Disposable {
   async #look(): Promise<void> {
     const idle = { down: 0, up: 0 };
     while (this.#ends.length > 0 && !this.#signal.aborted) {
-      await sleep(LOOK_MS, undefined, { signal: this.#signal, ref: false }).catch(() => {});
+      await sleep(POLL_MS, undefined, { signal: this.#signal, ref: false }).catch(() => {});
       if (this.#waiting.size === 0) continue;
       try {
         await this.#lookHere();
@@ -191,9 +191,10 @@ export class Arrivals implements Disposable {
     if (waiting.length === 0) return;
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
     for (const one of waiting) {
-      one.wishes += 1;
-      if (one.wishes > MAX_WISHES) one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
-      else await this.#wish(one.job);
+      one.requests += 1;
+      if (one.requests > MAX_REQUESTS)
+        one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
+      else await this.#passRequest(one.job);
     }
   }
 }

@@ -9,7 +9,7 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 
 /** What storage holds of one repository, all pages of it. */
 
@@ -36,7 +36,7 @@ export async function* pages<P extends { more: boolean }, E>(
 
 /** A repository that storage never saw has none. */
 export async function localTags(
-  bus: PassBus,
+  bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<Map<Tag, Digest>> {
@@ -48,11 +48,14 @@ export async function localTags(
   }
 }
 
-export const bases = (bus: PassBus, repository: Repository, signal: AbortSignal): Promise<Map<Tag, Digest>> =>
-  byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
+export const bases = (
+  bus: FencedBus,
+  repository: Repository,
+  signal: AbortSignal,
+): Promise<Map<Tag, Digest>> => byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
 
 /** Repositories in which a tag is not what parent and layer agreed on. */
-export const differing = (bus: PassBus, signal: AbortSignal): Promise<Repository[]> =>
+export const differing = (bus: FencedBus, signal: AbortSignal): Promise<Repository[]> =>
   Array.fromAsync(
     pages(
       (page) => bus.call(listDiffering, page, { signal }),
@@ -76,7 +79,7 @@ async function byTag(
 
 /** Referrers of a manifest that are in the repository here. */
 export async function localReferrers(
-  bus: PassBus,
+  bus: FencedBus,
   repository: Repository,
   digest: Digest,
   signal: AbortSignal,
@@ -94,7 +97,7 @@ export type LeftOutChild = LeftOut & { index: Digest };
 
 /** Children of the repository's sparse indexes that are not here. */
 export const leftOutOf = (
-  bus: PassBus,
+  bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<LeftOutChild[]> =>

@@ -1,14 +1,14 @@
 import { manifestDeleted } from '#proto/content/content-events.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { pages } from './lists.ts';
 
 /**
  * What clients put and deleted here that the parent has not been told, as storage had it when the pass began; and
  * what is deleted meanwhile, so that the pass does not bring it back.
  */
-export class Outgoing implements Disposable {
+export class UnsentChanges implements Disposable {
   readonly #unsent: Map<Repository, Pending[]>;
   readonly #own: ReadonlySet<string>;
   readonly #withdrawn: Map<Repository, Pending[]>;
@@ -24,11 +24,11 @@ export class Outgoing implements Disposable {
   }
 
   /** A ReadOnly layer tells its parent nothing, and takes what the parent has. */
-  static none(): Outgoing {
-    return new Outgoing([], [], new Set(), () => {});
+  static none(): UnsentChanges {
+    return new UnsentChanges([], [], new Set(), () => {});
   }
 
-  static async load(bus: PassBus, signal: AbortSignal): Promise<Outgoing> {
+  static async load(bus: FencedBus, signal: AbortSignal): Promise<UnsentChanges> {
     const gone = new Set<string>();
     const end = bus.listen(manifestDeleted, ({ data }) => {
       if (!data.arrived) gone.add(key(data.repository, data.digest));
@@ -36,7 +36,7 @@ export class Outgoing implements Disposable {
     try {
       const withdrawn = await Array.fromAsync(listed(bus, listWithdrawn, signal));
       for (const { repository, digest } of withdrawn) gone.add(key(repository, digest));
-      return new Outgoing(await Array.fromAsync(listed(bus, listUnsent, signal)), withdrawn, gone, end);
+      return new UnsentChanges(await Array.fromAsync(listed(bus, listUnsent, signal)), withdrawn, gone, end);
     } catch (error) {
       end();
       throw error;
@@ -78,7 +78,7 @@ export class Outgoing implements Disposable {
 
 /** The manifests of one repository that are unsent now. */
 export async function unsentNow(
-  bus: PassBus,
+  bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
 ): Promise<Set<Digest>> {
@@ -91,19 +91,19 @@ export async function unsentNow(
 }
 
 /** The parent has these: they are not unsent any more, and one that a client deleted meanwhile is to be withdrawn. */
-export async function settleSent(bus: PassBus, repository: Repository, digests: Digest[]): Promise<void> {
+export async function settleSent(bus: FencedBus, repository: Repository, digests: Digest[]): Promise<void> {
   for (let at = 0; at < digests.length; at += 1_000) {
     await bus.call(settleOutgoing, { repository, digests: digests.slice(at, at + 1_000), sent: true });
   }
 }
 
 /** Not to be withdrawn any more; what a client did with it since it was listed is still to be told. */
-export async function settleWithdrawn(bus: PassBus, { repository, digest, since }: Pending): Promise<void> {
+export async function settleWithdrawn(bus: FencedBus, { repository, digest, since }: Pending): Promise<void> {
   await bus.call(settleOutgoing, { repository, digests: [digest], until: since });
 }
 
 const listed = (
-  bus: PassBus,
+  bus: FencedBus,
   list: typeof listUnsent,
   signal: AbortSignal,
   from?: string,

@@ -8,12 +8,12 @@ export type Told = {
   around: Set<Digest>;
 };
 
-export type Heard = ReadonlyMap<Repository, Told>;
+export type ParentChanges = ReadonlyMap<Repository, Told>;
 
 /** For one pass: what it is to look at. */
 export type Look = {
   /** Undefined: everything. */
-  heard: Heard | undefined;
+  parentChanges: ParentChanges | undefined;
   /** The parent answered right before the pass began, so the pass need not ask it for a sign of life. */
   answered?: boolean;
   /** The pass has ended; `good`: all of it was carried out. */

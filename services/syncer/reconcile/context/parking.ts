@@ -2,7 +2,7 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/sync/outgoing.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { pages } from './lists.ts';
 
 const RETRY = { firstMs: 60_000, maxMs: 60 * 60_000 };
@@ -24,18 +24,18 @@ export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'pa
 
 /** The changes that the parent refused, as storage keeps them. */
 export class Parking {
-  readonly #bus: PassBus;
+  readonly #bus: FencedBus;
   /** Nothing waits: whoever asked, or a new configuration, may have changed the parent's mind. */
   readonly #all: boolean;
   readonly #known = new Map<string, Parked>();
 
-  private constructor(bus: PassBus, all: boolean) {
+  private constructor(bus: FencedBus, all: boolean) {
     this.#bus = bus;
     this.#all = all;
   }
 
   /** @param all whether everything is tried again whatever its time */
-  static async load(bus: PassBus, signal: AbortSignal, all: boolean): Promise<Parking> {
+  static async load(bus: FencedBus, signal: AbortSignal, all: boolean): Promise<Parking> {
     const parking = new Parking(bus, all);
     const entries = pages(
       (page) => bus.call(listParked, page, { signal }),

@@ -3,22 +3,22 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent.ts';
 import type { Upward } from '../../link/parent/upward.ts';
-import type { Announcement } from './announcement.ts';
+import type { PassAnnouncement } from './announcement.ts';
 import type { Arrivals } from './arrivals.ts';
-import type { Outgoing } from './outgoing.ts';
+import type { UnsentChanges } from './outgoing.ts';
 import type { Oversized } from './oversized.ts';
-import type { Heard } from './parent-changes.ts';
+import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
-import type { Wish } from './pass-request.ts';
-import type { Tally } from './tally.ts';
+import type { PassRequest } from './pass-request.ts';
+import type { PassStats } from './tally.ts';
 
 /** What a pass works with, whatever it is for. */
 export type PassTools = {
-  bus: PassBus;
-  announcement: Pick<Announcement, 'announced'>;
+  bus: FencedBus;
+  announcement: Pick<PassAnnouncement, 'announced'>;
   volume: Volume;
   parent: ParentReader;
   upward: Upward;
@@ -35,17 +35,17 @@ export type PassTools = {
 
 /** What the parts of one pass share. */
 export type PassContext = PassTools & {
-  wish: Wish;
+  passRequest: PassRequest;
   /** What the parent told; undefined where everything is looked at, or just what the wish says. */
-  heard: Heard | undefined;
+  parentChanges: ParentChanges | undefined;
   pass: string;
   arrivals: Pick<Arrivals, 'bring' | 'send'>;
-  outgoing: Outgoing;
+  unsentChanges: UnsentChanges;
   parking: Parking;
   /** Children that the parent itself left out. */
-  withheld: Set<Digest>;
+  skippedByParent: Set<Digest>;
   oversized: Oversized;
-  tally: Tally;
+  stats: PassStats;
   /** One at a time for each repository: what is deleted at the parent by digest takes tags with it. */
   deletions: KeyedLock;
 };

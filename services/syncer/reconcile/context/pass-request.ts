@@ -7,7 +7,7 @@ export type Scope = ReadonlyMap<Repository, ReadonlySet<string>>;
 export const MAX_ENTRIES = 1_000;
 
 /** That there be a pass. */
-export type Wish = {
+export type PassRequest = {
   id: string;
   cause: string;
   /** Looks at everything again, also at what is known to agree and at what is parked. */
@@ -21,7 +21,7 @@ export type Wish = {
 };
 
 /** One wish that answers both: it has the name of the first, which somebody may have been told. */
-export function merged(first: Wish | undefined, second: Wish): Wish {
+export function merged(first: PassRequest | undefined, second: PassRequest): PassRequest {
   if (!first) return second;
   const { id } = first;
   // A new configuration lets the parent be asked again for what it refused.

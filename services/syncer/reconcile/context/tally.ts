@@ -5,7 +5,7 @@ import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 
 /** What a pass has done so far, and what it could not do. */
-export class Tally {
+export class PassStats {
   taken = 0;
   dropped = 0;
   sent = 0;

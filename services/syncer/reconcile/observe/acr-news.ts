@@ -4,11 +4,11 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { keepMarks, listMarks, MARKS_AT_ONCE, type Mark } from '#proto/sync/marks.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, Seen } from '../../link/parent/acr-metadata.ts';
 import type { Parent } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
-import type { Heard, Look, Told } from '../context/parent-changes.ts';
+import type { Look, ParentChanges, Told } from '../context/parent-changes.ts';
 import { matches, named, needsCatalog, selectionOf } from '../select/patterns.ts';
 import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-told.ts';
 
@@ -30,15 +30,15 @@ export type AcrLookDeps = {
  * it: one request for each in which nothing is. Storage keeps how each was (its mark) when all before was carried out,
  * so that what could not be is found again, also after a restart.
  */
-export class AcrNews {
-  readonly #bus: PassBus;
+export class AcrChangeScan {
+  readonly #bus: FencedBus;
   readonly #now: () => number;
   #of: string | undefined;
   #marks = new Map<Repository, Mark>();
   #wholeAt: number;
   #silentUntil = 0;
 
-  constructor(bus: PassBus, now: () => number = Date.now) {
+  constructor(bus: FencedBus, now: () => number = Date.now) {
     this.#bus = bus;
     this.#now = now;
     this.#wholeAt = now();
@@ -64,8 +64,8 @@ export class AcrNews {
     const states = [...seen.values()];
     if (states.length > 0 && states.every((state) => state === 'closed')) return undefined;
     const whole = everything || this.#marks.size === 0 || this.#now() - this.#wholeAt >= WHOLE_MS;
-    const heard = whole ? undefined : await this.#hear(deps, seen);
-    return { heard, settle: (good) => this.#settle(good, whole, seen) };
+    const parentChanges = whole ? undefined : await this.#hear(deps, seen);
+    return { parentChanges, settle: (good) => this.#settle(good, whole, seen) };
   }
 
   async #begin(of: string, signal: AbortSignal): Promise<void> {
@@ -108,27 +108,27 @@ export class AcrNews {
     return tells ? seen : undefined;
   }
 
-  async #hear(deps: AcrLookDeps, seen: ReadonlyMap<Repository, Seen>): Promise<Heard> {
+  async #hear(deps: AcrLookDeps, seen: ReadonlyMap<Repository, Seen>): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
     const told: ToldDeps = { bus: this.#bus, acr, parent, signal };
-    const heard = new Map<Repository, Told>();
+    const parentChanges = new Map<Repository, Told>();
     // Where nothing at all is left, the registry may as well be another one of the same name: nothing goes for that.
     const left = [...seen.values()].some((state) => state !== 'gone');
     await each([...seen], AT_ONCE, async ([name, state]) => {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
       if (state === 'gone') {
-        if (mark && left) heard.set(name, await toldGone(told, name));
+        if (mark && left) parentChanges.set(name, await toldGone(told, name));
         return;
       }
       const selected = selectionOf(repositories, name);
       // Its tags are listed anyway: which of them are wanted depends on all.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
-      if (filtered) heard.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'closed') heard.set(name, await toldByLists(told, name));
-      else heard.set(name, await toldSince(told, name, mark, state));
+      if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
+      else if (state === 'closed') parentChanges.set(name, await toldByLists(told, name));
+      else parentChanges.set(name, await toldSince(told, name, mark, state));
     });
-    return heard;
+    return parentChanges;
   }
 
   async #settle(good: boolean, whole: boolean, seen: ReadonlyMap<Repository, Seen>): Promise<void> {

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { readManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { listSubjects, type Mark } from '#proto/sync/marks.ts';
-import type { PassBus } from '../../leadership/fenced-bus.ts';
+import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { passing } from '../../link/answers/answers.ts';
 import type { AcrManifest, AcrMetadata } from '../../link/parent/acr-metadata.ts';
 import type { Parent } from '../../link/parent/parent.ts';
@@ -18,7 +18,7 @@ const AT_ONCE = 8;
 const PAGE = 500;
 
 export type ToldDeps = {
-  bus: PassBus;
+  bus: FencedBus;
   acr: Pick<AcrMetadata, 'tags' | 'manifests'>;
   parent: Pick<Parent, 'tags' | 'resolve' | 'manifest'>;
   signal: AbortSignal;

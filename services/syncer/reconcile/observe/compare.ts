@@ -21,7 +21,7 @@ export async function compare(
   covered: readonly Repository[],
   maxTags = MAX_TAGS,
 ): Promise<Survey[]> {
-  const { bus, announcement, pass, configuration, wish, heard, tally, signal } = context;
+  const { bus, announcement, pass, configuration, passRequest, parentChanges, stats, signal } = context;
   const { repositories } = configuration;
   const surveys: Survey[] = [];
   let tags = 0;
@@ -29,7 +29,8 @@ export async function compare(
     const selected = selectionOf(repositories, repository);
     if (!selected) return;
     try {
-      const part = wish.scope?.get(repository) ?? (heard && (heard.get(repository) ?? NOTHING));
+      const part =
+        passRequest.scope?.get(repository) ?? (parentChanges && (parentChanges.get(repository) ?? NOTHING));
       const found = await survey(context, repository, selected, part);
       // Only what is compared counts, so that smaller repositories still find room behind a large one.
       if (tags + found.tags > maxTags) {
@@ -39,7 +40,7 @@ export async function compare(
       surveys.push(found);
     } catch (error) {
       signal.throwIfAborted();
-      tally.fail({ repository }, error);
+      stats.fail({ repository }, error);
     }
   });
   surveys.sort((a, b) => (a.repository < b.repository ? -1 : 1));

@@ -16,7 +16,7 @@ const MAX_ANSWER_AGE_MS = 2_000;
  * How far this layer has followed a parent that tells its changes. The cursor is kept by storage when all before it was
  * carried out, so a restart goes on from there; what was told and could not be carried out is owed to the next pass.
  */
-export class News {
+export class ChangeCursor {
   readonly #bus: Pick<Bus, 'call'>;
   readonly #now: () => number;
   /** What the cursor is of: another parent, or other things to take from it, begin anew. */
@@ -127,7 +127,7 @@ export class News {
   #everything(cursor: string, lost: boolean): Look {
     if (lost) this.#cursor = undefined;
     return {
-      heard: undefined,
+      parentChanges: undefined,
       settle: async (good) => {
         if (good) {
           this.#wholeAt = this.#now();
@@ -141,7 +141,7 @@ export class News {
 
   #some(): Look {
     return {
-      heard: new Map(this.#owed),
+      parentChanges: new Map(this.#owed),
       settle: async (good) => {
         if (good) this.#owed.clear();
         await this.#turn(good);

@@ -2,9 +2,9 @@ import { cleanRepository, listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { differing, pages } from '../context/lists.ts';
-import type { Heard } from '../context/parent-changes.ts';
+import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import type { Wish } from '../context/pass-request.ts';
+import type { PassRequest } from '../context/pass-request.ts';
 import { matches, named, needsCatalog } from '../select/patterns.ts';
 
 /**
@@ -15,12 +15,12 @@ export async function repositories({
   bus,
   parent,
   configuration,
-  outgoing,
-  tally,
+  unsentChanges,
+  stats,
   signal,
-  wish: { scope },
-  heard,
-}: PassContext & { wish: Wish; heard: Heard | undefined }): Promise<{
+  passRequest: { scope },
+  parentChanges,
+}: PassContext & { passRequest: PassRequest; parentChanges: ParentChanges | undefined }): Promise<{
   covered: Repository[];
   uncovered: Repository[];
 }> {
@@ -28,9 +28,9 @@ export async function repositories({
   if (scope) {
     return { covered: [...scope.keys()].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
   }
-  if (heard) {
+  if (parentChanges) {
     const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
-    const all = new Set([...heard.keys(), ...changed, ...outgoing.repositories]);
+    const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
     return { covered: [...all].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
   }
   const found = new Set<Repository>(named(patterns).filter(isRepository));
@@ -42,7 +42,7 @@ export async function repositories({
     // One that has no catalog, or can't make it now, may still have repositories.
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
-    tally.fail({}, error);
+    stats.fail({}, error);
   }
   const uncovered: Repository[] = [];
   const local = pages(
@@ -59,18 +59,18 @@ export async function repositories({
 
 /** What came from the parent, of repositories that are not asked for any more, goes from a ReadOnly layer. */
 export async function clean(
-  { bus, tally, log, signal }: PassContext,
+  { bus, stats, log, signal }: PassContext,
   uncovered: Repository[],
 ): Promise<void> {
   for (const repository of uncovered) {
     signal.throwIfAborted();
     try {
       const { tags, manifests } = await bus.call(cleanRepository, { repository });
-      tally.dropped += tags;
+      stats.dropped += tags;
       if (tags + manifests > 0) log.info({ repository, tags, manifests }, 'no selection covers it: cleaned');
     } catch (error) {
       signal.throwIfAborted();
-      tally.fail({ repository }, error);
+      stats.fail({ repository }, error);
     }
   }
 }

@@ -52,14 +52,14 @@ export async function survey(
   selected: Selected,
   part?: ReadonlySet<string> | Told,
 ): Promise<Survey> {
-  const { bus, configuration, outgoing, signal } = context;
+  const { bus, configuration, unsentChanges, signal } = context;
   const { mode } = configuration;
   // The layer first: what changes here meanwhile is caught by the condition on each change.
   const layer = await localTags(bus, repository, signal);
   const base = await bases(bus, repository, signal);
   const changed = (tag: Tag) => mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
   // What goes at the parent may be what any of its tags points to.
-  const whole = outgoing.withdrawn(repository).length > 0;
+  const whole = unsentChanges.withdrawn(repository).length > 0;
   const asked = new Asked(context, repository);
   const at = Date.now();
   const scope = part && !('tags' in part) ? part : undefined;
@@ -84,7 +84,9 @@ export async function survey(
   const all = [...new Set(some ?? [...layer.keys(), ...base.keys(), ...names])].sort();
   const found: TagAction[] = [];
   const settled = new Set<Digest>();
-  const own = new Set(outgoing.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])));
+  const own = new Set(
+    unsentChanges.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])),
+  );
   for (const tag of all) {
     // Whether it went from here or there, its place says that it is gone.
     const gone = asked.gone.has(tag);

@@ -10,7 +10,7 @@ import { loserTag } from '../context/plan.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
 import { bring, bringLoad, type Load, loadOf } from './bring.ts';
-import { agreedReferrers, dropGone } from './prune-referrers.ts';
+import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
 import { NoRoom, Room } from './room.ts';
 
 /** What is to come of one tag, or of what tags point to on both sides already. */
@@ -132,7 +132,7 @@ class Batch {
       if (this.#room.isFull && !isFirst) throw new NoRoom();
     };
     const context = this.#context;
-    const { outgoing, withheld, oversized } = context;
+    const { unsentChanges, skippedByParent, oversized } = context;
     oversized.mustNotBeKnown(repository, digest);
     const { platforms, referrers } = survey.selected;
     const agreed =
@@ -144,8 +144,8 @@ class Batch {
       {
         platforms,
         referrers,
-        withheld,
-        isGone: (one) => outgoing.isGone(repository, one),
+        skippedByParent,
+        isGone: (one) => unsentChanges.isGone(repository, one),
         isList: survey.lists.has(digest),
       },
       underWay,
@@ -154,19 +154,19 @@ class Batch {
       oversized.note(repository, digest, error);
       throw error;
     });
-    context.tally.dropped += await dropGone(context, repository, digest, agreed, survey.here);
+    context.stats.dropped += await pruneReferrers(context, repository, digest, agreed, survey.here);
     return load;
   }
 
   async #bring(image: Looked): Promise<void> {
-    const { bus, pass, tally, signal } = this.#context;
+    const { bus, pass, stats, signal } = this.#context;
     const { repository, tag, digest, load } = image;
     try {
       if (!load) throw image.error;
-      if (await this.#take(image, load)) tally.taken += 1;
+      if (await this.#take(image, load)) stats.taken += 1;
     } catch (error) {
       signal.throwIfAborted();
-      const failure = tally.fail({ repository, ...(tag && { tag }) }, error);
+      const failure = stats.fail({ repository, ...(tag && { tag }) }, error);
       if (!failure) return;
       const { code, reason } = failure;
       bus.publish(imageFailed, { pass, repository, tag, digest, code, reason });

@@ -25,7 +25,7 @@ export async function agreedReferrers(
  * Deletes those of `agreed` that went at the parent: they are in its list no more, nor can they be had by digest.
  * One that a tag of the layer points to stays as long as the tag.
  */
-export async function dropGone(
+export async function pruneReferrers(
   { bus, signal, parent }: PassContext & { parent: Pick<Parent, 'referrers' | 'resolve'> },
   repository: Repository,
   subject: Digest,

@@ -6,7 +6,7 @@ import { choose } from '../select/platforms.ts';
 import type { Image } from './images.ts';
 
 /** What is to come in a pass: what tags are to point to, what refers to that now, and parts that are wanted now. */
-export async function imagesOf(context: PassContext, surveys: Survey[]): Promise<Image[]> {
+export async function pullQueue(context: PassContext, surveys: Survey[]): Promise<Image[]> {
   const images: Image[] = [];
   for (const survey of surveys) {
     const { repository, selected, actions } = survey;
@@ -14,7 +14,7 @@ export async function imagesOf(context: PassContext, surveys: Survey[]): Promise
     for (const { tag, views, action } of actions) {
       const { kind, digest, loser } = action;
       if (kind !== 'take' || !digest) continue;
-      context.outgoing.stays(repository, digest);
+      context.unsentChanges.stays(repository, digest);
       images.push({ ...about, tag, digest, expect: views.layer, loser });
     }
     for (const digest of await roots(context, survey)) {
@@ -26,12 +26,12 @@ export async function imagesOf(context: PassContext, surveys: Survey[]): Promise
 
 /** Manifests that are here, and to which something may have to come. */
 async function roots(context: PassContext, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
-  const { bus, signal, withheld, wish, parent } = context;
-  if (wish.scope) return new Set();
+  const { bus, signal, skippedByParent, passRequest, parent } = context;
+  if (passRequest.scope) return new Set();
   const referrers = parent.hasReferrers && selected.referrers !== false;
-  const found = new Set(referrers || wish.full ? settled : []);
+  const found = new Set(referrers || passRequest.full ? settled : []);
   for (const { digest, platform, index } of await leftOutOf(bus, repository, signal)) {
-    if (!withheld.has(digest) && isWanted(digest, platform, selected.platforms)) found.add(index);
+    if (!skippedByParent.has(digest) && isWanted(digest, platform, selected.platforms)) found.add(index);
   }
   return found;
 }
@@ -48,12 +48,12 @@ function isWanted(digest: Digest, platform: string, platforms: readonly string[]
 }
 
 /** What is parked and not to be done any more is forgotten. */
-export async function unparkMoot(
+export async function unparkObsolete(
   context: PassContext,
   surveys: Survey[],
   covered: Repository[],
 ): Promise<void> {
-  const { parking, outgoing, configuration } = context;
+  const { parking, unsentChanges, configuration } = context;
   const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
   for (const [repository, parked] of parking.byRepository()) {
     const survey = surveyed.get(repository);
@@ -64,8 +64,8 @@ export async function unparkMoot(
       for (const { tag, action } of survey.actions) {
         if (action.kind === 'push' || action.kind === 'withdraw') wanted.add(tag);
       }
-      for (const { digest } of outgoing.unsent(repository)) wanted.add(digest);
-      for (const { digest } of outgoing.withdrawn(repository)) wanted.add(digest);
+      for (const { digest } of unsentChanges.unsent(repository)) wanted.add(digest);
+      for (const { digest } of unsentChanges.withdrawn(repository)) wanted.add(digest);
       for (const tag of survey.places) wanted.add(tag);
     }
     for (const { reference } of parked) {

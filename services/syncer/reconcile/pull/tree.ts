@@ -22,7 +22,7 @@ export type Wanted = {
   /** Manifests that a client deleted here: none comes again as a referrer, or as a child of what is here. */
   isGone: (digest: Digest) => boolean;
   /** Children that the parent itself left out, or has no more. */
-  withheld: Set<Digest>;
+  skippedByParent: Set<Digest>;
   /** The root is a list of referrers: it may name what is not wanted, and what was deleted since. */
   isList: boolean;
 };
@@ -132,19 +132,19 @@ class Tree {
     depth: number,
     isGone: (digest: Digest) => boolean,
   ): Promise<LeftOut[]> {
-    const { withheld, platforms, referrers } = this.#wanted;
+    const { skippedByParent, platforms, referrers } = this.#wanted;
     const list = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
     await each(wanted, AT_ONCE, async (child) => {
       const { digest } = child;
       const unwanted = list && !wantsReferrer(referrers, child);
-      if (unwanted || withheld.has(digest) || isGone(digest)) return void leftOut.push(named(child));
+      if (unwanted || skippedByParent.has(digest) || isGone(digest)) return void leftOut.push(named(child));
       try {
         await this.#visit(digest, depth + 1);
       } catch (error) {
         if (!Fault.is(error, 'manifest-unknown') || !(list || error.detail?.leftOut !== undefined))
           throw error;
-        withheld.add(digest);
+        skippedByParent.add(digest);
         leftOut.push(named(child));
       }
     });

@@ -8,7 +8,7 @@ import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
 import { loserTag } from '../context/plan.ts';
 import type { Survey, TagAction } from '../observe/survey.ts';
-import { Standing } from './parent-usage.ts';
+import { ParentUsage } from './parent-usage.ts';
 import { send } from './send.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
@@ -23,13 +23,13 @@ const CHANGES_AT_ONCE = 8;
 
 /** Tells the parent what changed here, each change by itself, so that one that fails keeps no other back. */
 export async function tellParent(context: PassContext, surveys: Survey[]): Promise<void> {
-  const { parking, tally, signal } = context;
+  const { parking, stats, signal } = context;
   const changes: Change[] = [];
   for (const survey of surveys) {
     const all = changesOf(context, survey);
     for (const change of all) {
       const parked = parking.waiting(change);
-      if (parked) tally.wait(parked);
+      if (parked) stats.wait(parked);
       else changes.push(change);
     }
   }
@@ -74,7 +74,7 @@ class Stages {
 const key = ({ repository }: Change, stage: number): string => `${repository} ${stage}`;
 
 async function carryOut(context: PassContext, change: Change): Promise<void> {
-  const { bus, pass, parking, tally, signal } = context;
+  const { bus, pass, parking, stats, signal } = context;
   const { repository, reference, digest } = change;
   const about = {
     pass,
@@ -85,33 +85,33 @@ async function carryOut(context: PassContext, change: Change): Promise<void> {
   try {
     signal.throwIfAborted();
     const did = await change.run();
-    if (did) tally[did] += 1;
+    if (did) stats[did] += 1;
     await parking.over(change);
   } catch (error) {
     signal.throwIfAborted();
     if (isRefusal(error)) {
       const parked = await parking.refused(change, error);
-      tally.wait(parked);
+      stats.wait(parked);
       const { code, reason, retry } = parked;
       bus.publish(imageParked, { ...about, code, reason, retry });
       return;
     }
-    const failure = tally.fail({ repository, tag: reference }, error);
+    const failure = stats.fail({ repository, tag: reference }, error);
     if (failure) bus.publish(imageFailed, { ...about, code: failure.code, reason: failure.reason });
   }
 }
 
 function changesOf(context: PassContext, survey: Survey): Change[] {
-  const { outgoing, parking } = context;
+  const { unsentChanges, parking } = context;
   const { repository, actions } = survey;
-  const standing = new Standing(context, survey);
-  const tags = actions.flatMap((action) => tagChange(context, survey, standing, action));
+  const usage = new ParentUsage(context, survey);
+  const tags = actions.flatMap((action) => tagChange(context, survey, usage, action));
   // What a tag carries goes with it, unless the tag waits.
   const carried = new Set(
     tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
   );
   const there = new Set(survey.above.values());
-  const manifests: Change[] = outgoing
+  const manifests: Change[] = unsentChanges
     .unsent(repository)
     .filter(({ digest }) => !carried.has(digest))
     .map(({ digest }) => ({
@@ -125,13 +125,13 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
         return undefined;
       },
     }));
-  return [...manifests, ...tags, ...places(context, survey), ...withdrawals(context, survey, standing)];
+  return [...manifests, ...tags, ...places(context, survey), ...withdrawals(context, survey, usage)];
 }
 
 function tagChange(
   context: PassContext,
   survey: Survey,
-  standing: Standing,
+  usage: ParentUsage,
   { tag, views, action }: TagAction,
 ): Change[] {
   const { repository } = survey;
@@ -147,7 +147,7 @@ function tagChange(
   const { parent } = views;
   if (kind !== 'withdraw' || !parent) return [];
   const run = async () => {
-    const shared = () => staysThere(context, survey, standing, tag, parent);
+    const shared = () => staysThere(context, survey, usage, tag, parent);
     await withdrawTag(context, repository, tag, { expect: parent, shared });
     return 'withdrawn' as const;
   };
@@ -175,14 +175,14 @@ async function push(
 async function staysThere(
   { bus }: PassContext,
   { repository, whole }: Survey,
-  standing: Standing,
+  usage: ParentUsage,
   tag: Tag,
   digest: Digest,
 ): Promise<boolean> {
   if (!whole) return true;
   // A client took away the tag, not what it pointed to.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-  return digests.length === 0 || standing.needs(digest, tag);
+  return digests.length === 0 || usage.needs(digest, tag);
 }
 
 function places(context: PassContext, survey: Survey): Change[] {
@@ -200,11 +200,11 @@ function places(context: PassContext, survey: Survey): Change[] {
 }
 
 /** Only where all tags of the parent are known: content that one of them needs is not taken from it. */
-function withdrawals(context: PassContext, survey: Survey, standing: Standing): Change[] {
-  const { bus, outgoing } = context;
+function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): Change[] {
+  const { bus, unsentChanges } = context;
   const { repository } = survey;
   if (!survey.whole) return [];
-  return outgoing.withdrawn(repository).map((pending) => ({
+  return unsentChanges.withdrawn(repository).map((pending) => ({
     ...placeOf(survey),
     reference: pending.digest,
     digest: undefined,
@@ -212,9 +212,9 @@ function withdrawals(context: PassContext, survey: Survey, standing: Standing): 
     run: async () => {
       const { digest } = pending;
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-      const goes = digests.length > 0 && !(await standing.needs(digest));
+      const goes = digests.length > 0 && !(await usage.needs(digest));
       if (goes) await withdrawManifest(context, repository, digest);
-      else outgoing.stays(repository, digest);
+      else unsentChanges.stays(repository, digest);
       await settleWithdrawn(bus, pending);
       return goes ? 'withdrawn' : undefined;
     },
@@ -225,9 +225,9 @@ const placeOf = ({ repository, selected }: Survey) => ({ repository, priority: s
 
 /** What only the layer has to note: that both agree, and tags that went at the parent. */
 export async function note(context: PassContext, survey: Survey): Promise<void> {
-  const { bus, outgoing, pass, tally, signal } = context;
+  const { bus, unsentChanges, pass, stats, signal } = context;
   const { repository, actions } = survey;
-  const unsent = new Set(outgoing.unsent(repository).map(({ digest }) => digest));
+  const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));
   for (const { tag, views, action } of actions) {
     try {
       if (action.kind === 'agree') {
@@ -235,11 +235,11 @@ export async function note(context: PassContext, survey: Survey): Promise<void> 
         if (action.digest && unsent.has(action.digest)) await settleSent(bus, repository, [action.digest]);
       } else if (action.kind === 'drop') {
         await bus.call(deleteTag, { repository, tag, expect: views.layer ?? null, base: true });
-        tally.dropped += 1;
+        stats.dropped += 1;
       }
     } catch (error) {
       signal.throwIfAborted();
-      const failure = tally.fail({ repository, tag }, error);
+      const failure = stats.fail({ repository, tag }, error);
       if (!failure) continue;
       const { code, reason } = failure;
       bus.publish(imageFailed, { pass, repository, tag, code, reason });

@@ -23,7 +23,7 @@ type View = { until: number; above: ReadonlyMap<Tag, Digest>; within?: Promise<S
  * What content of the parent is in use there, for whoever is about to delete by digest: such a deletion takes the tags
  * with it, and knows no condition. Looked at again where the survey is from before a long transfer.
  */
-export class Standing {
+export class ParentUsage {
   readonly #context: PassContext;
   readonly #survey: Survey;
   /** Tags that go as well, as long as they point there. */

@@ -42,7 +42,7 @@ export async function send(
   // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
   const last = (one: Digest) => move !== undefined && one === digest;
   // What the layer leaves out of an index is there as well, and is not to be taken for what a client deleted here.
-  const own = there.filter((one) => context.outgoing.isUnsent(repository, one));
+  const own = there.filter((one) => context.unsentChanges.isUnsent(repository, one));
   await noteAgain(context, repository, own);
   await settleSent(
     bus,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
-import { Tally } from '../../../../services/syncer/reconcile/context/tally.ts';
+import { PassStats } from '../../../../services/syncer/reconcile/context/tally.ts';
 import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
 import { quiet } from '../../../support/bus.ts';
 
@@ -9,7 +9,7 @@ const digest = `sha256:${'0'.repeat(64)}`;
 
 /** Compares a layer that has nothing with a parent that has so many tags in each repository. */
 async function compared(tags: Record<string, number>, maxTags: number) {
-  const tally = new Tally(quiet);
+  const stats = new PassStats(quiet);
   const planned: object[] = [];
   const bus = {
     call: async () => ({ tags: [], bases: [], more: false }),
@@ -28,11 +28,11 @@ async function compared(tags: Record<string, number>, maxTags: number) {
     pass: 'p',
     configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },
     wish: { id: 'p', cause: 'schedule' },
-    heard: undefined,
-    tally,
+    parentChanges: undefined,
+    stats,
   };
   const surveys = await compare(deps as unknown as PassContext, Object.keys(tags), maxTags);
-  return { surveys: surveys.map(({ repository }) => repository), failures: tally.failures, planned };
+  return { surveys: surveys.map(({ repository }) => repository), failures: stats.failures, planned };
 }
 
 test('repositories that a pass has no room for fail by their names, and smaller ones find theirs', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { getCursor } from '#proto/sync/changes.ts';
-import { News } from '../../../../services/syncer/reconcile/observe/news.ts';
+import { ChangeCursor } from '../../../../services/syncer/reconcile/observe/news.ts';
 
 const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
 const bus = { call } as unknown as Pick<Bus, 'call'>;
@@ -24,14 +24,14 @@ test('a parent that always has more to tell is compared as a whole, until that w
         return { cursor: `${asked}.a`, lost: false, changes, more: true };
       },
     };
-    const news = new News(bus);
+    const changeCursor = new ChangeCursor(bus);
     for (let round = 1; round <= 2; round += 1) {
-      const look = await news.look(feed, options, signal);
+      const look = await changeCursor.look(feed, options, signal);
       assert.ok(look);
-      assert.equal(look.heard, undefined);
+      assert.equal(look.parentChanges, undefined);
       assert.ok(asked <= 1_002, `${asked} requests`);
       await look.settle(round === 2);
-      assert.equal(news.cursor, round === 2 ? 'end' : undefined);
+      assert.equal(changeCursor.cursor, round === 2 ? 'end' : undefined);
     }
   }
 });

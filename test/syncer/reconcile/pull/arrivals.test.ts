@@ -12,10 +12,10 @@ const digest = `sha256:${'a'.repeat(64)}` as Digest;
 function queue(outcome: (repository: string) => string) {
   const wished: string[] = [];
   const jobs: Partial<TransferJob>[] = [];
-  const heard = new Map<string, (event: unknown) => void>();
+  const parentChanges = new Map<string, (event: unknown) => void>();
   const bus = {
     listen: ({ type }: { type: string }, handler: (event: unknown) => void) => {
-      heard.set(type, handler);
+      parentChanges.set(type, handler);
       return () => {};
     },
     submit: async (_: unknown, body: TransferJob) => {
@@ -24,7 +24,7 @@ function queue(outcome: (repository: string) => string) {
       const code = outcome(body.repository);
       const data = { ...body, code, reason: body.repository, status: 413 };
       const type = { done: 'finished', paused: 'paused' }[code] ?? 'failed';
-      setImmediate(() => heard.get(`transfer.${type}`)?.({ data }));
+      setImmediate(() => parentChanges.get(`transfer.${type}`)?.({ data }));
     },
   };
   return { bus: bus as unknown as Bus, wished, jobs };

@@ -70,7 +70,7 @@ const bus = {
 };
 const volume = { openIngest: async () => ({ write: async () => {}, [Symbol.asyncDispose]: async () => {} }) };
 const { signal } = new AbortController();
-const all: Wanted = { referrers: true, isGone: () => false, withheld: new Set(), isList: false };
+const all: Wanted = { referrers: true, isGone: () => false, skippedByParent: new Set(), isList: false };
 
 const grow = (
   above: Above,
@@ -201,9 +201,9 @@ async function brought(
     signal,
     arrivals: { bring: async () => {} },
     outgoing: { isGone: () => false },
-    withheld: new Set(),
+    skippedByParent: new Set(),
     oversized,
-    tally: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
+    stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
     pass: 'p',
     by: 'b',
     layer: 'l',

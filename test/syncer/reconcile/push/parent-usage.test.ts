@@ -4,7 +4,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import type { Survey } from '../../../../services/syncer/reconcile/observe/survey.ts';
-import { Standing } from '../../../../services/syncer/reconcile/push/parent-usage.ts';
+import { ParentUsage } from '../../../../services/syncer/reconcile/push/parent-usage.ts';
 
 const [A, B, I, J] = ['a', 'b', 'c', 'd'].map((letter) => `sha256:${letter.repeat(64)}`) as [
   Digest,
@@ -63,7 +63,7 @@ test('content is needed as long as a tag points to it that is not to go', async 
       ['v3', B],
     ]),
   );
-  const standing = new Standing(deps, surveyed([['v2', A]]), () => 0);
+  const standing = new ParentUsage(deps, surveyed([['v2', A]]), () => 0);
   assert.equal(await standing.needs(A), true);
   assert.equal(await standing.needs(A, 'v1'), false);
   assert.equal(await standing.needs(B, 'v1'), true);
@@ -73,17 +73,17 @@ test('content is needed by an index that the layer does not have, also by one in
   const tags = new Map([['v1', I]]);
   const indexes = { [I]: [J], [J]: [A] };
   const { deps, surveyed } = scene(tags, indexes);
-  const standing = new Standing(deps, surveyed(), () => 0);
+  const standing = new ParentUsage(deps, surveyed(), () => 0);
   assert.deepEqual([await standing.needs(A), await standing.needs(B)], [true, false]);
   const known = scene(tags, indexes, [I, J]);
-  assert.equal(await new Standing(known.deps, known.surveyed(), () => 0).needs(A), false);
+  assert.equal(await new ParentUsage(known.deps, known.surveyed(), () => 0).needs(A), false);
 });
 
 test('what was surveyed a while ago is looked at again, once for all who ask', async () => {
   const tags = new Map([['v1', A]]);
   const { deps, surveyed, asked } = scene(tags, {}, [A, B]);
   let now = 0;
-  const standing = new Standing(deps, surveyed([['v1', A]]), () => now);
+  const standing = new ParentUsage(deps, surveyed([['v1', A]]), () => now);
   assert.equal(await standing.needs(A), false);
   assert.deepEqual(asked, []);
   tags.set('v2', A);
