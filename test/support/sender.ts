@@ -36,14 +36,14 @@ export async function sender(
   const pass = randomUUID();
   const up = new Link(link);
   const arrivals = new Arrivals(bus, quiet, pass, signal, until);
-  const outgoing = await UnsentChanges.load(bus, signal);
+  const unsentChanges = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
     parent: new Parent(up),
     upward: new Upward(up),
     arrivals,
-    outgoing,
+    unsentChanges,
     configuration: {
       repositories: select.map((name) => ({ name, referrers: true, priority: 0, conflict: 'parent-wins' })),
     },
@@ -53,7 +53,7 @@ export async function sender(
     deletions: new KeyedLock(),
     [Symbol.asyncDispose]: async () => {
       arrivals[Symbol.dispose]();
-      outgoing[Symbol.dispose]();
+      unsentChanges[Symbol.dispose]();
       await up[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },

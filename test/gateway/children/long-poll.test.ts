@@ -9,7 +9,7 @@ import {
 
 /** How many requests may wait for something to tell. */
 
-const from = (ip: string, name = '') => ({ ip, caller: { asker: { name } } }) as never;
+const from = (ip: string, name = '') => ({ ip, caller: { identity: { name } } }) as never;
 
 test('one account has so many places at a route, from wherever it comes, and one again when a request ends', () => {
   const longPolls = new LongPolls();

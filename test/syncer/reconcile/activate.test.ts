@@ -13,7 +13,7 @@ const scope = new Map([['app', new Set(['v1'])]]);
 type Situation = { child?: string | undefined; tried?: boolean; followed?: boolean; terrace?: boolean };
 
 async function asked(
-  wish: Omit<PassRequest, 'id'>,
+  passRequest: Omit<PassRequest, 'id'>,
   tells: boolean,
   { child = 'line-1', tried = false, followed = false, terrace = false }: Situation = {},
 ): Promise<Confirmation | undefined> {
@@ -31,7 +31,7 @@ async function asked(
     changeCursor: { followed },
     signal: new AbortController().signal,
   } as unknown as ActivateDeps;
-  await activate(deps, { id: 'pass', ...wish }, tells);
+  await activate(deps, { id: 'pass', ...passRequest }, tells);
   return found;
 }
 
@@ -67,6 +67,6 @@ const rows: [string, Omit<PassRequest, 'id'>, boolean, Situation, Confirmation |
   ['what a client changed below another registry', { cause: 'change', scope }, false, {}, undefined],
   ['no child', { cause: 'schedule' }, true, { child: '', tried: true }, undefined],
 ];
-for (const [title, wish, tells, situation, want] of rows) {
-  test(title, async () => assert.deepEqual(await asked(wish, tells, situation), want));
+for (const [title, passRequest, tells, situation, want] of rows) {
+  test(title, async () => assert.deepEqual(await asked(passRequest, tells, situation), want));
 }

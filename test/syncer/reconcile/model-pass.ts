@@ -43,7 +43,7 @@ export async function modelPass(
     [...digests].map((digest, since) => ({ repository: REPOSITORY, digest, since }));
   const up = mode === 'ReadWrite';
   const [unsent, withdrawn] = [up ? pending(here.unsent) : [], up ? pending(here.withdrawn) : []];
-  const outgoing = { unsent: () => unsent, withdrawn: () => withdrawn };
+  const unsentChanges = { unsent: () => unsent, withdrawn: () => withdrawn };
   const selected = { name: '*', referrers: true, priority: 0, conflict } as Selected;
   const above = {
     tags: async () => {
@@ -57,13 +57,13 @@ export async function modelPass(
   };
   const signal = new AbortController().signal;
   const found = await survey(
-    { bus, parent: above, configuration: { mode }, outgoing, signal } as unknown as PassContext,
+    { bus, parent: above, configuration: { mode }, unsentChanges, signal } as unknown as PassContext,
     REPOSITORY,
     selected,
     scope,
   );
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await note({ bus, outgoing, pass: '', stats, signal } as unknown as PassContext, found);
+  await note({ bus, unsentChanges, pass: '', stats, signal } as unknown as PassContext, found);
   for (const action of found.actions) {
     if (action.action.kind === 'take') await alone(take(layer, action, point));
   }

@@ -22,12 +22,12 @@ async function compared(tags: Record<string, number>, maxTags: number) {
   const deps = {
     bus,
     parent,
-    outgoing: { unsent: () => [], withdrawn: () => [] },
+    unsentChanges: { unsent: () => [], withdrawn: () => [] },
     signal: new AbortController().signal,
     announcement: { announced: true },
     pass: 'p',
     configuration: { mode: 'ReadOnly', repositories: [{ name: '*' }] },
-    wish: { id: 'p', cause: 'schedule' },
+    passRequest: { id: 'p', cause: 'schedule' },
     parentChanges: undefined,
     stats,
   };

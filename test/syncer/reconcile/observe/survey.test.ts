@@ -44,7 +44,7 @@ async function look(scene: Scene) {
         },
       },
       configuration: { mode: scene.mode ?? 'ReadWrite' },
-      outgoing: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
+      unsentChanges: { unsent: () => pending(scene.unsent), withdrawn: () => pending(scene.withdrawn) },
       signal,
     } as unknown as PassContext,
     REPOSITORY,

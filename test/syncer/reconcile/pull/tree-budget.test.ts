@@ -200,7 +200,7 @@ async function brought(
     parent: above.client,
     signal,
     arrivals: { bring: async () => {} },
-    outgoing: { isGone: () => false },
+    unsentChanges: { isGone: () => false },
     skippedByParent: new Set(),
     oversized,
     stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
