@@ -2,6 +2,7 @@ import type { Static } from '@sinclair/typebox';
 import type { changeToken, createToken, putScopeMap, rotateToken } from '#proto/accounts/accounts.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
+import { kinds, prefix } from '../metadata/keys.ts';
 import type { Change } from '../metadata/metadata.ts';
 
 /** What the audit says of changes of accounts: never a password or a hash. */
@@ -42,10 +43,10 @@ export function declaredAccounts(changes: readonly Change[]): Detail {
       .filter((change) => change.type === type && change.key.startsWith(prefix))
       .map(({ key }) => key.slice(prefix.length));
   return {
-    ...listed('tokens', named('put', 'a!')),
-    ...listed('scopeMaps', named('put', 'c!')),
-    ...listed('deletedTokens', named('del', 'a!')),
-    ...listed('deletedScopeMaps', named('del', 'c!')),
+    ...listed('tokens', named('put', prefix(kinds.token))),
+    ...listed('scopeMaps', named('put', prefix(kinds.scopeMap))),
+    ...listed('deletedTokens', named('del', prefix(kinds.token))),
+    ...listed('deletedScopeMaps', named('del', prefix(kinds.scopeMap))),
   };
 }
 

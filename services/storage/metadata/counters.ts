@@ -1,3 +1,4 @@
+import { type Kind, kindOf, kinds } from './keys.ts';
 import type { BlobRecord, UnsentRecord } from './records.ts';
 
 /** What a status counts. */
@@ -15,22 +16,22 @@ export type Counters = Record<
   number
 >;
 
-/** Of each counter but `bytes`, what the keys that it counts begin with: the table is that of `changes.ts`. */
+/** Of each counter but `bytes`, what the keys that it counts begin with: see `keys.ts`. */
 const COUNTED: Record<string, keyof Counters> = {
-  a: 'tokens',
-  b: 'blobs',
-  c: 'scopeMaps',
-  d: 'damaged',
-  p: 'parked',
-  r: 'repositories',
-  t: 'tags',
-  u: 'unsent',
-  v: 'withdrawn',
+  [kinds.token]: 'tokens',
+  [kinds.blob]: 'blobs',
+  [kinds.scopeMap]: 'scopeMaps',
+  [kinds.damaged]: 'damaged',
+  [kinds.parked]: 'parked',
+  [kinds.repository]: 'repositories',
+  [kinds.tag]: 'tags',
+  [kinds.unsent]: 'unsent',
+  [kinds.withdrawn]: 'withdrawn',
 };
 
 /** Counts records as they come and go, so that a status costs nothing. */
 export class RecordCounters {
-  static readonly kinds = Object.keys(COUNTED);
+  static readonly kinds = Object.keys(COUNTED) as Kind[];
   readonly counters = Object.fromEntries(
     [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),
   ) as Counters;
@@ -38,15 +39,16 @@ export class RecordCounters {
   #last = 0;
 
   static counts(key: string): boolean {
-    return key.charAt(1) === '!' && key.charAt(0) in COUNTED;
+    return (kindOf(key) ?? '') in COUNTED;
   }
 
   add(key: string, value: unknown, sign: 1 | -1): void {
     if (value === undefined) return;
     const kind = key.charAt(0);
     this.counters[COUNTED[kind]!] += sign;
-    if (kind === 'b') this.counters.bytes += sign * (value as BlobRecord).size;
-    if (kind === 'u' || kind === 'v') this.#last = Math.max(this.#last, (value as UnsentRecord).since);
+    if (kind === kinds.blob) this.counters.bytes += sign * (value as BlobRecord).size;
+    if (kind === kinds.unsent || kind === kinds.withdrawn)
+      this.#last = Math.max(this.#last, (value as UnsentRecord).since);
   }
 
   /** Later than whatever is outgoing, even where the clock was set back. */

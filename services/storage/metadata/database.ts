@@ -9,6 +9,7 @@ import type { WriteBatch } from '../leveldb/write-batch.ts';
 import { bootId } from './boot.ts';
 import { type Change, isNoted, set } from './changes.ts';
 import { damaged, gone, isUnreadable, sorted, unusable } from './database-faults.ts';
+import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
 export type Reading = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
@@ -83,7 +84,7 @@ export class Database {
     await Promise.allSettled(this.#underWay);
     if (!this.#failed) {
       // Brings all before it to the disk. Where it fails, the next opening counts on less.
-      await this.#write([set('x!boot', this.boot)], true)
+      await this.#write([set(keys.boot, this.boot)], true)
         .then(() => openingOf(this.#folder))
         .then((opening) => writeState(this.#folder, { boot: this.boot, closed: true, made: true, opening }))
         .catch(() => {});

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Change } from './changes.ts';
+import { keys, kinds } from './keys.ts';
 
 /**
  * The journal of what the layers below may want to hear of, as keys of the batch that makes the change:
@@ -14,18 +15,17 @@ export type Entry = [kind: 't' | 'm', repository: string, name: string, nonce: s
 /** Entries that are kept, about; a layer below that was away for longer compares everything. */
 const KEPT = 100_000;
 const TRIMMED = 10_000;
-const DIGITS = 14;
-
-export const entryKey = (number: number): string => `j!${String(number).padStart(DIGITS, '0')}`;
 
 /** What a batch is to say of its changes. Pure. */
 export function entriesOf(changes: readonly Change[]): [kind: 't' | 'm', repository: string, name: string][] {
   const found = new Map<string, ['t' | 'm', string, string]>();
   for (const { key, type } of changes) {
     const [kind, repository = '', first = '', second = ''] = key.split('!');
-    const name = kind === 't' || kind === 'f' ? first : kind === 'n' && type === 'del' ? second : undefined;
+    const isTag = kind === kinds.tag;
+    const broughtIn = kind === kinds.leftOut && type === 'del' ? second : undefined;
+    const name = isTag || kind === kinds.referrer ? first : broughtIn;
     if (name === undefined) continue;
-    const entry: ['t' | 'm', string, string] = [kind === 't' ? 't' : 'm', repository, name];
+    const entry: ['t' | 'm', string, string] = [isTag ? 't' : 'm', repository, name];
     found.set(entry.join('!'), entry);
   }
   return [...found.values()];
@@ -63,7 +63,7 @@ export class Journal {
       numbers.push(this.#last);
       this.#open.add(this.#last);
       const value: Entry = [kind, repository, name, randomBytes(4).toString('hex')];
-      return { type: 'put', key: entryKey(this.#last), value };
+      return { type: 'put', key: keys.entry(this.#last), value };
     });
     return { entries, landed: () => numbers.forEach((number) => void this.#open.delete(number)) };
   }
@@ -73,6 +73,6 @@ export class Journal {
     if (this.#last - this.#first < KEPT + TRIMMED) return [];
     const from = this.#first;
     this.#first += TRIMMED;
-    return Array.from({ length: TRIMMED }, (_, at) => ({ type: 'del', key: entryKey(from + at) }));
+    return Array.from({ length: TRIMMED }, (_, at) => ({ type: 'del', key: keys.entry(from + at) }));
   }
 }

@@ -5,7 +5,8 @@ import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, RecordCounters } from './counters.ts';
 import { Database } from './database.ts';
-import { type Entry, entryKey, Journal } from './journal.ts';
+import { type Entry, Journal } from './journal.ts';
+import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import { allUnsent } from './migration.ts';
 import type {
   AnnouncementRecord,
@@ -26,7 +27,7 @@ import type {
   WithdrawnRecord,
 } from './records.ts';
 
-/** Of the table of keys in changes.ts. */
+/** Of the table of keys in keys.ts. */
 export const VERSION = 3;
 /** Had no journal. */
 const BEFORE_JOURNAL = 2;
@@ -34,6 +35,9 @@ const BEFORE_JOURNAL = 2;
 const BEFORE_OUTGOING = 1;
 
 export { type Change, drop, put } from './changes.ts';
+
+/** A repository with any of these is not empty. */
+const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
 
 export class Metadata implements AsyncDisposable {
   readonly #database: Database;
@@ -49,7 +53,7 @@ export class Metadata implements AsyncDisposable {
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const database = await Database.open(folder, Date.now() + patienceMs);
-    const [version, before] = await database.level.getMany(['x!version', 'x!boot']);
+    const [version, before] = await database.level.getMany([keys.version, keys.boot]);
     if (![undefined, VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
       await database.abandon();
       throw new Fault(
@@ -63,7 +67,7 @@ export class Metadata implements AsyncDisposable {
     // The version comes last: what a crash leaves half done is done again.
     if (version === BEFORE_OUTGOING) await allUnsent(metadata);
     if (before !== boot || version !== VERSION) {
-      await metadata.write([set('x!version', VERSION), set('x!boot', boot)]);
+      await metadata.write([set(keys.version, VERSION), set(keys.boot, boot)]);
     }
     return metadata;
   }
@@ -94,81 +98,88 @@ export class Metadata implements AsyncDisposable {
 
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  blobs = (digests: string[]) => this.#many<BlobRecord>(digests.map((digest) => `b!${digest}`));
+  blobs = (digests: string[]) => this.#many<BlobRecord>(digests.map((digest) => keys.blob(digest)));
   links = (repository: string, digests: string[]) =>
-    this.#many<object>(digests.map((digest) => `l!${repository}!${digest}`));
+    this.#many<object>(digests.map((digest) => keys.link(repository, digest)));
   manifests = (repository: string, digests: string[]) =>
-    this.#many<ManifestRecord>(digests.map((digest) => `m!${repository}!${digest}`));
+    this.#many<ManifestRecord>(digests.map((digest) => keys.manifest(repository, digest)));
 
   /** Of children of an index, the platforms of those that it leaves out. */
   leftOut = (repository: string, digests: string[], index: string) =>
-    this.#many<string>(digests.map((digest) => `n!${repository}!${digest}!${index}`));
+    this.#many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
   /** Which of these repositories link the blob? */
   linking = (repositories: string[], digest: string) =>
-    this.#many<object>(repositories.map((repository) => `l!${repository}!${digest}`));
+    this.#many<object>(repositories.map((repository) => keys.link(repository, digest)));
 
-  blob = (digest: string) => this.#one<BlobRecord>(`b!${digest}`);
-  repository = (repository: string) => this.#one<object>(`r!${repository}`);
-  link = (repository: string, digest: string) => this.#one<object>(`l!${repository}!${digest}`);
-  manifest = (repository: string, digest: string) => this.#one<ManifestRecord>(`m!${repository}!${digest}`);
-  tag = (repository: string, tag: string) => this.#one<string>(`t!${repository}!${tag}`);
-  unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(`u!${repository}!${digest}`);
-  withdrawn = (repository: string, digest: string) => this.#one<WithdrawnRecord>(`v!${repository}!${digest}`);
-  session = (repository: string, digest: string) => this.#one<string>(`o!${repository}!${digest}`);
-  ingest = (id: string) => this.#one<IngestRecord>(`i!${id}`);
-  transferred = (digests: string[]) => this.#many<TransferredRecord>(digests.map((digest) => `w!${digest}`));
-  token = (name: string) => this.#one<TokenRecord>(`a!${name}`);
-  scopeMap = (name: string) => this.#one<ScopeMapRecord>(`c!${name}`);
-  webhook = (of: string) => this.#one<WebhookPlace>(`y!${of}`);
-  child = (name: string) => this.#one<ChildRecord>(`h!${name}`);
-  instance = () => this.#one<string>('x!instance');
-  starts = () => this.#one<StartsRecord>('x!starts');
-  parent = () => this.#one<string>('x!parent');
-  repaired = () => this.#one<string>('x!repaired');
-  cursor = () => this.#one<CursorRecord>('x!cursor');
-  history = () => this.#one<StoredEvent>('x!history');
-  declared = () => this.#one<DeclaredAccount[]>('x!declared');
-  term = () => this.#one<number>('x!term');
-  entry = (number: number) => this.#one<Entry>(entryKey(number));
-  closed = () => this.#one<boolean>('x!closed');
-  signingKey = () => this.#one<string>('k!signing');
+  blob = (digest: string) => this.#one<BlobRecord>(keys.blob(digest));
+  repository = (repository: string) => this.#one<object>(keys.repository(repository));
+  link = (repository: string, digest: string) => this.#one<object>(keys.link(repository, digest));
+  manifest = (repository: string, digest: string) =>
+    this.#one<ManifestRecord>(keys.manifest(repository, digest));
+  tag = (repository: string, tag: string) => this.#one<string>(keys.tag(repository, tag));
+  unsent = (repository: string, digest: string) => this.#one<UnsentRecord>(keys.unsent(repository, digest));
+  withdrawn = (repository: string, digest: string) =>
+    this.#one<WithdrawnRecord>(keys.withdrawn(repository, digest));
+  session = (repository: string, digest: string) => this.#one<string>(keys.session(repository, digest));
+  ingest = (id: string) => this.#one<IngestRecord>(keys.ingest(id));
+  transferred = (digests: string[]) =>
+    this.#many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
+  token = (name: string) => this.#one<TokenRecord>(keys.token(name));
+  scopeMap = (name: string) => this.#one<ScopeMapRecord>(keys.scopeMap(name));
+  webhook = (of: string) => this.#one<WebhookPlace>(keys.webhook(of));
+  child = (name: string) => this.#one<ChildRecord>(keys.child(name));
+  instance = () => this.#one<string>(keys.instance);
+  starts = () => this.#one<StartsRecord>(keys.starts);
+  parent = () => this.#one<string>(keys.parent);
+  repaired = () => this.#one<string>(keys.repaired);
+  cursor = () => this.#one<CursorRecord>(keys.cursor);
+  history = () => this.#one<StoredEvent>(keys.history);
+  declared = () => this.#one<DeclaredAccount[]>(keys.declared);
+  term = () => this.#one<number>(keys.term);
+  entry = (number: number) => this.#one<Entry>(keys.entry(number));
+  closed = () => this.#one<boolean>(keys.closed);
+  signingKey = () => this.#one<string>(keys.signing);
 
   /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */
-  repositories = (after?: string) => this.#range<object>('r!', after);
-  tags = (repository: string, after?: string) => this.#range<string>(`t!${repository}!`, after);
+  repositories = (after?: string) => this.#range<object>(prefix(kinds.repository), after);
+  tags = (repository: string, after?: string) => this.#range<string>(prefix(kinds.tag, repository), after);
   /** By `<repository>!<tag>`. */
-  allTags = (after?: string) => this.#range<string>('t!', after);
-  allBases = (after?: string) => this.#range<string>('s!', after);
-  bases = (repository: string, after?: string) => this.#range<string>(`s!${repository}!`, after);
+  allTags = (after?: string) => this.#range<string>(prefix(kinds.tag), after);
+  allBases = (after?: string) => this.#range<string>(prefix(kinds.base), after);
+  bases = (repository: string, after?: string) => this.#range<string>(prefix(kinds.base, repository), after);
   referrers = (repository: string, subject: string, after?: string) =>
-    this.#range<ReferrerRecord>(`f!${repository}!${subject}!`, after);
+    this.#range<ReferrerRecord>(prefix(kinds.referrer, repository, subject), after);
   /** By `<subject>!<digest>`. */
   referrersOf = (repository: string, after?: string) =>
-    this.#range<ReferrerRecord>(`f!${repository}!`, after);
-  marks = (after?: string) => this.#range<MarkRecord>('g!', after);
-  ingests = () => this.#range<IngestRecord>('i!');
-  allBlobs = (after?: string) => this.#range<BlobRecord>('b!', after);
-  allDamaged = (after?: string) => this.#range<DamagedRecord>('d!', after);
-  allTransferred = () => this.#range<TransferredRecord>('w!');
-  linksOf = (repository: string) => this.#range<object>(`l!${repository}!`);
-  manifestsOf = (repository: string) => this.#range<ManifestRecord>(`m!${repository}!`);
+    this.#range<ReferrerRecord>(prefix(kinds.referrer, repository), after);
+  marks = (after?: string) => this.#range<MarkRecord>(prefix(kinds.mark), after);
+  ingests = () => this.#range<IngestRecord>(prefix(kinds.ingest));
+  allBlobs = (after?: string) => this.#range<BlobRecord>(prefix(kinds.blob), after);
+  allDamaged = (after?: string) => this.#range<DamagedRecord>(prefix(kinds.damaged), after);
+  allTransferred = () => this.#range<TransferredRecord>(prefix(kinds.transferred));
+  linksOf = (repository: string) => this.#range<object>(prefix(kinds.link, repository));
+  manifestsOf = (repository: string) => this.#range<ManifestRecord>(prefix(kinds.manifest, repository));
   /** Of the next, the last part is the repository and more: `<repository>!<digest>`, or `!<tag>`. */
-  allUnsent = (after?: string) => this.#range<UnsentRecord>('u!', after);
-  allWithdrawn = (after?: string) => this.#range<WithdrawnRecord>('v!', after);
-  allParked = (after?: string) => this.#range<ParkedRecord>('p!', after);
-  unsentOf = (repository: string) => this.#range<UnsentRecord>(`u!${repository}!`);
-  withdrawnOf = (repository: string) => this.#range<WithdrawnRecord>(`v!${repository}!`);
-  parkedOf = (repository: string) => this.#range<ParkedRecord>(`p!${repository}!`);
-  sessionsOf = (repository: string) => this.#range<string>(`o!${repository}!`);
+  allUnsent = (after?: string) => this.#range<UnsentRecord>(prefix(kinds.unsent), after);
+  allWithdrawn = (after?: string) => this.#range<WithdrawnRecord>(prefix(kinds.withdrawn), after);
+  allParked = (after?: string) => this.#range<ParkedRecord>(prefix(kinds.parked), after);
+  unsentOf = (repository: string) => this.#range<UnsentRecord>(prefix(kinds.unsent, repository));
+  withdrawnOf = (repository: string) => this.#range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
+  parkedOf = (repository: string) => this.#range<ParkedRecord>(prefix(kinds.parked, repository));
+  sessionsOf = (repository: string) => this.#range<string>(prefix(kinds.session, repository));
   /** By `<digest>!<index>`: platforms. */
-  leftOutOf = (repository: string, after?: string) => this.#range<string>(`n!${repository}!`, after);
+  leftOutOf = (repository: string, after?: string) =>
+    this.#range<string>(prefix(kinds.leftOut, repository), after);
   /** By index, of those that leave the manifest out: its platform. */
-  leavingOut = (repository: string, digest: string) => this.#range<string>(`n!${repository}!${digest}!`);
+  leavingOut = (repository: string, digest: string) =>
+    this.#range<string>(prefix(kinds.leftOut, repository, digest));
 
-  /** Every `[repository, digest]` of links (`l`) or manifests (`m`). */
-  async *named(kind: 'l' | 'm'): AsyncGenerator<[repository: string, digest: string]> {
+  /** Every `[repository, digest]` of links or manifests. */
+  async *named(
+    kind: typeof kinds.link | typeof kinds.manifest,
+  ): AsyncGenerator<[repository: string, digest: string]> {
     try {
-      for await (const key of this.#db.keys({ gt: `${kind}!`, lt: `${kind}"` })) {
+      for await (const key of this.#db.keys(rangeOf(prefix(kind)))) {
         yield key.slice(2).split('!') as [string, string];
       }
     } catch (error) {
@@ -178,23 +189,23 @@ export class Metadata implements AsyncDisposable {
 
   /** Has the repository nothing in it? `ignored` says so of links, as `<repository>!<digest>`. */
   async empty(repository: string, ignored: (link: string) => boolean): Promise<boolean> {
-    for (const kind of ['l', 'm', 't', 's', 'f']) {
-      for await (const [name] of this.#range(`${kind}!${repository}!`)) {
-        if (kind !== 'l' || !ignored(`${repository}!${name}`)) return false;
+    for (const kind of HOLDING) {
+      for await (const [name] of this.#range(prefix(kind, repository))) {
+        if (kind !== kinds.link || !ignored(`${repository}!${name}`)) return false;
       }
     }
     return true;
   }
-  tokens = (after?: string) => this.#range<TokenRecord>('a!', after);
-  announcements = () => this.#range<AnnouncementRecord>('e!');
-  webhooks = () => this.#range<WebhookPlace>('y!');
-  children = (after?: string) => this.#range<ChildRecord>('h!', after);
-  scopeMaps = (after?: string) => this.#range<ScopeMapRecord>('c!', after);
+  tokens = (after?: string) => this.#range<TokenRecord>(prefix(kinds.token), after);
+  announcements = () => this.#range<AnnouncementRecord>(prefix(kinds.announcement));
+  webhooks = () => this.#range<WebhookPlace>(prefix(kinds.webhook));
+  children = (after?: string) => this.#range<ChildRecord>(prefix(kinds.child), after);
+  scopeMaps = (after?: string) => this.#range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
 
   /** Entries of the journal that nothing still to come precedes: `[number, entry]`. */
   async *journal(after: number): AsyncGenerator<[number: number, Entry]> {
     const { head } = this.#journal;
-    for await (const [number, entry] of this.#range<Entry>('j!', entryKey(after).slice(2))) {
+    for await (const [number, entry] of this.#range<Entry>(prefix(kinds.entry), keys.entry(after).slice(2))) {
       if (Number(number) > head) return;
       yield [Number(number), entry];
     }
@@ -202,7 +213,7 @@ export class Metadata implements AsyncDisposable {
 
   /** The last of these. */
   async journalEnd(): Promise<[number: number, Entry] | undefined> {
-    const range = { gt: 'j!', lte: entryKey(this.#journal.head), reverse: true, limit: 1 };
+    const range = { gt: prefix(kinds.entry), lte: keys.entry(this.#journal.head), reverse: true, limit: 1 };
     for await (const [key, entry] of this.#db.iterator(range)) return [Number(key.slice(2)), entry as Entry];
     return undefined;
   }
@@ -249,12 +260,10 @@ export class Metadata implements AsyncDisposable {
     }
   }
 
-  async *#range<T>(prefix: string, after?: string): AsyncGenerator<[string, T]> {
-    // The character behind `!` ends the range of what begins with the prefix.
-    const range = { gt: prefix + (after ?? ''), lt: `${prefix.slice(0, -1)}"` };
+  async *#range<T>(begin: string, after?: string): AsyncGenerator<[string, T]> {
     try {
-      for await (const [key, value] of this.#db.iterator(range)) {
-        yield [key.slice(prefix.length), value as T];
+      for await (const [key, value] of this.#db.iterator(rangeOf(begin, after))) {
+        yield [key.slice(begin.length), value as T];
       }
     } catch (error) {
       throw this.#database.failing(error);
@@ -263,12 +272,12 @@ export class Metadata implements AsyncDisposable {
 
   async #count(): Promise<void> {
     for (const kind of RecordCounters.kinds) {
-      const range = { gt: `${kind}!`, lt: `${kind}"` };
-      for await (const [key, value] of this.#db.iterator(range)) this.#counters.add(key, value, 1);
+      for await (const [key, value] of this.#db.iterator(rangeOf(prefix(kind))))
+        this.#counters.add(key, value, 1);
     }
     const ends: number[] = [];
     for (const reverse of [false, true]) {
-      for await (const key of this.#db.keys({ gt: 'j!', lt: 'j"', reverse, limit: 1 })) {
+      for await (const key of this.#db.keys({ ...rangeOf(prefix(kinds.entry)), reverse, limit: 1 })) {
         ends.push(Number(key.slice(2)));
       }
     }

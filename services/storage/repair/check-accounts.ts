@@ -1,4 +1,5 @@
 import { set } from '../metadata/changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
@@ -10,17 +11,17 @@ import { type Report, say } from './report.ts';
  */
 export async function checkAccounts(records: Records, open: boolean, report: Report): Promise<void> {
   const { notes, lost } = report;
-  for await (const [name, { scopeMap }] of records.entries<TokenRecord>('a!')) {
+  for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
     // Names that every layer has begin so.
-    if (scopeMap.startsWith('_') || (await records.has(`c!${scopeMap}`))) continue;
+    if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
     say(
       lost,
       `scope map ${scopeMap}: token ${name} may do nothing until there is one ("terrace scope", "terrace token set")`,
     );
   }
-  const hasTokens = await records.any('a!');
+  const hasTokens = await records.any(prefix(kinds.token));
   if (!hasTokens && !open) {
-    await records.write([set('x!closed', true)]);
+    await records.write([set(keys.closed, true)]);
     notes.push(
       'No account was found, and nobody knows whether there were any: nobody is let in until there is a token (terrace token create). Where there never were any, repair with --open',
     );
@@ -29,7 +30,7 @@ export async function checkAccounts(records: Records, open: boolean, report: Rep
     notes.push(
       'Accounts that are lost can not be told by name: compare "terrace token list" with what should be there',
     );
-  if (!(await records.has('x!instance'))) {
+  if (!(await records.has(keys.instance))) {
     notes.push(
       'Which instance of a child this layer was is lost: a Terrace above refuses it until "terrace child deactivate" frees its place there',
     );

@@ -4,6 +4,7 @@ import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
 import { isDigest, splitDigest } from '#proto/oci/names.ts';
 import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
 import { put } from '../metadata/changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
@@ -17,7 +18,7 @@ export async function checkBlobs(records: Records, data: string, report: Report)
   const store = new BlobStore(data);
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {
-    const record = await records.get<BlobRecord>(`b!${digest}`);
+    const record = await records.get<BlobRecord>(keys.blob(digest));
     const size = await sizeOf(store.file(digest));
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
@@ -30,7 +31,7 @@ export async function checkBlobs(records: Records, data: string, report: Report)
     }
     if (size <= MANIFEST_LIMIT && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
-  for await (const [digest, { size }] of records.entries<BlobRecord>('b!')) {
+  for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if ((await sizeOf(store.file(digest))) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
     say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client brings it again`);

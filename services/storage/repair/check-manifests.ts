@@ -1,6 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import { drop, put } from '../metadata/changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
 import { manifestBytes, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
@@ -12,15 +13,21 @@ import { say } from './report.ts';
  */
 export async function checkManifests(deps: Sources): Promise<void> {
   const { records } = deps;
-  for await (const [key, record] of records.entries<ManifestRecord>('m!')) {
+  for await (const [key, record] of records.entries<ManifestRecord>(prefix(kinds.manifest))) {
     await checkManifest(deps, key.split('!') as [string, string], record);
   }
-  for (const kind of ['l!', 'm!', 't!']) await haveRepositories(records, kind);
-  await dropOrphans(records, 'l!', ([, digest]) => [`b!${digest}`, `d!${digest}`]);
-  await dropOrphans(records, 'f!', ([repository, , digest]) => [`m!${repository}!${digest}`]);
-  await dropOrphans(records, 'u!', ([repository, digest]) => [`m!${repository}!${digest}`]);
-  await dropOrphans(records, 'n!', ([repository, , index]) => [`m!${repository}!${index}`]);
-  await dropOrphans(records, 'w!', ([digest]) => [`b!${digest}`]);
+  for (const kind of [kinds.link, kinds.manifest, kinds.tag]) await haveRepositories(records, prefix(kind));
+  await dropOrphans(records, prefix(kinds.link), ([, digest]) => [keys.blob(digest), keys.damaged(digest)]);
+  await dropOrphans(records, prefix(kinds.referrer), ([repository, , digest]) => [
+    keys.manifest(repository, digest),
+  ]);
+  await dropOrphans(records, prefix(kinds.unsent), ([repository, digest]) => [
+    keys.manifest(repository, digest),
+  ]);
+  await dropOrphans(records, prefix(kinds.leftOut), ([repository, , index]) => [
+    keys.manifest(repository, index),
+  ]);
+  await dropOrphans(records, prefix(kinds.transferred), ([digest]) => [keys.blob(digest)]);
 }
 
 async function checkManifest(
@@ -29,7 +36,7 @@ async function checkManifest(
   record: ManifestRecord,
 ): Promise<void> {
   const { records, report } = sources;
-  const size = (await records.get<BlobRecord>(`b!${digest}`))?.size ?? 0;
+  const size = (await records.get<BlobRecord>(keys.blob(digest)))?.size ?? 0;
   const bytes = await manifestBytes(sources, digest);
   if (!bytes && size <= MANIFEST_LIMIT) {
     await isDamaged(records, digest, record.size);
@@ -53,7 +60,7 @@ async function checkManifest(
     ...blobs.flatMap((blob) => put.link(repository, blob.digest)),
   ]);
   for (const blob of blobs) {
-    if (await records.has(`b!${blob.digest}`)) continue;
+    if (await records.has(keys.blob(blob.digest))) continue;
     if (await isDamaged(records, blob.digest, blob.size)) {
       say(
         report.lost,
@@ -74,7 +81,7 @@ function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
 
 /** @returns whether that was not known before */
 async function isDamaged(records: Records, digest: string, size: number): Promise<boolean> {
-  if (await records.has(`d!${digest}`)) return false;
+  if (await records.has(keys.damaged(digest))) return false;
   await records.write(put.damaged(digest, { size, since: Date.now() }));
   return true;
 }
@@ -83,21 +90,20 @@ async function haveRepositories(records: Records, kind: string): Promise<void> {
   let last = '';
   for await (const [key] of records.entries(kind)) {
     const repository = key.split('!')[0] as string;
-    if (repository !== last && !(await records.has(`r!${repository}`))) {
-      await records.write([{ type: 'put', key: `r!${repository}`, value: {} }]);
+    if (repository !== last && !(await records.has(keys.repository(repository)))) {
+      await records.write([{ type: 'put', key: keys.repository(repository), value: {} }]);
     }
     last = repository;
   }
 }
 
 /** Drops the records of a kind of which none of these is there. */
-async function dropOrphans(
-  records: Records,
-  kind: string,
-  needs: (parts: string[]) => string[],
-): Promise<void> {
+/** Of a key, without its kind; as many as the kind has. */
+type Parts = [string, string, string];
+
+async function dropOrphans(records: Records, kind: string, needs: (parts: Parts) => string[]): Promise<void> {
   for await (const [rest] of records.entries(kind)) {
-    const there = await Promise.all(needs(rest.split('!')).map((key) => records.has(key)));
+    const there = await Promise.all(needs(rest.split('!') as Parts).map((key) => records.has(key)));
     if (!there.includes(true)) await records.write([{ type: 'del', key: kind + rest }]);
   }
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
+import { kinds, prefix } from '../metadata/keys.ts';
 import type { AnnouncementRecord } from '../metadata/records.ts';
 import { kindOf, partsOfKey } from './record-rules.ts';
 import type { Records } from './records.ts';
@@ -35,7 +36,9 @@ export type Announced = { serial: number; hint: RepairHint };
 /** What storage did and no stream of events was seen to have. */
 export async function announced(records: Records): Promise<Announced[]> {
   const found: Announced[] = [];
-  for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>('e!')) {
+  for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>(
+    prefix(kinds.announcement),
+  )) {
     const hint = hintOf(type, data);
     if (hint) found.push({ serial: Number(serial), hint });
   }

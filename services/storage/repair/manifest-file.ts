@@ -5,6 +5,7 @@ import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/
 import { splitDigest } from '#proto/oci/names.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { put } from '../metadata/changes.ts';
+import { keys } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import { isUnreadable, type Read, readFully } from './copy.ts';
 import type { Records } from './records.ts';
@@ -36,7 +37,7 @@ export async function manifestBytes(
   { records, store, report, read }: Sources,
   digest: string,
 ): Promise<Buffer | undefined> {
-  const blob = await records.get<BlobRecord>(`b!${digest}`);
+  const blob = await records.get<BlobRecord>(keys.blob(digest));
   if (!blob || blob.size > MANIFEST_LIMIT) return undefined;
   const bytes = await contentOf(store.file(digest), blob.size, read);
   if (bytes && hashOf(bytes, digest) === digest) return bytes;

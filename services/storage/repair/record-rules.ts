@@ -6,7 +6,7 @@ import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/oci/names.t
 import { WebhookKey, WebhookPlace } from '#proto/status/webhooks.ts';
 
 /**
- * What each kind of record is like: the table of keys in changes.ts, as something that can be checked. Fields beyond
+ * What each kind of record is like: the table of keys in keys.ts, as something that can be checked. Fields beyond
  * these, and kinds that are not here, are left as they are: another version may know them.
  */
 

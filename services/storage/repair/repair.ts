@@ -7,6 +7,7 @@ import { BlobStore } from '../content/blob-store.ts';
 import { bootId } from '../metadata/boot.ts';
 import { set } from '../metadata/changes.ts';
 import { isFree, lookAt } from '../metadata/database.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { VERSION } from '../metadata/metadata.ts';
 import { beginAnew } from './begin-anew.ts';
 import { checkAccounts } from './check-accounts.ts';
@@ -126,7 +127,7 @@ async function rebuild(
       const loss = isAsTold(key, now, all) ? undefined : lossOf(remnant, now);
       if (loss) say(report.lost, loss);
     }
-    await records.sync([set('x!version', VERSION)]);
+    await records.sync([set(keys.version, VERSION)]);
   }
   await writeSynced(join(place, 'report.txt'), `${textOf(report)}\n`);
   return report;
@@ -134,7 +135,7 @@ async function rebuild(
 
 /** A tag is where the last that is known of it says, whatever its own damaged record says. */
 const isAsTold = (key: string, now: unknown, { tags }: Hints): boolean =>
-  key.startsWith('t!') && now !== undefined && tags.get(key.slice(2))?.at(-1) === now;
+  key.startsWith(prefix(kinds.tag)) && now !== undefined && tags.get(key.slice(2))?.at(-1) === now;
 
 async function writeSynced(path: string, text: string): Promise<void> {
   await writeFile(path, text, { mode: 0o600, flush: true });

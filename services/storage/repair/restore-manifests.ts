@@ -1,6 +1,7 @@
 import { clip } from '#proto/contract/clip.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
 import { type Change, put } from '../metadata/changes.ts';
+import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
 import { type Found, manifestIn, type Sources } from './manifest-file.ts';
@@ -25,7 +26,7 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
     for (const repository of repositories) await restore(deps, repository, digest);
   }
   const known = await knownOf(records);
-  const repositories = await keysOf(records, 'r!');
+  const repositories = await keysOf(records, prefix(kinds.repository));
   const homeless: [digest: string, found: Found][] = [];
   for (const digest of candidates) {
     const found = known.has(digest) ? undefined : await manifestIn(deps, digest);
@@ -41,7 +42,7 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
     if (
       !(await hasAll(
         records,
-        found.manifest.blobs.map((blob) => `b!${blob.digest}`),
+        found.manifest.blobs.map((blob) => keys.blob(blob.digest)),
       ))
     ) {
       say(
@@ -60,7 +61,7 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
 
 async function restore(deps: Sources, repository: string, digest: string): Promise<boolean> {
   const { records, report } = deps;
-  if (await records.has(`m!${repository}!${digest}`)) return false;
+  if (await records.has(keys.manifest(repository, digest))) return false;
   const found = await manifestIn(deps, digest);
   if (!found) return false;
   await records.write(recordsOf(repository, digest, found));
@@ -79,14 +80,14 @@ async function witnessesOf(records: Records, hints: Hints): Promise<Map<string, 
   const add = (digest: string, repository: string) => {
     found.set(digest, (found.get(digest) ?? new Set()).add(repository));
   };
-  for (const kind of ['t!', 's!']) {
+  for (const kind of [prefix(kinds.tag), prefix(kinds.base)]) {
     for await (const [key, digest] of records.entries<string>(kind)) add(digest, key.split('!')[0] as string);
   }
-  for await (const [key] of records.entries('u!')) {
+  for await (const [key] of records.entries(prefix(kinds.unsent))) {
     const [repository, digest] = key.split('!') as [string, string];
     add(digest, repository);
   }
-  for await (const [key] of records.entries('f!')) {
+  for await (const [key] of records.entries(prefix(kinds.referrer))) {
     const [repository, , digest] = key.split('!') as [string, string, string];
     add(digest, repository);
   }
@@ -101,11 +102,11 @@ async function homesOf(records: Records, repositories: string[], manifest: Manif
   if (telling.length === 0 && manifests.length === 0) return [];
   const homes: string[] = [];
   for (const repository of repositories) {
-    const keys = [
-      ...telling.map(({ digest }) => `l!${repository}!${digest}`),
-      ...[...manifests, ...(subject ? [subject] : [])].map(({ digest }) => `m!${repository}!${digest}`),
+    const needed = [
+      ...telling.map(({ digest }) => keys.link(repository, digest)),
+      ...[...manifests, ...(subject ? [subject] : [])].map(({ digest }) => keys.manifest(repository, digest)),
     ];
-    if (await hasAll(records, keys)) homes.push(repository);
+    if (await hasAll(records, needed)) homes.push(repository);
   }
   return homes;
 }
@@ -119,15 +120,15 @@ async function hasAll(records: Records, keys: string[]): Promise<boolean> {
 async function restoreChildren(deps: Sources): Promise<void> {
   const { records, report } = deps;
   const queue: [repository: string, index: string][] = [];
-  for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>('m!')) {
+  for await (const [key, { mediaType }] of records.entries<{ mediaType: string }>(prefix(kinds.manifest))) {
     if (isIndex(mediaType)) queue.push(key.split('!') as [string, string]);
   }
   for (const [repository, index] of queue) {
     const { manifest } = (await manifestIn(deps, index)) ?? {};
     for (const child of manifest?.manifests ?? []) {
       const { digest, mediaType } = child;
-      if (!isManifestType(mediaType) || (await records.has(`m!${repository}!${digest}`))) continue;
-      if (await records.has(`n!${repository}!${digest}!${index}`)) continue;
+      if (!isManifestType(mediaType) || (await records.has(keys.manifest(repository, digest)))) continue;
+      if (await records.has(keys.leftOut(repository, digest, index))) continue;
       if (await restore(deps, repository, digest)) {
         if (isIndex(mediaType)) queue.push([repository, digest]);
         continue;
@@ -146,7 +147,7 @@ const platformOf = ({ platform: { os, architecture, variant } = {} }: Descriptor
 
 async function knownOf(records: Records): Promise<Set<string>> {
   const known = new Set<string>();
-  for await (const [key] of records.entries('m!')) known.add(key.split('!')[1] as string);
+  for await (const [key] of records.entries(prefix(kinds.manifest))) known.add(key.split('!')[1] as string);
   return known;
 }
 
