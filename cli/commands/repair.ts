@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { BLOBS, METADATA, METADATA_STATE } from '#proto/volume/layout.ts';
 import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
 import { type DataFolder, dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
@@ -27,7 +28,7 @@ export function repair(program: Command): void {
     .option('--force', 'make metadata anew also where nothing seems damaged')
     .action(async ({ data, open = false, force = false }: Options) => {
       const root = resolve(data);
-      if (!['metadata', 'metadata.json', 'blobs'].some((name) => existsSync(join(root, name)))) {
+      if (![METADATA, METADATA_STATE, BLOBS].some((name) => existsSync(join(root, name)))) {
         throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
       }
       const folder = await makeFolders(root);

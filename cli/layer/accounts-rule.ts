@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { listTokens } from '#proto/accounts/accounts.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { METADATA } from '#proto/volume/layout.ts';
 import { connectBus } from '../connection/connect.ts';
 import { dataWords } from '../data/data-option.ts';
 import { isLoopback, parseAddress } from '../data/ports.ts';
@@ -28,7 +29,7 @@ export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS
 
 /** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */
 export function mustHaveDataToListen(data: string, configuration: Configuration): void {
-  if (needsAccounts(configuration) && !existsSync(join(data, 'metadata'))) {
+  if (needsAccounts(configuration) && !existsSync(join(data, METADATA))) {
     throw noAccounts(data, configuration);
   }
 }

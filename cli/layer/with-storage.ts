@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { METADATA } from '#proto/volume/layout.ts';
 import { findLayer } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { claimPid } from '../data/pid-file.ts';
@@ -34,7 +35,7 @@ export async function withStorage<T>(
   { make = false } = {},
 ): Promise<T> {
   const root = resolve(data);
-  if (!make && !existsSync(join(root, 'metadata'))) {
+  if (!make && !existsSync(join(root, METADATA))) {
     throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
   }
   const end = new AbortController();

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Claim } from '../content/ingests.ts';
 import { Fault, toWire } from '../contract/fault.ts';
+import { ingestFiles } from './layout.ts';
 import { noSpace, RESERVE, spaceOf } from './space.ts';
 
 /** Free space is looked at after so many bytes were written, or fewer where the reserve is small. */
@@ -41,14 +42,14 @@ export class Volume {
 
   /** Opens the bytes of an ingest that the caller holds a claim on. */
   async openIngest(claim: Claim): Promise<IngestFile> {
-    const path = join(this.#root, claim.path, 'data');
+    const path = join(this.#root, ingestFiles(claim.path).data);
     const room = (bytes: number) => this.#mustHaveRoom(bytes);
     return new IngestFile(await open(path, constants.O_RDWR | constants.O_CREAT, 0o600), room);
   }
 
   /** The chunk log of an ingest: appended to, and read from the start. */
   async openLog(claim: Claim): Promise<FileHandle> {
-    return open(join(this.#root, claim.path, 'chunks'), 'a+', 0o600);
+    return open(join(this.#root, ingestFiles(claim.path).chunks), 'a+', 0o600);
   }
 
   /**
@@ -56,8 +57,9 @@ export class Volume {
    * @returns undefined where it has neither bytes nor log yet, or has neither any more: ask storage again
    */
   async openArriving({ path }: { path: string }): Promise<ArrivingFile | undefined> {
-    const data = await this.openBlob({ path: join(path, 'data') });
-    const log = data && (await this.openBlob({ path: join(path, 'chunks') }));
+    const files = ingestFiles(path);
+    const data = await this.openBlob({ path: files.data });
+    const log = data && (await this.openBlob({ path: files.chunks }));
     if (data && log) return new ArrivingFile(data, log);
     await data?.[Symbol.asyncDispose]();
     return undefined;

@@ -4,6 +4,7 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
+import { METADATA } from '#proto/volume/layout.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { Children } from './accounts/children.ts';
@@ -110,7 +111,7 @@ export class Storage implements AsyncDisposable {
     await space
       .giveBack()
       .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
-    const metadata = await Metadata.open(join(data, 'metadata')).catch(async (error) => {
+    const metadata = await Metadata.open(join(data, METADATA)).catch(async (error) => {
       await space[Symbol.asyncDispose]();
       throw error;
     });

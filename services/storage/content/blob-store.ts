@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { splitDigest } from '#proto/oci/names.ts';
+import { blobPath } from '#proto/volume/layout.ts';
 
 /*
  * Committed bytes by their digest:
@@ -25,7 +26,7 @@ export class BlobStore {
   /** Where a blob's bytes lie, relative to the data volume. */
   path(digest: string): string {
     const [algorithm, hex] = splitDigest(digest);
-    return join('blobs', algorithm, hex.slice(0, 2), hex);
+    return blobPath(algorithm, hex);
   }
 
   /** The same, absolute. */

@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { blobCommitted } from '#proto/content/content-events.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { splitDigest } from '#proto/oci/names.ts';
+import { ingestFiles } from '#proto/volume/layout.ts';
 import { type Change, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
@@ -46,14 +46,14 @@ export class Commits {
 
   /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is as it was */
   async verify({ folder, record }: Held, { digest, size: announced, hashed }: Wanted): Promise<Verified> {
-    const data = join(folder, 'data');
+    const { data } = ingestFiles(folder);
     const expected = announced ?? record.size;
     // Created where nothing was ever written: empty content.
     await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
     const { size } = await file.stat();
     sizeMustBe(expected, size);
     if (record.unclean) {
-      const source = join(folder, 'copy');
+      const source = ingestFiles(folder).copy;
       return { digest, size: await privateCopy(file, source, digest), source };
     }
     await file.sync();
@@ -78,7 +78,7 @@ export class Commits {
    */
   async undo(folder: string, digest: string): Promise<void> {
     if (await this.#metadata.blob(digest)) return;
-    const data = join(folder, 'data');
+    const { data } = ingestFiles(folder);
     if ((await sizeOf(data)) === undefined) await this.#blobs.takeBack(digest, data);
     else await chmod(data, 0o600);
   }

@@ -1,17 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
 
 /*
- * Content being written:
+ * Content being written (layout.ts has the files):
  *
- *   <data>/ingest/upload-<random>/           from a client
- *   <data>/ingest/transfer-<alg>-<hex>/      over the link; one for each digest
- *       data      the bytes; their number is the offset
- *       chunks    the syncer's own log
- *       copy      while an unclean ingest is being committed
- *   <data>/ingest/trash-<random>/            on its way out
+ *   ingest/upload-<random>/           from a client
+ *   ingest/transfer-<alg>-<hex>/      over the link; one for each digest
+ *   ingest/trash-<random>/            about to be deleted
  */
 const UPLOAD = /^upload-[0-9a-f]{32}$/;
 const TRANSFER = /^transfer-(sha256|sha512)-([0-9a-f]+)$/;
@@ -21,7 +19,7 @@ export const isUploadId = (id: string): boolean => UPLOAD.test(id);
 export const transferId = (digest: string): string => `transfer-${digest.replace(':', '-')}`;
 
 /** Relative to the data volume. */
-export const transferPath = (digest: string): string => join('ingest', transferId(digest));
+export const transferPath = (digest: string): string => ingestPath(transferId(digest));
 
 /** The digest that a transfer's folder is for; what it gives for any other name is none. */
 export const digestOfTransfer = (id: string): string => TRANSFER.exec(id)?.slice(1).join(':') ?? '';
@@ -30,7 +28,7 @@ export class IngestFolders {
   readonly #root: string;
 
   constructor(data: string) {
-    this.#root = join(data, 'ingest');
+    this.#root = join(data, INGESTS);
   }
 
   /** Every folder there is, trash included. */
@@ -46,12 +44,12 @@ export class IngestFolders {
 
   /** Relative to the data volume. */
   path(id: string): string {
-    return join('ingest', id);
+    return ingestPath(id);
   }
 
   /** Bytes in the file `data`. */
   async offset(id: string): Promise<number> {
-    return (await sizeOf(join(this.folder(id), 'data'))) ?? 0;
+    return (await sizeOf(ingestFiles(this.folder(id)).data)) ?? 0;
   }
 
   /** @returns whether it was there already */

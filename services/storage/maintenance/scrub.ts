@@ -9,6 +9,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { splitDigest } from '#proto/oci/names.ts';
+import { METADATA, QUARANTINE } from '#proto/volume/layout.ts';
 import { byAccount } from '../audit/asking.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { BlobStore } from '../content/blob-store.ts';
@@ -16,9 +17,6 @@ import { examineTables } from '../leveldb/examine.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
-
-/** The folder of the data volume for damaged content. */
-export const QUARANTINE = 'quarantine';
 
 const READ_BYTES = 1024 * 1024;
 /** A result must fit into one message of the bus. */
@@ -52,7 +50,7 @@ export class Scrubber {
   constructor(deps: ScrubDeps, data: string) {
     this.#deps = deps;
     this.#quarantine = join(data, QUARANTINE);
-    this.#metadata = join(data, 'metadata');
+    this.#metadata = join(data, METADATA);
   }
 
   /** @throws Fault `busy` where one runs already */

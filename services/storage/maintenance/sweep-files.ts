@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDigest } from '#proto/oci/names.ts';
-import { QUARANTINE } from './scrub.ts';
+import { algorithms, BLOBS, QUARANTINE } from '#proto/volume/layout.ts';
 import type { Sweep } from './sweep.ts';
 
 /** How long damaged content is kept for whoever wants to look at it, in ms. */
@@ -10,9 +10,9 @@ const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;
 /** Removes files in the place of blobs that have no record: a crash left them there. */
 export async function sweepStrays(sweep: Sweep): Promise<void> {
   const { metadata, store, data, rules, now } = sweep;
-  for (const algorithm of ['sha256', 'sha512']) {
-    for (const folder of await entries(join(data, 'blobs', algorithm))) {
-      const names = await entries(join(data, 'blobs', algorithm, folder));
+  for (const algorithm of algorithms) {
+    for (const folder of await entries(join(data, BLOBS, algorithm))) {
+      const names = await entries(join(data, BLOBS, algorithm, folder));
       const digests = names.map((name) => `${algorithm}:${name}`).filter(isDigest);
       const records = await metadata.blobs(digests);
       for (const digest of digests.filter((_, i) => !records[i])) {

@@ -2,6 +2,7 @@ import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { check } from '#proto/contract/contract.ts';
+import { algorithms, BLOBS, METADATA_STATE } from '#proto/volume/layout.ts';
 import type { MayLack } from '../leveldb/log-verdict.ts';
 
 /*
@@ -20,7 +21,7 @@ const MetadataState = Type.Object({
 });
 export type MetadataState = Static<typeof MetadataState>;
 
-const pathOf = (folder: string): string => `${folder}.json`;
+const pathOf = (folder: string): string => join(dirname(folder), METADATA_STATE);
 
 /** Undefined where there is none yet, or the file can't be read: then nothing is known. */
 export async function readState(folder: string): Promise<MetadataState | undefined> {
@@ -69,6 +70,6 @@ export function mayLack(state: MetadataState | undefined, boot: string, opening:
 
 /** Content without metadata: those of a volume that has no state yet are lost. */
 export async function hasContent(folder: string): Promise<boolean> {
-  const names = await readdir(join(dirname(folder), 'blobs/sha256')).catch(() => []);
+  const names = await readdir(join(dirname(folder), BLOBS, algorithms[0])).catch(() => []);
   return names.length > 0;
 }

@@ -2,6 +2,7 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
 import { isDigest, splitDigest } from '#proto/oci/names.ts';
+import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
 import { put } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
@@ -40,8 +41,8 @@ export async function checkBlobs(records: Records, data: string, report: Report)
 }
 
 async function* filesOf(data: string): AsyncGenerator<string> {
-  for (const algorithm of ['sha256', 'sha512']) {
-    const root = join(data, 'blobs', algorithm);
+  for (const algorithm of algorithms) {
+    const root = join(data, BLOBS, algorithm);
     for (const folder of await namesIn(root)) {
       for (const name of await namesIn(join(root, folder))) {
         const digest = `${algorithm}:${name}`;

@@ -1,6 +1,7 @@
 import { cp, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
+import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
 import { bootId } from '../metadata/boot.ts';
 import { isFree } from '../metadata/database.ts';
 import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts';
@@ -17,7 +18,7 @@ export const rebuiltIn = (place: string): string => join(place, REBUILT);
 /** Its name, and that of the folder above it, are on the disk when it returns: the only metadata are moved there. */
 export async function makePlace(data: string, place: string): Promise<void> {
   await mkdir(place, { recursive: true, mode: 0o700 });
-  await syncFolder(join(data, 'repair'));
+  await syncFolder(join(data, REPAIRS));
   await syncFolder(data);
 }
 
@@ -51,7 +52,7 @@ export async function syncPlace(place: string): Promise<void> {
 
 /** Each step is on the disk before the next one. */
 export async function takePlace(folder: string, place: string): Promise<void> {
-  const old = join(place, 'metadata');
+  const old = join(place, METADATA);
   if (await isThere(folder)) await rename(folder, old);
   else await mkdir(old);
   if (await isThere(`${folder}.json`)) await cp(`${folder}.json`, `${old}.json`);
@@ -68,7 +69,7 @@ async function putInPlace(folder: string, place: string): Promise<void> {
 /** Whether a repair took the old metadata out, and did not put the new ones in. */
 export async function isCutOff(data: string): Promise<boolean> {
   for await (const { isComplete } of unfinished(data)) {
-    if (isComplete && !(await isThere(join(data, 'metadata')))) return true;
+    if (isComplete && !(await isThere(join(data, METADATA)))) return true;
   }
   return false;
 }
@@ -86,7 +87,7 @@ export async function finishCutOff(data: string, folder: string): Promise<string
 }
 
 async function* unfinished(data: string): AsyncGenerator<{ place: string; isComplete: boolean }> {
-  const repairs = join(data, 'repair');
+  const repairs = join(data, REPAIRS);
   const names = await readdir(repairs).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
     throw error;
@@ -94,7 +95,7 @@ async function* unfinished(data: string): AsyncGenerator<{ place: string; isComp
   for (const name of names) {
     const place = join(repairs, name);
     if (!(await isThere(rebuiltIn(place)))) continue;
-    yield { place, isComplete: await isThere(join(place, 'metadata')) };
+    yield { place, isComplete: await isThere(join(place, METADATA)) };
   }
 }
 

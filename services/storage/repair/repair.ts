@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
+import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
 import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
 import { bootId } from '../metadata/boot.ts';
@@ -62,7 +63,7 @@ export type Repaired =
  */
 export async function repair(options: RepairOptions): Promise<Repaired> {
   const { data, force, look, now } = options;
-  const folder = join(data, 'metadata');
+  const folder = join(data, METADATA);
   if (!(await isFree(folder))) {
     throw new Fault('busy', `storage uses the metadata in ${data}: stop the layer first`);
   }
@@ -72,7 +73,7 @@ export async function repair(options: RepairOptions): Promise<Repaired> {
   if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
   if (look) return { kind: 'damaged' };
   await demandRoom(data, folder, await namesOf(folder));
-  const place = join(data, 'repair', now.toISOString().replace(/[:.]/g, '-'));
+  const place = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
   await makePlace(data, place);
   let report: Report;
   try {
@@ -96,14 +97,14 @@ async function rebuild(
   missing: boolean,
 ): Promise<Report> {
   const rebuilt = rebuiltIn(place);
-  const report = emptyReport(join(place, 'metadata'));
+  const report = emptyReport(join(place, METADATA));
   const { damaged, findings: damage } = await salvage(folder, rebuilt, read);
   const store = new BlobStore(data);
   const told = damaged.map(({ entries, ...rest }) => ({
     ...rest,
     ...hintsIn(entries, (digest) => existsSync(store.file(digest))),
   }));
-  report.damage = missing ? [{ file: 'metadata', what: 'is missing' }] : damage;
+  report.damage = missing ? [{ file: METADATA, what: 'is missing' }] : damage;
   {
     await using records = await Records.open(rebuilt);
     await checkRecords(records, report);

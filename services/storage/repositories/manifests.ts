@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
 import { type LeftOut, MAX_ANNOTATIONS, MAX_KEY, type ManifestPlace } from '#proto/content/manifests.ts';
@@ -9,6 +8,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { isForbiddenKey } from '#proto/contract/plain-data.ts';
 import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
+import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { sizeOf } from '../content/blob-store.ts';
 import type { Commits } from '../content/commit.ts';
@@ -71,7 +71,7 @@ export class Manifests {
     try {
       return await ingests.commit(id, claim, async (held) => {
         // Looked at before it is read: a limit that is only found out after reading is none.
-        const bytes = await sizeOf(join(held.folder, 'data'));
+        const bytes = await sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MANIFEST_LIMIT) {
           throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes}`);
         }
