@@ -4,5 +4,5 @@ import { storage } from './storage/service.ts';
 import { syncer } from './syncer/service.ts';
 import { twinBridge } from './twin-bridge/service.ts';
 
-/** A whole layer in one process. Its services know nothing of it: each speaks over the bus, as itself. */
+/** Runs a complete layer in one process. The services are not aware of it: each uses the bus, as its own user. */
 await run({ storage, 'twin-bridge': twinBridge, gateway, syncer });

@@ -25,7 +25,7 @@ type CreateOptions = Common & { repository?: string[]; mode: string };
 const NAME = new RegExp(ChildName.pattern as string);
 const PATTERN = new RegExp(RepositoryPattern.pattern as string);
 
-/** Layers below this one. */
+/** `terrace child`: the layers below this one. */
 export function child(program: Command): void {
   const group = program.command('child').description('the layers below that log in here');
   const command = (words: string, description: string) =>
@@ -42,23 +42,23 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
   const name = childName(given);
   const mode = modeOf(options.mode);
   const repositories = patternsOf(name, options.repository);
-  const made = await withStorage(
+  const created = await withStorage(
     data,
     async ({ bus, signal }) => {
-      const own = await inForce(bus);
-      mustFit(name, mode, own);
+      const current = await inForce(bus);
+      mustFit(name, mode, current);
       const query = { name, actions: actionsOfChild(name, mode, repositories) };
       const { password } = await bus.call(createToken, query, { signal });
       const { tokens } = await bus.call(storageStatus, {}, { signal });
-      const url = `${own?.tls ? 'https' : 'http'}://${registryOf(own)}`;
+      const url = `${current?.tls ? 'https' : 'http'}://${registryOf(current)}`;
       const document = documentOf({ name, mode, repositories, url });
-      return { password, document, notes: notesOn(own, tokens) };
+      return { password, document, notes: notesOn(current, tokens) };
     },
     { make: true },
   );
-  const { password, document, notes } = made;
+  const { password, document, notes } = created;
   if (json) return printJson(JSON.stringify({ name, mode, repositories, password, document }, null, 2));
-  // The password alone on stdout, so that a script can take it; for a person it is the last line.
+  // Only the password goes to stdout, for scripts; for a person it is the last line.
   printError(
     [
       `Child ${name} is made. Its configuration file:`,
@@ -103,10 +103,10 @@ async function inForce(bus: Bus): Promise<Configuration | undefined> {
   return (await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined))?.value;
 }
 
-/** What goes up from a child has to go on from here. @throws Refusal */
-function mustFit(name: string, mode: Mode, own: Configuration | undefined): void {
-  if (mode === 'ReadOnly' || own?.mode === 'ReadWrite') return;
-  if (own) {
+/** What a child pushes must be pushed on by this layer. @throws Refusal */
+function mustFit(name: string, mode: Mode, current: Configuration | undefined): void {
+  if (mode === 'ReadOnly' || current?.mode === 'ReadWrite') return;
+  if (current) {
     throw new Refusal(
       `child ${name} can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly, or give this layer the mode ReadWrite first`,
     );
@@ -125,7 +125,7 @@ function childName(text: string): string {
   );
 }
 
-/** By their older names, too. @throws Refusal */
+/** Accepts the older names too. @throws Refusal */
 function modeOf(text: string): Mode {
   if (text === 'ReadOnly' || text === 'Mirror') return 'ReadOnly';
   if (text === 'ReadWrite' || text === 'Registry') return 'ReadWrite';

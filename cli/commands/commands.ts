@@ -4,9 +4,18 @@ import { refusalOf } from '../terminal/failure.ts';
 import { outputFailure, watchOutput, written } from '../terminal/output-end.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
+/**
+ * The commands of `terrace`, each in a file of its name. The function that a file exports declares the command on
+ * commander, with its options and its action.
+ *
+ * Life of a command line: `main` loads the named command only; commander parses the options; the action validates its
+ * input, connects to the layer or starts processes, and prints a result. Anything thrown on the way becomes a
+ * `Refusal`, one line on stderr for each cause. The process exits after its output is flushed.
+ */
+
 type Define = (program: Command) => void;
 
-/** In the order of the help. A command line loads what its own command needs: most of a start is loading. */
+/** In the order of the help. Loaded on demand, as loading takes the largest part of a start. */
 const commands: Record<string, () => Promise<Define>> = {
   up: async () => (await import('./up.ts')).up,
   status: async () => (await import('./status.ts')).status,
@@ -25,13 +34,13 @@ const commands: Record<string, () => Promise<Define>> = {
   iotedge: async () => (await import('./iotedge.ts')).iotedge,
 };
 
-/** The command that is named, or all of them: for the help, and for a name that is none. */
+/** The named command; all of them for the help, and for an unknown name. */
 function load([name = '']: string[]): Promise<Define[]> {
   const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
   return Promise.all((named ? [named] : Object.values(commands)).map((define) => define()));
 }
 
-/** Carries out one command line, and ends the process: 0 well, 1 failed, 2 not valid. */
+/** Runs one command line and exits the process: 0 success, 1 failure, 2 invalid command line or configuration. */
 export async function main(parameters: string[]): Promise<never> {
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
@@ -48,21 +57,21 @@ export async function main(parameters: string[]): Promise<never> {
   try {
     await program.parseAsync(parameters, { from: 'user' });
   } catch (error) {
-    const isSaid = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
-    if (isSaid) return end(error.exitCode === 0 ? 0 : 2);
+    const isReported = error instanceof CommanderError && !(error instanceof InvalidArgumentError);
+    if (isReported) return end(error.exitCode === 0 ? 0 : 2);
     return fail(error);
   }
   const failure = outputFailure();
   return failure ? fail(failure) : end();
 }
 
-/** Not before a reader that is slower than this command has all of its output. */
+/** Exits after the output is flushed: its reader may be slower than this command. */
 async function end(exitCode?: number): Promise<never> {
   await written();
   process.exit(exitCode ?? process.exitCode);
 }
 
-/** One line for each cause, and no trace unless it is asked for. */
+/** Prints one line for each cause; a stack trace only with TERRACE_LOG=debug. */
 function fail(error: unknown): Promise<never> {
   const { message, exitCode } = refusalOf(error);
   for (const line of message.split('\n')) printError(`terrace: ${line}`);

@@ -51,7 +51,7 @@ const isWanted = (event: Envelope, { type, layer }: Pick<Options, 'type' | 'laye
 
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A sequence, or a time. @throws InvalidArgumentError */
+/** Parses a sequence, a time, or a duration before `now`. @throws InvalidArgumentError */
 export function sinceOf(text: string, _before?: unknown, now = Date.now()): number | Date {
   if (/^\d+$/.test(text)) return Number(text);
   const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];

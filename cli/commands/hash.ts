@@ -3,7 +3,10 @@ import { hashPassword, passwordIn, whyNoPassword } from '#proto/accounts/passwor
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
-/** For `passwords` of `tokens` and `children` in a configuration document. @throws Refusal */
+/**
+ * Prints the hash of the password on stdin, for `passwords` of `tokens` and `children` in a configuration document.
+ * @throws Refusal
+ */
 export async function printHash(): Promise<void> {
   if (process.stdin.isTTY) {
     printError('Type the password, then Enter and Ctrl-D. It is shown as you type: a pipe does not show it.');

@@ -10,12 +10,12 @@ import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
-/** How long a service may take to answer, in ms. */
+/** Max time for a service to answer, in ms. */
 const ANSWER_MS = 3_000;
 
 /**
- * As the program `cli/health` beside this file does it, which engines ask each few seconds and which needs no Node: that
- * one leaves to this what it can't tell.
+ * The same check as the script `cli/health`, which container engines poll every few seconds and which needs no Node.
+ * That script leaves to this command what it can't decide.
  */
 export function health(program: Command): void {
   program
@@ -25,7 +25,7 @@ export function health(program: Command): void {
     .addOption(new Option('--service <name>', 'this one only').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
       const well = await wellServices(resolve(data)).catch(() => new Set<string>());
-      // Where none is, it may be that there is no layer at all.
+      // If none is healthy, no layer may run at all: connecting then throws a Refusal.
       if (well.size === 0)
         await (await connectOperator(data, 'terrace', { wait: false }))[Symbol.asyncDispose]();
       const unwell = (service ? [service] : serviceNames).filter((name) => !well.has(name));
@@ -33,7 +33,7 @@ export function health(program: Command): void {
     });
 }
 
-/** Those of which at least one process here says that it is. */
+/** The services of which at least one process reports on this machine that it is well. */
 async function wellServices(data: string): Promise<Set<string>> {
   const folder = healthFolder(data);
   const word = await wellWord(data);

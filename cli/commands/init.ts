@@ -18,7 +18,7 @@ export function init(program: Command): void {
         throw new Refusal(`--bus "${bus}" is not valid: write host:port, such as nats:4222`, 2);
       }
       const folder = await makeFolders(resolve(data));
-      // In a container of its own the nats-server listens on the network of the containers, and on nothing else.
+      // In its own container, the nats-server listens only on the network of the containers.
       await writeBus(folder, { host: '0.0.0.0', port, url: `nats://${bus}` });
       print(`${folder.root} is prepared: start nats-server -c ${folder.busConfiguration}, then the services`);
     });

@@ -39,16 +39,16 @@ export function repair(program: Command): void {
       try {
         await stopOrphans(folder);
         const request = { data: root, hints: [], open, force };
-        const whole = await repaired({ ...request, look: true });
-        if (whole.kind !== 'damaged') return tell(whole);
-        tell(await repaired({ ...request, hints: await hints(folder) }));
+        const checked = await repaired({ ...request, look: true });
+        if (checked.kind !== 'damaged') return report(checked);
+        report(await repaired({ ...request, hints: await hints(folder) }));
       } finally {
         await rm(dataFolder(root).pid, { force: true });
       }
     });
 }
 
-/** Events tell what the records may have lost; without them, content alone does. */
+/** Events supplement what the metadata may have lost; without them, only the content is left to repair from. */
 async function hints(folder: DataFolder): Promise<RepairHint[]> {
   try {
     return await hintsOfEvents(folder);
@@ -60,7 +60,7 @@ async function hints(folder: DataFolder): Promise<RepairHint[]> {
   }
 }
 
-function tell(answer: RepairAnswer): void {
+function report(answer: RepairAnswer): void {
   if (answer.kind === 'failed') throw new Refusal(answer.why);
   if (answer.kind === 'done') print(answer.text);
   if (answer.kind === 'whole') {
@@ -71,11 +71,11 @@ function tell(answer: RepairAnswer): void {
   }
 }
 
-/** In a process of its own: only storage knows metadata. */
+/** Runs in a separate process: only storage knows the metadata. */
 async function repaired(request: RepairRequest): Promise<RepairAnswer> {
   const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
     env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: personAtWork() },
-    // It ends when the channel closes: the data folder is held by this process.
+    // The child ends when the IPC channel closes: this process holds the data folder.
     stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
   });
   let text = '';

@@ -17,13 +17,13 @@ export function replay(program: Command): void {
     .option('--json', 'as JSON')
     .action(async ({ data, until = Number.POSITIVE_INFINITY, json }: Options) => {
       await using bus = await connectOperator(data);
-      const found = begin();
+      const rebuilt = begin();
       for await (const past of bus.history({ since: 1 })) {
         if ('event' in past && past.sequence > until) break;
-        take(found, past);
+        take(rebuilt, past);
       }
-      if (json) printJson(jsonOf(found));
-      else print(describe(found, Date.now()));
+      if (json) printJson(jsonOf(rebuilt));
+      else print(describe(rebuilt, Date.now()));
     });
 }
 
@@ -35,7 +35,7 @@ function untilOf(text: string): number {
 const jsonOf = ({ transfers, gaps, last }: Replay): string =>
   JSON.stringify({ transfers: [...transfers.values()], gaps, last }, null, 2);
 
-/** For a person: what is not finished, then what is unknown. */
+/** For people: the unfinished transfers, then the gaps. */
 export function describe({ transfers, gaps, last }: Replay, now: number): string {
   const all = singleLines([...transfers.values()]);
   const open = all.filter(({ state }) => state !== 'finished');

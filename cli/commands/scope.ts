@@ -56,9 +56,9 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
     const query = { name, actions, ...(description !== undefined && { description }) };
     return bus.call(putScopeMap, query, { signal });
   };
-  const made = await withStorage(data, ({ bus, signal }) => work(bus, signal), { make: isNew });
-  if (json) return printJson(JSON.stringify(made, null, 2));
-  print(`Scope map ${name} allows ${plural(made.actions.length, 'action')}.`);
+  const scopeMap = await withStorage(data, ({ bus, signal }) => work(bus, signal), { make: isNew });
+  if (json) return printJson(JSON.stringify(scopeMap, null, 2));
+  print(`Scope map ${name} allows ${plural(scopeMap.actions.length, 'action')}.`);
 }
 
 async function list({ data, json }: Common): Promise<void> {
@@ -74,10 +74,11 @@ async function list({ data, json }: Common): Promise<void> {
 
 async function show(given: string, { data, json }: Common): Promise<void> {
   const name = accountName(given, '--scope-map');
-  const found = await withStorage(data, ({ bus, signal }) => bus.call(showScopeMap, { name }, { signal }));
-  if (json) return printJson(JSON.stringify(found, null, 2));
-  const title = `${name}${found.system ? ' (of every layer)' : ''}${found.description ? `: ${found.description}` : ''}`;
-  print([title, table([['MAY', ''], ...describeActions(found.actions)])].join('\n\n'));
+  const scopeMap = await withStorage(data, ({ bus, signal }) => bus.call(showScopeMap, { name }, { signal }));
+  if (json) return printJson(JSON.stringify(scopeMap, null, 2));
+  const { actions, system, description } = scopeMap;
+  const title = `${name}${system ? ' (of every layer)' : ''}${description ? `: ${description}` : ''}`;
+  print([title, table([['MAY', ''], ...describeActions(actions)])].join('\n\n'));
 }
 
 async function remove(given: string, { data }: Common): Promise<void> {

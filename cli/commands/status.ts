@@ -14,7 +14,7 @@ import { syncerText } from '../text/syncer-text.ts';
 import { webhookText } from '../text/webhook-text.ts';
 import { ACCOUNTS_LOST } from '../text/welcome.ts';
 
-/** So many uploads and transfers are shown each by itself. */
+/** Max ingests (uploads and transfers) listed one by one. */
 const MAX_INGESTS = 20;
 
 export function status(program: Command): void {
@@ -25,15 +25,15 @@ export function status(program: Command): void {
     .option('--json', 'as JSON')
     .action(async ({ data, json }: { data: string; json?: boolean }) => {
       await using bus = await connectOperator(data);
-      const found = await layerStatus(bus);
-      if (json) printJson(JSON.stringify(found, null, 2));
-      else print(describe(found, Date.now()));
+      const layer = await layerStatus(bus);
+      if (json) printJson(JSON.stringify(layer, null, 2));
+      else print(describe(layer, Date.now()));
     });
 }
 
-/** For a person. */
-export function describe(found: LayerStatus, now: number): string {
-  const layer = singleLines(found);
+/** The status for people: sections of text. */
+export function describe(unsafe: LayerStatus, now: number): string {
+  const layer = singleLines(unsafe);
   const sections = [
     head(layer),
     linkText(layer, now),
@@ -59,7 +59,7 @@ function head({ configuration, silent }: LayerStatus): string {
   return `Layer "${name}" at ${urlOf(configuration)} (${mode})`;
 }
 
-/** Of a configuration that comes over a connection. */
+/** The source of a configuration that is received over a connection. */
 function source({ bridge, configuration }: LayerStatus, now: number): string {
   if (!bridge?.session) return '';
   const { source, version, session } = bridge;
@@ -116,7 +116,7 @@ const more = (count: number): string[] =>
   count > MAX_INGESTS ? [`  … and ${count - MAX_INGESTS} more; --json has all`] : [];
 
 function space({ space: { free, reserve, inodes, low } }: StorageStatus): string {
-  // Only where they are short: a person counts in bytes.
+  // Inodes only while space is low: people think in bytes.
   const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
   const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}${files}`;
   return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
@@ -144,7 +144,7 @@ function unreadable({ unreadable: entries = [] }: LayerStatus): string {
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {
-  // The services of a compact layer have their process' memory together.
+  // The services of a compact layer share one process, and so its memory.
   const isFirst = ({ pid, host }: ServiceStatus, index: number) =>
     running.findIndex((other) => other.pid === pid && other.host === host) === index;
   const rows = running.map((status, index) => [

@@ -9,6 +9,7 @@ import { plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
+/** Max syncer processes of one command. */
 const MAX_SYNCERS = 64;
 
 type Options = { data: string; bus?: string; credentials?: string; syncers: number; logJson?: boolean };
@@ -41,7 +42,7 @@ function count(text: string): number {
 async function run({ data, bus, credentials, syncers, logJson }: Options): Promise<void> {
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
-  // A terminal that went away must not take their end with it.
+  // A closed terminal must not prevent their stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const outlets: Outlets = logJson ? { line: printJson, screen() {} } : { line() {}, screen: print };
   if (bus !== undefined && !/^(nats|tls):\/\/[^/]+:\d+$/.test(bus)) {
@@ -56,7 +57,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
   while (!end.signal.aborted) await joined(joining, syncers, outlets, end.signal);
 }
 
-/** From the moment in which the layer is found until `signal` aborts, or the layer is to be found elsewhere. */
+/** Joins the layer, and runs syncers until `signal` aborts or its bus has moved. */
 async function joined(
   joining: Joining,
   syncers: number,

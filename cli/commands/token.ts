@@ -25,7 +25,7 @@ import { describeTokens, loginCommand, validity } from '../text/token-text.ts';
 import { printHash } from './hash.ts';
 
 type Common = { data: string; json?: boolean };
-type Made = { token: Token; name: PasswordName; password: string };
+type Issued = { token: Token; name: PasswordName; password: string };
 
 export function token(program: Command): void {
   const group = program
@@ -83,8 +83,8 @@ async function create(given: string, options: CreateOptions): Promise<void> {
   await withStorage(
     data,
     async ({ bus, signal }) => {
-      const made = await bus.call(createToken, query, { signal });
-      tell(made, [`Token ${name} is made.`], options, await loginOf(bus, name));
+      const created = await bus.call(createToken, query, { signal });
+      printPassword(created, [`Token ${name} is made.`], options, await loginOf(bus, name));
     },
     { make: true },
   );
@@ -102,28 +102,30 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
   await withStorage(data, async ({ bus, signal }) => {
     const before = await bus.call(showToken, { name }, { signal });
     const password = wanted ?? passwordToRotate(before, Date.now());
-    const made = await bus.call(rotateToken, { name, password, ...expires }, { signal });
-    const lost = before.passwords.some((each) => each.name === password);
-    const other = made.token.passwords.find((each) => each.name !== password);
+    const rotated = await bus.call(rotateToken, { name, password, ...expires }, { signal });
+    const isReplaced = before.passwords.some((each) => each.name === password);
+    const other = rotated.token.passwords.find((each) => each.name !== password);
     const lines = [
-      `${password} of token ${name} is new${lost ? '; the one before it does not work any more' : ''}.`,
+      `${password} of token ${name} is new${isReplaced ? '; the one before it does not work any more' : ''}.`,
       ...(other ? [`${other.name} stays as it is: ${validity(other, Date.now())}.`] : []),
     ];
-    tell(made, lines, options, await loginOf(bus, name));
+    printPassword(rotated, lines, options, await loginOf(bus, name));
   });
 }
 
-/** The password alone on stdout, so that a script can take it; for a person it is the last line. */
-function tell(made: Made, lines: string[], { json }: Common, login: string): void {
+/** Only the password goes to stdout, for scripts; for a person it is the last line. */
+function printPassword(issued: Issued, lines: string[], { json }: Common, login: string): void {
   if (json) {
-    printJson(JSON.stringify(made, null, 2));
+    printJson(JSON.stringify(issued, null, 2));
     return;
   }
-  const { passwords } = made.token;
-  const { expires } = passwords.find(({ name }) => name === made.name) ?? {};
+  const { passwords } = issued.token;
+  const { expires } = passwords.find(({ name }) => name === issued.name) ?? {};
   const end = expires === undefined ? '' : `, ${validity({ expires }, Date.now())}`;
-  printError([...lines, `Log in with: ${login}`, `Its ${made.name}${end}, shown this once:`, ''].join('\n'));
-  print(made.password);
+  printError(
+    [...lines, `Log in with: ${login}`, `Its ${issued.name}${end}, shown this once:`, ''].join('\n'),
+  );
+  print(issued.password);
 }
 
 async function loginOf(bus: Bus, name: string): Promise<string> {
@@ -139,15 +141,15 @@ async function list({ data, json }: Common): Promise<void> {
 
 async function show(given: string, { data, json }: Common): Promise<void> {
   const name = accountName(given);
-  const found = await withStorage(data, async ({ bus, signal }) => {
+  const shown = await withStorage(data, async ({ bus, signal }) => {
     const token = await bus.call(showToken, { name }, { signal });
     const { actions } = await bus.call(showScopeMap, { name: token.scopeMap }, { signal });
     return { ...token, actions };
   });
-  if (json) return printJson(JSON.stringify(found, null, 2));
-  const { actions } = found;
+  if (json) return printJson(JSON.stringify(shown, null, 2));
+  const { actions } = shown;
   print(
-    [describeTokens([found], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
+    [describeTokens([shown], Date.now()), table([['MAY', ''], ...describeActions(actions)])].join('\n\n'),
   );
 }
 

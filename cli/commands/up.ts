@@ -56,16 +56,16 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   const defaults = environmentOf(process.env, data, files.readable);
   const overrides = overridesOf(options);
   const configFile = options.config && resolve(options.config);
-  const asked = configurationOf(options, overrides, configFile && readConfig(configFile), files, defaults);
-  const { configuration } = asked;
+  const resolved = configurationOf(options, overrides, configFile && readConfig(configFile), files, defaults);
+  const { configuration } = resolved;
 
   const { compact, insecureListen } = options;
-  const awaitToken = declaresAccounts(asked, process.env);
+  const awaitToken = declaresAccounts(resolved, process.env);
   if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
 
   const end = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
-  // A terminal that went away must not take the layer's end with it.
+  // A closed terminal must not prevent the layer's stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
   const outlets = await outletsOf(data, options.logJson ?? false);
@@ -101,7 +101,7 @@ async function serve(
   try {
     await layer.ready(signal, (missing) => outlets.screen(`Still waiting for ${missing.join(', ')} …`));
     outlets.screen(greeting(await accountsOf(layer, signal)));
-    // From here on it only watches: what the start has needed goes back.
+    // From here on this process only supervises: release the memory that the start needed.
     globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -118,7 +118,7 @@ async function accountsOf({ data }: Layer, signal: AbortSignal): Promise<Account
   return { tokens, ...(closed && { closed }) };
 }
 
-/** For a person: what matters on the screen, all of it in a file. For a container: all of it on stdout. */
+/** For people: what matters on the screen, the complete log in a file. For a container: the complete log on stdout. */
 async function outletsOf(data: string, json: boolean): Promise<Outlets> {
   if (json) return { line: printJson, screen() {} };
   await makeFolders(data);

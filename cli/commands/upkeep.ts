@@ -12,9 +12,9 @@ import { bytes, duration, plural } from '../terminal/figures.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
 
-/** Storage put in order, when somebody asks for it. */
+/** Maintenance of storage on request: garbage collection and scrub. */
 
-/** Storage that has just started protects all content until one grace has run out. */
+/** Storage that has just started protects all content for one grace period. */
 const NOT_NOW =
   'No layer runs here, so nobody knows what clients were told lately: content stays, only abandoned and stray files go.';
 
@@ -50,12 +50,12 @@ export function scrub(program: Command): void {
         throw new Refusal(`--rate "${text}" is not valid: write bytes a second, such as 20MB`, 2);
       }
       const query = rate === undefined ? {} : { rate };
-      const found = await withStorage(data, ({ bus, signal }) =>
+      const result = await withStorage(data, ({ bus, signal }) =>
         bus.call(scrubRequest, query, { signal, patience: 15_000 }),
       );
-      if (json) printJson(JSON.stringify(found, null, 2));
-      else print(describeScrub(found));
-      if (found.damaged.length > 0 || found.metadata) process.exitCode = 1;
+      if (json) printJson(JSON.stringify(result, null, 2));
+      else print(describeScrub(result));
+      if (result.damaged.length > 0 || result.metadata) process.exitCode = 1;
     });
 }
 
@@ -82,8 +82,10 @@ export function describeScrub({ checked, bytes: read, damaged, metadata = [], ms
           `${head}${damaged.length} damaged, set aside in the folder quarantine:`,
           ...damaged.map((digest) => `  ${digest}`),
         ];
-  const own = metadata.map((finding) => `  ${finding}`);
+  const findings = metadata.map((finding) => `  ${finding}`);
   const records =
-    own.length === 0 ? [] : ['Metadata are damaged: stop the layer, and run "terrace repair":', ...own];
+    findings.length === 0
+      ? []
+      : ['Metadata are damaged: stop the layer, and run "terrace repair":', ...findings];
   return [...content, ...records].join('\n');
 }

@@ -10,22 +10,32 @@ import { type Address, isLoopback } from '../data/ports.ts';
 import { whileHeld } from '../data/unsettled.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
-/** How long a nats-server may take to greet, in ms. */
+/**
+ * The command's connection to a layer that runs on a data folder.
+ *
+ * Life of a connection: `connectOperator` reads `bus/url`, checks that a nats-server answers there and that the folder
+ * is no copy whose URL belongs to another layer, and logs in as user `operator`. While a process holds the folder
+ * without a bus, it polls. The command then sends requests, reads the layer's states (layer-status.ts) or follows a
+ * pass by its events (follow-pass.ts), and closes the connection at its end (`await using`). nats-advisories.ts checks
+ * the server's version.
+ */
+
+/** Max time for a nats-server to send its greeting, in ms. */
 const GREETING_MS = 3_000;
 
 export const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * The operator's connection to the layer that runs on this data folder.
- * @param wait for a layer that starts
- * @throws Refusal where none runs
+ * Connects as operator to the layer that runs on this data folder.
+ * @param wait whether to wait for a layer that starts
+ * @throws Refusal if none runs
  */
 export async function connectOperator(data: string, name = 'terrace', { wait = true } = {}): Promise<Bus> {
   const folder = dataFolder(resolve(data));
   const { bus } = await whileHeld(folder.root, async () => {
-    const found = await findLayer(folder, name);
-    const held = found || !wait ? undefined : livingPid(folder.pid);
-    return held === undefined ? { bus: found } : { held };
+    const connected = await findLayer(folder, name);
+    const held = connected || !wait ? undefined : livingPid(folder.pid);
+    return held === undefined ? { bus: connected } : { held };
   });
   if (bus) return bus;
   if (isCopy(folder)) {
@@ -38,18 +48,18 @@ export async function connectOperator(data: string, name = 'terrace', { wait = t
   );
 }
 
-/** Undefined where no layer runs on this data folder. */
+/** @returns undefined if no layer runs on this data folder @throws Refusal if its files can't be read */
 export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<Bus | undefined> {
   try {
     const { hostname, port } = new URL((await readFile(folder.busUrl, 'utf8')).trim());
-    // In a copy, this is the bus of the layer that it was made of.
+    // In a copy, this is the bus of the original layer.
     if (isLoopback(hostname) && isCopy(folder) && livingPid(folder.pid) === undefined) return undefined;
     if (!(await isBus({ host: hostname, port: Number(port) }))) return undefined;
     return await connectBus(folder, name);
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    // Ports are given again: this is the bus of another layer.
+    // Ports are reused: this is the bus of another layer.
     if (code === 'AUTHORIZATION_VIOLATION') return undefined;
     if (path === undefined) throw error;
     throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
@@ -63,7 +73,7 @@ export async function connectBus(folder: DataFolder, name: string): Promise<Bus>
   return Bus.connect({ url, user: 'operator', password, ...about });
 }
 
-/** Does a nats-server listen there? It speaks first; what took the port of one that is gone may never speak. */
+/** Whether a nats-server listens there. It sends first; another program on the port of a stopped one may never send. */
 export async function isBus(address: Address): Promise<boolean> {
   const socket = createConnection(address);
   socket.setTimeout(GREETING_MS, () => socket.destroy(new Error('no greeting')));

@@ -7,50 +7,50 @@ import { Fault } from '#proto/contract/fault.ts';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
 
-/** Hears all there is: `>` is any type. */
+/** Matches every event: `>` is any type. */
 export const anyEvent = event('>', Type.Unknown());
 
-/** Before another coordinator is asked, in ms. */
+/** Delay before the request is sent to another coordinator, in ms. */
 const RETRY_MS = 250;
 
 export type FollowOptions = {
-  /** As `startPass` has them. */
+  /** As in `startPass`. */
   full?: boolean | undefined;
   now?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Hears every event while the pass is followed. */
-  hear?: ((heard: ReceivedEvent<unknown>) => void) | undefined;
-  /** How long to wait for a coordinator: one may be taking over. */
+  /** Called with every event while the pass is followed. */
+  hear?: ((event: ReceivedEvent<unknown>) => void) | undefined;
+  /** Max wait for a coordinator, in ms: another one may be taking over. */
   patience?: number;
-  /** After this much silence, look whether the pass still has its coordinator. */
+  /** Time without events of the pass after which its coordinator is checked, in ms. */
   quietMs?: number;
-  /** How often to ask for a pass, all in all. */
+  /** Max requests for a pass. */
   asks?: number;
 };
 
 /**
- * Asks for a pass and resolves with what it came to. A pass that lost its coordinator never ends: where neither
- * events nor the states of the layer speak of it any more, another one is asked for; so it is where the configuration
- * changed in the middle.
- * @throws Fault `unavailable` where no pass came to its end; `window-closed`
+ * Requests a pass and resolves with its result. A pass that lost its coordinator never ends: another one is requested
+ * if neither events nor the layer's states mention it any more. The same applies if the configuration changed during
+ * the pass.
+ * @throws Fault `unavailable` if no pass ended; `window-closed`, `config-invalid`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { full, now, signal, hear, patience = 30_000, quietMs = 5_000, asks = 5 } = options;
-  const wish = { ...(full && { full }), ...(now && { now }) };
-  const wanted = new Set<string>();
+  const { full, now, signal, hear, patience = 30_000, quietMs = 5_000, asks: maxRequests = 5 } = options;
+  const request = { ...(full && { full }), ...(now && { now }) };
+  const requested = new Set<string>();
   const results = new Map<string, PassResult>();
   let last = Date.now();
-  /** Who began each pass, in the order in which they began. */
-  const began = new Map<string, string>();
+  /** Coordinator of each pass, in the order in which the passes began. */
+  const coordinators = new Map<string, string>();
   let wake = () => {};
-  const ends = [
-    bus.listen(anyEvent, (heard) => {
-      // What clients of the layer do meanwhile says nothing of the pass.
-      if (/^terrace\.(pass|image|transfer)\./.test(heard.type)) last = Date.now();
-      hear?.(heard);
+  const subscriptions = [
+    bus.listen(anyEvent, (received) => {
+      // Events of the layer's clients say nothing about the pass.
+      if (/^terrace\.(pass|image|transfer)\./.test(received.type)) last = Date.now();
+      hear?.(received);
     }),
     bus.listen(passStarted, ({ data }) => {
-      began.set(data.pass, data.coordinator);
+      coordinators.set(data.pass, data.coordinator);
       wake();
     }),
     bus.listen(passFinished, ({ data }) => {
@@ -62,14 +62,14 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
   signal?.addEventListener('abort', abort);
   try {
     await bus.flush();
-    for (let asked = 0; asked < asks; asked += 1) {
+    for (let requests = 0; requests < maxRequests; requests += 1) {
       const since = Date.now();
       const answer = await bus
-        .call(startPass, wish, { patience, ...(signal && { signal }) })
+        .call(startPass, request, { patience, ...(signal && { signal }) })
         .catch((error) => {
-          // The one that was asked has died with the question: another one coordinates soon.
+          // The coordinator died with the request: another one takes over soon.
           const died = Fault.is(error, 'unavailable') && Date.now() - since < patience;
-          if (died && asked < asks - 1) return undefined;
+          if (died && requests < maxRequests - 1) return undefined;
           throw error;
         });
       if (!answer) {
@@ -77,22 +77,22 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
         continue;
       }
       const { pass } = answer;
-      wanted.add(pass);
+      requested.add(pass);
       last = Date.now();
       for (;;) {
-        const result = [...wanted].map((id) => results.get(id)).find((found) => found !== undefined);
-        if (result && (result.ended !== 'configuration' || asked === asks - 1)) return result;
+        const result = [...requested].map((id) => results.get(id)).find((one) => one !== undefined);
+        if (result && (result.ended !== 'configuration' || requests === maxRequests - 1)) return result;
         if (result) {
-          wanted.delete(result.pass);
+          requested.delete(result.pass);
           break;
         }
         signal?.throwIfAborted();
-        const owner = began.get(pass);
-        const coordinator = [...began.values()].at(-1);
+        const owner = coordinators.get(pass);
+        const coordinator = [...coordinators.values()].at(-1);
         if (owner && owner !== coordinator) break;
         const silence = Date.now() - last;
         if (silence >= quietMs) {
-          if (!(await isUnderWay(bus, coordinator))) break;
+          if (!(await isActive(bus, coordinator))) break;
           last = Date.now();
         }
         await new Promise<void>((resolve) => {
@@ -104,16 +104,16 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
     }
     throw new Fault(
       'unavailable',
-      `${asks} passes began and none came to its end: see the log of the syncers`,
+      `${maxRequests} passes began and none came to its end: see the log of the syncers`,
     );
   } finally {
     signal?.removeEventListener('abort', abort);
-    for (const end of ends) end();
+    for (const unsubscribe of subscriptions) unsubscribe();
   }
 }
 
-/** Whether the one that began the pass still coordinates, and says that it is at work. */
-async function isUnderWay(bus: Bus, coordinator: string | undefined): Promise<boolean> {
+/** Whether the coordinator of the pass still holds the lease, and reports that it is syncing. */
+async function isActive(bus: Bus, coordinator: string | undefined): Promise<boolean> {
   try {
     const holder = (await bus.get(lease, COORDINATOR_KEY))?.value.holder;
     const link = (await bus.get(linkStatus, LINK_KEY))?.value;

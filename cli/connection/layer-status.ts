@@ -26,27 +26,27 @@ import { listParked, type Parked } from '#proto/sync/outgoing.ts';
 import { isAlive } from '../data/pid-file.ts';
 import { type NatsServer, natsServer } from './nats-advisories.ts';
 
-/** All that a layer says of itself. What nobody answered is left out. */
+/** The status of a layer and its services. What no service answered is left out. */
 export type LayerStatus = {
   services: ServiceStatus[];
-  /** What each of them does. */
+  /** Each syncer with its transfers. */
   syncers: SyncerStatus[];
   configuration?: Configuration;
   bridge?: BridgeStatus;
   link?: LinkStatus;
   coordinator?: string;
   storage?: StorageStatus;
-  /** Changes that the parent refused, by repository and reference. */
+  /** Changes that the parent refused, sorted by repository and reference. */
   parked?: Parked[];
-  /** The layers below, as they last told; `child` is the one that told it, and that was last heard at the time `seen`. */
+  /** The layers below as of their last reports; `child` sent the report, and was last seen at the time `seen`. */
   below?: (LayerReport & { child: string; seen: number })[];
-  /** Events that the parent refuses to be told. */
+  /** Events that the parent refuses. */
   history?: HistoryStatus;
-  /** Entries of states that can't be read: what they say is missing here. */
+  /** State entries that can't be read; their content is missing here. */
   unreadable?: Unreadable[];
-  /** By name. */
+  /** Sorted by name. */
   webhooks?: WebhookStatus[];
-  /** The bus that all of them use. */
+  /** The server of the layer's bus. */
   natsServer?: NatsServer;
   /** The services that did not answer. */
   silent: string[];
@@ -54,12 +54,12 @@ export type LayerStatus = {
 
 export async function layerStatus(bus: Bus): Promise<LayerStatus> {
   const silent: string[] = [];
-  const answer = <T>(service: string, asking: Promise<T>): Promise<T | undefined> =>
-    asking.catch(() => {
+  const answer = <T>(service: string, request: Promise<T>): Promise<T | undefined> =>
+    request.catch(() => {
       silent.push(service);
       return undefined;
     });
-  const [services, syncers, inForce, link, holder, storage, bridge, below, heard, webhooks, history] =
+  const [services, syncers, inForce, link, holder, storage, bridge, below, presences, webhooks, history] =
     await Promise.all([
       servicesOf(bus),
       bus.list(syncerStatus).catch(() => new Map<string, SyncerStatus>()),
@@ -73,8 +73,8 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
       bus.list(webhookStatus).catch(() => new Map<string, WebhookStatus>()),
       bus.get(historyStatus, HISTORY_KEY).catch(() => undefined),
     ]);
-  const told = new Set(present(services).map(({ service }) => service));
-  for (const name of serviceNames) if (!told.has(name) && !silent.includes(name)) silent.push(name);
+  const answered = new Set(present(services).map(({ service }) => service));
+  for (const name of serviceNames) if (!answered.has(name) && !silent.includes(name)) silent.push(name);
   const parked = storage?.outgoing.parked ? await parkedOf(bus).catch(() => undefined) : undefined;
   const unreadable = bus.unreadable();
   return {
@@ -86,7 +86,7 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
     ...(holder && { coordinator: holder.value.holder }),
     ...(storage && { storage }),
     ...(parked && { parked }),
-    ...(below.size > 0 && { below: flat(below, heard) }),
+    ...(below.size > 0 && { below: flat(below, presences) }),
     ...(history && inForce?.value.parent && { history: history.value }),
     ...(unreadable.length > 0 && { unreadable }),
     ...(webhooks.size > 0 && { webhooks: named(webhooks) }),
@@ -95,25 +95,25 @@ export async function layerStatus(bus: Bus): Promise<LayerStatus> {
   };
 }
 
-/** Where storage is away, and with it all states, each service is asked: one of its processes answers. */
+/** Without storage there are no states: each service is then queried directly, and one of its processes answers. */
 async function servicesOf(bus: Bus): Promise<Map<string, ServiceStatus>> {
   try {
     return await bus.list(serviceStatus);
   } catch {
-    const asking = serviceNames.map((name) =>
+    const requests = serviceNames.map((name) =>
       bus.call(alive[name], {}, { patience: 0 }).catch(() => undefined),
     );
-    const found = (await Promise.all(asking)).filter((status) => status !== undefined);
-    return new Map(found.map((status) => [status.instance, status]));
+    const answers = (await Promise.all(requests)).filter((status) => status !== undefined);
+    return new Map(answers.map((status) => [status.instance, status]));
   }
 }
 
 const named = (webhooks: Map<string, WebhookStatus>) =>
   [...webhooks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 
-const flat = (below: Map<string, Layers>, heard: Map<string, Presence>) =>
-  [...below].flatMap(([child, told]) => {
-    const { seen, layers } = layersNow(told, heard.get(child), Date.now());
+const flat = (below: Map<string, Layers>, presences: Map<string, Presence>) =>
+  [...below].flatMap(([child, reported]) => {
+    const { seen, layers } = layersNow(reported, presences.get(child), Date.now());
     return layers.map((layer) => ({ ...layer, child, seen }));
   });
 
@@ -131,7 +131,7 @@ async function parkedOf(bus: Bus): Promise<Parked[]> {
 
 type Entry = { instance: string; host: string; pid: number };
 
-/** By name. The entry of a process that was killed stays for a while. */
+/** Sorted by instance, without dead processes of this host: the entry of a killed process stays until it expires. */
 const present = <E extends Entry>(entries: Map<string, E>): E[] =>
   [...entries.values()].filter(lives).sort((a, b) => (a.instance < b.instance ? -1 : 1));
 

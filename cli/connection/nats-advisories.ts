@@ -1,9 +1,9 @@
 import { satisfies } from 'semver';
 
 /**
- * Advisories about nats-server of what somebody who is let in to a bus like ours may do: users with passwords and
- * permissions, JetStream, one account. What concerns MQTT, WebSockets, leaf nodes, routes and operator mode is left out:
- * the bus has none of them. From https://advisories.nats.io
+ * Advisories about nats-server that concern authenticated clients of a bus like ours: users with passwords and
+ * permissions, JetStream, one account. Those about MQTT, WebSockets, leaf nodes, routes and operator mode are left out:
+ * the bus uses none of them. From https://advisories.nats.io
  */
 const advisories: { id: string; affected: string; what: string }[] = [
   {
@@ -33,12 +33,14 @@ const REMEDY =
 
 export type NatsServer = {
   version: string;
-  /** Advisories that this version is named in. */
+  /** Advisories that affect this version. */
   holes?: { id: string; what: string }[];
   remedy?: string;
 };
 
-/** What is known of this version of nats-server. A distribution may have mended one without another number. */
+/**
+ * The advisories for a version of nats-server. A distribution may have backported a fix without a new version number.
+ */
 export function natsServer(version: string): NatsServer {
   const holes = advisories
     .filter(({ affected }) => satisfies(version, affected, { includePrerelease: true }))

@@ -4,12 +4,12 @@ import { permissionsOf } from '#proto/bus/permissions.ts';
 export type BusSettings = {
   host: string;
   port: number;
-  /** Folder of JetStream, absolute. */
+  /** Absolute path of the JetStream store. */
   store: string;
   passwords: Record<UserName, string>;
 };
 
-/** The configuration file of a layer's private nats-server: JetStream, and one user for each service. */
+/** The configuration file of a layer's private nats-server: JetStream, and the users with their permissions. */
 export function busConfiguration({ host, port, store, passwords }: BusSettings): string {
   const users = userNames.map((user) => {
     const { publish, subscribe } = permissionsOf(user);
@@ -24,7 +24,7 @@ export function busConfiguration({ host, port, store, passwords }: BusSettings):
       jetstream: { store_dir: store, max_memory_store: 64 * 1024 * 1024, max_file_store: 1024 * 1024 * 1024 },
       authorization: { users },
       write_deadline: '10s',
-      // Whoever has credentials can't take all memory with connections, or with what they listen to.
+      // Bounds the memory that a client with credentials can take with connections and subscriptions.
       max_connections: 512,
       max_subscriptions: 10_000,
     },

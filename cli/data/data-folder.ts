@@ -9,18 +9,31 @@ import { isLoopback } from './ports.ts';
 import { giveBackRoom } from './room.ts';
 
 /**
- * What the command keeps in a layer's data folder, beside the content, which is storage's:
+ * The data folder of a layer, as the command uses it, and facts about the machine around it.
+ *
+ * Life of a data folder: --data names it (data-option.ts). On a full volume, space is released first (room.ts);
+ * `makeFolders` creates the folders; the supervisor claims the pid file (pid-file.ts). `writeBus` creates the
+ * credentials at the first start and writes the configuration of the nats-server (bus-configuration.ts) on a free port
+ * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus (unsettled.ts).
+ * At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and gets new
+ * credentials.
+ *
+ * node.ts has the flags that Node runs with, person.ts the user who runs the command.
+ */
+
+/**
+ * Files of the command in a layer's data folder; content and metadata belong to storage:
  *
  *   bus/url               nats://host:port, where the services find the bus
- *   bus/place             the folder that this was written for: a copy of it has another place
- *   bus/nats.conf         configuration of the layer's nats-server; holds all passwords
- *   bus/<user>.password   one for each service, the operator's and the monitors'
- *   bus/jetstream/        the nats-server's store
+ *   bus/place             identity of the folder that `bus` was written for: a copy has another identity
+ *   bus/nats.conf         configuration of the layer's nats-server; contains all passwords
+ *   bus/<user>.password   one for each service, the operator and the monitors
+ *   bus/jetstream/        store of the nats-server
  *   run/terrace.pid       the supervisor
  *   run/nats.pid          the nats-server
- *   run/alone/            what `bus/` holds, of the bus of a command that works while no layer runs
- *   log/terrace.log       what all processes say, JSON lines
- *   log/audit.log         who did what, JSON lines; storage writes it
+ *   run/alone/            the same files as in `bus/`, for the bus of a command that works while no layer runs
+ *   log/terrace.log       log of all processes, JSON lines
+ *   log/audit.log         audit log, JSON lines; written by storage
  */
 export function dataFolder(data: string, bus = 'bus') {
   return {
@@ -38,14 +51,14 @@ export function dataFolder(data: string, bus = 'bus') {
 }
 export type DataFolder = ReturnType<typeof dataFolder>;
 
-/** The same for a command that works while no layer runs: nothing of the layer's own bus is touched. */
+/** The same for a command that works while no layer runs: the layer's own `bus/` is not touched. */
 const ALONE = 'run/alone';
 export const aloneFolder = (data: string): DataFolder => dataFolder(data, ALONE);
 export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolders(data, ALONE);
 
-/** Makes the folders. Content is nobody else's to read. */
+/** Creates the folders; only their owner may read `bus`, `run` and `log`. @throws Refusal */
 export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
-  // Whatever is wrong with the folder is said by what follows.
+  // An unusable folder is reported by the calls below.
   await giveBackRoom(data).catch(() => {});
   try {
     await mkdir(data, { recursive: true });
@@ -60,14 +73,14 @@ export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder
 export type BusPlace = { host: string; port: number; url: string };
 
 /**
- * Is this a copy of another data folder, or was it moved from another file system? What its `bus` says is of the other
- * one, which may be running.
+ * Whether this is a copy of another data folder, or was moved here from another file system. Its `bus` then belongs
+ * to the other folder, whose layer may be running.
  */
 export const isCopy = (folder: DataFolder): boolean => isElsewhere(folder.busPlace, folder.bus);
 
 /**
- * Makes the credentials that are missing, and writes the bus configuration for this place. A copy gets credentials of
- * its own, unless its bus lies in a network of its own anyway.
+ * Creates missing credentials, and writes the bus configuration for this folder. A copy gets new credentials, unless
+ * its bus runs in a separate network (not on loopback).
  */
 export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace): Promise<void> {
   if (isLoopback(host) && isCopy(folder)) {
@@ -81,7 +94,7 @@ export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace
   await writeFile(folder.busPlace, `${placeOf(folder.bus)}\n`);
 }
 
-/** The port that the bus had when it last ran here. */
+/** Port of the bus at its last run on this folder. */
 export async function lastBusPort(folder: DataFolder): Promise<number | undefined> {
   const text = await readFile(folder.busUrl, 'utf8').catch(() => '');
   return URL.canParse(text) ? Number(new URL(text).port) || undefined : undefined;
@@ -91,13 +104,13 @@ async function passwordOf(folder: DataFolder, user: UserName): Promise<string> {
   const path = folder.password(user);
   const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   if (known) return known;
-  const made = randomBytes(32).toString('base64url');
-  await writeSecret(path, `${made}\n`);
-  return made;
+  const created = randomBytes(32).toString('base64url');
+  await writeSecret(path, `${created}\n`);
+  return created;
 }
 
 async function writeSecret(path: string, text: string): Promise<void> {
   await writeFile(path, text, { mode: 0o600 });
-  // The mode above is for a new file only.
+  // `mode` above applies to new files only.
   await chmod(path, 0o600);
 }

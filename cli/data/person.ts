@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import { personName } from '#proto/bus/caller.ts';
 
-/** Who runs the command, for the audit: whoever became root to do it, too. */
+/** The user who runs the command, for the audit log; with sudo, the user who called it. */
 export function personAtWork(env = process.env): string {
   try {
     return personName(env.SUDO_USER ?? userInfo().username);

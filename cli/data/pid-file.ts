@@ -4,9 +4,9 @@ import { bootOf } from '#proto/volume/boot-id.ts';
 import { isSameFolder } from '#proto/volume/folder-identity.ts';
 
 /**
- * Who runs on a data folder, in a file: `<pid> <start> <boot> <folder>`. The process with this pid is the one that
- * wrote the file only if it was started at the same instant of the same boot: pids are given again. It runs on this
- * folder only if the folder that it named is this one: the file is in every copy of the folder, too.
+ * Records the process that runs on a data folder: `<pid> <start> <boot> <folder>`. Pids are reused, so a process with
+ * this pid is the recorded one only if its start time and boot match. A copy of the data folder contains the file too,
+ * so the process runs on this folder only if the recorded folder is this one.
  */
 export function writePid(path: string, pid: number): void {
   const identity = identityOf(pid);
@@ -14,29 +14,33 @@ export function writePid(path: string, pid: number): void {
 }
 
 /**
- * Takes the file, or tells the pid of the living process that has it. The file is never there without its content:
- * an empty one would look as if nobody had it.
+ * Claims the file for this process, or returns the pid of the living process that holds it. The file appears together
+ * with its content: an empty file would look unclaimed.
+ * @returns `stale`: the file of a dead process was replaced
  */
 export function claimPid(path: string): { held: number } | { stale: boolean } {
-  const own = `${path}.${process.pid}`;
-  writePid(own, process.pid);
+  const temporary = `${path}.${process.pid}`;
+  writePid(temporary, process.pid);
   try {
     for (let stale = false; ; ) {
-      if (succeeds(() => linkSync(own, path), 'EEXIST')) return { stale };
+      if (succeeds(() => linkSync(temporary, path), 'EEXIST')) return { stale };
       const text = textOf(path);
-      // Given back just now: nothing may be taken away, since somebody may have it by then.
+      // Released just now: retry without a removal, as another process may have claimed it since.
       if (text === undefined) continue;
-      const held = livingIn(text, path) ?? takeAway(path, `${own}.stale`);
+      const held = livingIn(text, path) ?? removeStale(path, `${temporary}.stale`);
       if (held !== undefined) return { held };
       stale = true;
     }
   } finally {
-    rmSync(own, { force: true });
+    rmSync(temporary, { force: true });
   }
 }
 
-/** Another process may have put its own in the stale one's place meanwhile: that is given back. */
-function takeAway(path: string, aside: string): number | undefined {
+/**
+ * Removes a stale file. If another process has replaced it meanwhile, that file is put back.
+ * @returns the pid of that process
+ */
+function removeStale(path: string, aside: string): number | undefined {
   if (!succeeds(() => renameSync(path, aside), 'ENOENT')) return undefined;
   const held = livingPid(aside);
   if (held !== undefined) succeeds(() => linkSync(aside, path), 'EEXIST');
@@ -44,18 +48,18 @@ function takeAway(path: string, aside: string): number | undefined {
   return held;
 }
 
-/** @returns false where it failed for the reason that was to be expected */
-function succeeds(work: () => void, unless: string): boolean {
+/** @returns false if it failed with the code `expected`; other errors are thrown */
+function succeeds(work: () => void, expected: string): boolean {
   try {
     work();
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== unless) throw error;
+    if ((error as NodeJS.ErrnoException).code !== expected) throw error;
     return false;
   }
 }
 
-/** The pid in the file, if the process that it was written for lives. */
+/** The pid in the file, if the recorded process is alive. */
 export function livingPid(path: string): number | undefined {
   return livingIn(textOf(path) ?? '', path);
 }
@@ -69,7 +73,7 @@ function textOf(path: string): string | undefined {
   }
 }
 
-/** Without a folder, as an earlier version wrote it, the process counts as one that runs here. */
+/** A file without a folder, as earlier versions wrote it, counts as one of this folder. */
 function livingIn(text: string, path: string): number | undefined {
   const [, number, identity, folder] = /^(\d+)(?: (\d+ \S+)(?: (.+))?)?$/.exec(text) ?? [];
   const pid = Number(number);
@@ -79,7 +83,7 @@ function livingIn(text: string, path: string): number | undefined {
   return isElsewhere ? undefined : pid;
 }
 
-/** A process that has ended and that its parent hasn't asked for yet is not alive. */
+/** A zombie, which has ended but was not reaped by its parent yet, is not alive. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -89,14 +93,14 @@ export function isAlive(pid: number): boolean {
   return statOf(pid)?.[0] !== 'Z';
 }
 
-/** Undefined where the system has no /proc. */
+/** `<pid> <start> <boot>`; undefined without /proc. */
 function identityOf(pid: number): string | undefined {
   const start = statOf(pid)?.[19];
   const boot = bootOf();
   return start === undefined || boot === undefined ? undefined : `${pid} ${start} ${boot}`;
 }
 
-/** The fields of /proc/<pid>/stat from the third on: the second is a name in parentheses and may hold anything. */
+/** Fields of /proc/<pid>/stat from the third on: the second is a name in parentheses that may contain anything. */
 function statOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -5,10 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
-/** Ports that are looked at, below those that the system gives away (ip_local_port_range). */
+/** The ports to choose from, below the system's ephemeral ports (ip_local_port_range). */
 const FIRST_PORT = 20_000;
 const PORTS = 10_000;
-const ATTEMPTS = 100;
+/** Max ports tried. */
+const MAX_ATTEMPTS = 100;
 
 export type Address = { host: string; port: number };
 
@@ -18,7 +19,7 @@ export function parseAddress(text: string): Address {
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
 
-/** Where clients find the gateway. */
+/** URL of the gateway for clients. */
 export const urlOf = ({ listen, tls }: Pick<Configuration, 'listen' | 'tls'>): string =>
   `${tls ? 'https' : 'http'}://${listen}`;
 
@@ -26,7 +27,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Why nothing can listen there, as an error code; undefined where something can. */
+/** The error code with which listening on the address fails; undefined if it succeeds. */
 export async function whyNotFree({ host, port }: Address): Promise<string | undefined> {
   const server = createServer();
   try {
@@ -41,11 +42,12 @@ export async function whyNotFree({ host, port }: Address): Promise<string | unde
 }
 
 /**
- * A port of 127.0.0.1 on which nothing listens now. It is none of those that the system gives to connections, or to whoever
- * listens on any: it would be taken while what listens there is started again.
+ * A port of 127.0.0.1 on which nothing listens now. It is no ephemeral port: the system could give such a port to a
+ * connection, or to a listener on port 0, while the program that listens there is restarted.
+ * @throws Refusal
  */
 export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const port = FIRST_PORT + randomInt(PORTS);
     if (!(await whyNotFree({ host: '127.0.0.1', port }))) return port;
   }
@@ -55,8 +57,8 @@ export async function freePort(): Promise<number> {
 }
 
 export async function accepts({ host, port }: Address): Promise<boolean> {
-  const anyHost = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  const socket = createConnection({ host: anyHost, port });
+  const peer = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  const socket = createConnection({ host: peer, port });
   socket.setTimeout(1_000, () => socket.destroy(new Error('no answer')));
   try {
     await once(socket, 'connect');
@@ -68,7 +70,7 @@ export async function accepts({ host, port }: Address): Promise<boolean> {
   }
 }
 
-/** Waits until something accepts connections there. @returns false where the time was over first */
+/** Waits until the address accepts connections. @returns false after a timeout */
 export async function waitFor(address: Address, withinMs: number): Promise<boolean> {
   for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) {
     if (await accepts(address)) return true;

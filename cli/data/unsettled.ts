@@ -2,34 +2,35 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../terminal/refusal.ts';
 import { printError } from '../terminal/terminal.ts';
 
-/** For longer no process starts a layer, ends one or works on its data alone, in ms. */
+/** Max time that one process holds the data folder without a bus: to start or stop a layer, or to work alone, in ms. */
 const MAX_UNSETTLED_MS = 60_000;
-/** After this the user is told what is waited for, in ms. */
+/** Wait time after which the user is informed, in ms. */
 const NOTICE_MS = 2_000;
-const RETRY_MS = 100;
+/** Poll interval, in ms. */
+const POLL_MS = 100;
 
 /** The pid of a process that holds the data folder while its bus does not answer. */
 export type Held = { held: number };
 
 /**
- * Waits while a data folder is held by a process whose bus does not answer: it starts a layer, ends one, or is another
- * command that works on the data alone. Each of them is given its time.
- * @param look what there is to be found now, or who holds the folder
- * @throws Refusal
+ * Polls while a data folder is held by a process whose bus does not answer: it starts or stops a layer, or is another
+ * command that works on the data alone. Each holder gets `MAX_UNSETTLED_MS`.
+ * @param poll returns the result, or the holder of the folder
+ * @throws Refusal if one holder exceeds its time
  */
 export async function whileHeld<T extends object>(
   root: string,
-  look: () => Promise<T | Held>,
+  poll: () => Promise<T | Held>,
   signal?: AbortSignal,
 ): Promise<T> {
   let holder: number | undefined;
   let since = 0;
   let noticed = false;
-  for (; ; await sleep(RETRY_MS, undefined, signal ? { signal } : {})) {
-    const found = await look();
-    if (!('held' in found)) return found;
-    if (found.held !== holder) since = performance.now();
-    holder = found.held;
+  for (; ; await sleep(POLL_MS, undefined, signal ? { signal } : {})) {
+    const result = await poll();
+    if (!('held' in result)) return result;
+    if (result.held !== holder) since = performance.now();
+    holder = result.held;
     const waited = performance.now() - since;
     if (waited > MAX_UNSETTLED_MS) {
       throw new Refusal(

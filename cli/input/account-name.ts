@@ -6,7 +6,7 @@ const forms = {
   '--scope-map': new RegExp(ScopeMapName.pattern ?? ''),
 };
 
-/** The name of a token or, where `field` says so, of a scope map. @throws Refusal */
+/** Checks the name of a token or, with `field`, of a scope map. @throws Refusal */
 export function accountName(text: string, field: keyof typeof forms = 'name'): string {
   if (forms[field].test(text)) return text;
   throw new Refusal(

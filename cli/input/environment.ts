@@ -4,8 +4,9 @@ import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
 /**
- * What the environment says of the configuration (proto/document/resolve/module-environment.ts), for `terrace up`; what the command
- * line and documents say wins over it.
+ * Configuration defaults of `terrace up` from the environment (proto/document/resolve/module-environment.ts). The
+ * command line and documents take precedence. Writes the parent's password to a file in the data folder, if the
+ * environment has it.
  * @throws Refusal
  */
 export function environmentOf(
@@ -24,7 +25,7 @@ export function environmentOf(
   }
 }
 
-/** For the processes of the layer: the password stands in a file, and in no environment besides. */
+/** Environment for the layer's processes, without the parent's password: for them it is in a file only. */
 export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { ACR_REGISTRY_CONNECTION_STRING: _secret, ...rest } = env;
   return isConnectedRegistry(env) ? { ...rest, TERRACE_CLOSED: '1' } : rest;

@@ -4,7 +4,7 @@ import { Refusal } from '../terminal/refusal.ts';
 const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
 
 /**
- * `P90D` from now on, `2027-01-31` (its first instant, UTC) or `2027-01-31T12:00:00Z`, as ms since 1970.
+ * Parses `P90D` (from now), `2027-01-31` (its first instant, UTC) or `2027-01-31T12:00:00Z` to ms since 1970.
  * @throws Refusal
  */
 export function instantOf(text: string, now: number): number {

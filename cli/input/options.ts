@@ -5,7 +5,18 @@ import type { Files } from '#proto/document/files.ts';
 import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
-/** The options of `terrace up` as commander gives them. */
+/**
+ * Input of the commands: options, arguments and the environment, validated before any process starts. Invalid input is
+ * a `Refusal`.
+ *
+ * `terrace up`: commander parses the command line to `UpOptions`; `overridesOf` maps them to fields of the
+ * configuration document; environment.ts reads further fields from the environment. `configurationOf` merges all with
+ * the document (the command line wins over the document, the document over the environment), validates the result and
+ * applies the defaults. The other commands use permissions.ts (--pull, --push, --delete, --action), account-name.ts and
+ * expiry.ts (--expires).
+ */
+
+/** The options of `terrace up` as parsed by commander. */
 export type UpOptions = {
   data: string;
   listen?: string;
@@ -33,13 +44,13 @@ export type UpOptions = {
   insecureListen?: boolean;
 };
 
-/** The fields of the configuration document that the command line gives. Their form is checked with the document. */
+/** Fields of the configuration document that the command line sets. They are validated together with the document. */
 export function overridesOf(options: UpOptions): Overrides {
   const { parentPasswordFile, parentCa, tlsCertificate, tlsKey } = options;
   return defined({
     name: options.name,
     listen: options.listen,
-    gateways: whole(options.gateways),
+    gateways: integer(options.gateways),
     loginServer: options.loginServer,
     tls: group({
       certificateFile: tlsCertificate && resolve(tlsCertificate),
@@ -61,12 +72,12 @@ export function overridesOf(options: UpOptions): Overrides {
     bandwidth: options.bandwidth,
     eventTtl: options.eventTtl,
     reserve: options.reserve,
-    syncers: whole(options.syncers),
+    syncers: integer(options.syncers),
   }) as Overrides;
 }
 
-/** A text that is no number stays as it is: the document says what is wrong with it. */
-const whole = (text: string | undefined): number | undefined =>
+/** Text that is no number is returned unchanged: the validation of the document reports it. */
+const integer = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : (text as undefined);
 
 function group<T extends object>(fields: T): Partial<T> | undefined {
@@ -76,7 +87,11 @@ function group<T extends object>(fields: T): Partial<T> | undefined {
 
 export type Asked = { configuration: Configuration; accounts: DeclaredAccount[] };
 
-/** @throws Refusal with every complaint, one to a line */
+/**
+ * Resolves the configuration in force.
+ * @param text the configuration document, YAML
+ * @throws Refusal with every complaint, one a line
+ */
 export function configurationOf(
   options: UpOptions,
   overrides: Overrides,

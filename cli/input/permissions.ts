@@ -2,13 +2,13 @@ import { actionsOfWords, permissionWords as words } from '#proto/accounts/permis
 
 export type Permissions = { action?: string[]; pull?: string[]; push?: string[]; delete?: string[] };
 
-/** The actions that the options stand for, each once; undefined where there are none. */
+/** The actions that the options grant, without duplicates; undefined if there are none. */
 export function actionsOf(permissions: Permissions): string[] | undefined {
   const actions = [...new Set([...(permissions.action ?? []), ...actionsOfWords(permissions)])];
   return actions.length > 0 ? actions : undefined;
 }
 
-/** For a person: `[pattern, 'push, delete']`, and gateway actions as they are. */
+/** Table rows for people: `[pattern, 'push, delete']`; gateway actions unchanged. */
 export function describeActions(actions: string[]): string[][] {
   const patterns = new Map<string, Set<string>>();
   const others: string[][] = [];
@@ -17,18 +17,19 @@ export function describeActions(actions: string[]): string[][] {
     if (pattern === undefined || what === undefined) others.push([action, '']);
     else patterns.set(pattern, (patterns.get(pattern) ?? new Set()).add(what));
   }
-  return [...[...patterns].map(([pattern, its]) => [pattern, inWords(its).join(', ')]), ...others];
+  return [...[...patterns].map(([pattern, granted]) => [pattern, inWords(granted).join(', ')]), ...others];
 }
 
 function inWords(actions: Set<string>): string[] {
-  const left = new Set(actions);
-  const found: string[] = [];
-  // Whoever may push may pull.
+  const remaining = new Set(actions);
+  const names: string[] = [];
+  // Push first, as it includes pull.
   for (const word of ['push', 'pull', 'delete'] as const) {
-    const its = words[word];
-    if (!its.every((action) => actions.has(action)) || !its.some((action) => left.has(action))) continue;
-    found.push(word);
-    for (const action of its) left.delete(action);
+    const granted = words[word];
+    if (!granted.every((action) => actions.has(action)) || !granted.some((action) => remaining.has(action)))
+      continue;
+    names.push(word);
+    for (const action of granted) remaining.delete(action);
   }
-  return [...found, ...left];
+  return [...names, ...remaining];
 }

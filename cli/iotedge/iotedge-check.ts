@@ -2,9 +2,10 @@ import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
 import { pieceComplaints } from './iotedge-options.ts';
 
 /**
- * What is wrong with a deployment manifest, before a device finds out (the schemas of azure-iot-cli-extension, and what
- * edgeAgent itself refuses). Pure; each complaint is one sentence that names the place and the remedy.
+ * Validation of deployment manifests before a device gets them: the schemas of azure-iot-cli-extension, and the
+ * checks of edgeAgent itself. Pure; each complaint is one sentence that names the place and the remedy.
  */
+
 type Fields = Record<string, unknown>;
 const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -105,7 +106,7 @@ function credentialComplaints(agent: Fields): string[] {
   });
 }
 
-/** edgeAgent puts the parent in its place only before a port. */
+/** edgeAgent replaces `$upstream` with the parent only if a port follows. */
 const upstreamComplaints = (text: string, path: string): string[] =>
   text.includes('$upstream') && !/^\$upstream:[1-9][0-9]*(\/|$)/.test(text)
     ? [`${path} "${text}" has $upstream without a port: write $upstream:8000 first`]

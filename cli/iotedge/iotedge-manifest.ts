@@ -1,34 +1,44 @@
 import { piecesOf } from './iotedge-options.ts';
 
-/** Deployment manifests of IoT Edge for one layer. Pure. */
+/**
+ * Deployment manifests of IoT Edge. Pure: nothing in this folder connects to a hub or a device.
+ *
+ * Life of a manifest: `terrace iotedge manifest` builds it for one layer with `manifestOf`: edgeAgent, edgeHub, the API
+ * proxy and, in a layer with a registry, Terrace with its connection string and twin. The create options of each
+ * container are cut into pieces that a twin takes (iotedge-options.ts). The manifest is validated (iotedge-check.ts),
+ * printed, and applied to a device by its operator. `terrace iotedge check` validates a manifest that was edited by
+ * hand.
+ */
 
 export const layers = ['top', 'nested', 'pass-through'] as const;
 export type LayerKind = (typeof layers)[number];
 
 export type ManifestOptions = {
-  /** `top`: its parent is a registry; `nested`: the device above; `pass-through`: the proxy alone, without a registry. */
+  /** `top`: the parent is a registry; `nested`: it is the device above; `pass-through`: only the proxy, no registry. */
   layer: LayerKind;
-  /** Of Terrace, as this device pulls it: below the top `$upstream:PORT/…`. */
+  /** Image of Terrace as this device pulls it: below the top `$upstream:PORT/…`. */
   image: string;
   /** host[:port] of the registry above a top layer. */
   parent: string;
-  /** Name of the layer, and of its sync token unless `token` says otherwise. */
+  /** Name of the layer. */
   name: string;
+  /** Name of its sync token at the parent. */
   token: string;
   password: string;
-  /** Of the API proxy, in every layer the same. */
+  /** Port of the API proxy, the same in every layer. */
   port: number;
-  /** Folder of the device for what is to stay. */
+  /** Folder of the device for persistent data. */
   folder: string;
-  /** uid:gid that owns it. */
+  /** uid:gid of Terrace, which owns its folder there. */
   user: string;
+  /** Version of edgeAgent and edgeHub: a tag of their images. */
   edge: string;
-  /** The document of the layer's twin; none leaves the twin to its operators. */
+  /** Desired properties of the layer's twin; if absent, the manifest leaves the twin to its operators. */
   desired?: object | undefined;
 };
 
 const MODULE = 'terrace';
-/** Below one another, proxies know each other by the names of their modules. */
+/** Nested proxies find each other by this module name. */
 const PROXY = 'IoTEdgeAPIProxy';
 const LogConfig = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } };
 
@@ -135,7 +145,9 @@ function proxy(options: ManifestOptions): object {
   };
 }
 
-/** Below the top, by the sync token of this layer: its registry is not there yet. */
+/**
+ * Below the top, edgeAgent pulls from the parent with this layer's sync token: the layer's registry does not run yet.
+ */
 function credentialsOf({ layer, image, parent, token, password, port }: ManifestOptions): object {
   const login = { username: token, password };
   if (layer !== 'top') return { parent: { address: `$upstream:${port}`, ...login } };

@@ -1,22 +1,23 @@
-/** The options of a container as edgeAgent reads them: JSON as a text, cut into pieces that a twin takes. Pure. */
+/** Container create options as edgeAgent reads them: JSON text, cut into pieces that a twin takes. Pure. */
 
-/** In characters (edgeAgent's `ChunkedProperty`, and the schema of deployment manifests). */
-const PIECE = 512;
+/** Max length of a piece, in characters (edgeAgent's `ChunkedProperty`, and the schema of deployment manifests). */
+const MAX_PIECE_LENGTH = 512;
+/** Max pieces of the options of one module. */
 const MAX_PIECES = 100;
 
-/** The fields `createOptions`, `createOptions01` … @throws RangeError where a hundred of them don't suffice */
+/** The fields `createOptions`, `createOptions01` … @throws RangeError if they would exceed `MAX_PIECES` */
 export function piecesOf(options: object): Record<string, string> {
-  // Beyond ASCII, whoever cuts and who reads may count differently.
+  // ASCII only: writer and reader may count other characters differently.
   const text = JSON.stringify(options).replace(
     /[\u0080-\uffff]/g,
     (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-  const count = Math.ceil(text.length / PIECE);
+  const count = Math.ceil(text.length / MAX_PIECE_LENGTH);
   if (count > MAX_PIECES) throw new RangeError(`createOptions has ${text.length} characters`);
   return Object.fromEntries(
     Array.from({ length: count }, (_, index) => [
       fieldOf(index),
-      text.slice(index * PIECE, (index + 1) * PIECE),
+      text.slice(index * MAX_PIECE_LENGTH, (index + 1) * MAX_PIECE_LENGTH),
     ]),
   );
 }
@@ -24,7 +25,7 @@ export function piecesOf(options: object): Record<string, string> {
 const fieldOf = (index: number) =>
   index === 0 ? 'createOptions' : `createOptions${String(index).padStart(2, '0')}`;
 
-/** @returns complaints about the pieces among the settings of a module */
+/** Complaints about the pieces in the settings of a module. */
 export function pieceComplaints(settings: Record<string, unknown>, path: string): string[] {
   const fields = Object.keys(settings).filter((key) => key.startsWith('createOptions'));
   const wanted = fields.map((_, index) => fieldOf(index));
@@ -34,8 +35,8 @@ export function pieceComplaints(settings: Record<string, unknown>, path: string)
   if (!pieces.every((piece) => typeof piece === 'string')) {
     return [`${path}.createOptions is no text: write the JSON of it as one`];
   }
-  const long = wanted.find((_, index) => (pieces[index] as string).length > PIECE);
-  if (long) return [`${path}.${long} is longer than ${PIECE} characters: cut it into pieces`];
+  const long = wanted.find((_, index) => (pieces[index] as string).length > MAX_PIECE_LENGTH);
+  if (long) return [`${path}.${long} is longer than ${MAX_PIECE_LENGTH} characters: cut it into pieces`];
   if (fields.length > MAX_PIECES) return [`${path} has more than ${MAX_PIECES} pieces of createOptions`];
   try {
     JSON.parse(pieces.join('') || '{}');

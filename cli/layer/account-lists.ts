@@ -2,42 +2,42 @@ import { listScopeMaps, listTokens, type ScopeMap, type Token } from '#proto/acc
 import { type Child, listChildren } from '#proto/accounts/children.ts';
 import type { Operation } from './with-storage.ts';
 
-/** Whole lists of what storage gives in pages. */
+/** Complete lists, read from storage page by page. */
 
-type Means = Pick<Operation, 'bus' | 'signal'>;
+type Deps = Pick<Operation, 'bus' | 'signal'>;
 
-export function allTokens({ bus, signal }: Means): Promise<Token[]> {
-  return all(500, async (page) => {
+export function allTokens({ bus, signal }: Deps): Promise<Token[]> {
+  return readPages(500, async (page) => {
     const { tokens, more } = await bus.call(listTokens, page, { signal });
     return [tokens, more];
   });
 }
 
-export function allScopeMaps({ bus, signal }: Means): Promise<ScopeMap[]> {
-  return all(20, async (page) => {
+export function allScopeMaps({ bus, signal }: Deps): Promise<ScopeMap[]> {
+  return readPages(20, async (page) => {
     const { scopeMaps, more } = await bus.call(listScopeMaps, page, { signal });
     return [scopeMaps, more];
   });
 }
 
-/** The instances that are activated. */
-export function allActivated({ bus, signal }: Means): Promise<Child[]> {
-  return all(500, async (page) => {
+/** The activated child instances. */
+export function allActivated({ bus, signal }: Deps): Promise<Child[]> {
+  return readPages(500, async (page) => {
     const { children, more } = await bus.call(listChildren, page, { signal });
     return [children, more];
   });
 }
 
-async function all<T extends { name: string }>(
+async function readPages<T extends { name: string }>(
   limit: number,
-  ask: (page: { after?: string; limit: number }) => Promise<[found: T[], more: boolean]>,
+  read: (page: { after?: string; limit: number }) => Promise<[items: T[], more: boolean]>,
 ): Promise<T[]> {
-  const found: T[] = [];
+  const all: T[] = [];
   for (let more = true; more; ) {
-    const after = found.at(-1)?.name;
-    const [some, others] = await ask({ limit, ...(after !== undefined && { after }) });
-    for (const one of some) found.push(one);
-    more = others;
+    const after = all.at(-1)?.name;
+    const [items, hasMore] = await read({ limit, ...(after !== undefined && { after }) });
+    for (const item of items) all.push(item);
+    more = hasMore;
   }
-  return found;
+  return all;
 }

@@ -13,21 +13,21 @@ import type { LayerLog } from './layer-log.ts';
 import { type Place, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Supervisor } from './supervisor.ts';
 
-/** A layer lets other machines in only when it has a token. */
+/** A layer serves other machines only if it has a token. */
 const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(listen).host);
 
 /**
- * Whether tokens may come later: from a document that declares accounts, from a module twin, which has yet to be
- * seen, or from an operator of a layer that was set up as a connected registry, which starts without any. The gateway
- * lets nobody in before.
+ * Whether tokens may be created after the start: by a document that declares accounts, by a module twin, which was not
+ * read yet, or by the operator of a layer that was set up as a connected registry, which starts without tokens. Until
+ * then the gateway rejects all clients.
  */
 export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS.ProcessEnv): boolean {
   if (accounts.length > 0) return true;
-  const mayCome = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
-  return mayCome && needsAccounts(configuration);
+  const mayFollow = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
+  return mayFollow && needsAccounts(configuration);
 }
 
-/** Where there is no data, there is no token: nothing need be made or started to know it. @throws Refusal */
+/** A layer without data has no token: this check creates and starts nothing. @throws Refusal */
 export function mustHaveDataToListen(data: string, configuration: Configuration): void {
   if (needsAccounts(configuration) && !existsSync(join(data, METADATA))) {
     throw noAccounts(data, configuration);
@@ -35,8 +35,9 @@ export function mustHaveDataToListen(data: string, configuration: Configuration)
 }
 
 /**
- * Only storage knows the tokens: it is started for this question on the layer's bus, and stopped before anything else
- * starts, so that nobody ever listens without the answer.
+ * Checks that a layer that serves other machines has a token. Only storage knows the tokens: it is started for this
+ * request on the layer's bus, and stopped before anything else starts, so that no gateway ever listens before the
+ * check.
  * @throws Refusal
  */
 export async function mustHaveAccounts(
@@ -51,8 +52,8 @@ export async function mustHaveAccounts(
   supervisor.add(storageProgram(place, log));
   try {
     await using bus = await connectBus(place.folder, 'terrace-up');
-    const asking = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
-    const { tokens } = await Promise.race([asking, supervisor.hopeless]);
+    const request = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
+    const { tokens } = await Promise.race([request, supervisor.hopeless]);
     if (tokens.length > 0) return;
   } finally {
     await supervisor.stop();

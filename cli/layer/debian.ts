@@ -8,23 +8,23 @@ export function canInstallDebian(): boolean {
 }
 
 /**
- * Installs Debian packages, without starting the system services that they bring.
- * @returns what apt-get said, where it failed
+ * Installs Debian packages, without starting their system services.
+ * @returns the output of apt-get if it failed
  */
 export function installDebian(packages: string[]): string | undefined {
-  // Debian asks this program whether a package may start its service; 101 is no.
-  const mine = !existsSync(POLICY);
-  if (mine) {
+  // Debian runs this program to decide whether a package may start its service; exit code 101 forbids it.
+  const isOurs = !existsSync(POLICY);
+  if (isOurs) {
     writeFileSync(POLICY, '#!/bin/sh\nexit 101\n');
     chmodSync(POLICY, 0o755);
   }
   try {
     const install = ['install', '-y', '-q', '--no-install-recommends', ...packages];
     if (aptGet(install) === undefined) return undefined;
-    // The lists may be missing or old.
+    // The package lists may be missing or outdated.
     return aptGet(['update', '-q']) ?? aptGet(install);
   } finally {
-    if (mine) rmSync(POLICY, { force: true });
+    if (isOurs) rmSync(POLICY, { force: true });
   }
 }
 

@@ -11,50 +11,54 @@ import { type DataFolder, dataFolder } from '../data/data-folder.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import type { Place } from './programs.ts';
 
-/** A layer that runs elsewhere, for syncers that are to work for it as its own do. */
+/** Joins syncers to a layer that runs elsewhere; they work like the layer's own syncers. */
 
 export type Joining = {
   /** The data volume, absolute. */
   data: string;
-  /** Instead of what the data volume says of the bus. */
+  /** URL of the bus, and file with its password; default: those in the data volume. */
   bus?: string | undefined;
   credentials?: string | undefined;
   say: (text: string) => void;
 };
 
-/** How long to wait before the layer is looked for again, in ms: doubling, ± 25 %. */
+/** Backoff between attempts to join. */
 const RETRY = { firstMs: 250, maxMs: 10_000 };
-/** How often to look whether the layer has moved, in ms. */
+/** Interval between checks whether the bus has moved, in ms. */
 const POLL_MS = 5_000;
+/** Max wait for an answer of storage, in ms. */
 const PATIENCE = { patience: 2_000 };
+/** Max time to connect to the bus, in ms. */
 const CONNECT_MS = 10_000;
-/** No client can push to it: not the name of a repository of anybody. */
+/** Repository of the test upload, which is discarded. Not a name that anybody uses. */
 const REPOSITORY = 'terrace/join';
 
-/** Why it is to be looked for again. */
+/** The layer can't be joined yet, for the reason in the message: try again. */
 class NotYet extends Error {}
 
 /**
- * Waits as long as it takes for the layer's bus, its configuration and its storage.
- * @returns undefined where `signal` aborted meanwhile
- * @throws Refusal for what waiting does not mend
+ * Waits without a limit for the layer's bus, its configuration and its storage.
+ * @returns undefined if `signal` aborts first
+ * @throws Refusal for errors that waiting does not fix
  */
 export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<Place | undefined> {
-  let said: string | undefined;
+  let reported: string | undefined;
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {
-      return await unlessAborted(look(joining), signal);
+      return await unlessAborted(tryToJoin(joining), signal);
     } catch (error) {
       if (!(error instanceof NotYet)) throw error;
-      if (error.message !== said) joining.say(`${error.message}: waiting …`);
-      said = error.message;
+      if (error.message !== reported) joining.say(`${error.message}: waiting …`);
+      reported = error.message;
     }
     await sleep(backoffMs(failures, RETRY), undefined, { signal }).catch(() => {});
   }
   return undefined;
 }
 
-/** Resolves when the bus is to be found elsewhere, or `signal` aborts. One that is only away comes back where it was. */
+/**
+ * Resolves when the bus has another URL, or `signal` aborts. A bus that is only unreachable returns at the same URL.
+ */
 export async function untilMoved({ data, bus }: Joining, url: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(jittered(POLL_MS), undefined, { signal }).catch(() => {});
@@ -63,7 +67,7 @@ export async function untilMoved({ data, bus }: Joining, url: string, signal: Ab
   }
 }
 
-async function look({ data, bus: given, credentials }: Joining): Promise<Place> {
+async function tryToJoin({ data, bus: given, credentials }: Joining): Promise<Place> {
   const folder = dataFolder(data);
   const url = given ?? (await secret(folder.busUrl, data));
   const password = await secret(credentials ?? folder.password('syncer'), data, credentials !== undefined);
@@ -78,7 +82,7 @@ async function look({ data, bus: given, credentials }: Joining): Promise<Place> 
   }
   await mustShare(bus, folder, url);
   const env = { ...process.env, ...(credentials !== undefined && { TERRACE_BUS_PASSWORD: password }) };
-  // The name is the layer's: it is part of the tags that a coordinator gives what lost a conflict.
+  // The name of the layer: a coordinator puts it into the conflict tags.
   return { folder, name: inForce.value.name, busUrl: url, env };
 }
 
@@ -86,24 +90,24 @@ async function connect(url: string, password: string, given: boolean): Promise<B
   const about = { layer: 'join', instance: 'terrace-syncer', log: quiet };
   const connecting = Bus.connect({ url, user: 'syncer', password, ...about });
   try {
-    // By itself it would wait as long as it takes.
+    // `Bus.connect` waits without a limit.
     const bus = await Promise.race([connecting, sleep(CONNECT_MS)]);
     if (bus) return bus;
   } catch (error) {
     if ((error as { code?: string }).code !== 'AUTHORIZATION_VIOLATION')
       throw new NotYet(`No bus answers at ${url}`);
-    // Ports are given again: what the data volume says may be the bus of another layer now.
+    // Ports are reused: the URL in the data volume may belong to another layer now.
     if (!given) throw new NotYet(`The bus at ${url} is not that of this data volume`);
     throw new Refusal(
       `the bus at ${url} does not take these credentials: name the file bus/syncer.password of its layer with --credentials`,
     );
   }
-  // It may connect later all the same.
+  // It may still connect later: close it then.
   connecting.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
   throw new NotYet(`No bus answers at ${url}`);
 }
 
-/** @returns undefined where `signal` aborts first: what goes on then ends with the process */
+/** @returns undefined if `signal` aborts first; the work then continues until the process ends */
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   const abort = () => resolve(undefined);
@@ -115,7 +119,11 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
   }
 }
 
-/** What is written here must be what storage sees: a folder that is not mounted, or another layer's, would spoil all. */
+/**
+ * Checks with a test upload that storage sees what is written here: an unmounted folder, or the data volume of another
+ * layer, would break all transfers.
+ * @throws Refusal
+ */
 async function mustShare(bus: Bus, { root }: DataFolder, url: string): Promise<void> {
   try {
     const query = { repository: REPOSITORY, by: 'terrace-syncer', hold: true };
@@ -144,7 +152,7 @@ async function mustShare(bus: Bus, { root }: DataFolder, url: string): Promise<v
   );
 }
 
-/** @param named whether somebody named this file */
+/** @param named whether the user named this file (--credentials) */
 async function secret(path: string, data: string, named = false): Promise<string> {
   try {
     const text = (await readFile(path, 'utf8')).trim();

@@ -4,19 +4,20 @@ import type { Readable } from 'node:stream';
 import { singleLine } from '../terminal/terminal.ts';
 import { Repeats } from './repeats.ts';
 
-/** Past this, the file becomes `<file>.1`, in the place of the one before it. */
+/** A larger file is renamed to `<file>.1`, which replaces the previous one. */
 const ROTATE_BYTES = 16 * 1024 * 1024;
+/** Levels of pino. */
 const WARN = 40;
 const levels = { debug: 20, info: 30, warn: WARN, error: 50 };
 type Fields = Record<string, unknown>;
 
 /**
- * Where a layer's output goes: every line to `line` as JSON, and what a person should see to `screen`: warnings, errors,
- * and what is marked with `notice`, such as the end of a trouble.
+ * Outputs of a layer's log: `line` gets every entry as JSON, `screen` the text of the entries for people: warnings,
+ * errors, and those marked with `notice`, such as the end of a problem.
  */
 export type Outlets = { line: (json: string) => void; screen: (text: string) => void };
 
-/** What all processes of a layer say, in one order. */
+/** The log of all processes of a layer, in one sequence. */
 export class LayerLog {
   readonly #outlets: Outlets;
   readonly #layer: string;
@@ -30,30 +31,36 @@ export class LayerLog {
 
   say(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {
     const entry = { level: levels[level], time: Date.now(), layer: this.#layer, service, ...fields, msg };
-    this.#take(JSON.stringify(entry), entry);
+    this.#write(JSON.stringify(entry), entry);
   }
 
-  /** Takes what a process writes: JSON lines as they are, anything else as the message of one. */
+  /** Reads the output of a process: JSON lines are logged unchanged, other lines as the message of an entry. */
   follow(service: string, stream: Readable | null): void {
     if (!stream) return;
     createInterface({ input: stream }).on('line', (line) => {
       const entry = line.startsWith('{') ? parse(line) : undefined;
-      if (entry) this.#take(line, entry);
-      else if (line.trim()) this.#other(service, line);
+      if (entry) this.#write(line, entry);
+      else if (line.trim()) this.#writeText(service, line);
     });
   }
 
-  /** nats-server's own form is `[pid] date time [WRN] message`; what else is not JSON is the trace of a crash. */
-  #other(service: string, line: string): void {
-    const [, mark, message] = /^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$/.exec(line) ?? [];
+  /**
+   * nats-server writes `[pid] date time [WRN] message`; other lines that are not JSON are the stack trace of a crash.
+   */
+  #writeText(service: string, line: string): void {
+    const [, severity, message] = /^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$/.exec(line) ?? [];
     if (message === undefined) this.say(service, 'warn', line);
-    // The passwords are random, and the file that holds them is its owner's only.
+    // The passwords are random, and only the owner can read their file.
     else if (message.trim() === '' || message.startsWith('Plaintext passwords')) return;
     else
-      this.say(service, mark === 'WRN' ? 'warn' : /^(ERR|FTL)$/.test(mark ?? '') ? 'error' : 'info', message);
+      this.say(
+        service,
+        severity === 'WRN' ? 'warn' : /^(ERR|FTL)$/.test(severity ?? '') ? 'error' : 'info',
+        message,
+      );
   }
 
-  #take(line: string, entry: Fields): void {
+  #write(line: string, entry: Fields): void {
     this.#outlets.line(line);
     if (Number(entry.level) < WARN && entry.notice !== true) return;
     const { service, msg, code, state } = entry;
@@ -63,20 +70,20 @@ export class LayerLog {
     this.#repeats.line(key, Number(entry.level) > WARN ? `${shown} (error)` : shown);
   }
 
-  /** Shows what was gathered. */
+  /** Shows the repeated lines that are still pending. */
   end(): void {
     this.#repeats.end();
   }
 }
 
-/** What a line is about and why it is said, as far as it says so. */
+/** Subject and reason of an entry, as far as it has them. */
 function detailsOf(entry: Fields): string[] {
   const { err, complaints, repository, tag, state, detail, reason } = entry as Record<string, unknown> & {
     err?: { message?: string };
   };
-  const where = [repository, tag].filter(isText).join(':');
+  const subject = [repository, tag].filter(isText).join(':');
   return [
-    ...(where ? [where] : []),
+    ...(subject ? [subject] : []),
     ...[state, detail, reason, err?.message].filter(isText),
     ...(Array.isArray(complaints) ? complaints.filter(isText) : []),
   ];
@@ -84,7 +91,7 @@ function detailsOf(entry: Fields): string[] {
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
-/** Appends lines to a file that never grows without bound. */
+/** Appends lines to a file of bounded size. */
 export class LogFile implements Disposable {
   readonly #path: string;
   readonly #rotateBytes: number;
@@ -111,13 +118,13 @@ export class LogFile implements Disposable {
     closeSync(this.#file);
   }
 
-  /** The file in use is closed last, and once: soon its number is that of another file, or of a pipe to a service. */
+  /** Closes the old file last, and only once: its descriptor is reused soon, by another file or a pipe to a service. */
   #rotate(): void {
     this.#size = 0;
     try {
       renameSync(this.#path, `${this.#path}.1`);
     } catch (error) {
-      // One that somebody took away is made anew; one that can't be renamed loses what is in it, as it must have an end.
+      // A missing file is created again. A file that can't be renamed is truncated, as its size must be bounded.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
         ftruncateSync(this.#file);
         return;

@@ -14,37 +14,50 @@ import { busProgram, servicePrograms } from './programs.ts';
 import { whenReady } from './ready.ts';
 import { Supervisor } from './supervisor.ts';
 
+/**
+ * The processes of a layer, from their start to their stop; and what commands do without a running layer.
+ *
+ * Life of a layer: `startLayer` creates the data folder, claims its pid file, stops orphaned nats-servers and checks
+ * that the address is free. It starts a nats-server, checks the accounts rule, and starts the services (programs.ts)
+ * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts, repeats.ts).
+ * `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and releases the pid
+ * file.
+ *
+ * Without a layer, with-storage.ts starts bus and storage for one command, and repair-hints.ts reads the stored events.
+ * join.ts adds syncers to a layer that runs elsewhere.
+ */
+
 export type LayerOptions = {
   /** The data folder, absolute. */
   data: string;
   /** As resolved from the configuration file and the overrides. */
   configuration: Configuration;
   overrides: Overrides;
-  /** What counts where neither the file nor the overrides name it. */
+  /** Apply to fields that neither the file nor the overrides set. */
   defaults?: Overrides | undefined;
-  /** Absolute; read again whenever it changes. */
+  /** Absolute; read again when it changes. */
   configFile?: string | undefined;
   outlets: Outlets;
-  /** All services in one process: less memory, and one processor does all the work. */
+  /** All services in one process: less memory, but one processor for all the work. */
   compact?: boolean | undefined;
-  /** Listen to other machines although the layer has no accounts. */
+  /** Serve other machines although the layer has no accounts. */
   insecureListen?: boolean | undefined;
-  /** A token comes from a document: nobody is let in before. */
+  /** A token is created after the start: until then the gateway rejects all clients. */
   awaitToken?: boolean | undefined;
   env?: NodeJS.ProcessEnv;
-  /** What runs the services: a process each, or one for all, where it is left out. */
+  /** Programs of the services; default: one for each, or one for all in a compact layer. */
   programs?: typeof servicePrograms;
 };
 
-/** What a supervisor that was killed leaves behind is gone after this. */
-const AFTERMATH_MS = 15_000;
+/** Max time for processes of a killed supervisor to end, in ms. */
+const MAX_ORPHAN_MS = 15_000;
 const COPIED =
   'this data folder is a copy, or was moved here: its bus gets credentials of its own; below a Terrace, only one of both may synchronise';
 
 /** A running layer: a nats-server and the services, as child processes of this one. */
 export class Layer implements AsyncDisposable {
   readonly data: string;
-  /** Where the gateway listens, for clients on this machine. */
+  /** URL of the gateway for clients on this machine. */
   readonly url: string;
   readonly busUrl: string;
   readonly #folder: DataFolder;
@@ -61,22 +74,25 @@ export class Layer implements AsyncDisposable {
     this.#log = log;
   }
 
-  /** By program: gateway (gateway-1 … where there are several), storage, twin-bridge, syncer-1 …, nats-server; of a compact layer: layer, nats-server. */
+  /**
+   * Pids by program: gateway (gateway-1 … if there are several), storage, twin-bridge, syncer-1 …, nats-server; of a
+   * compact layer: layer, nats-server.
+   */
   pids(): Record<string, number> {
     return this.#supervisor.pids();
   }
 
-  /** Resolves when every service serves. `waiting` is told now and then which of them don't yet. */
+  /** Resolves when every service serves. `waiting` is called every 10 s with the programs that do not yet. */
   ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
     return Promise.race([whenReady(this, signal, waiting), this.hopeless]);
   }
 
-  /** Rejects with a Refusal when the layer can't go on before somebody has mended something. */
+  /** Rejects with a Refusal when the layer can't continue until an operator has fixed something. */
   get hopeless(): Promise<never> {
     return this.#supervisor.hopeless;
   }
 
-  /** Ends all processes in good order, within 5 s. */
+  /** Stops all processes rank by rank, by default within 5 s. */
   stop(): Promise<void> {
     this.#stopped ??= this.#supervisor.stop().then(() => {
       this.#log.end();
@@ -90,7 +106,7 @@ export class Layer implements AsyncDisposable {
   }
 }
 
-/** @throws Refusal: then nothing runs */
+/** Starts a layer. @throws Refusal: then none of its processes runs */
 export async function startLayer(options: LayerOptions): Promise<Layer> {
   const { data, configuration, outlets, compact, env = process.env } = options;
   for (const field of ['gateways', 'syncers'] as const) {
@@ -118,7 +134,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   try {
     if (copied) log.say('layer', 'warn', COPIED);
     await stopOrphans(folder);
-    await mustBeFree(configuration.listen, claim.stale && !copied ? AFTERMATH_MS : 0);
+    await mustBeFree(configuration.listen, claim.stale && !copied ? MAX_ORPHAN_MS : 0);
     const port = await busPort(folder);
     const bus = { host: '127.0.0.1', port };
     const busUrl = `nats://127.0.0.1:${port}`;

@@ -7,10 +7,10 @@ import { isAlive, livingPid } from '../data/pid-file.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { canInstallDebian, installDebian } from './debian.ts';
 
-/** A store of many messages, or a slow disk, makes it start late, in ms. */
+/** Max time for a nats-server to start, in ms: many stored messages or a slow disk delay it. */
 export const BUS_START_MS = 30_000;
 
-/** The path of the nats-server program; installs Debian's package where there is none. */
+/** The path of the nats-server program; installs the Debian package if it is missing. @throws Refusal */
 export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => void): string {
   const named = env.TERRACE_NATS_SERVER;
   if (named) {
@@ -19,8 +19,8 @@ export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => vo
   }
   const folders = [...(env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin'];
   const find = () => folders.map((folder) => join(folder || '.', 'nats-server')).find(isProgram);
-  const found = find();
-  if (found) return found;
+  const existing = find();
+  if (existing) return existing;
   if (!canInstallDebian()) {
     throw new Refusal(
       'nats-server is not installed: install it (Debian: apt-get install nats-server), or set TERRACE_NATS_SERVER to its path',
@@ -33,7 +33,7 @@ export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => vo
   throw new Refusal(`nats-server could not be installed: ${(failure ?? 'unknown').split('\n').at(-1)}`);
 }
 
-/** In a process group of its own, so that Ctrl-C at a terminal does not end it before the services. */
+/** In its own process group, so that Ctrl-C in a terminal does not end it before the services. */
 export function spawnNatsServer(program: string, folder: DataFolder): ChildProcess {
   return spawn(program, ['-c', folder.busConfiguration], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -42,13 +42,13 @@ export function spawnNatsServer(program: string, folder: DataFolder): ChildProce
 }
 
 /**
- * Ends the nats-servers that a killed supervisor, or a killed command, left behind on this data folder. Nobody else
- * ever runs one on the configuration of a command: those are found even where there was no time to note the pid.
+ * Stops the nats-servers that a killed supervisor or a killed command left behind on this data folder. Only commands
+ * run one with the configuration in `run/alone`, so these are found even if their pid was not recorded.
  */
 export async function stopOrphans(folder: DataFolder): Promise<void> {
-  const noted = livingPid(folder.busPid);
+  const recorded = livingPid(folder.busPid);
   const pids = new Set(runningOn(aloneFolder(folder.root).busConfiguration));
-  if (noted !== undefined && commandLine(noted).includes(folder.busConfiguration)) pids.add(noted);
+  if (recorded !== undefined && commandLine(recorded).includes(folder.busConfiguration)) pids.add(recorded);
   for (const pid of pids) await stopProcess(pid);
 }
 
@@ -64,7 +64,7 @@ async function stopProcess(pid: number): Promise<void> {
   }
 }
 
-/** None where the system has no /proc. */
+/** Empty without /proc. */
 function runningOn(configuration: string): number[] {
   try {
     const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));

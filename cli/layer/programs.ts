@@ -10,18 +10,20 @@ import type { LayerLog } from './layer-log.ts';
 import { spawnNatsServer } from './nats-server.ts';
 import type { Program } from './supervisor.ts';
 
-/** The processes of a layer. Whoever talks to clients stops first, what they all stand on last. */
+/** The processes of a layer. */
+
+/** Order of the stop: first what talks to clients or the parent, then storage, last the bus, which all depend on. */
 const LISTENERS = 0;
 const STORAGE = 1;
 const BUS = 2;
 
-/** Storage may have much to put in order when it starts, and waits ten seconds for another one that ends. */
+/** Max time for storage to start, in ms: recovery may take long, and it waits 10 s for another storage that stops. */
 export const STORAGE_START_MS = 30_000;
 
-/** What every service has to know. */
+/** What every service needs. */
 export type Place = {
   folder: DataFolder;
-  /** Of the layer. */
+  /** Name of the layer. */
   name: string;
   busUrl: string;
   env: NodeJS.ProcessEnv;
@@ -32,16 +34,16 @@ export type Settings = Place & {
   overrides: Overrides;
   defaults?: Overrides | undefined;
   configFile?: string | undefined;
-  /** Let clients of other machines in without accounts. */
+  /** Serve other machines without accounts. */
   insecureListen?: boolean | undefined;
-  /** Let nobody in before there is a token. */
+  /** Reject all clients until a token exists. */
   awaitToken?: boolean | undefined;
   /** All services in one process. */
   compact?: boolean | undefined;
 };
 
 export const BUS_PROGRAM = 'nats-server';
-/** The one that holds all services of a compact layer. */
+/** The process with all services of a compact layer. */
 export const COMPACT_PROGRAM = 'layer';
 
 export function busProgram(program: string, folder: DataFolder, log: LayerLog): Program {
@@ -61,15 +63,15 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
   const { configuration, compact } = settings;
   const { gateways } = configuration;
   const listen = gatewayEnv(settings);
-  const sources = bridgeEnv(settings);
+  const bridge = bridgeEnv(settings);
   if (compact) {
-    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...sources }, settings, log)];
+    return [service(COMPACT_PROGRAM, 'compact.ts', LISTENERS, { ...listen, ...bridge }, settings, log)];
   }
-  const fronts = gateways === 1 ? ['gateway'] : several('gateway', gateways);
+  const gatewayNames = gateways === 1 ? ['gateway'] : numbered('gateway', gateways);
   return [
     storageProgram(settings, log),
-    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, sources, settings, log),
-    ...fronts.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
+    service('twin-bridge', 'twin-bridge/main.ts', LISTENERS, bridge, settings, log),
+    ...gatewayNames.map((name) => service(name, 'gateway/main.ts', LISTENERS, listen, settings, log)),
     ...syncerPrograms(configuration.syncers, settings, log),
   ];
 }
@@ -79,13 +81,13 @@ export function storageProgram(place: Place, log: LayerLog): Program {
 }
 
 export function syncerPrograms(count: number, place: Place, log: LayerLog): Program[] {
-  return several('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
+  return numbered('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
 }
 
-const several = (kind: string, count: number) =>
+const numbered = (kind: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
-/** The environment of all services of a compact layer together. */
+/** Environment of the process with all services of a compact layer. */
 export const compactEnvironment = (settings: Settings): NodeJS.ProcessEnv =>
   environmentOf(settings, { ...gatewayEnv(settings), ...bridgeEnv(settings) });
 
@@ -109,21 +111,24 @@ function bridgeEnv({ overrides, defaults = {}, configFile }: Settings): NodeJS.P
   };
 }
 
-const environmentOf = ({ folder, name, busUrl, env }: Place, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
+const environmentOf = (
+  { folder, name, busUrl, env }: Place,
+  extra: NodeJS.ProcessEnv,
+): NodeJS.ProcessEnv => ({
   ...NODE_ENV,
   ...env,
   TERRACE_DATA: folder.root,
   TERRACE_BUS: busUrl,
   TERRACE_NAME: name,
   TERRACE_PERSON: personAtWork(),
-  ...own,
+  ...extra,
 });
 
 function service(
   name: string,
   main: string,
   rank: number,
-  own: NodeJS.ProcessEnv,
+  extra: NodeJS.ProcessEnv,
   place: Place,
   log: LayerLog,
 ): Program {
@@ -133,9 +138,9 @@ function service(
     rank,
     spawn: () => {
       const child = spawn(process.execPath, [...NODE_FLAGS, path], {
-        env: environmentOf(place, own),
-        // The channel tells a service that its supervisor has ended. The group of its own keeps the terminal's
-        // Ctrl-C from it: the supervisor says who ends when.
+        env: environmentOf(place, extra),
+        // The IPC channel closes when the supervisor ends, and the service ends with it. Its own process group keeps
+        // the terminal's Ctrl-C away from it: the supervisor decides the order of the stop.
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         detached: true,
       });

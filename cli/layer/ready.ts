@@ -8,12 +8,17 @@ import { connectOperator } from '../connection/connect.ts';
 import { accepts, parseAddress } from '../data/ports.ts';
 import { BUS_PROGRAM, COMPACT_PROGRAM } from './programs.ts';
 
-const ASK_AGAIN_MS = 50;
-const TELL_MS = 10_000;
+/** Poll interval, in ms. */
+const POLL_MS = 50;
+/** Interval between reports of the missing programs, in ms. */
+const REPORT_MS = 10_000;
 
 type Running = { data: string; url: string; pids(): Record<string, number> };
 
-/** Resolves when each program of the layer does its work, and not only runs. */
+/**
+ * Resolves when every program of the layer serves, and not merely runs.
+ * @param waiting called every `REPORT_MS` with the programs that do not serve yet
+ */
 export async function whenReady(
   layer: Running,
   signal: AbortSignal,
@@ -23,15 +28,15 @@ export async function whenReady(
     name === BUS_PROGRAM ? [] : name === COMPACT_PROGRAM ? serviceNames : [name],
   );
   await using bus = await connectOperator(layer.data, 'terrace-up');
-  const done = new Set<string>();
-  for (let told = Date.now(); ; await sleep(ASK_AGAIN_MS, undefined, { signal })) {
-    const missing = expected.filter((name) => !done.has(name));
+  const serving = new Set<string>();
+  for (let reported = Date.now(); ; await sleep(POLL_MS, undefined, { signal })) {
+    const missing = expected.filter((name) => !serving.has(name));
     if (missing.length === 0) return;
-    if (Date.now() - told > TELL_MS) {
-      told = Date.now();
+    if (Date.now() - reported > REPORT_MS) {
+      reported = Date.now();
       waiting(missing);
     }
-    for (const name of missing) if (await serves(name, layer, bus)) done.add(name);
+    for (const name of missing) if (await serves(name, layer, bus)) serving.add(name);
   }
 }
 

@@ -11,13 +11,13 @@ import { BUS_START_MS, findNatsServer } from './nats-server.ts';
 import { busProgram } from './programs.ts';
 import { Supervisor } from './supervisor.ts';
 
-/** For reading all events that are kept, in ms. */
+/** Max time to read all stored events, in ms. */
 const READ_MS = 120_000;
 
 /**
- * What the events that the layer keeps say of its manifests and tags, oldest first. Whoever calls holds the pid file of
- * the data folder.
- * @throws Error where they can't be read
+ * Hints about manifests and tags from the layer's stored events, oldest first. The caller holds the pid file of the
+ * data folder.
+ * @throws Error if the events can't be read
  */
 export async function hintsOfEvents(folder: DataFolder): Promise<RepairHint[]> {
   const url = await readFile(folder.busUrl, 'utf8').catch(() => '');
@@ -25,7 +25,7 @@ export async function hintsOfEvents(folder: DataFolder): Promise<RepairHint[]> {
   return hintsOfStore(folder);
 }
 
-/** A nats-server of its own, as with docker compose, may run: nobody else may open its store. */
+/** For a nats-server that runs apart, as with docker compose: no other one may open its store. */
 async function hintsOfRunningBus(folder: DataFolder, url: string): Promise<RepairHint[]> {
   const { hostname: host, port } = new URL(url);
   if (!(await isBus({ host, port: Number(port) }))) {
@@ -34,7 +34,7 @@ async function hintsOfRunningBus(folder: DataFolder, url: string): Promise<Repai
   return hintsAt(folder, url);
 }
 
-/** On the layer's store of events, with a configuration of its own. */
+/** Starts a nats-server on the layer's event store, with its own configuration. */
 async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env): Promise<RepairHint[]> {
   const log = new LayerLog('layer', { line() {}, screen() {} });
   const supervisor = new Supervisor(() => {});
@@ -53,7 +53,7 @@ async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env):
   }
 }
 
-/** In the place of storage, which does not run, and is the only one that reads events from their store. */
+/** Logs in as storage, which does not run: only this user may read events from the store. */
 async function hintsAt(folder: DataFolder, url: string): Promise<RepairHint[]> {
   const password = (await readFile(folder.password('storage'), 'utf8')).trim();
   const about = { layer: 'repair', instance: 'terrace-repair', log: quiet };

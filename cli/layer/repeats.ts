@@ -1,16 +1,16 @@
-/** A line that comes again is counted, and the count is told after so long, then after twice as long, and so on, in ms. */
+/** Interval after which the count of a repeated line is shown, in ms: doubles from FIRST_MS to MAX_MS. */
 const FIRST_MS = 10_000;
 const MAX_MS = 10 * 60_000;
-/** What did not come for so long is over, in ms. */
+/** A line that was not repeated for this time has ended, in ms. */
 const OVER_MS = 5 * 60_000;
-/** So many different lines are told apart at a time; of more than these, each is shown. */
+/** Max different lines counted at a time; every further line is shown. */
 const MAX_KNOWN = 200;
 
-type Repeated = { last: string; lastAt: number; more: number; gathered: boolean; timer: NodeJS.Timeout };
+type Repeated = { last: string; lastAt: number; more: number; collapsed: boolean; timer: NodeJS.Timeout };
 
 /**
- * Gathers lines that say the same over and over: the first one is shown, then how many there were and the last of
- * them, and in the end that there are no more.
+ * Collapses repeated lines: shows the first one, then at intervals the last one with the count, and in the end that
+ * it is not repeated any more.
  */
 export class Repeats {
   readonly #show: (line: string) => void;
@@ -20,7 +20,7 @@ export class Repeats {
     this.#show = show;
   }
 
-  /** @param key the same for lines that say the same, of different things maybe */
+  /** @param key equal for lines with the same message, even if their details differ */
   line(key: string, line: string): void {
     const known = this.#known.get(key);
     const lastAt = Date.now();
@@ -31,10 +31,10 @@ export class Repeats {
     this.#show(line);
     if (this.#known.size >= MAX_KNOWN) return;
     const timer = this.#later(key, FIRST_MS);
-    this.#known.set(key, { last: line, lastAt, more: 0, gathered: false, timer });
+    this.#known.set(key, { last: line, lastAt, more: 0, collapsed: false, timer });
   }
 
-  /** Shows what is not shown yet. */
+  /** Shows the pending lines and counts. */
   end(): void {
     for (const known of this.#known.values()) {
       clearTimeout(known.timer);
@@ -44,10 +44,10 @@ export class Repeats {
   }
 
   #later(key: string, ms: number): NodeJS.Timeout {
-    return setTimeout(() => this.#look(key, ms), ms).unref();
+    return setTimeout(() => this.#check(key, ms), ms).unref();
   }
 
-  #look(key: string, ms: number): void {
+  #check(key: string, ms: number): void {
     const known = this.#known.get(key);
     if (!known) return;
     this.#count(known);
@@ -57,13 +57,13 @@ export class Repeats {
       return;
     }
     this.#known.delete(key);
-    if (known.gathered) this.#show(`${known.last} (not again for ${Math.round(quietMs / 60_000)} min)`);
+    if (known.collapsed) this.#show(`${known.last} (not again for ${Math.round(quietMs / 60_000)} min)`);
   }
 
   #count(known: Repeated): void {
     const { more, last } = known;
     if (more === 0) return;
     this.#show(more === 1 ? last : `${last} (${more} times more)`);
-    Object.assign(known, { more: 0, gathered: known.gathered || more > 1 });
+    Object.assign(known, { more: 0, collapsed: known.collapsed || more > 1 });
   }
 }

@@ -14,9 +14,9 @@ import { Supervisor } from './supervisor.ts';
 
 export type StorageAlone = AsyncDisposable & { bus: Bus };
 
-/** Starts a bus and storage for one command; whoever calls holds the pid file of the data folder. @throws Refusal */
+/** Starts a bus and storage for one command. The caller holds the pid file of the data folder. @throws Refusal */
 export async function startStorageAlone(data: string, env = process.env): Promise<StorageAlone> {
-  // What is worse than a warning, of each program the last.
+  // The last error of each program.
   const failures = new Map<string, string>();
   const log = new LayerLog('layer', { line: (line) => noteFailure(failures, line), screen() {} });
   const natsServer = findNatsServer(env, printError);
@@ -44,8 +44,8 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     supervisor.add(storageProgram(settings, log));
     const bus = await connectBus(folder, 'terrace-alone');
     try {
-      const asking = bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
-      await Promise.race([asking, supervisor.hopeless]);
+      const request = bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
+      await Promise.race([request, supervisor.hopeless]);
     } catch (error) {
       if (error instanceof Refusal) throw error;
       const why = failures.get('storage') ?? 'it did not say why';
@@ -64,6 +64,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
   }
 }
 
+/** Level of pino. */
 const ERROR = 50;
 
 function noteFailure(failures: Map<string, string>, line: string): void {

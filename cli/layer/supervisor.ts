@@ -7,7 +7,7 @@ import { Refusal } from '../terminal/refusal.ts';
 
 export type Program = {
   name: string;
-  /** Programs of a lower rank are stopped first, and those of one rank together. */
+  /** Lower ranks are stopped first; programs of one rank are stopped together. */
   rank: number;
   spawn(): ChildProcess;
 };
@@ -19,22 +19,23 @@ export type Notice = {
   message: string;
 };
 
+/** Backoff between restarts. */
 const RESTART = { firstMs: 200, maxMs: 15_000 };
-/** A program that ran this long has shown that it can: its next failure counts as the first. */
+/** A program that ran for this time is stable, in ms: its next failure counts as the first. */
 const SETTLED_MS = 30_000;
 
-/** A process that ends itself when its time to end is over does so before it is killed, in ms. */
+/** Time between the limit at which a process ends itself and the kill, in ms. */
 const STOP_MARGIN_MS = 500;
 
 /**
- * Keeps programs running: one that ends comes back after a delay that grows with each failure in a row. One that says
- * that its event loop turns is ended when that is stuck.
+ * Keeps programs running: one that ends is restarted after a backoff that grows with each failure in a row. One that
+ * sends heartbeats of its event loop is killed when the loop is stuck.
  */
 export class Supervisor {
   readonly #keepers: Keeper[] = [];
   readonly #notice: (notice: Notice) => void;
   readonly #loop: LoopLimits;
-  /** All is stopped within this, from the first signal to the last process killed. */
+  /** Max time of a stop, in ms, from the first signal to the last kill. */
   readonly #stopMs: number;
   #stopping: Promise<void> | undefined;
   readonly #hopeless = Promise.withResolvers<never>();
@@ -50,7 +51,9 @@ export class Supervisor {
     this.#hopeless.promise.catch(() => {});
   }
 
-  /** Rejects with a Refusal when a program ended that would end so each time: it is not started again. */
+  /**
+   * Rejects with a Refusal when a program ends with `EXIT_UNUSABLE`: it would end so each time and is not restarted.
+   */
   get hopeless(): Promise<never> {
     return this.#hopeless.promise;
   }
@@ -61,13 +64,13 @@ export class Supervisor {
     keeper.start();
   }
 
-  /** The pid of each program that runs now. */
+  /** Pids of the running programs, by name. */
   pids(): Record<string, number> {
     const running = this.#keepers.filter(({ pid }) => pid !== undefined);
     return Object.fromEntries(running.map(({ program, pid }) => [program.name, pid as number]));
   }
 
-  /** Asks rank after rank to end, gives each its part of the time, and kills what is left when the time is over. */
+  /** Stops rank after rank with SIGTERM, each with its share of the time, and kills what still runs at the end. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -128,28 +131,28 @@ class Keeper {
     const started = Date.now();
     const child = this.program.spawn();
     this.#child = child;
-    let over = false;
+    let hasEnded = false;
     let reason: string | undefined;
     child.on('message', (message) => {
       if (isHopeless(message)) reason = message.hopeless.message;
     });
     const watch = watchLoop(child, this.#loop);
     const end = (why: string, code?: number | null) => {
-      if (over) return;
-      over = true;
+      if (hasEnded) return;
+      hasEnded = true;
       watch.end();
       this.#child = undefined;
       for (const resolve of this.#waiting.splice(0)) resolve();
       if (!this.#wanted) return;
-      if (code === EXIT_UNUSABLE) return this.#end(child.pid, why, reason);
+      if (code === EXIT_UNUSABLE) return this.#fail(child.pid, why, reason);
       const { stuckMs } = watch;
-      // What made it stuck may be there again: however long it ran, this is a failure in a row.
-      const ran = stuckMs === undefined ? Date.now() - started : 0;
+      // Its cause may persist: a stuck loop is a failure in a row, however long the program ran.
+      const ranMs = stuckMs === undefined ? Date.now() - started : 0;
       const cause =
         stuckMs === undefined
           ? why
           : `was ended as its event loop was stuck for ${Math.round(stuckMs / 1_000)} s`;
-      this.#again(child.pid, cause, ran);
+      this.#restart(child.pid, cause, ranMs);
     };
     child.on('exit', (code, signal) =>
       end(signal ? `was ended by ${signal}` : `ended with code ${code}`, code),
@@ -159,15 +162,15 @@ class Keeper {
     });
   }
 
-  #again(pid: number | undefined, why: string, ran: number): void {
-    this.#failures = ran >= SETTLED_MS ? 1 : this.#failures + 1;
+  #restart(pid: number | undefined, why: string, ranMs: number): void {
+    this.#failures = ranMs >= SETTLED_MS ? 1 : this.#failures + 1;
     const delay = Math.round(backoffMs(this.#failures, RESTART));
     const message = `${why}; it starts again in ${delay} ms`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });
     this.#timer = setTimeout(() => this.start(), delay);
   }
 
-  #end(pid: number | undefined, why: string, reason: string | undefined): void {
+  #fail(pid: number | undefined, why: string, reason: string | undefined): void {
     const { name } = this.program;
     this.#notice({ program: name, pid, level: 'warn', message: `${why}; it is not started again` });
     this.#hopeless(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));

@@ -17,16 +17,16 @@ import { startStorageAlone } from './storage-alone.ts';
 export type Operation = {
   bus: Bus;
   signal: AbortSignal;
-  /** No layer runs: storage was started for this, and knows of no configuration. */
+  /** No layer runs: storage was started for this command, and has no configuration. */
   alone: boolean;
 };
 
-type Found = AsyncDisposable & Pick<Operation, 'bus' | 'alone'>;
+type Connection = AsyncDisposable & Pick<Operation, 'bus' | 'alone'>;
 
 /**
- * Runs the work with storage of this data folder: with that of the layer that runs there, else with one that is
- * started for it and stopped again.
- * @param make a data folder that is not there is made
+ * Runs the work with the storage of this data folder: of the layer that runs there, else of one that is started for the
+ * work and stopped afterwards.
+ * @param make whether to create a missing data folder
  * @throws Refusal
  */
 export async function withStorage<T>(
@@ -53,7 +53,7 @@ export async function withStorage<T>(
   }
 }
 
-async function storageOf(root: string, signal: AbortSignal): Promise<Found> {
+async function storageOf(root: string, signal: AbortSignal): Promise<Connection> {
   const folder = await makeFolders(root);
   const { layer } = await whileHeld(
     root,
@@ -83,8 +83,8 @@ async function storageOf(root: string, signal: AbortSignal): Promise<Found> {
   }
 }
 
-/** That of a layer that starts serves a while after its bus. */
-async function storageOfLayer(bus: Bus, signal: AbortSignal): Promise<Found> {
+/** Waits for storage: in a layer that starts, it serves later than the bus. */
+async function storageOfLayer(bus: Bus, signal: AbortSignal): Promise<Connection> {
   try {
     await bus.call(storageStatus, {}, { patience: STORAGE_START_MS, signal });
   } catch (error) {

@@ -4,11 +4,11 @@ import { Fault } from '#proto/contract/fault.ts';
 import { Refusal } from './refusal.ts';
 import { singleLine } from './terminal.ts';
 
-/** Anything that a command may fail with, as one sentence: cause and remedy. */
+/** Converts any error of a command into one sentence: cause and remedy. */
 
 const NOT_WRITABLE = 'name a folder that can be written with --data';
 
-/** `chown` for this user: a folder of the host that is mounted into a container belongs to whoever made it there. */
+/** `chown` for this user: a host folder that is mounted into a container belongs to the host user who created it. */
 const giveToUser = (path: string): string =>
   `use the account that owns it, or give it to this user: chown ${process.getuid?.() ?? 'USER'} ${path}`;
 
@@ -38,37 +38,37 @@ function sentence(code: string, path: string): string | undefined {
   }
 }
 
-/** @param error whatever was thrown */
+/** @param error any thrown value */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (Fault.is(error)) return new Refusal(error.message);
   const { code, path, syscall, message } = (error ?? {}) as NodeJS.ErrnoException;
-  const said =
+  const text =
     code === undefined
       ? undefined
       : sentence(code, path ?? (syscall ? `what ${syscall} asked for` : 'a file'));
-  if (said) return new Refusal(said);
+  if (text) return new Refusal(text);
   return new Refusal(
     `${singleLine(message || String(error))}: with TERRACE_LOG=debug the command shows where that was`,
   );
 }
 
 /**
- * A folder that could not be made. Making it with its parents, Node says ENOENT where the file system of those that
- * are there is read-only, so those are asked.
+ * The reason why a folder could not be created with its parents. Node reports ENOENT if the existing parents are on a
+ * read-only file system, so this checks the access to the nearest existing one.
  */
 export async function whyNotMade(path: string, error: NodeJS.ErrnoException): Promise<Refusal> {
-  let there = error.path ?? path;
+  let folder = error.path ?? path;
   for (;;) {
-    const found = await access(there, constants.W_OK | constants.X_OK).then(
+    const failure = await access(folder, constants.W_OK | constants.X_OK).then(
       () => undefined,
       ({ code }: NodeJS.ErrnoException) => code,
     );
-    const parent = dirname(there);
-    if (found === 'ENOENT' && parent !== there) there = parent;
+    const parent = dirname(folder);
+    if (failure === 'ENOENT' && parent !== folder) folder = parent;
     else
       return new Refusal(
-        `--data: ${sentence(found ?? error.code ?? '', there) ?? `${path}: ${error.message}`}`,
+        `--data: ${sentence(failure ?? error.code ?? '', folder) ?? `${path}: ${error.message}`}`,
         2,
       );
   }

@@ -1,10 +1,10 @@
 import { singleLine } from './terminal.ts';
 
-/** Figures as a person reads them. */
+/** Numbers, durations and tables for people. */
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
 
-/** `1.5 GB`: powers of 1000, as container tools have it. */
+/** `1.5 GB`: powers of 1000, like container tools. */
 export function bytes(count: number): string {
   let value = count;
   let unit = 0;
@@ -26,11 +26,11 @@ export function duration(ms: number): string {
 export const plural = (count: number, noun: string, many = `${noun}s`): string =>
   `${count} ${count === 1 ? noun : many}`;
 
-/** Rows with their columns in line. */
+/** Rows with aligned columns; the first row has all columns. */
 export function table(given: string[][]): string {
   const rows = given.map((row) => row.map(singleLine));
   const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
+    rows.reduce((max, row) => Math.max(max, row[column]?.length ?? 0), 0),
   );
   return rows
     .map((row) =>

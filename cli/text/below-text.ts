@@ -2,7 +2,7 @@ import type { LinkStatus } from '#proto/status/status.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { duration, plural, table } from '../terminal/figures.ts';
 
-/** The layers below, as they last told, in words. */
+/** The layers below as of their last reports, as a table. */
 export function belowText({ below = [] }: LayerStatus, now: number): string {
   if (below.length === 0) return '';
   const rows = below.map(({ child, seen, path, name, link, held, at, leftOut = 0 }) => [
@@ -10,7 +10,7 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
     name,
     link?.state ?? 'no parent',
     lastSync(link, at),
-    // Of one further down, its own clock tells when it spoke; that it came, when it came here.
+    // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
     `${duration(now - seen)} ago`,
     held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
     [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not told of` : '']
@@ -20,7 +20,7 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
   return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'HEARD', 'HOLDS', ''], ...rows]);
 }
 
-/** Where passes follow one another the whole time, only their end is told. */
+/** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */
 function lastSync(link: LinkStatus | undefined, at: number): string {
   if (link?.live && link.state === 'Online') return 'all the time';
   return link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`;

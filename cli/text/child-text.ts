@@ -7,7 +7,7 @@ import { isLoopback, parseAddress } from '../data/ports.ts';
 import { duration, table } from '../terminal/figures.ts';
 import { instant } from './token-text.ts';
 
-/** What layers below may do, how they are configured, and what is known of them. Pure. */
+/** Layers below: their permissions, configuration files and state. Pure. */
 
 export type ChildDocument = {
   name: string;
@@ -16,7 +16,7 @@ export type ChildDocument = {
   repositories: string[];
 };
 
-/** What stands in the configuration file of the child. */
+/** Content of the child's configuration file. */
 export function documentOf(child: {
   name: string;
   mode: Mode;
@@ -27,7 +27,7 @@ export function documentOf(child: {
   return { name, mode, parent: { url, username: name, passwordFile: 'password' }, repositories };
 }
 
-/** As YAML: strings in JSON's form are strings there too, whatever they hold. */
+/** As YAML. Strings are written as JSON strings, which YAML reads as strings with any content. */
 export function documentText({ name, mode, parent, repositories }: ChildDocument): string {
   return [
     `name: ${JSON.stringify(name)}`,
@@ -40,53 +40,59 @@ export function documentText({ name, mode, parent, repositories }: ChildDocument
 }
 
 /**
- * What whoever made a child should know of this layer.
- * @param tokens how many there are now
+ * Notes about this layer for the person who created a child.
+ * @param configuration of this layer; undefined while it does not run
+ * @param tokens number of tokens in this layer now
  */
 export function notesOn(
-  own: Pick<Configuration, 'listen' | 'loginServer'> | undefined,
+  configuration: Pick<Configuration, 'listen' | 'loginServer'> | undefined,
   tokens: number,
 ): string[] {
-  const hidden = own && !own.loginServer && isLoopback(parseAddress(own.listen).host);
+  const hidden =
+    configuration && !configuration.loginServer && isLoopback(parseAddress(configuration.listen).host);
   return [
-    ...(hidden ? [`This layer listens on ${own.listen}: another machine does not reach it (listen).`] : []),
+    ...(hidden
+      ? [`This layer listens on ${configuration.listen}: another machine does not reach it (listen).`]
+      : []),
     ...(tokens === 1 ? ['It is the first account here: from now on, all clients have to log in.'] : []),
   ];
 }
 
 export type KnownChild = {
   name: string;
-  /** Absent where its token is gone. */
+  /** Absent if its token was deleted. */
   mode?: Mode;
   repositories: string[];
   enabled: boolean;
-  /** Which instance is activated, since when, and when it was last heard of; absent where none is. */
+  /** The activated instance, the time of its activation and of its last request; absent if none is activated. */
   instance?: string;
   since?: number;
   seen?: number;
-  /** When it was started, by its own clock, and where it was last heard from. */
+  /** Time of its start, by its own clock, and address of its last request. */
   started?: number;
   address?: string;
 };
 
-/** Every token that may activate a child of its own name, and what is activated although its token is gone. */
+/**
+ * One child for each token that may activate a child of the same name, and for each activated child without a token.
+ */
 export function childrenOf(tokens: Token[], scopeMaps: ScopeMap[], activated: Child[]): KnownChild[] {
-  const may = new Map(scopeMaps.map(({ name, actions }) => [name, actions]));
-  const found = new Map<string, KnownChild>();
+  const actionsByScopeMap = new Map(scopeMaps.map(({ name, actions }) => [name, actions]));
+  const children = new Map<string, KnownChild>();
   for (const token of tokens) {
-    const its = may.get(token.scopeMap) ?? [];
+    const actions = actionsByScopeMap.get(token.scopeMap) ?? [];
     const name = token.name.toLowerCase();
-    if (!allowsGateway(its, name, 'config/write')) continue;
-    const rules = its.map(ruleOf).filter((rule) => rule !== undefined);
+    if (!allowsGateway(actions, name, 'config/write')) continue;
+    const rules = actions.map(ruleOf).filter((rule) => rule !== undefined);
     const repositories = [...new Set(rules.map(({ pattern }) => pattern))];
     const mode = rules.some(({ action }) => action === 'content/write') ? 'ReadWrite' : 'ReadOnly';
-    found.set(name, { name, mode, repositories, enabled: token.enabled });
+    children.set(name, { name, mode, repositories, enabled: token.enabled });
   }
-  for (const { name, ...since } of activated) {
-    const known = found.get(name) ?? { name, repositories: [], enabled: false };
-    found.set(name, { ...known, ...since });
+  for (const { name, ...activation } of activated) {
+    const known = children.get(name) ?? { name, repositories: [], enabled: false };
+    children.set(name, { ...known, ...activation });
   }
-  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...children.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 export function describeChildren(children: KnownChild[], now: number): string {

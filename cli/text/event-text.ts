@@ -3,24 +3,24 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import { bytes, short } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
-/** Events as lines. Pure. */
+/** Events as lines of text or JSON. Pure. */
 
 /**
- * Where it happened: this layer, or the children that lead to one below and the name that it has, with `/` between them.
- * `source` is `/layers/<layer>/<instance>`.
+ * The layer of an event: the name of this layer or, for a layer below, its path: the children that lead to it and its
+ * name, joined by `/`. `source` is `/layers/<layer>/<instance>`.
  */
 export const layerOf = ({ layer, source }: Envelope): string => layer ?? source.split('/')[2] ?? '';
 
-/** Whether it happened in this layer, by its name or by the way to it. */
+/** Whether the event belongs to the wanted layer. @param wanted its name, its path, or the last parts of its path */
 export const isFrom = (event: Envelope, wanted: string): boolean => {
   const layer = layerOf(event);
   return layer === wanted || layer.endsWith(`/${wanted}`);
 };
 
-/** Its type as it is declared, such as `tag.moved`. */
+/** The declared type, such as `tag.moved`. */
 export const typeOf = ({ type }: Envelope): string => type.replace(/^terrace\./, '');
 
-/** Whether it is of this type, or of one that begins with it, as `transfer` does for `transfer.started`. */
+/** Whether the event has this type or one below it: `transfer` matches `transfer.started`. */
 export const isOf = (event: Envelope, wanted: string): boolean =>
   typeOf(event) === wanted || typeOf(event).startsWith(`${wanted}.`);
 
@@ -33,7 +33,7 @@ export const jsonOf = (sequence: number, event: Envelope): string =>
     sequence: String(sequence),
   });
 
-/** For a person: when, what, of what, how far. */
+/** One line for people: time, sequence, layer, type, subject, progress and other fields. */
 export function textOf(sequence: number, stored: Envelope): string {
   const event = singleLines(stored);
   const data = (event.data ?? {}) as Record<string, unknown>;
@@ -53,8 +53,8 @@ export function gapText({ from, to, reason }: Gap): string {
 function detail(data: Record<string, unknown>): string[] {
   const { repository, tag, digest, done, size, rate, ...rest } = data;
   const name = [text(repository), text(tag)].filter(Boolean).join(':');
-  const what = [name, typeof digest === 'string' ? `@${short(digest)}` : ''].join('');
-  const far =
+  const subject = [name, typeof digest === 'string' ? `@${short(digest)}` : ''].join('');
+  const progress =
     typeof size !== 'number'
       ? ''
       : typeof done === 'number'
@@ -63,14 +63,14 @@ function detail(data: Record<string, unknown>): string[] {
   const speed = typeof rate === 'number' ? `${bytes(rate)}/s` : '';
   const others = Object.entries(rest).flatMap(([name, value]) => {
     const shown = text(value);
-    // The line of the manifest has said its type.
+    // The line of `manifest.committed` already shows the media type.
     const known = name === 'pass' || (name === 'mediaType' && tag !== undefined);
     return shown === '' || known ? [] : [`${name}=${shown}`];
   });
-  return [what, far, speed, ...others].filter(Boolean);
+  return [subject, progress, speed, ...others].filter(Boolean);
 }
 
-/** Lists and what is nested are for `--json`. */
+/** Lists and nested values are only in `--json`. */
 function text(value: unknown): string {
   if (typeof value === 'string') return value.startsWith('sha256:') ? short(value) : value;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';

@@ -4,8 +4,9 @@ import type { Parked } from '#proto/sync/outgoing.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { duration, plural, short } from '../terminal/figures.ts';
 
-/** The link to the parent, and what waits to go up, in words. */
+/** The link to the parent and the changes that wait to be pushed, for people. */
 
+/** Max parked changes listed one by one. */
 const MAX_PARKED = 10;
 
 export function linkText(layer: LayerStatus, now: number): string {
@@ -26,7 +27,7 @@ export function linkText(layer: LayerStatus, now: number): string {
   ].join('\n');
 }
 
-/** Most passes find nothing: they are counted, and told of nowhere else. */
+/** Many passes change nothing: they are counted here and reported nowhere else. */
 function passes(link: LinkStatus | undefined, now: number): string {
   if (!link?.passes) return '';
   const { count, news } = link.passes;
@@ -35,9 +36,9 @@ function passes(link: LinkStatus | undefined, now: number): string {
 }
 
 function stateText({ link, syncers }: LayerStatus): string {
-  const said = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
-  // What was said holds only while somebody is there to say otherwise.
-  return syncers.length > 0 ? said : `not known, as no syncer answers (last: ${said})`;
+  const state = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
+  // The stored state is valid only while a syncer runs that would update it.
+  return syncers.length > 0 ? state : `not known, as no syncer answers (last: ${state})`;
 }
 
 function when(link: LinkStatus | undefined, now: number): string[] {
@@ -54,7 +55,7 @@ function when(link: LinkStatus | undefined, now: number): string[] {
 /** `2030-01-01 14:00 UTC` */
 const clock = (instant: number) => `${new Date(instant).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 
-/** `app/*`, and what is brought of it where that is not all. */
+/** `app/*`, with the filters that restrict what is pulled of it, if any. */
 function selection({ name, tags, platforms, referrers }: Configuration['repositories'][number]): string {
   const { match, regex, semver, latest } = tags ?? {};
   const parts = [
@@ -68,7 +69,7 @@ function selection({ name, tags, platforms, referrers }: Configuration['reposito
   return parts.length > 0 ? `${name} (${parts.join('; ')})` : name;
 }
 
-/** Only a ReadWrite layer sends anything: storage counts as unsent whatever the parent was not seen to have. */
+/** Only for ReadWrite layers, as others push nothing: storage counts all as unsent that was not seen at the parent. */
 function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus, now: number): string[] {
   if (configuration?.mode !== 'ReadWrite') return [];
   const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
@@ -101,10 +102,10 @@ function parked(
   return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')} since ${duration(now - since)} ago, next try ${next}`;
 }
 
-/** Of what happened here and below, the parent is told; what it refuses for good is passed over. */
-function history({ history: told }: LayerStatus, now: number): string[] {
-  if (!told) return [];
-  const { count, last, since } = told;
+/** Events of this layer and of those below are reported to the parent; those that it refuses for good are skipped. */
+function history({ history: refused }: LayerStatus, now: number): string[] {
+  if (!refused) return [];
+  const { count, last, since } = refused;
   return [
     `  the parent refuses ${plural(count, 'event')} of the history since ${duration(now - since)} ago, and is not told of them; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
   ];

@@ -4,13 +4,13 @@ import type { Direction } from '#proto/sync/transfers.ts';
 import { bytes, duration, short } from '../terminal/figures.ts';
 import { singleLines } from '../terminal/terminal.ts';
 
-/** Shows a pass while it goes on, from its events. */
+/** Shows the progress of a pass from its events. */
 export type View = {
-  hear(heard: ReceivedEvent<unknown>): void;
+  hear(event: ReceivedEvent<unknown>): void;
   end(): void;
 };
 
-/** What this module reads of the events of passes and transfers; each has some of it. */
+/** The fields that this module reads from events of passes and transfers; each event has some of them. */
 type Facts = {
   repository?: string;
   tag?: string | null;
@@ -30,20 +30,20 @@ type Facts = {
   loserTag?: string;
 };
 
-/** The bars write to the terminal themselves. */
+/** Single lines, as the bars write to the terminal without `print`. */
 const factsOf = ({ data }: ReceivedEvent<unknown>): Facts => singleLines(data as Facts);
 
 const imageName = ({ repository, tag, digest }: Facts) =>
   `${repository}${tag ? `:${tag}` : `@${short(digest ?? '')}`}`;
 
 const isUp = ({ direction }: Facts) => direction === 'up';
-/** A blob may go several ways at once. */
-const wayOf = ({ direction, repository, digest }: Facts) => `${direction} ${repository} ${digest}`;
+/** A blob may have several transfers at a time: one per direction and repository. */
+const keyOf = ({ direction, repository, digest }: Facts) => `${direction} ${repository} ${digest}`;
 
-/** One line for each step; nothing of what is between them. */
+/** One line for each step, without the progress in between. */
 export function lineView(print: (line: string) => void): View {
-  const write = (heard: ReceivedEvent<unknown>) => {
-    const line = describeStep(heard.type, factsOf(heard));
+  const write = (event: ReceivedEvent<unknown>) => {
+    const line = describeStep(event.type, factsOf(event));
     if (line) print(line);
   };
   return { hear: write, end() {} };
@@ -74,7 +74,7 @@ function describeStep(type: string, facts: Facts): string | undefined {
   }
 }
 
-/** A bar for each transfer, with rate and time left; steps scroll by above them. */
+/** A bar for each transfer, with rate and time left; steps are logged above the bars. */
 export function barView(stream: NodeJS.WriteStream = process.stdout): View {
   const bars = new MultiBar({
     format: ' {digest} {bar} {percentage}%  {amount}  {rate}  {left}',
@@ -91,7 +91,7 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
   const transfers = new Map<string, { bar: SingleBar; rate: Rate }>();
   const show = (facts: Facts, done: number) => {
     const { digest = '', size = 0 } = facts;
-    let transfer = transfers.get(wayOf(facts));
+    let transfer = transfers.get(keyOf(facts));
     if (!transfer) {
       transfer = {
         bar: bars.create(size, done, {
@@ -102,7 +102,7 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
         }),
         rate: new Rate(),
       };
-      transfers.set(wayOf(facts), transfer);
+      transfers.set(keyOf(facts), transfer);
     }
     const rate = transfer.rate.at(done, Date.now());
     transfer.bar.update(done, {
@@ -112,34 +112,37 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
     });
   };
   const close = (facts: Facts) => {
-    const transfer = transfers.get(wayOf(facts));
+    const transfer = transfers.get(keyOf(facts));
     if (transfer) bars.remove(transfer.bar);
-    transfers.delete(wayOf(facts));
+    transfers.delete(keyOf(facts));
   };
   return {
-    hear(heard) {
-      const facts = factsOf(heard);
-      if (heard.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
-      if (heard.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
-      if (/^terrace\.transfer\.(finished|failed|paused)$/.test(heard.type)) close(facts);
-      const line = describeStep(heard.type, facts);
-      // The bars' own log needs the line's end.
+    hear(event) {
+      const facts = factsOf(event);
+      if (event.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
+      if (event.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);
+      if (/^terrace\.transfer\.(finished|failed|paused)$/.test(event.type)) close(facts);
+      const line = describeStep(event.type, facts);
+      // `bars.log` adds no line end.
       if (line) bars.log(`${line}\n`);
     },
     end() {
-      // The last steps are not on the screen yet.
+      // Draws the last steps, which are still buffered.
       bars.update();
       bars.stop();
     },
   };
 }
 
-/** Bytes a second over the last while: what was before a stall says nothing of now. */
+/** Rate over a sliding window: the rate before a stall says nothing about the current one. */
 export class Rate {
   static readonly #WINDOW_MS = 10_000;
   #points: { at: number; done: number }[] = [];
 
-  /** @returns undefined until there is something to tell */
+  /**
+   * @param done bytes transferred until `now`
+   * @returns bytes/s; undefined in the first 500 ms of the window, and without progress in it
+   */
   at(done: number, now: number): number | undefined {
     this.#points.push({ at: now, done });
     while (this.#points.length > 2 && now - (this.#points[0]?.at ?? now) > Rate.#WINDOW_MS)

@@ -3,31 +3,31 @@ import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
 import { typeOf } from './event-text.ts';
 
-/** The state of every transfer, as the events alone tell it. Pure. */
+/** State of a transfer, derived from events alone. Pure. */
 export type Transfer = {
   direction: Direction;
-  /** On the way down, the one that it was last asked for in. */
+  /** Of a pull, which is one transfer for all repositories: the repository of its latest event. */
   repository: string;
   digest: string;
   size: number;
   state: 'moving' | 'waiting' | 'paused' | 'finished' | 'failed';
-  /** Bytes that are at the far end, as far as it was told. */
+  /** Bytes at the far end, as of the latest event. */
   done: number;
   syncer: string;
-  /** When, and by which event, it came into this state or last told of it. */
+  /** Time and sequence of the latest event of this transfer. */
   time: string;
   sequence: number;
-  /** Of one that waits: when it goes on, in ms since 1970. */
+  /** While it waits: time of the next attempt, in ms since 1970. */
   until?: number;
-  /** Why it waits, or was given up. */
+  /** Why it waits or has failed. */
   reason?: string;
-  /** What the events can't tell of it. */
+  /** What the events leave unknown about it. */
   unknown?: string;
 };
 
 export type Replay = { transfers: Map<string, Transfer>; gaps: Gap[]; last: number };
 
-type Told = Pick<Transfer, 'direction' | 'repository' | 'digest' | 'size' | 'syncer'> & {
+type TransferData = Pick<Transfer, 'direction' | 'repository' | 'digest' | 'size' | 'syncer'> & {
   present?: number;
   done?: number;
   until?: number;
@@ -45,7 +45,10 @@ const states: Record<string, Transfer['state']> = {
 
 export const begin = (): Replay => ({ transfers: new Map(), gaps: [], last: 0 });
 
-/** What is known after one more event (those of layers below say nothing of this one), or after a gap: of what was under way then, nobody knows how it went on. */
+/**
+ * Applies one event or one gap. Events of layers below are skipped: they say nothing about transfers of this layer.
+ * After a gap, the progress of all unfinished transfers is unknown.
+ */
 export function take(replay: Replay, past: Past): void {
   if ('gap' in past) {
     miss(replay, past.gap);
@@ -59,18 +62,18 @@ export function take(replay: Replay, past: Past): void {
   if (type === 'history.lost' && (event.data as Gap).reason === 'lost') miss(replay, event.data as Gap);
   const state = states[type];
   if (!state) return;
-  const told = event.data as Told;
-  const { direction, repository, digest, size, syncer } = told;
-  const key = keyOf(told);
+  const data = event.data as TransferData;
+  const { direction, repository, digest, size, syncer } = data;
+  const key = keyOf(data);
   const before = replay.transfers.get(key);
   const begun = type === 'transfer.started' || (before !== undefined && !isOver(before));
   const unknown = begun || isOver({ state }) ? undefined : 'its beginning is before the first event';
   replay.transfers.set(key, {
     ...{ direction, repository, digest, size, state, syncer, sequence },
     time: event.time,
-    done: state === 'finished' ? size : (told.done ?? told.present ?? before?.done ?? 0),
-    ...(state === 'waiting' && told.until !== undefined && { until: told.until }),
-    ...(told.reason !== undefined && { reason: told.reason }),
+    done: state === 'finished' ? size : (data.done ?? data.present ?? before?.done ?? 0),
+    ...(state === 'waiting' && data.until !== undefined && { until: data.until }),
+    ...(data.reason !== undefined && { reason: data.reason }),
     ...(unknown && { unknown }),
   });
 }
@@ -85,7 +88,7 @@ function miss(replay: Replay, gap: Gap): void {
   }
 }
 
-/** Storage has it, whoever did not live to say that the transfer is finished. */
+/** Storage has the blob: the transfer is finished, even if its syncer died before it could publish that. */
 function committed(replay: Replay, sequence: number, event: Envelope): void {
   const { digest } = event.data as { digest: string };
   const transfer = replay.transfers.get(digest);
@@ -103,6 +106,6 @@ function committed(replay: Replay, sequence: number, event: Envelope): void {
 export const isOver = ({ state }: Pick<Transfer, 'state'>): boolean =>
   state === 'finished' || state === 'failed';
 
-/** What comes here is one transfer for all repositories, what goes up one for each of them. */
-const keyOf = ({ direction, repository, digest }: Told): string =>
+/** A pull is one transfer for all repositories, a push is one for each repository. */
+const keyOf = ({ direction, repository, digest }: TransferData): string =>
   direction === 'down' ? digest : `${repository}!${digest}`;

@@ -2,8 +2,9 @@ import type { SyncerStatus } from '#proto/status/status.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { bytes, duration, plural, short } from '../terminal/figures.ts';
 
-/** What each syncer of a layer does, in words. */
+/** The syncers of a layer with their transfers, for people. */
 
+/** Max transfers listed per syncer. */
 const MAX_TRANSFERS = 6;
 
 export function syncerText({ syncers }: LayerStatus, now: number): string {
@@ -15,8 +16,8 @@ function line({ instance, host, coordinates, count, transfers }: SyncerStatus, n
   const who = `${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
   if (count === 0) return `${who}: at rest`;
   const shown = transfers.slice(0, MAX_TRANSFERS).map((one) => transfer(one, now));
-  const rest = count - shown.length;
-  return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(rest > 0 ? [`… and ${rest} more`] : [])].join(', ')}`;
+  const hidden = count - shown.length;
+  return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(hidden > 0 ? [`… and ${hidden} more`] : [])].join(', ')}`;
 }
 
 function transfer(

@@ -3,7 +3,7 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { parseAddress } from '../data/ports.ts';
 import { table } from '../terminal/figures.ts';
 
-/** Tokens as a person reads them. */
+/** Tokens, and the commands to log in with one, for people. */
 
 const ENDLESS = 'without end';
 
@@ -25,7 +25,7 @@ export function validity({ expires }: { expires?: number }, now: number): string
   return `${expires <= now ? 'ended' : 'until'} ${instant(expires)}`;
 }
 
-/** How clients name a registry that was told to listen everywhere is for whoever runs it to know. */
+/** The registry's name for clients; `HOST` in it stands for a name that only the operator of the machine knows. */
 export function registryOf(configuration: Configuration | undefined): string {
   if (!configuration) return 'REGISTRY';
   const { listen, loginServer } = configuration;

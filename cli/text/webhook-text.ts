@@ -2,7 +2,7 @@ import type { WebhookStatus } from '#proto/status/webhooks.ts';
 import type { LayerStatus } from '../connection/layer-status.ts';
 import { duration, plural, table } from '../terminal/figures.ts';
 
-/** How far each webhook has been told, in words. */
+/** Delivery to each webhook, as a table. */
 export function webhookText({ webhooks = [] }: LayerStatus, now: number): string {
   if (webhooks.length === 0) return '';
   const rows = webhooks.map((one) => [
@@ -15,8 +15,8 @@ export function webhookText({ webhooks = [] }: LayerStatus, now: number): string
   return table([['WEBHOOK', 'STATE', 'LAST TOLD', 'WAITING', ''], ...rows]);
 }
 
-function failure({ failure: found }: WebhookStatus, now: number): string {
-  if (!found) return '';
-  const { reason, attempts, next } = found;
+function failure({ failure: last }: WebhookStatus, now: number): string {
+  if (!last) return '';
+  const { reason, attempts, next } = last;
   return `${reason}; ${plural(attempts, 'attempt')}, next ${next > now ? `in ${duration(next - now)}` : 'now'}`;
 }

@@ -6,14 +6,24 @@ import { isLoopback, parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
 
+/**
+ * What the command says to people: each file formats one topic, as lines or as a table, and prints nothing.
+ *
+ * A `LayerStatus` becomes the sections of `terrace status` (link-text, below-text, webhook-text, syncer-text). Stored
+ * events become lines (event-text) or states of transfers (replay-state); the events of a running pass become progress
+ * bars (progress). Accounts and children become tables (token-text, child-text). This file has the first text that a
+ * person sees: the one that `terrace up` prints once the layer serves. A command passes the text to terminal/ to print
+ * it.
+ */
+
 export type Greeting = {
-  /** As it was typed. */
+  /** As typed on the command line. */
   data: string;
   configuration: Configuration;
   tokens: number;
-  /** Its accounts may have been lost. */
+  /** Its accounts may have been lost: nobody can log in until a token is created. */
   closed?: boolean | undefined;
-  /** How long the start took. */
+  /** Duration of the start, in ms. */
   ms: number;
 };
 
@@ -23,7 +33,7 @@ const PLAIN =
 export const ACCOUNTS_LOST =
   'The accounts of this layer were lost: nobody is let in until there is a token (terrace token create)';
 
-/** What a person is told when a layer serves, and what to type next. */
+/** The text for a layer that serves: its address, its accounts, and the commands to type next. */
 export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
   const { name, listen, tls, mode, parent, repositories } = configuration;
   const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
@@ -58,7 +68,7 @@ export function welcome({ data, configuration, tokens, closed, ms }: Greeting): 
   ].join('\n');
 }
 
-/** An image whose push goes up, too, where there is a parent. */
+/** An example image name; with a parent, a name whose push also goes up, as a selection covers it. */
 function exampleOf({ parent, repositories }: Configuration): string {
   const patterns = parent ? repositories.map(({ name }) => name) : [];
   const [first] = patterns;

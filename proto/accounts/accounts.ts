@@ -3,20 +3,25 @@ import { event, request } from '../contract/contract.ts';
 import { After, Count, Instant } from '../oci/names.ts';
 
 /**
- * Who may use the registry. A token has a name, one scope map that says what it may do, and up to two passwords, so
- * that one can be replaced while the other is in use. Storage keeps passwords as scrypt hashes only; a new password is
- * told once, in the answer to the request that made it.
+ * Accounts: who may use the registry. A token has a name, one scope map that lists what it may do (scopes.ts), and up
+ * to two passwords, so that one can be replaced while the other is in use. An operator creates, rotates, changes and
+ * deletes it by requests, or declares it in the configuration document, and changes it only there. The gateway reads a
+ * token when a client logs in (`getAccount`), and reads it again after `accountsChanged`. Storage stores passwords as
+ * scrypt hashes only (password-hash.ts); a new password is returned once, in the answer to the request that created it.
+ *
+ * A child logs in with a token of its own name; which instance of it is active: children.ts. permission-words.ts has
+ * words for several actions, such as `pull`.
  */
 export const TokenName = Type.String({
   pattern: '^[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
   maxLength: 64,
 });
-/** `_` begins the names of those that every layer has. */
+/** Names of system scope maps, which every layer has, begin with `_`. */
 export const ScopeMapName = Type.String({
   pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
   maxLength: 65,
 });
-/** Who is responsible for something: a token, or `_` and the user of the bus that acts by itself. */
+/** Who is responsible for an action: a token, or `_` and the user of the bus that acts on its own. */
 export const AccountName = Type.String({
   pattern: '^_?[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?$',
   maxLength: 65,
@@ -24,11 +29,11 @@ export const AccountName = Type.String({
 export const PasswordName = Type.Union([Type.Literal('password1'), Type.Literal('password2')]);
 export type PasswordName = Static<typeof PasswordName>;
 
-/** As many as one scope map may have (Azure Container Registry: 500 repository permissions). */
+/** Actions of one scope map, 500 at most (Azure Container Registry: 500 repository permissions). */
 const Actions = Type.Array(Type.String({ maxLength: 400 }), { minItems: 1, maxItems: 500 });
-/** As they are kept: a declared account may have more, as its patterns stand for several each. */
+/** Actions as stored: a declared account may have more than 500, as each of its patterns has several. */
 export const KeptActions = Type.Array(Type.String({ maxLength: 400 }), { maxItems: 2_500 });
-/** One may be replaced while the other is in use. */
+/** Max passwords per token: one can be replaced while the other is in use. */
 export const MAX_PASSWORDS = 2;
 
 export const Token = Type.Object({
@@ -36,7 +41,7 @@ export const Token = Type.Object({
   enabled: Type.Boolean(),
   scopeMap: ScopeMapName,
   created: Instant,
-  /** It stands in the configuration document, and is changed there. */
+  /** It is declared in the configuration document, and changed only there. */
   declared: Type.Optional(Type.Boolean()),
   passwords: Type.Array(
     Type.Object({ name: PasswordName, created: Instant, expires: Type.Optional(Instant) }),
@@ -46,25 +51,26 @@ export const Token = Type.Object({
 export type Token = Static<typeof Token>;
 
 /**
- * The password that nobody uses, to be made anew: one that is not there, else one that has ended, else the older;
- * so whoever has the newer one goes on.
+ * The unused password, to be replaced next: a missing one, else an expired one, else the older one, so that clients
+ * with the newer one continue.
+ * @param now in ms
  */
 export function passwordToRotate({ passwords }: Token, now: number): PasswordName {
   for (const name of ['password1', 'password2'] as const) {
     if (!passwords.some((password) => password.name === name)) return name;
   }
-  const ended = passwords.find(({ expires }) => expires !== undefined && expires <= now);
+  const expired = passwords.find(({ expires }) => expires !== undefined && expires <= now);
   const [oldest] = [...passwords].sort((a, b) => a.created - b.created);
-  return (ended ?? oldest)?.name ?? 'password1';
+  return (expired ?? oldest)?.name ?? 'password1';
 }
 
 export const ScopeMap = Type.Object({
   name: ScopeMapName,
   description: Type.Optional(Type.String({ maxLength: 500 })),
   actions: KeptActions,
-  /** Every layer has it, and it can't be changed. */
+  /** Every layer has it, and nobody can change it. */
   system: Type.Boolean(),
-  /** It is that of an account that stands in the configuration document. */
+  /** It belongs to an account that is declared in the configuration document. */
   declared: Type.Optional(Type.Boolean()),
 });
 export type ScopeMap = Static<typeof ScopeMap>;
@@ -75,7 +81,7 @@ const Page = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 500 }),
 });
 
-/** The password is in no other message and in no record. */
+/** No other message and no record contains the password. */
 const WithPassword = Type.Object({
   token: Token,
   name: PasswordName,
@@ -83,9 +89,9 @@ const WithPassword = Type.Object({
 });
 
 /**
- * Makes a token with a `password1`, and either a scope map that is there or `actions`: then a scope map of the token's
- * own name is made for it, in the same batch. Faults: `exists`, `malformed` (an action), `conflict` (no such scope map, or one of that name is there),
- * `denied` (as many as there may be).
+ * Creates a token with a `password1`, and either an existing scope map or `actions`: these create a scope map of the
+ * token's own name, in the same batch. Faults: `exists`, `malformed` (an action), `conflict` (the scope map does not
+ * exist, or one of the token's name exists), `denied` (the max number is reached).
  */
 export const createToken = request(
   'storage.token.create',
@@ -98,14 +104,17 @@ export const createToken = request(
   WithPassword,
 );
 
-/** Makes the password anew: the old one of that name ends at once. Faults: `account-unknown`, `denied` (declared). */
+/** Replaces a password: the old one of that name ends at once. Faults: `account-unknown`, `denied` (declared). */
 export const rotateToken = request(
   'storage.token.rotate',
   Type.Object({ name: TokenName, password: PasswordName, expires: Type.Optional(Instant) }),
   WithPassword,
 );
 
-/** Enabled or disabled, another scope map, a password ended early. Faults: `account-unknown`, `conflict`, `denied` (declared). */
+/**
+ * Enables or disables a token, gives it another scope map, or drops a password before it expires.
+ * Faults: `account-unknown`, `conflict`, `denied` (declared).
+ */
 export const changeToken = request(
   'storage.token.change',
   Type.Object({
@@ -117,7 +126,10 @@ export const changeToken = request(
   Token,
 );
 
-/** Faults: `account-unknown`, `denied` (declared). The scope map that was made with it goes with it where no other token has it. */
+/**
+ * Deletes a token, and the scope map that was created with it unless another token has that.
+ * Faults: `account-unknown`, `denied` (declared).
+ */
 export const deleteToken = request('storage.token.delete', Named, Type.Object({}));
 
 /** Faults: `account-unknown`. */
@@ -131,8 +143,8 @@ export const listTokens = request(
 );
 
 /**
- * Makes a scope map, or replaces its actions, and its description where one is given.
- * Faults: `malformed`, `denied` (one of the layer's own, a declared one, or as many as there may be).
+ * Creates a scope map, or replaces its actions, and its description if one is given.
+ * Faults: `malformed`, `denied` (a system one, a declared one, or the max number is reached).
  */
 export const putScopeMap = request(
   'storage.scope.put',
@@ -147,21 +159,21 @@ export const putScopeMap = request(
 /** Faults: `account-unknown`. */
 export const showScopeMap = request('storage.scope.get', Type.Object({ name: ScopeMapName }), ScopeMap);
 
-/** Faults: `account-unknown`, `denied` (one of the layer's own), `conflict` (a token has it; the message says which). */
+/** Faults: `account-unknown`, `denied` (system or declared), `conflict` (a token has it; the message says which). */
 export const deleteScopeMap = request(
   'storage.scope.delete',
   Type.Object({ name: ScopeMapName }),
   Type.Object({}),
 );
 
-/** In bytewise order, those of every layer among them. Each may be long: a page may end before its limit. */
+/** In bytewise order, system scope maps included. Scope maps may be long: a page may end before its limit. */
 export const listScopeMaps = request(
   'storage.scope.list',
   Type.Object({ after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 20 }) }),
   Type.Object({ scopeMaps: Type.Array(ScopeMap, { maxItems: 20 }), more: Type.Boolean() }),
 );
 
-/** What the gateway needs to let a client in. */
+/** Data by which the gateway authenticates and authorises a client. */
 export const Account = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),
@@ -178,21 +190,21 @@ export const Account = Type.Object({
 });
 export type Account = Static<typeof Account>;
 
-/** `account` is absent where there is none of that name. */
+/** `account` is absent if none has this name. */
 export const getAccount = request(
   'storage.account.get',
   Type.Object({ name: Type.String({ maxLength: 256 }) }),
   Type.Object({ account: Type.Optional(Account) }),
 );
 
-/** How many tokens there are, and the key that Bearer tokens of this layer are signed with (base64url, 256 bits). */
+/** Number of tokens, and the key that signs the Bearer tokens of this layer (base64url, 256 bits). */
 export const accountsStatus = request(
   'storage.account.status',
   Type.Object({}),
   Type.Object({ tokens: Count, key: Type.String({ maxLength: 128 }) }),
 );
 
-/** A token or a scope map was made, changed or deleted: whoever remembers one asks again. */
+/** A token or a scope map was created, changed or deleted: caches of them are invalid. */
 export const accountsChanged = event(
   'account.changed',
   Type.Object({ account: Type.Optional(AccountName) }),

@@ -3,9 +3,9 @@ import { request } from '../contract/contract.ts';
 import { After, Bytes, Instant } from '../oci/names.ts';
 
 /**
- * The layers below that log in with a token of their own name, and which instance of each may synchronise: one data
- * volume, known by the random id that it got at its first start. The first that asks has the place until somebody
- * takes it from it with `deactivateChild`.
+ * Children: layers below that log in with a token of their own name, and the instance of each that may synchronise. An
+ * instance is one data volume, identified by a random id from its first start. The first instance that asks is active
+ * until `deactivateChild`.
  */
 export const ChildName = Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$', maxLength: 63 });
 /** RFC 9562, in lower case. */
@@ -15,29 +15,32 @@ export const InstanceId = Type.String({
 });
 
 /**
- * One start of a layer, so that a copy of its data volume is told from it: both are the same instance. `at` by its own
- * clock.
+ * One start of a layer. It distinguishes the layer from a copy of its data volume, which is the same instance. `at` is
+ * by the layer's own clock.
  */
 export const StartId = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
 export const MAX_STARTS = 16;
 export const Start = Type.Object({
   id: StartId,
   at: Instant,
-  /** The starts before it, the last one first. */
+  /** Earlier starts, latest first. */
   before: Type.Array(StartId, { maxItems: MAX_STARTS }),
-  /** So many of them have ended for sure: the volume lay where it lies now, and the machine has run ever since. */
+  /**
+   * How many of `before`, from the first, have certainly ended: since them, the volume has been in the same place and
+   * the machine has not restarted.
+   */
   ended: Type.Integer({ minimum: 0, maximum: MAX_STARTS }),
 });
 export type Start = Static<typeof Start>;
 
-/** Who asks for the place of a child. A layer of an earlier version says nothing of its start. */
+/** Identity of a layer that asks to be active as a child. Layers of earlier versions do not send their start. */
 export const LayerIdentity = Type.Object({ instance: InstanceId, start: Type.Optional(Start) });
 export type LayerIdentity = Static<typeof LayerIdentity>;
 
-/** Where a request came from, as the gateway sees it. */
+/** Client address of a request, as seen by the gateway. */
 export const Address = Type.String({ pattern: '^[0-9A-Za-z.:%-]{1,80}$', maxLength: 80 });
 
-/** The words of the connected registry, which existing tools look for. */
+/** Message of the connected registry, which existing tools search for. */
 export const ALREADY_ACTIVATED =
   'Failed to activate the connected registry as it is already activated by another instance. Only one instance is supported at any time.';
 
@@ -46,32 +49,33 @@ export const Child = Type.Object({
   instance: InstanceId,
   /** When this instance was activated. */
   since: Instant,
-  /** When it was last heard of, or up to a minute before that. */
+  /** When it was last seen, or up to a minute before that. */
   seen: Instant,
-  /** When it was started, by its own clock, and where it was last heard from. */
+  /** When it was started, by its own clock. */
   started: Type.Optional(Instant),
+  /** Address of its last request. */
   address: Type.Optional(Address),
 });
 export type Child = Static<typeof Child>;
 
-/** What tells two layers apart that both want the place, in the detail of `already-activated`. */
+/** Facts that distinguish two layers that both want to be active, in the detail of `already-activated`. */
 export const Conflict = Type.Object({
   since: Type.Optional(Instant),
   instance: Type.Optional(InstanceId),
   started: Type.Optional(Instant),
   address: Type.Optional(Address),
   seen: Type.Optional(Instant),
-  /** Where the one that is refused called from. */
+  /** Address of the layer that is refused. */
   from: Type.Optional(Address),
   /** Both are one instance: one of them is a copy of the other's data volume. */
   copy: Type.Optional(Type.Boolean()),
-  /** Whether the other one has ended is known after so long, in seconds. */
+  /** Time after which it is known whether the other one has ended, in seconds. */
   retryAfter: Type.Optional(Type.Integer({ minimum: 1 })),
 });
 export type Conflict = Static<typeof Conflict>;
 
 /**
- * `made`: nobody was activated before. Of several that ask at once, one is.
+ * `made`: no instance was active before. Of several instances that ask at once, one becomes active.
  * Faults: `already-activated` (another instance is, or another start of this one; a `Conflict` in the detail).
  */
 export const activateChild = request(
@@ -80,7 +84,10 @@ export const activateChild = request(
   Type.Object({ made: Type.Boolean(), since: Instant }),
 );
 
-/** Whether no other instance of the child is active than this one; than none, where it names none. */
+/**
+ * `free`: no instance of the child is active, or only this one, in this start (if its start is recorded). Without
+ * `instance`: none is active.
+ */
 export const checkChild = request(
   'storage.child.check',
   Type.Object({
@@ -91,7 +98,7 @@ export const checkChild = request(
   Type.Object({ free: Type.Boolean() }),
 );
 
-/** Which of these have an account that may report for them. `open`: there is no account at all. */
+/** Which of these have an account that may report for them. `open`: the layer has no account at all. */
 export const childAccounts = request(
   'storage.child.accounts',
   Type.Object({ names: Type.Array(ChildName, { maxItems: 500 }) }),
@@ -99,8 +106,8 @@ export const childAccounts = request(
 );
 
 /**
- * Asked before a report of a child is read, so many bytes of it. Faults: `too-many`, with the seconds to wait as
- * `detail.retryAfter`: it tells more than its share.
+ * Sent before a report of a child is parsed, with its size. Faults: `too-many`, with the seconds to wait as
+ * `detail.retryAfter`: the child sends more than its share.
  */
 export const chargeChild = request(
   'storage.child.charge',
@@ -109,8 +116,9 @@ export const chargeChild = request(
 );
 
 /**
- * Asked before events of a child are stored, so many bytes of them, of which `charged` are charged already. Faults:
- * `too-many`, with the seconds to wait as `detail.retryAfter`: it tells more than its share, or room is being made.
+ * Sent before events of a child are stored, with their size, of which `charged` bytes are charged already. Faults:
+ * `too-many`, with the seconds to wait as `detail.retryAfter`: the child sends more than its share, or room is being
+ * made.
  */
 export const askRoom = request(
   'storage.child.room',
@@ -118,24 +126,27 @@ export const askRoom = request(
   Type.Object({}),
 );
 
-/** Those that are activated, in bytewise order. */
+/** Active children, in bytewise order. */
 export const listChildren = request(
   'storage.child.list',
   Type.Object({ after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 500 }) }),
   Type.Object({ children: Type.Array(Child, { maxItems: 500 }), more: Type.Boolean() }),
 );
 
-/** The next instance that asks is activated. `was` is absent where none was. */
+/** The next instance that asks becomes active. `was` is absent if none was active. */
 export const deactivateChild = request(
   'storage.child.deactivate',
   Type.Object({ name: ChildName }),
   Type.Object({ was: Type.Optional(Child) }),
 );
 
-/** Which instance this layer is, for the one above: the same for as long as its data volume; and which start of it. */
+/** Identity of this layer for its parent. The instance is constant for a data volume; `start` is the current one. */
 export const layerInstance = request('storage.layer.instance', Type.Object({}), LayerIdentity);
 
-/** Where a child activates itself over HTTP: PUT of an `Activation`, answered with an `Activated` (201 new, 200 as before). */
+/**
+ * HTTP path where a child activates itself: PUT of an `Activation`, answered with an `Activated` (201 new, 200 as
+ * before).
+ */
 export const childPath = (child: string): string => `/v2/_terrace/children/${child}`;
 export const Activation = Type.Object(LayerIdentity.properties, { additionalProperties: false });
 export const Activated = Type.Object({ child: ChildName, instance: InstanceId, since: Instant });

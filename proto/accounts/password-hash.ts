@@ -1,13 +1,13 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 
-/** scrypt (RFC 7914) with N = 2^14, r = 8, p = 1: 16 MiB and some 50 ms for each try. */
+/** scrypt (RFC 7914) with N = 2^14, r = 8, p = 1: 16 MiB and some 50 ms per attempt. */
 const LOG_N = 14;
 const R = 8;
 const P = 1;
 const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 
-/** What `hashPassword` makes; hashes that take longer, or less long, would tell of the account that has them. */
+/** Format of `hashPassword`, with its cost only: the time that another cost takes would reveal the account. */
 export const HASH_PATTERN = `^scrypt\\$${LOG_N}\\$${R}\\$${P}\\$[A-Za-z0-9_-]{22}\\$[A-Za-z0-9_-]{43}$`;
 
 /** `scrypt$<log2 N>$<r>$<p>$<salt, base64url>$<hash, base64url>` */
@@ -17,29 +17,29 @@ export async function hashPassword(password: string): Promise<string> {
   return ['scrypt', LOG_N, R, P, salt.toString('base64url'), hash.toString('base64url')].join('$');
 }
 
-/** @param stored as `hashPassword` makes it; another form matches nothing */
+/** @param stored in the format of `hashPassword`; any other format matches nothing */
 export async function matches(password: string, stored: string): Promise<boolean> {
   const [scheme, logN, r, p, salt = '', derived = ''] = stored.split('$');
   const expected = Buffer.from(derived, 'base64url');
   if (scheme !== 'scrypt' || expected.byteLength < 16) return false;
   const cost = { N: 2 ** Number(logN), r: Number(r), p: Number(p) };
   const options = { ...cost, maxmem: 256 * cost.N * cost.r };
-  const found = await derive(password, Buffer.from(salt, 'base64url'), expected.byteLength, options);
-  return timingSafeEqual(found, expected);
+  const actual = await derive(password, Buffer.from(salt, 'base64url'), expected.byteLength, options);
+  return timingSafeEqual(actual, expected);
 }
 
-/** Characters that a password has at least. One that Terrace makes has 43. */
+/** Min length of a password, in characters. A generated one has 43. */
 export const MIN_PASSWORD = 12;
 const MAX_PASSWORD = 256;
 
-/** As it stands in a file or comes through a pipe: without what editors and shells put around it. */
+/** The password in the text of a file or pipe, without the BOM and the line ends that editors and shells add. */
 export function passwordIn(text: string): string {
   let end = text.length;
   while (end > 0 && '\r\n'.includes(text[end - 1] as string)) end -= 1;
   return text.slice(text.startsWith('\uFEFF') ? 1 : 0, end);
 }
 
-/** Why this can't be a password, in words that say nothing of it; undefined where it can. */
+/** Why this can't be a password, in words that reveal nothing of it. Undefined if it can. */
 export function whyNoPassword(password: string): string | undefined {
   if (password === '') return 'is empty: write a password';
   if (password.length < MIN_PASSWORD) {

@@ -1,7 +1,7 @@
 import type { Mode } from '../oci/mode.ts';
 import { gatewayActions, type RepositoryAction } from './scopes.ts';
 
-/** Words for what people do with a registry, and the actions that each takes. Pure. */
+/** Words for the common uses of a registry, and the actions of each. Pure. */
 export const permissionWords = {
   pull: ['content/read', 'metadata/read'],
   push: ['content/read', 'content/write', 'metadata/read', 'metadata/write'],
@@ -11,15 +11,15 @@ export const permissionWords = {
 /** Patterns by word. */
 export type Words = Partial<Record<keyof typeof permissionWords, string[] | undefined>>;
 
-/** The actions that the words stand for, each once. */
+/** The actions of the words, without duplicates. */
 export function actionsOfWords(words: Words): string[] {
   const kinds = Object.keys(permissionWords) as (keyof typeof permissionWords)[];
-  const meant = kinds.flatMap((kind) =>
+  const actions = kinds.flatMap((kind) =>
     (words[kind] ?? []).flatMap((pattern) =>
       permissionWords[kind].map((action) => `repositories/${pattern}/${action}`),
     ),
   );
-  return [...new Set(meant)];
+  return [...new Set(actions)];
 }
 
 const childActions: Record<Mode, RepositoryAction[]> = {
@@ -27,7 +27,7 @@ const childActions: Record<Mode, RepositoryAction[]> = {
   ReadWrite: ['content/read', 'content/write', 'content/delete', 'metadata/read', 'metadata/write'],
 };
 
-/** The same as a sync token of Azure Container Registry has. */
+/** The same actions as a sync token of Azure Container Registry. */
 export function actionsOfChild(name: string, mode: Mode, repositories: string[]): string[] {
   return [
     ...repositories.flatMap((pattern) =>

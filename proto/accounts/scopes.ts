@@ -2,8 +2,9 @@ import { Fault } from '../contract/fault.ts';
 import { isRepository } from '../oci/names.ts';
 
 /**
- * What a token may do: the action strings of Azure Container Registry's scope maps, `repositories/<pattern>/<action>`
- * and `gateway/<child>/<action>`. A pattern is a repository name, `prefix/*` or `*`. Rules add up; none takes away.
+ * Permissions of a token: the action strings of scope maps of Azure Container Registry,
+ * `repositories/<pattern>/<action>` and `gateway/<child>/<action>`. A pattern is a repository name, `prefix/*` or `*`.
+ * Rules only add permissions.
  */
 export const repositoryActions = [
   'content/read',
@@ -20,7 +21,7 @@ export type GatewayAction = (typeof gatewayActions)[number];
 const FORM = /^(repositories|gateway)\/(.+)\/((?:content|metadata|config|message)\/(?:read|write|delete))$/;
 const CHILD = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** The scope maps that every layer has and nobody changes, named as in Azure Container Registry. */
+/** Scope maps that every layer has and nobody can change, named as in Azure Container Registry. */
 export const systemScopeMaps: Record<string, string[]> = {
   _repositories_admin: repositoryActions.map((action) => `repositories/*/${action}`),
   _repositories_pull: ['repositories/*/content/read'],
@@ -34,11 +35,11 @@ export const systemScopeMaps: Record<string, string[]> = {
   ],
 };
 
-/** @returns the action as it is kept (a child's name in lower case) @throws Fault `malformed`, with the remedy */
+/** @returns the action as stored (a child's name in lower case) @throws Fault `malformed`, with the remedy */
 export function scopeAction(text: string): string {
-  const [, kind, whom = '', action = ''] = FORM.exec(text) ?? [];
-  if (kind === 'repositories' && isPattern(whom) && includes(repositoryActions, action)) return text;
-  const child = whom.toLowerCase();
+  const [, kind, target = '', action = ''] = FORM.exec(text) ?? [];
+  if (kind === 'repositories' && isPattern(target) && includes(repositoryActions, action)) return text;
+  const child = target.toLowerCase();
   if (kind === 'gateway' && CHILD.test(child) && includes(gatewayActions, action)) {
     return `gateway/${child}/${action}`;
   }
@@ -48,7 +49,7 @@ export function scopeAction(text: string): string {
   );
 }
 
-/** What an action says of repositories; undefined for one that speaks of something else. */
+/** The pattern and right of an action on repositories. Undefined for any other action. */
 export function ruleOf(text: string): { pattern: string; action: RepositoryAction } | undefined {
   const [, kind, pattern = '', action = ''] = FORM.exec(text) ?? [];
   return kind === 'repositories' && includes(repositoryActions, action)
@@ -62,7 +63,7 @@ export function allowsGateway(actions: readonly string[], child: string, action:
   return actions.includes(`gateway/${child.toLowerCase()}/${action}`);
 }
 
-/** Is this how a child may be called? */
+/** Whether this is a valid name of a child. */
 export const isChild = (text: string): boolean => CHILD.test(text);
 
 function isPattern(text: string): boolean {

@@ -1,25 +1,32 @@
-/** How long to wait, in ms. Pure; every wait for something outside is one of these. `random`: 0 to 1. */
+/**
+ * Timing and concurrency without I/O: waits (this file), a lock per key (keyed-lock.ts), bounded parallelism (each.ts),
+ * batches (batches.ts), and waits that an abort ends (unless-aborted.ts).
+ *
+ * Every wait for something outside the process takes its length from this file, in ms. A caller counts failures in a
+ * row, waits `backoffMs` after each and starts again at one after a success; a poll waits `jittered`; an answer that
+ * names a time to wait is honoured with `atLeast`. `random` is from 0 to 1. Pure.
+ */
 
 export type Backoff = { firstMs: number; maxMs: number };
 
-/** After this many doublings every limit is reached. */
+/** Max doublings: every limit is reached by then. */
 const MAX_DOUBLINGS = 30;
 
 /**
- * After failure number `failures` in a row (from 1): doubling from `firstMs` to `maxMs`, of which a random half to all
- * is waited, so that those who failed together do not come back together.
+ * Wait after failure number `failures` in a row (from 1): doubles from `firstMs` to `maxMs`. The result is a random
+ * part of it, half to all, so that clients that failed together do not retry together.
  */
 export function backoffMs(failures: number, { firstMs, maxMs }: Backoff, random = Math.random()): number {
   const doublings = Math.min(Math.max(0, failures - 1), MAX_DOUBLINGS);
   return Math.min(maxMs, firstMs * 2 ** doublings) * (0.5 + random / 2);
 }
 
-/** An interval, ± 25 %: what many do at the same interval must not fall on the same moments. */
+/** An interval ± 25 %, so that many processes with the same interval do not act at the same moments. */
 export const jittered = (ms: number, random = Math.random()): number => ms * (0.75 + random / 2);
 
-/** Over how long those come back that were told the same time to wait. */
+/** Max time over which clients that got the same time to wait spread their retries. */
 const MAX_SPREAD_MS = 5_000;
 
-/** A time that the other side asked for (Retry-After): never less, and up to a quarter more. */
+/** A wait that the other side requested (Retry-After): never shorter, and up to a quarter longer. */
 export const atLeast = (askedMs: number, random = Math.random()): number =>
   askedMs + random * Math.min(askedMs / 4, MAX_SPREAD_MS);

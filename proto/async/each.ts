@@ -1,4 +1,7 @@
-/** Runs `task` for every item, at most `limit` at a time. The first failure is thrown when all have ended. */
+/**
+ * Runs `task` for every item, at most `limit` at a time. After a failure no further task begins; the first failure is
+ * thrown when all running tasks have ended.
+ */
 export async function each<T>(
   items: Iterable<T>,
   limit: number,
@@ -6,7 +9,7 @@ export async function each<T>(
 ): Promise<void> {
   const queue = [...items];
   const failures: unknown[] = [];
-  // One iterator for all: taking from the front of a long array would move all that is behind it.
+  // All runners share one iterator: `shift` on a long array would move all its other items.
   const next = queue.values();
   const runner = async () => {
     for (const item of next) {

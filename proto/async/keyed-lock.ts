@@ -1,8 +1,8 @@
-/** One at a time for each key, in the order of asking. Different keys do not wait for each other. */
+/** A mutex per key, in FIFO order. Different keys do not wait for each other. */
 export class KeyedLock {
   readonly #last = new Map<string, Promise<void>>();
 
-  /** Runs `work` when everything asked for earlier under the same key has ended, well or not. */
+  /** Runs `work` when every earlier `run` of the same key has ended, with or without a failure. */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const before = this.#last.get(key);
@@ -16,7 +16,7 @@ export class KeyedLock {
     }
   }
 
-  /** Keys that somebody holds or waits for. */
+  /** Number of keys that are held or waited for. */
   get size(): number {
     return this.#last.size;
   }

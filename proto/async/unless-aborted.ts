@@ -1,4 +1,4 @@
-/** Waits for a task that goes on without whoever leaves. @throws the reason of `signal` */
+/** Waits for a task until `signal` aborts; the task itself continues. @throws the reason of `signal` */
 export async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);

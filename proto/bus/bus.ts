@@ -25,25 +25,37 @@ import { REFRESH_MS, States } from './states.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
 
+/**
+ * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that `contract.ts`
+ * declares: requests (`calls.ts`, `responder.ts`), jobs (`jobs.ts`), events (`events.ts`, `history.ts`, `relay.ts`) and
+ * states (`states.ts`). `permissions.ts` says which subjects each user may use.
+ *
+ * A process has one `Bus`. `connect` waits for the server; the connection then reconnects by itself. Storage alone uses
+ * JetStream: it creates the streams and serves them (`store-server.ts`) to the other users, whose `Bus` sends requests
+ * to storage (`store-client.ts`). On a disconnect, caches are invalidated and brittle requests fail; on a reconnect,
+ * the watched states are read again. Disposal sends the queued events, drains the subscriptions and closes the
+ * connection.
+ */
+
 export type { Log, Verdict, Worker };
 
 export type BusOptions = {
   url: string;
   user: UserName;
   password: string;
-  /** The name of the layer and of this process, for the source of its events. */
+  /** Names of the layer and of this process: the source of its events. */
   layer: string;
   instance: string;
   log: Log;
-  /** Who uses this connection, where a person does. */
+  /** Person at the command line; requests are sent on their behalf by default. */
   person?: string | undefined;
-  /** Other limits than those of `calls.ts`: for tests. */
+  /** Overrides the limits of `calls.ts`; for tests. */
   limits?: { signOfLifeMs: number; silenceMs: number };
 };
 
 const KIND = 'Terrace-Kind';
 
-/** One connection to the bus, as one user of it. */
+/** One connection to the bus, authenticated as one of its users. */
 export class Bus implements AsyncDisposable {
   readonly #nc: NatsConnection;
   readonly #options: BusOptions;
@@ -52,16 +64,16 @@ export class Bus implements AsyncDisposable {
   readonly #events: Events;
   readonly #states: States;
   readonly #store: Store;
-  /** Of storage, which reaches JetStream itself. */
-  readonly #own: JetStreamStore | undefined;
+  /** JetStream, reached directly; in storage only. */
+  readonly #jetStream: JetStreamStore | undefined;
   readonly #timer: NodeJS.Timeout;
-  readonly #atOnce: Invalidations;
+  readonly #invalidations: Invalidations;
   readonly #answers: Answers;
-  #away = false;
+  #disconnected = false;
 
-  /** The stream of events. */
+  /** Stream of events. */
   readonly archive: Archive;
-  /** What the layers below tell. */
+  /** Events reported by the layers below. */
   readonly relay: Relay;
   readonly publish: Events['publish'];
   readonly listen: Events['listen'];
@@ -77,7 +89,7 @@ export class Bus implements AsyncDisposable {
   readonly unreadable: States['unreadable'];
   readonly watch: States['watch'];
 
-  /** Waits for the server as long as it takes; after that, the connection is kept up by itself. */
+  /** Waits for the server without a time limit. The connection then reconnects by itself. */
   static async connect(options: BusOptions): Promise<Bus> {
     const nc = await connect({
       servers: options.url,
@@ -93,7 +105,7 @@ export class Bus implements AsyncDisposable {
       maxPingOut: 2,
     });
     const bus = new Bus(nc, options);
-    await bus.#own?.ensure();
+    await bus.#jetStream?.ensure();
     bus.#serveStore();
     return bus;
   }
@@ -103,34 +115,38 @@ export class Bus implements AsyncDisposable {
     this.#options = options;
     this.#inbox = createInbox(inboxOf(options.user));
     this.#calls = new Calls(options.limits?.silenceMs);
-    this.#hear(`${this.#inbox}.*`, (message) => {
+    this.#on(`${this.#inbox}.*`, (message) => {
       const id = message.subject.slice(this.#inbox.length + 1);
       if (message.headers?.get(KIND) === 'working') this.#calls.alive(id);
       else this.#calls.settle(id, message);
     });
-    const hear = (subject: string, heard: (bytes: Uint8Array) => void) =>
-      this.#hear(subject, ({ data }) => heard(data));
-    this.#atOnce = new Invalidations({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
+    const hear = (subject: string, handler: (bytes: Uint8Array) => void) =>
+      this.#on(subject, ({ data }) => handler(data));
+    this.#invalidations = new Invalidations({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
     this.#answers = new Answers({
-      hear: (subject, heard) => this.#subscribe(subject, heard, options.user),
+      hear: (subject, handler) => this.#subscribe(subject, handler, options.user),
       inbox: this.#inbox,
       calls: this.#calls,
       header: (kind) => header(KIND, kind),
-      after: (reply) => this.#atOnce.after(reply),
+      after: (reply) => this.#invalidations.after(reply),
       log: options.log,
       signOfLifeMs: options.limits?.signOfLifeMs,
     });
-    this.onInvalidation = this.#atOnce.onInvalidation.bind(this.#atOnce);
-    this.onGap = this.#atOnce.onGap.bind(this.#atOnce);
-    this.#own =
+    this.onInvalidation = this.#invalidations.onInvalidation.bind(this.#invalidations);
+    this.onGap = this.#invalidations.onGap.bind(this.#invalidations);
+    this.#jetStream =
       options.user === 'storage'
         ? new JetStreamStore(nc, (dropped) => this.publish(jobDropped, dropped), options.log)
         : undefined;
-    // Services wait for each other; a person wants to know that storage is away.
+    // Services wait for each other to start; an operator must learn soon that storage is unavailable.
     const patience = options.user === 'operator' ? 1_000 : 5_000;
-    this.#store = this.#own ?? storeBy(this.call.bind(this), patience);
+    this.#store = this.#jetStream ?? storeBy(this.call.bind(this), patience);
     const send = (subject: string, id: string, bytes: Uint8Array) => this.#store.append(subject, id, bytes);
-    this.#events = new Events(options, { send, say: this.#atOnce.say.bind(this.#atOnce), hear });
+    this.#events = new Events(options, {
+      send,
+      say: this.#invalidations.say.bind(this.#invalidations),
+      hear,
+    });
     this.publish = this.#events.publish.bind(this.#events);
     this.listen = this.#events.listen.bind(this.#events);
     this.archive = this.#store.archive;
@@ -140,13 +156,13 @@ export class Bus implements AsyncDisposable {
     const jobs = new Jobs({ queue: (name) => this.#store.queue(name), closed: closed.signal }, options.log);
     this.submit = jobs.submit.bind(jobs);
     this.work = jobs.work.bind(jobs);
-    // Who waits for a job may rest long with storage, which may be killed then.
+    // A syncer's request for a job stays open for up to `TAKE_MS`: it is never answered if storage is killed meanwhile.
     if (options.user === 'syncer') this.listen(storageStarted, () => this.#calls.restarted());
     this.#states = new States(
       {
         bucket: (name) => this.#store.bucket(name),
-        hear: (bucket, key, heard) =>
-          this.#hear(`$KV.${bucket}.${key}`, ({ headers: head, data }) => heard(writeOf(head, data))),
+        hear: (bucket, key, handler) =>
+          this.#on(`$KV.${bucket}.${key}`, ({ headers: head, data }) => handler(writeOf(head, data))),
       },
       options.log,
     );
@@ -161,19 +177,22 @@ export class Bus implements AsyncDisposable {
     void this.#follow();
   }
 
-  /** Of the nats-server that this is connected to. */
+  /** Version of the connected nats-server. */
   serverVersion = (): string => this.#nc.info?.version ?? 'unknown';
 
-  /** Resolves when the connection is gone for good, with the error that ended it, if any. */
+  /** Resolves when the connection is closed permanently, with the error that closed it, if any. */
   closed = async (): Promise<Error | undefined> => (await this.#nc.closed()) ?? undefined;
 
-  /** Of the stream of events; only storage makes any. */
+  /** Usage and trimming of the stream of events. @throws Error in any process but storage */
   get room(): Room {
-    if (!this.#own) throw new Error('only storage makes room in the history');
-    return this.#own.room;
+    if (!this.#jetStream) throw new Error('only storage makes room in the history');
+    return this.#jetStream.room;
   }
 
-  /** Resolves when all said so far has reached the server, and all that it had for us then has been heard. */
+  /**
+   * Resolves when the server has received all that was published so far, and this process has received all that the
+   * server had queued for it by then.
+   */
   flush(): Promise<void> {
     return this.#nc.flush();
   }
@@ -186,22 +205,27 @@ export class Bus implements AsyncDisposable {
     this.#calls.close();
   }
 
-  /** Returns what ends it. */
-  #hear(subject: string, heard: (message: Msg) => void): () => void {
-    const subscription = this.#subscribe(subject, heard);
+  /** @returns a function that unsubscribes */
+  #on(subject: string, handler: (message: Msg) => void): () => void {
+    const subscription = this.#subscribe(subject, handler);
     return () => subscription.unsubscribe();
   }
 
-  #subscribe(subject: string, heard: (message: Msg) => void, queue?: string): Subscription {
-    const callback = (error: unknown, message: Msg) => error || heard(message);
+  #subscribe(subject: string, handler: (message: Msg) => void, queue?: string): Subscription {
+    const callback = (error: unknown, message: Msg) => error || handler(message);
     return this.#nc.subscribe(subject, queue ? { queue, callback } : { callback });
   }
 
-  /** @throws Fault: the one that the other side answered, or `unavailable`; the reason of `signal` */
+  /**
+   * Sends a request and waits for its answer. While nobody serves the subject, it is sent again for `patience` ms.
+   * @throws Fault the one that the responder answered; `unavailable`; `denied` if the server refuses the subject;
+   * `internal` if the answer violates its schema; `malformed`, `too-large` for the query; the reason of `signal` when
+   * it aborts
+   */
   async call<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
     query: Static<Q>,
-    { signal, patience = 5_000, behalf = this.#options.person, ...how }: CallOptions = {},
+    { signal, patience = 5_000, behalf = this.#options.person, ...options }: CallOptions = {},
   ): Promise<Static<R>> {
     const bytes = pack(contract.query, query);
     const deadline = Date.now() + patience;
@@ -211,10 +235,12 @@ export class Bus implements AsyncDisposable {
       const ask = (id: string) => {
         this.#nc.publish(contract.subject, bytes, { reply: `${this.#inbox}.${id}`, ...head });
       };
-      // What is said while the connection is away is lost.
-      const message = this.#away ? undefined : await this.#calls.open(contract.subject, signal, ask, how);
-      const nobody = message?.headers?.code === 503 && message.data.length === 0;
-      if (message && !nobody) {
+      // A message published while disconnected is lost.
+      const message = this.#disconnected
+        ? undefined
+        : await this.#calls.open(contract.subject, signal, ask, options);
+      const unserved = message?.headers?.code === 503 && message.data.length === 0;
+      if (message && !unserved) {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
@@ -225,8 +251,10 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Answers the request in every process that serves it, one of them for each question, several at a time. What it
-   * returns ends that, when the handler has been given every question that was on its way here: nobody else gets those.
+   * Serves a request. Of all processes that serve it as this user, one gets each query; a process handles several
+   * queries concurrently.
+   * @returns a function that stops serving; it resolves when the handler has received every query that was already on
+   * its way to this process, as no other process gets those
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
@@ -237,46 +265,49 @@ export class Bus implements AsyncDisposable {
   }
 
   #serveStore(): void {
-    if (!this.#own) return;
+    if (!this.#jetStream) return;
     const serve: ServeStore = (contract, handler, { quiet }) =>
       void this.#answers.serve(contract, handler, quiet);
-    serveStore(serve, this.#own);
+    serveStore(serve, this.#jetStream);
   }
 
-  /** How many jobs wait for a worker or are with one. */
+  /** Number of jobs that are queued or in progress. */
   backlog(queue: ConsumerName): Promise<number> {
     return this.#store.queue(queue).backlog();
   }
 
-  /** For storage: from now on events are kept for so many ms, also by a server that comes back without its store. */
+  /** Sets the retention of events in ms, also for a server that returns without its store. In storage only. */
   async keepEvents(ms: number): Promise<void> {
-    await this.#own?.keepEvents(ms);
+    await this.#jetStream?.keepEvents(ms);
   }
 
-  /** What has happened, as far as it is kept. @throws Fault `unavailable` */
+  /** Reads the retained events. @throws Fault `unavailable` */
   history(options: HistoryOptions): AsyncGenerator<Past> {
     return readHistory(this.archive, options, this.#options.log);
   }
 
-  /** The last event of this connection that the stream has taken. */
+  /** Last event of this connection that was stored. */
   stored = (): StoredEvent | undefined => this.#events.stored;
 
-  /** Hears that something more happened here or below, or that a layer below told how it stands. Returns what ends it. */
-  onNews(heard: () => void): () => void {
-    const ends = ['events.>', 'below.>', `$KV.${layersBelow.bucket}.>`].map((subject) =>
-      this.#hear(subject, heard),
+  /**
+   * Calls the handler on each event of this layer or of a layer below, and on each status report of a layer below.
+   * @returns a function that unsubscribes
+   */
+  onNews(handler: () => void): () => void {
+    const unsubscribes = ['events.>', 'below.>', `$KV.${layersBelow.bucket}.>`].map((subject) =>
+      this.#on(subject, handler),
     );
-    return () => ends.forEach((end) => void end());
+    return () => unsubscribes.forEach((unsubscribe) => void unsubscribe());
   }
 
   async #follow(): Promise<void> {
     const { log } = this.#options;
     for await (const status of this.#nc.status()) {
       if (status.type === 'disconnect') {
-        this.#away = true;
-        this.#atOnce.broke();
+        this.#disconnected = true;
+        this.#invalidations.broke();
         this.#calls.broke();
-        this.#own?.broke();
+        this.#jetStream?.broke();
         log.warn({}, 'the bus is away');
       }
       if (status.type === 'error') {
@@ -285,10 +316,10 @@ export class Bus implements AsyncDisposable {
         if (operation === 'publish' && subject) this.#calls.refuse(subject);
       }
       if (status.type === 'reconnect') {
-        this.#away = false;
-        this.#atOnce.mended();
+        this.#disconnected = false;
+        this.#invalidations.mended();
         log.info({ notice: true }, 'the bus is back');
-        void Promise.resolve(this.#own?.ensure()).then(() => this.#states.refresh());
+        void Promise.resolve(this.#jetStream?.ensure()).then(() => this.#states.refresh());
       }
     }
   }

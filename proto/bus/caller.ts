@@ -1,15 +1,15 @@
 import { inboxOf, type UserName, userNames } from '../contract/users.ts';
 
-/** Names the account, or the person, that the asking user of the bus asks for. */
+/** Header with the account or person on whose behalf a user of the bus sends a request. */
 export const ON_BEHALF = 'Terrace-For';
 
 /**
- * Who asks: the user of the bus whose inbox gets the answer, which nobody else may hear; `account` that is responsible,
- * and `person` at the command line, where the user named one.
+ * Sender of a request. `user`: the user of the bus whose inbox receives the answer, to which no other user may
+ * subscribe. `account`: the responsible account. `person`: the person at the command line, if the user named one.
  */
 export type Caller = {
   user?: UserName;
-  /** A token of the layer; a user of the bus that acts by itself has a name that begins with `_`, as no token does. */
+  /** Token of the layer, or `_<user>` for a user of the bus that acts by itself: no token begins with `_`. */
   account?: string;
   person?: string;
 };
@@ -24,12 +24,12 @@ export function callerOf(message: {
   const user = userNames.find((name) => message.reply?.startsWith(`${inboxOf(name)}.`));
   if (user === undefined) return {};
   const behalf = message.headers?.get(ON_BEHALF) ?? '';
-  // Clients of the gateway may have no account; the syncer brings what others did at the parent.
+  // Clients of the gateway may have no account; the syncer applies changes that others made at the parent.
   if (user === 'gateway') return NAME.test(behalf) ? { user, account: behalf } : { user };
   if (user === 'syncer') return { user };
   const person = personName(behalf);
   return { user, account: `_${user}`, ...(person && { person }) };
 }
 
-/** As it can stand in a header and in a line of a log. */
+/** A name in the form that is safe in a header and in a log line. */
 export const personName = (text: string): string => text.replace(/[^\w.@\\-]+/g, '_').slice(0, MAX_PERSON);

@@ -3,26 +3,26 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { pack, type Request, unpack } from '../contract/contract.ts';
 import { Fault, toWire, WireFault } from '../contract/fault.ts';
 
-/** Whoever answers shows a sign of life this often while it works. */
+/** Interval of a responder's signs of life while it handles a request, in ms. */
 export const SIGN_OF_LIFE_MS = 1_000;
-/** A caller gives up after this much silence. */
+/** A caller gives up after this time without an answer or a sign of life, in ms. */
 export const SILENCE_MS = 6_000;
 
 export type CallOptions = {
   signal?: AbortSignal;
-  /** How long to go on asking while nobody serves the request, in ms. Safe: such a request reached nobody. */
+  /** How long to retry while nobody serves the request, in ms. Retrying is safe: such a request reached nobody. */
   patience?: number;
-  /** The account or the person for whom it is asked: see `askers.ts`. */
+  /** Account or person on whose behalf the request is sent: see `caller.ts`. */
   behalf?: string | undefined;
-  /** Fail when the connection breaks, instead of waiting for an answer that may come all the same. */
+  /** Fails when the connection breaks, instead of waiting for an answer that may still arrive. */
   brittle?: boolean;
-  /** Instead of `SILENCE_MS`. */
+  /** Overrides `SILENCE_MS`. */
   silenceMs?: number | undefined;
-  /** Is given the answer that comes after the caller has given up. */
+  /** Receives an answer that arrives after the caller has given up. */
   late?: ((answer: { data: Uint8Array }) => void) | undefined;
 };
 
-/** Questions given up whose late answers somebody wants; the oldest is forgotten first. */
+/** Max abandoned requests whose late answer is still wanted; the oldest is forgotten first. */
 const MAX_LATE = 100;
 
 type Pending<M> = {
@@ -30,11 +30,11 @@ type Pending<M> = {
   brittle: boolean;
   settle(message: M): void;
   alive(): void;
-  hurry(): void;
+  shorten(): void;
   fail(error: Fault): void;
 };
 
-/** The questions that a connection has asked and that are not answered yet, each under an id of its own. */
+/** Requests of a connection that are not answered yet, by id. */
 export class Calls<M extends { data: Uint8Array }> {
   readonly #pending = new Map<string, Pending<M>>();
   readonly #late = new Map<string, (answer: M) => void>();
@@ -45,8 +45,10 @@ export class Calls<M extends { data: Uint8Array }> {
   }
 
   /**
-   * @param ask puts the question to whoever may answer it, under the id
-   * @throws Fault `unavailable` after the silence, or where `ask` throws; the reason of `signal` where that aborts
+   * Registers a request and sends it.
+   * @param ask sends the request under this id
+   * @throws Fault `unavailable` after the silence, if `ask` throws, on `close`, or on `broke` if `brittle`; `denied` on
+   * `refuse`; the reason of `signal` when it aborts
    */
   open(
     subject: string,
@@ -58,7 +60,7 @@ export class Calls<M extends { data: Uint8Array }> {
       late,
     }: Pick<CallOptions, 'brittle' | 'silenceMs' | 'late'> = {},
   ): Promise<M> {
-    // Whoever answers one may say something below the same inbox: that is an answer to no question of others.
+    // A responder may publish anything below this inbox: without the id, it can't answer a request sent to another one.
     const id = randomUUID();
     return new Promise<M>((resolve, reject) => {
       const end = () => {
@@ -75,7 +77,7 @@ export class Calls<M extends { data: Uint8Array }> {
       const silent = (ms: number) =>
         fail(new Fault('unavailable', `${subject} was not answered in ${ms} ms`));
       let timer = setTimeout(silent, silenceMs, silenceMs);
-      const hurry = () => {
+      const shorten = () => {
         if (silenceMs <= this.#silenceMs) return;
         clearTimeout(timer);
         timer = setTimeout(silent, this.#silenceMs, this.#silenceMs);
@@ -86,7 +88,7 @@ export class Calls<M extends { data: Uint8Array }> {
         brittle,
         fail,
         alive: () => timer.refresh(),
-        hurry,
+        shorten,
         settle: (message) => {
           end();
           resolve(message);
@@ -100,7 +102,7 @@ export class Calls<M extends { data: Uint8Array }> {
     });
   }
 
-  /** An answer that came twice changes nothing, nor does one that came too late and that nobody wants then. */
+  /** Settles a request. A duplicate answer has no effect, nor has a late one that nobody wants. */
   settle(id: string, message: M): void {
     const pending = this.#pending.get(id);
     pending?.settle(message);
@@ -120,26 +122,29 @@ export class Calls<M extends { data: Uint8Array }> {
     this.#pending.get(id)?.alive();
   }
 
-  /** Whoever answers was started again: what the one before was asked is not left to a longer silence than the usual one. */
+  /**
+   * The responder has restarted: requests that were sent to its predecessor and allow a longer silence fail after the
+   * default one, counted from now.
+   */
   restarted(): void {
-    for (const pending of this.#pending.values()) pending.hurry();
+    for (const pending of this.#pending.values()) pending.shorten();
   }
 
-  /** Nothing more is answered. */
+  /** The connection is closed: fails all pending requests. */
   close(): void {
     for (const pending of [...this.#pending.values()]) {
       pending.fail(new Fault('unavailable', 'the bus is closed'));
     }
   }
 
-  /** The connection has broken. */
+  /** The connection has broken: fails the brittle requests. */
   broke(): void {
     for (const pending of [...this.#pending.values()]) {
       if (pending.brittle) pending.fail(new Fault('unavailable', 'the connection to the bus has broken'));
     }
   }
 
-  /** The server does not let this connection ask on this subject. */
+  /** The server does not permit requests on this subject: fails those that are pending. */
   refuse(subject: string): void {
     for (const pending of [...this.#pending.values()]) {
       if (pending.subject === subject)
@@ -151,8 +156,9 @@ export class Calls<M extends { data: Uint8Array }> {
 export type Reply = (bytes: Uint8Array, kind?: 'working' | 'fault') => void;
 
 /**
- * @param header makes the headers of an answer of this kind
- * @param confirm gives the subject on which to hear that the answer reached nobody, where somebody wants to know
+ * @param header returns the headers of an answer of this kind
+ * @param confirm returns the subject on which the server reports that the answer reached nobody; undefined: not wanted
+ * @returns a function that answers the message
  */
 export function replyTo(
   message: { reply?: string; respond(bytes: Uint8Array, options: object): unknown },
@@ -165,12 +171,16 @@ export function replyTo(
       const reply = kind ? undefined : confirm();
       message.respond(bytes, { ...(kind && { headers: header(kind) }), ...(reply && { reply }) });
     } catch {
-      // The connection is closed: the caller finds out by the silence.
+      // The connection is closed: the caller times out.
     }
   };
 }
 
-/** Answers one question: with the packed answer that the work gives, or the fault that it throws, and signs of life until then, if any. */
+/**
+ * Answers one request with the packed answer that `work` returns or the fault that it throws, and sends signs of life
+ * until then, if `signOfLifeMs` is above 0.
+ * @param failed is called with errors for the log: `internal` and `no-space`
+ */
 export async function answer(
   reply: Reply,
   work: () => Promise<Uint8Array>,
@@ -192,7 +202,7 @@ export async function answer(
   }
 }
 
-/** Without a detail that can't go over the wire, rather than not at all. */
+/** Omits a detail that can't be packed, rather than failing to answer. */
 function packFault(wire: WireFault): Uint8Array {
   try {
     return pack(WireFault, wire);
@@ -203,8 +213,8 @@ function packFault(wire: WireFault): Uint8Array {
 }
 
 /**
- * Packs an answer, or unpacks one. That it is not as declared is a mistake of whoever answers, and not `malformed`,
- * which would put it on whoever asks.
+ * Packs or unpacks an answer. One that violates its schema is the responder's error, so it fails with `internal`:
+ * `malformed` would blame the caller.
  * @throws Fault `internal`
  */
 export function asAnswer<T>(subject: string, work: () => T): T {
@@ -216,12 +226,12 @@ export function asAnswer<T>(subject: string, work: () => T): T {
   }
 }
 
-/** Unpacks a question, has it handled, and packs the answer. @throws Fault */
+/** Unpacks a query, runs the handler and packs its answer. @throws Fault */
 export async function respond<Q extends TSchema, R extends TSchema>(
   { subject, query, reply }: Request<Q, R>,
   question: Uint8Array,
   handler: (query: Static<Q>) => Promise<Static<R>>,
 ): Promise<Uint8Array> {
-  const found = await handler(unpack(query, question));
-  return asAnswer(subject, () => pack(reply, found));
+  const result = await handler(unpack(query, question));
+  return asAnswer(subject, () => pack(reply, result));
 }

@@ -6,23 +6,23 @@ import type { Log } from '../contract/log.ts';
 import type { Invalidations } from './invalidations.ts';
 import { Outbox } from './outbox.ts';
 
-/** Who says the events. */
+/** Process that publishes the events. */
 export type EventOrigin = { layer: string; instance: string; log: Log };
 
 export type Channel = {
-  /** Stores one event, and tells its sequence. The same `id` twice is stored once. */
+  /** Stores an event, once per `id`. @returns its sequence */
   send(subject: string, id: string, bytes: Uint8Array): Promise<number>;
   say: Invalidations['say'];
-  /** Returns what ends it. */
-  hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
+  /** @returns a function that unsubscribes */
+  hear(subject: string, handler: (bytes: Uint8Array) => void): () => void;
 };
 
-/** Where an event is in the stream. */
+/** Position of an event in the stream. */
 export type StoredEvent = { sequence: number; id: string };
 
-/** What happened: said once, heard by anyone. */
+/** Publishes events and delivers them to listeners. */
 export class Events {
-  readonly #speaker: EventOrigin;
+  readonly #origin: EventOrigin;
   readonly #channel: Channel;
   readonly #outbox: Outbox<{
     subject: string;
@@ -31,35 +31,35 @@ export class Events {
     stored: (() => void) | undefined;
   }>;
   #serial = 0;
-  /** The last one that was stored. */
+  /** Last event that was stored. */
   stored: StoredEvent | undefined;
 
-  constructor(speaker: EventOrigin, channel: Channel) {
-    this.#speaker = speaker;
+  constructor(origin: EventOrigin, channel: Channel) {
+    this.#origin = origin;
     this.#channel = channel;
     this.#outbox = new Outbox(
       async ({ subject, id, bytes, stored }) => {
         try {
           this.stored = { sequence: await channel.send(subject, id, bytes), id };
         } catch (err) {
-          // Trying again changes nothing, and keeps back what is behind it.
+          // A retry would fail too, and would hold up the events behind it.
           if (!Fault.is(err, 'malformed', 'too-large', 'denied')) throw err;
-          speaker.log.error({ err, subject, id }, 'an event is refused by the bus, and is lost');
+          origin.log.error({ err, subject, id }, 'an event is refused by the bus, and is lost');
         }
         stored?.();
       },
-      (count, err) => speaker.log.warn({ err, count }, 'events were dropped'),
+      (count, err) => origin.log.warn({ err, count }, 'events were dropped'),
     );
   }
 
   /**
-   * Never fails and never waits: an event that can't be stored is dropped after a while, one that is not as declared at
-   * once, and both are logged.
-   * @param stored is told when the stream has it, or when it is lost because it is not as declared
+   * Never throws and never waits. An event that violates its schema is dropped at once; one that can't be stored is
+   * dropped when the outbox is full or closed. Both are logged.
+   * @param stored is called when the event is stored, or is lost because it violates its schema or the bus refuses it
    */
   publish<T extends TSchema>(event: Event<T>, data: Static<T>, stored?: () => void): void {
     this.#serial += 1;
-    const { layer, instance } = this.#speaker;
+    const { layer, instance } = this.#origin;
     const id = `${instance}-${this.#serial}`;
     const envelope: Envelope = {
       specversion: '1.0',
@@ -77,7 +77,7 @@ export class Events {
       bytes = pack(Envelope, envelope);
     } catch (err) {
       const { message } = err as Error;
-      this.#speaker.log.error(
+      this.#origin.log.error(
         { err, event: event.type },
         `an event is not as declared, and is lost: ${message}`,
       );
@@ -87,19 +87,22 @@ export class Events {
     this.#outbox.add({ subject: `events.${event.type}`, id, bytes, stored });
   }
 
-  /** Hears an event from now on. Returns what ends it. */
-  listen<T extends TSchema>(event: Event<T>, handler: (heard: ReceivedEvent<Static<T>>) => void): () => void {
+  /** Subscribes to an event. @returns a function that unsubscribes */
+  listen<T extends TSchema>(
+    event: Event<T>,
+    handler: (received: ReceivedEvent<Static<T>>) => void,
+  ): () => void {
     return this.#channel.hear(`events.${event.type}`, (bytes) => {
       try {
         const envelope = unpack(Envelope, bytes);
         handler({ ...envelope, data: check(event.data, envelope.data) });
       } catch (err) {
-        this.#speaker.log.warn({ err, event: event.type }, 'an event could not be handled');
+        this.#origin.log.warn({ err, event: event.type }, 'an event could not be handled');
       }
     });
   }
 
-  /** Ends when all is sent. */
+  /** Resolves when all queued events are sent or dropped. */
   close(): Promise<void> {
     return this.#outbox.close();
   }

@@ -10,10 +10,10 @@ import type { Archive, From, Kept } from '../jetstream/archive.ts';
 import { childOf } from './relay.ts';
 
 /**
- * Events that are not in the stream any more, or never were: nobody can tell what they were. `expired`: they were not
- * kept for longer. `lost`: the store of the bus was. `unreadable`: what is there is no event. `trimmed`: they made room,
- * so that a layer below does not take the share of others; `child` is the one whose they were, absent for this layer's
- * own, and `count` how many of these numbers were.
+ * Sequences whose events are not in the stream any more, or never were, and can't be recovered. `to` is inclusive.
+ * `expired`: their retention ended. `lost`: the store of the bus was lost. `unreadable`: the stored message is no
+ * event. `trimmed`: they were deleted so that a layer does not use up the share of others; `child` is the layer below
+ * that they belonged to, absent for this layer, and `count` how many of these sequences were its events.
  */
 export const Gap = Type.Object({
   from: Type.Integer(),
@@ -30,17 +30,17 @@ export const Gap = Type.Object({
 export type Gap = Static<typeof Gap>;
 
 /**
- * Said by whoever finds it out, in the place where they are missing: events were lost with the store of the bus, or
- * were not kept long enough to be told to the parent.
+ * Published to the stream that lacks events, by the process that detects it: they were lost with the store of the bus,
+ * were trimmed, or expired before they were reported to the parent.
  */
 export const historyLost = event('history.lost', Gap);
 
-/** `child`: the layer below that told it; absent for what happened here. */
+/** `child`: the layer below that reported the event; absent for an event of this layer. */
 export type Past = { sequence: number; event: Envelope; child?: string } | { gap: Gap };
 export type HistoryOptions = {
-  /** A sequence, or a time; the first event that is kept where it is left out. */
+  /** A sequence or a time; the first retained event if absent. */
   since?: number | Date | undefined;
-  /** Goes on with what happens, until the signal ends it; else it ends with the last event of now. */
+  /** Follows new events until `signal` aborts; otherwise reading ends with the event that is the last one now. */
   follow?: boolean | undefined;
   signal?: AbortSignal | undefined;
 };
@@ -51,42 +51,42 @@ export const fromOf = (from: number | Date): From =>
   typeof from === 'number' ? { sequence: Math.max(1, from) } : { time: from.getTime() };
 
 const RETRY = { firstMs: 400, maxMs: 5_000 };
-/** Failures in a row after which reading is given up where nobody follows. */
-const ATTEMPTS = 4;
+/** Consecutive failures after which reading fails, unless it follows. */
+const MAX_FAILURES = 4;
 
 /**
- * The events of the stream in their order, each once, with a gap wherever some are missing. Following outlives the loss
+ * Yields the events of the stream in order, each once, and a gap in place of missing ones. Following survives the loss
  * of the connection, of the server and of its store.
- * @throws Fault `unavailable` where the stream can't be read and is not followed
+ * @throws Fault `unavailable` if the stream can't be read and is not followed
  */
 export async function* readHistory(
   archive: Archive,
   { since, follow = false, signal }: HistoryOptions,
   log: Log,
 ): AsyncGenerator<Past> {
-  let made: string | undefined;
+  let created: string | undefined;
   let next: number | Date | undefined = since;
   let end = Number.POSITIVE_INFINITY;
   for (let failures = 0; !signal?.aborted; ) {
     try {
-      const kept = await archive.kept();
-      if (made === undefined && !follow) end = kept.last;
-      const gap = missing(next, kept, made);
-      made = kept.made;
+      const stream = await archive.kept();
+      if (created === undefined && !follow) end = stream.last;
+      const gap = missing(next, stream, created);
+      created = stream.made;
       if (gap) {
         yield { gap };
-        next = kept.first;
+        next = stream.first;
       }
-      next ??= kept.first;
+      next ??= stream.first;
       if (typeof next === 'number' && next > end) return;
-      for (let there = true; there && !signal?.aborted; ) {
+      for (let isSame = true; isSame && !signal?.aborted; ) {
         const page = await archive.read({ ...PAGE, from: fromOf(next), subject: undefined });
         let first: number | undefined;
         for (const { sequence, subject, data } of page) {
           failures = 0;
           if (sequence > end) return;
           if (typeof next === 'number' && sequence > next) {
-            // Age takes them from the beginning on: behind it, only what made room is missing.
+            // Expiry deletes from the start of the stream: behind its first event, missing ones were trimmed.
             first ??= (await archive.kept()).first;
             yield { gap: { from: next, to: sequence - 1, reason: first < sequence ? 'trimmed' : 'expired' } };
           }
@@ -99,14 +99,14 @@ export async function* readHistory(
         }
         if (page.length > 0) continue;
         if (!follow && typeof next !== 'number') return;
-        // The stream may be another one by now.
+        // The stream may have been created again meanwhile.
         const now = await archive.kept();
-        there = now.made === made && (typeof next !== 'number' || now.last < next);
+        isSame = now.made === created && (typeof next !== 'number' || now.last < next);
       }
     } catch (cause) {
       if (signal?.aborted) return;
       failures += 1;
-      if (!follow && failures >= ATTEMPTS)
+      if (!follow && failures >= MAX_FAILURES)
         throw new Fault('unavailable', 'events can not be read', { cause });
       const ms = backoffMs(failures, RETRY);
       log.warn({ err: cause, ms }, 'events can not be read; trying again');
@@ -115,9 +115,13 @@ export async function* readHistory(
   }
 }
 
-function missing(next: number | Date | undefined, kept: Kept, made: string | undefined): Gap | undefined {
+function missing(
+  next: number | Date | undefined,
+  stream: Kept,
+  created: string | undefined,
+): Gap | undefined {
   if (typeof next !== 'number') return undefined;
-  if ((made !== undefined && made !== kept.made) || next > kept.last + 1)
+  if ((created !== undefined && created !== stream.made) || next > stream.last + 1)
     return { from: next, reason: 'lost' };
-  return next < kept.first ? { from: next, to: kept.first - 1, reason: 'expired' } : undefined;
+  return next < stream.first ? { from: next, to: stream.first - 1, reason: 'expired' } : undefined;
 }

@@ -2,48 +2,52 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { type Event, pack, unpack } from '../contract/contract.ts';
 import type { Reply } from './calls.ts';
 
-/** Subjects of what is said at once, and the one that says that some of it may not have come. */
+/** Prefix of the subjects of immediate events, and the subject which reports that some may have been missed. */
 const NOW = 'now';
 const MISSED = `${NOW}.missed`;
 
-/** One connection: what is said on it is heard in the order in which it was said, unless the connection breaks. */
+/** One connection: its messages are received in the order in which they were published, unless it breaks. */
 export type Line = {
   say(subject: string, bytes?: Uint8Array): void;
-  /** Returns what ends it. */
-  hear(subject: string, heard: (bytes: Uint8Array) => void): () => void;
+  /** @returns a function that unsubscribes */
+  hear(subject: string, handler: (bytes: Uint8Array) => void): () => void;
 };
 
 /**
- * Events for whoever remembers what they change, and must not answer with it once the change itself has been answered.
- * Beside its stored copy, which may come late, such an event is said plainly on the connection that the answer goes out
- * on, before it. Whoever then asks the server for a sign of life (`Bus.flush`) has heard it when that sign comes: the
- * server hands on what comes in on one connection in order, so the event was on its way to every listener before the
- * answer was. What a broken connection may have swallowed is told as missed, before any answer that could depend on it.
+ * Immediate events, for processes that cache the data that these events change: a cached value must not be served once
+ * the change has been answered. In addition to its stored copy, which may arrive late, an immediate event is published
+ * on the connection that sends the answer, before the answer. A process that completes a round trip to the server
+ * (`Bus.flush`) after the answer has received the event: the server forwards the messages of one connection in order,
+ * so the event was on its way to every subscriber before the answer was. Events that a broken connection may have lost
+ * are reported as missed, before any answer that could depend on them.
  */
 export class Invalidations {
   readonly #line: Line;
-  readonly #missed = new Set<() => void>();
-  #speaks = false;
+  readonly #gapHandlers = new Set<() => void>();
+  #hasPublished = false;
   #breaks = 0;
 
   constructor(line: Line) {
     this.#line = line;
   }
 
-  /** @throws Fault `malformed`, naming the field: then all that it would have changed is told as missed */
+  /**
+   * Publishes an immediate event.
+   * @throws Fault `malformed`, naming the field: subscribers are then notified that they missed an event
+   */
   say<T extends TSchema>(event: Event<T>, data: Static<T>): void {
-    this.#speaks = true;
+    this.#hasPublished = true;
     let bytes: Uint8Array;
     try {
       bytes = pack(event.data, data);
     } catch (error) {
-      this.#say(MISSED);
+      this.#publish(MISSED);
       throw error;
     }
-    this.#say(`${NOW}.${event.type}`, bytes);
+    this.#publish(`${NOW}.${event.type}`, bytes);
   }
 
-  /** Hears an event that is said at once, without its envelope. Returns what ends it. */
+  /** Subscribes to an immediate event, received without its envelope. @returns a function that unsubscribes */
   onInvalidation<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
     if (!event.atOnce) throw new Error(`${event.type} is not said at once`);
     return this.#line.hear(`${NOW}.${event.type}`, (bytes) => {
@@ -51,30 +55,33 @@ export class Invalidations {
       try {
         data = unpack(event.data, bytes);
       } catch {
-        return this.#tell();
+        return this.#notify();
       }
       handler(data);
     });
   }
 
-  /** Is told when something said at once may not have come: what is remembered may be wrong, all of it. */
+  /** Calls the handler when an immediate event may have been missed: everything cached may be stale. */
   onGap(handler: () => void): void {
-    if (this.#missed.size === 0) this.#line.hear(MISSED, () => this.#tell());
-    this.#missed.add(handler);
+    if (this.#gapHandlers.size === 0) this.#line.hear(MISSED, () => this.#notify());
+    this.#gapHandlers.add(handler);
   }
 
-  /** The connection has broken. */
+  /** Call it when the connection has broken. */
   broke(): void {
     this.#breaks += 1;
-    this.#tell();
+    this.#notify();
   }
 
-  /** The connection stands again, and no question has come over it yet. */
+  /** Call it after a reconnect, before any request is received. */
   mended(): void {
-    if (this.#speaks) this.#say(MISSED);
+    if (this.#hasPublished) this.#publish(MISSED);
   }
 
-  /** For the answer to a question that has just come: what was said because of it may be lost, and the answer not. */
+  /**
+   * Wraps the reply to a request that was just received. If the connection breaks before the answer, events published
+   * for the request may be lost although the answer arrives: they are reported as missed first.
+   */
   after(reply: Reply): Reply {
     const breaks = this.#breaks;
     return (bytes, kind) => {
@@ -83,15 +90,15 @@ export class Invalidations {
     };
   }
 
-  #say(subject: string, bytes?: Uint8Array): void {
+  #publish(subject: string, bytes?: Uint8Array): void {
     try {
       this.#line.say(subject, bytes);
     } catch {
-      // The connection is closed: no answer goes out on it either.
+      // The connection is closed: no answer is sent on it either.
     }
   }
 
-  #tell(): void {
-    for (const handler of this.#missed) handler();
+  #notify(): void {
+    for (const handler of this.#gapHandlers) handler();
   }
 }

@@ -10,34 +10,37 @@ import type { Outcome, Queue, Taken } from '../jetstream/store.ts';
 import { type ConsumerName, consumers } from '../jetstream/streams.ts';
 import { Count, Reason } from '../oci/names.ts';
 
-/** `again`: give the job out again, after so many milliseconds. */
+/** `again`: redeliver the job after this many ms. */
 export type Verdict = 'done' | { again: number };
 export type Worker<T> = (body: T, attempt: number) => Promise<Verdict>;
 
 export type Queues = {
   queue(name: ConsumerName): Queue;
-  /** Aborts when there will be no more jobs. */
+  /** Aborts when the connection is closed, so that no more jobs arrive. */
   closed: AbortSignal;
 };
 
-/** Nobody could do a job of this queue. The next pass, or whoever waits for what it brings, wishes for it again. */
+/**
+ * A job that no worker could do was dropped. The next pass, or the process that waits for its content, submits it
+ * again.
+ */
 export const jobDropped = event(
   'job.dropped',
   Type.Object({ queue: Type.String({ maxLength: 64 }), attempts: Count, reason: Reason }),
 );
 
-/** Wishes in a work queue. Of the workers of a process, one at a time waits for the next job of a queue. */
+/** Submits and handles jobs. Of the workers of a process, one at a time waits for the next job of a queue. */
 export class Jobs {
   readonly #queues: Queues;
   readonly #log: Log;
-  readonly #turns = new KeyedLock();
+  readonly #locks = new KeyedLock();
 
   constructor(queues: Queues, log: Log) {
     this.#queues = queues;
     this.#log = log;
   }
 
-  /** @throws Fault `unavailable` when the queue did not confirm it; `malformed`, naming the field */
+  /** @throws Fault `unavailable` if the queue did not confirm the job; `malformed`, naming the field */
   async submit<T extends TSchema>(job: Job<T>, body: Static<T>): Promise<void> {
     const bytes = pack(job.body, body);
     try {
@@ -48,8 +51,8 @@ export class Jobs {
   }
 
   /**
-   * Takes one job after another until `signal` ends it; call it once for each slot. A job whose handler throws, or
-   * whose worker disappears, is given out again.
+   * Handles one job after another until `signal` aborts; call it once per worker slot. A job whose handler throws or
+   * whose worker disappears is redelivered.
    */
   async work<T extends TSchema>(
     consumer: ConsumerName,
@@ -58,17 +61,17 @@ export class Jobs {
     handler: Worker<Static<T>>,
   ): Promise<void> {
     const queues = this.#queues;
-    const over = AbortSignal.any([signal, queues.closed]);
+    const stop = AbortSignal.any([signal, queues.closed]);
     const queue = queues.queue(consumer);
-    const take = async () => (over.aborted ? undefined : queue.take());
+    const take = async () => (stop.aborted ? undefined : queue.take());
     await takeJobs({
       name: consumer,
       queue,
-      take: () => this.#turns.run(consumer, take),
+      take: () => this.#locks.run(consumer, take),
       unpack: (bytes) => unpack(job.body, bytes),
       handler,
       ackWaitMs: consumers[consumer].ackWaitMs,
-      signal: over,
+      signal: stop,
       log: this.#log,
     });
   }
@@ -81,7 +84,7 @@ type Work<T> = {
   take: () => Promise<Taken | undefined>;
   unpack: (bytes: Uint8Array) => T;
   handler: Worker<T>;
-  /** A job not heard of for this long goes to another worker. */
+  /** A job without a sign of progress for this long is redelivered to another worker. */
   ackWaitMs: number;
   signal: AbortSignal;
   log: Log;
@@ -89,16 +92,16 @@ type Work<T> = {
 
 const RETRY = { firstMs: 400, maxMs: 5_000 };
 
-/** Takes one job after another until the signal aborts. A queue that does not answer is tried again. */
+/** Handles one job after another until the signal aborts. Backs off while the queue does not answer. */
 async function takeJobs<T>(work: Work<T>): Promise<void> {
   const { signal, log, name } = work;
   for (let failures = 0; !signal.aborted; ) {
     try {
       while (!signal.aborted) {
         const next = work.take();
-        const taken = await unlessOver(next, signal);
+        const taken = await unlessStopped(next, signal);
         failures = 0;
-        if (taken === 'over') giveBack(work.queue, next);
+        if (taken === 'stopped') giveBack(work.queue, next);
         else if (taken) await handle(taken, work);
       }
     } catch (err) {
@@ -111,11 +114,11 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
   }
 }
 
-/** Leaves nothing behind on the signal, which outlives all looks at the queue. */
-async function unlessOver<T>(next: Promise<T>, signal: AbortSignal): Promise<T | 'over'> {
-  if (signal.aborted) return 'over';
-  const { promise, resolve } = Promise.withResolvers<'over'>();
-  const end = () => resolve('over');
+/** Removes its listener from the signal, which outlives every poll of the queue. */
+async function unlessStopped<T>(next: Promise<T>, signal: AbortSignal): Promise<T | 'stopped'> {
+  if (signal.aborted) return 'stopped';
+  const { promise, resolve } = Promise.withResolvers<'stopped'>();
+  const end = () => resolve('stopped');
   signal.addEventListener('abort', end, { once: true });
   try {
     return await Promise.race([next, promise]);
@@ -124,7 +127,7 @@ async function unlessOver<T>(next: Promise<T>, signal: AbortSignal): Promise<T |
   }
 }
 
-/** What arrives after the end is for another worker. */
+/** Returns a job that arrives after the stop, for another worker. */
 function giveBack(queue: Queue, next: Promise<Taken | undefined>): void {
   next.then((late) => late && queue.settle(late.token, { kind: 'again', ms: 0 })).catch(() => {});
 }
@@ -133,10 +136,10 @@ async function handle<T>(
   { token, attempt, bytes }: Taken,
   { unpack, handler, ackWaitMs, name, queue, log }: Work<T>,
 ) {
-  // What the queue is not told it gives out again.
+  // If the queue does not receive the outcome, it redelivers the job.
   const settle = (outcome: Outcome) =>
     queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'the queue was not told'));
-  const beat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
+  const heartbeat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
   try {
     const verdict = await handler(unpack(bytes), attempt);
     if (verdict === 'done') await settle({ kind: 'done' });
@@ -146,7 +149,7 @@ async function handle<T>(
     const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';
     await settle({ kind: 'failed', reason: clip(reason, 1_000), final: Fault.is(err, 'malformed') });
   } finally {
-    clearInterval(beat);
+    clearInterval(heartbeat);
   }
 }
 

@@ -3,8 +3,8 @@ import { backoffMs } from '../async/backoff.ts';
 const RETRY = { firstMs: 400, maxMs: 10_000 };
 
 /**
- * Sends things one after another, in the order in which they were added, trying each until it goes or the limit is
- * reached: then the oldest are dropped and counted, so that a bus that is away can't fill the memory.
+ * Sends items one at a time, in the order in which they were added, and retries each until it is sent. Above the limit
+ * the oldest items are dropped and counted, so that an unavailable bus can't exhaust the memory.
  */
 export class Outbox<T> {
   readonly #send: (item: T) => Promise<void>;
@@ -14,7 +14,10 @@ export class Outbox<T> {
   #running: Promise<void> | undefined;
   #closing = false;
 
-  /** @param dropped is told of items given up, and why */
+  /**
+   * @param dropped is called with the number of items dropped, and the cause
+   * @param limit max queued items
+   */
   constructor(
     send: (item: T) => Promise<void>,
     dropped: (count: number, cause: unknown) => void,
@@ -34,7 +37,7 @@ export class Outbox<T> {
     this.#running ??= this.#drain();
   }
 
-  /** Ends when all is sent; what can't be sent at the first try is dropped from here on. */
+  /** Resolves when the queue is empty. Nothing is retried from here on: a failure drops all that is queued. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#running;
@@ -59,7 +62,7 @@ export class Outbox<T> {
       }
       if (this.#queue[0] === item) this.#queue.shift();
     }
-    // In the same turn as the look at the queue: between the two, what is added would be sent by nobody.
+    // In the same turn as the check of the queue: otherwise an item added in between would never be sent.
     this.#running = undefined;
   }
 }

@@ -1,13 +1,13 @@
 import { inboxOf, serviceNames, type UserName, userNames } from '../contract/users.ts';
 
-/** Who may say and hear what on the bus: the permissions of each service's credentials. */
+/** Subjects that each user of the bus may publish and subscribe to: the permissions of its credentials. */
 
 export type Permissions = { publish: string[]; subscribe: string[] };
 
-/** States are read and written, and events stored, by asking storage: see `store-requests.ts`. */
+/** States are read and written, and events stored, by requests to storage: see `store-requests.ts`. */
 const reads = (...buckets: string[]) =>
   buckets.flatMap((bucket) => ['get', 'list'].map((verb) => `storage.state.${bucket}.${verb}`));
-/** One that was refused because another one was first is read again. */
+/** With `get`: an entry is read again after a conditional write was refused because another writer was first. */
 const writes = (...buckets: string[]) =>
   buckets.flatMap((bucket) =>
     ['get', 'put', 'swap', 'remove'].map((verb) => `storage.state.${bucket}.${verb}`),
@@ -15,7 +15,7 @@ const writes = (...buckets: string[]) =>
 const stores = (...subjects: string[]) => subjects.map((subject) => `storage.append.${subject}`);
 const history = ['storage.history.*'];
 
-/** Nothing of it is for other accounts than this one, or for other servers. */
+/** API of JetStream, without the parts that concern other accounts or other servers. */
 const jetStream = [
   'INFO',
   'STREAM.NAMES',
@@ -34,7 +34,10 @@ const jetStream = [
   'CONSUMER.MSG.NEXT.*.*',
 ].map((verb) => `$JS.API.${verb}`);
 
-/** Only whoever runs the layer changes accounts, frees the place of a child, or has storage put in order; some of it through its module twin. */
+/**
+ * Changes of accounts, deactivation of a child, garbage collection and scrub: for the operator of the layer only, some
+ * of it through the module twin.
+ */
 const operating = [
   'storage.token.*',
   'storage.scope.*',
@@ -44,7 +47,7 @@ const operating = [
   'storage.scrub.*',
 ];
 
-/** What pushes and pulls, and passes, ask of content. */
+/** Requests about content that pushes, pulls and passes send. */
 const content = [
   'storage.blob.*',
   'storage.upload.*',
@@ -58,8 +61,8 @@ const content = [
 ];
 
 /**
- * Only storage may say what JetStream answers or keeps, and only on its behalf does JetStream send anything anywhere:
- * see `store.ts`.
+ * Only storage may publish on subjects that JetStream answers or stores, so JetStream sends messages on behalf of
+ * storage alone: see `store.ts`.
  */
 const may: Record<UserName, Permissions> = {
   gateway: {
@@ -155,34 +158,35 @@ const may: Record<UserName, Permissions> = {
 };
 
 /**
- * Whoever is asked may say something in the inbox of whoever may ask: the id of a question is part of its subject there,
- * and nobody guesses one. The permission that nats-server has for answers (`allow_responses`) would tie it to the question,
- * but the server keeps each question for as long as an answer may take, and looks through all it keeps at every further one.
+ * A responder may publish into the inboxes of all users that may send it requests: the reply subject contains the id of
+ * the request, which can't be guessed. The permission `allow_responses` of nats-server would allow answers only, but
+ * the server then stores each request for as long as an answer may take, and scans all stored ones at every further
+ * request.
  */
 export function permissionsOf(user: UserName): Permissions {
   const { publish, subscribe } = may[user];
-  const inboxes = askersOf(user).map((caller) => `${inboxOf(caller)}.>`);
+  const inboxes = callersOf(user).map((caller) => `${inboxOf(caller)}.>`);
   return { publish: [...publish, ...inboxes], subscribe: [...subscribe, `${inboxOf(user)}.>`] };
 }
 
-const askersOf = (user: UserName): UserName[] =>
+const callersOf = (user: UserName): UserName[] =>
   userNames.filter((caller) => may[caller].publish.some((subject) => subject.startsWith(`${user}.`)));
 
-const asked = new Map<string, boolean>();
+const decisions = new Map<string, boolean>();
 
-/** Whether the server lets this user ask on this subject. */
+/** Whether the server permits this user to send requests on this subject. */
 export function mayAsk(user: UserName, subject: string): boolean {
   const key = `${user} ${subject}`;
-  let allowed = asked.get(key);
+  let allowed = decisions.get(key);
   if (allowed === undefined) {
     allowed = may[user].publish.some((pattern) => matches(pattern, subject));
-    // Most subjects are of a closed list; those of events are not.
-    if (asked.size < 10_000) asked.set(key, allowed);
+    // Bounded: most subjects are from a closed list, but subjects of events are not.
+    if (decisions.size < 10_000) decisions.set(key, allowed);
   }
   return allowed;
 }
 
-/** As nats-server has it: `*` stands for one token, `>` for one or more at the end. */
+/** Matches as nats-server does: `*` stands for one token, `>` for one or more at the end. */
 export function matches(pattern: string, subject: string): boolean {
   const tokens = subject.split('.');
   const parts = pattern.split('.');

@@ -4,33 +4,32 @@ import { Envelope, MAX_LAYER, MAX_SOURCE, readEvent } from '../contract/envelope
 import { Fault } from '../contract/fault.ts';
 import type { Archive } from '../jetstream/archive.ts';
 
-/** Events that layers below have told, in the stream of this one: `below.<child>.<type>`. */
+/** Events reported by the layers below, stored in the stream of this layer as `below.<child>.<type>`. */
 
-/** Where an event is in the stream of the child. */
+/** Position of an event in the stream of the child; `made` is when that stream was created. */
 export type Origin = { made: string; sequence: number };
-/** `stored`: its sequence here. */
+/** `stored`: its sequence in the stream of this layer. */
 export type Relayed = Origin & { stored: number; event: Envelope };
 
 const TYPE = /^terrace\.([a-z0-9]{1,32}(?:\.[a-z0-9]{1,32}){0,3})$/;
 const PAGE = { limit: 500, waitMs: 1_000 };
 const ORIGIN = /^(.*)\/(\d+)$/;
 
-/** Each makes a subject of the bus: further types of a child have one together. */
+/** Max event types of a child with a subject of their own; all further types share `other`. */
 const MAX_TYPES = 200;
 
-/** Data of an event that are larger, packed, do not go from layer to layer: what Terrace itself tells is smaller. */
+/** Max packed size of the data of an event that passes between layers, in bytes. Terrace's own events are smaller. */
 export const MAX_EVENT_BYTES = 128 * 1024;
 
-/** The child that told what is stored under this subject. */
+/** Child that reported the event stored under this subject; undefined for an event of this layer. */
 export function childOf(subject: string): string | undefined {
   return subject.startsWith('below.') ? subject.split('.')[1] : undefined;
 }
 
 /**
- * An event as the layer above a child keeps it, whatever the child says of itself: its `layer` and `source` begin with
- * the name of the child, so that nobody speaks for a layer that is not below it, and only the attributes that an
- * envelope has are kept. Data that are too large are replaced by how large they were. The same again where it was done
- * before.
+ * A child's event in the form that the layer above stores, regardless of what the child claims: `layer` and `source`
+ * begin with the name of the child, so that no layer can speak for one that is not below it; attributes that an
+ * envelope does not have are removed; oversized data are replaced by their size. Idempotent.
  */
 export function attributed(child: string, event: Envelope): Envelope {
   const { specversion, id, source, type, time, layer, data } = withinLimits(event);
@@ -45,33 +44,34 @@ export function attributed(child: string, event: Envelope): Envelope {
   };
 }
 
-/** The event, or one that says how large its data are where they do not go from layer to layer. */
+/** The event, with data above `MAX_EVENT_BYTES` replaced by their size. */
 export function withinLimits(event: Envelope): Envelope {
   const size = packedSize(event.data);
   return size > MAX_EVENT_BYTES ? { ...event, data: { leftOutBytes: size } } : event;
 }
 
-/** The source of a child's event, as `attributed` gives it. */
+/** Source of a child's event, as `attributed` sets it. */
 export const sourceOf = (child: string, source: string): string =>
   `/layers/${beneath(child, source.replace(/^\/layers\//, ''), MAX_SOURCE - 8)}`;
 
 function beneath(child: string, name: string, max: number): string {
-  const whole = name === child || name.startsWith(`${child}/`) ? name : `${child}/${name}`;
-  return whole.slice(0, max).toWellFormed();
+  const path = name === child || name.startsWith(`${child}/`) ? name : `${child}/${name}`;
+  return path.slice(0, max).toWellFormed();
 }
 
+/** Stores and reads the events of the layers below. */
 export class Relay {
   readonly #archive: Archive;
   readonly #store: (subject: string, id: string, bytes: Uint8Array) => Promise<number>;
   readonly #types = new Map<string, Set<string>>();
 
-  /** @param store stores once what comes twice with one id within minutes, and tells its sequence */
+  /** @param store stores an event, once per `id` within minutes, and returns its sequence */
   constructor(archive: Archive, store: (subject: string, id: string, bytes: Uint8Array) => Promise<number>) {
     this.#archive = archive;
     this.#store = store;
   }
 
-  /** Resolves with its sequence here, once it is stored. @throws Fault `malformed`, `unavailable` */
+  /** @returns the sequence of the stored event in the stream of this layer. @throws Fault `malformed`, `unavailable` */
   async store(child: string, { made, sequence }: Origin, event: Envelope): Promise<number> {
     const type = this.#typeOf(child, event);
     const bytes = pack(Envelope, { ...event, origin: `${made}/${sequence}` });
@@ -86,13 +86,17 @@ export class Relay {
 
   #typeOf(child: string, event: Envelope): string {
     const [, type = 'other'] = TYPE.exec(event.type) ?? [];
-    const known = this.#types.get(child) ?? new Set();
-    this.#types.set(child, known);
-    if (known.size < MAX_TYPES) known.add(type);
-    return known.has(type) ? type : 'other';
+    const types = this.#types.get(child) ?? new Set();
+    this.#types.set(child, types);
+    if (types.size < MAX_TYPES) types.add(type);
+    return types.has(type) ? type : 'other';
   }
 
-  /** What a child told, behind this sequence of the stream here, as far as it can be read. @throws Fault `unavailable` */
+  /**
+   * Yields the readable events of a child after sequence `stored` of the stream of this layer, up to the last one that
+   * is stored at the call.
+   * @throws Fault `unavailable`
+   */
   async *since(child: string, stored: number): AsyncGenerator<Relayed> {
     const subject = `below.${child}.>`;
     const last = (await this.#archive.last(subject)) ?? 0;

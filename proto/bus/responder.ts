@@ -5,13 +5,13 @@ import { type Caller, callerOf } from './caller.ts';
 import { answer, type Calls, type Reply, replyTo, respond } from './calls.ts';
 import { mayAsk } from './permissions.ts';
 
-/** Questions of others, and the answers to them. */
+/** Requests of other users, and the answers to them. */
 
 export type Question = {
   caller: Caller;
-  /** Its subject, where that of the contract has wildcards. */
+  /** Subject of the request: the contract's may have wildcards. */
   asked: string;
-  /** Does this where the answer reaches nobody: whoever asked is gone. */
+  /** Registers what to do if the answer reaches nobody, as the caller has disconnected. */
   ifLost(then: () => void): void;
 };
 
@@ -28,35 +28,36 @@ type Message = {
   respond(bytes: Uint8Array, options: object): unknown;
 };
 
-/** How messages come in and go out. */
+/** Receives and sends messages. */
 export type Wire = {
-  hear(subject: string, heard: (message: Message) => void): { drain(): Promise<void> };
-  /** Answers to this connection come below it. */
+  hear(subject: string, handler: (message: Message) => void): { drain(): Promise<void> };
+  /** Subject below which this connection receives answers. */
   inbox: string;
   calls: Pick<Calls<{ data: Uint8Array }>, 'open'>;
-  /** Makes the headers of an answer of this kind. */
+  /** Returns the headers of an answer of this kind. */
   header(kind: string): object;
   after(reply: Reply): Reply;
   log: Log;
   signOfLifeMs: number | undefined;
 };
 
-/** How often questions that are not answered are written to the log, in ms. */
-const TELL_REFUSED_MS = 10_000;
+/** Min interval between log lines about refused requests, in ms. */
+const LOG_REFUSED_MS = 10_000;
 
+/** Serves the requests of other users on one connection. */
 export class Answers {
   readonly #wire: Wire;
   #refused = 0;
-  #told = Number.NEGATIVE_INFINITY;
+  #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(wire: Wire) {
     this.#wire = wire;
   }
 
   /**
-   * A question is taken only where its answer goes to the inbox of a user who may ask it. Else whoever can have
-   * somebody send something somewhere, as an answer to another question, would ask in the name of the one who sends.
-   * @param quiet the answer comes within the silence that a caller bears: no signs of life before it
+   * Accepts a request only if its reply subject is in the inbox of a user who may send it. Otherwise a user who can
+   * make another one publish on a chosen subject, as the answer to some other request, could send requests in its name.
+   * @param quiet the answer is sent before the caller's silence limit ends: no signs of life are needed
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
@@ -81,24 +82,24 @@ export class Answers {
     });
   }
 
-  /** @returns where the server says that an answer reached nobody */
+  /** @returns the subject on which the server reports that an answer reached nobody */
   #confirm(lost: () => void): string {
     const { calls, inbox } = this.#wire;
     let id = '';
-    const told = calls.open('', undefined, (own) => {
-      id = own;
+    const report = calls.open('', undefined, (requestId) => {
+      id = requestId;
     });
-    told.then(lost, () => {});
+    report.then(lost, () => {});
     return `${inbox}.${id}`;
   }
 
   #refuse(subject: string): void {
     this.#refused += 1;
     const now = performance.now();
-    if (now - this.#told < TELL_REFUSED_MS) return;
-    this.#told = now;
-    const said = 'a question was not answered: its answer would go to somebody who may not ask it';
-    this.#wire.log.warn({ subject, count: this.#refused }, said);
+    if (now - this.#loggedAt < LOG_REFUSED_MS) return;
+    this.#loggedAt = now;
+    const text = 'a question was not answered: its answer would go to somebody who may not ask it';
+    this.#wire.log.warn({ subject, count: this.#refused }, text);
     this.#refused = 0;
   }
 }

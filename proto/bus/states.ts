@@ -5,35 +5,35 @@ import type { Log } from '../contract/log.ts';
 import type { Bucket, Write } from '../jetstream/store.ts';
 import { Watch } from './watch.ts';
 
-/** A value with the revision that a conditional write names. */
+/** A value with the revision that a conditional write must name. */
 export type Entry<T> = { value: T; revision: number };
 
-/** What is watched is read again so often, in case a write was not heard of, in ms. */
+/** Interval at which watched entries are read again, in case a write was missed, in ms. */
 export const REFRESH_MS = 60_000;
 
-/** When to read again after a conditional write was heard of: it takes a moment until it is stored or refused. */
+/** Delays of the reads after a conditional write, in ms: it is received before it is stored or refused. */
 const READ_AFTER_MS = [20, 500];
 
-/** When to read again what could not be read. */
+/** Backoff after a failed read. */
 const RETRY = { firstMs: 250, maxMs: 4_000 };
 
 export type Buckets = {
   bucket(name: string): Bucket;
-  /** Hears each write from now on. Returns what ends it. */
-  hear(bucket: string, key: string, heard: (write: Write) => void): () => void;
+  /** Subscribes to the writes of an entry. @returns a function that unsubscribes */
+  hear(bucket: string, key: string, handler: (write: Write) => void): () => void;
 };
 
-/** An entry that is not as its state is declared, such as another version or a damaged disk leaves it. */
+/** An entry that violates the schema of its state: written by another version, or damaged on disk. */
 export type Unreadable = { bucket: string; key: string; reason: string };
 
-/** Last values, by key. An entry that can't be read counts as none: whoever owns it writes it again. */
+/** Last values, by key. An unreadable entry counts as missing: its owner writes it again. */
 export class States {
   readonly #buckets: Buckets;
   readonly #log: Log;
   readonly #watches = new Set<() => void>();
   readonly #unreadable = new Map<string, Unreadable & { revision: number }>();
-  /** Reads begun in this turn, by place. */
-  readonly #begun = new Map<string, ReturnType<Bucket['get']>>();
+  /** Reads started in this turn of the event loop, by bucket and key. */
+  readonly #reads = new Map<string, ReturnType<Bucket['get']>>();
 
   constructor(buckets: Buckets, log: Log) {
     this.#buckets = buckets;
@@ -50,12 +50,12 @@ export class States {
     return value && { value: value.is, revision: entry.revision };
   }
 
-  /** The entries that were found and could not be read, as far as this connection has looked. */
+  /** Unreadable entries among those that this connection has read. */
   unreadable(): Unreadable[] {
     return [...this.#unreadable.values()].map(({ bucket, key, reason }) => ({ bucket, key, reason }));
   }
 
-  /** Tells of what can't be read once, and not at each look. */
+  /** Logs an unreadable entry once per revision, not at each read. */
   #read<T extends TSchema>(
     { bucket, value: schema }: State<T>,
     key: string,
@@ -82,8 +82,8 @@ export class States {
   }
 
   /**
-   * Writes only where `revision` is the last one (0: where there is none that can be read).
-   * @returns the new revision, or `undefined` where somebody else was first
+   * Compare-and-swap: writes only if `revision` is the current one (0: if no readable entry exists).
+   * @returns the new revision; `undefined` if another writer was first
    */
   async swap<T extends TSchema>(
     state: State<T>,
@@ -95,19 +95,19 @@ export class States {
     const bucket = this.#buckets.bucket(state.bucket);
     const written = await bucket.swap(key, bytes, revision);
     if (written !== undefined || revision !== 0) return written;
-    const there = await bucket.get(key);
-    const counts = !there || this.#read(state, key, there);
-    return counts ? undefined : bucket.swap(key, bytes, there.revision);
+    const existing = await bucket.get(key);
+    const conflicts = !existing || this.#read(state, key, existing);
+    return conflicts ? undefined : bucket.swap(key, bytes, existing.revision);
   }
 
   async remove<T extends TSchema>(state: State<T>, key: string): Promise<void> {
     await this.#buckets.bucket(state.bucket).remove(key);
   }
 
-  /** All entries of a state that can be read, by key. @throws Fault `unavailable` */
+  /** All readable entries of a state, by key. @throws Fault `unavailable` */
   async list<T extends TSchema>(state: State<T>): Promise<Map<string, Static<T>>> {
     const bucket = this.#buckets.bucket(state.bucket);
-    const found = new Map<string, Static<T>>();
+    const values = new Map<string, Static<T>>();
     const keys = new Set<string>();
     let after: string | undefined;
     for (let more = true; more; ) {
@@ -115,7 +115,7 @@ export class States {
       for (const { key, ...entry } of page.entries) {
         keys.add(key);
         const value = this.#read(state, key, entry);
-        if (value) found.set(key, value.is);
+        if (value) values.set(key, value.is);
       }
       after = page.entries.at(-1)?.key;
       more = page.more && after !== undefined;
@@ -123,25 +123,26 @@ export class States {
     for (const [place, { bucket, key }] of this.#unreadable) {
       if (bucket === state.bucket && !keys.has(key)) this.#unreadable.delete(place);
     }
-    return found;
+    return values;
   }
 
   /**
-   * Calls the handler with the value as it is now (`undefined`: there is none) and each time it has changed. It reads
-   * again whenever `refresh` is called, so it outlives the loss of the server and of its store.
+   * Calls the handler with the current value (`undefined`: none) and after each change. The entry is read again at each
+   * `refresh`, so a watch survives the loss of the server and of its store.
+   * @returns a function that ends the watch
    */
   watch<T extends TSchema>(
     state: State<T>,
     key: string,
     handler: (value: Static<T> | undefined) => void,
   ): () => void {
-    const where = { bucket: state.bucket, key };
+    const fields = { bucket: state.bucket, key };
     const read = async () => (await this.#getOnce(state.bucket, key))?.bytes;
     const watch = new Watch(read, (bytes) => {
       try {
         handler(bytes ? unpack(state.value, bytes) : undefined);
       } catch (err) {
-        this.#log.warn({ err, ...where }, 'a state could not be handled');
+        this.#log.warn({ err, ...fields }, 'a state could not be handled');
       }
     });
     let ended = false;
@@ -151,38 +152,38 @@ export class States {
       watch.refresh().catch((err) => {
         if (ended) return;
         const ms = backoffMs(failures + 1, RETRY);
-        this.#log.debug({ err, ms, ...where }, 'a state could not be read; reading it again');
+        this.#log.debug({ err, ms, ...fields }, 'a state could not be read; reading it again');
         clearTimeout(retry);
         retry = setTimeout(refresh, ms, failures + 1).unref();
       });
     };
-    const again = () => refresh();
-    const end = this.#buckets.hear(state.bucket, key, (write) => {
-      if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(again, ms).unref();
+    const reread = () => refresh();
+    const unsubscribe = this.#buckets.hear(state.bucket, key, (write) => {
+      if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(reread, ms).unref();
       else watch.hear(write === 'removal' ? undefined : write.bytes);
     });
-    this.#watches.add(again);
-    again();
+    this.#watches.add(reread);
+    reread();
     return () => {
       ended = true;
       clearTimeout(retry);
-      this.#watches.delete(again);
-      end();
+      this.#watches.delete(reread);
+      unsubscribe();
     };
   }
 
-  /** What several watch and read in one turn is asked for once. */
+  /** Shares one read between all watches that read the same entry in one turn of the event loop. */
   #getOnce(bucket: string, key: string): ReturnType<Bucket['get']> {
     const place = `${bucket}.${key}`;
-    const begun = this.#begun.get(place);
-    if (begun) return begun;
+    const started = this.#reads.get(place);
+    if (started) return started;
     const reading = this.#buckets.bucket(bucket).get(key);
-    this.#begun.set(place, reading);
-    queueMicrotask(() => this.#begun.delete(place));
+    this.#reads.set(place, reading);
+    queueMicrotask(() => this.#reads.delete(place));
     return reading;
   }
 
-  /** Reads again what is watched. */
+  /** Reads all watched entries again. */
   refresh(): void {
     for (const refresh of this.#watches) refresh();
   }

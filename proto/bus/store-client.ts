@@ -20,11 +20,11 @@ import { LEASE_MS } from '../status/status.ts';
 import type { CallOptions } from './calls.ts';
 
 /**
- * A question that was with storage when that was killed is given up before a lease that it renews has ended: the next one
- * finds another storage.
+ * Silence after which a request about a state fails, in ms. If storage is killed, a pending renewal of a lease then
+ * fails before the lease ends, and the next one reaches the restarted storage.
  */
 const SILENCE_MS = LEASE_MS / 2;
-/** Later than that, the answer of a storage that has no job is not waited for, in ms. */
+/** How long after `TAKE_MS` the answer that no job is queued may arrive, in ms. */
 const TAKE_LATE_MS = 6_000;
 
 type Call = <Q extends TSchema, R extends TSchema>(
@@ -34,12 +34,14 @@ type Call = <Q extends TSchema, R extends TSchema>(
 ) => Promise<Static<R>>;
 
 /**
- * What JetStream keeps, for everybody but storage. Whatever is asked throws Fault `unavailable` where storage is away.
- * @param patience how long to go on asking then, in ms
+ * JetStream for all users but storage: each operation is a request to storage, and throws Fault `unavailable` while
+ * storage is unavailable.
+ * @param patience how long to retry then, in ms
  */
 export function storeBy(call: Call, patience: number): Store {
-  // All of it may be asked twice.
-  const ask: Call = (contract, query, more) => call(contract, query, { patience, brittle: true, ...more });
+  // Brittle, as all of these requests may be sent twice.
+  const ask: Call = (contract, query, options) =>
+    call(contract, query, { patience, brittle: true, ...options });
   const soon: Call = (contract, query) => ask(contract, query, { silenceMs: SILENCE_MS });
   return {
     append: async (subject, id, bytes) => (await ask(appendTo(subject), { id, bytes })).sequence,
@@ -61,14 +63,14 @@ function bucketBy(ask: Call, name: BucketName): Bucket {
 }
 
 function queueBy(ask: Call, queue: ConsumerName): Queue {
-  /** A job that comes when nobody waits for it any more is for another worker. */
+  /** Returns a job that arrives after its caller has given up, for another worker. */
   const late = ({ data }: { data: Uint8Array }) => {
     try {
       const { taken } = unpack(takeJob.reply, data);
       const outcome = { kind: 'again', ms: 0 } as const;
       if (taken) ask(settleJob, { queue, token: taken.token, outcome }).catch(() => {});
     } catch {
-      // A fault, or that nobody was there: no job came.
+      // A fault, or no responder: no job was taken.
     }
   };
   return {

@@ -27,12 +27,12 @@ export type ServeStore = <Q extends TSchema, R extends TSchema>(
   options: { quiet: boolean },
 ) => void;
 
-/** Answers what is asked of the store, in a process of storage. */
+/** Serves JetStream to the other users, in a process of storage. */
 export function serveStore(serve: ServeStore, store: JetStreamStore): void {
   const on: ServeStore = (contract, handler, options) =>
     serve(contract, (query, question) => handler(query, question).catch(unavailable), options);
   const soon = { quiet: false };
-  // Whoever asks waits no longer than a caller bears silence.
+  // These wait for a job or an event, but less long than the silence after which their caller gives up.
   const waits = { quiet: true };
 
   for (const [name, state] of Object.entries(onStates)) {
@@ -77,7 +77,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
     async ({ queue }, { ifLost }) => {
       const jobs = store.queue(queue);
       const taken = await jobs.take();
-      // Nobody has it in hand: it need not wait until a worker counts as lost.
+      // The caller is gone: return the job now, instead of at the end of its ack wait.
       if (taken) ifLost(() => void jobs.settle(taken.token, { kind: 'again', ms: 0 }));
       return taken ? { taken } : {};
     },
@@ -109,7 +109,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
     async ({ from, subject, wait = 0, limit = MAX_PAGE }, { caller }) => {
       const query = { from, subject, limit, waitMs: wait, maxBytes: PAGE_BYTES };
       const events = await store.page(query, caller.user ?? '');
-      // One that does not fit into an answer can't be told; whoever reads sees that it is there.
+      // An event that does not fit into an answer is returned without data, so that the reader sees that it exists.
       const fits = ({ data }: { data: Uint8Array }) => data.byteLength <= MAX_EVENT_BYTES;
       return { events: events.map((event) => (fits(event) ? event : { ...event, data: new Uint8Array() })) };
     },
@@ -119,7 +119,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
 
 const nothing = () => ({});
 
-/** What JetStream has against it, or that it does not answer, is for the log of whoever asked: storage goes on. */
+/** An error or a timeout of JetStream is reported to the caller, for its log: storage keeps running. */
 function unavailable(cause: unknown): never {
   if (cause instanceof Fault) throw cause;
   const { message } = cause as Error;

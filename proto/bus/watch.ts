@@ -1,39 +1,37 @@
-/**
- * One value that is both read and heard of: tells each value once, and never an older one after a newer one.
- */
+/** One value that is both polled and pushed: reports each change once, and never an older value after a newer one. */
 export class Watch {
   readonly #read: () => Promise<Uint8Array | undefined>;
-  readonly #tell: (bytes: Uint8Array | undefined) => void;
+  readonly #changed: (bytes: Uint8Array | undefined) => void;
   #last: string | undefined;
-  #heard = 0;
+  #writes = 0;
 
   /**
-   * @param read asks for the value as it is now; `undefined`: there is none
-   * @param tell is called with the first value, and with each that differs from the one before
+   * @param read returns the current value; `undefined`: none
+   * @param changed is called with the first value, and with each that differs from the previous one
    */
-  constructor(read: () => Promise<Uint8Array | undefined>, tell: (bytes: Uint8Array | undefined) => void) {
+  constructor(read: () => Promise<Uint8Array | undefined>, changed: (bytes: Uint8Array | undefined) => void) {
     this.#read = read;
-    this.#tell = tell;
+    this.#changed = changed;
   }
 
-  /** The value was written just now. */
+  /** Takes a value that was just written. */
   hear(bytes: Uint8Array | undefined): void {
-    this.#heard += 1;
+    this.#writes += 1;
     this.#take(bytes);
   }
 
-  /** Reads it again, in case a write was not heard of. */
+  /** Reads the value again, in case a write was missed. */
   async refresh(): Promise<void> {
-    const before = this.#heard;
+    const before = this.#writes;
     const bytes = await this.#read();
-    // A write heard of meanwhile may be newer than what was read.
-    if (before === this.#heard) this.#take(bytes);
+    // A write received meanwhile may be newer than the value read.
+    if (before === this.#writes) this.#take(bytes);
   }
 
   #take(bytes: Uint8Array | undefined): void {
-    const print = bytes ? Buffer.from(bytes).toString('base64') : '';
-    if (print === this.#last) return;
-    this.#last = print;
-    this.#tell(bytes);
+    const encoded = bytes ? Buffer.from(bytes).toString('base64') : '';
+    if (encoded === this.#last) return;
+    this.#last = encoded;
+    this.#changed(bytes);
   }
 }

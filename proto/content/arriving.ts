@@ -4,18 +4,18 @@ import { Bytes, Digest, Repository, Tag } from '../oci/names.ts';
 import { BlobPlace } from './blobs.ts';
 
 /**
- * Content that is on its way from the parent, for the layers below, which fetch what of it is here already: so a blob
- * goes down through several layers in about the time that one link takes. What is told here is a hint, and what is
- * read may turn out to be wrong: whoever fetches it checks the whole before it is committed.
+ * Content in transfer from the parent, for the layers below, which fetch the part of it that is here already: so a blob
+ * passes several layers in about the time that one link takes. All of it is a hint, and the bytes may turn out to be
+ * wrong: the reader verifies the complete blob before the commit.
  */
 
-/** In how short a form a cursor and the number of an attempt are told. */
+/** Short form of a cursor, and of the id of an attempt. */
 const Short = Type.String({ pattern: '^[0-9a-f]{1,64}$', maxLength: 64 });
 
 /**
- * What of an image a blob is, as far as that is known, so that a layer below can tell whether it wants it: the tags
- * that are to point to the image, the platforms of an index that it belongs to (none: it belongs to all), and whether
- * it comes as a referrer.
+ * The place of a blob in an image, as far as it is known, so that a layer below can decide whether it wants the blob:
+ * the tags that are to point to the image, the platforms of an index that the blob belongs to (none: it belongs to
+ * all), and whether only a referrer needs it.
  */
 export const Part = Type.Object({
   tags: Type.Array(Tag, { maxItems: 20 }),
@@ -24,7 +24,7 @@ export const Part = Type.Object({
 });
 export type Part = Static<typeof Part>;
 
-/** `attempt` is another one each time that somebody begins, or goes on, to bring it. */
+/** `attempt` changes each time that a syncer begins or resumes the transfer. */
 export const ArrivingBlob = Type.Object({
   repository: Repository,
   digest: Digest,
@@ -34,7 +34,7 @@ export const ArrivingBlob = Type.Object({
 });
 export type ArrivingBlob = Static<typeof ArrivingBlob>;
 
-/** Blobs that are being brought now, at most 1,000. */
+/** Blobs in transfer now, at most 1,000. */
 export const listArriving = request(
   'storage.arriving.list',
   Type.Object({}),
@@ -42,8 +42,9 @@ export const listArriving = request(
 );
 
 /**
- * Where the bytes of a blob are that came, or come, over the link for this repository. `coming`: `path` is the ingest's
- * folder; else it is that of the committed content, whether or not the repository links it yet. Faults: `blob-unknown`.
+ * Location of a blob that crosses, or has crossed, the link for this repository. `coming`: it is incomplete, and `path`
+ * is the ingest's folder; otherwise `path` is the committed content, whether or not the repository links it yet.
+ * Faults: `blob-unknown`.
  */
 export const locateArriving = request(
   'storage.arriving.locate',
@@ -52,9 +53,9 @@ export const locateArriving = request(
 );
 
 /**
- * Over HTTP: `GET <path>?after=CURSOR&wait=S` is answered with an `Arriving` as soon as it is another than the one of
- * that cursor. `GET <path>/<digest>?repository=R&wait=S` with a Range header is answered 206 with what of the range is
- * there from its start on, or 204 where that is nothing after `wait` seconds: ask again.
+ * Over HTTP: `GET <path>?after=CURSOR&wait=S` is answered with an `Arriving` as soon as it differs from the one of that
+ * cursor, or after `wait` seconds. `GET <path>/<digest>?repository=R&wait=S` with a Range header is answered 206 with
+ * the available bytes from the start of the range, or 204 if none is available after `wait` seconds: ask again.
  */
 export const ARRIVING_PATH = '/v2/_terrace/arriving';
 export const Arriving = Type.Object({ cursor: Short, blobs: Type.Array(ArrivingBlob, { maxItems: 1_000 }) });

@@ -3,11 +3,20 @@ import { request } from '../contract/contract.ts';
 import { Bytes, Digest, FilePath, Repository } from '../oci/names.ts';
 import { Fenced } from './terms.ts';
 
-/** Committed content: where it lies and which repositories link it. Asking for a blob renews its grace time. */
+/**
+ * Content of a layer: the requests and events by which other services write and read it. Bytes never cross the bus:
+ * they go directly between a service and the data volume.
+ *
+ * The life of a blob: a writer opens an ingest, claims it and writes into it; storage verifies the digest and commits
+ * it (ingests.ts). Repositories link the committed blob (this file), and manifests name it (manifests.ts). Asking for a
+ * blob renews its grace time. When nothing links it and its grace has ended, garbage collection deletes it; a scrub
+ * quarantines damaged bytes (maintenance.ts). Changes are published as events (content-events.ts). A blob in transfer
+ * is offered to the layers below (arriving.ts). The changes of a pass are fenced by its term (terms.ts).
+ */
 
 const InRepository = Type.Object({ repository: Repository, digest: Digest });
 
-/** Where a committed blob's bytes lie. Committed files never change. */
+/** Location of a committed blob. Committed files never change. */
 export const BlobPlace = Type.Object({
   /** Relative to the data volume. */
   path: FilePath,
@@ -15,10 +24,10 @@ export const BlobPlace = Type.Object({
 });
 export type BlobPlace = Static<typeof BlobPlace>;
 
-/** Where are the bytes of a blob that the repository links? Faults: `blob-unknown`, `name-unknown`. */
+/** Location of a blob that the repository links. Faults: `blob-unknown`, `name-unknown`. */
 export const locateBlob = request('storage.blob.locate', InRepository, BlobPlace);
 
-/** Which of these are not committed in any repository? At most 1,000 at a time. */
+/** Which of these are not committed in any repository. */
 export const missingBlobs = request(
   'storage.blob.missing',
   Type.Object({ digests: Type.Array(Digest, { maxItems: 1000 }) }),
@@ -26,8 +35,8 @@ export const missingBlobs = request(
 );
 
 /**
- * Links committed blobs into a repository without moving a byte, in one synced batch: a cross-repository mount.
- * With `from`, only what that repository links. Faults: `blob-unknown` (nothing is linked then).
+ * Links committed blobs into a repository without copying bytes, in one synced batch: a cross-repository mount.
+ * With `from`, only blobs that this other repository links. Faults: `blob-unknown` (then nothing is linked).
  */
 export const linkBlobs = request(
   'storage.blob.link',
@@ -47,5 +56,8 @@ export const repositoriesOfBlob = request(
   Type.Object({ repositories: Type.Array(Repository, { maxItems: 100 }) }),
 );
 
-/** Takes the blob out of the repository; its bytes go when nothing links them. Faults: `blob-unknown`. */
+/**
+ * Removes the link. Garbage collection deletes the bytes when nothing links them.
+ * Faults: `blob-unknown`, `name-unknown`.
+ */
 export const unlinkBlob = request('storage.blob.unlink', InRepository, Type.Object({}));

@@ -4,24 +4,24 @@ import { event } from '../contract/contract.ts';
 import { Bytes, Digest, MediaType, Repository, Tag } from '../oci/names.ts';
 
 /**
- * What storage tells of what it holds. Those that change what a reader may remember are said at once: they are on
- * their way before the request that made them is answered. One may be lost when storage is killed, and then
- * `storage.started` comes before anything is answered: whoever remembers content forgets it all then.
+ * Events of storage about its content. Those that invalidate a cache are published at once: they are on their way
+ * before the request that caused them is answered. One may be lost when storage is killed; `storage.started` is then
+ * published before any request is answered, and caches of content are cleared.
  */
 const atOnce = { atOnce: true };
 
-/** The change came from the parent, so the parent need not hear of it. */
+/** The change is from the parent, so it is not pushed to the parent. */
 const arrived = Type.Optional(Type.Boolean());
 
-/** The token with which a client did it; absent where there are no accounts, and where it came from the parent. */
+/** Token of the client that made the change. Absent without accounts, and for changes from the parent. */
 const account = Type.Optional(AccountName);
 
-/** Storage serves, from what is on the disk. */
+/** Storage begins to serve, from the state on the disk. */
 export const storageStarted = event('storage.started', Type.Object({}), atOnce);
 
 export const blobCommitted = event('blob.committed', Type.Object({ digest: Digest, size: Bytes, account }));
 
-/** The repository does not link the blob any more. */
+/** The repository no longer links the blob. */
 export const blobUnlinked = event(
   'blob.unlinked',
   Type.Object({ repository: Repository, digest: Digest, account }),

@@ -3,20 +3,20 @@ import { AccountName } from '../accounts/accounts.ts';
 import { event, request } from '../contract/contract.ts';
 import { Bytes, Digest, MediaType, Repository } from '../oci/names.ts';
 
-/** How storage keeps itself in order: garbage collection, scrub, free space. */
+/** Maintenance of storage: garbage collection, scrub, free space. */
 
-/** What garbage collection took away, or would take. */
+/** What garbage collection deleted, or, in a dry run, would delete. */
 export const Garbage = Type.Object({
   dryRun: Type.Boolean(),
-  /** Blobs taken out of a repository in which no manifest names them. */
+  /** Links of blobs in a repository in which no manifest names them. */
   links: Type.Integer(),
-  /** Committed content that nothing links any more. */
+  /** Committed content that nothing links. */
   blobs: Type.Integer(),
-  /** Of those blobs, of abandoned ingests and of stray files. */
+  /** Bytes of these blobs, of abandoned ingests and of stray files. */
   bytes: Bytes,
-  /** Uploads and transfers that nobody goes on with. */
+  /** Abandoned uploads and transfers. */
   ingests: Type.Integer(),
-  /** Repositories with nothing in them. */
+  /** Empty repositories. */
   repositories: Type.Integer(),
   /** Files that a crash left without a record. */
   strays: Type.Integer(),
@@ -24,7 +24,7 @@ export const Garbage = Type.Object({
 });
 export type Garbage = Static<typeof Garbage>;
 
-/** Runs as long as it takes, with signs of life. Faults: `busy` where one runs already. */
+/** Answered at the end of the run, with signs of life until then. Faults: `busy` if one is running already. */
 export const collectGarbage = request(
   'storage.garbage.collect',
   Type.Object({ dryRun: Type.Boolean() }),
@@ -35,25 +35,25 @@ export const garbageCollected = event(
   Type.Object({ ...Garbage.properties, account: Type.Optional(AccountName) }),
 );
 
-/** One sentence each: which file, and what of it. */
+/** One sentence each, with the file and its damage. */
 export const MetadataDamage = Type.Array(Type.String({ maxLength: 300 }), { maxItems: 20 });
 
 export const Scrubbed = Type.Object({
   /** Blobs that were read and hashed. */
   checked: Type.Integer(),
   bytes: Bytes,
-  /** Those whose bytes were not theirs, or gone: quarantined. The first 1,000. */
+  /** Blobs whose bytes were wrong or missing: quarantined. The first 1,000. */
   damaged: Type.Array(Digest, { maxItems: 1_000 }),
-  /** What of the metadata is damaged, a sentence each; absent where nothing is. */
+  /** Damage of the metadata, one sentence each; absent if nothing is damaged. */
   metadata: Type.Optional(MetadataDamage),
   ms: Type.Integer(),
 });
 export type Scrubbed = Static<typeof Scrubbed>;
 
 /**
- * Reads and hashes all committed content, at most `rate` bytes a second (default: that of the configuration).
- * What is damaged goes to the folder `quarantine` of the data volume and is answered as absent until it comes again,
- * from a client or from the parent. Faults: `busy` where one runs already.
+ * Reads and hashes all committed content, at most `rate` bytes/s (default: from the configuration). Damaged content is
+ * moved to the folder `quarantine` of the data volume, and is absent for readers until a client or the parent supplies
+ * it again. Faults: `busy` if one is running already.
  */
 export const scrub = request(
   'storage.scrub.run',
@@ -65,13 +65,13 @@ export const scrubFinished = event(
   Type.Object({ ...Scrubbed.properties, account: Type.Optional(AccountName) }),
 );
 
-/** Committed content whose bytes are damaged or gone, and that is not here again yet. */
+/** Committed content whose bytes are damaged or missing, and were not supplied again yet. */
 export const Damaged = Type.Object({
   digest: Digest,
   size: Bytes,
-  /** Those that have it, at most 20: whichever of them the parent knows can give it. */
+  /** Repositories that have it, at most 20: any of them that the parent has can supply it. */
   repositories: Type.Array(Repository, { maxItems: 20 }),
-  /** Of a manifest; absent for another blob. */
+  /** Absent if it is not a manifest. */
   mediaType: Type.Optional(MediaType),
 });
 export type Damaged = Static<typeof Damaged>;
@@ -81,7 +81,7 @@ export const listDamaged = request(
   'storage.damage.list',
   Type.Object({
     after: Type.Optional(Digest),
-    /** The names of so many fit into one message of the bus. */
+    /** Bounded so that the names of their repositories fit into one message of the bus. */
     limit: Type.Integer({ minimum: 1, maximum: 100 }),
   }),
   Type.Object({ damaged: Type.Array(Damaged, { maxItems: 100 }), more: Type.Boolean() }),
@@ -90,11 +90,11 @@ export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, s
   atOnce: true,
 });
 
-/** Free space of the data volume, and the reserve below which nothing new is taken. */
+/** Free space of the data volume, and the reserve below which storage takes no new content. */
 export const Space = Type.Object({
   free: Bytes,
   reserve: Bytes,
-  /** The same for how many files it may still hold; absent where its file system does not count them. */
+  /** The same for the number of files; absent if the file system does not count them. */
   inodes: Type.Optional(
     Type.Object({ free: Type.Integer({ minimum: 0 }), reserve: Type.Integer({ minimum: 0 }) }),
   ),
@@ -102,5 +102,5 @@ export const Space = Type.Object({
 });
 export type Space = Static<typeof Space>;
 
-/** Free space fell below the reserve, or is above it again. */
+/** Free space fell below the reserve, or rose above it again. */
 export const spaceChanged = event('space.changed', Space);

@@ -3,7 +3,7 @@ import { request } from '../contract/contract.ts';
 import { After, Bytes, Digest, FilePath, MediaType, Reference, Repository, Tag } from '../oci/names.ts';
 import { Fenced } from './terms.ts';
 
-/** Manifests, tags and what refers to what. Lists come in pages: `after` is the last entry of the page before. */
+/** Manifests, tags and referrers. Lists are paged: `after` is the last entry of the previous page. */
 
 const InRepository = Type.Object({ repository: Repository, digest: Digest });
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 0, maximum: 1000 }) };
@@ -17,24 +17,24 @@ export const ManifestPlace = Type.Object({
 });
 export type ManifestPlace = Static<typeof ManifestPlace>;
 
-/** `null` stands for "no such tag". */
+/** `null`: no such tag. */
 const TagTarget = Type.Union([Digest, Type.Null()]);
 
-/** `os/architecture/variant`, as an index says it. */
+/** Max length of `os/architecture/variant` as in an index, in characters. */
 export const MAX_PLATFORM = 100;
 
-/** A child of an index that the layer does not bring, with the platform that the index says it is for. */
+/** A child of an index that the layer does not fetch, with its platform in the index. */
 export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ maxLength: MAX_PLATFORM }) });
 export type LeftOut = Static<typeof LeftOut>;
 
-/** How many tags one push of a manifest may name. */
+/** Max tags that one push of a manifest may name. */
 export const MAX_TAGS = 100;
 
 /**
- * Commits an ingest's content as a manifest: its children are in the repository, its subject is indexed, and the
- * tag and `tags` (if named) point to it, all in one synced batch. `expect` makes the tag's move conditional on what
- * it points to now; `base` also records the new target as what parent and layer agree on. `arrived`: it came from
- * the parent, so it is not to be sent there. `leftOut`: children that may be absent (a sparse index).
+ * Commits an ingest's content as a manifest: its children must be in the repository, its subject is indexed, and `tag`
+ * and `tags` (if named) point to it, all in one synced batch. `expect` makes the move of `tag` conditional on its
+ * current target; `base` also records the new target as the one that parent and layer agree on. `arrived`: the manifest
+ * is from the parent, so it is not pushed there. `leftOut`: children that may be absent (a sparse index).
  * Faults: `claim-lost`, `digest-invalid`, `manifest-invalid`, `manifest-blob-unknown`, `too-large`, `conflict`.
  */
 export const putManifest = request(
@@ -57,8 +57,8 @@ export const putManifest = request(
 );
 
 /**
- * Faults: `manifest-unknown`, `name-unknown`. Of a manifest that was left out of a sparse index, `manifest-unknown`
- * says so, and has the platform as `detail.leftOut`.
+ * Faults: `manifest-unknown`, `name-unknown`. For a manifest that was left out of a sparse index, the message of
+ * `manifest-unknown` says so, and `detail.leftOut` is its platform.
  */
 export const getManifest = request(
   'storage.manifest.get',
@@ -66,7 +66,7 @@ export const getManifest = request(
   ManifestPlace,
 );
 
-/** Which of these manifests does the repository not have? */
+/** Which of these manifests the repository does not have. */
 export const missingManifests = request(
   'storage.manifest.missing',
   Type.Object({ repository: Repository, digests: Type.Array(Digest, { maxItems: 1000 }) }),
@@ -74,8 +74,8 @@ export const missingManifests = request(
 );
 
 /**
- * Deletes the manifest and every tag of the repository that points to it. `arrived`: as it went from the parent, so
- * nothing is to be withdrawn there. Faults: `manifest-unknown`.
+ * Deletes the manifest and every tag of the repository that points to it. `arrived`: the parent deleted it, so nothing
+ * is withdrawn there. Faults: `manifest-unknown`, `name-unknown`.
  */
 export const deleteManifest = request(
   'storage.manifest.delete',
@@ -84,8 +84,8 @@ export const deleteManifest = request(
 );
 
 /**
- * Children of sparse indexes that are not here, in order of digest, then index: once for each index that leaves it
- * out. `after` is `<digest>!<index>`.
+ * Children of sparse indexes that are not here, in order of digest, then index: one entry per index that leaves the
+ * child out. `after` is `<digest>!<index>`.
  */
 export const listLeftOut = request(
   'storage.manifest.left-out',
@@ -97,9 +97,9 @@ export const listLeftOut = request(
 );
 
 /**
- * Takes out of the layer what came of a repository from the parent: tags that are as parent and layer agreed on, the
- * bases, and all manifests if no tag is left and a client put none that the parent was never told of. What was never
- * agreed on stays, with all manifests. Bytes go by garbage collection.
+ * Deletes from the layer the part of a repository that is from the parent: tags that equal their base, the bases, and
+ * all manifests if no tag remains and no client put a manifest that was never sent to the parent. Content that was
+ * never agreed on stays, with all manifests. Garbage collection deletes the bytes.
  */
 export const cleanRepository = request(
   'storage.repository.clean',
@@ -107,7 +107,7 @@ export const cleanRepository = request(
   Type.Object({ tags: Type.Integer(), manifests: Type.Integer() }),
 );
 
-/** Points a tag to a manifest that the repository has. Faults: `manifest-unknown`, `conflict`. */
+/** Points a tag to a manifest of the repository. Faults: `manifest-unknown`, `name-unknown`, `conflict`. */
 export const putTag = request(
   'storage.tag.put',
   Type.Object({
@@ -121,7 +121,9 @@ export const putTag = request(
   Type.Object({}),
 );
 
-/** Faults: `manifest-unknown`, `conflict`. With `base`, the base of the tag goes in the same batch. */
+/**
+ * With `base`, deletes the base of the tag in the same batch. Faults: `manifest-unknown`, `name-unknown`, `conflict`.
+ */
 export const deleteTag = request(
   'storage.tag.delete',
   Type.Object({
@@ -144,7 +146,7 @@ export const listTags = request(
   Type.Object({ tags: Type.Array(TagEntry, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-/** What each tag pointed to when parent and layer last agreed. A repository that storage never saw has none. */
+/** Target of each tag when parent and layer last agreed. Empty for an unknown repository. */
 export const listBases = request(
   'storage.base.list',
   Type.Object({ repository: Repository, ...page }),
@@ -171,8 +173,9 @@ export const listRepositories = request(
   Type.Object({ repositories: Type.Array(Repository, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-/** What a descriptor brings along of the annotations of its manifest: those with a longer name stay there. */
+/** Max annotations in the descriptor of a referrer. A manifest with more has none in its descriptor. */
 export const MAX_ANNOTATIONS = 1_000;
+/** Max length of the name of such an annotation, in characters. Those with longer names stay in the manifest. */
 export const MAX_KEY = 512;
 const ReferrerDescriptor = Type.Object({
   mediaType: MediaType,
@@ -187,7 +190,7 @@ const ReferrerDescriptor = Type.Object({
   ),
 });
 
-/** Descriptors of the manifests whose subject is `digest`, in order of digest; an unknown subject has none. */
+/** Descriptors of the manifests whose subject is `digest`, in order of digest. Empty for an unknown subject. */
 export const listReferrers = request(
   'storage.referrer.list',
   Type.Object({

@@ -1,6 +1,6 @@
 import { Fault } from './fault.ts';
 
-/** JSON from outside: its values take many times the memory of its text, so they are counted before they are made. */
+/** Limits of JSON from outside. Values take many times the memory of their text, so they are counted before parsing. */
 export type JsonLimits = { values: number; depth: number };
 
 const LIMITS: JsonLimits = { values: 1_000_000, depth: 64 };
@@ -8,7 +8,7 @@ const LIMITS: JsonLimits = { values: 1_000_000, depth: 64 };
 const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-/** @throws Fault `too-large`; SyntaxError where it is no JSON in UTF-8 */
+/** @throws Fault `too-large`; SyntaxError if the text is not JSON in UTF-8 */
 export function parseJson(text: Uint8Array, limits: Partial<JsonLimits> = {}): unknown {
   mustFit(text, { ...LIMITS, ...limits });
   return JSON.parse(decoded(text));

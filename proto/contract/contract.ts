@@ -6,14 +6,18 @@ import { Fault } from './fault.ts';
 import { notPlain } from './plain-data.ts';
 
 /**
- * How a message is declared. There are four kinds, and the kind says how it fails:
+ * Message contracts. Each message is of one of four kinds, and the kind says how it fails:
  *
- *   request   one question, one answer; no answer is a fault at the caller
- *   job       a wish in a work queue; redelivered until somebody says it is done, so its handler is idempotent
- *   event     past tense; anyone may listen, and replay; may be lost, so nothing may depend on it for truth
+ *   request   one question, one answer; without an answer, the caller gets a fault
+ *   job       an entry of a work queue; redelivered until a worker confirms it, so its handler is idempotent
+ *   event     past tense; anyone may subscribe and replay; may be lost, so correctness must not depend on it
  *   state     key and value; the last value wins; watchable
  *
- * One declaration gives the subject, the schema, the static type and the check at the receiving edge.
+ * One declaration gives the subject, the schema, the static type and the check at the receiving edge. `pack` checks and
+ * encodes a value, the bus carries it as msgpack, `unpack` decodes and checks it again.
+ *
+ * This folder imports no other: faults (fault.ts), the envelope of events (envelope.ts), bounds on data from outside
+ * (bounded-json.ts, plain-data.ts, clip.ts, terminal-text.ts), users of the bus (users.ts), the log interface (log.ts).
  */
 export type Request<Q extends TSchema = TSchema, R extends TSchema = TSchema> = {
   readonly kind: 'request';
@@ -33,12 +37,12 @@ export type Event<T extends TSchema = TSchema> = {
   /** `<noun>.<past participle>`; its subject is `events.<type>`. */
   readonly type: string;
   readonly data: T;
-  /** Said beside being stored, before the change itself is answered: see `Invalidations`. */
+  /** Also sent as an invalidation, before the request that made the change is answered: see `Invalidations`. */
   readonly atOnce: boolean;
 };
 export type State<T extends TSchema = TSchema> = {
   readonly kind: 'state';
-  /** A bucket of `streams.ts`. */
+  /** A bucket of `proto/jetstream/streams.ts`. */
   readonly bucket: string;
   readonly value: T;
 };
@@ -60,11 +64,11 @@ export function state<T extends TSchema>(bucket: string, value: T): State<T> {
   return { kind: 'state', bucket, value };
 }
 
-/** A message that is larger does not fit into one of the bus, whose limit is 1 MiB with its headers. */
+/** Max size of a packed message, in bytes. The limit of the bus is 1 MiB, including headers. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024 - 16 * 1024;
 
 /**
- * A checked value as msgpack: what is packed can be unpacked with the same schema. `undefined` fields are left out.
+ * Checks a value and encodes it as msgpack; `unpack` accepts the result with the same schema. Omits `undefined` fields.
  * @throws Fault `malformed`, naming the field; `too-large`
  */
 export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array {
@@ -74,7 +78,7 @@ export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array
   throw new Fault('too-large', `a message of ${bytes.byteLength} bytes: ${MAX_MESSAGE_BYTES} at most`);
 }
 
-/** How many bytes a value takes, packed. */
+/** Size of a value as msgpack, in bytes. */
 export function packedSize(value: unknown): number {
   return encode(value, { ignoreUndefined: true }).byteLength;
 }
@@ -82,7 +86,8 @@ export function packedSize(value: unknown): number {
 const checks = new WeakMap<TSchema, TypeCheck<TSchema>>();
 
 /**
- * Bytes from the wire as a checked value. Byte strings in it are views on `bytes`: copy what outlives the handler.
+ * Decodes and checks bytes from the wire. Byte strings in the result are views on `bytes`: copy what outlives the
+ * handler.
  * @throws Fault `malformed`, naming the field
  */
 export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<T> {
@@ -97,8 +102,8 @@ export function unpack<T extends TSchema>(schema: T, bytes: Uint8Array): Static<
 }
 
 /**
- * JSON from another machine as a checked value.
- * @param values how many of them there may be, where that is not the general limit
+ * Parses and checks JSON from another machine.
+ * @param values max number of JSON values, if not the general limit
  * @throws SyntaxError
  * @throws Fault `malformed`, naming the field; `too-large`
  */
@@ -107,7 +112,7 @@ export function parse<T extends TSchema>(
   json: string | Uint8Array,
   { values }: Partial<Pick<JsonLimits, 'values'>> = {},
 ): Static<T> {
-  // How deep data may be, `notPlain` says, with the field.
+  // `notPlain` enforces the depth limit, and names the field.
   const value = parseJson(typeof json === 'string' ? Buffer.from(json) : json, {
     depth: 1_000,
     ...(values !== undefined && { values }),
@@ -116,7 +121,7 @@ export function parse<T extends TSchema>(
   return check(schema, value);
 }
 
-/** @throws Fault `malformed`, naming the field and what is expected of it */
+/** @throws Fault `malformed`, naming the field and what its schema expects */
 export function check<T extends TSchema>(schema: T, value: unknown): Static<T> {
   let compiled = checks.get(schema);
   if (!compiled) {

@@ -2,49 +2,49 @@ import { type Static, Type } from '@sinclair/typebox';
 import { clip } from './clip.ts';
 
 /**
- * The one kind of error that crosses the bus: a code out of a closed list, and a sentence for a person.
+ * The one kind of error that crosses the bus: a code from a closed list, and a sentence for a person.
  * The gateway maps each code to an HTTP status and an OCI error code in one table.
  */
 export const faultCodes = [
-  /** A message, body or parameter that does not have the form its contract asks for. */
+  /** A message, body or parameter violates its contract. */
   'malformed',
   'name-invalid',
   'name-unknown',
   'digest-invalid',
-  /** Content whose size is not the one that was announced. */
+  /** The size of the content differs from the announced one. */
   'size-invalid',
   'blob-unknown',
   'upload-unknown',
   'upload-invalid',
-  /** A chunk that does not begin where the ingest ends, or a range outside of the content. */
+  /** A chunk does not begin at the end of the ingest, or a range lies outside the content. */
   'range-invalid',
   'manifest-unknown',
   'manifest-invalid',
   'manifest-blob-unknown',
   'too-large',
-  /** A body that did not come in time: the same may come in time when it is sent again. */
+  /** A body did not arrive in time; a retry may succeed. */
   'too-slow',
   'unauthorized',
   'denied',
-  /** Too many attempts: wait as long as the message says. */
+  /** Too many attempts: retry after the time that the message names. */
   'too-many',
-  /** No token, or no scope map, of that name. */
+  /** No token or scope map has this name. */
   'account-unknown',
   'unsupported',
-  /** A request for another registry than this one. */
+  /** The request is for another registry. */
   'misdirected',
-  /** What was expected of a tag before a change is no longer so: look again, then decide again. */
+  /** A tag no longer is as the change expects: read it again, then decide again. */
   'conflict',
-  /** Somebody else holds the claim; the message says who and until when. */
+  /** Another holder has the claim; the message says which and until when. */
   'busy',
-  /** The claim ended or went to another holder: stop writing. */
+  /** The claim ended or another holder took it: stop writing. */
   'claim-lost',
   /** The content is committed already. */
   'exists',
   /** Another instance of this child is activated at the parent. */
   'already-activated',
   'no-space',
-  /** The data volume is damaged or can't be used: nothing is served until somebody has mended it. */
+  /** The data volume is damaged or can't be used: nothing is served until an operator has repaired it. */
   'volume-unusable',
   'config-invalid',
   /** The link may not be used now; the message says until when. */
@@ -52,7 +52,7 @@ export const faultCodes = [
   'parent-unreachable',
   'parent-refused',
   'parent-invalid',
-  /** A service that should answer is not there, or gave no sign of life in time. */
+  /** A service that should answer is down, or sent no sign of life in time. */
   'unavailable',
   'internal',
 ] as const;
@@ -61,13 +61,13 @@ export type FaultCode = (typeof faultCodes)[number];
 
 const known = new Set<string>(faultCodes);
 
-/** A message may quote what another machine said, and goes into events, states and answers. */
+/** Max length of a message, in characters: it may quote another machine, and is part of events, states and answers. */
 export const MAX_REASON = 2_000;
 
 export class Fault extends Error {
   override readonly name = 'Fault';
   readonly code: FaultCode;
-  /** Facts for the one who handles it, as plain data: an offset, a digest, seconds to wait. */
+  /** Facts for the handler, as plain data: an offset, a digest, seconds to wait. */
   readonly detail: Record<string, unknown> | undefined;
 
   constructor(
@@ -97,7 +97,7 @@ export const WireFault = Type.Object({
 });
 export type WireFault = Static<typeof WireFault>;
 
-/** Anything thrown, as it goes over the bus. What is not a Fault tells the other side nothing of its insides. */
+/** Converts anything thrown to its form on the bus. An error other than a Fault does not expose its message. */
 export function toWire(error: unknown): WireFault {
   if (error instanceof Fault) {
     return { code: error.code, message: error.message, ...(error.detail && { detail: error.detail }) };
@@ -109,6 +109,7 @@ export function toWire(error: unknown): WireFault {
   return { code: 'internal', message: 'the service failed; its log says why' };
 }
 
+/** A code that this version does not know becomes `internal`. */
 export function fromWire(wire: WireFault): Fault {
   const code = known.has(wire.code) ? (wire.code as FaultCode) : 'internal';
   return new Fault(code, wire.message, wire.detail ? { detail: wire.detail } : {});

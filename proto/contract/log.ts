@@ -1,4 +1,4 @@
-/** The part of a pino logger that is used here. */
+/** The subset of a pino logger that Terrace uses. */
 export type Log = {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

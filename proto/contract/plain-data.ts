@@ -1,16 +1,17 @@
 import { clip } from './clip.ts';
 
-/** Data nested deeper than this is refused. */
+/** Max nesting depth of data. */
 const MAX_DEPTH = 32;
 
-/** Keys that change what an object is, in one decoder or another, instead of being data in it. */
+/** Keys that some decoders apply to the object itself instead of storing them as data. */
 const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 
 export const isForbiddenKey = (key: string): boolean => FORBIDDEN.has(key);
 
 /**
- * Why a value is not plain data, which every encoding carries unchanged, as `/path: reason`; undefined where it is.
- * A schema alone does not tell: it lets unknown fields pass, and so does `Unknown`.
+ * Checks that a value is plain data, which every encoding carries unchanged. A schema alone does not ensure this: it
+ * accepts unknown fields, and `Unknown` accepts any value.
+ * @returns why it is not, as `/path: reason`; undefined for plain data
  */
 export function notPlain(value: unknown, depth = 0): string | undefined {
   switch (typeof value) {
@@ -21,7 +22,7 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
       return value.isWellFormed() ? undefined : ': has half of a surrogate pair';
     case 'number':
       if (!Number.isFinite(value)) return `: ${value} is not a finite number`;
-      // Sums of larger ones are not what they seem, and end where numbers do.
+      // Sums of larger numbers lose precision and may overflow.
       return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? undefined : `: ${value} is too large a number`;
     case 'object':
       break;
@@ -37,8 +38,8 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
     }
     return undefined;
   }
-  const made = Object.getPrototypeOf(value);
-  if (made !== Object.prototype && made !== null) return ': is not a plain object';
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return ': is not a plain object';
   for (const key of Object.keys(value)) {
     const path = `/${clip(key, 64)}`;
     if (FORBIDDEN.has(key)) return `${path}: a field of this name is not taken`;

@@ -1,15 +1,15 @@
 /**
- * Texts that come from clients, from the parent or from layers below must not control a terminal, hide text or forge a
- * line of output. Pure.
+ * Text from clients, from the parent or from layers below must not control a terminal, hide text or forge a line of
+ * output. Pure.
  */
 
 /** Control characters (C0, DEL, C1), format characters (bidirectional controls, zero width) and line separators. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
 
-/** One line, without anything that a terminal would carry out. */
+/** Replaces control and format characters with spaces, so that the result is one line that no terminal interprets. */
 export const singleLine = (text: string): string => text.replace(UNSAFE, ' ');
 
-/** The value with every text in it as a single line: for what is laid out for a person. */
+/** Applies `singleLine` to every string and field name of a value, for output laid out for a person. */
 export function singleLines<T>(value: T): T {
   if (typeof value === 'string') return singleLine(value) as T;
   if (Array.isArray(value)) return value.map(singleLines) as T;
@@ -19,9 +19,9 @@ export function singleLines<T>(value: T): T {
   ) as T;
 }
 
-/** JSON text with the same value and no unsafe character in its strings; its own line ends stay. */
+/** Escapes unsafe characters in the strings of JSON text. Its value and its own line breaks stay. */
 export const safeJson = (json: string): string =>
-  json.replace(UNSAFE, (found) => (/^[\n\r\t]+$/.test(found) ? found : escapeUnits(found)));
+  json.replace(UNSAFE, (run) => (/^[\n\r\t]+$/.test(run) ? run : escapeUnits(run)));
 
 function escapeUnits(text: string): string {
   return Array.from({ length: text.length }, (_, index) => {

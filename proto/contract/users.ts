@@ -2,10 +2,10 @@ export const serviceNames = ['gateway', 'storage', 'syncer', 'twin-bridge'] as c
 
 export type ServiceName = (typeof serviceNames)[number];
 
-/** `operator` is the `terrace` command; `monitor` is for programs that are told what happens, and change nothing. */
+/** Users of the bus. `operator` is the `terrace` command; `monitor` is for programs that only subscribe and read. */
 export const userNames = [...serviceNames, 'operator', 'monitor'] as const;
 
 export type UserName = (typeof userNames)[number];
 
-/** Replies to a user's requests come below this subject, which no other user may hear. */
+/** Subject below which a user receives replies. No other user may subscribe to it. */
 export const inboxOf = (user: UserName): string => `_INBOX_${user}`;

@@ -2,10 +2,10 @@ import { isIP } from 'node:net';
 import { type Static, Type } from '@sinclair/typebox';
 import type { Files } from './files.ts';
 
-/** How a layer logs in to Azure Container Registry by an identity of Microsoft Entra, in place of user and password. */
+/** Login to Azure Container Registry with an identity of Microsoft Entra, instead of user and password. */
 export const AzureLogin = Type.Object(
   {
-    /** Where left out: what the other fields ask for, else `default`, which tries one after the other. */
+    /** If absent: the one that the other fields imply, else `default`, which tries one after the other. */
     credential: Type.Optional(
       Type.Union([
         Type.Literal('managed-identity'),
@@ -17,11 +17,11 @@ export const AzureLogin = Type.Object(
     ),
     clientId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
     tenantId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+$', maxLength: 256 })),
-    /** Of a service principal. Read again at each use. */
+    /** Secret of a service principal. Read again at each use. */
     clientSecretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** Of a workload identity: the token that the cluster gives. */
+    /** Token of a workload identity, provided by the cluster. */
     tokenFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** `https://host` of another cloud than the public one. */
+    /** `https://host` of a cloud other than the public one. */
     authorityHost: Type.Optional(Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 })),
   },
   { additionalProperties: false },
@@ -41,13 +41,13 @@ export const azureRemedies: Record<string, string> = {
   'parent.azure.authorityHost': 'write https://host, such as https://login.microsoftonline.us',
 };
 
-/** Paths in it. */
+/** Fields of `AzureLogin` that are paths. */
 export const azureFiles = ['clientSecretFile', 'tokenFile'] as const;
 
 export const credentialOf = ({ credential, clientSecretFile, tokenFile }: AzureLogin): AzureCredential =>
   credential ?? (clientSecretFile ? 'service-principal' : tokenFile ? 'workload-identity' : 'default');
 
-/** What is wrong with it beyond its form. */
+/** Complaints about the login that its schema can't express. */
 export function azureComplaints(
   parent: { url: string; username?: string; azure?: AzureLogin },
   files: Files,
@@ -93,13 +93,13 @@ export function azureComplaints(
 const LOGIN_SERVER = /^[a-z0-9-]+\.azurecr\.(?:io|cn|us)$/;
 const DATA_ENDPOINT = /^([a-z0-9-]+)\.[a-z0-9-]+\.data\.azurecr\.(io|cn|us)$/;
 
-/** A registry of Azure: known by its name, or because the document says so. */
+/** Whether the parent is a registry of Azure: by its host name, or because the document has `azure`. */
 export function isAzure(parent: { url: string; azure?: AzureLogin | undefined }): boolean {
   if (parent.azure) return true;
   return URL.canParse(parent.url) && LOGIN_SERVER.test(new URL(parent.url).hostname);
 }
 
-/** The address of the login server where that of a dedicated data endpoint was given; blobs alone lie there. */
+/** URL of the login server if `url` is a dedicated data endpoint, which serves blobs only; otherwise `url`. */
 export function loginServerOf(url: string): string {
   if (!URL.canParse(url)) return url;
   const { hostname, port, protocol } = new URL(url);

@@ -1,13 +1,13 @@
 import { clip } from '../contract/clip.ts';
 
-/** How many sentences about what is not as it should be go into one message. */
+/** Max complaints in one message. */
 export const MAX_COMPLAINTS = 100;
-/** All of them fit into one. */
+/** Max length of a complaint, so that all of them fit into one message. */
 const MAX_LENGTH = 1_000;
 
-/** As many as a message takes, each as long as it may be; the last one says how many more there are. */
+/** Limits complaints to what fits into one message: each is clipped, and the last one counts those that are omitted. */
 export function fewer(complaints: readonly string[]): string[] {
-  const kept = complaints.length > MAX_COMPLAINTS ? complaints.slice(0, MAX_COMPLAINTS - 1) : complaints;
-  const more = complaints.length - kept.length;
-  return [...kept.map((one) => clip(one, MAX_LENGTH)), ...(more > 0 ? [`and ${more} more`] : [])];
+  const shown = complaints.length > MAX_COMPLAINTS ? complaints.slice(0, MAX_COMPLAINTS - 1) : complaints;
+  const more = complaints.length - shown.length;
+  return [...shown.map((one) => clip(one, MAX_LENGTH)), ...(more > 0 ? [`and ${more} more`] : [])];
 }

@@ -9,8 +9,8 @@ import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
 
 /**
- * Accounts that stand in the configuration document: tokens of clients, and layers below. Their passwords stand there
- * as scrypt hashes, or as the paths of mounted secrets; never as they are.
+ * Accounts declared in the configuration document: tokens of clients, and layers below. The document contains their
+ * passwords as scrypt hashes or as paths of mounted secrets, never in plain text.
  */
 
 /** `2027-01-31` (its first instant, UTC) or `2027-01-31T12:00:00Z`. */
@@ -27,7 +27,7 @@ const DeclaredPassword = Type.Union([
   Type.Object(
     {
       hash: Type.Optional(Hash),
-      /** A file that holds the password; read again when it changes. */
+      /** File that holds the password; read again when it changes. */
       secretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
       expires: Type.Optional(Expires),
     },
@@ -42,7 +42,7 @@ const Patterns = Type.Union([
   Type.Array(RepositoryPattern, { minItems: 1, maxItems: 100 }),
 ]);
 
-/** What it may do: `scopeMap` alone, or `actions`, `pull`, `push` and `delete`, which add up. */
+/** Its rights are `scopeMap` alone, or the sum of `actions`, `pull`, `push` and `delete`. */
 export const DeclaredToken = Type.Object(
   {
     name: TokenName,
@@ -72,7 +72,7 @@ export const DeclaredChild = Type.Object(
 );
 export type DeclaredChild = Static<typeof DeclaredChild>;
 
-/** What storage is asked for: a child is a token with the rights of a child. */
+/** An account as sent to storage: a child is a token with the rights of a child. */
 export const DeclaredAccount = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),
@@ -92,8 +92,8 @@ export const DeclaredAccount = Type.Object({
 export type DeclaredAccount = Static<typeof DeclaredAccount>;
 
 /**
- * These are all accounts that a document declares, in place of those that it declared before; what an operator made
- * stays as it is. Each complaint is a sentence about an account that is not as declared; the others are.
+ * Replaces all accounts that the document declared before by these; accounts that an operator created stay as they are.
+ * Each complaint is a sentence about an account that could not be applied; all others are applied.
  */
 export const declareAccounts = request(
   'storage.account.declare',
@@ -103,7 +103,7 @@ export const declareAccounts = request(
 
 type Declaring = { tokens?: DeclaredToken[]; children?: DeclaredChild[] };
 
-/** Paths of secret files are absolute. */
+/** Accounts of a document, as sent to storage. The paths of secret files in it must be absolute. */
 export function declaredAccounts({ tokens = [], children = [] }: Declaring): DeclaredAccount[] {
   return [
     ...tokens.map((token) => ({

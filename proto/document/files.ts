@@ -1,17 +1,17 @@
 import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
 
-/** What is asked of the files that a configuration document names. */
+/** Checks of the files that a configuration document names. */
 export type Files = {
   /** Whether a file can be read. */
   readable: (path: string) => boolean;
-  /** Whether a file that can be read holds a PEM certificate; not asked where left out. */
+  /** Whether a readable file holds a PEM certificate; if absent, this is not checked. */
   holdsCertificate?: (path: string) => boolean;
 };
 
 const END = '-----END CERTIFICATE-----';
 
-/** Those of this machine. */
+/** Checks on the file system of this machine. */
 export const files: Required<Files> = {
   readable(path) {
     try {

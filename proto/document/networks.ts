@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-/** An address, or a network as `address/bits`. */
+/** Whether the text is an address, or a network as `address/bits`. */
 export function isNetwork(text: string): boolean {
   const [, address = '', bits] = /^([^/%]+)(?:\/(.+))?$/.exec(text) ?? [];
   const version = isIP(address);
@@ -10,6 +10,6 @@ export function isNetwork(text: string): boolean {
   );
 }
 
-/** A host's name, or `*.suffix` for all below one. */
+/** Whether the text is a host name, or `*.suffix` for all names below one. */
 export const isHostPattern = (text: string): boolean =>
   /^(?:\*\.)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/i.test(text);

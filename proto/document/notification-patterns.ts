@@ -2,32 +2,32 @@ import { isDigest, isTag } from '../oci/names.ts';
 import { isPattern } from '../oci/repository-pattern.ts';
 
 /**
- * Which events of content are told, as Azure Container Registry's connected registries write it:
+ * Pattern that selects events of content, in the syntax of Azure Container Registry's connected registries:
  *
  *   pattern  := artifact ":" action
  *   artifact := name [ ":" tag ] [ "@" digest ]       name   := a repository, prefix/* or *
  *   action   := push | delete | *                     tag, digest := one of these, or *
  *
- * An event is about a tag (it came to point to a digest, or is gone) or about a manifest (it is in the repository, or
- * not any more). A pattern of a name alone selects both kinds, one with a tag those about tags; one with a digest
- * those about manifests, and with a tag before it those of that tag and that digest. Pure.
+ * An event is about a tag (moved to a digest, or deleted) or about a manifest (added to the repository, or deleted). A
+ * pattern with a name only selects both kinds; with a tag, events about tags; with a digest, events about manifests;
+ * with both, events about this tag and this digest. Pure.
  */
 export type NotificationPattern = { name: string; tag?: string; digest?: string; action: Action | '*' };
 export type Action = 'push' | 'delete';
-/** What happened to what. */
+/** Artifact that an event is about, and what happened to it. */
 export type Artifact = { name: string; tag?: string | undefined; digest: string; action: Action };
 
 const ACTIONS: readonly string[] = ['push', 'delete', '*'];
 
-/** Undefined where it is none. */
+/** Parses a pattern; undefined if it is invalid. */
 export function readNotificationPattern(text: string): NotificationPattern | undefined {
   const end = text.lastIndexOf(':');
   const action = text.slice(end + 1);
   if (end < 1 || !ACTIONS.includes(action)) return undefined;
-  const [named = '', digest, ...rest] = text.slice(0, end).split('@');
-  const colon = named.indexOf(':');
-  const name = colon < 0 ? named : named.slice(0, colon);
-  const tag = colon < 0 ? undefined : named.slice(colon + 1);
+  const [reference = '', digest, ...rest] = text.slice(0, end).split('@');
+  const colon = reference.indexOf(':');
+  const name = colon < 0 ? reference : reference.slice(0, colon);
+  const tag = colon < 0 ? undefined : reference.slice(colon + 1);
   if (rest.length > 0 || !isPattern(name)) return undefined;
   if (tag !== undefined && tag !== '*' && !isTag(tag)) return undefined;
   if (digest !== undefined && digest !== '*' && !isDigest(digest)) return undefined;
@@ -39,7 +39,7 @@ export function readNotificationPattern(text: string): NotificationPattern | und
   };
 }
 
-/** Whether one of the patterns selects it; those that are none select nothing. */
+/** Whether one of the patterns selects the artifact; invalid patterns select nothing. */
 export function selects(patterns: readonly string[], artifact: Artifact): boolean {
   return patterns.some((text) => {
     const pattern = readNotificationPattern(text);
@@ -57,4 +57,4 @@ function fits({ name, tag, digest, action }: NotificationPattern, artifact: Arti
   return (tag !== undefined || artifact.tag === undefined) && isOrAny(digest, artifact.digest);
 }
 
-const isOrAny = (wanted: string, found: string): boolean => wanted === '*' || wanted === found;
+const isOrAny = (wanted: string, actual: string): boolean => wanted === '*' || wanted === actual;

@@ -6,24 +6,24 @@ import type { Envelope } from '../contract/envelope.ts';
 import { FilePath } from '../oci/names.ts';
 import type { Artifact } from './notification-patterns.ts';
 
-/** What of the events of content is told to whom: the field `notifications` of a configuration document. */
+/** Field `notifications` of a configuration document: which receiver is notified of which events of content. */
 
 const Pattern = Type.String({ minLength: 3, maxLength: 640 });
 
-/** A receiver of events over HTTP: CloudEvents 1.0 in the structured mode, signed as Standard Webhooks has it. */
+/** A receiver of events over HTTP: CloudEvents 1.0 in the structured mode, signed according to Standard Webhooks. */
 export const Webhook = Type.Object(
   {
     /** `https://…` or `http://…`, without credentials. */
     url: Type.String({ pattern: '^https?://[^/?#]+(?:[/?][^#]*)?$', maxLength: 2_048 }),
-    /** In the status and the log, and which place is its own; the host of the URL where left out. */
+    /** Identifies the receiver in the status and the log, and with the URL its cursor; the URL's host by default. */
     name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', maxLength: 63 })),
-    /** See notification-patterns.ts; all where left out. */
+    /** See notification-patterns.ts; all if absent. */
     match: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 100 })),
-    /** A file that holds the secret that events are signed with. Read again each time. */
+    /** File that holds the secret for signing events. Read again at each use. */
     secretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** Certificates (PEM) that the receiver's may come from, beside those that the machine trusts. */
+    /** Trusted CA certificates (PEM) for the receiver, in addition to the machine's. */
     caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** What the layers below tell, too. */
+    /** Include events of the layers below. */
     below: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
@@ -32,7 +32,7 @@ export type Webhook = Static<typeof Webhook>;
 
 export const NotificationsDocument = Type.Object(
   {
-    /** Which events of content a Terrace above is told; all where left out, none where the list is empty. */
+    /** Events of content that are reported to a Terrace above: all if absent, none if empty. */
     parent: Type.Optional(Type.Array(Pattern, { maxItems: 100 })),
     webhooks: Type.Optional(Type.Array(Webhook, { maxItems: 16 })),
   },
@@ -40,7 +40,7 @@ export const NotificationsDocument = Type.Object(
 );
 export type NotificationsDocument = Static<typeof NotificationsDocument>;
 
-/** With its defaults. */
+/** `NotificationsDocument` with its defaults applied. */
 export const Notifications = Type.Object({
   parent: Type.Optional(Type.Array(Pattern, { maxItems: 100 })),
   webhooks: Type.Array(
@@ -67,7 +67,7 @@ export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument
   };
 }
 
-/** Has the relative paths of a document, whose form is not known yet, start from a folder. */
+/** Resolves relative paths against a folder, in place, in a document that is not validated yet. */
 export function placeFiles(notifications: unknown, folder: string): void {
   const { webhooks } = (notifications ?? {}) as { webhooks?: unknown };
   for (const one of Array.isArray(webhooks) ? webhooks : []) {
@@ -82,7 +82,7 @@ const contents = new Map(
   [tagMoved, tagDeleted, manifestCommitted, manifestDeleted].map((event) => [`terrace.${event.type}`, event]),
 );
 
-/** What an event of content is about; undefined for any other event, and for one that this Terrace can't read. */
+/** Artifact that an event of content is about; undefined for any other event, and for one that can't be read. */
 export function artifactOf({ type, data }: Pick<Envelope, 'type' | 'data'>): Artifact | undefined {
   const event = contents.get(type);
   if (!event || !isOf(event.data, data)) return undefined;

@@ -1,4 +1,4 @@
-/** How a document writes amounts. */
+/** Parses amounts, rates, times and durations as a document writes them. */
 
 const UNITS: Record<string, number> = {
   B: 1,
@@ -12,7 +12,7 @@ const UNITS: Record<string, number> = {
   TiB: 2 ** 40,
 };
 
-/** `512MiB`, `1.5 GB` as bytes; undefined for what is not so written. */
+/** `512MiB`, `1.5 GB` as bytes; undefined if invalid. */
 export function bytesOf(text: string): number | undefined {
   const [, number, unit = 'B'] = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)?$/.exec(text) ?? [];
   const factor = UNITS[unit];
@@ -21,7 +21,7 @@ export function bytesOf(text: string): number | undefined {
 
 const BITS: Record<string, number> = { bit: 1, kbit: 1e3, Kbit: 1e3, Mbit: 1e6, Gbit: 1e9 };
 
-/** `2Mbit`, `1.5 Gbit/s` as bytes a second; undefined for what is not so written. */
+/** `2Mbit`, `1.5 Gbit/s` as bytes per second; undefined if invalid. */
 export function bitRateOf(text: string): number | undefined {
   const [, number, unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)(?:\/s)?$/.exec(text) ?? [];
   const factor = BITS[unit];
@@ -34,9 +34,10 @@ export function minuteOf(text: string): number {
   return 60 * hours + minutes;
 }
 
+/** In seconds. */
 const DAY = 86_400;
 
-/** An ISO 8601 duration of weeks, days and times, such as `P1D`, `PT90M`, `P1DT12H`, in ms; undefined for another text. */
+/** An ISO 8601 duration of weeks, days and times, such as `P1D`, `PT90M`, `P1DT12H`, in ms; undefined if invalid. */
 export function durationOf(text: string): number | undefined {
   const form =
     /^P(?=.)(?:(\d{1,6})W)?(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?$/;

@@ -1,13 +1,13 @@
-/** Who this module is, as edgeAgent says in the environment. */
+/** Identity of this module, from the environment that edgeAgent sets. */
 export type ModuleIdentity = {
   module: string;
   generation: string;
   device: string;
-  /** Host name of the IoT hub, which signatures are for. */
+  /** Host name of the IoT hub, for which signatures are made. */
   hub: string;
-  /** This device's own host name, which edgeHub answers to; a port where it is not the usual one. */
+  /** Host name of this device, at which edgeHub answers; with a port if it is not the default one. */
   gateway: string;
-  /** The device above in a nested edge. */
+  /** Host name of the device above, in a nested edge. */
   parent?: string;
 };
 

@@ -1,18 +1,20 @@
 /**
- * What IoT Hub takes as properties of a twin, desired or reported (its developer guide, "Understand and use device twins",
- * and edgeHub's ReportedPropertiesValidator). Pure.
+ * Limits of IoT Hub for the properties of a twin, desired or reported (its developer guide, "Understand and use device
+ * twins", and edgeHub's ReportedPropertiesValidator). Pure.
  */
 
-/** Keys and values together, in bytes. */
+/** Max size of keys and values together, in bytes. */
 const MAX_BYTES = 32 * 1024;
+/** Max size of one string, in bytes. */
 const MAX_TEXT = 4 * 1024;
+/** Max size of one key, in bytes. */
 const MAX_KEY = 1024;
 const MAX_DEPTH = 10;
 const MAX_INTEGER = 2 ** 52;
 
 type Place = { path: string; depth: number; inArray: boolean };
 
-/** Each complaint is one sentence that names the place. */
+/** @returns one sentence per complaint, each naming the path */
 export function twinComplaints(properties: unknown, path: string): string[] {
   const complaints: string[] = [];
   const bytes = weigh(properties, { path, depth: 0, inArray: false }, complaints);
@@ -34,7 +36,7 @@ function weigh(value: unknown, place: Place, complaints: string[]): number {
     return bytes;
   }
   if (typeof value === 'number') {
-    // Also for what is no number at all.
+    // Negated, so that NaN is refused too.
     if (!(value >= -MAX_INTEGER && value < MAX_INTEGER)) {
       complaints.push(`${path} is larger than 2^52, or no number: write it as a text`);
     }

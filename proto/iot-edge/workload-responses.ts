@@ -3,11 +3,15 @@ import { Value } from '@sinclair/typebox/value';
 import { Fault } from '../contract/fault.ts';
 import type { ModuleIdentity, ServerCertificate } from './identity.ts';
 
-/** What is asked of the workload API of IoT Edge, and what it answers. Pure; no answer of it is ever shown. */
+/** Paths and answers of the workload API of IoT Edge. Pure; keys, certificates and signatures are never shown. */
 
-export function workloadPath({ module, generation }: ModuleIdentity, what: string, version: string): string {
+export function workloadPath(
+  { module, generation }: ModuleIdentity,
+  operation: string,
+  version: string,
+): string {
   const owner = `/modules/${encodeURIComponent(module)}/genid/${encodeURIComponent(generation)}`;
-  return `${owner}/${what}?api-version=${version}`;
+  return `${owner}/${operation}?api-version=${version}`;
 }
 
 const Bundle = Type.Object({ certificate: Type.String() });
@@ -30,10 +34,10 @@ export const parseWorkload = {
       throw new Fault('malformed', `the certificate ends at no time: ${expiration}`);
     return { certificate, privateKey: privateKey.bytes, expires };
   },
-  /** 4xx is an answer that stays the same; 5xx passes, such as while the daemon's own parts restart. */
-  refusal(status: number, text: string, what: string): Fault {
-    const said = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
-    const why = `${what} was answered ${status}${said && `: ${said.slice(0, 200)}`}`;
+  /** 4xx, other than 429, is permanent; 5xx is temporary, such as while parts of the daemon restart. */
+  refusal(status: number, text: string, operation: string): Fault {
+    const message = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
+    const why = `${operation} was answered ${status}${message && `: ${message.slice(0, 200)}`}`;
     if (status === 403 || status === 401) {
       return new Fault('denied', `${why}; only a process of the module itself is answered`);
     }

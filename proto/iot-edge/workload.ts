@@ -6,8 +6,13 @@ import type { ModuleIdentity, ServerCertificate } from './identity.ts';
 import { parseWorkload, workloadPath } from './workload-responses.ts';
 
 /**
- * The workload API of IoT Edge's daemon (`edgelet/…/workload.yaml` of Azure/iotedge): who this module is, what it may
- * trust, signatures by its key, and certificates for its server. Only processes of the module itself are answered.
+ * Client of the workload API of IoT Edge's daemon (`edgelet/…/workload.yaml` of Azure/iotedge): identity of this
+ * module, trust bundle, signatures by its key, and certificates for its server. Only processes of the module itself are
+ * answered.
+ *
+ * `workloadOf` reads the environment that IoT Edge sets for a module. Each call then sends one request to the daemon,
+ * retries while the daemon is unavailable, and parses the answer (workload-responses.ts). identity.ts has the types of
+ * what it answers. Rules for the properties of a module twin are in twin-rules.ts.
  */
 
 export type Workload = {
@@ -17,27 +22,30 @@ export type Workload = {
   /** HMAC-SHA256 of a text with the module's key, base64. */
   sign(text: string, signal?: AbortSignal): Promise<string>;
   /**
-   * A new key and certificate for a server of this name (a DNS name, or an address), 30 days as a rule.
-   * @throws Fault, as the others do: `unavailable` (the daemon is away, busy or slow), `denied`, `malformed`
+   * A new key and certificate for a server of this name (a DNS name, or an address), usually valid for 30 days.
+   * @throws Fault, as the other methods: `unavailable` (the daemon is down, busy or slow), `denied`, `malformed`
    */
   serverCertificate(commonName: string, signal?: AbortSignal): Promise<ServerCertificate>;
 };
 
-/** Of each attempt, and before the next, in ms. The daemon restarts in seconds; whoever asks has a loop of its own. */
+/**
+ * Timeout of each attempt, and first pause before the next, in ms. Attempts are few: the daemon restarts within
+ * seconds, and callers have retry loops of their own.
+ */
 export type WorkloadTiming = { timeout: number; attempts: number; pause: number };
 const MAX_PAUSE_MS = 10_000;
 const TIMING: WorkloadTiming = { timeout: 20_000, attempts: 4, pause: 250 };
 
-/** Old daemons know no newer one, and new daemons know this one. */
+/** Old daemons support no newer version, and new daemons still support this one. */
 const SIGN_VERSION = '2018-06-28';
 const CERTIFICATE_VERSION = '2020-07-07';
-/** What old daemons insist on being told; today's ignore it. */
+/** Requested lifetime of a certificate: old daemons require it, current ones ignore it. */
 const LIFETIME_MS = 90 * 24 * 60 * 60_000;
 
 /**
  * @param env `IOTEDGE_WORKLOADURI`, `IOTEDGE_MODULEID`, `IOTEDGE_MODULEGENERATIONID`, `IOTEDGE_DEVICEID`,
  *   `IOTEDGE_IOTHUBHOSTNAME`, `IOTEDGE_GATEWAYHOSTNAME`, `IOTEDGE_PARENTHOSTNAME`
- * @returns undefined where this process is no module of IoT Edge
+ * @returns undefined if this process is not a module of IoT Edge
  * @throws Fault `config-invalid`, which names the variable
  */
 export function workloadOf(
@@ -46,7 +54,7 @@ export function workloadOf(
 ): Workload | undefined {
   const uri = env.IOTEDGE_WORKLOADURI;
   if (!uri) return undefined;
-  const needed = (name: string): string => {
+  const required = (name: string): string => {
     const value = env[name];
     if (value) return value;
     throw new Fault(
@@ -56,15 +64,15 @@ export function workloadOf(
   };
   const parent = env.IOTEDGE_PARENTHOSTNAME;
   const identity: ModuleIdentity = {
-    module: needed('IOTEDGE_MODULEID'),
-    generation: needed('IOTEDGE_MODULEGENERATIONID'),
-    device: needed('IOTEDGE_DEVICEID'),
-    hub: needed('IOTEDGE_IOTHUBHOSTNAME'),
-    gateway: needed('IOTEDGE_GATEWAYHOSTNAME'),
+    module: required('IOTEDGE_MODULEID'),
+    generation: required('IOTEDGE_MODULEGENERATIONID'),
+    device: required('IOTEDGE_DEVICEID'),
+    hub: required('IOTEDGE_IOTHUBHOSTNAME'),
+    gateway: required('IOTEDGE_GATEWAYHOSTNAME'),
     ...(parent && { parent }),
   };
-  const ask = asker(whereOf(uri), { ...TIMING, ...timing });
-  const own = (what: string, version: string) => workloadPath(identity, what, version);
+  const ask = withRetry(endpointOf(uri), { ...TIMING, ...timing });
+  const modulePath = (operation: string, version: string) => workloadPath(identity, operation, version);
   return {
     identity,
     trustBundle: async (signal) =>
@@ -72,19 +80,19 @@ export function workloadOf(
     sign: async (text, signal) => {
       const data = Buffer.from(text).toString('base64');
       const body = { keyId: 'primary', algo: 'HMACSHA256', data };
-      return parseWorkload.digest(await ask('POST', own('sign', SIGN_VERSION), body, signal));
+      return parseWorkload.digest(await ask('POST', modulePath('sign', SIGN_VERSION), body, signal));
     },
     serverCertificate: async (commonName, signal) => {
       const body = { commonName, expiration: new Date(Date.now() + LIFETIME_MS).toISOString() };
-      const path = own('certificate/server', CERTIFICATE_VERSION);
+      const path = modulePath('certificate/server', CERTIFICATE_VERSION);
       return parseWorkload.certificate(await ask('POST', path, body, signal));
     },
   };
 }
 
-type Where = { socketPath: string } | { host: string; port: number };
+type Endpoint = { socketPath: string } | { host: string; port: number };
 
-function whereOf(uri: string): Where {
+function endpointOf(uri: string): Endpoint {
   const url = URL.canParse(uri) ? new URL(uri) : undefined;
   if (url?.protocol === 'unix:' && url.pathname.length > 1) {
     return { socketPath: decodeURIComponent(url.pathname) };
@@ -96,25 +104,25 @@ function whereOf(uri: string): Where {
   );
 }
 
-type Asked = (
+type Ask = (
   method: 'GET' | 'POST',
   path: string,
   body: object | undefined,
   signal: AbortSignal | undefined,
 ) => Promise<string>;
 
-/** The daemon takes ten requests at a time and closes the others unanswered: those are asked again. */
-function asker(where: Where, { timeout, attempts, pause }: WorkloadTiming): Asked {
+/** The daemon accepts ten requests at a time and closes the others unanswered: those are retried. */
+function withRetry(endpoint: Endpoint, { timeout, attempts, pause }: WorkloadTiming): Ask {
   return async (method, path, body, signal) => {
     for (let attempt = 1; ; attempt += 1) {
       const limit = AbortSignal.timeout(timeout);
       try {
-        return await once(where, method, path, body, signal ? AbortSignal.any([signal, limit]) : limit);
+        return await once(endpoint, method, path, body, signal ? AbortSignal.any([signal, limit]) : limit);
       } catch (error) {
         signal?.throwIfAborted();
-        const passing = !Fault.is(error) || error.code === 'unavailable';
-        if (!passing) throw error;
-        if (attempt >= attempts) throw Fault.is(error) ? error : away(error, limit.aborted, timeout);
+        const isTemporary = !Fault.is(error) || error.code === 'unavailable';
+        if (!isTemporary) throw error;
+        if (attempt >= attempts) throw Fault.is(error) ? error : unavailable(error, limit.aborted, timeout);
         const ms = backoffMs(attempt, { firstMs: pause, maxMs: MAX_PAUSE_MS });
         await sleep(ms, undefined, signal ? { signal } : {});
       }
@@ -122,7 +130,7 @@ function asker(where: Where, { timeout, attempts, pause }: WorkloadTiming): Aske
   };
 }
 
-function away(cause: unknown, slow: boolean, timeout: number): Fault {
+function unavailable(cause: unknown, slow: boolean, timeout: number): Fault {
   const why = slow ? `did not answer in ${timeout} ms` : reason(cause);
   return new Fault('unavailable', `IoT Edge's workload API ${why}`, { cause });
 }
@@ -135,23 +143,23 @@ function reason(cause: unknown): string {
     : `can't be asked (${code ?? 'no reason given'})`;
 }
 
-/** An answer is a few KiB; one that goes on is none. */
+/** Max size of an answer, in bytes. A valid one has a few KiB. */
 const MAX_BYTES = 1 << 20;
 
 function once(
-  where: Where,
+  endpoint: Endpoint,
   method: string,
   path: string,
   body: object | undefined,
   signal: AbortSignal,
 ): Promise<string> {
-  const sent = body && JSON.stringify(body);
+  const payload = body && JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const headers = {
       host: 'workload',
-      ...(sent && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) }),
+      ...(payload && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
     };
-    const asked = request({ ...where, method, path, headers, signal, agent: false }, (answer) => {
+    const sending = request({ ...endpoint, method, path, headers, signal, agent: false }, (answer) => {
       const parts: Buffer[] = [];
       let bytes = 0;
       answer.on('data', (part: Buffer) => {
@@ -167,7 +175,7 @@ function once(
         else reject(parseWorkload.refusal(status, text, `${method} ${path.split('?')[0]}`));
       });
     });
-    asked.on('error', reject);
-    asked.end(sent);
+    sending.on('error', reject);
+    sending.end(payload);
   });
 }

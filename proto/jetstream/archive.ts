@@ -1,19 +1,24 @@
-/** One event as the stream has it. */
+/** An event as stored in the stream; `data` is its packed envelope. */
 export type Stored = { sequence: number; subject: string; data: Uint8Array };
 
-/** The stream as it is now: `made` is another where the store was lost meanwhile; an empty one has `last` < `first`. */
+/** Sequences that the stream holds now: none if `last` < `first`. `made`: its creation time; a loss changes it. */
 export type Kept = { first: number; last: number; made: string };
 
 export type PageQuery = { from: From; subject: string | undefined; limit: number; waitMs: number };
 
+/** The stream of events. */
 export type Archive = {
   kept(): Promise<Kept>;
-  /** The sequence of the last one there is of a subject, wildcards and all. */
+  /** Sequence of the last event of a subject, which may have wildcards. */
   last(subject: string): Promise<number | undefined>;
-  /** The id of the event at this sequence, where it is kept. */
+  /** Id of the event at this sequence; undefined if it is not retained. */
   idAt(sequence: number): Promise<string | undefined>;
-  /** A page of events, all or those of a subject; where there are none, it waits for one. One that is lost on its way is an error. */
+  /**
+   * Reads a page of events, of all subjects or of one. If none is stored, waits up to `waitMs` for one. A lost message
+   * is an error.
+   */
   read(query: PageQuery): Promise<Stored[]>;
 };
 
+/** Where reading starts; `time` in ms since the epoch. */
 export type From = { sequence: number } | { time: number };

@@ -4,17 +4,17 @@ import type { Pulled, PullOptions } from './pull.ts';
 import { nanos } from './table.ts';
 
 /**
- * Pages of the stream of events. Whoever reads names the place each time; a consumer of JetStream that stands there
- * already is used again, so that reading on costs no new one. Their number is bounded, whoever asks.
+ * Pages of the stream of events. Each query names its position. An idle JetStream consumer at that position is used
+ * again, so that sequential reading creates no new ones. The number of consumers is bounded for all users together.
  */
 
-/** Consumers that rest between two pages. */
-const MAX_RESTING = 16;
-/** So long after its last page a consumer is taken for known to the server, which forgets it later, in ms. */
+/** Max idle consumers between two pages. */
+const MAX_IDLE = 16;
+/** How long after its last page an idle consumer is used again, in ms; the server deletes it later. */
 export const KNOWN_MS = 15_000;
-/** Pages that are read at a time, in all and for each user. */
+/** Max pages read concurrently, in total and per user. */
 const MAX_READING = 48;
-const MAX_READING_EACH = 16;
+const MAX_READING_PER_USER = 16;
 
 export type PageQuery = {
   from: From;
@@ -24,20 +24,22 @@ export type PageQuery = {
   waitMs: number;
 };
 
-/** How consumers of the stream of events are made and used. */
+/** Operations on consumers of the stream of events. */
 export type Consumers = {
   make(from: From, subject: string | undefined): Promise<string>;
   pull(name: string, options: PullOptions): Promise<Pulled[]>;
   drop(name: string): void;
 };
 
-/** `used`: when, by the clock of the process. */
+/** `delivered`: messages so far. `used`: end of its last page, by `performance.now()`. */
 type Reader = { name: string; delivered: number; used: number };
 
+/** Reads pages, and owns the idle consumers. */
 export class EventReaders {
   readonly #consumers: Consumers;
-  /** By the subject and the next sequence; those that rest longest come first. */
-  readonly #resting = new Map<string, Reader>();
+  /** By position and subject, the longest idle first. */
+  readonly #idle = new Map<string, Reader>();
+  /** Pages being read, by user. */
   readonly #reading = new Map<string, number>();
 
   constructor(consumers: Consumers) {
@@ -46,20 +48,23 @@ export class EventReaders {
 
   /** @throws Fault `too-many` */
   async page(query: PageQuery, user: string): Promise<Stored[]> {
-    const all = [...this.#reading.values()].reduce((sum, count) => sum + count, 0);
-    const own = this.#reading.get(user) ?? 0;
-    if (all >= MAX_READING || own >= MAX_READING_EACH) {
-      throw new Fault('too-many', `${own || all} pages of events are being read already: ask again later`);
+    const total = [...this.#reading.values()].reduce((sum, count) => sum + count, 0);
+    const ofUser = this.#reading.get(user) ?? 0;
+    if (total >= MAX_READING || ofUser >= MAX_READING_PER_USER) {
+      throw new Fault(
+        'too-many',
+        `${ofUser || total} pages of events are being read already: ask again later`,
+      );
     }
-    this.#reading.set(user, own + 1);
+    this.#reading.set(user, ofUser + 1);
     try {
-      const resting = this.#takeResting(query);
-      if (resting) {
+      const idle = this.#takeIdle(query);
+      if (idle) {
         try {
-          return await this.#read(resting, query);
+          return await this.#read(idle, query);
         } catch {
-          // Forgotten by the server, or out of step: a new one begins at the same place.
-          this.#consumers.drop(resting.name);
+          // Deleted by the server, or out of sync: a new consumer starts at the same position.
+          this.#consumers.drop(idle.name);
         }
       }
       const name = await this.#consumers.make(query.from, query.subject);
@@ -78,51 +83,50 @@ export class EventReaders {
 
   async #read(reader: Reader, { from, subject, limit, maxBytes, waitMs }: PageQuery): Promise<Stored[]> {
     const pull = (options: PullOptions) => this.#consumers.pull(reader.name, options);
-    const some = (waitMs: number) => pull({ batch: limit, maxBytes, waitMs });
-    let found = await some(0);
-    if (found.length === 0) {
-      // One that is larger than a page comes alone.
-      found = await pull({ batch: 1, waitMs });
-      if (found.length > 0 && limit > 1) {
-        const room = maxBytes - (found[0] as Pulled).data.byteLength;
+    let messages = await pull({ batch: limit, maxBytes, waitMs: 0 });
+    if (messages.length === 0) {
+      // An event that is larger than a page is pulled alone.
+      messages = await pull({ batch: 1, waitMs });
+      if (messages.length > 0 && limit > 1) {
+        const room = maxBytes - (messages[0] as Pulled).data.byteLength;
         const more = { batch: limit - 1, maxBytes: room, waitMs: 0 };
-        if (room > 0) found = found.concat(await pull(more));
+        if (room > 0) messages = messages.concat(await pull(more));
       }
     }
-    for (const { delivered } of found) {
+    for (const { delivered } of messages) {
       reader.delivered += 1;
       if (delivered !== reader.delivered) {
         throw new Error('some events were lost on their way');
       }
     }
-    const next = found.length > 0 ? { sequence: (found.at(-1) as Pulled).sequence + 1 } : from;
-    this.#rest(keyOf(next, subject), reader);
-    return found.map(({ sequence, subject, data }) => ({ sequence, subject, data }));
+    const next = messages.length > 0 ? { sequence: (messages.at(-1) as Pulled).sequence + 1 } : from;
+    this.#addIdle(keyOf(next, subject), reader);
+    return messages.map(({ sequence, subject, data }) => ({ sequence, subject, data }));
   }
 
-  #takeResting({ from, subject }: PageQuery): Reader | undefined {
+  #takeIdle({ from, subject }: PageQuery): Reader | undefined {
     const key = keyOf(from, subject);
-    const reader = this.#resting.get(key);
-    this.#resting.delete(key);
+    const reader = this.#idle.get(key);
+    this.#idle.delete(key);
     if (!reader || performance.now() - reader.used < KNOWN_MS) return reader;
     this.#consumers.drop(reader.name);
     return undefined;
   }
 
-  /** The server may have none of them any more. */
+  /** Forgets all idle consumers: the server may have none of them any more. */
   forget(): void {
-    this.#resting.clear();
+    this.#idle.clear();
   }
 
-  #rest(key: string, reader: Reader): void {
+  #addIdle(key: string, reader: Reader): void {
     reader.used = performance.now();
-    const other = this.#resting.get(key);
+    const other = this.#idle.get(key);
     if (other) this.#consumers.drop(other.name);
-    this.#resting.delete(key);
-    this.#resting.set(key, reader);
-    for (const [oldest, { name }] of this.#resting) {
-      if (this.#resting.size <= MAX_RESTING) break;
-      this.#resting.delete(oldest);
+    this.#idle.delete(key);
+    this.#idle.set(key, reader);
+    for (const [oldest, { name }] of this.#idle) {
+      if (this.#idle.size <= MAX_IDLE) break;
+      this.#idle.delete(oldest);
       this.#consumers.drop(name);
     }
   }
@@ -130,6 +134,7 @@ export class EventReaders {
 
 const keyOf = (from: From, subject: string | undefined): string => `${JSON.stringify(from)} ${subject ?? ''}`;
 
+/** JetStream's configuration of a reader: an ephemeral consumer in memory, without acks. */
 export function readerOf(from: From, subject: string | undefined) {
   const start =
     'sequence' in from

@@ -11,24 +11,37 @@ import { type Room, roomOf } from './stream-room.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './table.ts';
 
+/**
+ * JetStream, as the bus uses it: the stream of events, the job queues and the key-value buckets of a layer. `store.ts`
+ * and `archive.ts` are its interfaces, `streams.ts` is the table of all that is stored, and `table.ts` creates it on
+ * the server. `store-requests.ts` declares the requests by which other processes than storage use it.
+ *
+ * Storage has one `JetStreamStore` per connection. `ensure` runs after each connect: it deletes streams and consumers
+ * that are not in the table and creates those that are missing. Then buckets are read and written by key, jobs are
+ * pulled one at a time (`job-queue.ts`), events are appended and read in pages by reused consumers
+ * (`event-readers.ts`), and old events are trimmed (`stream-room.ts`). `broke` fails the open pulls when the connection
+ * breaks; `ensure` follows the reconnect. All that is stored here may be lost.
+ */
+
 const TIMEOUT_MS = 5_000;
 const APPEND_MS = 2_000;
-/** The user that JetStream answers: no other may say its subjects. */
+/** User that receives JetStream's answers: no other may publish on its subjects. */
 const USER = 'storage';
 
-/** What JetStream keeps, for storage. */
+/** The store of a layer in JetStream; in storage only. */
 export class JetStreamStore implements Store {
   readonly archive: Archive;
   readonly room: Room;
   readonly #nc: NatsConnection;
   readonly #log: Log;
   readonly #readers: EventReaders;
-  /** Consumers of this process. */
-  readonly #made = new Set<string>();
+  /** Consumers of the stream of events that this process created. */
+  readonly #consumers = new Set<string>();
   readonly #queues: Record<ConsumerName, JobQueue>;
   readonly #kvs = new Map<string, Promise<KV>>();
+  /** Retention of events in ms, once it is known. */
   #eventsMs: number | undefined;
-  #remaking: Promise<void> | undefined;
+  #recreating: Promise<void> | undefined;
   #connected = new AbortController();
 
   constructor(nc: NatsConnection, dropped: (dropped: Dropped) => void, log: Log) {
@@ -36,9 +49,9 @@ export class JetStreamStore implements Store {
     this.#log = log;
     const { name: stream } = streams.events;
     this.#readers = new EventReaders({
-      make: (from, subject) => this.#make(readerOf(from, subject)),
+      make: (from, subject) => this.#addConsumer(readerOf(from, subject)),
       pull: (name, options) => this.#pull({ stream, name }, options),
-      drop: (name) => this.#drop(name),
+      drop: (name) => this.#dropConsumer(name),
     });
     const queue = (name: ConsumerName) => new JobQueue(name, this.#line(name), dropped, log);
     this.#queues = { down: queue('down'), up: queue('up') };
@@ -47,13 +60,13 @@ export class JetStreamStore implements Store {
       info: async (filter) =>
         (await this.#manager()).streams.info(stream, filter ? { subjects_filter: filter } : {}),
       purge: async (options) => (await this.#manager()).streams.purge(stream, options),
-      makeConsumer: (config) => this.#make(config),
-      dropConsumer: (name) => this.#drop(name),
+      makeConsumer: (config) => this.#addConsumer(config),
+      dropConsumer: (name) => this.#dropConsumer(name),
       pull: (name, options) => this.#pull({ stream, name }, options),
     });
   }
 
-  /** The connection has broken: nothing comes of what was asked for over it. */
+  /** Call it when the connection has broken: open pulls fail, as no answer to them arrives. */
   broke(): void {
     this.#connected.abort(new Error('the connection to the bus has broken'));
     this.#connected = new AbortController();
@@ -61,7 +74,7 @@ export class JetStreamStore implements Store {
 
   async append(subject: string, id: string, bytes: Uint8Array): Promise<number> {
     const js = this.#nc.jetstream({ timeout: TIMEOUT_MS, checkAPI: false });
-    // Whoever may say one subject can make no event of another one count as said already.
+    // With the subject: a user permitted on one subject can't make an event of another one count as a duplicate.
     const msgID = `${subject} ${id}`;
     return (await js.publish(subject, bytes, { msgID, timeout: APPEND_MS })).seq;
   }
@@ -70,40 +83,40 @@ export class JetStreamStore implements Store {
     return this.#queues[name];
   }
 
-  /** Events of the stream, for a user of the bus. */
+  /** Reads a page of events for a user of the bus. @throws Fault `too-many` */
   page(query: PageQuery, user: string): Promise<Stored[]> {
     return this.#readers.page(query, user);
   }
 
-  /** From now on events are kept for so many ms, also by a server that comes back without its store. */
+  /** Sets the retention of events in ms, also for a server that returns without its store. */
   async keepEvents(ms: number): Promise<void> {
     this.#eventsMs = ms;
     await ensureStream((await this.#manager()) as never, streams.events, ms);
   }
 
-  /** Makes what is missing of the table of streams, and ends what is not in it. Fails only into the log: all of it can be tried again. */
+  /** Creates what is missing of the table of streams, deletes what is not in it. Idempotent; errors are only logged. */
   async ensure(): Promise<void> {
     this.#kvs.clear();
     this.#readers.forget();
-    this.#made.clear();
+    this.#consumers.clear();
     try {
-      const own = (name: string) => this.#made.has(name);
-      await ensureTable((await this.#manager()) as never, this.#eventsMs, own, this.#log);
+      const isReader = (name: string) => this.#consumers.has(name);
+      await ensureTable((await this.#manager()) as never, this.#eventsMs, isReader, this.#log);
       for (const bucket of Object.keys(buckets)) await this.#kv(bucket);
     } catch (err) {
       this.#log.warn({ err }, 'streams could not be made ready');
     }
   }
 
-  /** Makes what the server has lost while it ran; whoever reads events goes on. One at a time. */
-  #remake(): Promise<void> {
-    this.#remaking ??= this.#manager()
+  /** Creates what the server has lost while running; readers of events are not affected. One run at a time. */
+  #recreate(): Promise<void> {
+    this.#recreating ??= this.#manager()
       .then((manager) => makeTable(manager as never, this.#eventsMs))
       .catch((err) => this.#log.warn({ err }, 'streams could not be made ready'))
       .finally(() => {
-        this.#remaking = undefined;
+        this.#recreating = undefined;
       });
-    return this.#remaking;
+    return this.#recreating;
   }
 
   bucket(name: string): Bucket {
@@ -130,7 +143,7 @@ export class JetStreamStore implements Store {
   async #list(name: string, after = ''): ReturnType<Bucket['list']> {
     const kv = await this.#kv(name);
     const prefix = `$KV.${name}.`;
-    // Without a consumer: the server tells the subjects of the stream.
+    // Needs no consumer: the server lists the subjects of the stream.
     const info = await (await this.#manager()).streams.info(streamOfBucket(name), {
       subjects_filter: `${prefix}>`,
     });
@@ -149,8 +162,8 @@ export class JetStreamStore implements Store {
   }
 
   #kv(bucket: string): Promise<KV> {
-    const known = this.#kvs.get(bucket);
-    if (known) return known;
+    const cached = this.#kvs.get(bucket);
+    if (cached) return cached;
     const js = this.#nc.jetstream({ timeout: TIMEOUT_MS, checkAPI: false });
     const kv = js.views.kv(bucket, bucketOf(bucket as BucketName) as Partial<KvOptions>);
     this.#kvs.set(bucket, kv);
@@ -160,7 +173,7 @@ export class JetStreamStore implements Store {
 
   #archive(): Archive {
     const { name } = streams.events;
-    const one = async (query: { last_by_subj: string } | { seq: number }) => {
+    const getMessage = async (query: { last_by_subj: string } | { seq: number }) => {
       try {
         return await (await this.#manager()).streams.getMessage(name, query);
       } catch (error) {
@@ -171,13 +184,13 @@ export class JetStreamStore implements Store {
     return {
       kept: async () => {
         const { created, state } = await (await this.#manager()).streams.info(name);
-        // A stream that never held anything says 0.
+        // A stream that never held an event reports 0.
         return { first: Math.max(1, state.first_seq), last: state.last_seq, made: created };
       },
-      last: async (subject) => (await one({ last_by_subj: subject }))?.seq,
+      last: async (subject) => (await getMessage({ last_by_subj: subject }))?.seq,
       idAt: async (sequence) => {
-        const found = await one({ seq: sequence });
-        return found && readEvent(found.data)?.id;
+        const message = await getMessage({ seq: sequence });
+        return message && readEvent(message.data)?.id;
       },
       read: ({ from, subject, waitMs, limit }) =>
         this.page({ from, subject, waitMs, limit, maxBytes: PAGE_BYTES }, USER),
@@ -193,11 +206,11 @@ export class JetStreamStore implements Store {
       },
       pull: async (waitMs: number) => {
         const { signal } = this.#connected;
-        const found = await this.#pull({ stream, name }, { batch: 1, waitMs }).catch(async (error) => {
-          if (!signal.aborted) await this.#remake();
+        const [message] = await this.#pull({ stream, name }, { batch: 1, waitMs }).catch(async (error) => {
+          if (!signal.aborted) await this.#recreate();
           throw error;
         });
-        return found[0];
+        return message;
       },
       confirm: async (token: string) => {
         await nc.request(token, '+ACK', { timeout: APPEND_MS });
@@ -214,15 +227,15 @@ export class JetStreamStore implements Store {
     return pull(this.#nc, USER, consumer, options, this.#connected.signal);
   }
 
-  /** A consumer of the stream of events. */
-  async #make(config: object): Promise<string> {
+  /** Creates a consumer of the stream of events. @returns its name */
+  async #addConsumer(config: object): Promise<string> {
     const { name } = await (await this.#manager()).consumers.add(streams.events.name, config as never);
-    this.#made.add(name);
+    this.#consumers.add(name);
     return name;
   }
 
-  #drop(name: string): void {
-    this.#made.delete(name);
+  #dropConsumer(name: string): void {
+    this.#consumers.delete(name);
     this.#manager()
       .then((manager) => manager.consumers.delete(streams.events.name, name))
       .catch(() => {});

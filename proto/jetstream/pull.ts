@@ -2,33 +2,34 @@ import { createInbox, type Msg, type NatsConnection } from 'nats';
 import { inboxOf, type UserName } from '../contract/users.ts';
 import { nanos } from './table.ts';
 
-/** Messages of a pull consumer, asked for a page at a time. */
+/** Fetches messages of a pull consumer, a page at a time. */
 
 export type Pulled = {
   sequence: number;
   subject: string;
   data: Uint8Array;
-  /** Of the data, also where the consumer brings headers alone. */
+  /** Size of the data in bytes, also if the consumer delivers headers only. */
   size: number;
-  /** How many the consumer has given out, with this one. */
+  /** Messages that the consumer has delivered, including this one. */
   delivered: number;
-  /** How often this one was given out, with this time. */
+  /** Deliveries of this message, including this one. */
   deliveries: number;
-  /** How many wait behind it. */
+  /** Messages that are queued behind it. */
   pending: number;
-  /** Where it is confirmed. */
+  /** Subject of its ack. */
   token: string;
 };
 
-/** `waitMs` 0: only what is there. */
+/** `waitMs` 0: returns only messages that are stored already. */
 export type PullOptions = { batch: number; maxBytes?: number; waitMs: number };
 
-/** Later than that, an answer that the server owes is given up, in ms. */
+/** How long after `waitMs` the answer of the server may arrive, in ms. */
 const LATE_MS = 2_000;
 
 /**
- * @param connected aborts when the connection breaks: the server forgets then who waits
- * @throws Error where the server has no such consumer, or does not answer
+ * Fetches up to `batch` messages.
+ * @param connected aborts when the connection breaks, as the server then drops the pulls that wait
+ * @throws Error if the server has no such consumer, or does not answer
  */
 export async function pull(
   nc: NatsConnection,
@@ -37,11 +38,11 @@ export async function pull(
   { batch, maxBytes, waitMs }: PullOptions,
   connected: AbortSignal,
 ): Promise<Pulled[]> {
-  const found: Pulled[] = [];
+  const messages: Pulled[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const inbox = createInbox(inboxOf(user));
   const late = () => reject(new Error(`${stream} ${name} does not answer`));
-  // A process that ends waits for nothing of it.
+  // Does not delay the exit of the process.
   const timer = setTimeout(late, waitMs + LATE_MS).unref();
   const broke = () => reject(connected.reason);
   connected.addEventListener('abort', broke, { once: true });
@@ -50,18 +51,18 @@ export async function pull(
       if (error) return reject(error);
       const status = statusOf(message);
       if (status === undefined) {
-        found.push(pulled(message));
-        if (found.length === batch) resolve();
+        messages.push(pulled(message));
+        if (messages.length === batch) resolve();
       } else if (status === NO_MESSAGES || status === WAIT_OVER || isTooLarge(message)) resolve();
       else reject(new Error(`${stream} ${name}: ${status} ${message.headers?.description ?? ''}`));
     },
   });
   try {
     const wait = waitMs > 0 ? { expires: nanos(waitMs) } : { no_wait: true };
-    const asked = { batch, ...(maxBytes !== undefined && { max_bytes: maxBytes }), ...wait };
-    nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(asked), { reply: inbox });
+    const request = { batch, ...(maxBytes !== undefined && { max_bytes: maxBytes }), ...wait };
+    nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), { reply: inbox });
     await promise;
-    return found;
+    return messages;
   } finally {
     clearTimeout(timer);
     connected.removeEventListener('abort', broke);
@@ -71,7 +72,7 @@ export async function pull(
 
 const NO_MESSAGES = 404;
 const WAIT_OVER = 408;
-/** The next one does not fit. Other conflicts, such as too many that wait, are failures. */
+/** The next message exceeds `maxBytes`. Other conflicts, such as too many waiting pulls, are failures. */
 const isTooLarge = ({ headers }: Msg) => headers?.code === 409 && /maxbytes/i.test(headers.description);
 
 function statusOf({ headers, data }: Msg): number | undefined {
@@ -81,7 +82,7 @@ function statusOf({ headers, data }: Msg): number | undefined {
 function pulled(message: Msg): Pulled {
   const token = message.reply ?? '';
   const parts = token.split('.');
-  // Between `$JS.ACK` and the stream, newer servers may name the domain and the account.
+  // Newer servers may insert the domain and the account between `$JS.ACK` and the stream.
   const [deliveries, sequence, delivered, , pending] = parts
     .slice(parts.length > 9 ? 6 : 4)
     .map(Number) as number[];

@@ -3,23 +3,27 @@ import { request } from '../contract/contract.ts';
 import { Instant } from '../oci/names.ts';
 import { type BucketName, buckets, type ConsumerName, consumers } from './streams.ts';
 
-/** What storage is asked for of what JetStream keeps. Each bucket, and each subject of an event, is a subject of its own, so that the server says who may ask for it. */
+/**
+ * Requests to storage for what JetStream stores. Each bucket and each subject of events has request subjects of its
+ * own, so that the permissions of the server apply to each.
+ */
 
-/** A message of the bus is 1 MiB at most, with all that is around what is stored. */
+/** Max stored sizes, in bytes: a message of the bus has at most 1 MiB, including all that surrounds them. */
 export const MAX_STATE_BYTES = 512 * 1024;
 export const MAX_EVENT_BYTES = 960 * 1024;
-/** What one answer holds of events or of entries, in bytes; one that is larger comes alone. */
+/** Max size of the events or entries in one answer, in bytes; a larger one is returned alone. */
 export const PAGE_BYTES = 512 * 1024;
+/** Max events in one answer. */
 export const MAX_PAGE = 500;
-/** Entries of a state in one answer. */
+/** Max entries of a state in one answer. */
 export const MAX_ENTRIES = 2_000;
-/** A caller gives up after six seconds of silence. */
+/** Max wait for an event, in ms: less than the 6 s of silence after which a caller gives up. */
 export const MAX_WAIT_MS = 5_000;
 
 const Key = Type.String({ pattern: '^[-/_=.a-zA-Z0-9]+$', maxLength: 256 });
 const Value = Type.Uint8Array({ maxByteLength: MAX_STATE_BYTES });
-/** What was kept before there was such a limit is told all the same. */
-const Kept = Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES });
+/** Above `MAX_STATE_BYTES`: values that were stored before that limit existed are returned too. */
+const StoredBytes = Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES });
 const Sequence = Type.Integer({ minimum: 0 });
 const Wait = Type.Integer({ minimum: 0, maximum: MAX_WAIT_MS });
 const Nothing = Type.Object({});
@@ -28,13 +32,13 @@ const stateRequests = (bucket: string) => ({
   get: request(
     `storage.state.${bucket}.get`,
     Type.Object({ key: Key }),
-    Type.Object({ entry: Type.Optional(Type.Object({ bytes: Kept, revision: Sequence })) }),
+    Type.Object({ entry: Type.Optional(Type.Object({ bytes: StoredBytes, revision: Sequence })) }),
   ),
   list: request(
     `storage.state.${bucket}.list`,
     Type.Object({ after: Type.Optional(Key) }),
     Type.Object({
-      entries: Type.Array(Type.Object({ key: Key, bytes: Kept, revision: Sequence }), {
+      entries: Type.Array(Type.Object({ key: Key, bytes: StoredBytes, revision: Sequence }), {
         maxItems: MAX_ENTRIES,
       }),
       more: Type.Boolean(),
@@ -49,11 +53,12 @@ const stateRequests = (bucket: string) => ({
   remove: request(`storage.state.${bucket}.remove`, Type.Object({ key: Key }), Nothing),
 });
 
+/** Requests for the entries of each bucket. */
 export const onStates = Object.fromEntries(
   Object.keys(buckets).map((bucket) => [bucket, stateRequests(bucket)]),
 ) as Record<BucketName, ReturnType<typeof stateRequests>>;
 
-/** Subjects below this one are those of the events to store: `storage.append.events.tag.moved`. */
+/** Prefix before the subject of an event to store: `storage.append.events.tag.moved`. */
 export const APPEND = 'storage.append.';
 export const appendTo = (subject: string) =>
   request(
@@ -74,13 +79,13 @@ export const submitJob = request(
   Type.Object({ queue: QueueName, bytes: Type.Uint8Array({ maxByteLength: MAX_STATE_BYTES }) }),
   Nothing,
 );
-/** Who waits for a job hears after so many ms that there is none, and asks again. No signs of life come before it. */
+/** Max wait for a job, in ms: then the answer is empty, and the caller sends it again. No signs of life meanwhile. */
 export const TAKE_MS = 20_000;
 export const takeJob = request(
   'storage.job.take',
   Type.Object({ queue: QueueName }),
   Type.Object({
-    taken: Type.Optional(Type.Object({ token: Token, attempt: Type.Integer(), bytes: Kept })),
+    taken: Type.Optional(Type.Object({ token: Token, attempt: Type.Integer(), bytes: StoredBytes })),
   }),
 );
 export const settleJob = request(
@@ -110,7 +115,7 @@ export const countJobs = request(
   Type.Object({ count: Type.Integer() }),
 );
 
-/** Of the stream of events. */
+/** Sequences that the stream of events holds, and its creation time `made`. */
 export const showHistory = request(
   'storage.history.show',
   Nothing,
@@ -133,8 +138,8 @@ export const eventId = request(
 );
 
 /**
- * Events from this sequence or time on, all or those of a subject. Where there are none yet, the answer comes with the
- * first one, or empty after `wait` milliseconds: ask again. No signs of life come before it.
+ * Events from this sequence or time on, of all subjects or of one. If none is stored yet, the answer is sent with the
+ * first one, or empty after `wait` ms: ask again. No signs of life meanwhile.
  */
 export const readHistory = request(
   'storage.history.read',
@@ -149,8 +154,8 @@ export const readHistory = request(
       Type.Object({
         sequence: Type.Integer({ minimum: 1 }),
         subject: Type.String({ maxLength: 512 }),
-        /** An envelope as msgpack. */
-        data: Kept,
+        /** Envelope, msgpack. */
+        data: StoredBytes,
       }),
       { maxItems: MAX_PAGE },
     ),

@@ -2,15 +2,16 @@ import type { Archive } from './archive.ts';
 import type { ConsumerName } from './streams.ts';
 
 /**
- * What JetStream keeps of a layer, as the bus uses it. Storage reaches JetStream itself (`jetstream-store.ts`),
- * everybody else asks storage for it (`store-client.ts`).
+ * What JetStream stores for a layer, as the bus uses it. Storage reaches JetStream directly (`jetstream-store.ts`), all
+ * other users by requests to storage (`store-client.ts`).
  *
- * Nobody but storage may say a subject that JetStream answers or keeps: JetStream sends its answer to whatever subject
- * the question names for it, also to one that the asker itself may not use. That answer would be an empty request, a
- * stored message as a request, or the configuration of a stream that copies the inbox of somebody else.
+ * Only storage may publish on subjects that JetStream answers or stores: JetStream sends its answer to any reply
+ * subject that a request names, even to one on which the sender of the request may not publish. Such an answer could be
+ * an empty request, a stored message as a request, or the configuration of a stream that copies the inbox of another
+ * user.
  */
 export type Store = {
-  /** Stores once what comes twice with one id within minutes. @returns its sequence */
+  /** Stores a message, once per `id` within minutes. @returns its sequence */
   append(subject: string, id: string, bytes: Uint8Array): Promise<number>;
   bucket(name: string): Bucket;
   queue(name: ConsumerName): Queue;
@@ -21,34 +22,37 @@ export type Store = {
 export type Bucket = {
   get(key: string): Promise<{ bytes: Uint8Array; revision: number } | undefined>;
   put(key: string, bytes: Uint8Array): Promise<void>;
-  /** @returns the new revision; undefined where `revision` is not the last one (0: where there is one) */
+  /** @returns the new revision; undefined if `revision` is not the current one (0: if an entry exists) */
   swap(key: string, bytes: Uint8Array, revision: number): Promise<number | undefined>;
   remove(key: string): Promise<void>;
-  /** Entries in the order of their keys, as many as fit into one answer. */
+  /** Entries after this key, ordered by key, as many as fit into one answer. */
   list(after: string | undefined): Promise<{ entries: Listed[]; more: boolean }>;
 };
 
 export type Listed = { key: string; bytes: Uint8Array; revision: number };
 
-/** Jobs that wait for a worker. */
+/** A work queue. */
 export type Queue = {
   submit(bytes: Uint8Array): Promise<void>;
-  /** Waits a while for one. */
+  /** Takes the next job; waits for it up to `TAKE_MS`. */
   take(): Promise<Taken | undefined>;
   settle(token: string, outcome: Outcome): Promise<void>;
-  /** How many wait for a worker or are with one. */
+  /** Number of jobs that are queued or in progress. */
   backlog(): Promise<number>;
 };
 
-/** One job as the queue gave it out; `attempt` counts from 0. */
+/** A delivered job; `attempt` counts from 0. */
 export type Taken = { token: string; attempt: number; bytes: Uint8Array };
 
-/** `working`: not done yet, and not forgotten. `failed`: the worker could not do it; after a few of those it is dropped. */
+/**
+ * `working`: still in progress, which restarts the ack wait. `again`: redeliver after `ms`. `failed`: the worker could
+ * not do it; the job is dropped if `final`, or after `MAX_FAILURES`.
+ */
 export type Outcome =
   | { kind: 'done' }
   | { kind: 'working' }
   | { kind: 'again'; ms: number }
   | { kind: 'failed'; reason: string; final: boolean };
 
-/** `conditional`: it may have been refused, and is heard of all the same. */
+/** A write as received on the subject of an entry. `conditional`: it is received even if the server refuses it. */
 export type Write = { bytes: Uint8Array } | 'removal' | 'conditional';

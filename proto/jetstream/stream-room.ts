@@ -1,25 +1,25 @@
 import type { Pulled, PullOptions } from './pull.ts';
 
-/** How much of the stream of events is whose, and how room is made in it. */
+/** Usage of the stream of events by subject, and trimming. */
 
-/** `limit`: above it, the server takes away the oldest events, whoever's they are. */
+/** In bytes. Above `limit`, the server deletes the oldest events of any subject. */
 export type StreamSize = { bytes: number; limit: number };
-/** One event of the stream; `bytes` is about what it takes there. */
+/** An event of the stream; `bytes` is the approximate size that it takes there. */
 export type SizedEvent = { sequence: number; subject: string; bytes: number };
 
 export type Room = {
   size(): Promise<StreamSize>;
-  /** Whether there is an event of this subject, wildcards and all. */
+  /** Whether the stream holds an event of this subject, which may have wildcards. */
   has(subject: string): Promise<boolean>;
-  /** Looks at all events, without what they say. It takes seconds where the stream is full. */
+  /** Visits all events, without their data. Takes seconds if the stream is full. */
   scan(visit: (event: SizedEvent) => void): Promise<void>;
-  /** Takes away all events of the subject before this one. @returns how many these were */
+  /** Deletes all events of the subject before this sequence. @returns how many */
   trim(subject: string, before: number): Promise<number>;
 };
 
-/** The part of JetStream that is used here, of the stream of events. */
+/** The operations of JetStream that are used here, on the stream of events. */
 export type RoomDeps = {
-  /** With a filter, its subjects. */
+  /** With a filter, including the subjects that match it. */
   info(filter?: string): Promise<{
     config: { max_bytes: number };
     state: { bytes: number; last_seq: number; subjects?: Record<string, number> };
@@ -31,11 +31,13 @@ export type RoomDeps = {
   dropConsumer(name: string): void;
 };
 
-/** Of headers, subject and what the server keeps beside them. */
-const BESIDE_BYTES = 150;
+/** Approximate size of headers, subject and record of the server per event, in bytes. */
+const OVERHEAD_BYTES = 150;
+/** Max events per page. */
 const PAGE = 1_000;
-/** A page is not asked to be larger than what is there, so it comes as fast as the server can. */
+/** Max wait for a page, in ms. A page is never larger than the remaining stream, so the server sends it at once. */
 const WAIT_MS = 10_000;
+/** Idle time after which the server deletes the consumer, in ns. */
 const FORGET_NANOS = 60e9;
 
 export function roomOf(deps: RoomDeps): Room {
@@ -51,7 +53,7 @@ export function roomOf(deps: RoomDeps): Room {
   };
 }
 
-/** @throws Error where the server does not answer */
+/** @throws Error if the server does not answer */
 async function scan(
   { info, makeConsumer, pull, dropConsumer }: RoomDeps,
   visit: (event: SizedEvent) => void,
@@ -72,7 +74,7 @@ async function scan(
       for (const { sequence, subject, size, pending } of page) {
         reached = sequence;
         left = pending;
-        visit({ sequence, subject, bytes: size + BESIDE_BYTES });
+        visit({ sequence, subject, bytes: size + OVERHEAD_BYTES });
       }
     }
   } finally {

@@ -1,37 +1,43 @@
 import { LEASE_MS } from '../status/status.ts';
 
 /**
- * Everything that JetStream keeps, in one table. All of it may be lost: jobs are wishes that the next pass makes
- * again, events are history, states are written again by whoever owns them.
+ * Everything that JetStream stores, in one table. All of it may be lost: the next pass submits jobs again, events are
+ * history, and the owner of a state writes it again.
  */
 const SECOND = 1_000;
 const DAY = 24 * 60 * 60 * SECOND;
 const MIB = 1024 * 1024;
 
 export const streams = {
-  /** Work queue: an entry goes when a worker says that it is done. */
+  /** Work queue: an entry is deleted when a worker acknowledges it. */
   jobs: { name: 'JOBS', subjects: ['jobs.>'], retention: 'workqueue', maxAgeMs: DAY, maxBytes: 64 * MIB },
-  /** History, own and of the layers below, kept as long as the configuration says (two days until it does) or 256 MiB, whichever ends first. */
+  /**
+   * History of this layer and of the layers below. Retained for the time in the configuration (2 days until one is
+   * known) or up to 256 MiB: the limit that is reached first applies.
+   */
   events: {
     name: 'EVENTS',
     subjects: ['events.>', 'below.>'],
     retention: 'limits',
     maxAgeMs: 2 * DAY,
     maxBytes: 256 * MIB,
-    /** Readers, which storage makes and ends; a second bound to that of `event-readers.ts`. Takes effect where the stream is new. */
+    /** Max readers, in addition to the bounds of `event-readers.ts`. Takes effect only when the stream is created. */
     maxConsumers: 128,
   },
 } as const;
 
 export type Stream = (typeof streams)[keyof typeof streams];
 
-/** Workers of the queue, by the direction of their transfers. A job not confirmed within `ackWaitMs` goes to another worker. */
+/** Consumers of the job queue, by direction of transfer. A job not acknowledged within `ackWaitMs` is redelivered. */
 export const consumers = {
   down: { stream: streams.jobs.name, name: 'down', subject: 'jobs.transfer.down', ackWaitMs: 8 * SECOND },
   up: { stream: streams.jobs.name, name: 'up', subject: 'jobs.transfer.up', ackWaitMs: 8 * SECOND },
 } as const;
 
-/** Key-value buckets. `ttlMs`: an entry ends that long after it was last written. Together with the streams they fit into the limits of `cli/data/bus-configuration.ts`. */
+/**
+ * Key-value buckets. `ttlMs`: an entry expires this long after its last write; 0: never. Together with the streams,
+ * they fit into the limits of `cli/data/bus-configuration.ts`.
+ */
 export const buckets = {
   configuration: { storage: 'file', ttlMs: 0, maxBytes: 8 * MIB },
   services: { storage: 'memory', ttlMs: 50 * SECOND, maxBytes: 4 * MIB },

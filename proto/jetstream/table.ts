@@ -4,10 +4,10 @@ import type { Log } from '../contract/log.ts';
 import type { Write } from './store.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, type Stream, streams } from './streams.ts';
 
-/** Consumers of others that are named when they are ended. */
+/** Max deleted consumers that the log names. */
 const MAX_NAMED = 20;
 
-/** The table of streams as JetStream's API has it: lengths of time in nanoseconds, of buckets in ms. */
+/** The table of streams in the form of JetStream's API: durations in nanoseconds, TTLs of buckets in ms. */
 
 export const nanos = (ms: number): number => ms * 1_000_000;
 
@@ -20,11 +20,11 @@ export const streamOf = (stream: Stream) => ({
 });
 
 /**
- * What a stream may hold. How long events are kept is up to the configuration: who does not know it leaves that of a
- * stream that is `there` as it is.
+ * Limits of a stream. The configuration sets the retention of events: until it is known (`eventsMs`), the retention of
+ * a stream that `exists` is left as it is.
  */
-export function limitsOf(stream: Stream, eventsMs: number | undefined, there: boolean) {
-  const unknown = there ? undefined : streams.events.maxAgeMs;
+export function limitsOf(stream: Stream, eventsMs: number | undefined, exists: boolean) {
+  const unknown = exists ? undefined : streams.events.maxAgeMs;
   const ageMs = stream === streams.events ? (eventsMs ?? unknown) : stream.maxAgeMs;
   return {
     subjects: [...stream.subjects],
@@ -50,7 +50,7 @@ export function bucketOf(bucket: BucketName) {
 }
 
 type Config = Record<string, unknown>;
-/** The part of JetStream's manager that is used here. */
+/** The operations of JetStream's manager that are used here. */
 export type Manager = {
   streams: {
     info(name: string): Promise<{ config: object }>;
@@ -66,76 +66,80 @@ export type Manager = {
   };
 };
 
-/** Made where it is missing; where it is there, its limits become those of the table. */
+/** Creates a stream if it is missing; otherwise applies the limits of the table to it. */
 export async function ensureStream(manager: Manager, stream: Stream, eventsMs: number | undefined) {
-  const look = async () => (await manager.streams.info(stream.name).catch(() => undefined))?.config;
-  let there = await look();
-  if (!there) {
+  const read = async () => (await manager.streams.info(stream.name).catch(() => undefined))?.config;
+  let existing = await read();
+  if (!existing) {
     try {
       await manager.streams.add({ ...streamOf(stream), ...limitsOf(stream, eventsMs, false) } as never);
       return;
     } catch (error) {
-      // Somebody else was faster, with limits of its own.
-      there = await look();
-      if (!there) throw error;
+      // Another process created it first, with limits of its own.
+      existing = await read();
+      if (!existing) throw error;
     }
   }
-  await limit(manager, stream.name, there, limitsOf(stream, eventsMs, true));
+  await limit(manager, stream.name, existing, limitsOf(stream, eventsMs, true));
 }
 
-async function limit(manager: Manager, name: string, there: object, limits: Config): Promise<void> {
-  if (!isDeepStrictEqual({ ...there, ...limits }, there)) await manager.streams.update(name, limits as never);
+async function limit(manager: Manager, name: string, config: object, limits: Config): Promise<void> {
+  if (!isDeepStrictEqual({ ...config, ...limits }, config))
+    await manager.streams.update(name, limits as never);
 }
 
-/** All streams and consumers of the table, and the limits of the buckets that are there; what is not in it ends first. */
+/**
+ * Deletes what is not in the table, then creates its streams and consumers and applies the limits of existing buckets.
+ * @param isReader whether a consumer is a reader of events that this process created
+ */
 export async function ensureTable(
   manager: Manager,
   eventsMs: number | undefined,
-  readers: (name: string) => boolean,
+  isReader: (name: string) => boolean,
   log: Log,
 ): Promise<void> {
-  await endUnknown(manager, readers, log);
+  await deleteUnknown(manager, isReader, log);
   await makeTable(manager, eventsMs);
 }
 
-/** The same, where nobody else could have made anything meanwhile. */
+/** The same without the deletion, for when no other program could have created anything meanwhile. */
 export async function makeTable(manager: Manager, eventsMs: number | undefined): Promise<void> {
   for (const stream of Object.values(streams)) await ensureStream(manager, stream, eventsMs);
   for (const name of Object.keys(consumers) as ConsumerName[]) {
     await manager.consumers.add(consumers[name].stream, consumerOf(name) as never);
   }
   for (const name of Object.keys(buckets) as BucketName[]) {
-    const there = await manager.streams.info(streamOfBucket(name)).catch(() => undefined);
+    const existing = await manager.streams.info(streamOfBucket(name)).catch(() => undefined);
     const { maxBytes, ttlMs } = buckets[name];
-    // A bucket in memory outlives an update of the layer where the server goes on running.
+    // A bucket in memory survives an update of the layer if the server keeps running.
     const limits = { max_bytes: maxBytes, max_age: nanos(ttlMs) };
-    if (there) await limit(manager, streamOfBucket(name), there.config, limits);
+    if (existing) await limit(manager, streamOfBucket(name), existing.config, limits);
   }
 }
 
 export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;
 
 /**
- * Ends streams and consumers that are not of the table. An earlier version let others than storage make them, and they
- * outlive the program that made them: a stream can copy what goes to the inbox of somebody else, a consumer can send
- * events to whatever subject it names.
+ * Deletes streams and consumers that are not in the table. An earlier version let users other than storage create them,
+ * and they outlive the program that created them: a stream can capture messages to the inbox of another user, a
+ * consumer can send events to any subject.
  */
-async function endUnknown(manager: Manager, readers: (name: string) => boolean, log: Log): Promise<void> {
+async function deleteUnknown(manager: Manager, isReader: (name: string) => boolean, log: Log): Promise<void> {
   const known = new Set<string>([
     ...Object.values(streams).map(({ name }) => name),
     ...Object.keys(buckets).map(streamOfBucket),
   ]);
-  const own = new Set<string>(Object.values(consumers).map(({ stream, name }) => `${stream} ${name}`));
+  const workers = new Set<string>(Object.values(consumers).map(({ stream, name }) => `${stream} ${name}`));
   for (const stream of await all(manager.streams.names())) {
     if (!known.has(stream)) {
       await manager.streams.delete(stream);
       log.warn({ stream }, 'ended a stream of the bus that is not of this layer');
       continue;
     }
-    const found = await all(manager.consumers.list(stream));
-    const others = found.filter(({ name }) => !own.has(`${stream} ${name}`) && !readers(name));
+    const existing = await all(manager.consumers.list(stream));
+    const others = existing.filter(({ name }) => !workers.has(`${stream} ${name}`) && !isReader(name));
     for (const { name } of others) await manager.consumers.delete(stream, name);
-    // Readers of an earlier storage, and of commands of an earlier version, have no name of their own: nobody misses them.
+    // Readers of an earlier storage, and of commands of an earlier version, are ephemeral: no program depends on them.
     const named = others.filter(({ config }) => 'durable_name' in config || 'deliver_subject' in config);
     if (named.length === 0) continue;
     const consumers = named.slice(0, MAX_NAMED).map(({ name }) => clip(name, 100));
@@ -146,13 +150,13 @@ async function endUnknown(manager: Manager, readers: (name: string) => boolean, 
   }
 }
 
-async function all<T>(found: AsyncIterable<T>): Promise<T[]> {
+async function all<T>(iterable: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
-  for await (const item of found) items.push(item);
+  for await (const item of iterable) items.push(item);
   return items;
 }
 
-/** What a message below the subject of a bucket does there. */
+/** How a message on the subject of an entry changes it. */
 export function writeOf(head: { get(name: string): string } | undefined, bytes: Uint8Array): Write {
   if (head?.get('KV-Operation')) return 'removal';
   return head?.get('Nats-Expected-Last-Subject-Sequence') ? 'conditional' : { bytes };

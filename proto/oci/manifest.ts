@@ -4,9 +4,17 @@ import { check } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import { Bytes, Digest } from './names.ts';
 
-/** Manifests as the OCI image-spec 1.1 and Docker schema 2 have them, read for what they refer to. */
+/**
+ * Names and documents of the OCI specifications: names, tags and digests with their schemas (names.ts), manifests (this
+ * file), and the selections that operators write: patterns of repositories (repository-pattern.ts), globs and regular
+ * expressions of tags (tag-glob.ts, tag-regex.ts), the mode of a layer (mode.ts).
+ *
+ * A manifest (OCI image-spec 1.1, or Docker schema 2) is stored byte for byte, as its digest is that of its bytes.
+ * `readManifest` checks size, media type, JSON and fields, and returns its references: blobs, manifests of an index,
+ * and a subject. Storage commits the manifest if these blobs and manifests are in the repository.
+ */
 
-/** Registries take manifests up to 4 MiB (distribution-spec, "Pushing manifests"). */
+/** Max size of a manifest in bytes: registries accept 4 MiB (distribution-spec, "Pushing manifests"). */
 export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 
 export const mediaTypes = {
@@ -23,7 +31,7 @@ export const isManifestType = (mediaType: string): boolean => indexes.has(mediaT
 export const manifestTypes: readonly string[] = [...images, ...indexes];
 
 const Annotations = Type.Record(Type.String(), Type.String());
-/** Some builders leave parts of it out. */
+/** Some builders omit some of these fields. */
 const Platform = Type.Object({
   architecture: Type.Optional(Type.String()),
   os: Type.Optional(Type.String()),
@@ -52,29 +60,29 @@ const Document = Type.Object({
   annotations: Type.Optional(Annotations),
 });
 
-/** What a manifest says of itself and refers to. */
+/** A manifest's references, and its own metadata. */
 export type Manifest = {
   mediaType: string;
-  /** Config and layers; foreign layers (which have `urls` and need not be in a registry) are left out. */
+  /** Config and layers, without foreign layers (which have `urls` and need not be in a registry). */
   blobs: Descriptor[];
   /** Manifests of an index. */
   manifests: Descriptor[];
   subject?: Descriptor;
-  /** As the referrers list gives it: the manifest's own, else its config's media type. */
+  /** As in the referrers list: the manifest's own, else the media type of its config. */
   artifactType?: string;
   annotations?: Record<string, string>;
 };
 
-/** Values of JSON in a manifest: a descriptor has three, and 100 bytes. */
+/** Max JSON values in a manifest. A descriptor has three values and 100 bytes. */
 const MAX_VALUES = 200_000;
 
 const quote = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 
-const foreign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
+const isForeign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(layer.mediaType);
 
 /**
- * @param mediaType as the Content-Type said
- * @throws Fault `manifest-invalid`, naming the field
+ * @param mediaType from the Content-Type
+ * @throws Fault `manifest-invalid`, naming the field; `too-large`
  */
 export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   if (bytes.byteLength > MANIFEST_LIMIT) {
@@ -99,7 +107,7 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   }
   let document: Static<typeof Document>;
   try {
-    document = check(Document, plain(json));
+    document = check(Document, withoutNulls(json));
   } catch (cause) {
     throw new Fault('manifest-invalid', `manifest field ${(cause as Error).message}`, { cause });
   }
@@ -118,11 +126,11 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
       `manifest field /${document.config ? 'layers' : 'config'} is missing`,
     );
   }
-  // An empty one is none (distribution-spec 1.1, "Listing Referrers").
+  // An empty artifactType counts as absent (distribution-spec 1.1, "Listing Referrers").
   const artifactType = document.artifactType || (index ? undefined : document.config?.mediaType);
   return {
     mediaType,
-    blobs: index ? [] : [document.config!, ...document.layers!.filter((layer) => !foreign(layer))],
+    blobs: index ? [] : [document.config!, ...document.layers!.filter((layer) => !isForeign(layer))],
     manifests: index ? (document.manifests ?? []) : [],
     ...(document.subject && { subject: document.subject }),
     ...(artifactType && { artifactType }),
@@ -130,18 +138,20 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   };
 }
 
-/** Go programs write null for an empty list, and for a field that says nothing. */
-function plain(json: unknown): unknown {
+/** Go programs write null for an empty list and for an absent field. */
+function withoutNulls(json: unknown): unknown {
   const lists = ['layers', 'manifests'];
-  return fields(json, (key, value) => {
-    if (lists.includes(key)) return value === null ? [] : Array.isArray(value) ? value.map(spoken) : value;
-    return key === 'config' || key === 'subject' ? spoken(value) : value;
+  return mapFields(json, (key, value) => {
+    if (lists.includes(key))
+      return value === null ? [] : Array.isArray(value) ? value.map(withoutNullFields) : value;
+    return key === 'config' || key === 'subject' ? withoutNullFields(value) : value;
   });
 }
 
-const spoken = (descriptor: unknown): unknown => fields(descriptor, (_, value) => value);
+const withoutNullFields = (descriptor: unknown): unknown => mapFields(descriptor, (_, value) => value);
 
-function fields(value: unknown, change: (key: string, value: unknown) => unknown): unknown {
+/** Maps the fields of an object, and drops those that become null. */
+function mapFields(value: unknown, change: (key: string, value: unknown) => unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const changed = Object.entries(value).map(([key, field]) => [key, change(key, field)] as const);
   return Object.fromEntries(changed.filter(([, field]) => field !== null));

@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fault, MAX_REASON } from '../contract/fault.ts';
 
-/** How repositories, tags and digests are written (OCI distribution-spec 1.1, "Pulling manifests"). */
+/** Grammar of repositories, tags and digests (OCI distribution-spec 1.1, "Pulling manifests"). */
 const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';
 const TAG = '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}';
 const DIGEST = 'sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}';
 
-/** At most 255 characters, as every registry in use has it. */
+/** At most 255 characters, the limit of every registry in use. */
 export const Repository = Type.String({ pattern: `^${REPOSITORY}$`, maxLength: 255 });
 export type Repository = Static<typeof Repository>;
 
@@ -20,35 +20,35 @@ export type Digest = Static<typeof Digest>;
 export const Reference = Type.Union([Tag, Digest]);
 export type Reference = Static<typeof Reference>;
 
-/** Bytes or an offset in bytes. */
+/** A size or an offset, in bytes. */
 export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-/** How many there are of something. */
 export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-/** A process, a machine, whoever holds or asks for something. */
+/** Name of a process or machine that holds or requests something. */
 export const Party = Type.String({ maxLength: 256 });
 
-/** The last entry of the page before, of a list that comes in pages. */
+/** Position in a paged list: the last entry of the previous page. */
 export const After = Type.String({ maxLength: 512 });
 
-/** Of a pass. */
 export const PassId = Type.String({ maxLength: 64 });
 
-/** Of a fault, or of an error that a parent answered. */
+/** Code of a fault, or of an error in an answer of a parent. */
 export const Code = Type.String({ maxLength: 64 });
 
-/** One sentence for a person; it may quote what another machine said. */
+/** One sentence for a person; it may quote another machine. */
 export const Reason = Type.String({ maxLength: MAX_REASON });
 
-/** Of a file or folder. */
 export const FilePath = Type.String({ maxLength: 4_096 });
 
-/** Of a manifest, or the artifact type of one. RFC 6838, 4.2: two names of 127 characters at most, and parameters. */
+/**
+ * Max length of the media type or artifact type of a manifest, in characters. RFC 6838, 4.2: two names of at most 127
+ * characters, and parameters.
+ */
 export const MAX_MEDIA_TYPE = 512;
 export const MediaType = Type.String({ maxLength: MAX_MEDIA_TYPE });
 
-/** Milliseconds since 1970-01-01 UTC, as far as a date goes (ECMA-262, "Time Values and Time Range"). */
+/** Milliseconds since 1970-01-01 UTC, up to the last valid date (ECMA-262, "Time Values and Time Range"). */
 export const Instant = Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 });
 
 const repositoryForm = new RegExp(`^${REPOSITORY}$`);
@@ -77,7 +77,7 @@ export function digestName(text: string): Digest {
   );
 }
 
-/** A tag or digest. @throws Fault `digest-invalid` for what has a colon, `manifest-invalid` for another bad tag */
+/** A tag or digest. @throws Fault `digest-invalid` for text with a colon, `manifest-invalid` for any other bad tag */
 export function referenceName(text: string): Reference {
   return text.includes(':') ? digestName(text) : tagName(text);
 }

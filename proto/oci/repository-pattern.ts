@@ -10,9 +10,7 @@ export const RepositoryPattern = Type.String({
 export const isPattern = (pattern: string): boolean =>
   pattern === '*' || isRepository(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
 
-/**
- * Repository patterns: `*` (all), `prefix/*` (all below prefix), or one repository's name.
- */
+/** Whether a pattern matches: `*` (all), `prefix/*` (all below the prefix), or the name of one repository. */
 export function matches(patterns: readonly string[], repository: string): boolean {
   return patterns.some((pattern) => {
     if (pattern === '*') return true;

@@ -1,10 +1,10 @@
 /**
- * Globs of tags, matched without backtracking: the work grows with the length of glob and tag, whatever they are. Pure.
+ * Globs of tags, matched without backtracking: for any input, the work grows with the length of glob and tag. Pure.
  *
  *   *  any characters       ?  one character      [a-z] [!a-z]  one of these, none of these
  *   {a,b}  @(a|b)  (a|b)    one of these          {a..c}        one of these characters
  *   ?(a|b)  *(a|b)  +(a|b)  none or one, any number, one or more of these
- *   !(a|b)                  anything that none of these matches as a whole
+ *   !(a|b)                  anything that none of these matches in full
  */
 type Part =
   | { kind: 'character'; fits: (character: string) => boolean }
@@ -13,16 +13,16 @@ type Part =
 type Repeat = '@' | '?' | '*' | '+' | '!';
 type Group = Extract<Part, { kind: 'group' }>;
 
-/** What tags and globs are made of. */
+/** Characters of tags and globs. */
 const CHARACTERS = /^[\w.*?[\]{}(),|@+^!-]+$/;
 
-/** @returns whether a whole tag matches; undefined where the text is no glob */
+/** @returns a predicate for complete tags; undefined if the text is not a glob */
 export function readGlob(glob: string): ((tag: string) => boolean) | undefined {
-  const parts = CHARACTERS.test(glob) ? new Parser(glob).whole() : undefined;
-  return parts && ((tag) => new Match(tag).whole(parts));
+  const parts = CHARACTERS.test(glob) ? new Parser(glob).parse() : undefined;
+  return parts && ((tag) => new Match(tag).isMatch(parts));
 }
 
-/** Recursive descent; a syntax error anywhere makes `whole` return undefined. */
+/** Recursive descent; a syntax error anywhere makes `parse` return undefined. */
 class Parser {
   readonly #text: string;
   #at = 0;
@@ -31,12 +31,12 @@ class Parser {
     this.#text = text;
   }
 
-  whole(): Part[] | undefined {
+  parse(): Part[] | undefined {
     const parts = this.#sequence('');
     return this.#at === this.#text.length ? parts : undefined;
   }
 
-  /** Up to one of the characters of `ends`, which is not consumed. */
+  /** Reads up to one of the characters of `ends`, which is not consumed. */
   #sequence(ends: string): Part[] | undefined {
     const parts: Part[] = [];
     while (this.#at < this.#text.length && !ends.includes(this.#text[this.#at] as string)) {
@@ -74,9 +74,9 @@ class Parser {
   }
 
   #braces(): Part | undefined {
-    const [whole, first, last] = /^(\w)\.\.(\w)\}/.exec(this.#text.slice(this.#at)) ?? [];
-    if (whole && first && last) {
-      this.#at += whole.length;
+    const [range, first, last] = /^(\w)\.\.(\w)\}/.exec(this.#text.slice(this.#at)) ?? [];
+    if (range && first && last) {
+      this.#at += range.length;
       const [low, high] = first < last ? [first, last] : [last, first];
       return { kind: 'character', fits: (one) => low <= one && one <= high };
     }
@@ -105,20 +105,21 @@ class Parser {
   }
 }
 
-/** Places in a tag, each once. */
+/** Positions in a tag, each once. */
 type Positions = readonly number[];
 
-/** Where in one tag each part can end, from all places at once where it can begin. */
+/** Matches one tag: computes all positions where a part can end, from all positions where it can begin, at once. */
 class Match {
   readonly #tag: string;
-  /** Of each group and start: computed once, so nested groups do not multiply. */
-  #once: Map<Group, Map<number, Positions>> | undefined;
+  /** Ends by group and start: computed once, so that nested groups do not multiply the work. */
+  #cache: Map<Group, Map<number, Positions>> | undefined;
 
   constructor(tag: string) {
     this.#tag = tag;
   }
 
-  whole(parts: Part[]): boolean {
+  /** Whether the parts match the complete tag. */
+  isMatch(parts: Part[]): boolean {
     return this.#ends(parts, [0]).includes(this.#tag.length);
   }
 
@@ -132,20 +133,20 @@ class Match {
   }
 
   #after(part: Part, starts: Positions): Positions {
-    if (part.kind === 'star') return this.#from(starts.reduce((least, at) => Math.min(least, at)));
+    if (part.kind === 'star') return this.#from(starts.reduce((min, at) => Math.min(min, at)));
     if (part.kind === 'group') return distinct(starts.flatMap((start) => this.#repeated(part, start)));
-    const found: number[] = [];
+    const ends: number[] = [];
     for (const at of starts) {
-      if (at < this.#tag.length && part.fits(this.#tag[at] as string)) found.push(at + 1);
+      if (at < this.#tag.length && part.fits(this.#tag[at] as string)) ends.push(at + 1);
     }
-    return found;
+    return ends;
   }
 
-  /** Every place from `start` on. */
+  /** Every position from `start` to the end of the tag. */
   #from(start: number): number[] {
-    const found: number[] = [];
-    for (let at = start; at <= this.#tag.length; at += 1) found.push(at);
-    return found;
+    const positions: number[] = [];
+    for (let at = start; at <= this.#tag.length; at += 1) positions.push(at);
+    return positions;
   }
 
   #repeated(group: Group, start: number): Positions {
@@ -157,23 +158,23 @@ class Match {
       const matched = new Set(once);
       return this.#from(start).filter((end) => !matched.has(end));
     }
-    const found = new Set(repeat === '*' ? [start, ...once] : once);
-    // A set yields what is added to it meanwhile: each place is gone on from once.
-    for (const at of found) for (const end of this.#single(group, at)) found.add(end);
-    return [...found];
+    const reached = new Set(repeat === '*' ? [start, ...once] : once);
+    // The iteration includes positions that are added during it, so each one is extended once.
+    for (const at of reached) for (const end of this.#single(group, at)) reached.add(end);
+    return [...reached];
   }
 
   #single(group: Group, start: number): Positions {
-    this.#once ??= new Map();
-    let known = this.#once.get(group);
-    if (!known) {
-      known = new Map();
-      this.#once.set(group, known);
+    this.#cache ??= new Map();
+    let byStart = this.#cache.get(group);
+    if (!byStart) {
+      byStart = new Map();
+      this.#cache.set(group, byStart);
     }
-    let ends = known.get(start);
+    let ends = byStart.get(start);
     if (!ends) {
       ends = distinct(group.options.flatMap((option) => this.#ends(option, [start])));
-      known.set(start, ends);
+      byStart.set(start, ends);
     }
     return ends;
   }

@@ -2,15 +2,15 @@ import { createRequire } from 'node:module';
 import type * as Re2 from 're2js';
 
 /**
- * Regular expressions of tags as RE2 has them: the time that a match takes is linear in the length of the tag, whatever
- * the expression is, and one that would need a large program is refused. Tags come from others.
+ * Regular expressions of tags, in the syntax of RE2. For any expression, a match takes time linear in the length of the
+ * tag, and an expression that needs a large program is refused. Tags are untrusted input.
  */
 
 const require = createRequire(import.meta.url);
 
-/** @returns whether a whole tag matches, or why the text is no such expression */
+/** @returns a predicate for complete tags, or why the text is not an expression */
 export function readTagRegex(source: string): ((tag: string) => boolean) | { reason: string } {
-  // Some MB, which a layer without a regular expression does not need.
+  // Loaded on demand: it takes some MB, which a layer without a regular expression does not need.
   const { RE2JS, RE2JSException, RE2JSSyntaxException } = require('re2js') as typeof Re2;
   try {
     const compiled = RE2JS.compile(RE2JS.translateRegExp(source));

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** The unit of /proc: USER_HZ, which is 100 on every Linux. */
+/** Unit of times in /proc, in ms: USER_HZ is 100 on every Linux. */
 const TICK_MS = 10;
 
-/** Time of the processor that the main thread of a process has used, in ms; undefined where the system does not say. */
+/** CPU time of the main thread of a process, in ms. Undefined if the system does not report it. */
 export function processorMsOf(pid: number): number | undefined {
   let stat: string;
   try {
@@ -11,7 +11,7 @@ export function processorMsOf(pid: number): number | undefined {
   } catch {
     return undefined;
   }
-  // The name of the program, in parentheses, may hold anything. Behind it: state, ten numbers, user and system time.
+  // The program's name, in parentheses, may hold any character. After it: state, ten numbers, user and system time.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[11]) + Number(fields[12]);
   return Number.isFinite(ticks) ? ticks * TICK_MS : undefined;

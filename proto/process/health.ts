@@ -3,13 +3,16 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Where the processes of a layer answer how they are: each service listens on a port of loopback, which stands in the
- * file `<service>-<pid>` of this folder, and says one line to whoever connects. Only those of one machine, or of one
- * container, are in one folder. cli/health reads the same.
+ * Folder through which the processes of a layer report their health. Each service listens on a loopback port, writes
+ * the port to the file `<service>-<pid>` of this folder, and answers each connection with one line. Only processes of
+ * one machine, or of one container, share a folder. cli/health reads the same files.
  */
 export const healthFolder = (data: string): string => join(data, 'run', 'health', hostname());
 
-/** What a service answers that is well. A copy of the data folder is another place: its files name ports of others. */
+/**
+ * The answer of a healthy service, which identifies the data folder by device and inode: files in a copy of the folder
+ * name ports of the services of the original.
+ */
 export async function wellWord(data: string): Promise<string> {
   const { dev, ino } = await stat(data);
   return `well ${dev}:${ino}`;

@@ -1,25 +1,25 @@
 /**
- * Tells a process whose event loop is stuck in a computation from one that is only slow, stopped (SIGSTOP), or on a
- * machine that was suspended: a stuck one uses the processor and never says that its loop turns. Pure.
+ * Distinguishes a process whose event loop is stuck in a computation from one that is slow, stopped (SIGSTOP), or on a
+ * machine that was suspended: a stuck process uses CPU time and never reports a turn of its loop. Pure.
  */
 export type LoopLimits = {
-  /** A process says so often that its loop turns, and is looked at so often, in ms. */
+  /** Interval at which a process reports that its loop turns, and at which it is polled, in ms. */
   everyMs: number;
-  /** Looks in a row without such a word; the clock that counts them stands still while the machine does. */
+  /** Min polls in a row without such a report. Their clock stops while the machine is suspended. */
   looks: number;
-  /** Time of the processor that the thread of the loop used meanwhile, in ms: one that waits for it is not stuck. */
+  /** Min CPU time of the loop's thread during these polls, in ms: a thread that waits for the CPU is not stuck. */
   processorMs: number;
 };
 
 export const LOOP_LIMITS: LoopLimits = { everyMs: 5_000, looks: 6, processorMs: 20_000 };
 
-/** What a process sends to the one that started it. */
+/** Message of a process to its supervisor. */
 export const LOOP_TURNS = 'the event loop turns';
 
 export class StuckLoop {
   readonly #limits: LoopLimits;
   #since: { turns: number; processorMs: number } | undefined;
-  #looks = 0;
+  #polls = 0;
 
   constructor(limits: LoopLimits = LOOP_LIMITS) {
     this.#limits = limits;
@@ -27,20 +27,20 @@ export class StuckLoop {
 
   /**
    * To be called every `everyMs`.
-   * @param turns how often the process has said that its loop turns; one that never did is not judged
-   * @param processorMs of the thread of the loop, since it began; undefined where nobody can tell
-   * @returns for how long the loop has been stuck, in ms; undefined where it is not
+   * @param turns reports of the process so far; without any, it is not judged
+   * @param processorMs CPU time of the loop's thread since its start; undefined if unknown
+   * @returns how long the loop has been stuck, in ms; undefined if it is not
    */
   look(turns: number, processorMs: number | undefined): number | undefined {
     if (turns === 0 || processorMs === undefined) return undefined;
     if (turns !== this.#since?.turns) {
       this.#since = { turns, processorMs };
-      this.#looks = 0;
+      this.#polls = 0;
       return undefined;
     }
-    this.#looks += 1;
+    this.#polls += 1;
     const used = processorMs - this.#since.processorMs;
-    const { looks, processorMs: least, everyMs } = this.#limits;
-    return this.#looks >= looks && used >= least ? this.#looks * everyMs : undefined;
+    const { looks, processorMs: minUsed, everyMs } = this.#limits;
+    return this.#polls >= looks && used >= minUsed ? this.#polls * everyMs : undefined;
   }
 }

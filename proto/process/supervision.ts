@@ -2,20 +2,32 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 
 /**
- * What a service tells whoever started it, over the channel between them, before it ends with `EXIT_UNUSABLE`: that
- * starting it again does not help before somebody has mended something.
+ * Conventions between the service processes of a layer and their supervisors.
+ *
+ * A running process answers health checks (health.ts) and reports to its supervisor that its event loop turns. A
+ * process whose loop is stuck (stuck-loop.ts, cpu-time.ts) is killed. A process that ends is started again, unless it
+ * exits with `EXIT_UNUSABLE`; `Hopeless` then carries the cause. A process that is asked to stop has `stopMsOf` to end
+ * in good order.
+ */
+
+/**
+ * Message of a service to its supervisor, over the channel between them, before it exits with `EXIT_UNUSABLE`: a
+ * restart does not help until an operator has repaired something.
  */
 export const Hopeless = Type.Object({
   hopeless: Type.Object({ code: Type.String(), message: Type.String() }),
 });
 export type Hopeless = Static<typeof Hopeless>;
 
-/** EX_DATAERR of sysexits.h; for what has no channel, such as the restart policy of a container or a service manager. */
+/**
+ * EX_DATAERR of sysexits.h. For supervisors without a channel, such as the restart policy of a container or a service
+ * manager.
+ */
 export const EXIT_UNUSABLE = 65;
 
 export const isHopeless = (message: unknown): message is Hopeless => Value.Check(Hopeless, message);
 
 const STOP_MS = 4_000;
 
-/** How long a process may take to end in good order before it is ended, in ms: `TERRACE_STOP_MS`, where that is set. */
+/** Max time for a process to end in good order before it is killed, in ms: `TERRACE_STOP_MS`, if that is set. */
 export const stopMsOf = (env: NodeJS.ProcessEnv): number => Number(env.TERRACE_STOP_MS) || STOP_MS;

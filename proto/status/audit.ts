@@ -4,14 +4,14 @@ import { request } from '../contract/contract.ts';
 import { Instant } from '../oci/names.ts';
 
 /**
- * Who did what, or tried to: content, accounts, scope maps, children, configuration, upkeep, starts and stops. Storage
- * writes it to `log/audit.log` of the data volume, one JSON object a line; nothing of it is a secret.
+ * Audit log: who did what, or tried to: content, accounts, scope maps, children, configuration, maintenance, starts and
+ * stops. Storage writes it to `log/audit.log` of the data volume, one JSON object per line, without secrets.
  */
 const text = (maxLength: number) => Type.Optional(Type.String({ maxLength }));
 
 /**
- * `written` and `refused`: a request of a client. `begun`: on the disk before a change of rights or upkeep is made;
- * `done` or `failed` follows. `said`: anything else, such as a start.
+ * `written` and `refused`: a request of a client. `begun`: on the disk before a change of rights, or maintenance, is
+ * carried out; `done` or `failed` follows. `said`: anything else, such as a start.
  */
 export const outcomes = ['written', 'refused', 'begun', 'done', 'failed', 'said'] as const;
 
@@ -29,7 +29,7 @@ export const AuditEntry = Type.Object({
   outcome: Type.Union(outcomes.map((outcome) => Type.Literal(outcome))),
   /** Absent for a client without an account. */
   account: Type.Optional(AccountName),
-  /** At the command line. */
+  /** The user at the command line. */
   person: text(64),
   address: text(80),
   method: text(10),
@@ -38,10 +38,13 @@ export const AuditEntry = Type.Object({
   reference: text(140),
   digest: text(140),
   child: text(80),
-  /** What was changed: the name of a token, a scope map or a child. */
+  /** Name of the token, scope map or child that was changed. */
   subject: text(128),
   reason: text(400),
-  /** So many of the same kind since then, the first of which was told by itself; other fields are those of that one. */
+  /**
+   * Number of entries of the same kind since `since`. The first one of the kind has an entry of its own; the other
+   * fields are from that one.
+   */
   count: Type.Optional(Type.Integer({ minimum: 1 })),
   since: Type.Optional(Instant),
   detail: Type.Optional(
@@ -53,7 +56,7 @@ export const AuditEntry = Type.Object({
 });
 export type AuditEntry = Static<typeof AuditEntry>;
 
-/** Only the gateway and twin-bridge may ask: what others do is asked of storage itself. Faults: `denied`. */
+/** Only for the gateway and twin-bridge: actions of other users are requests to storage itself. Faults: `denied`. */
 export const addAudit = request(
   'storage.audit.add',
   Type.Object({ entries: Type.Array(AuditEntry, { minItems: 1, maxItems: 100 }) }),

@@ -3,9 +3,9 @@ import { event, state } from '../contract/contract.ts';
 import { line } from '../contract/envelope.ts';
 import { Code, Count, Instant, Reason } from '../oci/names.ts';
 
-/** How far the parent takes the history of this layer. */
+/** Events of this layer's history that the parent refuses. */
 
-/** An event that the parent refused for good; it is in the history of this layer, and in none above. */
+/** An event that the parent refused permanently. It is in the history of this layer, and in none above. */
 export const RefusedEvent = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   id: line(256),
@@ -16,11 +16,11 @@ export const RefusedEvent = Type.Object({
 });
 export type RefusedEvent = Static<typeof RefusedEvent>;
 
-/** Written by the coordinator where the parent refused events, and gone a day after the last one. */
+/** Written by the coordinator if the parent refused events, and deleted a day after the last refusal. */
 export const HistoryStatus = Type.Object({ since: Instant, count: Count, last: RefusedEvent });
 export type HistoryStatus = Static<typeof HistoryStatus>;
 export const historyStatus = state('link', HistoryStatus);
 export const HISTORY_KEY = 'history';
 
-/** The parent refused so many events for good, one after another. */
+/** The parent permanently refused `count` events in a row. */
 export const historyRefused = event('history.refused', Type.Object({ count: Count, last: RefusedEvent }));

@@ -3,18 +3,18 @@ import { packedSize } from '../contract/contract.ts';
 import { type LayerReport, MAX_DEPTH, MAX_LAYERS, type Report } from './layers-below.ts';
 
 /**
- * What of the layers below goes into one report, so that the report of a layer is taken by the next one up however many
- * there are and whatever they say of themselves. Pure.
+ * Selects the layers below that fit into one report, so that the parent accepts the report for any number of layers and
+ * any content of theirs. Pure.
  */
 
-/** Of a sentence about a link, in a report. */
+/** Max length of the `detail` of a link in a report, in characters. */
 const MAX_DETAIL = 300;
-/** All of a report's layers, packed: those of some hundred children fit into their bucket. */
+/** Max size of all layers of a report, packed, in bytes: those of some hundred children fit into their bucket. */
 const MAX_BYTES = 256 * 1024;
 
-type Told = NonNullable<Report['layers']>[number];
+type ReceivedLayer = NonNullable<Report['layers']>[number];
 
-/** What the children told, one path below each: `children` has each one's layers by its name. */
+/** Layers as the children reported them, each path prefixed with its child. `children`: layers by child. */
 export function beneath(
   children: Iterable<readonly [child: string, layers: readonly LayerReport[]]>,
 ): LayerReport[] {
@@ -24,15 +24,15 @@ export function beneath(
 }
 
 /**
- * As many layers as one report may have: the layer itself, then, of each of its children in turn, the nearest ones. How
- * many are left out is told with the layer itself. Of two with one path the first counts.
+ * As many layers as fit into one report: the layer itself, then the layers of its children in turn, nearest first. The
+ * layer itself carries the number of layers left out. Of two layers with the same path, the first one counts.
  */
-export function fitting(own: LayerReport, others: readonly LayerReport[]): LayerReport[] {
+export function fitting(self: LayerReport, others: readonly LayerReport[]): LayerReport[] {
   const chosen = new Set<LayerReport>();
-  let size = packedSize(brief(own));
-  let leftOut = own.leftOut ?? 0;
-  for (const layer of inTurn(others)) {
-    const bytes = packedSize(brief(layer));
+  let size = packedSize(shorten(self));
+  let leftOut = self.leftOut ?? 0;
+  for (const layer of roundRobin(others)) {
+    const bytes = packedSize(shorten(layer));
     if (layer.path.length > MAX_DEPTH || chosen.size >= MAX_LAYERS - 1 || size + bytes > MAX_BYTES) {
       leftOut = Math.min(Number.MAX_SAFE_INTEGER, leftOut + 1 + (layer.leftOut ?? 0));
       continue;
@@ -40,24 +40,24 @@ export function fitting(own: LayerReport, others: readonly LayerReport[]): Layer
     size += bytes;
     chosen.add(layer);
   }
-  const itself = { ...brief(own), ...(leftOut > 0 && { leftOut }) };
-  return [itself, ...others.filter((layer) => chosen.has(layer)).map(brief)];
+  const first = { ...shorten(self), ...(leftOut > 0 && { leftOut }) };
+  return [first, ...others.filter((layer) => chosen.has(layer)).map(shorten)];
 }
 
-/** What a child told of itself and of those below it, as it is kept; nothing where it did not tell of itself. */
-export function kept(told: readonly Told[]): LayerReport[] {
-  const own = told.find(({ path }) => path.length === 0);
-  return own ? fitting(brief(own), told.filter(({ path }) => path.length > 0).map(brief)) : [];
+/** A child's report of itself and the layers below it, as stored. Empty if the child did not report itself. */
+export function kept(received: readonly ReceivedLayer[]): LayerReport[] {
+  const self = received.find(({ path }) => path.length === 0);
+  return self ? fitting(shorten(self), received.filter(({ path }) => path.length > 0).map(shorten)) : [];
 }
 
-function brief({ link, ...layer }: Told): LayerReport {
+function shorten({ link, ...layer }: ReceivedLayer): LayerReport {
   if (!link) return layer;
-  const { detail, ...rest } = link;
-  return { ...layer, link: { ...rest, ...(detail !== undefined && { detail: clip(detail, MAX_DETAIL) }) } };
+  const { detail, ...facts } = link;
+  return { ...layer, link: { ...facts, ...(detail !== undefined && { detail: clip(detail, MAX_DETAIL) }) } };
 }
 
-/** The first of each child, then the second of each, and so on; of one child the nearest first. */
-function inTurn(layers: readonly LayerReport[]): LayerReport[] {
+/** The first layer of each child, then the second of each, and so on; within a child, the nearest first. */
+function roundRobin(layers: readonly LayerReport[]): LayerReport[] {
   const seen = new Set<string>();
   const ranks = new Map<string, number>();
   return layers

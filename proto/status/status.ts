@@ -6,24 +6,33 @@ import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } fr
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from '../sync/transfers.ts';
 
-/** What a layer says of itself, as states that end by themselves when nobody renews them. */
+/**
+ * Status of a layer, for the command line, the twin, metrics and the parent.
+ *
+ * Each part has one writer: a process writes its heartbeat, the coordinator the link, each syncer its transfers (this
+ * file), storage answers for its content (storage-status.ts) and writes the audit log (audit.ts). Heartbeats and leases
+ * expire unless they are renewed. The coordinator reports the status of the layer, and of those below, to the parent
+ * (layers-below.ts, layer-reports.ts), which knows by its requests whether the child is present (presence.ts). How far
+ * receivers of events are: history-status.ts for the parent, webhooks.ts for webhooks.
+ */
 
-/** Written by every service process, each `HEARTBEAT_MS`. Key: the instance. */
+/** Interval of heartbeats. */
 export const HEARTBEAT_MS = 15_000;
+/** Heartbeat of a service process, written each `HEARTBEAT_MS`. Key: the instance. */
 export const ServiceStatus = Type.Object({
   service: Type.String({ maxLength: 64 }),
   instance: Party,
   host: Party,
   pid: Type.Integer(),
   started: Instant,
-  /** Resident memory. */
+  /** Resident memory, in bytes. */
   memory: Bytes,
 });
 export type ServiceStatus = Static<typeof ServiceStatus>;
 export const serviceStatus = state('services', ServiceStatus);
 
 const aliveOf = (service: ServiceName) => request(`${service}.alive.get`, Type.Object({}), ServiceStatus);
-/** One process of a service says of itself what its state says: for where storage is away, and with it all states. */
+/** The heartbeat of one process of a service, on request: for when storage, and with it every state, is unavailable. */
 export const alive = {
   gateway: aliveOf('gateway'),
   storage: aliveOf('storage'),
@@ -32,19 +41,19 @@ export const alive = {
 } satisfies Record<ServiceName, unknown>;
 
 /**
- * Why a link is as it is: the code of the fault that came first, or one of the words below. An open list: a layer of a
+ * Cause of the state of a link: the code of the first fault, or one of the codes below. An open list: a layer of a
  * later version may have more of them.
  */
 const LinkCode = Type.String({ minLength: 1, maxLength: 64 });
-/** The coordinator that had begun the last pass did not end it. */
+/** The coordinator that began the last pass did not end it. */
 export const PASS_ABANDONED = 'pass-abandoned';
-/** The parent refuses changes; all else went well. */
+/** The parent refuses changes; everything else succeeded. */
 export const CHANGES_PARKED = 'changes-parked';
 
 /**
  * The link to the parent. Written by the coordinator. Key: `parent`.
- * Online: the last pass was good. Syncing: a pass is under way. Offline: the parent does not answer.
- * Unhealthy: it answers, but the last pass left something undone; `detail` says what.
+ * Online: the last pass succeeded. Syncing: a pass is running. Offline: the parent does not answer.
+ * Unhealthy: it answers, but the last pass left work undone; `detail` says which.
  */
 export const LinkStatus = Type.Object({
   state: Type.Union([
@@ -54,19 +63,19 @@ export const LinkStatus = Type.Object({
     Type.Literal('Unhealthy'),
   ]),
   since: Instant,
-  /** When the last good pass ended. */
+  /** When the last successful pass ended. */
   lastSync: Type.Optional(Instant),
-  /** For a person. What a program decides by is `code`. */
+  /** For a person. Programs decide by `code`. */
   detail: Type.Optional(Reason),
   code: Type.Optional(LinkCode),
   coordinator: Party,
-  /** Passes that came to their end: how many, when the last one did, and the last one that events tell of. */
+  /** Completed passes: how many, and when the last one, and the last one with events (`news`), ended. */
   passes: Type.Optional(Type.Object({ count: Count, last: Instant, news: Type.Optional(Instant) })),
-  /** Selections by which there is nothing at the parent, nor here. */
+  /** Selections that match nothing, neither at the parent nor here. */
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),
-  /** Where there is a window: whether it is open, and when that changes. */
+  /** If a window is configured: whether it is open, and when that changes. */
   window: Type.Optional(Type.Object({ open: Type.Boolean(), until: Instant })),
-  /** The layer keeps a request at its parent now, so that one that does not hear from it knows that it is cut off. */
+  /** The layer keeps a request open at its parent now: a parent that receives none knows that the layer is cut off. */
   live: Type.Optional(Type.Boolean()),
   /** When the schedule begins the next pass. */
   next: Type.Optional(Instant),
@@ -85,25 +94,25 @@ export const linkChanged = event(
   }),
 );
 
-/** Which instance makes the passes. Key: `coordinator`. It ends `LEASE_MS` after its last renewal. */
+/** Which instance makes the passes. Key: `coordinator`. It expires `LEASE_MS` after its last renewal. */
 export const Lease = Type.Object({ holder: Party });
 export const lease = state('leases', Lease);
 export const COORDINATOR_KEY = 'coordinator';
 export const LEASE_MS = 6_000;
 
-/** Of transfers in hand, a status names so many at most: a message of the bus has an end. */
+/** Max active transfers in a status: it must fit into one message of the bus. */
 export const MAX_ACTIVE_TRANSFERS = 100;
 
-/** What a syncer does now. Written by each, when that changes and each `HEARTBEAT_MS`. Key: the instance. */
+/** Current work of a syncer. Each writes its own, on each change and each `HEARTBEAT_MS`. Key: the instance. */
 export const SyncerStatus = Type.Object({
   instance: Party,
   host: Party,
   pid: Type.Integer(),
   /** It makes the passes. */
   coordinates: Type.Boolean(),
-  /** Transfers in hand, all of them. */
+  /** Number of active transfers. */
   count: Type.Integer(),
-  /** The first of them. `done`: bytes that are at the far end; absent until that is known. */
+  /** The first of them. `done`: bytes at the far end; absent until that is known. */
   transfers: Type.Array(
     Type.Object({
       repository: Repository,
@@ -111,7 +120,7 @@ export const SyncerStatus = Type.Object({
       size: Bytes,
       direction: Direction,
       done: Type.Optional(Bytes),
-      /** It waits for its next attempt until then. */
+      /** It backs off until then. */
       waits: Type.Optional(Instant),
     }),
     { maxItems: MAX_ACTIVE_TRANSFERS },
@@ -120,24 +129,24 @@ export const SyncerStatus = Type.Object({
 export type SyncerStatus = Static<typeof SyncerStatus>;
 export const syncerStatus = state('syncers', SyncerStatus);
 
-/** How the source of the documents is reached. */
+/** Connection to the source of the documents. */
 export const Session = Type.Object({
   connected: Type.Boolean(),
-  /** Of being so. */
+  /** When `connected` last changed. */
   since: Instant,
-  /** Why it is not. */
+  /** Why it is not connected. */
   detail: Type.Optional(Reason),
 });
 export type Session = Static<typeof Session>;
 
-/** What the configuration bridge last found: an invalid document changes nothing and is reported here. */
+/** Last result of the configuration bridge: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({
   source: FilePath,
-  /** One sentence per complaint, each naming its field; empty when the document is in force. */
+  /** One sentence per complaint, each naming its field; empty if the document is in force. */
   complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }),
-  /** Of the desired properties that the document stands in. */
+  /** Version of the desired properties that contain the document. */
   version: Type.Optional(Type.Integer()),
-  /** Where the document comes over a connection. */
+  /** If the document is received over a connection. */
   session: Type.Optional(Session),
 });
 export type BridgeStatus = Static<typeof BridgeStatus>;

@@ -5,34 +5,34 @@ import { request } from '../contract/contract.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Bytes, Digest, Instant, Party, Reason } from '../oci/names.ts';
 
-/** What storage holds. */
+/** Content and condition of storage. */
 export const StorageStatus = Type.Object({
   repositories: Type.Integer(),
   tags: Type.Integer(),
   blobs: Type.Integer(),
   bytes: Bytes,
   tokens: Type.Integer(),
-  /** What of the metadata is damaged, a sentence each, as the last scrub found; absent where nothing is. */
+  /** Damage of the metadata that the last scrub found, one sentence each; absent if nothing is damaged. */
   metadata: Type.Optional(MetadataDamage),
-  /** Its accounts may have been lost: nobody is let in before there is a token. */
+  /** Accounts may have been lost: every client is refused until a token exists. */
   closed: Type.Optional(Type.Boolean()),
-  /** What of the declared accounts is not as declared, one sentence each; absent where all is. */
+  /** Declared accounts that are not as declared, one sentence each; absent if all are. */
   accounts: Type.Optional(Type.Array(Reason, { maxItems: MAX_COMPLAINTS })),
-  /** Those of every layer are not counted. */
+  /** Without the system ones. */
   scopeMaps: Type.Integer(),
-  /** Committed content whose bytes are damaged or gone. */
+  /** Number of committed blobs whose bytes are damaged or missing. */
   damaged: Type.Integer(),
   space: Space,
   /** Entries of the audit that could not be written since the start. */
   audit: Type.Optional(
     Type.Object({ lost: Type.Integer(), since: Instant, reason: Type.String({ maxLength: 400 }) }),
   ),
-  /** What the parent is still to be told: manifests to send, manifests to withdraw, and refused changes. */
+  /** Pending at the parent: manifests to send, manifests to withdraw, and refused changes. */
   outgoing: Type.Object({
     unsent: Type.Integer(),
     withdrawn: Type.Integer(),
     parked: Type.Integer(),
-    /** Manifests that stay in this layer, as no selection covers their repository: they are not among those to send. */
+    /** Manifests that stay in this layer, as no selection covers their repository; not counted in `unsent`. */
     kept: Type.Optional(Type.Integer()),
   }),
   ingests: Type.Array(

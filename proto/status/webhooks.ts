@@ -4,11 +4,11 @@ import { event, request, state } from '../contract/contract.ts';
 import { Instant, Reason } from '../oci/names.ts';
 
 /**
- * How far each webhook has been told, in the stream of events. Storage keeps it, so neither the end of a process nor
- * the loss of the bus forgets it.
+ * How far each webhook is in the stream of events. Storage stores it, so it survives the end of a process and the loss
+ * of the bus.
  */
 
-/** `id` is that of the event there, empty where none is; `made` tells the stream from one made anew later. */
+/** `id` of the event there, empty if none is; `made` distinguishes the stream from one created later. */
 export const WebhookPlace = Type.Object({
   made: Type.String({ maxLength: 64 }),
   sequence: Type.Integer({ minimum: 0 }),
@@ -16,7 +16,7 @@ export const WebhookPlace = Type.Object({
 });
 export type WebhookPlace = Static<typeof WebhookPlace>;
 
-/** Of its name and URL: another one begins at its own place. */
+/** Hash of name and URL: a webhook with another name or URL has its own place. */
 export const WebhookKey = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32 });
 
 export const getWebhookPlace = request(
@@ -31,7 +31,7 @@ export const keepWebhookPlace = request(
   Type.Object({}),
 );
 
-/** Forgets those of all others. */
+/** Deletes the places of all others. */
 export const retainWebhooks = request(
   'storage.webhook.retain',
   Type.Object({ of: Type.Array(WebhookKey, { maxItems: 16 }), ...Fenced }),
@@ -39,8 +39,8 @@ export const retainWebhooks = request(
 );
 
 /**
- * Untried: there was nothing to tell it yet. Failing: it is told again at `next`. Parked: it said that it is gone (410),
- * and is asked once an hour.
+ * Untried: no event for it yet. Failing: the delivery is retried at `next`. Parked: it answered 410 (Gone), and is
+ * retried once an hour.
  */
 const WebhookState = Type.Union([
   Type.Literal('Untried'),
@@ -49,20 +49,20 @@ const WebhookState = Type.Union([
   Type.Literal('Parked'),
 ]);
 
-/** Its own, or the host of its URL. */
+/** Its configured name, or the host of its URL. */
 const WebhookName = Type.String({ maxLength: 256 });
 
-/** How a webhook stands. Written by the coordinator. Key: a `WebhookKey`. */
+/** Status of a webhook. Written by the coordinator. Key: a `WebhookKey`. */
 export const WebhookStatus = Type.Object({
   name: WebhookName,
   state: WebhookState,
   since: Instant,
-  /** When it last took an event. */
+  /** When it last accepted an event. */
   told: Type.Optional(Instant),
-  /** How many events wait for it; `more`: that many at least. */
+  /** Number of events that wait for it; `more`: at least that many. */
   behind: Type.Integer(),
   more: Type.Boolean(),
-  /** Why it did not take the first of them, how often in a row, and when that is told again. */
+  /** Why it did not accept the first of them, how many times in a row, and when that one is retried. */
   failure: Type.Optional(
     // An earlier version wrote fractions of a ms.
     Type.Object({ reason: Reason, attempts: Type.Integer(), next: Type.Number({ minimum: 0 }) }),

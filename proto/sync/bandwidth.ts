@@ -4,8 +4,8 @@ import { Party } from '../oci/names.ts';
 import { Direction } from './transfers.ts';
 
 /**
- * Asks the coordinator, which alone knows what all syncers use, for leave to move so many bytes over the link. The
- * answer comes when they fit into the limit that is in force; askers take turns.
+ * Asks the coordinator, which alone knows the usage of all syncers, to grant `bytes` over the link. Answered when they
+ * fit into the limit in force; syncers take turns.
  */
 export const takeBandwidth = request(
   'syncer.bandwidth.take',

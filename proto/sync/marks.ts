@@ -4,18 +4,20 @@ import { request } from '../contract/contract.ts';
 import { After, Digest, Repository } from '../oci/names.ts';
 
 /**
- * How a registry that tells no changes, but when a repository last changed and how much is in it, said that each
- * repository is: kept when all that was so then had been carried out here. Where it says the same again, nothing is
- * new. `of` names the registry and all that decides what comes from it; marks of anything else are no marks.
+ * Marks are for a registry without a change feed that reports when a repository last changed and how much it holds. The
+ * mark of a repository is such a report, stored when all changes up to it had been carried out here. If the registry
+ * reports the same again, nothing is new. `of` identifies the registry and every setting that decides what is pulled
+ * from it; marks with any other `of` do not count.
  */
 export const Mark = Type.Object({
-  /** When it last changed, as the registry writes it. */
+  /** Time of the last change, in the registry's format. */
   updated: Type.String({ minLength: 1, maxLength: 64 }),
   manifests: Type.Integer({ minimum: 0 }),
   tags: Type.Integer({ minimum: 0 }),
 });
 export type Mark = Static<typeof Mark>;
 
+/** Max entries per page, or per request. */
 export const MARKS_AT_ONCE = 500;
 const limit = Type.Integer({ minimum: 1, maximum: MARKS_AT_ONCE });
 
@@ -28,7 +30,7 @@ export const listMarks = request(
   }),
 );
 
-/** `null`: the repository is gone. The marks of anything but `of` go, too. */
+/** `null`: the repository is deleted, and so is its mark. Marks with any other `of` are deleted, too. */
 export const keepMarks = request(
   'storage.mark.keep',
   Type.Object({
@@ -41,7 +43,7 @@ export const keepMarks = request(
   Type.Object({}),
 );
 
-/** What refers to what in a repository here; `after` is `<subject>!<digest>`. */
+/** Referrers in a repository of this layer, with their subjects; `after` is `<subject>!<digest>`. */
 export const listSubjects = request(
   'storage.subject.list',
   Type.Object({ repository: Repository, after: Type.Optional(After), limit }),

@@ -5,15 +5,16 @@ import { After, Code, Digest, Instant, Reason, Repository, Tag } from '../oci/na
 import { RepairId } from './changes.ts';
 
 /**
- * What clients of the layer changed and the parent has not been told yet. A manifest that is put here is unsent from
+ * Changes by clients of the layer that are not pushed to the parent yet. A manifest that is put here is unsent from
  * that moment, in the same batch, until parent and layer agree on it; one that both had and that is deleted here is to
- * be withdrawn. Tags need no record: their base tells. All of it outlives restarts, and any length of an outage.
+ * be withdrawn. Tags need no record: they are compared with their base. All of it survives restarts, and an outage of
+ * any length.
  */
 const page = { after: Type.Optional(After), limit: Type.Integer({ minimum: 1, maximum: 1000 }) };
 
 /**
- * `since`: when a client did it; of two in one repository the earlier has the smaller one. `found`: nobody knows
- * whether a client put it; the parent may have it.
+ * `since`: when a client made the change; of two in one repository, the earlier has the smaller one. `found`: it is
+ * unknown whether a client put it; the parent may have it.
  */
 const Pending = Type.Object({
   repository: Repository,
@@ -29,9 +30,9 @@ export const listUnsent = request('storage.outgoing.unsent', Type.Object(page), 
 export const listWithdrawn = request('storage.outgoing.withdrawn', Type.Object(page), pendingPage);
 
 /**
- * The parent has been told of these, or need not be: they are neither unsent nor to be withdrawn any more. `until` is
- * the latest `since` that the caller saw: what clients did later, while the parent was being told, is still to be told.
- * `sent`: the parent has them, so one that a client deleted meanwhile is to be withdrawn.
+ * The parent has these changes, or does not need them: the manifests are neither unsent nor to be withdrawn any more.
+ * `until` is the latest `since` that the caller saw: changes that clients made later, during the push, are still
+ * pending. `sent`: the parent has the manifests, so one that a client deleted meanwhile is to be withdrawn.
  */
 export const settleOutgoing = request(
   'storage.outgoing.settle',
@@ -46,11 +47,11 @@ export const settleOutgoing = request(
 );
 
 /**
- * Says which registry (`host:port`) a pass is made with. Where that is another one than before, and `forget` is said,
- * as it is in a ReadWrite layer, nothing is agreed on with it: bases go, every manifest is unsent, and what was parked
- * or to be withdrawn is so no more. `repaired` is what a Terrace last said of repairs of its metadata (`''`: that there was
- * none), absent where it has not been asked: after another repair it may lack what it had, which is no deletion, so nothing
- * is agreed on with it either, whatever the mode.
+ * Records which registry (`host:port`) a pass is made with. If it is another one than before, and `forget` is set, as
+ * it is in a ReadWrite layer, nothing is agreed on with it: bases are deleted, every manifest is unsent, and nothing is
+ * parked or to be withdrawn any more. `repaired` is the last repair of its metadata that a Terrace reported (`''`:
+ * none); absent if it has not been asked. After another repair, the parent may lack content that it had, which is not a
+ * deletion, so nothing is agreed on with it either, in any mode.
  */
 export const recordParent = request(
   'storage.outgoing.parent',
@@ -74,12 +75,12 @@ export const Parked = Type.Object({
   since: Instant,
   /** Refusals so far. */
   attempts: Type.Integer({ minimum: 1 }),
-  /** When it is tried again. */
+  /** When it is retried. */
   retry: Instant,
 });
 export type Parked = Static<typeof Parked>;
 
-/** One for each repository and reference: a later one takes its place. */
+/** One per repository and reference: a later one replaces it. */
 export const park = request(
   'storage.outgoing.park',
   Type.Object({ ...Parked.properties, ...Fenced }),
@@ -97,7 +98,7 @@ export const listParked = request(
   Type.Object({ parked: Type.Array(Parked, { maxItems: 1000 }), more: Type.Boolean() }),
 );
 
-/** An upload session that the parent opened for a blob, so that whoever goes on with it finds it. */
+/** An upload session that the parent opened for a blob, stored so that any syncer can resume it. */
 const Session = { repository: Repository, digest: Digest };
 export const keepSession = request(
   'storage.session.keep',

@@ -4,13 +4,21 @@ import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } 
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from './transfers.ts';
 
-/** One run of reconciliation between parent and layer, and what it did to each tag. */
+/**
+ * Synchronisation of a layer with its parent: the messages of passes, transfers and pending changes.
+ *
+ * A pass is one run of reconciliation. The coordinator begins it by the schedule, after a change, or on request
+ * (`startPass`). It reads the changes at the parent, by cursor (changes.ts) or by marks (marks.ts), and the changes of
+ * clients here (outgoing.ts), compares both sides with the base of each tag, and plans one action per tag. Blobs cross
+ * the link as transfers, which syncers take from a queue (transfers.ts), within the limit of bandwidth (bandwidth.ts).
+ * The pass ends with a `PassResult`; changes that the parent refuses are parked and retried.
+ */
 
 /**
- * Asks the coordinator for a pass that begins after this request: the one that answers may be waiting behind one
- * that is under way. `full`: it looks at everything again, also at what is known to agree and at what is parked.
- * `now`: it may use the link although the window is closed, until it has ended.
- * Faults: `config-invalid` where the layer has no parent, `window-closed`.
+ * Asks the coordinator for a pass that begins after this request: the pass in the answer may be queued behind a running
+ * one. `full`: it compares everything again, including content that is known to agree and parked changes. `now`: it may
+ * use the link although the window is closed, until it has ended.
+ * Faults: `config-invalid` if the layer has no parent, `window-closed`.
  */
 export const startPass = request(
   'syncer.pass.start',
@@ -18,17 +26,17 @@ export const startPass = request(
   Type.Object({ pass: PassId }),
 );
 
-/** What a pass does with one tag. */
+/** Action of a pass for one tag. */
 export const ActionKind = Type.Union([
-  /** The parent's content comes to the layer. */
+  /** The parent's content is pulled into the layer. */
   Type.Literal('take'),
-  /** The layer's content goes to the parent. */
+  /** The layer's content is pushed to the parent. */
   Type.Literal('push'),
-  /** The tag goes from the layer, as it went from the parent. */
+  /** The tag is deleted from the layer, as it was from the parent. */
   Type.Literal('drop'),
-  /** The tag goes from the parent, as it went from the layer. */
+  /** The tag is deleted from the parent, as it was from the layer. */
   Type.Literal('withdraw'),
-  /** Both agree, and did not know it. */
+  /** Both agree already; only the base is recorded. */
   Type.Literal('agree'),
 ]);
 
@@ -37,7 +45,7 @@ export const passStarted = event(
   Type.Object({ pass: PassId, coordinator: Party, cause: Type.String({ maxLength: 512 }) }),
 );
 
-/** The pass has compared both sides: what it is going to do. */
+/** The pass has compared both sides, and has planned its actions. */
 export const passPlanned = event(
   'pass.planned',
   Type.Object({ pass: PassId, repositories: Type.Integer(), tags: Type.Integer(), actions: Type.Integer() }),
@@ -45,37 +53,39 @@ export const passPlanned = event(
 
 export const Failure = Type.Object({
   repository: Type.Optional(Repository),
-  /** A tag, or the digest of what has none. */
+  /** A tag, or the digest of a manifest without one. */
   tag: Type.Optional(Type.String({ maxLength: 135 })),
   code: Code,
   reason: Reason,
 });
 export type Failure = Static<typeof Failure>;
 
+/** Max failures in a result. */
 export const MAX_FAILURES = 20;
-/** Of selections, so many are told of. */
+/** Max selections in a result. */
 export const MAX_PATTERNS = 50;
 
 export const PassResult = Type.Object({
   pass: PassId,
-  /** Every action was carried out. */
+  /** Every action was carried out: nothing failed, nothing is parked, and the pass was not ended early. */
   ok: Type.Boolean(),
-  /** Tags, and manifests without one, that came, went here, went up, and went at the parent. */
+  /** Tags, and manifests without one, that were pulled, deleted here, pushed, and deleted at the parent. */
   taken: Type.Integer(),
   dropped: Type.Integer(),
   sent: Type.Integer(),
   withdrawn: Type.Integer(),
   failed: Type.Integer(),
-  /** Changes that the parent refused, which wait for their time or for `terrace sync --full`. */
+  /** Changes that the parent refused, which wait for their retry or for `terrace sync --full`. */
   parked: Type.Integer(),
-  /** The first of them. */
+  /** The first failures and parked changes. */
   failures: Type.Array(Failure, { maxItems: MAX_FAILURES }),
   /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
   ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
-  /** Selections by which nothing was found, where the pass looked at everything; those by which something was, else. */
+  /** After a pass that compared everything: selections that matched no tag, neither at the parent nor here. */
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
+  /** After any other pass: selections that matched a tag. */
   matched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
-  /** It was ended before the parent had answered anything. */
+  /** It was ended before the first answer of the parent. */
   unheard: Type.Optional(Type.Boolean()),
   ms: Type.Integer(),
 });
@@ -84,7 +94,7 @@ export const passFinished = event('pass.finished', PassResult);
 
 const OfTag = { pass: PassId, repository: Repository, tag: Type.Union([Tag, Type.Null()]), digest: Digest };
 
-/** An image (or artifact, or index) begins to move; `bytes` may still have to go over the link, in `blobs` blobs. */
+/** The transfer of an image (or artifact, or index) begins; up to `bytes` have to cross the link, in `blobs` blobs. */
 export const imageStarted = event(
   'image.started',
   Type.Object({ ...OfTag, direction: Direction, blobs: Type.Integer(), bytes: Bytes }),
@@ -104,7 +114,7 @@ export const imageConflict = event(
   }),
 );
 
-/** The parent refuses a change of the layer. It is kept, and tried again at `retry`. */
+/** The parent refuses a change of the layer. The change is stored, and retried at `retry`. */
 export const imageParked = event(
   'image.parked',
   Type.Object({

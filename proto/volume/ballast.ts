@@ -3,18 +3,19 @@ import { access, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Space } from '../content/maintenance.ts';
 
-/** What metadata needs to be opened, and to take some deletions, in bytes. */
+/** Free bytes that metadata needs to be opened and to process some deletions. */
 const MIN_FREE = 4 * 1024 * 1024;
+/** Bytes of the ballast, and of each write of them. */
 const SIZE = 16 * 1024 * 1024;
 const PIECE = 256 * 1024;
 
-/** The same in inodes: files that the bus and metadata make at a start. */
+/** The same in inodes: files that the bus and metadata create at a start. */
 const MIN_INODES = 64;
 const INODES = 256;
 
 /**
- * Space and inodes of the data volume that are held, to be given back when somebody else has filled it to the brim: a
- * deletion is a write, too; without any room metadata could not even be opened to be read, and no nats-server starts.
+ * Holds space and inodes of the data volume, and releases them when other writers have filled it completely. A deletion
+ * is a write too: without free space, metadata can't even be opened for reading, and nats-server does not start.
  *
  *   <data>/ballast          bytes
  *   <data>/ballast-inodes/  empty files
@@ -29,22 +30,22 @@ export class Ballast {
     this.#inodes = join(data, 'ballast-inodes');
   }
 
-  /** Gives back what next to nothing is free of. @returns whether it did */
+  /** Releases the bytes, the inodes or both if almost none are free. @returns whether it released any */
   async giveBack({ free, inodes }: Omit<Space, 'reserve' | 'low'>): Promise<boolean> {
     const paths = [
       ...(free < MIN_FREE ? [this.#bytes] : []),
       ...(inodes && inodes.free < MIN_INODES ? [this.#inodes] : []),
     ];
-    let given = false;
+    let released = false;
     for (const path of paths) {
-      given = (await this.#drop(path)) || given;
-      // A process that was killed may have left a part of one.
-      if (!this.#taking) given = (await this.#drop(comingOf(path))) || given;
+      released = (await this.#drop(path)) || released;
+      // A killed process may have left an incomplete one.
+      if (!this.#taking) released = (await this.#drop(temporaryOf(path))) || released;
     }
-    return given;
+    return released;
   }
 
-  /** Takes what all of it is above the reserve of, unless `signal` aborts first. */
+  /** Takes the ballast if free space and inodes then stay above their reserves, unless `signal` aborts first. */
   async take({ free, reserve, inodes }: Omit<Space, 'low'>, signal?: AbortSignal): Promise<void> {
     if (this.#taking) return;
     this.#taking = true;
@@ -60,13 +61,13 @@ export class Ballast {
 
   async #hold(path: string, write: Write, signal: AbortSignal | undefined): Promise<void> {
     if (await exists(path)) return;
-    const coming = comingOf(path);
+    const temporary = temporaryOf(path);
     try {
-      await rm(coming, { recursive: true, force: true });
-      await write(coming, signal);
-      if (!signal?.aborted) await rename(coming, path);
+      await rm(temporary, { recursive: true, force: true });
+      await write(temporary, signal);
+      if (!signal?.aborted) await rename(temporary, path);
     } finally {
-      await rm(coming, { recursive: true, force: true });
+      await rm(temporary, { recursive: true, force: true });
     }
   }
 
@@ -83,11 +84,11 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-const comingOf = (path: string): string => `${path}.new`;
+const temporaryOf = (path: string): string => `${path}.new`;
 
 type Write = (path: string, signal: AbortSignal | undefined) => Promise<void>;
 
-/** Random, as some file systems keep nothing of zeros. */
+/** Random bytes, as some file systems allocate nothing for zeros. */
 async function writeBytes(path: string, signal: AbortSignal | undefined): Promise<void> {
   await using file = await open(path, 'w', 0o600);
   const piece = Buffer.allocUnsafeSlow(PIECE);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The same until the machine starts again; undefined where the system does not tell. */
+/** Id of the machine's current boot; undefined if the system does not report it. */
 export function bootOf(): string | undefined {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 
 /**
- * The chunk log: what of a transfer is on disk. Append-only, beside the ingest's bytes.
+ * The chunk log: the chunks of a transfer that are on disk. Append-only, in the folder of the ingest.
  *
  *   8 bytes   TERCHK01
  *   then entries of 20 bytes, big-endian:
@@ -10,17 +10,17 @@ import { crc32 } from 'node:zlib';
  *     4   CRC-32 of its bytes
  *     4   CRC-32 of the 16 bytes before
  *
- * An entry is written after its bytes, and says nothing of their being on the platter: after an unclean stop every
- * entry is checked against the bytes, and what does not match is forgotten. A torn entry ends the log. Whoever reads
- * it beside its writer may meet bytes that are not there yet, and believes a chunk once its checksum is right.
+ * An entry is written after its bytes, but does not imply that they are synced: after an unclean stop, each entry is
+ * checked against the bytes, and dropped if it does not match. A torn entry ends the log. A reader concurrent with the
+ * writer may read an entry before its bytes, and accepts a chunk only when its checksum matches.
  */
 export const LOG_MAGIC = Buffer.from('TERCHK01');
 export const ENTRY_BYTES = 20;
 
-/** A chunk is cut at this length, in bytes, so that whoever has to check it needs little memory. */
+/** Max length of a chunk, in bytes: bounds the memory that its check needs. */
 export const MAX_CHUNK = 4 * 1024 * 1024;
 
-/** Half-open: the bytes from `start` up to `end`, and their CRC-32. */
+/** Half-open range of bytes, from `start` to before `end`, and their CRC-32. */
 export type Chunk = { start: number; end: number; crc: number };
 
 export function encodeChunk({ start, end, crc }: Chunk): Buffer {
@@ -32,14 +32,14 @@ export function encodeChunk({ start, end, crc }: Chunk): Buffer {
   return entry;
 }
 
-/** The chunks of a log, up to the first entry that is not whole, and how many bytes of the log are good. */
+/** Chunks of a log up to the first torn entry; `good`: number of bytes of the log up to there. */
 export function decodeLog(bytes: Buffer): { chunks: Chunk[]; good: number } {
   if (!bytes.subarray(0, LOG_MAGIC.length).equals(LOG_MAGIC)) return { chunks: [], good: 0 };
   const { chunks, good } = decodeEntries(bytes.subarray(LOG_MAGIC.length));
   return { chunks, good: LOG_MAGIC.length + good };
 }
 
-/** The same of a part of a log that begins with an entry. */
+/** The same for a part of a log that begins with an entry. */
 export function decodeEntries(bytes: Buffer): { chunks: Chunk[]; good: number } {
   const chunks: Chunk[] = [];
   let at = 0;

@@ -4,16 +4,19 @@ import { bootOf } from './boot-id.ts';
 const UNKNOWN_BOOT = '-';
 
 /**
- * Which folder this is, in one text: `<boot> <device>:<inode>`. A copy of a data folder has all that was written into
- * the folder it was made of, but not its place. Devices get other numbers when the machine starts again, and on another
- * machine; inodes stay, also on a network file system.
+ * Identity of a folder as text: `<boot> <device>:<inode>`. A copy of a data folder contains all that was written to the
+ * original, but has another identity. Device numbers change at a reboot and between machines; inodes stay, also on a
+ * network file system.
  */
 export function placeOf(folder: string): string {
   const { dev, ino } = statSync(folder, { bigint: true });
   return `${bootOf() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
 }
 
-/** @returns false also where nothing was recorded, as by an earlier version, or the folder can't be looked at */
+/**
+ * Whether the folder is another one than recorded.
+ * @returns false also if nothing was recorded, as by an earlier version, or if the folder can't be read
+ */
 export function isElsewhere(recordPath: string, folder: string): boolean {
   try {
     return isOtherPlace(readFileSync(recordPath, 'utf8').trim(), placeOf(folder));
@@ -22,17 +25,17 @@ export function isElsewhere(recordPath: string, folder: string): boolean {
   }
 }
 
-/** Pure. */
+/** Whether the inode differs, or the device within the same boot. False if a text is invalid. Pure. */
 export function isOtherPlace(recorded: string, now: string): boolean {
-  const [then, here] = [recorded, now].map(parse);
-  if (!then || !here) return false;
-  return then.inode !== here.inode || (then.boot === here.boot && then.device !== here.device);
+  const [before, after] = [recorded, now].map(parse);
+  if (!before || !after) return false;
+  return before.inode !== after.inode || (before.boot === after.boot && before.device !== after.device);
 }
 
-/** The same folder, and since it was recorded, the machine was not started anew. Pure. */
+/** Whether it is the same folder, and the machine was not rebooted since it was recorded. Pure. */
 export function isSamePlace(recorded: string, now: string): boolean {
-  const then = parse(recorded);
-  return then !== undefined && then.boot !== UNKNOWN_BOOT && recorded === now;
+  const before = parse(recorded);
+  return before !== undefined && before.boot !== UNKNOWN_BOOT && recorded === now;
 }
 
 function parse(text: string): { boot: string; device: string; inode: string } | undefined {
@@ -40,7 +43,7 @@ function parse(text: string): { boot: string; device: string; inode: string } | 
   return boot && device && inode ? { boot, device, inode } : undefined;
 }
 
-/** Whether two paths, the first as another process sees it, name one folder; undefined where that can't be told. */
+/** Whether both paths name one folder, `path` as process `pid` sees it; undefined if that can't be determined. */
 export function isSameFolder(pid: number, path: string, folder: string): boolean | undefined {
   try {
     const [theirs, ours] = [`/proc/${pid}/root${path}`, folder].map((each) =>

@@ -3,9 +3,9 @@ import { Value } from '@sinclair/typebox/value';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../content/content-events.ts';
 import { Digest, Repository, Tag } from '../oci/names.ts';
 
-/** What `terrace repair` says to the process that repairs the metadata of a data volume, and what that answers. */
+/** Request of `terrace repair` to the process that repairs the metadata of a data volume, and its answer. */
 
-/** What somebody else knows: the repository had this manifest, and this tag pointed to it; `gone`: no more. */
+/** A fact from another source: the repository had this manifest, and this tag pointed to it; `gone`: no longer. */
 export const RepairHint = Type.Object({
   repository: Repository,
   digest: Digest,
@@ -18,25 +18,25 @@ export const MAX_HINTS = 500_000;
 
 export const RepairRequest = Type.Object({
   data: Type.String({ minLength: 1 }),
-  /** In the order in which they became true. */
+  /** In the order in which these facts became true. */
   hints: Type.Array(RepairHint, { maxItems: MAX_HINTS }),
   open: Type.Boolean(),
   force: Type.Boolean(),
-  /** Only says whether there is something to repair. */
+  /** Only reports whether a repair is needed. */
   look: Type.Optional(Type.Boolean()),
 });
 export type RepairRequest = Static<typeof RepairRequest>;
 
 export type RepairAnswer =
   | { kind: 'whole' }
-  /** There is something to repair. */
+  /** A repair is needed. */
   | { kind: 'damaged' }
-  /** An earlier repair had been cut off at its end; `place` is its folder. */
+  /** Finished an earlier repair that was interrupted at its end; `place` is its folder. */
   | { kind: 'finished'; place: string }
   | { kind: 'done'; text: string }
   | { kind: 'failed'; why: string };
 
-/** What an event of content tells a repair. @param type as it is declared */
+/** Hint from an event of content; undefined for any other event. @param type as declared, without `terrace.` */
 export function hintOf(type: string, data: unknown): RepairHint | undefined {
   if (type === tagMoved.type && Value.Check(tagMoved.data, data)) {
     return { repository: data.repository, tag: data.tag, digest: data.digest };

@@ -2,28 +2,29 @@ import { statfs } from 'node:fs/promises';
 import type { Space } from '../content/maintenance.ts';
 import { Fault } from '../contract/fault.ts';
 
-/** Free space that is left alone until a configuration says otherwise, in bytes. */
+/** Reserve of free space until a configuration sets one, in bytes. */
 export const RESERVE = 512 * 1024 * 1024;
 
-/** Free inodes that are left alone; fewer on a volume that has few. */
+/** Reserve of free inodes: `most`, or this share of all inodes if that is fewer. */
 export const INODE_RESERVE = { most: 1_000, share: 1 / 20 };
 
-/** Free space and inodes of the data volume, and whether one of them is below its reserve. */
+/** Free space (bytes) and inodes of the data volume, and whether one of them is below its reserve. */
 export async function spaceOf(data: string, reserve: number): Promise<Space> {
   const { bavail, bsize, files, ffree } = await statfs(data);
-  // Some network file systems say that they have no end.
+  // Some network file systems report unlimited space.
   const free = Math.min(bavail * bsize, Number.MAX_SAFE_INTEGER);
   const inodes = inodesOf(files, ffree);
   const low = free < reserve || (inodes !== undefined && inodes.free < inodes.reserve);
   return { free, reserve, ...(inodes && { inodes }), low };
 }
 
-/** Undefined where the file system does not count them, and says 0 of all. */
+/** Undefined if the file system does not count inodes, and reports 0 of them. */
 function inodesOf(files: number, free: number): Space['inodes'] {
   if (files <= 0 || !Number.isSafeInteger(files) || !Number.isSafeInteger(free) || free < 0) return undefined;
   return { free, reserve: Math.min(INODE_RESERVE.most, Math.ceil(files * INODE_RESERVE.share)) };
 }
 
+/** Fault for a volume below its reserve of space or of inodes. */
 export function noSpace({ free, reserve, inodes }: Space): Fault {
   const remedy = 'delete what is not needed and collect garbage, or make the volume larger';
   if (inodes && free >= reserve) {

@@ -6,30 +6,41 @@ import { Fault, toWire } from '../contract/fault.ts';
 import { ingestFiles } from './layout.ts';
 import { noSpace, RESERVE, spaceOf } from './space.ts';
 
-/** Free space is looked at after so many bytes were written, or fewer where the reserve is small. */
-const LOOK_BYTES = 32 * 1024 * 1024;
-const MIN_LOOK_BYTES = 1024 * 1024;
+/**
+ * The data volume: the folder with the bytes of a layer, shared by all its services. `layout.ts` spells the paths on
+ * it, `space.ts` measures free space against the reserve, `ballast.ts` holds space back for a full volume,
+ * `chunk-log.ts` is the format of the record of a transfer's chunks, `folder-identity.ts` detects a copied folder, and
+ * `repair-request.ts` declares the messages of `terrace repair`.
+ *
+ * Storage opens an ingest and hands out a claim on it. The holder of the claim opens the ingest here and writes its
+ * bytes, and for a transfer its chunk log; others may read it meanwhile. Storage then commits the ingest: from there on
+ * it is a blob, which never changes and is opened here for reading until storage deletes it.
+ */
+
+/** Written bytes after which free space is checked; fewer if the reserve is small. */
+const CHECK_BYTES = 32 * 1024 * 1024;
+const MIN_CHECK_BYTES = 1024 * 1024;
 
 /**
- * The data volume as gateway and syncer see it: bytes only. Storage tells where something lies (`BlobPlace`,
- * `ManifestPlace`, `Claim`); these calls open, read and write it, and nothing else in those services touches a file
+ * The data volume as gateway and syncer use it: bytes only. Storage answers where content is (`BlobPlace`,
+ * `ManifestPlace`, `Claim`); these methods open, read and write it, and nothing else in those services accesses files
  * of content.
  */
 export class Volume {
   readonly #root: string;
   readonly #reserve: () => number;
-  /** By all files together, since free space was looked at. */
+  /** Bytes written to all files since the last check of free space. */
   #written = 0;
 
-  /** @param reserve free space to be left alone, in bytes, as it is now */
+  /** @param reserve returns the current reserve of free space, in bytes */
   constructor(root: string, reserve: () => number = () => RESERVE) {
     this.#root = root;
     this.#reserve = reserve;
   }
 
   /**
-   * Opens committed content. It never changes, and stays readable while it is open even when it is deleted.
-   * @returns undefined where it is gone already: ask storage again
+   * Opens committed content. It never changes, and stays readable while it is open, even after its deletion.
+   * @returns undefined if it was deleted already: ask storage again
    */
   async openBlob(place: { path: string }): Promise<BlobFile | undefined> {
     try {
@@ -40,21 +51,21 @@ export class Volume {
     }
   }
 
-  /** Opens the bytes of an ingest that the caller holds a claim on. */
+  /** Opens the bytes of an ingest on which the caller holds a claim. */
   async openIngest(claim: Claim): Promise<IngestFile> {
     const path = join(this.#root, ingestFiles(claim.path).data);
-    const room = (bytes: number) => this.#mustHaveRoom(bytes);
+    const room = (bytes: number) => this.#checkSpace(bytes);
     return new IngestFile(await open(path, constants.O_RDWR | constants.O_CREAT, 0o600), room);
   }
 
-  /** The chunk log of an ingest: appended to, and read from the start. */
+  /** Opens the chunk log of an ingest, to append to it and to read it from the start. */
   async openLog(claim: Claim): Promise<FileHandle> {
     return open(join(this.#root, ingestFiles(claim.path).chunks), 'a+', 0o600);
   }
 
   /**
-   * Opens what is there of content that is still coming, while its writer goes on.
-   * @returns undefined where it has neither bytes nor log yet, or has neither any more: ask storage again
+   * Opens content that is still being transferred, concurrently with its writer.
+   * @returns undefined if its bytes or its log do not exist yet, or no longer: ask storage again
    */
   async openArriving({ path }: { path: string }): Promise<ArrivingFile | undefined> {
     const files = ingestFiles(path);
@@ -65,17 +76,18 @@ export class Volume {
     return undefined;
   }
 
-  async #mustHaveRoom(bytes: number): Promise<void> {
+  async #checkSpace(bytes: number): Promise<void> {
     const reserve = this.#reserve();
     this.#written += bytes;
-    if (this.#written < Math.min(LOOK_BYTES, Math.max(MIN_LOOK_BYTES, reserve / 8))) return;
+    if (this.#written < Math.min(CHECK_BYTES, Math.max(MIN_CHECK_BYTES, reserve / 8))) return;
     const space = await spaceOf(this.#root, reserve);
-    // The file is there already: what is short of inodes only takes its bytes all the same.
+    // The file exists already, so it does not matter if inodes are short.
     if (space.free < reserve) throw noSpace(space);
     this.#written = 0;
   }
 }
 
+/** A file that is open for reading. */
 export class BlobFile implements AsyncDisposable {
   readonly #file: FileHandle;
 
@@ -94,7 +106,7 @@ export class BlobFile implements AsyncDisposable {
     return done;
   }
 
-  /** Bytes in it now, and which file it is: another one of the same name has another `id`. */
+  /** Current size in bytes, and identity of the file: another file of the same name has another `id`. */
   async look(): Promise<{ size: number; id: number }> {
     const { size, ino } = await this.#file.stat();
     return { size, id: ino };
@@ -105,7 +117,7 @@ export class BlobFile implements AsyncDisposable {
   }
 }
 
-/** The bytes of an ingest, and its chunk log. */
+/** The bytes of an ingest and its chunk log, open for reading. */
 export class ArrivingFile implements AsyncDisposable {
   readonly data: BlobFile;
   readonly log: BlobFile;
@@ -120,11 +132,12 @@ export class ArrivingFile implements AsyncDisposable {
   }
 }
 
+/** The bytes of an ingest, open for reading and writing. */
 export class IngestFile extends BlobFile {
   readonly #ingest: FileHandle;
   readonly #room: (bytes: number) => Promise<void>;
 
-  /** @param room is told before so many bytes are written, and throws where there is no room for them */
+  /** @param room is called with the number of bytes before each write, and throws if there is no space for them */
   constructor(file: FileHandle, room: (bytes: number) => Promise<void> = async () => {}) {
     super(file);
     this.#ingest = file;
@@ -143,20 +156,21 @@ export class IngestFile extends BlobFile {
   }
 
   async #write(buffers: Uint8Array[], position: number): Promise<void> {
-    let rest = buffers;
+    let remaining = buffers;
     let at = position;
-    while (rest.length > 0) {
-      let { bytesWritten } = await this.#ingest.writev(rest, at);
+    while (remaining.length > 0) {
+      let { bytesWritten } = await this.#ingest.writev(remaining, at);
       at += bytesWritten;
-      while (rest.length > 0 && bytesWritten >= (rest[0] as Uint8Array).byteLength) {
-        bytesWritten -= (rest[0] as Uint8Array).byteLength;
-        rest = rest.slice(1);
+      while (remaining.length > 0 && bytesWritten >= (remaining[0] as Uint8Array).byteLength) {
+        bytesWritten -= (remaining[0] as Uint8Array).byteLength;
+        remaining = remaining.slice(1);
       }
-      if (bytesWritten > 0) rest = [(rest[0] as Uint8Array).subarray(bytesWritten), ...rest.slice(1)];
+      if (bytesWritten > 0)
+        remaining = [(remaining[0] as Uint8Array).subarray(bytesWritten), ...remaining.slice(1)];
     }
   }
 
-  /** Brings what was written to the disk. */
+  /** Syncs the written bytes to disk. */
   async sync(): Promise<void> {
     await this.#ingest.datasync();
   }

@@ -38,18 +38,18 @@ export type AppOptions = {
   volume: Volume;
   instance: string;
   mode: () => Mode | undefined;
-  /** What is in force now; `undefined`, as where it is left out: the defaults are. */
+  /** Configuration in force. `undefined`, or left out: the defaults apply. */
   configuration?: () => Configuration | undefined;
   log: Log;
-  /** While there is no token at all, everybody may do everything; otherwise, nobody may do anything. */
+  /** While the layer has no token: `true` lets everyone do everything, `false` admits nobody. */
   open: boolean;
-  /** Clients speak HTTPS with it; plain HTTP where it is left out. */
+  /** Certificate for HTTPS; plain HTTP if left out. */
   tls?: Pair | undefined;
-  /** Other certificates, by the name that a client asks for. */
+  /** Other certificates, by the server name that a client requests. */
   sni?: Sni | undefined;
-  /** While it is open, clients may name it by any name, and not only by those of this machine. */
+  /** While the layer is open, accept any host name, not only those of this machine. */
   anyName?: boolean;
-  /** No other gateway of the layer takes writes; there may be others where it is left out. */
+  /** No other gateway of the layer takes writes. Left out: others may exist. */
   alone?: boolean;
   times?: Partial<Times>;
 };
@@ -68,10 +68,10 @@ const http = { headersTimeout: 30_000, maxHeaderSize: 128 * 1024 };
 
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 
-/** How long streams under way have to end when the process ends, in ms. */
+/** Time for running streams to finish when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
-/** The whole HTTP side, not yet listening. Its parts are `routes/`; what they share is `Gateway`. */
+/** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */
 export function buildApp({ times, tls, sni, open, anyName = false, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
   gateway: Gateway;
@@ -96,18 +96,18 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     routerOptions: { maxParamLength: 8_192 },
     exposeHeadRoutes: false,
     return503OnClosing: false,
-    // An upload takes as long as it takes; its idle time is watched where its body is read.
+    // Uploads have no time limit: the readers of a body enforce its idle timeout.
     requestTimeout: 0,
     keepAliveTimeout: 75_000,
     ...(tls
-      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...answering(sni) } }
+      ? { https: { ...http, handshakeTimeout: 30_000, ...secureOptions, ...tls, ...sniOptions(sni) } }
       : { http }),
     frameworkErrors: (error, request, reply) => answerError(error, request, reply, log),
     clientErrorHandler: answerClientError,
   }) as FastifyInstance;
 
   app.decorateRequest('caller', null);
-  // Bodies are streams, whatever they say that they are; the routes that want one read it from the request.
+  // Bodies stay streams for every Content-Type; a route reads its body from the raw request.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
@@ -115,13 +115,13 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   const openLayer = { isOpen: () => gateway.access.isOpen(), loginServer, ownNamesOnly: !anyName };
   app.addHook('onRequest', async (request, reply) => {
     reply.header(...VERSION);
-    // The server refuses what is not written as a media type; here, it is as good as none.
+    // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
     if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];
     checkLoginServer(request, loginServer());
     await checkOrigin(request, openLayer);
   });
-  // What nobody read of a body is thrown away, so that the client gets to see the answer; but not for ever.
+  // Drain an unread body, so that the client reads the response, but for at most `lingerMs`.
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete || raw.destroyed) return;
     raw.resume();
@@ -151,19 +151,22 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   return { app, gateway };
 }
 
-const answering = (sni: Sni | undefined) =>
+const sniOptions = (sni: Sni | undefined) =>
   sni && {
     SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) =>
       done(null, sni(name)),
   };
 
-/** Lets go of idle connections at once, of streams under way a little later, and then of their claims. */
+/**
+ * Closes idle connections at once and running streams after `LAST_STREAMS_MS`, then waits for the release of their
+ * claims and for the last audit entries.
+ */
 export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<void> {
   const idle = setInterval(() => app.server.closeIdleConnections(), 100);
-  const last = setTimeout(() => app.server.closeAllConnections(), LAST_STREAMS_MS);
+  const deadline = setTimeout(() => app.server.closeAllConnections(), LAST_STREAMS_MS);
   await app.close();
   clearInterval(idle);
-  clearTimeout(last);
+  clearTimeout(deadline);
   await Promise.allSettled(gateway.pending);
   await gateway.trail?.[Symbol.asyncDispose]();
 }

@@ -8,26 +8,31 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { healthFolder, wellWord } from '#proto/process/health.ts';
 
 const MAX_CONNECTIONS = 16;
-/** Whoever asks hears something within so long, and is gone soon after, in ms. */
+/** Max wait for the bus before a health check is answered, in ms. */
 const ANSWER_MS = 1_000;
+/** Max lifetime of a connection, in ms. */
 const MAX_OPEN_MS = 3_000;
-/** The file is written again so often: others clear away what nobody has written for long. */
+/** Interval at which the file is rewritten, in ms, so that no other process deletes it as stale. */
 const REWRITE_MS = 24 * 60 * 60_000;
+/** Age at which the folder of another host counts as stale, in ms. */
 const STALE_MS = 7 * REWRITE_MS;
-/** When to write again what could not be written, in ms: doubling, with jitter. */
+/** Backoff after a failed write, in ms: doubles, with jitter. */
 const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
 export type HealthDeps = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
 
-/** Answers how one service is: that its loop turns, that it serves, and that its bus answers it. */
+/**
+ * Answers health checks of one service: its event loop turns, it serves, and its bus answers. `healthFolder` describes
+ * the protocol.
+ */
 export class Health implements AsyncDisposable {
   readonly #deps: HealthDeps;
   readonly #server = createServer({ noDelay: true }, (socket) => void this.#answer(socket));
   readonly #file: string;
   #timer: NodeJS.Timeout | undefined;
-  #serves = false;
-  #well = '';
-  #ended = false;
+  #isServing = false;
+  #healthy = '';
+  #isEnded = false;
 
   constructor(deps: HealthDeps) {
     this.#deps = deps;
@@ -36,37 +41,37 @@ export class Health implements AsyncDisposable {
     this.#server.unref();
   }
 
-  /** A service goes on without: then only nobody can tell how it is. */
+  /** Never throws: without health checks, the service runs all the same. */
   async start(): Promise<void> {
     const { data, log } = this.#deps;
     try {
-      this.#well = await wellWord(data);
+      this.#healthy = await wellWord(data);
       this.#server.listen(0, '127.0.0.1');
       await once(this.#server, 'listening');
       this.#server.on('error', (err) => log.warn({ err }, 'the health of this service is not told'));
-      await this.#keep();
-      await clear(dirname(this.#file));
+      await this.#writePeriodically();
+      await deleteStale(dirname(this.#file));
     } catch (err) {
       log.warn({ err }, 'the health of this service is not told');
     }
   }
 
   serves(): void {
-    this.#serves = true;
+    this.#isServing = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ended = true;
+    this.#isEnded = true;
     clearTimeout(this.#timer);
     this.#server.close();
     await rm(this.#file, { force: true }).catch(() => {});
-    // Unless others are in them.
+    // `rmdir` fails for a folder that other processes use.
     const folder = dirname(this.#file);
     for (const empty of [folder, dirname(folder)]) await rmdir(empty).catch(() => {});
   }
 
-  /** Writes it now, and from then on. */
-  async #keep(failures = 0): Promise<void> {
+  /** Writes the file now, then periodically; after a failure, with backoff. */
+  async #writePeriodically(failures = 0): Promise<void> {
     let ms = REWRITE_MS;
     let failed = 0;
     try {
@@ -79,7 +84,7 @@ export class Health implements AsyncDisposable {
         'where the health of this service is told was not written; trying again',
       );
     }
-    if (!this.#ended) this.#timer = setTimeout(() => void this.#keep(failed), ms).unref();
+    if (!this.#isEnded) this.#timer = setTimeout(() => void this.#writePeriodically(failed), ms).unref();
   }
 
   async #write(): Promise<void> {
@@ -91,37 +96,37 @@ export class Health implements AsyncDisposable {
     socket.on('error', () => {});
     setTimeout(() => socket.destroy(), MAX_OPEN_MS).unref();
     socket.resume();
-    socket.end(`${await this.#how()}\n`);
+    socket.end(`${await this.#status()}\n`);
   }
 
-  async #how(): Promise<string> {
-    if (!this.#serves) return 'it does not serve yet';
+  async #status(): Promise<string> {
+    if (!this.#isServing) return 'it does not serve yet';
     const answered = this.#deps.bus.flush().then(
       () => true,
       () => false,
     );
-    const isThere = await Promise.race([answered, sleep(ANSWER_MS, false, { ref: false })]);
-    return isThere ? this.#well : 'its bus does not answer';
+    const isAnswered = await Promise.race([answered, sleep(ANSWER_MS, false, { ref: false })]);
+    return isAnswered ? this.#healthy : 'its bus does not answer';
   }
 }
 
-/** Files of processes of this machine that are gone, and of machines that nobody heard of for long. */
-async function clear(own: string): Promise<void> {
-  for (const name of await readdir(own)) {
+/** Deletes files of processes of this host that have ended, and stale folders of other hosts. */
+async function deleteStale(ownFolder: string): Promise<void> {
+  for (const name of await readdir(ownFolder)) {
     const pid = Number(/-(\d+)$/.exec(name)?.[1]);
-    if (pid > 0 && !isAlive(pid)) await rm(join(own, name), { force: true });
+    if (pid > 0 && !isAlive(pid)) await rm(join(ownFolder, name), { force: true });
   }
-  const all = dirname(own);
-  for (const host of await readdir(all)) {
-    const folder = join(all, host);
-    // Another one of this moment may be about to write its own.
-    if (folder !== own && (await isStale(folder).catch(() => false)))
+  const hostsFolder = dirname(ownFolder);
+  for (const host of await readdir(hostsFolder)) {
+    const folder = join(hostsFolder, host);
+    // A starting process of another host may be about to write its file there.
+    if (folder !== ownFolder && (await isStale(folder).catch(() => false)))
       await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function isStale(folder: string): Promise<boolean> {
-  // An empty one may have been made just now.
+  // The folder itself counts: it may be new and still empty.
   for (const name of ['.', ...(await readdir(folder))]) {
     if (Date.now() - (await stat(join(folder, name))).mtimeMs <= STALE_MS) return false;
   }

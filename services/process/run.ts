@@ -15,61 +15,68 @@ import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status/status.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
 
-/** What a service gets from the process that it runs in. */
+/**
+ * How a process of a layer lives. Each service is a `Main`; `run` starts one or several of them in one process.
+ *
+ * Per service, `live` connects to the bus, answers health checks (health.ts), writes a heartbeat, applies the
+ * configured log level and calls `main`, which runs until its signal aborts. The process stops on SIGTERM, on SIGINT,
+ * when its supervisor ends, or when any of its services ends, by a failure or not. Storage stops last. A process that
+ * does not stop in time exits with code 1; one whose event loop is stuck is killed (watchdog.ts, watchdog-thread.ts).
+ * proto/process/ has the part that supervisors share.
+ */
+
+/** What a process passes to the `main` of a service. */
 export type Context = {
   service: ServiceName;
-  /** Unique for each process ever started. */
+  /** Unique per start of a process. */
   instance: string;
-  /** The name of the layer. */
+  /** Name of the layer. */
   layer: string;
-  /** The data volume, absolute. */
+  /** Absolute path of the data volume. */
   data: string;
   bus: Bus;
   log: Logger;
-  /** Aborts when the process is asked to end. */
+  /** Aborts when the service is to stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
-  /** To be called when the service has begun to serve. */
+  /** To be called once the service serves: health checks fail until then. */
   serves: () => void;
 };
 
 export type Main = (context: Context) => Promise<void>;
 
-/** A process is at rest that worked for less than this part of so long, in ms. */
-const REST = { share: 0.1, ms: 5_000 };
+/** A process is idle after `ms` in which it used less than `share` of that as CPU time. */
+const IDLE = { share: 0.1, ms: 5_000 };
 
-/** What the others stand on ends when they have, or after half of the time there is to end. */
+/** The service that the others depend on. It stops once they have, or after half of the stop time. */
 const FOUNDATION: ServiceName = 'storage';
 
 /**
- * The life of a process of one service, or of several together: settings from the environment, a log on stdout, and
- * for each service a bus connection and a heartbeat of its own. Each `main` runs until its signal aborts (SIGTERM,
- * SIGINT, or the end of the process that started this one); when one of them ends, by a failure or not, all end. A
- * process whose event loop is stuck is ended: see watchdog.ts.
+ * Runs services in this process until all have ended. Settings are read from the environment; the log goes to stdout.
  *
  * TERRACE_DATA           the data volume
  * TERRACE_BUS            nats://host:port
  * TERRACE_NAME           the name of the layer (default: layer)
- * TERRACE_LOG            debug, info, warn or error, until the configuration says otherwise
+ * TERRACE_LOG            debug, info, warn or error; if set, the configured log level does not apply
  * TERRACE_BUS_PASSWORD   instead of the file `bus/<service>.password` in the data volume
- * TERRACE_STOP_MS        how long the process may take to end before it is ended (default: 4000)
+ * TERRACE_STOP_MS        max time to stop before the process exits with code 1, in ms (default: 4000)
  */
 export async function run(services: Partial<Record<ServiceName, Main>>): Promise<void> {
   const { env } = process;
-  // Metadata hold keys and hashes of passwords; content is nobody else's to read either.
+  // Metadata has keys and password hashes, and content is private too.
   process.umask(0o077);
   const names = Object.keys(services) as ServiceName[];
   const layer = env.TERRACE_NAME ?? 'layer';
   const logger = pino({
     level: env.TERRACE_LOG ?? 'info',
     base: { layer, pid: process.pid },
-    // In a container, an engine shows it on a terminal as it is.
+    // Container engines write the log to a terminal as it is.
     hooks: { streamWrite: safeJson },
   });
   const log = logger.child({ service: names.length === 1 ? names[0] : 'layer' });
   const stopMs = stopMsOf(env);
   const end = new AbortController();
-  const last = new AbortController();
+  const foundationEnd = new AbortController();
   const stop = (why: string) => {
     if (end.signal.aborted) return;
     log.info({ why }, 'ending');
@@ -80,7 +87,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
     }, stopMs).unref();
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
-  // The channel to the process that started this one closes when that one ends, however it ends.
+  // The IPC channel closes when the supervisor ends, however it ends.
   process.on('disconnect', () => stop('the supervisor is gone'));
   const fatal = (err: unknown) => {
     log.fatal({ err }, 'a failure that nobody handled');
@@ -90,39 +97,43 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
 
-  givesBack();
+  releaseMemoryWhenIdle();
   watchLoop(log);
 
-  const lives = names.map(async (service) => {
-    const { signal } = service === FOUNDATION ? last : end;
-    const own = logger.child({ service });
+  const running = names.map(async (service) => {
+    const { signal } = service === FOUNDATION ? foundationEnd : end;
+    const serviceLog = logger.child({ service });
     try {
-      return await live(service, services[service] as Main, { layer, env, signal, log: own }, stop);
+      return await live(service, services[service] as Main, { layer, env, signal, log: serviceLog }, stop);
     } catch (err) {
       if (signal.aborted && err === signal.reason) return;
       if (Fault.is(err, 'volume-unusable')) {
-        own.fatal({ code: err.code }, err.message);
+        serviceLog.fatal({ code: err.code }, err.message);
         process.exitCode = EXIT_UNUSABLE;
-        await giveUp(err);
+        await reportHopeless(err);
       } else {
-        if (Fault.is(err)) own.fatal({ code: err.code }, err.message);
-        else own.fatal({ err }, 'the service ended by a failure');
+        if (Fault.is(err)) serviceLog.fatal({ code: err.code }, err.message);
+        else serviceLog.fatal({ err }, 'the service ended by a failure');
         process.exitCode ??= 1;
       }
       stop(`${service} has failed`);
     }
   });
-  const others = lives.filter((_, index) => names[index] !== FOUNDATION);
+  const others = running.filter((_, index) => names[index] !== FOUNDATION);
   await ended(end.signal);
   await Promise.race([Promise.all(others), sleep(stopMs / 2, undefined, { ref: false })]);
-  last.abort(end.signal.reason);
-  // One that waits for the bus would go on waiting.
-  if ((await Promise.all(lives)).includes('never connected')) process.exit();
-  // Nothing may keep a process that has finished: the channel to the supervisor would.
+  foundationEnd.abort(end.signal.reason);
+  // A pending connection attempt would keep the process alive.
+  if ((await Promise.all(running)).includes('never connected')) process.exit();
+  // The IPC channel would keep the finished process alive.
   if (process.connected) process.disconnect();
 }
 
-/** One service, from its connection to the bus to its end. @param stop is told why the process is to end */
+/**
+ * Runs one service, from its connection to the bus to its end.
+ * @param stop stops the process; receives the reason
+ * @returns `never connected` if the signal aborted before the bus was reached
+ */
 export async function live(
   service: ServiceName,
   main: Main,
@@ -135,9 +146,9 @@ export async function live(
   const password =
     env.TERRACE_BUS_PASSWORD ?? (await readFile(join(data, 'bus', `${service}.password`), 'utf8')).trim();
   const connecting = Bus.connect({ url, user: service, password, layer, instance, log });
-  const first = await Promise.race([connecting, ended(signal)]);
-  if (!(first instanceof Bus)) return 'never connected';
-  await using bus = first;
+  const connected = await Promise.race([connecting, ended(signal)]);
+  if (!(connected instanceof Bus)) return 'never connected';
+  await using bus = connected;
   await using health = new Health({ service, data, bus, log });
   await health.start();
   using _heartbeat = beat(bus, service, instance, log);
@@ -153,10 +164,10 @@ export async function live(
   }
 }
 
-/** Tells whoever started this process that starting it again does not help. */
-async function giveUp({ code, message }: Fault): Promise<void> {
-  const word: Hopeless = { hopeless: { code, message } };
-  if (process.connected) await new Promise<void>((resolve) => process.send?.(word, () => resolve()));
+/** Reports to the supervisor that a restart does not help. */
+async function reportHopeless({ code, message }: Fault): Promise<void> {
+  const report: Hopeless = { hopeless: { code, message } };
+  if (process.connected) await new Promise<void>((resolve) => process.send?.(report, () => resolve()));
 }
 
 /** Resolves when the signal aborts. */
@@ -181,29 +192,29 @@ function beat(bus: Bus, service: ServiceName, instance: string, log: Logger): Di
     memory: process.memoryUsage.rss(),
   });
   bus.serve(alive[service], async () => status());
-  const tell = () => {
+  const publish = () => {
     bus
       .put(serviceStatus, instance, status())
       .catch((err) => log.debug({ err }, 'the heartbeat was not written'));
   };
-  tell();
-  const timer = setInterval(tell, HEARTBEAT_MS).unref();
+  publish();
+  const timer = setInterval(publish, HEARTBEAT_MS).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Memory that a start or a time of work has needed goes back to the system as soon as the process is at rest. */
-function givesBack(): void {
-  // There only where Node runs with --expose-gc.
+/** Returns the memory that a start or a burst of work needed to the system as soon as the process is idle. */
+function releaseMemoryWhenIdle(): void {
+  // Defined only if Node runs with --expose-gc.
   const { gc } = globalThis;
   if (!gc) return;
-  let worked = true;
+  let wasBusy = true;
   let last = process.cpuUsage();
   setInterval(() => {
-    // By the processor's time: on a busy machine a process at rest takes long for what it does.
+    // CPU time, not wall time: on a busy machine, an idle process takes long for the little that it does.
     const { user, system } = process.cpuUsage(last);
-    const busy = (user + system) / 1_000 >= REST.share * REST.ms;
+    const isBusy = (user + system) / 1_000 >= IDLE.share * IDLE.ms;
     last = process.cpuUsage();
-    if (!busy && worked) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-    worked = busy;
-  }, REST.ms).unref();
+    if (!isBusy && wasBusy) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+    wasBusy = isBusy;
+  }, IDLE.ms).unref();
 }

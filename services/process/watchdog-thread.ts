@@ -5,7 +5,7 @@ import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { StuckLoop } from '#proto/process/stuck-loop.ts';
 import type { Watched } from './watchdog.ts';
 
-/** A thread beside the event loop of a process without a supervisor: ends the process when the loop is stuck. */
+/** Worker thread of a process without a supervisor: kills the process if its event loop is stuck. */
 
 const { turns, limits, line } = workerData as Watched;
 const counter = new Int32Array(turns);
@@ -14,7 +14,7 @@ const loop = new StuckLoop(limits);
 
 let stuckMs: number | undefined;
 while (stuckMs === undefined) {
-  // Nobody notifies: a wait without an event loop of its own.
+  // Never notified: a sleep that needs no event loop.
   Atomics.wait(clock, 0, 0, limits.everyMs);
   stuckMs = loop.look(Atomics.load(counter, 0), processorMsOf(process.pid));
 }
@@ -22,10 +22,10 @@ const msg = `the event loop has been stuck for ${Math.round(stuckMs / 1_000)} s:
 try {
   writeSync(1, `${JSON.stringify({ ...line, time: Date.now(), msg })}\n`);
 } catch {
-  // Nobody reads the log: no reason to stay.
+  // The log has no reader: kill the process all the same.
 }
 process.kill(process.pid, 'SIGKILL');
-// The first process of a container is deaf to signals from within. The kernel itself ends one that has used more time
-// than its limit.
+// The first process of a container ignores signals from within it. The kernel itself kills a process that exceeds its
+// limit of CPU time.
 Atomics.wait(clock, 0, 0, 1_000);
 spawnSync('prlimit', ['--pid', String(process.pid), '--cpu=1:1']);

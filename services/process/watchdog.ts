@@ -2,27 +2,27 @@ import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits } from '#proto/process/stuck-loop.ts';
 
-/** What the thread of watchdog-thread.ts is given. */
+/** Worker data of watchdog-thread.ts. */
 export type Watched = {
-  /** One Int32: how often the loop has turned. */
+  /** One Int32: counter of turns of the loop. */
   turns: SharedArrayBuffer;
   limits: LoopLimits;
-  /** What it writes to the log before it ends the process: a line of the log without time and message. */
+  /** Fields of the log line written before the kill, without `time` and `msg`. */
   line: Record<string, unknown>;
 };
 
 /**
- * Has this process ended when its event loop is stuck, so that whoever started it starts it again. A supervisor is
- * told that the loop turns and ends the process itself; where there is none, a thread of this process does, which
- * costs some 15 MB.
+ * Makes sure that this process is killed if its event loop is stuck, so that it is started again. A supervisor receives
+ * a message every `everyMs` while the loop turns, and kills the process itself. Without a supervisor, a worker thread
+ * does, at a cost of about 15 MB.
  */
 export function watchLoop(log: Logger, limits: LoopLimits = LOOP_LIMITS): void {
   if (process.connected) {
-    const tell = () => {
+    const report = () => {
       if (process.connected) process.send?.(LOOP_TURNS, undefined, {}, () => {});
     };
-    tell();
-    setInterval(tell, limits.everyMs).unref();
+    report();
+    setInterval(report, limits.everyMs).unref();
     return;
   }
   const turns = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);

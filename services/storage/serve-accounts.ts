@@ -18,6 +18,7 @@ import { changedScopeMap, changedToken, createdToken, rotatedToken } from './aud
 import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
+/** Answers the requests of accounts. Every change is an entry of the audit log. */
 export function serveAccounts(on: On, { accounts, declared, audit }: Storage): void {
   on(createToken, (q) =>
     audit.change(facts('token/create', q.name, createdToken(q)), () => accounts.create(q)),

@@ -14,6 +14,7 @@ import {
 import { nothing, type On } from './on.ts';
 import type { Storage } from './storage.ts';
 
+/** Answers the requests of `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
 export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
   on(listMarks, (q) => marks.list(q.of, q));
   on(keepMarks, (q) => marks.keep(q.of, q.marks).then(nothing));

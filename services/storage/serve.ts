@@ -53,32 +53,32 @@ import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
 
-/** How long requests that are being answered may take once serving ends, in ms. */
-const LAST_ANSWERS_MS = 2_000;
+/** Max wait for requests in flight at shutdown, in ms. */
+const DRAIN_TIMEOUT_MS = 2_000;
 
-/** Answers every request that storage owns. Its end takes no new ones and waits a while for those that came. */
+/** Answers every request that storage owns. Disposal takes no new ones and waits at most 2 s for those in flight. */
 export function serve(
   bus: Bus,
   storage: Storage,
   room: Pick<HistoryRoom, 'admit' | 'charge'>,
 ): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
-  const answering = new Set<Promise<unknown>>();
-  const ends: (() => Promise<void>)[] = [];
+  const inFlight = new Set<Promise<unknown>>();
+  const stops: (() => Promise<void>)[] = [];
   const on: On = (contract, handler) => {
     const fenced = isFenced(contract);
-    const work: typeof handler = (query) => {
+    const run: typeof handler = (query) => {
       if (!fenced) return handler(query);
       const { term, ...rest } = query as { term?: Term };
       return storage.fence.run(term, () => handler(rest as typeof query));
     };
     const tracked = (query: Parameters<typeof handler>[0], caller: Caller) => {
-      const answer = runAs(caller, () => work(query));
-      const done = answer.then(nothing, nothing).finally(() => answering.delete(done));
-      answering.add(done);
+      const answer = runAs(caller, () => run(query));
+      const done = answer.then(nothing, nothing).finally(() => inFlight.delete(done));
+      inFlight.add(done);
       return answer;
     };
-    ends.push(bus.serve(contract, tracked));
+    stops.push(bus.serve(contract, tracked));
   };
 
   on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
@@ -152,11 +152,11 @@ export function serve(
 
   return {
     async [Symbol.asyncDispose]() {
-      const last = async () => {
-        await Promise.all(ends.map((end) => end()));
-        await Promise.all(answering);
+      const drain = async () => {
+        await Promise.all(stops.map((stop) => stop()));
+        await Promise.all(inFlight);
       };
-      await Promise.race([last(), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+      await Promise.race([drain(), sleep(DRAIN_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
 }

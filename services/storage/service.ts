@@ -10,7 +10,10 @@ import { Schedules } from './maintenance/schedules.ts';
 import { serve } from './serve.ts';
 import { Storage } from './storage.ts';
 
-/** TERRACE_PERSON  who started the layer, for the audit */
+/**
+ * The storage service: runs until the signal aborts or storage fails.
+ * Environment: `TERRACE_PERSON`, the person who started the layer, for the audit.
+ */
 export async function storage({
   data,
   bus,
@@ -28,7 +31,7 @@ export async function storage({
       storage.audit.note({ action, outcome: 'said', subject: instance, ...(reason && { reason }) }),
     );
   await note('storage/start');
-  // Before anything is answered: what was not said by a storage that was killed is made good.
+  // Before the first reply: publish the events that a killed storage left in the outbox.
   bus.publish(storageStarted, {});
   await storage.resume(bus);
   const room = new HistoryRoom({ bus, log });

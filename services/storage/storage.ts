@@ -32,51 +32,67 @@ import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
 import { WebhookPlaces } from './sync/webhooks.ts';
 
+/*
+ * Storage: the only process that names, commits, links and deletes content on a data volume.
+ *
+ *   content/       ingest, commit and blob: bytes from the first write to deletion
+ *   repositories/  manifests, tags and referrers
+ *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
+ *   sync/          state of synchronisation with the parent and the children
+ *   accounts/      tokens, scope maps, children
+ *   history/       outbox of events; space and age of the event stream
+ *   maintenance/   garbage collection and scrub
+ *   audit/         audit log
+ *
+ * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
+ * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
+ */
+
 export type StorageOptions = {
-  /** The data volume, absolute. */
+  /** Absolute path of the data volume. */
   data: string;
-  /** The name of the layer. */
+  /** Name of the layer. */
   layer?: string;
   publish: Bus['publish'];
   log: Log;
-  /** Milliseconds since 1970. */
+  /** Wall clock, in ms since 1970. */
   now?: () => number;
-  /** Milliseconds of a clock that only goes forward. */
+  /** Monotonic clock, in ms. */
   running?: () => number;
 };
 
-/** Until a configuration is seen. */
+/** In effect until the first configuration is received. */
 export const UPKEEP: Upkeep = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
   reserve: RESERVE,
 };
 
-/** Ingests that a status names at most: a reply must fit into one message of the bus. */
-const STATUS_INGESTS = 1_000;
+/** Max ingests in a status: a reply must fit into one bus message. */
+const MAX_STATUS_INGESTS = 1_000;
 
-/** What the modules of storage are made of. */
+/** Shared by the modules of storage. */
 type StorageDeps = {
   metadata: Metadata;
   store: BlobStore;
   commits: Commits;
   ingests: Ingests;
   grace: Grace;
-  /** Whoever takes several takes them in this order, so that nobody waits in a circle: ingest, blob, repository. */
+  /** Lock order, which prevents deadlocks: ingest, blob, repository. */
   locks: KeyedLock;
   space: SpaceGuard;
   publish: Bus['publish'];
-  /** Events of changes of content. */
+  /** Outbox of content events. */
   announcements: EventOutbox;
   audit: Audit;
   log: Log;
-  /** Milliseconds since 1970. */
+  /** Wall clock, in ms since 1970. */
   now: () => number;
-  /** Milliseconds of a clock that only goes forward. */
+  /** Monotonic clock, in ms. */
   running: () => number;
 };
 
-/** Everything that storage holds on one data volume, which nobody else may open meanwhile. */
+/** All modules of storage on one data volume. No other process may open the volume at the same time. */
 export class Storage implements AsyncDisposable {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
@@ -97,7 +113,10 @@ export class Storage implements AsyncDisposable {
   readonly audit: Audit;
   readonly #deps: StorageDeps;
 
-  /** Ready to serve when it returns: what a crash left behind is sorted out. */
+  /**
+   * Opens the data volume and recovers from a crash; ready to serve when it resolves.
+   * @throws Fault `volume-unusable`
+   */
   static async open({
     data,
     layer = 'layer',
@@ -121,7 +140,7 @@ export class Storage implements AsyncDisposable {
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
       const announcements = await EventOutbox.open(metadata, publish);
-      const some = {
+      const shared = {
         metadata,
         announcements,
         store,
@@ -135,10 +154,10 @@ export class Storage implements AsyncDisposable {
         now,
         running,
       };
-      const ingests = new Ingests(data, some);
+      const ingests = new Ingests(data, shared);
       await ingests.recover();
       const fence = await Fence.open(metadata, log);
-      const storage = new Storage({ ...some, ingests }, fence, data);
+      const storage = new Storage({ ...shared, ingests }, fence, data);
       await storage.children.begin(data);
       return storage;
     } catch (error) {
@@ -170,12 +189,12 @@ export class Storage implements AsyncDisposable {
     this.keep(UPKEEP);
   }
 
-  /** Rejects when storage can't go on, and has to be opened again. */
+  /** Rejects when storage cannot continue and must be reopened. */
   get failure(): Promise<never> {
     return this.#deps.metadata.failure;
   }
 
-  /** Takes effect at once; on what runs already, at the next one. */
+  /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
   keep({ garbage, scrubRate, reserve, selected }: Upkeep): void {
     this.#keptHere.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
@@ -184,26 +203,26 @@ export class Storage implements AsyncDisposable {
     this.scrubber.rate = scrubRate;
   }
 
-  /** Says what was not said by a storage that was killed. */
+  /** Publishes the events that a killed storage left in the outbox. */
   resume(bus: Bus): Promise<void> {
     return this.#deps.announcements.resume(bus, this.#deps.log);
   }
 
-  /** Until the signal ends it. */
+  /** Runs until the signal aborts. */
   watchHistory(bus: Bus, signal: AbortSignal): Promise<void> {
     return watchHistory({ ...this.#deps, bus }, signal);
   }
 
-  /** What runs of it gives up, so that it keeps no end waiting. */
+  /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
   endUpkeep(): void {
     this.garbage.end();
     this.scrubber.end();
   }
 
   async status(): Promise<StorageStatus> {
-    const ingests = await this.ingests.list(STATUS_INGESTS);
+    const ingests = await this.ingests.list(MAX_STATUS_INGESTS);
     const { unsent, withdrawn, parked, ...content } = this.#deps.metadata.counters;
-    const kept = await this.#keptHere.count();
+    const keptHere = await this.#keptHere.count();
     return {
       ...content,
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
@@ -212,10 +231,10 @@ export class Storage implements AsyncDisposable {
       space: await this.#deps.space.look(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: {
-        unsent: Math.max(0, unsent - kept.unsent),
-        withdrawn: Math.max(0, withdrawn - kept.withdrawn),
+        unsent: Math.max(0, unsent - keptHere.unsent),
+        withdrawn: Math.max(0, withdrawn - keptHere.withdrawn),
         parked,
-        ...(kept.unsent > 0 && { kept: kept.unsent }),
+        ...(keptHere.unsent > 0 && { kept: keptHere.unsent }),
       },
       ingests: ingests.map(({ id, holder, record: { purpose, digest, size, touched, account } }) => ({
         id,

@@ -18,14 +18,27 @@ import { SyncerActivity } from './transfer/syncer-status.ts';
 import { transfer } from './transfer/worker.ts';
 
 /**
- * Keeps the layer equal to its parent: makes passes if it is the coordinator, and carries out transfers.
+ * The syncer: it keeps the layer equal to its parent. Any number of syncers run per layer. Each executes transfer jobs
+ * from the queue (`transfer/`), one blob per job. One of them holds the coordinator lease (`leadership/`) and makes the
+ * passes.
  *
- * TERRACE_STALL_MS   a connection to the parent that brings nothing for so long is given up (default 20000)
- * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the parent may be trusted as the device trusts
+ * `coordinator/` decides when a pass runs and reports the state of the link; `schedule/` computes windows and due
+ * times. A pass (`reconcile/`) compares parent and layer, plans one action per tag, and submits transfer jobs. While it
+ * holds the lease, the coordinator also runs `parent-tasks/`: it follows the parent's changes, prefetches, and reports
+ * to the parent. `notify/` sends events to webhooks. All traffic to the parent goes through the clients in `link/`.
+ */
+
+/**
+ * Runs one syncer process: transfers always, passes while it is the coordinator. It begins with the first configuration
+ * and ends when the signal of `context` aborts.
+ *
+ * TERRACE_STALL_MS      a connection to the parent without progress for this time fails, in ms (default 20000)
+ * IOTEDGE_WORKLOADURI   and related variables, as edgeAgent sets them: the parent's certificate may be signed by any
+ *                       authority in the trust bundle of the device
  */
 export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;
-  // Also while there is no configuration yet.
+  // Before the first configuration arrives, too.
   context.serves();
   let reserve = RESERVE;
   const volume = new Volume(data, () => reserve);
@@ -37,7 +50,7 @@ export async function syncer(context: Context): Promise<void> {
   );
   await using down = new WorkerPool(log);
   await using up = new WorkerPool(log);
-  let print = '';
+  let passSettings = '';
   let coordinator: Coordinator | undefined;
   const { promise: configured, resolve } = Promise.withResolvers<void>();
   const onChange: (() => void)[] = [];
@@ -49,33 +62,33 @@ export async function syncer(context: Context): Promise<void> {
     coordinator?.renotify();
     const { parent, repositories, mode, schedule, windowMs } = value;
     const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);
-    if (print !== next) for (const tell of onChange) tell();
-    print = next;
+    if (passSettings !== next) for (const notify of onChange) notify();
+    passSettings = next;
     resolve();
   });
   await Promise.race([configured, ended(signal)]);
   if (signal.aborted) return unwatch();
 
-  // Outside the window no connection stays open, not even where a pass was asked for all the same.
-  let used = true;
-  using hours = new Alarm((now) => {
+  // Outside the window no connection stays open, not even after a pass that was requested with `now`.
+  let linkUsed = true;
+  using windowAlarm = new Alarm((now) => {
     const link = settings.hasParent ? linkAt(settings.get(), now) : undefined;
-    if (link && !link.usable && used) settings.rest();
-    used = link?.usable ?? true;
+    if (link && !link.usable && linkUsed) settings.rest();
+    linkUsed = link?.usable ?? true;
     return link?.until;
   });
   const unlisten = bus.listen(passFinished, () => {
-    used = true;
-    hours.look();
+    linkUsed = true;
+    windowAlarm.look();
   });
   using cancellation = new PassCancellation(bus);
   await using activity = new SyncerActivity(bus, instance, log);
-  const passes = coordinate(context, volume, settings, activity);
+  const newCoordinator = coordinate(context, volume, settings, activity);
   onChange.push(() => {
-    hours.look();
-    passes.reconfigured();
+    windowAlarm.look();
+    newCoordinator.reconfigured();
   });
-  coordinator = passes;
+  coordinator = newCoordinator;
   const { bandwidth } = settings;
   const deps = {
     bus,
@@ -100,7 +113,7 @@ export async function syncer(context: Context): Promise<void> {
     );
   }
   await ended(signal);
-  await passes.ended;
+  await newCoordinator.ended;
   unlisten();
   unwatch();
 }

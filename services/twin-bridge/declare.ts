@@ -4,30 +4,35 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
 
+/** Backoff after a failed request. */
 const RETRY = { firstMs: 250, maxMs: 10_000 };
+/** Max wait for storage, in ms. */
 const PATIENCE_MS = 5_000;
 
 type DeclarerBus = Pick<Bus, 'call' | 'listen'>;
 
-/** Has storage keep the accounts that are declared. They go to it alone: hashes stand in no state and no event. */
+/**
+ * Sends the declared accounts to storage, and again after each start of storage. They go to storage only: states and
+ * events must not have password hashes.
+ */
 export class Declarer implements Disposable {
   readonly #bus: DeclarerBus;
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #unlisten: () => void;
   #wanted: DeclaredAccount[] | undefined;
-  #running = false;
-  #again = false;
+  #isRunning = false;
+  #isPending = false;
 
   constructor(bus: DeclarerBus, log: Log) {
     this.#bus = bus;
     this.#log = log;
-    this.#unlisten = bus.listen(storageStarted, () => void this.#settle());
+    this.#unlisten = bus.listen(storageStarted, () => void this.#send());
   }
 
   want(accounts: DeclaredAccount[]): void {
     this.#wanted = accounts;
-    void this.#settle();
+    void this.#send();
   }
 
   [Symbol.dispose](): void {
@@ -35,14 +40,14 @@ export class Declarer implements Disposable {
     this.#unlisten();
   }
 
-  /** One at a time; what changes meanwhile goes afterwards. Until storage has taken it. */
-  async #settle(): Promise<void> {
-    this.#again = true;
-    if (this.#running) return;
-    this.#running = true;
+  /** Runs one at a time; a change during a run causes another one. Retries until storage accepts. */
+  async #send(): Promise<void> {
+    this.#isPending = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     const { signal } = this.#end;
-    for (let failures = 0; this.#again && !signal.aborted; ) {
-      this.#again = false;
+    for (let failures = 0; this.#isPending && !signal.aborted; ) {
+      this.#isPending = false;
       const accounts = this.#wanted;
       if (!accounts) break;
       try {
@@ -50,13 +55,13 @@ export class Declarer implements Disposable {
         failures = 0;
       } catch (err) {
         if (signal.aborted) break;
-        this.#again = true;
+        this.#isPending = true;
         if (failures === 0)
           this.#log.warn({ err }, 'storage did not take the declared accounts; trying again');
         failures += 1;
         await sleep(backoffMs(failures, RETRY), undefined, { ref: false, signal }).catch(() => {});
       }
     }
-    this.#running = false;
+    this.#isRunning = false;
   }
 }

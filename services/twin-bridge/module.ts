@@ -14,23 +14,23 @@ export type ModuleOptions = {
   bus: Bus;
   log: Log;
   signal: AbortSignal;
-  /** Is called when the bridge has begun to serve. */
+  /** Called once the bridge serves. */
   serves?: () => void;
   version: string;
   beside: BridgeOptions;
-  /** A configuration file: its fields count where the twin names none. */
+  /** Configuration file. Its fields apply unless the twin sets them. */
   file?: DocumentSource | undefined;
   start: (methods: ReadonlyMap<string, Method>) => ModuleTwin;
   pace?: ReportOptions['pace'];
 };
 
-/** The bridge of a layer that is an IoT Edge module, until the signal ends it. */
+/** Runs the bridge of a layer that is an IoT Edge module, until the signal aborts. */
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
   const { version, beside, file, start, pace, serves } = options;
   let status = async (): Promise<Reported> => ({});
   await using twin = start(directMethods(bus, log, () => status()));
-  const known = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
-  const source = file ? withBeneath(known, file) : known;
+  const twinSource = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
+  const source = file ? withBeneath(twinSource, file) : twinSource;
   using running = bridge(bus, log, source, { ...beside, late: true, session: () => twin.session });
   using reporter = new TwinReporter({
     bus,

@@ -10,58 +10,60 @@ import {
 } from '#proto/document/configuration.ts';
 import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
+/** Backoff after a failed write. */
 const RETRY = { firstMs: 500, maxMs: 10_000 };
+/** Max wait for the audit entry, in ms. */
 const AUDIT_PATIENCE_MS = 2_000;
 
 type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'call'>;
 
 /**
- * Keeps the state `configuration` equal to what is wanted: writes only where it differs, and writes again where
- * the bus lost it or somebody else wrote it.
+ * Keeps the state `configuration` equal to the wanted configuration. Writes it only if it differs, and again if the bus
+ * lost it or another process wrote it.
  */
 export class Publisher implements Disposable {
   readonly #bus: PublisherBus;
   readonly #log: Log;
   readonly #unwatch: () => void;
   #wanted: Configuration | undefined;
-  #running = false;
-  #again = false;
-  #ended = false;
+  #isRunning = false;
+  #isPending = false;
+  #isEnded = false;
 
   constructor(bus: PublisherBus, log: Log) {
     this.#bus = bus;
     this.#log = log;
-    this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#settle());
+    this.#unwatch = bus.watch(configuration, CONFIGURATION_KEY, () => void this.#reconcile());
   }
 
   want(wanted: Configuration): void {
     this.#wanted = wanted;
-    void this.#settle();
+    void this.#reconcile();
   }
 
   [Symbol.dispose](): void {
-    this.#ended = true;
+    this.#isEnded = true;
     this.#unwatch();
   }
 
-  /** One at a time; what changes meanwhile is looked at afterwards. */
-  async #settle(): Promise<void> {
-    this.#again = true;
-    if (this.#running) return;
-    this.#running = true;
-    for (let failures = 0; this.#again && !this.#ended; ) {
-      this.#again = false;
+  /** Runs one at a time; a change during a run causes another one. */
+  async #reconcile(): Promise<void> {
+    this.#isPending = true;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    for (let failures = 0; this.#isPending && !this.#isEnded; ) {
+      this.#isPending = false;
       try {
         await this.#compare();
         failures = 0;
       } catch (err) {
         failures += 1;
-        this.#again = true;
+        this.#isPending = true;
         this.#log.warn({ err }, 'the configuration could not be put on the bus; trying again');
         await sleep(backoffMs(failures, RETRY), undefined, { ref: false });
       }
     }
-    this.#running = false;
+    this.#isRunning = false;
   }
 
   async #compare(): Promise<void> {
@@ -71,21 +73,21 @@ export class Publisher implements Disposable {
   }
 
   async #put(wanted: Configuration): Promise<void> {
-    // One that an earlier Terrace wrote, and that can't be read any more, is written over.
-    const there = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
-    if (isDeepStrictEqual(there, wanted)) return;
-    const fields = Object.keys({ ...there, ...wanted }).filter(
-      (field) => !isDeepStrictEqual(there?.[field as 'name'], wanted[field as 'name']),
+    // A value that an earlier version of Terrace wrote, and that can't be read any more, is overwritten.
+    const current = (await this.#bus.get(configuration, CONFIGURATION_KEY))?.value;
+    if (isDeepStrictEqual(current, wanted)) return;
+    const fields = Object.keys({ ...current, ...wanted }).filter(
+      (field) => !isDeepStrictEqual(current?.[field as 'name'], wanted[field as 'name']),
     );
     const audited = this.#audit(fields);
-    // At the first start storage may come later, and others wait for the configuration.
-    if (there) await audited;
+    // At the first start, storage may start later, and other services wait for the configuration.
+    if (current) await audited;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
     this.#log.info({ fields }, 'the configuration is in force');
     this.#bus.publish(configurationChanged, { fields });
   }
 
-  /** Before it is in force. Storage that is away holds nothing up: the log and the event say it as well. */
+  /** Runs before the change is in force. Unavailable storage does not block it: log and event record the change too. */
   async #audit(fields: string[]): Promise<void> {
     const entry: AuditEntry = {
       at: Date.now(),

@@ -11,11 +11,13 @@ import { fileSource } from './source/file-source.ts';
 import { emptySource } from './source/source.ts';
 
 /**
- * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, defaults and overrides are all
- * TERRACE_OPTIONS       JSON, `Overrides`: fields that win over those of the document
- * TERRACE_DEFAULTS      JSON, `Overrides`: fields that count where the document does not name them; without it, what
- *                       the environment says as proto/document/resolve/module-environment.ts has it
- * IOTEDGE_WORKLOADURI   and its neighbours, as edgeAgent sets them: the module twin is the document, over the file
+ * Runs the twin-bridge until the signal aborts. Environment:
+ *
+ * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, only defaults and overrides apply
+ * TERRACE_OPTIONS       JSON, `Overrides`: fields that override the document
+ * TERRACE_DEFAULTS      JSON, `Overrides`: fields that apply unless the document sets them; without it, fields that
+ *                       proto/document/resolve/module-environment.ts derives from the environment
+ * IOTEDGE_WORKLOADURI   and the related variables, set by edgeAgent: the module twin is the document, above the file
  */
 export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;
@@ -24,16 +26,16 @@ export async function twinBridge({ bus, data, log, signal, env, serves }: Contex
   const defaults = env.TERRACE_DEFAULTS
     ? (JSON.parse(env.TERRACE_DEFAULTS) as Overrides)
     : environmentDefaults(env, data, files.readable);
-  const beside = { overrides, defaults };
+  const options = { overrides, defaults };
   const workload = workloadOf(env);
   if (workload) {
-    // Only where it is needed: MQTT is a tenth of what this process would have.
+    // Imported only if needed: MQTT would take a tenth of the memory of this process.
     const { startTwin } = await import('./iot-edge/twin.ts');
     const start: Parameters<typeof runModule>[0]['start'] = (methods) =>
       startTwin({ workload, dataFolder: data, methods, log });
-    return runModule({ bus, log, signal, serves, version: version(), beside, file, start });
+    return runModule({ bus, log, signal, serves, version: version(), beside: options, file, start });
   }
-  using _bridge = bridge(bus, log, file ?? emptySource, beside);
+  using _bridge = bridge(bus, log, file ?? emptySource, options);
   serves();
   await ended(signal);
 }

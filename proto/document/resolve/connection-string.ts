@@ -6,13 +6,13 @@ import { Fault } from '../../contract/fault.ts';
  *
  *   ConnectedRegistryName=…;SyncTokenName=…;SyncTokenPassword=…;ParentGatewayEndpoint=host[:port];ParentEndpointProtocol=https
  *
- * or, with `ManagedIdentityClientId=…` in place of the sync token, for a layer right below the cloud. Pure.
+ * or, with `ManagedIdentityClientId=…` instead of the sync token, for a layer directly below the cloud. Pure.
  */
 
 export type ConnectionString = {
   /** ConnectedRegistryName, in lower case. */
   name: string;
-  /** The parent's URL, for the registry's own API. */
+  /** The parent's URL, for the registry's API. */
   url: string;
   login: { username: string; password: string } | { clientId: string };
 };
@@ -28,14 +28,14 @@ const KEYS = [
 type Key = (typeof KEYS)[number];
 const isKey = (text: string): text is Key => (KEYS as readonly string[]).includes(text);
 
-/** The cloud names its data endpoint; the registry's own API is at the login server. */
+/** For the cloud, ParentGatewayEndpoint is a data endpoint; the registry's API is at the login server. */
 const CLOUD = /^([a-z0-9]+)\.[a-z0-9]+\.data\.(azurecr\.[a-z]+)$/i;
 const ENDPOINT = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$/;
 
 /**
- * @param env holds the variables that the endpoint names, as in `$IOTEDGE_PARENTHOSTNAME:8000`
- * @param endpoint in place of ParentGatewayEndpoint (ACR_PARENT_GATEWAY_ENDPOINT)
- * @throws Fault `config-invalid`: names the key and the remedy, and never tells a value of a password
+ * @param env variables for the endpoint, such as `$IOTEDGE_PARENTHOSTNAME:8000`
+ * @param endpoint replaces ParentGatewayEndpoint (ACR_PARENT_GATEWAY_ENDPOINT)
+ * @throws Fault `config-invalid`: names the key and the remedy, and never contains a password
  */
 export function parseConnectionString(
   text: string,
@@ -53,13 +53,13 @@ export function parseConnectionString(
 
 function valuesOf(text: string): Map<Key, string> {
   const values = new Map<Key, string>();
-  // Tools that print it to a file leave a byte order mark and ends of lines in it.
+  // Tools that write it to a file add a byte order mark and line breaks.
   for (const pair of text.replace(/[\uFEFF\r\n]/g, '').split(';')) {
     if (pair.trim() === '') continue;
-    // The first one: passwords end in "=".
+    // At the first "=": passwords end in one.
     const at = pair.indexOf('=');
     const key = pair.slice(0, at).trim();
-    // What has no key, or none that is known, may be a piece of a password.
+    // A part without a known key may be a piece of a password: show only what looks like a key.
     if (at < 1 || !isKey(key)) {
       const shown = /^[A-Z][A-Za-z]{0,40}$/.test(key) && at > 0 ? key : 'a part that is not Key=value';
       fail(`has ${shown}, which is not known: its keys are ${KEYS.join(', ')}`);
@@ -90,7 +90,7 @@ function urlOf(endpoint: string, protocol: string | undefined): string {
   return `${scheme}://${endpoint}`;
 }
 
-/** Only the module itself can name its parent: in a variable, nobody puts anything in the place of `$upstream`. */
+/** Only the module itself can name its parent: IoT Edge does not replace `$upstream` within a variable. */
 function expand(text: string, env: Record<string, string | undefined>): string {
   return text.replace(/\$(?:\{(\w+)\}|(\w+))/g, (_all, braced, plain) => {
     const name: string = braced ?? plain;
@@ -104,13 +104,13 @@ function expand(text: string, env: Record<string, string | undefined>): string {
 }
 
 function layerName(name: string): string {
-  const made = name
+  const layer = name
     .toLowerCase()
     .replace(/[^a-z0-9-]+/g, '-')
     .slice(0, 63)
     .replace(/^-+|-+$/g, '');
   return (
-    made || fail('has a ConnectedRegistryName without a letter or digit: print it anew with get-settings')
+    layer || fail('has a ConnectedRegistryName without a letter or digit: print it anew with get-settings')
   );
 }
 

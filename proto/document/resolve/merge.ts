@@ -2,12 +2,12 @@ import { isAbsolute, join } from 'node:path';
 import { azureFiles } from '../azure.ts';
 import type { Document, Parent, Tls } from '../configuration.ts';
 
-/** What a document, the fields that win over it and those beneath it make together. Pure. */
+/** Merges a document with the fields that override it and with its defaults. Pure. */
 
-/** Fields of a document that win over those of another, or count where it does not name them. Their paths are absolute. */
+/** Fields that override those of a document, or serve as its defaults. Their paths are absolute. */
 export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<Parent>; tls?: Partial<Tls> };
 
-/** Fields as they were read: nothing is known of their form yet. */
+/** Fields as parsed, not validated yet. */
 export type Fields = Record<string, unknown>;
 
 export const isMapping = (value: unknown): value is Fields =>
@@ -21,40 +21,43 @@ const owners = {
 type Owner = keyof typeof owners;
 const ownerNames = Object.keys(owners) as Owner[];
 
-/** Fields that make sense only together: who names one of them names them all. */
+/** Fields that belong together: a mapping that has one of them takes none of them from its defaults. */
 const pairs: Record<Owner, readonly string[]> = {
   parent: ['username', 'passwordFile', 'azure'],
   tls: ['certificateFile', 'keyFile'],
 };
 
-/** @param folder what relative paths of `fields` start from; those of the others are absolute */
+/**
+ * Merges, in order of precedence, `overrides`, `fields` and `defaults`.
+ * @param folder base of relative paths in `fields`; paths in the other two are absolute
+ */
 export function merge(fields: Fields, overrides: Overrides, defaults: Fields, folder: string): Fields {
-  const named = over(absolute(fields, folder), overrides);
-  const merged: Fields = { ...defaults, ...named };
+  const upper = override(withAbsolutePaths(fields, folder), overrides);
+  const merged: Fields = { ...defaults, ...upper };
   for (const owner of ownerNames) {
-    const [mine, beneath] = [named[owner], defaults[owner]];
-    if (isMapping(mine) && isMapping(beneath)) merged[owner] = { ...fitting(owner, beneath, mine), ...mine };
+    const [above, below] = [upper[owner], defaults[owner]];
+    if (isMapping(above) && isMapping(below)) merged[owner] = { ...fitting(owner, below, above), ...above };
   }
   return merged;
 }
 
-function absolute(fields: Fields, folder: string): Fields {
-  const made = { ...fields };
+function withAbsolutePaths(fields: Fields, folder: string): Fields {
+  const result = { ...fields };
   for (const owner of ownerNames) {
     const mapping = fields[owner];
     if (!isMapping(mapping)) continue;
-    made[owner] = withPaths(mapping, owners[owner], folder);
+    result[owner] = withPaths(mapping, owners[owner], folder);
     if (owner === 'parent' && isMapping(mapping.azure)) {
-      made[owner] = { ...(made[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
+      result[owner] = { ...(result[owner] as Fields), azure: withPaths(mapping.azure, azureFiles, folder) };
     }
   }
   for (const list of ['tokens', 'children']) {
-    if (list in fields) made[list] = withSecretPaths(fields[list], folder);
+    if (list in fields) result[list] = withSecretPaths(fields[list], folder);
   }
-  return made;
+  return result;
 }
 
-/** Of `tokens` and `children`. */
+/** @param accounts `tokens` or `children` */
 function withSecretPaths(accounts: unknown, folder: string): unknown {
   const within = (list: unknown, change: (entry: Fields) => Fields) =>
     Array.isArray(list) ? list.map((entry) => (isMapping(entry) ? change(entry) : entry)) : list;
@@ -73,25 +76,24 @@ function withPaths(mapping: Fields, files: readonly string[], folder: string): F
   return { ...mapping, ...Object.fromEntries(paths) };
 }
 
-function over(fields: Fields, overrides: Overrides): Fields {
-  const made: Fields = { ...fields, ...overrides };
+function override(fields: Fields, overrides: Overrides): Fields {
+  const result: Fields = { ...fields, ...overrides };
   for (const owner of ownerNames) {
     const mapping = fields[owner];
-    if (isMapping(mapping)) made[owner] = { ...mapping, ...overrides[owner] };
+    if (isMapping(mapping)) result[owner] = { ...mapping, ...overrides[owner] };
   }
-  return made;
+  return result;
 }
 
-/** What of the fields beneath may stand beside those that are named. */
-function fitting(owner: Owner, beneath: Fields, named: Fields): Fields {
-  // The login and the trust that were given for one parent are nothing to any other.
-  if (owner === 'parent' && named.url !== undefined && originOf(named.url) !== originOf(beneath.url))
-    return {};
-  if (!pairs[owner].some((field) => named[field] !== undefined)) return beneath;
-  return Object.fromEntries(Object.entries(beneath).filter(([field]) => !pairs[owner].includes(field)));
+/** Fields of the lower mapping that may be combined with the upper one. */
+function fitting(owner: Owner, below: Fields, above: Fields): Fields {
+  // Login and CA certificates for one parent must not be used for another one.
+  if (owner === 'parent' && above.url !== undefined && originOf(above.url) !== originOf(below.url)) return {};
+  if (!pairs[owner].some((field) => above[field] !== undefined)) return below;
+  return Object.fromEntries(Object.entries(below).filter(([field]) => !pairs[owner].includes(field)));
 }
 
-/** Scheme, host and port; a text that is no URL is like no other. */
+/** Scheme, host and port; an invalid URL equals no other. */
 function originOf(url: unknown): unknown {
   return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : Symbol('none');
 }

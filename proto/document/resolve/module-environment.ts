@@ -5,39 +5,38 @@ import { parseConnectionString } from './connection-string.ts';
 import type { Overrides } from './resolve.ts';
 
 /**
- * What the environment of a container says of the configuration: fields of a document, which count where no document
- * names them.
+ * Configuration from the environment of a container: fields of a document, used if no document has them.
  *
- * ACR_REGISTRY_CONNECTION_STRING    name of the layer, its parent and its login there, see connection-string.ts. Then the
- *                                   gateway listens on 0.0.0.0:8080, and lets in only who has a token
- * ACR_PARENT_GATEWAY_ENDPOINT       host:port in place of the parent's in it
- * ACR_REGISTRY_LOGIN_SERVER         the only host that requests may name
- * ACR_REGISTRY_CERTIFICATE_VOLUME   folder with tls.crt and tls.key, which count when they are there (/var/acr/certs)
+ * ACR_REGISTRY_CONNECTION_STRING    name of the layer, its parent and its login there, see connection-string.ts. With
+ *                                   it, the gateway listens on 0.0.0.0:8080 and requires a token
+ * ACR_PARENT_GATEWAY_ENDPOINT       host:port that replaces its ParentGatewayEndpoint
+ * ACR_REGISTRY_LOGIN_SERVER         the only host accepted in requests
+ * ACR_REGISTRY_CERTIFICATE_VOLUME   folder with tls.crt and tls.key, used if they exist (/var/acr/certs)
  * ACR_REGISTRY_DATA_VOLUME          the data volume (/var/acr/data), see cli/data/data-option.ts
  * TERRACE_LISTEN, TERRACE_MODE      as the fields `listen` and `mode`
- * IOTEDGE_MODULEID                  set by IoT Edge: proxies in the network of the containers are believed
+ * IOTEDGE_MODULEID                  set by IoT Edge: proxies in the network of the containers are trusted
  */
 export type Env = Record<string, string | undefined>;
 
-/** The volumes of the connected registry. */
+/** Volumes of the connected registry. */
 export const ACR_DATA = '/var/acr/data';
 const ACR_CERTIFICATES = '/var/acr/certs';
 export const ACR_LISTEN = '0.0.0.0:8080';
 
-/** Private networks (RFC 1918, RFC 4193): in one of them are the modules of a device. */
+/** Private networks (RFC 1918, RFC 4193): the modules of a device are in one of them. */
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 
-/** Is it the environment of a connected registry? */
+/** Whether this is the environment of a connected registry. */
 export const isConnectedRegistry = (env: Env): boolean => Boolean(env.ACR_REGISTRY_CONNECTION_STRING?.trim());
 
 /**
- * Is the layer one that nobody comes into without a token, and that starts all the same while it has none? Its first
- * token may come from the parent's operator, a document, or `terrace token create`.
- * @param env of a service; TERRACE_CLOSED=1 says what the connection string, which services don't get, has said
+ * Whether the layer requires a token for all access, and starts even while it has none. Its first token may be created
+ * by the parent's operator, by a document, or by `terrace token create`.
+ * @param env of a service; TERRACE_CLOSED=1 stands for the connection string, which services do not receive
  */
 export const isClosed = (env: Env): boolean => env.TERRACE_CLOSED === '1' || isConnectedRegistry(env);
 
-/** The fields, and the password that `passwordFile` is to hold. Pure. @throws Fault `config-invalid` */
+/** Fields from the environment, and the password to write to `passwordFile`. Pure. @throws Fault `config-invalid` */
 export function environmentFields(
   env: Env,
   data: string,
@@ -68,9 +67,9 @@ export function environmentFields(
 }
 
 /**
- * The same, with the password written into the data volume for its owner only: it stands in no document, state or
- * argument.
- * @throws Fault `config-invalid`, and what the file system has against the file
+ * The same, with the password written to the data volume, readable by its owner only: no document, state or argument
+ * contains it.
+ * @throws Fault `config-invalid`; errors of the file system
  */
 export function environmentDefaults(env: Env, data: string, readable: (path: string) => boolean): Overrides {
   const { fields, password } = environmentFields(env, data, readable);
@@ -86,11 +85,11 @@ function writePassword(file: string, data: string, password: string): void {
       return;
     }
   } catch {
-    // Not there yet.
+    // It does not exist yet.
   }
   mkdirSync(data, { recursive: true });
-  // Whoever reads it meanwhile gets the one before, whole.
-  const made = `${file}.${process.pid}`;
-  writeFileSync(made, password, { mode: 0o600, flush: true });
-  renameSync(made, file);
+  // A concurrent reader gets the complete previous password.
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, password, { mode: 0o600, flush: true });
+  renameSync(temporary, file);
 }

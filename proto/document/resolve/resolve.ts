@@ -8,25 +8,33 @@ import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
 import { complaintsOf } from '../validation/document.ts';
 import { type Fields, isMapping, merge, type Overrides } from './merge.ts';
 
-/** From a configuration document as a person writes it to the configuration in force. Pure. */
+/**
+ * From a configuration document as a person writes it to the configuration in force. Pure.
+ *
+ * `resolveDocument` parses the YAML, resolves relative paths, merges the document with other sources (`merge.ts`),
+ * validates the result (`../validation/document.ts`) and applies the defaults. In order of precedence, the sources are:
+ * command-line options (`overrides`), the document, the document `beneath` it, and the environment (`defaults`:
+ * `module-environment.ts`, with the login from `connection-string.ts`). If a step has complaints, it returns them and
+ * nothing else; otherwise it returns the configuration and the declared accounts.
+ */
 
 export type { Overrides } from './merge.ts';
 
 export type Source = {
-  /** YAML; nothing where there is no file. */
+  /** YAML; absent without a file. */
   text?: string | undefined;
-  /** The folder that relative paths of the text start from. */
+  /** Base of relative paths in the text. */
   folder?: string | undefined;
-  /** Fields that win over those of the text: command-line options. Their paths are absolute. */
+  /** Fields that override those of the text: command-line options. Their paths are absolute. */
   overrides?: Overrides | undefined;
   /**
-   * Fields that count where neither the text nor the overrides name them: what the environment says. Their paths are
-   * absolute. The login for a parent is for that parent: where another is named, it does not count.
+   * Fields used if no other source has them: those of the environment. Their paths are absolute. A login applies to its
+   * parent only: it is ignored if another parent is given.
    */
   defaults?: Overrides | undefined;
-  /** A document whose fields count where the text does not name them, above `defaults`. */
+  /** A document whose fields are used if the text does not have them; they precede `defaults`. */
   beneath?: { text: string; folder: string } | undefined;
-  /** The text comes after the start: fields that count only there are complaints. */
+  /** The text arrives after the start: fields that take effect only at a start are complaints. */
   late?: boolean | undefined;
 } & Files;
 
@@ -37,28 +45,28 @@ export type Resolved =
 
 export function resolveDocument(source: Source): Resolved {
   const { text, folder = '.', overrides = {}, defaults = {}, beneath, late, ...files } = source;
-  const read = parse(text ?? '');
-  if ('complaints' in read) return read;
-  const tooLate = late ? startFields.filter((field) => field in read.fields) : [];
+  const parsed = parse(text ?? '');
+  if ('complaints' in parsed) return parsed;
+  const tooLate = late ? startFields.filter((field) => field in parsed.fields) : [];
   if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
-  placeFiles(read.fields.notifications, folder);
-  const below = parse(beneath?.text ?? '');
-  if ('complaints' in below) return below;
-  const under = merge(below.fields, {}, defaults, beneath?.folder ?? '.');
-  const fields = merge(read.fields, overrides, under, folder);
+  placeFiles(parsed.fields.notifications, folder);
+  const lower = parse(beneath?.text ?? '');
+  if ('complaints' in lower) return lower;
+  const base = merge(lower.fields, {}, defaults, beneath?.folder ?? '.');
+  const fields = merge(parsed.fields, overrides, base, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };
   const document = fields as Document;
   return { configuration: withDefaults(document), accounts: declaredAccounts(document) };
 }
 
-/** What the processes of a layer are started with. */
+/** Fields that take effect only when the processes of a layer are started. */
 const startFields = ['name', 'listen', 'tls', 'gateways', 'syncers'];
 
 const lateComplaint = (field: string): string =>
   `${field} takes effect at a start, before this document is known: leave it out, and give it to "terrace up" as an option, or in its file`;
 
-/** A layer with a parent is a copy of all of it, to be read, where the document doesn't say otherwise. */
+/** By default, a layer with a parent is a read-only copy of all of its repositories. */
 function withDefaults(document: Document): Configuration {
   const { window = document.syncWindow } = document;
   const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
@@ -102,10 +110,10 @@ function withDefaults(document: Document): Configuration {
   };
 }
 
-const amount = (value: string | number | undefined, otherwise: string): number =>
-  typeof value === 'number' ? value : (bytesOf(value ?? otherwise) as number);
-const duration = (value: string | undefined, otherwise: string): number =>
-  durationOf(value ?? otherwise) as number;
+const amount = (value: string | number | undefined, fallback: string): number =>
+  typeof value === 'number' ? value : (bytesOf(value ?? fallback) as number);
+const duration = (value: string | undefined, fallback: string): number =>
+  durationOf(value ?? fallback) as number;
 
 function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth'] {
   const list = typeof bandwidth === 'string' ? [{ limit: bandwidth }] : bandwidth;
@@ -133,10 +141,10 @@ function parse(text: string): { fields: Fields } | { complaints: string[] } {
   return { fields: withoutNulls(value) };
 }
 
-/** A field with nothing behind its colon counts as left out. */
+/** A field without a value counts as absent. */
 function withoutNulls(fields: Fields): Fields {
-  const spoken = (value: unknown): unknown =>
-    isMapping(value) ? withoutNulls(value) : Array.isArray(value) ? value.map(spoken) : value;
-  const kept = Object.entries(fields).filter(([, value]) => value !== null);
-  return Object.fromEntries(kept.map(([key, value]) => [key, spoken(value)]));
+  const clean = (value: unknown): unknown =>
+    isMapping(value) ? withoutNulls(value) : Array.isArray(value) ? value.map(clean) : value;
+  const entries = Object.entries(fields).filter(([, value]) => value !== null);
+  return Object.fromEntries(entries.map(([key, value]) => [key, clean(value)]));
 }

@@ -1,4 +1,4 @@
-/** What to write instead in `tokens` and `children`, and how complaints keep silent about passwords. */
+/** Remedies for the fields of `tokens` and `children`, and the rule that keeps passwords out of complaints. */
 
 const PASSWORDS =
   'write a list of one or two hashes, as "terrace token hash" prints them, or of mappings with the field hash or secretFile';
@@ -12,12 +12,12 @@ const passwords = {
   'passwords.expires': EXPIRES,
 };
 
-const under = (owner: string, fields: Record<string, string>) =>
+const prefixed = (owner: string, fields: Record<string, string>) =>
   Object.fromEntries(Object.entries(fields).map(([field, remedy]) => [`${owner}.${field}`, remedy]));
 
 export const declaredRemedies: Record<string, string> = {
   tokens: 'write a list of mappings with the fields name, passwords, and pull, push, delete or scopeMap',
-  ...under('tokens', {
+  ...prefixed('tokens', {
     name: 'use letters, digits and . _ - between them, 64 characters at most',
     enabled: 'write true or false',
     scopeMap: 'write the name of a scope map, such as _repositories_pull',
@@ -28,7 +28,7 @@ export const declaredRemedies: Record<string, string> = {
     ...passwords,
   }),
   children: 'write a list of mappings with the fields name, repositories, mode and passwords',
-  ...under('children', {
+  ...prefixed('children', {
     name: 'use lower-case letters, digits and - between them, 63 characters at most',
     enabled: 'write true or false',
     mode: 'write ReadOnly or ReadWrite',
@@ -40,7 +40,7 @@ export const declaredRemedies: Record<string, string> = {
 const PLAIN =
   'a password never stands in a document: write passwords: [{ secretFile: <the path of a mounted secret> }], or [{ hash: <the line that "terrace token hash" prints> }]';
 
-/** Fields that people write out of habit, with what to write in their place. */
+/** Remedies for fields that do not exist, but that people write out of habit. */
 export const misplaced: Record<string, string> = {
   'tokens.password': PLAIN,
   'tokens.passwords.password': PLAIN,
@@ -50,7 +50,7 @@ export const misplaced: Record<string, string> = {
     'a password never stands in a document: write passwordFile with the path of a file that holds it',
 };
 
-/** Whether what stands there may hold a password or a hash, and is not to be repeated. */
+/** Whether the value of the field may contain a password or a hash, and must not be quoted. */
 export function isSecret(field: string, value: unknown): boolean {
   if (/(?:^|\.)(?:password|hash)$/.test(field)) return true;
   if (!/^(?:tokens|children)(?:\.|$)/.test(field)) return false;

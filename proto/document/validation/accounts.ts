@@ -4,16 +4,16 @@ import type { Document } from '../configuration.ts';
 import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.ts';
 import { notValid } from './remedies.ts';
 
-/** As much of it as a message of the bus carries besides all else, as JSON. */
+/** Max size of all declared accounts as JSON, so that they fit into a message of the bus together with all else. */
 const MAX_BYTES = 400_000;
 
-/** What is wrong with the accounts that a document declares, beyond their form. */
+/** Complaints about the declared accounts that the schema can't express. */
 export function declaredComplaints(document: Document): string[] {
   const { tokens = [], children = [] } = document;
   return [
     ...tokens.flatMap((token, at) => {
       const field = `tokens.${at}`;
-      return [...mayComplaints(token, field), ...passwordComplaints(token.passwords, field)];
+      return [...rightsComplaints(token, field), ...passwordComplaints(token.passwords, field)];
     }),
     ...children.flatMap(({ mode, passwords }, at) => {
       const field = `children.${at}`;
@@ -26,7 +26,7 @@ export function declaredComplaints(document: Document): string[] {
         ...passwordComplaints(passwords, field),
       ];
     }),
-    ...twice([
+    ...duplicates([
       ...tokens.map(({ name }, at) => [`tokens.${at}`, name] as const),
       ...children.map(({ name }, at) => [`children.${at}`, name] as const),
     ]),
@@ -40,7 +40,7 @@ const takesWrites = ({ mode, parent }: Document) => (mode === undefined ? !paren
 
 type Token = NonNullable<Document['tokens']>[number];
 
-function mayComplaints(token: Token, field: string): string[] {
+function rightsComplaints(token: Token, field: string): string[] {
   const actions = actionsOfToken(token);
   if ((token.scopeMap === undefined) === (actions.length === 0)) {
     return [`${field} needs either scopeMap or what it may do: write pull, push, delete or actions`];
@@ -58,21 +58,21 @@ function mayComplaints(token: Token, field: string): string[] {
 function passwordComplaints(passwords: Token['passwords'], field: string): string[] {
   return passwords.flatMap((password, at) => {
     if (typeof password === 'string') return [];
-    const its = `${field}.passwords.${at}`;
+    const path = `${field}.passwords.${at}`;
     const { hash, secretFile, expires } = password;
     const complaints: string[] = [];
     if ((hash === undefined) === (secretFile === undefined)) {
-      complaints.push(`${its} needs either hash or secretFile: write one of them`);
+      complaints.push(`${path} needs either hash or secretFile: write one of them`);
     }
     if (expires !== undefined && Number.isNaN(Date.parse(expires))) {
-      complaints.push(notValid(`${its}.expires`, expires));
+      complaints.push(notValid(`${path}.expires`, expires));
     }
     return complaints;
   });
 }
 
-/** A child is a token of its name: both kinds share their names. */
-function twice(named: (readonly [field: string, name: string])[]): string[] {
+/** A child is a token of its name, so both kinds share one set of names. */
+function duplicates(named: (readonly [field: string, name: string])[]): string[] {
   const seen = new Map<string, string>();
   return named.flatMap(([field, name]) => {
     const first = seen.get(name);

@@ -10,11 +10,18 @@ import { notificationComplaints } from './notifications.ts';
 import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
 
-/** What is wrong with a configuration document: each complaint is one sentence that names the field and the remedy. */
+/**
+ * Validation of a configuration document. Each complaint is one sentence that names the field and the remedy.
+ *
+ * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
+ * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`), repositories (`selection.ts`),
+ * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` and
+ * `account-remedies.ts` hold the remedy for each field. No complaint contains a password or a hash.
+ */
 
 const form = TypeCompiler.Compile(Document);
 
-/** None where the fields are a `Document` that can be put in force. */
+/** @returns no complaint if the fields are a `Document` that can be put in force */
 export function complaintsOf(fields: object, files: Files): string[] {
   const misformed = formComplaints(fields);
   return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
@@ -34,7 +41,7 @@ function formComplaints(fields: object): string[] {
   return [...complaints.values()];
 }
 
-/** Of a value that may have several forms: what is wrong within the one that it seems to be meant to have. */
+/** For a value of a union: the errors within the variant that the value appears to be. */
 function innermost(error: ValueError): ValueError[] {
   for (const variant of error.errors) {
     const inner = [...variant];
@@ -43,7 +50,7 @@ function innermost(error: ValueError): ValueError[] {
   return [error];
 }
 
-/** What a schema can't say. */
+/** Complaints that a schema can't express. */
 function meaningComplaints(document: Document, files: Files): string[] {
   const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
   const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;

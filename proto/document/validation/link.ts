@@ -6,10 +6,11 @@ import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
 import { notValid, quote } from './remedies.ts';
 
-/** What is wrong with what a document says of the link: the parent, when, and how much. */
+/** Complaints about the link: the parent, the schedule and window, the retention of events, and the bandwidth. */
 
+/** In ms. */
 const DAY = 86_400_000;
-/** Bytes a second: slower than that, a small request takes seconds. */
+/** Min bandwidth in bytes/s: below it, a small request takes seconds. */
 const MIN_RATE = 1_000;
 
 export function linkComplaints(document: Document, files: Files): string[] {
@@ -74,12 +75,12 @@ function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
   });
 }
 
-function isBetween(text: string, least: number, most: number): boolean {
+function isBetween(text: string, minMs: number, maxMs: number): boolean {
   const ms = durationOf(text);
-  return ms !== undefined && ms >= least && ms <= most;
+  return ms !== undefined && ms >= minMs && ms <= maxMs;
 }
 
-/** Whether it is cron with five fields, of which some time comes. */
+/** Whether the text is cron with five fields that matches some future time. */
 export function runsEver(schedule: string): boolean {
   if (schedule.trim().split(/\s+/).length !== 5) return false;
   try {

@@ -4,7 +4,7 @@ import { type NotificationsDocument, nameOf, type Webhook } from '../notificatio
 import { unreadable } from './link.ts';
 import { notValid, quote } from './remedies.ts';
 
-/** What is wrong with what a document says of notifications. */
+/** Complaints about the field `notifications`. */
 
 export function notificationComplaints(
   { parent = [], webhooks = [] }: NotificationsDocument,
@@ -14,12 +14,12 @@ export function notificationComplaints(
   const seen = new Set<string>();
   for (const [at, webhook] of webhooks.entries()) {
     const field = `notifications.webhooks.${at}`;
-    const wrong = urlComplaint(`${field}.url`, webhook.url);
-    const unfit = patternComplaints(`${field}.match`, webhook.match ?? []);
-    for (const complaint of [...wrong, ...unfit, ...fileComplaints(field, webhook, files)]) {
+    const urls = urlComplaint(`${field}.url`, webhook.url);
+    const patterns = patternComplaints(`${field}.match`, webhook.match ?? []);
+    for (const complaint of [...urls, ...patterns, ...fileComplaints(field, webhook, files)]) {
       complaints.push(complaint);
     }
-    if (wrong.length > 0) continue;
+    if (urls.length > 0) continue;
     const name = nameOf(webhook);
     if (seen.has(name)) {
       complaints.push(`${field}.name ${quote(name)} is that of another webhook: give each a name of its own`);

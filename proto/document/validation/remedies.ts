@@ -2,7 +2,7 @@ import { clip } from '../../contract/clip.ts';
 import { azureRemedies } from '../azure.ts';
 import { declaredRemedies, isSecret, misplaced } from './account-remedies.ts';
 
-/** What to write instead: by field, entries of a list by the list's name. The document's fields are these. */
+/** Remedies by field, without the index of a list's entry. The keys are all fields of a document. */
 export const remedies: Record<string, string> = {
   name: 'use lower-case letters, digits and - between them, 63 characters at most',
   listen: 'write host:port, such as 127.0.0.1:5000',
@@ -75,22 +75,22 @@ export const remedies: Record<string, string> = {
   logLevel: 'write debug, info, warn, error or none, or Debug, Information, Warning, Error or None',
 };
 
-/** `repositories.0.name` is `repositories.name`. */
-const entry = (field: string): string => field.replace(/\.\d+(?=\.|$)/g, '');
+/** Key in `remedies`: `repositories.name` for `repositories.0.name`. */
+const keyOf = (field: string): string => field.replace(/\.\d+(?=\.|$)/g, '');
 
-export const remedyOf = (field: string): string | undefined => remedies[entry(field)];
+export const remedyOf = (field: string): string | undefined => remedies[keyOf(field)];
 
-/** @param why what is known of the cause */
+/** @param why the cause, if it is known */
 export const notValid = (field: string, value: unknown, why?: string): string =>
   `${field}${isSecret(field, value) ? '' : ` ${quote(value)}`} is not valid${why ? ` (${why})` : ''}: ${remedyOf(field)}`;
 
-/** Of a field that there is not, but that people write: what to write in its place. */
-export const misplacedRemedy = (field: string): string | undefined => misplaced[entry(field)];
+/** Remedy for a field that does not exist, but that people write. */
+export const misplacedRemedy = (field: string): string | undefined => misplaced[keyOf(field)];
 
-/** The fields that stand beside this one. */
+/** Fields of the mapping that contains this one. */
 export function fieldsBeside(field: string): string[] {
-  const name = entry(field);
-  const owner = name.slice(0, name.lastIndexOf('.') + 1);
+  const key = keyOf(field);
+  const owner = key.slice(0, key.lastIndexOf('.') + 1);
   return Object.keys(remedies).filter(
     (other) => other.startsWith(owner) && !other.slice(owner.length).includes('.'),
   );

@@ -7,7 +7,7 @@ import type { Document } from '../configuration.ts';
 import type { Selection, TagFilter } from '../selection.ts';
 import { notValid, quote } from './remedies.ts';
 
-/** What is wrong with what a document says of the repositories that are brought. */
+/** Complaints about the field `repositories`. */
 
 export function selectionComplaints(repositories: NonNullable<Document['repositories']>): string[] {
   const complaints: string[] = [];
@@ -19,8 +19,8 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
     if (!isPattern(name))
       complaints.push(notValid(typeof one === 'string' ? 'repositories' : `${field}.name`, name));
     for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
-    const before = seen.get(name);
-    if (before && !isDeepStrictEqual(before, selection)) {
+    const previous = seen.get(name);
+    if (previous && !isDeepStrictEqual(previous, selection)) {
       complaints.push(`${field} is the second entry for ${quote(name)}: say all of it in one`);
     }
     seen.set(name, selection);

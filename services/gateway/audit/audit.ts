@@ -11,9 +11,18 @@ import { parameter } from '../http/parameters.ts';
 import { auditOutbox } from './audit-outbox.ts';
 import { Refusals } from './refusals.ts';
 
+/**
+ * The audit: who changed what in this layer, and who was refused.
+ *
+ * A hook on every response decides whether the request is worth an entry. Writes are recorded at once. Refusals go
+ * through `Refusals`, which records the first of a kind and counts the others. Entries are logged, batched, and sent to
+ * storage by `auditOutbox`, which retries while storage is unavailable. When the process ends, the counts and the last
+ * batch are sent.
+ */
+
 const NAME = new RegExp(TokenName.pattern as string);
 
-/** What the log says of a request. */
+/** Fields of a request in the log. */
 type Fields = Pick<
   AuditEntry,
   'action' | 'method' | 'repository' | 'child' | 'reference' | 'digest' | 'address' | 'status'
@@ -21,25 +30,25 @@ type Fields = Pick<
 
 export type AuditTrail = AsyncDisposable;
 
-/** So many entries go to storage at once, and none waits longer for others, in ms. */
-const BATCH = 100;
+/** Max entries per call to storage, and max time that an entry waits for others, in ms. */
+const MAX_BATCH = 100;
 const BATCH_MS = 50;
-/** How long the last entries have to reach storage when the process ends, in ms. */
+/** Time for the last entries to reach storage when the process ends, in ms. */
 const LAST_ENTRIES_MS = 1_000;
 
 /**
- * One entry for each write, done or refused, and for each other refusal of somebody who gave credentials; refusals of
- * the same kind are gathered. A client that has given none yet, and is told how to, has not been refused. The steps of
- * an upload belong to the write that its end is. Nothing that could be a password is written: no header, no query, no
- * name that no token can have. Entries go to the log and, by storage, to the audit of the layer.
+ * Records one entry for each write, done or refused, and for each other refusal of a caller with credentials; refusals
+ * of the same kind are gathered. A client without credentials that gets a challenge has not been refused. The steps of
+ * an upload belong to the write that ends it. Nothing that could be a password is recorded: no header, no query, no
+ * name that no token can have. Entries go to the log and, through storage, to the audit of the layer.
  */
 export function audit(
   app: FastifyInstance,
   { bus, log, gatherMs }: { bus: Pick<Bus, 'call'>; log: Log; gatherMs: number },
 ): AuditTrail {
   const refusals = new Refusals<Fields>();
-  // Apart, so that strangers who try many things leave room for the refusals of accounts.
-  const strangers = new Refusals<Fields>();
+  // Separate, so that unauthenticated clients that try many things leave room for the refusals of accounts.
+  const unauthenticated = new Refusals<Fields>();
   const outbox = auditOutbox(bus, log);
   let batch: AuditEntry[] = [];
   let sending: NodeJS.Timeout | undefined;
@@ -49,21 +58,21 @@ export function audit(
     if (batch.length > 0) outbox.add(batch);
     batch = [];
   };
-  const tell = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
+  const record = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
     log.info({ audit: true, ...fields, ...gathered }, outcome);
     const { token: account, ...rest } = fields;
     const entry = { at: Date.now(), outcome, ...rest, ...gathered, ...(account && { account }) };
     batch.push(defined(entry));
-    if (batch.length >= BATCH) send();
+    if (batch.length >= MAX_BATCH) send();
     else sending ??= setTimeout(send, BATCH_MS).unref();
   };
-  const tellGathered = () => {
-    for (const { first, count, since, others } of [...refusals.take(), ...strangers.take()]) {
-      if (!others) tell(first, 'refused', { count, since });
-      else tell({ action: 'any', token: undefined }, 'refused', { count, since, reason: OTHERS });
+  const recordGathered = () => {
+    for (const { first, count, since, others } of [...refusals.take(), ...unauthenticated.take()]) {
+      if (!others) record(first, 'refused', { count, since });
+      else record({ action: 'any', token: undefined }, 'refused', { count, since, reason: OTHERS });
     }
   };
-  const timer = setInterval(tellGathered, gatherMs).unref();
+  const timer = setInterval(recordGathered, gatherMs).unref();
 
   app.addHook('onResponse', async (request, reply) => {
     const { needs = 'nothing' } = request.routeOptions.config;
@@ -71,32 +80,32 @@ export function audit(
     const { statusCode: status } = reply;
     const isWrite = needs !== 'nothing' && method !== 'GET' && method !== 'HEAD' && status !== 405;
     const isStep = (method === 'POST' || method === 'PATCH') && status === 202;
-    // A child that says once more that it is there.
+    // A child that repeats its activation, or reports.
     const isKnown = isGatewayAction(needs) && status === 200;
     const isRefused = caller?.refused === true && status < 500;
     if (!isRefused && (!isWrite || isStep || isKnown)) return;
     const fields = {
-      // Of what needs nothing, only the giving of tokens looks at credentials.
+      // Of the routes that need nothing, only the token endpoint checks credentials.
       action: needs === 'nothing' ? 'token' : needs,
       method,
       ...named(request),
       token: tokenOf(caller),
-      // What a proxy passes on may be anything.
+      // A proxy may forward any text.
       address: clip(request.ip, 80),
       status,
     };
-    if (status < 400) return tell(fields, 'written');
-    const isStranger = status === 401 || (status === 429 && !caller?.identity);
-    const first = isStranger
-      ? strangers.add(strangersKindOf(fields), fields, Date.now())
+    if (status < 400) return record(fields, 'written');
+    const isUnauthenticated = status === 401 || (status === 429 && !caller?.identity);
+    const first = isUnauthenticated
+      ? unauthenticated.add(unauthenticatedKindOf(fields), fields, Date.now())
       : refusals.add(kindOf(fields), fields, Date.now());
-    if (first) tell(fields, 'refused');
+    if (first) record(fields, 'refused');
   });
 
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
-      tellGathered();
+      recordGathered();
       send();
       await Promise.race([outbox.close(), sleep(LAST_ENTRIES_MS, undefined, { ref: false })]);
     },
@@ -105,12 +114,12 @@ export function audit(
 
 const OTHERS = 'refused requests of too many kinds to tell each';
 
-/** Whose it is, from where, and why: a client that tries other repositories makes no other kind. */
+/** Token, network and reason: a client that tries other repositories makes no new kind. */
 const kindOf = ({ token = '', address = '', action, method, status }: Fields): string =>
   JSON.stringify([token, networkOf(address), action, method, status]);
 
-/** Of who has not proven who it is, the name says nothing: one client may give a thousand. */
-const strangersKindOf = ({ address = '', action, status }: Fields): string =>
+/** Without the name, which is not authenticated: one client may send a thousand. */
+const unauthenticatedKindOf = ({ address = '', action, status }: Fields): string =>
   JSON.stringify([networkOf(address), action, status]);
 
 function named(request: FastifyRequest): Record<string, string | undefined> {

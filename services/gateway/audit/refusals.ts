@@ -1,12 +1,12 @@
 /**
- * Refusals of the same kind are told once, and then counted: whoever guesses passwords or asks a thousand times must
- * not fill the audit, or push out of it what others did.
+ * How long refusals of the same kind are counted after the first one, in ms: a client that guesses passwords, or
+ * repeats a request a thousand times, must neither fill the audit nor displace the entries of others.
  */
 export const GATHER_MS = 60_000;
-/** So many kinds are told apart at a time; all others are counted together. */
+/** Max kinds counted separately; all others are counted together. */
 export const MAX_KINDS = 20;
 
-/** The first of a kind, and how many came after it. */
+/** The first refusal of a kind, and the number of those after it. */
 export type Gathered<T> = { first: T; count: number; since: number };
 
 type Kind<T> = { first: T; count: number; since: number };
@@ -19,7 +19,7 @@ export class Refusals<T> {
     since: 0,
   };
 
-  /** @returns whether it is to be told at once, as the first of its kind */
+  /** @returns whether to record it at once, as the first of its kind */
   add(kind: string, refusal: T, now: number): boolean {
     const known = this.#kinds.get(kind);
     if (known) {
@@ -38,8 +38,8 @@ export class Refusals<T> {
   }
 
   /**
-   * What came since the last time; `others` is true for those of which no kind is told. A kind of which nothing came
-   * is told at once again.
+   * The refusals since the last call; `others` is true for those not counted by kind. A kind without any is removed:
+   * its next refusal is recorded at once.
    */
   take(): (Gathered<T> & { others: boolean })[] {
     const gathered: (Gathered<T> & { others: boolean })[] = [];

@@ -6,22 +6,22 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
 const PATIENCE_MS = 5_000;
-/** Between questions that storage did not answer; as much again by chance. */
+/** Delay before a retry while storage does not answer, in ms, ± 25 %. */
 const PAUSE_MS = 500;
 
-/** Can nobody but this machine reach it? */
+/** Whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
-/** Between looks for a token that is to come, in ms. */
+/** Interval between checks for an awaited token, in ms. */
 const POLL_MS = 1_000;
 
 /**
- * Is there a token? Waits as long as it takes to know.
- * @param awaited one is to come from a document: it is waited for
- * @returns false where `signal` aborted
- * @throws Fault `config-invalid` where there is none, with the remedy
+ * Whether the layer has a token. Waits until storage answers.
+ * @param awaited wait for the first token, which a configuration document declares
+ * @returns false if `signal` aborted
+ * @throws Fault `config-invalid` if the layer has no token and none is awaited, with the remedy
  */
 export async function hasToken(
   bus: Bus,
@@ -30,14 +30,15 @@ export async function hasToken(
   signal: AbortSignal,
   awaited = false,
 ): Promise<boolean> {
-  let said = false;
-  for (let told = false; !signal.aborted; told = true) {
+  let warned = false;
+  for (let retried = false; !signal.aborted; retried = true) {
     try {
-      const { tokens } = await bus.call(accountsStatus, {}, { patience: told ? PATIENCE_MS : 0, signal });
+      const { tokens } = await bus.call(accountsStatus, {}, { patience: retried ? PATIENCE_MS : 0, signal });
       if (tokens > 0) return true;
       if (awaited) {
-        if (!said) log.warn({ listen }, 'waits for the first token: the configuration document declares it');
-        said = true;
+        if (!warned)
+          log.warn({ listen }, 'waits for the first token: the configuration document declares it');
+        warned = true;
         await sleep(POLL_MS, undefined, { signal }).catch(() => {});
         continue;
       }
@@ -48,7 +49,7 @@ export async function hasToken(
     } catch (error) {
       if (signal.aborted) return false;
       if (!Fault.is(error, 'unavailable')) throw error;
-      if (!told) log.warn({ listen }, 'waits for storage: it knows whether there are tokens');
+      if (!retried) log.warn({ listen }, 'waits for storage: it knows whether there are tokens');
       await sleep(jittered(PAUSE_MS), undefined, { signal }).catch(() => {});
     }
   }

@@ -17,19 +17,31 @@ import { type BearerError, challenge, type Wanted } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
 import type { Needs } from './needs.ts';
 
-/** Who makes a request, as far as it is known. */
+/**
+ * Authentication and authorization of requests. `Access` is the entry: routes call `check` before a request is served,
+ * `recheck` after a body or wait that took time.
+ *
+ * A request without credentials is anonymous. Basic credentials go to `LogIn`, which asks `AccountCache` for the
+ * account, compares hashes in `Passwords` and slows down guessing with `Throttle`. A Bearer token is verified by
+ * `Bearer` and gives its grant (`docker-scopes.ts`); its account is looked up as well, so that a disabled account or a
+ * changed password ends it. `authorization.ts` then decides on grant and account, and `challenge.ts` says how to log
+ * in. `open-layer.ts` protects a layer without accounts against web pages; `access-at-start.ts` refuses to start one
+ * that other machines can reach.
+ */
+
+/** The caller of a request, as far as it is known. */
 export type Caller = {
-  /** Of the token that was named, right or wrong; empty where none was. */
+  /** Name of the token that the request names, valid or not; empty if it names none. */
   name: string;
-  /** Credentials came, and they are not enough, or not looked at yet. */
+  /** The request has credentials that are insufficient or not checked yet. */
   refused: boolean;
-  /** Set once the request is let in. */
+  /** Set once the request is admitted. */
   identity?: Identity;
 };
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set where credentials came, and once the request is let in. */
+    /** Set if the request has credentials, and once it is admitted. */
     caller: Caller | null;
   }
   interface FastifyContextConfig {
@@ -40,38 +52,40 @@ declare module 'fastify' {
 export type AccessOptions = {
   bus: Bus;
   configuration: () => Configuration | undefined;
-  /** Where there is no token at all, everybody may do everything. */
+  /** A layer without any token lets everyone do everything. */
   open: boolean;
-  /** How long to wait for storage to come back, in ms. */
+  /** How long a call waits for storage to be available again, in ms. */
   patienceMs: number;
 };
 
-/** Who asks while there are no accounts. */
-const EVERYBODY: Identity = {
+/** Identity of every caller while the layer has no accounts. */
+const UNRESTRICTED: Identity = {
   name: '',
   anonymous: false,
   rules: new Rules(systemScopeMaps._repositories_admin ?? []),
 };
 const NONE: string[] = [];
 
-/** Lets requests in, or not: the only place that does. */
+/** Authenticates and authorizes requests: the only place that does. */
 export class Access {
   readonly #options: AccessOptions;
   readonly #accounts: AccountCache;
   readonly #logIn: LogIn;
   readonly #bearer = new Bearer();
   #patterns = NONE;
-  #nobody: Identity = { name: '', anonymous: true, rules: new Rules([]) };
+  #anonymous: Identity = { name: '', anonymous: true, rules: new Rules([]) };
 
   constructor(options: AccessOptions) {
     this.#options = options;
-    this.#accounts = new AccountCache(options.bus, options.patienceMs, () => anybodys(this.#patterns));
+    this.#accounts = new AccountCache(options.bus, options.patienceMs, () =>
+      anonymousActions(this.#patterns),
+    );
     this.#logIn = new LogIn(this.#accounts);
   }
 
   /**
-   * @throws Fault `unauthorized` with a challenge in the headers; `denied`; `name-unknown` for a repository that the
-   * account may do nothing with; `name-invalid`, `too-many`, `unavailable`
+   * @throws Fault `unauthorized` with a challenge in the headers; `denied`; `name-unknown` for a repository on which
+   * the account has no rights at all; `name-invalid`, `malformed`, `too-many`, `unavailable`
    */
   async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
     if (needs === 'nothing') return;
@@ -80,20 +94,20 @@ export class Access {
   }
 
   /**
-   * Looks at the rights again, of a request that took its time: its token may be disabled by now, or may do less.
-   * That the Bearer token itself ran out meanwhile counts for nothing.
+   * Checks the rights again after a long request: its token may be disabled by now, or have fewer rights. Ignores that
+   * the Bearer token itself expired in the meantime.
    * @throws Fault as `check` does
    */
   async recheck(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { needs = 'nothing' } = request.routeOptions.config;
     const before = request.caller?.identity;
     if (needs === 'nothing' || !before) return;
-    this.#renew();
-    const cache = this.#accounts.status();
-    const status = cache instanceof Promise ? await cache : cache;
+    this.#applyAnonymousPull();
+    const result = this.#accounts.status();
+    const status = result instanceof Promise ? await result : result;
     try {
       const wanted = { needs, whom: whomOf(request, needs) };
-      this.#admit(request, reply, wanted, await this.#still(before, status));
+      this.#admit(request, reply, wanted, await this.#refresh(before, status));
     } catch (error) {
       const refused = before.name !== '';
       if (!Fault.is(error, 'unavailable')) request.caller = { name: before.name, refused };
@@ -101,7 +115,10 @@ export class Access {
     }
   }
 
-  /** For an answer that goes on for long: whether whoever asked may still have it. Storage that is away changes nothing. */
+  /**
+   * For a long response: returns a check whether its caller may still receive it. An outage of storage does not change
+   * the result.
+   */
   stillAllowed(request: FastifyRequest, reply: FastifyReply): () => Promise<boolean> {
     return () =>
       this.recheck(request, reply).then(
@@ -110,12 +127,12 @@ export class Access {
       );
   }
 
-  /** May everybody do everything now? @throws Fault `unavailable` */
+  /** Whether everyone may do everything now. @throws Fault `unavailable` */
   isOpen(): boolean | Promise<boolean> {
     if (!this.#options.open) return false;
-    const cache = this.#accounts.status();
-    if (cache instanceof Promise) return cache.then((status) => this.#isOpen(status));
-    return this.#isOpen(cache);
+    const result = this.#accounts.status();
+    if (result instanceof Promise) return result.then((status) => this.#isOpen(status));
+    return this.#isOpen(result);
   }
 
   #admit(
@@ -144,20 +161,23 @@ export class Access {
     throw unknown(whom);
   }
 
-  /** Looks up a name and password, for a Bearer token. Nobody needs credentials where everybody may come in. */
+  /**
+   * Checks a name and password for a Bearer token. An open layer admits everyone, with or without credentials;
+   * otherwise, a caller without credentials is admitted if anonymous pull is configured.
+   */
   async enter(
     credentials: Credentials | undefined,
     address: string,
   ): Promise<{ identity: Identity; print: string } | Refused> {
-    this.#renew();
+    this.#applyAnonymousPull();
     const status = await this.#accounts.status();
-    if (this.#isOpen(status)) return { identity: EVERYBODY, print: '' };
+    if (this.#isOpen(status)) return { identity: UNRESTRICTED, print: '' };
     if (credentials) return this.#logIn.enter(credentials, address);
-    if (this.#patterns.length > 0) return { identity: this.#nobody, print: '' };
+    if (this.#patterns.length > 0) return { identity: this.#anonymous, print: '' };
     return { refused: 'authentication required' };
   }
 
-  /** A Bearer token for these scopes, or what of them the asker may have. */
+  /** A Bearer token with these scopes, which the caller has narrowed to the rights of the identity (`narrow`). */
   async issue(
     identity: Identity,
     print: string,
@@ -168,12 +188,12 @@ export class Access {
   }
 
   async #identify(request: FastifyRequest): Promise<Identity | (Refused & { error?: BearerError })> {
-    this.#renew();
-    const cache = this.#accounts.status();
-    const status = cache instanceof Promise ? await cache : cache;
-    if (this.#isOpen(status)) return EVERYBODY;
+    this.#applyAnonymousPull();
+    const result = this.#accounts.status();
+    const status = result instanceof Promise ? await result : result;
+    if (this.#isOpen(status)) return UNRESTRICTED;
     const { authorization } = request.headers;
-    if (authorization === undefined) return this.#nobody;
+    if (authorization === undefined) return this.#anonymous;
     const caller: Caller = { name: '', refused: true };
     request.caller = caller;
     const credentials = basic(authorization);
@@ -183,11 +203,11 @@ export class Access {
       return 'refused' in entered ? entered : { ...entered.identity, print: entered.print };
     }
     if (/^bearer(?: |$)/i.test(authorization))
-      return this.#bearing(status, authorization.slice(7).trim(), caller);
+      return this.#verifyBearer(status, authorization.slice(7).trim(), caller);
     return { refused: 'the Authorization header holds neither Basic nor Bearer credentials' };
   }
 
-  async #bearing(
+  async #verifyBearer(
     status: Status,
     jwt: string,
     caller: Caller,
@@ -197,31 +217,31 @@ export class Access {
       return { refused: 'the Bearer token is not valid, or not any more', error: 'invalid_token' };
     const { name, print, grant } = verified;
     caller.name = name;
-    if (name === '') return { ...this.#nobody, grant };
+    if (name === '') return { ...this.#anonymous, grant };
     const entered = await this.#logIn.again(name, print);
     return 'refused' in entered
       ? { ...entered, error: 'invalid_token' }
       : { ...entered.identity, grant, print };
   }
 
-  async #still({ name, print = '', grant }: Identity, status: Status): Promise<Identity | Refused> {
-    if (this.#isOpen(status)) return EVERYBODY;
-    const mark = { ...(grant && { grant }), print };
-    if (name === '') return { ...this.#nobody, ...mark };
+  async #refresh({ name, print = '', grant }: Identity, status: Status): Promise<Identity | Refused> {
+    if (this.#isOpen(status)) return UNRESTRICTED;
+    const carried = { ...(grant && { grant }), print };
+    if (name === '') return { ...this.#anonymous, ...carried };
     const entered = await this.#logIn.again(name, print);
-    return 'refused' in entered ? entered : { ...entered.identity, ...mark };
+    return 'refused' in entered ? entered : { ...entered.identity, ...carried };
   }
 
   #isOpen({ tokens }: Status): boolean {
     return tokens === 0 && this.#options.open;
   }
 
-  /** What everybody may pull is part of what each account may. */
-  #renew(): void {
+  /** Every account also has the rights of anonymous pull: a change of these invalidates all cached accounts. */
+  #applyAnonymousPull(): void {
     const patterns = this.#options.configuration()?.anonymousPull ?? NONE;
     if (patterns === this.#patterns) return;
     this.#patterns = patterns;
-    this.#nobody = { name: '', anonymous: true, rules: new Rules(anybodys(patterns)) };
+    this.#anonymous = { name: '', anonymous: true, rules: new Rules(anonymousActions(patterns)) };
     this.#accounts.forget();
   }
 
@@ -238,7 +258,7 @@ export class Access {
   }
 }
 
-/** The repository or the child that it is about. @throws Fault `name-invalid` */
+/** The repository or child that the request concerns. @throws Fault `name-invalid`, `malformed` */
 function whomOf(request: FastifyRequest, needs: Needs): string {
   if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
   return isGatewayAction(needs) ? childOf(request) : repositoryOf(request);
@@ -246,15 +266,17 @@ function whomOf(request: FastifyRequest, needs: Needs): string {
 
 function verdictOn(who: Identity, { needs, whom }: Wanted): Verdict {
   if (needs === 'nothing') return 'allow';
-  if (needs === 'login' || needs === 'catalog') return entry(who, needs);
+  if (needs === 'login' || needs === 'catalog') return decideLogin(who, needs);
   const grant = who.grant?.rules;
-  // What layers without accounts tell is heard; who has a place has a name.
-  if (who === EVERYBODY && needs === 'message/write') return 'allow';
+  // Without accounts, any layer below may report; only a named account may activate.
+  if (who === UNRESTRICTED && needs === 'message/write') return 'allow';
   if (isGatewayAction(needs)) return decideGateway(grant, who, { child: whom, action: needs });
   return decide(grant, who, { repository: whom, action: needs });
 }
 
-/** May whoever made the request do this too, beside what it was let in for? `*` stands for every repository. */
+/**
+ * Whether the request may also do this, by its grant and by the rights of its account. `*` stands for every repository.
+ */
 export function mayAlso({ caller }: FastifyRequest, repository: string, action: RepositoryAction): boolean {
   const identity = caller?.identity;
   return (
@@ -263,8 +285,8 @@ export function mayAlso({ caller }: FastifyRequest, repository: string, action: 
 }
 
 /**
- * Is the repository one of those that are listed to whoever made the request? With another action: may that be done
- * with it, whatever the token of this request was given for?
+ * Whether the repository is listed to the caller; with `action`, whether its account may do that there. Ignores the
+ * grant of the request.
  */
 export function sees(
   { caller }: FastifyRequest,
@@ -274,26 +296,28 @@ export function sees(
   return caller?.identity?.rules.allows(repository, action) ?? false;
 }
 
-/** May whoever made the request act as this child, whatever the token of this request was given for? */
+/** Whether the account of the caller may act as this child. Ignores the grant of the request. */
 export function mayActAs({ caller }: FastifyRequest, child: string, action: GatewayAction): boolean {
   const identity = caller?.identity;
-  // What layers without accounts tell is heard.
-  if (identity === EVERYBODY) return action === 'message/write';
+  // Without accounts, any layer below may report.
+  if (identity === UNRESTRICTED) return action === 'message/write';
   return identity?.rules.allowsGateway(child, action) ?? false;
 }
 
-/** The same words as storage has for it. */
+/** Same message as storage, so that it does not reveal whether the repository exists. */
 function unknown(repository: string): Fault {
   return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
 }
 
-/** Is this somebody? */
-function entry({ anonymous, grant }: Identity, needs: 'login' | 'catalog'): Verdict {
+/**
+ * Decides `login` and `catalog`: an anonymous caller needs a Bearer token, and a Bearer token needs the catalog scope.
+ */
+function decideLogin({ anonymous, grant }: Identity, needs: 'login' | 'catalog'): Verdict {
   if (needs === 'catalog' && grant && !grant.catalog) return 'challenge';
   return anonymous && !grant ? 'challenge' : 'allow';
 }
 
-const anybodys = (patterns: string[]): string[] =>
+const anonymousActions = (patterns: string[]): string[] =>
   patterns.flatMap((pattern) => [
     `repositories/${pattern}/content/read`,
     `repositories/${pattern}/metadata/read`,

@@ -4,45 +4,45 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { Rules } from './authorization.ts';
 
-/** A token as requests meet it. */
+/** An account with what checks of a request need. */
 export type Known = Omit<Account, 'passwords'> & {
   passwords: KnownPassword[];
-  /** What it may do, and everybody. */
+  /** Rights of the account, including those of every caller. */
   rules: Rules;
 };
-/** `print` stands in Bearer tokens for the password that they were had with, and says nothing about it. */
+/** `print` names the password in Bearer tokens that were issued for it, and reveals nothing about it. */
 export type KnownPassword = Account['passwords'][number] & { print: string };
 
 /** `key` signs Bearer tokens. */
 export type Status = { tokens: number; key: Uint8Array };
 
-/** Nothing is remembered for longer, in ms: an event may be lost. */
-const AGE_MS = 10_000;
+/** Max age of an entry, in ms: an event may be lost. */
+const MAX_AGE_MS = 10_000;
 const MAX_ENTRIES = 1_000;
 
 type Entry = { known: Known | undefined; since: number };
 
 /**
- * The tokens of the layer, as storage has them, remembered for a short while: also those that there are not. Whatever
- * is heard of a change forgets all of it, and what was asked before that is not remembered either.
+ * Short-lived cache of the layer's accounts, including names without an account. Any change event clears all of it, and
+ * an answer to a call made before the event is not stored.
  */
 export class AccountCache {
   readonly #bus: Bus;
   readonly #patience: number;
-  readonly #everybody: () => string[];
-  /** Those asked for longest ago come first. */
+  readonly #anonymousActions: () => string[];
+  /** Least recently fetched first. */
   readonly #entries = new Map<string, Entry>();
-  readonly #asking = new Map<string, Promise<unknown>>();
+  readonly #inFlight = new Map<string, Promise<unknown>>();
   #status: { value: Status; since: number } | undefined;
 
   /**
-   * @param patience how long to wait for storage to come back, in ms
-   * @param everybody the actions that everybody has
+   * @param patience how long a call waits for storage to be available again, in ms
+   * @param anonymousActions the actions of every caller
    */
-  constructor(bus: Bus, patience: number, everybody: () => string[]) {
+  constructor(bus: Bus, patience: number, anonymousActions: () => string[]) {
     this.#bus = bus;
     this.#patience = patience;
-    this.#everybody = everybody;
+    this.#anonymousActions = anonymousActions;
     const forget = () => this.forget();
     bus.onInvalidation(accountsChanged, forget);
     bus.onInvalidation(storageStarted, forget);
@@ -51,67 +51,64 @@ export class AccountCache {
 
   forget(): void {
     this.#entries.clear();
-    this.#asking.clear();
+    this.#inFlight.clear();
     this.#status = undefined;
   }
 
-  /** At once where it is remembered. @throws Fault `unavailable` */
+  /** Returns synchronously on a hit. @throws Fault `unavailable` */
   status(): Status | Promise<Status> {
-    if (this.#status && performance.now() - this.#status.since < AGE_MS) return this.#status.value;
-    return this.#once('', async (since, remember) => {
+    if (this.#status && performance.now() - this.#status.since < MAX_AGE_MS) return this.#status.value;
+    return this.#once('', async (since, cache) => {
       const { tokens, key } = await this.#bus.call(accountsStatus, {}, { patience: this.#patience });
       const value = { tokens, key: Buffer.from(key, 'base64url') };
-      remember(() => {
+      cache(() => {
         this.#status = { value, since };
       });
       return value;
     });
   }
 
-  /** At once where it is remembered; undefined where there is none of the name. @throws Fault `unavailable` */
+  /** Returns synchronously on a hit; undefined if no account has the name. @throws Fault `unavailable` */
   get(name: string): Known | undefined | Promise<Known | undefined> {
     const entry = this.#entries.get(name);
-    if (entry && performance.now() - entry.since < AGE_MS) return entry.known;
-    return this.#once(name, async (since, remember) => {
+    if (entry && performance.now() - entry.since < MAX_AGE_MS) return entry.known;
+    return this.#once(name, async (since, cache) => {
       const { account } = await this.#bus.call(getAccount, { name }, { patience: this.#patience });
-      const known = account && this.#know(account);
-      remember(() => this.#keep(name, { known, since }));
+      const known = account && this.#toKnown(account);
+      cache(() => this.#store(name, { known, since }));
       return known;
     });
   }
 
-  /** One question at a time under each key; its answer is remembered unless all was forgotten meanwhile. */
-  #once<T>(
-    key: string,
-    ask: (since: number, remember: (keep: () => void) => void) => Promise<T>,
-  ): Promise<T> {
-    const asked = this.#asking.get(key) as Promise<T> | undefined;
-    if (asked) return asked;
-    const isAsking = () => this.#asking.get(key) === asking;
-    const asking: Promise<T> = ask(performance.now(), (keep) => isAsking() && keep()).finally(() => {
-      if (isAsking()) this.#asking.delete(key);
+  /** One call at a time per key; its answer is stored unless the cache was cleared in the meantime. */
+  #once<T>(key: string, load: (since: number, cache: (store: () => void) => void) => Promise<T>): Promise<T> {
+    const running = this.#inFlight.get(key) as Promise<T> | undefined;
+    if (running) return running;
+    const isCurrentCall = () => this.#inFlight.get(key) === call;
+    const call: Promise<T> = load(performance.now(), (store) => isCurrentCall() && store()).finally(() => {
+      if (isCurrentCall()) this.#inFlight.delete(key);
     });
-    this.#asking.set(key, asking);
-    return asking;
+    this.#inFlight.set(key, call);
+    return call;
   }
 
-  #keep(name: string, entry: Entry): void {
+  #store(name: string, entry: Entry): void {
     this.#entries.delete(name);
     const [oldest] = this.#entries.keys();
     if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(name, entry);
   }
 
-  #know(account: Account): Known {
+  #toKnown(account: Account): Known {
     return {
       ...account,
       passwords: account.passwords.map((password) => ({ ...password, print: printOf(password.hash) })),
-      rules: new Rules([...account.actions, ...this.#everybody()]),
+      rules: new Rules([...account.actions, ...this.#anonymousActions()]),
     };
   }
 }
 
-/** Is the password good for now? Its account may be disabled all the same. */
+/** Whether the password has not expired. Its account may still be disabled. */
 export const isCurrent = ({ expires }: { expires?: number | undefined }): boolean =>
   expires === undefined || Date.now() < expires;
 

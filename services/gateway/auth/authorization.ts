@@ -1,18 +1,18 @@
 import { type GatewayAction, type RepositoryAction, ruleOf } from '#proto/accounts/scopes.ts';
 
-/** Scope actions, so ordered that a look-up costs as many steps as a repository's name has parts. */
+/** Scope actions by pattern: a lookup costs as many steps as the repository name has segments. */
 export class Rules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
-  readonly #ofChildren = new Set<string>();
-  /** All of them in one text: the same for the same rules. */
+  readonly #gatewayActions = new Set<string>();
+  /** All actions as one sorted text: equal for equal rules. */
   readonly text: string;
 
-  /** @param actions as `scopeAction` gives them; those that speak of something else count for nothing here */
+  /** @param actions in the form of `scopeAction`; actions on anything else are ignored */
   constructor(actions: Iterable<string>) {
     const all = [...actions];
     this.text = all.toSorted().join('\n');
     for (const text of all) {
-      if (text.startsWith('gateway/')) this.#ofChildren.add(text);
+      if (text.startsWith('gateway/')) this.#gatewayActions.add(text);
       const rule = ruleOf(text);
       if (!rule) continue;
       const known = this.#byPattern.get(rule.pattern);
@@ -26,53 +26,53 @@ export class Rules {
   }
 
   allowsGateway(child: string, action: GatewayAction): boolean {
-    return this.#ofChildren.has(`gateway/${child}/${action}`);
+    return this.#gatewayActions.has(`gateway/${child}/${action}`);
   }
 
-  /** Is anything allowed on it? Whoever may do nothing with a repository does not see that it is there. */
+  /** Whether any action on it is allowed. An account without any must not learn that the repository exists. */
   touches(repository: string): boolean {
     return this.#some(repository, () => true);
   }
 
   #some(repository: string, fits: (actions: Set<RepositoryAction>) => boolean): boolean {
-    const at = (pattern: string) => {
+    const matches = (pattern: string) => {
       const actions = this.#byPattern.get(pattern);
       return actions !== undefined && fits(actions);
     };
-    if (at('*') || at(repository)) return true;
+    if (matches('*') || matches(repository)) return true;
     for (let slash = repository.indexOf('/'); slash > 0; slash = repository.indexOf('/', slash + 1)) {
-      if (at(`${repository.slice(0, slash)}/*`)) return true;
+      if (matches(`${repository.slice(0, slash)}/*`)) return true;
     }
     return false;
   }
 }
 
-/** What a Bearer token was given, whatever its account may do now. */
+/** Rights of a Bearer token, independent of the rights of its account now. */
 export type Grant = { rules: Rules; catalog: boolean };
 
-/** Who asks. */
+/** Identity of a caller. */
 export type Identity = {
-  /** Of the token; empty for whoever named none. */
+  /** Name of the token; empty if the request names none. */
   name: string;
-  /** Credentials, or other ones, could change the answer. */
+  /** Credentials, or different ones, could change the answer. */
   anonymous: boolean;
-  /** What the account may do now, and everybody. */
+  /** Rights of the account now, including those of every caller. */
   rules: Rules;
-  /** Absent where the account itself asks: it may do all that it may. */
+  /** Absent if the account itself logged in: all its rights apply. */
   grant?: Grant;
-  /** Of the password that it came in with. */
+  /** `print` of the password used. */
   print?: string;
 };
 
 export type Need = { repository: string; action: RepositoryAction };
 
 /**
- * `challenge`: other credentials, or a token with a wider grant, are asked for (401). `deny`: the account may not do
- * this (403). `hide`: it may do nothing here, and is told what it would be told if there were no such repository (404).
+ * `challenge`: request other credentials, or a token with a wider grant (401). `deny`: the account may not do this
+ * (403). `hide`: the account has no rights here and gets the answer for a repository that does not exist (404).
  */
 export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
 
-/** May it be done in a repository? The only rule. */
+/** Decides whether an action in a repository is allowed: the only rule for it. */
 export function decide(
   grant: Rules | undefined,
   account: Pick<Identity, 'anonymous' | 'rules'>,
@@ -83,13 +83,13 @@ export function decide(
     return grant === undefined || grant.allows(repository, action) ? 'allow' : 'challenge';
   }
   if (account.anonymous) return 'challenge';
-  // A write says nothing of what is there: it is denied in either case.
+  // A refused write reveals nothing about what exists: it is denied in either case.
   return action.endsWith('/write') || account.rules.touches(repository) ? 'deny' : 'hide';
 }
 
 /**
- * The same for a child. Only whoever was named as that child may act as it: while there are no accounts, nobody. What is
- * refused says nothing of the children that there are.
+ * Decides the same for a child. Only an account with rights for that child may act as it; without accounts, nobody may.
+ * A refusal does not reveal which children exist.
  */
 export function decideGateway(
   grant: Rules | undefined,

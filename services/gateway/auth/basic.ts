@@ -1,6 +1,6 @@
 import type { Credentials } from './log-in.ts';
 
-/** RFC 7617. What has no colon is a name without a password. */
+/** Parses Basic credentials (RFC 7617). Text without a colon is a name without a password. */
 export function basic(authorization: string | undefined): Credentials | undefined {
   const [, encoded] = /^basic +([^ ]+) *$/i.exec(authorization ?? '') ?? [];
   if (encoded === undefined) return undefined;

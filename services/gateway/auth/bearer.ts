@@ -2,29 +2,29 @@ import { jwtVerify, SignJWT } from 'jose';
 import type { Grant } from './authorization.ts';
 import { type AccessEntry, grantOf } from './docker-scopes.ts';
 
-/** How long a Bearer token is good for, in seconds. */
+/** Lifetime of a Bearer token, in seconds. */
 export const LIFETIME_S = 600;
 
 const MAX_ENTRIES = 2_000;
-/** A longer token is checked each time that it comes. */
-const LONG = 8_192;
-/** A longer one is none of ours: `MAX_SCOPES` of the longest names make less. */
+/** Max length of a cached token, in characters; a longer one is verified for each request. */
+const MAX_CACHED_LENGTH = 8_192;
+/** Max length of a token, in characters: `MAX_SCOPES` scopes with the longest names need less. */
 const MAX_TOKEN_LENGTH = 64 * 1_024;
 
-/** What a Bearer token says, found to be signed by this layer. */
+/** Content of a Bearer token whose signature by this layer is verified. */
 export type Verified = {
-  /** Of the token that it was had with; empty for an anonymous one. */
+  /** Name of the token that it was issued to; empty for an anonymous caller. */
   name: string;
-  /** Of the password that it was had with: it ends with it. */
+  /** `print` of the password that it was issued for, and with which it ends. */
   print: string;
   grant: Grant;
 };
 
 type Entry = Verified & { expiresMs: number; key: Uint8Array };
 
-/** Bearer tokens: JWTs of this layer's key (HS256, RFC 7519). Those that were good are remembered. */
+/** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
 export class Bearer {
-  /** Those seen first come first. */
+  /** Oldest first. */
   readonly #entries = new Map<string, Entry>();
 
   async issue(
@@ -41,7 +41,7 @@ export class Bearer {
       .sign(key);
   }
 
-  /** At once where it is remembered; undefined where it is not good, or not any more. */
+  /** Returns synchronously on a cache hit; undefined if the token is invalid or expired. */
   verify(
     key: Uint8Array,
     jwt: string,
@@ -49,7 +49,7 @@ export class Bearer {
   ): Verified | undefined | Promise<Verified | undefined> {
     const entry = this.#entries.get(jwt);
     if (!entry) return jwt.length > MAX_TOKEN_LENGTH ? undefined : this.#check(key, jwt, now);
-    // The key is another object each time that storage was asked for it.
+    // Each answer of storage has a new key object: compare the bytes.
     const isOurs = entry.key === key || Buffer.compare(entry.key, key) === 0;
     if (isOurs && now < entry.expiresMs) return entry;
     this.#entries.delete(jwt);
@@ -68,14 +68,14 @@ export class Bearer {
         print: string;
       };
       const entry = { name: sub, print, grant: grantOf(access), expiresMs: exp * 1_000, key };
-      if (jwt.length <= LONG) this.#keep(jwt, entry);
+      if (jwt.length <= MAX_CACHED_LENGTH) this.#store(jwt, entry);
       return entry;
     } catch {
       return undefined;
     }
   }
 
-  #keep(jwt: string, entry: Entry): void {
+  #store(jwt: string, entry: Entry): void {
     const [oldest] = this.#entries.keys();
     if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(jwt, entry);

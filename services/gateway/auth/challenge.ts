@@ -5,13 +5,13 @@ import { hostOf, realmUrl } from '../http/locations.ts';
 import { CATALOG_SCOPE, gatewayScope, scopeFor } from './docker-scopes.ts';
 import type { Needs } from './needs.ts';
 
-/** Why a Bearer token was not enough (RFC 6750, 3.1). */
+/** Why a Bearer token is insufficient (RFC 6750, 3.1). */
 export type BearerError = 'invalid_token' | 'insufficient_scope';
 
-/** What is asked for: an action on a repository or a child, which is `whom`, the catalog, or only to be somebody. */
+/** Requested right: an action on the repository or child `whom`, the catalog, or only a login. */
 export type Wanted = { needs: Needs; whom: string };
 
-/** The value of `WWW-Authenticate`: how to come again (RFC 9110, 11.6.1; "Docker Registry v2 authentication"). */
+/** Value of `WWW-Authenticate`: how to log in (RFC 9110, 11.6.1; "Docker Registry v2 authentication"). */
 export function challenge(
   request: FastifyRequest,
   kind: Configuration['challenge'],

@@ -8,15 +8,15 @@ import { isRepository } from '#proto/oci/names.ts';
 import { type Grant, Rules } from './authorization.ts';
 
 /**
- * The scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as
- * `repository:a/b:pull,push` and `registry:catalog:*`, and what they are among our actions; and, of the same form,
- * `gateway:<child>:config_write` for what a layer below tells of itself.
+ * Scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as
+ * `repository:a/b:pull,push` and `registry:catalog:*`, and the actions of Terrace that they stand for. Layers below use
+ * the same form for activation and reports: `gateway:<child>:config_write`.
  */
 
 /** An entry of the `access` claim of a Bearer token. */
 export type AccessEntry = { type: string; name: string; actions: string[] };
 
-/** Each action by the name that Docker and Azure Container Registry have for it. */
+/** Each action's name in Docker's and Azure Container Registry's scopes. */
 const nameOf: Record<RepositoryAction, string> = {
   'content/read': 'pull',
   'content/write': 'push',
@@ -26,8 +26,8 @@ const nameOf: Record<RepositoryAction, string> = {
 };
 const actionOf = new Map(repositoryActions.map((action) => [nameOf[action], action]));
 
-/** What a client means by a name: clients that list tags ask to `pull`. */
-const meant = new Map<string, readonly RepositoryAction[]>(
+/** The actions that a scope name requests: clients that list tags request `pull`. */
+const actionsOf = new Map<string, readonly RepositoryAction[]>(
   Object.entries({
     pull: ['content/read', 'metadata/read'],
     push: ['content/write', 'metadata/write'],
@@ -38,13 +38,13 @@ const meant = new Map<string, readonly RepositoryAction[]>(
   }),
 );
 
-/** More than any client asks for at once: one asks for a repository and those that it mounts from. */
+/** Max scopes of a request. A client requests one repository and those that it mounts from. */
 export const MAX_SCOPES = 100;
 
 /**
- * What of the scopes asked for is given: no more than the rules allow. What is not understood, or not allowed, is
- * left out, and missed where it is needed.
- * @param scopes each may hold several, with spaces between them; at most `MAX_SCOPES` are looked at
+ * Narrows the requested scopes to those that the rules allow. Unknown or disallowed scopes are left out; a request that
+ * needs one is refused later.
+ * @param scopes each may hold several, separated by spaces; only the first `MAX_SCOPES` are read
  */
 export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
   const entries = new Map<string, Set<string>>();
@@ -55,32 +55,33 @@ export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
     }
     if (type === 'gateway') {
       const child = name.toLowerCase();
-      const may = gatewayActions.filter(
+      const allowed = gatewayActions.filter(
         (action) => actions.includes(gatewayName(action)) && rules.allowsGateway(child, action),
       );
       const before = entries.get(`gateway:${child}`) ?? [];
-      if (may.length > 0) entries.set(`gateway:${child}`, new Set([...before, ...may.map(gatewayName)]));
+      if (allowed.length > 0)
+        entries.set(`gateway:${child}`, new Set([...before, ...allowed.map(gatewayName)]));
       continue;
     }
     if (type !== 'repository' || !isPattern(name)) continue;
     const key = `repository:${name}`;
-    const given = entries.get(key) ?? new Set();
-    for (const action of actions.flatMap((each) => meant.get(each) ?? [])) {
-      // What a pattern comes to is seen when the token is used.
-      if (name.endsWith('*') || rules.allows(name, action)) given.add(nameOf[action]);
+    const granted = entries.get(key) ?? new Set();
+    for (const action of actions.flatMap((each) => actionsOf.get(each) ?? [])) {
+      // A pattern is checked against the rules when the token is used.
+      if (name.endsWith('*') || rules.allows(name, action)) granted.add(nameOf[action]);
     }
-    if (given.size > 0) entries.set(key, given);
+    if (granted.size > 0) entries.set(key, granted);
   }
   return [...entries].map(([key, actions]) => ({ ...split(key), actions: [...actions] }));
 }
 
-/** What the `access` claim of a Bearer token gives. */
+/** The grant of the `access` claim of a Bearer token. */
 export function grantOf(access: AccessEntry[]): Grant {
   const rules = access.flatMap(({ type, name, actions }) => {
     if (type === 'repository') return actions.map((each) => `repositories/${name}/${actionOf.get(each)}`);
     if (type !== 'gateway') return [];
-    const given = gatewayActions.filter((action) => actions.includes(gatewayName(action)));
-    return given.map((action) => `gateway/${name}/${action}`);
+    const granted = gatewayActions.filter((action) => actions.includes(gatewayName(action)));
+    return granted.map((action) => `gateway/${name}/${action}`);
   });
   return {
     rules: new Rules(rules),
@@ -88,7 +89,7 @@ export function grantOf(access: AccessEntry[]): Grant {
   };
 }
 
-/** The scope that a client is to ask for, so that it may do this. */
+/** The scope that a client must request for this action. */
 export function scopeFor(action: RepositoryAction, repository: string): string {
   const actions = { 'content/write': 'pull,push', 'metadata/read': 'pull' } as Record<string, string>;
   return `repository:${repository}:${actions[action] ?? nameOf[action]}`;
@@ -101,7 +102,7 @@ const gatewayName = (action: GatewayAction): string => action.replace('/', '_');
 
 export const CATALOG_SCOPE = 'registry:catalog:*';
 
-/** `repository(class):a/b:pull,push`; the class says nothing here. */
+/** `repository(class):a/b:pull,push`; the class is ignored. */
 function parse(scope: string): AccessEntry {
   const [, type = '', name = '', actions = ''] = /^([a-z]+)(?:\([a-z]*\))?:(.+):([^:]*)$/.exec(scope) ?? [];
   return { type, name, actions: actions.split(',') };

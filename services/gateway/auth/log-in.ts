@@ -8,23 +8,23 @@ import { Throttle } from './throttle.ts';
 
 export type Credentials = { name: string; password: string };
 export type Refused = { refused: string };
-/** `print`: of the password that it was. */
+/** `print`: of the password used. */
 export type Entered = { identity: Identity; print: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
-/** No password is longer, in characters. */
+/** Max length of a password, in characters. */
 const MAX_PASSWORD_LENGTH = 1_024;
 const WRONG: Refused = { refused: 'the name of the token or its password is not right' };
 
 /**
- * Names and passwords. A pair that was found right is let in from memory, as long as the account has that password;
- * every other one is hashed, a few at a time, and slowed down where it looks like guessing.
+ * Checks names and passwords. A pair that was right before is admitted without hashing while the account has that
+ * password; any other pair is hashed, a few at a time, and slowed down if it looks like guessing.
  */
 export class LogIn {
   readonly #accounts: AccountCache;
   readonly #passwords = new Passwords();
   readonly #throttle = new Throttle();
-  /** Several requests with the same new password, as a client sends them, are one attempt. */
+  /** Concurrent requests with the same new password, as a client sends them, share one attempt. */
   readonly #attempts = new Map<string, Promise<Entered | Refused>>();
   #delayed = 0;
 
@@ -35,16 +35,16 @@ export class LogIn {
   /** @throws Fault `too-many`, `unavailable` */
   async enter({ name, password }: Credentials, address: string): Promise<Entered | Refused> {
     const proof = this.#passwords.proofOf(name, password);
-    // Whoever only guesses costs storage no question before it is this one's turn.
+    // A guessed password costs storage no call before its turn in the queue.
     if (this.#passwords.knows(proof)) {
-      const found = this.#accounts.get(name);
-      const known = found instanceof Promise ? await found : found;
+      const result = this.#accounts.get(name);
+      const known = result instanceof Promise ? await result : result;
       const proven = known && this.#passwords.proven(proof, known.passwords);
       if (proven) return admit(known, proven);
     }
     const key = `${proof} ${address}`;
-    const under = this.#attempts.get(key);
-    if (under) return under;
+    const running = this.#attempts.get(key);
+    if (running) return running;
     const attempt = this.#attempt({ name, password }, proof, address).finally(() =>
       this.#attempts.delete(key),
     );
@@ -52,10 +52,10 @@ export class LogIn {
     return attempt;
   }
 
-  /** Whoever had a Bearer token by that password: may it still come in? */
+  /** Whether the holder of a Bearer token that was issued for this password is still admitted. */
   async again(name: string, print: string): Promise<Entered | Refused> {
-    const found = this.#accounts.get(name);
-    const known = found instanceof Promise ? await found : found;
+    const result = this.#accounts.get(name);
+    const known = result instanceof Promise ? await result : result;
     const password = known?.passwords.find((each) => each.print === print);
     return known && password
       ? admit(known, password)
@@ -66,10 +66,10 @@ export class LogIn {
     const attempt = this.#throttle.begin(name, address, performance.now());
     if ('refusedMs' in attempt) throw tooMany(attempt.refusedMs);
     let known: Known | undefined;
-    let found: KnownPassword | undefined;
+    let matched: KnownPassword | undefined;
     try {
       await this.#delay(attempt.delayMs);
-      found = await this.#passwords.find(proof, password.slice(0, MAX_PASSWORD_LENGTH + 1), async () => {
+      matched = await this.#passwords.find(proof, password.slice(0, MAX_PASSWORD_LENGTH + 1), async () => {
         known =
           NAME.test(name) && password.length <= MAX_PASSWORD_LENGTH
             ? await this.#accounts.get(name)
@@ -77,12 +77,12 @@ export class LogIn {
         return known?.passwords ?? [];
       });
     } catch (error) {
-      // Nothing was learned of the password.
+      // The password was not checked.
       this.#throttle.cancelled(name, address);
       throw error;
     }
-    const answer = known && found ? admit(known, found) : WRONG;
-    if ('asker' in answer) this.#throttle.succeeded(name, address);
+    const answer = known && matched ? admit(known, matched) : WRONG;
+    if ('identity' in answer) this.#throttle.succeeded(name, address);
     else this.#throttle.failed(name, address, performance.now());
     return answer;
   }
@@ -96,7 +96,7 @@ export class LogIn {
   }
 }
 
-/** Whoever knows the password may know why it does not help. */
+/** The caller knows the password, so it may learn why it is refused. */
 function admit({ name, enabled, rules }: Known, password: KnownPassword): Entered | Refused {
   if (!enabled) return { refused: `token ${name} is disabled` };
   if (!isCurrent(password)) return { refused: `${password.name} of token ${name} has expired` };

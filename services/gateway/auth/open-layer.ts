@@ -5,21 +5,21 @@ import { HEALTH } from '../http/login-server.ts';
 import { isLoopback } from './access-at-start.ts';
 
 /**
- * While a layer has no accounts, whoever reaches it may do everything, and a browser on this machine reaches it for
- * any page that it shows. So such a layer refuses what a page of another site sends, and every name that is not this
- * machine's: a page's own name may be made to resolve to this machine (DNS rebinding).
+ * While a layer has no accounts, every client that reaches it may do everything, and a browser on this machine reaches
+ * it for any page that it shows. An open layer therefore refuses requests from pages of other sites, and every host
+ * name that is not this machine's: a page's own name may be made to resolve to this machine (DNS rebinding).
  */
 
-/** How container engines call the machine for what runs in its containers; no public DNS resolves `.internal`. */
+/** Names that container engines give the machine inside containers; no public DNS resolves `.internal`. */
 const ENGINE_NAMES = new Set(['host.docker.internal', 'host.containers.internal']);
 
 const REMEDY = 'make a token, and clients log in ("terrace token create NAME --push \'*\'")';
 
 export type OpenLayer = {
-  /** Are there no accounts, and may everybody come in? */
+  /** Whether the layer has no accounts and admits everyone. */
   isOpen: () => boolean | Promise<boolean>;
   loginServer: () => string | undefined;
-  /** Clients know it by this machine's names only. */
+  /** Accept only this machine's names. */
   ownNamesOnly: boolean;
 };
 
@@ -27,20 +27,20 @@ export type OpenLayer = {
 export async function checkOrigin(request: FastifyRequest, layer: OpenLayer): Promise<void> {
   const page = pageOfAnotherSite(request);
   const names = layer.ownNamesOnly && request.url !== HEALTH ? namesIn(request) : [];
-  // Nearly all clients of an open layer name it so; of others, the addresses of this machine are looked up.
+  // Nearly all clients of an open layer use a loopback name; any other needs a lookup of this machine's addresses.
   if (!page && names.every(isLoopbackName)) return;
   const open = layer.isOpen();
   if (!(open instanceof Promise ? await open : open)) return;
   if (page) throw page;
-  const own = withoutPort(layer.loginServer()?.toLowerCase() ?? '');
-  const foreign = names.find((name) => name !== own && !isOwnName(name));
+  const loginServer = withoutPort(layer.loginServer()?.toLowerCase() ?? '');
+  const foreign = names.find((name) => name !== loginServer && !isOwnName(name));
   if (foreign !== undefined) throw nameOfAnotherMachine(foreign);
 }
 
-function pageOfAnotherSite({ headers, host: named }: FastifyRequest): Fault | undefined {
+function pageOfAnotherSite({ headers, host: forwarded }: FastifyRequest): Fault | undefined {
   const { origin, host = '' } = headers;
-  // Behind a proxy a page of this layer knows it by the name that the proxy passes on.
-  const isForeign = origin !== undefined && !isIn([host, named], hostIn(origin));
+  // Behind a proxy, the origin of a page of this layer is the name that the proxy forwards.
+  const isForeign = origin !== undefined && !isIn([host, forwarded], hostIn(origin));
   if (!isForeign && headers['sec-fetch-site'] !== 'cross-site') return undefined;
   return new Fault(
     'denied',
@@ -48,7 +48,7 @@ function pageOfAnotherSite({ headers, host: named }: FastifyRequest): Fault | un
   );
 }
 
-/** What the connection says counts, too: a page can send any `X-Forwarded-Host` to its own name. */
+/** The `Host` of the connection counts as well: a page can send any `X-Forwarded-Host` to its own name. */
 const namesIn = ({ headers, host }: FastifyRequest): string[] =>
   [headers.host ?? '', host].map((name) => withoutPort(name.toLowerCase()));
 
@@ -65,11 +65,11 @@ function isOwnName(name: string): boolean {
   return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === plain));
 }
 
-/** A client of HTTP/1.0 may name nothing; browsers always do. `.localhost`: RFC 6761, 6.3. */
+/** HTTP/1.0 clients may send no host; browsers always do. `.localhost`: RFC 6761, 6.3. */
 const isLoopbackName = (name: string): boolean =>
   name === '' || isLoopback(name) || name.endsWith('.localhost');
 
-/** Nor the dot that ends a full name. */
+/** Also removes the brackets of an IPv6 address and the trailing dot of a full name. */
 const withoutPort = (host: string): string =>
   host
     .replace(/:\d+$/, '')
@@ -79,7 +79,7 @@ const withoutPort = (host: string): string =>
 const isIn = (hosts: string[], host: string | undefined): boolean =>
   hosts.some((one) => one.toLowerCase() === host);
 
-/** `null`, which pages without an origin send, is nobody's host. */
+/** `null`, the origin of pages without one, is no host. */
 function hostIn(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
 }

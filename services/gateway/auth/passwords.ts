@@ -3,58 +3,58 @@ import { matches } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { KnownPassword } from './account-cache.ts';
 
-/** At most this many hashes at a time: each takes some 50 ms of a core and 16 MiB. */
-const AT_A_TIME = 2;
-/** As many attempts may wait for their turn. */
+/** Max hashes at a time: each takes about 50 ms of a core and 16 MiB. */
+const MAX_CONCURRENT = 2;
+/** Max attempts that wait for their turn. */
 export const MAX_WAITING = 100;
 const MAX_PROVEN = 10_000;
 
-/** What is hashed where there is no password to compare with, so that it takes as long: as storage makes them. */
-const NOBODY = `scrypt$14$8$1$${randomBytes(16).toString('base64url')}$${randomBytes(32).toString('base64url')}`;
+/** Hash to compare with if the account has no password, with storage's parameters, so that it takes the same time. */
+const DUMMY_HASH = `scrypt$14$8$1$${randomBytes(16).toString('base64url')}$${randomBytes(32).toString('base64url')}`;
 
-/** A name and a password, as something that can be remembered and says nothing of either. */
+/** A keyed hash of a name and password: can be stored without revealing either. */
 export type Proof = string;
 
-/** Compares passwords with their hashes, and remembers which ones it found right. */
+/** Compares passwords with their hashes, and remembers matches. */
 export class Passwords {
   readonly #key = randomBytes(32).toString('base64');
-  /** Proofs, and the hash that each matched: one that the account does not have any more counts for nothing. */
+  /** The hash that each proof matched. An entry whose hash the account no longer has is ignored. */
   readonly #proven = new Map<Proof, string>();
-  readonly #turns = new Turns(AT_A_TIME, MAX_WAITING);
+  readonly #queue = new BoundedQueue(MAX_CONCURRENT, MAX_WAITING);
 
   proofOf(name: string, password: string): Proof {
-    // Keyed by what stands first, and always as long. An HMAC would take as long as the rest of the check ten times over.
+    // Keyed by a prefix of fixed length. An HMAC would take ten times as long as the rest of the check.
     return hash('sha256', `${this.#key}${name}\n${password}`, 'base64');
   }
 
-  /** Was it ever found right? */
+  /** Whether it ever matched. */
   knows(proof: Proof): boolean {
     return this.#proven.has(proof);
   }
 
-  /** Which of the passwords the proof was found to be, without hashing anything. */
+  /** The password that the proof matched, without hashing. */
   proven(proof: Proof, passwords: KnownPassword[]): KnownPassword | undefined {
     const matched = this.#proven.get(proof);
     return matched === undefined ? undefined : passwords.find((each) => each.hash === matched);
   }
 
   /**
-   * Which of the passwords this is. Takes the same time whichever it is, and with none to compare with.
-   * @param passwords are asked for when it is this one's turn
-   * @throws Fault `too-many` where too many wait already
+   * The matching password. Takes the same time for each of them, and for an account without any.
+   * @param passwords called at the turn of this attempt
+   * @throws Fault `too-many` if too many attempts wait already
    */
   async find(
     proof: Proof,
     password: string,
     passwords: () => Promise<KnownPassword[]>,
   ): Promise<KnownPassword | undefined> {
-    return this.#turns.take(async () => {
+    return this.#queue.run(async () => {
       const [first, second] = await passwords();
-      const isFirst = await matches(password, first?.hash ?? NOBODY);
-      const isSecond = await matches(password, second?.hash ?? NOBODY);
-      const found = isFirst ? first : isSecond ? second : undefined;
-      if (found) this.#remember(proof, found.hash);
-      return found;
+      const isFirst = await matches(password, first?.hash ?? DUMMY_HASH);
+      const isSecond = await matches(password, second?.hash ?? DUMMY_HASH);
+      const match = isFirst ? first : isSecond ? second : undefined;
+      if (match) this.#remember(proof, match.hash);
+      return match;
     });
   }
 
@@ -65,32 +65,32 @@ export class Passwords {
   }
 }
 
-/** Lets a few in at a time; the others wait in line, which has an end. */
-class Turns {
+/** Runs a few tasks at a time; the others wait in a bounded queue. */
+class BoundedQueue {
   #free: number;
-  readonly #most: number;
-  readonly #line: (() => void)[] = [];
+  readonly #maxWaiting: number;
+  readonly #waiting: (() => void)[] = [];
 
-  constructor(free: number, most: number) {
+  constructor(free: number, maxWaiting: number) {
     this.#free = free;
-    this.#most = most;
+    this.#maxWaiting = maxWaiting;
   }
 
   /** @throws Fault `too-many` */
-  async take<T>(work: () => Promise<T>): Promise<T> {
+  async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else {
-      if (this.#line.length >= this.#most) {
+      if (this.#waiting.length >= this.#maxWaiting) {
         throw new Fault('too-many', 'too many passwords wait to be checked: try again in 5 s', {
           detail: { retryAfter: 5 },
         });
       }
-      await new Promise<void>((resolve) => this.#line.push(resolve));
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     try {
       return await work();
     } finally {
-      const next = this.#line.shift();
+      const next = this.#waiting.shift();
       if (next) next();
       else this.#free += 1;
     }

@@ -1,18 +1,19 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * How guessing is made slow. Failures are counted in three ways:
+ * Slows down password guessing. Failures are counted in three ways:
  *
- *   name and address   the strict one: after a few, this client may try this name only now and then
- *   address            the same, later: a client that tries many names, or a place where many clients share an address
- *   name               only delays each attempt a little. If it refused, anybody could lock the owner of a name out
- *                      from far away; a right password from an address that did not fail only waits, unless too many do
+ *   name and address   the strict limit: after a few failures, this client may try this name only at intervals
+ *   address            a higher limit: a client that tries many names, or a site whose clients share an address
+ *   name               only delays each attempt a little. A refusal would let anyone lock out the owner of a name
+ *                      remotely; a right password from an address without failures only waits, unless too many
+ *                      attempts wait already
  *
- * An attempt counts as failed from its beginning until it has succeeded: many at once are no way around. What is
- * refused counts no further. All is forgotten after a quiet time, and the maps are bounded.
+ * An attempt counts as failed from its start until it succeeds, so that concurrent attempts do not bypass the limits.
+ * Refused attempts are not counted. Counts expire after a quiet period, and the maps are bounded.
  */
 
-/** After `free` failures each wait doubles, from `firstMs` to `mostMs`. */
+/** After `free` failures, each wait doubles, from `firstMs` to `mostMs`. */
 type Limit = { free: number; firstMs: number; mostMs: number };
 export const limits = {
   pair: { free: 5, firstMs: 1_000, mostMs: 60_000 },
@@ -20,14 +21,14 @@ export const limits = {
   name: { free: 20, firstMs: 100, mostMs: 2_000 },
 } satisfies Record<string, Limit>;
 
-/** A count is forgotten after this long without another failure. */
+/** A count expires after this time without another failure, in ms. */
 export const FORGET_MS = 10 * 60_000;
-/** As many of each kind are remembered. */
+/** Max counts of each kind. */
 export const MAX_COUNTS = 10_000;
-/** No token has a longer name, and no address is longer, in characters: so much of them is told apart. */
+/** Max length of a name or an address in a key, in characters: no token name and no address is longer. */
 const MAX_KEY_LENGTH = 80;
 
-/** `refusedMs`: come again after it. `delayMs`: wait that long, then try. */
+/** `refusedMs`: try again after this time. `delayMs`: wait this long, then check the password. */
 export type Attempt = { refusedMs: number } | { delayMs: number };
 
 export class Throttle {
@@ -35,39 +36,39 @@ export class Throttle {
   readonly #addresses = new Failures(limits.address);
   readonly #names = new Failures(limits.name);
 
-  /** @param now ms, of a clock that never goes back */
+  /** @param now ms, of a monotonic clock */
   begin(name: string, address: string, now: number): Attempt {
-    const { client, pair, who } = keysOf(name, address);
+    const { client, pair, token } = keysOf(name, address);
     const refusedMs = Math.max(this.#pairs.wait(pair, now), this.#addresses.wait(client, now));
     if (refusedMs > 0) return { refusedMs };
-    const delayMs = this.#names.pause(who, now);
+    const delayMs = this.#names.pause(token, now);
     this.#pairs.add(pair, now);
     this.#addresses.add(client, now);
-    this.#names.add(who, now);
+    this.#names.add(token, now);
     return { delayMs };
   }
 
-  /** The attempt has failed: the wait begins when its client is told. */
+  /** The attempt failed: the wait starts when its client gets the answer. */
   failed(name: string, address: string, now: number): void {
     const { client, pair } = keysOf(name, address);
     this.#pairs.touch(pair, now);
     this.#addresses.touch(client, now);
   }
 
-  /** The attempt was a good one: what was counted for it is taken back, and this client may err again. */
+  /** The attempt succeeded: its counts are undone, and this client may fail with this name again from zero. */
   succeeded(name: string, address: string): void {
-    const { client, pair, who } = keysOf(name, address);
+    const { client, pair, token } = keysOf(name, address);
     this.#pairs.forget(pair);
     this.#addresses.takeBack(client);
-    this.#names.takeBack(who);
+    this.#names.takeBack(token);
   }
 
-  /** The attempt came to nothing: it is not counted. */
+  /** The attempt ended without a result: it is not counted. */
   cancelled(name: string, address: string): void {
-    const { client, pair, who } = keysOf(name, address);
+    const { client, pair, token } = keysOf(name, address);
     this.#pairs.takeBack(pair);
     this.#addresses.takeBack(client);
-    this.#names.takeBack(who);
+    this.#names.takeBack(token);
   }
 
   get size(): number {
@@ -79,7 +80,7 @@ type Count = { failures: number; last: number };
 
 class Failures {
   readonly #limit: Limit;
-  /** Those that failed longest ago come first. */
+  /** Least recent failure first. */
   readonly #counts = new Map<string, Count>();
 
   constructor(limit: Limit) {
@@ -90,14 +91,14 @@ class Failures {
     return this.#counts.size;
   }
 
-  /** How long to wait after each failure now, in ms. */
+  /** The wait after each failure now, in ms. */
   pause(key: string, now: number): number {
     const { free, firstMs, mostMs } = this.#limit;
     const over = (this.#get(key, now)?.failures ?? 0) - free;
     return over < 0 ? 0 : Math.min(mostMs, firstMs * 2 ** Math.min(over, 30));
   }
 
-  /** How much of that wait is left. */
+  /** The part of that wait that is left, in ms. */
   wait(key: string, now: number): number {
     const pause = this.pause(key, now);
     return pause === 0 ? 0 : Math.max(0, (this.#counts.get(key) as Count).last + pause - now);
@@ -137,13 +138,13 @@ class Failures {
   }
 }
 
-function keysOf(name: string, address: string): { client: string; pair: string; who: string } {
+function keysOf(name: string, address: string): { client: string; pair: string; token: string } {
   const client = networkOf(address.slice(0, MAX_KEY_LENGTH));
-  const who = name.slice(0, MAX_KEY_LENGTH);
-  return { client, pair: `${client} ${who}`, who };
+  const token = name.slice(0, MAX_KEY_LENGTH);
+  return { client, pair: `${client} ${token}`, token };
 }
 
-/** Who has one IPv6 address has 2^64 of them. */
+/** The /64 network of an IPv6 address, as a client with one address has 2^64 of them; else the address. */
 export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
   if (!isIPv6(plain)) return plain;

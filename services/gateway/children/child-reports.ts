@@ -17,31 +17,44 @@ import {
 } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 
-/** Of the sources that are told apart, with their numbers: those of some hundred children fit into their bucket. */
+/**
+ * Requests of the layers below: their reports and their long polls.
+ *
+ * `ChildReports` takes a report. It admits one report of a child at a time, compares the place after which the child
+ * reports with the place stored here, asks storage for room, stores each new event in this layer's stream and then
+ * moves the place. A child whose place differs gets the stored place in the answer and reports from there.
+ * `ReportTurns` bounds the reports in memory, `LongPolls` the requests that wait for changes; `forgetDeletedChildren`
+ * deletes the state of a child after its account.
+ */
+
+/**
+ * Max size of a child's marks, in bytes: its sources and their serial numbers. Those of some hundred children fit into
+ * their bucket.
+ */
 const MAX_MARK_BYTES = 96 * 1024;
 
-/** How far a child was heard; before its first event, only what holds for all of them. */
-type Known = {
+/** How far a child's events have been taken. Before its first event: `NO_PROGRESS`, and no marks. */
+type Progress = {
   place: Place | undefined;
   stored: number;
   tail: string;
   marks: Map<string, number>;
   revision: number;
 };
-const NOTHING = { place: undefined, stored: 0, tail: '' };
+const NO_PROGRESS = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
 type ChildReportsBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive' | 'call'>;
 
 /**
- * Takes what the children tell into the stream of this layer: every event once, in the order of the child's stream.
- * The stream itself says what was stored last, and a state how far that was reckoned with; both are of one store, so a
- * child is told the truth also where that was lost or came back from a copy: then it tells the rest again.
+ * Stores the events that children report in this layer's stream: each event once, in the order of the child's stream.
+ * The stream itself says what was stored last, and a state how far that has been evaluated. Both are in one store, so a
+ * child gets a true answer even if that store was lost or restored from a copy: it then reports the rest again.
  */
 export class ChildReports {
   readonly #bus: ChildReportsBus;
-  /** One report of a child after another. */
-  readonly #turns = new KeyedLock();
+  /** One report per child at a time. */
+  readonly #locks = new KeyedLock();
 
   constructor(bus: ChildReportsBus) {
     this.#bus = bus;
@@ -49,16 +62,17 @@ export class ChildReports {
 
   /**
    * @param account whether the child has logged in
-   * @param charged bytes of the report that the child's allowance has been charged with
-   * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the next report is told which
+   * @param charged bytes of the report already charged to the child's allowance
+   * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the answer to the next
+   * report says which
    */
   take(child: string, report: Report, from: { account: boolean; charged?: number }): Promise<Outcome> {
-    return this.#turns.run(child, () => this.#take(child, report, from));
+    return this.#locks.run(child, () => this.#take(child, report, from));
   }
 
-  /** Nothing is known of the child any more; what it told stays in the history. */
+  /** Deletes all state of the child; its events stay in the history. */
   async forget(child: string): Promise<void> {
-    await this.#turns.run(child, async () => {
+    await this.#locks.run(child, async () => {
       await this.#bus.remove(layersBelow, child);
       await this.#bus.remove(reportProgress, child);
       await this.#bus.remove(presence, child);
@@ -71,11 +85,11 @@ export class ChildReports {
     { account, charged }: { account: boolean; charged?: number },
   ): Promise<Outcome> {
     checkOrder(events);
-    const known = await this.#reckon(child);
-    const { place } = known;
+    const progress = await this.#progressOf(child);
+    const { place } = progress;
     if (layers) {
-      const told: Layers = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
-      await this.#bus.put(layersBelow, child, told).catch(unavailable);
+      const reported: Layers = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
+      await this.#bus.put(layersBelow, child, reported).catch(unavailable);
     }
     if (after === undefined && !anew) return { taken: events.length === 0, place };
     const follows = place ? place.made === made && place.sequence === after : after === 0;
@@ -84,84 +98,84 @@ export class ChildReports {
     const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
     if (bytes > 0) await this.#bus.call(askRoom, { child, bytes, ...(charged !== undefined && { charged }) });
     for (const { sequence, event } of named) {
-      if (isNew(known, event)) {
+      if (isNew(progress, event)) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);
-        if (stored > known.stored) Object.assign(known, { stored, tail: event.id });
+        if (stored > progress.stored) Object.assign(progress, { stored, tail: event.id });
       }
-      known.place = { made, sequence, id: event.id };
+      progress.place = { made, sequence, id: event.id };
     }
-    if (events.length > 0) await this.#keep(child, known, account);
-    return { taken: true, place: known.place };
+    if (events.length > 0) await this.#store(child, progress, account);
+    return { taken: true, place: progress.place };
   }
 
-  /** What the state says, and what the stream has beyond it. */
-  async #reckon(child: string): Promise<Known> {
+  /** The stored state, advanced by the events that the stream has after it. */
+  async #progressOf(child: string): Promise<Progress> {
     const entry = await this.#bus.get(reportProgress, child).catch(unavailable);
-    const known: Known = { ...NOTHING, marks: new Map(), revision: entry?.revision ?? 0 };
+    const progress: Progress = { ...NO_PROGRESS, marks: new Map(), revision: entry?.revision ?? 0 };
     try {
-      if (entry && (await this.#holds(entry.value))) {
+      if (entry && (await this.#isValid(entry.value))) {
         const { stored, tail, marks, made, sequence, id } = entry.value;
         const named = Object.entries(marks).map(
           ([source, serial]) => [sourceOf(child, source), serial] as const,
         );
-        Object.assign(known, { place: { made, sequence, id }, stored, tail, marks: new Map(named) });
+        Object.assign(progress, { place: { made, sequence, id }, stored, tail, marks: new Map(named) });
       }
-      for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, known.stored)) {
-        isNew(known, attributed(child, event));
-        Object.assign(known, { stored, tail: event.id, place: { made, sequence, id: event.id } });
+      for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, progress.stored)) {
+        isNew(progress, attributed(child, event));
+        Object.assign(progress, { stored, tail: event.id, place: { made, sequence, id: event.id } });
       }
     } catch (cause) {
       unavailable(cause);
     }
-    return known;
+    return progress;
   }
 
-  /** Is what was reckoned with still in the stream, or not kept any more? */
-  async #holds({ stored, tail }: ReportProgress): Promise<boolean> {
+  /** Whether the last event that the state covers is still in the stream, or has been removed to make room. */
+  async #isValid({ stored, tail }: ReportProgress): Promise<boolean> {
     if (stored === 0) return true;
     const { archive } = this.#bus;
     const { first, last } = await archive.kept();
     if (stored > last) return false;
     if (stored < first) return true;
-    const there = await archive.idAt(stored);
-    // Within the stream, only what made room is missing.
-    return there === undefined || there === tail;
+    const id = await archive.idAt(stored);
+    // Within the bounds of the stream, only events removed to make room are missing.
+    return id === undefined || id === tail;
   }
 
-  /** Where another process was first, the child is told how things are when it reports again. */
-  async #keep(child: string, known: Known, account: boolean): Promise<void> {
-    const { place, stored, tail, marks, revision } = known;
+  /** If another process stored its state first, the child gets the current place when it reports again. */
+  async #store(child: string, progress: Progress, account: boolean): Promise<void> {
+    const { place, stored, tail, marks, revision } = progress;
     const value = {
       ...(place as Place),
       stored,
       tail,
-      marks: Object.fromEntries(lastOf(marks)),
+      marks: Object.fromEntries(latestOf(marks)),
       ...(account && { account }),
     } satisfies ReportProgress;
-    const kept = await this.#bus.swap(reportProgress, child, value, revision).catch(unavailable);
-    if (kept === undefined) throw new Fault('unavailable', 'another report of this child came between');
+    const swapped = await this.#bus.swap(reportProgress, child, value, revision).catch(unavailable);
+    if (swapped === undefined) throw new Fault('unavailable', 'another report of this child came between');
   }
 }
 
-/** Those that were heard last, as many as the state may have. */
-function lastOf(marks: ReadonlyMap<string, number>): [string, number][] {
-  const kept: [string, number][] = [];
+/** The most recently used marks, as many as the state may have. */
+function latestOf(marks: ReadonlyMap<string, number>): [string, number][] {
+  const latest: [string, number][] = [];
   let bytes = 0;
   for (const [source, serial] of [...marks].slice(-MAX_MARKS).reverse()) {
     bytes += Buffer.byteLength(source) + 16;
     if (bytes > MAX_MARK_BYTES) break;
-    kept.push([source, serial]);
+    latest.push([source, serial]);
   }
-  return kept.reverse();
+  return latest.reverse();
 }
 
-/** Whether it was not stored yet; from now on, it is. */
-function isNew({ marks }: Pick<Known, 'marks'>, { source, id }: Envelope): boolean {
+/** Whether the event is not stored yet. Marks it as stored. */
+function isNew({ marks }: Pick<Progress, 'marks'>, { source, id }: Envelope): boolean {
   const serial = Number(/-(\d{1,15})$/.exec(id)?.[1] ?? Number.NaN);
-  // What others than a Terrace tell is known by its place alone.
+  // Events of sources other than Terrace have no serial number: only their place identifies them.
   if (Number.isNaN(serial)) return true;
   const last = marks.get(source) ?? -1;
-  // The last ones heard are the last ones in the map.
+  // Keep the map in order of use, most recent last.
   marks.delete(source);
   marks.set(source, Math.max(last, serial));
   return serial > last;

@@ -7,9 +7,9 @@ import { storageStarted } from '#proto/content/content-events.ts';
 import { layersBelow, reportProgress } from '#proto/status/layers-below.ts';
 import type { ChildReports } from './child-reports.ts';
 
-/** How often it is looked at without any sign of a change, in ms: one may have been missed, or come too early. */
+/** Interval between checks without a signal of a change, in ms: a signal may be missed, or arrive too early. */
 const POLL_MS = 5 * 60_000;
-/** Changes of so long are looked at together. */
+/** Changes within this time are checked together, in ms. */
 const SETTLE_MS = 500;
 const PAGE = 500;
 
@@ -21,25 +21,25 @@ export type ForgetDeps = {
 };
 
 /**
- * What is known of a child goes with its account, in whatever order that and its last report came. In a layer without
- * accounts, where whoever comes may report, what came without one stays.
+ * Deletes the state of a child once its account is deleted, in either order of that and its last report. In a layer
+ * without accounts, to which any child may report, the state of children that reported without one stays.
  */
 export function forgetDeletedChildren({ bus, below, log, pollMs = POLL_MS }: ForgetDeps): Disposable {
-  let looking = false;
-  /** Something has changed since the last look began. */
+  let isChecking = false;
+  /** A change arrived after the last check began. */
   let changed = true;
   let ended = false;
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
-  const soon = (ms: number) => {
+  const schedule = (ms: number) => {
     clearTimeout(timer);
-    if (!ended) timer = setTimeout(() => void look(), ms).unref();
+    if (!ended) timer = setTimeout(() => void check(), ms).unref();
   };
-  const look = async () => {
-    looking = true;
+  const check = async () => {
+    isChecking = true;
     changed = false;
     try {
-      for (const child of await gone(bus)) {
+      for (const child of await deletedChildren(bus)) {
         await below.forget(child);
         log.info({ child }, 'what was known of a layer below is dropped with its account');
       }
@@ -48,30 +48,30 @@ export function forgetDeletedChildren({ bus, below, log, pollMs = POLL_MS }: For
       failures += 1;
       log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
     }
-    looking = false;
+    isChecking = false;
     const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: pollMs }) : jittered(pollMs);
-    soon(changed ? SETTLE_MS : wait);
+    schedule(changed ? SETTLE_MS : wait);
   };
-  const change = () => {
+  const onChange = () => {
     if (changed) return;
     changed = true;
-    // A look that is under way may have read what was before; the next one follows it.
-    if (!looking) soon(SETTLE_MS);
+    // A running check may have read the state before this change; another one follows it.
+    if (!isChecking) schedule(SETTLE_MS);
   };
-  const ends = [accountsChanged, storageStarted].map((event) => bus.onInvalidation(event, change));
-  bus.onGap(change);
-  soon(SETTLE_MS);
+  const unsubscribes = [accountsChanged, storageStarted].map((event) => bus.onInvalidation(event, onChange));
+  bus.onGap(onChange);
+  schedule(SETTLE_MS);
   return {
     [Symbol.dispose]() {
-      for (const end of ends) end();
+      for (const unsubscribe of unsubscribes) unsubscribe();
       ended = true;
       clearTimeout(timer);
     },
   };
 }
 
-/** Children of which something is known and that have no account, although they had one or would need one. */
-async function gone(bus: ForgetDeps['bus']): Promise<string[]> {
+/** Children that have state but no account, although they had one or would need one. */
+async function deletedChildren(bus: ForgetDeps['bus']): Promise<string[]> {
   const known = new Map<string, boolean>();
   for (const state of [reportProgress, layersBelow]) {
     for (const [child, { account = false }] of await bus.list<typeof state.value>(state)) {
@@ -82,11 +82,11 @@ async function gone(bus: ForgetDeps['bus']): Promise<string[]> {
     }
   }
   const names = [...known.keys()];
-  const found: string[] = [];
+  const deleted: string[] = [];
   for (let at = 0; at < names.length; at += PAGE) {
     const page = names.slice(at, at + PAGE);
-    const { names: have, open } = await bus.call(childAccounts, { names: page });
-    for (const name of page) if (!have.includes(name) && (!open || known.get(name))) found.push(name);
+    const { names: existing, open } = await bus.call(childAccounts, { names: page });
+    for (const name of page) if (!existing.includes(name) && (!open || known.get(name))) deleted.push(name);
   }
-  return found;
+  return deleted;
 }

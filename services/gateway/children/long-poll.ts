@@ -3,36 +3,36 @@ import { Fault } from '#proto/contract/fault.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { Quota } from './quota.ts';
 
-/** Requests of one account that rest at a time, at one route; without an account, those from one address. */
+/** Max requests of one account that wait at one route; of one address, without an account. */
 export const MAX_LONG_POLLS_EACH = 8;
-/** At all routes together. */
+/** Max waiting requests at all routes together. */
 export const MAX_LONG_POLLS = 2_000;
-/** Whoever finds no place comes again after so long, in seconds, each after another time. */
+/** Range of the random time after which a refused request may retry, in seconds. */
 const [RETRY_FROM_S, RETRY_TO_S] = [5, 15];
 
-/** The place of one request: it has none before it takes it. */
+/** The slot of one request: none until it takes one. */
 export type LongPoll = Disposable & {
-  /** @returns whether there is room for it to rest; the same again once there was */
+  /** @returns whether the request may wait; true for every call after it got a slot */
   take(): boolean;
 };
 
-/** Bounds the requests that wait for something to tell. */
+/** Bounds the requests that wait for changes. */
 export class LongPolls {
   readonly #quota = new Quota(MAX_LONG_POLLS);
 
   of(request: FastifyRequest, route: string, maxEach = MAX_LONG_POLLS_EACH): LongPoll {
-    const key = `${route} ${whose(request)}`;
-    let place: Disposable | undefined;
+    const key = `${route} ${callerOf(request)}`;
+    let slot: Disposable | undefined;
     return {
       take: () => {
-        const found = place ?? this.#quota.take(key, maxEach);
-        if (typeof found === 'string') return false;
-        place = found;
+        const taken = slot ?? this.#quota.take(key, maxEach);
+        if (typeof taken === 'string') return false;
+        slot = taken;
         return true;
       },
       [Symbol.dispose]: () => {
-        place?.[Symbol.dispose]();
-        place = undefined;
+        slot?.[Symbol.dispose]();
+        slot = undefined;
       },
     };
   }
@@ -44,7 +44,7 @@ export function tooManyLongPolls(random = Math.random()): Fault {
   return new Fault('too-many', message, { detail: { retryAfter } });
 }
 
-function whose({ caller, ip }: FastifyRequest): string {
+function callerOf({ caller, ip }: FastifyRequest): string {
   const name = caller?.identity?.name;
   return name ? `account ${name}` : `address ${networkOf(ip)}`;
 }

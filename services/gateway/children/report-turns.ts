@@ -2,31 +2,31 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { Quota } from './quota.ts';
 
-/** Reports of one child that are held at a time: one is taken, and one comes in or waits for its turn. */
+/** Max reports of one child at a time: one is processed, and one is received or waits for its turn. */
 export const MAX_REPORTS_EACH = 2;
-/** Of all children together. */
+/** Max reports of all children at a time. */
 export const MAX_REPORTS = 64;
 const RETRY_AFTER_S = 2;
 
 /**
- * One report of each child at a time. A child sends the next one when it has the answer to the last; where its
- * connection broke, the report before may still be coming in or being taken, and the new one finds a place beside it.
+ * Processes one report of each child at a time. A child sends the next one when it has the answer to the last. After
+ * its connection broke, the previous report may still be received or processed, and the new one takes the second slot.
  */
 export class ReportTurns {
   readonly #quota = new Quota(MAX_REPORTS);
-  readonly #turns = new KeyedLock();
+  readonly #locks = new KeyedLock();
 
-  /** The place of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
+  /** Takes the slot of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
   admit(child: string): Disposable {
-    const place = this.#quota.take(child, MAX_REPORTS_EACH);
-    if (place === 'each') throw tooMany(`${child} sends another report before the last one is answered`);
-    if (place === 'all') throw tooMany('too many layers report at this moment');
-    return place;
+    const slot = this.#quota.take(child, MAX_REPORTS_EACH);
+    if (slot === 'each') throw tooMany(`${child} sends another report before the last one is answered`);
+    if (slot === 'all') throw tooMany('too many layers report at this moment');
+    return slot;
   }
 
-  /** Runs `work` when no other report of the child is being taken. */
+  /** Runs `work` when no other report of the child is processed. */
   run<T>(child: string, work: () => Promise<T>): Promise<T> {
-    return this.#turns.run(child, work);
+    return this.#locks.run(child, work);
   }
 }
 

@@ -2,20 +2,22 @@ import { crc32 } from 'node:zlib';
 import { type Chunk, decodeEntries, ENTRY_BYTES, LOG_MAGIC, MAX_CHUNK } from '#proto/volume/chunk-log.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 
-/** What a chunk may have to be checked, as it has to be held for that; of a longer one nothing is told, in bytes. */
-const MAX_CHECKED = 4 * MAX_CHUNK;
+/** Max size of a chunk, in bytes, as it is held in memory to be checked. Longer chunks are ignored. */
+const MAX_CHECKED_BYTES = 4 * MAX_CHUNK;
 
-/** What the chunk log of an ingest says, read beside its writer. Nothing is written here, and no byte is believed. */
+/**
+ * Chunk log of an ingest, read while its writer appends to it. Writes nothing, and trusts no byte without its checksum.
+ */
 export class ArrivingChunks {
-  /** By their start; they do not overlap. */
+  /** Sorted by their start; they do not overlap. */
   #chunks: Chunk[] = [];
-  /** Bytes of the log that are read. */
+  /** Bytes of the log read before. */
   #read = 0;
   #id: number | undefined;
-  /** When the log was last looked at, on the clock of `performance.now()`. */
+  /** Time of the last read of the log, on the clock of `performance.now()`. */
   looked = Number.NEGATIVE_INFINITY;
 
-  /** Reads on from where it was; from the beginning where the log is another one, or was cut. */
+  /** Reads on from the last position; from the beginning if the log was replaced or truncated. */
   async refresh(log: Pick<BlobFile, 'look' | 'read'>): Promise<void> {
     this.looked = performance.now();
     const { size, id } = await log.look();
@@ -31,15 +33,15 @@ export class ArrivingChunks {
     if (entries <= 0) return;
     const at = this.#read;
     const bytes = Buffer.allocUnsafe(entries * ENTRY_BYTES);
-    const came = await log.read(bytes, at);
-    // Another request may have read the same meanwhile.
+    const length = await log.read(bytes, at);
+    // A concurrent call may have read the same entries.
     if (this.#read !== at) return;
-    const { chunks, good } = decodeEntries(bytes.subarray(0, came));
+    const { chunks, good } = decodeEntries(bytes.subarray(0, length));
     this.#read += good;
     for (const chunk of chunks) this.#add(chunk);
   }
 
-  /** What is known may be wrong: the log is read from its beginning next time. */
+  /** Discards all chunks, as they may be wrong: the next refresh reads the log from its beginning. */
   forget(): void {
     this.#chunks = [];
     this.#read = 0;
@@ -52,28 +54,28 @@ export class ArrivingChunks {
     return chunk && position < chunk.end ? chunk : undefined;
   }
 
-  /** Where the run of chunks ends that holds this byte, at `most` where it goes on; the byte itself where there is none. */
-  reach(position: number, most: number): number {
+  /** End of the contiguous chunks from this byte on, at most `max`; `position` itself if no chunk holds it. */
+  reach(position: number, max: number): number {
     let at = position;
-    for (let index = this.#after(position) - 1; at < most; index += 1) {
+    for (let index = this.#after(position) - 1; at < max; index += 1) {
       const chunk = this.#chunks[index];
       if (!chunk || chunk.start > at || chunk.end <= at) break;
       at = chunk.end;
     }
-    return Math.min(at, most);
+    return Math.min(at, max);
   }
 
   #add(chunk: Chunk): void {
     const { start, end } = chunk;
-    if (end <= start || end - start > MAX_CHECKED) return;
+    if (end <= start || end - start > MAX_CHECKED_BYTES) return;
     const index = this.#after(start);
     const before = this.#chunks[index - 1];
-    // The same bytes written once more: the later entry is the true one.
+    // The same bytes were written again: the later entry is valid.
     if (before?.start === start) this.#chunks[index - 1] = chunk;
     else this.#chunks.splice(index, 0, chunk);
   }
 
-  /** How many begin at this byte or before it. */
+  /** Number of chunks that begin at this byte or before it. */
   #after(position: number): number {
     let low = 0;
     let high = this.#chunks.length;
@@ -86,7 +88,7 @@ export class ArrivingChunks {
   }
 }
 
-/** Bytes of content that is still coming: none is given out before the checksum of its whole chunk was right. */
+/** Bytes of content that is still arriving. No byte is returned before the checksum of its chunk is verified. */
 export class CheckedBytes {
   readonly #file: Pick<BlobFile, 'read'>;
   readonly #chunks: ArrivingChunks;
@@ -97,7 +99,7 @@ export class CheckedBytes {
     this.#chunks = chunks;
   }
 
-  /** Reads at `position` until the buffer is full or something is not there, or not right. @returns bytes read */
+  /** Reads at `position` until the buffer is full, or a byte is missing or damaged. @returns bytes read */
   async read(buffer: Uint8Array, position: number): Promise<number> {
     let done = 0;
     while (done < buffer.byteLength && (await this.holds(position + done))) {
@@ -108,7 +110,7 @@ export class CheckedBytes {
     return done;
   }
 
-  /** Whether the byte at `position` is there, and right. */
+  /** Whether the byte at `position` has arrived and its chunk is intact. */
   async holds(position: number): Promise<boolean> {
     const held = this.#held;
     if (held && position >= held.start && position < held.start + held.bytes.length) return true;

@@ -6,25 +6,25 @@ import type { BlobFile, Volume } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { ArrivingChunks, CheckedBytes } from './arriving-chunks.ts';
 
-/** How many are remembered. */
-const MAX_KNOWN = 100;
-/** For how long the place of what is coming is taken for granted, in ms: somebody may look at it ten times a second. */
-const PLACE_MS = 1_000;
-/** The log is looked at so seldom by all who wait for more of it together, in ms. */
-const SEEN_MS = 90;
+/** Max places in the cache. */
+const MAX_CACHED = 100;
+/** Max age of a place in the cache, in ms: a client may poll ten times a second. */
+const MAX_AGE_MS = 1_000;
+/** Min time between reads of a log by all requests that wait for more of it, in ms. */
+const MIN_READ_INTERVAL_MS = 90;
 
 type Place = Static<typeof locateArriving.reply>;
-type Known = { place: Place; until: number; chunks: ArrivingChunks };
+type CachedPlace = { place: Place; until: number; chunks: ArrivingChunks };
 
-/** Bytes that are there: `[first, last]` of them, and all of them in `size`. */
+/** Bytes that have arrived: `range` of `size` bytes in all. */
 export type Here = { size: number; range: ByteRange; file: Pick<BlobFile, 'read'> } & AsyncDisposable;
 
-/** Content that is on its way from the parent, as far as it has come. */
+/** Reads content that is arriving from the parent, as far as it has arrived. */
 export class ArrivingReader {
   readonly #bus: Pick<Bus, 'call'>;
   readonly #volume: Volume;
   readonly #patienceMs: number;
-  readonly #known = new Map<string, Known>();
+  readonly #cache = new Map<string, CachedPlace>();
 
   constructor(bus: Pick<Bus, 'call'>, volume: Volume, patienceMs: number) {
     this.#bus = bus;
@@ -33,64 +33,67 @@ export class ArrivingReader {
   }
 
   /**
-   * What of the range is there, from its first byte on. Content that is committed meanwhile is there as a whole.
-   * @param rangeOf the range that is asked for, of so many bytes in all
-   * @param again asked before, and nothing was there: what another request has just seen is enough
-   * @returns undefined where nothing of the range is there now
-   * @throws Fault `blob-unknown` where nobody brings it, `range-invalid`
+   * Opens the part of the range that has arrived, from its first byte on. Content that has been committed meanwhile is
+   * complete.
+   * @param rangeOf the requested range, given the size in bytes
+   * @param isRetry a repeated call, after nothing had arrived: the last read of the log by another request is enough
+   * @returns undefined if nothing of the range has arrived
+   * @throws Fault `blob-unknown` if no transfer brings it, `range-invalid`
    */
   async open(
     repository: Repository,
     digest: Digest,
     rangeOf: (size: number) => ByteRange,
-    again = false,
+    isRetry = false,
   ): Promise<Here | undefined> {
-    const { place, chunks, fresh } = await this.#look(repository, digest);
+    const { place, chunks, fresh } = await this.#locate(repository, digest);
     const { size } = place;
     const range = rangeOf(size);
     if (!place.coming) {
       const file = await this.#volume.openBlob(place);
       return file && { size, range, file, [Symbol.asyncDispose]: () => file[Symbol.asyncDispose]() };
     }
-    if (again && performance.now() - chunks.looked < SEEN_MS && !chunks.at(range.first)) return undefined;
-    const found = await this.#volume.openArriving(place);
-    if (!found) {
-      // It may be committed by now, or given up.
-      const cache = this.#known.delete(keyOf(repository, digest)) && !fresh;
-      return cache ? this.open(repository, digest, rangeOf) : undefined;
+    if (isRetry && performance.now() - chunks.looked < MIN_READ_INTERVAL_MS && !chunks.at(range.first))
+      return undefined;
+    const opened = await this.#volume.openArriving(place);
+    if (!opened) {
+      // It may be committed by now, or abandoned.
+      const wasCached = this.#cache.delete(keyOf(repository, digest)) && !fresh;
+      return wasCached ? this.open(repository, digest, rangeOf) : undefined;
     }
     try {
-      await chunks.refresh(found.log);
-      const file = new CheckedBytes(found.data, chunks);
+      await chunks.refresh(opened.log);
+      const file = new CheckedBytes(opened.data, chunks);
       if (await file.holds(range.first)) {
         const last = chunks.reach(range.first, range.last + 1) - 1;
-        const end = () => found[Symbol.asyncDispose]();
-        if (last >= range.first) return { size, range: { ...range, last }, file, [Symbol.asyncDispose]: end };
+        const dispose = () => opened[Symbol.asyncDispose]();
+        if (last >= range.first)
+          return { size, range: { ...range, last }, file, [Symbol.asyncDispose]: dispose };
       }
     } catch (error) {
-      await found[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
       throw error;
     }
-    await found[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     return undefined;
   }
 
-  async #look(repository: Repository, digest: Digest): Promise<Known & { fresh: boolean }> {
+  async #locate(repository: Repository, digest: Digest): Promise<CachedPlace & { fresh: boolean }> {
     const key = keyOf(repository, digest);
-    const before = this.#known.get(key);
+    const cached = this.#cache.get(key);
     const now = performance.now();
-    if (before && now < before.until) return { ...before, fresh: false };
-    this.#known.delete(key);
+    if (cached && now < cached.until) return { ...cached, fresh: false };
+    this.#cache.delete(key);
     const patience = { patience: this.#patienceMs };
     const place = await this.#bus.call(locateArriving, { repository, digest }, patience);
-    const chunks = before?.chunks ?? new ArrivingChunks();
-    const known = { place, chunks, until: now + PLACE_MS };
-    if (place.coming) this.#known.set(key, known);
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MAX_KNOWN) break;
-      this.#known.delete(oldest);
+    const chunks = cached?.chunks ?? new ArrivingChunks();
+    const entry = { place, chunks, until: now + MAX_AGE_MS };
+    if (place.coming) this.#cache.set(key, entry);
+    for (const oldest of this.#cache.keys()) {
+      if (this.#cache.size <= MAX_CACHED) break;
+      this.#cache.delete(oldest);
     }
-    return { ...known, fresh: true };
+    return { ...entry, fresh: true };
   }
 }
 

@@ -1,50 +1,50 @@
-/** Large pieces cost a fifth less than small ones; but those of all streams together must fit into some memory. */
+/** Bounds of a buffer, and of all buffers together, in bytes. Large reads cost a fifth less than small ones. */
 const MAX_BYTES = 512 * 1024;
 const MIN_BYTES = 64 * 1024;
-const ALL_STREAMS = 32 * 1024 * 1024;
-/** How many of the largest are kept for the next streams, and for how long after the last one, in ms. */
-const KEPT = 16;
-const KEPT_MS = 2_000;
+const MAX_TOTAL_BYTES = 32 * 1024 * 1024;
+/** Max buffers of the largest size that stay for the next streams, and how long after the last one, in ms. */
+const MAX_IDLE = 16;
+const IDLE_MS = 2_000;
 
-/** How much of a file is read at once, in bytes: less, the more streams there are. */
+/** Size of a read, in bytes: smaller with more streams, which have two buffers each. */
 export const bufferSizeFor = (streams: number): number =>
-  Math.max(MIN_BYTES, Math.min(MAX_BYTES, Math.floor(ALL_STREAMS / (2 * streams))));
+  Math.max(MIN_BYTES, Math.min(MAX_BYTES, Math.floor(MAX_TOTAL_BYTES / (2 * streams))));
 
-/** Buffers for streams, used again: new ones for each of many short streams would keep garbage collection busy. */
+/** Reuses buffers of streams: new ones for each of many short streams would keep garbage collection busy. */
 export class BufferPool {
   readonly #idle: Buffer[] = [];
   #streams = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** How many buffers wait for a stream. */
+  /** Number of idle buffers. */
   get idle(): number {
     return this.#idle.length;
   }
 
-  /** A stream begins. @returns how large its pieces are, in bytes */
+  /** Registers a stream. @returns the size of its buffers, in bytes */
   begin(): number {
     this.#streams += 1;
     return bufferSizeFor(this.#streams);
   }
 
-  /** A buffer of that size, or the whole `most` where that is less. */
-  take(size: number, most: number): Buffer {
-    const kept = size === MAX_BYTES ? this.#idle.pop() : undefined;
-    // Of a large one, only what is written to takes memory.
-    return kept ?? Buffer.allocUnsafeSlow(size === MAX_BYTES ? size : Math.min(size, most));
+  /** A buffer of `size` bytes, or of `max` if that is less. The largest size is always allocated in full, for reuse. */
+  take(size: number, max: number): Buffer {
+    const idle = size === MAX_BYTES ? this.#idle.pop() : undefined;
+    // Of a large buffer, only written pages take memory.
+    return idle ?? Buffer.allocUnsafeSlow(size === MAX_BYTES ? size : Math.min(size, max));
   }
 
-  /** The stream has ended; nobody reads or writes these buffers any more. */
+  /** Ends a stream. Nothing may read or write its buffers any more. */
   end(buffers: readonly (Buffer | undefined)[]): void {
     this.#streams -= 1;
     for (const buffer of buffers) {
-      if (buffer?.byteLength === MAX_BYTES && this.#idle.length < KEPT) this.#idle.push(buffer);
+      if (buffer?.byteLength === MAX_BYTES && this.#idle.length < MAX_IDLE) this.#idle.push(buffer);
     }
     if (this.#timer) this.#timer.refresh();
-    else this.#timer = setTimeout(() => this.#letGo(), KEPT_MS).unref();
+    else this.#timer = setTimeout(() => this.#release(), IDLE_MS).unref();
   }
 
-  #letGo(): void {
+  #release(): void {
     this.#timer = undefined;
     this.#idle.length = 0;
   }

@@ -3,8 +3,8 @@ import { type Claim, discardIngest, releaseClaim, renewClaim } from '#proto/cont
 import { Fault } from '#proto/contract/fault.ts';
 
 /**
- * A claim, renewed as long as this object lives, however slowly the bytes come. `signal` aborts when the claim is
- * lost: then nothing more may be written. Leaving the scope gives the claim back, whatever happened.
+ * A claim that is renewed while this object lives, even if bytes arrive slowly. `signal` aborts when the claim is lost:
+ * nothing may be written after that. Leaving the scope releases the claim in every case.
  */
 export class ClaimRenewal implements AsyncDisposable {
   readonly claim: Claim;
@@ -13,7 +13,7 @@ export class ClaimRenewal implements AsyncDisposable {
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #lost = new AbortController();
-  #over = false;
+  #ended = false;
   #renewing = false;
 
   constructor(bus: Bus, claim: Claim, renewMs: number, log: Log) {
@@ -24,7 +24,7 @@ export class ClaimRenewal implements AsyncDisposable {
     this.#timer = setInterval(() => void this.#renew(), renewMs).unref();
   }
 
-  get #held() {
+  get #reference() {
     return { id: this.claim.id, claim: this.claim.claim };
   }
 
@@ -32,45 +32,48 @@ export class ClaimRenewal implements AsyncDisposable {
     if (this.#renewing) return;
     this.#renewing = true;
     try {
-      await this.#bus.call(renewClaim, this.#held);
+      await this.#bus.call(renewClaim, this.#reference);
     } catch (error) {
-      // A storage that is away for a moment says nothing about the claim.
-      if (Fault.is(error, 'claim-lost', 'upload-unknown') && !this.#over) this.#lost.abort(error);
+      // An outage of storage does not mean that the claim is lost.
+      if (Fault.is(error, 'claim-lost', 'upload-unknown') && !this.#ended) this.#lost.abort(error);
     } finally {
       this.#renewing = false;
     }
   }
 
-  /** The claim went with the ingest: storage has committed it. */
+  /** Storage has committed the ingest, and its claim ended with it. */
   spent(): void {
     this.#end();
   }
 
-  /** Gives the claim back: only then is what was written sure to count. @throws Fault `claim-lost`, `unavailable` */
+  /**
+   * Releases the claim. Only after that is the written content certain to count. @throws Fault `claim-lost`,
+   * `unavailable`
+   */
   async release(): Promise<void> {
     this.#end();
-    await this.#bus.call(releaseClaim, this.#held);
+    await this.#bus.call(releaseClaim, this.#reference);
   }
 
-  /** Throws away what was written. Fails only into the log: what stays is an upload that nobody goes on with. */
+  /** Discards the written content. A failure is only logged: it leaves an abandoned upload. */
   async discard(): Promise<void> {
     this.#end();
     await this.#bus
-      .call(discardIngest, this.#held)
-      .catch((err) => this.#tell(err, 'an upload stays for now'));
+      .call(discardIngest, this.#reference)
+      .catch((err) => this.#logFailure(err, 'an upload stays for now'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#over) return;
-    await this.release().catch((err) => this.#tell(err, 'a claim was not given back'));
+    if (this.#ended) return;
+    await this.release().catch((err) => this.#logFailure(err, 'a claim was not given back'));
   }
 
   #end(): void {
-    this.#over = true;
+    this.#ended = true;
     clearInterval(this.#timer);
   }
 
-  #tell(err: unknown, message: string): void {
+  #logFailure(err: unknown, message: string): void {
     if (Fault.is(err, 'claim-lost', 'upload-unknown')) return;
     this.#log.warn({ err, upload: this.claim.id }, message);
   }

@@ -14,17 +14,28 @@ import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import { InvalidationBarrier } from './invalidation-barrier.ts';
 import { LruCache } from './lru-cache.ts';
 
-/** Places are some 500 bytes each. */
-const PLACES = 4_096;
-const CONTENT_BYTES = 32 * 1024 * 1024;
-/** Nothing is believed for longer, should storage ever forget to say that it has changed. */
-const BELIEVED_MS = 10_000;
+/**
+ * Content of requests: from the data volume to the client, and from the client to the volume.
+ *
+ * A read asks `ContentCache` for the place of a blob or manifest, opens the file (`open-content.ts`) and sends it
+ * (`send-blob.ts`, with buffers of `BufferPool`). The cache answers from `LruCache` until storage publishes a change;
+ * `InvalidationBarrier` makes a hit wait for changes published before it. A write holds its ingest with `ClaimRenewal`
+ * while `receive` writes and hashes the body; `RunningHashes` stores the hash until the next part of the upload.
+ * `arriving-content.ts` reads a blob that is still in transfer from the parent, by its chunk log
+ * (`arriving-chunks.ts`).
+ */
+
+/** Max places in each cache, of about 500 bytes each. */
+const MAX_PLACES = 4_096;
+const MAX_CONTENT_BYTES = 32 * 1024 * 1024;
+/** Max age of a place, in ms, in case storage fails to report a change. */
+const MAX_AGE_MS = 10_000;
 
 /**
- * What storage said of content that is asked for again and again: a request for it then makes no way to storage and to
- * the disk. What storage has answered to anyone is seen by every request that comes after that answer, in this process
- * and in all others: storage says each change at once (`Invalidations`), and `LruCache` has heard it before it gives a
- * value out. Whoever must have what a request means for garbage collection asks storage itself.
+ * Cache of storage's answers about content that is requested often, so that such a request needs neither storage nor
+ * the disk. Every change that storage has confirmed to any caller is visible to each request that arrives after that,
+ * in this process and all others: storage publishes each change at once (`Invalidations`), and `LruCache` has received
+ * it before it returns a value. A request that must affect garbage collection calls storage itself.
  */
 export class ContentCache {
   readonly #bus: Bus;
@@ -32,32 +43,32 @@ export class ContentCache {
   readonly #manifests: LruCache<ManifestPlace>;
   readonly #blobs: LruCache<BlobPlace>;
   readonly #bytes = new LruCache<Buffer | undefined>({
-    entries: PLACES,
-    most: CONTENT_BYTES,
+    entries: MAX_PLACES,
+    most: MAX_CONTENT_BYTES,
     cost: (bytes) => bytes?.byteLength ?? 0,
   });
 
   /**
-   * @param patience how long to wait for storage to come back, in ms
-   * @param alone whether no other gateway of the layer takes writes: then the answer to each comes here, behind what
-   * storage said before it, and nothing more is to be waited for
+   * @param patience how long a call waits for storage to be available again, in ms
+   * @param alone no other gateway of the layer takes writes: the answer to each write then arrives in this process
+   * after the change that storage published before it, and no barrier is needed
    */
   constructor(bus: Bus, patience: number, alone: boolean) {
     this.#bus = bus;
     this.#patience = { patience };
-    const ahead = new InvalidationBarrier(bus);
-    const barrier = alone ? {} : { barrier: () => ahead.wait() };
-    const places = { entries: PLACES, lifetimeMs: BELIEVED_MS, ...barrier };
+    const invalidations = new InvalidationBarrier(bus);
+    const barrier = alone ? {} : { barrier: () => invalidations.wait() };
+    const places = { entries: MAX_PLACES, lifetimeMs: MAX_AGE_MS, ...barrier };
     this.#manifests = new LruCache(places);
     this.#blobs = new LruCache(places);
 
     bus.onInvalidation(tagMoved, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
     bus.onInvalidation(tagDeleted, ({ repository, tag }) => this.#manifests.forget(key(repository, tag)));
-    // The tags that pointed to it are told by themselves.
+    // The tags that pointed to it have events of their own.
     bus.onInvalidation(manifestDeleted, ({ repository, digest }) =>
       this.#manifests.forget(key(repository, digest)),
     );
-    // It may be one that was here already and has another media type now.
+    // A manifest that existed before may have another media type now.
     bus.onInvalidation(manifestCommitted, ({ digest }) =>
       this.#manifests.forgetWhere((place) => place.digest === digest),
     );
@@ -67,32 +78,32 @@ export class ContentCache {
     bus.onGap(() => this.#forgetAll());
   }
 
-  /** Faults: those of `getManifest`. */
+  /** @throws Fault as `getManifest` */
   manifest(repository: Repository, reference: Reference): Promise<ManifestPlace> {
     return this.#manifests.get(key(repository, reference), () =>
       this.#bus.call(getManifest, { repository, reference }, this.#patience),
     );
   }
 
-  /** Faults: those of `locateBlob`. */
+  /** @throws Fault as `locateBlob` */
   blob(repository: Repository, digest: Digest): Promise<BlobPlace> {
     return this.#blobs.get(key(repository, digest), () =>
       this.#bus.call(locateBlob, { repository, digest }, this.#patience),
     );
   }
 
-  /** The bytes of a manifest, or undefined where `read` finds none. It is called where they are not remembered. */
+  /** Bytes of a manifest. `read` is called on a miss; undefined if it finds none. */
   bytes(digest: Digest, read: () => Promise<Buffer | undefined>): Promise<Buffer | undefined> {
     return this.#bytes.get(digest, read);
   }
 
-  /** What was remembered of it is not so: its file is not there. */
+  /** Invalidates the places of this content: its file is not there. */
   misplaced(repository: Repository, reference: Reference): void {
     this.#manifests.forget(key(repository, reference));
     this.#blobs.forget(key(repository, reference));
   }
 
-  /** How many places and manifests are remembered, and the bytes of the latter. */
+  /** Number of cached places and manifests, and the bytes of the manifests. */
   get size(): { places: number; contents: number; bytes: number } {
     const places = this.#manifests.size + this.#blobs.size;
     return { places, contents: this.#bytes.size, bytes: this.#bytes.cost };

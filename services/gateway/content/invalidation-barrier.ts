@@ -1,11 +1,11 @@
 import type { Bus } from '#proto/bus/bus.ts';
 
-/** How long the bus may take for a sign of life, in ms. One that takes longer is as good as away. */
+/** Max wait for an answer of the bus, in ms; a slower bus counts as unavailable. */
 const PATIENCE_MS = 2_000;
 
 /**
- * Waits until this process has heard what was said on the bus before now. All who wait within one turn of the event
- * loop share one question to the bus, asked at the turn's end, so that it is asked after all of them came.
+ * Waits until this process has received everything published on the bus before now. All calls within one turn of the
+ * event loop share one flush, sent at the end of the turn, so that it follows every one of them.
  */
 export class InvalidationBarrier {
   readonly #bus: Pick<Bus, 'flush'>;
@@ -15,15 +15,15 @@ export class InvalidationBarrier {
     this.#bus = bus;
   }
 
-  /** @returns false where that can't be told */
+  /** @returns false if that cannot be determined */
   wait(): Promise<boolean> {
     this.#next ??= new Promise((resolve) => {
       setImmediate(() => {
         this.#next = undefined;
-        const late = setTimeout(() => resolve(false), PATIENCE_MS);
-        const done = (heard: boolean) => {
-          clearTimeout(late);
-          resolve(heard);
+        const timeout = setTimeout(() => resolve(false), PATIENCE_MS);
+        const done = (received: boolean) => {
+          clearTimeout(timeout);
+          resolve(received);
         };
         this.#bus.flush().then(
           () => done(true),

@@ -1,13 +1,13 @@
 export type LruCacheOptions<V> = {
-  /** How many values, and how much of them by `cost`, are kept. */
+  /** Max values, and max sum of their `cost`. */
   entries: number;
   most?: number;
   cost?: (value: V) => number;
-  /** For how long a value is believed at most, in ms. */
+  /** Max age of a value, in ms. */
   lifetimeMs?: number;
   /**
-   * Resolves when every change said before the call has been heard here; to false where that can't be told. Left out
-   * where a change is always heard before anybody who counts on it can ask.
+   * Resolves when every change published before the call has been received here; to false if that cannot be determined.
+   * Left out if a change is always received before anyone that relies on it can call.
    */
   barrier?: () => Promise<boolean>;
 };
@@ -18,14 +18,14 @@ type Settings<V> = Required<Omit<LruCacheOptions<V>, 'barrier'>> & {
 type Entry<V> = { value: V; cost: number; until: number };
 
 /**
- * What somebody else knows, remembered: the least lately used goes first, and many who ask at once ask once. A reader
- * never gets a value that was forgotten before it asked: whoever finds one here, or on its way here, first waits until
- * all changes have been heard that were said before; a value on its way when its key is forgotten is given to those
- * who waited for it already, and is not kept. Failures are not remembered, nor is `undefined`.
+ * Read-through LRU cache: concurrent calls for a key share one fetch. A reader never gets a value that was invalidated
+ * before it called: on a hit, or while a fetch runs, it first waits until all changes published before have been
+ * received. A value whose key is invalidated during its fetch is returned to those that already wait for it, and is not
+ * stored. Neither are failures, nor `undefined`.
  */
 export class LruCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
-  readonly #coming = new Map<string, Promise<V>>();
+  readonly #fetches = new Map<string, Promise<V>>();
   readonly #options: Settings<V>;
   #cost = 0;
 
@@ -43,57 +43,57 @@ export class LruCache<V> {
     return this.#entries.size;
   }
 
-  /** The sum of the costs. */
+  /** Sum of the costs. */
   get cost(): number {
     return this.#cost;
   }
 
-  async get(key: string, ask: () => Promise<V>): Promise<V> {
+  async get(key: string, fetch: () => Promise<V>): Promise<V> {
     const { barrier } = this.#options;
-    if ((this.#entries.has(key) || this.#coming.has(key)) && (!barrier || (await barrier()))) {
+    if ((this.#entries.has(key) || this.#fetches.has(key)) && (!barrier || (await barrier()))) {
       const entry = this.#entries.get(key);
       if (entry && entry.until > performance.now()) {
-        // Out and in again: the map stays in order of use.
+        // Insert again: the map stays in order of use.
         this.#entries.delete(key);
         this.#entries.set(key, entry);
         return entry.value;
       }
-      const coming = this.#coming.get(key);
-      if (coming) return coming;
+      const running = this.#fetches.get(key);
+      if (running) return running;
     }
-    return this.#fetch(key, ask);
+    return this.#fetch(key, fetch);
   }
 
   forget(key: string): void {
     this.#drop(key);
-    this.#coming.delete(key);
+    this.#fetches.delete(key);
   }
 
-  /** What is on its way is not kept either, whatever it is. */
-  forgetWhere(is: (value: V) => boolean): void {
-    for (const [key, { value }] of this.#entries) if (is(value)) this.#drop(key);
-    this.#coming.clear();
+  /** Values that are being fetched are unknown, so none of them is stored either. */
+  forgetWhere(matches: (value: V) => boolean): void {
+    for (const [key, { value }] of this.#entries) if (matches(value)) this.#drop(key);
+    this.#fetches.clear();
   }
 
   forgetAll(): void {
     this.#entries.clear();
-    this.#coming.clear();
+    this.#fetches.clear();
     this.#cost = 0;
   }
 
-  async #fetch(key: string, ask: () => Promise<V>): Promise<V> {
-    const asked = ask();
-    this.#coming.set(key, asked);
+  async #fetch(key: string, fetch: () => Promise<V>): Promise<V> {
+    const fetching = fetch();
+    this.#fetches.set(key, fetching);
     try {
-      const value = await asked;
-      if (this.#coming.get(key) === asked) this.#keep(key, value);
+      const value = await fetching;
+      if (this.#fetches.get(key) === fetching) this.#store(key, value);
       return value;
     } finally {
-      if (this.#coming.get(key) === asked) this.#coming.delete(key);
+      if (this.#fetches.get(key) === fetching) this.#fetches.delete(key);
     }
   }
 
-  #keep(key: string, value: V): void {
+  #store(key: string, value: V): void {
     const { entries, most, lifetimeMs } = this.#options;
     const cost = this.#options.cost(value);
     this.#drop(key);

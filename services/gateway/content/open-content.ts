@@ -5,11 +5,11 @@ import type { Digest, Reference, Repository } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
 import type { ContentCache } from './content-cache.ts';
 
-const ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /*
- * Committed content, where storage says that it lies. What is deleted, or moved, between that answer and the opening
- * of the file is asked for once more.
+ * Opens committed content at the place that storage names. Content that is deleted or moved between that answer and the
+ * opening of the file is located again.
  */
 
 export async function openBlob(
@@ -18,7 +18,7 @@ export async function openBlob(
   repository: Repository,
   digest: Digest,
 ): Promise<{ place: BlobPlace; file: BlobFile }> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const place = await cache.blob(repository, digest);
     const file = await volume.openBlob(place);
     if (file) return { place, file };
@@ -27,23 +27,23 @@ export async function openBlob(
   throw new Fault('unavailable', 'the content is not where storage says that it is');
 }
 
-/** The bytes are shared: nobody may change them. */
+/** The bytes are shared: they must not be changed. */
 export async function readManifestBytes(
   volume: Volume,
   cache: ContentCache,
   repository: Repository,
   reference: Reference,
 ): Promise<{ place: ManifestPlace; bytes: Buffer }> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const place = await cache.manifest(repository, reference);
-    const bytes = await cache.bytes(place.digest, () => whole(volume, place));
+    const bytes = await cache.bytes(place.digest, () => readAll(volume, place));
     if (bytes) return { place, bytes };
     cache.misplaced(repository, reference);
   }
   throw new Fault('unavailable', 'the content is not where storage says that it is');
 }
 
-async function whole(volume: Volume, place: ManifestPlace): Promise<Buffer | undefined> {
+async function readAll(volume: Volume, place: ManifestPlace): Promise<Buffer | undefined> {
   await using file = await volume.openBlob(place);
   if (!file) return undefined;
   const bytes = Buffer.allocUnsafeSlow(place.size);

@@ -5,11 +5,11 @@ import { type MinimumRate, RateMeter } from '../http/minimum-rate.ts';
 import type { RunningHash } from './running-hashes.ts';
 
 export type ReceiveOptions = {
-  /** Where the first byte goes. */
+  /** Position of the first byte in the ingest. */
   from: number;
-  /** Of the bytes before `from`; goes on with those that come. */
+  /** Hash of the bytes before `from`, to be continued with the body. */
   hash?: RunningHash | undefined;
-  /** How many bytes may come, and what it is called when there are more. */
+  /** Max bytes of the body, and the fault code if it has more. */
   limit: number;
   excess: Fault['code'];
   idleMs: number;
@@ -19,33 +19,33 @@ export type ReceiveOptions = {
 };
 
 export type Received = {
-  /** Where the bytes that are written end. */
+  /** End of the written bytes. */
   end: number;
-  /** Of the bytes before `end`. */
+  /** Hash of the bytes before `end`. */
   hash: RunningHash | undefined;
-  /** Why the body did not come whole. What came before is written all the same. */
+  /** Why the body is incomplete. The bytes received before are written nevertheless. */
   failure: Fault | undefined;
 };
 
-/** This much waits in memory at most while as much is being written. */
-const BATCH = 2 * 1024 * 1024;
-/** The disk gets work this often, so that storage hardly waits for it at commit; never twice at once. */
-const SYNC_EVERY = 8 * 1024 * 1024;
+/** Max bytes that wait in memory while as many are being written. */
+const MAX_BATCH_BYTES = 2 * 1024 * 1024;
+/** Bytes between syncs, so that storage hardly waits for the disk at commit. Syncs never run concurrently. */
+const SYNC_BYTES = 8 * 1024 * 1024;
 
 /**
- * Writes a request's body into an ingest. Bytes are hashed as they come while those before them are being written,
- * all that has gathered in one call; a body faster than the disk is paused. Never rejects: what has been written
- * is told with the reason for the end.
+ * Writes a request's body into an ingest. Bytes are hashed on arrival while those before them are being written, all
+ * that are buffered in one call; a body faster than the disk is paused. Never rejects: returns what has been written
+ * with the reason for the end.
  */
 export async function receive(body: Readable, file: IngestFile, options: ReceiveOptions): Promise<Received> {
   const { from, limit, idleMs, minimumRate, signal } = options;
   let { hash } = options;
   let failure: Fault | undefined;
   let ended = false;
-  let taken = 0;
+  let received = 0;
   let written = 0;
   let batch: Buffer[] = [];
-  let gathered = 0;
+  let batchBytes = 0;
   let wake: (() => void) | undefined;
 
   const stop = (fault?: Fault) => {
@@ -57,16 +57,16 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
   };
   const onData = (chunk: Buffer) => {
     if (ended) return;
-    if (taken + chunk.byteLength > limit) {
+    if (received + chunk.byteLength > limit) {
       stop(new Fault(options.excess, `the body has more than ${limit} bytes`));
       return;
     }
-    taken += chunk.byteLength;
+    received += chunk.byteLength;
     meter.came(chunk.byteLength);
     hash?.hash.update(chunk);
     batch.push(chunk);
-    gathered += chunk.byteLength;
-    if (gathered >= BATCH) body.pause();
+    batchBytes += chunk.byteLength;
+    if (batchBytes >= MAX_BATCH_BYTES) body.pause();
     wake?.();
   };
   const onEnd = () => stop();
@@ -75,7 +75,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     batch = [];
     fail(signal.reason);
   };
-  // Counts only while this waits for the client, not while the client waits for the disk.
+  // Idle time counts only while this waits for the client, not while the client waits for the disk.
   const idle = setTimeout(() => {
     if (!wake) idle.refresh();
     else stop(new Fault('upload-invalid', `no byte came for ${idleMs / 1000} s`));
@@ -83,14 +83,14 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
 
   const meter = new RateMeter(minimumRate, performance.now());
   const window = setInterval(() => {
-    const came = meter.next(performance.now());
-    if (came === undefined) return;
+    const inWindow = meter.next(performance.now());
+    if (inWindow === undefined) return;
     const [bytes, seconds] = [minimumRate.bytesPerSecond, minimumRate.windowMs / 1_000];
-    const slow = `${came} bytes came in ${seconds} s: send at least ${bytes} a second, or go on later where the upload ends`;
+    const slow = `${inWindow} bytes came in ${seconds} s: send at least ${bytes} a second, or go on later where the upload ends`;
     stop(new Fault('upload-invalid', slow));
   }, minimumRate.windowMs).unref();
 
-  // What has been hashed is not what has been written from here on.
+  // From here on, the hash covers bytes that are not written.
   const fail = (error: unknown) => {
     hash = undefined;
     ended = true;
@@ -119,15 +119,15 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
         meter.works(performance.now());
         continue;
       }
-      const [buffers, bytes] = [batch, gathered];
+      const [buffers, bytes] = [batch, batchBytes];
       batch = [];
-      gathered = 0;
+      batchBytes = 0;
       if (!ended) body.resume();
       await file.write(buffers, from + written);
       written += bytes;
       buffers.forEach(free);
       unsynced += bytes;
-      if (unsynced >= SYNC_EVERY && !syncing) {
+      if (unsynced >= SYNC_BYTES && !syncing) {
         unsynced = 0;
         syncing = file.sync().then(() => {
           syncing = undefined;
@@ -147,8 +147,8 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
   return { end: from + written, hash, failure };
 }
 
-/** Gives the memory of a written chunk back at once: garbage collection would let some 80 MiB of them gather first. */
+/** Frees the memory of a written chunk at once: garbage collection would let about 80 MiB of chunks accumulate. */
 function free({ buffer, byteLength }: Buffer): void {
-  // A part of a greater buffer may share it with others.
+  // A slice of a larger buffer may share it with others.
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -2,18 +2,18 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Digest } from '#proto/oci/names.ts';
 
 export type Algorithm = 'sha256' | 'sha512';
-/** The hash of the first bytes of an upload. */
+/** Hash of the first bytes of an upload. */
 export type RunningHash = { algorithm: Algorithm; hash: Hash };
 
-type Entry = RunningHash & { offset: number; kept: number };
+type Entry = RunningHash & { offset: number; storedAt: number };
 
 const MAX_ENTRIES = 1_000;
-const AGE_MS = 60 * 60 * 1_000;
+const MAX_AGE_MS = 60 * 60 * 1_000;
 
 /**
  * Hashes of uploads that this process wrote from byte 0, between the requests that bring their parts. They only save
- * storage from reading a file again: one that is missing costs that, and one that does not fit the upload's offset
- * is not used. Bounded in number and age.
+ * storage from reading a file again: a missing one costs that read, and one that does not match the upload's offset is
+ * not used. Bounded in number and age.
  */
 export class RunningHashes {
   readonly #entries = new Map<string, Entry>();
@@ -26,7 +26,7 @@ export class RunningHashes {
     return { algorithm, hash: createHash(algorithm) };
   }
 
-  /** The hash of the upload's first `offset` bytes, which from here on is the caller's alone. */
+  /** Hash of the upload's first `offset` bytes; it is removed here and belongs to the caller alone. */
   take(id: string, offset: number): RunningHash | undefined {
     const entry = this.#entries.get(id);
     this.#entries.delete(id);
@@ -35,15 +35,15 @@ export class RunningHashes {
 
   keep(id: string, offset: number, { algorithm, hash }: RunningHash, now = Date.now()): void {
     this.#entries.delete(id);
-    // In order of their age: the oldest come first.
-    for (const [old, entry] of this.#entries) {
-      if (this.#entries.size < MAX_ENTRIES && now - entry.kept < AGE_MS) break;
-      this.#entries.delete(old);
+    // Oldest first.
+    for (const [oldest, entry] of this.#entries) {
+      if (this.#entries.size < MAX_ENTRIES && now - entry.storedAt < MAX_AGE_MS) break;
+      this.#entries.delete(oldest);
     }
-    this.#entries.set(id, { algorithm, hash, offset, kept: now });
+    this.#entries.set(id, { algorithm, hash, offset, storedAt: now });
   }
 
-  /** The digest of the first `offset` bytes, where it is known in this algorithm. The hash stays. */
+  /** Digest of the first `offset` bytes, if known in this algorithm. The hash stays. */
   digest(id: string, offset: number, algorithm: Algorithm): Digest | undefined {
     const entry = this.#entries.get(id);
     if (entry?.offset !== offset || entry.algorithm !== algorithm) return undefined;

@@ -4,24 +4,24 @@ import type { BlobFile } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { BufferPool } from './buffer-pool.ts';
 
-const pieces = new BufferPool();
+const pool = new BufferPool();
 
-/** What a response is made of, in order: text of its own, or bytes of the file. */
+/** Part of a response: literal text, or bytes of the file. */
 export type Part = string | ByteRange;
 
 export type SendOptions = {
-  /** A reader that takes nothing for so long is cut off. */
+  /** A reader that accepts no bytes for this time is disconnected, in ms. */
   idleMs: number;
-  /** Asked every `recheckMs`: where it says no, the connection is cut. */
+  /** Called every `recheckMs`; if it returns false, the connection is closed. */
   stillAllowed: () => Promise<boolean>;
   recheckMs: number;
 };
 
 /**
- * Answers with parts of a file. Two buffers take turns: one is filled from the file while the other goes to the
- * socket, and neither is touched before the socket is done with it, so a slow reader costs two buffers and nothing
- * else. Ends when all is sent or the reader is gone, or has taken nothing for `idleMs`.
- * @throws where the file is shorter than it should be: the connection is cut, so that nobody takes it for the whole
+ * Sends parts of a file. Two buffers alternate: one is filled from the file while the other goes to the socket, and
+ * neither is touched before the socket is done with it, so that a slow reader costs two buffers and nothing else. Ends
+ * when everything is sent, the reader has disconnected, or it has accepted nothing for `idleMs`.
+ * @throws if the file is shorter than it should be: the connection is closed, so that no client takes it for complete
  */
 export async function sendParts(
   reply: FastifyReply,
@@ -32,13 +32,13 @@ export async function sendParts(
   const { raw } = reply;
   const { socket } = reply.request.raw;
   let settle: ((sent: boolean) => void) | undefined;
-  const gone = () => settle?.(false);
-  raw.once('close', gone);
-  // An answer that waits behind others for the socket may not hear of its end, and any number of them may wait.
+  const onClose = () => settle?.(false);
+  raw.once('close', onClose);
+  // A response that waits behind others for the socket may get no `close` event, and any number of them may wait.
   setMaxListeners(0, socket);
-  socket.once('close', gone);
+  socket.once('close', onClose);
   raw.setTimeout(idleMs, () => raw.destroy());
-  // The callback comes when the bytes are with the kernel; perhaps never for a socket that went before them.
+  // The callback is called when the kernel has the bytes; perhaps never if the socket closes first.
   const write = (bytes: Uint8Array | string) =>
     new Promise<boolean>((resolve) => {
       settle = resolve;
@@ -47,8 +47,8 @@ export async function sendParts(
     });
 
   const lengths = parts.map((part) => (typeof part === 'string' ? 0 : length(part)));
-  const biggest = lengths.reduce((most, one) => Math.max(most, one), 0);
-  const piece = pieces.begin();
+  const maxLength = lengths.reduce((max, one) => Math.max(max, one), 0);
+  const bufferSize = pool.begin();
   const buffers: [Buffer?, Buffer?] = [];
   let turn = 0;
   let sending: Promise<boolean> = Promise.resolve(true);
@@ -68,7 +68,7 @@ export async function sendParts(
         continue;
       }
       for (let at = part.first; at <= part.last; ) {
-        buffers[turn] ??= pieces.take(piece, biggest);
+        buffers[turn] ??= pool.take(bufferSize, maxLength);
         const view = buffers[turn]!.subarray(0, part.last - at + 1);
         const read = await file.read(view, at);
         if (read < view.byteLength) throw new Error(`the file ends at ${at + read}, not after ${part.last}`);
@@ -85,9 +85,9 @@ export async function sendParts(
     raw.destroy();
     throw error;
   } finally {
-    socket.off('close', gone);
-    // Where the reader is gone, the socket may still hold one.
-    pieces.end(sent ? buffers : []);
+    socket.off('close', onClose);
+    // After a disconnect, the socket may still hold a buffer.
+    pool.end(sent ? buffers : []);
   }
 }
 

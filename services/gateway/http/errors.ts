@@ -5,9 +5,20 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault, type FaultCode } from '#proto/contract/fault.ts';
 
 /**
- * What each fault means over HTTP. Every 4xx has one of the codes of the distribution-spec 1.1 ("Error Codes", a
- * closed list), but for the one that a child hears, which is the connected registry's; every 5xx one that docker-registry answers and clients know: UNKNOWN, UNAVAILABLE. What may end by
- * itself has a status that clients try again after: 429 where somebody else holds the upload, else 503.
+ * HTTP conventions that all routes share. Nothing here calls another service.
+ *
+ * On arrival a request's path is folded to one segment per repository name (`repository-name.ts`), its client address
+ * and host are taken from trusted proxies only (`trusted-proxies.ts`, `locations.ts`) and checked against the login
+ * server (`login-server.ts`). Routes read its parts with `parameters.ts`, `paging.ts`, `ranges.ts`, `preconditions.ts`
+ * and `read-body.ts`; `minimum-rate.ts` measures long bodies. A route that fails throws a Fault, and this file turns it
+ * into the error response.
+ */
+
+/**
+ * HTTP status and error code of each fault. Every 4xx has a code of distribution-spec 1.1 ("Error Codes", a closed
+ * list), except ALREADY_ACTIVATED, which only children receive and which is the connected registry's. Every 5xx has a
+ * code that docker-registry answers and clients know (UNKNOWN, UNAVAILABLE), except 507. Faults that may end by
+ * themselves have a status after which clients retry: 429 if another request holds the upload, else 503.
  */
 export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
   malformed: { status: 400, code: 'UNSUPPORTED' },
@@ -46,31 +57,31 @@ export const meanings: Record<FaultCode, { status: number; code: string; retryAf
   internal: { status: 500, code: 'UNKNOWN' },
 };
 
-/** Which protocol this is: on every answer (docker-registry's HTTP API V2, "API Version Check"). */
+/** Header that names the protocol, on every response (docker-registry's HTTP API V2, "API Version Check"). */
 export const VERSION = ['Docker-Distribution-Api-Version', 'registry/2.0'] as const;
 
 type Answer = { status: number; code: string; message: string; detail?: unknown; retryAfter?: number };
 
-/** Answers with what was thrown. Nothing of what is not a Fault is told to a client: it stands in the log. */
+/** Sends the error response. Clients get no details of an error that is not a Fault: they are in the log. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
-  const answer = understand(error);
+  const answer = answerOf(error);
   const { method } = request;
-  // A query may hold what nobody should read.
+  // A query may hold secrets.
   const path = request.url.split('?', 1)[0];
   if (answer.status === 500) {
     log.error({ err: error, method, path }, 'a request failed');
   } else {
     log.debug({ err: error, method, path, status: answer.status }, 'refused');
   }
-  // What is refused before a route is found has not got it yet.
+  // A request that is refused before it is routed does not have this header yet.
   reply.header(...VERSION);
   if (answer.retryAfter !== undefined) reply.header('retry-after', String(answer.retryAfter));
   reply.code(answer.status).type('application/json').send(bodyOf(answer));
 }
 
-function understand(error: unknown): Answer {
+function answerOf(error: unknown): Answer {
   if (error instanceof Fault) {
-    // Which process holds an upload is nothing to a client.
+    // Clients need not know which process holds an upload.
     if (error.code === 'busy') return { ...meanings.busy, message: 'another request holds it: try again' };
     const { message, detail } = error;
     const retryAfter = detail?.retryAfter;
@@ -81,7 +92,7 @@ function understand(error: unknown): Answer {
       ...(typeof retryAfter === 'number' && { retryAfter }),
     };
   }
-  // What fastify refuses before a route sees it: a path it can't decode, a media type it can't read.
+  // Refused by Fastify before routing: a path that it cannot decode, a media type that it cannot parse.
   const { statusCode, message } = error as FastifyError;
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return {
@@ -93,7 +104,10 @@ function understand(error: unknown): Answer {
   return { ...meanings.internal, message: 'the registry failed; its log says why' };
 }
 
-/** Answers what is not HTTP, or is too slow or too long to be taken as such: there is no request to reply to. */
+/**
+ * Answers a connection that sends something other than HTTP, or headers too slowly or too large: no request exists to
+ * reply to.
+ */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();

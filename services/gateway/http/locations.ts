@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
 
 /**
- * The only place that makes URLs for clients. Those of content are relative to the host that the client asked, as the
- * distribution-spec allows ("Pushing blobs", on Location), so they hold behind any proxy that keeps the path.
+ * The only place that makes URLs for clients. URLs of content are relative to the requested host, as the
+ * distribution-spec allows ("Pushing blobs", on Location), so they are valid behind any proxy that keeps the path.
  */
 export const uploadUrl = (repository: string, id: string): string => `/v2/${repository}/blobs/uploads/${id}`;
 
@@ -16,18 +16,18 @@ export const manifestUrl = (repository: string, digest: string): string =>
 export const nextLink = (path: string, query: Record<string, string>): string =>
   `<${path}?${new URLSearchParams(query)}>; rel="next"`;
 
-/** Where tokens are had. Clients take no relative URL for it. @throws Fault `malformed` */
+/** Absolute URL of the token endpoint: clients accept no relative one. @throws Fault `malformed` */
 export function realmUrl(request: FastifyRequest): string {
   return `${protocolOf(request)}://${hostOf(request)}/v2/token`;
 }
 
-/** A name or an address, and perhaps a port: nothing that ends a quoted string, a header or an authority. */
+/** A name or address, with an optional port: nothing that ends a quoted string, a header or an authority. */
 const HOST = /^(?:[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_.])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/i;
 
 /**
- * How the client names this registry, in lower case: as a trusted proxy says, else as it asked. A client of HTTP/1.0
- * that names nothing gets the address that it reached.
- * @throws Fault `malformed` where it is no host
+ * Host by which the client names this registry, in lower case: from a trusted proxy, else from the request. An HTTP/1.0
+ * client that sends none gets the local address of its connection.
+ * @throws Fault `malformed` if it is not a host
  */
 export function hostOf(request: FastifyRequest): string {
   const { host } = request;
@@ -41,7 +41,7 @@ export function hostOf(request: FastifyRequest): string {
   return host.toLowerCase();
 }
 
-/** How the client reached this registry or the proxy before it. */
+/** Scheme by which the client reached this registry or the proxy in front of it. */
 export function protocolOf(request: FastifyRequest): 'http' | 'https' {
   return request.protocol.toLowerCase() === 'https' ? 'https' : 'http';
 }

@@ -2,23 +2,23 @@ import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
 import { hostOf } from './locations.ts';
 
-/** Whoever watches over the process asks it by its address. */
+/** Path of the health check. Monitors request it by the address of the process, not by the login server. */
 export const HEALTH = '/healthz';
 
 /**
- * With a login server configured, requests made to that name are served and no others, as in the connected registry:
- * a client that got here by another name holds credentials for another registry.
- * @throws Fault `misdirected`; `malformed` where the request names no host at all
+ * If a login server is configured, only requests to that name are served, as in the connected registry: a client that
+ * uses another name has credentials for another registry.
+ * @throws Fault `misdirected`; `malformed` if the host of the request is invalid
  */
 export function checkLoginServer(request: FastifyRequest, loginServer: string | undefined): void {
   const host = hostOf(request);
   if (loginServer === undefined || request.url === HEALTH) return;
-  if (plain(host) === plain(loginServer.toLowerCase())) return;
+  if (withoutDefaultPort(host) === withoutDefaultPort(loginServer.toLowerCase())) return;
   throw new Fault(
     'misdirected',
     `this registry answers as ${loginServer}, and this request is for ${host}: use that name (loginServer)`,
   );
 }
 
-/** The ports that clients leave out. */
-const plain = (host: string): string => host.replace(/:(?:80|443)$/, '');
+/** Removes the ports that clients leave out. */
+const withoutDefaultPort = (host: string): string => host.replace(/:(?:80|443)$/, '');

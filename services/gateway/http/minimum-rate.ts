@@ -1,24 +1,24 @@
-/** What a body must bring, so that a client cannot hold an upload for ever by a byte now and then. */
+/** Min rate of a body, so that a client cannot hold an upload forever with an occasional byte. */
 export type MinimumRate = {
   bytesPerSecond: number;
-  /** Over which it is averaged, and which a body has to itself when it begins, in ms. */
+  /** Window over which the rate is averaged, in ms; also the time that a body has before its first check. */
   windowMs: number;
 };
 
-/** A link of 5 kbit/s that ten bodies share gives each twice as much. */
+/** A link of 5 kbit/s that ten bodies share gives each about twice this rate. */
 export const MINIMUM_RATE: MinimumRate = { bytesPerSecond: 32, windowMs: 60_000 };
 
-/** A window says nothing where the client had to wait for the disk for more than this part of it. */
+/** Max part of a window that the client may wait for the disk; above it, the window is not judged. */
 const MAX_STALLED = 0.1;
 
-/** Measures a body, one window after another. Instants are in ms. */
+/** Measures the rate of a body, window by window. Instants are in ms. */
 export class RateMeter {
   readonly #minimum: MinimumRate;
   #from: number;
-  #came = 0;
-  /** How long this window has waited for the client. */
+  #received = 0;
+  /** Time in this window spent waiting for the client, in ms. */
   #waited = 0;
-  #waitsFrom: number | undefined;
+  #waitingSince: number | undefined;
 
   constructor(minimum: MinimumRate, now: number) {
     this.#minimum = minimum;
@@ -26,32 +26,32 @@ export class RateMeter {
   }
 
   came(bytes: number): void {
-    this.#came += bytes;
+    this.#received += bytes;
   }
 
-  /** All that came is written: from now on, the client is waited for. */
+  /** All received bytes are written: from now on, the receiver waits for the client. */
   waits(now: number): void {
-    this.#waitsFrom ??= now;
+    this.#waitingSince ??= now;
   }
 
-  /** Something came, and is being written. */
+  /** Bytes have arrived and are being written. */
   works(now: number): void {
-    if (this.#waitsFrom !== undefined) this.#waited += now - Math.max(this.#waitsFrom, this.#from);
-    this.#waitsFrom = undefined;
+    if (this.#waitingSince !== undefined) this.#waited += now - Math.max(this.#waitingSince, this.#from);
+    this.#waitingSince = undefined;
   }
 
-  /** Ends the window. @returns the bytes that came in it, where those are too few */
+  /** Ends the window. @returns the bytes received in it if the rate was too low */
   next(now: number): number | undefined {
-    const waiting = this.#waitsFrom !== undefined;
+    const waiting = this.#waitingSince !== undefined;
     this.works(now);
     const { bytesPerSecond } = this.#minimum;
     const ms = now - this.#from;
-    const came = this.#came;
-    const isSlow = came < (bytesPerSecond * ms) / 1_000 && this.#waited >= ms * (1 - MAX_STALLED);
+    const received = this.#received;
+    const isSlow = received < (bytesPerSecond * ms) / 1_000 && this.#waited >= ms * (1 - MAX_STALLED);
     this.#from = now;
-    this.#came = 0;
+    this.#received = 0;
     this.#waited = 0;
-    if (waiting) this.#waitsFrom = now;
-    return isSlow ? came : undefined;
+    if (waiting) this.#waitingSince = now;
+    return isSlow ? received : undefined;
   }
 }

@@ -5,10 +5,10 @@ import { parameter } from './parameters.ts';
 
 const MAX_PAGE = 1_000;
 
-/** What a request for a list asks for: `n` entries after `last` (distribution-spec 1.1, "Listing tags"). */
+/** Requested page of a list: `n` entries after `last` (distribution-spec 1.1, "Listing tags"). */
 export type Page = { limit: number; after?: string };
 
-/** A page has 1,000 entries at most, and as many where `n` is not given. @throws Fault `malformed` */
+/** The requested page: 1,000 entries at most, which is also the default. @throws Fault `malformed` */
 export function pageOf(request: FastifyRequest): Page {
   const n = parameter(request, 'n');
   const last = parameter(request, 'last');
@@ -18,7 +18,7 @@ export function pageOf(request: FastifyRequest): Page {
   return { limit: Math.min(MAX_PAGE, n === undefined ? MAX_PAGE : Number(n)), ...(last && { after: last }) };
 }
 
-/** Tells where the next page is, unless the list has ended or the client wants nothing of it. */
+/** Adds the link to the next page, unless the list has ended or the page has no entries by request. */
 export function linkNext(
   reply: FastifyReply,
   path: string,

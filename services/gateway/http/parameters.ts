@@ -3,12 +3,12 @@ import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, digestName, type Repository, repositoryName } from '#proto/oci/names.ts';
 
-/** A part of the path. */
+/** A parameter of the path; empty if missing. */
 export function segment(request: FastifyRequest, name: string): string {
   return (request.params as Record<string, string>)[name] ?? '';
 }
 
-/** A parameter of the query; the first where it stands several times. */
+/** A parameter of the query; the first value if it is repeated. */
 export function parameter(request: FastifyRequest, name: string): string | undefined {
   const value = (request.query as Record<string, string | string[] | undefined>)[name];
   return Array.isArray(value) ? value[0] : value;
@@ -25,7 +25,7 @@ export function repositoryOf(request: FastifyRequest): Repository {
   return repositoryName(segment(request, 'name'));
 }
 
-/** A layer below, by its name in lower case, as scope maps have it. */
+/** Name of a layer below, in lower case as in scope maps. @throws Fault `malformed` */
 export function childOf(request: FastifyRequest): string {
   const name = segment(request, 'child').toLowerCase();
   if (isChild(name)) return name;

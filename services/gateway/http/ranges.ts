@@ -3,22 +3,22 @@ import { Fault } from '#proto/contract/fault.ts';
 /** Positions of the first and the last byte, both included. */
 export type ByteRange = { first: number; last: number };
 
-/** More would only be asked for to keep the registry busy; the header's size ends it sooner. */
-const MANY = 4096;
+/** Max ranges of a request: a request with more only keeps the registry busy. */
+const MAX_RANGES = 4096;
 
 /**
- * A `Range` header of a GET (RFC 9110, 14.2) on content of `size` bytes.
- * @returns the ranges that the content has, none where it has none of them (416; a range that ends before it begins
- * is one of those), or `whole` where there is no header, or one that is not understood, or one that asks for more
- * than everything: such a header is to be ignored
+ * Parses the `Range` header of a GET (RFC 9110, 14.2) on content of `size` bytes.
+ * @returns the ranges that the content can satisfy; none if it can satisfy none (416; a range that ends before it
+ * begins is one of these); `whole` if the header is to be ignored: it is absent, not understood, or requests more bytes
+ * than the content has, in several ranges
  */
 export function parseRange(header: string | undefined, size: number): ByteRange[] | 'whole' {
   const list = /^bytes=(.*)$/i.exec(header?.trim() ?? '')?.[1]?.split(',');
-  // An empty entry of a list counts for nothing (RFC 9110, 5.6.1).
-  const asked = list?.filter((text) => text.trim() !== '') ?? [];
-  if (asked.length === 0 || asked.length > MANY) return 'whole';
+  // Empty list entries are ignored (RFC 9110, 5.6.1).
+  const entries = list?.filter((text) => text.trim() !== '') ?? [];
+  if (entries.length === 0 || entries.length > MAX_RANGES) return 'whole';
   const ranges: ByteRange[] = [];
-  for (const text of asked) {
+  for (const text of entries) {
     const match = /^\s*(\d*)-(\d*)\s*$/.exec(text);
     if (!match || (match[1] === '' && match[2] === '')) return 'whole';
     const [from, to] = [Number(match[1]), Number(match[2])];
@@ -33,8 +33,8 @@ export function parseRange(header: string | undefined, size: number): ByteRange[
 }
 
 /**
- * The `Content-Range` of a chunk of an upload: `<first>-<last>`, without a unit (distribution-spec 1.1, "Pushing a
- * blob in chunks"); the form of RFC 9110 is taken too.
+ * Parses the `Content-Range` of an upload chunk: `<first>-<last>`, without a unit (distribution-spec 1.1, "Pushing a
+ * blob in chunks"); the form of RFC 9110 is accepted too.
  * @throws Fault `upload-invalid`
  */
 export function parseContentRange(header: string): ByteRange {
@@ -47,5 +47,5 @@ export function parseContentRange(header: string): ByteRange {
   );
 }
 
-/** What an upload holds, as its `Range` header says it; an empty one cannot be said and is `0-0` by custom. */
+/** The `Range` header of an upload. An empty upload cannot be expressed and is `0-0` by convention. */
 export const uploadRange = (offset: number): string => `0-${Math.max(0, offset - 1)}`;

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { Fault } from '#proto/contract/fault.ts';
 
 /**
- * A small body as a whole.
- * @param what names it for whoever sent it @param limit in bytes @param withinMs for all of it
- * @throws Fault `too-large`, `size-invalid` where it does not come whole, `too-slow`
+ * Reads a small body into memory.
+ * @param what names the body in messages to its sender @param limit in bytes @param withinMs for the full body
+ * @throws Fault `too-large`, `size-invalid` if the connection ends before the body, `too-slow`
  */
 export async function readBody(
   body: IncomingMessage,
@@ -20,8 +20,9 @@ export async function readBody(
   };
   const onClose = () =>
     reject(new Fault('size-invalid', `the connection ended in the middle of the ${what}`));
-  const late = () => reject(new Fault('too-slow', `the ${what} did not come within ${withinMs / 1_000} s`));
-  const timer = setTimeout(late, withinMs);
+  const onTimeout = () =>
+    reject(new Fault('too-slow', `the ${what} did not come within ${withinMs / 1_000} s`));
+  const timer = setTimeout(onTimeout, withinMs);
   body.on('data', onData).once('end', resolve).once('close', onClose).once('error', onClose);
   if (body.destroyed) onClose();
   try {

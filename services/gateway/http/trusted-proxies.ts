@@ -1,12 +1,14 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 
-/** Which addresses are proxies of ours, so that what they say of a client in `X-Forwarded-*` is believed. */
+/** Addresses of trusted proxies, whose `X-Forwarded-*` headers about a client are used. */
 export class TrustedProxies {
   readonly #networks: () => readonly string[];
-  #known: readonly string[] = [];
+  #current: readonly string[] = [];
   #list = new BlockList();
 
-  /** @param networks addresses, or networks as `10.0.0.0/8`; asked each time, and another list is another array */
+  /**
+   * @param networks addresses, or networks such as `10.0.0.0/8`; called each time; a changed list must be a new array
+   */
   constructor(networks: () => readonly string[]) {
     this.#networks = networks;
   }
@@ -14,18 +16,18 @@ export class TrustedProxies {
   readonly trusts = (address: string | undefined): boolean => {
     if (address === undefined) return false;
     const networks = this.#networks();
-    if (networks !== this.#known) {
+    if (networks !== this.#current) {
       this.#list = blockList(networks);
-      this.#known = networks;
+      this.#current = networks;
     }
-    // A socket that takes both families names an IPv4 client so (RFC 4291, 2.5.5.2).
+    // A dual-stack socket reports an IPv4 client as an IPv4-mapped address (RFC 4291, 2.5.5.2).
     const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
     if (isIPv4(plain)) return this.#list.check(plain, 'ipv4');
     return isIPv6(address) && this.#list.check(address, 'ipv6');
   };
 }
 
-/** What is no network is left out: the configuration was checked. */
+/** Skips invalid networks: the configuration has been checked. */
 function blockList(networks: readonly string[]): BlockList {
   const list = new BlockList();
   for (const network of networks) {

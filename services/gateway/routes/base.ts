@@ -8,7 +8,7 @@ export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
   resource(app, gateway, '/v2/', { GET: ['login', support], HEAD: ['login', support] });
   resource(app, gateway, '/v2', { GET: ['login', support], HEAD: ['login', support] });
 
-  // For whoever watches over the process: it works when storage answers.
+  // Health check for monitors: healthy if storage answers.
   const health: Handler = async (_request, reply) => {
     await gateway.bus.call(missingBlobs, { digests: [] }, { patience: 0 });
     return reply.type('application/json').send('{}');

@@ -19,7 +19,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Checking if content exists in the registry": end-2
   const head: Handler = async (request, reply) => {
     const digest = digestOf(request);
-    // Storage itself is asked: whoever pushes counts on what he hears here, so the blob's grace time is renewed.
+    // Not cached: a pushing client relies on this answer, so storage must renew the grace time of the blob.
     const { size } = await bus.call(locateBlob, { repository: repositoryOf(request), digest }, patience);
     describe(reply, digest);
     if (isFresh(request.headers, digest)) return reply.code(304).send();
@@ -74,7 +74,7 @@ function describe(reply: FastifyReply, digest: Digest): void {
 
 type Answer = { status: number; headers: Record<string, string>; parts: Part[] };
 
-/** What is sent for these ranges: all of it, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
+/** Response for these ranges: the full blob, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
 function plan(ranges: ByteRange[] | 'whole', size: number): Answer {
   if (ranges === 'whole') {
     const headers = { 'content-type': TYPE, 'content-length': String(size) };

@@ -19,71 +19,71 @@ import { noteChild } from './presence.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 const PAGE = 1_000;
-/** Storage is asked again after so long, should nothing that was said have been heard, in ms. */
+/** Interval between calls to storage without an event, in ms: one may have been missed. */
 const POLL_MS = 20_000;
 
 /**
- * What changed here, for the layers below: what the caller may see of it, behind `after`. Where that is nothing, the
- * answer comes as soon as there is something, or after `wait` seconds.
+ * Change feed for the layers below: the changes after the cursor `after` that the caller may see. Without any, the
+ * answer waits for the next one, for at most `wait` seconds.
  */
 export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, access } = gateway;
   const patience = { patience: gateway.times.patienceMs };
   const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const one of waiting) one();
+  const wakeAll = () => {
+    for (const resolve of waiting) resolve();
   };
   const events = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted, accountsChanged];
-  for (const event of events) bus.onInvalidation(event as typeof storageStarted, wake);
+  for (const event of events) bus.onInvalidation(event as typeof storageStarted, wakeAll);
   bus.listen(transferStarted, ({ data }) => {
-    if (data.direction === 'down') wake();
+    if (data.direction === 'down') wakeAll();
   });
-  bus.onGap(wake);
-  app.addHook('preClose', async () => wake());
+  bus.onGap(wakeAll);
+  app.addHook('preClose', async () => wakeAll());
 
   const changes: Handler = async (request, reply) => {
     const seconds = waitOf(request);
     const end = Date.now() + seconds * 1_000;
-    const print = printOf(request);
-    const asks = parameter(request, 'arriving') === '1';
-    using place = gateway.longPolls.of(request, CHANGES_PATH);
+    const rights = rightsOf(request);
+    const wantsArriving = parameter(request, 'arriving') === '1';
+    using slot = gateway.longPolls.of(request, CHANGES_PATH);
     const known = await noteChild(request, gateway);
-    let after = afterOf(parameter(request, 'after'), print);
+    let after = afterOf(parameter(request, 'after'), rights);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
       waiting.add(resolve);
       try {
         const query = { ...(after !== undefined && { after }), limit: PAGE };
         const page = await bus.call(listChanges, query, patience);
-        const { blobs } = asks ? await bus.call(listArriving, {}, patience) : { blobs: [] };
-        // Nothing is told by rights that were looked at before the wait.
+        const { blobs } = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
+        // Rights that were checked before the wait do not count.
         await access.recheck(request, reply);
-        const seen = page.changes.filter(({ repository }) => sees(request, repository));
-        // Is something on its way here that whoever asks may pull?
-        const comes = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
+        const visible = page.changes.filter(({ repository }) => sees(request, repository));
+        // Whether content is arriving that the caller may pull.
+        const isArriving = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
         const left = end - Date.now();
-        const gone = request.raw.socket.destroyed || !app.server.listening;
+        const isClosed = request.raw.socket.destroyed || !app.server.listening;
         if (
           page.lost ||
           after === undefined ||
-          seen.length > 0 ||
-          comes ||
+          visible.length > 0 ||
+          isArriving ||
           (left <= 0 && !page.more) ||
-          gone
+          isClosed
         ) {
           const answer: Changes = {
             ...page,
-            ...(asks && { arriving: comes }),
+            ...(wantsArriving && { arriving: isArriving }),
             ...(known && { known }),
-            changes: seen,
-            cursor: `${page.cursor}.${print}`,
+            changes: visible,
+            cursor: `${page.cursor}.${rights}`,
           };
           reply.header('cache-control', 'no-store').type('application/json');
           return reply.send(JSON.stringify(answer));
         }
         after = page.cursor;
         if (page.more) continue;
-        if (!place.take()) throw tooManyLongPolls();
+        if (!slot.take()) throw tooManyLongPolls();
         await orAfter(changed, Math.min(left, POLL_MS), request);
       } finally {
         waiting.delete(resolve);
@@ -93,20 +93,26 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   resource(app, gateway, CHANGES_PATH, { GET: ['catalog', changes] });
 }
 
-/** What may be seen decides what was told: an account that may see more now has missed something. */
-function printOf({ caller }: FastifyRequest): string {
+/**
+ * Hash of the caller's rights. They decide which changes a cursor covers: an account that may see more now has missed
+ * some.
+ */
+function rightsOf({ caller }: FastifyRequest): string {
   const rules = caller?.identity?.rules.text ?? '';
   return createHash('sha256').update(rules).digest('hex').slice(0, 8);
 }
 
-/** @returns a cursor that no storage knows for one of another account, or of what the account could see before */
-function afterOf(text: string | undefined, print: string): string | undefined {
+/**
+ * @returns the cursor for storage; one unknown to storage if it is of another account, or of other rights of the
+ * account
+ */
+function afterOf(text: string | undefined, rights: string): string | undefined {
   if (text === undefined) return undefined;
   const dot = text.lastIndexOf('.');
-  return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === print ? text.slice(0, dot) : 'lost';
+  return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === rights ? text.slice(0, dot) : 'lost';
 }
 
-/** @throws Fault `malformed` */
+/** The time to wait, in seconds. @throws Fault `malformed` */
 export function waitOf(request: FastifyRequest): number {
   const wait = parameter(request, 'wait') ?? '0';
   if (/^\d{1,3}$/.test(wait) && Number(wait) <= MAX_WAIT_S) return Number(wait);
@@ -116,12 +122,13 @@ export function waitOf(request: FastifyRequest): number {
   );
 }
 
+/** Waits for `changed`, for `ms`, or for the end of the connection. */
 export async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const { promise: timedOut, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   raw.socket.once('close', resolve);
   try {
-    await Promise.race([changed, over]);
+    await Promise.race([changed, timedOut]);
   } finally {
     clearTimeout(timer);
     raw.socket.off('close', resolve);

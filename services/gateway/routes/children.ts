@@ -13,18 +13,18 @@ import { readBody } from '../http/read-body.ts';
 import { addressOf } from './presence.ts';
 import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts';
 
-const LIMIT = 4 * 1_024;
+const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
 
-/** What the layers below tell of themselves; one that writes nothing into a repository may do so in a ReadOnly layer, too. */
+/** Activation of layers below. It writes nothing into a repository, so a ReadOnly layer allows it too. */
 export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
 
-  /** The first instance of a child that asks has its place, until it is taken from it. */
+  /** The first instance of a child that activates holds its place until it is deactivated. */
   const activate: Handler = async (request, reply) => {
     const child = childOf(request);
-    const reading = { what: 'activation', limit: LIMIT, withinMs: times.idleMs };
-    const { instance, start } = activationIn((await readBody(request.raw, reading)).toString());
+    const reading = { what: 'activation', limit: MAX_ACTIVATION_BYTES, withinMs: times.idleMs };
+    const { instance, start } = parseActivation((await readBody(request.raw, reading)).toString());
     await access.recheck(request, reply);
     const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
     const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
@@ -39,7 +39,7 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
 }
 
 /** @throws Fault `malformed` */
-function activationIn(text: string): LayerIdentity {
+function parseActivation(text: string): LayerIdentity {
   try {
     return parse(Activation, text);
   } catch (cause) {

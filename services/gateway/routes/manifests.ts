@@ -34,8 +34,8 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, instance, hashes, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
-  /** Why an image of an index can't be pulled, whoever looks after the layer finds in the log. */
-  const absent = (repository: Repository, digest: Reference) => (error: unknown) => {
+  /** Logs for the operator why an image of an index cannot be pulled. */
+  const logSkippedPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
       log.info({ repository, digest, platform }, 'a platform was asked for that this layer does not bring');
@@ -46,7 +46,9 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Checking if content exists in the registry": end-3
   const head: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
-    const place = await cache.manifest(repository, reference).catch(absent(repository, reference));
+    const place = await cache
+      .manifest(repository, reference)
+      .catch(logSkippedPlatform(repository, reference));
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
     return reply.header('content-length', place.size).send();
@@ -56,7 +58,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const get: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
-      absent(repository, reference),
+      logSkippedPlatform(repository, reference),
     );
     describe(reply, place);
     if (isFresh(request.headers, place.digest)) return reply.code(304).send();
@@ -84,29 +86,32 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       'docker-content-digest': digest,
       ...(subject && { 'oci-subject': subject }),
       ...(tags.length > 0 && { 'oci-tag': tags.join(', ') }),
-      ...staysHere(gateway, repository),
+      ...warningOf(gateway, repository),
     });
     return reply.code(201).send();
   };
 
-  /** A manifest's bytes come to storage as those of a blob do; it is told what they are when they are all there. */
-  const stored = async (request: FastifyRequest, reply: FastifyReply, asked: Asked, reference: Reference) => {
-    const { repository } = asked;
+  /**
+   * The bytes of a manifest are written to an ingest, as those of a blob; storage gets its digest and type when all of
+   * them are written.
+   */
+  const stored = async (request: FastifyRequest, reply: FastifyReply, query: Query, reference: Reference) => {
+    const { repository } = query;
     const behalf = inTheNameOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
     await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
-      const size = await writeBody(gateway, held, request.raw, { algorithm, most: MANIFEST_LIMIT });
+      const size = await writeBody(gateway, held, request.raw, { algorithm, max: MANIFEST_LIMIT });
       const digest = hashes.digest(claim.id, size, algorithm) as Digest;
       if (isDigest(reference) && reference !== digest) {
         throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
       }
       const mediaType = mediaTypeOf(request) ?? (await mediaTypeWithin(held, size));
       const tag = isDigest(reference) ? {} : { tag: reference };
-      const query = { ...asked, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
+      const putQuery = { ...query, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
       await access.recheck(request, reply);
-      const answer = await bus.call(putManifest, query, behalf);
+      const answer = await bus.call(putManifest, putQuery, behalf);
       held.spent();
       return answer;
     } catch (error) {
@@ -117,7 +122,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** For a client that does not say what it sends: the manifest may say it. */
+  /** For a client that sends no media type: the manifest may contain it. */
   const mediaTypeWithin = async ({ claim }: ClaimRenewal, size: number): Promise<string> => {
     await using file = await volume.openIngest(claim);
     const bytes = Buffer.alloc(size);
@@ -129,25 +134,25 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** What a tag must point to when it changes, where the client makes that depend on what is there now. */
+  /** Digest that a tag must have when it changes (null: no tag), if the client makes the change conditional. */
   const expectation = async (
     { headers }: FastifyRequest,
     repository: Repository,
     reference: Reference,
   ): Promise<{ expect?: Digest | null }> => {
     if (!isConditional(headers)) return {};
-    const found = await bus.call(getManifest, { repository, reference }, patience).catch((error) => {
+    const current = await bus.call(getManifest, { repository, reference }, patience).catch((error) => {
       if (Fault.is(error, 'manifest-unknown', 'name-unknown')) return undefined;
       throw error;
     });
-    if (!allows(headers, found?.digest)) {
+    if (!allows(headers, current?.digest)) {
       throw new Fault(
         'conflict',
-        // Who may write may not always read.
-        `${reference} is ${found ? 'not what you expect' : 'not there'}: look again, then decide again`,
+        // Without the digest: a caller that may write may not always read.
+        `${reference} is ${current ? 'not what you expect' : 'not there'}: look again, then decide again`,
       );
     }
-    return isDigest(reference) ? {} : { expect: found?.digest ?? null };
+    return isDigest(reference) ? {} : { expect: current?.digest ?? null };
   };
 
   // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests": end-9
@@ -169,7 +174,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   });
 }
 
-type Asked = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
+type Query = { repository: Repository; tags?: Tag[]; expect?: Digest | null };
 
 /** The tags that a push by digest names (distribution-spec, "Pushing Manifests": end-7b). */
 function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
@@ -180,7 +185,7 @@ function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
   return tags.map(tagName);
 }
 
-/** What can't be a tag is a tag that does not exist. */
+/** A reference that cannot be a tag is a tag that does not exist. */
 function existingReference(request: FastifyRequest): Reference {
   try {
     return referenceName(segment(request, 'reference'));
@@ -190,7 +195,7 @@ function existingReference(request: FastifyRequest): Reference {
   }
 }
 
-/** Without its parameters, and in lower case (RFC 9110, 8.3.1). */
+/** Media type without its parameters, in lower case (RFC 9110, 8.3.1). */
 function mediaTypeOf(request: FastifyRequest): string | undefined {
   return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
 }
@@ -199,8 +204,11 @@ function describe(reply: FastifyReply, { digest, mediaType }: ManifestPlace): vo
   reply.headers({ 'docker-content-digest': digest, etag: etagOf(digest), 'content-type': mediaType });
 }
 
-/** distribution-spec 1.1, "Warnings": what goes up from this layer, and this is not among it. */
-function staysHere({ configuration }: Gateway, repository: Repository): { warning?: string } {
+/**
+ * Warning that the manifest is not pushed to the parent, as no selection covers its repository (distribution-spec 1.1,
+ * "Warnings").
+ */
+function warningOf({ configuration }: Gateway, repository: Repository): { warning?: string } {
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
   if (!parent || matches(patterns, repository)) return {};

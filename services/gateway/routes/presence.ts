@@ -13,9 +13,9 @@ const INSTANCE = new RegExp(InstanceId.pattern as string);
 const ADDRESS = new RegExp(Address.pattern as string);
 
 /**
- * Takes the request of a child that waits for changes as the sign that it is there, and that it has its place: so it
- * need not say either in a request of its own.
- * @returns whether all that is to be known of this child is known here; where not, it is to tell it
+ * Takes the long poll of a child for changes as its sign of presence, and as its activation if it names its instance:
+ * the child then sends no separate requests for these.
+ * @returns whether everything about this child is known here; if not, the child must report it
  * @throws Fault `already-activated`, `unavailable`
  */
 export async function noteChild(request: FastifyRequest, gateway: Gateway): Promise<boolean> {
@@ -31,7 +31,7 @@ export async function noteChild(request: FastifyRequest, gateway: Gateway): Prom
   return mayActAs(request, child, 'message/write') && isNoted(bus, child);
 }
 
-/** What of a start goes into a query: what is no start says nothing. */
+/** The start in a query; undefined if it is invalid. */
 function startIn(text: string | undefined): Start | undefined {
   const [id, at, ended, before = ''] = text?.split('.') ?? [];
   const start = {
@@ -43,7 +43,7 @@ function startIn(text: string | undefined): Start | undefined {
   return Value.Check(Start, start) ? start : undefined;
 }
 
-/** Where a request came from; what a proxy says that is no address is none. */
+/** Address of the client; `unknown` if a proxy forwards something that is not an address. */
 export const addressOf = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
 
 async function isNoted(bus: Pick<Bus, 'get' | 'put'>, child: string): Promise<boolean> {
@@ -51,7 +51,7 @@ async function isNoted(bus: Pick<Bus, 'get' | 'put'>, child: string): Promise<bo
     await bus.put(presence, child, { seen: Date.now() });
     return (await bus.get(layersBelow, child)) !== undefined;
   } catch {
-    // The child tells what it has to tell itself, then.
+    // The child then reports by itself.
     return false;
   }
 }

@@ -5,7 +5,7 @@ import { nextLink } from '../http/locations.ts';
 import { digestOf, parameter, repositoryOf } from '../http/parameters.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
-/** Descriptors with long annotations must not make an answer that clients refuse (4 MiB). */
+/** Descriptors per page: with long annotations, they must not make a response that clients refuse (4 MiB). */
 const PAGE = 200;
 
 export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -27,7 +27,7 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
       reply.header('link', nextLink(`/v2/${repository}/referrers/${digest}`, query));
     }
     const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: descriptors };
-    // As bytes: to a text the server would add a charset, and clients compare the type as a whole.
+    // As bytes: Fastify would add a charset to the type of a string, and clients compare the full type.
     return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
 

@@ -20,12 +20,12 @@ import { type Gateway, type Handler, resource } from './resource.ts';
 
 const unzip = promisify(gunzip);
 
-/** What the layers below tell of themselves: JSON, packed with gzip where the header says so. */
+/** Reports of the layers below: JSON, compressed with gzip if the header says so. */
 export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
-  const below = new ChildReports(bus);
+  const reports = new ChildReports(bus);
   const turns = new ReportTurns();
-  const forgetting = forgetDeletedChildren({ bus, below, log: gateway.log });
+  const forgetting = forgetDeletedChildren({ bus, below: reports, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
@@ -41,7 +41,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   const take: Handler = async (request, reply) => {
     const child = childOf(request);
-    using _place = turns.admit(child);
+    using _slot = turns.admit(child);
     const body = await readBody(request.raw, {
       limit: REPORT_LIMIT,
       withinMs: times.idleMs,
@@ -49,16 +49,16 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     });
     await access.recheck(request, reply);
     const { taken, place } = await turns.run(child, async () => {
-      // Its child tells it again on another connection.
+      // The child sends it again on another connection.
       if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child has gone');
       const packed = request.headers['content-encoding'] === 'gzip';
       const bytes = packed ? await unpacked(body) : body;
       const received = bytes.byteLength;
-      // Before it is parsed, which takes many times the memory.
+      // Before parsing, which takes many times the memory.
       await bus.call(chargeChild, { child, bytes: received }, { patience: times.patienceMs });
-      const report = read(bytes);
+      const report = parseReport(bytes);
       await mustBeActive(child, report);
-      return below.take(child, report, { account: Boolean(request.caller?.name), charged: received });
+      return reports.take(child, report, { account: Boolean(request.caller?.name), charged: received });
     });
     const answer: ReportAck = { ...(place && { place }) };
     reply
@@ -83,7 +83,7 @@ async function unpacked(body: Buffer): Promise<Buffer> {
 }
 
 /** @throws Fault `malformed`, naming the field */
-function read(body: Buffer): Report {
+function parseReport(body: Buffer): Report {
   try {
     return parse(Report, body, { values: MAX_REPORT_VALUES });
   } catch (cause) {

@@ -13,42 +13,52 @@ import type { ContentCache } from '../content/content-cache.ts';
 import type { RunningHashes } from '../content/running-hashes.ts';
 import type { MinimumRate } from '../http/minimum-rate.ts';
 
-/** What the routes of one process share. */
+/**
+ * The endpoints of the registry, one file per group of paths, and what they share: `Gateway`, which `app.ts` builds
+ * once per process, and `resource`, which registers a path.
+ *
+ * A request reaches its handler through `resource`: it checks the method, the access that the path needs, and the mode.
+ * A handler parses the request with `http/`, calls storage over the bus or reads `content/`, and replies; it throws a
+ * Fault for every refusal. A handler that writes a body claims an ingest, writes it with `writeBody`, checks the access
+ * again and lets storage commit. What must be completed after the client has disconnected runs in `settle`.
+ */
+
+/** Shared by all routes of a process. */
 export type Gateway = {
   bus: Bus;
   volume: Volume;
-  /** Who holds the claims of this process. */
+  /** Holder of this process's claims. */
   instance: string;
-  /** What clients may do now; `undefined` until the layer's configuration has been seen. */
+  /** Mode of the layer; `undefined` until its configuration has been received. */
   mode: () => Mode | undefined;
-  /** What is in force now; `undefined` until it has been seen. */
+  /** Configuration in force; `undefined` until it has been received. */
   configuration: () => Configuration | undefined;
   log: Log;
   access: Access;
   hashes: RunningHashes;
   cache: ContentCache;
   longPolls: LongPolls;
-  /** Work that goes on when its client has gone: the claim of a broken upload is still to be released. */
+  /** Work that continues after its client has disconnected: the claim of a broken upload must still be released. */
   pending: Set<Promise<unknown>>;
   times: Times;
-  /** Ends with the last entries told. */
+  /** Its disposal sends the last entries. */
   trail?: AsyncDisposable;
 };
 
 export type Times = {
-  /** A body that brings nothing for this long ends, in ms; so does a reader that takes nothing. */
+  /** A body that delivers nothing for this time ends, in ms; so does a reader that accepts nothing. */
   idleMs: number;
-  /** A body that is slower ends; what came of it is kept. */
+  /** A slower body ends; the bytes received before are stored. */
   minimumRate: MinimumRate;
-  /** How often the claim of an upload under way is renewed. */
+  /** Interval between renewals of the claim of a running upload, in ms. */
   renewMs: number;
-  /** How long a client may go on sending a body that is already answered, in ms: it may not have read the answer. */
+  /** How long a client may continue to send a body that is already answered, in ms: it may not have read the answer. */
   lingerMs: number;
-  /** Between two looks at the rights of whoever reads a long answer, in ms. */
+  /** Interval between checks of the rights during a long response, in ms. */
   recheckMs: number;
-  /** For how long refusals of the same kind are gathered, in ms. */
+  /** How long refusals of the same kind are gathered, in ms. */
   gatherMs: number;
-  /** How long a request waits for storage to come back. */
+  /** How long a call waits for storage to be available again, in ms. */
   patienceMs: number;
 };
 
@@ -57,8 +67,8 @@ type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 /**
- * One path and what can be done with it: every other method is answered 405. Who asks is looked at first, and then, for
- * a write of content, the mode.
+ * Registers one path and its methods: every other method is answered 405. Checks the access of the caller first and
+ * then, for a write of content, the mode.
  */
 export function resource(
   app: FastifyInstance,
@@ -87,7 +97,7 @@ export function resource(
   }
 }
 
-/** The words of a refusal are those of the connected registry, which existing tools look for. */
+/** The message is that of the connected registry, which existing tools expect. */
 function checkMode(gateway: Gateway): void {
   const mode = gateway.mode();
   if (mode === 'ReadWrite') return;
@@ -95,7 +105,10 @@ function checkMode(gateway: Gateway): void {
   throw new Fault('denied', 'This operation is not allowed on this registry.');
 }
 
-/** What follows a client's departure, a claim to be given back, is waited for when the process ends. */
+/**
+ * Runs work that must be completed after the client's departure, such as the release of a claim, and that the process
+ * waits for when it ends.
+ */
 export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
   gateway.pending.add(work);
   try {
@@ -105,7 +118,7 @@ export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> 
   }
 }
 
-/** How storage is asked for a change: in the name of the account that makes the request. */
+/** Options of a call that changes storage: on behalf of the account that makes the request. */
 export function inTheNameOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
   return { patience: times.patienceMs, behalf: caller?.identity?.name };
 }

@@ -5,7 +5,7 @@ import { linkNext, type Page, pageOf } from '../http/paging.ts';
 import { repositoryOf } from '../http/parameters.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
-/** How many repositories storage is asked for at a time. */
+/** Repositories per call to storage. */
 const BATCH = 1_000;
 
 export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -16,31 +16,34 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const tags: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const page = pageOf(request);
-    const found = await bus.call(listTags, { repository, ...page }, patience);
-    const names = found.tags.map(({ tag }) => tag);
-    linkNext(reply, `/v2/${repository}/tags/list`, page, names.at(-1), found.more);
+    const listed = await bus.call(listTags, { repository, ...page }, patience);
+    const names = listed.tags.map(({ tag }) => tag);
+    linkNext(reply, `/v2/${repository}/tags/list`, page, names.at(-1), listed.more);
     return reply.type('application/json').send(JSON.stringify({ name: repository, tags: names }));
   };
 
-  // docker-registry's HTTP API V2, "Listing Repositories"; the distribution-spec leaves it out.
+  // docker-registry's HTTP API V2, "Listing Repositories"; not part of the distribution-spec.
   const catalog: Handler = async (request, reply) => {
     const page = pageOf(request);
-    const { repositories, more } = await seen(request, page);
+    const { repositories, more } = await listVisible(request, page);
     linkNext(reply, '/v2/_catalog', page, repositories.at(-1), more);
     return reply.type('application/json').send(JSON.stringify({ repositories }));
   };
 
-  /** One more than the page has is looked for: a link to a next page must not tell of what is not seen on it. */
-  const seen = async (request: FastifyRequest, { limit, after }: Page) => {
-    const found: string[] = [];
+  /**
+   * Looks for one repository more than the page has: a link to the next page must not reveal repositories that the
+   * caller may not see.
+   */
+  const listVisible = async (request: FastifyRequest, { limit, after }: Page) => {
+    const visible: string[] = [];
     let last = after;
-    for (let more = limit > 0; more && found.length <= limit; ) {
+    for (let more = limit > 0; more && visible.length <= limit; ) {
       const page = await bus.call(listRepositories, { limit: BATCH, ...(last && { after: last }) }, patience);
-      for (const repository of page.repositories) if (sees(request, repository)) found.push(repository);
+      for (const repository of page.repositories) if (sees(request, repository)) visible.push(repository);
       last = page.repositories.at(-1);
       more = page.more;
     }
-    return { repositories: found.slice(0, limit), more: found.length > limit };
+    return { repositories: visible.slice(0, limit), more: visible.length > limit };
   };
 
   resource(app, gateway, '/v2/:name/tags/list', {

@@ -10,7 +10,7 @@ import { readBody } from '../http/read-body.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
-const LIMIT = 64 * 1_024;
+const MAX_FORM_BYTES = 64 * 1_024;
 
 /** Docker's token protocol, and the form of it that Azure Container Registry's clients use (OAuth 2, RFC 6749). */
 export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -34,7 +34,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     const token = await access.issue(identity, print, narrow(scopes, identity.rules));
     request.caller.refused = false;
     const issued_at = new Date().toISOString();
-    // RFC 6749, 5.1: no cache keeps it.
+    // RFC 6749, 5.1: must not be cached.
     reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' }).type('application/json');
     return reply.send(JSON.stringify({ token, access_token: token, expires_in: LIFETIME_S, issued_at }));
   };
@@ -48,10 +48,11 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== FORM) {
       return refuse(reply, 'invalid_request', `the body must be ${FORM}`);
     }
-    const reading = { what: 'form', limit: LIMIT, withinMs: times.idleMs };
+    const reading = { what: 'form', limit: MAX_FORM_BYTES, withinMs: times.idleMs };
     const form = new URLSearchParams((await readBody(request.raw, reading)).toString());
-    const kind = form.get('grant_type') ?? 'password';
-    if (kind !== 'password') return refuse(reply, 'unsupported_grant_type', 'grant_type must be password');
+    const grantType = form.get('grant_type') ?? 'password';
+    if (grantType !== 'password')
+      return refuse(reply, 'unsupported_grant_type', 'grant_type must be password');
     const name = form.get('username');
     const password = form.get('password');
     const credentials =
@@ -59,7 +60,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     return issue(request, reply, credentials, form.getAll('scope'));
   };
 
-  // Everything below /v2/ comes through any proxy; the others are where clients of that registry look.
+  // Every proxy forwards paths below /v2/; clients of Azure Container Registry use the others.
   for (const path of ['/v2/token', '/acr/oauth2/token', '/oauth2/token']) {
     resource(app, gateway, path, { GET: ['nothing', get], POST: ['nothing', post] });
   }

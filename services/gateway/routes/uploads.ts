@@ -20,8 +20,8 @@ import { type Gateway, type Handler, inTheNameOf, resource, settle } from './res
 import { writeBody } from './write-body.ts';
 
 /**
- * Uploads. What a client has been told is kept stays: an upload whose connection breaks ends at the last byte that
- * came, and goes on from there, in any process. A PUT whose digest is wrong ends its upload, as in docker-registry.
+ * Uploads. Acknowledged bytes stay: an upload whose connection breaks ends at the last byte received, and continues
+ * from there in any process. A PUT with a wrong digest ends its upload, as in docker-registry.
  */
 export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, instance, times, hashes, log, access } = gateway;
@@ -50,8 +50,8 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   /**
-   * What the client may not read is not there: without `from`, any repository will do, so a blob is looked for only
-   * where all of them may be read.
+   * Content that the client may not read does not exist for it: without `from`, any repository would do, so a blob is
+   * mounted only if the client may read all of them.
    */
   const mounted = async (
     request: FastifyRequest,
@@ -71,7 +71,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  /** Nobody knows of this upload but the request itself: whatever goes wrong, it goes. */
+  /** Only this request knows the upload: any failure discards it. */
   const monolithic = async (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -108,7 +108,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
     const exactly = expectChunk(request, reply, repository, held.claim);
     const end = await writeBody(gateway, held, request.raw, { exactly });
-    // Before the answer: the next chunk may come at once.
+    // Before the answer: the next chunk may arrive at once.
     await held.release();
     await access.recheck(request, reply);
     return end;
@@ -133,7 +133,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     const exactly = expectChunk(request, reply, repository, held.claim);
     const [algorithm] = splitDigest(digest);
     const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
-    // A body may take hours, and its account may have lost its rights meanwhile: what came stays an upload.
+    // A body may take hours, and its account may have lost its rights meanwhile: the received bytes stay an upload.
     await access.recheck(request, reply);
     await commit(request, held, repository, digest, end);
   };
@@ -191,7 +191,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
 }
 
 /**
- * In what a chunked upload will be named, where the client says so before its first byte.
+ * Algorithm of the digest that a chunked upload will have, if the client names it before its first byte.
  * @throws Fault `digest-invalid`
  */
 function algorithmOf(name: string | undefined): Algorithm | undefined {
@@ -200,8 +200,9 @@ function algorithmOf(name: string | undefined): Algorithm | undefined {
 }
 
 /**
- * The chunk that `Content-Range` announces must begin where the upload ends; without that header, the body goes on
- * there. @returns how many bytes must come @throws Fault `range-invalid`, with the true range in the headers
+ * The chunk that `Content-Range` announces must begin at the end of the upload; without that header, the body is
+ * appended.
+ * @returns the number of bytes that must follow @throws Fault `range-invalid`, with the true range in the headers
  */
 function expectChunk(
   request: FastifyRequest,

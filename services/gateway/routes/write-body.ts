@@ -6,23 +6,23 @@ import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import type { Gateway } from './resource.ts';
 
 type Expected = {
-  /** Which hash to begin, for an ingest that is empty. */
+  /** Algorithm of the hash to begin, for an empty ingest. */
   algorithm?: Algorithm;
-  /** How many bytes the body must have. */
+  /** Exact size of the body, in bytes. */
   exactly?: number | undefined;
-  /** How many bytes the body may have. */
-  most?: number;
+  /** Max size of the body, in bytes. */
+  max?: number;
 };
 
 /**
  * Writes the body to the end of the held ingest.
- * @returns where the ingest ends now @throws Fault where the body did not come whole; what came is kept
+ * @returns the new end of the ingest @throws Fault if the body is incomplete; the received bytes are stored
  */
 export async function writeBody(
   { volume, hashes, times }: Gateway,
   { claim, signal }: ClaimRenewal,
   body: IncomingMessage,
-  { algorithm = 'sha256', exactly, most = Number.POSITIVE_INFINITY }: Expected,
+  { algorithm = 'sha256', exactly, max = Number.POSITIVE_INFINITY }: Expected,
 ): Promise<number> {
   const { id, offset } = claim;
   const empty = body.headers['transfer-encoding'] === undefined && !Number(body.headers['content-length']);
@@ -32,7 +32,7 @@ export async function writeBody(
   const received = await receive(body, file, {
     from: offset,
     hash,
-    limit: exactly ?? most,
+    limit: exactly ?? max,
     excess: exactly === undefined ? 'too-large' : 'size-invalid',
     idleMs: times.idleMs,
     minimumRate: times.minimumRate,
@@ -40,11 +40,11 @@ export async function writeBody(
   });
   if (received.hash) hashes.keep(id, received.end, received.hash);
   if (received.failure) throw received.failure;
-  const came = received.end - offset;
-  if (exactly !== undefined && came < exactly) {
+  const length = received.end - offset;
+  if (exactly !== undefined && length < exactly) {
     throw new Fault(
       'size-invalid',
-      `the chunk has ${came} bytes, not ${exactly}: go on where the upload ends`,
+      `the chunk has ${length} bytes, not ${exactly}: go on where the upload ends`,
     );
   }
   return received.end;

@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Tls } from '#proto/document/configuration.ts';
 
-/** How the environment says that the gateway listens. */
+/** Listen address and TLS files as the environment sets them. */
 
 /** @throws Fault `config-invalid` */
 export function addressOf(listen: string): { host: string; port: number } {
@@ -15,8 +15,7 @@ export function addressOf(listen: string): { host: string; port: number } {
 }
 
 /**
- * @returns the files, or that there are none since both variables are empty; `undefined` where neither is set and the
- * configuration says
+ * @returns the files, or none if both variables are empty; `undefined` if neither is set and the configuration decides
  * @throws Fault `config-invalid`
  */
 export function tlsOf(env: NodeJS.ProcessEnv): { files: Tls | undefined } | undefined {
@@ -30,7 +29,7 @@ export function tlsOf(env: NodeJS.ProcessEnv): { files: Tls | undefined } | unde
   );
 }
 
-/** Why it can't listen there, with the remedy. */
+/** Why it cannot listen there, with the remedy. */
 export function whyNot({ code, message }: NodeJS.ErrnoException, listen: string): string {
   if (code === 'EADDRINUSE') {
     return `cannot listen on ${listen}: another process does; stop it, or choose another address`;

@@ -4,16 +4,26 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Tls } from '#proto/document/configuration.ts';
 
+/**
+ * TLS of the gateway: its certificate, and the renewal of that while the gateway listens.
+ *
+ * The environment or the configuration names the files (`listen.ts`), or the certificates are issued by IoT Edge's
+ * daemon (`workload-tls.ts`). A pair is read and checked before the gateway listens. Files are then polled, and a
+ * changed pair is installed once it is complete and valid (`renewal.ts`); issued certificates are renewed after two
+ * thirds of their lifetime (`certificates-due.ts`). Open connections stay, and a failed renewal leaves the old
+ * certificate in use.
+ */
+
 /** A certificate with its chain, and its private key, as PEM. */
 export type Pair = { cert: string; key: string };
 
-/** What clients must speak: TLS 1.2 or newer (RFC 9325, 3.1.1), and HTTP/1.1 in it. */
+/** TLS 1.2 or newer (RFC 9325, 3.1.1), and HTTP/1.1 in it. */
 export const secureOptions: SecureContextOptions & { ALPNProtocols: string[] } = {
   minVersion: 'TLSv1.2',
   ALPNProtocols: ['http/1.1'],
 };
 
-/** What the files hold now, whatever it is. @throws Fault `config-invalid` where one can't be read */
+/** Reads the files without checking them. @throws Fault `config-invalid` if one cannot be read */
 export async function readPair({ certificateFile, keyFile }: Tls): Promise<Pair> {
   const [cert, key] = await Promise.all([
     readFor('tls.certificateFile', certificateFile),
@@ -36,8 +46,8 @@ async function readFor(field: string, path: string): Promise<string> {
 }
 
 /**
- * Whether clients can be served with it. Files are not written at one moment: each must be whole, and the key must be
- * that of the certificate.
+ * Checks whether clients can be served with the pair. Its files are not written at the same moment: each must be
+ * complete, and the key must be the one of the certificate.
  * @returns when the certificate ends
  * @throws Fault `config-invalid`, which names the field and the remedy
  */
@@ -69,7 +79,7 @@ export function checkPair({ cert, key }: Pair, { certificateFile, keyFile }: Tls
       `is not the key of the first certificate in "${certificateFile}": write both of one pair, the server's own certificate first`,
     );
   }
-  // Whatever else OpenSSL finds: a key that is too short, a link of the chain that is damaged.
+  // Everything else that OpenSSL rejects: a key that is too short, a damaged certificate in the chain.
   parsed(
     () => createSecureContext({ ...secureOptions, cert, key }),
     (why) => bad('tls.certificateFile', certificateFile, `can't be used with its key: ${why}`),

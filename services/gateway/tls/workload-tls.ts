@@ -9,33 +9,33 @@ import type { Workload } from '#proto/iot-edge/workload.ts';
 import { CertificatesDue, type Issued } from './certificates-due.ts';
 import { type Pair, secureOptions } from './tls.ts';
 
-/** Clocks jump, and machines sleep: the time is looked at, not waited for. In ms. */
+/** Interval between checks of what is due, in ms. The clock is polled, since clocks jump and machines sleep. */
 const POLL_MS = 60_000;
-const START_LOOK_MS = 500;
+const START_POLL_MS = 500;
 
-/** What clients are shown by the name that they ask for; those that ask by an address send none. */
+/** Certificate by the server name that a client requests; clients that connect to an address send none. */
 export type Sni = (name: string) => SecureContext | undefined;
 
 /**
  * Certificates of IoT Edge's daemon, one for each name by which clients know this machine. Each has one name, so it is
- * chosen by the name that the client sends (RFC 6066, 3); who sends none, or another, gets the one for an address, where
- * there is one.
+ * selected by the name that the client sends (RFC 6066, 3); without a name, or with another one, the client gets the
+ * certificate for an address, if one exists, else the first.
  */
 export class WorkloadTls {
   readonly #names: string[];
   readonly #due: CertificatesDue;
   readonly #contexts = new Map<string, SecureContext>();
 
-  /** @param names DNS names or addresses; the device's own where there are none */
+  /** @param names DNS names or addresses; if empty, the device's own */
   constructor(workload: Workload, names: string[], log: Log, signal: AbortSignal, now = Date.now) {
     this.#names = names.length > 0 ? names : [workload.identity.gateway.replace(/:\d+$/, '')];
     this.#due = new CertificatesDue(this.#names, (name) => issue(workload, name, signal), log, now);
   }
 
-  /** Resolves with the pair to begin with, once every name has its own; undefined where the signal aborted. */
+  /** Resolves with the initial pair once every name has a certificate; undefined if the signal aborted. */
   async start(signal: AbortSignal): Promise<Pair | undefined> {
-    for (; !signal.aborted; await rest(START_LOOK_MS, signal)) {
-      await this.#look();
+    for (; !signal.aborted; await pause(START_POLL_MS, signal)) {
+      await this.#check();
       if (this.#due.complete) return this.#fallback();
     }
     return undefined;
@@ -43,19 +43,19 @@ export class WorkloadTls {
 
   readonly sni: Sni = (name) => this.#contexts.get(name.toLowerCase());
 
-  /** Puts new certificates in force as they are due: connections that are open stay. Ends with the signal. */
+  /** Installs new certificates as they are due: open connections stay. Ends with the signal. */
   async renew(
     server: Pick<Server, 'setSecureContext'>,
     signal: AbortSignal,
     pollMs = POLL_MS,
   ): Promise<void> {
-    while (await rest(pollMs, signal)) {
-      if ((await this.#look()).length === 0) continue;
+    while (await pause(pollMs, signal)) {
+      if ((await this.#check()).length === 0) continue;
       server.setSecureContext({ ...secureOptions, ...this.#fallback() });
     }
   }
 
-  async #look(): Promise<string[]> {
+  async #check(): Promise<string[]> {
     const changed = await this.#due.look();
     for (const name of changed) {
       const pair = this.#due.held(name)?.pair;
@@ -84,12 +84,12 @@ async function issue(workload: Workload, name: string, signal: AbortSignal): Pro
   }
 }
 
-async function rest(ms: number, signal: AbortSignal): Promise<boolean> {
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
   return !signal.aborted;
 }
 
-/** @returns the names, or undefined where certificates come from files. @throws Fault `config-invalid` */
+/** @returns the names, or undefined if certificates are read from files. @throws Fault `config-invalid` */
 export function workloadNames(env: NodeJS.ProcessEnv): string[] | undefined {
   const { TERRACE_TLS: kind = '', TERRACE_TLS_NAMES: names = '' } = env;
   if (kind === '') return undefined;

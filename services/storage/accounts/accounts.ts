@@ -23,6 +23,19 @@ import type { TokenRecord } from '../metadata/records.ts';
 import { newPassword } from './passwords.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 
+/*
+ * Accounts: who may do what in this layer, and which layers may synchronise.
+ *
+ *   accounts.ts, scope-maps.ts, passwords.ts       tokens and scope maps
+ *   declared.ts, declared-plan.ts, secrets.ts      accounts that the configuration document declares
+ *   children.ts, child-starts.ts, child-accounts.ts   the activated instance of each child
+ *   starts.ts                                      the starts of this layer, for its parent
+ *
+ * A token has up to two passwords, stored as hashes only, and one scope map that lists its actions. It is created by an
+ * operator or declared in the document, and can only be changed there. Every change of a token or scope map holds the
+ * lock `accounts`, is synced, and publishes `accountsChanged`, which invalidates the caches of gateways.
+ */
+
 type WithPassword = { token: Token; name: PasswordName; password: string };
 
 type AccountsDeps = {
@@ -31,7 +44,7 @@ type AccountsDeps = {
   publish: Bus['publish'];
 };
 
-/** Tokens, and the lock under which anything of the accounts changes. Faults are those of `proto/accounts/accounts.ts`. */
+/** Tokens, and the lock for every change of tokens and scope maps. Faults: see `proto/accounts/accounts.ts`. */
 export class Accounts {
   readonly #deps: AccountsDeps;
   readonly #scopeMaps: ScopeMaps;
@@ -50,7 +63,7 @@ export class Accounts {
       throw new Fault('malformed', `token ${name} needs either a scope map or actions: say what it may do`);
     }
     this.#mustBeAhead(expires);
-    return this.#withPassword('password1', expires, async (made) => {
+    return this.#withPassword('password1', expires, async (passwordRecord) => {
       const { metadata } = this.#deps;
       if (await metadata.token(name)) {
         throw new Fault(
@@ -60,7 +73,7 @@ export class Accounts {
       }
       mustBeBelowMost(metadata.counters.tokens, 'tokens');
       const scopeMap = query.scopeMap ?? name;
-      const record = { enabled: true, scopeMap, created: this.#now(), passwords: [made] };
+      const record = { enabled: true, scopeMap, created: this.#now(), passwords: [passwordRecord] };
       if (!actions) {
         await this.#scopeMaps.mustHave(scopeMap);
         return { name, record, also: [] };
@@ -75,17 +88,17 @@ export class Accounts {
 
   async rotate({ name, password, expires }: Static<typeof rotateToken.query>): Promise<WithPassword> {
     this.#mustBeAhead(expires);
-    return this.#withPassword(password, expires, async (made) => {
+    return this.#withPassword(password, expires, async (passwordRecord) => {
       const record = mustBeOurs(name, await this.#token(name));
       const others = record.passwords.filter((each) => each.name !== password);
-      const passwords = [...others, made].sort((a, b) => (a.name < b.name ? -1 : 1));
+      const passwords = [...others, passwordRecord].sort((a, b) => (a.name < b.name ? -1 : 1));
       return { name, record: { ...record, passwords }, also: [] };
     });
   }
 
   async change(query: Static<typeof changeToken.query>): Promise<Token> {
     const { name, dropPassword } = query;
-    return this.#alone(async () => {
+    return this.#locked(async () => {
       const before = mustBeOurs(name, await this.#token(name));
       const { enabled = before.enabled, scopeMap = before.scopeMap } = query;
       await this.#scopeMaps.mustHave(scopeMap);
@@ -97,11 +110,11 @@ export class Accounts {
   }
 
   async delete(name: string): Promise<void> {
-    await this.#alone(async () => {
+    await this.#locked(async () => {
       mustBeOurs(name, await this.#token(name));
       const { own } = (await this.#deps.metadata.scopeMap(name)) ?? {};
-      const goes = own && !(await this.#scopeMaps.holder(name, name));
-      await this.#write([...drop.token(name), ...(goes ? drop.scopeMap(name) : [])]);
+      const dropsScopeMap = own && !(await this.#scopeMaps.holder(name, name));
+      await this.#write([...drop.token(name), ...(dropsScopeMap ? drop.scopeMap(name) : [])]);
     });
   }
 
@@ -110,15 +123,15 @@ export class Accounts {
   }
 
   async list({ after, limit }: Page): Promise<{ tokens: Token[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.tokens(after), limit);
-    return { tokens: found.map(([name, record]) => tokenOf(name, record)), more };
+    const [entries, more] = await page(this.#deps.metadata.tokens(after), limit);
+    return { tokens: entries.map(([name, record]) => tokenOf(name, record)), more };
   }
 
   putScopeMap(query: Static<typeof putScopeMap.query>): Promise<ScopeMap> {
-    return this.#alone(async () => {
-      const made = await this.#scopeMaps.put(query);
-      this.#tell();
-      return made;
+    return this.#locked(async () => {
+      const scopeMap = await this.#scopeMaps.put(query);
+      this.#publishChange();
+      return scopeMap;
     });
   }
 
@@ -127,9 +140,9 @@ export class Accounts {
   }
 
   deleteScopeMap(name: string): Promise<void> {
-    return this.#alone(async () => {
+    return this.#locked(async () => {
       await this.#scopeMaps.delete(name);
-      this.#tell();
+      this.#publishChange();
     });
   }
 
@@ -147,12 +160,12 @@ export class Accounts {
 
   async status(): Promise<{ tokens: number; key: string }> {
     const { metadata } = this.#deps;
-    const key = (await metadata.signingKey()) ?? (await this.#alone(() => this.#makeKey()));
-    // One that nobody knows any more counts: without any, whoever reaches the layer is let in.
+    const key = (await metadata.signingKey()) ?? (await this.#locked(() => this.#makeKey()));
+    // Lost accounts count as one: a layer without accounts admits everybody.
     return { tokens: metadata.counters.tokens || ((await metadata.closed()) ? 1 : 0), key };
   }
 
-  /** On the disk before anybody is told: what one gateway signs, the others must believe after a crash too. */
+  /** Synced before the reply: what one gateway signs must be valid at the others, after a crash as well. */
   async #makeKey(): Promise<string> {
     const { metadata } = this.#deps;
     const known = await metadata.signingKey();
@@ -162,30 +175,30 @@ export class Accounts {
     return key;
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
     return this.#deps.locks.run('accounts', work);
   }
 
   async #write(changes: Change[]): Promise<void> {
     await this.#deps.metadata.write(changes);
-    this.#tell();
+    this.#publishChange();
   }
 
-  readonly #tell = () => this.#deps.publish(accountsChanged, byAccount());
+  readonly #publishChange = () => this.#deps.publish(accountsChanged, byAccount());
 
-  /** Hashes before it takes the lock: that takes a while. */
+  /** Hashes before it takes the lock, because hashing is slow. */
   async #withPassword(
     name: PasswordName,
     expires: number | undefined,
     change: (
-      made: TokenRecord['passwords'][number],
+      passwordRecord: TokenRecord['passwords'][number],
     ) => Promise<{ name: string; record: TokenRecord; also: Change[] }>,
   ): Promise<WithPassword> {
     const password = newPassword();
     const hash = await hashPassword(password);
-    return this.#alone(async () => {
-      const made = { name, hash, created: this.#now(), ...(expires !== undefined && { expires }) };
-      const { name: token, record, also } = await change(made);
+    return this.#locked(async () => {
+      const passwordRecord = { name, hash, created: this.#now(), ...(expires !== undefined && { expires }) };
+      const { name: token, record, also } = await change(passwordRecord);
       await this.#write([...put.token(token, record), ...also]);
       return { token: tokenOf(token, record), name, password };
     });
@@ -204,7 +217,7 @@ export class Accounts {
   }
 }
 
-/** @throws Fault `denied` for one that only the document changes */
+/** @throws Fault `denied` if only the configuration document may change the token */
 function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
   if (!record.declared) return record;
   throw new Fault(
@@ -214,5 +227,9 @@ function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
 }
 
 function tokenOf(name: string, { passwords, ...record }: TokenRecord): Token {
-  return { name, ...record, passwords: passwords.map(({ hash: _hash, secretFile: _file, ...told }) => told) };
+  return {
+    name,
+    ...record,
+    passwords: passwords.map(({ hash: _hash, secretFile: _file, ...password }) => password),
+  };
 }

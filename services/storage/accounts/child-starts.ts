@@ -2,43 +2,44 @@ import type { Start } from '#proto/accounts/children.ts';
 import type { Held } from '../metadata/records.ts';
 
 /**
- * Of two layers that are one and the same instance, as one is a copy of the other, only one may synchronise. Each start
- * of a layer has an id of its own, and says which starts came before it. Pure.
+ * If two layers are the same instance, because one is a copy of the other, only one of them may synchronise. Each start
+ * of a layer has its own id and lists the starts before it. The active start is the one that may synchronise. Pure.
  */
 
-/** A start that asked for the place while another one had it, and when it first did, in ms. */
+/** A start that asked while another one was active; `since`: when it first did, in ms. */
 export type Waiting = { id: string; since: number };
 
 export type Verdict =
-  /** It has the place already. */
+  /** It is active already. */
   | 'holds'
-  /** It takes the place: the start that had it has ended. */
+  /** It becomes active: the active start has ended. */
   | 'takes'
-  /** Nobody can tell yet whether the start that has the place has ended. */
+  /** It is not known yet whether the active start has ended. */
   | 'waits'
-  /** Both are alive, or it had the place before. */
+  /** Both are alive, or it was active before. */
   | 'is a copy';
 
 /**
- * A layer that waits for its parent's changes is heard once a minute: one that was silent for so long has ended, or has
- * no link, in ms.
+ * Silence after which a start has ended or has no link, in ms. A layer that polls its parent's changes is seen once a
+ * minute.
  */
 export const MAX_SILENCE_MS = 90_000;
-/** So many starts are remembered of each kind. */
+/** Max starts remembered of each kind (replaced, copies). */
 const MAX_REMEMBERED = 16;
 
 export type Facts = {
   held: Held;
   asking: Start;
-  /** When the start that has the place was last heard, in ms. */
+  /** When the active start was last seen, in ms. */
   heard: number;
   waiting: Waiting | undefined;
   now: number;
 };
 
 /**
- * A start takes over from one that has ended for sure. After a restart of the machine, and for a volume that was moved, copied or restored, that is not known:
- * then the start that has the place must have been silent. One that is heard after the other one asked is alive.
+ * A start takes over from one that has certainly ended. After a reboot, and for a volume that was moved, copied or
+ * restored, that is not known: then the active start must have been silent. If it is seen after the other one asked, it
+ * is alive.
  */
 export function verdictOn({ held, asking, heard, waiting, now }: Facts): Verdict {
   const { id, before, ended } = asking;
@@ -52,7 +53,7 @@ export function verdictOn({ held, asking, heard, waiting, now }: Facts): Verdict
   return now - heard >= MAX_SILENCE_MS ? 'takes' : 'waits';
 }
 
-/** The start that takes the place. */
+/** The record of the start that becomes active. */
 export function succeed(held: Held | undefined, { id, at }: Start, address: string | undefined): Held {
   const { replaced = [], copies = [] } = held ?? {};
   return {
@@ -64,6 +65,7 @@ export function succeed(held: Held | undefined, { id, at }: Start, address: stri
   };
 }
 
+/** Adds a start to the copies. */
 export function withCopy(held: Held, id: string): Held {
   const { copies = [] } = held;
   if (copies.includes(id)) return held;

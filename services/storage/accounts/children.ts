@@ -16,8 +16,8 @@ import { childAccounts } from './child-accounts.ts';
 import { MAX_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
 import { beginStart } from './starts.ts';
 
-/** How often it is written at most when an instance was heard of, in ms. */
-const SEEN_MS = 60_000;
+/** Min interval between writes of `seen`, in ms. */
+const MIN_SEEN_INTERVAL_MS = 60_000;
 
 export type Activating = LayerIdentity & { name: string; address?: string };
 
@@ -28,13 +28,16 @@ type ChildrenDeps = {
   running: () => number;
 };
 
-/** Which instance of each child is activated, and which instance this layer itself is. */
+/** The activated instance of each child, and the instance of this layer. Faults: see `proto/accounts/children.ts`. */
 export class Children {
   readonly #deps: ChildrenDeps;
-  /** These by the clock that only goes forward: one that is set would make a layer silent for years, or heard in the future. */
+  /**
+   * This and the times below are of the monotonic clock: with one that is set, a layer might look silent for years, or
+   * be seen in the future.
+   */
   readonly #opened: number;
-  /** When the start that has the place of a child was last heard. */
-  readonly #heard = new Map<string, number>();
+  /** When the active start of each child was last seen, in ms. */
+  readonly #lastSeen = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting>();
   #start: Start | undefined;
 
@@ -44,30 +47,30 @@ export class Children {
   }
 
   /** @throws Fault `already-activated` */
-  activate(asking: Activating): Promise<{ made: boolean; since: number }> {
+  activate(request: Activating): Promise<{ made: boolean; since: number }> {
     const { metadata, now } = this.#deps;
-    const { name, instance, start, address } = asking;
-    return this.#alone(async () => {
+    const { name, instance, start, address } = request;
+    return this.#locked(async () => {
       const at = now();
       const before = await metadata.child(name);
-      if (before && before.instance !== instance) throw conflict(asking, before, {});
+      if (before && before.instance !== instance) throw conflict(request, before, {});
       if (!before || !start || !before.start) {
         const held = start && succeed(before?.start, start, address);
         const record = { instance, since: before?.since ?? at, seen: at, ...(held && { start: held }) };
-        // On the disk before anybody is told: a second instance must be refused after a power cut too.
-        if (!before || held || before.start) await this.#keep(name, record);
-        else if (Math.abs(at - before.seen) >= SEEN_MS)
+        // Synced before the reply: a second instance must be refused after a power cut, too.
+        if (!before || held || before.start) await this.#store(name, record);
+        else if (Math.abs(at - before.seen) >= MIN_SEEN_INTERVAL_MS)
           await metadata.note(put.child(name, { ...before, seen: at }));
         return { made: !before, since: record.since };
       }
-      await this.#judge(asking, start, before, before.start);
+      await this.#decide(request, start, before, before.start);
       return { made: false, since: before.since };
     });
   }
 
   /** @throws Fault `already-activated` */
-  async #judge(
-    asking: Activating,
+  async #decide(
+    request: Activating,
     start: Start,
     before: ChildRecord,
     held: NonNullable<ChildRecord['start']>,
@@ -75,16 +78,16 @@ export class Children {
     const { metadata } = this.#deps;
     const at = this.#deps.now();
     const now = this.#deps.running();
-    const { name, address } = asking;
-    // What was heard right before this storage was opened is not known to the minute.
-    const heard = this.#heard.get(name) ?? this.#opened;
-    const seen = Math.round(at - (now - heard));
+    const { name, address } = request;
+    // Not seen since storage was opened: `seen` of the record is up to a minute old, so assume the opening.
+    const lastSeen = this.#lastSeen.get(name) ?? this.#opened;
+    const seen = Math.round(at - (now - lastSeen));
     const waiting = this.#waiting.get(name);
-    switch (verdictOn({ held, asking: start, heard, waiting, now })) {
+    switch (verdictOn({ held, asking: start, heard: lastSeen, waiting, now })) {
       case 'holds': {
-        this.#heard.set(name, now);
+        this.#lastSeen.set(name, now);
         const moved = address !== undefined && address !== held.address;
-        if (!moved && Math.abs(at - before.seen) < SEEN_MS) return;
+        if (!moved && Math.abs(at - before.seen) < MIN_SEEN_INTERVAL_MS) return;
         const record = {
           ...before,
           seen: at,
@@ -93,28 +96,28 @@ export class Children {
         return metadata.note(put.child(name, record));
       }
       case 'takes':
-        return this.#keep(name, { ...before, seen: at, start: succeed(held, start, address) });
+        return this.#store(name, { ...before, seen: at, start: succeed(held, start, address) });
       case 'waits': {
-        const own = waiting && (waiting.id === start.id || start.before.includes(waiting.id));
-        this.#waiting.set(name, { id: start.id, since: own ? waiting.since : now });
-        const retryAfter = Math.max(1, Math.ceil((heard + MAX_SILENCE_MS - now) / 1_000));
-        throw conflict(asking, { ...before, seen }, { copy: true, retryAfter });
+        const isRetry = waiting && (waiting.id === start.id || start.before.includes(waiting.id));
+        this.#waiting.set(name, { id: start.id, since: isRetry ? waiting.since : now });
+        const retryAfter = Math.max(1, Math.ceil((lastSeen + MAX_SILENCE_MS - now) / 1_000));
+        throw conflict(request, { ...before, seen }, { copy: true, retryAfter });
       }
       case 'is a copy': {
-        const copies = held.replaced?.includes(start.id) ? held : withCopy(held, start.id);
-        if (copies !== held) await metadata.write(put.child(name, { ...before, start: copies }));
-        throw conflict(asking, { ...before, seen }, { copy: true });
+        const updated = held.replaced?.includes(start.id) ? held : withCopy(held, start.id);
+        if (updated !== held) await metadata.write(put.child(name, { ...before, start: updated }));
+        throw conflict(request, { ...before, seen }, { copy: true });
       }
     }
   }
 
-  async #keep(name: string, record: ChildRecord): Promise<void> {
+  async #store(name: string, record: ChildRecord): Promise<void> {
     await this.#deps.metadata.write(put.child(name, record));
-    this.#heard.set(name, this.#deps.running());
+    this.#lastSeen.set(name, this.#deps.running());
     this.#waiting.delete(name);
   }
 
-  /** Whether it is this one that has the place, or nobody. */
+  /** Whether this start is active, or none is. */
   async isFree({
     name,
     instance,
@@ -135,22 +138,22 @@ export class Children {
 
   deactivate(name: string): Promise<{ was?: Child }> {
     const { metadata } = this.#deps;
-    return this.#alone(async () => {
-      const was = await metadata.child(name);
-      if (!was) return {};
+    return this.#locked(async () => {
+      const record = await metadata.child(name);
+      if (!record) return {};
       await metadata.write(drop.child(name));
-      this.#heard.delete(name);
+      this.#lastSeen.delete(name);
       this.#waiting.delete(name);
-      return { was: childOf(name, was) };
+      return { was: childOf(name, record) };
     });
   }
 
   async list({ after, limit }: Page): Promise<{ children: Child[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.children(after), limit);
-    return { children: found.map(([name, record]) => childOf(name, record)), more };
+    const [entries, more] = await page(this.#deps.metadata.children(after), limit);
+    return { children: entries.map(([name, record]) => childOf(name, record)), more };
   }
 
-  /** To be called once, when this layer starts. */
+  /** Call once, when this layer starts. */
   async begin(data: string): Promise<void> {
     const { metadata, now } = this.#deps;
     this.#start = await beginStart(metadata, data, now());
@@ -161,12 +164,12 @@ export class Children {
     return { instance: await this.instance(), ...(this.#start && { start: this.#start }) };
   }
 
-  /** Made when it is first asked for, which is at the first start. */
+  /** Created when it is first needed, at the first start. */
   async instance(): Promise<string> {
     const { metadata } = this.#deps;
     const known = await metadata.instance();
     if (known) return known;
-    return this.#alone(async () => {
+    return this.#locked(async () => {
       const meanwhile = await metadata.instance();
       if (meanwhile) return meanwhile;
       const instance = randomUUID();
@@ -175,12 +178,12 @@ export class Children {
     });
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
     return this.#deps.locks.run('children', work);
   }
 }
 
-/** @param before who has the place */
+/** @param before record of the active instance */
 function conflict({ name, address }: Activating, before: ChildRecord, more: Conflict): Fault {
   const { since, instance, seen, start } = before;
   const held: Conflict = {

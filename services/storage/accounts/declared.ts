@@ -15,7 +15,7 @@ import { planDeclared, type There, type Wanted } from './declared-plan.ts';
 import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
 
-/** How often secret files are looked at, in ms: a mounted secret tells of no change. */
+/** Poll interval of secret files, in ms: a mounted secret sends no notification of a change. */
 const POLL_MS = 10_000;
 const NAMES: PasswordName[] = ['password1', 'password2'];
 
@@ -28,58 +28,58 @@ type DeclaredDeps = {
   now: () => number;
 };
 
-/** Keeps accounts equal to what the configuration document declares, beside those that operators make. */
+/** Makes accounts match the configuration document. Accounts of operators are left alone. */
 export class DeclaredAccounts {
   readonly #deps: DeclaredDeps;
   readonly #scopeMaps: ScopeMaps;
   readonly #secrets = new Secrets();
   /** Accounts that are not as declared, one sentence each. */
   complaints: string[] = [];
-  #settled = false;
+  #applied = false;
 
   constructor(deps: DeclaredDeps) {
     this.#deps = deps;
     this.#scopeMaps = new ScopeMaps(deps.metadata);
   }
 
-  /** In place of all that was declared before. On the disk when it returns. @returns the complaints */
+  /** Replaces everything declared before. Synced when it resolves. @returns the complaints */
   declare(accounts: DeclaredAccount[]): Promise<string[]> {
     const { metadata } = this.#deps;
-    return this.#alone(async () => {
+    return this.#locked(async () => {
       if (!isDeepStrictEqual((await metadata.declared()) ?? [], accounts)) {
         await metadata.write(put.declared(accounts));
       }
-      return this.#settle(accounts);
+      return this.#apply(accounts);
     });
   }
 
-  /** Looks at the secret files again, at once and from time to time. */
+  /** Polls the secret files, at once and then at an interval in ms. */
   watchSecrets(everyMs = POLL_MS): Disposable {
-    const look = () => {
+    const poll = () => {
       this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be renewed'));
     };
-    look();
-    const timer = setInterval(look, everyMs).unref();
+    poll();
+    const timer = setInterval(poll, everyMs).unref();
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
-  /** Puts right what is not as it was declared last. */
+  /** Applies the last declaration again, if accounts may differ from it. */
   async renew(): Promise<void> {
-    await this.#alone(async () => {
+    await this.#locked(async () => {
       const accounts = (await this.#deps.metadata.declared()) ?? [];
       const hasSecrets = accounts.some(({ passwords }) => passwords.some(({ secretFile }) => secretFile));
-      if (!this.#settled || hasSecrets || this.complaints.length > 0) await this.#settle(accounts);
+      if (!this.#applied || hasSecrets || this.complaints.length > 0) await this.#apply(accounts);
     });
   }
 
-  async #settle(accounts: DeclaredAccount[]): Promise<string[]> {
+  async #apply(accounts: DeclaredAccount[]): Promise<string[]> {
     const { metadata, locks, publish, audit, now } = this.#deps;
     const complaints: string[] = [];
     const wanted: Wanted[] = [];
-    // Hashing takes a while: before the lock of the accounts.
+    // Before the lock `accounts`, because hashing is slow.
     for (const account of accounts) wanted.push(await this.#wantedOf(account, complaints));
     await locks.run('accounts', async () => {
-      const plan = planDeclared(wanted, await this.#there(wanted), now());
+      const plan = planDeclared(wanted, await this.#existing(wanted), now());
       for (const complaint of plan.complaints) complaints.push(complaint);
       if (plan.made > 0) mustBeBelowMost(metadata.counters.tokens + plan.made - 1, 'tokens');
       if (plan.changes.length === 0) return;
@@ -87,10 +87,10 @@ export class DeclaredAccounts {
       await audit.change(facts, () => metadata.write(plan.changes));
       publish(accountsChanged, byAccount());
     });
-    this.#settled = true;
-    const told = fewer(complaints);
-    this.#say(told);
-    return told;
+    this.#applied = true;
+    const listed = fewer(complaints);
+    this.#report(listed);
+    return listed;
   }
 
   async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<Wanted> {
@@ -98,22 +98,22 @@ export class DeclaredAccounts {
     const before = await this.#deps.metadata.token(name);
     const passwords: TokenRecord['passwords'] = [];
     for (const [at, { hash: given, secretFile, expires }] of account.passwords.entries()) {
-      const found = given ?? (await this.#secretOf(name, secretFile ?? '', before, complaints));
-      if (found === undefined) continue;
-      const known = before?.passwords.find(({ hash }) => hash === found);
+      const current = given ?? (await this.#secretOf(name, secretFile ?? '', before, complaints));
+      if (current === undefined) continue;
+      const known = before?.passwords.find(({ hash }) => hash === current);
       passwords.push({
         name: NAMES[at] as PasswordName,
-        hash: found,
+        hash: current,
         created: known?.created ?? this.#deps.now(),
         ...(expires !== undefined && { expires }),
         ...(secretFile !== undefined && { secretFile }),
       });
     }
-    const may = scopeMap === undefined ? { actions: actionsOf(actions ?? []) } : { scopeMap };
-    return { name, enabled, ...may, passwords };
+    const permissions = scopeMap === undefined ? { actions: actionsOf(actions ?? []) } : { scopeMap };
+    return { name, enabled, ...permissions, passwords };
   }
 
-  /** The hash of what the file holds, or held before it could not be used. */
+  /** Hash of the password in the file; if the file is unusable, of the last one it held. */
   async #secretOf(
     name: string,
     path: string,
@@ -121,14 +121,14 @@ export class DeclaredAccounts {
     complaints: string[],
   ): Promise<string | undefined> {
     const known = before?.passwords.find(({ secretFile }) => secretFile === path)?.hash;
-    const found = await this.#secrets.hashOf(path, known);
-    if ('hash' in found) return found.hash;
+    const result = await this.#secrets.hashOf(path, known);
+    if ('hash' in result) return result.hash;
     const until = known ? ', until then the one before it counts' : '';
-    complaints.push(`the secret file ${path} of ${name} ${found.why}${until}`);
+    complaints.push(`the secret file ${path} of ${name} ${result.why}${until}`);
     return known;
   }
 
-  async #there(wanted: Wanted[]): Promise<There> {
+  async #existing(wanted: Wanted[]): Promise<There> {
     const { metadata } = this.#deps;
     const tokens = new Map<string, TokenRecord>();
     for await (const [name, record] of metadata.tokens()) tokens.set(name, record);
@@ -145,14 +145,14 @@ export class DeclaredAccounts {
     return { tokens, scopeMaps, hasScopeMap: (name) => known.has(name) };
   }
 
-  #say(complaints: string[]): void {
+  #report(complaints: string[]): void {
     const before = this.complaints.join('\n');
     this.complaints = complaints;
     if (complaints.length === 0 || complaints.join('\n') === before) return;
     this.#deps.log.warn({ complaints }, 'some declared accounts are not as declared, the others are');
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
     return this.#deps.locks.run('declared', work);
   }
 }

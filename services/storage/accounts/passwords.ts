@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 
-/** Letters and digits only: a password stands in shells, URLs and YAML as it is, and never looks like an option. */
+/** Letters and digits only: needs no quoting in shells, URLs and YAML, and never looks like an option. */
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-/** 62^43 is above 2^256. */
+/** Characters; 62^43 is above 2^256. */
 const LENGTH = 43;
 
 export function newPassword(): string {

@@ -6,13 +6,13 @@ import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { Page } from '../metadata/page.ts';
 import type { ScopeMapRecord } from '../metadata/records.ts';
 
-/** A page ends here, in bytes of its actions: a reply must fit into one message of the bus. */
-const PAGE_BYTES = 400_000;
+/** Max size of a page, in bytes of its actions: a reply must fit into one bus message. */
+const MAX_PAGE_BYTES = 400_000;
 
-/** As many tokens, and as many scope maps, as a layer may have (Azure Container Registry: 20,000 of each). */
+/** Max tokens, and max scope maps, in a layer (Azure Container Registry: 20,000 of each). */
 const MAX_RECORDS = 20_000;
 
-/** What tokens may do, those of every layer among it. Whoever changes anything holds the lock of the accounts. */
+/** Scope maps: what tokens may do. Includes the system scope maps. Callers that change any hold the lock `accounts`. */
 export class ScopeMaps {
   readonly #metadata: Metadata;
 
@@ -27,9 +27,9 @@ export class ScopeMaps {
   }
 
   async show(name: string): Promise<ScopeMap> {
-    const found = await this.get(name);
-    if (!found) throw new Fault('account-unknown', `there is no scope map ${name}: list the scope maps`);
-    return found;
+    const scopeMap = await this.get(name);
+    if (!scopeMap) throw new Fault('account-unknown', `there is no scope map ${name}: list the scope maps`);
+    return scopeMap;
   }
 
   /** @throws Fault `conflict` */
@@ -64,16 +64,16 @@ export class ScopeMaps {
   async list({ after = '', limit }: Page): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
     const scopeMaps: ScopeMap[] = [];
     let bytes = 0;
-    for await (const found of this.#all(after)) {
-      bytes += found.actions.reduce((sum, action) => sum + action.length + 4, 0);
-      const full = scopeMaps.length === limit || (bytes > PAGE_BYTES && scopeMaps.length > 0);
-      if (full) return { scopeMaps, more: true };
-      scopeMaps.push(found);
+    for await (const scopeMap of this.#all(after)) {
+      bytes += scopeMap.actions.reduce((sum, action) => sum + action.length + 4, 0);
+      const isFull = scopeMaps.length === limit || (bytes > MAX_PAGE_BYTES && scopeMaps.length > 0);
+      if (isFull) return { scopeMaps, more: true };
+      scopeMaps.push(scopeMap);
     }
     return { scopeMaps, more: false };
   }
 
-  /** A token that has the scope map. */
+  /** Name of a token that has the scope map. */
   async holder(scopeMap: string, except?: string): Promise<string | undefined> {
     for await (const [name, record] of this.#metadata.tokens()) {
       if (record.scopeMap === scopeMap && name !== except) return name;
@@ -85,7 +85,7 @@ export class ScopeMaps {
     mustBeBelowMost(this.#metadata.counters.scopeMaps, 'scope maps');
   }
 
-  /** The layer's own sort among the others: `_` stands between upper-case and lower-case letters. */
+  /** Merges the system scope maps in order: `_` sorts between upper-case and lower-case letters. */
   async *#all(after: string): AsyncGenerator<ScopeMap> {
     const system = Object.keys(systemScopeMaps)
       .filter((name) => name > after)
@@ -107,7 +107,7 @@ export function mustBeBelowMost(count: number, what: string): void {
   );
 }
 
-/** As they are kept: each once, in order. @throws Fault `malformed` */
+/** Actions as they are stored: each once, sorted. @throws Fault `malformed` */
 export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(scopeAction))].sort();
 
 function mustBeOwn(name: string): void {
@@ -115,7 +115,7 @@ function mustBeOwn(name: string): void {
   throw new Fault('denied', `scope map ${name} can't be changed: choose a name that does not begin with _`);
 }
 
-/** @throws Fault `denied` for one that only the document changes */
+/** @throws Fault `denied` if only the configuration document may change the scope map */
 function mustBeOurs(name: string, record: ScopeMapRecord | undefined): void {
   if (!record?.declared) return;
   throw new Fault(

@@ -1,26 +1,26 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { hashPassword, matches, passwordIn, whyNoPassword } from '#proto/accounts/password-hash.ts';
 
-/** More than any password takes, whatever stands around it. */
+/** Max bytes read of a secret file: more than any password takes, with the text around it. */
 const MAX_BYTES = 4_096;
 
-/** Hashes of what secret files hold. A file that has not changed is not hashed again. */
+/** Hashes of the passwords in secret files. An unchanged file is not hashed again. */
 export class Secrets {
-  /** By path: which state of the file the hash is of. */
-  readonly #seen = new Map<string, { print: string; hash: string }>();
+  /** By path: the hash, and the fingerprint of the file that it was made from. */
+  readonly #seen = new Map<string, { fingerprint: string; hash: string }>();
 
   /**
-   * @param known the hash that the record has: it stays where it is that of the same password
-   * @returns the hash, or why there is none, in words that follow the path
+   * @param known the stored hash: returned again if it matches the password
+   * @returns the hash, or the reason why it is missing, worded to follow the path
    */
   async hashOf(path: string, known: string | undefined): Promise<{ hash: string } | { why: string }> {
     let text: string;
-    let print: string;
+    let fingerprint: string;
     try {
       await using file = await open(path);
-      print = await printOf(file);
+      fingerprint = await fingerprintOf(file);
       const seen = this.#seen.get(path);
-      if (seen && seen.print === print && seen.hash === known) return { hash: seen.hash };
+      if (seen && seen.fingerprint === fingerprint && seen.hash === known) return { hash: seen.hash };
       text = await read(file);
     } catch (error) {
       return { why: `can't be read (${(error as NodeJS.ErrnoException).code}): mount it there` };
@@ -28,15 +28,15 @@ export class Secrets {
     const password = passwordIn(text);
     const why = whyNoPassword(password);
     if (why) return { why };
-    const same = known !== undefined && (await matches(password, known));
-    const hash = same ? known : await hashPassword(password);
-    this.#seen.set(path, { print, hash });
+    const isSame = known !== undefined && (await matches(password, known));
+    const hash = isSame ? known : await hashPassword(password);
+    this.#seen.set(path, { fingerprint, hash });
     return { hash };
   }
 }
 
-/** Of a mounted secret, a new content is a new file behind the same links. */
-async function printOf(file: FileHandle): Promise<string> {
+/** Includes device and inode: an update of a mounted secret is a new file behind the same links. */
+async function fingerprintOf(file: FileHandle): Promise<string> {
   const { dev, ino, size, mtimeMs, ctimeMs } = await file.stat();
   return [dev, ino, size, mtimeMs, ctimeMs].join(' ');
 }

@@ -4,7 +4,7 @@ import { isSamePlace, placeOf } from '#proto/volume/folder-identity.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 
 /**
- * Notes that this layer starts. On the disk before the parent hears of it: the next start names this one.
+ * Records a start of this layer. Synced before it is sent to the parent, because the next start names this one.
  * @param data the data volume
  */
 export async function beginStart(
@@ -16,7 +16,7 @@ export async function beginStart(
   const id = randomBytes(16).toString('hex');
   const place = placeOf(data);
   const before = last.ids.slice(0, MAX_STARTS);
-  // In one place there is one at a time; of a copy, the starts before it may go on where it was made.
+  // On one volume, one start runs at a time. Of a copy, earlier starts may still run on the original volume.
   const ended = isSamePlace(last.place, place) ? Math.min(last.ended + 1, before.length) : 0;
   await metadata.write(put.starts({ place, ids: [id, ...before].slice(0, MAX_STARTS), ended }));
   return { id, at: now, before, ended };

@@ -5,11 +5,11 @@ import type { AuditEntry } from '#proto/status/audit.ts';
 import { kinds, prefix } from '../metadata/keys.ts';
 import type { Change } from '../metadata/metadata.ts';
 
-/** What the audit says of changes of accounts: never a password or a hash. */
+/** Details of audit entries about accounts. They never contain a password or a hash. */
 
 type Detail = NonNullable<AuditEntry['detail']>;
 
-/** So many actions, and names, stand in one entry; their number says how many there were. */
+/** Max actions, and max names, in one entry; if there are more, `<field>InAll` has their number. */
 const MAX_LISTED = 50;
 
 export const createdToken = (query: Static<typeof createToken.query>): Detail => ({
@@ -36,7 +36,7 @@ export const changedToken = ({
 export const changedScopeMap = ({ actions }: Static<typeof putScopeMap.query>): Detail =>
   listed('actions', actions);
 
-/** Tokens and scope maps that a batch writes, and those that it takes away. */
+/** Tokens and scope maps that a batch writes and deletes. */
 export function declaredAccounts(changes: readonly Change[]): Detail {
   const named = (type: Change['type'], prefix: string) =>
     changes

@@ -8,17 +8,30 @@ import type { AuditEntry } from '#proto/status/audit.ts';
 import { currentCaller } from './asking.ts';
 import { AuditFile } from './audit-file.ts';
 
+/*
+ * Audit: who did what in this layer, as lines of JSON in `log/audit.log` of the data volume.
+ *
+ *   asking.ts        caller of the current request
+ *   audit.ts         entries of storage itself, and entries that the gateway and twin-bridge add
+ *   audit-facts.ts   details of entries about accounts, without secrets
+ *   audit-file.ts    the file and its rotation
+ *
+ * A change of storage has two synced entries: one before it begins, one when it is done or has failed. An entry that
+ * cannot be written blocks nothing: it is logged, and counted in the status.
+ */
+
 export type AuditOptions = { data: string; layer: string; log: Log; now: () => number };
-/** What is known of an entry beside who did it, and when. */
+/** An entry without its author and time. */
 export type Facts = Omit<AuditEntry, 'at' | 'account' | 'person'>;
-/** Entries that could not be written. */
+/** Entries that could not be written; `since` in ms since 1970. */
 export type LostEntries = { lost: number; since: number; reason: string };
 
-/** Where nobody asked: what storage does by itself. */
-const ITSELF = '_storage';
+/** Account of entries about actions that storage takes by itself. */
+const SELF_ACCOUNT = '_storage';
+/** Max characters of a reason. */
 const MAX_REASON = 400;
 
-/** The audit of the layer: `log/audit.log` of the data volume. An entry that can't be written holds nothing up, but is told. */
+/** The audit log of the layer. An entry that cannot be written blocks nothing, but is logged and counted. */
 export class Audit implements AsyncDisposable {
   readonly #file: AuditFile;
   readonly #options: AuditOptions;
@@ -30,16 +43,16 @@ export class Audit implements AsyncDisposable {
     this.#file = new AuditFile(join(options.data, 'log', 'audit.log'));
   }
 
-  /** Something that storage itself does, or is asked to. On the disk when it returns, unless it can't be written. */
+  /** Records an action of storage, by itself or on request. Synced when it resolves, unless it cannot be written. */
   async note(facts: Facts): Promise<void> {
-    const { user, account = user === undefined ? ITSELF : undefined, person } = currentCaller();
+    const { user, account = user === undefined ? SELF_ACCOUNT : undefined, person } = currentCaller();
     const who = { ...(account !== undefined && { account }), ...(person !== undefined && { person }) };
     const entry = { at: this.#options.now(), ...who, ...facts };
     this.#options.log.info({ audit: true, ...entry }, facts.outcome);
     await this.#write([entry], true);
   }
 
-  /** Carries out a change that is written before it is made, and again when it has come to its end. */
+  /** Runs a change: records it before it begins, and again when it is done or has failed. */
   async change<T>(
     facts: Omit<Facts, 'outcome'>,
     work: () => Promise<T>,
@@ -59,19 +72,19 @@ export class Audit implements AsyncDisposable {
     }
   }
 
-  /** What other services saw: requests of clients, and the configuration. @throws Fault `denied` */
+  /** Adds entries of other services: requests of clients, the configuration. @throws Fault `denied` */
   async add(entries: AuditEntry[], { user, account }: Caller): Promise<void> {
     if (user === 'gateway') return this.#write(entries, false);
     if (user !== 'twin-bridge')
       throw new Fault('denied', 'only the gateway and twin-bridge add to the audit');
-    const own = entries.map((entry) => ({ ...entry, ...(account !== undefined && { account }) }));
-    await this.#write(own, true);
+    const attributed = entries.map((entry) => ({ ...entry, ...(account !== undefined && { account }) }));
+    await this.#write(attributed, true);
   }
 
   async #write(entries: AuditEntry[], durable: boolean): Promise<void> {
     const { layer, log, now } = this.#options;
     const lines = entries.map(({ at, ...rest }) =>
-      // Whoever reads it does so on a terminal, as it is.
+      // Escaped, because the file is read on terminals as it is.
       safeJson(JSON.stringify({ time: new Date(at).toISOString(), layer, ...rest })),
     );
     try {

@@ -8,7 +8,7 @@ import type { Grace } from './grace.ts';
 import { transferId, transferPath } from './ingest-folders.ts';
 import type { Ingests } from './ingests.ts';
 
-/** Ingests that are looked at: a reply must fit into one message of the bus. */
+/** Max ingests listed: a reply must fit into one bus message. */
 const MAX_INGESTS = 1_000;
 
 type ArrivingDeps = {
@@ -18,7 +18,7 @@ type ArrivingDeps = {
   grace: Grace;
 };
 
-/** What comes over the link, for the layers below. Faults are those of `proto/content/arriving.ts`. */
+/** Blobs in transfer from the parent, for the children. Faults: see `proto/content/arriving.ts`. */
 export class ArrivingContent {
   readonly #deps: ArrivingDeps;
 
@@ -38,7 +38,7 @@ export class ArrivingContent {
   async locate(repository: string, digest: string): Promise<BlobPlace & { coming: boolean }> {
     const { metadata, store, grace } = this.#deps;
     await grace.renew(digest);
-    // In the order in which content moves on: what is committed meanwhile is found all the same.
+    // Read in the order in which content moves, the ingest before the blob: a commit in between is still seen.
     const record = await metadata.ingest(transferId(digest));
     const [blob, link, [transferred]] = await Promise.all([
       metadata.blob(digest),
@@ -57,5 +57,5 @@ export class ArrivingContent {
   }
 }
 
-/** The token itself is the right to write. */
+/** A hash, because the claim token itself grants the right to write. */
 const attemptOf = (token: string): string => createHash('sha256').update(token).digest('hex').slice(0, 12);

@@ -5,31 +5,32 @@ import { splitDigest } from '#proto/oci/names.ts';
 import { blobPath } from '#proto/volume/layout.ts';
 
 /*
- * Committed bytes by their digest:
+ * Committed bytes, by digest:
  *
  *   <data>/blobs/<sha256|sha512>/<first 2 hexadecimal digits>/<all hexadecimal digits>
  *
- * A file here is read-only and never changes. It is content only where metadata has its record; without one it was
- * left by a crash between rename and batch, and may be taken over (after a check) or replaced.
+ * Files are read-only and never change. A file is content only if metadata holds its record. Without one it was left
+ * by a crash between rename and batch, and may be adopted (after a check of its digest) or replaced.
  */
 const READ_BYTES = 1024 * 1024;
 
+/** The files of committed blobs. */
 export class BlobStore {
   readonly #data: string;
-  /** Folders whose own entries, up to the data root, are known to be on the disk. */
+  /** Leaf folders whose directory entries, up to the data root, are known to be synced. */
   readonly #durable = new Set<string>();
 
   constructor(data: string) {
     this.#data = data;
   }
 
-  /** Where a blob's bytes lie, relative to the data volume. */
+  /** Path of the blob's file, relative to the data volume. */
   path(digest: string): string {
     const [algorithm, hex] = splitDigest(digest);
     return blobPath(algorithm, hex);
   }
 
-  /** The same, absolute. */
+  /** Absolute path of the blob's file. */
   file(digest: string): string {
     return join(this.#data, this.path(digest));
   }
@@ -39,8 +40,8 @@ export class BlobStore {
   }
 
   /**
-   * Moves a file, whose bytes are on the disk already, into place; the move is on the disk when this returns. Where
-   * it throws, the file is where it was.
+   * Moves a file into place. Its bytes must be synced already; the move is synced when this resolves. If it throws,
+   * the file is at `source` again.
    */
   async place(source: string, digest: string): Promise<void> {
     const target = this.file(digest);
@@ -58,14 +59,14 @@ export class BlobStore {
     }
   }
 
-  /** Moves a file that has no record back to `path`, to be written to again; nothing where there is none. */
+  /** Moves a file without a record back to `path` and makes it writable again. No-op if the file does not exist. */
   async takeBack(digest: string, path: string): Promise<void> {
     if (!(await this.has(digest))) return;
     await rename(this.file(digest), path);
     await chmod(path, 0o600);
   }
 
-  /** Brings the names of a placed file and of the folders above it to the disk. */
+  /** Syncs the directory entries of a placed file and of the folders above it. */
   async settle(digest: string): Promise<void> {
     let folder = dirname(this.file(digest));
     await syncFolder(folder);
@@ -78,13 +79,13 @@ export class BlobStore {
     this.#durable.add(leaf);
   }
 
-  /** The caller has seen to it that nothing names it any more. */
+  /** The caller has made sure that nothing names the digest any longer. */
   async remove(digest: string): Promise<void> {
     await rm(this.file(digest), { force: true });
   }
 }
 
-/** The size of a file in bytes, or undefined where there is none. */
+/** Size of a file, in bytes; undefined if it does not exist. */
 export async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
@@ -94,7 +95,7 @@ export async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** Reads a file from start to end, and writes what it read to `copy`. @returns digest and size of what was read */
+/** Hashes a file from start to end and writes the same bytes to `copy`. @returns digest and size in bytes */
 export async function digestOf(
   file: FileHandle,
   algorithm: 'sha256' | 'sha512',

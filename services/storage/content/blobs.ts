@@ -13,7 +13,19 @@ import type { Commits } from './commit.ts';
 import type { Grace } from './grace.ts';
 import type { Ingests } from './ingests.ts';
 
-/** Repositories looked at in one go. */
+/*
+ * Content: bytes on the data volume, from the first write to deletion.
+ *
+ *   ingest   `Ingests`: bytes being written, not visible yet; one holder of the claim at a time writes them
+ *   commit   `Commits`: size and digest are checked, the file is moved into `BlobStore`, one batch makes it visible
+ *   blob     `Blobs`: read-only; readers open the file themselves, repositories link it
+ *   removal  by garbage collection (../maintenance), once nothing names the blob and its `Grace` has passed
+ *
+ * `recoverIngests` matches folders and records after a crash. `SpaceGuard` refuses ingests below the reserve, `Fence`
+ * refuses changes of a coordinator whose term has ended, `ArrivingContent` gives children what is still in transfer.
+ */
+
+/** Repositories read at a time. */
 const PAGE = 1_000;
 
 export type CommitQuery = {
@@ -25,8 +37,8 @@ export type CommitQuery = {
   repository?: string;
 };
 
-/** For which repository it came: until that links it, the layers below may have it all the same. */
-const whose = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
+/** The repository that a transfer was made for: children may pull the blob before that repository links it. */
+const repositoryOf = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
 
 type BlobsDeps = {
   metadata: Metadata;
@@ -39,7 +51,7 @@ type BlobsDeps = {
   now: () => number;
 };
 
-/** Committed blobs and which repositories link them. Faults are those of `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
+/** Committed blobs and their links. Faults: see `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
 export class Blobs {
   readonly #deps: BlobsDeps;
 
@@ -58,8 +70,8 @@ export class Blobs {
   async missing(digests: string[]): Promise<string[]> {
     const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
-    const found = await metadata.blobs(digests);
-    return digests.filter((_, i) => !found[i]);
+    const records = await metadata.blobs(digests);
+    return digests.filter((_, i) => !records[i]);
   }
 
   async link(repository: string, digests: string[], from?: string): Promise<void> {
@@ -83,20 +95,20 @@ export class Blobs {
     });
   }
 
-  /** Asks for each repository: there are far fewer of them than links. */
+  /** Reads one link per repository: a layer has far fewer repositories than links. */
   async repositories(digest: string, limit: number): Promise<string[]> {
     const { metadata } = this.#deps;
-    const found: string[] = [];
+    const linking: string[] = [];
     let after: string | undefined;
-    for (let more = true; more && found.length < limit; ) {
+    for (let more = true; more && linking.length < limit; ) {
       let entries: [string, object][];
       [entries, more] = await page(metadata.repositories(after), PAGE);
       const names = entries.map(([name]) => name);
       const links = await metadata.linking(names, digest);
-      for (const [i, name] of names.entries()) if (links[i]) found.push(name);
+      for (const [i, name] of names.entries()) if (links[i]) linking.push(name);
       after = names.at(-1);
     }
-    return found.slice(0, limit);
+    return linking.slice(0, limit);
   }
 
   /** The bytes stay until garbage collection finds that nothing links them. */
@@ -121,8 +133,8 @@ export class Blobs {
         await locks.run(`blob ${digest}`, async () => {
           const changes = await commits.place(held, verified);
           if (repository === undefined) {
-            const waits = put.transferred(digest, { since: now(), ...whose(held.record) });
-            await metadata.write([...changes, ...waits, ...drop.ingest(id)]);
+            const transferred = put.transferred(digest, { since: now(), ...repositoryOf(held.record) });
+            await metadata.write([...changes, ...transferred, ...drop.ingest(id)]);
           } else {
             await locks.run(`repository ${repository}`, () =>
               metadata.write([...changes, ...put.link(repository, digest), ...drop.ingest(id)]),
@@ -133,7 +145,7 @@ export class Blobs {
         return size;
       });
     } catch (error) {
-      // Asked again after an answer that was lost: what was to become true is true.
+      // A retry after a lost reply: the commit has already taken effect.
       const done = Fault.is(error, 'claim-lost') && (await metadata.blob(digest));
       if (done && (repository === undefined || (await metadata.link(repository, digest)))) return done.size;
       throw error;

@@ -2,7 +2,7 @@ import { CLAIM_RENEW_MS, CLAIM_TTL_MS } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 
-/** How long claims hold. */
+/** Lifetime of claims. */
 export class ClaimRules {
   readonly #now: () => number;
   readonly #started: number;
@@ -13,8 +13,9 @@ export class ClaimRules {
   }
 
   /**
-   * How long the ingest is held yet, in ms. A claim may have run out while storage was away: its holder gets the time
-   * of two renewals to say so. An end further off than any claim's was set before the clock went back: it is none.
+   * Remaining time of the claim, in ms. A claim may have expired while storage was down: after a start, its holder has
+   * two renewal intervals to renew it. An expiry further ahead than the TTL of a claim was set before the clock was set
+   * back, and is ignored.
    */
   left({ claim }: IngestRecord): number {
     if (!claim) return 0;

@@ -13,24 +13,25 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
 /**
  * How content becomes visible:
  *
- *   1 verify   fsync the file; its size and digest are right
- *   2 place    read-only, renamed into the blob store, the folders fsynced
- *   3 batch    one synced batch makes every name of it (blob record, link, manifest, tag) and ends the ingest
- *   4          the ingest's folder goes; events
+ *   1 verify   fsync the file, check its size and digest
+ *   2 place    make it read-only, rename it into the blob store, fsync the folders
+ *   3 batch    one synced batch writes every name of it (blob record, link, manifest, tag), deletes the ingest's record
+ *   4          delete the ingest's folder, publish events
  *
- * A crash before 3 leaves an ingest, or a file without a record; never a name without content. The caller holds the
- * ingest for all of it and the blob's lock for 2 and 3.
+ * A crash before 3 leaves an ingest or a file without a record, never a name without content. The caller holds the
+ * claim and the lock of the ingest throughout, and the lock of the blob for 2 and 3.
  */
 
-/** An ingest whose claim the caller holds. */
+/** An ingest whose claim the caller holds. `folder` is an absolute path. */
 export type Held = { id: string; folder: string; record: IngestRecord };
 
-/** What is asked of the content. */
+/** What the content must match; `hashed` is the digest that the writer computed. */
 export type Wanted = { digest: string; size?: number | undefined; hashed?: string | undefined };
 
-/** Content that is what was wanted. `source` is absolute. */
+/** Content that matches. `source` is an absolute path. */
 export type Verified = { digest: string; size: number; source: string };
 
+/** The steps of a commit. */
 export class Commits {
   readonly #metadata: Metadata;
   readonly #blobs: BlobStore;
@@ -44,11 +45,11 @@ export class Commits {
     this.#publish = publish;
   }
 
-  /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is as it was */
+  /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is unchanged */
   async verify({ folder, record }: Held, { digest, size: announced, hashed }: Wanted): Promise<Verified> {
     const { data } = ingestFiles(folder);
     const expected = announced ?? record.size;
-    // Created where nothing was ever written: empty content.
+    // Created if nothing was written: the content is empty.
     await using file = await open(data, constants.O_RDONLY | constants.O_CREAT, 0o600);
     const { size } = await file.stat();
     sizeMustBe(expected, size);
@@ -57,24 +58,24 @@ export class Commits {
       return { digest, size: await privateCopy(file, source, digest), source };
     }
     await file.sync();
-    // One process wrote all of it, so its hash counts: it is the hash of these bytes.
-    const believed = record.writers.length === 1 && hashed === digest;
-    if (!believed) digestMustBe(digest, (await digestOf(file, splitDigest(digest)[0])).digest);
+    // The hash of a writer is trusted only if one process wrote the entire file: then it covers exactly these bytes.
+    const isHashTrusted = record.writers.length === 1 && hashed === digest;
+    if (!isHashTrusted) digestMustBe(digest, (await digestOf(file, splitDigest(digest)[0])).digest);
     return { digest, size, source: data };
   }
 
-  /** Step 2. Content that is there already stays as it is. @returns what step 3 has to write for the blob */
+  /** Step 2. Content that exists already is left as it is. @returns the changes for the blob that step 3 writes */
   async place({ id, record }: Held, { digest, size, source }: Verified): Promise<Change[]> {
     if (await this.#metadata.blob(digest)) return [];
-    // From here on a crash may leave the file in place without its record: a start looks for it there.
+    // From here on, a crash may leave the file in the blob store without its record: recovery looks for it there.
     await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));
     await this.#blobs.place(source, digest);
     return put.blob(digest, { size });
   }
 
   /**
-   * After a crash between steps 2 and 3: the ingest is again as it was before the commit, so whoever asks for the
-   * commit once more, or goes on writing, finds its bytes.
+   * Reverts step 2 after a crash before step 3: the ingest is as before the commit, so that a holder that retries the
+   * commit, or continues to write, finds its bytes.
    */
   async undo(folder: string, digest: string): Promise<void> {
     if (await this.#metadata.blob(digest)) return;
@@ -83,7 +84,7 @@ export class Commits {
     else await chmod(data, 0o600);
   }
 
-  /** Is the blob committed? A file that a crash left in place without its record is checked and made so. */
+  /** Whether the blob is committed. A file that a crash left without a record is checked, then committed or deleted. */
   async present(digest: string): Promise<boolean> {
     if (await this.#metadata.blob(digest)) return true;
     if (!(await this.#blobs.has(digest))) return false;
@@ -107,44 +108,44 @@ export class Commits {
   async #check(path: string, digest: string): Promise<number> {
     await using file = await open(path, 'r');
     await file.sync();
-    const found = await digestOf(file, splitDigest(digest)[0]);
-    digestMustBe(digest, found.digest);
-    return found.size;
+    const actual = await digestOf(file, splitDigest(digest)[0]);
+    digestMustBe(digest, actual.digest);
+    return actual.size;
   }
 }
 
 /**
- * An old writer may have the file open: what is committed is a file that it never saw, hashed on the way.
- * @returns its size
+ * Copies and hashes the file: an old writer may still have it open, so a file that it never opened is committed.
+ * @returns the size in bytes
  */
 async function privateCopy(file: FileHandle, path: string, digest: string): Promise<number> {
   await rm(path, { force: true });
   try {
     await using copy = await open(path, 'wx', 0o600);
-    const found = await digestOf(file, splitDigest(digest)[0], copy);
-    digestMustBe(digest, found.digest);
+    const actual = await digestOf(file, splitDigest(digest)[0], copy);
+    digestMustBe(digest, actual.digest);
     await copy.sync();
-    return found.size;
+    return actual.size;
   } catch (error) {
     await rm(path, { force: true });
     throw error;
   }
 }
 
-function sizeMustBe(expected: number | undefined, found: number): void {
-  if (expected === undefined || expected === found) return;
+function sizeMustBe(expected: number | undefined, actual: number): void {
+  if (expected === undefined || expected === actual) return;
   throw new Fault(
     'size-invalid',
-    `the content has ${found} bytes, ${expected} were announced: send all of it`,
+    `the content has ${actual} bytes, ${expected} were announced: send all of it`,
     {
-      detail: { expected, found },
+      detail: { expected, found: actual },
     },
   );
 }
 
-function digestMustBe(expected: string, found: string): void {
-  if (expected === found) return;
-  throw new Fault('digest-invalid', `the content has the digest ${found}, not ${expected}: send it again`, {
-    detail: { expected, found },
+function digestMustBe(expected: string, actual: string): void {
+  if (expected === actual) return;
+  throw new Fault('digest-invalid', `the content has the digest ${actual}, not ${expected}: send it again`, {
+    detail: { expected, found: actual },
   });
 }

@@ -4,16 +4,16 @@ import type { Log } from '#proto/contract/log.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 
 /**
- * Lets changes of one coordinator in at a time: of the one that holds the last term. What a client asks for carries no
- * term, and is never refused here.
+ * Admits the changes of one coordinator at a time: the holder of the latest term. Requests of clients carry no term and
+ * are never refused here.
  */
 export class Fence {
   readonly #metadata: Pick<Metadata, 'write'>;
   readonly #log: Log;
   #last: Term;
-  /** Changes with a term. */
-  readonly #underWay = new Set<Promise<unknown>>();
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Changes with a term, in flight. */
+  readonly #inFlight = new Set<Promise<unknown>>();
+  #lastTake: Promise<unknown> = Promise.resolve();
 
   static async open(metadata: Pick<Metadata, 'write' | 'term'>, log: Log): Promise<Fence> {
     return new Fence(metadata, log, (await metadata.term()) ?? 0);
@@ -25,25 +25,25 @@ export class Fence {
     this.#last = last;
   }
 
-  /** Hands out the next term, when nothing of those before it is under way any more. */
+  /** Hands out the next term once no change of an earlier term is in flight. */
   take(by: string): Promise<Term> {
-    const turn = this.#turn.then(async () => {
+    const taking = this.#lastTake.then(async () => {
       const term = this.#last + 1;
-      // From here on nothing of an earlier term begins, so what is waited for below only grows less.
+      // No change of an earlier term starts from here on, so the set that is awaited below only shrinks.
       this.#last = term;
       await this.#metadata.write(put.term(term));
-      await Promise.all(this.#underWay);
+      await Promise.all(this.#inFlight);
       this.#log.info({ term, by }, 'a new coordinator');
       return term;
     });
-    this.#turn = turn.catch(() => {});
-    return turn;
+    this.#lastTake = taking.catch(() => {});
+    return taking;
   }
 
   /**
-   * Makes a change of the pass that has this term.
-   * @throws Fault `claim-lost` with `detail.term` where another one has been handed out. One that is higher than all
-   *   was handed out by metadata that were replaced by an older copy of them: what that pass knows is not true here
+   * Runs a change of the pass that holds this term.
+   * @throws Fault `claim-lost`, with the latest term in `detail.term`, if this is not the latest one. A higher term was
+   *   handed out by metadata that an older copy has since replaced: what its pass knows does not hold here
    */
   async run<T>(term: Term | undefined, change: () => Promise<T>): Promise<T> {
     if (term === undefined) return change();
@@ -53,8 +53,8 @@ export class Fence {
       });
     }
     const changing = change();
-    const ended = changing.then(nothing, nothing).finally(() => this.#underWay.delete(ended));
-    this.#underWay.add(ended);
+    const ended = changing.then(nothing, nothing).finally(() => this.#inFlight.delete(ended));
+    this.#inFlight.add(ended);
     return changing;
   }
 }

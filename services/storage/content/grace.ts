@@ -1,51 +1,54 @@
-/** How long what somebody was told of is kept until a configuration says otherwise, in ms. */
+/** Default grace: how long content is protected after it was asked for, in ms. */
 export const GRACE_MS = 60 * 60 * 1000;
 
 /**
- * What garbage collection must leave alone: keys (digests of blobs, names of repositories) that somebody asked for
- * lately, because a push that heard "it is here" counts on it. Held in memory only, and bounded; where it forgot
- * something (a start, too many keys, a longer grace) it protects everything until one grace has run out.
+ * Keys (digests of blobs, names of repositories) that garbage collection must not remove because a client asked for
+ * them recently: a push that received "exists" relies on it. Held in memory only, and bounded. Whenever renewals may be
+ * missing (after a start, with too many keys, after a longer grace was set), every key is protected for one grace.
  *
- * Collecting and asking may run at once. Each side speaks before it looks, so one of the two always sees the other:
+ * Collection and requests run concurrently. Each side writes before it reads, so one of them always sees the other:
  *
- *   the collector   mark … looks who names it … remove, which does nothing where the mark is gone
- *   whoever asks    renew or hold, which takes the mark away and waits for a removal under way … looks whether it is here
+ *   collector   mark … check what names the key … remove, which does nothing if the mark was cleared
+ *   request     renew or hold, which clear the mark and wait for a removal in progress … check whether the key exists
  */
 export class Grace {
-  /** In the order of time. */
-  readonly #told = new Map<string, number>();
+  /** Time of the last renewal by key, in ms; oldest first. */
+  readonly #renewedAt = new Map<string, number>();
   readonly #held = new Map<string, number>();
   readonly #marked = new Set<string>();
   readonly #removing = new Map<string, Promise<void>>();
   readonly #now: () => number;
   readonly #limit: number;
   #graceMs = GRACE_MS;
-  /** Nothing that was told later than this is forgotten. */
-  #forgotUntil: number;
+  /** Renewals up to this time may be missing, later ones are complete; in ms. */
+  #incompleteUntil: number;
 
-  /** @param now a clock in ms that nobody sets */
+  /**
+   * @param now monotonic clock, in ms
+   * @param limit max keys in memory
+   */
   constructor(now: () => number, limit = 100_000) {
     this.#now = now;
     this.#limit = limit;
-    this.#forgotUntil = now();
+    this.#incompleteUntil = now();
   }
 
   set graceMs(ms: number) {
-    if (ms > this.#graceMs) this.#forgotUntil = this.#now();
+    if (ms > this.#graceMs) this.#incompleteUntil = this.#now();
     this.#graceMs = ms;
   }
 
-  /** Ask for grace before looking: then what is found can't go between the look and the answer. */
+  /** Call before checking whether a key exists: it cannot be removed between the check and the reply. */
   async renew(...keys: string[]): Promise<void> {
-    this.#tell(keys);
-    await this.#unremoved(keys);
+    this.#record(keys);
+    await this.#awaitRemovals(keys);
   }
 
-  /** Grace from now on until a while after the end, however long it takes: for what builds on what it finds. */
+  /** Protects the keys until one grace after disposal. For work of any duration that builds on what it finds. */
   async hold(...keys: string[]): Promise<Disposable> {
     for (const key of keys) this.#held.set(key, (this.#held.get(key) ?? 0) + 1);
-    this.#tell(keys);
-    await this.#unremoved(keys);
+    this.#record(keys);
+    await this.#awaitRemovals(keys);
     return {
       [Symbol.dispose]: () => {
         for (const key of keys) {
@@ -53,26 +56,26 @@ export class Grace {
           if (others > 0) this.#held.set(key, others);
           else this.#held.delete(key);
         }
-        this.#tell(keys);
+        this.#record(keys);
       },
     };
   }
 
   protects(key: string): boolean {
-    const since = Math.max(this.#forgotUntil, this.#told.get(key) ?? Number.NEGATIVE_INFINITY);
+    const since = Math.max(this.#incompleteUntil, this.#renewedAt.get(key) ?? Number.NEGATIVE_INFINITY);
     return this.#held.has(key) || this.#now() < since + this.#graceMs;
   }
 
-  // ── the collector's side ────────────────────────────────────────────────────────────────────────────────────
+  // ── collector ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Before the look. @returns false for what is protected */
+  /** Call before checking what names the key. @returns false if the key is protected */
   mark(key: string): boolean {
     if (this.protects(key)) return false;
     this.#marked.add(key);
     return true;
   }
 
-  /** Nobody has asked for it since it was marked. */
+  /** Whether nobody has asked for the key since it was marked. */
   marked(key: string): boolean {
     return this.#marked.has(key);
   }
@@ -82,8 +85,8 @@ export class Grace {
   }
 
   /**
-   * Runs `work`, after which what the keys name is gone.
-   * @returns false, and does nothing, where somebody asked for one of them since the mark
+   * Runs `work`, which deletes what the keys name.
+   * @returns false, without running `work`, if somebody has asked for one of the keys since its mark
    */
   async remove(keys: string[], work: () => Promise<void>): Promise<boolean> {
     const marked = keys.every((key) => this.#marked.has(key));
@@ -100,24 +103,25 @@ export class Grace {
     }
   }
 
-  // ── memory ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── renewals ────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #tell(keys: string[]): void {
+  #record(keys: string[]): void {
     const now = this.#now();
     for (const key of keys) {
       this.#marked.delete(key);
-      // Out and in again: the map stays in order of time.
-      this.#told.delete(key);
-      this.#told.set(key, now);
+      // Delete before set: keeps the map in order of time.
+      this.#renewedAt.delete(key);
+      this.#renewedAt.set(key, now);
     }
-    for (const [key, instant] of this.#told) {
-      if (this.#told.size > this.#limit) this.#forgotUntil = Math.max(this.#forgotUntil, instant);
+    for (const [key, instant] of this.#renewedAt) {
+      if (this.#renewedAt.size > this.#limit)
+        this.#incompleteUntil = Math.max(this.#incompleteUntil, instant);
       else if (now < instant + this.#graceMs) break;
-      this.#told.delete(key);
+      this.#renewedAt.delete(key);
     }
   }
 
-  async #unremoved(keys: string[]): Promise<void> {
+  async #awaitRemovals(keys: string[]): Promise<void> {
     for (const key of keys) await this.#removing.get(key);
   }
 }

@@ -5,11 +5,11 @@ import { INGESTS, ingestFiles, ingestPath } from '#proto/volume/layout.ts';
 import { sizeOf } from './blob-store.ts';
 
 /*
- * Content being written (layout.ts has the files):
+ * Folders of content being written (`proto/volume/layout.ts` names the files in them):
  *
- *   ingest/upload-<random>/           from a client
- *   ingest/transfer-<alg>-<hex>/      over the link; one for each digest
- *   ingest/trash-<random>/            about to be deleted
+ *   ingest/upload-<random>/           uploaded by a client
+ *   ingest/transfer-<alg>-<hex>/      transferred over the link; one per digest
+ *   ingest/trash-<random>/            to be deleted
  */
 const UPLOAD = /^upload-[0-9a-f]{32}$/;
 const TRANSFER = /^transfer-(sha256|sha512)-([0-9a-f]+)$/;
@@ -18,12 +18,13 @@ export const newUploadId = (): string => `upload-${randomBytes(16).toString('hex
 export const isUploadId = (id: string): boolean => UPLOAD.test(id);
 export const transferId = (digest: string): string => `transfer-${digest.replace(':', '-')}`;
 
-/** Relative to the data volume. */
+/** Path relative to the data volume. */
 export const transferPath = (digest: string): string => ingestPath(transferId(digest));
 
-/** The digest that a transfer's folder is for; what it gives for any other name is none. */
+/** Digest in the name of a transfer's folder. For any other name the result is not a digest. */
 export const digestOfTransfer = (id: string): string => TRANSFER.exec(id)?.slice(1).join(':') ?? '';
 
+/** The folders of all ingests. */
 export class IngestFolders {
   readonly #root: string;
 
@@ -31,33 +32,33 @@ export class IngestFolders {
     this.#root = join(data, INGESTS);
   }
 
-  /** Every folder there is, trash included. */
+  /** Names of all folders, trash included. */
   async all(): Promise<string[]> {
     await mkdir(this.#root, { recursive: true });
     return readdir(this.#root);
   }
 
-  /** Absolute. */
+  /** Absolute path. */
   folder(id: string): string {
     return join(this.#root, id);
   }
 
-  /** Relative to the data volume. */
+  /** Path relative to the data volume. */
   path(id: string): string {
     return ingestPath(id);
   }
 
-  /** Bytes in the file `data`. */
+  /** Size of the file `data`, in bytes. */
   async offset(id: string): Promise<number> {
     return (await sizeOf(ingestFiles(this.folder(id)).data)) ?? 0;
   }
 
-  /** @returns whether it was there already */
+  /** @returns whether the folder existed already */
   async make(id: string): Promise<boolean> {
     return (await mkdir(this.folder(id), { recursive: true })) === undefined;
   }
 
-  /** Goes as a whole or not at all, wherever the process ends. */
+  /** Atomic, also in a crash: renames the folder to trash before it is deleted. */
   async remove(id: string): Promise<void> {
     const trash = join(this.#root, `trash-${randomBytes(8).toString('hex')}`);
     await rename(this.folder(id), trash).catch(unlessMissing);

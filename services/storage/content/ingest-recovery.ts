@@ -12,14 +12,14 @@ export type RecoveryDeps = {
   now: () => number;
 };
 
-/** Brings folders and records together again, before anything is served. */
+/** Matches folders and records after a start. Call before any request is served. */
 export async function recoverIngests({ metadata, commits, folders, open, now }: RecoveryDeps): Promise<void> {
   const { afterReboot } = metadata;
-  const found = new Set(await folders.all());
+  const unmatched = new Set(await folders.all());
   for await (const [id, record] of metadata.ingests()) {
     const { placing, ...rest } = record;
     const { digest, account = '', repository = '' } = record;
-    if (!found.delete(id)) {
+    if (!unmatched.delete(id)) {
       await metadata.note(drop.ingest(id));
       continue;
     }
@@ -31,13 +31,13 @@ export async function recoverIngests({ metadata, commits, folders, open, now }: 
     }
     if (record.purpose === 'upload') open.add(id, { account, repository });
     if (placing !== undefined || afterReboot) {
-      // After a reboot, both record and bytes may be older than what the last writer believed.
+      // After a reboot, both record and bytes may be older than the last writer knows.
       await metadata.note(put.ingest(id, { ...rest, unclean: rest.unclean || afterReboot }));
     }
   }
-  for (const name of found) {
+  for (const name of unmatched) {
     const digest = digestOfTransfer(name);
-    // A transfer's folder says what it is for.
+    // The name of a transfer's folder holds its digest, so the ingest can be restored.
     if (isDigest(digest) && !(await commits.present(digest))) {
       const transfer = { purpose: 'transfer' as const, digest, touched: now(), writers: [] };
       await metadata.note(put.ingest(name, { ...transfer, unclean: true }));

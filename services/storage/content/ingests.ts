@@ -27,8 +27,8 @@ export type Transfer = Static<typeof claimTransfer.query>;
 export type Entry = { id: string; record: IngestRecord; holder?: string };
 
 /**
- * Uploads and transfers, and who may write into them. Each has a folder and a record; the record is not synced, so
- * after a power cut it may be missing or old.
+ * Uploads and transfers, and the claims to write to them. Each has a folder and a record. Records are not synced: after
+ * a power cut, one may be missing or outdated. Faults: see `proto/content/ingests.ts`.
  */
 export class Ingests {
   readonly #folders: IngestFolders;
@@ -40,7 +40,7 @@ export class Ingests {
   readonly #now: () => number;
   readonly #claims: ClaimRules;
   readonly #open: OpenUploads;
-  /** Ingests being committed, and under which claim: the commit is its holder's sign of life. */
+  /** Ingests being committed, with the token of the claim: a commit in progress counts as renewal. */
   readonly #committing = new Map<string, string>();
 
   constructor(data: string, deps: IngestDeps, open = new OpenUploads()) {
@@ -56,7 +56,7 @@ export class Ingests {
     this.#open = open;
   }
 
-  /** Before anything is served. */
+  /** Call before any request is served. */
   recover(): Promise<void> {
     return recoverIngests({
       metadata: this.#metadata,
@@ -92,7 +92,7 @@ export class Ingests {
     return { id, claim: '', path: this.#folders.path(id), offset: 0 };
   }
 
-  /** Where too many uploads are open, idle ones give way. @throws Fault `too-many` */
+  /** If too many uploads are open, deletes idle ones first. @throws Fault `too-many` */
   async #register(id: string, owner: Owner): Promise<void> {
     const reached = this.#open.reached(owner);
     if (reached) {
@@ -102,9 +102,9 @@ export class Ingests {
           await this.#giveUpOne(one, (record) => this.#claims.left(record) === 0, false);
       });
     }
-    // Others may have taken the place meanwhile: from here to the entry nothing is waited for.
-    const still = this.#open.reached(owner);
-    if (still) throw this.#open.tooMany(owner, still);
+    // Check again, as others may have registered in the meantime. No await between this check and `add`.
+    const stillReached = this.#open.reached(owner);
+    if (stillReached) throw this.#open.tooMany(owner, stillReached);
     this.#open.add(id, owner);
   }
 
@@ -127,7 +127,7 @@ export class Ingests {
   async abortUpload(repository: string, id: string): Promise<void> {
     await this.#locks.run(`ingest ${id}`, async () => {
       await this.#upload(repository, id);
-      await this.#throwAway(id);
+      await this.#remove(id);
     });
   }
 
@@ -138,17 +138,17 @@ export class Ingests {
     return this.#locks.run(`ingest ${id}`, async () => {
       let record = await this.#metadata.ingest(id);
       if (await this.#commits.present(digest)) {
-        // Whoever still brings it can stop: its next sign of life tells.
-        if (record) await this.#throwAway(id);
+        // A holder that still transfers it can stop: its next renewal fails with `claim-lost`.
+        if (record) await this.#remove(id);
         throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
       }
       if (record) this.#claims.mustBeFree(id, record);
       await this.#space.mustHaveRoom();
       const fresh = { purpose: 'transfer' as const, digest, size, touched: this.#now(), writers: [] };
-      // Other bytes than the ones asked for now. An old writer may still come back to the folder's name.
+      // The bytes belong to content of another size. An old writer may still open the folder by its name.
       if (record?.size !== undefined && record.size !== size) {
         const unclean = record.unclean || record.claim !== undefined;
-        await this.#throwAway(id);
+        await this.#remove(id);
         record = { ...fresh, unclean };
       }
       const existed = await this.#folders.make(id);
@@ -157,10 +157,10 @@ export class Ingests {
         await this.#folders.remove(id);
         await this.#folders.make(id);
       }
-      // For whom it comes now.
+      // The latest request decides which repository it is for.
       const { part: _, ...rest } = record;
-      const asked = repository === undefined ? record : { ...rest, repository, ...(part && { part }) };
-      const claim = await this.#grant(id, { ...asked, size }, by);
+      const updated = repository === undefined ? record : { ...rest, repository, ...(part && { part }) };
+      const claim = await this.#grant(id, { ...updated, size }, by);
       return { ...claim, clean: !record.unclean && record.claim === undefined };
     });
   }
@@ -180,13 +180,13 @@ export class Ingests {
   async discard(id: string, token: string): Promise<void> {
     await this.#locks.run(`ingest ${id}`, async () => {
       await this.#mustHold(id, token);
-      await this.#throwAway(id);
+      await this.#remove(id);
     });
   }
 
   /**
-   * Runs a commit. `work` returns when the ingest's record is gone with the batch that made the content visible;
-   * where it throws, the claim is held as before, and its time begins anew.
+   * Runs a commit. When `work` resolves, its batch has made the content visible and deleted the ingest's record. If it
+   * throws, the claim is still held, and its TTL starts again.
    */
   async commit<T>(id: string, token: string, work: (held: Held) => Promise<T>): Promise<T> {
     return this.#locks.run(`ingest ${id}`, async () => {
@@ -195,14 +195,15 @@ export class Ingests {
       try {
         const done = await work({ id, folder: this.#folders.folder(id), record });
         this.#open.delete(id);
-        // Visible is visible: what is left of the folder goes at the next start.
+        // The content is visible, so this must not fail: the next start deletes a leftover folder.
         await this.#folders.remove(id).catch(() => {});
         return done;
       } catch (error) {
-        const now = await this.#metadata.ingest(id).catch(() => undefined);
-        // What an fsync failed to bring to the disk, no later one of that file tells of: a copy is made next time.
-        const lost = (error as NodeJS.ErrnoException).code === 'EIO';
-        if (now) await this.#touch(id, { ...now, unclean: now.unclean || lost }).catch(() => {});
+        const current = await this.#metadata.ingest(id).catch(() => undefined);
+        // A later fsync of the file does not report what this one failed to write: the next commit makes a copy.
+        const isWriteLost = (error as NodeJS.ErrnoException).code === 'EIO';
+        if (current)
+          await this.#touch(id, { ...current, unclean: current.unclean || isWriteLost }).catch(() => {});
         throw error;
       } finally {
         this.#committing.delete(id);
@@ -210,47 +211,52 @@ export class Ingests {
     });
   }
 
-  /** At most `limit` of them. */
+  /** At most `limit` ingests. */
   async list(limit: number): Promise<Entry[]> {
-    const found: Entry[] = [];
+    const entries: Entry[] = [];
     for await (const [id, record] of this.#metadata.ingests()) {
-      if (found.length === limit) break;
+      if (entries.length === limit) break;
       const holder = this.#claims.left(record) > 0 ? record.claim?.by : undefined;
-      found.push({ id, record, ...(holder !== undefined && { holder }) });
+      entries.push({ id, record, ...(holder !== undefined && { holder }) });
     }
-    return found;
+    return entries;
   }
 
-  /** Gives up what nobody holds, and nobody has gone on with for so long, in ms. @returns their number and bytes */
+  /**
+   * Deletes ingests that nobody holds and that have been idle for the time of their purpose.
+   * @param after min idle time by purpose, in ms
+   * @param dryRun counts them only
+   * @returns their number and bytes
+   */
   async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<Given> {
-    const given = { ingests: 0, bytes: 0 };
-    const over = (record: IngestRecord) =>
+    const total = { ingests: 0, bytes: 0 };
+    const isExpired = (record: IngestRecord) =>
       this.#claims.left(record) === 0 && record.touched + after[record.purpose] <= this.#now();
     for await (const [id, seen] of this.#metadata.ingests()) {
-      if (!over(seen)) continue;
-      const bytes = await this.#giveUpOne(id, over, dryRun);
+      if (!isExpired(seen)) continue;
+      const bytes = await this.#giveUpOne(id, isExpired, dryRun);
       if (bytes === undefined) continue;
-      given.ingests += 1;
-      given.bytes += bytes;
+      total.ingests += 1;
+      total.bytes += bytes;
     }
-    return given;
+    return total;
   }
 
-  /** @returns its bytes; undefined where it is not to be given up any more */
-  async #giveUpOne(id: string, over: (record: IngestRecord) => boolean, dryRun: boolean) {
+  /** @returns the size in bytes; undefined if the ingest has not expired after all */
+  async #giveUpOne(id: string, isExpired: (record: IngestRecord) => boolean, dryRun: boolean) {
     if (this.#committing.has(id)) return undefined;
     return this.#locks.run(`ingest ${id}`, async () => {
       const record = await this.#metadata.ingest(id);
-      if (!record || !over(record)) return undefined;
+      if (!record || !isExpired(record)) return undefined;
       const bytes = await this.#folders.offset(id);
-      if (!dryRun) await this.#throwAway(id);
+      if (!dryRun) await this.#remove(id);
       return bytes;
     });
   }
 
   // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Gives the claim to `by`. One that was neither released nor alive is taken over, which leaves its mark. */
+  /** Grants the claim to `by`. Taking over an expired claim that was not released marks the ingest as unclean. */
   async #grant(id: string, record: IngestRecord, by: string): Promise<Claim> {
     const now = this.#now();
     const token = randomBytes(16).toString('hex');
@@ -269,7 +275,7 @@ export class Ingests {
     if (this.#committing.has(id)) this.#claims.busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
   }
 
-  /** A claim past its time is good until somebody takes it over: nobody else has written. */
+  /** An expired claim is valid until it is taken over: nobody else has written. @throws Fault `claim-lost` */
   async #mustHold(id: string, token: string): Promise<IngestRecord> {
     const record = await this.#metadata.ingest(id);
     if (record?.claim && record.claim.token === token) return record;
@@ -288,8 +294,8 @@ export class Ingests {
     throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: begin a new one`);
   }
 
-  /** The folder first: a record without one is dropped at the next start, but a folder might be adopted. */
-  async #throwAway(id: string): Promise<void> {
+  /** Folder before record: a start drops a record without a folder, but might adopt a folder without a record. */
+  async #remove(id: string): Promise<void> {
     await this.#folders.remove(id);
     await this.#metadata.note(drop.ingest(id));
     this.#open.delete(id);

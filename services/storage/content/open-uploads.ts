@@ -3,20 +3,22 @@ import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestFolders } from './ingest-folders.ts';
 
 /**
- * How many uploads may be open at once. Each takes two inodes until it is finished or given up, so a client that only
- * begins uploads could fill a volume.
+ * Max open uploads. Each takes two inodes until it is finished or deleted, so a client that only starts uploads could
+ * fill a volume.
  */
 export const MAX_UPLOADS = { ofAccountInRepository: 500, ofAccount: 1_000, all: 10_000 };
 
-/** An upload that is idle for so long gives way to a new one once there are too many, in ms: without a byte, and with some. */
+/** Idle time after which an upload is deleted for a new one at a limit, in ms: without any byte, and with some. */
 export const GIVES_WAY_MS = { empty: 60_000, begun: 60 * 60_000 };
-/** So many give way at a time: they are looked for seldom then. */
+/** Max uploads deleted at a time; several, so that the search for idle ones runs seldom. */
 export const MAX_GIVE_WAY = 20;
 
-const POLL_MS = 1_000;
-const MAX_REMEMBERED = 1_000;
+/** Min interval between searches for idle uploads, per account, in ms. */
+const MIN_SEARCH_INTERVAL_MS = 1_000;
+/** Max accounts whose last search is remembered. */
+const MAX_SEARCHES = 1_000;
 
-/** When a refused client may come again, in seconds. */
+/** When a refused client may retry, in s. */
 const RETRY_AFTER_S = 60;
 
 export type Owner = {
@@ -25,20 +27,20 @@ export type Owner = {
   repository: string;
 };
 
-/** A limit that is reached, and the uploads that count for it. */
+/** A limit that is reached, and the uploads that count towards it. */
 export type Reached = { limit: keyof typeof MAX_UPLOADS; ids: string[] };
 
-/** The uploads that are open, by whose they are. */
+/** Open uploads by owner. */
 export class OpenUploads {
   readonly #owners = new Map<string, Owner>();
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #ofAccountInRepository = new Map<string, Set<string>>();
-  /** When idle ones were last looked for, by account. */
-  readonly #looks = new Map<string, { at: number; done: Promise<void> }>();
-  readonly #most: typeof MAX_UPLOADS;
+  /** Last search for idle uploads, by account; `at` in ms since 1970. */
+  readonly #searches = new Map<string, { at: number; done: Promise<void> }>();
+  readonly #max: typeof MAX_UPLOADS;
 
-  constructor(most = MAX_UPLOADS) {
-    this.#most = most;
+  constructor(max = MAX_UPLOADS) {
+    this.#max = max;
   }
 
   get size(): number {
@@ -59,27 +61,28 @@ export class OpenUploads {
     remove(this.#ofAccountInRepository, pairOf(owner), id);
   }
 
-  /** Undefined where one more may be opened. */
+  /** Undefined if one more upload may be opened. */
   reached(owner: Owner): Reached | undefined {
-    const { ofAccount, ofAccountInRepository, all } = this.#most;
+    const { ofAccount, ofAccountInRepository, all } = this.#max;
     const pair = this.#ofAccountInRepository.get(pairOf(owner));
     if (pair && pair.size >= ofAccountInRepository) return { limit: 'ofAccountInRepository', ids: [...pair] };
-    const own = this.#ofAccount.get(owner.account);
-    if (own && own.size >= ofAccount) return { limit: 'ofAccount', ids: [...own] };
+    const ofThisAccount = this.#ofAccount.get(owner.account);
+    if (ofThisAccount && ofThisAccount.size >= ofAccount)
+      return { limit: 'ofAccount', ids: [...ofThisAccount] };
     if (this.#owners.size >= all) return { limit: 'all', ids: [...this.#owners.keys()] };
     return undefined;
   }
 
   /**
-   * Runs `look` once a second at most for each account, as it costs a look at each upload; whoever comes meanwhile
-   * waits for it.
+   * Runs `search` at most once a second per account, as it reads every upload. Calls in between wait for the last
+   * search.
    */
-  lookForIdle({ account }: Owner, now: number, look: () => Promise<void>): Promise<void> {
-    const last = this.#looks.get(account);
-    if (last && Math.abs(now - last.at) < POLL_MS) return last.done;
-    if (this.#looks.size >= MAX_REMEMBERED) this.#looks.clear();
-    const done = look();
-    this.#looks.set(account, { at: now, done });
+  lookForIdle({ account }: Owner, now: number, search: () => Promise<void>): Promise<void> {
+    const last = this.#searches.get(account);
+    if (last && Math.abs(now - last.at) < MIN_SEARCH_INTERVAL_MS) return last.done;
+    if (this.#searches.size >= MAX_SEARCHES) this.#searches.clear();
+    const done = search();
+    this.#searches.set(account, { at: now, done });
     return done;
   }
 
@@ -95,7 +98,7 @@ export class OpenUploads {
   }
 }
 
-/** Which of these uploads give way: those that nobody goes on with, without a byte first, then the longest idle. */
+/** The uploads to delete: idle ones, first those without any byte, then the longest idle. At most `MAX_GIVE_WAY`. */
 export async function idleUploads(
   ids: readonly string[],
   metadata: Pick<Metadata, 'ingest'>,
@@ -115,7 +118,7 @@ export async function idleUploads(
   return idle.slice(0, MAX_GIVE_WAY).map(({ id }) => id);
 }
 
-/** Neither names of accounts nor of repositories have a blank. */
+/** Names of accounts and repositories contain no blank. */
 const pairOf = ({ account, repository }: Owner): string => `${account} ${repository}`;
 
 function insert(sets: Map<string, Set<string>>, key: string, id: string): void {

@@ -4,15 +4,16 @@ import type { Log } from '#proto/contract/log.ts';
 import { Ballast } from '#proto/volume/ballast.ts';
 import { noSpace, RESERVE, spaceOf } from '#proto/volume/space.ts';
 
-/** How long what was found counts, and how often it is looked at where nobody asks, in ms. */
+/** How long a measurement is reused, in ms. */
 const FRESH_MS = 500;
+/** Interval of measurements without requests, in ms. */
 const POLL_MS = 5_000;
-/** So much of the reserve must be free before anything new is taken again. */
-const ENOUGH = 1.05;
-/** Metadata make and drop a few files all the time. */
-const ENOUGH_INODES = 32;
+/** Multiple of the reserve that must be free before new content is accepted again. */
+const RECOVERY_FACTOR = 1.05;
+/** Min inodes above the reserve for the same, as metadata creates and deletes a few files all the time. */
+const RECOVERY_INODES = 32;
 
-/** Watches the free space and inodes of the data volume: below the reserve nothing new is taken; all else goes on. */
+/** Watches free space and inodes of the data volume. Below the reserve, no new content is accepted. */
 export class SpaceGuard implements AsyncDisposable {
   readonly #data: string;
   readonly #publish: Bus['publish'];
@@ -20,9 +21,9 @@ export class SpaceGuard implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   readonly #ballast: Ballast;
   #reserve = RESERVE;
-  #found: { space: Promise<Space>; at: number } | undefined;
-  /** How many were let in since the last look. */
-  #let = 0;
+  #measured: { space: Promise<Space>; at: number } | undefined;
+  /** Ingests admitted since the last measurement. */
+  #admitted = 0;
   #low: boolean | undefined;
   readonly #end = new AbortController();
   #trimming: Promise<void> | undefined;
@@ -44,42 +45,42 @@ export class SpaceGuard implements AsyncDisposable {
 
   set reserve(bytes: number) {
     this.#reserve = bytes;
-    this.#found = undefined;
+    this.#measured = undefined;
   }
 
-  /** As it is now, or was a moment ago. */
+  /** Free space, at most 500 ms old. */
   look(): Promise<Space> {
     const now = performance.now();
-    if (!this.#found || now - this.#found.at >= FRESH_MS) {
-      this.#let = 0;
-      const space = spaceOf(this.#data, this.#reserve).then((found) => this.#note(found));
-      this.#found = { space, at: now };
+    if (!this.#measured || now - this.#measured.at >= FRESH_MS) {
+      this.#admitted = 0;
+      const space = spaceOf(this.#data, this.#reserve).then((measured) => this.#note(measured));
+      this.#measured = { space, at: now };
     }
-    return this.#found.space;
+    return this.#measured.space;
   }
 
-  /** Makes room for metadata where somebody else has filled the volume to the brim. */
+  /** Releases the ballast for metadata if another process has filled the volume. */
   async giveBack(): Promise<void> {
     const space = await this.look();
     if (!(await this.#ballast.giveBack(space))) return;
-    this.#found = undefined;
+    this.#measured = undefined;
     const { free, inodes } = space;
-    const found = { free, inodes: inodes?.free };
-    this.#log.error(found, 'the data volume is full: what was held for deletions is given back');
+    const fields = { free, inodes: inodes?.free };
+    this.#log.error(fields, 'the data volume is full: what was held for deletions is given back');
   }
 
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
     const space = await this.look();
-    // Between two looks many may ask: each takes a folder and a file.
+    // Many may be admitted between two measurements: each takes two inodes, a folder and a file.
     const { inodes } = space;
-    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 2 * this.#let) };
+    const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 2 * this.#admitted) };
     const isShort = left !== undefined && left.free < left.reserve;
     if (space.low || isShort) throw noSpace({ ...space, ...(left && { inodes: left }) });
-    this.#let += 1;
+    this.#admitted += 1;
   }
 
-  /** Nothing is written any more when it resolves. */
+  /** Nothing is written after it resolves. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     this.#end.abort();
@@ -91,11 +92,11 @@ export class SpaceGuard implements AsyncDisposable {
     await this.#ballast.take(await this.look(), this.#end.signal);
   }
 
-  #note(found: Space): Space {
-    const was = this.#low ?? false;
-    // A little more than the reserve ends it, so that it does not come and go with each upload.
-    const space = { ...found, low: found.low || (was && !isEnough(found)) };
-    if (space.low !== was) {
+  #note(measured: Space): Space {
+    const wasLow = this.#low ?? false;
+    // Hysteresis: slightly more than the reserve ends the shortage, so that it does not flap with each upload.
+    const space = { ...measured, low: measured.low || (wasLow && !isEnough(measured)) };
+    if (space.low !== wasLow) {
       if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
       else this.#log.info({ ...space, notice: true }, 'the data volume has room again');
       this.#publish(spaceChanged, space);
@@ -106,5 +107,5 @@ export class SpaceGuard implements AsyncDisposable {
 }
 
 const isEnough = ({ free, reserve, inodes }: Space): boolean =>
-  free >= reserve * ENOUGH &&
-  (!inodes || inodes.free >= Math.max(inodes.reserve * ENOUGH, inodes.reserve + ENOUGH_INODES));
+  free >= reserve * RECOVERY_FACTOR &&
+  (!inodes || inodes.free >= Math.max(inodes.reserve * RECOVERY_FACTOR, inodes.reserve + RECOVERY_INODES));

@@ -9,23 +9,36 @@ import { byAccount } from '../audit/asking.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { AnnouncementRecord } from '../metadata/records.ts';
 
-/** So many events at the end of the stream are compared with what was not seen to be stored. */
-const TAIL = 2_000;
+/*
+ * History: the stream of events on the bus, from which webhooks and other subscribers can replay.
+ *
+ *   announcements.ts   `EventOutbox`, the transactional outbox of content events
+ *   history-watch.ts   detects a stream that was lost, or replaced by an older copy
+ *   history-room.ts    limits what children may add, and trims the stream before it is full
+ *   history-share.ts   decides whose events are trimmed
+ *   history-age.ts     how long events are retained
+ *
+ * A content event is stored in the batch of its change, published after it, and deleted from the outbox once the stream
+ * has acknowledged it. After a crash, `resume` publishes what is left in the outbox.
+ */
+
+/** Max events at the end of the stream that are compared with the outbox. */
+const MAX_TAIL = 2_000;
 
 const events = new Map<string, Event>(
   [tagMoved, tagDeleted, manifestCommitted, manifestDeleted].map((one) => [one.type, one as Event]),
 );
 
 /**
- * Events of content: each is written in the batch of the change that it tells of, and stays until the stream has it. So
- * whoever is told by them hears of every change, also where storage or the bus was killed in between.
+ * Transactional outbox of content events. Each is written in the batch of its change and stays until the stream has it,
+ * so that subscribers receive every change, even if storage or the bus is killed in between.
  */
 export class EventOutbox {
   readonly #metadata: Metadata;
   readonly #publish: Bus['publish'];
   #next: number;
-  #stored: number[] = [];
-  #noting = false;
+  #acknowledged: number[] = [];
+  #dropping = false;
 
   static async open(metadata: Metadata, publish: Bus['publish']): Promise<EventOutbox> {
     let last = 0;
@@ -33,78 +46,81 @@ export class EventOutbox {
     return new EventOutbox(metadata, publish, last + 1);
   }
 
-  /** @param next no number from there on is in use */
+  /** @param next first unused number */
   constructor(metadata: Metadata, publish: Bus['publish'], next = 1) {
     this.#metadata = metadata;
     this.#publish = publish;
     this.#next = next;
   }
 
-  /** `changes` are for the batch, `tell` for when it is written. */
+  /** Write `changes` in the batch of the change. Call `tell` once it is written, to publish the event. */
   of<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; tell: () => void } {
     const number = this.#next;
     this.#next += 1;
     const data = { ...(facts as object), ...byAccount() } as Static<T>;
     return {
       changes: put.announcement(number, { type: event.type, data, at: Date.now() }),
-      tell: () => this.#publish(event, data, () => void this.#note(number)),
+      tell: () => this.#publish(event, data, () => void this.#acknowledge(number)),
     };
   }
 
   /**
-   * Says what a storage before this one said, or was about to say, and did not see stored: before anything is answered,
-   * so in the order in which it happened. What the stream has of it is not said again.
+   * Publishes the events that earlier starts of storage did not see stored, unless the stream has them. Call before any
+   * request is answered: this preserves the order of events.
    */
   async resume(bus: Pick<Bus, 'archive' | 'history'>, log: Log): Promise<void> {
-    const left: [number, AnnouncementRecord][] = [];
-    for await (const [key, record] of this.#metadata.announcements()) left.push([Number(key), record]);
-    if (left.length === 0) return;
-    const there = await tailOf(bus).catch((err) => {
+    const pending: [number, AnnouncementRecord][] = [];
+    for await (const [key, record] of this.#metadata.announcements()) pending.push([Number(key), record]);
+    if (pending.length === 0) return;
+    const tail = await tailOf(bus).catch((err) => {
       log.warn({ err }, 'the events of the last moments can not be read: some may be said twice');
       return [];
     });
-    let again = 0;
-    for (const [number, { type, data, at }] of left) {
+    let republished = 0;
+    for (const [number, { type, data, at }] of pending) {
       const event = events.get(type);
-      const found = there.findIndex(
+      const index = tail.findIndex(
         (one) =>
           one.type === `terrace.${type}` && Date.parse(one.time) >= at && isDeepStrictEqual(one.data, data),
       );
-      if (found >= 0) there.splice(found, 1);
-      if (found >= 0 || !event) void this.#note(number);
+      if (index >= 0) tail.splice(index, 1);
+      if (index >= 0 || !event) void this.#acknowledge(number);
       else {
-        again += 1;
-        this.#publish(event, data as never, () => void this.#note(number));
+        republished += 1;
+        this.#publish(event, data as never, () => void this.#acknowledge(number));
       }
     }
-    log.info({ again, found: left.length - again }, 'events that were not seen stored before the start');
+    log.info(
+      { again: republished, found: pending.length - republished },
+      'events that were not seen stored before the start',
+    );
   }
 
-  /** One batch after another takes out what the stream has. */
-  async #note(number: number): Promise<void> {
-    this.#stored.push(number);
-    if (this.#noting) return;
-    this.#noting = true;
+  /** Deletes events that the stream has from the outbox, one batch at a time. */
+  async #acknowledge(number: number): Promise<void> {
+    this.#acknowledged.push(number);
+    if (this.#dropping) return;
+    this.#dropping = true;
     try {
-      while (this.#stored.length > 0) {
-        const numbers = this.#stored;
-        this.#stored = [];
+      while (this.#acknowledged.length > 0) {
+        const numbers = this.#acknowledged;
+        this.#acknowledged = [];
         await this.#metadata.note(numbers.flatMap(drop.announcement));
       }
     } catch {
-      // Storage ends: the next one compares them with the stream.
+      // Storage is shutting down: the next start compares them with the stream.
     } finally {
-      this.#noting = false;
+      this.#dropping = false;
     }
   }
 }
 
-/** The last events of this layer, in their order. */
+/** The last events of this layer, in order. */
 async function tailOf(bus: Pick<Bus, 'archive' | 'history'>): Promise<Envelope[]> {
   const { first, last } = await bus.archive.kept();
-  const found: Envelope[] = [];
-  for await (const past of bus.history({ since: Math.max(first, last - TAIL) })) {
-    if ('event' in past && past.child === undefined) found.push(past.event);
+  const tail: Envelope[] = [];
+  for await (const past of bus.history({ since: Math.max(first, last - MAX_TAIL) })) {
+    if ('event' in past && past.child === undefined) tail.push(past.event);
   }
-  return found;
+  return tail;
 }

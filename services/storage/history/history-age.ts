@@ -5,7 +5,7 @@ import type { Log } from '#proto/contract/log.ts';
 
 const RETRY = { firstMs: 250, maxMs: 10_000 };
 
-/** Has events kept for as long as was last asked; what the bus can't do now is tried again. */
+/** Applies the latest retention time of events to the bus; retries with backoff. */
 export class HistoryAge {
   readonly #bus: Pick<Bus, 'keepEvents'>;
   readonly #log: Log;
@@ -19,20 +19,21 @@ export class HistoryAge {
     this.#signal = signal;
   }
 
+  /** @param ms retention time */
   set(ms: number): void {
     this.#wanted = ms;
-    void this.#settle();
+    void this.#apply();
   }
 
-  async #settle(): Promise<void> {
+  async #apply(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    for (let done: number | undefined, failures = 0; !this.#signal.aborted; ) {
+    for (let applied: number | undefined, failures = 0; !this.#signal.aborted; ) {
       const wanted = this.#wanted;
-      if (wanted === undefined || wanted === done) break;
+      if (wanted === undefined || wanted === applied) break;
       try {
         await this.#bus.keepEvents(wanted);
-        done = wanted;
+        applied = wanted;
       } catch (err) {
         failures += 1;
         const ms = backoffMs(failures, RETRY);

@@ -7,42 +7,42 @@ import type { Room } from '#proto/jetstream/stream-room.ts';
 import { Shares } from './history-share.ts';
 
 const MIB = 1024 * 1024;
-/** Of the limit of the stream: above the first, room is made until the second is left. */
-const FULL = 15 / 16;
-const ROOM = 3 / 4;
-/** Room is made so often at most, as that reads through the whole stream, in ms. */
-const EVERY_MS = 15_000;
-/** What happens in this layer itself is not asked about: the stream is looked at so often, in ms. */
+/** Fractions of the size limit of the stream: above `HIGH_WATER`, it is trimmed to `LOW_WATER`. */
+const HIGH_WATER = 15 / 16;
+const LOW_WATER = 3 / 4;
+/** Min interval between trims, in ms: each reads the entire stream. */
+const MIN_TRIM_INTERVAL_MS = 15_000;
+/** Poll interval of the size of the stream, in ms: events of this layer are stored without asking for room. */
 const POLL_MS = 60_000;
-/** What a child may tell at once, in bytes, and in the long run, in bytes a second. */
-const BURST = 16 * MIB;
-const RATE = 128 * 1024;
-/** A child waits no longer for room: it is told to come again, in ms. */
-const PATIENCE_MS = 3_000;
-/** Of children that told nothing for long, nothing is remembered. */
+/** Token bucket of each child: burst in bytes, rate in bytes/s. */
+const BURST_BYTES = 16 * MIB;
+const BYTES_PER_S = 128 * 1024;
+/** Max time that a child waits for room, in ms; after that it must retry. */
+const MAX_WAIT_MS = 3_000;
+/** Max children whose bucket is remembered: the most recent ones. */
 const MAX_CHILDREN = 1_000;
 
 export type RoomDeps = {
   bus: { room: Room; publish: Bus['publish'] };
   log: Log;
-  /** Milliseconds of a clock that only goes forward. */
+  /** Monotonic clock, in ms. */
   now?: () => number;
 };
 
 /**
- * Keeps room in the stream of events, so that no layer below pushes out what happened here or in another one, and this
- * one not what happened below: nothing from below is stored where the server would have to take away the oldest event
- * of whoever it is.
+ * Keeps room in the stream of events, so that no child pushes out events of this layer or of another child, and this
+ * layer pushes out none of a child. Events of children are refused at a size at which the server would discard the
+ * oldest event, of any layer.
  */
 export class HistoryRoom {
   readonly #deps: RoomDeps;
   readonly #now: () => number;
-  /** By child: what it may tell at once, and when that was so. */
+  /** Bucket by child: remaining bytes at a time in ms. The latest used is last. */
   readonly #allowances = new Map<string, { bytes: number; at: number }>();
   #making: Promise<void> | undefined;
-  #madeAt = Number.NEGATIVE_INFINITY;
-  /** Let in since the server was last asked for the size. */
-  #since = 0;
+  #trimmedAt = Number.NEGATIVE_INFINITY;
+  /** Bytes admitted since the server was last asked for the size. */
+  #admitted = 0;
   #size: { bytes: number; limit: number; at: number } | undefined;
 
   constructor(deps: RoomDeps) {
@@ -51,8 +51,8 @@ export class HistoryRoom {
   }
 
   /**
-   * A child tells so many bytes.
-   * @throws Fault `too-many`, with the seconds after which it may
+   * Charges bytes of events to a child.
+   * @throws Fault `too-many` with `detail.retryAfter` in s, if it exceeds its rate
    */
   charge(child: string, bytes: number): void {
     this.#mustBeWithin(child, bytes);
@@ -60,29 +60,30 @@ export class HistoryRoom {
   }
 
   /**
-   * A child is about to have so many bytes stored, of which `charged` are charged already.
-   * @throws Fault `too-many`, with the seconds after which it may: it tells too much, or there is no room now
+   * Admits bytes of events of a child to the stream; `charged` of them are charged already.
+   * @throws Fault `too-many` with `detail.retryAfter` in s, if it exceeds its rate or the stream has no room;
+   *   `unavailable` if the bus does not answer
    */
   async admit(child: string, bytes: number, charged = 0): Promise<void> {
     const more = Math.max(0, bytes - charged);
     this.#mustBeWithin(child, more);
-    let full = await this.#isFull(bytes);
-    if (full) {
-      const soon = sleep(PATIENCE_MS, undefined, { ref: false });
-      const making = this.#make();
+    let isFull = await this.#isFull(bytes);
+    if (isFull) {
+      const timeout = sleep(MAX_WAIT_MS, undefined, { ref: false });
+      const making = this.#makeRoom();
       making.catch((err) => this.#deps.log.warn({ err }, 'no room can be made in the history now'));
-      await Promise.race([making, soon]);
-      full = await this.#isFull(bytes);
+      await Promise.race([making, timeout]);
+      isFull = await this.#isFull(bytes);
     }
-    if (!full) {
+    if (!isFull) {
       this.#charge(child, more);
       return;
     }
-    const ms = this.#madeAt + EVERY_MS - this.#now();
+    const ms = this.#trimmedAt + MIN_TRIM_INTERVAL_MS - this.#now();
     throw tooMany('the history of this layer is full: it is making room', Math.max(1_000, ms));
   }
 
-  /** Looks at the stream from time to time, until the signal ends it. */
+  /** Polls the size of the stream until the signal aborts. */
   async watch(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     while (!signal.aborted) {
       await this.look().catch((err) =>
@@ -92,16 +93,18 @@ export class HistoryRoom {
     }
   }
 
-  /** Makes room where there is none. */
+  /** Trims the stream if it is full. */
   async look(): Promise<void> {
     this.#size = undefined;
-    if (await this.#isFull(0)) await this.#make();
+    if (await this.#isFull(0)) await this.#makeRoom();
   }
 
-  /** What a child may tell now, in bytes. */
+  /** Bytes that a child may add now. */
   #allowance(child: string): number {
     const before = this.#allowances.get(child);
-    return before ? Math.min(BURST, before.bytes + ((this.#now() - before.at) * RATE) / 1_000) : BURST;
+    return before
+      ? Math.min(BURST_BYTES, before.bytes + ((this.#now() - before.at) * BYTES_PER_S) / 1_000)
+      : BURST_BYTES;
   }
 
   /** @throws Fault `too-many` */
@@ -109,21 +112,21 @@ export class HistoryRoom {
     const left = this.#allowance(child) - bytes;
     if (left >= 0) return;
     throw tooMany(
-      `${child} tells more than ${RATE / 1024} KiB of events a second: its next ones are taken later`,
-      (-left / RATE) * 1_000,
+      `${child} tells more than ${BYTES_PER_S / 1024} KiB of events a second: its next ones are taken later`,
+      (-left / BYTES_PER_S) * 1_000,
     );
   }
 
   #charge(child: string, bytes: number): void {
     const left = this.#allowance(child) - bytes;
-    // The one that told something last is the last in the map.
+    // Delete before set: keeps the latest used last in the map.
     this.#allowances.delete(child);
     this.#allowances.set(child, { bytes: left, at: this.#now() });
     const [oldest] = this.#allowances.keys();
     if (this.#allowances.size > MAX_CHILDREN && oldest !== undefined) this.#allowances.delete(oldest);
   }
 
-  /** Whether the stream would be, with so many bytes more. */
+  /** Whether the stream would be full with these bytes. If not, counts them as admitted. */
   async #isFull(bytes: number): Promise<boolean> {
     const at = this.#now();
     if (!this.#size || at - this.#size.at > 1_000) {
@@ -131,19 +134,19 @@ export class HistoryRoom {
         throw new Fault('unavailable', 'the bus does not answer now', { cause });
       });
       this.#size = { ...size, at };
-      this.#since = 0;
+      this.#admitted = 0;
     }
     const { limit } = this.#size;
-    if (limit <= 0 || this.#size.bytes + this.#since + bytes <= limit * FULL) {
-      this.#since += bytes;
+    if (limit <= 0 || this.#size.bytes + this.#admitted + bytes <= limit * HIGH_WATER) {
+      this.#admitted += bytes;
       return false;
     }
     return true;
   }
 
-  /** One after another, and none soon after another one. */
-  async #make(): Promise<void> {
-    if (this.#now() - this.#madeAt < EVERY_MS) return;
+  /** Trims, one at a time and with an interval in between. @throws Fault `unavailable` */
+  async #makeRoom(): Promise<void> {
+    if (this.#now() - this.#trimmedAt < MIN_TRIM_INTERVAL_MS) return;
     const failed = (cause: unknown) => {
       throw new Fault('unavailable', 'no room can be made in the history now', { cause });
     };
@@ -151,7 +154,7 @@ export class HistoryRoom {
       .catch(failed)
       .finally(() => {
         this.#making = undefined;
-        this.#madeAt = this.#now();
+        this.#trimmedAt = this.#now();
         this.#size = undefined;
       });
     await this.#making;
@@ -160,12 +163,12 @@ export class HistoryRoom {
   async #trim(): Promise<void> {
     const { bus, log } = this.#deps;
     const { room } = bus;
-    // Where nothing is from below, what goes is the oldest, as the server has it.
+    // Without events of children, the server discards the oldest ones by itself.
     if (!(await room.has('below.>'))) return;
     const { limit } = await room.size();
     const shares = new Shares();
     await room.scan(shares.add);
-    for (const cut of shares.cutsTo(limit * ROOM)) {
+    for (const cut of shares.cutsTo(limit * LOW_WATER)) {
       const { owner: child, first: from, last: to, before } = cut;
       const count = await room.trim(child === undefined ? 'events.>' : `below.${child}.>`, before);
       const gap = { from, to, reason: 'trimmed' as const, count, ...(child !== undefined && { child }) };

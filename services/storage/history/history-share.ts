@@ -2,18 +2,19 @@ import { childOf } from '#proto/bus/relay.ts';
 import type { SizedEvent } from '#proto/jetstream/stream-room.ts';
 
 /**
- * Whose events go where the stream of events has to be made smaller: this layer's own have half of it, those of the
- * layers below the other half, and what one half does not need the other has. Of its half, each child has as much as
- * any other that needs it, so who tells the most gives up the oldest of its own, and nobody else anything. Pure.
+ * Decides whose events are deleted when the stream of events must shrink. Events of this layer have one half of it,
+ * events of children the other; space that one half does not need is available to the other. Within their half,
+ * children have equal (max-min fair) shares: the child with the most events loses its own oldest ones, others none.
+ * Pure.
  */
 
-/** Undefined: this layer itself. */
+/** Name of a child; undefined: this layer. */
 export type Owner = string | undefined;
-/** What an owner gives up: all its events before one. */
+/** Events that an owner loses: all of its own before the sequence `before`. */
 export type Cut = { owner: Owner; first: number; last: number; before: number; count: number; bytes: number };
 
 /** The events of one owner, in order. */
-class Held {
+class OwnerEvents {
   readonly sequences: number[] = [];
   readonly sizes: number[] = [];
   bytes = 0;
@@ -24,7 +25,7 @@ class Held {
     this.bytes += bytes;
   }
 
-  /** Until no more than so many bytes are left; the last one stays. */
+  /** Cuts to at most `allowed` bytes; the last event stays. */
   cut(owner: Owner, allowed: number): Cut | undefined {
     let left = this.bytes;
     let count = 0;
@@ -45,9 +46,9 @@ class Held {
   }
 }
 
-/** The largest share of which all together need no more than there is. */
-function shareOf(wants: readonly number[], there: number): number {
-  let left = there;
+/** The largest share at which all wants together fit into `available`; all in bytes. */
+function shareOf(wants: readonly number[], available: number): number {
+  let left = available;
   const sorted = [...wants].sort((a, b) => a - b);
   for (const [index, want] of sorted.entries()) {
     const share = left / (sorted.length - index);
@@ -57,27 +58,30 @@ function shareOf(wants: readonly number[], there: number): number {
   return Number.POSITIVE_INFINITY;
 }
 
-/** Told all events of the stream in order, it says what goes. */
+/** Takes all events of the stream in order, then returns the cuts. */
 export class Shares {
-  readonly #own = new Held();
-  readonly #children = new Map<string, Held>();
+  readonly #local = new OwnerEvents();
+  readonly #children = new Map<string, OwnerEvents>();
 
   readonly add = (event: SizedEvent): void => {
     const child = childOf(event.subject);
-    const held = child === undefined ? this.#own : (this.#children.get(child) ?? new Held());
+    const held = child === undefined ? this.#local : (this.#children.get(child) ?? new OwnerEvents());
     if (child !== undefined) this.#children.set(child, held);
     held.add(event);
   };
 
-  /** @param target how many bytes may be left */
+  /** @param target max bytes that remain */
   cutsTo(target: number): Cut[] {
-    const own = this.#own;
+    const local = this.#local;
     const children = [...this.#children];
     const sizes = children.map(([, { bytes }]) => bytes);
     const below = sizes.reduce((sum, bytes) => sum + bytes, 0);
-    const ownShare = Math.max(target / 2, target - below);
-    const share = shareOf(sizes, target - Math.min(own.bytes, ownShare));
-    const cuts = [own.cut(undefined, ownShare), ...children.map(([child, held]) => held.cut(child, share))];
+    const localShare = Math.max(target / 2, target - below);
+    const share = shareOf(sizes, target - Math.min(local.bytes, localShare));
+    const cuts = [
+      local.cut(undefined, localShare),
+      ...children.map(([child, held]) => held.cut(child, share)),
+    ];
     return cuts.filter((cut) => cut !== undefined);
   }
 }

@@ -5,9 +5,10 @@ import { historyLost } from '#proto/bus/history.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { type Metadata, put } from '../metadata/metadata.ts';
 
+/** Interval between checks, in ms. */
 const TICK_MS = 1_000;
-/** How often the stream is looked at where nothing happens, in ticks. */
-const LOOK_TICKS = 60;
+/** Interval between checks of the stream without new events, in ticks. */
+const CHECK_TICKS = 60;
 
 export type WatchDeps = {
   bus: Pick<Bus, 'stored' | 'archive' | 'publish'>;
@@ -17,35 +18,35 @@ export type WatchDeps = {
 };
 
 /**
- * Finds out that the bus came back without its store, or with an older copy of it, and says so in the stream: whoever
- * reads what is left of the history would take it for all that happened. Metadata know an event that was in the stream;
- * a stream that has another one in its place, or ends before it, has lost what was from there on.
+ * Detects that the bus has restarted without its store, or with an older copy of it, and publishes this in the stream:
+ * otherwise readers would take the remaining history as complete. Metadata records an event that was in the stream; a
+ * stream that has another one in its place, or ends before it, has lost everything from there on.
  */
 export async function watchHistory(
   { bus, metadata, log, tickMs = TICK_MS }: WatchDeps,
   signal: AbortSignal,
 ): Promise<void> {
   let known: StoredEvent | undefined;
-  let begun = false;
-  /** What this connection had stored when a loss was found: it is lost, too. */
-  let gone: string | undefined;
+  let loaded = false;
+  /** Last event that this connection had stored when a loss was found: it is lost, too. */
+  let lostId: string | undefined;
   for (let tick = 0; !signal.aborted; tick += 1) {
     try {
-      if (!begun) known = await metadata.history();
+      if (!loaded) known = await metadata.history();
       const stored = bus.stored();
-      const last = stored?.id === gone ? undefined : stored;
+      const last = stored?.id === lostId ? undefined : stored;
       const moved = last !== undefined && last.id !== known?.id;
-      if (known && (moved || !begun || tick % LOOK_TICKS === 0) && (await isLost(bus, known))) {
+      if (known && (moved || !loaded || tick % CHECK_TICKS === 0) && (await isLost(bus, known))) {
         log.warn(known, 'the bus has lost a part of the history');
-        // The first one that is missing nobody knows: the copy may be of any time.
+        // The first lost event is not known: the copy may be of any age.
         bus.publish(historyLost, { from: Math.min(known.sequence, await endOf(bus)), reason: 'lost' });
         known = undefined;
-        gone = last?.id;
+        lostId = last?.id;
       } else if (moved) {
         await metadata.note(put.history(last));
         known = last;
       }
-      begun = true;
+      loaded = true;
     } catch (err) {
       log.debug({ err }, 'the history could not be looked at; looking again');
     }
@@ -55,11 +56,11 @@ export async function watchHistory(
 
 async function isLost(bus: WatchDeps['bus'], { sequence, id }: StoredEvent): Promise<boolean> {
   const { first, last } = await bus.archive.kept();
-  // What is not kept any more says nothing, as long as the stream goes on behind it.
+  // An event that is no longer retained proves nothing, if the stream continues after it.
   if (sequence < first) return last < sequence;
-  const there = await bus.archive.idAt(sequence);
-  // Within the stream, only what made room is missing.
-  return sequence > last || (there !== undefined && there !== id);
+  const storedId = await bus.archive.idAt(sequence);
+  // Within the stream, only trimmed events are missing.
+  return sequence > last || (storedId !== undefined && storedId !== id);
 }
 
 const endOf = async (bus: WatchDeps['bus']): Promise<number> => (await bus.archive.kept()).last + 1;

@@ -1,4 +1,4 @@
-/** Reads LevelDB's integers and length-prefixed texts. @throws RangeError where there is not enough to read */
+/** Reads LevelDB's integers and length-prefixed byte strings. @throws RangeError if too few bytes are left */
 export class Cursor {
   readonly #bytes: Uint8Array;
   #at: number;
@@ -23,7 +23,7 @@ export class Cursor {
     return byte;
   }
 
-  /** Up to 2^53; LevelDB's numbers of files and sequences are far below that. */
+  /** Exact up to 2^53: LevelDB's file numbers and sequence numbers are far below that. */
   varint(): number {
     let value = 0;
     for (let scale = 1; scale <= 2 ** 49; scale *= 128) {

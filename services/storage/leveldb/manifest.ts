@@ -1,23 +1,23 @@
 import { Cursor } from './cursor.ts';
 import { partsOf } from './log-records.ts';
 
-/** A table as the manifest names it. Keys are without what LevelDB adds to them. */
+/** A table in the manifest. Keys are without the suffix that LevelDB adds (`userKey`). */
 export type Table = { number: number; size: number; smallest: string; largest: string };
 
-/** What LevelDB's manifest says that belongs to the database. */
+/** The parts of a database, according to LevelDB's manifest. */
 export type Manifest = {
   log: number;
   previousLog: number;
   lastSequence: number;
   tables: Table[];
-  /** Its last change was not written to its end, as far as one can see. */
+  /** The last record seems to be cut off. */
   cut: boolean;
 };
 
-/** What changes have said so far. */
-type Said = Partial<Omit<Manifest, 'tables' | 'cut'>> & { nextFile?: number };
+/** Fields set by the version edits read so far. */
+type Edits = Partial<Omit<Manifest, 'tables' | 'cut'>> & { nextFile?: number };
 
-/** Of a version edit (db/version_edit.cc). */
+/** Tags of the fields of a version edit (db/version_edit.cc). */
 const TAG = {
   comparator: 1,
   log: 2,
@@ -30,11 +30,12 @@ const TAG = {
 } as const;
 
 /**
- * @returns undefined where any of it is damaged. An end that was not written is no damage, as LevelDB has it; but CURRENT
- * names a manifest only when all is in there that an opening needs (db/version_set.cc, `LogAndApply` and `Recover`).
+ * As in LevelDB, a cut-off end is not damage. But CURRENT names a manifest only once it has all fields that opening the
+ * database needs (db/version_set.cc, `LogAndApply` and `Recover`), so a manifest without them is damaged.
+ * @returns undefined if any part is damaged
  */
 export function readManifest(file: Uint8Array): Manifest | undefined {
-  const found: Said = {};
+  const edits: Edits = {};
   let cut = false;
   const tables = new Map<number, Table>();
   try {
@@ -44,30 +45,30 @@ export function readManifest(file: Uint8Array): Manifest | undefined {
         break;
       }
       if (part.kind === 'damage') {
-        // Zeros are room that was made and not written to.
+        // Zeros are space that was allocated and never written.
         if (file.subarray(part.offset, part.offset + part.length).some((byte) => byte !== 0))
           return undefined;
         continue;
       }
-      apply(new Cursor(part.bytes), found, tables);
+      apply(new Cursor(part.bytes), edits, tables);
     }
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
-  const { log, previousLog = 0, lastSequence, nextFile } = found;
+  const { log, previousLog = 0, lastSequence, nextFile } = edits;
   if (log === undefined || lastSequence === undefined || nextFile === undefined) return undefined;
   return { log, previousLog, lastSequence, tables: [...tables.values()], cut };
 }
 
-function apply(cursor: Cursor, found: Said, tables: Map<number, Table>): void {
+function apply(cursor: Cursor, edits: Edits, tables: Map<number, Table>): void {
   while (!cursor.done) {
     const tag = cursor.varint();
     if (tag === TAG.comparator) cursor.prefixed();
-    else if (tag === TAG.log) found.log = cursor.varint();
-    else if (tag === TAG.previousLog) found.previousLog = cursor.varint();
-    else if (tag === TAG.nextFile) found.nextFile = cursor.varint();
-    else if (tag === TAG.lastSequence) found.lastSequence = cursor.varint();
+    else if (tag === TAG.log) edits.log = cursor.varint();
+    else if (tag === TAG.previousLog) edits.previousLog = cursor.varint();
+    else if (tag === TAG.nextFile) edits.nextFile = cursor.varint();
+    else if (tag === TAG.lastSequence) edits.lastSequence = cursor.varint();
     else if (tag === TAG.compactPointer) {
       cursor.varint();
       cursor.prefixed();
@@ -82,5 +83,5 @@ function apply(cursor: Cursor, found: Said, tables: Map<number, Table>): void {
   }
 }
 
-/** Eight bytes behind it are its sequence and type. */
+/** Drops the last eight bytes: sequence number and type. */
 const userKey = (cursor: Cursor): string => Buffer.from(cursor.prefixed()).subarray(0, -8).toString('utf8');

@@ -2,43 +2,45 @@ import { crc32c, masked } from './crc32c.ts';
 import { Cursor } from './cursor.ts';
 import { uncompressed } from './snappy.ts';
 
-/** LevelDB's tables (doc/table_format.md): blocks, each with its type and a checksum behind it, an index and a footer. */
+/** LevelDB's tables (doc/table_format.md): blocks, each followed by its type and a checksum, an index and a footer. */
 
 const FOOTER = 48;
 const MAGIC = Buffer.from('57fb808b247547db', 'hex');
+/** Bytes after each block: its type and its checksum. */
 const TRAILER = 5;
 const SNAPPY = 1;
-/** An index of a table of some MiB has some 100 KiB. */
+/** Max size of a decompressed index, in bytes. The index of a table of a few MiB has about 100 KiB. */
 const MAX_INDEX_BYTES = 256 * 1024 * 1024;
 
 export type Block = { offset: number; size: number };
 
-/** Blocks of a table whose checksum is wrong; `whole`: the table can't be read at all, as its index or footer is gone. */
+/** Blocks with a wrong checksum; `whole`: the table can't be read at all, as its index or footer is damaged. */
 export type TableDamage = { whole: true } | { whole: false; blocks: Block[] };
 
-/** @returns undefined where all of it is as it was written */
+/** @returns undefined if the table is intact */
 export function damageOf(table: Uint8Array): TableDamage | undefined {
   const blocks = blocksOf(table);
   if (!blocks) return { whole: true };
-  const damaged = blocks.filter((block) => !isSound(table, block));
+  const damaged = blocks.filter((block) => !isIntact(table, block));
   return damaged.length > 0 ? { whole: false, blocks: damaged } : undefined;
 }
 
-/** Where the type of a block stands. */
+/** Offset of the type of a block. */
 export const typeAt = ({ offset, size }: Block): number => offset + size;
 
-/** All but the index itself; undefined where that can't be read. */
+/** All blocks but the index; undefined if the index can't be read. */
 function blocksOf(table: Uint8Array): Block[] | undefined {
   if (table.length < FOOTER || !MAGIC.equals(table.subarray(-MAGIC.length))) return undefined;
   try {
     const footer = new Cursor(table, table.length - FOOTER);
     const meta = handle(footer);
     const index = handle(footer);
-    if (!isSound(table, index)) return undefined;
-    // What the meta index names is no data, and rarely read: damaged, LevelDB does without it.
+    if (!isIntact(table, index)) return undefined;
+    // The blocks that the meta index names have no data and are rarely read. LevelDB works without a meta index, so a
+    // damaged one does not hide the data blocks.
     return [
       ...handlesIn(contentOf(table, index)),
-      ...(isSound(table, meta) ? handlesIn(contentOf(table, meta)) : []),
+      ...(isIntact(table, meta) ? handlesIn(contentOf(table, meta)) : []),
       meta,
     ];
   } catch (error) {
@@ -47,7 +49,7 @@ function blocksOf(table: Uint8Array): Block[] | undefined {
   }
 }
 
-function isSound(table: Uint8Array, block: Block): boolean {
+function isIntact(table: Uint8Array, block: Block): boolean {
   const end = typeAt(block) + 1;
   if (end + TRAILER - 1 > table.length) return false;
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
@@ -59,18 +61,18 @@ function contentOf(table: Uint8Array, block: Block): Uint8Array {
   return table[typeAt(block)] === SNAPPY ? uncompressed(bytes, MAX_INDEX_BYTES) : bytes;
 }
 
-/** A block is of entries that share the beginnings of their keys, and ends with a list of restarts; values are handles. */
+/** Handles in an index block: the values of entries with prefix-compressed keys. A list of restarts ends the block. */
 function handlesIn(block: Uint8Array): Block[] {
   const restarts = new Cursor(block, block.length - 4).fixed32();
   const entries = block.subarray(0, block.length - 4 * (restarts + 1));
-  const found: Block[] = [];
+  const handles: Block[] = [];
   for (const cursor = new Cursor(entries); !cursor.done; ) {
     cursor.varint();
     const [unshared, length] = [cursor.varint(), cursor.varint()];
     cursor.take(unshared);
-    found.push(handle(new Cursor(cursor.take(length))));
+    handles.push(handle(new Cursor(cursor.take(length))));
   }
-  return found;
+  return handles;
 }
 
 const handle = (cursor: Cursor): Block => ({ offset: cursor.varint(), size: cursor.varint() });

@@ -6,10 +6,23 @@ import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
 
+/*
+ * Maintenance: garbage collection and scrub, each on a schedule (schedules.ts) or on request.
+ *
+ *   garbage.ts         one collection; sweep.ts has the context that its steps share
+ *   sweep-links.ts     links that no manifest of the repository names; empty repositories
+ *   sweep-content.ts   blobs that no link and no manifest names
+ *   sweep-files.ts     files without a record; quarantined files
+ *   scrub.ts           compares committed files with their digests and quarantines damaged ones
+ *
+ * A collection runs concurrently with all requests. It marks candidates in `Grace`, reads what names them, and removes
+ * those that nothing names under a lock, unless they were asked for since the mark. A dry run only counts.
+ */
+
 /**
- * Takes away what nothing needs, while everything else goes on. A link needs a manifest of its repository that names
- * it, content needs a link or a manifest anywhere; grace stands for both. Whatever a manifest names stays, whether or
- * not a tag points to the manifest.
+ * Deletes everything that nothing needs, while requests continue. A link stays if a manifest of its repository names
+ * it, content stays if any link or manifest names it; grace protects either without that. Everything that a manifest
+ * names stays, whether or not a tag points to the manifest.
  */
 export class GarbageCollector {
   rules!: GarbageRules;
@@ -23,15 +36,15 @@ export class GarbageCollector {
     this.#data = data;
   }
 
-  /** @throws Fault `busy` where one runs already */
+  /** @throws Fault `busy` if one is in progress */
   async collect(dryRun: boolean): Promise<Garbage> {
     if (this.#running) throw new Fault('busy', 'garbage is being collected already: wait for its end');
     this.#running = true;
-    const told = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
+    const summaryOf = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
     try {
       if (dryRun) return await this.#collect(true);
       const { audit } = this.#deps;
-      return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), told);
+      return await audit.change({ action: 'garbage/collect' }, () => this.#collect(false), summaryOf);
     } finally {
       this.#running = false;
     }
@@ -50,16 +63,16 @@ export class GarbageCollector {
     return garbage;
   }
 
-  /** A run gives up, which does no harm. */
+  /** Aborts a collection in progress, which is safe at any point. */
   end(): void {
     this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
   }
 
   async #run(sweep: Sweep): Promise<void> {
     const { ingests, rules, found, dry } = sweep;
-    const given = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, !!dry);
-    found.ingests += given.ingests;
-    found.bytes += given.bytes;
+    const dropped = await ingests.giveUp({ upload: rules.uploadsMs, transfer: rules.transfersMs }, !!dry);
+    found.ingests += dropped.ingests;
+    found.bytes += dropped.bytes;
     await sweepLinks(sweep);
     await sweepContent(sweep);
     await sweepStrays(sweep);

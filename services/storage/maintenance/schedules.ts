@@ -5,16 +5,16 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { runAs } from '../audit/asking.ts';
 import type { Upkeep } from './sweep.ts';
 
-const BY_ITSELF = { account: '_schedule' };
+const SCHEDULER = { account: '_schedule' };
 
-/** What runs by the clock, and what is told how. */
+/** Runs on a schedule, and receives the settings of the configuration. */
 export type Maintained = {
   keep(upkeep: Upkeep): void;
   garbage: { collect(dryRun: boolean): Promise<unknown> };
   scrubber: { scrub(): Promise<unknown> };
 };
 
-/** Garbage collection and scrub by the clock, as the configuration in force has it. */
+/** Runs garbage collection and scrub on the schedules of the current configuration (cron, UTC). */
 export class Schedules implements Disposable {
   readonly #storage: Maintained;
   readonly #log: Log;
@@ -25,7 +25,7 @@ export class Schedules implements Disposable {
     this.#log = log;
   }
 
-  /** What is as it was goes on undisturbed. */
+  /** An unchanged schedule is not restarted. */
   set({ garbageCollection: garbage, scrub, reserve, parent, repositories }: Configuration): void {
     const selected = parent && repositories.map(({ name }) => name);
     const { graceMs, uploadsMs, transfersMs } = garbage;
@@ -52,7 +52,7 @@ export class Schedules implements Disposable {
     this.#running.delete(what);
     if (schedule === undefined) return;
     const run = async () => {
-      await runAs(BY_ITSELF, work).catch((err) => this.#failed(what, err));
+      await runAs(SCHEDULER, work).catch((err) => this.#failed(what, err));
     };
     const cron = new Cron(schedule, { timezone: 'UTC', unref: true }, run);
     this.#running.set(what, { schedule, cron });

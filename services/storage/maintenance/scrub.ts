@@ -19,10 +19,12 @@ import { put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
 
 const READ_BYTES = 1024 * 1024;
-/** A result must fit into one message of the bus. */
+/** Max damaged digests in a result, which must fit into one bus message. */
 const MAX_NAMED = 1_000;
+/** Max findings about the metadata in a result, and max characters of each. */
 const MAX_FINDINGS = 20;
 const MAX_FINDING_LENGTH = 300;
+/** Max repositories listed per damaged blob. */
 const MAX_REPOSITORIES = 20;
 
 type ScrubDeps = {
@@ -35,14 +37,14 @@ type ScrubDeps = {
   now: () => number;
 };
 
-/** Looks whether committed content still is what its digest says, and sets aside what is not. */
+/** Checks committed content against its digests, and quarantines damaged content. */
 export class Scrubber {
-  /** Bytes a second. */
+  /** Bytes/s. */
   rate!: number;
   readonly #deps: ScrubDeps;
   readonly #quarantine: string;
   readonly #metadata: string;
-  /** What the last scrub found damaged of the metadata: each start looks at all of them. */
+  /** Damage of the metadata found by the last scrub. Not stored: each start examines all of it. */
   damage: string[] = [];
   readonly #end = new AbortController();
   #running = false;
@@ -53,13 +55,16 @@ export class Scrubber {
     this.#metadata = join(data, METADATA);
   }
 
-  /** @throws Fault `busy` where one runs already */
+  /**
+   * @param rate bytes/s
+   * @throws Fault `busy` if one is in progress
+   */
   async scrub(rate = this.rate): Promise<Scrubbed> {
     if (this.#running) throw new Fault('busy', 'content is being checked already: wait for its end');
     this.#running = true;
-    const told = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
+    const summaryOf = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
     try {
-      return await this.#deps.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), told);
+      return await this.#deps.audit.change({ action: 'scrub/run' }, () => this.#scrub(rate), summaryOf);
     } finally {
       this.#running = false;
     }
@@ -68,19 +73,19 @@ export class Scrubber {
   async #scrub(rate: number): Promise<Scrubbed> {
     const { metadata, publish, log } = this.#deps;
     const began = performance.now();
-    const found = { checked: 0, bytes: 0, damaged: [] as string[] };
+    const totals = { checked: 0, bytes: 0, damaged: [] as string[] };
     const pace = async (bytes: number) => {
-      found.bytes += bytes;
-      const ahead = (found.bytes / rate) * 1_000 - (performance.now() - began);
+      totals.bytes += bytes;
+      const ahead = (totals.bytes / rate) * 1_000 - (performance.now() - began);
       const { signal } = this.#end;
-      // Also where nothing is to be waited for, requests come first.
+      // Yields even without a delay, because requests take precedence.
       await sleep(Math.max(0, ahead), undefined, { signal }).catch(() => signal.throwIfAborted());
     };
     for await (const [digest, { size }] of metadata.allBlobs()) {
-      found.checked += 1;
-      if (await this.#sound(digest, size, pace)) continue;
+      totals.checked += 1;
+      if (await this.#isIntact(digest, size, pace)) continue;
       if (!(await this.#setAside(digest, size))) continue;
-      if (found.damaged.length < MAX_NAMED) found.damaged.push(digest);
+      if (totals.damaged.length < MAX_NAMED) totals.damaged.push(digest);
     }
     const findings = await examineTables(this.#metadata);
     this.damage = findings
@@ -90,7 +95,7 @@ export class Scrubber {
     if (damage.length > 0)
       log.error({ damage }, 'metadata are damaged: stop the layer and run "terrace repair"');
     const scrubbed = {
-      ...found,
+      ...totals,
       ...(damage.length > 0 && { metadata: damage }),
       ms: Math.round(performance.now() - began),
     };
@@ -99,7 +104,7 @@ export class Scrubber {
     return scrubbed;
   }
 
-  /** A scrub that runs gives up. */
+  /** Aborts a scrub in progress. */
   end(): void {
     this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
   }
@@ -128,8 +133,8 @@ export class Scrubber {
     return { damaged: [...named.values()], more };
   }
 
-  /** Is the file there, of this size and with this digest? */
-  async #sound(digest: string, size: number, pace: (bytes: number) => Promise<void>): Promise<boolean> {
+  /** Whether the file exists and has this size and digest. */
+  async #isIntact(digest: string, size: number, pace: (bytes: number) => Promise<void>): Promise<boolean> {
     try {
       await using file = await open(this.#deps.store.file(digest), 'r');
       if ((await file.stat()).size !== size) return false;
@@ -145,20 +150,20 @@ export class Scrubber {
       }
       return hash.digest('hex') === hex;
     } catch (error) {
-      // What the disk can't give any more is lost as well.
+      // Content that the disk cannot read is lost as well.
       if (['ENOENT', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
       throw error;
     }
   }
 
-  /** @returns false where it is gone, or is sound after all: it went and came again meanwhile */
+  /** @returns false if the blob was deleted, or is intact because it was replaced in the meantime */
   async #setAside(digest: string, size: number): Promise<boolean> {
     const { metadata, store, locks, publish, log, now } = this.#deps;
     return locks.run(`blob ${digest}`, async () => {
       if (!(await metadata.blob(digest))) return false;
-      if (await this.#sound(digest, size, async () => {})) return false;
+      if (await this.#isIntact(digest, size, async () => {})) return false;
       await mkdir(this.#quarantine, { recursive: true });
-      // The record first: a file without one is nothing, a record without its file would be content.
+      // Record before file: a file without a record is not content, a record without its file would be.
       await metadata.write(put.damaged(digest, { size, since: now() }));
       const aside = join(this.#quarantine, `${digest.replace(':', '-')}-${now()}`);
       await rename(store.file(digest), aside).catch((error: NodeJS.ErrnoException) => {

@@ -4,10 +4,10 @@ import { isDigest } from '#proto/oci/names.ts';
 import { algorithms, BLOBS, QUARANTINE } from '#proto/volume/layout.ts';
 import type { Sweep } from './sweep.ts';
 
-/** How long damaged content is kept for whoever wants to look at it, in ms. */
+/** How long quarantined content is retained for inspection, in ms. */
 const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;
 
-/** Removes files in the place of blobs that have no record: a crash left them there. */
+/** Removes files in the blob store without a record, which a crash left there. */
 export async function sweepStrays(sweep: Sweep): Promise<void> {
   const { metadata, store, data, rules, now } = sweep;
   for (const algorithm of algorithms) {
@@ -16,8 +16,8 @@ export async function sweepStrays(sweep: Sweep): Promise<void> {
       const digests = names.map((name) => `${algorithm}:${name}`).filter(isDigest);
       const records = await metadata.blobs(digests);
       for (const digest of digests.filter((_, i) => !records[i])) {
-        const found = await lookAt(store.file(digest));
-        if (found && found.changed + rules.graceMs <= now()) await removeStray(sweep, digest, found.size);
+        const file = await fileAt(store.file(digest));
+        if (file && file.changed + rules.graceMs <= now()) await removeStray(sweep, digest, file.size);
       }
     }
   }
@@ -27,7 +27,7 @@ async function removeStray(sweep: Sweep, digest: string, size: number): Promise<
   const { metadata, store, locks, found, dry } = sweep;
   await locks.run(`blob ${digest}`, async () => {
     if (await metadata.blob(digest)) return;
-    // A commit that failed half-way: a start gives the ingest its bytes back.
+    // Left by a commit that failed between its steps: the next start moves the bytes back to the ingest.
     for await (const [, { placing }] of metadata.ingests()) if (placing === digest) return;
     found.strays += 1;
     found.bytes += size;
@@ -35,12 +35,13 @@ async function removeStray(sweep: Sweep, digest: string, size: number): Promise<
   });
 }
 
+/** Deletes quarantined files older than `QUARANTINE_MS`. */
 export async function emptyQuarantine({ data, now }: Sweep): Promise<void> {
   const folder = join(data, QUARANTINE);
   for (const name of await entries(folder)) {
     const path = join(folder, name);
-    const found = await lookAt(path);
-    if (found && found.changed + QUARANTINE_MS <= now()) await rm(path, { force: true });
+    const file = await fileAt(path);
+    if (file && file.changed + QUARANTINE_MS <= now()) await rm(path, { force: true });
   }
 }
 
@@ -48,15 +49,15 @@ async function entries(folder: string): Promise<string[]> {
   return readdir(folder).catch(unlessMissing([]));
 }
 
-/** `changed` is when it came to where it is, in ms since 1970. */
-async function lookAt(path: string): Promise<{ size: number; changed: number } | undefined> {
-  const found = await stat(path).catch(unlessMissing(undefined));
-  return found && { size: found.size, changed: found.ctimeMs };
+/** `changed`: when the file was moved there, in ms since 1970. */
+async function fileAt(path: string): Promise<{ size: number; changed: number } | undefined> {
+  const stats = await stat(path).catch(unlessMissing(undefined));
+  return stats && { size: stats.size, changed: stats.ctimeMs };
 }
 
 const unlessMissing =
-  <T>(instead: T) =>
+  <T>(fallback: T) =>
   (error: NodeJS.ErrnoException): T => {
-    if (error.code === 'ENOENT') return instead;
+    if (error.code === 'ENOENT') return fallback;
     throw error;
   };

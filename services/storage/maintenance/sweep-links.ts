@@ -7,17 +7,17 @@ import { drop } from '../metadata/metadata.ts';
 import type { Sweep } from './sweep.ts';
 import { waiting } from './sweep-content.ts';
 
-/** Links judged at a time: what a run holds in memory. */
+/** Links checked at a time, which bounds memory. */
 const PAGE = 20_000;
-/** Links in one batch: how long a repository is locked. */
+/** Links per batch, which bounds how long a repository is locked. */
 const BATCH = 500;
-/** Links that a dry run remembers at most; content that only others of them name is not counted then. */
-const MAX_DRY = 500_000;
+/** Max links that a dry run remembers; content that only further links name is not counted. */
+const MAX_DRY_LINKS = 500_000;
 
 /**
- * Takes blobs out of repositories in which no manifest names them, and repositories with nothing in them out of the
- * catalog. A repository that somebody pushes to, or has since the grace began, is left alone as a whole: the first layer of
- * a push may have come hours before its manifest.
+ * Unlinks blobs from repositories in which no manifest names them, and deletes empty repositories. A repository that
+ * somebody pushes to, or has pushed to within the grace, is skipped: the first layer of a push may arrive hours before
+ * its manifest.
  */
 export async function sweepLinks(sweep: Sweep): Promise<void> {
   for await (const [repository] of sweep.metadata.repositories()) {
@@ -33,8 +33,8 @@ export async function sweepLinks(sweep: Sweep): Promise<void> {
 }
 
 async function hasUpload({ metadata }: Sweep, repository: string): Promise<boolean> {
-  for await (const [, { purpose, repository: of }] of metadata.ingests()) {
-    if (purpose === 'upload' && of === repository) return true;
+  for await (const [, { purpose, repository: target }] of metadata.ingests()) {
+    if (purpose === 'upload' && target === repository) return true;
   }
   return false;
 }
@@ -44,13 +44,13 @@ async function sweepRepository(sweep: Sweep, repository: string): Promise<void> 
   const page = new Set<string>();
   for await (const [digest] of metadata.linksOf(repository)) {
     if (!grace.protects(digest)) page.add(digest);
-    if (page.size === PAGE) await settle(sweep, repository, page);
+    if (page.size === PAGE) await dropUnnamed(sweep, repository, page);
   }
-  await settle(sweep, repository, page);
+  await dropUnnamed(sweep, repository, page);
 }
 
-/** Drops those of the page that no manifest of the repository names, and empties the page. */
-async function settle(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
+/** Drops the links of the page that no manifest of the repository names, and empties the page. */
+async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
   const { metadata, log, signal } = sweep;
   for await (const [digest] of metadata.manifestsOf(repository)) {
     if (page.size === 0) return;
@@ -71,24 +71,26 @@ async function settle(sweep: Sweep, repository: string, page: Set<string>): Prom
   }
 }
 
-/** A manifest put since the mark has taken the mark away; one put from now on finds the links gone. */
+/** A manifest put since the mark has cleared the mark; one put from now on finds the links dropped. */
 async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
   const { metadata, grace, locks, publish, found, dry } = sweep;
   await locks.run(`repository ${repository}`, async () => {
-    const kept = await waiting(sweep, digests);
+    const retained = await waiting(sweep, digests);
     if (!grace.marked(repository)) return;
-    const gone = digests.filter((digest) => !kept.has(digest) && grace.mark(digest));
-    found.links += gone.length;
+    const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
+    found.links += unneeded.length;
     if (dry) {
-      for (const digest of gone) {
+      for (const digest of unneeded) {
         grace.unmark(digest);
-        if (dry.size < MAX_DRY) dry.add(`${repository}!${digest}`);
+        if (dry.size < MAX_DRY_LINKS) dry.add(`${repository}!${digest}`);
       }
       return;
     }
-    // Whoever asks whether the repository has one of them hears of it when the batch is written.
-    await grace.remove(gone, () => metadata.write(gone.flatMap((digest) => drop.link(repository, digest))));
-    for (const digest of gone) publish(blobUnlinked, { repository, digest, ...byAccount() });
+    // A request that asks for one of them waits until the batch is written.
+    await grace.remove(unneeded, () =>
+      metadata.write(unneeded.flatMap((digest) => drop.link(repository, digest))),
+    );
+    for (const digest of unneeded) publish(blobUnlinked, { repository, digest, ...byAccount() });
   });
 }
 
@@ -103,15 +105,15 @@ async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
 }
 
 /**
- * Every digest that stands anywhere in the manifest: more than what it must have here, as a client may also have
- * pushed the layers that it need not. @returns undefined where its bytes are not whole
+ * Every digest anywhere in the manifest: more than the manifest requires, as a client may also have pushed layers that
+ * are optional. @returns undefined if its bytes are damaged
  */
 async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | undefined> {
   try {
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);
     if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
-    // Written anew, so that no escape hides a digest.
+    // Serialised again, so that no escape sequence hides a digest.
     const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
     return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
   } catch {

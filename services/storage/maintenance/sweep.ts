@@ -8,17 +8,17 @@ import type { Grace } from '../content/grace.ts';
 import type { Ingests } from '../content/ingests.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
-/** How long what nothing names is kept, in ms. */
+/** How long content that nothing names is retained, in ms. */
 export type GarbageRules = {
-  /** After somebody was told of it. */
+  /** After the last request for it. */
   graceMs: number;
-  /** Uploads, after their last sign of life. */
+  /** Uploads, after their last activity. */
   uploadsMs: number;
-  /** The same of transfers; also what came over the link and no manifest ever named. */
+  /** Transfers, after their last activity; also blobs that arrived over the link and that no manifest ever named. */
   transfersMs: number;
 };
 
-/** What a run found; its deps add to it. */
+/** Counters of a run; its steps add to them. */
 export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
 
 export type SweepDeps = {
@@ -33,22 +33,22 @@ export type SweepDeps = {
   now: () => number;
 };
 
-/** What the deps of a run need. */
+/** Context of a run, shared by its steps. */
 export type Sweep = SweepDeps & {
   data: string;
   rules: GarbageRules;
   found: Found;
-  /** Links that would go, as `<repository>!<digest>`; undefined where they do go. */
+  /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise undefined. */
   dry: Set<string> | undefined;
-  /** Aborts when storage ends. */
+  /** Aborts when storage shuts down. */
   signal: AbortSignal;
 };
 
-/** What a configuration says of how storage keeps itself in order; bytes, and bytes a second. */
+/** Maintenance settings of a configuration. `scrubRate` in bytes/s, `reserve` in bytes. */
 export type Upkeep = {
   garbage: GarbageRules;
   scrubRate: number;
   reserve: number;
-  /** Patterns of what goes up; without them, all may. */
+  /** Patterns of the repositories that are pushed to the parent; undefined: all. */
   selected?: readonly string[] | undefined;
 };

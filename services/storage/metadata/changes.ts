@@ -21,19 +21,20 @@ import type {
   WithdrawnRecord,
 } from './records.ts';
 
-/** What a batch changes in metadata. */
+/** One change of a batch. */
 export type Change = { type: 'put'; key: string; value: unknown } | { type: 'del'; key: string };
 
 export const set = (key: string, value: unknown): Change => ({ type: 'put', key, value });
 const del = (key: string): Change => ({ type: 'del', key });
 
+/** Kinds whose changes may be unsynced; below, kinds of which only deletions, or only puts, may be. */
 const NOTED: ReadonlySet<Kind> = new Set([kinds.ingest, kinds.session, kinds.webhook]);
 const NOTED_DELETIONS: ReadonlySet<Kind> = new Set([kinds.announcement, kinds.transferred]);
 const NOTED_PUTS: ReadonlySet<Kind> = new Set([kinds.child]);
 
 /**
- * Whether a batch of changes like this one may be written without a sync (`Metadata.note`). One that has any other
- * change is synced, which tells what was on the disk when a log turns out damaged.
+ * Whether a batch of such changes may be written without a sync (`Metadata.note`). A batch with any other change is
+ * synced, which shows what had reached the disk when a log turns out to be damaged.
  */
 export function isNoted({ key, deleted }: { key: string; deleted: boolean }): boolean {
   if (key === keys.history) return true;
@@ -41,6 +42,7 @@ export function isNoted({ key, deleted }: { key: string; deleted: boolean }): bo
   return kind !== undefined && (NOTED.has(kind) || (deleted ? NOTED_DELETIONS : NOTED_PUTS).has(kind));
 }
 
+/** Changes that write a record. */
 export const put = {
   blob: (digest: string, record: BlobRecord) => [set(keys.blob(digest), record), del(keys.damaged(digest))],
   link: (repository: string, digest: string) => [
@@ -81,20 +83,21 @@ export const put = {
   scopeMap: (name: string, record: ScopeMapRecord) => [set(keys.scopeMap(name), record)],
   child: (name: string, record: ChildRecord) => [set(keys.child(name), record)],
   announcement: (number: number, record: AnnouncementRecord) => [set(keys.announcement(number), record)],
-  webhook: (of: string, place: WebhookPlace) => [set(keys.webhook(of), place)],
+  webhook: (webhook: string, place: WebhookPlace) => [set(keys.webhook(webhook), place)],
   instance: (instance: string) => [set(keys.instance, instance)],
   starts: (record: StartsRecord) => [set(keys.starts, record)],
   parent: (parent: string) => [set(keys.parent, parent)],
   mark: (repository: string, record: MarkRecord) => [set(keys.mark(repository), record)],
   cursor: (record: CursorRecord) => [set(keys.cursor, record)],
   declared: (accounts: DeclaredAccount[]) => [set(keys.declared, accounts)],
-  history: (told: StoredEvent) => [set(keys.history, told)],
+  history: (event: StoredEvent) => [set(keys.history, event)],
   term: (term: number) => [set(keys.term, term)],
   signingKey: (key: string) => [set(keys.signing, key)],
 };
 
+/** Changes that delete a record. */
 export const drop = {
-  /** All that is known of the content itself. */
+  /** All records of the content itself. */
   blob: (digest: string) => [
     del(keys.blob(digest)),
     del(keys.damaged(digest)),
@@ -102,7 +105,7 @@ export const drop = {
   ],
   transferred: (digest: string) => [del(keys.transferred(digest))],
   repository: (repository: string) => [del(keys.repository(repository))],
-  /** With what is known of sending it: that ends, too. */
+  /** Also deletes the upload session at the parent, which ends with the link. */
   link: (repository: string, digest: string) => [
     del(keys.link(repository, digest)),
     del(keys.session(repository, digest)),
@@ -125,6 +128,6 @@ export const drop = {
   token: (name: string) => [del(keys.token(name))],
   child: (name: string) => [del(keys.child(name))],
   announcement: (number: number) => [del(keys.announcement(number))],
-  webhook: (of: string) => [del(keys.webhook(of))],
+  webhook: (webhook: string) => [del(keys.webhook(webhook))],
   scopeMap: (name: string) => [del(keys.scopeMap(name))],
 };

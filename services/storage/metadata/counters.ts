@@ -1,7 +1,7 @@
 import { type Kind, kindOf, kinds } from './keys.ts';
 import type { BlobRecord, UnsentRecord } from './records.ts';
 
-/** What a status counts. */
+/** Counters of a status. */
 export type Counters = Record<
   | 'repositories'
   | 'tags'
@@ -16,7 +16,7 @@ export type Counters = Record<
   number
 >;
 
-/** Of each counter but `bytes`, what the keys that it counts begin with: see `keys.ts`. */
+/** Counter by the kind of its keys (see `keys.ts`), for every counter but `bytes`. */
 const COUNTED: Record<string, keyof Counters> = {
   [kinds.token]: 'tokens',
   [kinds.blob]: 'blobs',
@@ -29,13 +29,13 @@ const COUNTED: Record<string, keyof Counters> = {
   [kinds.withdrawn]: 'withdrawn',
 };
 
-/** Counts records as they come and go, so that a status costs nothing. */
+/** Updates the counters with each write, so that a status needs no scan. */
 export class RecordCounters {
   static readonly kinds = Object.keys(COUNTED) as Kind[];
   readonly counters = Object.fromEntries(
     [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),
   ) as Counters;
-  /** The last instant of anything outgoing. */
+  /** Latest instant of an outgoing record, in ms since 1970. */
   #last = 0;
 
   static counts(key: string): boolean {
@@ -51,7 +51,7 @@ export class RecordCounters {
       this.#last = Math.max(this.#last, (value as UnsentRecord).since);
   }
 
-  /** Later than whatever is outgoing, even where the clock was set back. */
+  /** Later than every outgoing record, even if the clock was set back; in ms since 1970. */
   instant(now: number): number {
     this.#last = Math.max(now, this.#last + 1);
     return this.#last;

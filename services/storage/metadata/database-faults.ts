@@ -1,26 +1,27 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
-/** LevelDB's errors as faults, where one fits. */
+/** Maps an error of LevelDB to a fault, if one fits. */
 export function sorted(error: unknown): unknown {
   const { code, message, cause } = error as Error & { code?: string };
   if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
     return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
   }
-  // LevelDB hands on what the system says, and no code of it.
+  // LevelDB passes on the system's message, but not its code.
   if (/no space left|quota exceeded/i.test(`${message} ${(cause as Error | undefined)?.message}`)) {
     return new Fault('no-space', 'the data volume is full: free space, then try again', { cause: error });
   }
   return error;
 }
 
-/** What was stored can't be read as it was written: only opening it again shows what of it. */
+/** Whether stored data cannot be read as it was written. Only reopening shows which data. */
 export const isUnreadable = (error: unknown): boolean =>
   ['LEVEL_CORRUPTION', 'LEVEL_IO_ERROR'].includes((error as { code?: string }).code ?? '');
 
+/** Max findings in a message. */
 const MAX_NAMED = 5;
 
-/** @param volume the data volume */
+/** @param volume path of the data volume */
 export function damaged(volume: string, findings: Finding[]): Fault {
   const named = findings.slice(0, MAX_NAMED).map(({ file, what }) => `${file} ${what}`);
   const more = findings.length > MAX_NAMED ? `, and ${findings.length - MAX_NAMED} more` : '';
@@ -30,13 +31,14 @@ export function damaged(volume: string, findings: Finding[]): Fault {
   );
 }
 
+/** @param volume path of the data volume */
 export const gone = (volume: string): Fault =>
   new Fault(
     'volume-unusable',
     `${volume} has no metadata, and had some: put the folder metadata back from a backup, or run "terrace repair --data ${volume}", which brings back what the content tells, and lists what is lost`,
   );
 
-/** An error of the file system in opening the metadata, where it will be the same the next time. */
+/** Maps an error of the file system at opening to a fault, if a retry would fail in the same way. */
 export function unusable(volume: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'EROFS') {

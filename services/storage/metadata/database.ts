@@ -14,28 +14,28 @@ import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } fro
 
 export type Reading = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
 
-/** LevelDB, opened only where all that was stored in it can be read, and closed so that the next opening knows. */
+/** LevelDB. Opened only if everything stored in it is readable; a clean close is recorded for the next opening. */
 export class Database {
-  /** To read from; errors go through `failing`. */
+  /** For reads. Pass their errors through `failing`. */
   readonly level: Reading;
-  /** Of the machine, at the opening. */
+  /** Boot id of the machine at the opening. */
   readonly boot: string;
   readonly #folder: string;
   readonly #level: Level<string, unknown>;
   readonly #failure = Promise.withResolvers<never>();
   #failed: unknown;
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   #closing = false;
 
   /**
-   * @param deadline until when another process that has the folder open is waited for, in ms since 1970
-   * @throws Fault `volume-unusable` where opening it again would not help
+   * @param deadline until when to wait for another process that has the folder open, in ms since 1970
+   * @throws Fault `volume-unusable` if a retry would not help; an Error if the folder is still locked at the deadline
    */
   static async open(folder: string, deadline: number): Promise<Database> {
     for (;;) {
       const boot = await bootId();
-      // Another one may have opened it since it was found free.
-      const level = (await isFree(folder)) && (await opened(folder, boot));
+      // Another process may open it between the check and this opening.
+      const level = (await isFree(folder)) && (await openLevel(folder, boot));
       if (level) return new Database(folder, level, boot);
       if (Date.now() >= deadline) {
         throw new Error(
@@ -55,35 +55,35 @@ export class Database {
   }
 
   /**
-   * Rejects when a write failed, or something stored can't be read. After a write that failed, nobody can tell what of
-   * it is on the disk, and what LevelDB would append after it might be lost: nothing more is written, and only opening
-   * it again shows what is true.
+   * Rejects when a write failed or stored data cannot be read. After a failed write it is unknown how much of it is on
+   * disk, and anything that LevelDB appends after it might be lost: nothing more is written, and only reopening shows
+   * the true state.
    */
   get failure(): Promise<never> {
     return this.#failure.promise;
   }
 
-  /** @param sync on the disk when it returns */
+  /** @param sync synced when it resolves */
   async batch(changes: Change[], sync: boolean): Promise<void> {
     if (this.#failed) throw this.#failed;
     if (this.#closing) throw new Fault('unavailable', 'storage is ending: ask again');
-    const writing = this.#write(changes, sync).finally(() => this.#underWay.delete(writing));
-    this.#underWay.add(writing);
+    const writing = this.#write(changes, sync).finally(() => this.#inFlight.delete(writing));
+    this.#inFlight.add(writing);
     await writing;
   }
 
-  /** What to throw for an error of reading. */
+  /** The error to throw for a failed read. */
   failing(error: unknown): unknown {
     if (isUnreadable(error)) this.#fail(error);
     return sorted(error);
   }
 
-  /** When it returns, all that was written is on the disk, and the next opening relies on that. */
+  /** When it resolves, everything written is synced; the next opening relies on that. */
   async close(): Promise<void> {
     this.#closing = true;
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#inFlight);
     if (!this.#failed) {
-      // Brings all before it to the disk. Where it fails, the next opening counts on less.
+      // Syncs everything before it. If it fails, the next opening does not rely on a clean close.
       await this.#write([set(keys.boot, this.boot)], true)
         .then(() => openingOf(this.#folder))
         .then((opening) => writeState(this.#folder, { boot: this.boot, closed: true, made: true, opening }))
@@ -92,7 +92,7 @@ export class Database {
     await this.#level.close();
   }
 
-  /** Closed as it is: nothing is written into what another version wrote. */
+  /** Closes without a write, for metadata of another version. */
   async abandon(): Promise<void> {
     await this.#level.close();
   }
@@ -113,9 +113,9 @@ export class Database {
   }
 }
 
-/** Whether nobody has it open. Asks for what LevelDB refuses as soon as it has the lock: nothing is changed. */
+/** Whether no process has it open. Changes nothing: LevelDB rejects these options as soon as it has the lock. */
 export async function isFree(folder: string): Promise<boolean> {
-  // Asking makes the folder where it is missing.
+  // The probe creates a missing folder.
   if (!existsSync(folder)) return true;
   const probe = new Level(folder, { createIfMissing: false, errorIfExists: true });
   try {
@@ -131,11 +131,11 @@ const isLocked = (error: unknown): boolean =>
   ((error as Error).cause as { code?: string } | undefined)?.code === 'LEVEL_LOCKED';
 
 export type Looked = Pick<Examined, 'empty' | 'findings'> & {
-  /** There were metadata, and there are none any more. */
+  /** Metadata existed, and is lost. */
   missing: boolean;
 };
 
-/** What is damaged of metadata that nobody has open. @param boot of the machine, now */
+/** Examines metadata that no process has open. @param boot current boot id of the machine */
 export async function lookAt(folder: string, boot: string): Promise<Looked> {
   const state = await readState(folder);
   const lacking = mayLack(state, boot, await openingOf(folder));
@@ -144,17 +144,17 @@ export async function lookAt(folder: string, boot: string): Promise<Looked> {
   return { empty, findings, missing };
 }
 
-/** Undefined where another one has it open. */
-async function opened(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
+/** Undefined if another process has it open. */
+async function openLevel(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
   const volume = dirname(folder);
   try {
     const { empty, findings, missing } = await lookAt(folder, boot);
     if (findings.length > 0 || missing) {
-      // One that was opened meanwhile changes while it is looked at.
+      // If another process has opened it in the meantime, it changed during the examination.
       if (!(await isFree(folder))) return undefined;
       throw findings.length > 0 ? damaged(volume, findings) : gone(volume);
     }
-    // Before anything is written: what is not closed in good order is not taken for closed.
+    // Before the first write, so that a crash is not taken for a clean close.
     const opening = await openingOf(folder);
     await writeState(folder, { boot, closed: false, made: !empty, opening });
     const level = new Level<string, unknown>(folder, { valueEncoding: 'json' });
@@ -168,14 +168,14 @@ async function opened(folder: string, boot: string): Promise<Level<string, unkno
     if ((cause as { code?: string } | undefined)?.code === 'LEVEL_CORRUPTION') {
       throw damaged(volume, [{ file: 'LevelDB', what: (cause as Error).message }]);
     }
-    const why =
+    const reason =
       cause === undefined
         ? error
         : await access(folder, constants.W_OK).then(
             () => cause,
             (denied) => denied,
           );
-    throw unusable(volume, why);
+    throw unusable(volume, reason);
   }
 }
 

@@ -3,22 +3,24 @@ import type { Change } from './changes.ts';
 import { keys, kinds } from './keys.ts';
 
 /**
- * The journal of what the layers below may want to hear of, as keys of the batch that makes the change:
+ * The journal of changes that children follow, written in the batch that makes the change:
  *
  *   j!<number>   [kind, repository, name, nonce]
  *
- * `t`: the tag was moved or deleted. `m`: what hangs on the manifest changed. A cursor is `<number>.<nonce>` of an
- * entry, so a journal that was lost, or begun anew from an older copy, does not take one for its own.
+ * `t`: the tag was moved or deleted. `m`: the referrers of the manifest changed, or it no longer leaves a manifest out.
+ * A cursor is `<number>.<nonce>` of an entry, so a journal that was lost, or restarted from an older copy, does not
+ * accept the cursor of another one.
  */
 export type Entry = [kind: 't' | 'm', repository: string, name: string, nonce: string];
 
-/** Entries that are kept, about; a layer below that was away for longer compares everything. */
-const KEPT = 100_000;
-const TRIMMED = 10_000;
+/** Approximate number of entries retained. A child that was away for longer compares everything. */
+const RETAINED = 100_000;
+/** Entries deleted at a time. */
+const TRIM_BATCH = 10_000;
 
-/** What a batch is to say of its changes. Pure. */
+/** The entries for the changes of a batch. Pure. */
 export function entriesOf(changes: readonly Change[]): [kind: 't' | 'm', repository: string, name: string][] {
-  const found = new Map<string, ['t' | 'm', string, string]>();
+  const entries = new Map<string, ['t' | 'm', string, string]>();
   for (const { key, type } of changes) {
     const [kind, repository = '', first = '', second = ''] = key.split('!');
     const isTag = kind === kinds.tag;
@@ -26,18 +28,18 @@ export function entriesOf(changes: readonly Change[]): [kind: 't' | 'm', reposit
     const name = isTag || kind === kinds.referrer ? first : broughtIn;
     if (name === undefined) continue;
     const entry: ['t' | 'm', string, string] = [isTag ? 't' : 'm', repository, name];
-    found.set(entry.join('!'), entry);
+    entries.set(entry.join('!'), entry);
   }
-  return [...found.values()];
+  return [...entries.values()];
 }
 
-/** `<number>.<nonce>`; `0.` is where every journal begins. */
+/** Parses `<number>.<nonce>`; `0.` is the start of every journal. */
 export function readCursor(text: string): { number: number; nonce: string } | undefined {
   const [, number, nonce] = /^(\d{1,14})\.([0-9a-f]*)$/.exec(text) ?? [];
   return number === undefined ? undefined : { number: Number(number), nonce: nonce as string };
 }
 
-/** Gives numbers to entries. Batches may land in another order than that: a reader sees only what nothing precedes. */
+/** Numbers the entries. Batches may land in another order: a reader sees an entry once all before it have landed. */
 export class Journal {
   #last: number;
   #first: number;
@@ -48,14 +50,14 @@ export class Journal {
     this.#last = last;
   }
 
-  /** Everything up to here has landed, or never will. */
+  /** Number up to which every entry has landed or never will. */
   get head(): number {
     let head = this.#last;
     for (const open of this.#open) head = Math.min(head, open - 1);
     return head;
   }
 
-  /** What to write beside the changes; `landed` is to be called when that is over, however it went. */
+  /** `entries` belong to the batch of the changes. Call `landed` when its write has succeeded or failed. */
   add(changes: readonly Change[]): { entries: Change[]; landed: () => void } {
     const numbers: number[] = [];
     const entries = entriesOf(changes).map(([kind, repository, name]): Change => {
@@ -68,11 +70,11 @@ export class Journal {
     return { entries, landed: () => numbers.forEach((number) => void this.#open.delete(number)) };
   }
 
-  /** What to take away, where there is too much. */
+  /** Deletions of the oldest entries, if there are too many. */
   trim(): Change[] {
-    if (this.#last - this.#first < KEPT + TRIMMED) return [];
+    if (this.#last - this.#first < RETAINED + TRIM_BATCH) return [];
     const from = this.#first;
-    this.#first += TRIMMED;
-    return Array.from({ length: TRIMMED }, (_, at) => ({ type: 'del', key: keys.entry(from + at) }));
+    this.#first += TRIM_BATCH;
+    return Array.from({ length: TRIM_BATCH }, (_, at) => ({ type: 'del', key: keys.entry(from + at) }));
   }
 }

@@ -1,46 +1,45 @@
 /*
- * What is where, in LevelDB. Keys sort bytewise; `!` sorts before every character that names, tags and digests can
- * have, so the entries of one repository lie together and in order. Values are JSON.
+ * The keys in LevelDB. Keys sort bytewise; `!` sorts before every character of names, tags and digests, so the entries
+ * of one repository are contiguous and in order. Values are JSON.
  *
- *   b!<digest>                          BlobRecord      committed bytes: the file lies in the blob store
- *   r!<repository>                      {}              comes with the first link or manifest
+ *   b!<digest>                          BlobRecord      committed bytes; the file is in the blob store
+ *   r!<repository>                      {}              the repository; put with its first link or manifest
  *   l!<repository>!<digest>             {}              the repository links the blob
- *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest; links its bytes too
+ *   m!<repository>!<digest>             ManifestRecord  the repository has the manifest, which also links its bytes
  *   f!<repository>!<subject>!<digest>   ReferrerRecord  the manifest `digest` refers to `subject`
- *   t!<repository>!<tag>                digest          what the tag points to
- *   s!<repository>!<tag>                digest          base: what it pointed to when parent and layer last agreed
- *   u!<repository>!<digest>             UnsentRecord    the parent is to be sent the manifest
- *   v!<repository>!<digest>             WithdrawnRecord the parent is to be told that the manifest was deleted
- *   p!<repository>!<tag or digest>      ParkedRecord    a change that the parent refused
- *   o!<repository>!<digest>             string          where the parent takes the rest of the blob; not synced
- *   n!<repository>!<digest>!<index>     string          the manifest of the index that is not brought: its platform
- *   g!<repository>                      MarkRecord      how the parent said that its repository is
- *   w!<digest>                          TransferredRecord  came over the link, and waits for the manifest that names it
- *   d!<digest>                          DamagedRecord   was committed, and its bytes turned out damaged or gone
- *   i!<id>                              IngestRecord    content being written; not synced, a power cut may undo it
+ *   t!<repository>!<tag>                digest          target of the tag
+ *   s!<repository>!<tag>                digest          base: target of the tag when parent and layer last agreed
+ *   u!<repository>!<digest>             UnsentRecord    the manifest is to be sent to the parent
+ *   v!<repository>!<digest>             WithdrawnRecord the deletion of the manifest is to be sent to the parent
+ *   p!<repository>!<tag or digest>      ParkedRecord    change that the parent refused
+ *   o!<repository>!<digest>             string          location at the parent for the rest of the upload; not synced
+ *   n!<repository>!<digest>!<index>     string          platform of a manifest that the index leaves out
+ *   g!<repository>                      MarkRecord      state of the parent's repository, as the parent reported it
+ *   w!<digest>                          TransferredRecord  blob from the parent that waits for a manifest that names it
+ *   d!<digest>                          DamagedRecord   committed, but its bytes are damaged or missing
+ *   i!<id>                              IngestRecord    content being written; not synced, a power cut may revert it
  *   a!<token>                           TokenRecord
  *   c!<scope map>                       ScopeMapRecord
- *   h!<child>                           ChildRecord     the instance of a layer below that may synchronise
- *   j!<number>                          Entry           what layers below may want to hear of: see journal.ts
- *   k!signing                           base64url       what Bearer tokens of this layer are signed with
- *   e!<number>                          AnnouncementRecord  an event that the stream was not seen to have: see announcements.ts
- *   y!<webhook>                         WebhookPlace    how far it has been told; not synced
- *   x!version                           number          of this table
- *   x!parent                            string          the parent that bases are of; behind #, its last repair: see parent.ts
- *   x!repaired                          string          the last repair of these metadata
- *   x!cursor                            CursorRecord    how far in the parent's journal both agree
- *   x!history                           Told            the last event of storage that the bus was seen to have; not synced
- *   x!term                              number          the highest term handed out: see fence.ts
- *   x!instance                          uuid            which instance of a child this layer is, for the one above
- *   x!starts                            StartsRecord    the last starts of this layer, for the one above: see starts.ts
- *   x!declared                          DeclaredAccount[]  what the document last declared, for which secret files are read again
- *   x!closed                            true            accounts may have been lost: nobody is let in before there is a token
- *   x!boot                              string          the boot of the machine in which it was last opened
+ *   h!<child>                           ChildRecord     the instance of a child that may synchronise
+ *   j!<number>                          Entry           change for children: see journal.ts
+ *   k!signing                           base64url       signing key of this layer's Bearer tokens
+ *   e!<number>                          AnnouncementRecord  event in the outbox: see ../history/announcements.ts
+ *   y!<webhook>                         WebhookPlace    delivery position; not synced
+ *   x!version                           number          version of this table
+ *   x!parent                            string          parent of the bases, #, its last repair: see ../sync/parent.ts
+ *   x!repaired                          string          last repair of this metadata
+ *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
+ *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced
+ *   x!term                              number          highest term handed out: see ../content/fence.ts
+ *   x!instance                          uuid            instance of this layer, for its parent
+ *   x!starts                            StartsRecord    last starts of this layer: see ../accounts/starts.ts
+ *   x!declared                          DeclaredAccount[]  last declared accounts; their secret files are polled
+ *   x!closed                            true            accounts may be lost: nobody is admitted until a token exists
+ *   x!boot                              string          boot id of the machine at the last opening
  *
- * Every visible change is one synced batch. The writer of `b!` and `d!` holds the lock of the blob, the writer of any
- * other visible key of content that of the repository, that of the accounts for `a!`, `c!` and `k!`,
- * of what is declared for `x!declared`,
- * that of the children for `h!` and `x!instance`.
+ * Every visible change is one synced batch. Its writer holds a lock: the blob's for `b!` and `d!`, the repository's for
+ * any other visible key of content, `accounts` for `a!`, `c!` and `k!`, `declared` for `x!declared`, `children` for
+ * `h!` and `x!instance`.
  */
 
 /** Keys of records. Pure. */
@@ -81,7 +80,7 @@ export const keys = {
   boot: 'x!boot',
 };
 
-/** What a record is of: the letter that its key begins with. */
+/** Kinds of records: the first letter of the key. */
 export const kinds = {
   blob: 'b',
   repository: 'r',
@@ -110,14 +109,14 @@ export type Kind = (typeof kinds)[keyof typeof kinds];
 
 const known: ReadonlySet<string> = new Set(Object.values(kinds));
 
-/** Undefined for keys of which there is one (`k!`, `x!`), and for what is no key. */
+/** Undefined for single keys (`k!`, `x!`), and for a string that is not a key. */
 export const kindOf = (key: string): Kind | undefined =>
   key.charAt(1) === '!' && known.has(key.charAt(0)) ? (key.charAt(0) as Kind) : undefined;
 
-/** What the keys of one kind begin with, or of those of them that have these first parts. */
+/** Prefix of the keys of one kind, limited to keys that have these first parts. */
 export const prefix = (of: Kind, ...parts: string[]): string => `${[of, ...parts].join('!')}!`;
 
-/** The range of keys that begin with a prefix: the character behind `!` ends it. */
+/** The range of keys that begin with a prefix. `"`, the successor of `!`, ends it. */
 export const rangeOf = (begin: string, after = ''): { gt: string; lt: string } => ({
   gt: begin + after,
   lt: `${begin.slice(0, -1)}"`,

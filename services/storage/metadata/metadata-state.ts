@@ -6,12 +6,12 @@ import { algorithms, BLOBS, METADATA_STATE } from '#proto/volume/layout.ts';
 import type { MayLack } from '../leveldb/log-verdict.ts';
 
 /*
- * Beside the folder of the metadata lies `metadata.json`: what must be known of them before they are opened.
+ * `metadata.json`, next to the folder of the metadata: state that must be known before the metadata is opened.
  *
- *   boot     the boot of the machine in which they were last opened
- *   closed   they were closed in good order: all of them is on the disk
- *   made     there are metadata here: where none are found, they are lost
- *   opening  the opening that this is said of: an earlier version, which says nothing here, may have opened them since
+ *   boot     boot id of the machine at the last opening
+ *   closed   the metadata was closed cleanly: all of it is synced
+ *   made     metadata exists on this volume: if none is found, it was lost
+ *   opening  opening that this is the state of: an earlier version, which does not write it, may have opened it since
  */
 const MetadataState = Type.Object({
   boot: Type.String(),
@@ -23,7 +23,7 @@ export type MetadataState = Static<typeof MetadataState>;
 
 const pathOf = (folder: string): string => join(dirname(folder), METADATA_STATE);
 
-/** Undefined where there is none yet, or the file can't be read: then nothing is known. */
+/** Undefined if the file is missing or unreadable: nothing is known then. */
 export async function readState(folder: string): Promise<MetadataState | undefined> {
   try {
     return check(MetadataState, JSON.parse(await readFile(pathOf(folder), 'utf8')));
@@ -32,20 +32,20 @@ export async function readState(folder: string): Promise<MetadataState | undefin
   }
 }
 
-/** On the disk when it returns. */
+/** Synced when it resolves. */
 export async function writeState(folder: string, state: MetadataState): Promise<void> {
   const path = pathOf(folder);
-  const aside = `${path}.new`;
+  const temporary = `${path}.new`;
   try {
-    await using file = await open(aside, 'w', 0o600);
+    await using file = await open(temporary, 'w', 0o600);
     await file.writeFile(`${JSON.stringify(state)}\n`);
     await file.sync();
-    await rename(aside, path);
+    await rename(temporary, path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
-    // What is known no more is true at least.
-    await rm(aside, { force: true });
+    // No space: a missing state is at least not a wrong one.
+    await rm(temporary, { force: true });
     await rm(path, { force: true });
   }
   await syncFolder(dirname(path));
@@ -56,19 +56,19 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
-/** The name of LevelDB's own manifest, which is another one after each opening. */
+/** Name of LevelDB's own manifest, which changes with each opening; empty if it does not exist. */
 export async function openingOf(folder: string): Promise<string> {
   const name = await readFile(join(folder, 'CURRENT'), 'utf8').catch(() => '');
   return name.trim();
 }
 
-/** What may be missing of metadata that were left in this state, and last opened so. Pure. */
+/** What metadata with this state and this last opening may lack. Pure. */
 export function mayLack(state: MetadataState | undefined, boot: string, opening: string): MayLack {
-  const isOfLast = state && (state.opening ?? opening) === opening;
-  return isOfLast && (state.closed || state.boot === boot) ? 'nothing' : 'unsynced';
+  const isCurrent = state && (state.opening ?? opening) === opening;
+  return isCurrent && (state.closed || state.boot === boot) ? 'nothing' : 'unsynced';
 }
 
-/** Content without metadata: those of a volume that has no state yet are lost. */
+/** Whether the volume has content. If it has, but neither metadata nor a state, then its metadata is lost. */
 export async function hasContent(folder: string): Promise<boolean> {
   const names = await readdir(join(dirname(folder), BLOBS, algorithms[0])).catch(() => []);
   return names.length > 0;

@@ -27,29 +27,43 @@ import type {
   WithdrawnRecord,
 } from './records.ts';
 
-/** Of the table of keys in keys.ts. */
+/*
+ * Metadata: the records of storage, in LevelDB. Together with the files of committed blobs they are the truth.
+ *
+ *   keys.ts, records.ts   all keys, and the records stored under them
+ *   changes.ts            builds the changes of a batch; which of them need no sync
+ *   database.ts           LevelDB: checks at opening, batches, clean close (metadata-state.ts, boot.ts)
+ *   journal.ts            the journal of changes for children
+ *   counters.ts           counters for the status
+ *
+ * A change is built with `put` and `drop`; `write` stores a batch of them, and their entries of the journal, atomically
+ * and synced. After a failed write or an unreadable record, `failure` rejects and storage must be reopened.
+ */
+
+/** Version of the table of keys in keys.ts. */
 export const VERSION = 3;
-/** Had no journal. */
+/** Version without a journal. */
 const BEFORE_JOURNAL = 2;
-/** Knew nothing of what is outgoing. */
+/** Version without records of outgoing changes. */
 const BEFORE_OUTGOING = 1;
 
 export { type Change, drop, put } from './changes.ts';
 
-/** A repository with any of these is not empty. */
+/** Kinds of records that a repository with content has. */
 const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
 
+/** Typed access to all records: reads, ranges in the order of keys, batches. */
 export class Metadata implements AsyncDisposable {
   readonly #database: Database;
   readonly #db: Database['level'];
   readonly #counters = new RecordCounters();
   #journal = new Journal(1, 0);
-  /** The machine was started since the last opening: what was not synced may be missing. */
+  /** The machine was rebooted since the last opening: unsynced writes may be missing. */
   readonly afterReboot: boolean;
 
   /**
    * @param patienceMs how long to wait for another process that has the folder open
-   * @throws Error that says what to do, where it can't be opened
+   * @throws Fault `volume-unusable`; an Error if another process still has it open
    */
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const database = await Database.open(folder, Date.now() + patienceMs);
@@ -64,7 +78,7 @@ export class Metadata implements AsyncDisposable {
     const { boot } = database;
     const metadata = new Metadata(database, before !== boot);
     await metadata.#count();
-    // The version comes last: what a crash leaves half done is done again.
+    // The version last: a migration that a crash interrupts runs again.
     if (version === BEFORE_OUTGOING) await allUnsent(metadata);
     if (before !== boot || version !== VERSION) {
       await metadata.write([set(keys.version, VERSION), set(keys.boot, boot)]);
@@ -78,7 +92,7 @@ export class Metadata implements AsyncDisposable {
     this.afterReboot = afterReboot;
   }
 
-  /** Rejects where nothing can be relied on until they are opened again. */
+  /** Rejects when the metadata cannot be relied on until it is reopened. */
   get failure(): Promise<never> {
     return this.#database.failure;
   }
@@ -91,7 +105,7 @@ export class Metadata implements AsyncDisposable {
     return this.#counters.counters;
   }
 
-  /** When something became outgoing: later than all before it, even where the clock was set back. */
+  /** Instant for an outgoing record: later than all before it, even if the clock was set back; in ms since 1970. */
   instant(now: number): number {
     return this.#counters.instant(now);
   }
@@ -104,10 +118,10 @@ export class Metadata implements AsyncDisposable {
   manifests = (repository: string, digests: string[]) =>
     this.#many<ManifestRecord>(digests.map((digest) => keys.manifest(repository, digest)));
 
-  /** Of children of an index, the platforms of those that it leaves out. */
+  /** For children of an index: the platform of each that it leaves out. */
   leftOut = (repository: string, digests: string[], index: string) =>
     this.#many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
-  /** Which of these repositories link the blob? */
+  /** Which of these repositories link the blob. */
   linking = (repositories: string[], digest: string) =>
     this.#many<object>(repositories.map((repository) => keys.link(repository, digest)));
 
@@ -126,7 +140,7 @@ export class Metadata implements AsyncDisposable {
     this.#many<TransferredRecord>(digests.map((digest) => keys.transferred(digest)));
   token = (name: string) => this.#one<TokenRecord>(keys.token(name));
   scopeMap = (name: string) => this.#one<ScopeMapRecord>(keys.scopeMap(name));
-  webhook = (of: string) => this.#one<WebhookPlace>(keys.webhook(of));
+  webhook = (webhook: string) => this.#one<WebhookPlace>(keys.webhook(webhook));
   child = (name: string) => this.#one<ChildRecord>(keys.child(name));
   instance = () => this.#one<string>(keys.instance);
   starts = () => this.#one<StartsRecord>(keys.starts);
@@ -140,7 +154,7 @@ export class Metadata implements AsyncDisposable {
   closed = () => this.#one<boolean>(keys.closed);
   signingKey = () => this.#one<string>(keys.signing);
 
-  /** The iterations below give `[the last part of the key, the value]`, in bytewise order of the former. */
+  /** The ranges below yield `[key without its prefix, value]`, in bytewise order of the key. */
   repositories = (after?: string) => this.#range<object>(prefix(kinds.repository), after);
   tags = (repository: string, after?: string) => this.#range<string>(prefix(kinds.tag, repository), after);
   /** By `<repository>!<tag>`. */
@@ -159,7 +173,7 @@ export class Metadata implements AsyncDisposable {
   allTransferred = () => this.#range<TransferredRecord>(prefix(kinds.transferred));
   linksOf = (repository: string) => this.#range<object>(prefix(kinds.link, repository));
   manifestsOf = (repository: string) => this.#range<ManifestRecord>(prefix(kinds.manifest, repository));
-  /** Of the next, the last part is the repository and more: `<repository>!<digest>`, or `!<tag>`. */
+  /** These three by `<repository>!<digest>`; parked ones also by `<repository>!<tag>`. */
   allUnsent = (after?: string) => this.#range<UnsentRecord>(prefix(kinds.unsent), after);
   allWithdrawn = (after?: string) => this.#range<WithdrawnRecord>(prefix(kinds.withdrawn), after);
   allParked = (after?: string) => this.#range<ParkedRecord>(prefix(kinds.parked), after);
@@ -167,14 +181,14 @@ export class Metadata implements AsyncDisposable {
   withdrawnOf = (repository: string) => this.#range<WithdrawnRecord>(prefix(kinds.withdrawn, repository));
   parkedOf = (repository: string) => this.#range<ParkedRecord>(prefix(kinds.parked, repository));
   sessionsOf = (repository: string) => this.#range<string>(prefix(kinds.session, repository));
-  /** By `<digest>!<index>`: platforms. */
+  /** Platforms by `<digest>!<index>`. */
   leftOutOf = (repository: string, after?: string) =>
     this.#range<string>(prefix(kinds.leftOut, repository), after);
-  /** By index, of those that leave the manifest out: its platform. */
+  /** Platform of the manifest, by index that leaves it out. */
   leavingOut = (repository: string, digest: string) =>
     this.#range<string>(prefix(kinds.leftOut, repository, digest));
 
-  /** Every `[repository, digest]` of links or manifests. */
+  /** Every link or manifest, as `[repository, digest]`. */
   async *named(
     kind: typeof kinds.link | typeof kinds.manifest,
   ): AsyncGenerator<[repository: string, digest: string]> {
@@ -187,7 +201,7 @@ export class Metadata implements AsyncDisposable {
     }
   }
 
-  /** Has the repository nothing in it? `ignored` says so of links, as `<repository>!<digest>`. */
+  /** Whether the repository has no content. `ignored` takes a link as `<repository>!<digest>`: true to disregard it. */
   async empty(repository: string, ignored: (link: string) => boolean): Promise<boolean> {
     for (const kind of HOLDING) {
       for await (const [name] of this.#range(prefix(kind, repository))) {
@@ -202,7 +216,7 @@ export class Metadata implements AsyncDisposable {
   children = (after?: string) => this.#range<ChildRecord>(prefix(kinds.child), after);
   scopeMaps = (after?: string) => this.#range<ScopeMapRecord>(prefix(kinds.scopeMap), after);
 
-  /** Entries of the journal that nothing still to come precedes: `[number, entry]`. */
+  /** Entries of the journal that no unfinished batch precedes: `[number, entry]`. */
   async *journal(after: number): AsyncGenerator<[number: number, Entry]> {
     const { head } = this.#journal;
     for await (const [number, entry] of this.#range<Entry>(prefix(kinds.entry), keys.entry(after).slice(2))) {
@@ -211,7 +225,7 @@ export class Metadata implements AsyncDisposable {
     }
   }
 
-  /** The last of these. */
+  /** The last of these entries. */
   async journalEnd(): Promise<[number: number, Entry] | undefined> {
     const range = { gt: prefix(kinds.entry), lte: keys.entry(this.#journal.head), reverse: true, limit: 1 };
     for await (const [key, entry] of this.#db.iterator(range)) return [Number(key.slice(2)), entry as Entry];
@@ -221,12 +235,12 @@ export class Metadata implements AsyncDisposable {
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * All of it or nothing, on the disk when it returns. No changes: nothing is written.
+   * Writes a batch: atomic, synced when it resolves. Without changes nothing is written.
    * @throws Fault `no-space`
    */
   async write(changes: Change[]): Promise<void> {
     if (changes.length === 0) return;
-    // Nobody else writes these keys meanwhile: their locks are held.
+    // The locks that the caller holds keep others from writing these keys.
     const counted = new Map(
       changes.filter(({ key }) => RecordCounters.counts(key)).map((each) => [each.key, each]),
     );
@@ -243,7 +257,10 @@ export class Metadata implements AsyncDisposable {
     }
   }
 
-  /** For ingests, sessions and what only delays (`isNoted`): survives the end of this process, not a power cut. */
+  /**
+   * Unsynced, for ingests, sessions and records whose loss only causes a delay (`isNoted`): survives the end of this
+   * process, but not a power cut.
+   */
   async note(changes: Change[]): Promise<void> {
     await this.#database.batch(changes, false);
   }

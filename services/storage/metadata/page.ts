@@ -1,21 +1,21 @@
-/** `after` is the last entry of the page before; it need not exist any more. */
+/** `after` is the last entry of the previous page; it need not exist any longer. */
 export type Page = { after?: string; limit: number };
 
-/** A reply must fit into one message of the bus (1 MiB), however its strings are encoded. */
-const PAGE_CHARACTERS = 256 * 1024;
+/** Max characters per page: a reply must fit into one bus message (1 MiB) in any encoding of its strings. */
+const MAX_PAGE_CHARACTERS = 256 * 1024;
 
-/** At most `limit` of what an iteration gives, fewer where they are large, and whether there is more. */
+/** Reads at most `limit` entries, fewer if they are large. @returns the entries, and whether more follow */
 export async function page<T>(
-  entries: AsyncGenerator<T>,
+  source: AsyncGenerator<T>,
   limit: number,
   sizeOf: (entry: T) => number = () => 0,
-): Promise<[found: T[], more: boolean]> {
-  const found: T[] = [];
-  let room = PAGE_CHARACTERS;
-  for await (const entry of entries) {
+): Promise<[entries: T[], more: boolean]> {
+  const entries: T[] = [];
+  let room = MAX_PAGE_CHARACTERS;
+  for await (const entry of source) {
     room -= sizeOf(entry);
-    if (found.length === limit || (room < 0 && found.length > 0)) return [found, true];
-    found.push(entry);
+    if (entries.length === limit || (room < 0 && entries.length > 0)) return [entries, true];
+    entries.push(entry);
   }
-  return [found, false];
+  return [entries, false];
 }

@@ -3,38 +3,38 @@ import type { Part } from '#proto/content/arriving.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 
-/** What metadata holds of each thing. Instants are milliseconds since 1970. */
+/** The records of the metadata. Instants are ms since 1970, sizes are bytes. */
 
 export type BlobRecord = { size: number };
 
-/** `since` in ms since 1970. `repository`: for which it came, last. */
+/** A blob that arrived over the link. `repository`: the one that it was last transferred for. */
 export type TransferredRecord = { since: number; repository?: string };
 export type DamagedRecord = { size: number; since: number };
 
 export type ManifestRecord = { mediaType: string; size: number; subject?: string };
 
-/** A manifest that a client put and the parent does not have, as far as the layer knows. */
+/** A manifest that a client put and that, as far as the layer knows, the parent does not have. */
 export type UnsentRecord = {
   since: number;
-  /** It was to be withdrawn before: the parent may still have it. */
+  /** It was withdrawn before: the parent may still have it. */
   again?: true;
-  /** It was here before such records were kept, or before there was this parent: nobody knows where it came from. */
+  /** It is older than these records or than this parent, so its origin is unknown. */
   found?: true;
 };
 
-/** A manifest that parent and layer had, and that a client deleted. */
+/** A manifest that parent and layer both had, and that a client deleted. */
 export type WithdrawnRecord = { since: number };
 
-/** `of` names the parent, and all that decides what comes from it. */
+/** `of` identifies the parent and everything that decides what is pulled from it. */
 export type CursorRecord = { of: string; cursor: string | null };
 
-/** `of` as above. */
+/** `of` as in `CursorRecord`. */
 export type MarkRecord = Mark & { of: string };
 
-/** The rest of it is the key. */
+/** Repository and reference are in the key. */
 export type ParkedRecord = Omit<Parked, 'repository' | 'reference'>;
 
-/** The descriptor of a manifest, as the referrers list of its subject gives it. */
+/** The descriptor of a manifest, as it appears among the referrers of its subject. */
 export type ReferrerRecord = {
   mediaType: string;
   size: number;
@@ -44,22 +44,22 @@ export type ReferrerRecord = {
 
 export type IngestRecord = {
   purpose: 'upload' | 'transfer';
-  /** Of an upload; of a transfer, for which it was last asked. */
+  /** Repository of an upload; for a transfer, the one of the latest request. */
   repository?: string;
-  /** Of an upload: who began it; absent where that has no account. */
+  /** Account that started an upload; absent for a client without one. */
   account?: string;
-  /** Of a transfer. */
+  /** For transfers only. */
   part?: Part;
   digest?: string;
   size?: number;
-  /** When a claim last gave a sign of life. */
+  /** Last activity of a holder. */
   touched: number;
-  /** Who ever claimed it; not more than two, as only "one" and "several" matter. */
+  /** All holders so far, at most two: only "one" and "several" matter. */
   writers: string[];
-  /** A claim was not released in good order: an old writer may still have the file open. */
+  /** A claim was not released: an old writer may still have the file open. */
   unclean: boolean;
   claim?: { token: string; by: string; until: number };
-  /** The file is verified and on its way to the blob of this digest: if it is gone from the ingest, it is there. */
+  /** The verified file is being moved to the blob of this digest: if it is not in the ingest, it is there. */
   placing?: string;
 };
 
@@ -72,43 +72,43 @@ export type TokenRecord = {
     hash: string;
     created: number;
     expires?: number;
-    /** The hash is of what this file held. */
+    /** File that held the password of this hash. */
     secretFile?: string;
   }[];
-  /** It is as the configuration document says, and goes with its place there. */
+  /** Managed by the configuration document; deleted when it is no longer declared there. */
   declared?: true;
 };
 
-/** The instance of a child that is activated. `seen` is not synced. */
+/** The activated instance of a child. `seen` is not synced. */
 export type ChildRecord = { instance: string; since: number; seen: number; start?: Held };
 
 /**
- * `place` is that of the data volume at the last start (proto/volume/folder-identity.ts), which comes first of `ids`; `ended`: of
- * those behind it, so many had ended for sure.
+ * `place`: of the data volume at the last start (proto/volume/folder-identity.ts). `ids`: the starts, latest first.
+ * `ended`: how many of the starts after the first id had certainly ended.
  */
 export type StartsRecord = { place: string; ids: string[]; ended: number };
 
-/** An event that the stream was not seen to have; `at` is when it was about to happen. */
+/** An event in the outbox. `at`: shortly before it happened. */
 export type AnnouncementRecord = { type: string; data: unknown; at: number };
 
 export type ScopeMapRecord = {
   description?: string;
   actions: string[];
-  /** It was made with the token of its name, and goes with it. */
+  /** Created with the token of the same name, and deleted with it. */
   own?: true;
-  /** That token is declared. */
+  /** That token is declared in the configuration document. */
   declared?: true;
 };
 
-/** What is remembered of the start that has the place of a child. */
+/** The active start of a child. */
 export type Held = {
   id: string;
-  /** When it was started, by its own clock. */
+  /** When it was started, by the child's clock. */
   at: number;
-  /** Where its last request came from. */
+  /** Origin of its last request. */
   address?: string;
-  /** Starts that had the place before. */
+  /** Starts that were active before. */
   replaced?: string[];
-  /** Starts that asked for the place while this one, or one before it, was alive: copies. */
+  /** Copies: starts that asked to be activated while this one, or one before it, was alive. */
   copies?: string[];
 };

@@ -7,10 +7,10 @@ import type { Report } from './report.ts';
 import { LOST_AND_FOUND } from './restore-manifests.ts';
 
 /**
- * Nothing that was agreed on with the parent, or told to the layers below, is relied on any more: a record that is lost,
- * or older than it was, must never look like a deletion. So all is compared anew, as with a parent that was never met
- * (parent.ts): what both have is agreed on, what one side has goes to the other, and where they differ, the policy for
- * conflicts decides.
+ * Discards everything that was agreed with the parent or published to the layers below: a record that was lost or
+ * reverted to an older value must never look like a deletion. The layer compares everything with its parent again, as
+ * with a new parent (../sync/parent.ts): equal content becomes the base, content of one side goes to the other, and the
+ * conflict policy resolves differences.
  */
 export async function beginAnew(records: Records, report: Report): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
@@ -31,7 +31,7 @@ export async function beginAnew(records: Records, report: Report): Promise<void>
   for await (const [number] of records.entries(prefix(kinds.entry))) last = Number(number);
   await records.clear(prefix(kinds.entry));
   await records.write([
-    // No cursor of before is known, and the journal does not begin with its first entry.
+    // No earlier cursor is accepted: its entry is deleted, and `0.` requires a journal that starts at entry 1.
     set(keys.entry(last + 2), [
       't',
       LOST_AND_FOUND,
@@ -40,7 +40,7 @@ export async function beginAnew(records: Records, report: Report): Promise<void>
     ] satisfies Entry),
     set(keys.repaired, randomBytes(8).toString('hex')),
     { type: 'del', key: keys.cursor },
-    // What was not synced may be missing: no ingest is relied on.
+    // Unsynced writes may be missing: treated like a reboot, so that no ingest is trusted.
     set(keys.boot, 'repaired'),
   ]);
 }

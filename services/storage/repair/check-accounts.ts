@@ -5,14 +5,14 @@ import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
 
 /**
- * A layer without tokens is open to whoever reaches it, so one that may have lost them is closed instead, until there is
- * a token again.
- * @param open the layer had no accounts, somebody says
+ * A layer without tokens admits every client. A layer that may have lost its tokens is closed instead, until it has a
+ * token again.
+ * @param open the operator states that the layer had no accounts
  */
 export async function checkAccounts(records: Records, open: boolean, report: Report): Promise<void> {
   const { notes, lost } = report;
   for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
-    // Names that every layer has begin so.
+    // Built-in scope maps, which every layer has, start with `_`.
     if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
     say(
       lost,

@@ -11,9 +11,9 @@ import type { Records } from './records.ts';
 import { type Report, say } from './report.ts';
 
 /**
- * Makes records and files of content agree: a file without a record is hashed, and has one where it is what its name
- * says; a record without its file, or with another size, says that the content is damaged, so that it comes again.
- * @returns what may be a manifest, by digest
+ * Makes blob records and blob files agree. A file without a record is hashed, and gets a record if it matches its name.
+ * A record whose file is missing or has another size is marked as damaged, so that the content is provided again.
+ * @returns digests of blobs that may be manifests
  */
 export async function checkBlobs(records: Records, data: string, report: Report): Promise<Set<string>> {
   const store = new BlobStore(data);
@@ -23,7 +23,7 @@ export async function checkBlobs(records: Records, data: string, report: Report)
     const size = await sizeOf(store.file(digest));
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
-      if (!(await isSound(store.file(digest), digest))) {
+      if (!(await isIntact(store.file(digest), digest))) {
         say(report.lost, `content ${digest}: its file has other bytes`);
         continue;
       }
@@ -58,7 +58,7 @@ const namesIn = (folder: string): Promise<string[]> =>
     throw error;
   });
 
-async function isSound(path: string, digest: string): Promise<boolean> {
+async function isIntact(path: string, digest: string): Promise<boolean> {
   try {
     await using file = await open(path, 'r');
     return (await digestOf(file, splitDigest(digest)[0])).digest === digest;

@@ -8,15 +8,15 @@ import type { Records } from './records.ts';
 import { say } from './report.ts';
 
 /**
- * Every record of a manifest says what the manifest says, and what it refers to is linked; content that is not here is
- * known to be damaged, so that the parent is asked for it. Then goes whatever names something that is not here.
+ * Makes every manifest record match its manifest and links the blobs that the manifest refers to. Missing content is
+ * recorded as damaged, so that the parent is asked for it. Then deletes records that name something missing.
  */
 export async function checkManifests(deps: Sources): Promise<void> {
   const { records } = deps;
   for await (const [key, record] of records.entries<ManifestRecord>(prefix(kinds.manifest))) {
     await checkManifest(deps, key.split('!') as [string, string], record);
   }
-  for (const kind of [kinds.link, kinds.manifest, kinds.tag]) await haveRepositories(records, prefix(kind));
+  for (const kind of [kinds.link, kinds.manifest, kinds.tag]) await addRepositories(records, prefix(kind));
   await dropOrphans(records, prefix(kinds.link), ([, digest]) => [keys.blob(digest), keys.damaged(digest)]);
   await dropOrphans(records, prefix(kinds.referrer), ([repository, , digest]) => [
     keys.manifest(repository, digest),
@@ -39,7 +39,7 @@ async function checkManifest(
   const size = (await records.get<BlobRecord>(keys.blob(digest)))?.size ?? 0;
   const bytes = await manifestBytes(sources, digest);
   if (!bytes && size <= MANIFEST_LIMIT) {
-    await isDamaged(records, digest, record.size);
+    await markDamaged(records, digest, record.size);
     return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
   }
   const manifest = bytes && read(bytes, record.mediaType);
@@ -48,7 +48,7 @@ async function checkManifest(
     return say(report.lost, `manifest ${repository}@${digest}: its content is none`);
   }
   const { blobs, subject, mediaType, artifactType, annotations } = manifest;
-  const shown = {
+  const referrer = {
     mediaType,
     size,
     ...(artifactType && { artifactType }),
@@ -56,12 +56,12 @@ async function checkManifest(
   };
   await records.write([
     ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
-    ...(subject ? put.referrer(repository, subject.digest, digest, shown) : []),
+    ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
     ...blobs.flatMap((blob) => put.link(repository, blob.digest)),
   ]);
   for (const blob of blobs) {
     if (await records.has(keys.blob(blob.digest))) continue;
-    if (await isDamaged(records, blob.digest, blob.size)) {
+    if (await markDamaged(records, blob.digest, blob.size)) {
       say(
         report.lost,
         `content ${blob.digest} of ${repository}@${digest}: until the parent or a client brings it again`,
@@ -79,14 +79,14 @@ function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
   }
 }
 
-/** @returns whether that was not known before */
-async function isDamaged(records: Records, digest: string, size: number): Promise<boolean> {
+/** Records content as damaged. @returns false if it was recorded before */
+async function markDamaged(records: Records, digest: string, size: number): Promise<boolean> {
   if (await records.has(keys.damaged(digest))) return false;
   await records.write(put.damaged(digest, { size, since: Date.now() }));
   return true;
 }
 
-async function haveRepositories(records: Records, kind: string): Promise<void> {
+async function addRepositories(records: Records, kind: string): Promise<void> {
   let last = '';
   for await (const [key] of records.entries(kind)) {
     const repository = key.split('!')[0] as string;
@@ -97,13 +97,13 @@ async function haveRepositories(records: Records, kind: string): Promise<void> {
   }
 }
 
-/** Drops the records of a kind of which none of these is there. */
-/** Of a key, without its kind; as many as the kind has. */
+/** Parts of a key after its kind; as many as the kind has. */
 type Parts = [string, string, string];
 
+/** Deletes the records of a kind for which none of the records in `needs` exists. */
 async function dropOrphans(records: Records, kind: string, needs: (parts: Parts) => string[]): Promise<void> {
-  for await (const [rest] of records.entries(kind)) {
-    const there = await Promise.all(needs(rest.split('!') as Parts).map((key) => records.has(key)));
-    if (!there.includes(true)) await records.write([{ type: 'del', key: kind + rest }]);
+  for await (const [suffix] of records.entries(kind)) {
+    const present = await Promise.all(needs(suffix.split('!') as Parts).map((key) => records.has(key)));
+    if (!present.includes(true)) await records.write([{ type: 'del', key: kind + suffix }]);
   }
 }

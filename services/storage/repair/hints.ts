@@ -7,14 +7,14 @@ import { kindOf, partsOfKey } from './record-rules.ts';
 import type { Records } from './records.ts';
 import type { Remnant } from './remnants.ts';
 
-/** What of hints is true at the end: each manifest that is not gone, and of each tag what it pointed to, in order. */
+/** The net effect of hints: manifests that were not deleted, and the digests that each tag pointed to, in order. */
 export type Hints = {
   manifests: { repository: string; digest: string }[];
   /** By `<repository>!<tag>`. */
   tags: Map<string, string[]>;
 };
 
-/** Pure. */
+/** Applies hints in order. Pure. */
 export function effective(hints: RepairHint[]): Hints {
   const manifests = new Map<string, { repository: string; digest: string }>();
   const tags = new Map<string, string[]>();
@@ -30,76 +30,79 @@ export function effective(hints: RepairHint[]): Hints {
   return { manifests: [...manifests.values()], tags };
 }
 
-/** `serial`: of the announcement that tells of it, which are numbered in the order in which things were done. */
+/** `serial`: number of the announcement. Announcements are numbered in the order of the changes. */
 export type Announced = { serial: number; hint: RepairHint };
 
-/** What storage did and no stream of events was seen to have. */
+/** Hints from the outbox: changes whose events are not known to be in a stream. */
 export async function announced(records: Records): Promise<Announced[]> {
-  const found: Announced[] = [];
+  const hints: Announced[] = [];
   for await (const [serial, { type, data }] of records.entries<AnnouncementRecord>(
     prefix(kinds.announcement),
   )) {
     const hint = hintOf(type, data);
-    if (hint) found.push({ serial: Number(serial), hint });
+    if (hint) hints.push({ serial: Number(serial), hint });
   }
-  return found;
+  return hints;
 }
 
 /**
- * All hints in the order in which they became true, as far as one can know: what is still announced is newer than all
- * events, and so are damaged bytes that have a later announcement in them than one of these. Pure.
+ * All hints in the order in which they became true, as far as it is known. The outbox is newer than all events, and so
+ * are damaged bytes with a later announcement than the oldest one in the outbox. Pure.
+ * @param damaged hints from damaged bytes
+ * @param outbox hints from the outbox, oldest first
  */
-export function inOrder(told: StoredEvent[], events: RepairHint[], still: Announced[]): RepairHint[] {
-  const oldest = still[0]?.serial ?? Number.POSITIVE_INFINITY;
-  const isLate = ({ serial = 0 }: StoredEvent) => serial > oldest;
-  const late = [
-    ...told.filter(isLate).map(({ serial = 0, hints }) => ({ serial, hints })),
-    ...still.map(({ serial, hint }) => ({ serial, hints: [hint] })),
+export function inOrder(damaged: StoredEvent[], events: RepairHint[], outbox: Announced[]): RepairHint[] {
+  const oldest = outbox[0]?.serial ?? Number.POSITIVE_INFINITY;
+  const isNewer = ({ serial = 0 }: StoredEvent) => serial > oldest;
+  const newer = [
+    ...damaged.filter(isNewer).map(({ serial = 0, hints }) => ({ serial, hints })),
+    ...outbox.map(({ serial, hint }) => ({ serial, hints: [hint] })),
   ].sort((a, b) => a.serial - b.serial);
-  const early = told.filter((one) => !isLate(one));
-  return [...early.flatMap(({ hints }) => hints), ...events, ...late.flatMap(({ hints }) => hints)];
+  const older = damaged.filter((range) => !isNewer(range));
+  return [...older.flatMap(({ hints }) => hints), ...events, ...newer.flatMap(({ hints }) => hints)];
 }
 
+/** Hints from one range of damaged bytes. */
 export type StoredEvent = {
   hints: RepairHint[];
-  /** Of the last announcement among the entries. */
+  /** Number of the last announcement among the entries. */
   serial: number | undefined;
-  /** Of the entries, those of which a person may be told by name. */
+  /** Entries that may be reported to an operator by name. */
   named: Remnant[];
-  /** Some of the names may not be what they were: nothing is done with those. */
+  /** Some of the names may be damaged: such entries are ignored. */
   doubtful: boolean;
 };
 
-/** Names of repositories in these may be checked against others of the same batch. */
+/** Kinds of records whose repository name can be checked against other records of the same batch. */
 const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
 
 /**
- * What damaged bytes tell. A name is believed where two entries have it: the record itself, and the event or the entry of
- * the journal that is written with it; the damage may be in either. Pure.
- * @param isThere whether there is content of this digest
+ * Hints from damaged bytes. A name is trusted if two entries have it: the record itself, and the event or the journal
+ * entry written with it. The damage may be in either. Pure.
+ * @param hasContent whether content of this digest exists
  */
-export function hintsIn(remnants: Remnant[], isThere: (digest: string) => boolean): StoredEvent {
+export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boolean): StoredEvent {
   const mentions = new Map<string, number>();
   for (const remnant of remnants) {
     const name = nameIn(remnant);
     if (name) mentions.set(name, (mentions.get(name) ?? 0) + 1);
   }
-  const isSure = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
+  const isConfirmed = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
   const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
   const hints = new Map<string, RepairHint>();
   for (const remnant of remnants) {
     const hint = hintIn(remnant);
-    if (!hint || !isSure(remnant)) continue;
+    if (!hint || !isConfirmed(remnant)) continue;
     const name = nameIn(remnant) as string;
-    const before = hints.get(name);
-    // The last move counts; of a record and its event that tell of two digests, one is damaged.
-    if (!before || isThere(hint.digest) || !isThere(before.digest)) hints.set(name, hint);
+    const previous = hints.get(name);
+    // The last move counts. If a record and its event have different digests, one of them is damaged.
+    if (!previous || hasContent(hint.digest) || !hasContent(previous.digest)) hints.set(name, hint);
   }
   return {
     hints: [...hints.values()],
     serial: lastSerial(remnants),
-    named: remnants.filter((remnant) => !isNaming(remnant) || isSure(remnant)),
-    doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isSure(remnant)),
+    named: remnants.filter((remnant) => !isNaming(remnant) || isConfirmed(remnant)),
+    doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isConfirmed(remnant)),
   };
 }
 
@@ -134,7 +137,7 @@ function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
   }
 }
 
-/** `<repository>!<tag or digest>` that an entry is about. */
+/** `<repository>!<tag or digest>` of an entry. */
 function nameIn({ key, value }: Remnant): string | undefined {
   const kind = kindOf(key);
   if (kind === 'e') {
@@ -152,7 +155,7 @@ function eventIn(value: unknown): RepairHint | undefined {
   return typeof type === 'string' ? hintOf(type, data) : undefined;
 }
 
-/** Of one tag, so many values are remembered. */
+/** Max digests remembered per tag. */
 const MAX_MOVES = 100;
 
 const NAMES: Record<string, string> = {
@@ -165,18 +168,18 @@ const NAMES: Record<string, string> = {
 };
 
 /**
- * What a person would miss, of an entry that was in damaged bytes; undefined where nothing is missing, or where nobody
- * knows it by a name. Pure.
- * @param now the record that is there
+ * Describes for an operator the loss of an entry in damaged bytes. Pure.
+ * @param current value of the record in the repaired metadata
+ * @returns undefined if nothing was lost, or if records of this kind have no name that operators know
  */
-export function lossOf({ key, deleted, value }: Remnant, now: unknown): string | undefined {
+export function lossOf({ key, deleted, value }: Remnant, current: unknown): string | undefined {
   const name = nameOf(key);
   if (!name) return undefined;
-  if (deleted) return now === undefined ? undefined : `the deletion of ${name}: it is there again`;
-  if (now === undefined) return name;
-  // What is said of content is made of the content.
+  if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it is there again`;
+  if (current === undefined) return name;
+  // These records are rebuilt from content.
   if (kindOf(key) === 'm' || kindOf(key) === 'r') return undefined;
-  return isDeepStrictEqual(now, value) ? undefined : `the last change of ${name}: it is as it was before`;
+  return isDeepStrictEqual(current, value) ? undefined : `the last change of ${name}: it is as it was before`;
 }
 
 function nameOf(key: string): string | undefined {

@@ -10,12 +10,13 @@ import { repair } from './repair.ts';
 import { textOf } from './report.ts';
 
 /**
- * The process of `terrace repair`: it is told what to do on stdin, as JSON, and answers on stdout. Nobody has the
- * metadata open meanwhile.
+ * The process of `terrace repair`. Reads a `RepairRequest` as JSON from stdin and writes a `RepairAnswer` as JSON to
+ * stdout. No other process has the metadata open meanwhile.
  */
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-// Whoever started this holds the data folder for it. A repair may be cut off anywhere.
+// The command that started this process holds the data folder for it, so this process ends with the command. A repair
+// may be interrupted anywhere.
 const end = () => process.kill(process.pid, 'SIGKILL');
 process.once('disconnect', end);
 process.channel?.unref();
@@ -29,7 +30,7 @@ try {
   const request = check(RepairRequest, JSON.parse(text));
   const data = resolve(request.data);
   const work = () => repair({ ...request, data, now: new Date() });
-  // Only a look that finishes a repair that was cut off changes anything.
+  // With `look`, something changes only if an interrupted repair is finished.
   const isReading = request.look && !(await isCutOff(data));
   const repaired = isReading ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: textOf(repaired.report) } : repaired;
@@ -39,7 +40,7 @@ try {
 }
 process.stdout.write(JSON.stringify(answer));
 
-/** Before anything is changed, and after it. */
+/** Writes an entry to the audit before anything changes, and one after it. */
 async function audited<T>(data: string, work: () => Promise<T>): Promise<T> {
   const { TERRACE_NAME: layer = 'layer', TERRACE_PERSON } = process.env;
   await using audit = new Audit({ data, layer, log: quiet, now: Date.now });

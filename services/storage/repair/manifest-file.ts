@@ -14,7 +14,7 @@ import { type Report, say } from './report.ts';
 export type Found = { manifest: Manifest; size: number };
 export type Sources = { records: Records; store: BlobStore; report: Report; read: Read };
 
-/** Reads a blob as a manifest; undefined where it is none, or is not there. */
+/** Reads a blob as a manifest; undefined if the blob is missing or not a manifest. */
 export async function manifestIn(sources: Sources, digest: string): Promise<Found | undefined> {
   const bytes = await manifestBytes(sources, digest);
   if (!bytes) return undefined;
@@ -30,8 +30,8 @@ export async function manifestIn(sources: Sources, digest: string): Promise<Foun
 }
 
 /**
- * The bytes of a blob that may be a manifest. Where they are not those of its digest, or can't be read, the record says
- * from then on that the content is damaged.
+ * Reads the bytes of a blob that may be a manifest. If they don't match the digest or can't be read, the content is
+ * recorded as damaged.
  */
 export async function manifestBytes(
   { records, store, report, read }: Sources,
@@ -65,7 +65,7 @@ function hashOf(bytes: Uint8Array, digest: string): string {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }
 
-/** What it says that it is; OCI lets it leave that out. */
+/** The media type of a manifest; derived from its fields if it has none, as OCI allows. */
 function typeOf(json: unknown): string | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
   const { mediaType, manifests, layers } = json as Record<string, unknown>;

@@ -8,21 +8,21 @@ import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts
 import { namesOf } from './salvage.ts';
 
 /*
- *   <data>/repair/<time>/metadata/    what was there before, as it was
- *   <data>/repair/<time>/report.txt   what is lost, and what was brought back
- *   <data>/repair/<time>/rebuilt/     the new metadata, until they take the place of the old ones
+ *   <data>/repair/<time>/metadata/    the old metadata, unchanged
+ *   <data>/repair/<time>/report.txt   lost and restored records
+ *   <data>/repair/<time>/rebuilt/     the new metadata, until it replaces the old metadata
  */
 const REBUILT = 'rebuilt';
 export const rebuiltIn = (place: string): string => join(place, REBUILT);
 
-/** Its name, and that of the folder above it, are on the disk when it returns: the only metadata are moved there. */
+/** Creates the folder of a repair. Its name and its parent folder's are synced: the only metadata is moved there. */
 export async function makePlace(data: string, place: string): Promise<void> {
   await mkdir(place, { recursive: true, mode: 0o700 });
   await syncFolder(join(data, REPAIRS));
   await syncFolder(data);
 }
 
-/** What of metadata changes as soon as somebody opens or writes them. */
+/** A fingerprint of metadata that changes as soon as a process opens or writes the metadata. */
 export async function stateOf(folder: string): Promise<string> {
   const sizes: string[] = [];
   for (const name of (await namesOf(folder)).sort()) {
@@ -31,7 +31,10 @@ export async function stateOf(folder: string): Promise<string> {
   return [await openingOf(folder), ...sizes].join('\n');
 }
 
-/** @param before the state of the metadata when their repair began @throws Fault `busy` where it is another one now */
+/**
+ * @param before `stateOf` the metadata when the repair began
+ * @throws Fault `busy` if a process has the metadata open, or if its state is another one now
+ */
 export async function demandUnchanged(folder: string, before: string): Promise<void> {
   if ((await isFree(folder)) && (await stateOf(folder)) === before) return;
   throw new Fault(
@@ -50,12 +53,12 @@ export async function syncPlace(place: string): Promise<void> {
   await syncFolder(place);
 }
 
-/** Each step is on the disk before the next one. */
+/** Moves the old metadata out and the new metadata in. Each step is synced before the next one. */
 export async function takePlace(folder: string, place: string): Promise<void> {
   const old = join(place, METADATA);
-  if (await isThere(folder)) await rename(folder, old);
+  if (await exists(folder)) await rename(folder, old);
   else await mkdir(old);
-  if (await isThere(`${folder}.json`)) await cp(`${folder}.json`, `${old}.json`);
+  if (await exists(`${folder}.json`)) await cp(`${folder}.json`, `${old}.json`);
   await syncFolder(place);
   await putInPlace(folder, place);
 }
@@ -66,19 +69,23 @@ async function putInPlace(folder: string, place: string): Promise<void> {
   await syncFolder(join(folder, '..'));
 }
 
-/** Whether a repair took the old metadata out, and did not put the new ones in. */
+/** Whether a repair was interrupted after it moved the old metadata out, and before it moved the new metadata in. */
 export async function isCutOff(data: string): Promise<boolean> {
   for await (const { isComplete } of unfinished(data)) {
-    if (isComplete && !(await isThere(join(data, METADATA)))) return true;
+    if (isComplete && !(await exists(join(data, METADATA)))) return true;
   }
   return false;
 }
 
-/** The old metadata were taken out, and the new ones not put in. All else of a repair that was cut off is of no use. */
+/**
+ * Finishes a repair that was interrupted between moving the old metadata out and the new metadata in. Deletes the
+ * unusable remains of other interrupted repairs.
+ * @returns the folder of the finished repair
+ */
 export async function finishCutOff(data: string, folder: string): Promise<string | undefined> {
   let finished: string | undefined;
   for await (const { place, isComplete } of unfinished(data)) {
-    if (isComplete && !finished && !(await isThere(folder))) {
+    if (isComplete && !finished && !(await exists(folder))) {
       await putInPlace(folder, place);
       finished = place;
     } else await rm(isComplete ? rebuiltIn(place) : place, { recursive: true });
@@ -94,13 +101,13 @@ async function* unfinished(data: string): AsyncGenerator<{ place: string; isComp
   });
   for (const name of names) {
     const place = join(repairs, name);
-    if (!(await isThere(rebuiltIn(place)))) continue;
-    yield { place, isComplete: await isThere(join(place, METADATA)) };
+    if (!(await exists(rebuiltIn(place)))) continue;
+    yield { place, isComplete: await exists(join(place, METADATA)) };
   }
 }
 
-/** @throws where nobody can tell: what is taken for absent is replaced, or taken away */
-async function isThere(path: string): Promise<boolean> {
+/** @throws any error but ENOENT: a path that counts as missing is replaced or deleted */
+async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;

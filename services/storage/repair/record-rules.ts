@@ -6,8 +6,8 @@ import { Bytes, Digest, isDigest, isRepository, isTag } from '#proto/oci/names.t
 import { WebhookKey, WebhookPlace } from '#proto/status/webhooks.ts';
 
 /**
- * What each kind of record is like: the table of keys in keys.ts, as something that can be checked. Fields beyond
- * these, and kinds that are not here, are left as they are: another version may know them.
+ * The rule of each kind of record: the table of keys in ../metadata/keys.ts, in a form that can be checked. Unknown
+ * fields and kinds are left as they are: another version may know them.
  */
 
 type Part = (text: string) => boolean;
@@ -63,12 +63,12 @@ export const kindOf = (key: string): string => key.slice(0, key.indexOf('!'));
 export const partsOfKey = (key: string): string[] => key.slice(key.indexOf('!') + 1).split('!');
 
 export function isValid(key: string, value: unknown): boolean {
-  const found = rules[kindOf(key)];
-  if (!found) return true;
+  const expected = rules[kindOf(key)];
+  if (!expected) return true;
   const parts = partsOfKey(key);
   return (
-    parts.length === found.parts.length &&
-    found.parts.every((part, index) => part(parts[index] as string)) &&
-    found.value.Check(value)
+    parts.length === expected.parts.length &&
+    expected.parts.every((part, index) => part(parts[index] as string)) &&
+    expected.value.Check(value)
   );
 }

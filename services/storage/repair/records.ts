@@ -1,22 +1,22 @@
 import { Level } from 'level';
 import type { Change } from '../metadata/changes.ts';
 
-/** What `level` does not declare, of the database that it is in Node. */
+/** A method of the database in Node that `level` does not declare. */
 type Compactable = { compactRange(first: string, last: string): Promise<void> };
 
-/** Behind each key. */
+/** Sorts after every key. */
 const LAST_KEY = '\u{10ffff}';
 
-/** The records that are being repaired: what is written is read again at once, and is on the disk when they are closed. */
+/** The records under repair. Reads see writes at once; `sync` brings all writes to the disk. */
 export class Records implements AsyncDisposable {
   readonly #db: Level<string, unknown>;
 
   static async open(folder: string): Promise<Records> {
     const db = new Level<string, unknown>(folder, { valueEncoding: 'json' });
     await db.open();
-    // LevelDB's repair puts all tables at level 0 under the numbers that they had. A lookup there asks the table with
-    // the highest number first and stops at the first hit, and an older value may have a higher number. A compaction
-    // goes by sequences: it leaves only the newest of each key.
+    // LevelDB's repair puts all tables at level 0 under their old numbers. A lookup there starts with the table of the
+    // highest number and stops at the first hit, and an older value may have a higher number. A compaction compares
+    // sequence numbers: it leaves only the newest value of each key.
     await (db as unknown as Compactable).compactRange('', LAST_KEY);
     return new Records(db);
   }
@@ -37,14 +37,14 @@ export class Records implements AsyncDisposable {
     if (changes.length > 0) await this.#db.batch(changes as never);
   }
 
-  /** Of a kind, or of what a key begins with: `[the rest of the key, the value]`. Sees nothing that is written meanwhile. */
-  async *entries<T>(prefix: string): AsyncGenerator<[rest: string, value: T]> {
+  /** Records of a key prefix, as `[key without the prefix, value]`. Does not see later writes. */
+  async *entries<T>(prefix: string): AsyncGenerator<[suffix: string, value: T]> {
     for await (const [key, value] of this.#db.iterator(rangeOf(prefix))) {
       yield [key.slice(prefix.length), value as T];
     }
   }
 
-  /** All of them, with values as they are stored. */
+  /** All records, with their values as stored. */
   async *texts(): AsyncGenerator<[key: string, text: string]> {
     for await (const entry of this.#db.iterator<string, string>({ valueEncoding: 'utf8' })) yield entry;
   }
@@ -54,7 +54,7 @@ export class Records implements AsyncDisposable {
     return false;
   }
 
-  /** @returns how many there were */
+  /** @returns count of the deleted records */
   async clear(prefix: string): Promise<number> {
     let count = 0;
     for await (const _ of this.#db.keys(rangeOf(prefix))) count += 1;
@@ -66,11 +66,11 @@ export class Records implements AsyncDisposable {
     await this.#db.close();
   }
 
-  /** Brings all that was written to the disk. */
+  /** Writes `last` and brings all writes to the disk. */
   async sync(last: Change[]): Promise<void> {
     await this.#db.batch(last as never, { sync: true } as object);
   }
 }
 
-/** The character behind `!` ends the range of what begins with the prefix. */
+/** A prefix ends with `!`; `"`, the successor of `!`, ends its range. */
 const rangeOf = (prefix: string) => ({ gt: prefix, lt: `${prefix.slice(0, -1)}"` });

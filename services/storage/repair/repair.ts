@@ -33,19 +33,30 @@ import { restoreManifests } from './restore-manifests.ts';
 import { demandRoom } from './room.ts';
 import { namesOf, salvage } from './salvage.ts';
 
+/**
+ * Repair of damaged metadata (`terrace repair`), in a process of its own (main.ts) while the layer is stopped.
+ *
+ *   1. salvage.ts copies the readable part of the old LevelDB and collects entries from damaged bytes (remnants.ts).
+ *   2. check-records.ts deletes invalid records (record-rules.ts); check-blobs.ts compares records with blob files.
+ *   3. restore-manifests.ts, check-manifests.ts and check-tags.ts restore the records that content and hints (hints.ts)
+ *      confirm; check-accounts.ts closes a layer that may have lost its accounts.
+ *   4. begin-anew.ts discards the state agreed with the parent, so that the layer compares everything with it again.
+ *   5. place.ts replaces the old metadata, which is never changed, with the new; report.ts lists the losses.
+ */
+
 export type RepairOptions = {
-  /** The data volume, absolute. */
+  /** Absolute path of the data volume. */
   data: string;
-  /** What else tells of manifests and tags, oldest first. */
+  /** Hints at manifests and tags from other sources than the volume, oldest first. */
   hints: RepairHint[];
   /** The layer had no accounts. */
   open: boolean;
-  /** Also where nothing is damaged. */
+  /** Repairs even if nothing is damaged. */
   force: boolean;
-  /** Only says whether there is something to do. */
+  /** Only reports whether a repair is needed. */
   look?: boolean | undefined;
   now: Date;
-  /** Reads files of the metadata and manifests. */
+  /** Reads the files of the metadata and of manifests. */
   read?: Read | undefined;
 };
 
@@ -56,10 +67,11 @@ export type Repaired =
   | { kind: 'done'; report: Report };
 
 /**
- * Makes metadata anew of what can be read of the old ones and of what the content tells, and puts them in their place.
- * The old ones are not touched: cut off anywhere, a repair is made again, or gone on with.
- * @returns `whole` where nothing is damaged; `finished` where an earlier repair had been cut off at its end
- * @throws Fault `busy` where storage has the metadata open
+ * Rebuilds the metadata from its readable part and from content, and replaces it. The old metadata is not changed: an
+ * interrupted repair is restarted, or finished if only the replacement was left.
+ * @returns `whole` if nothing is damaged; `finished` if an earlier repair had been interrupted at its end
+ * @throws Fault `busy` if storage has the metadata open, or used it during the repair
+ * @throws Fault `no-space` if the volume might become full; `volume-unusable` if LevelDB's own repair failed
  */
 export async function repair(options: RepairOptions): Promise<Repaired> {
   const { data, force, look, now } = options;
@@ -82,7 +94,7 @@ export async function repair(options: RepairOptions): Promise<Repaired> {
     await syncPlace(place);
     await demandUnchanged(folder, before);
   } catch (error) {
-    // Nothing of the old metadata is in there yet.
+    // The old metadata has not been moved there yet.
     await rm(place, { recursive: true, force: true });
     throw error;
   }
@@ -100,7 +112,7 @@ async function rebuild(
   const report = emptyReport(join(place, METADATA));
   const { damaged, findings: damage } = await salvage(folder, rebuilt, read);
   const store = new BlobStore(data);
-  const told = damaged.map(({ entries, ...rest }) => ({
+  const damagedRanges = damaged.map(({ entries, ...rest }) => ({
     ...rest,
     ...hintsIn(entries, (digest) => existsSync(store.file(digest))),
   }));
@@ -108,7 +120,7 @@ async function rebuild(
   {
     await using records = await Records.open(rebuilt);
     await checkRecords(records, report);
-    const all = effective(inOrder(told, hints, await announced(records)));
+    const all = effective(inOrder(damagedRanges, hints, await announced(records)));
     const candidates = await checkBlobs(records, data, report);
     const deps = { records, store, report, read };
     await restoreManifests(deps, candidates, all);
@@ -116,16 +128,16 @@ async function rebuild(
     await checkTags(records, all, report);
     await checkAccounts(records, open, report);
     await beginAnew(records, report);
-    for (const { finding, named, complete, doubtful } of told) {
+    for (const { finding, named, complete, doubtful } of damagedRanges) {
       if (complete && !doubtful) continue;
       const some = named.length > 0 ? 'some of ' : '';
       const { file, what } = finding;
       say(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);
     }
-    const remnants = told.flatMap(({ named }) => named);
-    for (const [key, remnant] of new Map(remnants.map((one) => [one.key, one]))) {
-      const now = await records.get(key);
-      const loss = isAsTold(key, now, all) ? undefined : lossOf(remnant, now);
+    const remnants = damagedRanges.flatMap(({ named }) => named);
+    for (const [key, remnant] of new Map(remnants.map((each) => [each.key, each]))) {
+      const current = await records.get(key);
+      const loss = isAsHinted(key, current, all) ? undefined : lossOf(remnant, current);
       if (loss) say(report.lost, loss);
     }
     await records.sync([set(keys.version, VERSION)]);
@@ -134,9 +146,9 @@ async function rebuild(
   return report;
 }
 
-/** A tag is where the last that is known of it says, whatever its own damaged record says. */
-const isAsTold = (key: string, now: unknown, { tags }: Hints): boolean =>
-  key.startsWith(prefix(kinds.tag)) && now !== undefined && tags.get(key.slice(2))?.at(-1) === now;
+/** Whether a tag points to the digest of its last hint. Its own damaged record does not count then. */
+const isAsHinted = (key: string, current: unknown, { tags }: Hints): boolean =>
+  key.startsWith(prefix(kinds.tag)) && current !== undefined && tags.get(key.slice(2))?.at(-1) === current;
 
 async function writeSynced(path: string, text: string): Promise<void> {
   await writeFile(path, text, { mode: 0o600, flush: true });

@@ -1,32 +1,33 @@
 import { singleLine } from '#proto/contract/terminal-text.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
-/** What a repair found, brought back and could not bring back. */
+/** Damage that a repair found, records that it restored, and records that it could not restore. */
 export type Report = {
-  /** Absolute: where the metadata are now that were here before. */
+  /** Absolute path of the old metadata. */
   kept: string;
   damage: Finding[];
   broughtBack: Lines;
   lost: Lines;
-  /** What else somebody should know, or do. */
+  /** What else an operator should know or do. */
   notes: string[];
 };
 
-/** So many are listed by name of each kind; the file of a repair has all of them. */
+/** At most `MAX_LINES` lines. */
 export type Lines = string[];
 
-/** More lines are counted, not listed. */
+/** Max lines of one list of a report; further ones are dropped. */
 export const MAX_LINES = 100_000;
 
 export function emptyReport(kept: string): Report {
   return { kept, damage: [], broughtBack: [], lost: [], notes: [] };
 }
 
+/** Adds a line to a list of the report. */
 export function say(lines: Lines, line: string): void {
   if (lines.length < MAX_LINES) lines.push(line);
 }
 
-/** Lines may quote what clients pushed, or damaged bytes. */
+/** The report as text. `singleLine` cleans each line: it may quote client input or damaged bytes. */
 export function textOf({ kept, damage, broughtBack, lost, notes }: Report): string {
   const list = (title: string, lines: string[]) => [
     title,

@@ -3,21 +3,21 @@ import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
 import { spaceOf } from '#proto/volume/space.ts';
 
-/** A copy of the metadata, the tables that are made of its logs, and their compaction. */
-const COPIES = 3;
+/** Min free space per size of the metadata: a copy, the tables made from its logs, and their compaction. */
+const MIN_FREE_FACTOR = 3;
 
 /**
  * @param names files of the metadata
- * @throws Fault `no-space` where a repair might fill the volume
+ * @throws Fault `no-space` if a repair might fill the volume
  */
 export async function demandRoom(data: string, folder: string, names: string[]): Promise<void> {
   let size = 0;
   for (const name of names) size += (await stat(join(folder, name))).size;
   const { free } = await spaceOf(data, 0);
-  if (free >= COPIES * size) return;
+  if (free >= MIN_FREE_FACTOR * size) return;
   throw new Fault(
     'no-space',
-    `a repair takes ${mebibytes(COPIES * size)} of free space, ${COPIES} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or make the volume larger, then repair again; nothing is changed`,
+    `a repair takes ${mebibytes(MIN_FREE_FACTOR * size)} of free space, ${MIN_FREE_FACTOR} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or make the volume larger, then repair again; nothing is changed`,
   );
 }
 

@@ -4,30 +4,30 @@ import type { EventOutbox } from '../history/announcements.ts';
 import { type Change, drop, type Metadata } from '../metadata/metadata.ts';
 import { isIndex } from './sparse.ts';
 
-/** Changes in one batch, about. */
+/** Approximate number of changes per batch. */
 const BATCH = 1_000;
 
-/** Writes as it goes, so that a large repository fits; what is to be told is told once it is true. */
+/** Writes changes in batches, so that a large repository fits in memory. Events are published after their changes. */
 class Batches {
   readonly #metadata: Metadata;
   #changes: Change[] = [];
-  #tells: (() => void)[] = [];
+  #publishers: (() => void)[] = [];
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata;
   }
 
-  async add(changes: Change[], tell?: () => void): Promise<void> {
+  async add(changes: Change[], publish?: () => void): Promise<void> {
     for (const change of changes) this.#changes.push(change);
-    if (tell) this.#tells.push(tell);
+    if (publish) this.#publishers.push(publish);
     if (this.#changes.length >= BATCH) await this.end();
   }
 
   async end(): Promise<void> {
-    const [changes, tells] = [this.#changes, this.#tells];
-    [this.#changes, this.#tells] = [[], []];
+    const [changes, publishers] = [this.#changes, this.#publishers];
+    [this.#changes, this.#publishers] = [[], []];
     await this.#metadata.write(changes);
-    for (const tell of tells) tell();
+    for (const publish of publishers) publish();
   }
 }
 
@@ -38,8 +38,8 @@ type CleanDeps = {
 };
 
 /**
- * Takes out what came of a repository from the parent, under the repository's lock to the end: nobody builds on what
- * is about to go. Cut off in the middle, it goes on when it is asked for again.
+ * Deletes everything that a repository received from the parent. Holds the repository's lock throughout, so that nobody
+ * builds on content that is about to be deleted. If interrupted, the next call continues.
  */
 export function cleanRepository(
   { metadata, locks, announcements }: CleanDeps,
@@ -47,40 +47,41 @@ export function cleanRepository(
 ): Promise<{ tags: number; manifests: number }> {
   return locks.run(`repository ${repository}`, async () => {
     const batches = new Batches(metadata);
-    const gone = { tags: 0, manifests: 0 };
-    const kept = new Set<string>();
+    const deleted = { tags: 0, manifests: 0 };
+    const keptTags = new Set<string>();
     const bases = new Map<string, string>();
     for await (const [tag, digest] of metadata.bases(repository)) bases.set(tag, digest);
     for await (const [tag, from] of metadata.tags(repository)) {
       if (bases.get(tag) === from) {
-        gone.tags += 1;
+        deleted.tags += 1;
         bases.delete(tag);
-        const told = announcements.of(tagDeleted, { repository, tag, from, arrived: true });
+        const prepared = announcements.of(tagDeleted, { repository, tag, from, arrived: true });
         const changes = [...drop.tag(repository, tag), ...drop.base(repository, tag)];
-        await batches.add([...changes, ...told.changes], told.tell);
-      } else kept.add(tag);
+        await batches.add([...changes, ...prepared.changes], prepared.tell);
+      } else keptTags.add(tag);
     }
     for (const tag of bases.keys()) await batches.add(drop.base(repository, tag));
     for await (const [digest] of metadata.withdrawnOf(repository)) {
       await batches.add(drop.withdrawn(repository, digest));
     }
-    const own = await unsentByClients(metadata, repository);
-    const all = kept.size === 0 && own.size === 0;
+    const clientManifests = await unsentByClients(metadata, repository);
+    const deletesAll = keptTags.size === 0 && clientManifests.size === 0;
     for await (const [reference] of metadata.parkedOf(repository)) {
-      if (!kept.has(reference) && !own.has(reference)) await batches.add(drop.parked(repository, reference));
+      if (!keptTags.has(reference) && !clientManifests.has(reference))
+        await batches.add(drop.parked(repository, reference));
     }
-    // Indexes first: none is ever there without its children.
-    for (const indexes of all ? [true, false] : []) {
+    // Indexes first: an index never exists without its children.
+    for (const indexes of deletesAll ? [true, false] : []) {
       for await (const [digest, { mediaType, subject }] of metadata.manifestsOf(repository)) {
         if (isIndex(mediaType) !== indexes) continue;
-        gone.manifests += 1;
+        deleted.manifests += 1;
         const referrer = subject === undefined ? [] : drop.referrer(repository, subject, digest);
         const changes = [...drop.manifest(repository, digest), ...drop.unsent(repository, digest)];
-        const told = announcements.of(manifestDeleted, { repository, digest, arrived: true });
-        await batches.add([...changes, ...referrer, ...told.changes], told.tell);
+        const prepared = announcements.of(manifestDeleted, { repository, digest, arrived: true });
+        await batches.add([...changes, ...referrer, ...prepared.changes], prepared.tell);
       }
     }
-    if (all) {
+    if (deletesAll) {
       for await (const [key] of metadata.leftOutOf(repository)) {
         const [digest, index] = key.split('!') as [string, string];
         await batches.add(drop.leftOut(repository, digest, index));
@@ -90,11 +91,11 @@ export function cleanRepository(
       }
     }
     await batches.end();
-    return gone;
+    return deleted;
   });
 }
 
-/** Manifests that a client put and the parent was never told of: they stay, and with them what they may refer to. */
+/** Manifests that a client put and that were not sent to the parent. They stay, with everything they may refer to. */
 async function unsentByClients(metadata: Metadata, repository: string): Promise<Set<string>> {
   const digests = new Set<string>();
   for await (const [digest, { found }] of metadata.unsentOf(repository)) if (!found) digests.add(digest);

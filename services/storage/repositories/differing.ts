@@ -1,14 +1,14 @@
 import type { Metadata } from '../metadata/metadata.ts';
 
 /**
- * Repositories in which a tag does not point to its base, each once, in bytewise order: both lists are walked side by
- * side, as their keys sort alike.
+ * Repositories in which a tag does not point to its base, each once, in bytewise order. Merges the two lists, whose
+ * keys have the same order.
  */
 export async function* differing(
   metadata: Pick<Metadata, 'allTags' | 'allBases'>,
   after?: string,
 ): AsyncGenerator<string> {
-  // `"` comes right behind the `!` that follows the name of the repository.
+  // `"` is the successor of `!`, which follows the name of the repository in a key.
   const from = after === undefined ? undefined : `${after}"`;
   const tags = metadata.allTags(from);
   const bases = metadata.allBases(from);

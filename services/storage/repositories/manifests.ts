@@ -24,6 +24,16 @@ import { cleanRepository } from './clean.ts';
 import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
+/*
+ * Repositories: the manifests of each, the tags that point to them, and the referrers of a subject.
+ *
+ * A put verifies the ingest, checks that every child is in the repository or is left out on purpose (sparse.ts), and
+ * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
+ * alone (tags.ts); a tag's base is its target when parent and layer last agreed, differing.ts finds the tags that
+ * differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes. clean.ts deletes
+ * everything that a repository received from the parent. All changes hold the repository's lock.
+ */
+
 export type PutQuery = {
   repository: string;
   digest: string;
@@ -39,8 +49,8 @@ export type PutQuery = {
 };
 type Put = { digest: string; size: number; subject?: string };
 
-/** A reply must fit into one message of the bus (1 MiB). */
-const PAGE_BYTES = 512 * 1024;
+/** Max size of a page, in bytes: a reply must fit into one bus message (1 MiB). */
+const MAX_PAGE_BYTES = 512 * 1024;
 
 type ManifestsDeps = {
   metadata: Metadata;
@@ -52,7 +62,7 @@ type ManifestsDeps = {
   announcements: EventOutbox;
 };
 
-/** Manifests and what refers to what. Faults are those of `proto/content/manifests.ts`. */
+/** Manifests and referrers. Faults: see `proto/content/manifests.ts`. */
 export class Manifests {
   readonly #deps: ManifestsDeps;
   readonly #tags: Tags;
@@ -70,7 +80,7 @@ export class Manifests {
     using _ = await grace.hold(digest, repository);
     try {
       return await ingests.commit(id, claim, async (held) => {
-        // Looked at before it is read: a limit that is only found out after reading is none.
+        // Check the size before reading: a limit that is checked after the read bounds nothing.
         const bytes = await sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MANIFEST_LIMIT) {
           throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes}`);
@@ -80,11 +90,11 @@ export class Manifests {
         const { size } = verified;
         await locks.run(`blob ${digest}`, () =>
           locks.run(`repository ${repository}`, async () => {
-            // Inside the lock under which links are dropped: those found now stay until the manifest names them.
+            // Within the lock under which links are dropped: links seen now stay until the manifest names them.
             using _ = await grace.hold(repository, ...childrenOf(manifest));
             const { leftOut } = query;
             const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
-            await this.#makeTrue(query, manifest, size, async () => [
+            await this.#commitBatch(query, manifest, size, async () => [
               ...(await commits.place(held, verified)),
               ...sparse,
               ...drop.ingest(id),
@@ -94,7 +104,7 @@ export class Manifests {
         return { digest, size, ...(manifest.subject && { subject: manifest.subject.digest }) };
       });
     } catch (error) {
-      const done = Fault.is(error, 'claim-lost') && (await this.#doneAlready(query));
+      const done = Fault.is(error, 'claim-lost') && (await this.#alreadyDone(query));
       if (done) return done;
       throw error;
     }
@@ -120,8 +130,8 @@ export class Manifests {
   }
 
   /**
-   * With its tags and its place among the referrers of its subject. Bases stay: they tell that the layer deleted
-   * the tag. The bytes stay until garbage collection finds that nothing links them.
+   * Also deletes the manifest's tags and its entry among the referrers of its subject. Bases stay: they record that the
+   * layer deleted the tag. The bytes stay until garbage collection finds that nothing links them.
    */
   async delete(repository: string, digest: string, arrived = false): Promise<void> {
     const { metadata, locks, announcements } = this.#deps;
@@ -130,10 +140,10 @@ export class Manifests {
       if (!record) throw await manifestUnknown(this.#deps, repository, digest);
       const tags: string[] = [];
       for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
-      const mark = arrived ? { arrived } : {};
-      const told = [
-        ...tags.map((tag) => announcements.of(tagDeleted, { repository, tag, from: digest, ...mark })),
-        announcements.of(manifestDeleted, { repository, digest, ...mark }),
+      const origin = arrived ? { arrived } : {};
+      const prepared = [
+        ...tags.map((tag) => announcements.of(tagDeleted, { repository, tag, from: digest, ...origin })),
+        announcements.of(manifestDeleted, { repository, digest, ...origin }),
       ];
       await metadata.write([
         ...drop.manifest(repository, digest),
@@ -141,13 +151,13 @@ export class Manifests {
         ...(await this.#outgoing.delete(repository, digest, arrived)),
         ...(isIndex(record.mediaType) ? await indexGone(metadata, repository, digest) : []),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
-        ...told.flatMap(({ changes }) => changes),
+        ...prepared.flatMap(({ changes }) => changes),
       ]);
-      for (const { tell } of told) tell();
+      for (const { tell } of prepared) tell();
     });
   }
 
-  /** A page ends at `limit` descriptors, or earlier where they are large. */
+  /** A page has at most `limit` descriptors, fewer if they are large. */
   async referrers(
     repository: string,
     subject: string,
@@ -155,10 +165,10 @@ export class Manifests {
     { after, limit }: Page,
   ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
     const descriptors: Descriptor[] = [];
-    let room = PAGE_BYTES;
+    let room = MAX_PAGE_BYTES;
     for await (const [digest, record] of this.#deps.metadata.referrers(repository, subject, after)) {
       if (artifactType !== undefined && record.artifactType !== artifactType) continue;
-      const descriptor = fitting({ ...record, digest });
+      const descriptor = trimmed({ ...record, digest });
       room -= packedSize(descriptor);
       if (descriptors.length === limit || room < 0) return { descriptors, more: true };
       descriptors.push(descriptor);
@@ -174,28 +184,28 @@ export class Manifests {
     return listLeftOut(this.#deps.metadata, repository, page);
   }
 
-  // ── rules of a put ──────────────────────────────────────────────────────────────────────────────────────────
+  // ── put ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The one batch. `place` brings the content into place and gives what is to be written for it. */
-  async #makeTrue(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
+  /** Writes the one batch, then publishes. `place` moves the content into place and returns its changes. */
+  async #commitBatch(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
     const { metadata, announcements } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
-    const asked: Move[] = tags
+    const requested: Move[] = tags
       .filter((other) => other !== tag)
       .map((other) => ({ tag: other, digest, mediaType, arrived }));
-    if (tag !== undefined) asked.push({ tag, digest, mediaType, expect, base, arrived });
-    const moves = await Promise.all(asked.map((move) => this.#tags.move(repository, move)));
+    if (tag !== undefined) requested.push({ tag, digest, mediaType, expect, base, arrived });
+    const moves = await Promise.all(requested.map((move) => this.#tags.move(repository, move)));
     const referrer: ReferrerRecord = {
       mediaType,
       size,
       ...(artifactType && { artifactType }),
       ...(annotations && { annotations }),
     };
-    const made = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
-    const told = [
-      ...(known?.mediaType === mediaType ? [] : [announcements.of(manifestCommitted, made)]),
+    const committed = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
+    const prepared = [
+      ...(known?.mediaType === mediaType ? [] : [announcements.of(manifestCommitted, committed)]),
       ...moves,
     ];
     await metadata.write([
@@ -204,21 +214,21 @@ export class Manifests {
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
       ...(await broughtIn(metadata, repository, digest)),
-      ...told.flatMap(({ changes }) => changes),
+      ...prepared.flatMap(({ changes }) => changes),
       ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
-    for (const { tell } of told) tell();
+    for (const { tell } of prepared) tell();
   }
 
-  /** The record of a manifest whose bytes are here and not known to be damaged. */
+  /** The record of a manifest whose bytes exist and are not known to be damaged. */
   async #present(repository: string, digest: string): Promise<ManifestRecord | undefined> {
     const { metadata } = this.#deps;
     const [record, blob] = await Promise.all([metadata.manifest(repository, digest), metadata.blob(digest)]);
     return blob && record;
   }
 
-  /** Asked again after an answer that was lost: what was to become true is true. */
-  async #doneAlready({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
+  /** For a retry after a lost reply: the result, if the put has already taken effect. */
+  async #alreadyDone({ repository, digest, tag, tags = [] }: PutQuery): Promise<Put | undefined> {
     const { metadata } = this.#deps;
     const record = await this.#present(repository, digest);
     if (!record) return undefined;
@@ -232,11 +242,11 @@ export class Manifests {
 const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
 
 /**
- * A descriptor as it can be sent: without annotations that would not arrive as they are, and without any where it would
- * be too large. They are in the manifest itself.
+ * A descriptor as it can be sent: without the annotations that would not arrive unchanged, and without any if it would
+ * be too large. The manifest itself has all of them.
  */
-function fitting({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
-  const kept = Object.entries(annotations ?? {}).filter(
+function trimmed({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
+  const sendable = Object.entries(annotations ?? {}).filter(
     ([key, value]) =>
       key.length > 0 &&
       key.length <= MAX_KEY &&
@@ -248,7 +258,7 @@ function fitting({ annotations, artifactType, ...rest }: Descriptor): Descriptor
     ...rest,
     ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
   };
-  if (!annotations || kept.length > MAX_ANNOTATIONS) return plain;
-  const descriptor = { ...plain, annotations: Object.fromEntries(kept) };
-  return packedSize(descriptor) <= PAGE_BYTES ? descriptor : plain;
+  if (!annotations || sendable.length > MAX_ANNOTATIONS) return plain;
+  const descriptor = { ...plain, annotations: Object.fromEntries(sendable) };
+  return packedSize(descriptor) <= MAX_PAGE_BYTES ? descriptor : plain;
 }

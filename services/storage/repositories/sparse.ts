@@ -6,14 +6,14 @@ import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
 
 /**
- * Sparse indexes: some of their manifests are not brought, and are remembered as left out until they come. All of it
- * is for callers that hold the repository's lock.
+ * Sparse indexes: some of their manifests are not pulled, and are recorded as left out until they arrive. Functions
+ * that return changes are for callers that hold the repository's lock.
  */
 
 /**
- * Blobs are linked in the repository, manifests of an index are in it, and none of them is damaged; a subject need
- * not exist. What is left out need not be here, and neither what this very index left out when it was put before.
- * @returns what keeps the memory of it true, for the batch that puts the manifest
+ * Checks that blobs are linked in the repository, that the manifests of an index are in it, and that none of them is
+ * damaged. A subject need not exist, nor a manifest in `leftOut`, nor one that this index left out at its last put.
+ * @returns changes of the left-out records, for the batch that puts the manifest
  * @throws Fault `manifest-blob-unknown`
  */
 export async function childrenMustBeHere(
@@ -31,15 +31,15 @@ export async function childrenMustBeHere(
     metadata.blobs(digests),
     metadata.leftOut(repository, digests, index),
   ]);
-  const said = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
+  const requested = new Map(leftOut.map(({ digest, platform }) => [digest, platform]));
   return children.flatMap(({ digest, mediaType }, i) => {
     const asManifest = i >= blobs.length;
-    // An index may also list what is no manifest: that is a blob.
+    // An index may also list descriptors of other media types: those are blobs.
     const asBlob = !asManifest || !isManifestType(mediaType);
     if (present[i] && ((asBlob && links[i]) || (asManifest && records[i]))) {
       return before[i] === undefined ? [] : drop.leftOut(repository, digest, index);
     }
-    const platform = said.get(digest) ?? before[i];
+    const platform = requested.get(digest) ?? before[i];
     if (asManifest && platform !== undefined) return put.leftOut(repository, digest, index, platform);
     throw new Fault(
       'manifest-blob-unknown',
@@ -49,7 +49,7 @@ export async function childrenMustBeHere(
   });
 }
 
-/** For the batch that puts a manifest: no index leaves it out any more. */
+/** For the batch that puts a manifest: no index leaves it out any longer. */
 export async function broughtIn(metadata: Metadata, repository: string, digest: string): Promise<Change[]> {
   const changes: Change[] = [];
   for await (const [index] of metadata.leavingOut(repository, digest)) {
@@ -61,17 +61,17 @@ export async function broughtIn(metadata: Metadata, repository: string, digest: 
 export const isIndex = (mediaType: string): boolean =>
   mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
 
-/** For the batch that deletes an index: it leaves nothing out any more. */
+/** For the batch that deletes an index: it leaves nothing out any longer. */
 export async function indexGone(metadata: Metadata, repository: string, index: string): Promise<Change[]> {
   const changes: Change[] = [];
   for await (const [key] of metadata.leftOutOf(repository)) {
-    const [digest, by] = key.split('!') as [string, string];
-    if (by === index) changes.push(...drop.leftOut(repository, digest, by));
+    const [digest, owner] = key.split('!') as [string, string];
+    if (owner === index) changes.push(...drop.leftOut(repository, digest, owner));
   }
   return changes;
 }
 
-/** The platform of a manifest that an index leaves out. */
+/** Platform of a manifest that an index leaves out; undefined if none does. */
 export async function platformOf(
   metadata: Metadata,
   repository: string,
@@ -88,8 +88,8 @@ export async function listLeftOut(
   repository: string,
   { after, limit }: Page,
 ): Promise<{ leftOut: (LeftOut & { index: string })[]; more: boolean }> {
-  const [found, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
-  const leftOut = found.map(([key, platform]) => {
+  const [entries, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
+  const leftOut = entries.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];
     return { digest, platform: clip(platform, MAX_PLATFORM), index };
   });

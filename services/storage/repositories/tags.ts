@@ -9,16 +9,16 @@ import { type Page, page } from '../metadata/page.ts';
 import { differing } from './differing.ts';
 import { platformOf } from './sparse.ts';
 
-/** What a change of a tag may be made to depend on: `null` stands for "no such tag". */
+/** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
 export type Expect = string | null | undefined;
 export type Move = {
   tag: string;
   digest: string;
-  /** Of the manifest. */
+  /** Media type of the manifest. */
   mediaType?: string;
   expect?: Expect;
   base?: boolean | undefined;
-  /** It came from the parent; so did what is agreed on with it. */
+  /** The move arrived from the parent. Defaults to `base`: an agreed state arrived, too. */
   arrived?: boolean | undefined;
 };
 
@@ -28,7 +28,7 @@ type TagsDeps = {
   announcements: EventOutbox;
 };
 
-/** Tags and their bases. Faults are those of `proto/content/manifests.ts`. */
+/** Tags and their bases. Faults: see `proto/content/manifests.ts`. */
 export class Tags {
   readonly #deps: TagsDeps;
 
@@ -39,17 +39,18 @@ export class Tags {
   async put(repository: string, move: Move): Promise<void> {
     const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
-      const found = await metadata.manifest(repository, move.digest);
-      if (!found) throw await manifestUnknown(this.#deps, repository, move.digest);
-      const { changes, tell } = await this.move(repository, { ...move, mediaType: found.mediaType });
+      const record = await metadata.manifest(repository, move.digest);
+      if (!record) throw await manifestUnknown(this.#deps, repository, move.digest);
+      const { changes, tell } = await this.move(repository, { ...move, mediaType: record.mediaType });
       await metadata.write(changes);
       tell();
     });
   }
 
   /**
-   * What moves a tag, for the batch of a caller that holds the repository's lock; `tell` publishes it afterwards.
-   * @throws Fault `conflict`
+   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `tell` to publish
+   * the event once the batch is written.
+   * @throws Fault `conflict` if the tag does not point to `expect`
    */
   async move(
     repository: string,
@@ -58,8 +59,8 @@ export class Tags {
     const { metadata, announcements } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
-    const agreed = base ? put.base(repository, tag, digest) : [];
-    if (from === digest) return { changes: agreed, tell: () => {} };
+    const baseChanges = base ? put.base(repository, tag, digest) : [];
+    if (from === digest) return { changes: baseChanges, tell: () => {} };
     const event = {
       repository,
       tag,
@@ -67,10 +68,10 @@ export class Tags {
       ...(mediaType && { mediaType }),
       ...(from !== undefined && { from }),
     };
-    const told = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
+    const prepared = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
-      changes: [...put.tag(repository, tag, digest), ...agreed, ...told.changes],
-      tell: told.tell,
+      changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
+      tell: prepared.tell,
     };
   }
 
@@ -79,29 +80,29 @@ export class Tags {
     await locks.run(`repository ${repository}`, async () => {
       const from = await metadata.tag(repository, tag);
       mustBe(repository, tag, expect, from);
-      // Where its absence was expected, there is nothing to complain of.
+      // If its absence is expected (`null`), a missing tag is not an error.
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#deps, repository, tag);
-      const gone = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
-      const told = gone ? announcements.of(tagDeleted, gone) : undefined;
+      const facts = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
+      const prepared = facts ? announcements.of(tagDeleted, facts) : undefined;
       await metadata.write([
-        ...(told ? [...drop.tag(repository, tag), ...told.changes] : []),
+        ...(prepared ? [...drop.tag(repository, tag), ...prepared.changes] : []),
         ...(base ? drop.base(repository, tag) : []),
       ]);
-      told?.tell();
+      prepared?.tell();
     });
   }
 
   async list(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
     const { metadata } = this.#deps;
-    const [found, more] = await page(metadata.tags(repository, after), limit);
-    if (found.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
-    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+    const [entries, more] = await page(metadata.tags(repository, after), limit);
+    if (entries.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
+    return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
   async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.bases(repository, after), limit);
-    return { tags: found.map(([tag, digest]) => ({ tag, digest })), more };
+    const [entries, more] = await page(this.#deps.metadata.bases(repository, after), limit);
+    return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
   async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
@@ -117,18 +118,18 @@ export class Tags {
   }
 
   async listRepositories({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.repositories(after), limit);
-    return { repositories: found.map(([name]) => name), more };
+    const [entries, more] = await page(this.#deps.metadata.repositories(after), limit);
+    return { repositories: entries.map(([name]) => name), more };
   }
 }
 
-function mustBe(repository: string, tag: string, expect: Expect, found: string | undefined): void {
-  if (expect === undefined || (expect ?? undefined) === found) return;
+function mustBe(repository: string, tag: string, expect: Expect, actual: string | undefined): void {
+  if (expect === undefined || (expect ?? undefined) === actual) return;
   const word = (digest: string | null | undefined) => digest ?? 'nothing';
   throw new Fault(
     'conflict',
-    `tag ${tag} of repository ${repository} points to ${word(found)}, not to ${word(expect)}: look again, then decide again`,
-    { detail: { found: found ?? null } },
+    `tag ${tag} of repository ${repository} points to ${word(actual)}, not to ${word(expect)}: look again, then decide again`,
+    { detail: { found: actual ?? null } },
   );
 }
 

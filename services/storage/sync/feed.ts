@@ -9,7 +9,7 @@ type FeedDeps = {
   locks: KeyedLock;
 };
 
-/** What changed, for the layers below; and how far this layer has followed the one above. Faults: none of their own. */
+/** The journal of changes that children read, and this layer's cursor in the parent's journal. No faults of its own. */
 export class Feed {
   readonly #deps: FeedDeps;
 
@@ -30,33 +30,34 @@ export class Feed {
     if (!from || !(await this.#knows(from))) {
       return { cursor, lost: after !== undefined, changes: [], more: false };
     }
-    const told = new Map<string, Entry>();
+    const entries = new Map<string, Entry>();
     let last = after as string;
     let count = 0;
     for await (const [number, entry] of metadata.journal(from.number)) {
-      if (count === limit) return { cursor: last, lost: false, changes: await this.#tell(told), more: true };
+      if (count === limit)
+        return { cursor: last, lost: false, changes: await this.#changesOf(entries), more: true };
       const [kind, repository, name] = entry;
-      told.set(`${kind}!${repository}!${name}`, entry);
+      entries.set(`${kind}!${repository}!${name}`, entry);
       last = cursorOf(number, entry);
       count += 1;
     }
-    return { cursor: last, lost: false, changes: await this.#tell(told), more: false };
+    return { cursor: last, lost: false, changes: await this.#changesOf(entries), more: false };
   }
 
-  async keepCursor(of: string, cursor: string | null): Promise<void> {
+  async keepCursor(scope: string, cursor: string | null): Promise<void> {
     await this.#deps.locks.run('cursor', async () => {
       const before = await this.#deps.metadata.cursor();
-      if (before?.of === of && before.cursor === cursor) return;
-      await this.#deps.metadata.write(put.cursor({ of, cursor }));
+      if (before?.of === scope && before.cursor === cursor) return;
+      await this.#deps.metadata.write(put.cursor({ of: scope, cursor }));
     });
   }
 
-  async cursor(of: string): Promise<{ cursor?: string }> {
-    const kept = await this.#deps.metadata.cursor();
-    return kept?.of === of && kept.cursor !== null ? { cursor: kept.cursor } : {};
+  async cursor(scope: string): Promise<{ cursor?: string }> {
+    const record = await this.#deps.metadata.cursor();
+    return record?.of === scope && record.cursor !== null ? { cursor: record.cursor } : {};
   }
 
-  /** The entry itself must be there: the one behind it may have been trimmed else. */
+  /** The entry itself must exist: otherwise entries after it may have been trimmed as well. */
   async #knows({ number, nonce }: { number: number; nonce: string }): Promise<boolean> {
     const { metadata } = this.#deps;
     if (number > 0) return (await metadata.entry(number))?.[3] === nonce;
@@ -64,9 +65,9 @@ export class Feed {
     return nonce === '';
   }
 
-  async #tell(told: Map<string, Entry>): Promise<ContentChange[]> {
+  async #changesOf(entries: Map<string, Entry>): Promise<ContentChange[]> {
     const changes: ContentChange[] = [];
-    for (const [kind, repository, name] of told.values()) {
+    for (const [kind, repository, name] of entries.values()) {
       if (kind === 'm') changes.push({ repository, around: name });
       else {
         const digest = (await this.#deps.metadata.tag(repository, name)) ?? null;

@@ -1,16 +1,16 @@
 import { matches } from '#proto/oci/repository-pattern.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
-/** What was counted holds for so long, while no more and no fewer are to go up, in ms. */
+/** How long a count is reused while the number of outgoing records does not change, in ms. */
 const FRESH_MS = 30_000;
 
 export type Kept = { unsent: number; withdrawn: number };
 
-/** Counts what is noted to go up and stays, as no selection covers its repository: a later one may. */
+/** Counts outgoing records that are retained because no selection covers their repository; a later one may. */
 export class KeptHere {
   readonly #metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>;
   #selected: readonly string[] | undefined;
-  #last: { print: string; at: number; kept: Kept } | undefined;
+  #last: { fingerprint: string; at: number; kept: Kept } | undefined;
 
   constructor(metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>) {
     this.#metadata = metadata;
@@ -25,21 +25,21 @@ export class KeptHere {
     const selected = this.#selected;
     if (!selected || selected.includes('*')) return { unsent: 0, withdrawn: 0 };
     const { unsent, withdrawn } = this.#metadata.counters;
-    const print = `${unsent} ${withdrawn}`;
+    const fingerprint = `${unsent} ${withdrawn}`;
     const now = performance.now();
-    if (this.#last?.print === print && now - this.#last.at < FRESH_MS) return this.#last.kept;
+    if (this.#last?.fingerprint === fingerprint && now - this.#last.at < FRESH_MS) return this.#last.kept;
     const kept = {
       unsent: unsent > 0 ? await uncovered(this.#metadata.allUnsent, selected) : 0,
       withdrawn: withdrawn > 0 ? await uncovered(this.#metadata.allWithdrawn, selected) : 0,
     };
-    if (selected === this.#selected) this.#last = { print, at: now, kept };
+    if (selected === this.#selected) this.#last = { fingerprint, at: now, kept };
     return kept;
   }
 }
 
 type Entries = (after?: string) => AsyncIterable<[key: string, record: unknown]>;
 
-/** Each repository that is covered is passed over at once. */
+/** Counts the entries of uncovered repositories. Each covered repository is skipped with one seek. */
 async function uncovered(entries: Entries, selected: readonly string[]): Promise<number> {
   let count = 0;
   let known = { repository: '', covered: false };
@@ -49,7 +49,7 @@ async function uncovered(entries: Entries, selected: readonly string[]): Promise
       const repository = key.slice(0, key.indexOf('!'));
       if (repository !== known.repository) known = { repository, covered: matches(selected, repository) };
       if (known.covered) {
-        // `"` comes right behind the `!` that follows the name of the repository.
+        // `"` is the successor of `!`, which follows the name of the repository in a key.
         next = `${repository}"`;
         break;
       }

@@ -9,7 +9,7 @@ type MarksDeps = {
   locks: KeyedLock;
 };
 
-/** How repositories of the parent were when all that was so had been carried out. Faults: none of their own. */
+/** Reported state of each of the parent's repositories, once a pass has applied all of it. No faults of its own. */
 export class Marks {
   readonly #deps: MarksDeps;
 
@@ -17,41 +17,41 @@ export class Marks {
     this.#deps = deps;
   }
 
-  async list(of: string, { after, limit }: Page): Promise<{ marks: Marked[]; more: boolean }> {
-    const [marks, more] = await page(this.#of(of, after), limit);
+  async list(scope: string, { after, limit }: Page): Promise<{ marks: Marked[]; more: boolean }> {
+    const [marks, more] = await page(this.#marksOf(scope, after), limit);
     return { marks, more };
   }
 
-  async keep(of: string, marks: { repository: string; mark: Mark | null }[]): Promise<void> {
+  async keep(scope: string, marks: { repository: string; mark: Mark | null }[]): Promise<void> {
     const { metadata, locks } = this.#deps;
     await locks.run('marks', async () => {
       const changes: Change[] = [];
       for await (const [repository, record] of metadata.marks()) {
-        if (record.of !== of) changes.push(...drop.mark(repository));
+        if (record.of !== scope) changes.push(...drop.mark(repository));
       }
       for (const { repository, mark } of marks) {
-        changes.push(...(mark ? put.mark(repository, { of, ...mark }) : drop.mark(repository)));
+        changes.push(...(mark ? put.mark(repository, { of: scope, ...mark }) : drop.mark(repository)));
       }
       await metadata.write(changes);
     });
   }
 
-  /** What refers to what in a repository here. */
+  /** Referrers in a repository of this layer, with their subjects. */
   async subjects(
     repository: string,
     { after, limit }: Page,
   ): Promise<{ referrers: { subject: string; digest: string }[]; more: boolean }> {
-    const [referrers, more] = await page(this.#subjects(repository, after), limit);
+    const [referrers, more] = await page(this.#referrers(repository, after), limit);
     return { referrers, more };
   }
 
-  async *#of(of: string, after: string | undefined): AsyncGenerator<Marked> {
-    for await (const [repository, { of: whose, ...mark }] of this.#deps.metadata.marks(after)) {
-      if (whose === of) yield { repository, mark };
+  async *#marksOf(scope: string, after: string | undefined): AsyncGenerator<Marked> {
+    for await (const [repository, { of: markScope, ...mark }] of this.#deps.metadata.marks(after)) {
+      if (markScope === scope) yield { repository, mark };
     }
   }
 
-  async *#subjects(repository: string, after: string | undefined) {
+  async *#referrers(repository: string, after: string | undefined) {
     for await (const [key] of this.#deps.metadata.referrersOf(repository, after)) {
       const [subject, digest] = key.split('!') as [string, string];
       yield { subject, digest };

@@ -9,13 +9,26 @@ import { type Page, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
 import { type Met, recordParent } from './parent.ts';
 
+/*
+ * State of synchronisation: outgoing changes, and positions in other layers' changes.
+ *
+ *   outgoing.ts   changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
+ *   parent.ts     the parent that bases and outgoing changes belong to
+ *   marks.ts      reported state of the parent's repositories, so that a pass skips unchanged ones
+ *   feed.ts       the journal of changes for children; this layer's cursor in the parent's journal
+ *   kept-here.ts, webhooks.ts   outgoing changes that no selection covers; delivery position of each webhook
+ *
+ * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
+ * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.
+ */
+
 type OutgoingDeps = {
   metadata: Metadata;
   locks: KeyedLock;
   now: () => number;
 };
 
-/** What the parent is still to be told, and how far telling it came. Faults are those of `proto/sync/outgoing.ts`. */
+/** Changes to send to the parent, and the progress of sending them. Faults: see `proto/sync/outgoing.ts`. */
 export class Outgoing {
   readonly #deps: OutgoingDeps;
 
@@ -24,19 +37,23 @@ export class Outgoing {
   }
 
   /**
-   * For the batch that puts a manifest, of a caller that holds the repository's lock. One that is here already is
+   * For the batch that puts a manifest; the caller holds the repository's lock. A manifest that exists already is
    * unsent, or the parent has it.
    */
-  async put(repository: string, digest: string, is: { here: boolean; arrived: boolean }): Promise<Change[]> {
+  async put(
+    repository: string,
+    digest: string,
+    state: { here: boolean; arrived: boolean },
+  ): Promise<Change[]> {
     const { metadata, now } = this.#deps;
-    if (is.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
-    if (is.here) return [];
+    if (state.arrived) return [...drop.unsent(repository, digest), ...drop.withdrawn(repository, digest)];
+    if (state.here) return [];
     const again = (await metadata.withdrawn(repository, digest)) !== undefined;
     const record = { since: metadata.instant(now()), ...(again && { again }) };
     return [...drop.withdrawn(repository, digest), ...put.unsent(repository, digest, record)];
   }
 
-  /** The same for the batch that deletes one. */
+  /** The same for the batch that deletes a manifest. */
   async delete(repository: string, digest: string, arrived: boolean): Promise<Change[]> {
     const { metadata, now } = this.#deps;
     const unsent = await metadata.unsent(repository, digest);
@@ -50,13 +67,13 @@ export class Outgoing {
   }
 
   async listUnsent({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.allUnsent(after), limit);
-    return { manifests: found.map(pendingOf), more };
+    const [entries, more] = await page(this.#deps.metadata.allUnsent(after), limit);
+    return { manifests: entries.map(pendingOf), more };
   }
 
   async listWithdrawn({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
-    const [found, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
-    return { manifests: found.map(pendingOf), more };
+    const [entries, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
+    return { manifests: entries.map(pendingOf), more };
   }
 
   async settle(query: Static<typeof settleOutgoing.query>): Promise<void> {
@@ -72,7 +89,7 @@ export class Outgoing {
         if (sent && !here[i] && !withdrawn) {
           changes.push(...put.withdrawn(repository, digest, { since: metadata.instant(now()) }));
         }
-        // What the parent just got is not what it was told to withdraw.
+        // If the manifest was just sent, the parent has it, and the withdrawal is still pending.
         if (!sent && withdrawn && withdrawn.since <= until)
           changes.push(...drop.withdrawn(repository, digest));
       }
@@ -97,12 +114,12 @@ export class Outgoing {
   }
 
   async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
-    const all = this.#deps.metadata.allParked(after);
-    const [found, more] = await page(all, limit, (entry) => JSON.stringify(entry).length);
+    const parked = this.#deps.metadata.allParked(after);
+    const [entries, more] = await page(parked, limit, (entry) => JSON.stringify(entry).length);
     return {
-      parked: found.map(([key, record]) => {
+      parked: entries.map(([key, record]) => {
         const [repository, reference] = key.split('!') as [string, string];
-        // An earlier version kept a reason as long as the parent made it.
+        // An earlier version stored reasons of any length.
         return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON) };
       }),
       more,

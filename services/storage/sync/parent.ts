@@ -3,7 +3,7 @@ import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 
 export type Met = { parent: string; forget: boolean; repaired?: string };
 
-/** Changes in one batch, about. */
+/** Approximate number of changes per batch. */
 const BATCH = 1_000;
 
 type ParentDeps = {
@@ -13,11 +13,11 @@ type ParentDeps = {
 };
 
 /**
- * Notes which parent passes are made with. Where it is another one and `forget` is said, what was agreed on with the
- * one before says nothing any more: no tag has a base, every manifest may be unsent, and nothing is to be withdrawn.
- * So it is where the same parent had its metadata repaired (`repaired`, see proto/sync/outgoing.ts).
- * The note comes last: cut off in the middle, it is done again.
- * @returns whether something was forgotten
+ * Records the parent of the passes. If it is another one and `forget` is set, everything agreed on with the previous
+ * parent is void: no tag has a base, every manifest may be unsent, and nothing is withdrawn. The same holds if the same
+ * parent had its metadata repaired (`repaired`, see proto/sync/outgoing.ts). The parent is recorded last: if
+ * interrupted, it runs again.
+ * @returns whether anything was forgotten
  */
 export function recordParent(
   { metadata, locks, now }: ParentDeps,
@@ -31,7 +31,7 @@ export function recordParent(
     const forgets = isSame || (forget && before !== undefined);
     if (forgets) {
       for await (const [repository] of metadata.repositories()) {
-        await locks.run(`repository ${repository}`, () => beginAnew(metadata, repository, now));
+        await locks.run(`repository ${repository}`, () => resetRepository(metadata, repository, now));
       }
     }
     await metadata.write(put.parent(repaired ? `${parent}#${repaired}` : parent));
@@ -39,7 +39,7 @@ export function recordParent(
   });
 }
 
-async function beginAnew(metadata: Metadata, repository: string, now: () => number): Promise<void> {
+async function resetRepository(metadata: Metadata, repository: string, now: () => number): Promise<void> {
   let batch: Change[] = [];
   const add = async (changes: Change[]) => {
     for (const change of changes) batch.push(change);
@@ -47,7 +47,7 @@ async function beginAnew(metadata: Metadata, repository: string, now: () => numb
     await metadata.write(batch);
     batch = [];
   };
-  // First what is to be told, then what says that it was: a crash between them forgets no push.
+  // Unsent records first, then delete the records that prove a push: a crash in between loses none.
   for await (const [digest] of metadata.manifestsOf(repository)) {
     if (await metadata.unsent(repository, digest)) continue;
     await add(put.unsent(repository, digest, { since: metadata.instant(now()), found: true }));

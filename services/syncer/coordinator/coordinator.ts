@@ -24,24 +24,30 @@ import { Stall } from './stall.ts';
 import { syncerMachine } from './syncer.machine.ts';
 import { subscribeTriggers } from './triggers.ts';
 
+/**
+ * When passes run, and the state of the link that follows from them.
+ *
+ * `coordinate` runs one coordinator machine (`syncer.machine.ts`) per process. It tries to hold the lease, takes a term
+ * from storage once it does, and then makes passes: on gaining the lease, by the clock (`pass-clock.ts`), after events
+ * in the layer (`triggers.ts`), after a change of the configuration, after changes at the parent, and on request.
+ * `run-pass.ts` makes one pass for the term and turns an error into its result; `stall.ts` detects one that makes no
+ * progress. `link-report.ts` publishes the state of the link, which `link-state.ts` derives from the results. Losing
+ * the lease aborts the running passes and everything else that began with the term.
+ */
+
 export type Coordinator = {
-  /** Resolves when the lease is given back. */
+  /** Resolves when the lease is released and the tasks of the term have ended. */
   ended: Promise<void>;
-  /** What passes go by is another now: parent, repositories, mode, schedule or window. */
+  /** To be called when the parent, the repositories, the mode, the schedule or the window changed. */
   reconfigured(): void;
-  /** There may be other webhooks now. */
+  /** To be called when the webhooks may have changed. */
   renotify(): void;
 };
 
-/** From the term to the end of the lease: what this process knows of the parent ends with it. */
+/** State of one term. What this process knows of the parent is discarded with it. */
 type Leading = { lead: CoordinatorTerm; changeCursor: ChangeCursor; acrChanges: AcrChangeScan };
 
-/**
- * Makes the passes of the layer for as long as this process holds the lease, and the link may be used: at the lease's
- * beginning, by the clock, after changes of the configuration and of the layer, and when somebody asks. Ends when the
- * process does.
- * @param tell is told when it begins to, and when that has ended
- */
+/** Makes the passes of the layer while this process holds the lease. Ends when the signal of `context` aborts. */
 export function coordinate(
   context: Context,
   volume: Volume,
@@ -51,43 +57,43 @@ export function coordinate(
   const { bus, log, instance, layer, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
   const link = (): Link | undefined => {
-    const found = times();
-    return found && linkAt(found, Date.now());
+    const current = times();
+    return current && linkAt(current, Date.now());
   };
-  const leads = () => !lease.ended;
-  const linkReport = new LinkReport({ bus, log, by: instance, times, leads });
+  const isCoordinator = () => !lease.ended;
+  const linkReport = new LinkReport({ bus, log, by: instance, times, leads: isCoordinator });
   const clock = new PassClock({
     times,
-    tick: (cause) => want(passRequest(cause)),
+    tick: (cause) => requestPass(passRequest(cause)),
     isFollowing: () => leading?.changeCursor.followed === true,
     looked: () => void linkReport.refresh(),
     log,
   });
   let leading: Leading | undefined;
   const announcements = new PassAnnouncements(bus, instance);
-  const underWay = new Set<{ asked: PassRequest; end: AbortController }>();
+  const activePasses = new Set<{ request: PassRequest; end: AbortController }>();
 
-  const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {
+  const pass = async (request: PassRequest, stopped: AbortSignal): Promise<void> => {
     const at = link();
     const now = leading;
     if (!at || !now) return;
     const { lead } = now;
-    if (!at.usable && !asked.now) {
-      // The window closed while it waited.
-      if (asked.asked) bus.publish(passFinished, { ...nothing(asked), ended: 'window' });
+    if (!at.usable && !request.now) {
+      // The window closed while the request was queued.
+      if (request.asked) bus.publish(passFinished, { ...nothing(request), ended: 'window' });
       return;
     }
     const end = new AbortController();
-    const own = { asked, end };
-    underWay.add(own);
-    const until = asked.now ? undefined : at.until;
+    const active = { request, end };
+    activePasses.add(active);
+    const until = request.now ? undefined : at.until;
     using _closing = closing(until, link, end);
     using _stall = new Stall(
       bus,
       (reason) => void (reason ? linkReport.stalled(reason) : linkReport.moving()),
     );
     using running = linkReport.begin();
-    using announcement = announcements.begin(asked, () => running.syncing());
+    using announcement = announcements.begin(request, () => running.syncing());
     try {
       await linkReport.written();
       const either = AbortSignal.any([signal, lead.signal, stopped, end.signal]);
@@ -100,18 +106,18 @@ export function coordinate(
         signal: either,
         ...(until !== undefined && { until }),
       };
-      const result = await runPass(deps, asked);
+      const result = await runPass(deps, request);
       if (signal.aborted || lead.signal.aborted || stopped.aborted) return;
-      const { failures: _failures, ...told } = result;
+      const { failures: _failures, ...summary } = result;
       const finish = announcement.ended(result);
-      log[finish ? 'info' : 'debug']({ ...told, cause: asked.cause }, 'pass ended');
-      // The state first: whoever hears of the end may ask for it.
-      await running.ended(result, { whole: !asked.scope, announced: finish !== undefined });
+      log[finish ? 'info' : 'debug']({ ...summary, cause: request.cause }, 'pass ended');
+      // The state before the event: a subscriber may read it on receipt.
+      await running.ended(result, { whole: !request.scope, announced: finish !== undefined });
       finish?.();
-      others?.passed();
-      if (!asked.scope && !result.ended) clock.passed(result.failed === 0);
+      parentTasks?.passed();
+      if (!request.scope && !result.ended) clock.passed(result.failed === 0);
     } finally {
-      underWay.delete(own);
+      activePasses.delete(active);
     }
   };
 
@@ -142,20 +148,20 @@ export function coordinate(
       },
     }),
   );
-  const want = (wanted: PassRequest) => {
-    if (wanted.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: wanted });
+  const requestPass = (request: PassRequest) => {
+    if (request.now || link()?.usable) actor.send({ type: 'pass.wanted', pass: request });
   };
-  const ends: (() => void)[] = [];
-  let others: ParentTasks | undefined;
+  const cleanups: (() => void)[] = [];
+  let parentTasks: ParentTasks | undefined;
   actor.on('leading', () => {
     activity.coordinates(true);
-    ends.push(() => activity.coordinates(false));
-    ends.push(settings.bandwidth.lead());
+    cleanups.push(() => activity.coordinates(false));
+    cleanups.push(settings.bandwidth.lead());
     const { changeCursor, lead } = leading as Leading;
     const { bus: fencedBus, signal: term } = lead;
-    const follows = {
-      tell: () => want(passRequest('parent')),
-      unchanged: () => want(passRequest('schedule')),
+    const callbacks = {
+      tell: () => requestPass(passRequest('parent')),
+      unchanged: () => requestPass(passRequest('schedule')),
       unreachable: (reason: string) => void linkReport.unreachable(reason),
       isAway: () => linkReport.isAway,
     };
@@ -170,32 +176,32 @@ export function coordinate(
       changeCursor,
       link,
       activity,
-      ...follows,
+      ...callbacks,
     };
-    others = startParentTasks(deps, AbortSignal.any([signal, term]));
+    parentTasks = startParentTasks(deps, AbortSignal.any([signal, term]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
       if (!now && at && !at.usable) throw closed(at);
-      want({ ...passRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
+      requestPass({ ...passRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
       const { current, next } = actor.getSnapshot().context.whole;
-      const named = (next ?? current)?.id;
-      if (!named) throw new Fault('unavailable', 'the coordinator changes: ask again');
-      return { pass: named };
+      const id = (next ?? current)?.id;
+      if (!id) throw new Fault('unavailable', 'the coordinator changes: ask again');
+      return { pass: id };
     });
-    ends.push(() => void unserve());
+    cleanups.push(() => void unserve());
   });
   actor.on('following', () => {
     leading?.lead.end();
     leading = undefined;
-    for (const one of ends.splice(0)) one();
+    for (const cleanup of cleanups.splice(0)) cleanup();
   });
   const goesUp = (repository: Repository) => {
-    const found = times();
-    if (found?.mode !== 'ReadWrite' || !link()?.live) return false;
-    return selectionOf(found.repositories, repository) !== undefined;
+    const current = times();
+    if (current?.mode !== 'ReadWrite' || !link()?.live) return false;
+    return selectionOf(current.repositories, repository) !== undefined;
   };
-  const unsubscribe = subscribeTriggers({ bus, goesUp, want });
+  const unsubscribe = subscribeTriggers({ bus, goesUp, want: requestPass });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
   const lease = new Lease(bus, instance, log, (held) => {
@@ -209,19 +215,19 @@ export function coordinate(
     ended: lease.keep(signal).then(() => {
       unsubscribe();
       actor.stop();
-      return others?.ended;
+      return parentTasks?.ended;
     }),
-    renotify: () => others?.renotify(),
+    renotify: () => parentTasks?.renotify(),
     reconfigured: () => {
-      others?.reconfigured();
+      parentTasks?.reconfigured();
       clock.changed();
-      const before = [...underWay];
-      // What somebody asked for is asked for still.
-      const full = before.some(({ asked }) => asked.full);
-      const now = before.some(({ asked }) => asked.now);
-      want({ ...passRequest('configuration'), ...(full && { full }), ...(now && { now }) });
+      const interrupted = [...activePasses];
+      // Requested options (`full`, `now`) carry over to the pass that replaces the interrupted ones.
+      const full = interrupted.some(({ request }) => request.full);
+      const now = interrupted.some(({ request }) => request.now);
+      requestPass({ ...passRequest('configuration'), ...(full && { full }), ...(now && { now }) });
       const cause = { detail: { cause: 'configuration' } };
-      for (const { end } of before)
+      for (const { end } of interrupted)
         end.abort(new Fault('unavailable', 'the configuration has changed', cause));
     },
   };

@@ -11,143 +11,142 @@ export type ReportDeps = {
   log: Log;
   /** This process. */
   by: string;
-  /** Those in force; undefined where there is no parent. */
+  /** Schedule and window in force; undefined if no parent is configured. */
   times: () => Times | undefined;
-  /** Whether it is this process that says how the link is. */
+  /** Whether this process is the coordinator: only the coordinator writes the state. */
   leads: () => boolean;
 };
 
-type Said = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
+type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
 
-/** A pass that is under way, until it has ended or is disposed of. */
+/** A running pass, until `ended` is called or it is disposed of. */
 export type PassReport = Disposable & {
-  /** It is announced: until the last such pass has ended, the link is `Syncing`. */
+  /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
   syncing(): void;
   ended(result: PassResult, about: { whole: boolean; announced: boolean }): Promise<void>;
 };
 
-/** Says how the link is, for as long as this process makes the passes. */
+/** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
 export class LinkReport {
   readonly #deps: ReportDeps;
-  /** What was last so outside of a pass. */
+  /** Last state outside a running pass. */
   #settled: LinkState | undefined;
   #last: LinkStatus | undefined;
-  /** Those under way. */
-  readonly #passes = new Set<{ announced: boolean }>();
-  /** What the log last said of it. */
-  #trouble = '';
-  /** What is said is said in order. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #active = new Set<{ announced: boolean }>();
+  /** State and code of the problem that was logged last; empty if none. */
+  #loggedTrouble = '';
+  /** Reports are written one at a time, in order. */
+  #queue: Promise<void> = Promise.resolve();
 
   constructor(deps: ReportDeps) {
     this.#deps = deps;
   }
 
-  /** This process makes the passes from now on: another one may have said more since this one last did. */
+  /** This process becomes the coordinator: reads the last state, which another process may have written. */
   takeOver(): Promise<void> {
-    return this.#say(async () => {
+    return this.#report(async () => {
       const { bus } = this.#deps;
       this.#last = (await bus.get(linkStatus, LINK_KEY).catch(() => undefined))?.value ?? this.#last;
       const { state, detail, code } = this.#last ?? {};
-      this.#trouble = troubleOf(state, code);
+      this.#loggedTrouble = troubleOf(state, code);
       if (state === 'Syncing') this.#settled = undefined;
       else this.#settled = state && { state, ...(detail && { detail }), ...(code && { code }) };
       return undefined;
     });
   }
 
-  /** No pass begins now, as the link may not be used: what an earlier one had begun is not under way any more. */
+  /** No pass begins now because the window is closed: a `Syncing` left by an earlier coordinator is corrected. */
   resting(opens: number | undefined): Promise<void> {
-    return this.#say(() => {
+    return this.#report(() => {
       if (this.#last && this.#last.state !== 'Syncing') return this.#last;
       const from = opens === undefined ? '' : ` before ${new Date(opens).toISOString()}`;
-      const untried: LinkState = {
+      const closedWindow: LinkState = {
         state: 'Offline',
         detail: `the link may not be used${from}`,
         code: 'window-closed',
       };
-      this.#settled = this.#last ? ABANDONED : untried;
+      this.#settled = this.#last ? ABANDONED : closedWindow;
       return this.#settled;
     });
   }
 
   begin(): PassReport {
-    const own = { announced: false };
-    this.#passes.add(own);
+    const pass = { announced: false };
+    this.#active.add(pass);
     return {
       syncing: () => {
-        own.announced = true;
-        void this.#say(() => ({ state: 'Syncing' }));
+        pass.announced = true;
+        void this.#report(() => ({ state: 'Syncing' }));
       },
       ended: (result, about) => {
-        this.#passes.delete(own);
+        this.#active.delete(pass);
         return this.#ended(result, about);
       },
       [Symbol.dispose]: () => {
-        this.#passes.delete(own);
+        this.#active.delete(pass);
       },
     };
   }
 
-  /** Resolves when all that was said so far is written. */
+  /** Resolves when all reports so far are written. */
   written(): Promise<void> {
-    return this.#turn;
+    return this.#queue;
   }
 
-  /** What had stalled goes on. */
+  /** A stalled pass makes progress again. */
   moving(): Promise<void> {
-    return this.#say(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
+    return this.#report(() => (this.#isSyncing ? { state: 'Syncing' } : this.#last));
   }
 
-  /** The parent does not answer whoever follows it. A pass that is under way says so itself, if it is so. */
+  /** The parent does not answer the change feed's requests. Ignored during a pass, which reports this itself. */
   unreachable(reason: string): Promise<void> {
-    return this.#say(() => {
-      if (this.#passes.size > 0) return undefined;
+    return this.#report(() => {
+      if (this.#active.size > 0) return undefined;
       this.#settled = { state: 'Offline', detail: reason, code: 'parent-unreachable' };
       return this.#settled;
     });
   }
 
-  /** The pass goes on, and nothing of it gets through. */
+  /** A pass is running and makes no progress. */
   stalled(reason: string): Promise<void> {
-    return this.#say(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
+    return this.#report(() => ({ state: 'Offline', detail: reason, code: 'parent-unreachable' }));
   }
 
-  /** Nothing has reached the parent since it was last tried. */
+  /** The last attempt did not reach the parent. */
   get isAway(): boolean {
     return this.#settled?.code === 'parent-unreachable';
   }
 
   get #isSyncing(): boolean {
-    return [...this.#passes].some(({ announced }) => announced);
+    return [...this.#active].some(({ announced }) => announced);
   }
 
   #ended(result: PassResult, { whole, announced }: { whole: boolean; announced: boolean }): Promise<void> {
-    return this.#say(() => {
+    return this.#report(() => {
       this.#settled = stateAfter(this.#settled, result, whole);
       const good = whole && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
-      const said = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
+      const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;
       const news = announced ? now : before?.news;
       const passes = { count: (before?.count ?? 0) + 1, last: now, ...(news && { news }) };
       const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
-      const still = unmatched.filter((pattern) => !matched.includes(pattern));
-      return { ...said, passes, unmatched: still, ...(good && { lastSync: now }) };
+      const remaining = unmatched.filter((pattern) => !matched.includes(pattern));
+      return { ...current, passes, unmatched: remaining, ...(good && { lastSync: now }) };
     });
   }
 
-  /** The window may have opened or closed, or the schedule be another one. */
+  /** To be called when the window may have opened or closed, or the schedule may have changed. */
   refresh(): Promise<void> {
-    return this.#say(() => this.#last);
+    return this.#report(() => this.#last);
   }
 
-  #say(decide: () => Said | undefined | Promise<Said | undefined>): Promise<void> {
-    this.#turn = this.#turn.then(async () => {
-      const said = await decide();
-      if (said) await this.#put(said);
+  #report(decide: () => Report | undefined | Promise<Report | undefined>): Promise<void> {
+    this.#queue = this.#queue.then(async () => {
+      const report = await decide();
+      if (report) await this.#put(report);
     });
-    return this.#turn;
+    return this.#queue;
   }
 
   async #put({
@@ -157,15 +156,15 @@ export class LinkReport {
     lastSync,
     passes,
     unmatched = this.#last?.unmatched ?? [],
-  }: Said): Promise<void> {
+  }: Report): Promise<void> {
     const { bus, log, by, times, leads } = this.#deps;
-    // Whoever took over says it now.
+    // After a takeover, the new coordinator writes the state.
     if (!leads()) return;
     const before = this.#last;
     const now = Date.now();
     const good = lastSync ?? before?.lastSync;
     const counted = passes ?? before?.passes;
-    const found = times();
+    const schedule = times();
     const link: LinkStatus = {
       state,
       since: before?.state === state ? before.since : now,
@@ -175,7 +174,7 @@ export class LinkReport {
       ...(code && { code }),
       ...(counted && { passes: counted }),
       ...(unmatched.length > 0 && { unmatched }),
-      ...(found && hoursOf(found, now)),
+      ...(schedule && hoursOf(schedule, now)),
     };
     if (isDeepStrictEqual(link, before)) return;
     this.#last = link;
@@ -192,13 +191,13 @@ export class LinkReport {
     });
   }
 
-  /** A trouble, when it begins and each time that it becomes another one, and when it is over. */
+  /** Logs when a problem begins, when it changes, and when it is over. */
   #log(state: LinkStatus['state'], detail: string | undefined, code: string | undefined): void {
     if (state === 'Syncing') return;
     const { log } = this.#deps;
     const trouble = troubleOf(state, code);
-    if (trouble === this.#trouble) return;
-    this.#trouble = trouble;
+    if (trouble === this.#loggedTrouble) return;
+    this.#loggedTrouble = trouble;
     if (trouble) log.warn({ state, detail, code }, 'the link to the parent is not well');
     else log.info({ notice: true }, 'the link to the parent is well again');
   }

@@ -6,7 +6,7 @@ import type { PassResult } from '#proto/sync/passes.ts';
 import { linkAt } from '../schedule/hours.ts';
 import { nextTime, type Times } from '../schedule/window.ts';
 
-/** What a pass says of the link. Pure. */
+/** The state of the link that follows from the result of a pass. Pure. */
 
 export type LinkState = {
   state: Exclude<LinkStatus['state'], 'Syncing'>;
@@ -14,49 +14,49 @@ export type LinkState = {
   code?: NonNullable<LinkStatus['code']>;
 };
 
-const WELL: LinkState = { state: 'Online' };
+const ONLINE: LinkState = { state: 'Online' };
 
-/** What is said where the coordinator that had begun a pass is gone, and none begins now. */
+/** State if a coordinator ended during a pass and no new pass begins now. */
 export const ABANDONED: LinkState = {
   state: 'Unhealthy',
   detail: 'the last pass did not come to its end',
   code: PASS_ABANDONED,
 };
 
-const UNHEARD: LinkState = {
+const UNANSWERED: LinkState = {
   state: 'Offline',
   detail: 'the pass was ended before the parent had answered',
   code: 'parent-unreachable',
 };
 
 /**
- * @param before what was so before the pass, where that is known
- * @param whole whether the pass looked at everything
+ * @param before state before the pass, if known
+ * @param whole whether the pass was unscoped
  */
 export function stateAfter(before: LinkState | undefined, result: PassResult, whole: boolean): LinkState {
   const { ended, failed, failures, parked, unheard } = result;
   if (ended && (failed > 0 || unheard) && before) return before;
-  if (unheard && failed === 0) return UNHEARD;
+  if (unheard && failed === 0) return UNANSWERED;
   if (failed === 0 && parked === 0) {
-    // What a whole pass left undone, one that looked at a little else has not done.
+    // A scoped pass does not finish what an unscoped one left undone.
     if (!whole && before?.state === 'Unhealthy') return before;
-    return WELL;
+    return ONLINE;
   }
-  const seemedWell = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, WELL);
-  if (seemedWell && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
-    // Somebody was faster: the next pass decides again. Only one that finds it so once more has something to tell.
-    return { ...WELL, ...reasonOf(result, failures[0]) };
+  const wasOnline = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, ONLINE);
+  if (wasOnline && parked === 0 && failures.every(({ code }) => code === 'conflict')) {
+    // A tag moved meanwhile: the next pass decides again. Only a second conflict in a row makes the link Unhealthy.
+    return { ...ONLINE, ...reasonOf(result, failures[0]) };
   }
-  const away = failures.filter(({ code }) => code === 'parent-unreachable');
-  // What is parked is among the failures, and has not failed in this pass.
-  const others = failures.length - away.length;
-  if (failed > 0 && away.length > 0 && others <= parked) {
-    return { state: 'Offline', ...reasonOf(result, away[0]) };
+  const unreachable = failures.filter(({ code }) => code === 'parent-unreachable');
+  // Parked changes are listed in `failures`, but did not fail in this pass.
+  const others = failures.length - unreachable.length;
+  if (failed > 0 && unreachable.length > 0 && others <= parked) {
+    return { state: 'Offline', ...reasonOf(result, unreachable[0]) };
   }
   return { state: 'Unhealthy', ...reasonOf(result, failures[0]) };
 }
 
-/** The first failure, how many more there are, and how many of all changes are parked. */
+/** Describes the first failure, the number of further ones, and the number of parked changes. */
 function reasonOf(
   { failed, parked }: PassResult,
   first: PassResult['failures'][0] | undefined,
@@ -70,7 +70,7 @@ function reasonOf(
   return { detail: clip(parts.join('; '), MAX_REASON), code: first?.code ?? CHANGES_PARKED };
 }
 
-/** What is told of the window and the schedule. */
+/** The fields of the link status for window and schedule. */
 export function hoursOf(times: Times, now: number): Pick<LinkStatus, 'window' | 'next' | 'live'> {
   const { usable, live, until } = linkAt(times, now);
   const next = nextTime(times.schedule, now);

@@ -5,25 +5,25 @@ import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/hours.ts';
 import type { Times } from '../schedule/window.ts';
 
 export type ClockDeps = {
-  /** Those in force; undefined where there is no parent. */
+  /** Schedule and window in force; undefined if no parent is configured. */
   times: () => Times | undefined;
-  /** A pass is due. */
+  /** Called when a pass is due. */
   tick: (cause: Due['cause']) => void;
-  /** A request rests at the parent: its answers begin the passes, and none is due by the clock meanwhile. */
+  /** A long poll at the parent is active: its answers begin the passes, and the clock begins none meanwhile. */
   isFollowing?: () => boolean;
-  /** At least once a minute, and whenever a window opens or closes. */
+  /** Called at least once a minute, and whenever a window opens or closes. */
   looked: () => void;
   log: Log;
 };
 
-/** Says when passes are due, from `start` to `stop`. */
+/** Calls `tick` when a pass is due, between `start` and `stop`. */
 export class PassClock {
   readonly #deps: ClockDeps;
   #alarm: Alarm | undefined;
   #due: Due | undefined;
-  /** The times that `#due` came of. */
-  #print = '';
-  /** Passes in a row that failed. */
+  /** Schedule and window from which `#due` was computed. */
+  #dueTimes = '';
+  /** Consecutive failed passes. */
   #failures = 0;
   #retry: number | undefined;
 
@@ -34,27 +34,27 @@ export class PassClock {
   start(): void {
     this.stop();
     this.#due = undefined;
-    this.#alarm = new Alarm((now) => this.#look(now));
+    this.#alarm = new Alarm((now) => this.#check(now));
   }
 
   stop(): void {
     this.#alarm?.[Symbol.dispose]();
     this.#alarm = undefined;
-    this.#rest();
+    this.#resetRetry();
   }
 
-  /** The times may be others now. */
+  /** To be called when schedule or window may have changed. */
   changed(): void {
-    this.#rest();
+    this.#resetRetry();
     this.#alarm?.look();
   }
 
-  /** A pass has ended. One that failed is tried again before its time, where that is more than a minute away. */
+  /** A pass has ended. A failed one is retried (`PASS_RETRY`) if the next scheduled one is later than that. */
   passed(ok: boolean): void {
     if (!this.#alarm) return;
-    // First what was due before it ended.
+    // A tick that became due during the pass comes first.
     this.#alarm.look();
-    if (ok) this.#rest();
+    if (ok) this.#resetRetry();
     else {
       this.#failures += 1;
       this.#retry = Date.now() + backoffMs(this.#failures, PASS_RETRY);
@@ -68,27 +68,27 @@ export class PassClock {
     );
   }
 
-  #rest(): void {
+  #resetRetry(): void {
     this.#failures = 0;
     this.#retry = undefined;
   }
 
-  #look(now: number): number | undefined {
+  #check(now: number): number | undefined {
     const { times, tick, isFollowing, looked } = this.#deps;
-    const found = times();
-    const print = JSON.stringify([found?.schedule, found?.windowMs]);
-    if (print !== this.#print) this.#due = undefined;
-    this.#print = print;
+    const current = times();
+    const timesKey = JSON.stringify([current?.schedule, current?.windowMs]);
+    if (timesKey !== this.#dueTimes) this.#due = undefined;
+    this.#dueTimes = timesKey;
     looked();
-    if (!found) return undefined;
-    const link = linkAt(found, now);
+    if (!current) return undefined;
+    const link = linkAt(current, now);
     const due = this.#due;
     if (due && now >= due.at) {
       this.#retry = undefined;
       if (due.cause !== 'retry') this.#failures = 0;
     }
-    this.#due = nextPass(found, now, this.#retry);
-    // Last, as it may look again. A window that was slept through is gone.
+    this.#due = nextPass(current, now, this.#retry);
+    // Last, because `tick` may re-enter this method. A window that passed while the machine slept has no pass.
     if (due && now >= due.at && link.usable && !isFollowing?.()) tick(due.cause);
     return Math.min(this.#due?.at ?? Number.POSITIVE_INFINITY, link.until ?? Number.POSITIVE_INFINITY);
   }

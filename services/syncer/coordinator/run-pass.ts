@@ -19,12 +19,15 @@ export type RunDeps = {
   changeCursor: ChangeCursor;
   acrChanges: AcrChangeScan;
   announcement: PassAnnouncement;
-  /** When the window closes; absent where the pass may go on as long as it takes. */
+  /** When the window closes; absent if the pass has no deadline. */
   until?: number;
   signal: AbortSignal;
 };
 
-/** Makes the pass and says how it came out, however that was. @throws the reason of `signal`, unless it says how it ended */
+/**
+ * Makes the pass. An error becomes a failed result.
+ * @throws the reason of `signal` if it aborted, unless the reason is a Fault other than `claim-lost`
+ */
 export async function runPass(
   {
     context: { log, instance, layer },
@@ -61,16 +64,16 @@ export async function runPass(
     };
     return await makePass(deps, passRequest);
   } catch (err) {
-    // Whoever leads now makes the pass, and says how it came out.
-    const tells = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
-    if (signal.aborted && !tells) throw signal.reason;
+    // After a takeover, the new coordinator makes the pass and publishes its result.
+    const hasResult = signal.reason instanceof Fault && !Fault.is(signal.reason, 'claim-lost');
+    if (signal.aborted && !hasResult) throw signal.reason;
     const { code, message } = toWire(err);
     log.error({ err, pass: passRequest.id }, 'a pass failed');
     return { ...nothing(passRequest), failed: 1, failures: [{ code, reason: message }] };
   }
 }
 
-/** Whatever the pass does, its beginning is told before. */
+/** A bus on which the pass is announced before its first event or job. */
 function announcing(bus: FencedBus, announcement: PassAnnouncement): FencedBus {
   return {
     ...bus,
@@ -85,7 +88,7 @@ function announcing(bus: FencedBus, announcement: PassAnnouncement): FencedBus {
   };
 }
 
-/** What came of a pass that did nothing. */
+/** Result of a pass that did nothing. */
 export const nothing = ({ id }: PassRequest): PassResult => ({
   pass: id,
   ok: false,

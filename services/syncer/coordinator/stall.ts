@@ -2,28 +2,28 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { imageFinished } from '#proto/sync/passes.ts';
 import { transferDelayed, transferFinished, transferProgressed } from '#proto/sync/transfers.ts';
 
-/** A pass in which nothing moves for so long, as the parent can't be reached, goes on without a link, in ms. */
+/** Time without progress after which a pass counts as stalled if the parent is unreachable, in ms. */
 export const STALL_MS = 30_000;
 
 /**
- * Watches a pass: tells the reason when nothing moved for `STALL_MS` while transfers wait for the parent, and
- * `undefined` when something moves again.
+ * Watches a pass. Reports the reason after `STALL_MS` without progress while transfers wait for the parent, and
+ * `undefined` when there is progress again.
  */
 export class Stall implements Disposable {
-  readonly #tell: (reason: string | undefined) => void;
-  readonly #ends: (() => void)[];
-  #moved = Date.now();
+  readonly #report: (reason: string | undefined) => void;
+  readonly #cleanups: (() => void)[];
+  #lastProgress = Date.now();
   #reason: string | undefined;
-  #told = false;
+  #reported = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(bus: Pick<Bus, 'listen'>, tell: (reason: string | undefined) => void) {
-    this.#tell = tell;
-    const moves = () => this.#move();
-    this.#ends = [
-      bus.listen(transferProgressed, moves),
-      bus.listen(transferFinished, moves),
-      bus.listen(imageFinished, moves),
+  constructor(bus: Pick<Bus, 'listen'>, report: (reason: string | undefined) => void) {
+    this.#report = report;
+    const onProgress = () => this.#progress();
+    this.#cleanups = [
+      bus.listen(transferProgressed, onProgress),
+      bus.listen(transferFinished, onProgress),
+      bus.listen(imageFinished, onProgress),
       bus.listen(transferDelayed, ({ data: { code, reason } }) => {
         if (code === 'parent-unreachable') this.#delay(reason);
       }),
@@ -31,30 +31,30 @@ export class Stall implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const end of this.#ends) end();
+    for (const cleanup of this.#cleanups) cleanup();
     clearTimeout(this.#timer);
   }
 
-  #move(): void {
+  #progress(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#moved = Date.now();
-    if (!this.#told) return;
-    this.#told = false;
-    this.#tell(undefined);
+    this.#lastProgress = Date.now();
+    if (!this.#reported) return;
+    this.#reported = false;
+    this.#report(undefined);
   }
 
   #delay(reason: string): void {
     this.#reason = reason;
-    if (this.#told || this.#timer) return;
-    const rest = this.#moved + STALL_MS - Date.now();
+    if (this.#reported || this.#timer) return;
+    const remainingMs = this.#lastProgress + STALL_MS - Date.now();
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
-        this.#told = true;
-        this.#tell(this.#reason);
+        this.#reported = true;
+        this.#report(this.#reason);
       },
-      Math.max(0, rest),
+      Math.max(0, remainingMs),
     ).unref();
   }
 }

@@ -2,8 +2,8 @@ import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
 import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /**
- * What a syncer process does about passes. Only the coordinator makes them; every syncer carries out transfers, which
- * this machine knows nothing of.
+ * Leadership and passes of one syncer process. Only the coordinator makes passes. Transfers, which every syncer
+ * executes, are not part of this machine.
  *
  *   following ──lease.gained──► claiming ──term──► leading: two lanes, whole and scoped, each
  *       ▲                          │                idle ◄──────────────┐
@@ -13,10 +13,10 @@ import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
  *                                                    │  ▲
  *                                                    └──┘ done, another one wanted
  *
- * A pass begins when the lease is gained, storage knows whose passes it is to take from now on, and the link may be
- * used. One that is wanted while another of its lane is
- * under way comes right after it, once, whoever wants it: it began after the wishes, so it answers them all. What a
- * client changed goes up in a scoped pass, beside a whole one that may take hours.
+ * A pass begins when the lease is held, storage has given a term, and the link may be used. A request that arrives
+ * while a pass of its lane is running is queued; all queued requests of a lane are merged into one pass, which begins
+ * after them and so answers them all. Changes by clients are pushed in scoped passes, in parallel to an unscoped one
+ * that may take hours.
  */
 export type SyncerEvent =
   | { type: 'lease.gained'; pass?: PassRequest }
@@ -27,8 +27,8 @@ export type Lane = { current?: PassRequest; next?: PassRequest };
 export type SyncerContext = Record<LaneName, Lane>;
 export type LaneName = 'whole' | 'scoped';
 
-/** Scopes that are too many together make a whole pass. */
-function want({ whole, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
+/** Queues a request. If the merged scope exceeds its limit, it is queued as an unscoped pass. */
+function enqueue({ whole, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
   if (!passRequest.scope) return { whole: { ...whole, next: merged(whole.next, passRequest) }, scoped };
   const next = merged(scoped.next, passRequest);
   if (next.scope) return { whole, scoped: { ...scoped, next } };
@@ -64,7 +64,7 @@ export const syncerMachine = setup({
   },
   actors: {
     makePass: fromPromise<void, PassRequest>(() => Promise.reject(new Error('no such step was given'))),
-    /** Goes on until storage has given a term. */
+    /** Retries until storage gives a term. */
     takeTerm: fromPromise<void>(() => Promise.reject(new Error('no such step was given'))),
     clock: fromCallback(() => {}),
   },
@@ -77,8 +77,8 @@ export const syncerMachine = setup({
       const { next } = context[name];
       return { [name]: next ? { next } : {} };
     }),
-    // The first wish that waits keeps its name: its answer has been given.
-    want: assign(({ context, event }) => ('pass' in event && event.pass ? want(context, event.pass) : {})),
+    // A merged request keeps the id of the first, which its caller has received as the answer.
+    want: assign(({ context, event }) => ('pass' in event && event.pass ? enqueue(context, event.pass) : {})),
   },
   guards: { wanted: ({ context }, { name }: { name: LaneName }) => context[name].next !== undefined },
 }).createMachine({

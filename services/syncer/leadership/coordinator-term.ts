@@ -9,17 +9,27 @@ import type { FencedBus } from './fenced-bus.ts';
 import type { Lease } from './lease.ts';
 
 /**
- * The time in which this process makes the passes: from the term that storage gave it to the end of its lease. A
- * process that is paused and goes on after another one has taken its place is stopped in two ways:
+ * Leadership: one syncer of the layer makes the passes at a time.
  *
- * - storage refuses what carries an earlier term than the last, so nothing of this layer is changed;
- * - no request that changes the parent is sent when the lease may have ended by the clock. A parent can't refuse it:
- *   one that left in time, and is carried out late, or one of a process that is paused between the look at the clock
- *   and the write to its socket, is carried out. A Terrace takes changes of tags only from what is expected of them;
- *   at any other parent the tag is looked at right before. What then remains is found by the next pass as a change of
- *   the parent; of what it took the place, the layer still has the content.
+ * `lease.ts` holds the coordinator lease, a state on the bus that expires unless it is renewed. A process that gains it
+ * takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
+ * `CoordinatorTerm` lasts from there to the loss of the lease. It adds the term to each fenced request of a pass
+ * (`FencedBus`), guards the requests that change the parent, and aborts its signal when another process has taken over.
+ * Time on a lease is measured by two clocks (`elapsed.ts`).
+ */
+
+/**
+ * The term in which this process makes the passes. A process that was paused, and resumes after another one has taken
+ * over, is fenced in two ways:
  *
- * Transfers need none of this: blobs are what their digests say, whoever brings them.
+ * - storage refuses requests with an earlier term than the last, so this layer is not changed;
+ * - no request that changes the parent is sent once the lease may have expired. The parent itself has no fencing: a
+ *   request that was sent in time but is executed late, or one of a process that is paused between the check of the
+ *   clock and the write to its socket, is executed. A Terrace changes a tag only if it still has the expected target;
+ *   at any other parent, the tag is read right before the change. A late write that slips through looks like a change
+ *   made at the parent; the next pass resolves it, and the replaced content is still in this layer.
+ *
+ * Transfers need no fencing: blobs are content-addressed, so it does not matter which process writes them.
  */
 export class CoordinatorTerm {
   readonly term: Term;
@@ -28,7 +38,7 @@ export class CoordinatorTerm {
   readonly #lost: (fault: Fault) => void;
   readonly #end = new AbortController();
 
-  /** @param lost is told once, when it turns out that somebody else leads */
+  /** @param lost called once, when another process turns out to be the coordinator */
   constructor(bus: Bus, term: Term, lease: Pick<Lease, 'holds'>, lost: (fault: Fault) => void) {
     this.term = term;
     this.bus = {
@@ -45,12 +55,12 @@ export class CoordinatorTerm {
     this.#lost = lost;
   }
 
-  /** Aborts at its end: with a Fault `claim-lost` where somebody else leads. */
+  /** Aborts when the term ends, with a Fault `claim-lost` if another process is the coordinator. */
   get signal(): AbortSignal {
     return this.#end.signal;
   }
 
-  /** The same client of the parent, for the changes of a pass. */
+  /** The client with a check of the lease before each request that changes the parent. */
   upward(upward: Upward): Upward {
     return upward.guarded(() => this.#mustHold());
   }
@@ -61,14 +71,14 @@ export class CoordinatorTerm {
 
   #mustHold(): void {
     if (this.#lease.holds) return;
-    const said = 'the lease of the coordinator may have ended: nothing more is changed at the parent';
-    throw this.#over(new Fault('claim-lost', said));
+    const message = 'the lease of the coordinator may have ended: nothing more is changed at the parent';
+    throw this.#over(new Fault('claim-lost', message));
   }
 
   #refused(error: unknown): never {
-    // A claim on an ingest may be lost as well.
-    const own = Fault.is(error, 'claim-lost') && error.detail?.term !== undefined;
-    throw own ? this.#over(error) : error;
+    // A lost claim on an ingest has the same code, but no term.
+    const isFencedTerm = Fault.is(error, 'claim-lost') && error.detail?.term !== undefined;
+    throw isFencedTerm ? this.#over(error) : error;
   }
 
   #over(fault: Fault): Fault {
@@ -80,10 +90,10 @@ export class CoordinatorTerm {
   }
 }
 
-/** How long storage is left alone after it gave no term. */
+/** Backoff after storage gave no term. */
 const RETRY = { firstMs: 250, maxMs: 5_000 };
 
-/** Asks storage until it gives a term, while the lease is held. @throws the reason of `signal` */
+/** Requests a term from storage, while the lease is held, until it is given. @throws the reason of `signal` */
 export async function newTerm(
   { bus, instance, log }: Pick<Context, 'bus' | 'instance' | 'log'>,
   lease: Pick<Lease, 'holds'>,
@@ -91,7 +101,7 @@ export async function newTerm(
 ): Promise<Term> {
   for (let failures = 1; ; failures += 1) {
     try {
-      // One that may have lost the lease would keep whoever has it from its work.
+      // Without the lease, a new term would fence the actual coordinator.
       const term = lease.holds && (await bus.call(takeTerm, { by: instance }, { signal })).term;
       if (term && lease.holds) return term;
     } catch (err) {

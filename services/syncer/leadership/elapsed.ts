@@ -1,8 +1,8 @@
-/** In ms: that of the day, and one that nobody sets. */
+/** Wall clock and monotonic clock, in ms. */
 export type Clocks = { day: () => number; running: () => number };
 const CLOCKS: Clocks = { day: () => Date.now(), running: () => performance.now() };
 
-/** How long ago something was, for a lease that others count on: rather too long than too short. */
+/** Time since construction, for leases on which others rely: it errs on the long side. */
 export class Elapsed {
   readonly #clocks: Clocks;
   readonly #day: number;
@@ -14,7 +14,7 @@ export class Elapsed {
     this.#running = clocks.running();
   }
 
-  /** By the clock that went further: the one may be set back, the other stand still while the machine sleeps. */
+  /** By the clock that advanced more: the wall clock may be set back, the monotonic one may stop during sleep. */
   get ms(): number {
     const { day, running } = this.#clocks;
     return Math.max(day() - this.#day, running() - this.#running);

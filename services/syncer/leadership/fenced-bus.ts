@@ -1,4 +1,4 @@
 import type { Bus } from '#proto/bus/bus.ts';
 
-/** What a pass uses of the bus. */
+/** The part of the bus that a pass uses. Fenced requests carry the term of the coordinator. */
 export type FencedBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;

@@ -2,17 +2,17 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type WebhookStatus, webhookChanged, webhookStatus } from '#proto/status/webhooks.ts';
 
-/** While all goes well, how a webhook stands is told so often, in ms. */
-const EVERY_MS = 1_000;
+/** Min interval between writes of the status while deliveries succeed, in ms. */
+const MIN_INTERVAL_MS = 1_000;
 
-/** Says how one webhook stands, as a state on the bus; and when it begins or ends to fail, as an event. */
+/** Publishes the status of one webhook: as a state on the bus, and changes of its `state` as an event. */
 export class WebhookProgress {
   readonly #bus: Pick<Bus, 'put' | 'publish'>;
   readonly #key: string;
   readonly #log: Log;
-  #now: WebhookStatus;
-  #said: WebhookStatus | undefined;
-  #saidAt = 0;
+  #status: WebhookStatus;
+  #written: WebhookStatus | undefined;
+  #writtenAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -25,63 +25,63 @@ export class WebhookProgress {
     this.#bus = bus;
     this.#key = key;
     this.#log = log;
-    const { state = 'Untried', told } = before ?? {};
-    this.#now = {
+    const { state = 'Untried', told: lastDelivery } = before ?? {};
+    this.#status = {
       since: Date.now(),
       behind: 0,
       more: false,
       ...before,
       name,
-      // That it is well, only it can tell.
-      state: state === 'Online' && told === undefined ? 'Untried' : state,
+      // Only an accepted event proves that it is online.
+      state: state === 'Online' && lastDelivery === undefined ? 'Untried' : state,
     };
   }
 
-  /** So many wait. */
+  /** `behind` events wait for it; `more`: at least that many. */
   behind(behind: number, more: boolean): void {
-    this.#now = { ...this.#now, behind, more };
-    this.#later();
+    this.#status = { ...this.#status, behind, more };
+    this.#schedule();
   }
 
-  /** One was taken, and so many are left. */
+  /** It accepted an event; `behind` events are left. */
   taken(behind: number, more: boolean): void {
     this.#enter('Online');
-    const { failure: _failure, ...rest } = this.#now;
-    this.#now = { ...rest, told: Date.now(), behind, more };
-    this.#later();
+    const { failure: _failure, ...status } = this.#status;
+    this.#status = { ...status, told: Date.now(), behind, more };
+    this.#schedule();
   }
 
   failed(state: 'Failing' | 'Parked', failure: NonNullable<WebhookStatus['failure']>): void {
     this.#enter(state, failure.reason);
-    this.#now = { ...this.#now, failure };
-    this.#say();
+    this.#status = { ...this.#status, failure };
+    this.#write();
   }
 
-  /** Says what is not said yet. */
+  /** Writes a pending status at once. */
   end(): void {
-    if (this.#timer) this.#say();
+    if (this.#timer) this.#write();
   }
 
   #enter(state: WebhookStatus['state'], reason?: string): void {
-    if (state === this.#now.state) return;
-    this.#now = { ...this.#now, state, since: Date.now() };
-    this.#bus.publish(webhookChanged, { name: this.#now.name, state, ...(reason && { reason }) });
+    if (state === this.#status.state) return;
+    this.#status = { ...this.#status, state, since: Date.now() };
+    this.#bus.publish(webhookChanged, { name: this.#status.name, state, ...(reason && { reason }) });
   }
 
-  #later(): void {
-    const ms = Math.max(0, this.#saidAt + EVERY_MS - Date.now());
-    this.#timer ??= setTimeout(() => this.#say(), ms).unref();
+  #schedule(): void {
+    const ms = Math.max(0, this.#writtenAt + MIN_INTERVAL_MS - Date.now());
+    this.#timer ??= setTimeout(() => this.#write(), ms).unref();
   }
 
-  #say(): void {
+  #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#saidAt = Date.now();
-    if (isDeepStrictEqual(this.#now, this.#said)) return;
-    const now = this.#now;
-    this.#said = now;
-    this.#bus.put(webhookStatus, this.#key, now).catch((err) => {
-      this.#said = undefined;
+    this.#writtenAt = Date.now();
+    if (isDeepStrictEqual(this.#status, this.#written)) return;
+    const status = this.#status;
+    this.#written = status;
+    this.#bus.put(webhookStatus, this.#key, status).catch((err) => {
+      this.#written = undefined;
       this.#log.debug({ err }, 'how a webhook stands was not written');
     });
   }

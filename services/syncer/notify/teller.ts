@@ -19,18 +19,18 @@ import type { WebhookProgress } from './standing.ts';
 import { waitAfter } from './verdict.ts';
 
 export const TIMES = {
-  /** Events of so long are read together. */
+  /** Wait after news, so that several events are read together. */
   gatherMs: 200,
-  /** The stream is looked at so often without any sign of news; and so soon again where one had nothing behind it yet. */
+  /** Poll interval without news; `soonMs`: after news for which the stream had nothing yet. */
   pollMs: 30_000,
   soonMs: 1_000,
-  /** A receiver that is gone is asked so often. */
+  /** Retry interval of a receiver that answered 410 (Gone). */
   parkedMs: 60 * 60_000,
   waitAfter,
 };
 
-/** Read at once. */
-const BATCH = 200;
+/** Max notices per round. */
+const MAX_BATCH = 200;
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export type TellerDeps = {
@@ -39,9 +39,9 @@ export type TellerDeps = {
   to: Receiver;
   post: Pick<Post, 'send'>;
   progress: WebhookProgress;
-  /** The name of this layer. */
+  /** Name of this layer. */
   layer: string;
-  /** It has just been configured: what happened before is not for it. */
+  /** The webhook has just been configured: earlier events are not for it. */
   fresh: boolean;
   log: Log;
   times?: typeof TIMES;
@@ -50,61 +50,61 @@ export type TellerDeps = {
 type Waiting = { notice: Notice; place: WebhookPlace };
 
 /**
- * Tells one receiver what happened, in order and one after another, for as long as `signal` lets it. How far that went
- * is kept after each one, so what is told twice is at most the one that was on its way when a process was killed.
+ * Delivers events to one receiver, in order and one at a time, until `signal` aborts. The place is stored after each
+ * delivery, so a killed process causes at most one duplicate: the event that was in flight.
  */
 export async function tell(deps: TellerDeps, signal: AbortSignal): Promise<void> {
   const { log, to, times = TIMES } = deps;
-  const teller = new Teller(deps);
-  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+  const delivery = new Delivery(deps);
+  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   let news = Promise.withResolvers<boolean>();
-  const end = hear(deps, () => news.resolve(true));
-  let troubles = 0;
-  let heard = false;
+  const unsubscribe = subscribe(deps, () => news.resolve(true));
+  let failures = 0;
+  let hasNews = false;
   try {
     while (!signal.aborted) {
       news = Promise.withResolvers();
-      let wait = jittered(times.pollMs);
+      let waitMs = jittered(times.pollMs);
       try {
-        const told = await teller.round(signal);
-        troubles = 0;
-        if (typeof told === 'object') {
-          await rest(told.waitMs);
+        const result = await delivery.round(signal);
+        failures = 0;
+        if (typeof result === 'object') {
+          await pause(result.waitMs);
           continue;
         }
-        if (told === 'more') continue;
-        if (told === 'nothing' && heard) wait = jittered(times.soonMs);
+        if (result === 'more') continue;
+        if (result === 'nothing' && hasNews) waitMs = jittered(times.soonMs);
       } catch (err) {
         if (signal.aborted) return;
-        troubles += 1;
-        wait = backoffMs(troubles, RETRY);
-        log.debug({ err, webhook: to.name, ms: wait }, 'events can not be told now; trying again');
+        failures += 1;
+        waitMs = backoffMs(failures, RETRY);
+        log.debug({ err, webhook: to.name, ms: waitMs }, 'events can not be told now; trying again');
       }
-      heard = (await Promise.race([news.promise, rest(wait)])) ?? false;
-      if (heard) await rest(jittered(times.gatherMs));
+      hasNews = (await Promise.race([news.promise, pause(waitMs)])) ?? false;
+      if (hasNews) await pause(jittered(times.gatherMs));
     }
   } finally {
-    end();
+    unsubscribe();
   }
 }
 
-class Teller {
+class Delivery {
   readonly #deps: TellerDeps;
   #place: WebhookPlace | undefined;
-  #kept: WebhookPlace | undefined;
+  #stored: WebhookPlace | undefined;
   #failures = 0;
 
   constructor(deps: TellerDeps) {
     this.#deps = deps;
   }
 
-  /** @throws Fault where the bus or storage does not answer */
+  /** @throws Fault if the bus or storage does not answer */
   async round(signal: AbortSignal): Promise<'nothing' | 'all' | 'more' | { waitMs: number }> {
     const { bus, progress } = this.#deps;
-    const kept = await bus.archive.kept();
-    const place = await this.#progress(kept);
-    await this.#keep();
-    const { waiting, end, more } = await this.#read(place, kept, signal);
+    const stream = await bus.archive.kept();
+    const place = await this.#currentPlace(stream);
+    await this.#store();
+    const { waiting, end, more } = await this.#read(place, stream, signal);
     for (const [index, { notice, place: reached }] of waiting.entries()) {
       signal.throwIfAborted();
       progress.behind(waiting.length - index, more);
@@ -112,11 +112,11 @@ class Teller {
       if (verdict.kind !== 'taken') return { waitMs: this.#failed(verdict) };
       this.#failures = 0;
       this.#place = reached;
-      await this.#keep();
+      await this.#store();
       progress.taken(waiting.length - index - 1, more);
     }
     this.#place = end;
-    await this.#keep();
+    await this.#store();
     if (waiting.length === 0 && !more) progress.behind(0, false);
     return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
   }
@@ -125,96 +125,99 @@ class Teller {
     const { log, to, progress, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;
-    const gone = kind === 'gone';
-    const waitMs = gone ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
+    const isGone = kind === 'gone';
+    const waitMs = isGone ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
-    progress.failed(gone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
+    progress.failed(isGone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
     log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'a webhook was not told');
     return waitMs;
   }
 
-  /** How far it has been told; where nobody knows, from when on it is. */
-  async #progress(kept: Kept): Promise<WebhookPlace> {
+  /** The place up to which events were handled; if none is stored, the start. */
+  async #currentPlace(stream: Kept): Promise<WebhookPlace> {
     const { places } = this.#deps;
     if (this.#place) return this.#place;
-    this.#place = this.#kept = await places.get();
-    this.#place ??= await this.#start(kept);
+    this.#place = this.#stored = await places.get();
+    this.#place ??= await this.#start(stream);
     return this.#place;
   }
 
-  /** One that is new in a layer that starts is told what happens from the start on. */
+  /**
+   * Where a webhook without a stored place starts: now if it has just been configured, else at the last start of
+   * storage or change of the configuration, whichever is later, as far as the stream has one.
+   */
   async #start({ made, last }: Kept): Promise<WebhookPlace> {
     const { bus, fresh } = this.#deps;
     let sequence = last;
     if (!fresh) {
       const types = [storageStarted, configurationChanged].map(({ type }) => `events.${type}`);
       const starts = await Promise.all(types.map((subject) => bus.archive.last(subject)));
-      sequence = starts.reduce<number>((most, start) => Math.max(most, start ?? 0), 0) || last;
+      sequence = starts.reduce<number>((max, start) => Math.max(max, start ?? 0), 0) || last;
     }
-    // Where nobody answers, the next round asks again: a place without the id of its event is one that the stream has lost.
+    // If the bus does not answer, the next round asks again: a place without the id of its event would count as lost.
     return { made, sequence, id: (await bus.archive.idAt(sequence || 1)) ?? '' };
   }
 
-  async #keep(): Promise<void> {
+  async #store(): Promise<void> {
     const place = this.#place;
-    if (!place || place === this.#kept) return;
+    if (!place || place === this.#stored) return;
     await this.#deps.places.keep(place);
-    this.#kept = place;
+    this.#stored = place;
   }
 
-  /** What is to be told behind the place; `end` is how far that was looked for. */
+  /** Notices after the place, at most `MAX_BATCH`; `end`: the place up to which events were read. */
   async #read(
     place: WebhookPlace,
-    kept: Kept,
+    stream: Kept,
     signal: AbortSignal,
   ): Promise<{ waiting: Waiting[]; end: WebhookPlace; more: boolean }> {
     const { bus, to, layer } = this.#deps;
-    const { made } = kept;
+    const { made } = stream;
     const waiting: Waiting[] = [];
     let end = place;
-    const miss = (gap: Gap, sequence: number) => {
+    const addGap = (gap: Gap, sequence: number) => {
       end = { made, sequence, id: '' };
       waiting.push({ notice: lossOf(gap, made, layer), place: end });
     };
-    if (!(await this.#holds(place, kept))) {
-      miss({ from: place.sequence + 1, reason: 'lost' }, kept.first - 1);
+    if (!(await this.#holds(place, stream))) {
+      addGap({ from: place.sequence + 1, reason: 'lost' }, stream.first - 1);
     }
     for await (const past of bus.history({ since: end.sequence + 1, signal })) {
       if ('gap' in past) {
-        // That it made room is told as it was said then.
+        // When events are trimmed, an event says so: its notice suffices.
         if (past.gap.reason === 'trimmed') {
           end = { made, sequence: past.gap.to as number, id: '' };
           continue;
         }
-        // What is there now, the next look finds.
+        // The next round reads the new stream.
         if (past.gap.reason === 'lost') return { waiting, end, more: true };
-        miss(past.gap, past.gap.to as number);
+        addGap(past.gap, past.gap.to as number);
         continue;
       }
       end = { made, sequence: past.sequence, id: past.event.id };
       const notice = noticeOf(past, to);
       if (notice) waiting.push({ notice, place: end });
-      if (waiting.length >= BATCH) return { waiting, end, more: past.sequence < kept.last };
+      if (waiting.length >= MAX_BATCH) return { waiting, end, more: past.sequence < stream.last };
     }
     return { waiting, end, more: false };
   }
 
-  /** Is the event of this place in the stream, or was it? */
-  async #holds({ made, sequence, id }: WebhookPlace, kept: Kept): Promise<boolean> {
-    if (made !== kept.made || sequence > kept.last) return false;
-    if (sequence < kept.first) return true;
-    const there = await this.#deps.bus.archive.idAt(sequence);
-    // Within the stream, only what made room is missing.
-    return there === undefined || there === id;
+  /** Whether the event of this place is in the stream, or has expired from it. */
+  async #holds({ made, sequence, id }: WebhookPlace, stream: Kept): Promise<boolean> {
+    if (made !== stream.made || sequence > stream.last) return false;
+    if (sequence < stream.first) return true;
+    const storedId = await this.#deps.bus.archive.idAt(sequence);
+    // Inside the stream, only trimmed events are missing.
+    return storedId === undefined || storedId === id;
   }
 }
 
-/** Hears that there may be something to tell. Returns what ends it. */
-function hear({ bus, to }: TellerDeps, heard: () => void): () => void {
-  if (to.below) return bus.onNews(heard);
+/** Calls `onNews` when an event may have to be delivered. @returns a function that ends it */
+function subscribe({ bus, to }: TellerDeps, onNews: () => void): () => void {
+  if (to.below) return bus.onNews(onNews);
   const types = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, historyLost];
-  const ends = types.map((type) => bus.listen(type as typeof tagMoved, heard));
+  const cleanups = types.map((type) => bus.listen(type as typeof tagMoved, onNews));
   return () => {
-    for (const end of ends) end();
+    for (const cleanup of cleanups) cleanup();
   };
 }

@@ -1,16 +1,16 @@
 import { atLeast, backoffMs } from '#proto/async/backoff.ts';
 import { retryAfter } from '../link/answers/answers.ts';
 
-/** What a receiver's answer means. Pure. */
+/** What follows from the answer of a receiver. Pure. */
 
-/** `afterMs`: what it asked for. */
+/** `afterMs`: the wait that it requested (Retry-After). */
 export type Verdict =
   | { kind: 'taken' }
   | { kind: 'again'; reason: string; afterMs?: number }
   | { kind: 'gone'; reason: string };
 
 const RETRY = { firstMs: 1_000, maxMs: 5 * 60_000 };
-/** The longest wait that a receiver may ask for. */
+/** Max wait that a receiver may request, in ms. */
 const MAX_ASKED_MS = 60 * 60_000;
 
 export function verdictOf(
@@ -29,7 +29,7 @@ export function verdictOf(
   };
 }
 
-/** How long to wait after so many failures in a row (from 1): doubling from one second to five minutes, with jitter, in whole ms. */
+/** Wait after failure number `failures` in a row (from 1), in full ms: backoff from 1 s to 5 min, or as requested. */
 export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
   const asked = atLeast(Math.min(askedMs, MAX_ASKED_MS), random);
   return Math.round(Math.max(backoffMs(failures, RETRY, random), asked));

@@ -7,11 +7,21 @@ import { Post } from './post.ts';
 import { WebhookProgress } from './standing.ts';
 import { type TellerDeps, tell } from './teller.ts';
 
+/**
+ * Delivery of events to webhooks. Runs in the coordinator only.
+ *
+ * Each configured webhook has a task of its own, which lasts until its settings change or the term ends. The task
+ * (`teller.ts`) reads the event history from the webhook's place, turns each selected event into a CloudEvent
+ * (`notice.ts`), signs and posts it (`post.ts`, `signature.ts`), and stores the new place at storage once it was
+ * accepted. Otherwise `verdict.ts` decides when the same event is sent again: no later event overtakes it.
+ * `standing.ts` publishes the status of the webhook.
+ */
+
 export type WebhooksDeps = {
   bus: Bus;
-  /** With the term of whoever makes the passes. */
+  /** The bus with the term of the coordinator. */
   fencedBus: Pick<FencedBus, 'call'>;
-  /** Those of the configuration in force. */
+  /** Receivers in the configuration in force. */
   receivers: () => Receiver[];
   layer: string;
   log: Log;
@@ -19,57 +29,57 @@ export type WebhooksDeps = {
   answerMs?: number;
 };
 
-type Running = { print: string; end: AbortController; ended: Promise<void> };
+type Task = { settings: string; end: AbortController; ended: Promise<void> };
 
 /**
- * Tells every webhook of the configuration what happens, each at its own pace, until `signal` ends it. Neither the
- * window nor the bandwidth of the link says anything of them: where a receiver is nobody knows, and most are near.
+ * Runs a task per configured webhook until `signal` aborts. The window and the bandwidth limit of the link do not apply
+ * to it: a receiver may be anywhere, and most are on the local network.
  */
 export class WebhookTasks {
   readonly #deps: WebhooksDeps;
   readonly #signal: AbortSignal;
-  readonly #running = new Map<string, Running>();
+  readonly #tasks = new Map<string, Task>();
 
   constructor(deps: WebhooksDeps, signal: AbortSignal) {
     this.#deps = deps;
     this.#signal = signal;
-    this.#set(false);
+    this.#apply(false);
   }
 
-  /** There may be others now. */
+  /** To be called when the configured webhooks may have changed. */
   reconfigured(): void {
-    this.#set(true);
+    this.#apply(true);
   }
 
-  /** Resolves when nobody is told anything any more. */
+  /** Resolves when all tasks have ended. */
   async ended(): Promise<void> {
-    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    await Promise.all([...this.#tasks.values()].map(({ ended }) => ended));
   }
 
-  #set(fresh: boolean): void {
+  #apply(fresh: boolean): void {
     if (this.#signal.aborted) return;
     const wanted = new Map(this.#deps.receivers().map((to) => [keyOf(to), to]));
-    for (const [key, { end }] of this.#running) {
+    for (const [key, { end }] of this.#tasks) {
       if (!wanted.has(key)) end.abort(new Error('the webhook is not configured any more'));
     }
     for (const [key, to] of wanted) {
-      const before = this.#running.get(key);
-      const print = JSON.stringify(to);
-      if (before?.print === print && !before.end.signal.aborted) continue;
+      const before = this.#tasks.get(key);
+      const settings = JSON.stringify(to);
+      if (before?.settings === settings && !before.end.signal.aborted) continue;
       before?.end.abort(new Error('the webhook is another now'));
       const end = new AbortController();
       const until = AbortSignal.any([this.#signal, end.signal]);
       const ended = (before?.ended ?? Promise.resolve())
-        .then(() => this.#tell(key, to, fresh, until))
+        .then(() => this.#deliver(key, to, fresh, until))
         .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
-      this.#running.set(key, { print, end, ended });
+      this.#tasks.set(key, { settings, end, ended });
     }
-    void this.#tidy([...wanted.keys()]).catch((err) =>
+    void this.#prune([...wanted.keys()]).catch((err) =>
       this.#deps.log.debug({ err }, 'what was known of other webhooks stays for now'),
     );
   }
 
-  async #tell(key: string, to: Receiver, fresh: boolean, signal: AbortSignal): Promise<void> {
+  async #deliver(key: string, to: Receiver, fresh: boolean, signal: AbortSignal): Promise<void> {
     const { bus, fencedBus, layer, log, times, answerMs } = this.#deps;
     const before = await bus.get(webhookStatus, key).catch(() => undefined);
     if (signal.aborted) return;
@@ -85,7 +95,7 @@ export class WebhookTasks {
     progress.end();
   }
 
-  async #tidy(keys: string[]): Promise<void> {
+  async #prune(keys: string[]): Promise<void> {
     const { bus, fencedBus } = this.#deps;
     await fencedBus.call(retainWebhooks, { of: keys });
     for (const key of (await bus.list(webhookStatus)).keys()) {

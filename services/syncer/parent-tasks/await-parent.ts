@@ -11,26 +11,26 @@ const MAX_WAIT_MS = 60_000;
 
 export type AwaitDeps = {
   changeCursor: Pick<ChangeCursor, 'cursor'>;
-  /** Undefined where there is no parent. */
+  /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** The last pass could not reach the parent. */
   isAway: () => boolean;
   parent: () => Promise<Pick<Parent, 'ping'>>;
-  /** Hears of each pass that has ended. Returns what ends that. */
-  onPass: (heard: () => void) => () => void;
-  /** The parent answers again. */
+  /** Calls back at the end of each pass. Returns a function that ends the subscription. */
+  onPass: (listener: () => void) => () => void;
+  /** Called when the parent answers again. */
   tell: () => void;
   log: Log;
   firstWaitMs?: number;
 };
 
 /**
- * Asks for a parent that a pass could not reach until it answers, as long as the link may be used; the next pass begins
- * then, and not with the next minute. It is for parents at which no request rests whose answer would say so: registries of
- * other kinds, and a Terrace that no pass has met yet, such as one that starts at the same time as this layer.
+ * Pings a parent that the last pass could not reach until it answers, while the link is live, so that the next pass
+ * begins then and not at the next minute. For parents without an active long poll, which would detect this itself:
+ * other registries, and a Terrace that no pass has reached yet, such as one that starts at the same time as this layer.
  *
- * A parent may answer `/v2/` and fail whatever else a pass asks for: each pass that fails after such an answer doubles
- * the wait, until one does not fail so.
+ * A parent may answer `/v2/` and fail every other request of a pass: each pass that still can't reach it after a
+ * successful ping doubles the wait, until one does.
  */
 export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise<void> {
   const { changeCursor, link, isAway, log, firstWaitMs = FIRST_WAIT_MS } = deps;
@@ -42,25 +42,25 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
     if (!isAwaited()) failedPings = failedPasses = 0;
     passed.resolve();
   };
-  const unheard = deps.onPass(wake);
+  const unsubscribe = deps.onPass(wake);
   signal.addEventListener('abort', wake, { once: true });
   try {
-    for (let wait = firstWaitMs; !signal.aborted; ) {
+    for (let waitMs = firstWaitMs; !signal.aborted; ) {
       if (!isAwaited()) {
-        wait = firstWaitMs;
+        waitMs = firstWaitMs;
         failedPings = failedPasses = 0;
         await passed.promise;
         passed = Promise.withResolvers();
         continue;
       }
-      await sleep(wait, undefined, { signal }).catch(() => {});
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
       if (signal.aborted || !isAwaited()) continue;
       try {
         await (await deps.parent()).ping(signal);
       } catch (err) {
         failedPings += 1;
-        wait = waitAfter(err, failedPings);
-        log.debug({ err, ms: wait }, 'the parent can still not be reached');
+        waitMs = waitAfter(err, failedPings);
+        log.debug({ err, ms: waitMs }, 'the parent can still not be reached');
         continue;
       }
       failedPings = 0;
@@ -68,13 +68,13 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
       deps.tell();
       await passed.promise;
       failedPasses += 1;
-      wait = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });
+      waitMs = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });
       if (!signal.aborted && isAwaited()) {
-        log.debug({ ms: wait }, 'the parent answers, and a pass could not reach it all the same');
+        log.debug({ ms: waitMs }, 'the parent answers, and a pass could not reach it all the same');
       }
     }
   } finally {
-    unheard();
+    unsubscribe();
     signal.removeEventListener('abort', wake);
   }
 }

@@ -2,8 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { Alarm } from '../schedule/alarm.ts';
 import type { Link } from '../schedule/hours.ts';
 
-/** The end of what uses the link, when its window closes. */
-
+/** The Fault `window-closed`, with the time at which the window opens. */
 export const closed = ({ until }: Link): Fault =>
   new Fault(
     'window-closed',
@@ -11,7 +10,7 @@ export const closed = ({ until }: Link): Fault =>
     { detail: { until } },
   );
 
-/** Ends a pass when its window closes, also where the clock was set. */
+/** Aborts `end` when the window closes, also if the clock was set. Undefined without a deadline. */
 export function closing(
   until: number | undefined,
   link: () => Link | undefined,

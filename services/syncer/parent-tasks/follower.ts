@@ -11,10 +11,10 @@ import { AnswerPace } from './answer-pace.ts';
 import type { Prefetcher } from './prefetcher.ts';
 import { isAway, waitAfter } from './wait-after.ts';
 
-/** How long the link and the first pass are waited for before they are looked at again, in ms. */
+/** Poll interval while the link is not live or no pass has read a cursor, in ms. */
 const POLL_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
-/** A connection that breaks once may be a proxy's time-out; one that can't be made anew is a link that is gone. */
+/** One broken connection may be a proxy's time-out; a second failure in a row means that the link is down. */
 const FAILURES_UNTIL_UNREACHABLE = 2;
 
 export type FollowDeps = {
@@ -22,56 +22,56 @@ export type FollowDeps = {
   feed: () => Promise<Pick<ParentFeed, 'changes'>>;
   /** This layer. */
   identity: () => Promise<LayerIdentity>;
-  /** Undefined where there is no parent. */
+  /** Undefined if no parent is configured. */
   link: () => Link | undefined;
-  /** Hears of what is on its way to the parent. */
+  /** Notified when content is in transfer to the parent. */
   prefetcher: Pick<Prefetcher, 'idle' | 'begin' | 'onIdle'>;
-  /** The parent has something to tell, or answers again. */
+  /** Called when the parent reports changes, or answers again. */
   tell: () => void;
-  /** The parent has answered that nothing is new: a pass that begins now need not ask it. */
+  /** Called when the parent reported no changes: a pass that begins now need not ask again. */
   unchanged: () => void;
-  /** The parent does not answer. */
+  /** Called when the parent does not answer. */
   unreachable: (reason: string) => void;
   log: Log;
   pace?: Pick<AnswerPace, 'after'>;
 };
 
 /**
- * Waits for what the parent tells, for as long as `signal` lets it and the link may be used the whole time or its
- * window is open: one request that the parent answers when something has changed there, or when its time is over. What
- * changed is asked for by the pass. After a failure the parent is asked for an answer at once.
+ * Follows the parent's change feed until `signal` aborts, while the link is live. The parent answers the long poll when
+ * something has changed there, or at the end of its wait. The pass reads the changes themselves. After a failure, the
+ * next request does not wait.
  */
 export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<void> {
   const { changeCursor, log, pace = new AnswerPace() } = deps;
   let failures = 0;
-  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   while (!signal.aborted) {
     const cursor = changeCursor.cursor;
     if (cursor === undefined || !deps.link()?.live) {
       changeCursor.unfollow();
       failures = 0;
-      await Promise.race([changeCursor.turned, rest(jittered(POLL_MS))]);
+      await Promise.race([changeCursor.turned, pause(jittered(POLL_MS))]);
       continue;
     }
     try {
-      const asked = performance.now();
+      const start = performance.now();
       const waitS = failures > 0 ? 0 : MAX_WAIT_S;
-      const found = await ask(deps, cursor, waitS, signal);
-      const tookMs = performance.now() - asked;
-      const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && found !== 'ended';
+      const result = await ask(deps, cursor, waitS, signal);
+      const tookMs = performance.now() - start;
+      const isBack = failures >= FAILURES_UNTIL_UNREACHABLE && result !== 'ended';
       failures = 0;
-      if (found === 'changes' || found === 'lost' || isBack) {
+      if (result === 'changes' || result === 'lost' || isBack) {
         const { turned } = changeCursor;
         deps.tell();
         deps.prefetcher.begin();
-        await Promise.race([turned, rest(jittered(MAX_WAIT_MS))]);
-        // A pass that could not look asks for the same again, and not at once.
-        if (found !== 'unchanged' && changeCursor.cursor === cursor) await rest(jittered(POLL_MS));
-      } else if (found === 'unchanged') deps.unchanged();
-      // One that this side ended, or asked to be at once, says nothing of the parent.
-      if (found !== 'ended' && waitS > 0) {
-        const ms = pace.after(tookMs, found === 'changes' ? 'new' : 'nothing');
-        if (ms > 0) await rest(ms);
+        await Promise.race([turned, pause(jittered(MAX_WAIT_MS))]);
+        // The cursor is unchanged if the pass could not read the changes: the retry is delayed.
+        if (result !== 'unchanged' && changeCursor.cursor === cursor) await pause(jittered(POLL_MS));
+      } else if (result === 'unchanged') deps.unchanged();
+      // A request that was aborted here, or that did not wait, does not count for the pace.
+      if (result !== 'ended' && waitS > 0) {
+        const ms = pace.after(tookMs, result === 'changes' ? 'new' : 'nothing');
+        if (ms > 0) await pause(ms);
       }
     } catch (err) {
       changeCursor.unfollow();
@@ -80,12 +80,12 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       const ms = waitAfter(err, failures);
       log.debug({ err, ms }, 'the parent does not tell its changes; asking again');
       if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) deps.unreachable(err.message);
-      await rest(ms);
+      await pause(ms);
     }
   }
 }
 
-/** `lost`: the parent does not know what was changed since. `ended`: the request was ended from here. */
+/** `lost`: the parent does not know the cursor. `ended`: the request was aborted by this layer. */
 async function ask(
   deps: FollowDeps,
   cursor: string,
@@ -94,13 +94,13 @@ async function ask(
 ): Promise<'changes' | 'lost' | 'unchanged' | 'ended'> {
   const { changeCursor } = deps;
   using gate = new LinkGate(deps.link, 'live');
-  const reworded = new AbortController();
+  const superseded = new AbortController();
   try {
     const feed = await deps.feed();
     const identity = await deps.identity();
-    const either = AbortSignal.any([signal, gate.signal, reworded.signal]);
-    // From then on this has to be asked for, too.
-    using _idle = deps.prefetcher.onIdle(() => reworded.abort(new Error('asked again, in other words')));
+    const either = AbortSignal.any([signal, gate.signal, superseded.signal]);
+    // Once the prefetcher is idle, this request has to ask for arriving content, too.
+    using _idle = deps.prefetcher.onIdle(() => superseded.abort(new Error('asked again, in other words')));
     const answer = await feed.changes(cursor, waitS, either, {
       arriving: deps.prefetcher.idle,
       identity,
@@ -117,7 +117,7 @@ async function ask(
     changeCursor.unchanged(cursor, answer.cursor, answer.known === true);
     return 'unchanged';
   } catch (error) {
-    if ((gate.isClosed || reworded.signal.aborted) && !signal.aborted) return 'ended';
+    if ((gate.isClosed || superseded.signal.aborted) && !signal.aborted) return 'ended';
     throw error;
   }
 }

@@ -5,19 +5,19 @@ import { isTooSlow, type ParentReports } from '../link/parent/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
 type Sent = Report['events'];
-type To = Pick<ParentReports, 'send' | 'rest'>;
+type ReportClient = Pick<ParentReports, 'send' | 'rest'>;
 
-/** Tells a parent events, from where it says that it is. One that it refuses for good keeps none behind it back. */
+/** Sends events to a parent, from the place that it reports. Events that it refuses for good are skipped. */
 export class HistorySender {
   readonly #identity: () => Promise<LayerIdentity>;
   readonly #log: Log;
   readonly #refused: RefusedEvents;
-  #to: To | undefined;
-  /** How far the parent is, once it has said so: it may have nothing. */
+  #to: ReportClient | undefined;
+  /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
   ack: { place: Place | undefined } | undefined;
-  /** It is told from the first event on, whatever it has. */
+  /** The next batch starts from the first event, regardless of the parent's place. */
   anew = false;
-  /** Events in one report: halved by one that came too slowly, and more again with each that came in time. */
+  /** Max events per report: halved by a report that took too long, and increased by each full one that did not. */
   #maxEvents = MAX_EVENTS;
 
   constructor(
@@ -30,37 +30,41 @@ export class HistorySender {
     this.#refused = new RefusedEvents(bus, log);
   }
 
-  set to(to: To | undefined) {
+  set to(to: ReportClient | undefined) {
     if (to !== this.#to) this.ack = undefined;
     this.#to = to;
   }
 
   /**
-   * Says how the layers are, and asks how far the parent is.
-   * @returns whether it said so @throws Fault where it does not answer
+   * Sends the status of the layers, and asks for the parent's place.
+   * @returns whether the parent reported its place
+   * @throws Fault if it does not answer
    */
   async ask(made: string, layers: LayerReport[], signal: AbortSignal): Promise<boolean> {
     const answer = await this.#send({ made, events: [], layers }, signal);
     const refused = answer && 'refused' in answer && answer.refused;
     if (refused) this.#log.error({ err: refused }, 'the parent refuses to be told how the layers are');
-    const asked = refused ? await this.#send({ made, events: [] }, signal) : answer;
-    this.ack = asked && !('refused' in asked) ? asked : undefined;
+    const accepted = refused ? await this.#send({ made, events: [] }, signal) : answer;
+    this.ack = accepted && !('refused' in accepted) ? accepted : undefined;
     return this.ack !== undefined;
   }
 
-  /** @returns whether the parent is now where the last of them is @throws Fault where it does not answer */
+  /**
+   * @returns whether the parent's place is now that of the last event
+   * @throws Fault if it does not answer
+   */
   async tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
-    for (let at = 0; at < events.length; ) {
-      const batch = events.slice(at, at + this.#maxEvents);
+    for (let sent = 0; sent < events.length; ) {
+      const batch = events.slice(sent, sent + this.#maxEvents);
       try {
-        if (!(await this.#tell(made, batch, signal))) return false;
+        if (!(await this.#sendBatch(made, batch, signal))) return false;
       } catch (error) {
         if (!isTooSlow(error) || batch.length === 1) throw error;
         this.#maxEvents = Math.ceil(batch.length / 2);
         continue;
       }
-      at += batch.length;
-      // By an eighth: on a slow link each attempt that is too large costs as long as the parent waits for it.
+      sent += batch.length;
+      // By an eighth: on a slow link, each batch that is too large costs as long as the parent waits for it.
       if (batch.length === this.#maxEvents) {
         this.#maxEvents = Math.min(MAX_EVENTS, Math.ceil(this.#maxEvents * 1.125));
       }
@@ -68,7 +72,7 @@ export class HistorySender {
     return true;
   }
 
-  async #tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
+  async #sendBatch(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
     const from = this.anew ? { anew: true } : { after: this.ack?.place?.sequence ?? 0 };
     const answer = await this.#send({ made, events, ...from }, signal);
     if (answer && 'refused' in answer) {
@@ -88,7 +92,7 @@ export class HistorySender {
     return answer?.taken ?? false;
   }
 
-  /** All there is was told. */
+  /** To be called when all events have been sent. */
   told(): Promise<void> {
     return this.#refused.tell();
   }

@@ -7,12 +7,12 @@ import { layersNow, presence } from '#proto/status/presence.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 
-/** What has changed is told again after so long at the earliest, in ms. */
+/** Min interval between reports of a changed status, in ms. */
 export const MIN_INTERVAL_MS = 5_000;
-/** What has not changed is told again so often to a parent that does not know otherwise that this layer is there, in ms. */
-const LATEST_MS = 5 * 60_000;
+/** Max interval between reports, in ms, unless the parent knows by other requests that this layer is present. */
+const MAX_INTERVAL_MS = 5 * 60_000;
 
-/** How this layer stands, and those below it as they last told. @throws Fault `unavailable` */
+/** Status of this layer, and last reported status of the layers below it. @throws Fault `unavailable` */
 export async function layerReports(
   bus: Pick<Bus, 'get' | 'list' | 'call'>,
   { name, mode }: Pick<Configuration, 'name' | 'mode'>,
@@ -25,7 +25,7 @@ export async function layerReports(
   ]);
   const now = Date.now();
   const { repositories, tags, blobs, bytes } = storage;
-  const own: LayerReport = {
+  const self: LayerReport = {
     path: [],
     name,
     mode,
@@ -33,38 +33,38 @@ export async function layerReports(
     ...(link && { link: link.value }),
     held: { repositories, tags, blobs, bytes },
   };
-  const told = [...below].map(
+  const reports = [...below].map(
     ([child, last]) => [child, layersNow(last, present.get(child), now).layers] as const,
   );
-  return fitting(own, beneath(told));
+  return fitting(self, beneath(reports));
 }
 
-/** When reports are worth their bytes. */
+/** Decides when a report is due. */
 export class ReportClock {
-  #told: LayerReport[] = [];
+  #last: LayerReport[] = [];
   #at = Number.NEGATIVE_INFINITY;
 
-  /** @param known the parent knows by other requests that this layer is there */
+  /** @param known the parent knows by other requests that this layer is present */
   isDue(layers: LayerReport[], now: number, known: boolean): boolean {
     const age = now - this.#at;
-    if (age >= LATEST_MS && !known) return true;
+    if (age >= MAX_INTERVAL_MS && !known) return true;
     return age >= MIN_INTERVAL_MS && this.differs(layers);
   }
 
-  /** From what was last told. */
+  /** Whether the status differs from the last report. */
   differs(layers: LayerReport[]): boolean {
-    return !isDeepStrictEqual(layers.map(facts), this.#told.map(facts));
+    return !isDeepStrictEqual(layers.map(facts), this.#last.map(facts));
   }
 
   told(layers: LayerReport[], now: number): void {
-    this.#told = layers;
+    this.#last = layers;
     this.#at = now;
   }
 }
 
-/** Without what is otherwise after each pass, where the passes of a layer follow one another the whole time. */
+/** The fields that count as a change: while the link is live, those that change with every pass do not. */
 function facts({ at: _at, link, ...rest }: LayerReport) {
   if (!link?.live) return { ...rest, link };
-  const { lastSync: _last, next: _next, passes: _passes, ...told } = link;
-  return { ...rest, link: told };
+  const { lastSync: _last, next: _next, passes: _passes, ...stable } = link;
+  return { ...rest, link: stable };
 }

@@ -16,71 +16,77 @@ import { layerReports } from './layer-report.ts';
 import { Prefetcher } from './prefetcher.ts';
 import { report } from './reporter.ts';
 
+/**
+ * Tasks of the coordinator between passes. They start with its term and end with it.
+ *
+ * `follower.ts` keeps a long poll open at the parent's change feed and requests a pass when something changed there.
+ * `prefetcher.ts` pulls content that the parent is still receiving. `reporter.ts` sends the events and the status of
+ * this layer and the layers below to the parent. `await-parent.ts` pings a parent, of any kind, that a pass could not
+ * reach. Each task backs off after failures (`wait-after.ts`), throttles its polls (`answer-pace.ts`), and uses the
+ * link only in its window. Webhooks (`notify/`) run here, too, with a parent or without.
+ */
+
 export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'> & {
-  /** With the term of this process. */
+  /** The bus with the term of this process. */
   fencedBus: FencedBus;
   volume: Volume;
   settings: Settings;
   changeCursor: ChangeCursor;
   link: () => Link | undefined;
   activity: SyncerActivity;
-  /** The parent has something to tell, or answers again. */
+  /** Called when the parent reports changes, or answers again. */
   tell: () => void;
-  /** The parent has just answered that nothing is new there. */
+  /** Called when the parent has just reported that nothing is new. */
   unchanged: () => void;
-  /** The parent does not answer. */
+  /** Called when the parent does not answer. */
   unreachable: (reason: string) => void;
-  /** The last pass could not reach it. */
+  /** Whether the last pass could not reach the parent. */
   isAway: () => boolean;
 };
 
 export type ParentTasks = {
-  /** There may be another parent now, and other things to take from it. */
+  /** To be called when the parent or the selections may have changed. */
   reconfigured(): void;
-  /** A pass has ended. */
+  /** To be called when a pass has ended. */
   passed(): void;
-  /** There may be other webhooks now. */
+  /** To be called when the webhooks may have changed. */
   renotify(): void;
-  /** Resolves when all of it has ended. */
+  /** Resolves when prefetching and webhooks have ended. */
   ended: Promise<void>;
 };
 
-/**
- * What goes on between this layer and a parent that is a Terrace beside passes, while this process makes them: what
- * changes there is heard, what is still coming there begins to come here, and what happens here is told; with a parent
- * or without, webhooks are told.
- */
+/** Starts all tasks. They end when `signal` aborts. */
 export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): ParentTasks {
   const { bus, log, instance, settings, changeCursor, link } = deps;
   const feed = async () => (await settings.clients()).feed;
   const prefetcher = new Prefetcher({ ...deps, by: instance });
-  // Who keeps a cursor of it has heard it speak, maybe before a restart.
+  // A stored cursor proves that the parent is a Terrace, also after a restart.
   const reports = async () => {
     const clients = await settings.clients();
     return changeCursor.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
   };
   const identity = () => bus.call(layerInstance, {});
   void follow({ ...deps, feed, prefetcher, identity }, signal);
-  const tells = (event: Envelope) => {
+  const isReported = (event: Envelope) => {
     const { parent } = settings.get().notifications;
     const artifact = parent && artifactOf(event);
     return !artifact || selects(parent, artifact);
   };
   const layers = () => layerReports(bus, settings.get());
-  const passes = new Set<() => void>();
-  const onPass = (heard: () => void) => {
-    passes.add(heard);
-    return () => void passes.delete(heard);
+  const passListeners = new Set<() => void>();
+  const onPass = (listener: () => void) => {
+    passListeners.add(listener);
+    return () => void passListeners.delete(listener);
   };
   void awaitParent({ ...deps, parent: async () => (await settings.clients()).parent, onPass }, signal);
   void report(
-    { bus, onPass, reports, link, identity, layers, known: () => changeCursor.known, tells, log },
+    { bus, onPass, reports, link, identity, layers, known: () => changeCursor.known, tells: isReported, log },
     signal,
   );
   const webhooks = new WebhookTasks({ ...deps, receivers: () => settings.receivers }, signal);
   return {
     passed: () => {
-      for (const heard of passes) heard();
+      for (const listener of passListeners) listener();
     },
     reconfigured: () => prefetcher.reconfigured(),
     renotify: () => webhooks.reconfigured(),

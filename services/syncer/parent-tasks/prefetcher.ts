@@ -20,13 +20,13 @@ import { transfer } from '../transfer/worker.ts';
 import { AnswerPace } from './answer-pace.ts';
 import { PATIENT, waitAfter } from './wait-after.ts';
 
-/** How long the link is waited for before it is looked at again, and a parent that does not tell, in ms. */
+/** Poll interval while the link is not live or the parent has no change feed, in ms. */
 const POLL_MS = 5_000;
-/** What is smaller comes soon enough with the pass, in bytes. */
+/** Min size of a blob to prefetch, in bytes: for smaller ones the pass is soon enough. */
 const MIN_BYTES = 256 * 1024;
-/** Blobs that wait to be brought early: the pass brings what finds no room here. Storage is asked for as many. */
+/** Max blobs in the queue, and per request to storage. The pass pulls those that find no place. */
 const MAX_WAITING = 1_000;
-/** Instead of a pass, in the events of these transfers. */
+/** Stands for the id of a pass in the events of these transfers. */
 const PASS = 'arriving';
 
 export type PrefetcherDeps = {
@@ -35,9 +35,9 @@ export type PrefetcherDeps = {
   settings: Pick<Settings, 'get' | 'bandwidth'> & {
     clients(): Promise<Pick<ParentClients, 'arriving' | 'upward'>>;
   };
-  /** A parent that does not tell its changes is not asked. */
+  /** A parent without a change feed is not asked. */
   changeCursor: Pick<ChangeCursor, 'cursor' | 'turned'>;
-  /** Undefined where there is no parent. */
+  /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** This process, as the holder of claims. */
   by: string;
@@ -47,25 +47,25 @@ export type PrefetcherDeps = {
 };
 
 /**
- * Brings what the parent is itself still receiving, as far as it is to come here too, so that it crosses the links of
- * several layers at the same time. Nothing depends on it: the pass that wants the content finds it here, whole or in
- * part, or brings it. The link is used as `follow` does, and what the parent tells is waited for in one request; while
- * nothing comes there, in none: who follows the changes hears when that ends.
+ * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
+ * several layers at the same time. It is an optimisation: the pass that needs the content finds it here, completely or
+ * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
+ * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
  */
 export class Prefetcher {
   readonly #deps: PrefetcherDeps;
   readonly #pool: WorkerPool;
-  /** In the order in which the parent began them. */
+  /** Queue, in the order in which the parent began to receive the blobs. */
   #waiting: ArrivingBlob[] = [];
   readonly #running = new Set<Digest>();
-  #told = Promise.withResolvers<void>();
-  /** Nothing comes at the parent, as far as it has told. */
+  #queued = Promise.withResolvers<void>();
+  /** The parent reported no arriving blobs. */
   #idle = false;
-  /** Unless it tells no such thing. */
-  #asks = true;
-  #called = Promise.withResolvers<void>();
+  /** Whether the parent reports arriving blobs at all. */
+  #isSupported = true;
+  #resumed = Promise.withResolvers<void>();
   readonly #onIdle = new Set<() => void>();
-  /** Ends all that is under way. */
+  /** Aborts all running transfers. */
   #end = new AbortController();
 
   constructor(deps: PrefetcherDeps) {
@@ -73,11 +73,11 @@ export class Prefetcher {
     this.#pool = new WorkerPool(deps.log);
   }
 
-  /** Goes on until the signal aborts, and ends when all that is under way has. */
+  /** Runs until the signal aborts. Resolves when all running transfers have ended. */
   async follow(signal: AbortSignal): Promise<void> {
     await using pool = this.#pool;
     pool.start((stopped) => this.#work(AbortSignal.any([signal, stopped]), signal));
-    const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+    const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
     const { pace = new AnswerPace() } = this.#deps;
     let cursor: string | undefined;
     let failures = 0;
@@ -85,62 +85,62 @@ export class Prefetcher {
       try {
         const { changeCursor, link } = this.#deps;
         if (this.#idle) {
-          const { promise } = this.#called;
+          const { promise } = this.#resumed;
           await Promise.race([promise, aborted(signal)]);
           continue;
         }
-        const asks = changeCursor.cursor !== undefined && link()?.live;
-        const asked = performance.now();
-        const told = asks ? await this.#ask(cursor, signal) : 'closed';
+        const mayAsk = changeCursor.cursor !== undefined && link()?.live;
+        const start = performance.now();
+        const answer = mayAsk ? await this.#ask(cursor, signal) : 'closed';
         failures = 0;
-        if (told === 'closed') await Promise.race([changeCursor.turned, rest(jittered(POLL_MS))]);
-        else if (told === undefined) this.#rest(false);
+        if (answer === 'closed') await Promise.race([changeCursor.turned, pause(jittered(POLL_MS))]);
+        else if (answer === undefined) this.#goIdle(false);
         else {
-          const tookMs = performance.now() - asked;
-          const isIdle = told.blobs.length === 0 && told.cursor === cursor;
-          if (isIdle) this.#rest();
-          cursor = told.cursor;
-          const taken = await this.#take(told.blobs, signal);
+          const tookMs = performance.now() - start;
+          const isIdle = answer.blobs.length === 0 && answer.cursor === cursor;
+          if (isIdle) this.#goIdle();
+          cursor = answer.cursor;
+          const added = await this.#enqueue(answer.blobs, signal);
           const ms = isIdle
             ? 0
-            : pace.after(tookMs, taken > 0 ? 'new' : told.blobs.length > 0 ? 'known' : 'nothing');
-          if (ms > 0) await rest(ms);
+            : pace.after(tookMs, added > 0 ? 'new' : answer.blobs.length > 0 ? 'known' : 'nothing');
+          if (ms > 0) await pause(ms);
         }
       } catch (err) {
         if (signal.aborted) break;
         failures += 1;
         const ms = waitAfter(err, failures, PATIENT);
         this.#deps.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
-        await rest(ms);
+        await pause(ms);
       }
     }
   }
 
-  /** The parent is not asked what comes: who follows its changes is to be told of it. */
+  /** Whether the request for changes has to ask for arriving content, because this prefetcher sends no request. */
   get idle(): boolean {
-    return this.#idle && this.#asks;
+    return this.#idle && this.#isSupported;
   }
 
-  /** Something may come at the parent now. */
+  /** Ends the idle state: the parent may be receiving content now. */
   begin(): void {
     this.#idle = false;
-    this.#called.resolve();
+    this.#resumed.resolve();
   }
 
-  /** Until it is disposed of. */
-  onIdle(told: () => void): Disposable {
-    this.#onIdle.add(told);
-    return { [Symbol.dispose]: () => this.#onIdle.delete(told) };
+  /** Calls `listener` when the prefetcher becomes idle, until the result is disposed of. */
+  onIdle(listener: () => void): Disposable {
+    this.#onIdle.add(listener);
+    return { [Symbol.dispose]: () => this.#onIdle.delete(listener) };
   }
 
-  #rest(asks = true): void {
-    this.#called = Promise.withResolvers();
+  #goIdle(isSupported = true): void {
+    this.#resumed = Promise.withResolvers();
     this.#idle = true;
-    this.#asks = asks;
-    for (const told of this.#onIdle) told();
+    this.#isSupported = isSupported;
+    for (const listener of this.#onIdle) listener();
   }
 
-  /** There may be another parent now, and other things to take from it. */
+  /** To be called when the parent or the selections may have changed. */
   reconfigured(): void {
     this.#waiting = [];
     this.#end.abort(new Error('the configuration has changed'));
@@ -148,7 +148,7 @@ export class Prefetcher {
     this.begin();
   }
 
-  /** @returns undefined where the parent does not tell */
+  /** @returns undefined if the parent does not report arriving blobs; `closed` if the request was aborted here */
   async #ask(cursor: string | undefined, signal: AbortSignal): Promise<Arriving | 'closed' | undefined> {
     const ended = this.#end.signal;
     using gate = new LinkGate(this.#deps.link, 'live');
@@ -161,38 +161,38 @@ export class Prefetcher {
     }
   }
 
-  /** @returns how many of them are to come here, and were not known to be */
-  async #take(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
+  /** @returns number of blobs that were added to the queue */
+  async #enqueue(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
     const { bus, settings } = this.#deps;
     const { connections, repositories } = settings.get();
     this.#pool.most = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
-    const room = Math.max(0, MAX_WAITING - this.#waiting.length);
+    const capacity = Math.max(0, MAX_WAITING - this.#waiting.length);
     const fresh = blobs
       .slice(0, MAX_WAITING)
       .filter(
         ({ digest, size, repository, part }) =>
           size >= MIN_BYTES && !known.has(digest) && isWanted(selectionOf(repositories, repository), part),
       )
-      .slice(0, room);
+      .slice(0, capacity);
     if (fresh.length === 0) return 0;
     const digests = fresh.map(({ digest }) => digest);
     const missing = new Set((await bus.call(missingBlobs, { digests }, { signal })).digests);
     const wanted = fresh.filter(({ digest }) => missing.has(digest));
     this.#waiting = [...this.#waiting, ...wanted];
-    this.#told.resolve();
-    this.#told = Promise.withResolvers();
+    this.#queued.resolve();
+    this.#queued = Promise.withResolvers();
     return wanted.length;
   }
 
-  /** One after the other, until `stopped` aborts. */
+  /** A worker: pulls one blob at a time until `stopped` aborts. */
   async #work(stopped: AbortSignal, signal: AbortSignal): Promise<void> {
-    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
     if (stopped.aborted) return;
     stopped.addEventListener('abort', () => resolve(), { once: true });
     while (!stopped.aborted) {
       const next = this.#waiting.shift();
-      if (!next) await Promise.race([over, this.#told.promise]);
+      if (!next) await Promise.race([ended, this.#queued.promise]);
       else if (!this.#running.has(next.digest)) {
         this.#running.add(next.digest);
         await this.#pool.job(() => this.#bring(next, signal));

@@ -15,50 +15,50 @@ import { HistorySender } from './history-sender.ts';
 import { MIN_INTERVAL_MS, ReportClock } from './layer-report.ts';
 import { PATIENT, waitAfter } from './wait-after.ts';
 
-/** Events of so long go up together, in ms. */
+/** Wait before a report, so that several events are sent in one, in ms. */
 const GATHER_MS = 1_000;
-/** Without any, the state of the layer is looked at so often, in ms. */
+/** Poll interval for the status of the layer without news, in ms. */
 const POLL_MS = 60_000;
-/** As JSON, before it is packed, in bytes. */
-const BATCH_BYTES = 256 * 1024;
+/** Size of a batch of events from which it is sent, as uncompressed JSON, in bytes. */
+const FLUSH_BYTES = 256 * 1024;
 
 export type ReporterDeps = {
   bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish' | 'get' | 'put' | 'remove'>;
-  /** Calls back at the end of each pass. Returns what ends that. */
-  onPass: (heard: () => void) => () => void;
-  /** Undefined where the parent is no Terrace, as far as it is known. */
+  /** Calls back at the end of each pass. Returns a function that ends the subscription. */
+  onPass: (listener: () => void) => () => void;
+  /** Undefined if the parent is not known to be a Terrace. */
   reports: () => Promise<Pick<ParentReports, 'send' | 'rest'> | undefined>;
-  /** Undefined where there is no parent. */
+  /** Undefined if no parent is configured. */
   link: () => Link | undefined;
-  /** Of this data volume. */
+  /** Identity of this layer, from its data volume. */
   identity: () => Promise<LayerIdentity>;
   layers: () => Promise<LayerReport[]>;
-  /** Whether the parent knows by other requests that this layer is there. */
+  /** Whether the parent knows by other requests that this layer is present. */
   known: () => boolean;
-  /** Whether the parent is told of what happened here; of what happened below it always is. */
+  /** Whether an event of this layer is sent to the parent; default: all. Events of layers below always are. */
   tells?: (event: Envelope) => boolean;
   log: Log;
   gatherMs?: number;
 };
 
 /**
- * Tells the parent what happened here and below, for as long as `signal` lets it: while the link may be used the whole
- * time or its window is open, and otherwise after each pass. Where it goes on, the parent says.
+ * Sends the events of this layer and of those below to the parent until `signal` aborts: at any time while the link is
+ * live, otherwise after each pass. The parent reports the place from which it continues.
  */
 export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<void> {
   const { bus, log, gatherMs = GATHER_MS } = deps;
   const reporter = new HistoryReporter(deps);
   let news = Promise.withResolvers<void>();
   let passed = true;
-  const ends = [
+  const cleanups = [
     bus.onNews(() => news.resolve()),
     deps.onPass(() => {
       passed = true;
-      // While the link is live, news alone are worth a request.
+      // While the link is live, only news cause a report.
       if (!deps.link()?.live) news.resolve();
     }),
   ];
-  const rest = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
+  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   let failures = 0;
   try {
     while (!signal.aborted) {
@@ -76,15 +76,15 @@ export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<v
           passed = true;
           const ms = waitAfter(err, failures, PATIENT);
           log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
-          await rest(ms);
+          await pause(ms);
           continue;
         }
       }
-      await Promise.race([news.promise, rest(jittered(reporter.pending ? MIN_INTERVAL_MS : POLL_MS))]);
-      await rest(jittered(gatherMs));
+      await Promise.race([news.promise, pause(jittered(reporter.pending ? MIN_INTERVAL_MS : POLL_MS))]);
+      await pause(jittered(gatherMs));
     }
   } finally {
-    for (const end of ends) end();
+    for (const cleanup of cleanups) cleanup();
   }
 }
 
@@ -92,15 +92,13 @@ class HistoryReporter {
   readonly #deps: ReporterDeps;
   readonly #clock = new ReportClock();
   readonly #sender: HistorySender;
-  /** Up to here, events that are missing were told of. */
-  #missed = 0;
-  /** What is from the parent's place, `behind`, up to here is not for the parent: it need not be read again. */
-  #silent: Place & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
-
-  /** When all layers were last read, by `Date.now()`. */
+  /** Sequence up to which missing events have been published as `history.lost`. */
+  #reportedMissing = 0;
+  /** No event after the parent's place `behind`, up to this place, is for the parent: they are not read again. */
+  #skipped: Place & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
+  /** When the status of all layers was last read, by `Date.now()`. */
   #readAt = Number.NEGATIVE_INFINITY;
-
-  /** How this layer stands may have changed too soon after it was last told, or read. */
+  /** The status may have changed too soon after it was last sent or read: it is to be read again soon. */
   pending = false;
 
   constructor(deps: ReporterDeps) {
@@ -108,7 +106,7 @@ class HistoryReporter {
     this.#sender = new HistorySender(deps.bus, deps.identity, deps.log);
   }
 
-  /** Tells all there is to tell now. @throws Fault where the parent, or the bus, does not answer */
+  /** Sends everything that is due now. @throws Fault if the parent or the bus does not answer */
   async round(signal: AbortSignal): Promise<void> {
     const { bus, reports, layers, log } = this.#deps;
     const to = await reports();
@@ -116,52 +114,52 @@ class HistoryReporter {
     sender.to = to;
     if (!to) return;
     const now = Date.now();
-    // All layers below are read for it: not with each event.
-    const isUnread = sender.ack !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
-    let all = isUnread ? undefined : await layers();
+    // Reading the status of all layers below is expensive: not for each event.
+    const isReadRecently = sender.ack !== undefined && Math.abs(now - this.#readAt) < MIN_INTERVAL_MS;
+    let all = isReadRecently ? undefined : await layers();
     if (all) this.#readAt = now;
     const due = sender.ack === undefined || (all && this.#clock.isDue(all, now, this.#deps.known()));
     this.pending = !due && (!all || this.#clock.differs(all));
-    let elsewhere = 0;
+    let mismatches = 0;
     for (let first = due === true; !signal.aborted; first = false) {
-      const kept = await bus.archive.kept();
+      const stream = await bus.archive.kept();
       if (!sender.ack || first) {
         all ??= await layers();
-        if (!(await sender.ask(kept.made, all, signal))) return;
+        if (!(await sender.ask(stream.made, all, signal))) return;
         this.#clock.told(all, now);
       }
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
-      const there = place !== undefined && (await this.#holds(place, kept));
-      if (place && !there)
-        log.info({ place, kept }, 'the parent knows events that are not here: telling all');
-      const told = there ? await this.#reached(place, kept) : undefined;
-      if (told === kept.last || kept.last < kept.first) return;
-      if ((await this.#tell(kept.made, told, signal)) === 'all') return;
-      elsewhere += 1;
-      // It is sent the same again from where it says that it is: once, and then not at once.
-      if (elsewhere > 1) throw new Fault('parent-invalid', 'the parent is never where it said that it is');
+      const isInStream = place !== undefined && (await this.#holds(place, stream));
+      if (place && !isInStream)
+        log.info({ place, kept: stream }, 'the parent knows events that are not here: telling all');
+      const handled = isInStream ? await this.#handledUpTo(place, stream) : undefined;
+      if (handled === stream.last || stream.last < stream.first) return;
+      if ((await this.#send(stream.made, handled, signal)) === 'all') return;
+      mismatches += 1;
+      // One immediate retry from the place that the parent reports; then the caller backs off.
+      if (mismatches > 1) throw new Fault('parent-invalid', 'the parent is never where it said that it is');
     }
   }
 
-  /** Is the place in the stream, or was it? One that came back from a copy may have another event there. */
-  async #holds({ made, sequence, id }: Place, kept: Kept): Promise<boolean> {
-    if (made !== kept.made || sequence > kept.last) return false;
-    if (sequence < kept.first) return true;
-    const there = await this.#deps.bus.archive.idAt(sequence);
-    // Within the stream, only what made room is missing.
-    return there === undefined || there === id;
+  /** Whether the place is in the stream, or has expired from it. A restored stream may have another event there. */
+  async #holds({ made, sequence, id }: Place, stream: Kept): Promise<boolean> {
+    if (made !== stream.made || sequence > stream.last) return false;
+    if (sequence < stream.first) return true;
+    const storedId = await this.#deps.bus.archive.idAt(sequence);
+    // Inside the stream, only trimmed events are missing.
+    return storedId === undefined || storedId === id;
   }
 
-  /** How far all is told that is for a parent at this place. */
-  async #reached({ sequence }: Place, kept: Kept): Promise<number> {
-    const { behind, ...last } = this.#silent;
-    return behind === sequence && (await this.#holds(last, kept)) ? last.sequence : sequence;
+  /** Sequence up to which a parent at this place has all events that are for it. */
+  async #handledUpTo({ sequence }: Place, stream: Kept): Promise<number> {
+    const { behind, ...last } = this.#skipped;
+    return behind === sequence && (await this.#holds(last, stream)) ? last.sequence : sequence;
   }
 
-  /** @returns `elsewhere` where the parent turned out not to be where it was thought to be */
-  async #tell(made: string, told: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
+  /** @returns `elsewhere` if the parent's place is not the expected one, or the stream was replaced */
+  async #send(made: string, after: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
-    sender.anew = told === undefined && sender.ack?.place !== undefined;
+    sender.anew = after === undefined && sender.ack?.place !== undefined;
     let events: Report['events'] = [];
     let size = 0;
     const flush = async () => {
@@ -171,41 +169,41 @@ class HistoryReporter {
       try {
         return await sender.tell(made, batch, signal);
       } catch (error) {
-        // What was passed over may be among what is told again.
-        this.#silent = { made: '', sequence: 0, id: '', behind: 0 };
+        // Events that were skipped may have to be sent now.
+        this.#skipped = { made: '', sequence: 0, id: '', behind: 0 };
         throw error;
       }
     };
-    const { tells = () => true } = this.#deps;
-    let last = { sequence: told ?? 0, id: '' };
-    for await (const past of this.#deps.bus.history({ since: told ?? 1, signal })) {
+    const { tells: isReported = () => true } = this.#deps;
+    let last = { sequence: after ?? 0, id: '' };
+    for await (const past of this.#deps.bus.history({ since: after ?? 1, signal })) {
       if ('gap' in past) {
         if (past.gap.reason === 'lost') return 'elsewhere';
-        if (told !== undefined) this.#miss(past.gap, told);
+        if (after !== undefined) this.#publishLost(past.gap, after);
         continue;
       }
       const { sequence, event, child } = past;
-      if (sequence === told) continue;
+      if (sequence === after) continue;
       last = { sequence, id: event.id };
-      if (child === undefined && !tells(event)) continue;
+      if (child === undefined && !isReported(event)) continue;
       const sent = withinLimits(event);
       events.push({ sequence, event: sent });
       size += Buffer.byteLength(JSON.stringify(sent));
-      if (events.length < MAX_EVENTS && size < BATCH_BYTES) continue;
+      if (events.length < MAX_EVENTS && size < FLUSH_BYTES) continue;
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
     await sender.told();
-    if (last.id) this.#silent = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
+    if (last.id) this.#skipped = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
     return 'all';
   }
 
-  /** That events made room was said when they did. */
-  #miss({ to = 0, reason }: Gap, told: number): void {
+  /** Publishes missing events, except trimmed ones, which are published when they are trimmed. */
+  #publishLost({ to = 0, reason }: Gap, after: number): void {
     if (reason === 'trimmed') return;
-    const from = Math.max(told, this.#missed) + 1;
+    const from = Math.max(after, this.#reportedMissing) + 1;
     if (to < from) return;
-    this.#missed = to;
+    this.#reportedMissing = to;
     const gap = { from, to, reason };
     this.#deps.log.warn(
       gap,

@@ -27,7 +27,18 @@ import { repair } from './pull/repair.ts';
 import { note, tellParent } from './push/changes.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
-/** `acr` is undefined where the parent is no Azure Container Registry. */
+/**
+ * Reconciliation of a layer with its parent.
+ *
+ * A pass runs through the subfolders. `activate.ts` confirms that this instance may use the parent. `observe/` reads
+ * the changes and compares both sides: one survey per repository, one action per tag, planned by `context/plan.ts`.
+ * `select/` decides which repositories, tags, platforms and referrers the layer holds. `pull/` then brings images and
+ * referrers into the layer and repairs damaged content; in ReadWrite mode, `push/` carries changes up in parallel. Both
+ * wait in `context/` for the transfer jobs of their blobs. The pass ends with a `PassResult`; if it succeeded, the
+ * cursor of the parent's changes advances.
+ */
+
+/** `acr` is undefined if the parent is not an Azure Container Registry. */
 export type PassDeps = PassTools & {
   feed: Pick<ParentFeed, 'changes' | 'repaired'>;
   activation: Activation;
@@ -37,17 +48,17 @@ export type PassDeps = PassTools & {
 };
 
 /**
- * What each parent said that it left out itself: asked for again by a full pass, or by the next coordinator. All else
- * is found anew in each pass.
+ * Children that each parent itself left out, cached across passes. Only a full pass, one after a referrer or child was
+ * added at the parent, or the next coordinator asks for them again. All other state is determined again by each pass.
  */
 const skippedBy = new WeakMap<ParentReader, Set<Digest>>();
 const MAX_SKIPPED = 100_000;
 const oversizedBy = new WeakMap<ParentReader, Oversized>();
 
 /**
- * One pass: compares parent and layer, then does what the plan says, each tag by itself, so that one that fails keeps
- * no other back. What comes and what goes up share the link, each in its own order.
- * @throws the signal's reason where it ended the pass for another cause than the window or the configuration
+ * One pass: compares parent and layer, then carries out the plan, each tag separately, so that a failure does not block
+ * the others. Pull and push share the link, each in its own order.
+ * @throws the reason of `signal`, if it aborted for another cause than the window or the configuration
  */
 export async function makePass(deps: PassDeps, passRequest: PassRequest): Promise<PassResult> {
   const { bus, log, signal, configuration } = deps;
@@ -55,25 +66,25 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const stats = new PassStats(log);
   const { answers } = deps.parent;
   let look: Look | undefined;
-  const isHeard = () => look?.answered === true || deps.parent.answers > answers;
+  const hasAnswered = () => look?.answered === true || deps.parent.answers > answers;
   try {
-    look = await lookAt(deps, passRequest);
-    // A pass is good only if the parent has answered since it began.
-    if (!look || !isHeard()) await deps.parent.ping(signal);
+    look = await findChanges(deps, passRequest);
+    // A pass succeeds only if the parent has answered since it began.
+    if (!look || !hasAnswered()) await deps.parent.ping(signal);
     await activate(deps, passRequest, look !== undefined);
-    await meet(deps);
+    await checkParent(deps);
     const parentChanges = look?.parentChanges;
     using arrivals = new Arrivals(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
-    const again = passRequest.full === true || cause === 'configuration';
-    const parking = await Parking.load(bus, signal, again);
+    const retryAll = passRequest.full === true || cause === 'configuration';
+    const parking = await Parking.load(bus, signal, retryAll);
     const skippedByParent = (!passRequest.full && skippedBy.get(deps.parent)) || new Set<Digest>();
     skippedBy.set(deps.parent, skippedByParent);
     if (skippedByParent.size > MAX_SKIPPED) skippedByParent.clear();
-    const oversized = (!again && oversizedBy.get(deps.parent)) || new Oversized();
+    const oversized = (!retryAll && oversizedBy.get(deps.parent)) || new Oversized();
     oversizedBy.set(deps.parent, oversized);
-    // The parent may have got what it had left out.
+    // The parent may now have children that it had left out.
     if (parentChanges && [...parentChanges.values()].some(({ around }) => around.size > 0))
       skippedByParent.clear();
     const shared = {
@@ -88,7 +99,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
     const context: PassContext = { ...deps, passRequest, parentChanges, pass, ...shared };
     const { covered, uncovered } = await repositories(context);
     const everything = !scope && !parentChanges;
-    const repairing = scope ? undefined : repairs(context);
+    const repairing = scope ? undefined : runRepair(context);
     const surveys = await compare(context, covered);
     const patterns = configuration.repositories.map(({ name }) => name);
     stats.selections = everything
@@ -96,7 +107,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
     if (everything) await unparkObsolete(context, surveys, covered);
     if (everything && !up) await clean(context, uncovered);
-    for (const found of surveys) await note(context, found);
+    for (const survey of surveys) await note(context, survey);
     await Promise.all([
       bringImages(context, await pullQueue(context, surveys)),
       up ? tellParent(context, surveys) : undefined,
@@ -105,27 +116,27 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await settle(deps, look, false);
-      return { ...stats.result(pass, ended), ...(!isHeard() && { unheard: true }) };
+      await settleLook(deps, look, false);
+      return { ...stats.result(pass, ended), ...(!hasAnswered() && { unheard: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
   const result = stats.result(pass);
-  await settle(deps, look, result.failed === 0 && !result.ended);
+  await settleLook(deps, look, result.failed === 0 && !result.ended);
   return result;
 }
 
-/** Causes for which the parent's word is not enough. */
-const EVERYTHING = new Set(['configuration', 'damage', 'space']);
+/** Causes for which everything is compared, regardless of the changes that the parent reports. */
+const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 
-async function lookAt(
+async function findChanges(
   { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
   { scope, full, cause }: PassRequest,
 ): Promise<Look | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
-  const of = createHash('sha256')
+  const scopeHash = createHash('sha256')
     .update(
       JSON.stringify([
         parent?.url,
@@ -136,39 +147,45 @@ async function lookAt(
       ]),
     )
     .digest('hex');
-  const everything = full === true || EVERYTHING.has(cause);
+  const everything = full === true || COMPARE_ALL.has(cause);
   if (acr)
-    return acrChanges.look({ acr, parent: client, repositories: selected, signal }, { of, everything });
-  return changeCursor.look(feed, { of, everything, asks: !ROUTINE.has(cause) }, signal);
+    return acrChanges.look(
+      { acr, parent: client, repositories: selected, signal },
+      { of: scopeHash, everything },
+    );
+  return changeCursor.look(feed, { of: scopeHash, everything, asks: !ROUTINE.has(cause) }, signal);
 }
 
-/** Where it can't be noted how far both agree, the next pass looks at the same again. */
-async function settle({ log }: PassDeps, look: Look | undefined, good: boolean): Promise<void> {
-  await look?.settle(good).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
+/** If the cursor can't be stored, the next pass reads the same changes again. */
+async function settleLook({ log }: PassDeps, look: Look | undefined, succeeded: boolean): Promise<void> {
+  await look?.settle(succeeded).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
 }
 
-/** A registry that a ReadWrite layer has not met has taken away nothing of what it does not have. */
-async function meet({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
+/**
+ * Records the parent at storage. If it is another one than before, a ReadWrite layer forgets what it agreed on with the
+ * old one: content that a new parent lacks was not deleted there.
+ */
+async function checkParent({ bus, configuration, feed, log, signal }: PassDeps): Promise<void> {
   const { parent, mode } = configuration;
   if (!parent) return;
   const { host } = new URL(parent.url);
   const forget = mode === 'ReadWrite';
   const { repaired } = feed;
-  const met = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
-  const { forgotten } = await bus.call(recordParent, met, { signal });
-  const why = 'the parent is another one, or was repaired: all that is here is compared anew';
-  if (forgotten) log.warn({ parent: host }, why);
+  const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
+  const { forgotten } = await bus.call(recordParent, record, { signal });
+  const message = 'the parent is another one, or was repaired: all that is here is compared anew';
+  if (forgotten) log.warn({ parent: host }, message);
 }
 
-/** Why a pass was ended from outside, where that is part of its result. */
+/** Why the pass was ended from outside, if that is part of its result. */
 function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
   if (!aborted) return undefined;
   if (Fault.is(reason, 'window-closed')) return 'window';
   return reason instanceof Fault && reason.detail?.cause === 'configuration' ? 'configuration' : undefined;
 }
 
-/** Beside everything else: damaged content that is large keeps nothing back. */
-async function repairs(context: PassContext): Promise<void> {
+/** Runs in parallel to pull and push: large damaged content does not delay them. */
+async function runRepair(context: PassContext): Promise<void> {
   const { log, signal, pass, stats } = context;
   try {
     const repaired = await repair(context, (where, error) => stats.fail(where, error));

@@ -1,24 +1,24 @@
-/** The clock may be set while somebody waits, and Node's timers take no waits of months: nobody waits for longer. */
+/** Max wait, in ms: the clock may be set meanwhile, and Node's timers overflow after 24 days. */
 const MAX_MS = 60_000;
 
-/** Looks at the clock: now, then whenever it is time to, and at least once a minute. */
+/** Calls a check at once, then at the time that it returns, and at least once a minute. */
 export class Alarm implements Disposable {
-  readonly #look: (now: number) => number | undefined;
+  readonly #check: (now: number) => number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
 
-  /** @param look returns when it is time to look again, in ms since 1970 */
-  constructor(look: (now: number) => number | undefined) {
-    this.#look = look;
+  /** @param check returns the time of the next call, in ms since 1970; undefined: within a minute */
+  constructor(check: (now: number) => number | undefined) {
+    this.#check = check;
     this.look();
   }
 
   look(): void {
     clearTimeout(this.#timer);
     if (this.#ended) return;
-    const next = this.#look(Date.now()) ?? Number.POSITIVE_INFINITY;
+    const next = this.#check(Date.now()) ?? Number.POSITIVE_INFINITY;
     const ms = Math.max(1, Math.min(next - Date.now(), MAX_MS));
-    // What was looked at may have ended this.
+    // The callback may have disposed of this.
     if (!this.#ended) this.#timer = setTimeout(() => this.look(), ms);
   }
 

@@ -1,19 +1,27 @@
 import { isContinuous, nextTime, type Times, windowAt } from './window.ts';
 
-/** When the link may be used, and when passes begin. Pure. */
+/**
+ * When the link may be used and when the clock begins a pass, by the schedule (cron) and the window of the
+ * configuration. All instants are in ms since 1970, all times in UTC.
+ *
+ * `window.ts` computes windows and times of a schedule. This file derives from them the current use of the link
+ * (`linkAt`) and the next pass (`nextPass`); both files are pure functions of the given time. `alarm.ts` calls a check
+ * again when its result may change, also after the clock was set. `link-gate.ts` is an abort signal for work that must
+ * end when the window closes.
+ */
 
 export type Link = {
-  /** Whether it may be used. */
+  /** Whether the link may be used. */
   usable: boolean;
-  /** Whether what a client changes goes up at once: in a window, or the whole time. */
+  /** Whether changes by clients are pushed at once: in an open window, or always if the schedule is continuous. */
   live: boolean;
-  /** When the window closes, or opens. */
+  /** When the window closes, or opens next. */
   until?: number;
 };
 
 export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
 
-const MINUTE = 60_000;
+const MINUTE_MS = 60_000;
 
 export function linkAt(times: Times, now: number): Link {
   const window = windowAt(times, now);
@@ -22,18 +30,19 @@ export function linkAt(times: Times, now: number): Link {
 }
 
 /**
- * When the clock begins the next pass after `now`: at each time of the schedule; where there is a window, when it
- * opens and then each minute until it closes.
- * @param retry when a pass that failed is tried again, if the schedule alone would leave it for longer
+ * When the clock begins the next pass after `now`: at each time of the schedule; with a window, when it opens and then
+ * each minute until it closes.
+ * @param retry when a failed pass is retried; applies if it is earlier than the next time of the schedule
+ * @returns undefined if the schedule has no further time
  */
 export function nextPass(times: Times, now: number, retry?: number): Due | undefined {
   const window = windowAt(times, now);
   if (window) {
-    const minute = (Math.floor(now / MINUTE) + 1) * MINUTE;
-    if (window.open && minute < window.until) return { at: minute, cause: 'schedule' };
-    // The next one may open as this one closes.
-    const after = window.open ? windowAt(times, window.until) : undefined;
-    return { at: !after || after.open ? window.until : after.until, cause: 'window' };
+    const nextMinute = (Math.floor(now / MINUTE_MS) + 1) * MINUTE_MS;
+    if (window.open && nextMinute < window.until) return { at: nextMinute, cause: 'schedule' };
+    // The next window may open at the moment in which this one closes.
+    const following = window.open ? windowAt(times, window.until) : undefined;
+    return { at: !following || following.open ? window.until : following.until, cause: 'window' };
   }
   const at = nextTime(times.schedule, now);
   if (retry !== undefined && !isContinuous(times) && (at === undefined || retry < at)) {
@@ -42,5 +51,5 @@ export function nextPass(times: Times, now: number, retry?: number): Due | undef
   return at === undefined ? undefined : { at, cause: 'schedule' };
 }
 
-/** When a pass that failed is tried again. */
-export const PASS_RETRY = { firstMs: MINUTE, maxMs: 30 * MINUTE };
+/** Backoff between retries of a failed pass. */
+export const PASS_RETRY = { firstMs: MINUTE_MS, maxMs: 30 * MINUTE_MS };

@@ -3,14 +3,14 @@ import { Alarm } from './alarm.ts';
 import type { Link } from './hours.ts';
 
 /**
- * Open for as long as the link may be used, also where the clock is set meanwhile. `live`: a request may rest at the
- * parent. `usable`: something may be sent or asked for.
+ * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile. `live`: for a long poll at
+ * the parent. `usable`: for single requests.
  */
 export class LinkGate implements Disposable {
   readonly #closed = new AbortController();
   readonly #alarm: Alarm;
 
-  /** @param link undefined where there is no parent */
+  /** @param link undefined if no parent is configured: the gate is closed */
   constructor(link: () => Link | undefined, use: 'live' | 'usable') {
     this.#alarm = new Alarm(() => {
       const at = link();
@@ -19,7 +19,7 @@ export class LinkGate implements Disposable {
     });
   }
 
-  /** Aborts when it closes, with a Fault `window-closed`. */
+  /** Aborts with a Fault `window-closed`. */
   get signal(): AbortSignal {
     return this.#closed.signal;
   }

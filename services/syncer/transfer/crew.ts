@@ -2,40 +2,44 @@ import type { Log } from '#proto/bus/bus.ts';
 import { Concurrency } from './concurrency.ts';
 import { Slots } from './slots.ts';
 
-/** Intervals have room for a few answers each. */
-const MIN_MS = 1_000;
-const MAX_MS = 5_000;
+/** Bounds of an interval of measurement, in ms. */
+const MIN_INTERVAL_MS = 1_000;
+const MAX_INTERVAL_MS = 5_000;
+/** Answers for which an interval has time. */
 const ANSWERS = 3;
-/** From this share of the time on, more connections would have had work. */
+/** Share of the interval with all connections in use from which on more of them would have had work. */
 const SATURATED = 0.8;
 
 type Worker = { stop: AbortController; ended: Promise<void> };
 
 /**
- * As many workers, each with one job in hand, as connections are in use; both follow what the link shows and what
- * the configuration allows.
+ * A worker pool with as many workers, each with one active job, as connections in use. Their number follows the
+ * measurements of the link (`Concurrency`), up to the configured maximum.
  */
 export class WorkerPool implements AsyncDisposable {
+  /** Connections, for the requests of all jobs. */
   readonly slots = new Slots(0);
-  /** Jobs in hand. */
+  /** Active jobs. */
   readonly #active = new Slots(0);
   readonly #concurrency = new Concurrency(1);
   readonly #log: Log;
   #work: ((signal: AbortSignal) => Promise<void>) | undefined;
   #workers: Worker[] = [];
-  readonly #leaving = new Set<Promise<void>>();
+  /** Workers that finish their active job and then end. */
+  readonly #retired = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
+  /** Start of the current interval. */
   #begun = performance.now();
-  /** Jobs that run or wait for a hand. */
+  /** Jobs that run or wait for a slot. */
   #busy = 0;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** The most connections. */
-  set most(most: number) {
-    this.#concurrency.most = most;
+  /** Max connections. */
+  set most(max: number) {
+    this.#concurrency.most = max;
     this.#follow();
   }
 
@@ -45,12 +49,12 @@ export class WorkerPool implements AsyncDisposable {
     this.#follow();
   }
 
-  /** Runs one job, when there is a hand for it. */
+  /** Runs one job as soon as a slot is free. */
   async job<T>(task: () => Promise<T>): Promise<T> {
     this.#busy += 1;
     this.#wake();
     try {
-      using _hand = await this.#active.take();
+      using _slot = await this.#active.take();
       return await task();
     } finally {
       this.#busy -= 1;
@@ -63,13 +67,13 @@ export class WorkerPool implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#retire(0);
-    await Promise.all(this.#leaving);
+    await Promise.all(this.#retired);
   }
 
-  /** Nothing is measured while there is nothing to do. */
+  /** Starts to measure when a job arrives; nothing is measured while idle. */
   #wake(): void {
     if (this.#timer || !this.#work) return;
-    // First: workers that are added ask for jobs of their own.
+    // Armed first: a worker that `#follow` adds may call `job`, and so this method, again.
     this.#arm();
     const now = performance.now();
     const unused = { bytes: 0, failures: 0, refusals: 0, saturated: false };
@@ -82,7 +86,10 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #arm(): void {
-    const ms = Math.min(MAX_MS, Math.max(MIN_MS, ANSWERS * (this.slots.gauge.firstByteMs ?? 0)));
+    const ms = Math.min(
+      MAX_INTERVAL_MS,
+      Math.max(MIN_INTERVAL_MS, ANSWERS * (this.slots.gauge.firstByteMs ?? 0)),
+    );
     this.#timer = setTimeout(() => this.#measure(), ms).unref();
   }
 
@@ -113,12 +120,12 @@ export class WorkerPool implements AsyncDisposable {
     }
   }
 
-  /** What a worker has in hand it finishes. */
+  /** Ends all workers but `count`. Each finishes its active job first. */
   #retire(count: number): void {
     for (const { stop, ended } of this.#workers.splice(count)) {
       stop.abort();
-      const left = ended.finally(() => this.#leaving.delete(left));
-      this.#leaving.add(left);
+      const left = ended.finally(() => this.#retired.delete(left));
+      this.#retired.add(left);
     }
   }
 }

@@ -12,17 +12,21 @@ import { PieceWriter, type WriterDeps } from './piece-writer.ts';
 import { Pieces } from './pieces.ts';
 import type { Slots } from './slots.ts';
 
-/** How often what was written goes to the platter, so that a power cut loses little. */
+/** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */
 const SYNC_MS = 2_000;
-/** A request that brought less than this before it broke counts as a failure. */
-const PROGRESS_BYTES = 64 * 1024;
-/** How often connections are looked after that the end of the blob waits for. */
+/** Min bytes that a request must gain before it breaks, else it counts as a failure. */
+const MIN_PROGRESS = 64 * 1024;
+/** Interval of the check for stalled connections at the end of a blob, in ms. */
 const POLL_MS = 1_000;
-/** How long a slot rests whose request brought nothing while others bring something. */
-const REST_MS = 1_000;
+/** How long a slot backs off, in ms, if its request gained too little while others make progress. */
+const BACKOFF_MS = 1_000;
 
+/** The blob to transfer. `part`: its part in an image, for the layers below. */
 export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
-/** Where the bytes come from. `inPart`: it may answer with less than was asked for, which is paid for as it comes. */
+/**
+ * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
+ * they arrive.
+ */
 export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
 export type Means = WriterDeps & {
   parent: Source;
@@ -33,11 +37,11 @@ export type Means = WriterDeps & {
 };
 
 /**
- * Brings the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
- * A request that breaks off after some progress, its own or of the others, goes on where it broke; one that breaks
- * while nothing comes ends the attempt, when the others have finished their chunks.
+ * Fetches the missing chunks of one blob: several ranged requests at a time, each written at its offset and logged.
+ * If a request breaks after some progress, its own or of the others, its remaining bytes are requested again. If it
+ * breaks without progress, the attempt ends once the others have finished their chunks.
  *
- * A parent that ignores `Range` is read in sequence by one connection, and what is here already is passed over.
+ * A parent that ignores `Range` is read in sequence by one connection; bytes that are present already are skipped.
  */
 export class Download {
   readonly #wanted: Wanted;
@@ -46,9 +50,9 @@ export class Download {
   readonly #pieces: Pieces;
   readonly #flights = new Flights();
   #failure: unknown;
-  /** Set where the parent ignores `Range`. */
+  /** The parent ignores `Range`. */
   #sequential = false;
-  /** The digest of what one request brings in order from byte 0; given up at the first byte out of order. */
+  /** Digest of the bytes that one request receives in order from byte 0; dropped at the first byte out of order. */
   #hash: Hash | undefined;
   #hashed = 0;
   #gained = 0;
@@ -60,21 +64,21 @@ export class Download {
     this.#pieces = new Pieces(this.#present, wanted.size);
   }
 
-  /** Bytes that are here and were not before this attempt: what came a second time is no progress. */
+  /** Bytes that were missing before this attempt and are present now. Bytes fetched twice are no progress. */
   get gained(): number {
     return this.#gained;
   }
 
   /**
-   * @returns the digest, where all was written here and in order from byte 0
-   * @throws Fault; what arrived is logged, and synced
+   * @returns the digest, if this attempt wrote all bytes, in order from byte 0
+   * @throws Fault; the bytes that arrived are logged and synced
    */
   async run(): Promise<Digest | undefined> {
     const { file, log } = this.#deps;
     let syncing: Promise<void> = Promise.resolve();
     const sync = () => {
       syncing = syncing.then(() => file.sync()).then(() => log.sync());
-      // Its failure shows again at the last one, which is awaited.
+      // A failure is passed on to the last sync, which is awaited.
       syncing.catch(() => {});
     };
     const timer = setInterval(sync, SYNC_MS);
@@ -93,17 +97,17 @@ export class Download {
   }
 
   /**
-   * Gives each slot that comes free the next piece. Waits for one slot at a time, so that all transfers have turns.
-   * The first answer tells whether ranges are honoured; only then do other connections join.
+   * Gives the next piece to each free slot. Waits for one slot at a time, so that all transfers have turns. The first
+   * answer shows whether ranges are honoured; only then do other connections join.
    */
   async #deal(): Promise<void> {
     const { slots, bandwidth } = this.#deps;
     const running = new Set<Promise<void>>();
-    let fencedBus = false;
+    let isRanged = false;
     while (!this.#failure) {
       if (this.#pieces.left === 0) {
         if (running.size === 0) break;
-        await this.#last(running);
+        await this.#anyEnd(running);
         continue;
       }
       const slot = await slots.take();
@@ -114,45 +118,45 @@ export class Download {
         continue;
       }
       const { promise: ranged, resolve } = Promise.withResolvers<void>();
-      const lead = () => {
-        fencedBus = true;
+      const onRanged = () => {
+        isRanged = true;
         resolve();
       };
-      const run = this.#work(piece, lead).finally(() => {
+      const run = this.#work(piece, onRanged).finally(() => {
         running.delete(run);
         slot[Symbol.dispose]();
       });
       running.add(run);
-      if (!fencedBus) await Promise.race([ranged, run]);
+      if (!isRanged) await Promise.race([ranged, run]);
     }
     await Promise.all(running);
   }
 
-  /** Waits for the end of a request: one that breaks, or is too slow, gives back what it did not bring. */
-  async #last(running: Set<Promise<void>>): Promise<void> {
+  /** Waits until one request ends. One that breaks, or is too slow, gives back its missing bytes. */
+  async #anyEnd(running: Set<Promise<void>>): Promise<void> {
     const { gauge } = this.#deps.slots;
-    const look = this.#sequential
+    const timer = this.#sequential
       ? undefined
       : setInterval(() => this.#flights.hurry(gauge.firstByteMs), POLL_MS);
     try {
       await Promise.race(running);
     } finally {
-      clearInterval(look);
+      clearInterval(timer);
     }
   }
 
-  async #work(piece: Extent, ranged: () => void): Promise<void> {
+  async #work(piece: Extent, onRanged: () => void): Promise<void> {
     const { size, digest } = this.#wanted;
-    // Hashing along the way pays only where no other connection can be in the middle of the file.
+    // Hashing while writing pays only if one request covers the complete blob: no other one writes in its middle then.
     if (piece.start === 0 && piece.end === size) this.#hash = createHash(splitDigest(digest)[0]);
     const writer = new PieceWriter(this.#deps, piece.start, this.#present);
     const before = this.#present.bytes;
     const { bandwidth, signal, slots } = this.#deps;
     try {
-      await bandwidth.take(this.#ahead(piece) + REQUEST_BYTES, 'down', signal);
+      await bandwidth.take(this.#prepaid(piece) + REQUEST_BYTES, 'down', signal);
       using flight = this.#flights.begin(signal);
       try {
-        await this.#bring(piece, writer, flight, ranged);
+        await this.#fetch(piece, writer, flight, onRanged);
       } catch (error) {
         if (!flight.hurried) throw error;
         await writer.end();
@@ -160,9 +164,9 @@ export class Download {
     } catch (error) {
       await writer.end().catch((failure) => this.#fail(failure));
       if (!signal.aborted) slots.gauge.failed(error);
-      const progressed = this.#present.bytes - before >= PROGRESS_BYTES;
-      if (this.#sequential || !progressed || !broke(error)) this.#fail(error);
-      else if (writer.gained < PROGRESS_BYTES) await sleep(jittered(REST_MS));
+      const progressed = this.#present.bytes - before >= MIN_PROGRESS;
+      if (this.#sequential || !progressed || !isBroken(error)) this.#fail(error);
+      else if (writer.gained < MIN_PROGRESS) await sleep(jittered(BACKOFF_MS));
     } finally {
       this.#gained += writer.gained;
       if (!this.#sequential) {
@@ -171,7 +175,7 @@ export class Download {
     }
   }
 
-  async #bring(piece: Extent, writer: PieceWriter, flight: Flight, ranged: () => void): Promise<void> {
+  async #fetch(piece: Extent, writer: PieceWriter, flight: Flight, onRanged: () => void): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const { parent, slots } = this.#deps;
     const begun = performance.now();
@@ -179,7 +183,7 @@ export class Download {
     flight.heard();
     let { end = piece.end } = answer;
     if (end > piece.start) slots.gauge.answered(performance.now() - begun);
-    if (answer.ranged) ranged();
+    if (answer.ranged) onRanged();
     else if (piece.start > 0 || piece.end < size) {
       if (this.#sequential) return answer.body.destroy();
       this.#sequential = true;
@@ -187,7 +191,7 @@ export class Download {
       writer.at = 0;
       end = size;
     }
-    await this.#read(answer, writer, flight, end, this.#ahead(piece));
+    await this.#read(answer, writer, flight, end, this.#prepaid(piece));
     if (writer.at < end) {
       throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
     }
@@ -195,12 +199,12 @@ export class Download {
     await writer.end();
   }
 
-  /** What of it is paid for before it is asked for, in bytes. */
-  #ahead({ start, end }: Extent): number {
+  /** Bytes of the piece for which bandwidth is taken before the request. */
+  #prepaid({ start, end }: Extent): number {
     return this.#deps.parent.inPart ? 0 : end - start;
   }
 
-  /** @param paid bytes that the bandwidth was taken for; what comes beyond is taken for as it comes */
+  /** @param paid bytes for which bandwidth is taken already; for further ones it is taken as they arrive */
   async #read(
     { body }: BlobAnswer,
     writer: PieceWriter,
@@ -209,7 +213,7 @@ export class Download {
     paid: number,
   ): Promise<void> {
     const { signal, slots, bandwidth } = this.#deps;
-    let came = 0;
+    let received = 0;
     try {
       for await (const bytes of body) {
         signal.throwIfAborted();
@@ -219,9 +223,9 @@ export class Download {
         }
         flight.heard();
         slots.gauge.moved(bytes.length);
-        came += bytes.length;
-        if (came > paid) await bandwidth.take(Math.min(bytes.length, came - paid), 'down', signal);
-        this.#follow(bytes, writer.at);
+        received += bytes.length;
+        if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
+        this.#updateHash(bytes, writer.at);
         await writer.take(bytes);
         flight.heard();
       }
@@ -230,7 +234,7 @@ export class Download {
     }
   }
 
-  #follow(bytes: Buffer, at: number): void {
+  #updateHash(bytes: Buffer, at: number): void {
     if (!this.#hash) return;
     if (at === this.#hashed) {
       this.#hash.update(bytes);
@@ -243,5 +247,6 @@ export class Download {
   }
 }
 
-const broke = (error: unknown): boolean =>
+/** A connection that broke, as opposed to an answer of the parent. */
+const isBroken = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && error.detail?.status === undefined;

@@ -1,23 +1,25 @@
-/** At the end of a blob a connection may be silent for so long, or so many times the time to the first byte. */
-const SILENT_MS = 5_000;
-const ANSWERS = 4;
+/** Max silence of a connection at the end of a blob, in ms. */
+const MAX_SILENT_MS = 5_000;
+/** The same in multiples of the time to the first byte. The longer one applies. */
+const MAX_SILENT_ANSWERS = 4;
 
 export type Flight = Disposable & {
-  /** Ends with the transfer, or when the rest is asked for on another connection. */
+  /** Aborts with the transfer, or when the remaining bytes are requested on another connection. */
   signal: AbortSignal;
+  /** Whether it was aborted for being silent. */
   readonly hurried: boolean;
-  /** Bytes came. */
+  /** Records that bytes arrived. */
   heard(): void;
 };
 
 /**
- * The requests of one transfer that are under way. When nothing else is left to ask for, the transfer would wait for a
- * connection that lost packets as long as TCP does: the rest of what it was to bring comes sooner over another one.
+ * The active requests of one transfer. When nothing else is left to request, the transfer would wait for a connection
+ * that lost packets as long as TCP does: its remaining bytes arrive sooner over another one.
  */
 export class Flights {
-  readonly #flights = new Set<{ heard: number; hurry: AbortController }>();
+  readonly #flights = new Set<{ lastByteAt: number; abort: AbortController }>();
   readonly #now: () => number;
-  /** Doubles each time, for a link that is down. */
+  /** Factor on the max silence. Doubles each time that it is exceeded, for a link that is down. */
   #patience = 1;
 
   constructor(now: () => number = () => performance.now()) {
@@ -25,25 +27,25 @@ export class Flights {
   }
 
   begin(signal: AbortSignal): Flight {
-    const flight = { heard: this.#now(), hurry: new AbortController() };
+    const flight = { lastByteAt: this.#now(), abort: new AbortController() };
     this.#flights.add(flight);
     return {
-      signal: AbortSignal.any([signal, flight.hurry.signal]),
+      signal: AbortSignal.any([signal, flight.abort.signal]),
       get hurried() {
-        return flight.hurry.signal.aborted;
+        return flight.abort.signal.aborted;
       },
       heard: () => {
-        flight.heard = this.#now();
+        flight.lastByteAt = this.#now();
       },
       [Symbol.dispose]: () => this.#flights.delete(flight),
     };
   }
 
-  /** Ends those that were silent for too long. */
+  /** Aborts the requests that are silent for too long. */
   hurry(firstByteMs = 0): void {
-    const silent = Math.max(SILENT_MS, ANSWERS * firstByteMs) * this.#patience;
-    const late = [...this.#flights].filter(({ heard }) => this.#now() - heard >= silent);
-    if (late.length > 0) this.#patience *= 2;
-    for (const { hurry } of late) hurry.abort();
+    const maxMs = Math.max(MAX_SILENT_MS, MAX_SILENT_ANSWERS * firstByteMs) * this.#patience;
+    const silent = [...this.#flights].filter(({ lastByteAt }) => this.#now() - lastByteAt >= maxMs);
+    if (silent.length > 0) this.#patience *= 2;
+    for (const { abort } of silent) abort.abort();
   }
 }

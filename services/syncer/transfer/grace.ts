@@ -1,11 +1,11 @@
 import { Fault } from '#proto/contract/fault.ts';
 
-/** How long what is under way may take to end when this process is told to end, in ms. */
+/** How long active requests may take to finish at the shutdown of this process, in ms. */
 const GRACE_MS = 2_000;
 
 /**
- * Lets a request end that would be lost if it broke: many registries forget an upload of which a piece was torn. What
- * ends by a Fault (a window that closes, a claim that is lost) ends at once.
+ * Delays an abort at shutdown, so that an active request can finish: many registries drop an upload if one of its
+ * pieces breaks off. An abort by a Fault (a window that closes, a claim that is lost) is not delayed.
  */
 export class ShutdownGrace implements Disposable {
   readonly #signal: AbortSignal;
@@ -18,7 +18,7 @@ export class ShutdownGrace implements Disposable {
     else signal.addEventListener('abort', this.#abort, { once: true });
   }
 
-  /** Aborts as the other one, later. */
+  /** Aborts with the reason of the given signal, later. */
   get signal(): AbortSignal {
     return this.#late.signal;
   }

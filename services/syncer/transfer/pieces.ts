@@ -1,41 +1,42 @@
 import type { Extent, Extents } from '../link/answers/extents.ts';
 
-/** How a blob is cut into requests while it comes. Pure. */
+/** How a blob is cut into requests while it is downloaded. Pure. */
 
 const KIB = 1024;
-/** The most that is asked for in one request; also the most that a killed process has asked for in vain per connection. */
+/** Max bytes of one request. It also bounds the bytes that a killed process requested in vain, for each connection. */
 export const CHUNK_BYTES = 4 * 1024 * KIB;
 const MIN_PIECE = 64 * KIB;
-/** Of a link that nothing is known of. */
-const FIRST = 512 * KIB;
-/** Requests are so long that their beginning, when nothing moves, weighs little. */
+/** Size before the first measurement of the link, in bytes. */
+const INITIAL = 512 * KIB;
+/** Target time of a request, in seconds: long, so that its start, when nothing moves, weighs little. */
 const LONG_S = 8;
-/** Towards the end of the blob they are shorter, so that all connections end together; but not less than this. */
+/** Towards the end of the blob requests get shorter, so that all connections end together; but not below this. */
 const SHORT_S = 2;
 const SHORT_BYTES = 1024 * KIB;
-/** Nor so short that a request is not worth its while. */
+/** Nor below this, which is too short for the cost of a request. */
 const QUICK_S = 0.25;
 const MIN_SHORT = 32 * KIB;
 
 export type Pace = {
-  /** Of one connection, in bytes a second. */
+  /** Of one connection, in bytes/s; undefined before the first measurement. */
   rate: number | undefined;
   connections: number;
-  /** What the bandwidth limit lets ask for at once. */
+  /** Max bytes to request at once by the bandwidth limit. */
   most: number | undefined;
 };
 
-/** How much to ask for, of so many bytes that nobody has asked for yet. */
-export function pieceSize(left: number, { rate, connections, most = CHUNK_BYTES }: Pace): number {
-  const usual = rate === undefined ? FIRST : between(MIN_PIECE, rate * LONG_S, CHUNK_BYTES);
-  const short = rate === undefined ? FIRST : Math.max(Math.min(SHORT_BYTES, rate * SHORT_S), rate * QUICK_S);
+/** Bytes to request next, of the `left` ones that are not requested yet. */
+export function pieceSize(left: number, { rate, connections, most: max = CHUNK_BYTES }: Pace): number {
+  const usual = rate === undefined ? INITIAL : between(MIN_PIECE, rate * LONG_S, CHUNK_BYTES);
+  const short =
+    rate === undefined ? INITIAL : Math.max(Math.min(SHORT_BYTES, rate * SHORT_S), rate * QUICK_S);
   const share = Math.max(left / (2 * connections), short, MIN_SHORT);
-  return Math.max(1, Math.floor(Math.min(usual, share, most)));
+  return Math.max(1, Math.floor(Math.min(usual, share, max)));
 }
 
 const between = (low: number, value: number, high: number) => Math.max(low, Math.min(value, high));
 
-/** What nobody has asked for yet, handed out from the front; what did not come is given back. */
+/** The bytes that are not requested yet, handed out from the front. Those that did not arrive are given back. */
 export class Pieces {
   #gaps: Extent[];
 
@@ -52,7 +53,7 @@ export class Pieces {
     const gap = this.#gaps.shift();
     if (!gap) return undefined;
     const size = pieceSize(this.left + gap.end - gap.start, pace);
-    // A crumb is no request of its own.
+    // A small remainder is not worth a request of its own.
     const end = gap.end - gap.start <= size * 1.25 ? gap.end : gap.start + size;
     if (end < gap.end) this.#gaps.unshift({ start: end, end: gap.end });
     return { start: gap.start, end };

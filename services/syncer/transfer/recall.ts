@@ -3,38 +3,38 @@ import { Fault } from '#proto/contract/fault.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 
-/** Passes that ended and whose jobs may still be in the queue; there are hardly ever two. */
+/** Max cancelled passes to remember, whose jobs may still be in the queue. More than one is rare. */
 const MAX_PASSES = 100;
 
 /**
- * Transfers end with their pass where a change of the configuration has ended it: they may go to another parent now, or
- * be no more to use the link. What arrived is kept for the pass that follows.
+ * Cancels the transfers of a pass that a change of the configuration ended: the parent may be another one now, or the
+ * link no longer usable. The bytes that arrived are retained for the next pass.
  */
 export class PassCancellation implements Disposable {
-  readonly #over = new Set<string>();
-  readonly #working = new Map<AbortController, string>();
+  readonly #cancelled = new Set<string>();
+  readonly #active = new Map<AbortController, string>();
   readonly #unlisten: () => void;
 
   constructor(bus: Pick<Bus, 'listen'>) {
     this.#unlisten = bus.listen(passFinished, ({ data: { pass, ended } }) => {
-      if (ended === 'configuration') this.#cancellation(pass);
+      if (ended === 'configuration') this.#cancel(pass);
     });
   }
 
-  /** Does the work unless its pass is over, and ends it when that is. */
+  /** Runs `work` unless its pass is cancelled, and aborts it when its pass is. */
   async guard(
     { pass }: Pick<TransferJob, 'pass'>,
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<Verdict>,
   ): Promise<Verdict> {
-    if (this.#over.has(pass)) return 'done';
-    const recalled = new AbortController();
-    this.#working.set(recalled, pass);
+    if (this.#cancelled.has(pass)) return 'done';
+    const cancellation = new AbortController();
+    this.#active.set(cancellation, pass);
     try {
-      const verdict = await work(AbortSignal.any([signal, recalled.signal]));
-      return recalled.signal.aborted && !signal.aborted ? 'done' : verdict;
+      const verdict = await work(AbortSignal.any([signal, cancellation.signal]));
+      return cancellation.signal.aborted && !signal.aborted ? 'done' : verdict;
     } finally {
-      this.#working.delete(recalled);
+      this.#active.delete(cancellation);
     }
   }
 
@@ -42,14 +42,14 @@ export class PassCancellation implements Disposable {
     this.#unlisten();
   }
 
-  #cancellation(pass: string): void {
-    this.#over.add(pass);
-    for (const oldest of this.#over) {
-      if (this.#over.size <= MAX_PASSES) break;
-      this.#over.delete(oldest);
+  #cancel(pass: string): void {
+    this.#cancelled.add(pass);
+    for (const oldest of this.#cancelled) {
+      if (this.#cancelled.size <= MAX_PASSES) break;
+      this.#cancelled.delete(oldest);
     }
-    for (const [recalled, of] of this.#working) {
-      if (of === pass) recalled.abort(new Fault('unavailable', 'the configuration has changed'));
+    for (const [cancellation, itsPass] of this.#active) {
+      if (itsPass === pass) cancellation.abort(new Fault('unavailable', 'the configuration has changed'));
     }
   }
 }

@@ -25,23 +25,24 @@ export type StepDeps = {
   parent: () => Promise<Source>;
   slots: Slots;
   bandwidth: Bandwidth;
-  /** This process, as the holder of claims. */
+  /** Id of this process, as the holder of claims. */
   by: string;
   log: Log;
-  /** Ends the transfer in good order: what arrived is kept and the claim given back. */
+  /** Ends the transfer cleanly: the bytes that arrived are retained and the claim is released. */
   signal: AbortSignal;
+  /** Called once per attempt, with the bytes that are present already. */
   started: (present: number) => void;
   progress: (done: number) => void;
 };
 
-/** The bus may be away for a while: storage is asked until it is back. */
+/** Options of calls to storage: retried for up to 30 s while the bus or storage is unavailable. */
 export const PATIENCE = { patience: 30_000 };
 
-/** A claim on the blob's ingest; `clean` is false where what is on disk must be checked first. */
+/** A claim on the blob's ingest. `clean` is false if the bytes on disk must be verified first. */
 type Held = { claim: Claim; clean: boolean };
 type Fetched = { hashed: string | undefined };
 
-/** The transfer machine with the effects of the way down. */
+/** The transfer machine with the actors of a download. */
 export const downActor = (deps: StepDeps) =>
   transferMachine.provide({
     actors: {
@@ -52,7 +53,7 @@ export const downActor = (deps: StepDeps) =>
       ),
       release: fromPromise(async ({ input }) => {
         const hold = input.hold as Held | undefined;
-        if (hold) await deps.bus.call(releaseClaim, held(hold.claim));
+        if (hold) await deps.bus.call(releaseClaim, keyOf(hold.claim));
       }),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
@@ -60,7 +61,7 @@ export const downActor = (deps: StepDeps) =>
     },
   });
 
-/** What is no Fault becomes one without its reason further on, so the reason is logged here. */
+/** Logs an error that is not a Fault: the machine turns it into one without its reason. */
 export async function logged<T>(
   { log, signal }: Pick<StepDeps, 'log' | 'signal'>,
   step: Promise<T>,
@@ -113,20 +114,22 @@ async function commit(deps: StepDeps, wanted: Wanted, { claim }: Held, { hashed 
   const { digest, size } = wanted;
   await renewing(deps, claim, async (signal) => {
     try {
-      const query = { ...held(claim), digest, size, ...(hashed && { hashed }) };
+      const query = { ...keyOf(claim), digest, size, ...(hashed && { hashed }) };
       await deps.bus.call(commitBlob, query, { ...PATIENCE, signal });
     } catch (error) {
-      if (Fault.is(error, 'digest-invalid', 'size-invalid')) await blame(deps, wanted, claim, error);
+      if (Fault.is(error, 'digest-invalid', 'size-invalid'))
+        await explainMismatch(deps, wanted, claim, error);
       throw error;
     }
   });
 }
 
 /**
- * The content is wrong. Where the disk lost something, only that is fetched again; else the parent sent it wrong, and
- * nobody can tell which part, so all of it goes.
+ * The content does not match its digest or size. If the disk lost bytes, only those are fetched again. Otherwise the
+ * parent sent wrong bytes; it is unknown which ones, so the ingest is discarded.
+ * @throws Fault `unavailable` or `parent-invalid`, always
  */
-async function blame(
+async function explainMismatch(
   { bus, volume }: StepDeps,
   { digest }: Wanted,
   claim: Claim,
@@ -138,13 +141,13 @@ async function blame(
   if (lost > 0) {
     throw new Fault('unavailable', `the data volume lost ${lost} bytes of ${digest}`, { cause });
   }
-  await bus.call(discardIngest, held(claim), PATIENCE);
+  await bus.call(discardIngest, keyOf(claim), PATIENCE);
   throw new Fault('parent-invalid', `the parent sent content that is not ${digest}: ${cause.message}`, {
     cause,
   });
 }
 
-/** Keeps the claim alive while `task` runs; when it is lost, the task's signal aborts with `claim-lost`. */
+/** Renews the claim while `task` runs. If the claim is lost, the task's signal aborts with `claim-lost`. */
 async function renewing<T>(
   { bus, signal }: StepDeps,
   claim: Claim,
@@ -152,8 +155,8 @@ async function renewing<T>(
 ): Promise<T> {
   const lost = new AbortController();
   const renew = () =>
-    bus.call(renewClaim, held(claim)).catch((error) => {
-      // Silence is not loss: the claim is ours until storage says otherwise.
+    bus.call(renewClaim, keyOf(claim)).catch((error) => {
+      // No answer is not a loss: this process has the claim until storage says otherwise.
       if (Fault.is(error, 'claim-lost')) lost.abort(error);
     });
   const timer = setInterval(renew, CLAIM_RENEW_MS);
@@ -164,9 +167,9 @@ async function renewing<T>(
   }
 }
 
-const held = ({ id, claim }: Claim) => ({ id, claim });
+const keyOf = ({ id, claim }: Claim) => ({ id, claim });
 
-/** The fault with the bytes that the attempt brought, from which the machine knows that it was not for nothing. */
+/** The fault with the bytes that the attempt gained, by which the machine resets its count of failures. */
 export function withGained(error: unknown, gained: number): unknown {
   if (!(error instanceof Fault)) return error;
   return new Fault(error.code, error.message, { cause: error, detail: { ...error.detail, gained } });

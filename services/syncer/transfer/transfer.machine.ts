@@ -4,8 +4,13 @@ import { backOff } from '../link/answers/answers.ts';
 import type { Wanted } from './download.ts';
 
 /**
- * One blob goes over the link. It holds no I/O: the actors are given by `transfer-steps.ts` for what comes from the
- * parent, by `upload-steps.ts` for what goes there.
+ * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`crew.ts`) for each
+ * direction takes jobs from the queue, as many as `concurrency.ts` finds useful. `worker.ts` runs one `transferMachine`
+ * for each job and publishes its progress.
+ *
+ * The machine holds no I/O. `transfer-steps.ts` supplies its actors for a download: `download.ts` fetches the missing
+ * pieces of the blob, and `chunk-log.ts` records those that are on disk. `upload-steps.ts` supplies them for an upload:
+ * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-hold.ts`.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │
@@ -17,14 +22,16 @@ import type { Wanted } from './download.ts';
  *              ▼   time is up     may pass    will not pass, or too often
  *            held
  *
- * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end what is
- * there. Nothing is held while it waits. An attempt that moved bytes starts the count of failures anew.
+ * A start, a resume, a redelivery and a takeover are one path: `locating` asks the far end which bytes it has. No claim
+ * is held while the machine waits. An attempt that moved bytes restarts the count of failures.
  */
+
+/** Result of `locating`. */
 export type Located =
-  /** `mounted`: only now, and without a byte over the link. */
+  /** `mounted`: it became present just now, and no byte crossed the link. */
   | { kind: 'present'; mounted?: boolean }
   | { kind: 'held' }
-  /** The steps know what they hold, and what it says to the next one. */
+  /** `hold` is opaque to the machine; the steps hand it from one to the next. */
   | { kind: 'claimed'; hold: unknown };
 export type Outcome = {
   result: 'present' | 'held' | 'failed';
@@ -35,19 +42,20 @@ export type Outcome = {
 export type TransferContext = {
   wanted: Wanted;
   hold: unknown;
-  /** What `move` hands on to `commit`. */
+  /** Result of `move`, for `commit`. */
   moved: unknown;
   mounted: boolean;
   fault: WireFault | undefined;
-  /** Failures in a row that moved nothing. */
+  /** Failures in a row that moved no bytes. */
   failures: number;
-  /** When the next attempt begins, in ms since 1970. */
+  /** When the next attempt begins, in ms since 1970; 0: none follows. */
   until: number;
   cancelled: boolean;
   result: Outcome['result'];
 };
 
 export type Attempt = { wanted: Wanted; hold: unknown };
+/** Actors that `provide` has to replace. */
 const missing = () => Promise.reject(new Error('no such step was given'));
 
 export const transferMachine = setup({
@@ -144,7 +152,7 @@ export const transferMachine = setup({
         src: 'release',
         input: ({ context }) => attempt(context),
         onDone: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
-        // What could not be given back ends by itself.
+        // A claim that could not be released expires by itself.
         onError: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
       },
       exit: assign({ hold: undefined, moved: undefined }),

@@ -9,9 +9,10 @@ import { MARGIN_MS } from '../leadership/lease.ts';
 const RENEW_MS = LEASE_MS / 4;
 
 /**
- * One transfer at a time sends a blob to a repository of the parent: two that wrote into one session would spoil it.
- * A lease on the bus that ends by itself, so what a killed process sent is gone on with soon after. Where the bus
- * forgot it two may send for a moment: the parent checks the digest, so that costs bytes only.
+ * A lease on the bus by which one transfer at a time sends a blob to a repository of the parent: two that write into
+ * one session would corrupt it. The lease expires by itself, so that another process soon resumes the upload of a
+ * killed one. If the bus loses the lease, two may send for a moment: the parent checks the digest, so that costs only
+ * bytes.
  */
 export class UploadHold implements AsyncDisposable {
   readonly #bus: Bus;
@@ -21,11 +22,11 @@ export class UploadHold implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   readonly #clocks: Clocks | undefined;
   #revision: number;
-  /** When the last renewal that was answered was asked for. */
+  /** Time since the last answered renewal was requested. */
   #renewed: Elapsed;
   #renewing: Promise<void> | undefined;
 
-  /** @returns undefined where another one has it */
+  /** @returns undefined if another transfer has the lease */
   static async take(
     bus: Bus,
     by: string,
@@ -36,9 +37,9 @@ export class UploadHold implements AsyncDisposable {
     const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
     const key = `upload.${name.slice(0, 40)}`;
     const holder = `${by} ${randomUUID()}`;
-    const asked = new Elapsed(clocks);
+    const requested = new Elapsed(clocks);
     const revision = await bus.swap(lease, key, { holder }, 0);
-    return revision === undefined ? undefined : new UploadHold(bus, key, holder, revision, asked, clocks);
+    return revision === undefined ? undefined : new UploadHold(bus, key, holder, revision, requested, clocks);
   }
 
   private constructor(
@@ -46,14 +47,14 @@ export class UploadHold implements AsyncDisposable {
     key: string,
     holder: string,
     revision: number,
-    asked: Elapsed,
+    requested: Elapsed,
     clocks: Clocks | undefined,
   ) {
     this.#bus = bus;
     this.#key = key;
     this.#holder = holder;
     this.#revision = revision;
-    this.#renewed = asked;
+    this.#renewed = requested;
     this.#clocks = clocks;
     this.#timer = setInterval(() => void this.#renew().catch(() => {}), RENEW_MS);
   }
@@ -64,9 +65,9 @@ export class UploadHold implements AsyncDisposable {
   }
 
   /**
-   * To be called before each request: one that was paused writes into no session that another one goes on with. What
-   * it may ask for in a moment between is a piece from an offset that is not the session's end any more: a parent that
-   * does not refuse it has a wrong blob at the end, which its digest shows.
+   * To be called before each request, so that a transfer that was paused does not write into a session that another one
+   * continues. A request that slips through begins at an offset that is no longer the session's end: if the parent
+   * does not refuse it, the blob is wrong at the end, which its digest shows.
    * @throws Fault `claim-lost`
    */
   async ensureHeld(): Promise<void> {
@@ -74,7 +75,7 @@ export class UploadHold implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** One at a time: two would each take the other's entry for somebody else's. */
+  /** At most one renewal at a time: with two, one could mistake the other's new revision for another holder's. */
   #renew(): Promise<void> {
     this.#renewing ??= this.#renewNow().finally(() => {
       this.#renewing = undefined;
@@ -82,25 +83,25 @@ export class UploadHold implements AsyncDisposable {
     return this.#renewing;
   }
 
-  /** Silence of the bus is not loss. */
+  /** No answer of the bus is not a loss of the lease. */
   async #renewNow(): Promise<void> {
-    const asked = new Elapsed(this.#clocks);
-    const mine = { holder: this.#holder };
-    const next = await this.#bus.swap(lease, this.#key, mine, this.#revision);
+    const requested = new Elapsed(this.#clocks);
+    const entry = { holder: this.#holder };
+    const next = await this.#bus.swap(lease, this.#key, entry, this.#revision);
     if (next !== undefined) {
       this.#revision = next;
-      this.#renewed = asked;
+      this.#renewed = requested;
       return;
     }
-    const found = await this.#bus.get(lease, this.#key);
-    const again =
-      found && found.value.holder !== this.#holder
+    const current = await this.#bus.get(lease, this.#key);
+    const retried =
+      current && current.value.holder !== this.#holder
         ? undefined
-        : await this.#bus.swap(lease, this.#key, mine, found?.revision ?? 0);
-    if (again === undefined) this.#lost.abort(new Fault('claim-lost', 'another syncer sends this blob'));
+        : await this.#bus.swap(lease, this.#key, entry, current?.revision ?? 0);
+    if (retried === undefined) this.#lost.abort(new Fault('claim-lost', 'another syncer sends this blob'));
     else {
-      this.#revision = again;
-      this.#renewed = asked;
+      this.#revision = retried;
+      this.#renewed = requested;
     }
   }
 

@@ -7,13 +7,14 @@ import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
 
+/** Max length of a location that is stored, in characters. */
 const MAX_LOCATION = 8_192;
 
-/** The upload sessions of a blob at the parent, as storage remembers them for whoever goes on. */
+/** Upload sessions of a blob at the parent. Storage has their locations, so that another transfer can resume them. */
 export class Sessions {
   readonly #bus: Bus;
   readonly #signal: AbortSignal;
-  /** Mounts are tried once: what could not be mounted is sent. */
+  /** Repositories to mount from. They are tried once: if none can be mounted from, the blob is sent. */
   #from: Repository[];
 
   constructor(bus: Bus, signal: AbortSignal, from: Repository[]) {
@@ -22,42 +23,44 @@ export class Sessions {
     this.#from = from;
   }
 
-  /** Mounts the blob, or goes on with the session that was kept, or begins one. */
+  /** Mounts the blob, or resumes its stored session, or begins one. */
   async open(upward: Upward, wanted: Wanted): Promise<'mounted' | Session> {
     const { repository, digest } = wanted;
-    const mounted = await this.#mounted(upward, wanted);
+    const mounted = await this.#mount(upward, wanted);
     if (mounted === 'mounted') {
       await this.forget(wanted);
       return mounted;
     }
-    const kept = await this.#kept(upward, wanted);
-    if (kept) {
+    const stored = await this.#stored(upward, wanted);
+    if (stored) {
       if (mounted) await this.#cancel(upward, wanted, mounted);
-      return kept;
+      return stored;
     }
     const session = mounted ?? (await upward.begin(repository, digest, this.#signal));
     await this.keep(wanted, session);
     return session;
   }
 
+  /** Stores the session's location. */
   async keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
     if (location.length > MAX_LOCATION) return;
     await this.#bus.call(keepSession, { repository, digest, location }, PATIENCE);
   }
 
+  /** Deletes the stored location. */
   async forget({ repository, digest }: Wanted): Promise<void> {
     await this.#bus.call(dropSession, { repository, digest }, PATIENCE);
   }
 
-  /** @returns a session that the parent opened because it could not mount, where it did */
-  async #mounted(upward: Upward, wanted: Wanted): Promise<'mounted' | Session | undefined> {
+  /** @returns `mounted`; or a session, if the parent opened one because it could not mount */
+  async #mount(upward: Upward, wanted: Wanted): Promise<'mounted' | Session | undefined> {
     const { repository, digest } = wanted;
     const candidates = this.#from;
     this.#from = [];
     let spare: Session | undefined;
     for (const from of candidates) {
       const answer = await upward.mount(repository, digest, from, this.#signal).catch((error) => {
-        // Who may write here need not be one who may read there.
+        // The login may write to this repository and yet not read that one.
         if (Fault.is(error, 'parent-refused')) return undefined;
         throw error;
       });
@@ -68,14 +71,15 @@ export class Sessions {
     return spare;
   }
 
-  async #kept(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
+  /** The stored session, if the parent still has it and it fits the blob. */
+  async #stored(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    const found = await upward.offset(repository, location, this.#signal);
-    if (found && found.offset <= size) {
-      if (found.location !== location) await this.keep(wanted, found);
-      return found;
+    const session = await upward.offset(repository, location, this.#signal);
+    if (session && session.offset <= size) {
+      if (session.location !== location) await this.keep(wanted, session);
+      return session;
     }
     await this.forget(wanted);
     return undefined;

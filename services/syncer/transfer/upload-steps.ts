@@ -26,23 +26,25 @@ export type UpDeps = {
   pace: Pace;
   by: string;
   log: Log;
-  /** Ends the transfer in good order: the session stays, at the parent and here. */
+  /** Ends the transfer cleanly: the session is retained, at the parent and in storage. */
   signal: AbortSignal;
   started: (present: number) => void;
   progress: (done: number) => void;
 };
 
-/** What a job says beside the blob. */
+/** Fields of a job other than the blob. */
 export type Manner = {
+  /** When the window closes, in ms since 1970. */
   until?: number | undefined;
+  /** Repositories of the parent to mount from. */
   from?: Repository[] | undefined;
-  /** The parent's word that it has the blob is not believed. */
+  /** Sends the blob even if the parent says that it has it. */
   again?: boolean | undefined;
 };
 
 type Held = { lock: UploadHold; session: Session };
 
-/** The transfer machine with the effects of the way up. */
+/** The transfer machine with the actors of an upload. */
 export const upActor = (deps: UpDeps, manner: Manner) => {
   const steps = new UploadSteps(deps, manner);
   return transferMachine.provide({
@@ -64,11 +66,12 @@ class UploadSteps {
   readonly #deps: UpDeps;
   readonly #manner: Manner;
   readonly #sessions: Sessions;
-  /** How far the parent got in all attempts so far. */
+  /** Highest offset that the parent reported in all attempts so far. */
   #reached: number | undefined;
+  /** Offset that the parent reported last. */
   #offset = 0;
-  /** The parent refused the whole once, although it was right here. */
-  #blamed = false;
+  /** The parent rejected the complete blob once, although it is correct here. */
+  #rejected = false;
 
   constructor(deps: UpDeps, manner: Manner) {
     this.#deps = deps;
@@ -108,7 +111,7 @@ class UploadSteps {
       try {
         await upload.finish(session);
       } catch (error) {
-        if (wrong(error)) await this.#blame(wanted, file, error);
+        if (isDigestInvalid(error)) await this.#explainMismatch(wanted, file, error);
         throw error;
       }
     });
@@ -122,7 +125,7 @@ class UploadSteps {
     task: (upload: Upload, file: BlobFile) => Promise<T>,
   ): Promise<T> {
     const { slots, pace, signal, progress } = this.#deps;
-    let at: string | undefined;
+    let location: string | undefined;
     try {
       await using file = await this.#open(wanted);
       const ending = AbortSignal.any([signal, lock.signal]);
@@ -138,8 +141,8 @@ class UploadSteps {
         late: grace.signal,
         reached: async (session) => {
           this.#offset = session.offset;
-          if (session.location !== at) await this.#sessions.keep(wanted, session);
-          at = session.location;
+          if (session.location !== location) await this.#sessions.keep(wanted, session);
+          location = session.location;
           progress(session.offset);
         },
       });
@@ -174,32 +177,36 @@ class UploadSteps {
     }
   }
 
-  /** The parent says that it is not what its digest says. What is wrong here is for the scrubber to find. */
-  async #blame(wanted: Wanted, file: BlobFile, cause: Fault): Promise<never> {
+  /**
+   * The parent says that the content does not match its digest. A blob that is damaged here is left to the scrubber. An
+   * intact one is sent again from byte 0, once.
+   * @throws Fault `digest-invalid`, `unavailable` or `parent-invalid`, always
+   */
+  async #explainMismatch(wanted: Wanted, file: BlobFile, cause: Fault): Promise<never> {
     const { digest, repository } = wanted;
     if ((await digestOf(file, wanted)) !== digest) {
-      const said = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
-      throw new Fault('digest-invalid', said, { cause });
+      const message = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
+      throw new Fault('digest-invalid', message, { cause });
     }
     await this.#sessions.forget(wanted);
     this.#offset = 0;
-    const again = !this.#blamed;
-    this.#blamed = true;
-    if (again) throw new Fault('unavailable', `${cause.message}; it is sent anew`, { cause });
+    const isFirst = !this.#rejected;
+    this.#rejected = true;
+    if (isFirst) throw new Fault('unavailable', `${cause.message}; it is sent anew`, { cause });
     throw new Fault('parent-invalid', `the parent does not keep what it is sent: ${cause.message}`, {
       cause,
     });
   }
 }
 
-const wrong = (error: unknown): error is Fault =>
+const isDigestInvalid = (error: unknown): error is Fault =>
   Fault.is(error, 'parent-refused') && error.detail?.reason === 'DIGEST_INVALID';
 
 async function digestOf(file: BlobFile, { digest, size }: Wanted): Promise<string> {
   const [algorithm] = splitDigest(digest);
   const hash = createHash(algorithm);
   const buffer = Buffer.allocUnsafe(1024 * 1024);
-  // One byte more than there should be shows.
+  // Reads beyond `size`, so that a longer file does not match.
   for (let at = 0; at <= size; ) {
     const read = await file.read(buffer, at);
     if (read === 0) break;

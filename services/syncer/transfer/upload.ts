@@ -7,10 +7,10 @@ import type { Wanted } from './download.ts';
 import type { Pace } from './pace.ts';
 import type { Slots } from './slots.ts';
 
-/** Bytes read from the file at a time. */
+/** Bytes that are read from the file at a time. */
 const READ_BYTES = 256 * 1024;
-/** At which the parent makes a whole of what it got, at worst, in bytes a second. */
-const HASHED_PER_SECOND = 10 * 1024 * 1024;
+/** Min rate at which a parent is assumed to assemble and hash an upload, in bytes/s. */
+const MIN_HASH_RATE = 10 * 1024 * 1024;
 
 export type UploadDeps = {
   upward: Pick<Upward, 'append' | 'finish'>;
@@ -18,15 +18,15 @@ export type UploadDeps = {
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
   pace: Pace;
-  /** When the window closes. */
+  /** When the window closes, in ms since 1970. */
   until: number | undefined;
-  /** Asked before each request. @throws Fault `claim-lost` */
+  /** Called before each request. @throws Fault `claim-lost` */
   ensureHeld: () => Promise<void>;
-  /** No request begins any more. */
+  /** Aborts when no request may begin any more. */
   signal: AbortSignal;
-  /** Requests under way end. */
+  /** Aborts the active requests, later than `signal`. */
   late: AbortSignal;
-  /** Told of each answer of the parent, before the next request. */
+  /** Called with the session of each answer of the parent, before the next request. */
   reached: (session: Session) => Promise<void>;
 };
 
@@ -42,7 +42,7 @@ export class Upload {
 
   /**
    * Sends all but the last piece, which goes with the request that ends the upload.
-   * @throws Fault; `window-closed` where the next piece would not end in time
+   * @throws Fault; `window-closed` if the next piece would not end in time
    */
   async run(begun: Session): Promise<Session> {
     const { repository, digest, size } = this.#wanted;
@@ -58,20 +58,20 @@ export class Upload {
         throw new Fault('parent-invalid', `the parent says that it has ${session.offset} bytes of ${digest}`);
       }
       await reached(session);
-      // It may have kept less than it was sent, but never nothing, again and again.
+      // It may retain less than it was sent, but each request has to make progress.
       if (session.offset <= offset) {
         throw new Fault('parent-unreachable', `the parent keeps ${session.offset} bytes of ${digest}`);
       }
     }
   }
 
-  /** Sends what is left, and ends the upload. @throws Fault, as `Upward.finish` */
+  /** Sends the remaining bytes and ends the upload. @throws Fault `window-closed`; see also `Upward.finish` */
   async finish(session: Session): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
     this.#piece(left);
     const send = (body: Sent) => this.#deps.upward.finish(repository, digest, session, body, this.#deps.late);
-    await this.#timed(left, send, session.offset, (size * 1_000) / HASHED_PER_SECOND);
+    await this.#timed(left, send, session.offset, (size * 1_000) / MIN_HASH_RATE);
   }
 
   #piece(left: number): number {
@@ -91,7 +91,7 @@ export class Upload {
     const began = performance.now();
     const bytes = () => this.#read(offset, offset + size);
     try {
-      // What the sockets on the way hold has not arrived yet when the last byte is given to them.
+      // When the socket accepts the last byte, the bytes in the buffers on the way have not arrived yet.
       const answer = await send({ size, bytes, slackMs: 2 * pace.ms(size) + extraMs });
       pace.sent(size, performance.now() - began);
       return answer;
@@ -114,7 +114,7 @@ export class Upload {
         );
       }
       yield part;
-      // Asked for the next one: this one has gone into the link, or as far as its buffers take it.
+      // The next part is requested: this one is on the link, or in its buffers.
       this.#deps.slots.gauge.moved(part.length);
       at += part.length;
     }

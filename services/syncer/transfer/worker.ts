@@ -17,12 +17,13 @@ import { type UpDeps, upActor } from './upload-steps.ts';
 
 type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: string };
 
+/** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
-/** Where many go at a time each tells less often, so that this history does not push out all other. */
+/** The same, per connection: of many transfers each reports less often, so as not to fill the event history. */
 const PROGRESS_SHARE_MS = 250;
-/** Node's timers take no longer waits. */
-const MAX_MS = 2 ** 31 - 1;
-/** How long a job rests whose blob another syncer holds, in whole ms: the queue takes no others; jitter comes on top. */
+/** Max delay of Node's timers, in ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Min delay of a job whose blob another syncer holds; jitter of up to the same is added. The queue takes whole ms. */
 const HELD_MS = 1_500;
 
 export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
@@ -30,8 +31,8 @@ export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
 };
 
 /**
- * Carries out one job: a transfer machine from its start to its end, told to the bus step by step. One whose window
- * closes ends in good order and is forgotten, as is one that is taken later: the next pass wishes for it anew.
+ * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
+ * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
  */
 export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verdict> {
   const { pass, until, from, again, part, ...blob } = job;
@@ -43,46 +44,46 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verd
       ? undefined
       : setTimeout(
           () => closed.abort(new Fault('window-closed', 'the window closed')),
-          Math.min(MAX_MS, until - Date.now()),
+          Math.min(MAX_TIMER_MS, until - Date.now()),
         );
   const signal = AbortSignal.any([deps.signal, closed.signal]);
-  using hand = deps.activity.take(blob);
+  using active = deps.activity.take(blob);
   const about: About = { ...blob, pass, syncer: by };
-  let told = Date.now();
-  let at = 0;
-  let last = 'locating';
-  const own = {
+  let publishedAt = Date.now();
+  let publishedBytes = 0;
+  let lastState = 'locating';
+  const jobDeps = {
     ...deps,
     signal,
     started: (present: number) => {
-      at = present;
-      told = Date.now();
-      hand.reached(present);
+      publishedBytes = present;
+      publishedAt = Date.now();
+      active.reached(present);
       bus.publish(transferStarted, { ...about, present });
     },
     progress: (done: number) => {
-      hand.reached(done);
-      const apart = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
+      active.reached(done);
+      const intervalMs = Math.max(PROGRESS_MS, PROGRESS_SHARE_MS * deps.slots.count);
       const now = Date.now();
-      if (now - told < apart) return;
-      const rate = Math.max(0, Math.round(((done - at) * 1_000) / (now - told)));
-      told = now;
-      at = done;
+      if (now - publishedAt < intervalMs) return;
+      const rate = Math.max(0, Math.round(((done - publishedBytes) * 1_000) / (now - publishedAt)));
+      publishedAt = now;
+      publishedBytes = done;
       bus.publish(transferProgressed, { ...about, done, rate });
     },
   };
-  const machine = blob.direction === 'up' ? upActor(own, { until, from, again }) : downActor(own);
+  const machine = blob.direction === 'up' ? upActor(jobDeps, { until, from, again }) : downActor(jobDeps);
   const actor = createActor(machine, { input: { ...blob, ...(part && { part }) } });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
-      if (value === 'waiting' && last !== 'waiting' && fault) {
-        hand.waits(until);
+      if (value === 'waiting' && lastState !== 'waiting' && fault) {
+        active.waits(until);
         bus.publish(transferDelayed, { ...about, code: fault.code, reason: fault.message, until });
         log.warn({ digest: blob.digest, code: fault.code, ms: until - Date.now() }, fault.message);
       }
-      last = String(value);
+      lastState = String(value);
     },
-    // Its promise tells.
+    // Reported by `toPromise`.
     error: () => {},
   });
   const cancel = () => actor.send({ type: 'transfer.cancel' });

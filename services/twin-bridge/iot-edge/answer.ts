@@ -1,16 +1,16 @@
 import type { Log } from '#proto/bus/bus.ts';
 import type { Method, MethodAnswer } from '../methods/method.ts';
 
-/** Bytes of an answer's JSON (IoT Hub, "Understand and invoke direct methods"). */
+/** Max size of the JSON of an answer, in bytes (IoT Hub, "Understand and invoke direct methods"). */
 const MAX_BYTES = 128 * 1024;
-/** Calls of methods at a time: whoever asks for more is asked to wait. */
+/** Max calls in progress. Further callers are asked to retry later. */
 export const MAX_CALLS = 16;
 
 export type Call = { name: string; payload: Buffer };
 
 /**
- * Answers a direct method, always: 404 for one that there is not, 400 for a payload that is no JSON, 504 after the
- * time-out, 500 for one that fails; no answer of any says how it failed inside. Nothing of it is logged but the name.
+ * Answers a direct method, always: 404 for an unknown method, 400 for a payload that is not JSON, 504 after the
+ * timeout, 500 for a failure. An answer never has details of an internal failure. Of a call, only the name is logged.
  */
 export async function answerCall(
   { name, payload }: Call,
@@ -25,7 +25,7 @@ export async function answerCall(
     const bytes = Buffer.byteLength(text);
     return said(500, `the answer of ${bytes} bytes is more than the ${MAX_BYTES} that a method may have`);
   }
-  // 0 is no status: whoever called would take it for none.
+  // Status 0 is invalid: the caller would take it for a missing status.
   return { status: answer.status || 500, text };
 }
 
@@ -38,15 +38,16 @@ async function outcome(
   signal: AbortSignal,
 ): Promise<MethodAnswer> {
   const method = methods.get(name);
-  if (!method) return { status: 404, payload: { message: `there is no method ${name}: ${known(methods)}` } };
+  if (!method)
+    return { status: 404, payload: { message: `there is no method ${name}: ${methodNames(methods)}` } };
   let value: unknown = null;
   try {
     if (payload.length > 0) value = JSON.parse(payload.toString('utf8'));
   } catch {
     return { status: 400, payload: { message: 'the payload is not JSON' } };
   }
-  const late = AbortSignal.timeout(timeoutMs);
-  const either = AbortSignal.any([signal, late]);
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const either = AbortSignal.any([signal, timeout]);
   const over = Promise.withResolvers<MethodAnswer>();
   either.addEventListener('abort', () =>
     over.resolve({ status: 504, payload: { message: `${name} did not end in ${timeoutMs} ms` } }),
@@ -60,6 +61,6 @@ async function outcome(
   }
 }
 
-const known = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
+const methodNames = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
 
 export const said = (status: number, message: string) => ({ status, text: JSON.stringify({ message }) });

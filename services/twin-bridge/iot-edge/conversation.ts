@@ -8,7 +8,7 @@ import { pauseAfter, type Timing } from './timing.ts';
 
 export type Clock = {
   now(): number;
-  /** Ends early, without an error, when the signal aborts. */
+  /** Resolves early, without an error, when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
@@ -19,57 +19,58 @@ export const systemClock: Clock = {
   },
 };
 
-/** What a module holds beyond any one connection. */
+/** State of a module that outlives a connection. */
 export type TwinDelegate = {
-  /** What is desired, as looked up now. */
+  /** Takes the desired properties as just read. */
   take(desired: Desired): Promise<void>;
-  /** All that is to be reported. */
+  /** The complete properties to report. */
   readonly wanted: Properties | undefined;
 };
 
 /**
- * What is said over one connection: one request at a time. The twin is looked up at once, after each word of a patch,
- * and each five minutes; what is reported follows, as the difference to what the twin holds.
+ * The requests over one connection, one at a time. The twin is read at the start, after each patch, and every five
+ * minutes. Reports follow, as the difference to the properties that the twin holds.
  */
 export class Conversation {
-  readonly #standing: TwinDelegate;
+  readonly #delegate: TwinDelegate;
   readonly #log: Log;
   readonly #timing: Timing;
   readonly #clock: Clock;
-  /** When the twin is looked up next. */
-  #lookAt: number;
+  /** Time of the next read of the twin. */
+  #readAt: number;
+  /** Reported properties that the twin holds; undefined before the first read. */
   #known: Properties | undefined;
-  /** What the twin refused, until something else is wanted. */
+  /** Patch that the twin refused, as JSON. The same patch is not sent again. */
   #refused: string | undefined;
   #reportAt = 0;
   #failures = 0;
   #wake = Promise.withResolvers<void>();
   #complained = '';
-  #silent = false;
-  /** The twin has been looked up, so all is well. */
+  #isUnknown = false;
+  /** Called after each successful read of the twin: the connection works. */
   onLook: () => void = () => {};
 
-  constructor(standing: TwinDelegate, log: Log, timing: Timing, clock: Clock = systemClock) {
-    this.#standing = standing;
+  constructor(delegate: TwinDelegate, log: Log, timing: Timing, clock: Clock = systemClock) {
+    this.#delegate = delegate;
     this.#log = log;
     this.#timing = timing;
     this.#clock = clock;
-    this.#lookAt = clock.now();
+    this.#readAt = clock.now();
   }
 
-  /** The desired properties are said to be otherwise: however often, one look is enough. */
+  /** To be called after each patch of the desired properties. Several patches cause one read. */
   readonly patched = (): void => {
-    this.#lookAt = Math.min(this.#lookAt, this.#clock.now() + this.#timing.debounce);
+    this.#readAt = Math.min(this.#readAt, this.#clock.now() + this.#timing.debounce);
     this.#wake.resolve();
   };
 
-  /** Something else may be to be reported. */
+  /** To be called when the properties to report may have changed. */
   readonly wantedChanged = (): void => this.#wake.resolve();
 
   /**
-   * Until the signal ends it, or the connection does.
-   * @returns why it ended
-   * @throws Fault: a request was not answered; the connection is of no use any more
+   * Runs until the signal aborts or the connection ends.
+   * @returns the reason why it ended
+   * @throws Fault if a request was not answered: the connection is unusable
    */
   async run(hub: Hub, signal: AbortSignal): Promise<string> {
     let over: string | undefined;
@@ -83,9 +84,9 @@ export class Conversation {
       while (over === undefined && !signal.aborted) {
         const now = this.#clock.now();
         const patch = this.#known && now >= this.#reportAt ? this.#patch(this.#known) : undefined;
-        if (now >= this.#lookAt) await this.#look(hub);
+        if (now >= this.#readAt) await this.#read(hub);
         else if (patch) await this.#report(hub, patch);
-        else await this.#rest(signal);
+        else await this.#idle(signal);
       }
       return over ?? 'ended';
     } finally {
@@ -93,9 +94,9 @@ export class Conversation {
     }
   }
 
-  async #rest(signal: AbortSignal): Promise<void> {
+  async #idle(signal: AbortSignal): Promise<void> {
     const now = this.#clock.now();
-    const next = this.#reportAt > now ? Math.min(this.#lookAt, this.#reportAt) : this.#lookAt;
+    const next = this.#reportAt > now ? Math.min(this.#readAt, this.#reportAt) : this.#readAt;
     const over = new AbortController();
     await Promise.race([
       this.#clock.sleep(Math.max(0, next - now), AbortSignal.any([signal, over.signal])),
@@ -105,21 +106,21 @@ export class Conversation {
     this.#wake = Promise.withResolvers();
   }
 
-  async #look(hub: Hub): Promise<void> {
-    this.#lookAt = this.#clock.now() + this.#timing.resync;
+  async #read(hub: Hub): Promise<void> {
+    this.#readAt = this.#clock.now() + this.#timing.resync;
     try {
       const { desired, reported } = await hub.twin();
       this.#known = reportedOf(reported);
       this.#failures = 0;
-      const found = desiredOf(desired);
-      if (found) await this.#standing.take(found);
-      else if (!this.#silent) {
+      const document = desiredOf(desired);
+      if (document) await this.#delegate.take(document);
+      else if (!this.#isUnknown) {
         this.#log.warn({}, 'edgeHub does not know the desired properties now; what was in force stays so');
       }
-      this.#silent = found === undefined;
+      this.#isUnknown = document === undefined;
       this.onLook();
     } catch (error) {
-      this.#lookAt = this.#clock.now() + this.#again(error, 'the twin could not be looked up');
+      this.#readAt = this.#clock.now() + this.#backoff(error, 'the twin could not be looked up');
     }
   }
 
@@ -137,12 +138,12 @@ export class Conversation {
         );
         return;
       }
-      this.#reportAt = this.#clock.now() + this.#again(error, 'the layer could not be reported');
+      this.#reportAt = this.#clock.now() + this.#backoff(error, 'the layer could not be reported');
     }
   }
 
-  /** @returns how long to wait before the next attempt, in ms. @throws what ends the connection */
-  #again(error: unknown, what: string): number {
+  /** @returns backoff before the next attempt, in ms. @throws errors that end the connection */
+  #backoff(error: unknown, what: string): number {
     if (statusOf(error) === undefined) throw error;
     this.#failures += 1;
     const ms = pauseAfter(this.#failures, this.#timing);
@@ -151,30 +152,30 @@ export class Conversation {
   }
 
   #patch(known: Properties): Properties | undefined {
-    if (!this.#standing.wanted) return undefined;
-    const { fields, complaints } = admissible(withoutNulls(this.#standing.wanted));
-    const said = complaints.join('; ');
-    if (said !== this.#complained && said)
+    if (!this.#delegate.wanted) return undefined;
+    const { fields, complaints } = admissible(withoutNulls(this.#delegate.wanted));
+    const text = complaints.join('; ');
+    if (text !== this.#complained && text)
       this.#log.error({ complaints }, 'a twin does not take all that is reported');
-    this.#complained = said;
+    this.#complained = text;
     const patch = difference(known, fields);
     return patch && JSON.stringify(patch) !== this.#refused ? patch : undefined;
   }
 }
 
-/** The answer's status; undefined where there was none. */
+/** Status of the answer; undefined if there was no answer. */
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Fault && typeof error.detail?.status === 'number' ? error.detail.status : undefined;
 
-/** As the twin merges a patch. */
+/** Merges a patch in the way of the twin. */
 function merge(known: Properties, patch: Properties): Properties {
   const merged = { ...known };
   for (const [key, value] of Object.entries(patch)) {
-    const before = merged[key];
+    const previous = merged[key];
     merged[key] =
       typeof value === 'object' && value !== null && !Array.isArray(value)
         ? merge(
-            (typeof before === 'object' && before !== null ? before : {}) as Properties,
+            (typeof previous === 'object' && previous !== null ? previous : {}) as Properties,
             value as Properties,
           )
         : value;

@@ -9,11 +9,11 @@ import { clientId, userName } from './sas.ts';
 import type { Timing } from './timing.ts';
 import { answerMethod, getTwin, patchReported, SUBSCRIPTIONS, topicOf } from './topics.ts';
 
-/** One connection to edgeHub, with its three subscriptions; it ends once and is never mended. */
+/** One connection to edgeHub, with its three subscriptions. It ends once and never reconnects. */
 export type Hub = AsyncDisposable & {
-  /** Resolves with why, in words, when it has ended. */
+  /** Resolves with the reason, as text, when the connection has ended. */
   readonly ended: Promise<string>;
-  /** @throws Fault `unavailable`, with the status as detail where there was an answer */
+  /** @throws Fault `unavailable`; `detail.status` is the status of the answer, if edgeHub answered */
   twin(): Promise<{ desired: unknown; reported: unknown }>;
   /** @throws as `twin` */
   report(patch: Properties): Promise<void>;
@@ -22,12 +22,12 @@ export type Hub = AsyncDisposable & {
 export type HubOptions = {
   identity: ModuleIdentity;
   password: string;
-  /** Nobody else is trusted. PEM. */
+  /** The only trusted CAs, PEM. */
   ca: string;
   methods: ReadonlyMap<string, Method>;
   log: Log;
   timing: Timing;
-  /** The desired properties are said to be otherwise. */
+  /** Called when edgeHub sends a patch of the desired properties. */
   onPatch: () => void;
   signal: AbortSignal;
 };
@@ -36,15 +36,15 @@ type Reply = { status: number; payload: Buffer };
 
 const PORT = 8883;
 
-/** @throws Fault `unavailable`, which says what kept it from connecting */
+/** @throws Fault `unavailable`, with the reason why the connection failed */
 export async function connectHub(options: HubOptions): Promise<Hub> {
   const { identity, password, ca, timing, signal } = options;
   signal.throwIfAborted();
   const settings: IClientOptions = {
     protocolVersion: 4,
-    // As every client of IoT Hub does; whatever the hub has kept, all is subscribed to and looked up again.
+    // As in every client of IoT Hub. The client subscribes and reads again, regardless of the hub's stored session.
     clean: false,
-    // Another attempt needs another signature.
+    // Each attempt needs a new signature.
     reconnectPeriod: 0,
     connectTimeout: timing.connect,
     keepalive: Math.max(1, Math.round(timing.keepalive / 1_000)),
@@ -93,7 +93,7 @@ class HubConnection implements Hub {
   readonly ended: Promise<string>;
   readonly #client: MqttClient;
   readonly #options: HubOptions;
-  readonly #waiting = new Map<string, (reply: Reply) => void>();
+  readonly #pending = new Map<string, (reply: Reply) => void>();
   readonly #over = new AbortController();
   #serial = 0;
   #calls = 0;
@@ -115,7 +115,7 @@ class HubConnection implements Hub {
     const aborted = () => this.#over.abort(signal.reason);
     if (signal.aborted) aborted();
     signal.addEventListener('abort', aborted, { once: true });
-    client.on('message', (topic, payload) => this.#hear(topic, payload));
+    client.on('message', (topic, payload) => this.#receive(topic, payload));
   }
 
   async subscribe(): Promise<void> {
@@ -130,7 +130,7 @@ class HubConnection implements Hub {
   }
 
   async twin(): Promise<{ desired: unknown; reported: unknown }> {
-    const { payload } = await this.#ask('the twin', getTwin, '');
+    const { payload } = await this.#request('the twin', getTwin, '');
     try {
       const twin: unknown = JSON.parse(payload.toString('utf8'));
       if (isMapping(twin)) return { desired: twin.desired, reported: twin.reported };
@@ -139,7 +139,7 @@ class HubConnection implements Hub {
   }
 
   async report(patch: Properties): Promise<void> {
-    await this.#ask('reported properties', patchReported, JSON.stringify(patch));
+    await this.#request('reported properties', patchReported, JSON.stringify(patch));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,11 +147,11 @@ class HubConnection implements Hub {
     await this.#client.endAsync(true).catch(() => {});
   }
 
-  async #ask(what: string, topic: (id: string) => string, payload: string): Promise<Reply> {
+  async #request(what: string, topic: (id: string) => string, payload: string): Promise<Reply> {
     this.#serial += 1;
     const id = String(this.#serial);
     const { promise, resolve } = Promise.withResolvers<Reply>();
-    this.#waiting.set(id, resolve);
+    this.#pending.set(id, resolve);
     try {
       await this.#within(this.#client.publishAsync(topic(id), payload, { qos: 0 }), what);
       const reply = await this.#within(promise, what);
@@ -160,18 +160,19 @@ class HubConnection implements Hub {
         detail: { status: reply.status },
       });
     } finally {
-      this.#waiting.delete(id);
+      this.#pending.delete(id);
     }
   }
 
-  /** A reply at QoS 0 may be lost: without a limit, whoever waits for it waits for ever. */
+  /** Limits the wait for a reply: at QoS 0, a reply may be lost. */
   async #within<T>(task: Promise<T>, what: string): Promise<T> {
     const { signal } = this.#over;
     signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();
     const { reply } = this.#options.timing;
-    const late = () => reject(new Fault('unavailable', `edgeHub did not answer for ${what} in ${reply} ms`));
-    const timer = setTimeout(late, reply);
+    const expire = () =>
+      reject(new Fault('unavailable', `edgeHub did not answer for ${what} in ${reply} ms`));
+    const timer = setTimeout(expire, reply);
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });
     try {
@@ -182,11 +183,12 @@ class HubConnection implements Hub {
     }
   }
 
-  #hear(topic: string, payload: Buffer): void {
-    const heard = topicOf(topic);
-    if (heard?.kind === 'desired') this.#options.onPatch();
-    else if (heard?.kind === 'reply') this.#waiting.get(heard.id)?.({ status: heard.status, payload });
-    else if (heard?.kind === 'method') void this.#answer(heard.id, heard.name, payload);
+  #receive(topic: string, payload: Buffer): void {
+    const received = topicOf(topic);
+    if (received?.kind === 'desired') this.#options.onPatch();
+    else if (received?.kind === 'reply')
+      this.#pending.get(received.id)?.({ status: received.status, payload });
+    else if (received?.kind === 'method') void this.#answer(received.id, received.name, payload);
   }
 
   async #answer(id: string, name: string, payload: Buffer): Promise<void> {
@@ -203,7 +205,7 @@ class HubConnection implements Hub {
   }
 }
 
-/** For a person: mqtt's own words for a refusal name its code. */
+/** For an operator: mqtt's own message for a refusal names its code. */
 function whyOf(error: unknown): string {
   const { message, code } = error as { message?: string; code?: unknown };
   return message || String(code ?? 'no reason given');

@@ -1,21 +1,22 @@
 import { backoffMs } from '#proto/async/backoff.ts';
-/** How long what takes, in ms. */
+
+/** Times of the connection to edgeHub, in ms. */
 export type Timing = {
-  /** A signature of the module's lasts so long. */
+  /** Lifetime of a signature of the module. */
   token: number;
-  /** A new session begins so long before that. */
+  /** Time before the end of a signature at which a new session starts. */
   margin: number;
   connect: number;
   keepalive: number;
-  /** edgeHub itself waits up to 100 s for its upstream before it answers from its store. */
+  /** Max wait for a reply. edgeHub itself waits up to 100 s for its upstream before it answers from its store. */
   reply: number;
-  /** Between looks at the twin where nothing was told: what edgeHub missed, it never tells. */
+  /** Poll interval of the twin without any patch: edgeHub never sends a patch that it missed. */
   resync: number;
-  /** Patches that come together are one reason to look. */
+  /** Debounce: patches within this time cause one read of the twin. */
   debounce: number;
-  /** Of a direct method: the caller's own default is 30 s, and nobody tells us of another. */
+  /** Max time of a direct method. The caller's default timeout is 30 s; the module does not learn of another one. */
   method: number;
-  /** Between attempts, doubling from the one to the other, with jitter. */
+  /** Backoff between attempts: doubles from `leastPause` to `mostPause`, with jitter. */
   leastPause: number;
   mostPause: number;
 };
@@ -33,7 +34,7 @@ export const TIMING: Timing = {
   mostPause: 30_000,
 };
 
-/** @param failures in a row, from 1 on */
+/** @param failures count of consecutive failures, from 1 */
 export function pauseAfter(failures: number, { leastPause, mostPause }: Timing): number {
   return backoffMs(failures, { firstMs: leastPause, maxMs: mostPause });
 }

@@ -16,7 +16,7 @@ export type ReceivedEvent =
   | { kind: 'desired' }
   | { kind: 'method'; name: string; id: string };
 
-/** @returns undefined for what is none of these */
+/** @returns undefined for any other topic */
 export function topicOf(topic: string): ReceivedEvent | undefined {
   const [path = '', query = ''] = topic.split('?');
   const id = new URLSearchParams(query).get('$rid');

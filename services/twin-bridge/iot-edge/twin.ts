@@ -13,21 +13,34 @@ import type { ModuleTwin } from './module-twin.ts';
 import { resourceOf, signature, textToSign } from './sas.ts';
 import { pauseAfter, TIMING, type Timing } from './timing.ts';
 
+/**
+ * The module twin of a layer, over edgeHub: MQTT on the documented topics of IoT Hub (topics.ts).
+ *
+ * `EdgeTwin` runs sessions, one after another, until it is disposed. A session has its own signature (sas.ts) and trust
+ * bundle. It connects and subscribes (hub.ts), and runs a conversation (conversation.ts): it reads the desired
+ * properties (desired.ts) and reports differences (reported-rules.ts). Meanwhile, direct methods are answered
+ * (answer.ts). A session ends before its signature expires, or with the connection. After a failure, the next one
+ * starts with backoff (timing.ts).
+ *
+ * Each new document goes to the handlers. A document in force is stored (last-good.ts): the next start begins with it,
+ * without a hub.
+ */
+
 export type TwinOptions = {
   workload: Workload;
-  /** The data volume, where the last good document is kept, and where relative paths of documents start. */
+  /** The data volume: it stores the last good document, and relative paths of documents start there. */
   dataFolder: string;
   methods: ReadonlyMap<string, Method>;
   log: Log;
   timing?: Partial<Timing>;
   clock?: Clock;
-  /** For a hub that is reached in another way. */
+  /** Replaces `connectHub`. */
   connect?: (options: HubOptions) => Promise<Hub>;
 };
 
 /**
- * The twin of this module, over edgeHub: sessions one after another, each with a signature and trust of its own, for
- * as long as the layer runs. It starts with the last good document, and needs no hub for that.
+ * Starts the twin of this module. It begins with the last good document, which needs no hub, and runs until it is
+ * disposed.
  */
 export function startTwin(options: TwinOptions): ModuleTwin {
   return new EdgeTwin(options);
@@ -41,10 +54,10 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
   readonly #end = new AbortController();
   readonly #running: Promise<void>;
   #session: Session;
-  #handlers = new Set<(found: Found) => boolean | undefined>();
+  #handlers = new Set<(document: Found) => boolean | undefined>();
   #desired: Desired | undefined;
-  /** The document of `#desired` is in force, and is kept. */
-  #kept = false;
+  /** The document of `#desired` is in force and stored. */
+  #stored = false;
   #conversation: Conversation | undefined;
   wanted: Properties | undefined;
 
@@ -60,9 +73,9 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     return this.#session;
   }
 
-  watch(handler: (found: Found) => boolean | undefined): Disposable {
+  watch(handler: (document: Found) => boolean | undefined): Disposable {
     this.#handlers.add(handler);
-    if (this.#desired) handler(this.#found(this.#desired));
+    if (this.#desired) handler(this.#document(this.#desired));
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
   }
 
@@ -71,19 +84,21 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     this.#conversation?.wantedChanged();
   }
 
-  /** The same document is no news, whatever its version; a lower version is one of a module that was made anew. */
+  /** Ignores a version that is in force and stored. A lower version means that the module was created again. */
   async take(desired: Desired): Promise<void> {
     const { log } = this.#options;
-    const before = this.#desired;
-    const same = before?.text === desired.text;
-    if (same && before.version === desired.version && this.#kept) return;
-    if (before && desired.version < before.version) {
-      log.warn({ before: before.version, version: desired.version }, 'the desired properties began anew');
+    const previous = this.#desired;
+    const isSame = previous?.text === desired.text;
+    if (isSame && previous.version === desired.version && this.#stored) return;
+    if (previous && desired.version < previous.version) {
+      log.warn({ before: previous.version, version: desired.version }, 'the desired properties began anew');
     }
     this.#desired = desired;
-    const found = this.#found(desired);
-    this.#kept = [...this.#handlers].map((handler) => handler(found)).some((good) => good === true);
-    if (this.#kept) await this.#keep(desired);
+    const document = this.#document(desired);
+    this.#stored = [...this.#handlers]
+      .map((handler) => handler(document))
+      .some((isInForce) => isInForce === true);
+    if (this.#stored) await this.#store(desired);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,11 +106,11 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     await this.#running;
   }
 
-  async #keep(desired: Desired): Promise<void> {
+  async #store(desired: Desired): Promise<void> {
     try {
       await keepLastGood(this.#options.dataFolder, desired);
     } catch (err) {
-      this.#kept = false;
+      this.#stored = false;
       this.#options.log.warn(
         { err },
         'the desired properties could not be kept; trying again with the next look',
@@ -103,7 +118,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     }
   }
 
-  #found({ version, text }: Desired): Found {
+  #document({ version, text }: Desired): Found {
     return { text, folder: this.#options.dataFolder, version };
   }
 
@@ -116,14 +131,14 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     } else log.info({}, 'waits for the first desired properties');
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; ) {
-      const began = this.#clock.now();
-      const why = await this.#once();
+      const started = this.#clock.now();
+      const why = await this.#runSession();
       if (signal.aborted) break;
-      const lived = this.#session.connected && this.#clock.now() - began >= this.#timing.mostPause;
-      failures = why === RENEWAL || lived ? 0 : failures + 1;
+      const isStable = this.#session.connected && this.#clock.now() - started >= this.#timing.mostPause;
+      failures = why === RENEWAL || isStable ? 0 : failures + 1;
       if (why !== RENEWAL)
         this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON) };
-      // Two that claim to be the same module throw each other out: neither may come back at once, again and again.
+      // Two clients with one module identity disconnect each other: neither may reconnect repeatedly without delay.
       const ms = failures === 0 ? 0 : pauseAfter(failures, this.#timing);
       if (why === RENEWAL) log.debug({}, 'a new session begins before the signature ends');
       else log.warn({ reason: why, ms: Math.round(ms) }, 'no session with edgeHub; trying again');
@@ -131,8 +146,8 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     }
   }
 
-  /** One session. @returns why it ended; never throws */
-  async #once(): Promise<string> {
+  /** Runs one session. Never throws. @returns the reason why it ended */
+  async #runSession(): Promise<string> {
     const { workload, log, methods, connect = connectHub } = this.#options;
     const { token, margin } = this.#timing;
     const over = new AbortController();

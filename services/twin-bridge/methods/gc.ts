@@ -4,9 +4,10 @@ import { collectGarbage } from '#proto/content/maintenance.ts';
 import { type Method, method } from './method.ts';
 import { soon } from './soon.ts';
 
+/** Max wait for the result, in ms. */
 const WAIT_MS = 20_000;
 
-const Wanted = Type.Object(
+const Payload = Type.Object(
   {
     dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether only to count' })),
     wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
@@ -14,10 +15,10 @@ const Wanted = Type.Object(
   { additionalProperties: false },
 );
 
-/** Garbage collection: 200 with what it took, 202 where it goes on. Faults: `busy`. */
+/** Garbage collection: 200 with the result, 202 if it is still running. Faults: `busy`. */
 export function gcMethod(bus: Pick<Bus, 'call'>, log: Log, waitMs = WAIT_MS): Method {
-  return method(Wanted, log, async ({ dryRun = false, wait = true }, signal) => {
-    // It goes on in storage when nobody waits for it any more.
+  return method(Payload, log, async ({ dryRun = false, wait = true }, signal) => {
+    // No signal: it continues in storage after the answer.
     const work = bus.call(collectGarbage, { dryRun });
     const garbage = await soon(work, wait ? waitMs : 1_000, signal);
     return garbage

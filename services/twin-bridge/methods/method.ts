@@ -4,30 +4,30 @@ import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { statusOf } from './statuses.ts';
 
-/** What a direct method answers: an HTTP-like status, and what is said as JSON. */
+/** Answer of a direct method: an HTTP-like status, and a payload for JSON. */
 export type MethodAnswer = { status: number; payload: unknown };
 export type Method = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
 
-/** IoT Hub's default time-out is 30 s, and nobody tells a module of another one: an answer is there before. */
+/** Max time of an answer, in ms. IoT Hub's default timeout is 30 s; a module does not learn of another one. */
 export const ANSWER_MS = 23_000;
 
 /**
- * A method whose payload has this form; an absent one is `{}`. What is wrong with a payload, and every fault, is
- * answered with a code of the faults and a sentence for a person.
+ * A method whose payload has this form; a missing payload is `{}`. An invalid payload and every fault is answered with
+ * a fault code and a sentence for an operator.
  */
 export function method<T extends TObject>(
   form: T,
   log: Log,
-  work: (wanted: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
+  work: (input: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
   answerMs = ANSWER_MS,
 ): Method {
   const check = TypeCompiler.Compile(form);
   return async (payload, signal) => {
-    const wanted = payload ?? {};
-    if (!check.Check(wanted)) return refusal('malformed', complaintOf(form, [...check.Errors(wanted)][0]));
+    const input = payload ?? {};
+    if (!check.Check(input)) return refusal('malformed', complaintOf(form, [...check.Errors(input)][0]));
     const late = AbortSignal.timeout(answerMs);
     try {
-      return await work(wanted as Static<T>, AbortSignal.any([signal, late]));
+      return await work(input as Static<T>, AbortSignal.any([signal, late]));
     } catch (error) {
       if (late.aborted)
         return refusal('unavailable', `there was no answer in ${answerMs / 1_000} s: ask again`, 504);

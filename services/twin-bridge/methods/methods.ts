@@ -6,7 +6,15 @@ import { gcMethod } from './gc.ts';
 import { type Method, method } from './method.ts';
 import { syncMethod } from './sync.ts';
 
-/** The direct methods of the module, by name. `status` gives what the layer says of itself. */
+/**
+ * Direct methods of the module (IoT Hub).
+ *
+ * ../iot-edge/answer.ts calls a method and encodes its answer. `method` (method.ts) validates the payload, limits the
+ * time, and turns a fault into an answer; statuses.ts maps fault codes to status codes. Work that takes longer than the
+ * caller waits continues after the answer (soon.ts). The methods are in sync.ts, gc.ts, accounts.ts and events.ts.
+ */
+
+/** The direct methods by name. @param status builds the current report of the layer */
 export function directMethods(
   bus: Bus,
   log: Log,

@@ -1,6 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What the work comes to, where that is within `ms`; it goes on otherwise. @throws the reason of the signal */
+/**
+ * Waits for work for at most `ms`; the work then continues.
+ * @returns undefined if the work has not ended in time
+ * @throws the reason of the signal
+ */
 export async function soon<T>(work: Promise<T>, ms: number, signal: AbortSignal): Promise<T | undefined> {
   const end = new AbortController();
   const late = sleep(ms, undefined, { signal: AbortSignal.any([signal, end.signal]) });

@@ -3,7 +3,7 @@ import type { FaultCode } from '#proto/contract/fault.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { DesiredState, Seen } from './seen.ts';
 
-/** What is not well with the layer, in the form of the connected registry's `statusDetails`. Pure. */
+/** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
 
 const MAX_ACCOUNTS = 3;
@@ -64,7 +64,7 @@ export function detailsOf(
   return details;
 }
 
-/** Another instance has the place of this one at the parent. */
+/** Whether another instance is activated at the parent in place of this one. */
 export const isInactive = (link: LinkStatus | undefined): boolean => link?.code === ACTIVATED_ELSEWHERE;
 
-export const brief = (text: string, most = 300): string => clip(text, most);
+export const brief = (text: string, max = 300): string => clip(text, max);

@@ -1,9 +1,9 @@
 import type { Reported } from './reported.ts';
 
 const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
-const few = <T>(list: unknown, most: number) => (Array.isArray(list) ? (list as T[]).slice(0, most) : list);
+const few = <T>(list: unknown, max: number) => (Array.isArray(list) ? (list as T[]).slice(0, max) : list);
 
-/** What goes first where it is too much. */
+/** Cuts that shrink a report, in the order in which they are made. */
 const cuts: ((reported: Reported) => Reported)[] = [
   (all) => ({
     ...all,
@@ -22,15 +22,15 @@ const cuts: ((reported: Reported) => Reported)[] = [
   (all) => ({ ...all, statusDetails: few(all.statusDetails, 3) }),
 ];
 
-/** As much of it as a twin takes; `truncated` says that it is not all. */
-export function fit(reported: Reported, most = MAX_BYTES): Reported {
+/** Shrinks a report to `max` bytes of JSON. `truncated` marks a report that was cut. */
+export function fit(reported: Reported, max = MAX_BYTES): Reported {
   let fitting = reported;
   for (const cut of cuts) {
-    if (sizeOf(fitting) <= most) return fitting;
+    if (sizeOf(fitting) <= max) return fitting;
     fitting = { ...cut(fitting), truncated: true };
   }
   return fitting;
 }
 
-/** Bytes of JSON in all: half of what IoT Hub takes, as it counts in another way. */
+/** Max size of a report as JSON, in bytes: half of IoT Hub's limit, as IoT Hub counts in another way. */
 export const MAX_BYTES = 16 * 1024;

@@ -8,51 +8,62 @@ import { fit } from './fit.ts';
 import { type Reported, reportedOf } from './reported.ts';
 import { type DesiredState, type LastPass, seeLayer } from './seen.ts';
 
+/**
+ * The properties that a layer reports to its module twin.
+ *
+ * seen.ts collects the state of the layer from the bus, details.ts derives its problems, reported.ts builds the report,
+ * and fit.ts shrinks it to the limit of a twin.
+ *
+ * `TwinReporter` builds a report after each change, debounced, and at a poll interval in case a change was missed. It
+ * sends a report that differs from the last one, at a limited rate. A report in which only volatile fields differ
+ * (`steady`) waits longer.
+ */
+
 export type ReportOptions = {
   bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable' | 'watch' | 'listen' | 'onNews'>;
   log: Log;
   version: string;
   desired: () => DesiredState;
-  /** Is told the whole document each time that it is another one. */
+  /** Receives the complete report each time that it has changed. */
   report: (wanted: Reported) => void;
   pace?: Partial<Pace>;
 };
 
-/** In ms. */
+/** Times are in ms. */
 type Pace = {
-  /** What changes together is told together. */
+  /** Debounce: changes within this time go into one report. */
   settle: number;
-  /** So many reports go at once; in the long run there is so much between them. */
+  /** Max reports without a pause; in the long run, one report per `least`. */
   burst: number;
   least: number;
-  /** Between reports of what changes all the time. */
+  /** Min interval of reports in which only volatile fields have changed. */
   idle: number;
-  /** Between looks where nothing is heard. */
+  /** Poll interval without any notification of a change. */
   look: number;
 };
 const PACE: Pace = { settle: 1_000, burst: 4, least: 5_000, idle: 5 * 60_000, look: 60_000 };
 
-/** Has the twin told how the layer stands: soon after something changed, and quiet while nothing does. */
+/** Reports the state of the layer to its twin: soon after a change, and nothing while nothing changes. */
 export class TwinReporter implements Disposable {
   readonly #options: ReportOptions;
   readonly #pace: Pace;
   readonly #ends: (() => void)[];
   #pass: LastPass | undefined;
   #since = new Map<string, number>();
-  #told: Reported | undefined;
-  /** Of the last reports, as many as go at once; the last one comes last. */
+  #last: Reported | undefined;
+  /** Times of the last `burst` reports, oldest first. */
   #times: number[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #looking = false;
-  /** Something changed while it looked. */
-  #again = false;
-  #ended = false;
+  #isBuilding = false;
+  /** A change arrived while a report was built. */
+  #isStale = false;
+  #isEnded = false;
 
   constructor(options: ReportOptions) {
     const { bus, pace } = options;
     this.#options = options;
     this.#pace = { ...PACE, ...pace };
-    const look = setInterval(this.changed, this.#pace.look).unref();
+    const poll = setInterval(this.changed, this.#pace.look).unref();
     this.#ends = [
       bus.watch(configuration, CONFIGURATION_KEY, this.changed),
       bus.watch(linkStatus, LINK_KEY, this.changed),
@@ -63,70 +74,72 @@ export class TwinReporter implements Disposable {
       }),
       bus.listen(passFinished, ({ data }) => {
         const ended = Date.now();
-        const own = this.#pass?.pass === data.pass ? this.#pass : { ...this.#pass, pass: data.pass };
-        this.#pass = { ...own, ended, result: data, ...(data.ok && { succeeded: ended }) };
+        const current = this.#pass?.pass === data.pass ? this.#pass : { ...this.#pass, pass: data.pass };
+        this.#pass = { ...current, ended, result: data, ...(data.ok && { succeeded: ended }) };
       }),
-      () => clearInterval(look),
+      () => clearInterval(poll),
     ];
     this.changed();
   }
 
-  /** Something may be otherwise than it was told. */
+  /** To be called when the layer may differ from the last report. */
   readonly changed = (): void => {
-    if (this.#looking) this.#again = true;
-    if (this.#ended || this.#timer || this.#looking) return;
+    if (this.#isBuilding) this.#isStale = true;
+    if (this.#isEnded || this.#timer || this.#isBuilding) return;
     const { settle, burst, least } = this.#pace;
     const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * least;
     const wait = Math.max(settle, next - Date.now());
-    this.#timer = setTimeout(() => void this.#tell(), wait);
+    this.#timer = setTimeout(() => void this.#send(), wait);
     this.#timer.unref();
   };
 
-  /** How the layer stands now. */
+  /** The current report. */
   async now(): Promise<Reported> {
     const { bus, version, desired } = this.#options;
     const seen = await seeLayer(bus);
     const now = Date.now();
-    const asked = desired();
-    const codes = new Set(detailsOf(seen, asked).map(({ code }) => code));
+    const document = desired();
+    const codes = new Set(detailsOf(seen, document).map(({ code }) => code));
     this.#since = new Map([...codes].map((code) => [code, this.#since.get(code) ?? now]));
-    return fit(reportedOf({ seen, desired: asked, pass: this.#pass, version, since: this.#since, now }));
+    return fit(reportedOf({ seen, desired: document, pass: this.#pass, version, since: this.#since, now }));
   }
 
   [Symbol.dispose](): void {
-    this.#ended = true;
+    this.#isEnded = true;
     clearTimeout(this.#timer);
     for (const end of this.#ends) end();
   }
 
-  async #tell(): Promise<void> {
+  async #send(): Promise<void> {
     this.#timer = undefined;
-    this.#looking = true;
+    this.#isBuilding = true;
     try {
-      const found = await this.now();
-      if (!this.#ended && this.#isNews(found)) {
-        this.#told = found;
+      const report = await this.now();
+      if (!this.#isEnded && this.#needsReport(report)) {
+        this.#last = report;
         this.#times = [...this.#times, Date.now()].slice(-this.#pace.burst);
-        this.#options.report(found);
+        this.#options.report(report);
       }
     } catch (err) {
       this.#options.log.warn({ err }, 'what the layer reports could not be looked up');
     } finally {
-      this.#looking = false;
-      const again = this.#again;
-      this.#again = false;
-      if (again) this.changed();
+      this.#isBuilding = false;
+      const isStale = this.#isStale;
+      this.#isStale = false;
+      if (isStale) this.changed();
     }
   }
 
-  #isNews(found: Reported): boolean {
-    if (!this.#told) return true;
-    if (!isDeepStrictEqual(steady(found), steady(this.#told))) return true;
-    return Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle && !isDeepStrictEqual(found, this.#told);
+  #needsReport(report: Reported): boolean {
+    if (!this.#last) return true;
+    if (!isDeepStrictEqual(steady(report), steady(this.#last))) return true;
+    return (
+      Date.now() - (this.#times.at(-1) ?? 0) >= this.#pace.idle && !isDeepStrictEqual(report, this.#last)
+    );
   }
 }
 
-/** Without what changes with each pass, or by itself. */
+/** The report without volatile fields, which change with each pass or by themselves. */
 function steady({
   lastSyncTime: _last,
   registrySyncResult,
@@ -135,7 +148,7 @@ function steady({
   ...rest
 }: Reported): Reported {
   const { syncState, failures } = (registrySyncResult ?? {}) as Record<string, unknown>;
-  const { free: _free, ...held } = (storage ?? {}) as Record<string, unknown>;
+  const { free: _free, ...usage } = (storage ?? {}) as Record<string, unknown>;
   const { open } = (syncWindow ?? {}) as Record<string, unknown>;
-  return { ...rest, failures, syncState, held, open };
+  return { ...rest, failures, syncState, usage, open };
 }

@@ -4,14 +4,14 @@ import { brief, type Detail, detailsOf, isInactive } from './details.ts';
 import type { DesiredState, LastPass, Seen } from './seen.ts';
 
 /**
- * What a layer reports of itself to its module twin, from what is seen of it. Pure. Names and values are those of the
+ * Builds the properties that a layer reports to its module twin from its state. Pure. Names and values are those of the
  * connected registry where it has them (`connectionState`, `statusDetails`, `registrySyncResult` …).
  */
 
 const MAX_COMPLAINTS = 12;
 const MAX_CHILDREN = 50;
 const MAX_FAILURES = 5;
-/** A layer below that told nothing for so long is silent, in ms. */
+/** Time without a report after which a layer below counts as silent, in ms. */
 const SILENT_MS = 15 * 60_000;
 
 export type Facts = {
@@ -19,7 +19,7 @@ export type Facts = {
   desired: DesiredState;
   pass: LastPass | undefined;
   version: string;
-  /** Since when each code of a detail is so, ms since 1970. */
+  /** Time since which the details have had each code, in ms since 1970. */
   since: ReadonlyMap<string, number>;
   now: number;
 };
@@ -59,16 +59,16 @@ export function reportedOf(facts: Facts): Reported {
   };
 }
 
-/** As the connected registry has it: connected, and something is not well, is unhealthy. */
+/** As in the connected registry: a connected layer with a problem is `Unhealthy`. */
 function stateOf({ configuration, link, syncers }: Seen, details: Detail[]): string {
-  // What the link was said to be holds only while somebody is there to say otherwise.
+  // The stored state of the link is valid only while a syncer runs that updates it.
   const known = syncers && syncers.length > 0 ? link?.state : undefined;
   const state = configuration?.parent ? (known ?? 'Offline') : 'Online';
   return state === 'Online' && details.length > 0 ? 'Unhealthy' : state;
 }
 
 function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass, { link }: Seen) {
-  // Passes that found nothing have no events.
+  // Passes without changes publish no events.
   const last = result && Math.max(ended ?? 0, link?.passes?.last ?? 0);
   const good = Math.max(succeeded ?? 0, link?.lastSync ?? 0);
   const state = !result
@@ -111,13 +111,13 @@ function desiredOf({ version, state, complaints }: DesiredState) {
   };
 }
 
-/** Of those that have a place here: how many, and how each stands as it last told. */
+/** Count of the activated children, and the last reported state of each. */
 function childrenOf(children: Child[], below: Seen['below'], now: number) {
   const states = children.map(({ name, seen }) => {
-    const told = below.get(name);
-    const own = told?.layers.find(({ path }: LayerReport) => path.length === 0);
-    const heard = Math.max(seen, told?.seen ?? 0);
-    return [name, now - heard > SILENT_MS ? 'Silent' : (own?.link?.state ?? 'Online')] as const;
+    const reported = below.get(name);
+    const self = reported?.layers.find(({ path }: LayerReport) => path.length === 0);
+    const lastSeen = Math.max(seen, reported?.seen ?? 0);
+    return [name, now - lastSeen > SILENT_MS ? 'Silent' : (self?.link?.state ?? 'Online')] as const;
   });
   const more = states.length - MAX_CHILDREN;
   return {
@@ -129,7 +129,7 @@ function childrenOf(children: Child[], below: Seen['below'], now: number) {
 
 const time = (ms: number): string => new Date(ms).toISOString();
 
-/** Two digits of it: a figure that changes by itself all the time says nothing new each time. */
+/** Rounds to two significant digits: a figure that changes by itself all the time does not cause a report each time. */
 export function coarse(bytes: number): number {
   const unit = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, bytes))) - 1);
   return Math.round(bytes / unit) * unit;

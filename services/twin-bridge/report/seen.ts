@@ -15,13 +15,13 @@ import {
 import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 
-/** What the layer says of itself at one moment; what nobody answered is left out. */
+/** State of the layer at one moment, without the parts that no service answered. */
 export type Seen = {
   configuration?: Configuration;
   link?: LinkStatus;
   syncers?: SyncerStatus[];
   storage?: StorageStatus;
-  /** Layers below that are activated, the first 500. */
+  /** Activated layers below, at most 500. */
   children?: Child[];
   below: ReadonlyMap<string, Layers>;
   history?: HistoryStatus;
@@ -29,21 +29,21 @@ export type Seen = {
   unreadable: Unreadable[];
 };
 
-/** The last pass that began, and how it ended, with ms since 1970; of this process' time. */
+/** The last pass in the lifetime of this process, and how it ended. Times are in ms since 1970. */
 export type LastPass = {
   pass: string;
   cause?: string;
   started?: number;
   ended?: number;
   result?: PassResult;
-  /** When the last one ended that was good. */
+  /** End of the last successful pass. */
   succeeded?: number;
 };
 
-/** What has become of the document that was found last. */
+/** State of the last document. */
 export type DesiredState = {
   version?: number;
-  /** `unknown`: none was found yet. */
+  /** `unknown`: no document yet. */
   state: 'applied' | 'refused' | 'unknown';
   complaints: string[];
 };
@@ -68,7 +68,7 @@ export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreada
     ...(syncers && { syncers: [...syncers.values()] }),
     ...(storage && { storage }),
     ...(activated && { children: activated.children }),
-    below: new Map([...below].map(([child, told]) => [child, layersNow(told, present.get(child), now)])),
+    below: new Map([...below].map(([child, layers]) => [child, layersNow(layers, present.get(child), now)])),
     ...(history && inForce?.value.parent && { history: history.value }),
     unreadable: bus.unreadable(),
   };

@@ -2,49 +2,49 @@ import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { DocumentSource, Found } from './source.ts';
 
-/** Some file systems (network shares, bind mounts) tell of no change: look now and then as well. */
+/** Poll interval, in ms. Some file systems (network shares, bind mounts) don't report changes. */
 const POLL_MS = 5_000;
-/** An editor writes in several steps. */
-const SETTLE_MS = 50;
+/** Debounce of changes, in ms. An editor writes in several steps. */
+const DEBOUNCE_MS = 50;
 
 /**
- * A YAML file that is read again when it changes. The folder is watched, not the file: an editor puts a new file
- * in the place of the old one, and the file may be missing for a while.
+ * A YAML file that is read again when it changes. The folder is watched, not the file: an editor replaces the file, and
+ * the file may be missing for a while.
  */
 export function fileSource(path: string, pollMs = POLL_MS): DocumentSource {
   return {
     name: path,
     watch(handler) {
       let last: string | undefined;
-      let seen: string | undefined;
-      let settling: NodeJS.Timeout | undefined;
-      const settle = () => {
-        clearTimeout(settling);
-        settling = setTimeout(look, SETTLE_MS);
+      let candidate: string | undefined;
+      let debouncing: NodeJS.Timeout | undefined;
+      const debounce = () => {
+        clearTimeout(debouncing);
+        debouncing = setTimeout(check, DEBOUNCE_MS);
       };
-      const look = () => {
-        const found = read(path);
-        const print = JSON.stringify(found);
-        if (print === last) {
-          seen = undefined;
+      const check = () => {
+        const document = read(path);
+        const fingerprint = JSON.stringify(document);
+        if (fingerprint === last) {
+          candidate = undefined;
           return;
         }
-        // It may be written to just now: what is found twice counts.
-        if (last !== undefined && print !== seen) {
-          seen = print;
-          return settle();
+        // The file may be in the middle of a write: a change counts if two reads agree.
+        if (last !== undefined && fingerprint !== candidate) {
+          candidate = fingerprint;
+          return debounce();
         }
-        // Emptied, by an editor that was killed or a full disk: nobody asks for all defaults in that way.
-        handler(last === undefined ? found : filled(found, path));
-        last = print;
+        // A file is emptied by a killed editor or a full disk, not to request all defaults.
+        handler(last === undefined ? document : unlessEmpty(document, path));
+        last = fingerprint;
       };
-      const watcher = watchFolder(path, settle);
-      const poll = setInterval(look, pollMs).unref();
-      look();
+      const watcher = watchFolder(path, debounce);
+      const poll = setInterval(check, pollMs).unref();
+      check();
       return {
         [Symbol.dispose]() {
           watcher?.close();
-          clearTimeout(settling);
+          clearTimeout(debouncing);
           clearInterval(poll);
         },
       };
@@ -64,8 +64,8 @@ function read(path: string): Found {
   }
 }
 
-function filled(found: Found, path: string): Found {
-  if (!('text' in found) || found.text.trim() !== '') return found;
+function unlessEmpty(document: Found, path: string): Found {
+  if (!('text' in document) || document.text.trim() !== '') return document;
   return { complaint: `the configuration file ${path} is empty: write its fields into it` };
 }
 
@@ -74,7 +74,7 @@ function watchFolder(path: string, changed: () => void): FSWatcher | undefined {
     const watcher = watch(dirname(path), (_kind, name) => {
       if (name === null || name === basename(path)) changed();
     });
-    // The folder went away, or the system has no watches left: the poll goes on.
+    // The folder was deleted, or the system has no watches left: the poll continues.
     watcher.on('error', () => watcher.close());
     return watcher;
   } catch {

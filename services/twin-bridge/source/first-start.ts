@@ -1,12 +1,12 @@
 import type { Log } from '#proto/bus/bus.ts';
 import type { DocumentSource } from './source.ts';
 
-/** edgeHub itself may need two minutes for an answer while its own upstream is half dead, in ms. */
+/** Max wait for the first document, in ms. edgeHub may need two minutes while its own upstream is half dead. */
 export const FIRST_START_MS = 3 * 60_000;
 
 /**
- * The source, and an empty document where it has found nothing in so long: for a layer whose environment says all that
- * a layer must know. It matters at the first start alone, as later on the last document counts.
+ * The source, with an empty document if the source has none within `ms`: for a layer whose environment has all required
+ * fields. This matters only at the first start: a later start uses the last document.
  */
 export function orEmpty(source: DocumentSource, ms: number, log: Log): DocumentSource {
   return {
@@ -16,9 +16,9 @@ export function orEmpty(source: DocumentSource, ms: number, log: Log): DocumentS
         log.warn({ source: source.name }, 'no desired properties until now: begins as the environment says');
         handler({ text: '', folder: '.' });
       }, ms).unref();
-      const watching = source.watch((found) => {
+      const watching = source.watch((document) => {
         clearTimeout(timer);
-        return handler(found);
+        return handler(document);
       });
       return {
         [Symbol.dispose]() {

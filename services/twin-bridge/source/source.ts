@@ -1,26 +1,34 @@
-/** A configuration document, and where its relative paths start. */
+/**
+ * Sources of configuration documents: a YAML file (file-source.ts), the module twin (../iot-edge/twin.ts), or none
+ * (`emptySource`). with-lower.ts puts one source above another. first-start.ts adds an empty document if a source has
+ * none in time.
+ *
+ * A source passes its document to a handler, once at the start and after each change, until it is disposed. It passes a
+ * complaint if the document can't be read. The handler returns whether the document is in force.
+ */
+
+/** Text of a configuration document, and the folder that its relative paths are relative to. */
 export type Text = { text: string; folder: string };
 
-/** What a source found: the text of a configuration document, or why there is none. */
+/** The document of a source, or the reason why it has none. */
 export type Found = (Text | { complaint: string }) & {
-  /** Of the desired properties that it stands in. */
+  /** Version of the desired properties that contain the document. */
   version?: number;
-  /** A document whose fields count where this one does not name them. */
+  /** Document whose fields apply unless this one sets them. */
   beneath?: Text;
 };
 
-/** Where configuration documents come from. */
 export type DocumentSource = {
-  /** For a person: where to look when the document is to be changed. */
+  /** For an operator: the place to change the document. */
   readonly name: string;
   /**
-   * Tells what it finds, at once and each time it has changed, until it is disposed. The handler says whether it is in
-   * force now, where it knows.
+   * Calls the handler with the document, at once if it is known and after each change, until disposed. The handler
+   * returns whether the document is in force now; undefined if it does not know.
    */
   watch(handler: (found: Found) => boolean | undefined): Disposable;
 };
 
-/** The document of a layer that has only its command-line options. */
+/** The source of a layer that has only command-line options. */
 export const emptySource: DocumentSource = {
   name: 'the options of terrace up',
   watch(handler) {

@@ -1,8 +1,8 @@
 import type { DocumentSource, Found } from './source.ts';
 
 /**
- * The documents of `upper`, each with that of `lower` beneath it. Nothing is found before both have one, and a
- * complaint of either is one.
+ * The documents of `upper`, each with the document of `lower` beneath it. The handler is first called when both sources
+ * have a document; a complaint of either is passed on.
  */
 export function withBeneath(upper: DocumentSource, lower: DocumentSource): DocumentSource {
   return {
@@ -10,20 +10,20 @@ export function withBeneath(upper: DocumentSource, lower: DocumentSource): Docum
     watch(handler) {
       let above: Found | undefined;
       let below: Found | undefined;
-      const tell = () => {
+      const notify = () => {
         if (!above || !below) return undefined;
         if ('complaint' in above) return handler(above);
         if ('complaint' in below) return handler({ ...version(above), complaint: below.complaint });
         return handler({ ...above, beneath: { text: below.text, folder: below.folder } });
       };
       const watching = [
-        lower.watch((found) => {
-          below = found;
-          return tell();
+        lower.watch((document) => {
+          below = document;
+          return notify();
         }),
-        upper.watch((found) => {
-          above = found;
-          return tell();
+        upper.watch((document) => {
+          above = document;
+          return notify();
         }),
       ];
       return {
@@ -35,4 +35,4 @@ export function withBeneath(upper: DocumentSource, lower: DocumentSource): Docum
   };
 }
 
-const version = ({ version: its }: Found) => (its === undefined ? {} : { version: its });
+const version = ({ version: value }: Found) => (value === undefined ? {} : { version: value });

@@ -2,26 +2,40 @@ import { atLeast, backoffMs } from '#proto/async/backoff.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
-/** What a parent's answer means for us. Pure. */
+/**
+ * How answers of the parent are read. `bodies.ts` bounds a body in size and time. This file maps a status to a Fault,
+ * and a Fault to the wait before a retry; `patience.ts` retries small requests by that rule. `blob-answer.ts` checks
+ * an answer to a ranged GET, `read-as.ts` a message of a Terrace, `link-header.ts` finds the next page of a list, and
+ * `extents.ts` holds sets of byte ranges.
+ *
+ * An `Answer` arrives from `Link` with its status and an unread body. Its reader streams the body (`guarded`), reads
+ * all of it up to a limit (`whole`), or reads the beginning of an error body (`text`) and throws `refusal(…)`. This
+ * file is pure.
+ */
 
-/** Longest time that a parent may ask us to wait within one pass, in ms. */
+/** Max wait that a parent may request within one pass, in ms. After a longer one, the pass gives up (`backOff`). */
 export const MAX_WAIT_MS = 5 * 60_000;
 
-/** What a server may ask for is cut off here, in ms: nobody waits that long. */
-const MAX_ASKED_MS = 365 * 24 * 60 * 60_000;
+/** Max value that is read from `Retry-After`, in ms. Larger ones are clamped: no caller waits that long. */
+const MAX_RETRY_AFTER_MS = 365 * 24 * 60 * 60_000;
 
-/** `Retry-After` in ms from `now`: seconds or an HTTP date (RFC 9110, 10.2.3). */
+/**
+ * Parses `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3).
+ * @param now in ms since 1970
+ * @returns ms from `now`; undefined if the header is missing or malformed
+ */
 export function retryAfter(header: string | string[] | undefined, now: number): number | undefined {
   const text = [header ?? []].flat()[0]?.trim();
   if (!text) return undefined;
-  if (/^\d+$/.test(text)) return Math.min(MAX_ASKED_MS, Number(text) * 1_000);
+  if (/^\d+$/.test(text)) return Math.min(MAX_RETRY_AFTER_MS, Number(text) * 1_000);
   const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.min(MAX_ASKED_MS, Math.max(0, date - now));
+  return Number.isNaN(date) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, date - now));
 }
 
 /**
- * An answer with a status that is not success. `what` names the request for a person. Where the body holds an OCI
- * error, its code is `detail.reason`.
+ * The Fault for a status that is not success: `busy`, `parent-unreachable` or `parent-refused`, with the status as
+ * `detail.status`. If the body holds an OCI error, its code is `detail.reason`. `Retry-After` is `detail.retryAfterMs`.
+ * @param what names the request in the message
  */
 export function refusal(
   status: number,
@@ -30,8 +44,8 @@ export function refusal(
   what: string,
   now = Date.now(),
 ): Fault {
-  const { code, said } = explained(body);
-  const text = `${what}: the parent answered ${status}${said ? `: ${said}` : ''}`;
+  const { code, summary } = explanationIn(body);
+  const text = `${what}: the parent answered ${status}${summary ? `: ${summary}` : ''}`;
   const wait = retryAfter(headers['retry-after'], now);
   const detail = {
     status,
@@ -43,44 +57,45 @@ export function refusal(
   return new Fault('parent-refused', text, { detail });
 }
 
-/** Codes after which the same request may well succeed a little later. */
+/** Whether a retry of the same request may succeed: the cause passes by itself. */
 export const passing = (fault: Fault): boolean =>
   Fault.is(fault, 'parent-unreachable', 'unavailable', 'busy', 'claim-lost');
 
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
-/** A full data volume is tried again as often as it takes. */
+/** While the data volume is full. The number of attempts has no limit. */
 const FULL = { firstMs: 1_000, maxMs: 10_000 };
 
 /**
- * How long to wait before attempt number `attempt` (from 1), in whole ms: doubling from one second to 30, with jitter, and
- * never less than the parent asked for.
- * @returns undefined where it is better to give up for this pass
+ * The wait after attempt number `attempt` (from 1) failed, in whole ms: exponential backoff from 1 s to 30 s with
+ * jitter, and at least as long as the parent requested.
+ * @returns undefined if the pass should give up: the fault does not pass by itself, attempts are exhausted, or the
+ * parent requested more than `MAX_WAIT_MS`
  */
 export function backOff(fault: Fault, attempt: number, random = Math.random()): number | undefined {
   if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));
   if (!passing(fault) || attempt > 6) return undefined;
-  const asked = Number(fault.detail?.retryAfterMs ?? 0);
-  if (asked > MAX_WAIT_MS) return undefined;
-  return Math.round(Math.max(backoffMs(attempt, RETRY, random), atLeast(asked, random)));
+  const requested = Number(fault.detail?.retryAfterMs ?? 0);
+  if (requested > MAX_WAIT_MS) return undefined;
+  return Math.round(Math.max(backoffMs(attempt, RETRY, random), atLeast(requested, random)));
 }
 
 /** The code and message of an OCI error body, or the beginning of a text, on one line. */
-function explained(body: string): { code?: string; said: string } {
+function explanationIn(body: string): { code?: string; summary: string } {
   try {
     const error = (JSON.parse(body) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
     if (error) {
       const code = typeof error.code === 'string' && CODE.test(error.code) ? error.code : undefined;
-      const message = typeof error.message === 'string' ? clip(plain(error.message), 240) : '';
-      return { said: [code, message].filter(Boolean).join(' '), ...(code && { code }) };
+      const message = typeof error.message === 'string' ? clip(oneLine(error.message), 240) : '';
+      return { summary: [code, message].filter(Boolean).join(' '), ...(code && { code }) };
     }
   } catch {
-    // Not JSON: a proxy's page.
+    // Not JSON: a page of a proxy.
   }
-  return { said: clip(plain(body.slice(0, 1_024).replace(/<[^>]*>/g, ' ')), 120) };
+  return { summary: clip(oneLine(body.slice(0, 1_024).replace(/<[^>]*>/g, ' ')), 120) };
 }
 
-/** Codes of the OCI specifications, and those that registries add. */
+/** Error codes of the OCI specifications and of registries' extensions. */
 const CODE = /^[A-Za-z0-9_]{1,64}$/;
 
-/** On one line, without what a terminal obeys. */
-const plain = (text: string): string => text.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim();
+/** On one line, without the control characters that a terminal would obey. */
+const oneLine = (text: string): string => text.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim();

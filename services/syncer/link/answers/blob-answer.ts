@@ -5,14 +5,18 @@ import { type Answer, type Body, guarded, one, text } from './bodies.ts';
 import type { Extent } from './extents.ts';
 
 /**
- * The bytes of a blob from `start` on, and whether the parent honoured the range that was asked for. `end`: it brings
- * less than that, in good order, as there is no more now.
+ * The bytes of a blob from `start` on. `ranged`: the parent honoured the requested range. `end`: set if the body is
+ * known to end before that range does, because the parent has no more bytes yet.
  */
 export type BlobAnswer = { start: number; ranged: boolean; body: Body; end?: number };
 
 export type Asked = { repository: string; digest: Digest; size: number; extent: Extent };
 
-/** Reads an answer to a ranged GET of a blob. @throws Fault `blob-unknown`, `parent-invalid`, … */
+/**
+ * Checks the answer to a ranged GET of a blob.
+ * @throws Fault `blob-unknown`, `parent-invalid` (another range or size), `parent-unreachable` (the answer of an
+ * intermediary); see also `refusal`
+ */
 export async function blobAnswer(
   answer: Answer,
   { repository, digest, size, extent }: Asked,
@@ -28,20 +32,20 @@ export async function blobAnswer(
       return { start: 0, ranged: false, body: guarded(answer) };
     }
     body.destroy();
-    // Somebody on the way answers in the parent's place: a portal, a gateway's error page.
-    const sent = length === undefined ? 'a page' : `${length} bytes`;
-    throw new Fault('parent-unreachable', `${what}: ${sent} came instead of the ${size} of the blob`);
+    // An intermediary answered in the parent's place: a captive portal, or a gateway with its error page.
+    const received = length === undefined ? 'a page' : `${length} bytes`;
+    throw new Fault('parent-unreachable', `${what}: ${received} came instead of the ${size} of the blob`);
   }
   if (statusCode === 206) {
-    const said = one(answer.headers['content-range']) ?? '';
-    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(said) ?? [];
-    const good =
+    const contentRange = one(answer.headers['content-range']) ?? '';
+    const [, start, end, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(contentRange) ?? [];
+    const isExpected =
       Number(start) === extent.start && Number(end) < extent.end && (total === '*' || Number(total) === size);
-    if (good) return { start: extent.start, ranged: true, body: guarded(answer) };
+    if (isExpected) return { start: extent.start, ranged: true, body: guarded(answer) };
     body.destroy();
     throw new Fault(
       'parent-invalid',
-      `${answer.own ? `the parent answered ${JSON.stringify(said.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
+      `${answer.own ? `the parent answered ${JSON.stringify(contentRange.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
     );
   }
   const reason = await text(answer);

@@ -3,26 +3,32 @@ import { Fault } from '#proto/contract/fault.ts';
 
 export type Body = AsyncIterable<Buffer> & { destroy(): void };
 /**
- * What the parent answered, and where: a redirect may have led elsewhere. `own`: the parent itself did, or whatever
- * stands for it. A body must not stall for `stallMs`.
+ * A response. `from`: the URL that answered, which differs from the requested one after a redirect. `own`: the parent's
+ * origin answered (the parent, or a proxy in its place), not another host. `stallMs`: max stall of the body, in ms.
  */
 export type Answer = Dispatcher.ResponseData & { from: URL; own: boolean; stallMs: number };
 
-/** What brings less while it is waited for has stalled. One packet brings more, however slow the link is. */
+/** Min bytes that must arrive within `stallMs` of waiting. A single packet carries more, also over a slow link. */
 const MIN_BYTES = 1_024;
 
-/** Largest answer other than a blob: a page of a list. In bytes, as all limits here. */
+/** Max size of an answer other than a blob, such as a page of a list, in bytes. */
 export const PAGE_LIMIT = 16 * 1024 * 1024;
-/** A token, or a word or two about this layer. */
+/** Max size of a token answer, or of a short message about this layer, in bytes. */
 export const WORD_LIMIT = 256 * 1024;
-const EXPLANATION_LIMIT = 64 * 1024;
-/** Longest time in which any of these may come: the slowest link that can be configured brings 1.8 MB in it. */
+/** Max bytes that are read of an error body. */
+const MAX_ERROR_BYTES = 64 * 1024;
+/** Max time to read any of these, in ms. The slowest link that can be configured carries 1.8 MB in it. */
 const MAX_BODY_MS = 30 * 60_000;
+/** Min capacity of a buffer, in bytes. */
 const MIN_BUFFER = 4 * 1024;
 
+/** The first value of a header. */
 export const one = (header: string | string[] | undefined): string | undefined => [header ?? []].flat()[0];
 
-/** A failure to get an answer, as a fault; where the request was ended, the reason for that. */
+/**
+ * Maps a failure to get an answer to a Fault `parent-unreachable`. A Fault is returned as it is. If `signal` was
+ * aborted, other than by a timeout, its reason is returned.
+ */
 export function unreachable(cause: unknown, signal: AbortSignal, what: string): unknown {
   if (signal.aborted && signal.reason?.name !== 'TimeoutError') return signal.reason;
   if (cause instanceof Fault) return cause;
@@ -34,14 +40,14 @@ export function unreachable(cause: unknown, signal: AbortSignal, what: string): 
   return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy}`, { cause });
 }
 
-/** The body, its failures as faults; one that only drips is one. */
+/** The body, with its errors as Faults `parent-unreachable`. A body that only trickles fails as stalled. */
 export function guarded(answer: Answer): Body {
   const body = answer.body as unknown as Body;
   return {
     destroy: () => body.destroy(),
     async *[Symbol.asyncIterator]() {
       try {
-        yield* lively(body, answer.stallMs);
+        yield* watched(body, answer.stallMs);
       } catch (cause) {
         throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent broke');
       }
@@ -49,19 +55,19 @@ export function guarded(answer: Answer): Body {
   };
 }
 
-/** Only the time in which the parent is waited for counts. */
-async function* lively(body: Body, stallMs: number): AsyncGenerator<Buffer> {
+/** Counts only time spent waiting for the parent, not time that the reader takes. */
+async function* watched(body: Body, stallMs: number): AsyncGenerator<Buffer> {
   let waited = 0;
-  let came = 0;
+  let received = 0;
   let since = performance.now();
   for await (const part of body) {
     waited += performance.now() - since;
-    came += part.length;
-    if (came >= MIN_BYTES) waited = came = 0;
+    received += part.length;
+    if (received >= MIN_BYTES) waited = received = 0;
     if (waited > stallMs) {
       throw new Fault(
         'parent-unreachable',
-        `the parent sent ${came} bytes in ${Math.round(waited / 1_000)} s`,
+        `the parent sent ${received} bytes in ${Math.round(waited / 1_000)} s`,
       );
     }
     yield part;
@@ -70,41 +76,42 @@ async function* lively(body: Body, stallMs: number): AsyncGenerator<Buffer> {
 }
 
 /**
- * The whole body.
- * @throws Fault `parent-invalid` where it is larger than `limit` bytes; `parent-unreachable` where it does not end in time
+ * Reads the complete body.
+ * @throws Fault `parent-invalid` if it is larger than `limit` bytes; `parent-unreachable` if it does not end in time
  */
 export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
-  const held = new Growing(limit);
+  const buffer = new GrowingBuffer(limit);
   const until = performance.now() + MAX_BODY_MS;
   for await (const part of guarded(answer)) {
-    if (!held.add(part)) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
+    if (!buffer.add(part)) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
     if (performance.now() > until) {
       throw new Fault('parent-unreachable', `${what} did not come within ${MAX_BODY_MS / 60_000} min`);
     }
   }
-  return held.bytes;
+  return buffer.bytes;
 }
 
 /**
- * The beginning of a body that explains something; a longer one ends with its connection. What another host than the
- * parent says is read by nobody: it would stand in the status and in events as the parent's word.
+ * The beginning of an error body, at most 4,096 characters. A body that is larger than `MAX_ERROR_BYTES` is closed
+ * together with its connection. Bodies of other hosts than the parent are discarded: they would appear in the status
+ * and in events as the parent's words.
  */
 export async function text(answer: Answer): Promise<string> {
   if (!answer.own) {
     await answer.body.dump().catch(() => {});
     return '';
   }
-  const held = new Growing(EXPLANATION_LIMIT);
+  const buffer = new GrowingBuffer(MAX_ERROR_BYTES);
   try {
-    for await (const part of guarded(answer)) if (!held.add(part)) break;
+    for await (const part of guarded(answer)) if (!buffer.add(part)) break;
   } catch {
-    // What came explains as much.
+    // The part that arrived is used.
   }
-  return held.bytes.toString('utf8').slice(0, 4_096);
+  return buffer.bytes.toString('utf8').slice(0, 4_096);
 }
 
-/** Bytes in one buffer, so that they take no more memory when they come one by one. */
-class Growing {
+/** Gathers bytes in one buffer, so that many small parts take no more memory than few large ones. */
+class GrowingBuffer {
   readonly #limit: number;
   #buffer = Buffer.alloc(0);
   #size = 0;
@@ -113,7 +120,7 @@ class Growing {
     this.#limit = limit;
   }
 
-  /** @returns false, and takes nothing, where that is more than the limit */
+  /** @returns false, with nothing added, if the limit would be exceeded */
   add(part: Buffer): boolean {
     const size = this.#size + part.length;
     if (size > this.#limit) return false;
@@ -127,7 +134,7 @@ class Growing {
     return true;
   }
 
-  /** A copy of its own length: what is held for a pass is not to hold what it could have grown to. */
+  /** Copied to its exact length: a caller may hold it for a complete pass, which must not retain spare capacity. */
   get bytes(): Buffer {
     const { length } = this.#buffer;
     return length === this.#size ? this.#buffer : Buffer.from(this.#buffer.subarray(0, this.#size));

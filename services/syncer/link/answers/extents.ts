@@ -1,7 +1,7 @@
-/** Half-open ranges of bytes. Pure: what is there, and what is still to be asked for. */
+/** A half-open range of bytes: from `start` up to, but not including, `end`. */
 export type Extent = { start: number; end: number };
 
-/** A set of bytes, as sorted extents that neither overlap nor touch. */
+/** A set of bytes, as sorted extents that neither overlap nor touch: present bytes, and the gaps to fetch. Pure. */
 export class Extents {
   #list: Extent[] = [];
 
@@ -25,17 +25,17 @@ export class Extents {
     return this.#list.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  /** Where the run that begins at `at` ends; `at` itself where that byte is not there. */
+  /** End of the contiguous bytes from `at` on; `at` itself if that byte is missing. */
   reach(at: number): number {
     return this.#list.find((one) => one.start <= at && at < one.end)?.end ?? at;
   }
 
-  /** Where the next run after `at` begins; infinity where there is none. */
+  /** Start of the next extent after `at`; infinity if none follows. */
   next(at: number): number {
     return this.#list.find((one) => one.start > at)?.start ?? Number.POSITIVE_INFINITY;
   }
 
-  /** What lacks of `[0, size)`. */
+  /** The gaps in `[0, size)`. */
   missing(size: number): Extent[] {
     const gaps: Extent[] = [];
     let at = 0;

@@ -2,7 +2,10 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
-/** A body as a Terrace writes it; undefined for that of somebody else, who may answer every path alike with a page. */
+/**
+ * Parses a body as a message of a Terrace.
+ * @returns undefined if it is not one: another server may answer every path with the same page
+ */
 export function readAs<T extends TSchema>(schema: T, text: string | Uint8Array): Static<T> | undefined {
   try {
     return parse(schema, text);

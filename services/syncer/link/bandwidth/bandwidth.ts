@@ -8,43 +8,58 @@ import type { Direction } from '#proto/sync/transfers.ts';
 import { Grants } from './grants.ts';
 import { type Limits, limitAt } from './limit.ts';
 
-/** What a request and the head of its answer weigh, about, in bytes. */
+/**
+ * The bandwidth limit of the link, shared by all syncers of the layer. `limit.ts` finds the limit in force at a time of
+ * day. `grants.ts` is the token bucket, which the coordinator runs. `turns.ts` makes its queue fair between directions
+ * and syncers. This file is the part that each syncer has.
+ *
+ * Before bytes cross the link, their sender or reader calls `take`. Without a limit it resolves at once. With one, the
+ * coordinator takes from its own bucket, and any other syncer requests a grant over the bus (`takeBandwidth`). When
+ * the coordinator changes, waiting requests fail with `unavailable` and are sent again, to the new one.
+ */
+
+/** Approximate size of a request and the head of its answer, in bytes. */
 export const REQUEST_BYTES = 700;
-/** Pieces are so long at the limit, so that what is asked for at once hardly shows in the average. */
-const PIECE_SECONDS = 0.25;
+/** Duration of a piece at the limit, in seconds: short, so that one piece hardly shows in the average. */
+const PIECE_S = 0.25;
+/** Min size of a piece, in bytes. */
 const MIN_PIECE = 16 * 1024;
+/** Wait before a request is sent again while no syncer coordinates, in ms, before jitter. */
 const RETRY_MS = 1_000;
 
 export interface Bandwidth {
-  /** Resolves when so many bytes may go over the link. Paid before they move, or right after where they are few. */
+  /**
+   * Resolves when `bytes` may cross the link. To be called before they move, or right after if they are few.
+   * @throws the reason of `signal`
+   */
   take(bytes: number, direction: Direction, signal: AbortSignal): Promise<void>;
-  /** The most bytes to ask for at once; undefined without a limit. */
+  /** Max bytes to request at once; undefined without a limit. */
   readonly piece: number | undefined;
 }
 
 export const UNLIMITED: Bandwidth = { take: async () => {}, piece: undefined };
 
 /**
- * The link's bandwidth as one syncer has it: the coordinator grants to all of them. While nobody coordinates, nobody
- * is granted anything. Without a limit nobody is asked.
+ * The link's bandwidth, as one syncer uses it. The coordinator grants to all syncers; while none coordinates, nothing
+ * is granted. Without a limit, no grant is requested.
  */
 export class SharedBandwidth implements Bandwidth {
   readonly #bus: Pick<Bus, 'call' | 'serve'>;
-  readonly #by: string;
+  readonly #syncer: string;
   readonly #log: Log;
   #limits: Limits = [];
   #grants: Grants | undefined;
-  /** Ends when all questions so far are over. */
-  readonly #asked: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
+  /** Resolves when all requests to the coordinator so far have ended. */
+  readonly #pending: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
 
   constructor(bus: Pick<Bus, 'call' | 'serve'>, by: string, log: Log) {
     this.#bus = bus;
-    this.#by = by;
+    this.#syncer = by;
     this.#log = log;
   }
 
   set(limits: Limits): void {
-    // By the old limit until now.
+    // Settles the time until now by the old limit.
     this.#grants?.changed();
     this.#limits = limits;
     this.#grants?.changed();
@@ -52,10 +67,10 @@ export class SharedBandwidth implements Bandwidth {
 
   get piece(): number | undefined {
     const rate = this.#rate();
-    return rate && Math.max(MIN_PIECE, Math.floor(rate * PIECE_SECONDS));
+    return rate && Math.max(MIN_PIECE, Math.floor(rate * PIECE_S));
   }
 
-  /** Grants to every syncer, as the coordinator. @returns what ends that */
+  /** Grants to all syncers, as the coordinator. @returns a function that stops it */
   lead(): () => void {
     const grants = new Grants((now) => limitAt(this.#limits, now));
     this.#grants = grants;
@@ -84,15 +99,18 @@ export class SharedBandwidth implements Bandwidth {
     signal.throwIfAborted();
   }
 
-  /** One question after another: what is asked for and wanted no more is granted all the same, and nobody has it. */
+  /**
+   * At most one request to the coordinator at a time in each direction: a request that is aborted here is granted all
+   * the same, and its bytes are lost.
+   */
   async #ask(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
-    if (this.#grants) return this.#grants.take(direction, this.#by, bytes, signal);
+    if (this.#grants) return this.#grants.take(direction, this.#syncer, bytes, signal);
     const { promise, resolve } = Promise.withResolvers<void>();
-    const before = this.#asked[direction];
-    this.#asked[direction] = before.then(() => promise);
+    const before = this.#pending[direction];
+    this.#pending[direction] = before.then(() => promise);
     try {
       await unlessAborted(signal, before);
-      await this.#bus.call(takeBandwidth, { by: this.#by, direction, bytes }, { signal });
+      await this.#bus.call(takeBandwidth, { by: this.#syncer, direction, bytes }, { signal });
     } finally {
       resolve();
     }

@@ -2,14 +2,14 @@ import type { Direction } from '#proto/sync/transfers.ts';
 import type { Limit } from './limit.ts';
 import { Turns } from './turns.ts';
 
-/** What is saved up while nobody asks, as time at the limit. */
+/** Max credit that is saved while nothing is requested, as time at the limit, in ms. */
 export const BURST_MS = 100;
-/** Node's timers take no longer waits. */
-const MAX_MS = 2 ** 31 - 1;
+/** Max delay of Node's timers, in ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export type Clock = {
   now(): number;
-  /** Calls once, later. @returns what prevents it */
+  /** Calls `call` once, after `ms`. @returns a function that cancels it */
   after(ms: number, call: () => void): () => void;
 };
 
@@ -21,39 +21,40 @@ export const clock: Clock = {
   },
 };
 
-type Asker = { bytes: number; grant: () => void; fail: (error: unknown) => void };
+type Waiter = { bytes: number; grant: () => void; fail: (error: unknown) => void };
 
 /**
- * Leave to use the link, so that what is granted never is more than the limit: in any time T, at most the limit times
- * (T + 0.1 s) and one question. A question is granted as soon as nothing is owed, and what it takes is owed from then
- * on; so with somebody always asking the average is the limit itself.
+ * A token bucket for the link. Grants never exceed the limit: in any time T, at most the limit times (T + 0.1 s) plus
+ * one request. A request is granted as soon as the bucket has no debt, and its bytes become debt. Under constant
+ * demand, the average is therefore the limit itself.
  *
- * The directions have turns, and in each the syncers that ask: a push does not wait for what many syncers download.
+ * Directions take turns, and within each the syncers that wait: a push does not wait for the downloads of many syncers.
  */
 export class Grants {
   readonly #clock: Clock;
   readonly #limit: (now: number) => Limit;
-  readonly #turns = new Turns<Asker>();
-  /** Bytes that may be granted; what is owed where it is below 0. */
+  readonly #turns = new Turns<Waiter>();
+  /** Credit in bytes; below 0, debt. */
   #level = 0;
-  #counted: number;
-  #unwait: (() => void) | undefined;
+  /** Until when time is credited, in ms. */
+  #accruedAt: number;
+  #cancelTimer: (() => void) | undefined;
 
-  /** @param limit is asked anew each time: it changes with the time of day and the configuration */
-  constructor(limit: (now: number) => Limit, own: Clock = clock) {
+  /** @param limit called each time: it changes with the time of day and the configuration */
+  constructor(limit: (now: number) => Limit, timer: Clock = clock) {
     this.#limit = limit;
-    this.#clock = own;
-    this.#counted = own.now();
+    this.#clock = timer;
+    this.#accruedAt = timer.now();
   }
 
-  /** Resolves when so many bytes may go over the link. @throws the reason of `signal`, and what `end` was given */
+  /** Resolves when `bytes` may cross the link. @throws the reason of `signal`, or the error passed to `end` */
   async take(direction: Direction, by: string, bytes: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const asker: Asker = { bytes, grant: resolve, fail: reject };
-    this.#turns.add([direction, by], asker);
+    const waiter: Waiter = { bytes, grant: resolve, fail: reject };
+    this.#turns.add([direction, by], waiter);
     const abort = () => {
-      this.#turns.remove([direction, by], asker);
+      this.#turns.remove([direction, by], waiter);
       reject(signal?.reason);
     };
     signal?.addEventListener('abort', abort, { once: true });
@@ -65,50 +66,53 @@ export class Grants {
     }
   }
 
-  /** The limit may be another one now. What was saved or owed until now was counted by the old one. */
+  /**
+   * To be called before and after the limit changes: the first call settles credit and debt by the old limit, the
+   * second one serves by the new limit.
+   */
   changed(): void {
     this.#serve();
   }
 
-  /** Nobody is granted anything any more. */
+  /** Ends all waiting requests with `error`; none of them is granted any more. */
   end(error: unknown): void {
-    this.#unwait?.();
+    this.#cancelTimer?.();
     for (const { fail } of this.#turns.clear()) fail(error);
   }
 
   #serve(): void {
-    this.#unwait?.();
-    this.#unwait = undefined;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
     const now = this.#clock.now();
-    const { rate, until } = this.#count(now);
+    const { rate, until } = this.#accrue(now);
     while (!this.#turns.idle && (rate === undefined || this.#level >= 0)) this.#grant();
     if (this.#turns.idle || rate === undefined) return;
-    const paid = Math.ceil((-this.#level / rate) * 1_000);
-    const ms = Math.min(Math.max(1, Math.min(paid, until - now)), MAX_MS);
-    this.#unwait = this.#clock.after(ms, () => this.#serve());
+    const paidMs = Math.ceil((-this.#level / rate) * 1_000);
+    const ms = Math.min(Math.max(1, Math.min(paidMs, until - now)), MAX_TIMER_MS);
+    this.#cancelTimer = this.#clock.after(ms, () => this.#serve());
   }
 
   #grant(): void {
-    const asker = this.#turns.next();
-    this.#level -= asker?.bytes ?? 0;
-    asker?.grant();
+    const waiter = this.#turns.next();
+    this.#level -= waiter?.bytes ?? 0;
+    waiter?.grant();
   }
 
-  /** Adds what the time since the last count gave, limit by limit. @returns the one in force */
-  #count(now: number): Limit {
-    // A clock that was set back gives nothing.
-    let at = Math.min(this.#counted, now);
+  /** Credits the time since the last call, limit by limit. @returns the limit in force */
+  #accrue(now: number): Limit {
+    // A clock that was set back adds no credit.
+    let at = Math.min(this.#accruedAt, now);
     for (;;) {
       const limit = this.#limit(at);
       const end = Math.min(limit.until, now);
       if (limit.rate === undefined) this.#level = 0;
       else {
-        const most = (limit.rate * BURST_MS) / 1_000;
-        this.#level = Math.min(most, this.#level + (limit.rate * (end - at)) / 1_000);
+        const max = (limit.rate * BURST_MS) / 1_000;
+        this.#level = Math.min(max, this.#level + (limit.rate * (end - at)) / 1_000);
       }
       at = end;
       if (limit.until > now) {
-        this.#counted = now;
+        this.#accruedAt = now;
         return limit;
       }
     }

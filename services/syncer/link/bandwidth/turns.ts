@@ -1,24 +1,24 @@
 /**
- * Who is next, by bytes: of those who wait, the one that was served the fewest while all of them waited. Whoever waits
- * is named by a path, and turns are fair at each step of it: two directions have half each, however many syncers wait
- * in one of them. At the same path, first come, first served.
+ * A fair queue, by bytes: next is the waiter that was served the fewest bytes while all of them waited. A waiter is
+ * named by a path, and turns are fair at each step of it: two directions get half each, regardless of the number of
+ * syncers that wait in one of them. Waiters of one path are served first in, first out.
  */
 export class Turns<T extends { readonly bytes: number }> {
-  readonly #below = new Map<string, Turns<T>>();
+  readonly #children = new Map<string, Turns<T>>();
   readonly #waiting: T[] = [];
-  /** Bytes that it was served, and those that it let pass while it did not wait. */
+  /** Bytes served, plus those that it forwent while it did not wait. */
   #served = 0;
-  /** What the one below that had the last turn was served before it. */
+  /** `#served` of the child that had the last turn, before that turn. */
   #last = 0;
 
-  add([step, ...rest]: readonly string[], waiting: T): void {
+  add([step, ...tail]: readonly string[], waiting: T): void {
     if (step === undefined) this.#waiting.push(waiting);
-    else this.#child(step).add(rest, waiting);
+    else this.#child(step).add(tail, waiting);
   }
 
-  remove([step, ...rest]: readonly string[], waiting: T): void {
+  remove([step, ...tail]: readonly string[], waiting: T): void {
     const index = this.#waiting.indexOf(waiting);
-    if (step !== undefined) this.#below.get(step)?.remove(rest, waiting);
+    if (step !== undefined) this.#children.get(step)?.remove(tail, waiting);
     else if (index >= 0) this.#waiting.splice(index, 1);
   }
 
@@ -26,38 +26,38 @@ export class Turns<T extends { readonly bytes: number }> {
     return this.#waiting.length === 0 && this.#inTurn().length === 0;
   }
 
-  /** Takes out whose turn it is. */
+  /** Removes the waiter whose turn it is. */
   next(): T | undefined {
     const [first, ...others] = this.#inTurn();
     if (!first) return this.#waiting.shift();
-    const one = others.reduce((least, other) => (other.#served < least.#served ? other : least), first);
-    const waiting = one.next();
-    this.#last = one.#served;
-    one.#served += waiting?.bytes ?? 0;
+    const child = others.reduce((min, other) => (other.#served < min.#served ? other : min), first);
+    const waiting = child.next();
+    this.#last = child.#served;
+    child.#served += waiting?.bytes ?? 0;
     return waiting;
   }
 
-  /** Takes out all that wait. */
+  /** Removes all waiters. */
   clear(): T[] {
-    const below = [...this.#below.values()].flatMap((one) => one.clear());
-    this.#below.clear();
-    return [...this.#waiting.splice(0), ...below];
+    const nested = [...this.#children.values()].flatMap((child) => child.clear());
+    this.#children.clear();
+    return [...this.#waiting.splice(0), ...nested];
   }
 
   #inTurn(): Turns<T>[] {
-    return [...this.#below.values()].filter((one) => !one.idle);
+    return [...this.#children.values()].filter((child) => !child.idle);
   }
 
   #child(step: string): Turns<T> {
-    const known = this.#below.get(step);
-    if (known && !known.idle) return known;
-    for (const [other, one] of this.#below) {
-      if (other !== step && one.idle && one.#served <= this.#last) this.#below.delete(other);
+    const existing = this.#children.get(step);
+    if (existing && !existing.idle) return existing;
+    for (const [other, sibling] of this.#children) {
+      if (other !== step && sibling.idle && sibling.#served <= this.#last) this.#children.delete(other);
     }
-    const child = known ?? new Turns<T>();
-    // Whoever comes again had its turns, or let them pass.
+    const child = existing ?? new Turns<T>();
+    // A child that returns gets no credit for turns that it missed.
     child.#served = Math.max(child.#served, this.#last);
-    this.#below.set(step, child);
+    this.#children.set(step, child);
     return child;
   }
 }

@@ -4,10 +4,10 @@ import ipaddr from 'ipaddr.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
-/** How much of an address names its network: what is beside the parent is the parent's. */
-const OWN_BITS = { ipv4: 24, ipv6: 64 } as const;
+/** Prefix length of an address's network, in bits. Addresses in the parent's network count as the parent's. */
+const NETWORK_BITS = { ipv4: 24, ipv6: 64 } as const;
 
-/** An address that anybody on the internet may have: not of this machine, of a private network, or of no use at all. */
+/** Whether the address is publicly routable: not of this machine, not of a private network, not reserved. */
 export function isPublic(text: string): boolean {
   const address = ipaddr.process(text);
   if (address.kind() === 'ipv4') return address.range() === 'unicast';
@@ -15,24 +15,24 @@ export function isPublic(text: string): boolean {
   return within ? within.range() === 'unicast' : address.range() === 'unicast';
 }
 
-/** Whether it lies in the network of one of `others`; what is of this machine lies in one. */
+/** Whether the address is in the network of one of `others`. All loopback addresses are in one network. */
 export function isBeside(text: string, others: readonly string[]): boolean {
   const address = ipaddr.process(text);
   return others.some((other) => {
-    const own = ipaddr.process(other);
-    if (own.range() === 'loopback') return address.range() === 'loopback';
-    return isWithin(address, own, OWN_BITS[own.kind()]);
+    const base = ipaddr.process(other);
+    if (base.range() === 'loopback') return address.range() === 'loopback';
+    return isWithin(address, base, NETWORK_BITS[base.kind()]);
   });
 }
 
-/** @param network an address, or `address/bits` */
+/** Whether the address is in the network. @param network an address, or `address/bits` */
 export function isIn(text: string, network: string): boolean {
-  const [base = '', bits] = network.split('/');
-  const own = ipaddr.process(base);
+  const [prefix = '', bits] = network.split('/');
+  const base = ipaddr.process(prefix);
   return isWithin(
     ipaddr.process(text),
-    own,
-    bits === undefined ? own.toByteArray().length * 8 : Number(bits),
+    base,
+    bits === undefined ? base.toByteArray().length * 8 : Number(bits),
   );
 }
 
@@ -46,7 +46,7 @@ function isWithin(address: Address, base: Address, bits: number): boolean {
   return false;
 }
 
-/** The IPv4 address that a translator makes of one of IPv6: NAT64 (RFC 6052) in its last bytes, 6to4 behind its first two. */
+/** The IPv4 address embedded in an IPv6 one: NAT64 (RFC 6052) in its last 4 bytes, 6to4 after its first 2. */
 function embedded(address: ipaddr.IPv6): ipaddr.IPv4 | undefined {
   const from = { rfc6052: 12, '6to4': 2 }[address.range() as string];
   return from === undefined ? undefined : new ipaddr.IPv4(address.toByteArray().slice(from, from + 4));

@@ -2,20 +2,25 @@ import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { type Agent, EnvHttpProxyAgent, Pool } from 'undici';
 
+/** Max time to connect, and for a proxy's answer to CONNECT, in ms. */
 const CONNECT_MS = 10_000;
 /**
- * After so long without a byte the kernel probes the other side, each second, ten times: a request that rests at a
- * parent that is gone without a word fails soon after. In ms.
+ * Idle time after which the kernel probes the other side, each second, ten times, in ms. A long poll at a parent that
+ * disappeared without closing the connection fails soon after.
  */
 const PROBE_MS = 10_000;
-/** Bytes that a socket holds back: one that is among many on a slow link sends so many before it counts as stalled. */
+/**
+ * Write buffer of a socket, in bytes. It is the unit of progress when sending: one of many connections on a slow link
+ * must send this much within the stall time.
+ */
 export const SOCKET_BYTES = 16 * 1024;
 
 /**
  * Connections to the parent, its token service and its blob hosts, through the proxies that the environment names
  * (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
- * @param ca certificates (PEM) to trust beside those that the machine does
- * @param lookup resolves names for what is connected to without a proxy
+ * @param stallMs max wait for the head of an answer, and for more of its body, in ms
+ * @param ca certificates (PEM) to trust in addition to the machine's
+ * @param lookup resolves names of hosts that are connected to without a proxy
  */
 export function makeAgent(
   stallMs: number,
@@ -40,7 +45,7 @@ export function makeAgent(
     ...options,
     requestTls: connect,
     proxyTls: connect,
-    // A proxy that takes the connection and does not answer CONNECT.
+    // Bounds the wait for a proxy that accepts the connection but does not answer CONNECT.
     clientFactory: (origin: URL, given: object) => new Pool(origin, { ...given, headersTimeout: CONNECT_MS }),
   } as ConstructorParameters<typeof EnvHttpProxyAgent>[0]);
 }

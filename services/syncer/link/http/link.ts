@@ -13,47 +13,59 @@ import { Reach, type Resolve } from './reach.ts';
 import { MAX_HOPS, mustKeepTls, notFollowed, type Redirects, target } from './redirects.ts';
 import { SendWatch, type Sent, sent } from './sending.ts';
 
+/**
+ * HTTP to the parent, and the base of all of `link/`: the clients in `parent/` send their requests through a `Link`,
+ * `login/` supplies its Authorization header, `bandwidth/` limits it, and `answers/` reads its answers.
+ *
+ * A `Link` has one parent and one login. A request takes bandwidth and goes out through an undici agent (`agent.ts`),
+ * only to addresses that `reach.ts` allows. Redirects are handled by `redirects.ts`; a challenge of the parent is met
+ * and the request repeated, at most twice. A body to send is watched for progress (`sending.ts`). Lists are read page
+ * by page (`pages.ts`). When the synchronisation window closes, `rest` closes the connections; the next request opens
+ * new ones.
+ */
+
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Ask = {
-  /** For the parent's token service: `repository:<name>:pull`; several with blanks between them. */
+  /** Scope for the parent's token service, such as `repository:<name>:pull`; several are separated by spaces. */
   scope: string;
   headers?: Record<string, string>;
   method?: Method;
   body?: Sent;
   signal: AbortSignal;
-  /** The parent may wait for so long before it answers, in ms. */
+  /** Time that the parent may wait before it answers, in addition to the stall time, in ms. */
   waitMs?: number;
-  /** Whoever asks has paid for the request already, with what it is to bring. */
+  /** The caller has taken the bandwidth already, for the request and its answer. */
   paid?: boolean;
-  /** Called right before the request is sent, each time that it is; what it throws keeps it from being sent. */
+  /** Called right before the request is sent, each time. If it throws, the request is not sent. */
   before?: () => void;
-  /** Where the answer is a redirect; `refuse` where left out. */
+  /** How a redirect is handled; default `refuse`. */
   redirects?: Redirects;
 };
 
 export type LinkOptions = {
   url: string;
   login?: Login | undefined;
-  /** The parent is an Azure Container Registry, and who this layer is there where it has no login. */
+  /** Set if the parent is an Azure Container Registry. `identity`: this layer's identity there if it has no login. */
   azure?: { identity?: Identity | undefined } | undefined;
-  /** A connection on which nothing moves for so long is given up, in ms. */
+  /** A connection without progress for this time fails, in ms. */
   stallMs?: number;
-  /** Certificates (PEM) to trust beside those that the machine does. */
+  /** Certificates (PEM) to trust in addition to the machine's. */
   ca?: string | undefined;
   bandwidth?: Bandwidth;
-  /** Of other private networks than the parent's, what it may send this layer to. */
+  /** Hosts in private networks other than the parent's to which the parent may send this layer. */
   allowedHosts?: readonly string[] | undefined;
   resolve?: Resolve;
 };
 
+/** Default of `stallMs`. */
 const STALL_MS = 20_000;
-/** Statuses that mean something else where the parent itself answers them. */
+/** Statuses that have a meaning of their own when the parent answers a request for a resource with them. */
 const AMBIGUOUS = [400, 404, 405, 410, 416, 501];
-/** By which ACR counts its clients (Azure/acr, http-headers). */
+/** Header by which ACR counts its clients (Azure/acr, http-headers). */
 const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
 
 /**
- * HTTP to the parent: authorization by its challenges, redirects, time-outs by lack of progress, proxies by the usual
+ * HTTP to the parent: authorization by its challenges, redirects, timeouts by lack of progress, proxies by the usual
  * environment variables. Every failure to get an answer is a Fault `parent-unreachable`.
  */
 export class Link implements AsyncDisposable {
@@ -66,12 +78,12 @@ export class Link implements AsyncDisposable {
   readonly #credentials: Credentials;
   readonly #reach: Reach;
   #agent: EnvHttpProxyAgent;
-  /** Of the token requests under way, which no one request may end. */
-  #resting = new AbortController();
-  /** How often the parent itself has answered, or whatever stands for it: an error of a proxy does not count. */
+  /** Aborts the active token requests, which no single request may do. */
+  #tokenRequests = new AbortController();
+  /** Number of answers below 500 from the parent's origin. An error of a proxy does not count. */
   answers = 0;
-  /** Bytes that came and are not paid for. */
-  #owed = 0;
+  /** Bytes received for which no bandwidth is taken yet. */
+  #unpaid = 0;
 
   constructor(options: LinkOptions) {
     const { url, login, azure, stallMs = STALL_MS, ca, bandwidth = UNLIMITED } = options;
@@ -92,27 +104,32 @@ export class Link implements AsyncDisposable {
     await this.#agent.destroy();
   }
 
-  /** Closes the connections that are idle now, and the others when their requests have ended. No token comes any more. */
+  /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
   rest(): void {
-    this.#resting.abort(new Fault('parent-unreachable', 'the link is at rest'));
-    this.#resting = new AbortController();
+    this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link is at rest'));
+    this.#tokenRequests = new AbortController();
     const old = this.#agent;
     this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);
     old.close().catch(() => {});
   }
 
-  /** Asks the parent; what it answers in the end, challenges met, whatever the status. */
+  /**
+   * Sends a request to the parent.
+   * @returns the final answer, of any status, after challenges and redirects
+   * @throws Fault `parent-unreachable`; `parent-invalid` for a redirect or an address that is not allowed; from the
+   * token service also `parent-refused` and `busy`
+   */
   async request(path: string, ask: Ask): Promise<Answer> {
-    // A token is asked for on behalf of several requests: one that is ended leaves without waiting for it.
+    // Several requests may share one token request: a request that is aborted stops waiting and does not abort it.
     let authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     for (let round = 0; ; round += 1) {
-      const { answer, own } = await this.#follow(new URL(path, this.base), ask, authorization);
-      // Only the parent itself may say where its tokens come from: that place gets the password.
-      if (answer.statusCode !== 401 || !own || round === 2) return answer;
+      const { answer, isParent } = await this.#follow(new URL(path, this.base), ask, authorization);
+      // Only the parent itself may name the realm of its tokens: the realm receives the password.
+      if (answer.statusCode !== 401 || !isParent || round === 2) return answer;
       const challenge = answer.headers['www-authenticate'];
       const learning = this.#credentials.challenged(challenge, ask.scope, authorization);
-      const again = await unlessAborted(ask.signal, learning);
-      if (!again) return answer;
+      const isWorthRetry = await unlessAborted(ask.signal, learning);
+      if (!isWorthRetry) return answer;
       await answer.body.dump();
       authorization = await unlessAborted(ask.signal, this.#credentials.header(ask.scope));
     }
@@ -122,27 +139,27 @@ export class Link implements AsyncDisposable {
     first: URL,
     ask: Ask,
     authorization: string | undefined,
-  ): Promise<{ answer: Answer; own: boolean }> {
+  ): Promise<{ answer: Answer; isParent: boolean }> {
     const { method = 'GET', redirects = 'refuse' } = ask;
     let url = first;
-    let own = true;
-    let before = this.base;
+    let isParent = true;
+    let previous = this.base;
     for (let hop = 0; hop <= MAX_HOPS; hop += 1) {
-      mustKeepTls(before, url);
-      // Credentials are for the parent alone, and no other host leads back to it with them.
-      own = own && url.origin === this.base.origin;
-      if (!own) await unlessAborted(ask.signal, this.#reach.check(url));
+      mustKeepTls(previous, url);
+      // Credentials go to the parent only. A redirect of another host back to the parent does not carry them.
+      isParent = isParent && url.origin === this.base.origin;
+      if (!isParent) await unlessAborted(ask.signal, this.#reach.check(url));
       const headers = {
         ...ask.headers,
-        ...(own && authorization && { authorization }),
-        ...(own && this.azure && SOURCE_CLIENT),
+        ...(isParent && authorization && { authorization }),
+        ...(isParent && this.azure && SOURCE_CLIENT),
       };
       const answer = await this.#send(url, { ...ask, headers });
       const next = redirects === 'return' ? undefined : target(answer);
-      if (!next) return { answer, own };
+      if (!next) return { answer, isParent };
       await answer.body.dump();
       if (redirects === 'refuse') throw notFollowed(`${method} ${first.pathname}`, next);
-      before = url;
+      previous = url;
       url = next;
     }
     throw new Fault(
@@ -151,18 +168,18 @@ export class Link implements AsyncDisposable {
     );
   }
 
-  /** The whole body of an answer; the next request pays for it. @throws as `whole` does */
+  /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `whole` */
   async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
     const bytes = await whole(answer, limit, what);
-    this.#owed += bytes.length;
+    this.#unpaid += bytes.length;
     return bytes;
   }
 
   async #pay(method: Method, signal: AbortSignal): Promise<void> {
-    const owed = this.#owed;
-    this.#owed = 0;
+    const unpaid = this.#unpaid;
+    this.#unpaid = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
-    await this.bandwidth.take(REQUEST_BYTES + owed, direction, signal);
+    await this.bandwidth.take(REQUEST_BYTES + unpaid, direction, signal);
   }
 
   async #send(
@@ -172,7 +189,7 @@ export class Link implements AsyncDisposable {
     if (!paid) await this.#pay(method, signal);
     before?.();
     const watch = body && body.size > 0 ? new SendWatch(this.#stallMs) : undefined;
-    const either = watch ? AbortSignal.any([signal, watch.signal]) : signal;
+    const anySignal = watch ? AbortSignal.any([signal, watch.signal]) : signal;
     const length = body && { 'content-length': String(body.size) };
     try {
       const answer = await this.#agent.request({
@@ -180,32 +197,32 @@ export class Link implements AsyncDisposable {
         path: `${url.pathname}${url.search}`,
         method,
         headers: { 'user-agent': 'terrace', ...headers, ...length },
-        // Undici ends a request by this while its body is still being written, however well that goes on.
+        // Undici applies this timeout while the body is still being written, despite progress: `SendWatch` replaces it.
         headersTimeout: watch ? 0 : this.#stallMs + waitMs + (body?.slackMs ?? 0),
-        // Said for each request: a proxy does not know the limits of the agent.
+        // Set for each request: a connection through a proxy does not have the agent's limits.
         bodyTimeout: this.#stallMs,
-        body: watch && body ? watch.body(body, this.bandwidth, either) : null,
-        signal: either,
+        body: watch && body ? watch.body(body, this.bandwidth, anySignal) : null,
+        signal: anySignal,
       } as Dispatcher.RequestOptions);
-      // A body that is given up unread says so as an error, which nobody waits for. A reader has it thrown all the same.
+      // A body that is discarded unread emits an error that has no other listener. A reader still gets it thrown.
       answer.body.on('error', () => {});
-      const own = url.origin === this.base.origin;
-      if (own && answer.statusCode < 500) this.answers += 1;
-      return Object.assign(answer, { from: url, own, stallMs: this.#stallMs });
+      const isParent = url.origin === this.base.origin;
+      if (isParent && answer.statusCode < 500) this.answers += 1;
+      return Object.assign(answer, { from: url, own: isParent, stallMs: this.#stallMs });
     } catch (cause) {
-      throw unreachable(cause, either, `${method} ${this.#nameOf(url)}`);
+      throw unreachable(cause, anySignal, `${method} ${this.#nameOf(url)}`);
     } finally {
       watch?.end();
     }
   }
 
-  /** Of another host only which one it is: its addresses may hold signatures. */
+  /** For another host only its origin: its URLs may hold signatures. */
   #nameOf({ origin, pathname }: URL): string {
     return origin === this.base.origin ? `${origin}${pathname}` : origin;
   }
 
   async #token(url: URL, authorization: string | undefined): Promise<Granted> {
-    const { signal } = this.#resting;
+    const { signal } = this.#tokenRequests;
     if (url.origin !== this.base.origin) await unlessAborted(signal, this.#reach.check(url));
     const answer = await this.#send(url, {
       scope: '',
@@ -216,7 +233,7 @@ export class Link implements AsyncDisposable {
     const { statusCode: status } = answer;
     if (status !== 200) {
       const fault = refusal(status, answer.headers, await text(answer), what);
-      // That there is no such token service says nothing of what was asked of the parent.
+      // A missing token service says nothing about the resource requested of the parent: the status is left out.
       if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
       throw fault;
     }
@@ -227,7 +244,7 @@ export class Link implements AsyncDisposable {
     const what = `POST ${url.origin}${url.pathname}`;
     const answer = await this.#send(url, {
       scope: '',
-      signal: this.#resting.signal,
+      signal: this.#tokenRequests.signal,
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
       body: sent(Buffer.from(form.toString())),

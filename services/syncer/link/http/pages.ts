@@ -7,14 +7,14 @@ import { nextIn } from '../answers/link-header.ts';
 import { patiently } from '../answers/patience.ts';
 import type { Link } from './link.ts';
 
-/** What one list of a parent may take: what is larger fails by the name of its path, and holds nothing else up. */
+/** Bounds of one list of a parent. A list beyond them fails, with its path in the message, and delays nothing else. */
 export type ListLimits = { pages: number; entries: number; ms: number };
 
 const LIMITS: ListLimits = { pages: 10_000, entries: 250_000, ms: 30 * 60_000 };
 
 /**
- * The pages of a list of the parent's, as JSON.
- * @throws Fault `parent-invalid` also where the list goes in circles, or beyond a limit
+ * The pages of one of the parent's lists, as JSON.
+ * @throws Fault `parent-invalid`, also if the list loops or exceeds a limit; see also `refusal`
  */
 export async function* pages(
   link: Link,
@@ -23,22 +23,22 @@ export async function* pages(
   signal: AbortSignal,
   limits: Partial<ListLimits> = {},
 ): AsyncGenerator<unknown> {
-  const most = { ...LIMITS, ...limits };
-  const until = performance.now() + most.ms;
-  const endless = (why: string) => new Fault('parent-invalid', `GET ${first}: ${why}`);
+  const bounds = { ...LIMITS, ...limits };
+  const until = performance.now() + bounds.ms;
+  const invalid = (why: string) => new Fault('parent-invalid', `GET ${first}: ${why}`);
   const seen = new Set<string>();
   let entries = 0;
   let path: string | undefined = first;
   while (path) {
-    if (seen.has(path)) throw endless('the list has no end: a page comes again');
+    if (seen.has(path)) throw invalid('the list has no end: a page comes again');
     seen.add(path);
-    if (seen.size > most.pages) throw endless(`the list has more than ${most.pages} pages`);
-    if (performance.now() > until) throw endless(`the list did not end within ${most.ms / 60_000} min`);
-    const found = await patiently(signal, () => ask(link, path as string, scope, signal));
-    entries += entriesOf(found.page);
-    if (entries > most.entries) throw endless(`the list has more than ${most.entries} entries`);
-    yield found.page;
-    path = nextPage(found.next, new URL(path, link.base).href);
+    if (seen.size > bounds.pages) throw invalid(`the list has more than ${bounds.pages} pages`);
+    if (performance.now() > until) throw invalid(`the list did not end within ${bounds.ms / 60_000} min`);
+    const { page, next } = await patiently(signal, () => ask(link, path as string, scope, signal));
+    entries += entriesOf(page);
+    if (entries > bounds.entries) throw invalid(`the list has more than ${bounds.entries} entries`);
+    yield page;
+    path = nextPage(next, new URL(path, link.base).href);
   }
 }
 
@@ -69,18 +69,21 @@ async function ask(
   }
 }
 
-/** A list that is not there must not pass for an empty one: what it leaves out would go here. */
+/**
+ * The strings in a list field of a page.
+ * @throws Fault `parent-invalid` if the field is missing: as an empty list, it would delete content of this layer
+ */
 export function strings(page: unknown, field: string): string[] {
   const list = (page as Record<string, unknown> | null)?.[field];
-  // Go programs write an empty list as null.
+  // Go programs encode an empty list as null.
   if (list === null) return [];
   if (!Array.isArray(list)) throw new Fault('parent-invalid', `the parent sent a list without /${field}`);
   return list.filter((item) => typeof item === 'string');
 }
 
 /**
- * RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`. Asked of the parent whatever host it names: behind a proxy, a
- * registry may know itself by another name, and a list that ended here would pass for a whole one.
+ * RFC 8288: `</v2/_catalog?last=b&n=2>; rel="next"`. The host in it is ignored, the page is requested of the parent:
+ * behind a proxy, a registry may know itself by another name, and a list cut off here would pass for a complete one.
  */
 function nextPage(link: string | undefined, current: string): string | undefined {
   const target = link === undefined ? undefined : nextIn(link);

@@ -3,25 +3,25 @@ import type { LookupFunction } from 'node:net';
 import { Fault } from '#proto/contract/fault.ts';
 import { isAddress, isBeside, isIn, isPublic } from './addresses.ts';
 
-/** The addresses of a name. @throws as node:dns does */
+/** Resolves a name to its addresses. @throws as node:dns does */
 export type Resolve = (name: string) => Promise<string[]>;
 
-/** For so long what the parent's name stands for is believed, in ms. */
-const OWN_MS = 60_000;
+/** How long the addresses of the parent's name are cached, in ms. */
+const CACHE_MS = 60_000;
 
 const resolveName: Resolve = async (name) =>
   (await lookupName(name, { all: true })).map(({ address }) => address);
 
 /**
- * Where a parent may send this layer, by a redirect, for a token or for an upload: to public addresses and to its own
- * network. Other private networks, and this machine, are reached for an operator who names them, not for whoever
- * answers as the parent.
+ * Addresses to which a parent may send this layer, by a redirect, for a token or for an upload: public addresses and
+ * the parent's own network. Other private networks, and this machine, are reachable only if the operator allows them
+ * (`parent.allowedHosts`): any server that answers as the parent could otherwise reach them through this layer.
  */
 export class Reach {
   readonly #base: URL;
   readonly #hosts: readonly string[];
   readonly #resolve: Resolve;
-  #own: { addresses: string[]; until: number } | undefined;
+  #parent: { addresses: string[]; until: number } | undefined;
 
   /** @param hosts names (also as `*.suffix`), addresses and networks that may be private */
   constructor(base: URL, hosts: readonly string[] = [], resolve = resolveName) {
@@ -31,9 +31,9 @@ export class Reach {
   }
 
   /**
-   * Before a request to another host than the parent. A name passes: its addresses are looked at when it is connected
-   * to, and by a proxy where that connects.
-   * @throws Fault `parent-invalid`; `parent-unreachable` where the parent's own name can't be resolved now
+   * Checks a request to another host than the parent. A name passes: its addresses are checked by `lookup` when it is
+   * connected to, or by the proxy if one connects.
+   * @throws Fault `parent-invalid`; `parent-unreachable` if the parent's own name can't be resolved now
    */
   async check(url: URL): Promise<void> {
     const host = hostOf(url);
@@ -44,18 +44,18 @@ export class Reach {
   }
 
   /**
-   * Resolves names for connections, each once: what was looked at is what is connected to. An address that may not be
-   * reached is as good as none.
+   * Resolves names for connections, each once, so that the checked address is the one connected to. Addresses that are
+   * not allowed are left out.
    */
   readonly lookup: LookupFunction = (name, options, done) => {
     this.#reachable(name).then(
       (addresses) => {
-        const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+        const candidates = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
         const wanted = options.family === 4 || options.family === 6 ? options.family : undefined;
-        const fit = found.filter(({ family }) => wanted === undefined || family === wanted);
-        const [first] = fit;
+        const matching = candidates.filter(({ family }) => wanted === undefined || family === wanted);
+        const [first] = matching;
         if (!first) done(noAddress(name), '');
-        else if (options.all) done(null, fit);
+        else if (options.all) done(null, matching);
         else done(null, first.address, first.family);
       },
       (error) => done(error, ''),
@@ -75,27 +75,31 @@ export class Reach {
     const networks = this.#hosts.filter((allowed) => isAddress(allowed.split('/', 1)[0] as string));
     const isAllowed = (address: string) =>
       isPublic(address) || networks.some((network) => isIn(address, network));
-    // The parent's own name is resolved only where the answer depends on it.
+    // The parent's own name is resolved only if the result depends on it.
     if (addresses.every(isAllowed)) return addresses;
-    const own = await this.#ownAddresses(host);
-    return addresses.filter((address) => isAllowed(address) || isBeside(address, own));
+    const parent = await this.#parentAddresses(host);
+    return addresses.filter((address) => isAllowed(address) || isBeside(address, parent));
   }
 
-  /** None where the name is known not to exist here, as behind a proxy. A failure to resolve it is not cached. */
-  async #ownAddresses(asked: string): Promise<string[]> {
+  /**
+   * Addresses of the parent's name; none if it is known not to exist here, as behind a proxy. A failure to resolve it
+   * is not cached.
+   * @param target the host that needs them, for the message
+   */
+  async #parentAddresses(target: string): Promise<string[]> {
     const host = hostOf(this.#base);
     if (isAddress(host)) return [host];
-    if (this.#own && performance.now() < this.#own.until) return this.#own.addresses;
+    if (this.#parent && performance.now() < this.#parent.until) return this.#parent.addresses;
     try {
       const addresses = await this.#resolve(host);
-      this.#own = { addresses, until: performance.now() + OWN_MS };
+      this.#parent = { addresses, until: performance.now() + CACHE_MS };
       return addresses;
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
       if (code === 'ENOTFOUND') return [];
       throw new Fault(
         'parent-unreachable',
-        `the parent sends this layer to ${asked}, and its own name ${host} can not be resolved now (${code ?? message}), which would tell whether that is in its network: if names are never resolved here, name ${asked} in parent.allowedHosts`,
+        `the parent sends this layer to ${target}, and its own name ${host} can not be resolved now (${code ?? message}), which would tell whether that is in its network: if names are never resolved here, name ${target} in parent.allowedHosts`,
         { cause },
       );
     }

@@ -1,13 +1,14 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Answer, one } from '../answers/bodies.ts';
 
-/** What becomes of an answer that leads elsewhere. Only content is fetched from another place than the parent. Pure. */
+/** How a redirect is handled. Only content is fetched from other hosts than the parent. Pure. */
 export type Redirects = 'refuse' | 'follow' | 'return';
 
+/** Max redirects that are followed for one request. */
 export const MAX_HOPS = 5;
 const STATUSES = [301, 302, 303, 307, 308];
 
-/** Where an answer leads; undefined where it is the last one. @throws Fault `parent-invalid` */
+/** The target of a redirect; undefined if the answer is not one. @throws Fault `parent-invalid` */
 export function target({ statusCode, headers, from }: Answer): URL | undefined {
   const location = one(headers.location);
   if (!STATUSES.includes(statusCode) || !location) return undefined;
@@ -16,12 +17,13 @@ export function target({ statusCode, headers, from }: Answer): URL | undefined {
   throw new Fault('parent-invalid', 'the parent redirects to what is no address of http or https');
 }
 
-/** @throws Fault `parent-invalid` where what was asked for by TLS would go on without */
+/** @throws Fault `parent-invalid` if a request by TLS would continue without TLS */
 export function mustKeepTls(from: URL, to: URL): void {
   if (from.protocol !== 'https:' || to.protocol === 'https:') return;
   throw new Fault('parent-invalid', `the parent redirects to ${to.host} without TLS`);
 }
 
+/** The Fault for a redirect of a request other than for a blob. `what` names the request. */
 export const notFollowed = (what: string, to: URL): Fault =>
   new Fault(
     'parent-invalid',

@@ -2,22 +2,24 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Bandwidth } from '../bandwidth/bandwidth.ts';
 import { SOCKET_BYTES } from './agent.ts';
 
-/** A body to send. It may be asked for several times: a request that is met by a challenge is sent again. */
+/** A body to send. `bytes` may be called several times: a request that meets a challenge is sent again. */
 export type Sent = {
   size: number;
   bytes: () => Iterable<Buffer> | AsyncIterable<Buffer>;
-  /** How long the answer may take beyond the usual, in ms: what is on its way, and what the parent then does. */
+  /** Time for the answer in addition to the stall time, in ms: for bytes on their way, and for the parent's work. */
   slackMs?: number;
 };
 
-/** Bytes that are paid for at a time at most. */
-const SLICE = 64 * 1024;
+/** Max bytes for which bandwidth is taken at a time. */
+const MAX_SLICE = 64 * 1024;
 
+/** A body of one buffer. */
 export const sent = (bytes: Buffer): Sent => ({ size: bytes.length, bytes: () => [bytes] });
 
 /**
- * Ends a request whose body does not move: the socket took nothing for `stallMs`, or the answer did not come so long
- * after the last byte. The time in which this side reads from disk or waits for bandwidth does not count.
+ * Ends a request whose body makes no progress: the socket accepted nothing for `stallMs`, or the answer did not arrive
+ * within that time, plus `slackMs`, after the last byte. Time in which this side reads from disk or waits for bandwidth
+ * does not count.
  */
 export class SendWatch {
   readonly #stallMs: number;
@@ -34,10 +36,11 @@ export class SendWatch {
     return this.#stalled.signal;
   }
 
+  /** Yields the body, in parts that the socket buffers, as bandwidth is granted. */
   async *body(body: Sent, bandwidth: Bandwidth, signal: AbortSignal): AsyncGenerator<Buffer> {
     for await (const piece of body.bytes()) {
       for (let at = 0, slice: Buffer; at < piece.length; at += slice.length) {
-        slice = piece.subarray(at, at + Math.min(SLICE, bandwidth.piece ?? SLICE));
+        slice = piece.subarray(at, at + Math.min(MAX_SLICE, bandwidth.piece ?? MAX_SLICE));
         await bandwidth.take(slice.length, 'up', signal);
         for (let from = 0; from < slice.length; from += SOCKET_BYTES) {
           this.#arm(this.#stallMs, 'took nothing');
@@ -49,7 +52,7 @@ export class SendWatch {
     this.#arm(this.#stallMs + (body.slackMs ?? 0), 'did not answer');
   }
 
-  /** The answer has come, or the request is over: what becomes of the rest of the body is nobody's concern. */
+  /** The answer arrived, or the request ended: the remaining body is not watched any more. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);

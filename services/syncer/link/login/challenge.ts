@@ -9,33 +9,33 @@ const TOKEN = /[^\s",=]+/y;
 const EQUALS = /\s*=\s*/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
-/** The first challenge that we can answer; Bearer before Basic. */
+/** The first supported challenge; Bearer is preferred to Basic. */
 export function readChallenge(header: string | string[] | undefined): Challenge | undefined {
-  const found = [header ?? []].flat().flatMap(challengesIn);
-  return found.find(({ scheme }) => scheme === 'bearer') ?? found[0];
+  const challenges = [header ?? []].flat().flatMap(challengesIn);
+  return challenges.find(({ scheme }) => scheme === 'bearer') ?? challenges[0];
 }
 
-/** One run over the text, which ends where it is no challenge any more. */
+/** A single pass over the text. It ends at the first character that is not part of a challenge. */
 function challengesIn(line: string): Challenge[] {
-  const found: { scheme: string; parameters: Map<string, string> }[] = [];
+  const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
   let at = 0;
-  const take = (form: RegExp): RegExpExecArray | null => {
-    form.lastIndex = at;
-    const match = form.exec(line);
-    if (match) at = form.lastIndex;
+  const take = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(line);
+    if (match) at = pattern.lastIndex;
     return match;
   };
   for (;;) {
     take(SEPARATOR);
     const name = take(TOKEN)?.[0].toLowerCase();
     if (name === undefined) break;
-    if (!take(EQUALS)) found.push({ scheme: name, parameters: new Map() });
+    if (!take(EQUALS)) challenges.push({ scheme: name, parameters: new Map() });
     else {
       const value = take(QUOTED)?.[1]?.replace(/\\(.)/g, '$1') ?? take(TOKEN)?.[0];
-      if (value !== undefined) found.at(-1)?.parameters.set(name, value);
+      if (value !== undefined) challenges.at(-1)?.parameters.set(name, value);
     }
   }
-  return found.flatMap(({ scheme, parameters }) =>
+  return challenges.flatMap(({ scheme, parameters }) =>
     scheme === 'basic' || scheme === 'bearer' ? [{ scheme, parameters: Object.fromEntries(parameters) }] : [],
   );
 }

@@ -1,33 +1,46 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { readChallenge } from './challenge.ts';
 
+/**
+ * Authorization at the parent. `Credentials` decides which `Authorization` header a request carries. `Link` asks it
+ * before each request and passes it each 401. It begins without a header, parses the challenge (`challenge.ts`), and
+ * then uses Basic, or fetches a Bearer token for each scope (`scopes.ts`, `token-answer.ts`, `token-life.ts`) and
+ * renews it shortly before it expires.
+ *
+ * For an Azure Container Registry without a password, `exchange.ts` is the source of tokens: it exchanges the token of
+ * a Microsoft Entra identity (`identity.ts`) for a refresh token, and that for access tokens. `trust-bundle.ts` polls
+ * an IoT Edge device for the certificates that it trusts.
+ */
+
 export type Login = { username: string; password: string };
 
-/** `expiresIn` in seconds; undefined where nobody said. */
+/** `expiresIn` in seconds; undefined if the answer does not say. */
 export type Granted = { token: string; expiresIn: number | undefined };
 
-/** Fetches a token: given by the client, so that this file does no I/O of its own. */
+/** Fetches a token. Supplied by `Link`, so that this file does no I/O. */
 export type AskToken = (url: URL, authorization: string | undefined) => Promise<Granted>;
 
-/** Where tokens come from that no user and password are given for. */
+/** Source of tokens for a parent that is configured without user and password. */
 export type TokenSource = {
   token(realm: URL, service: string | undefined, scopes: string[]): Promise<Granted>;
-  /** The parent did not take a token of it. */
+  /** The parent rejected a token of this source. */
   refused(): void;
 };
 
 type Token = { token: string; until: number };
 
-const EARLY_MS = 10_000;
-const MIN_MS = 5_000;
-/** Tokens that are kept, one for each scope: a parent has as many repositories as it likes. */
+/** A token is renewed this long before it expires, in ms. */
+const RENEW_BEFORE_MS = 10_000;
+/** Min time that a token is used, in ms, even if it expires sooner. */
+const MIN_LIFE_MS = 5_000;
+/** Max cached tokens, one for each scope: a parent may have any number of repositories. */
 const MAX_TOKENS = 1_000;
-/** Of a token that does not say when it ends, in seconds (distribution's specification). */
-const LIFE_S = 60;
+/** Lifetime of a token that does not state it, in seconds (distribution's specification). */
+const DEFAULT_LIFE_S = 60;
 
 /**
- * What to send as `Authorization`, learned from the parent's challenges: nothing, Basic, or a Bearer token for each
- * scope (distribution's token authentication specification). Tokens are renewed shortly before they end.
+ * Chooses the `Authorization` header, learned from the parent's challenges: none, Basic, or a Bearer token for each
+ * scope (distribution's token authentication specification). Tokens are renewed shortly before they expire.
  */
 export class Credentials {
   readonly #base: URL;
@@ -52,7 +65,7 @@ export class Credentials {
     this.#ask = ask;
   }
 
-  /** The header for a request of this scope, as far as is known; undefined: ask without. */
+  /** The header for a request of this scope, as far as learned; undefined: send none. */
   async header(scope: string): Promise<string | undefined> {
     if (this.#basic) return this.#basicHeader();
     if (!this.#realm) return undefined;
@@ -60,7 +73,7 @@ export class Credentials {
   }
 
   /**
-   * Learns from a 401. @returns whether asking again with a new header makes sense
+   * Learns from a 401. @returns whether a retry with a new header makes sense
    * @throws Fault `parent-invalid`, `parent-refused`, `parent-unreachable`
    */
   async challenged(
@@ -86,7 +99,7 @@ export class Credentials {
     }
     this.#realm = { url, service };
     if (sent?.startsWith('Bearer ')) this.#source?.refused();
-    // Another request may have met the same challenge before.
+    // Another request may have renewed the token after the same challenge already.
     await this.#token(scope, (token) => bearer(token) !== sent, named);
     return true;
   }
@@ -98,51 +111,52 @@ export class Credentials {
   }
 
   /**
-   * Behind the proxy of a layer without a registry, a parent names its realm as the layer above knows it, and that may
-   * be out of reach from here. What lies below /v2/ goes through every proxy, so it is asked for there.
+   * Behind the proxy of a layer without a registry, the parent names its realm by an address of the layer above, which
+   * may be unreachable from here. Every proxy forwards paths below `/v2/`, so such a realm is then asked through the
+   * parent's own address.
    */
-  async #fetch(asked: URL): Promise<Granted> {
+  async #fetch(url: URL): Promise<Granted> {
     try {
-      return await this.#ask(asked, this.#basicHeader());
+      return await this.#ask(url, this.#basicHeader());
     } catch (error) {
-      const elsewhere = asked.origin !== this.#base.origin && asked.pathname.startsWith('/v2/');
-      if (!elsewhere || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
-      const { pathname, search } = asked;
+      const isOtherHost = url.origin !== this.#base.origin && url.pathname.startsWith('/v2/');
+      if (!isOtherHost || !Fault.is(error, 'parent-unreachable', 'parent-invalid')) throw error;
+      const { pathname, search } = url;
       const answer = await this.#ask(new URL(`${pathname}${search}`, this.#base), this.#basicHeader());
       if (this.#realm) this.#realm.url = new URL(this.#realm.url.pathname, this.#base);
       return answer;
     }
   }
 
-  /** One request for a token at a time for each scope, whose failure is that of all who wait for it. */
-  async #token(scope: string, good: (token: Token) => boolean, named = scope): Promise<Token> {
+  /** At most one token request at a time for each scope. Its failure fails all requests that wait for it. */
+  async #token(scope: string, isUsable: (token: Token) => boolean, named = scope): Promise<Token> {
     for (;;) {
-      const known = this.#tokens.get(scope);
-      if (!known) return this.#renew(scope, named);
-      const token = await known;
-      if (good(token)) return token;
-      if (this.#tokens.get(scope) === known) this.#tokens.delete(scope);
+      const cached = this.#tokens.get(scope);
+      if (!cached) return this.#renew(scope, named);
+      const token = await cached;
+      if (isUsable(token)) return token;
+      if (this.#tokens.get(scope) === cached) this.#tokens.delete(scope);
     }
   }
 
   async #renew(scope: string, named: string): Promise<Token> {
     const { url, service } = this.#realm as { url: URL; service: string | undefined };
-    const asked = new URL(url);
-    if (service) asked.searchParams.set('service', service);
-    const scopes = allOf(named, scope);
-    for (const one of scopes) asked.searchParams.append('scope', one);
-    const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(asked);
-    const renewal = granted.then(({ token, expiresIn = LIFE_S }) => ({
+    const tokenUrl = new URL(url);
+    if (service) tokenUrl.searchParams.set('service', service);
+    const scopes = mergedScopes(named, scope);
+    for (const one of scopes) tokenUrl.searchParams.append('scope', one);
+    const granted = this.#source ? this.#source.token(url, service, scopes) : this.#fetch(tokenUrl);
+    const renewal = granted.then(({ token, expiresIn = DEFAULT_LIFE_S }) => ({
       token,
-      until: this.#now() + Math.max(MIN_MS, expiresIn * 1_000 - EARLY_MS),
+      until: this.#now() + Math.max(MIN_LIFE_MS, expiresIn * 1_000 - RENEW_BEFORE_MS),
     }));
     this.#tokens.delete(scope);
     this.#tokens.set(scope, renewal);
-    // The one that was renewed longest ago is asked for again when it is needed.
+    // Evicts the token that was renewed longest ago. It is fetched again when it is needed.
     if (this.#tokens.size > MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
     renewal.catch((error) => {
       if (this.#tokens.get(scope) === renewal) this.#tokens.delete(scope);
-      // The parent may have named another place by now: its next challenge tells.
+      // The realm may have moved: the next challenge names it again.
       if (Fault.is(error, 'parent-invalid') && this.#realm?.url === url) this.#realm = undefined;
     });
     return renewal;
@@ -151,10 +165,10 @@ export class Credentials {
 
 const bearer = ({ token }: Token): string => `Bearer ${token}`;
 
-/** The scopes that a challenge names, and those of ours whose resources it does not: a mount needs two. */
-function allOf(named: string, own: string): string[] {
+/** The scopes named by a challenge, and requested ones for resources that it does not name: a mount needs two. */
+function mergedScopes(named: string, requested: string): string[] {
   const scopes = named.split(' ').filter(Boolean);
   const resource = (scope: string) => scope.slice(0, scope.lastIndexOf(':'));
   const known = new Set(scopes.map(resource));
-  return [...scopes, ...own.split(' ').filter((scope) => !known.has(resource(scope)))];
+  return [...scopes, ...requested.split(' ').filter((scope) => !known.has(resource(scope)))];
 }

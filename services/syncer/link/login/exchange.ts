@@ -6,14 +6,17 @@ import type { Identity } from './identity.ts';
 import { tokenIn } from './token-answer.ts';
 import { lifeOf } from './token-life.ts';
 
-/** Posts a form to the parent and reads the JSON that it answers. @throws Fault as `refusal` says */
+/** Posts a form to the parent and parses its JSON answer. @throws Fault `parent-invalid`; see also `refusal` */
 export type Post = (url: URL, form: URLSearchParams) => Promise<Record<string, unknown>>;
 
-/** Before its end, a refresh token is renewed, in ms (ACR's own clients do the same). */
-const EARLY_MS = 5 * 60_000;
-/** Of a refresh token that does not say when it ends, in seconds: half of what ACR gives. */
-const LIFE_S = 90 * 60;
-/** One that is not older is not the cause where a token is not taken: the right to something is missing. In ms. */
+/** A refresh token is renewed this long before it expires, in ms (as ACR's own clients do). */
+const RENEW_BEFORE_MS = 5 * 60_000;
+/** Lifetime of a refresh token that does not state it, in seconds: half of the one that ACR grants. */
+const DEFAULT_LIFE_S = 90 * 60;
+/**
+ * A refresh token up to this age, in ms, is retained when the parent rejects an access token: the cause is then a
+ * missing permission.
+ */
 const FRESH_MS = 10_000;
 const RETRY = { firstMs: 2_000, maxMs: 5 * 60_000 };
 
@@ -22,8 +25,8 @@ type Clock = { now: () => number; random: () => number };
 
 /**
  * Tokens of Azure Container Registry for an identity: the identity's token is exchanged for a refresh token, and that
- * for an access token of each scope (ACR, "AAD OAuth", `/oauth2/exchange` and `/oauth2/token`). What fails is left
- * alone for a while, whoever asks: a directory locks out who tries a wrong secret again and again.
+ * for an access token for each scope (ACR, "AAD OAuth", `/oauth2/exchange` and `/oauth2/token`). A failure makes all
+ * requests back off: a directory locks out a client that retries a wrong secret.
  */
 export class Exchange implements TokenSource {
   readonly #base: URL;
@@ -32,8 +35,8 @@ export class Exchange implements TokenSource {
   readonly #clock: Clock;
   #refresh: Promise<Refresh> | undefined;
   #failed: { fault: Fault; times: number; until: number } | undefined;
-  /** What was answered to a question about one scope. */
-  readonly #ofScope = new WeakSet<Fault>();
+  /** Faults of requests for a single scope's access token. */
+  readonly #scopeFaults = new WeakSet<Fault>();
 
   constructor(
     base: URL,
@@ -55,12 +58,12 @@ export class Exchange implements TokenSource {
       );
     }
     const named = service ?? this.#base.host;
-    return this.#resting(async () => {
+    return this.#withBackoff(async () => {
       const refresh = await this.#current(realm, named);
       try {
         return await this.#access(realm, named, scopes, refresh.token);
       } catch (error) {
-        // The registry may have changed its mode of permissions: what it gave before counts no more.
+        // The registry may have changed its permission mode, which invalidates refresh tokens from before.
         if (!isStatus(error, 401)) throw error;
         refresh.until = 0;
         const { token } = await this.#current(realm, named);
@@ -80,43 +83,43 @@ export class Exchange implements TokenSource {
     const form = new URLSearchParams({ grant_type: 'refresh_token', service, refresh_token: refresh });
     for (const scope of scopes) form.append('scope', scope);
     const answer = await this.#post(realm, form).catch((error: unknown) => {
-      if (error instanceof Fault) this.#ofScope.add(error);
+      if (error instanceof Fault) this.#scopeFaults.add(error);
       throw error;
     });
     const token = tokenIn(answer.access_token, `POST ${realm.origin}${realm.pathname}`);
     return { token, expiresIn: lifeOf(token, this.#clock.now()) };
   }
 
-  /** One exchange at a time, whose failure is that of all who wait for it. */
+  /** At most one exchange at a time. Its failure fails all requests that wait for it. */
   async #current(realm: URL, service: string): Promise<Refresh> {
     for (;;) {
-      const held = this.#refresh;
-      if (!held) break;
-      const refresh = await held;
+      const cached = this.#refresh;
+      if (!cached) break;
+      const refresh = await cached;
       if (refresh.until > this.#clock.now()) return refresh;
-      if (this.#refresh === held) this.#refresh = undefined;
+      if (this.#refresh === cached) this.#refresh = undefined;
     }
-    const made = this.#exchange(realm, service);
-    this.#refresh = made;
-    made.catch(() => {
-      if (this.#refresh === made) this.#refresh = undefined;
+    const started = this.#exchange(realm, service);
+    this.#refresh = started;
+    started.catch(() => {
+      if (this.#refresh === started) this.#refresh = undefined;
     });
-    return made;
+    return started;
   }
 
   async #exchange(realm: URL, service: string): Promise<Refresh> {
     const url = new URL('/oauth2/exchange', realm);
-    const { token: own, tenant } = await this.#identity.token();
-    const form = new URLSearchParams({ grant_type: 'access_token', service, access_token: own });
+    const { token: identityToken, tenant } = await this.#identity.token();
+    const form = new URLSearchParams({ grant_type: 'access_token', service, access_token: identityToken });
     if (tenant) form.set('tenant', tenant);
     const answer = await this.#post(url, form);
     const token = tokenIn(answer.refresh_token, `POST ${url.origin}${url.pathname}`);
     const since = this.#clock.now();
-    const life = (lifeOf(token, since) ?? LIFE_S) * 1_000;
-    return { token, since, until: since + Math.max(life - EARLY_MS, life / 2) };
+    const life = (lifeOf(token, since) ?? DEFAULT_LIFE_S) * 1_000;
+    return { token, since, until: since + Math.max(life - RENEW_BEFORE_MS, life / 2) };
   }
 
-  async #resting<T>(ask: () => Promise<T>): Promise<T> {
+  async #withBackoff<T>(ask: () => Promise<T>): Promise<T> {
     const before = this.#failed;
     const left = before ? before.until - this.#clock.now() : 0;
     if (before && left > 0) {
@@ -128,15 +131,15 @@ export class Exchange implements TokenSource {
       this.#failed = undefined;
       return result;
     } catch (error) {
-      // Those who failed together count once.
-      if (error instanceof Fault && this.#failed === before) this.#rest(error, (before?.times ?? 0) + 1);
+      // Concurrent failures count once.
+      if (error instanceof Fault && this.#failed === before) this.#backOff(error, (before?.times ?? 0) + 1);
       throw error;
     }
   }
 
-  #rest(fault: Fault, times: number): void {
-    // Of one scope, not of the identity.
-    if (isStatus(fault, 400, 403, 404) && this.#ofScope.has(fault)) return;
+  #backOff(fault: Fault, times: number): void {
+    // A failure of one scope says nothing about the identity.
+    if (isStatus(fault, 400, 403, 404) && this.#scopeFaults.has(fault)) return;
     const { now, random } = this.#clock;
     const wait = Math.max(backoffMs(times, RETRY, random()), Number(fault.detail?.retryAfterMs ?? 0));
     this.#failed = { fault, times, until: now() + wait };

@@ -1,6 +1,6 @@
-/** How long tokens that are JWTs are good for (RFC 7519, 4.1). Pure; nothing is verified: who issued it will do that. */
+/** Lifetime of tokens that are JWTs (RFC 7519, 4.1). Pure. No signature is verified: the issuer does that. */
 
-/** The claims; undefined where the token is no JWT. */
+/** The claims; undefined if the token is not a JWT. */
 export function claimsOf(token: string): Record<string, unknown> | undefined {
   const [, payload, signature] = token.split('.');
   if (!payload || signature === undefined) return undefined;
@@ -13,8 +13,9 @@ export function claimsOf(token: string): Record<string, unknown> | undefined {
 }
 
 /**
- * Seconds from when it was issued to its end: the clock of this machine may be wrong, and the token has just come.
- * Where it does not say when it was issued, by this machine's clock (`now`, ms).
+ * Seconds from issue to expiry; undefined if the token does not expire. Issue is read from the token, which has just
+ * arrived, because the clock of this machine may be wrong. A token without it is measured from `now`.
+ * @param now this machine's clock, in ms since 1970
  */
 export function lifeOf(token: string, now: number): number | undefined {
   const { exp, iat, nbf } = claimsOf(token) ?? {};

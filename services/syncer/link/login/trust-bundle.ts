@@ -1,15 +1,17 @@
 import type { Log } from '#proto/contract/log.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
 
-/** A device's trust changes when somebody configures it, in ms. */
-const KEPT_MS = 5 * 60_000;
-const ASK_AGAIN_MS = 30_000;
-const ASK_MS = 20_000;
+/** How long a bundle is cached, in ms. A device's trust changes only when it is reconfigured. */
+const CACHE_MS = 5 * 60_000;
+/** Wait after a failed poll, in ms. */
+const RETRY_MS = 30_000;
+/** Max time of a poll, in ms. */
+const TIMEOUT_MS = 20_000;
 
 /**
- * Certificates (PEM) that the device of this module trusts: those that the device above has its own from are among
- * them. Asked for now and then; what was known last counts while the daemon is away, and nothing more than what the
- * machine trusts before it was there.
+ * Certificates (PEM) that the device of this module trusts, among them the issuers of the certificate of the device
+ * above. Polled on use, when the last poll is older than `CACHE_MS`. While the daemon is unavailable, the last known
+ * bundle stays in use. Before the first one, only the certificates that the machine trusts apply.
  */
 export class TrustBundle {
   readonly #workload: Pick<Workload, 'trustBundle'>;
@@ -17,7 +19,7 @@ export class TrustBundle {
   readonly #now: () => number;
   #known: string | undefined;
   #next = Number.NEGATIVE_INFINITY;
-  #asking: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
 
   constructor(workload: Pick<Workload, 'trustBundle'>, log: Log, now = () => performance.now()) {
     this.#workload = workload;
@@ -27,20 +29,20 @@ export class TrustBundle {
 
   async get(): Promise<string | undefined> {
     if (this.#now() >= this.#next) {
-      this.#asking ??= this.#ask().finally(() => {
-        this.#asking = undefined;
+      this.#polling ??= this.#poll().finally(() => {
+        this.#polling = undefined;
       });
-      await this.#asking;
+      await this.#polling;
     }
     return this.#known;
   }
 
-  async #ask(): Promise<void> {
+  async #poll(): Promise<void> {
     try {
-      this.#known = await this.#workload.trustBundle(AbortSignal.timeout(ASK_MS));
-      this.#next = this.#now() + KEPT_MS;
+      this.#known = await this.#workload.trustBundle(AbortSignal.timeout(TIMEOUT_MS));
+      this.#next = this.#now() + CACHE_MS;
     } catch (err) {
-      this.#next = this.#now() + ASK_AGAIN_MS;
+      this.#next = this.#now() + RETRY_MS;
       this.#log.warn({ err }, "the device's trust bundle is not to be had; what was known before counts");
     }
   }

@@ -5,18 +5,19 @@ import { isStatus } from '../answers/patience.ts';
 import type { Link } from '../http/link.ts';
 import { pages } from '../http/pages.ts';
 
-/** Repositories that one token is asked for: in registries with permissions by repository no wildcard counts. */
-const BATCH = 20;
-const PAGE = 100;
-/** RFC 3339, with any number of digits behind the second, in characters. */
+/** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
+const MAX_BATCH = 20;
+/** Entries per page. */
+const PAGE_SIZE = 100;
+/** Max length of a timestamp, in characters: RFC 3339, with any number of fractional digits. */
 const MAX_TIME = 64;
 
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
-/** `gone`: there is no such repository; `closed`: this layer may not see what is told of it. */
+/** `gone`: the repository does not exist; `closed`: this layer may not read its metadata. */
 export type Seen = Mark | 'gone' | 'closed';
 
-/** What Azure Container Registry tells of its repositories beside their content (`/acr/v1`, 2021-07-01). */
+/** Metadata that Azure Container Registry has on its repositories, in addition to content (`/acr/v1`, 2021-07-01). */
 export class AcrMetadata {
   readonly #link: Link;
 
@@ -24,20 +25,21 @@ export class AcrMetadata {
     this.#link = link;
   }
 
-  /** The scopes by which each of these repositories is asked for. */
+  /** The scope for requests on each of these repositories. Repositories share one in batches, and so share a token. */
   scopes(repositories: readonly Repository[]): Map<Repository, string> {
     const sorted = [...repositories].sort();
-    const found = new Map<Repository, string>();
-    for (let at = 0; at < sorted.length; at += BATCH) {
-      const batch = sorted.slice(at, at + BATCH);
+    const scopes = new Map<Repository, string>();
+    for (let at = 0; at < sorted.length; at += MAX_BATCH) {
+      const batch = sorted.slice(at, at + MAX_BATCH);
       const scope = batch.map(metadataOf).join(' ');
-      for (const name of batch) found.set(name, scope);
+      for (const name of batch) scopes.set(name, scope);
     }
-    return found;
+    return scopes;
   }
 
   /**
-   * @returns undefined where the parent has no such interface
+   * Reads when the repository last changed, and its counts.
+   * @returns undefined if the parent does not have this API
    * @throws Fault `parent-unreachable`, `parent-invalid`, …
    */
   async look(repository: Repository, scope: string, signal: AbortSignal): Promise<Seen | undefined> {
@@ -52,7 +54,7 @@ export class AcrMetadata {
     return undefined;
   }
 
-  /** `recent`: those that changed last come first. */
+  /** @param recent whether to list the most recently changed first */
   async *tags(repository: Repository, recent: boolean, signal: AbortSignal): AsyncGenerator<AcrTag> {
     for await (const item of this.#list(repository, 'tags', recent, signal)) {
       const { name, digest, lastUpdateTime: updated } = item;
@@ -81,11 +83,11 @@ export class AcrMetadata {
     recent: boolean,
     signal: AbortSignal,
   ): AsyncGenerator<Record<string, unknown>> {
-    const query = `n=${PAGE}${recent ? '&orderby=timedesc' : ''}`;
+    const query = `n=${PAGE_SIZE}${recent ? '&orderby=timedesc' : ''}`;
     const path = `/acr/v1/${repository}/_${kind}?${query}`;
     for await (const page of pages(this.#link, path, metadataOf(repository), signal)) {
       const list = (page as Record<string, unknown> | null)?.[kind];
-      // One that is not there must not pass for an empty one: what it leaves out would go here.
+      // A missing list must not pass for an empty one: that would delete content of this layer.
       if (!Array.isArray(list) && list !== null) {
         throw new Fault('parent-invalid', `GET ${path}: the parent sent a list without /${kind}`);
       }
@@ -96,13 +98,13 @@ export class AcrMetadata {
 
 const metadataOf = (repository: Repository): string => `repository:${repository}:metadata_read`;
 const isText = (value: unknown): value is string => typeof value === 'string';
-/** All entries of a list are held at a time, so each of their fields has a bound. */
+/** All entries of a list are in memory at once, so each of their fields has a bound. */
 const isTime = (value: unknown): value is string => isText(value) && value.length <= MAX_TIME;
 const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
 
 function markIn(page: unknown, path: string): Mark {
   const { lastUpdateTime: updated, manifestCount, tagCount } = (page ?? {}) as Record<string, unknown>;
-  // An empty repository says nothing of what it has none of.
+  // An empty repository omits its counts.
   const [manifests = 0, tags = 0] = [manifestCount ?? undefined, tagCount ?? undefined];
   if (isTime(updated) && !Number.isNaN(Date.parse(updated)) && isCount(manifests) && isCount(tags)) {
     return { updated, manifests, tags };

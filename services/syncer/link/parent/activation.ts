@@ -11,16 +11,17 @@ import type { Link } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
 import { TerraceApi } from './terrace-api.ts';
 
-/** A parent that gives no place to this layer, as it has no accounts, is asked again after so long, in ms. */
-const ASK_AGAIN_MS = 10 * 60_000;
+/** How long a parent that has no place to give, such as one without accounts, is not asked again, in ms. */
+const RECHECK_MS = 10 * 60_000;
+/** While another instance has the place, if the parent does not say when to retry. */
 export const ACTIVATION_RETRY = { firstMs: 30_000, maxMs: 5 * 60_000 };
 
-/** Clocks and requests take their time, in ms. */
+/** Added to the parent's `retryAfter`, in ms, for clock differences and the time of a request. */
 const SLACK_MS = 1_000;
 
 const NAME = new RegExp(ChildName.pattern as string);
 
-/** As ALREADY_ACTIVATED is told. */
+/** The error body of `ALREADY_ACTIVATED`. */
 const Refusal = Type.Object({
   errors: Type.Array(Type.Object({ code: Type.String(), detail: Type.Optional(Type.Unknown()) }), {
     minItems: 1,
@@ -36,25 +37,25 @@ type State =
 export type Confirmation = {
   /** This layer. */
   identity: LayerIdentity;
-  /** An answer that is not older is good enough, in ms. */
+  /** Max age of an earlier answer that is still good enough, in ms. */
   withinMs: number;
-  /** Asks also before the time for it has come. */
+  /** Asks the parent also before the next attempt is due. */
   eager: boolean;
 };
 
 /**
- * The place of this layer at a Terrace above it, which only one instance has: that of the child whose name is that of
- * the token that this layer logs in with. A parent without accounts, and a token without the right to it, mean that
- * there is nothing to ask for.
+ * This layer's place at a Terrace above it, which only one instance may have. It is the place of the child that is
+ * named like the token with which this layer logs in. If the parent has no accounts, or the token lacks the
+ * permission, no place is needed.
  */
 export class Activation {
-  /** Undefined where this layer does not log in, or not as a child. */
+  /** The child's name; undefined if this layer does not log in, or not as a child. */
   readonly child: string | undefined;
   readonly #link: Link;
   readonly #now: () => number;
   #state: State | undefined;
-  /** The parent is of a version that knows no starts. */
-  #plain = false;
+  /** The parent is of a version that does not know `start`. */
+  #omitStart = false;
 
   constructor(link: Link, username: string | undefined, now: () => number = Date.now) {
     const name = username?.toLowerCase() ?? '';
@@ -68,20 +69,20 @@ export class Activation {
     return this.#state !== undefined;
   }
 
-  /** The parent has said, in answer to another request, that this instance has the place. */
+  /** Records that the parent confirmed this instance's place in its answer to another request. */
   confirmed(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: this.#now() };
   }
 
-  /** Another instance may have the place by now: the parent is asked again. */
+  /** Another instance may have the place by now: the next `confirm` asks the parent. */
   invalidate(): void {
     if (this.#state?.is === 'active') this.#state = { is: 'active', at: Number.NEGATIVE_INFINITY };
   }
 
   /**
-   * Asks for the place, where it is not known well enough whether this instance has it.
-   * @throws Fault `already-activated`: another instance has it, and nothing may be synchronised; what
-   * `Link.request` throws; `parent-unreachable`, `busy`
+   * Requests the place, unless an earlier answer is recent enough.
+   * @throws Fault `already-activated`: another instance has it, and this one must not synchronise;
+   * `parent-unreachable`, `busy`; see also `Link.request`
    */
   async confirm({ identity, withinMs, eager }: Confirmation, log: Log, signal: AbortSignal): Promise<void> {
     const { child } = this;
@@ -93,7 +94,7 @@ export class Activation {
     if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
     const answer = await patiently(signal, () => this.#ask(child, identity, signal));
     if (answer === 'free') {
-      this.#state = { is: 'free', until: this.#now() + ASK_AGAIN_MS };
+      this.#state = { is: 'free', until: this.#now() + RECHECK_MS };
     } else if ('since' in answer) {
       this.#state = { is: 'active', at: this.#now() };
       if (state?.is !== 'active')
@@ -120,7 +121,7 @@ export class Activation {
     signal: AbortSignal,
   ): Promise<'free' | { since: number } | { taken: Conflict }> {
     const path = childPath(child);
-    const activation = { instance, ...(start && !this.#plain && { start }) };
+    const activation = { instance, ...(start && !this.#omitStart && { start }) };
     const answer = await this.#link.request(path, {
       scope: `gateway:${child}:config_write`,
       method: 'PUT',
@@ -130,45 +131,48 @@ export class Activation {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const found = readAs(Activated, await this.#link.read(answer, WORD_LIMIT, path));
-      return found?.instance === instance ? { since: found.since } : 'free';
+      const activated = readAs(Activated, await this.#link.read(answer, WORD_LIMIT, path));
+      return activated?.instance === instance ? { since: activated.since } : 'free';
     }
-    const said = await text(answer);
+    const body = await text(answer);
     if (status === 400 && 'start' in activation) {
-      this.#plain = true;
+      this.#omitStart = true;
       return this.#ask(child, { instance }, signal);
     }
-    await TerraceApi.refused(answer, `PUT ${path}`, said);
-    return takenSince(status, said) ?? 'free';
+    await TerraceApi.refused(answer, `PUT ${path}`, body);
+    return takenSince(status, body) ?? 'free';
   }
 }
 
-/** Where the answer says that another one has the place: what is told of it. */
-export function takenSince(status: number, said: string): { taken: Conflict } | undefined {
-  const [error] = (status === 409 && readAs(Refusal, said)?.errors) || [];
+/** Details of the instance that has the place, if the answer says that another one has it. */
+export function takenSince(status: number, body: string): { taken: Conflict } | undefined {
+  const [error] = (status === 409 && readAs(Refusal, body)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
   return { taken: Value.Check(Conflict, error.detail) ? error.detail : {} };
 }
 
-/** @param started when this start of the layer began */
+/**
+ * The Fault `already-activated`, with the instance that has the place.
+ * @param started when this start of the layer began, in ms since 1970
+ */
 export function refused(child: string, other: Conflict, started?: number): Fault {
   const remedy = `stop it and run "terrace child deactivate ${child}" there to let this one take its place`;
   const { since, copy, retryAfter, from } = other;
-  const here = known([at('called from', from), instant('started', started)]);
-  const there = known([
+  const thisStart = nonEmpty([at('called from', from), instant('started', started)]);
+  const otherStart = nonEmpty([
     at('calls from', other.address),
     instant('started', other.started),
     instant('last heard', other.seen),
   ]);
   const text = !copy
-    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${there && ` (${there})`}, and only one may synchronise: ${remedy}`
+    ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronise: ${remedy}`
     : retryAfter === undefined
-      ? `a copy of this layer's data volume is activated as ${child} at the parent (${there}; this one ${here}), and only one may synchronise: ${remedy}`
-      : `the parent heard another start of this layer as ${child} (${there}; this one ${here}): where that one has ended, this one takes its place within ${retryAfter} s; where it runs, one is a copy of the other's data volume: stop one of them`;
+      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one ${thisStart}), and only one may synchronise: ${remedy}`
+      : `the parent heard another start of this layer as ${child} (${otherStart}; this one ${thisStart}): where that one has ended, this one takes its place within ${retryAfter} s; where it runs, one is a copy of the other's data volume: stop one of them`;
   return new Fault('already-activated', text, { detail: { child, ...other } });
 }
 
-const known = (parts: string[]): string => parts.filter(Boolean).join(', ');
+const nonEmpty = (parts: string[]): string => parts.filter(Boolean).join(', ');
 const at = (words: string, address: string | undefined): string => (address ? `${words} ${address}` : '');
 const instant = (words: string, ms: number | undefined): string =>
   ms === undefined ? '' : `${words} ${new Date(ms).toISOString()}`;

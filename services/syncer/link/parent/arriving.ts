@@ -11,35 +11,35 @@ import type { Link } from '../http/link.ts';
 import { pull } from '../login/scopes.ts';
 import { TerraceApi } from './terrace-api.ts';
 
-/** A parent that does not tell what comes is asked again after so long, in ms: it may be a newer Terrace by then. */
-const ASK_AGAIN_MS = 60 * 60_000;
-/** How long the parent may wait for a byte before it answers that there is none, in seconds. */
+/** How long a parent that lacks this API is not asked again, in ms: it may be a newer Terrace by then. */
+const RECHECK_MS = 60 * 60_000;
+/** Max time that the parent may wait for a byte before it answers that it has none, in seconds. */
 const WAIT_S = 4;
-/** One that answers so at once is not asked again at once, in ms. */
-const MIN_MS = 1_000;
-/** The longer nothing came, the more seldom it is asked: each connection rests for this part of that time as well. */
-const REST = 1 / 8;
-/** An attempt ends where no byte came for so long, in ms. */
-const IDLE_MS = 60_000;
+/** Min interval between two requests of one connection while the parent has no bytes, in ms. */
+const MIN_POLL_MS = 1_000;
+/** Backoff: each connection waits at least this share of the time since bytes last arrived. */
+const BACKOFF_SHARE = 1 / 8;
+/** An attempt ends if no byte arrives for this time, in ms. */
+const MAX_IDLE_MS = 60_000;
 
 const NOTHING: Body = { destroy() {}, async *[Symbol.asyncIterator]() {} };
 
-/** What a Terrace above is itself still receiving. */
+/** Content that a Terrace above is still receiving itself. */
 export class ParentArriving {
   readonly #link: Link;
   readonly #idleMs: number;
-  readonly #api = new TerraceApi(ASK_AGAIN_MS);
+  readonly #api = new TerraceApi(RECHECK_MS);
 
-  /** @param idleMs an attempt ends where no byte came for so long */
-  constructor(link: Link, idleMs = IDLE_MS) {
+  /** @param idleMs an attempt ends if no byte arrives for this time */
+  constructor(link: Link, idleMs = MAX_IDLE_MS) {
     this.#link = link;
     this.#idleMs = idleMs;
   }
 
   /**
-   * @param after the cursor of an earlier answer: this one comes when there is another one to give
-   * @param waitS how long the parent may wait for that, in seconds
-   * @returns undefined where the parent does not tell, as it is no Terrace or does not let us
+   * @param after the cursor of an earlier answer: the parent answers when it has a newer one
+   * @param waitS max time that the parent may wait for that, in seconds
+   * @returns undefined if the parent does not publish this: it is no Terrace, or denies access
    * @throws Fault `parent-unreachable`, `busy`
    */
   async list(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Arriving | undefined> {
@@ -54,8 +54,8 @@ export class ParentArriving {
     const { statusCode: status } = answer;
     if (status === 200) {
       const bytes = await this.#link.read(answer, PAGE_LIMIT, ARRIVING_PATH);
-      const found = readAs(Arriving, bytes);
-      if (found) return found;
+      const arriving = readAs(Arriving, bytes);
+      if (arriving) return arriving;
     } else {
       await TerraceApi.refused(answer, `GET ${ARRIVING_PATH}`);
     }
@@ -63,26 +63,27 @@ export class ParentArriving {
     return undefined;
   }
 
-  /** For one attempt to bring one blob. */
+  /** A source for one attempt at one blob. */
   source(): ArrivingSource {
     return new ArrivingSource(this.#link, this.#idleMs);
   }
 }
 
-/** A blob as the parent has it while it comes there: an answer has what is there, which may be nothing. */
+/** A blob that the parent is still receiving: an answer holds the bytes that it has already, which may be none. */
 export class ArrivingSource {
   /** See `Source`. */
   readonly inPart = true;
   readonly #link: Link;
   readonly #idleMs: number;
-  #came = performance.now();
+  /** When bytes last arrived. */
+  #bytesAt = performance.now();
 
   constructor(link: Link, idleMs: number) {
     this.#link = link;
     this.#idleMs = idleMs;
   }
 
-  /** @throws Fault `blob-unknown` where the parent does not bring it any more; `unavailable` where nothing comes */
+  /** @throws Fault `blob-unknown` if the parent no longer receives it; `unavailable` if no byte arrives in time; … */
   async blob(
     repository: string,
     digest: Digest,
@@ -104,17 +105,17 @@ export class ArrivingSource {
     if (answer.statusCode === 204) {
       await answer.body.dump();
       const now = performance.now();
-      const idle = now - this.#came;
-      if (idle > this.#idleMs) {
+      const sinceBytesMs = now - this.#bytesAt;
+      if (sinceBytesMs > this.#idleMs) {
         throw new Fault('unavailable', `the parent gets no further with ${digest} now`);
       }
-      const rest = Math.max(begun + MIN_MS - now, idle * REST);
-      await sleep(jittered(rest), undefined, { signal }).catch(() => signal.throwIfAborted());
+      const waitMs = Math.max(begun + MIN_POLL_MS - now, sinceBytesMs * BACKOFF_SHARE);
+      await sleep(jittered(waitMs), undefined, { signal }).catch(() => signal.throwIfAborted());
       return { start: extent.start, end: extent.start, ranged: true, body: NOTHING };
     }
-    const found = await blobAnswer(answer, { repository, digest, size, extent });
-    this.#came = performance.now();
+    const received = await blobAnswer(answer, { repository, digest, size, extent });
+    this.#bytesAt = performance.now();
     const last = /^bytes \d+-(\d+)\//.exec(one(answer.headers['content-range']) ?? '')?.[1];
-    return found.ranged && last !== undefined ? { ...found, end: Number(last) + 1 } : found;
+    return received.ranged && last !== undefined ? { ...received, end: Number(last) + 1 } : received;
   }
 }

@@ -7,25 +7,25 @@ import type { Link } from '../http/link.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
-/** A parent that tells no changes is asked again after so long, in ms: it may be a Terrace by then. */
-const ASK_AGAIN_MS = 60 * 60_000;
+/** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */
+const RECHECK_MS = 60 * 60_000;
 
-/** As parameters of a query. */
-function wordsOf({ instance, start }: LayerIdentity): Record<string, string> {
+/** As query parameters. */
+function parametersOf({ instance, start }: LayerIdentity): Record<string, string> {
   if (!start) return { instance };
   const { id, at, ended, before } = start;
   return { instance, start: [id, at, ended, before.join('-')].join('.') };
 }
 
-/** What a Terrace above tells of its changes. */
+/** The change feed of a Terrace above: cursor and long poll. */
 export class ParentFeed {
   readonly #link: Link;
   readonly #child: string;
   readonly #activation: Pick<Activation, 'confirmed' | 'invalidate'>;
   readonly #api: TerraceApi;
-  /** It has told its changes: it is a Terrace. */
+  /** The parent has answered with changes: it is a Terrace. */
   spoke = false;
-  /** What it last said of repairs of its metadata; `''`: that there was none. */
+  /** The last repair of its metadata that the parent reported; `''`: none. */
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
@@ -33,15 +33,15 @@ export class ParentFeed {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
-    this.#api = new TerraceApi(ASK_AGAIN_MS, !link.azure);
+    this.#api = new TerraceApi(RECHECK_MS, !link.azure);
   }
 
   /**
-   * @param after a cursor of an earlier answer; without one, the answer is where the journal ends now
-   * @param arriving whether to be told, too, that content is on its way to the parent
-   * @param identity of this layer, where the request is to be the sign that it is there
-   * @param waitS how long the parent may wait for something to tell, in seconds
-   * @returns undefined where the parent tells no changes, as it is no Terrace or does not let us
+   * @param after a cursor of an earlier answer; without one, the answer is the current end of the journal
+   * @param arriving whether the parent also reports that content is on its way to it
+   * @param identity of this layer, if the request also serves as its sign of life
+   * @param waitS max time that the parent may wait for a change, in seconds
+   * @returns undefined if the parent has no feed: it is no Terrace, or denies access
    * @throws Fault `parent-unreachable`, `busy`, `already-activated`
    */
   async changes(
@@ -55,7 +55,7 @@ export class ParentFeed {
       ...(after !== undefined && { after }),
       wait: String(waitS),
       ...(arriving && { arriving: '1' }),
-      ...(identity && { child: this.#child, ...wordsOf(identity) }),
+      ...(identity && { child: this.#child, ...parametersOf(identity) }),
     });
     const answer = await this.#link.request(`${CHANGES_PATH}?${query}`, {
       scope: 'registry:catalog:*',
@@ -64,28 +64,28 @@ export class ParentFeed {
     });
     const { statusCode: status } = answer;
     if (status === 200) {
-      const found = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH).then(
+      const changes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH).then(
         (bytes) => readAs(Changes, bytes),
         (error) => {
-          // More than any Terrace tells at once: what there is is found by comparing.
+          // Larger than any answer of a Terrace: the changes are found by comparing instead.
           if (!Fault.is(error, 'parent-invalid')) throw error;
           return undefined;
         },
       );
-      if (found) {
+      if (changes) {
         this.spoke = true;
-        this.repaired = found.repaired ?? '';
-        if (found.known) this.#activation.confirmed();
-        return found;
+        this.repaired = changes.repaired ?? '';
+        if (changes.known) this.#activation.confirmed();
+        return changes;
       }
     } else {
-      const said = await text(answer);
-      const other = takenSince(status, said);
+      const body = await text(answer);
+      const other = takenSince(status, body);
       if (other) {
         this.#activation.invalidate();
         throw refused(this.#child, other.taken);
       }
-      await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, said);
+      await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, body);
     }
     this.#api.rest();
     return undefined;

@@ -12,38 +12,48 @@ import type { Link } from '../http/link.ts';
 import { pages, strings } from '../http/pages.ts';
 import { pull } from '../login/scopes.ts';
 
+/**
+ * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
+ * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
+ *
+ * This file reads any registry that speaks the OCI distribution-spec. `upward.ts` changes it, with upload sessions as
+ * `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other clients
+ * speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` claims this layer's place, `feed.ts` follows the parent's
+ * changes, `arriving.ts` reads content that the parent is still receiving, `reports.ts` sends the status of this layer.
+ */
+
 export type { BlobAnswer };
 
-/** A manifest as the parent sent it; its digest was checked. */
+/** A manifest as the parent sent it. Its digest is checked. */
 export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer };
 
 const ACCEPT = manifestTypes.join(', ');
 
-/**
- * A registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; which of them
- * pass by themselves, `answers.ts` knows.
- */
-/** Reading the parent. Whatever it answers is checked; faults are those of `refusal` in answers.ts. */
+/** The part of `Parent` that a pass reads with. Every answer is checked; for faults, see `refusal` in `answers.ts`. */
 export type ParentReader = Pick<
   Parent,
   'answers' | 'ping' | 'repositories' | 'tags' | 'resolve' | 'manifest' | 'hasReferrers' | 'referrers'
 >;
 
+/**
+ * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `passing` in
+ * `answers.ts` says which of them pass by themselves.
+ */
 export class Parent {
   readonly #link: Link;
-  /** Whether it has the referrers API; learned from the first answer. */
+  /** Whether the parent has the referrers API; undefined before the first answer. */
   #referrers: boolean | undefined;
 
   constructor(link: Link) {
     this.#link = link;
   }
 
-  /** How often it has answered anything so far. */
+  /** Number of answers of the parent so far. */
   get answers(): number {
     return this.#link.answers;
   }
 
-  /** Whether it answers as a registry. @throws Fault */
+  /** Checks that the parent answers as a registry. @throws Fault see `refusal` */
   async ping(signal: AbortSignal): Promise<void> {
     await patiently(signal, () => this.#ping(signal));
   }
@@ -54,19 +64,19 @@ export class Parent {
       const body = await text(answer);
       if (answer.statusCode !== 200) throw refused(answer, body, 'GET /v2/');
     } catch (error) {
-      // 401 is an answer too, the token service's as well: which scope is granted is known only for a repository.
+      // 401 and 403, also of the token service, are answers too: which scopes are granted is known only per repository.
       if (!isStatus(error, 401) && !isStatus(error, 403)) throw error;
     }
   }
 
-  /** distribution-spec, "Listing repositories" (as registries have it: `_catalog`) */
+  /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
     for await (const page of pages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
       yield* strings(page, 'repositories').filter(isRepository);
     }
   }
 
-  /** @returns undefined where the parent knows no such repository */
+  /** @returns undefined if the parent has no such repository */
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
@@ -85,7 +95,7 @@ export class Parent {
     return tags;
   }
 
-  /** The digest that a tag points to; undefined where there is no such tag. */
+  /** The digest that a tag points to; undefined if the tag does not exist. */
   async resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     return patiently(signal, () => this.#resolve(repository, tag, signal));
   }
@@ -99,13 +109,13 @@ export class Parent {
     if (answer.statusCode !== 200) throw refused(answer, body, `HEAD ${path}`);
     const digest = one(answer.headers['docker-content-digest']);
     if (digest && isDigest(digest)) return digest;
-    // Older registries leave the header out: the content tells.
+    // Older registries omit the header: the content has to be hashed.
     return (await this.#manifest(repository, tag, signal)).digest;
   }
 
   /**
-   * @throws Fault `manifest-unknown` (with the platform as `detail.leftOut` where the parent left it out of a sparse
-   * index), `parent-invalid` (the content is not what its digest says)
+   * @throws Fault `manifest-unknown` (with the platform as `detail.leftOut` if the parent left it out of a sparse
+   * index), `parent-invalid` (the content does not match its digest)
    */
   async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     return patiently(signal, () => this.#manifest(repository, reference, signal));
@@ -140,38 +150,38 @@ export class Parent {
     };
   }
 
-  /** False once the parent was seen to have no referrers API. */
+  /** False once the parent is known to lack the referrers API. */
   get hasReferrers(): boolean {
     return this.#referrers !== false;
   }
 
-  /** Manifests whose subject is `digest`; undefined where the parent has no referrers API. */
+  /** Manifests whose subject is `digest`; undefined if the parent has no referrers API. */
   async referrers(
     repository: string,
     digest: Digest,
     signal: AbortSignal,
   ): Promise<Descriptor[] | undefined> {
     if (this.#referrers === false) return undefined;
-    const found: Descriptor[] = [];
+    const referrers: Descriptor[] = [];
     try {
       const path = `/v2/${repository}/referrers/${digest}`;
       for await (const page of pages(this.#link, path, pull(repository), signal)) {
         const listed = (page as { manifests?: unknown }).manifests;
-        for (const item of Array.isArray(listed) ? listed : []) found.push(slim(check(Descriptor, item)));
+        for (const item of Array.isArray(listed) ? listed : []) referrers.push(slim(check(Descriptor, item)));
       }
     } catch (error) {
-      // "No such API", in whatever words: a registry that has it answers an empty list for what it does not know.
+      // "No such API", in any wording: a registry that has it answers an unknown digest with an empty list.
       if (![400, 404, 405, 501].some((status) => isStatus(error, status))) throw error;
       this.#referrers = false;
       return undefined;
     }
     this.#referrers = true;
-    return found;
+    return referrers;
   }
 
   /**
    * Part of a blob (distribution-spec, "Pulling blobs"). A redirect to another host is followed without the
-   * Authorization header, and asked for anew each time: signed addresses end. The caller pays for the bandwidth.
+   * Authorization header, and requested again each time: signed URLs expire. The caller takes the bandwidth.
    * @throws Fault `blob-unknown`, `parent-invalid`, …
    */
   async blob(
@@ -184,24 +194,24 @@ export class Parent {
     const path = `/v2/${repository}/blobs/${digest}`;
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
-    for (let again = false; ; again = true) {
+    for (let isRetry = false; ; isRetry = true) {
       const ask = { scope: pull(repository), headers, signal, paid: true, redirects: 'follow' as const };
       const answer = await this.#link.request(path, ask);
-      const elsewhere = answer.from.origin !== this.#link.base.origin;
-      if (!elsewhere || !ENDED.includes(answer.statusCode)) {
+      const isOtherHost = answer.from.origin !== this.#link.base.origin;
+      if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
         return blobAnswer(answer, { repository, digest, size, extent });
       }
-      const why = await text(answer);
-      // Only the registry knows whether it has the blob: it is asked for another address, at once and then by and by.
-      if (again) {
-        const { message, detail } = refused(answer, why, `GET ${answer.from.origin}`);
+      const body = await text(answer);
+      // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
+      if (isRetry) {
+        const { message, detail } = refused(answer, body, `GET ${answer.from.origin}`);
         throw new Fault('parent-unreachable', message, { detail: { ...detail } });
       }
     }
   }
 }
 
-/** What is asked of a list of referrers: annotations may be most of it. */
+/** The fields that are used of a list of referrers: annotations may make up the larger part of it. */
 const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor => ({
   mediaType: mediaType.length <= MAX_MEDIA_TYPE ? mediaType : '',
   digest,
@@ -209,16 +219,17 @@ const slim = ({ mediaType, digest, size, artifactType }: Descriptor): Descriptor
   ...(artifactType && artifactType.length <= MAX_MEDIA_TYPE && { artifactType }),
 });
 
-/** Characters (RFC 6838, 4.2). */
+/** Max length of a media type, in characters (RFC 6838, 4.2). */
 const MAX_MEDIA_TYPE = 255;
 
-/** What an address answers whose time is over. */
-const ENDED = [400, 401, 403, 404, 410];
+/** Statuses with which an expired signed URL is answered. */
+const EXPIRED = [400, 401, 403, 404, 410];
 
+/** The Fault for an answer that is not success, see `refusal`. */
 export const refused = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
   refusal(statusCode, headers, body, what);
 
-/** The platform for which a parent left a child out of a sparse index, where its error body says so. */
+/** The platform of a child manifest that the parent left out of a sparse index, if its error body says so. */
 function leftOutIn(body: string): string | undefined {
   try {
     const { errors } = JSON.parse(body) as { errors?: { detail?: { leftOut?: unknown } }[] };

@@ -13,23 +13,23 @@ import { TerraceApi } from './terrace-api.ts';
 
 const pack = promisify(gzip);
 
-/** The report has come to where it is read, and something in it is not taken; every other one would be taken. */
-const OF_WHAT_IT_HOLDS = [400, 413, 422];
+/** Statuses that reject the content of a report that was received; one with other content would be accepted. */
+const CONTENT_REJECTED = [400, 413, 422];
 
 /**
- * A slow link still carries the body when the socket has taken all of it: the parent, which answers 408 after so long,
- * decides whether it came in time. In ms.
+ * Extra time for the answer, in ms: a slow link still carries the body when the socket has accepted all of it. The
+ * parent answers 408 after this time, and so decides whether the body arrived in time.
  */
 const BODY_SLACK_MS = 60_000;
 
-/** A parent that takes no reports is asked again after so long, in ms: it may be a Terrace, or let us, by then. */
-const ASK_AGAIN_MS = 10 * 60_000;
+/** How long a parent that accepts no reports is not asked again, in ms: it may be a Terrace, or permit it, by then. */
+const RECHECK_MS = 10 * 60_000;
 
-/** The parent gave up waiting for the body: fewer events may come in time. */
+/** Whether the parent gave up waiting for the body: one with fewer events may arrive in time. */
 export const isTooSlow = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && isStatus(error, 408, 400);
 
-/** Where a Terrace above is told how this layer, and those below it, are. */
+/** Sends the status of this layer, and of the layers below it, to a Terrace above. */
 export class ParentReports {
   readonly #link: Link;
   readonly #child: string;
@@ -41,12 +41,12 @@ export class ParentReports {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
-    this.#api = new TerraceApi(ASK_AGAIN_MS, isChild(child) && !link.azure);
+    this.#api = new TerraceApi(RECHECK_MS, isChild(child) && !link.azure);
   }
 
   /**
-   * @returns how far the parent is, and whether it took the report; what it refused for good where that is what the
-   * report holds; undefined where it takes none, as it is no Terrace or does not let us
+   * @returns the parent's place in the stream, and whether it stored the report (`taken`); `refused` if it permanently
+   * rejects the content of this report; undefined if it accepts no reports: it is no Terrace, or denies access
    * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
@@ -65,28 +65,28 @@ export class ParentReports {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const said = (await this.#link.read(answer, WORD_LIMIT, path)).toString('utf8');
-      const other = takenSince(status, said);
+      const text = (await this.#link.read(answer, WORD_LIMIT, path)).toString('utf8');
+      const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();
         throw refused(this.#child, other.taken);
       }
-      const found = readAs(ReportAck, said);
-      if (found) return { taken: status === 200, place: found.place };
+      const ack = readAs(ReportAck, text);
+      if (ack) return { taken: status === 200, place: ack.place };
     } else {
       const fault = await TerraceApi.refused(answer, `POST ${path}`);
-      // So a body that came too slowly was refused by earlier versions: no part of it is at fault.
+      // Earlier versions refuse a body that arrives too slowly in this way: its content is not at fault.
       if (status === 400 && fault.detail?.reason === 'SIZE_INVALID') {
         throw new Fault('parent-unreachable', fault.message, { detail: fault.detail });
       }
-      const holds = report.events.length > 0 || report.layers !== undefined;
-      if (holds && OF_WHAT_IT_HOLDS.includes(status)) return { refused: fault };
+      const hasContent = report.events.length > 0 || report.layers !== undefined;
+      if (hasContent && CONTENT_REJECTED.includes(status)) return { refused: fault };
     }
     this.rest();
     return undefined;
   }
 
-  /** The parent is left alone for a while. */
+  /** Sends no more reports to the parent for `RECHECK_MS`. */
   rest(): void {
     this.#api.rest();
   }

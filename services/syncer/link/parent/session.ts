@@ -1,18 +1,22 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Answer, one } from '../answers/bodies.ts';
 
-/** An upload at the parent: where its next bytes go, and how many it has. */
+/** An upload at the parent: the location for its next bytes, and the number of bytes that the parent has. */
 export type Session = { location: string; offset: number };
 
 /**
- * Where an answer says that the upload goes on. The parent itself, whatever name it has for itself, where the path is
- * one of a registry: behind a proxy it may not know the name by which it is reached.
+ * The place at which an upload continues, by the `Location` of an answer. A path below `/v2/` is always requested of
+ * the parent and the host ignored: behind a proxy, the parent may not know the name by which it is reached.
+ * @param before the location in use, for an answer that names none
+ * @returns a path at the parent, or the URL of another host
  * @throws Fault `parent-invalid`
  */
 export function locationOf(answer: Answer, base: URL, before?: string): string {
-  const said = one(answer.headers.location) ?? before;
+  const location = one(answer.headers.location) ?? before;
   const url =
-    said !== undefined && URL.canParse(said, answer.from.href) ? new URL(said, answer.from) : undefined;
+    location !== undefined && URL.canParse(location, answer.from.href)
+      ? new URL(location, answer.from)
+      : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
     throw new Fault('parent-invalid', 'the parent names no address for an upload');
   }
@@ -21,9 +25,11 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
 }
 
 /**
- * The session as an answer describes it. `Range: 0-<last>` tells how much there is; by custom 0-0 is nothing, as no
- * upload is sent byte by byte.
- * @param reached how much there is where the answer does not say
+ * The session as an answer describes it. `Range: 0-<last>` gives the bytes that the parent has. By convention, 0-0
+ * means none, as no upload is sent byte by byte.
+ * @param before the location in use, for an answer that names none
+ * @param reached the bytes that the parent has, if the answer does not say
+ * @throws Fault `parent-invalid`
  */
 export function sessionIn(answer: Answer, base: URL, before: string, reached = 0): Session {
   const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(one(answer.headers.range)?.trim() ?? '')?.[1];

@@ -17,36 +17,36 @@ import { Parent } from './parent.ts';
 import { ParentReports } from './reports.ts';
 import { Upward } from './upward.ts';
 
-/** Of one parent and one login; all of them use one link. */
+/** The clients of one parent and one login, over one link. */
 export type ParentClients = {
   parent: Parent;
   upward: Upward;
-  /** What it tells of its changes. */
+  /** The change feed of a Terrace. */
   feed: ParentFeed;
-  /** Where this layer tells it of itself. */
+  /** Sends this layer's status to a Terrace. */
   reports: ParentReports;
-  /** The place that this layer has there. */
+  /** This layer's place at a Terrace. */
   activation: Activation;
-  /** What it is itself still receiving. */
+  /** Content that a Terrace is still receiving itself. */
   arriving: ParentArriving;
-  /** What an Azure Container Registry tells beside; undefined where the parent is none. */
+  /** Metadata of an Azure Container Registry; undefined if the parent is none. */
   acr: AcrMetadata | undefined;
 };
 
 /** The configuration in force, and the clients of the parent that it names. */
 export class Settings implements AsyncDisposable {
-  /** Of the link, as configured now. */
+  /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
   readonly #trust: Pick<TrustBundle, 'get'> | undefined;
   #configuration: Configuration | undefined;
-  #current: { print: string; link: Link; clients: ParentClients } | undefined;
-  /** Links of earlier configurations, for as long as a pass or a transfer uses them. */
+  #current: { fingerprint: string; link: Link; clients: ParentClients } | undefined;
+  /** Links of earlier configurations, held weakly: they live while a pass or a transfer uses them. */
   #old: WeakRef<Link>[] = [];
 
   /**
-   * @param stallMs a connection to the parent that brings nothing for so long is given up
-   * @param trust certificates that the parent's may come from, beside those of `caFile` and the machine
+   * @param stallMs a connection to the parent without progress for this time fails, in ms
+   * @param trust certificates to trust for the parent, in addition to `caFile` and the machine's
    */
   constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: Pick<TrustBundle, 'get'>) {
     this.#trust = trust;
@@ -59,7 +59,7 @@ export class Settings implements AsyncDisposable {
     this.bandwidth.set(configuration.bandwidth);
   }
 
-  /** @throws Fault `config-invalid` where the layer has none yet, or no parent */
+  /** @throws Fault `config-invalid` if the layer has no configuration yet, or no parent */
   get(): Configuration & { parent: NonNullable<Configuration['parent']> } {
     const { parent } = this.#configuration ?? {};
     if (!this.#configuration || !parent) {
@@ -77,14 +77,15 @@ export class Settings implements AsyncDisposable {
     return this.#configuration?.notifications.webhooks ?? [];
   }
 
-  /** Closes the connections to the parent that are idle. */
+  /** Closes the connections to the parent, see `Link.rest`. */
   rest(): void {
     for (const link of this.#links()) link.rest();
   }
 
   /**
-   * Whoever does several things with the parent does all of them with these: the files of password and CA are read again
-   * each time, and may have changed. @throws Fault `config-invalid`
+   * The clients of the parent. A caller with several requests to the parent calls this once and uses the result for all
+   * of them: the password and CA files are read again on each call, and may have changed.
+   * @throws Fault `config-invalid`
    */
   async clients(): Promise<ParentClients> {
     const { parent, name } = this.get();
@@ -96,8 +97,8 @@ export class Settings implements AsyncDisposable {
       caFile === undefined ? undefined : await certificates(caFile),
       await this.#trust?.get(),
     );
-    const print = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
-    if (this.#current?.print !== print) {
+    const fingerprint = JSON.stringify([url, login, ca, name, azure, secret, allowedHosts]);
+    if (this.#current?.fingerprint !== fingerprint) {
       const { bandwidth } = this;
       const identity = azure && identityOf({ azure, secret, ca });
       const acr = isAzure(parent) ? { identity } : undefined;
@@ -122,7 +123,7 @@ export class Settings implements AsyncDisposable {
         arriving: new ParentArriving(link),
         acr: acr && new AcrMetadata(link),
       };
-      this.#current = { print, link, clients };
+      this.#current = { fingerprint, link, clients };
     }
     return this.#current.clients;
   }
@@ -148,7 +149,7 @@ async function password(file: string | undefined, field = 'parent.passwordFile')
   }
 }
 
-/** A file that can't be used must not end in a link that trusts nobody, or everybody. */
+/** Fails if the file can't be used: the link must end up trusting neither no certificate nor every certificate. */
 async function certificates(file: string): Promise<string> {
   try {
     const text = await readFile(file, 'utf8');

@@ -3,32 +3,35 @@ import { passing, refusal } from '../answers/answers.ts';
 import { type Answer, text } from '../answers/bodies.ts';
 
 /**
- * A part of the API that only a Terrace has (`/v2/_terrace/…`). A parent that does not speak it is asked again after a
- * while: it may have been updated, or may let this layer in by then.
+ * Availability of an API that only a Terrace has (below `/v2/_terrace/`). A parent without it is asked again after
+ * `retryMs`: it may have been updated, or may grant access by then.
  */
 export class TerraceApi {
   readonly #retryMs: number;
-  #silentUntil: number;
+  #retryAt: number;
 
-  /** @param spoken false where the parent is known to be no Terrace */
+  /** @param spoken false if the parent is known to be no Terrace */
   constructor(retryMs: number, spoken = true) {
     this.#retryMs = retryMs;
-    this.#silentUntil = spoken ? 0 : Number.POSITIVE_INFINITY;
+    this.#retryAt = spoken ? 0 : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether it is worth asking now. */
+  /** Whether to send a request now. */
   get isSpoken(): boolean {
-    return Date.now() >= this.#silentUntil;
+    return Date.now() >= this.#retryAt;
   }
 
-  /** The parent answered as one that does not speak it. */
+  /** Records that the parent does not have this API: no request for `retryMs`. */
   rest(): void {
-    this.#silentUntil = Math.max(this.#silentUntil, Date.now() + this.#retryMs);
+    this.#retryAt = Math.max(this.#retryAt, Date.now() + this.#retryMs);
   }
 
-  /** @returns why the parent refused @throws Fault where the same request may well succeed a little later */
-  static async refused(answer: Answer, what: string, said?: string): Promise<Fault> {
-    const fault = refusal(answer.statusCode, answer.headers, said ?? (await text(answer)), what);
+  /**
+   * @returns why the parent refused the request
+   * @throws Fault if a retry of the same request may succeed
+   */
+  static async refused(answer: Answer, what: string, body?: string): Promise<Fault> {
+    const fault = refusal(answer.statusCode, answer.headers, body ?? (await text(answer)), what);
     if (passing(fault)) throw fault;
     return fault;
   }

@@ -10,29 +10,30 @@ import { pull, push, remove } from '../login/scopes.ts';
 import { type FetchedManifest, refused } from './parent.ts';
 import { locationOf, type Session, sessionIn } from './session.ts';
 
-/** What a tag must point to for a change to be made; undefined: nothing. */
+/** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
 
-/** What answers of a parent mean that it does not know the session any more, or never takes one up again. */
-const GONE = [400, 404, 405, 410, 416, 501];
-/** Does what is asked only for tags that are as expected, by ETags (RFC 9110, 13.1): a Terrace does. */
+/** Statuses by which a parent says that it no longer has the session, or that it never resumes one. */
+const NO_SESSION = [400, 404, 405, 410, 416, 501];
+/** The condition as headers, by ETag (RFC 9110, 13.1). A Terrace honours them. */
 const condition = ({ expect }: Condition): Record<string, string> =>
   expect ? { 'if-match': `"${expect}"` } : { 'if-none-match': '*' };
 
 /**
- * Changes at the parent (distribution-spec, "Push" and "Content Management"). What it does not take is a Fault
- * `parent-refused` with `detail.status` and, where it says so, the OCI error code as `detail.reason`.
+ * Changes at the parent (distribution-spec, "Push" and "Content Management"). A change that it rejects is a Fault
+ * `parent-refused` with `detail.status` and, if the answer has one, the OCI error code as `detail.reason`.
  */
 export class Upward {
   readonly #link: Link;
   readonly #mayChange: (() => void) | undefined;
 
-  /** @param mayChange throws where no request that changes anything is to be sent now */
+  /** @param mayChange throws if no request that changes anything may be sent now */
   constructor(link: Link, mayChange?: () => void) {
     this.#link = link;
     this.#mayChange = mayChange;
   }
 
+  /** The same client, with a check before each request that changes anything. */
   guarded(mayChange: () => void): Upward {
     return new Upward(this.#link, mayChange);
   }
@@ -53,16 +54,17 @@ export class Upward {
       const answer = await this.#ask(path, ask);
       if (answer.statusCode === 200) return true;
       if (answer.statusCode === 404) return false;
-      // A registry that knows where a blob lies has it. Another one, such as that with TLS, is no place of a blob.
-      const elsewhere = target(answer);
-      if (elsewhere && !isManifest && elsewhere.pathname !== path) return true;
-      if (elsewhere) throw notFollowed(`HEAD ${path}`, elsewhere);
+      // A redirect of a blob means that the registry has it. One to the same path, such as to TLS, does not.
+      const redirect = target(answer);
+      if (redirect && !isManifest && redirect.pathname !== path) return true;
+      if (redirect) throw notFollowed(`HEAD ${path}`, redirect);
       throw refused(answer, '', `HEAD ${path}`);
     });
   }
 
   /**
-   * Links a blob that another repository of the parent has. @returns a session to send it by, where that can't be done
+   * Links a blob from another repository of the parent.
+   * @returns a session to send it by, if the parent can't mount it
    */
   async mount(
     repository: Repository,
@@ -75,7 +77,7 @@ export class Upward {
   }
 
   async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<Session> {
-    // distribution-spec 1.1.1, "Pushing a blob in chunks": only for what is not the canonical algorithm.
+    // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
     const query = digest.startsWith('sha512:') ? '?digest-algorithm=sha512' : '';
     const path = `/v2/${repository}/blobs/uploads/${query}`;
     const begun = await this.#begin(path, push(repository), signal);
@@ -86,35 +88,36 @@ export class Upward {
   async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | Session> {
     return patiently(signal, async () => {
       const answer = await this.#ask(path, { scope, method: 'POST', body: sent(Buffer.alloc(0)), signal });
-      const said = await text(answer);
+      const body = await text(answer);
       if (answer.statusCode === 201) return 'mounted';
-      if (answer.statusCode !== 202) throw refused(answer, said, `POST ${path}`);
+      if (answer.statusCode !== 202) throw refused(answer, body, `POST ${path}`);
       return { location: locationOf(answer, this.#link.base), offset: 0 };
     });
   }
 
-  /** Where the session goes on. @returns undefined where the parent has none of this name any more */
+  /** The session as the parent has it. @returns undefined if the parent no longer has it */
   async offset(repository: Repository, location: string, signal: AbortSignal): Promise<Session | undefined> {
     return patiently(signal, async () => {
       const answer = await this.#ask(location, { scope: push(repository), signal });
-      const said = await text(answer);
-      if (GONE.includes(answer.statusCode)) return undefined;
+      const body = await text(answer);
+      if (NO_SESSION.includes(answer.statusCode)) return undefined;
       if (answer.statusCode !== 204 && answer.statusCode !== 202) {
-        throw refused(answer, said, `GET ${short(location)}`);
+        throw refused(answer, body, `GET ${short(location)}`);
       }
       return sessionIn(answer, this.#link.base, location);
     });
   }
 
-  /** Ends a session that is of no use. */
+  /** Ends a session that is not needed. */
   async cancel(repository: Repository, location: string, signal: AbortSignal): Promise<void> {
     const answer = await this.#ask(location, { scope: push(repository), method: 'DELETE', signal });
     await answer.body.dump();
   }
 
   /**
-   * Sends the next bytes of a session. @returns where the parent says that it ends now, which need not be their end
-   * @throws Fault `upload-unknown` where the session is gone
+   * Sends the next bytes of a session.
+   * @returns the session with the offset that the parent reports, which may be before the end of these bytes
+   * @throws Fault `upload-unknown` if the parent no longer has the session
    */
   async append(
     repository: Repository,
@@ -133,20 +136,20 @@ export class Upward {
       body,
       signal,
     });
-    const said = await text(answer);
+    const errorBody = await text(answer);
     if (answer.statusCode === 202 || answer.statusCode === 201) {
       return sessionIn(answer, this.#link.base, location, offset + body.size);
     }
     if (answer.statusCode === 416) {
-      const found = await this.offset(repository, location, signal);
-      if (found && found.offset !== offset) return found;
+      const current = await this.offset(repository, location, signal);
+      if (current && current.offset !== offset) return current;
     }
-    throw this.#lost(answer, said, `PATCH ${short(location)}`);
+    throw this.#sessionFault(answer, errorBody, `PATCH ${short(location)}`);
   }
 
   /**
    * Ends a session with its last bytes, which may be none.
-   * @throws Fault `upload-unknown` where the session is gone, `parent-refused`
+   * @throws Fault `upload-unknown` if the parent no longer has the session, `parent-refused`
    */
   async finish(
     repository: Repository,
@@ -163,15 +166,15 @@ export class Upward {
     };
     const ask: Ask = { scope: push(repository), method: 'PUT', headers, body, signal };
     const answer = await this.#ask(url.href, ask);
-    const said = await text(answer);
+    const errorBody = await text(answer);
     if (answer.statusCode === 201 || answer.statusCode === 204) return;
-    throw this.#lost(answer, said, `PUT ${short(location)}`);
+    throw this.#sessionFault(answer, errorBody, `PUT ${short(location)}`);
   }
 
   /**
-   * Puts a manifest under its digest, or under a tag that must point to what is expected.
-   * @returns whether the parent took note of the manifest's subject
-   * @throws Fault `conflict` where the tag moved
+   * Puts a manifest under its digest, or under a tag that must be as expected.
+   * @returns whether the parent processed the manifest's subject (`OCI-Subject`)
+   * @throws Fault `conflict` if the tag moved
    */
   async putManifest(
     repository: Repository,
@@ -182,25 +185,25 @@ export class Upward {
   ): Promise<{ subject: boolean }> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const headers = { 'content-type': mediaType, ...(expected && condition(expected)) };
-    let again = false;
+    let isRetry = false;
     return patiently(signal, async () => {
-      // Whether an attempt without an answer was carried out is not known, and a parent that knows no conditions may
-      // have got another change since.
-      if (expected && again) {
-        const found = await this.#pointsTo(path, repository, signal);
-        if (found !== expected.expect) throw moved(repository, reference);
+      // An attempt without an answer may have been carried out, and a parent without conditional requests may have
+      // received another change since.
+      if (expected && isRetry) {
+        const current = await this.#pointsTo(path, repository, signal);
+        if (current !== expected.expect) throw moved(repository, reference);
       }
-      again = true;
+      isRetry = true;
       const body = sent(bytes);
       const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
-      const said = await text(answer);
+      const errorBody = await text(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
-      if (answer.statusCode < 200 || answer.statusCode > 299) throw refused(answer, said, `PUT ${path}`);
+      if (answer.statusCode < 200 || answer.statusCode > 299) throw refused(answer, errorBody, `PUT ${path}`);
       return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
     });
   }
 
-  /** @returns the digest, where the tag is there */
+  /** @returns the digest; undefined if the tag does not exist */
   async #pointsTo(path: string, repository: Repository, signal: AbortSignal): Promise<string | undefined> {
     const headers = { accept: manifestTypes.join(', ') };
     const answer = await this.#ask(path, { scope: pull(repository), method: 'HEAD', headers, signal });
@@ -209,14 +212,14 @@ export class Upward {
     throw refused(answer, '', `HEAD ${path}`);
   }
 
-  /** One that is not there is deleted. @throws Fault `parent-refused` */
+  /** A manifest that does not exist counts as deleted. @throws Fault `parent-refused` */
   async deleteManifest(repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
     await this.#delete(repository, digest, {}, signal);
   }
 
   /**
    * @returns whether the parent can delete a tag by its name
-   * @throws Fault `conflict` where the tag moved, `parent-refused`
+   * @throws Fault `conflict` if the tag moved, `parent-refused`
    */
   async deleteTag(
     repository: Repository,
@@ -235,17 +238,17 @@ export class Upward {
     }
   }
 
-  /** Azure Container Registry deletes a tag alone where it tells of tags; one that is locked is refused. */
+  /** Azure Container Registry deletes a tag alone only through its metadata API. It refuses one that is locked. */
   async #untag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
     const path = `/acr/v1/${repository}/_tags/${tag}`;
     return patiently(signal, async () => {
       const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', signal });
-      const said = await text(answer);
+      const errorBody = await text(answer);
       if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
-      if (answer.statusCode !== 404) throw refused(answer, said, `DELETE ${path}`);
-      // There is no such tag, or no such interface.
-      const found = await this.#pointsTo(`/v2/${repository}/manifests/${tag}`, repository, signal);
-      return found === undefined;
+      if (answer.statusCode !== 404) throw refused(answer, errorBody, `DELETE ${path}`);
+      // Either the tag or this API does not exist.
+      const current = await this.#pointsTo(`/v2/${repository}/manifests/${tag}`, repository, signal);
+      return current === undefined;
     });
   }
 
@@ -258,10 +261,10 @@ export class Upward {
     const path = `/v2/${repository}/manifests/${reference}`;
     await patiently(signal, async () => {
       const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', headers, signal });
-      const said = await text(answer);
-      const gone = answer.statusCode === 404;
-      if (!gone && (answer.statusCode < 200 || answer.statusCode > 299))
-        throw refused(answer, said, `DELETE ${path}`);
+      const errorBody = await text(answer);
+      const isMissing = answer.statusCode === 404;
+      if (!isMissing && (answer.statusCode < 200 || answer.statusCode > 299))
+        throw refused(answer, errorBody, `DELETE ${path}`);
     });
   }
 
@@ -274,13 +277,14 @@ export class Upward {
     });
   }
 
-  #lost(answer: Answer, said: string, what: string): Fault {
-    const fault = refused(answer, said, what);
+  /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refused`. */
+  #sessionFault(answer: Answer, body: string, what: string): Fault {
+    const fault = refused(answer, body, what);
     const { reason } = fault.detail ?? {};
-    const gone = answer.statusCode === 404 || answer.statusCode === 410 || answer.statusCode === 416;
-    // A repository that may not be written to is "not found" as well, but then it is not the upload that is missing.
-    const unknown = gone && reason !== 'NAME_UNKNOWN' && reason !== 'DENIED';
-    if (!unknown && reason !== 'BLOB_UPLOAD_INVALID') return fault;
+    const isMissing = answer.statusCode === 404 || answer.statusCode === 410 || answer.statusCode === 416;
+    // A repository without write permission is "not found" as well: the session is not missing then.
+    const isUnknown = isMissing && reason !== 'NAME_UNKNOWN' && reason !== 'DENIED';
+    if (!isUnknown && reason !== 'BLOB_UPLOAD_INVALID') return fault;
     return new Fault('upload-unknown', fault.message, { cause: fault });
   }
 }
@@ -288,5 +292,5 @@ export class Upward {
 const moved = (repository: Repository, tag: string) =>
   new Fault('conflict', `${repository}:${tag} moved at the parent: look again, then decide again`);
 
-/** Without the query, which may hold what nobody should read. */
+/** Without the query, which may hold secrets. */
 const short = (location: string): string => location.split('?', 1)[0]?.slice(0, 200) ?? '';

@@ -3,32 +3,32 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { type PassResult, passFinished, passStarted } from '#proto/sync/passes.ts';
 import type { PassRequest } from './pass-request.ts';
 
-/** A pass that still goes on after so long is announced, in ms. */
+/** Max time that a pass runs without being announced, in ms. */
 const MAX_SILENT_MS = 2_000;
-/** Passes for these causes are announced at once: somebody did something, and may follow what comes of it. */
+/** Causes whose passes are announced at once: a person acted, and may follow the events. */
 const ANNOUNCED = new Set(['start', 'configuration', 'change']);
 
 /**
- * Which passes are announced by events. One that began by itself, changed nothing and came out as the last whole one
- * that was announced is a figure in the state of the link, and no part of the history.
+ * Decides which passes are announced by events. A pass that was not requested, changed nothing, and had the outcome of
+ * the last announced unscoped one is only counted in the state of the link; it is not part of the history.
  */
 export class PassAnnouncements {
   readonly #bus: Pick<Bus, 'publish'>;
   readonly #by: string;
   #last: unknown = outcomeOf({ failed: 0, parked: 0, failures: [] });
 
-  /** @param by who makes the passes */
+  /** @param by instance of the coordinator */
   constructor(bus: Pick<Bus, 'publish'>, by: string) {
     this.#bus = bus;
     this.#by = by;
   }
 
-  /** @param syncing is called once, if the pass is announced while it goes on */
+  /** @param syncing called once, if the pass is announced while it runs */
   begin(passRequest: PassRequest, syncing: () => void): PassAnnouncement {
     return new PassAnnouncement(
       passRequest.asked === true || ANNOUNCED.has(passRequest.cause),
-      (goesOn) => {
-        if (goesOn) syncing();
+      (isRunning) => {
+        if (isRunning) syncing();
         this.#bus.publish(passStarted, {
           pass: passRequest.id,
           coordinator: this.#by,
@@ -50,24 +50,24 @@ export class PassAnnouncements {
   }
 }
 
-/** Reasons in prose may name times and ports: they alone are no news. */
+/** Without the reasons: prose may contain times and ports, which are no news. */
 const outcomeOf = ({ failed, parked, failures }: Pick<PassResult, 'failed' | 'parked' | 'failures'>) => ({
   failed,
   parked,
   failures: failures.map(({ repository, tag, code }) => [repository, tag, code]),
 });
 
-/** Of one pass. */
+/** Announcement of one pass. */
 export class PassAnnouncement implements Disposable {
-  readonly #start: (goesOn: boolean) => void;
+  readonly #start: (isRunning: boolean) => void;
   readonly #finish: (result: PassResult, announced: boolean) => (() => void) | undefined;
   readonly #timer: NodeJS.Timeout;
   #announced = false;
 
-  /** @param finish returns what tells the end, where it is to be told */
+  /** @param finish returns a function that publishes the end; undefined if the pass is not announced */
   constructor(
     atOnce: boolean,
-    start: (goesOn: boolean) => void,
+    start: (isRunning: boolean) => void,
     finish: (result: PassResult, announced: boolean) => (() => void) | undefined,
   ) {
     this.#start = start;
@@ -80,10 +80,10 @@ export class PassAnnouncement implements Disposable {
     return this.#announced;
   }
 
-  /** The pass does something, or is about to. */
+  /** Announces the pass: it does something, or is about to. */
   readonly now = (): void => this.#announce(true);
 
-  /** @returns what tells the end, where that is to be told */
+  /** @returns a function that publishes the end; undefined if the pass is not announced */
   ended(result: PassResult): (() => void) | undefined {
     clearTimeout(this.#timer);
     const finish = this.#finish(result, this.#announced);
@@ -95,10 +95,10 @@ export class PassAnnouncement implements Disposable {
     clearTimeout(this.#timer);
   }
 
-  #announce(goesOn: boolean): void {
+  #announce(isRunning: boolean): void {
     if (this.#announced) return;
     this.#announced = true;
     clearTimeout(this.#timer);
-    this.#start(goesOn);
+    this.#start(isRunning);
   }
 }

@@ -16,29 +16,29 @@ import type { FencedBus } from '../../leadership/fenced-bus.ts';
 type Wanted = Pick<TransferJob, 'repository' | 'digest' | 'size' | 'part'>;
 type Waiting = {
   job: TransferJob;
-  /** How often it was wished for again. */
+  /** Number of times that the job was submitted again. */
   requests: number;
   arrived: () => void;
   failed: (fault: Fault) => void;
   result: Promise<void>;
 };
 
-/** How often storage is asked for what no event has told, in ms. */
+/** Poll interval of storage and queue, in ms: an event may be lost. */
 const POLL_MS = 5_000;
-/** How often a wish is made again that neither the queue nor storage knows of. */
+/** Max resubmissions of a job that the queue lost. */
 const MAX_REQUESTS = 5;
 
-/** Repositories that a job names for mounting. */
+/** Max repositories in a job from which the blob may be mounted. */
 const MAX_FROM = 10;
 
-/** What comes here is wanted once for all repositories, what goes up once for each of them. */
+/** A blob is pulled once for all repositories, and pushed once for each. */
 const keyOf = ({ direction, repository, digest }: Omit<TransferJob, 'pass' | 'size'>): string =>
   direction === 'down' ? digest : `${repository}!${digest}`;
 
 /**
- * Wishes for blobs to go over the link, either way, and waits for them. Events tell at once when one has gone or
- * failed; an event may be lost, so storage is asked now and then for what was to come; and a queue that was lost is
- * filled again, whereupon whoever takes the job looks what is there.
+ * Submits transfer jobs for blobs, in either direction, and waits for their results. Events report success and failure.
+ * Since an event may be lost, storage is polled for pulled blobs. If the queue is lost, its jobs are submitted again; a
+ * job is idempotent, since the syncer that takes it first checks which bytes exist.
  */
 export class Arrivals implements Disposable {
   readonly #bus: FencedBus;
@@ -47,11 +47,11 @@ export class Arrivals implements Disposable {
   readonly #signal: AbortSignal;
   readonly #until: number | undefined;
   readonly #waiting = new Map<string, Waiting>();
-  /** Which repository each blob is being sent to. */
+  /** The running push of each blob. */
   readonly #sending = new Map<Digest, Waiting>();
-  readonly #ends: (() => void)[];
+  readonly #cleanups: (() => void)[];
 
-  /** @param until when the window closes: no transfer goes on then, and none is begun */
+  /** @param until when the window closes: transfers end then, and none begins later */
   constructor(bus: FencedBus, log: Log, pass: string, signal: AbortSignal, until?: number) {
     this.#bus = bus;
     this.#log = log;
@@ -61,7 +61,7 @@ export class Arrivals implements Disposable {
     const fail = (data: Omit<TransferJob, 'size'>, fault: Fault) => {
       if (data.pass === this.#pass) this.#waiting.get(keyOf(data))?.failed(fault);
     };
-    this.#ends = [
+    this.#cleanups = [
       bus.listen(transferFinished, ({ data }) => this.#waiting.get(keyOf(data))?.arrived()),
       bus.listen(transferFailed, ({ data }) => {
         const { code, reason: message, status } = data;
@@ -75,20 +75,20 @@ export class Arrivals implements Disposable {
       for (const { failed } of this.#waiting.values()) failed(new Fault('unavailable', 'the pass was ended'));
     };
     signal.addEventListener('abort', abort, { once: true });
-    this.#ends.push(() => signal.removeEventListener('abort', abort));
-    void this.#look();
+    this.#cleanups.push(() => signal.removeEventListener('abort', abort));
+    void this.#poll();
   }
 
-  /** Resolves when the blob is committed; several may wait for the same. @throws Fault where its transfer failed */
+  /** Resolves when the blob is committed; several calls may wait for one blob. @throws Fault if its transfer failed */
   async bring(wanted: Wanted): Promise<void> {
-    // Nobody would end the wait: the abort has been told.
+    // After the abort event, nothing would end the wait.
     this.#signal.throwIfAborted();
     const known = this.#waiting.get(keyOf({ ...wanted, direction: 'down' }));
     if (known) {
       return known.result.catch((fault) => {
-        // What one repository does not give, another one may.
-        const own = known.job.repository === wanted.repository;
-        if (own || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
+        // Another repository of the parent may still have the blob.
+        const isSameRepository = known.job.repository === wanted.repository;
+        if (isSameRepository || !Fault.is(fault, 'blob-unknown', 'parent-refused')) throw fault;
         return this.bring(wanted);
       });
     }
@@ -96,10 +96,11 @@ export class Arrivals implements Disposable {
   }
 
   /**
-   * Resolves when the parent has the blob in this repository. One that is on its way to another repository is waited
-   * for, and mounted from there.
-   * @param wanted `from`: where else the parent may have it; `again`: although it says that it has it
-   * @throws Fault where the transfer failed, with `detail.status` where the parent refused it
+   * Resolves when the parent has the blob in this repository. If a push of the blob to another repository is running,
+   * this one waits for it and mounts the blob from there.
+   * @param wanted `from`: other repositories of the parent that may have it; `again`: push it although the parent
+   * claims to have it
+   * @throws Fault if the transfer failed; `detail.status` if the parent refused it
    */
   async send(wanted: Wanted & { from?: Repository[]; again?: boolean }): Promise<void> {
     this.#signal.throwIfAborted();
@@ -108,13 +109,13 @@ export class Arrivals implements Disposable {
     if (known) return known.result;
     const first = this.#sending.get(digest);
     if (first) {
-      const there = first.job.repository;
+      const source = first.job.repository;
       const sent = await first.result.then(
         () => true,
         () => false,
       );
-      const others = from.filter((name) => name !== there && name !== repository);
-      return this.send({ ...wanted, from: sent ? [there, ...others] : from });
+      const others = from.filter((name) => name !== source && name !== repository);
+      return this.send({ ...wanted, from: sent ? [source, ...others] : from });
     }
     return this.#await({ ...wanted, direction: 'up', from: from.slice(0, MAX_FROM) });
   }
@@ -143,34 +144,34 @@ export class Arrivals implements Disposable {
     };
     this.#waiting.set(keyOf(job), waiting);
     if (job.direction === 'up') this.#sending.set(job.digest, waiting);
-    await this.#passRequest(job);
+    await this.#submit(job);
     return promise;
   }
 
   [Symbol.dispose](): void {
-    for (const end of this.#ends) end();
-    this.#ends.length = 0;
+    for (const cleanup of this.#cleanups) cleanup();
+    this.#cleanups.length = 0;
   }
 
-  /** A wish that the queue does not take now is made again by `#look`. */
-  async #passRequest(job: TransferJob): Promise<void> {
+  /** A job that the queue does not accept now is submitted again by `#poll`. */
+  async #submit(job: TransferJob): Promise<void> {
     await this.#bus
       .submit(transferBlob[job.direction], job)
       .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
   }
 
-  async #look(): Promise<void> {
+  async #poll(): Promise<void> {
     const idle = { down: 0, up: 0 };
-    while (this.#ends.length > 0 && !this.#signal.aborted) {
+    while (this.#cleanups.length > 0 && !this.#signal.aborted) {
       await sleep(POLL_MS, undefined, { signal: this.#signal, ref: false }).catch(() => {});
       if (this.#waiting.size === 0) continue;
       try {
-        await this.#lookHere();
+        await this.#pollStorage();
         for (const direction of ['down', 'up'] as const) {
           const empty = (await this.#bus.backlog(direction)) === 0;
           idle[direction] = empty ? idle[direction] + 1 : 0;
-          // Twice in a row: between two looks a job may have been taken, done and told.
-          if (idle[direction] >= 2) await this.#again(direction);
+          // Only after two empty polls: between the requests of one, a job may be taken, done and reported.
+          if (idle[direction] >= 2) await this.#resubmit(direction);
         }
       } catch (err) {
         this.#log.debug({ err }, 'storage or the queue can not be asked now');
@@ -178,23 +179,23 @@ export class Arrivals implements Disposable {
     }
   }
 
-  async #lookHere(): Promise<void> {
-    const coming = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
-    if (coming.length === 0) return;
-    const digests = coming.map(({ job }) => job.digest);
+  async #pollStorage(): Promise<void> {
+    const pulls = [...this.#waiting.values()].filter(({ job }) => job.direction === 'down').slice(0, 1_000);
+    if (pulls.length === 0) return;
+    const digests = pulls.map(({ job }) => job.digest);
     const missing = new Set((await this.#bus.call(missingBlobs, { digests })).digests);
-    for (const { job, arrived } of coming) if (!missing.has(job.digest)) arrived();
+    for (const { job, arrived } of pulls) if (!missing.has(job.digest)) arrived();
   }
 
-  async #again(direction: Direction): Promise<void> {
+  async #resubmit(direction: Direction): Promise<void> {
     const waiting = [...this.#waiting.values()].filter(({ job }) => job.direction === direction);
     if (waiting.length === 0) return;
     this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
-    for (const one of waiting) {
-      one.requests += 1;
-      if (one.requests > MAX_REQUESTS)
-        one.failed(new Fault('unavailable', `nobody brings ${one.job.digest}`));
-      else await this.#passRequest(one.job);
+    for (const entry of waiting) {
+      entry.requests += 1;
+      if (entry.requests > MAX_REQUESTS)
+        entry.failed(new Fault('unavailable', `nobody brings ${entry.job.digest}`));
+      else await this.#submit(entry.job);
     }
   }
 }

@@ -11,13 +11,17 @@ import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 
-/** What storage holds of one repository, all pages of it. */
+/** Lists of storage, read page by page. */
 
 const PAGE = 1_000;
 
 type Ask<P> = (page: { limit: number; after?: string }) => Promise<P>;
 
-/** All pages of a list. `after` is the name by which an entry is found again. */
+/**
+ * Yields the entries of all pages of a list.
+ * @param of entries of a page
+ * @param name name of an entry, as `after` of the next page
+ */
 export async function* pages<P extends { more: boolean }, E>(
   ask: Ask<P>,
   of: (page: P) => E[],
@@ -34,7 +38,7 @@ export async function* pages<P extends { more: boolean }, E>(
   }
 }
 
-/** A repository that storage never saw has none. */
+/** The tags of a repository; none if storage does not know it. */
 export async function localTags(
   bus: FencedBus,
   repository: Repository,
@@ -54,7 +58,7 @@ export const bases = (
   signal: AbortSignal,
 ): Promise<Map<Tag, Digest>> => byTag((page) => bus.call(listBases, { repository, ...page }, { signal }));
 
-/** Repositories in which a tag is not what parent and layer agreed on. */
+/** Repositories with a tag that differs from its base. */
 export const differing = (bus: FencedBus, signal: AbortSignal): Promise<Repository[]> =>
   Array.fromAsync(
     pages(
@@ -77,7 +81,7 @@ async function byTag(
   return all;
 }
 
-/** Referrers of a manifest that are in the repository here. */
+/** Referrers of a manifest in this layer's repository. */
 export async function localReferrers(
   bus: FencedBus,
   repository: Repository,
@@ -95,7 +99,7 @@ export async function localReferrers(
 
 export type LeftOutChild = LeftOut & { index: Digest };
 
-/** Children of the repository's sparse indexes that are not here. */
+/** Children of sparse indexes of the repository that the layer does not hold. */
 export const leftOutOf = (
   bus: FencedBus,
   repository: Repository,

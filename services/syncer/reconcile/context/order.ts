@@ -1,4 +1,4 @@
-/** In which order images go over the link. Pure. */
+/** Order in which images cross the link. Pure. */
 
 export type Place = { priority: number; repository: string; tag: string | null };
 
@@ -6,12 +6,12 @@ export type Place = { priority: number; repository: string; tag: string | null }
 export const byPlace = (a: Place, b: Place): number =>
   b.priority - a.priority || compare(a.repository, b.repository) || compare(a.tag ?? '', b.tag ?? '');
 
-/** Within a priority, images of which something is here already come first: they are nearest to being of use. */
+/** Within a priority, images that are partly here first: they are complete soonest. */
 export const byBegun = <P extends Place & { begun: boolean }>(a: P, b: P): number =>
   b.priority - a.priority || Number(b.begun) - Number(a.begun) || byPlace(a, b);
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Small before large, so that what a client may use is there early; those of one size by name. */
+/** Smaller blobs first, so that usable content arrives early; equal sizes by digest. */
 export const bySize = (a: { size: number; digest: string }, b: { size: number; digest: string }): number =>
   a.size - b.size || compare(a.digest, b.digest);

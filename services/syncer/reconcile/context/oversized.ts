@@ -1,17 +1,17 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 
-/** So many are remembered. */
+/** Max images remembered. */
 const MAX_KNOWN = 1_000;
 
 /**
- * Images that need more than a layer takes, so that not every pass fetches their manifests again to find that out: a
- * full pass does, and one after a change of the configuration.
+ * Images that exceed the limits of a layer, so that not every pass fetches their manifests again only to fail. A full
+ * pass, and one after a change of the configuration, tries them again.
  */
 export class Oversized {
   readonly #faults = new Map<string, Fault>();
 
-  /** @throws Fault `too-large` for one that is known */
+  /** @throws Fault `too-large` for an image that is known to be oversized */
   mustNotBeKnown(repository: Repository, digest: Digest): void {
     const known = this.#faults.get(key(repository, digest));
     if (known) throw known;

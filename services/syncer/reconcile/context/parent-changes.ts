@@ -1,21 +1,21 @@
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 
-/** What the parent told of one repository. */
+/** Changes that the parent reported for one repository. */
 export type Told = {
-  /** What tags point to there now; `null`: they are gone. */
+  /** Current targets of tags at the parent; `null`: the tag is deleted. */
   tags: Map<Tag, Digest | null>;
-  /** Manifests on which something hangs that came or went. */
+  /** Manifests whose referrers, or children that an index left out, have changed. */
   around: Set<Digest>;
 };
 
 export type ParentChanges = ReadonlyMap<Repository, Told>;
 
-/** For one pass: what it is to look at. */
+/** Scope of one pass: the changes to look at. */
 export type Look = {
-  /** Undefined: everything. */
+  /** Undefined: everything is compared. */
   parentChanges: ParentChanges | undefined;
-  /** The parent answered right before the pass began, so the pass need not ask it for a sign of life. */
+  /** The parent answered right before the pass began, so that no ping is needed. */
   answered?: boolean;
-  /** The pass has ended; `good`: all of it was carried out. */
+  /** To be called at the end of the pass; `good`: everything was carried out, so the cursor advances. */
   settle(good: boolean): Promise<void>;
 };

@@ -7,7 +7,7 @@ import { pages } from './lists.ts';
 
 const RETRY = { firstMs: 60_000, maxMs: 60 * 60_000 };
 
-/** When a change that was refused `attempts` times is tried again: after a minute, doubling up to an hour. */
+/** When a change that was refused `attempts` times is retried: backoff from a minute to an hour. */
 export function retryAt(attempts: number, now: number, random = Math.random()): number {
   return Math.round(now + backoffMs(attempts, RETRY, random));
 }
@@ -15,28 +15,28 @@ export function retryAt(attempts: number, now: number, random = Math.random()): 
 /** A change for the parent: of a tag, or of a manifest without one. `digest` is absent for a deletion. */
 export type Outbound = { repository: Repository; reference: string; digest: Digest | undefined };
 
-/** Whether a parked change waits on: until its time, or until it is another change. */
+/** Whether a parked change still waits: its retry is not due, and the change is still the same. */
 export const waits = (parked: Parked, digest: Digest | undefined, now: number): boolean =>
   parked.digest === digest && parked.retry > now;
 
-/** Trying again does not help by itself: the parent understood, and will not have it. */
+/** Whether the parent refused the change itself, so that an immediate retry is useless. */
 export const isRefusal = (error: unknown): error is Fault => Fault.is(error, 'parent-refused');
 
-/** The changes that the parent refused, as storage keeps them. */
+/** Parked changes: refused by the parent, and recorded by storage with the time of their retry. */
 export class Parking {
   readonly #bus: FencedBus;
-  /** Nothing waits: whoever asked, or a new configuration, may have changed the parent's mind. */
-  readonly #all: boolean;
+  /** All changes are retried now: a person, or a new configuration, may have removed the cause of the refusal. */
+  readonly #retryAll: boolean;
   readonly #known = new Map<string, Parked>();
 
-  private constructor(bus: FencedBus, all: boolean) {
+  private constructor(bus: FencedBus, retryAll: boolean) {
     this.#bus = bus;
-    this.#all = all;
+    this.#retryAll = retryAll;
   }
 
-  /** @param all whether everything is tried again whatever its time */
-  static async load(bus: FencedBus, signal: AbortSignal, all: boolean): Promise<Parking> {
-    const parking = new Parking(bus, all);
+  /** @param retryAll all changes are retried now, regardless of their time */
+  static async load(bus: FencedBus, signal: AbortSignal, retryAll: boolean): Promise<Parking> {
+    const parking = new Parking(bus, retryAll);
     const entries = pages(
       (page) => bus.call(listParked, page, { signal }),
       ({ parked }) => parked,
@@ -46,10 +46,10 @@ export class Parking {
     return parking;
   }
 
-  /** The record of a change that is not to be tried now. */
+  /** The record of a change whose retry is not due; undefined for any other. */
   waiting(change: Outbound, now = Date.now()): Parked | undefined {
     const parked = this.#known.get(key(change));
-    return parked && !this.#all && waits(parked, change.digest, now) ? parked : undefined;
+    return parked && !this.#retryAll && waits(parked, change.digest, now) ? parked : undefined;
   }
 
   byRepository(): Map<Repository, Parked[]> {
@@ -76,7 +76,7 @@ export class Parking {
     return parked;
   }
 
-  /** It succeeded, or there is nothing to be done any more. */
+  /** Deletes the record: the change succeeded or is obsolete. */
   async over({ repository, reference }: Omit<Outbound, 'digest'>): Promise<void> {
     if (!this.#known.delete(key({ repository, reference }))) return;
     await this.#bus.call(unpark, { repository, reference });

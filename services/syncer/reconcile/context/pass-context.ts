@@ -15,7 +15,18 @@ import type { Parking } from './parking.ts';
 import type { PassRequest } from './pass-request.ts';
 import type { PassStats } from './tally.ts';
 
-/** What a pass works with, whatever it is for. */
+/**
+ * State of one pass, shared by `observe/`, `pull/` and `push/`.
+ *
+ * A `PassRequest` (`pass-request.ts`) starts the pass; `announcement.ts` decides whether events report it. From the
+ * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`outgoing.ts`), `observe/`
+ * collects three views per tag, and `plan.ts` decides the action. During execution, `arrivals.ts` submits transfer jobs
+ * and waits for them, `order.ts` sorts images and blobs, `tree-budget.ts` bounds one image and `oversized.ts` remembers
+ * images beyond it, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
+ * replaces a tag at a parent without deletion of tags. `tally.ts` counts, and returns the result at the end.
+ */
+
+/** Dependencies and settings of a pass. */
 export type PassTools = {
   bus: FencedBus;
   announcement: Pick<PassAnnouncement, 'announced'>;
@@ -24,28 +35,29 @@ export type PassTools = {
   upward: Upward;
   configuration: Configuration;
   log: Log;
-  /** This process, and the name of its layer. */
+  /** This process, as the holder of claims. */
   by: string;
+  /** Name of the layer. */
   layer: string;
-  /** One that ends because of the window or the configuration has a Fault as its reason: see `endedBy`. */
+  /** If the window or the configuration ends the pass, its reason is a Fault: see `endedBy` in `pass.ts`. */
   signal: AbortSignal;
-  /** When the window closes. */
+  /** When the window closes; absent if the pass has no deadline. */
   until?: number;
 };
 
-/** What the parts of one pass share. */
+/** State that the parts of one pass share. */
 export type PassContext = PassTools & {
   passRequest: PassRequest;
-  /** What the parent told; undefined where everything is looked at, or just what the wish says. */
+  /** Changes that the parent reported; undefined if everything, or only the request's scope, is compared. */
   parentChanges: ParentChanges | undefined;
   pass: string;
   arrivals: Pick<Arrivals, 'bring' | 'send'>;
   unsentChanges: UnsentChanges;
   parking: Parking;
-  /** Children that the parent itself left out. */
+  /** Children of indexes that the parent itself left out. */
   skippedByParent: Set<Digest>;
   oversized: Oversized;
   stats: PassStats;
-  /** One at a time for each repository: what is deleted at the parent by digest takes tags with it. */
+  /** Deletions by digest at the parent, one at a time per repository: each deletes the tags of the manifest, too. */
   deletions: KeyedLock;
 };

@@ -1,32 +1,32 @@
 import type { Repository } from '#proto/oci/names.ts';
 
-/** Repository, and in it the tags and digests that a client has changed. */
+/** Per repository, the tags and digests that a client has changed. */
 export type Scope = ReadonlyMap<Repository, ReadonlySet<string>>;
 
-/** A pass that would look at more than so many single things looks at everything. */
+/** Max entries of a scope: beyond that, the pass compares everything. */
 export const MAX_ENTRIES = 1_000;
 
-/** That there be a pass. */
+/** Request for a pass. */
 export type PassRequest = {
   id: string;
   cause: string;
-  /** Looks at everything again, also at what is known to agree and at what is parked. */
+  /** Compares everything again, including content that is known to agree, and retries parked changes. */
   full?: boolean;
-  /** Somebody asked for it, and follows it by its events. */
+  /** A caller requested the pass and follows its events. */
   asked?: boolean;
   /** May use the link although the window is closed. */
   now?: boolean;
-  /** Only these are looked at; everything where it is absent. */
+  /** Only these entries are compared; everything if absent. */
   scope?: Scope;
 };
 
-/** One wish that answers both: it has the name of the first, which somebody may have been told. */
+/** Merges two requests. The result has the id of the first, which a caller may have received. */
 export function merged(first: PassRequest | undefined, second: PassRequest): PassRequest {
   if (!first) return second;
   const { id } = first;
-  // A new configuration lets the parent be asked again for what it refused.
+  // A pass for a new configuration retries parked changes: its cause takes precedence.
   const { cause } = second.cause === 'configuration' ? second : first;
-  const scope = united(first.scope, second.scope);
+  const scope = mergeScopes(first.scope, second.scope);
   return {
     id,
     cause,
@@ -37,8 +37,8 @@ export function merged(first: PassRequest | undefined, second: PassRequest): Pas
   };
 }
 
-/** Everything, where one of them is everything or they are many. */
-function united(one: Scope | undefined, other: Scope | undefined): Scope | undefined {
+/** Undefined (everything) if one of the scopes is, or if both together exceed `MAX_ENTRIES`. */
+function mergeScopes(one: Scope | undefined, other: Scope | undefined): Scope | undefined {
   if (!one || !other) return undefined;
   const all = new Map(one);
   for (const [repository, references] of other) {

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 
-/** The empty blob of the image-spec ("Guidance for an Empty Descriptor"), to which the placeholder points. */
+/** The empty blob of the image-spec ("Guidance for an Empty Descriptor"), which the placeholder refers to. */
 export const EMPTY = Buffer.from('{}');
 export const EMPTY_DIGEST: Digest = `sha256:${createHash('sha256').update(EMPTY).digest('hex')}`;
 
 /**
- * A manifest that takes the place of a tag which is to go, at a parent that deletes by digest only: the tag points to
- * it, and goes with it. Its digest depends on repository and tag alone, so that whoever finds it knows what it is.
+ * Placeholder manifest, to delete a tag at a parent that deletes by digest only: the tag is moved to the placeholder
+ * and deleted with it. Its digest depends only on repository and tag, so that any pass recognises a leftover one.
  */
 export function placeholder(
   repository: Repository,

@@ -4,9 +4,9 @@ import type { Mode } from '#proto/oci/mode.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { ActionKind } from '#proto/sync/passes.ts';
 
-/** What a tag points to in three places; `undefined` where there is no such tag. */
+/** Targets of a tag in three places; `undefined` if the tag does not exist. */
 export type Views = {
-  /** When parent and layer last agreed. */
+  /** Target when parent and layer last agreed. */
   base: Digest | undefined;
   layer: Digest | undefined;
   parent: Digest | undefined;
@@ -15,36 +15,36 @@ export type Views = {
 export type Rules = {
   mode: Mode;
   conflict: Conflict;
-  /** The parent has the tag and the filter leaves it out; `parent` counts only where a ReadWrite layer changed it. */
+  /** The parent has the tag, but the filter excludes it; `parent` matters only if a ReadWrite layer changed it. */
   excluded?: boolean;
-  /** A tag that the parent does not show may be there all the same: nothing goes for that. */
+  /** A tag that is missing at the parent may exist there: its absence does not delete it here. */
   unsure?: boolean;
 };
 
 export type Action = {
   kind: Static<typeof ActionKind>;
-  /** What the tag points to afterwards, on both sides; on this side only, where it is excluded. */
+  /** Target of the tag afterwards, on both sides; if it is excluded, on this side only. */
   digest: Digest | undefined;
-  /** Content that loses a conflict, to be kept under a tag of its own on the side that had it. */
+  /** Content that loses a conflict. It gets a conflict tag on the side that had it. */
   loser?: Digest;
 };
 
 /**
- * The whole of reconciliation for one tag: three-way, as a pure function.
+ * Reconciliation of one tag: a three-way comparison, as a pure function.
  *
- *   layer = parent           nothing, or `agree` where the base does not say so yet
+ *   layer = parent           no action, or `agree` if the base is not up to date
  *   layer = base             the parent changed: `take` its content, or `drop` the tag
  *   parent = base            the layer changed: `push` its content, or `withdraw` the tag (ReadWrite only)
- *   all three differ         content beats a deletion; of two contents the policy's winner stays and the other one
- *                            is the loser, kept under a tag of its own
+ *   all three differ         content beats a deletion; of two contents, the policy decides which one wins, and the
+ *                            loser gets a conflict tag
  *
- * A ReadOnly layer never changes its parent. What it holds that was never agreed on (it was ReadWrite once) is kept:
- * under its own tag where the parent has none of that name, else as a loser.
+ * A ReadOnly layer never changes its parent. Content that was never agreed on (the layer was ReadWrite once) is
+ * retained: under its own tag if the parent has no tag of that name, else as a loser.
  *
- * Of an excluded tag nothing is brought: what came of it from the parent goes from a ReadOnly layer and stays in a
- * ReadWrite one, and what a client changed here goes up as any other tag.
+ * An excluded tag is not pulled. If it was pulled earlier, a ReadOnly layer drops it and a ReadWrite layer retains it.
+ * A client's change of it is pushed as for any other tag.
  *
- * @returns undefined where there is nothing to do
+ * @returns undefined if no action is needed
  */
 export function planTag(views: Views, rules: Rules): Action | undefined {
   const { base, layer, parent } = views;
@@ -63,7 +63,7 @@ export function planTag(views: Views, rules: Rules): Action | undefined {
 
 function planExcluded(views: Views, rules: Rules): Action | undefined {
   const { base, layer, parent } = views;
-  // Gone here, and not to be brought again: there is no more to agree on.
+  // Deleted here and not to be pulled again: the base is deleted.
   const forget: Action = { kind: 'agree', digest: undefined };
   if (rules.mode === 'ReadOnly') {
     if (layer === undefined) return base === undefined ? undefined : forget;
@@ -74,7 +74,7 @@ function planExcluded(views: Views, rules: Rules): Action | undefined {
   return layer === undefined && parent !== base ? forget : changedHere(views, rules);
 }
 
-/** ReadWrite, and the layer is neither as the base nor as the parent. */
+/** For a ReadWrite layer that differs from both base and parent. */
 function changedHere({ base, layer, parent }: Views, { conflict }: Rules): Action {
   if (parent === base || parent === undefined) return fromLayer(layer);
   if (layer === undefined) return fromParent(parent);
@@ -89,8 +89,8 @@ const fromLayer = (digest: Digest | undefined): Action => ({ kind: digest ? 'pus
 const LOSER = /\.conflict-[a-z0-9-]+-[0-9a-f]{12}$/;
 
 /**
- * The tag under which the loser of a conflict stays reachable. That of a tag which is itself a loser's takes its
- * place, so that the names do not grow.
+ * Conflict tag, under which the loser stays reachable. If the tag is a conflict tag itself, its suffix is replaced, so
+ * that names do not grow.
  */
 export function loserTag(tag: string, layer: string, loser: Digest): string {
   const ending = `.conflict-${layer}-${loser.slice(loser.indexOf(':') + 1).slice(0, 12)}`;

@@ -4,7 +4,7 @@ import { Fault, MAX_REASON, toWire } from '#proto/contract/fault.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 
-/** What a pass has done so far, and what it could not do. */
+/** Counters and failures of a pass. */
 export class PassStats {
   taken = 0;
   dropped = 0;
@@ -12,19 +12,19 @@ export class PassStats {
   withdrawn = 0;
   failed = 0;
   parked = 0;
-  /** Selections by which nothing was found, or something was. */
+  /** Selections that matched no tag, or that matched one. */
   selections: Pick<PassResult, 'unmatched' | 'matched'> = {};
-  /** Something was left for the next window. */
+  /** Work is left for the next window. */
   closed = false;
   readonly failures: Failure[] = [];
   readonly #log: Log;
-  readonly #began = Date.now();
+  readonly #start = Date.now();
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** @returns undefined for what only waits for the next window */
+  /** Records a failure. @returns undefined if the work only waits for the next window */
   fail(where: Pick<Failure, 'repository' | 'tag'>, error: unknown): Failure | undefined {
     if (Fault.is(error, 'window-closed')) {
       this.closed = true;
@@ -37,7 +37,7 @@ export class PassStats {
     return failure;
   }
 
-  /** Not done, and not to be tried before its time. */
+  /** Records a parked change that is not tried in this pass. */
   wait({ repository, reference, code, reason, retry }: Parked): void {
     this.parked += 1;
     const until = new Date(retry).toISOString();
@@ -55,7 +55,7 @@ export class PassStats {
     const ended = cause ?? (this.closed ? 'window' : undefined);
     const { taken, dropped, sent, withdrawn, failed, parked, failures, selections } = this;
     const ok = failed === 0 && parked === 0 && !ended;
-    const ms = Date.now() - this.#began;
+    const ms = Date.now() - this.#start;
     return {
       pass,
       ok,

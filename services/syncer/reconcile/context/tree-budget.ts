@@ -1,41 +1,41 @@
 import { Fault } from '#proto/contract/fault.ts';
 
-/** What all that hangs on one image may take: an image that needs more fails by its name, and holds no other back. */
+/** Limits of one image with all its children and referrers. An image beyond them fails; others are not affected. */
 export type TreeLimits = { manifests: number; bytes: number; blobs: number; ms: number };
 
 export const TREE_LIMITS: TreeLimits = {
-  /** On the way down, those that are here already count too: each is looked at. */
+  /** When pulling, manifests that the layer has already count, too: each is visited. */
   manifests: 10_000,
-  /** Of the manifests that have to come. They are held until what they name is here. */
+  /** Size of the manifests to pull. They are held in memory until all that they refer to is here. */
   bytes: 32 * 1024 * 1024,
   blobs: 20_000,
   ms: 60 * 60_000,
 };
 
 export class TreeBudget {
-  readonly #what: string;
+  readonly #subject: string;
   readonly #limits: TreeLimits;
-  readonly #began = performance.now();
+  readonly #start = performance.now();
   #manifests = 0;
   #bytes = 0;
   #blobs = 0;
 
-  constructor(what: string, limits: TreeLimits = TREE_LIMITS) {
-    this.#what = what;
+  constructor(subject: string, limits: TreeLimits = TREE_LIMITS) {
+    this.#subject = subject;
     this.#limits = limits;
   }
 
-  /** Before a manifest is looked at. @throws Fault `too-large` */
+  /** To be called before a manifest is visited. @throws Fault `too-large` */
   visit(): void {
     this.#manifests += 1;
     if (this.#manifests > this.#limits.manifests)
       this.#exceeded(`more than ${this.#limits.manifests} manifests`);
-    if (performance.now() - this.#began > this.#limits.ms) {
+    if (performance.now() - this.#start > this.#limits.ms) {
       this.#exceeded(`longer than ${this.#limits.ms / 60_000} min to list its manifests`);
     }
   }
 
-  /** @throws Fault `too-large` */
+  /** To be called after a manifest of `bytes` that refers to `blobs` was read. @throws Fault `too-large` */
   fetched(bytes: number, blobs: number): void {
     this.#bytes += bytes;
     this.#blobs += blobs;
@@ -47,7 +47,7 @@ export class TreeBudget {
   #exceeded(needs: string): never {
     throw new Fault(
       'too-large',
-      `${this.#what} with its children and referrers needs ${needs}, and a layer takes no more`,
+      `${this.#subject} with its children and referrers needs ${needs}, and a layer takes no more`,
     );
   }
 }

@@ -12,9 +12,11 @@ import type { Parent } from '../../link/parent/parent.ts';
 import { bases, pages } from '../context/lists.ts';
 import type { Told } from '../context/parent-changes.ts';
 
-/** Copies of a registry in other regions come after a while: what is older than the mark by less is looked at again. */
+/** Replicas in other regions lag: entries that are older than the mark by less than this are read again, in ms. */
 export const OVERLAP_MS = 5 * 60_000;
-const AT_ONCE = 8;
+/** Max requests to the registry in parallel. */
+const MAX_PARALLEL = 8;
+/** Max entries per request to storage. */
 const PAGE = 500;
 
 export type ToldDeps = {
@@ -24,7 +26,10 @@ export type ToldDeps = {
   signal: AbortSignal;
 };
 
-/** What changed in one repository since `mark`: what costs is how much did. Without a mark, all that is there. */
+/**
+ * Changes in one repository since `mark`; without a mark, its entire content. The number of requests depends on the
+ * number of changes, not on the size of the repository, unless something was deleted.
+ */
 export async function toldSince(
   deps: ToldDeps,
   repository: Repository,
@@ -33,73 +38,78 @@ export async function toldSince(
 ): Promise<Told> {
   const { bus, signal } = deps;
   const known = await bases(bus, repository, signal);
-  if (!mark) return whole(deps, repository, known, await listed(deps, repository));
+  if (!mark) return readAll(deps, repository, known, await listTags(deps, repository));
   const since = Date.parse(mark.updated) - OVERLAP_MS;
   const recent = new Map<Tag, Digest>();
   for await (const { tag, digest, updated } of deps.acr.tags(repository, true, signal)) {
     if (Date.parse(updated) < since) break;
     recent.set(tag, digest);
   }
-  // What went is in no list by time: the numbers tell.
-  const reconciles = new Set([...known.keys(), ...recent.keys()]).size === now.tags;
-  const tags = reconciles ? recent : await compared(deps, repository, known, await listed(deps, repository));
-  return { tags, around: await around(deps, repository, mark, now, since) };
+  // Deleted tags are in no list by time. The number of tags shows whether there are any.
+  const isComplete = new Set([...known.keys(), ...recent.keys()]).size === now.tags;
+  const tags = isComplete
+    ? recent
+    : await addDeleted(deps, repository, known, await listTags(deps, repository));
+  return { tags, around: await changedSubjects(deps, repository, mark, now, since) };
 }
 
-/** The repository is there no more: what both had went, unless it can still be had. */
+/** Changes of a deleted repository: all tags with a base are deleted, unless they can still be resolved. */
 export async function toldGone(deps: ToldDeps, repository: Repository): Promise<Told> {
   const known = await bases(deps.bus, repository, deps.signal);
-  return { tags: await compared(deps, repository, known, new Map()), around: new Set() };
+  return { tags: await addDeleted(deps, repository, known, new Map()), around: new Set() };
 }
 
-/** Of a registry that does not tell this layer more: by lists and HEADs. */
+/** Changes by tag list and HEADs, for a registry that denies its metadata to this layer. */
 export async function toldByLists(deps: ToldDeps, repository: Repository): Promise<Told> {
   const { bus, parent, signal } = deps;
   const known = await bases(bus, repository, signal);
   const names = await parent.tags(repository, signal);
-  // One that the parent does not know may as well be an empty volume there.
+  // The parent may have lost its volume: an unknown repository deletes nothing here.
   if (!names) return { tags: new Map(), around: new Set() };
-  const there = new Map<Tag, Digest>();
-  await each(names, AT_ONCE, async (tag) => {
+  const listed = new Map<Tag, Digest>();
+  await each(names, MAX_PARALLEL, async (tag) => {
     const digest = await parent.resolve(repository, tag, signal);
-    if (digest) there.set(tag, digest);
+    if (digest) listed.set(tag, digest);
   });
-  return whole(deps, repository, known, there);
+  return readAll(deps, repository, known, listed);
 }
 
-async function whole(
+async function readAll(
   deps: ToldDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
-  there: ReadonlyMap<Tag, Digest>,
+  listed: ReadonlyMap<Tag, Digest>,
 ): Promise<Told> {
-  const tags = await compared(deps, repository, known, there);
-  return { tags, around: new Set(there.values()) };
+  const tags = await addDeleted(deps, repository, known, listed);
+  return { tags, around: new Set(listed.values()) };
 }
 
-async function listed({ acr, signal }: ToldDeps, repository: Repository): Promise<Map<Tag, Digest>> {
-  const found = new Map<Tag, Digest>();
-  for await (const { tag, digest } of acr.tags(repository, false, signal)) found.set(tag, digest);
-  return found;
+async function listTags({ acr, signal }: ToldDeps, repository: Repository): Promise<Map<Tag, Digest>> {
+  const tags = new Map<Tag, Digest>();
+  for await (const { tag, digest } of acr.tags(repository, false, signal)) tags.set(tag, digest);
+  return tags;
 }
 
-/** A list may end early: what both had and it leaves out is asked for by name before it goes. */
-async function compared(
+/**
+ * Adds deleted tags (`null`) to the listed ones. A list may end early, so a tag with a base that it lacks is resolved
+ * by name before it counts as deleted.
+ */
+async function addDeleted(
   { parent, signal }: ToldDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
-  there: ReadonlyMap<Tag, Digest>,
+  listed: ReadonlyMap<Tag, Digest>,
 ): Promise<Map<Tag, Digest | null>> {
-  const tags = new Map<Tag, Digest | null>(there);
-  const absent = [...known.keys()].filter((tag) => !there.has(tag));
-  await each(absent, AT_ONCE, async (tag) => {
+  const tags = new Map<Tag, Digest | null>(listed);
+  const absent = [...known.keys()].filter((tag) => !listed.has(tag));
+  await each(absent, MAX_PARALLEL, async (tag) => {
     tags.set(tag, (await parent.resolve(repository, tag, signal)) ?? null);
   });
   return tags;
 }
 
-/** Manifests on which something hangs that came or went, as far as no tag tells it. */
-async function around(
+/** Subjects of referrers that were added or deleted, as far as no tag of the referrer shows it. */
+async function changedSubjects(
   deps: ToldDeps,
   repository: Repository,
   mark: Mark,
@@ -107,38 +117,38 @@ async function around(
   since: number,
 ): Promise<Set<Digest>> {
   const { acr, signal } = deps;
-  const found = new Set<Digest>();
-  const fresh: AcrManifest[] = [];
+  const subjects = new Set<Digest>();
+  const recent: AcrManifest[] = [];
   for await (const manifest of acr.manifests(repository, true, signal)) {
     if (Date.parse(manifest.updated) < since) break;
-    fresh.push(manifest);
+    recent.push(manifest);
   }
-  const untagged = fresh.filter(({ tagged }) => !tagged).map(({ digest }) => digest);
-  await each(await missing(deps, repository, untagged), AT_ONCE, async (digest) => {
+  const untagged = recent.filter(({ tagged }) => !tagged).map(({ digest }) => digest);
+  await each(await missingHere(deps, repository, untagged), MAX_PARALLEL, async (digest) => {
     const subject = await subjectOf(deps, repository, digest);
-    if (subject) found.add(subject);
+    if (subject) subjects.add(subject);
   });
-  const came = fresh.filter(({ created }) => isLater(created, mark.updated)).length;
-  if (mark.manifests + came === now.manifests) return found;
-  const there = new Set<Digest>();
-  for await (const { digest } of acr.manifests(repository, false, signal)) there.add(digest);
-  const own = pages(
+  const added = recent.filter(({ created }) => isLater(created, mark.updated)).length;
+  if (mark.manifests + added === now.manifests) return subjects;
+  const listed = new Set<Digest>();
+  for await (const { digest } of acr.manifests(repository, false, signal)) listed.add(digest);
+  const localReferrers = pages(
     (page) => deps.bus.call(listSubjects, { repository, ...page }, { signal }),
     ({ referrers }) => referrers,
     ({ subject, digest }) => `${subject}!${digest}`,
     PAGE,
   );
-  for await (const { subject, digest } of own) if (!there.has(digest)) found.add(subject);
-  return found;
+  for await (const { subject, digest } of localReferrers) if (!listed.has(digest)) subjects.add(subject);
+  return subjects;
 }
 
-async function missing({ bus, signal }: ToldDeps, repository: Repository, digests: Digest[]) {
-  const found: Digest[] = [];
-  for (const some of batches(digests, PAGE)) {
-    const lacking = await bus.call(missingManifests, { repository, digests: some }, { signal });
-    for (const digest of lacking.digests) found.push(digest);
+async function missingHere({ bus, signal }: ToldDeps, repository: Repository, digests: Digest[]) {
+  const missing: Digest[] = [];
+  for (const batch of batches(digests, PAGE)) {
+    const lacking = await bus.call(missingManifests, { repository, digests: batch }, { signal });
+    for (const digest of lacking.digests) missing.push(digest);
   }
-  return found;
+  return missing;
 }
 
 async function subjectOf(
@@ -152,12 +162,12 @@ async function subjectOf(
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault) || passing(error)) throw error;
-    // It went meanwhile, or nothing can be done with it: as no tag names it, it is nobody's failure.
+    // Deleted meanwhile, or unreadable: no tag refers to it, so this is not a failure of the pass.
     return undefined;
   }
 }
 
-/** The registry writes parts of a second to the seventh digit. */
+/** Times of the registry have up to seven fractional digits: within one millisecond, they are compared as text. */
 function isLater(one: string, other: string): boolean {
   const [a, b] = [Date.parse(one), Date.parse(other)];
   return a === b ? one.length === other.length && one > other : a > b;

@@ -7,15 +7,18 @@ import type { PassContext } from '../context/pass-context.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { type Survey, survey } from './survey.ts';
 
-/** Tags of all repositories that a pass compares: what they are to become is held until it has ended. */
+/** Max tags that a pass compares, over all repositories: their actions are held in memory until it ends. */
 const MAX_TAGS = 1_000_000;
-/** Repositories compared at a time. */
-const REPOSITORIES_AT_ONCE = 4;
+/** Max repositories compared in parallel. */
+const MAX_PARALLEL = 4;
 
-/** The parent told nothing of a repository in which something changed here. */
-const NOTHING: Told = { tags: new Map(), around: new Set() };
+/** For a repository with local changes only. */
+const NO_CHANGES: Told = { tags: new Map(), around: new Set() };
 
-/** What is to be done in each repository. One that can't be compared, or has no room in the pass, fails by its name. */
+/**
+ * Surveys each repository. One that can't be compared, or exceeds the limit of the pass, is recorded as a failure and
+ * does not block the others.
+ */
 export async function compare(
   context: PassContext,
   covered: readonly Repository[],
@@ -25,19 +28,20 @@ export async function compare(
   const { repositories } = configuration;
   const surveys: Survey[] = [];
   let tags = 0;
-  await each(covered, REPOSITORIES_AT_ONCE, async (repository) => {
+  await each(covered, MAX_PARALLEL, async (repository) => {
     const selected = selectionOf(repositories, repository);
     if (!selected) return;
     try {
       const part =
-        passRequest.scope?.get(repository) ?? (parentChanges && (parentChanges.get(repository) ?? NOTHING));
-      const found = await survey(context, repository, selected, part);
-      // Only what is compared counts, so that smaller repositories still find room behind a large one.
-      if (tags + found.tags > maxTags) {
+        passRequest.scope?.get(repository) ??
+        (parentChanges && (parentChanges.get(repository) ?? NO_CHANGES));
+      const result = await survey(context, repository, selected, part);
+      // Only compared tags count, so that smaller repositories still fit in after a large one.
+      if (tags + result.tags > maxTags) {
         throw new Fault('too-large', `a pass compares ${maxTags} tags at most: select fewer repositories`);
       }
-      tags += found.tags;
-      surveys.push(found);
+      tags += result.tags;
+      surveys.push(result);
     } catch (error) {
       signal.throwIfAborted();
       stats.fail({ repository }, error);

@@ -4,28 +4,29 @@ import { type ContentChange, getCursor, keepCursor } from '#proto/sync/changes.t
 import type { ParentFeed } from '../../link/parent/feed.ts';
 import type { Look, Told } from '../context/parent-changes.ts';
 
-/** Everything is compared once in so long, whatever was told, in ms. */
-const WHOLE_MS = 24 * 60 * 60_000;
-/** Answers of one look, and changes that a pass is owed. */
+/** Max interval between comparisons of everything, regardless of reported changes, in ms. */
+const COMPARE_ALL_MS = 24 * 60 * 60_000;
+/** Max answers per read of the feed, and max pending changes: beyond either, everything is compared. */
 const MAX_ANSWERS = 1_000;
-const MAX_OWED = 200_000;
-/** A pass that begins so soon after an answer of the parent's need not ask again, in ms. */
+const MAX_PENDING = 200_000;
+/** Max age of an answer of the parent for which a routine pass does not ask again, in ms. */
 const MAX_ANSWER_AGE_MS = 2_000;
 
 /**
- * How far this layer has followed a parent that tells its changes. The cursor is kept by storage when all before it was
- * carried out, so a restart goes on from there; what was told and could not be carried out is owed to the next pass.
+ * Position of this layer in the change feed of its parent. Storage stores the cursor once all changes before it were
+ * carried out, so that a restart continues from there. Changes that were read but not carried out stay pending for the
+ * next pass.
  */
 export class ChangeCursor {
   readonly #bus: Pick<Bus, 'call'>;
   readonly #now: () => number;
-  /** What the cursor is of: another parent, or other things to take from it, begin anew. */
-  #of: string | undefined;
+  /** Hash of the parent and of every setting that decides what is pulled; with another one, the cursor is reloaded. */
+  #scopeHash: string | undefined;
   #cursor: string | undefined;
-  #kept: string | undefined;
-  #owed = new Map<Repository, Told>();
-  #wholeAt: number;
-  /** A request rests at the parent, or the next one is about to, and the one before it was answered. */
+  #stored: string | undefined;
+  #pending = new Map<Repository, Told>();
+  #comparedAllAt: number;
+  /** A long poll is active, or the next one is about to begin, and the one before it was answered. */
   #followed = false;
   #known = false;
   /** When the parent last answered that nothing is new, by `performance.now()`. */
@@ -35,38 +36,38 @@ export class ChangeCursor {
   constructor(bus: Pick<Bus, 'call'>, now: () => number = Date.now) {
     this.#bus = bus;
     this.#now = now;
-    this.#wholeAt = now();
+    this.#comparedAllAt = now();
   }
 
-  /** Behind all that was told; undefined where everything is to be compared first. */
+  /** Cursor after all changes that were read; undefined if everything has to be compared first. */
   get cursor(): string | undefined {
     return this.#cursor;
   }
 
-  /** Whether somebody waits for what the parent tells next, and the parent has answered every request so far. */
+  /** Whether the feed is followed by long polls, and the parent has answered each of them so far. */
   get followed(): boolean {
     return this.#followed && this.#cursor !== undefined;
   }
 
-  /** Whether the parent knows by the requests of whoever follows it that this layer is there. */
+  /** Whether the parent knows by the long polls that this layer is present. */
   get known(): boolean {
     return this.followed && this.#known;
   }
 
-  /** Resolves when a pass has ended that looked at this. */
+  /** Resolves at the end of the next pass that reads changes from here. */
   get turned(): Promise<void> {
     return this.#turned.promise;
   }
 
-  /** The parent has something to tell whoever follows it, which the next pass asks for. */
+  /** A long poll reported changes; the next pass reads them. */
   changed(): void {
     this.#followed = true;
     this.#unchangedAt = Number.NEGATIVE_INFINITY;
   }
 
   /**
-   * Behind `before` there was nothing that concerns this layer up to `cursor`.
-   * @param known the parent takes the requests of whoever follows it as the sign that this layer is there
+   * A long poll reported no changes for this layer between `before` and `cursor`.
+   * @param known the parent takes the long polls as the presence of this layer
    */
   unchanged(before: string, cursor: string, known = false): void {
     this.#followed = true;
@@ -75,15 +76,16 @@ export class ChangeCursor {
     if (this.#cursor === before) this.#cursor = cursor;
   }
 
-  /** Nobody follows the parent, or it does not answer. */
+  /** The feed is not followed, or the parent does not answer. */
   unfollow(): void {
     this.#followed = false;
   }
 
   /**
-   * @param everything whatever was told, all is to be compared
-   * @param asks whether the parent is to be asked now, although it has just answered whoever follows it
-   * @returns undefined where the parent tells no changes
+   * Reads the changes since the last pass.
+   * @param everything compare everything, regardless of reported changes
+   * @param asks ask the parent now, even if it has just answered a long poll
+   * @returns undefined if the parent has no change feed
    * @throws Fault `parent-unreachable`, …
    */
   async look(
@@ -91,82 +93,83 @@ export class ChangeCursor {
     { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
     signal: AbortSignal,
   ): Promise<Look | undefined> {
-    if (of !== this.#of) await this.#begin(of);
-    const whole = everything || this.#now() - this.#wholeAt >= WHOLE_MS;
+    if (of !== this.#scopeHash) await this.#load(of);
+    const compareAll = everything || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
-    if (!whole && !asks && this.followed && isFresh) return { ...this.#some(), answered: true };
-    let after = whole ? undefined : this.#cursor;
+    if (!compareAll && !asks && this.followed && isFresh)
+      return { ...this.#compareChanges(), answered: true };
+    let after = compareAll ? undefined : this.#cursor;
     for (let answers = 1; ; answers += 1) {
       const answer = await feed.changes(after, 0, signal);
       if (!answer) {
         this.#cursor = undefined;
         return undefined;
       }
-      if (answer.lost || after === undefined) return this.#everything(answer.cursor, answer.lost);
-      for (const change of answer.changes) this.#owe(change);
+      if (answer.lost || after === undefined) return this.#compareAll(answer.cursor, answer.lost);
+      for (const change of answer.changes) this.#addPending(change);
       after = answer.cursor;
       this.#cursor = after;
-      if (!answer.more) return this.#some();
-      // More than is worth following: all is compared from where the journal ends now.
-      if (answers >= MAX_ANSWERS || this.#owes() > MAX_OWED) {
-        this.#owed.clear();
+      if (!answer.more) return this.#compareChanges();
+      // Too many changes to follow: everything is compared, starting from the current end of the journal.
+      if (answers >= MAX_ANSWERS || this.#pendingCount() > MAX_PENDING) {
+        this.#pending.clear();
         this.#cursor = after = undefined;
       }
     }
   }
 
-  async #begin(of: string): Promise<void> {
-    const { cursor } = await this.#bus.call(getCursor, { of });
-    this.#of = of;
+  async #load(scopeHash: string): Promise<void> {
+    const { cursor } = await this.#bus.call(getCursor, { of: scopeHash });
+    this.#scopeHash = scopeHash;
     this.#followed = false;
     this.#cursor = cursor;
-    this.#kept = cursor;
-    this.#owed.clear();
+    this.#stored = cursor;
+    this.#pending.clear();
   }
 
-  #everything(cursor: string, lost: boolean): Look {
+  #compareAll(cursor: string, lost: boolean): Look {
     if (lost) this.#cursor = undefined;
     return {
       parentChanges: undefined,
       settle: async (good) => {
         if (good) {
-          this.#wholeAt = this.#now();
-          this.#owed.clear();
+          this.#comparedAllAt = this.#now();
+          this.#pending.clear();
           this.#cursor = cursor;
         }
-        await this.#turn(good);
+        await this.#endPass(good);
       },
     };
   }
 
-  #some(): Look {
+  #compareChanges(): Look {
     return {
-      parentChanges: new Map(this.#owed),
+      parentChanges: new Map(this.#pending),
       settle: async (good) => {
-        if (good) this.#owed.clear();
-        await this.#turn(good);
+        if (good) this.#pending.clear();
+        await this.#endPass(good);
       },
     };
   }
 
-  async #turn(good: boolean): Promise<void> {
-    if (good && this.#cursor !== undefined && this.#cursor !== this.#kept) {
-      await this.#bus.call(keepCursor, { of: this.#of as string, cursor: this.#cursor });
-      this.#kept = this.#cursor;
+  async #endPass(good: boolean): Promise<void> {
+    if (good && this.#cursor !== undefined && this.#cursor !== this.#stored) {
+      await this.#bus.call(keepCursor, { of: this.#scopeHash as string, cursor: this.#cursor });
+      this.#stored = this.#cursor;
     }
     this.#turned.resolve();
     this.#turned = Promise.withResolvers();
   }
 
-  #owes(): number {
-    return [...this.#owed.values()].reduce((sum, { tags, around }) => sum + tags.size + around.size, 0);
+  #pendingCount(): number {
+    return [...this.#pending.values()].reduce((sum, { tags, around }) => sum + tags.size + around.size, 0);
   }
 
-  #owe(change: ContentChange): void {
+  #addPending(change: ContentChange): void {
     const { repository } = change;
-    const told = this.#owed.get(repository) ?? { tags: new Map(), around: new Set() };
-    this.#owed.set(repository, told);
-    if ('around' in change) told.around.add(change.around);
-    else told.tags.set(change.tag, change.digest);
+    const changes = this.#pending.get(repository) ?? { tags: new Map(), around: new Set() };
+    this.#pending.set(repository, changes);
+    if ('around' in change) changes.around.add(change.around);
+    else changes.tags.set(change.tag, change.digest);
   }
 }

@@ -8,8 +8,8 @@ import type { PassRequest } from '../context/pass-request.ts';
 import { matches, named, needsCatalog } from '../select/patterns.ts';
 
 /**
- * The repositories that the selections cover, at the parent or here, and those here that none covers. A catalog
- * that is not to be had hides only what it alone tells.
+ * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
+ * catalog is unavailable, only repositories that nothing else names are missed.
  */
 export async function repositories({
   bus,
@@ -33,13 +33,13 @@ export async function repositories({
     const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
     return { covered: [...all].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
   }
-  const found = new Set<Repository>(named(patterns).filter(isRepository));
+  const names = new Set<Repository>(named(patterns).filter(isRepository));
   try {
     if (needsCatalog(patterns)) {
-      for await (const name of parent.repositories(signal)) if (matches(patterns, name)) found.add(name);
+      for await (const name of parent.repositories(signal)) if (matches(patterns, name)) names.add(name);
     }
   } catch (error) {
-    // One that has no catalog, or can't make it now, may still have repositories.
+    // A parent without a catalog, or one that fails to produce it now, may still have repositories.
     const answered = error instanceof Fault && error.detail?.status !== undefined;
     if (!answered && !Fault.is(error, 'parent-refused', 'parent-invalid')) throw error;
     stats.fail({}, error);
@@ -51,13 +51,13 @@ export async function repositories({
     (name) => name,
   );
   for await (const name of local) {
-    if (matches(patterns, name)) found.add(name);
+    if (matches(patterns, name)) names.add(name);
     else uncovered.push(name);
   }
-  return { covered: [...found].sort(), uncovered };
+  return { covered: [...names].sort(), uncovered };
 }
 
-/** What came from the parent, of repositories that are not asked for any more, goes from a ReadOnly layer. */
+/** Deletes pulled content from repositories that no selection covers any more. For ReadOnly layers. */
 export async function clean(
   { bus, stats, log, signal }: PassContext,
   uncovered: Repository[],

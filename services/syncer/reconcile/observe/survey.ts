@@ -11,39 +11,51 @@ import { type Action, planTag, type Views } from '../context/plan.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 import { selectedTags } from '../select/tag-filter.ts';
 
+/**
+ * What a pass has to do: the differences between parent and layer.
+ *
+ * The parent's changes come from its feed (`news.ts`) or, at an Azure Container Registry, from its metadata
+ * (`acr-news.ts`, `acr-told.ts`); without either, everything is compared. `repositories.ts` lists the repositories to
+ * look at, and `compare.ts` surveys each. A survey collects the targets of each tag in the base, the layer and the
+ * parent, plans the actions, and serves `pull/` and `push/` for the rest of the pass. Once the pass has succeeded, the
+ * cursor or the marks are stored.
+ */
+
 export type Selected = Configuration['repositories'][number];
 
 export type TagAction = { tag: Tag; views: Views; action: Action };
 
-/** What is to be done in one repository, and what is in order already. */
+/** Result of comparing one repository: the actions, and the content on which both sides agree. */
 export type Survey = {
   repository: Repository;
   selected: Selected;
+  /** Number of tags compared. */
   tags: number;
   actions: TagAction[];
-  /** What tags on which both sides agree point to: their referrers may have grown. */
+  /** Targets of tags on which both sides agree: they may have new referrers. */
   settled: Digest[];
-  /** What tags of the parent point to, as far as it was asked, not before `at`; `whole`: all of them. */
+  /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `whole`: of all its tags. */
   at: number;
   above: ReadonlyMap<Tag, Digest>;
   whole: boolean;
-  /** Tags of the parent of which only the place is left that a withdrawal put there and did not live to take away. */
+  /** Parent tags that still point at a placeholder left by an interrupted withdrawal. */
   places: Tag[];
-  /** Lists of referrers, as a parent without a list of its own keeps them under tags. */
+  /** Lists of referrers that are stored under tags, for parents without the referrers API. */
   lists: ReadonlySet<Digest>;
-  /** What tags of the layer point to. */
+  /** Targets of the layer's tags. */
   here: ReadonlySet<Digest>;
 };
 
-/** Requests to the parent at a time. */
-const AT_ONCE = 8;
-/** Digests in one request to storage. */
+/** Max requests to the parent in parallel. */
+const MAX_PARALLEL = 8;
+/** Max digests per request to storage. */
 const PAGE = 1_000;
 
 /**
- * Compares parent and layer, tag by tag. With a scope only its tags are compared, and only for what changed here:
- * that a tag went from the parent is decided where all of its tags are listed. Where the parent told what changed
- * there, that is taken for what it has, and compared with what changed here.
+ * Compares parent and layer, tag by tag. With a scope, only its tags are compared, and only for changes made here:
+ * whether the parent deleted a tag is decided only with the list of all its tags. Changes that the parent reported are
+ * taken as its state, and compared together with the changes made here.
+ * @param part scope of the request, or changes that the parent reported; everything if absent
  * @throws Fault
  */
 export async function survey(
@@ -54,83 +66,88 @@ export async function survey(
 ): Promise<Survey> {
   const { bus, configuration, unsentChanges, signal } = context;
   const { mode } = configuration;
-  // The layer first: what changes here meanwhile is caught by the condition on each change.
+  // The layer is read first: the condition of each action detects changes made here meanwhile.
   const layer = await localTags(bus, repository, signal);
   const base = await bases(bus, repository, signal);
   const changed = (tag: Tag) => mode === 'ReadWrite' && layer.get(tag) !== base.get(tag);
-  // What goes at the parent may be what any of its tags points to.
-  const whole = unsentChanges.withdrawn(repository).length > 0;
-  const asked = new Asked(context, repository);
+  // A manifest to be deleted at the parent may be the target of any of its tags.
+  const needsAllTags = unsentChanges.withdrawn(repository).length > 0;
+  const parentTags = new ParentTags(context, repository);
   const at = Date.now();
   const scope = part && !('tags' in part) ? part : undefined;
-  // Which tags a filter wants depends on all of them, and so does what may go at the parent.
-  const followed = !whole && !selected.tags && selected.referrers !== false;
-  const told = part && 'tags' in part && followed ? part : undefined;
+  // Filters and deletions at the parent depend on all tags: reported changes do not suffice.
+  const canFollow = !needsAllTags && !selected.tags && selected.referrers !== false;
+  const reported = part && 'tags' in part && canFollow ? part : undefined;
   const known = new Set([...layer.keys(), ...base.keys()]);
-  const some = told
-    ? [...new Set([...told.tags.keys(), ...[...known].filter(changed)])]
+  const compared = reported
+    ? [...new Set([...reported.tags.keys(), ...[...known].filter(changed)])]
     : scope && [...scope].filter(isTag);
-  if (told) asked.tell(told.tags);
-  const listed = !some || whole ? await context.parent.tags(repository, signal) : some;
+  if (reported) parentTags.addReported(reported.tags);
+  const listed = !compared || needsAllTags ? await context.parent.tags(repository, signal) : compared;
   let wanted = new Set<Tag>();
-  if (some) await asked.resolve(some);
-  else if (listed) wanted = await wantedTags(asked, listed, layer, selected);
-  if (listed) await asked.resolve(whole ? listed : listed.filter(changed));
+  if (compared) await parentTags.resolve(compared);
+  else if (listed) wanted = await wantedTags(parentTags, listed, layer, selected);
+  if (listed) await parentTags.resolve(needsAllTags ? listed : listed.filter(changed));
 
   const names = new Set(listed);
-  // A list may end early: what both had and it leaves out is asked for by name before it goes.
+  // A list may end early: a tag with a base that it lacks is resolved by name before it counts as deleted.
   const unlisted = [...base.keys()].filter((tag) => !names.has(tag));
-  if (listed ? !some : whole) await asked.resolve(unlisted);
-  const all = [...new Set(some ?? [...layer.keys(), ...base.keys(), ...names])].sort();
-  const found: TagAction[] = [];
+  if (listed ? !compared : needsAllTags) await parentTags.resolve(unlisted);
+  const all = [...new Set(compared ?? [...layer.keys(), ...base.keys(), ...names])].sort();
+  const actions: TagAction[] = [];
   const settled = new Set<Digest>();
-  const own = new Set(
+  const unsentHere = new Set(
     unsentChanges.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])),
   );
   for (const tag of all) {
-    // Whether it went from here or there, its place says that it is gone.
-    const gone = asked.gone.has(tag);
-    const excluded = !some && names.has(tag) && !wanted.has(tag) && !gone;
-    const views = { base: base.get(tag), layer: layer.get(tag), parent: asked.above.get(tag) };
-    const action = planTag(sentBefore(views, own), {
+    // A placeholder means that the tag is deleted, on either side.
+    const isPlaceholder = parentTags.placeholders.has(tag);
+    const excluded = !compared && names.has(tag) && !wanted.has(tag) && !isPlaceholder;
+    const views = { base: base.get(tag), layer: layer.get(tag), parent: parentTags.targets.get(tag) };
+    const action = planTag(recoverPush(views, unsentHere), {
       mode,
       conflict: selected.conflict,
       excluded,
-      // Listed, yet not there: the next list tells whether it went, or somebody on the way lost its manifest. A
-      // repository that the parent does not know at all may as well be an empty volume there.
-      unsure: told ? !told.tags.has(tag) : scope !== undefined || !listed || (names.has(tag) && !gone),
+      // Listed but not resolvable: deleted meanwhile, or its manifest was lost on the way; the next list decides. A
+      // repository that the parent does not know at all may be due to an empty volume there.
+      unsure: reported
+        ? !reported.tags.has(tag)
+        : scope !== undefined || !listed || (names.has(tag) && !isPlaceholder),
     });
-    if (action && (!scope || goesUp(action))) found.push({ tag, views, action });
-    if (!some && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
+    if (action && (!scope || goesUp(action))) actions.push({ tag, views, action });
+    if (!compared && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
-  if (told) for (const digest of await here(context, repository, told.around)) settled.add(digest);
+  if (reported)
+    for (const digest of await filterExisting(context, repository, reported.around)) settled.add(digest);
   return {
     repository,
     selected,
     tags: all.length,
-    actions: found,
+    actions: actions,
     settled: [...settled],
     at,
-    above: asked.above,
-    // A parent may know no repository in which nothing has a tag.
+    above: parentTags.targets,
+    // A parent may not know a repository without tags.
     whole: listed
-      ? whole || (!some && [...names].every((tag) => asked.knows(tag)))
-      : whole && asked.above.size === 0,
-    places: [...asked.gone],
-    lists: new Set([...asked.above, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : []))),
+      ? needsAllTags || (!compared && [...names].every((tag) => parentTags.knows(tag)))
+      : needsAllTags && parentTags.targets.size === 0,
+    places: [...parentTags.placeholders],
+    lists: new Set(
+      [...parentTags.targets, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : [])),
+    ),
     here: new Set(layer.values()),
   };
 }
 
 /**
- * A tag of the parent that points to what a client put here, and that the parent was not known to have: it was moved
- * by this layer, which did not live to note it. Where the tag is as it was here, another client of the parent may
- * have put the same content there and moved it.
+ * If a tag of the parent points to a manifest that is unsent, an interrupted pass of this layer pushed it without
+ * recording the base: its target is taken as the base. Not if the tag is unchanged here, as another client of the
+ * parent may have pushed the same content.
  */
-const sentBefore = (views: Views, own: ReadonlySet<Digest>): Views =>
+const recoverPush = (views: Views, unsentHere: ReadonlySet<Digest>): Views =>
   views.parent !== undefined &&
-  own.has(views.parent) &&
-  // As it is here, it is still to be noted that both agree.
+  unsentHere.has(views.parent) &&
+  // If layer and parent are equal, the plan records the base (`agree`).
   views.layer !== views.parent &&
   views.layer !== views.base
     ? { ...views, base: views.parent }
@@ -141,26 +158,26 @@ const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === t
 const goesUp = ({ kind, loser }: Action): boolean =>
   kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;
 
-/** Those of the manifests that the repository has. */
-async function here(
+/** Returns the manifests that the layer's repository has. */
+async function filterExisting(
   { bus, signal }: PassContext,
   repository: Repository,
   digests: ReadonlySet<Digest>,
 ): Promise<Digest[]> {
-  const found: Digest[] = [];
-  for (const some of batches([...digests], PAGE)) {
-    const missing = await bus.call(missingManifests, { repository, digests: some }, { signal });
+  const existing: Digest[] = [];
+  for (const batch of batches([...digests], PAGE)) {
+    const missing = await bus.call(missingManifests, { repository, digests: batch }, { signal });
     const absent = new Set(missing.digests);
-    for (const digest of some) if (!absent.has(digest)) found.push(digest);
+    for (const digest of batch) if (!absent.has(digest)) existing.push(digest);
   }
-  return found;
+  return existing;
 }
 
-/** What the parent's tags point to, each asked for once. */
-class Asked {
-  readonly above = new Map<Tag, Digest>();
-  readonly gone = new Set<Tag>();
-  readonly #asked = new Set<Tag>();
+/** Targets of the parent's tags. Each tag is resolved once. */
+class ParentTags {
+  readonly targets = new Map<Tag, Digest>();
+  readonly placeholders = new Set<Tag>();
+  readonly #resolved = new Set<Tag>();
   readonly #context: PassContext;
   readonly #repository: Repository;
 
@@ -169,34 +186,34 @@ class Asked {
     this.#repository = repository;
   }
 
-  tell(tags: ReadonlyMap<Tag, Digest | null>): void {
-    for (const [tag, digest] of tags) this.#take(tag, digest ?? undefined);
+  addReported(tags: ReadonlyMap<Tag, Digest | null>): void {
+    for (const [tag, digest] of tags) this.#add(tag, digest ?? undefined);
   }
 
-  knows = (tag: Tag): boolean => this.#asked.has(tag);
+  knows = (tag: Tag): boolean => this.#resolved.has(tag);
 
   async resolve(tags: Iterable<Tag>): Promise<void> {
     const { parent, signal } = this.#context;
-    const fresh = [...new Set(tags)].filter((tag) => !this.#asked.has(tag));
-    await each(fresh, AT_ONCE, async (tag) => {
+    const fresh = [...new Set(tags)].filter((tag) => !this.#resolved.has(tag));
+    await each(fresh, MAX_PARALLEL, async (tag) => {
       const digest = await parent.resolve(this.#repository, tag, signal);
-      this.#take(tag, digest);
+      this.#add(tag, digest);
     });
   }
 
-  #take(tag: Tag, digest: Digest | undefined): void {
-    this.#asked.add(tag);
-    if (digest === placeholder(this.#repository, tag).digest) this.gone.add(tag);
-    else if (digest) this.above.set(tag, digest);
+  #add(tag: Tag, digest: Digest | undefined): void {
+    this.#resolved.add(tag);
+    if (digest === placeholder(this.#repository, tag).digest) this.placeholders.add(tag);
+    else if (digest) this.targets.set(tag, digest);
   }
 }
 
 /**
- * The tags of the parent that the selection asks for, resolved. Tags that are about a manifest follow it: that of a
- * signature is wanted where the image is, and that of the signature's own signature too.
+ * The parent's tags that the selection covers, resolved. A tag about a manifest (`subjectOfTag`) is selected with it:
+ * the tag of a signature with the image, and the tag of the signature's own signature with the signature.
  */
 async function wantedTags(
-  asked: Asked,
+  parentTags: ParentTags,
   listed: Tag[],
   layer: ReadonlyMap<Tag, Digest>,
   { tags: filter, referrers }: Selected,
@@ -206,24 +223,24 @@ async function wantedTags(
     filter,
     listed.filter((tag) => subjectOfTag(tag) === undefined),
   );
-  await asked.resolve(wanted);
+  await parentTags.resolve(wanted);
   if (referrers === false) return wanted;
   if (!filter) {
-    await asked.resolve(about);
+    await parentTags.resolve(about);
     return new Set([...wanted, ...about]);
   }
   const bySubject = Map.groupBy(about, (tag) => subjectOfTag(tag) as Digest);
   const followed = new Set<Digest>();
-  for (let subjects = [...layer.values(), ...targets(asked, wanted)]; subjects.length > 0; ) {
+  for (let subjects = [...layer.values(), ...targetsOf(parentTags, wanted)]; subjects.length > 0; ) {
     const fresh = new Set(subjects.filter((digest) => !followed.has(digest)));
     for (const digest of fresh) followed.add(digest);
     const more = [...fresh].flatMap((digest) => bySubject.get(digest) ?? []);
     for (const tag of more) wanted.add(tag);
-    await asked.resolve(more);
-    subjects = targets(asked, more);
+    await parentTags.resolve(more);
+    subjects = targetsOf(parentTags, more);
   }
   return wanted;
 }
 
-const targets = ({ above }: Asked, tags: Iterable<Tag>): Digest[] =>
-  [...tags].flatMap((tag) => above.get(tag) ?? []);
+const targetsOf = ({ targets }: ParentTags, tags: Iterable<Tag>): Digest[] =>
+  [...tags].flatMap((tag) => targets.get(tag) ?? []);

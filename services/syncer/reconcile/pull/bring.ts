@@ -10,43 +10,44 @@ import type { PassContext } from '../context/pass-context.ts';
 import { partsOf } from './parts.ts';
 import { type Branch, blobsOf, missingTree, type TreeOptions, type Wanted } from './tree.ts';
 
-/** What the layer lacks of an image: manifests in the order of their commit, blobs in that of their transfer. */
+/** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
   branches: Branch[];
+  /** All blobs of the branches; `missing`: those that the layer lacks. */
   blobs: Descriptor[];
   missing: Descriptor[];
-  /** Some of it is here already. */
+  /** Some of the blobs are here already, at least in part. */
   begun: boolean;
 };
 
 export type Move = { tag: Tag; expect: Digest | undefined };
 
-/** Digests in one request to storage. */
+/** Max digests per request to storage. */
 const PAGE = 1_000;
 
-/** @param underWay blobs that earlier attempts have begun */
+/** @param partial blobs of which an earlier transfer has left a part */
 export async function loadOf(
   context: PassContext,
   repository: Repository,
   digest: Digest,
   wanted: Wanted,
-  underWay: ReadonlySet<Digest>,
+  partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
   const branches = await missingTree(context, repository, digest, wanted, options);
   const blobs = blobsOf(branches).sort(bySize);
-  const lacks = await lacking(
+  const missingDigests = await missingOf(
     context,
     blobs.map((blob) => blob.digest),
   );
-  const missing = blobs.filter((blob) => lacks.has(blob.digest));
-  const begun = missing.length < blobs.length || missing.some((blob) => underWay.has(blob.digest));
+  const missing = blobs.filter((blob) => missingDigests.has(blob.digest));
+  const begun = missing.length < blobs.length || missing.some((blob) => partial.has(blob.digest));
   return { branches, blobs, missing, begun };
 }
 
 /**
- * Brings what is lacking: blobs (as jobs, by whichever syncer), then manifests, children before parents.
- * @param tags that are to point to it
+ * Pulls missing content: blobs (as jobs, executed by any syncer), then manifests, children before parents.
+ * @param tags tags that will point to the image
  * @throws Fault
  */
 export async function bringLoad(
@@ -73,10 +74,11 @@ export async function bringLoad(
 }
 
 /**
- * Brings all that hangs on a manifest, and moves the tag last. `expect` is what the tag pointed to when it was decided
- * to move it. `content` brings the load, or waits for somebody who does.
- * @returns whether anything was brought or moved
- * @throws Fault; `conflict` where the tag moved meanwhile: the next pass decides again
+ * Pulls a manifest with its tree, and moves the tag last.
+ * @param content pulls the load, or waits for another call that does
+ * @param move `expect`: target of the tag when the move was planned
+ * @returns whether anything was pulled or moved
+ * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
 export async function bring(
   { bus, pass }: PassContext,
@@ -99,16 +101,16 @@ export async function bring(
   return true;
 }
 
-async function lacking({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {
+async function missingOf({ bus }: PassContext, digests: Digest[]): Promise<Set<Digest>> {
   const missing = new Set<Digest>();
   for (let at = 0; at < digests.length; at += PAGE) {
-    const found = await bus.call(missingBlobs, { digests: digests.slice(at, at + PAGE) });
-    for (const digest of found.digests) missing.add(digest);
+    const page = await bus.call(missingBlobs, { digests: digests.slice(at, at + PAGE) });
+    for (const digest of page.digests) missing.add(digest);
   }
   return missing;
 }
 
-/** Commits the bytes of a manifest of the parent, without a tag. */
+/** Commits a manifest of the parent, without a tag. @param leftOut its children that are not pulled */
 export async function commitManifest(
   { bus, volume, by }: PassContext,
   repository: Repository,
@@ -116,16 +118,16 @@ export async function commitManifest(
   leftOut: LeftOut[] = [],
 ): Promise<void> {
   const claim = await bus.call(startUpload, { repository, by, hold: true });
-  const held = { id: claim.id, claim: claim.claim };
+  const ingest = { id: claim.id, claim: claim.claim };
   try {
     {
       await using file = await volume.openIngest(claim);
       await file.write([bytes], 0);
     }
     const sparse = leftOut.length > 0 && { leftOut };
-    await bus.call(putManifest, { ...held, repository, digest, mediaType, arrived: true, ...sparse });
+    await bus.call(putManifest, { ...ingest, repository, digest, mediaType, arrived: true, ...sparse });
   } catch (error) {
-    await bus.call(discardIngest, held).catch(() => {});
+    await bus.call(discardIngest, ingest).catch(() => {});
     throw error;
   }
 }

@@ -13,29 +13,41 @@ import { bring, bringLoad, type Load, loadOf } from './bring.ts';
 import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
 import { NoRoom, Room } from './room.ts';
 
-/** What is to come of one tag, or of what tags point to on both sides already. */
+/**
+ * Pull: brings planned content from the parent into the layer.
+ *
+ * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
+ * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
+ * the memory of `room.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `bring.ts` then submits
+ * the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before parents, and moves
+ * the tag last. `parts.ts` describes each blob to the layers below before its image is complete. `repair.ts` fetches
+ * damaged content again.
+ */
+
+/** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
 export type Image = Place & {
   tag: Tag | null;
   digest: Digest;
   survey: Survey;
-  /** What the tag points to now. */
+  /** Current target of the tag here. */
   expect: Digest | undefined;
   loser: Digest | undefined;
 };
 
-type Looked = Image & { begun: boolean; load: Load | undefined; error?: unknown };
+type LoadedImage = Image & { begun: boolean; load: Load | undefined; error?: unknown };
 
-/** Trees that are held in memory at a time, twice; looked at, and brought, at a time. */
-const AHEAD = 200;
-/** What one takes in memory, about. */
+/** Max images per batch: their trees are in memory, of up to two batches at a time. */
+const MAX_BATCH = 200;
+/** Estimated size of a descriptor in memory, in bytes. */
 const DESCRIPTOR_BYTES = 300;
-const LOOKS_AT_ONCE = 8;
-const IMAGES_AT_ONCE = 8;
+/** Max images of a batch that are loaded, and pulled, in parallel. */
+const MAX_PARALLEL_LOADS = 8;
+const MAX_PARALLEL_PULLS = 8;
 
 /**
- * Brings images in their order: priority, then what was begun, then by name. Which were begun is known once their
- * trees are, so those of the next ones are looked at while these come. What finds no room in memory waits for a later
- * batch, whose first image is looked at in any case.
+ * Pulls images in order: by priority, then partly present ones first, then by name. Whether an image is partly present
+ * is known once its tree is loaded, so the next batch is loaded while this one is pulled. An image for which there is
+ * not enough memory is deferred to a later batch, whose first image is loaded in any case.
  */
 export async function bringImages(
   context: PassContext,
@@ -46,9 +58,9 @@ export async function bringImages(
   let at = 0;
   let waiting: Image[] = [];
   const next = (): Batch | undefined => {
-    const some = waiting.splice(0, AHEAD);
-    for (; some.length < AHEAD && at < sorted.length; at += 1) some.push(sorted[at] as Image);
-    return some.length > 0 ? new Batch(context, some, room, limits) : undefined;
+    const batch = waiting.splice(0, MAX_BATCH);
+    for (; batch.length < MAX_BATCH && at < sorted.length; at += 1) batch.push(sorted[at] as Image);
+    return batch.length > 0 ? new Batch(context, batch, room, limits) : undefined;
   };
   for (let batch = next(); batch; ) {
     await batch.begin();
@@ -61,16 +73,16 @@ export async function bringImages(
 }
 
 class Batch {
-  /** Of its images those that there was no room for. */
+  /** Images of the batch that were deferred for lack of memory. */
   readonly waiting: Image[] = [];
   readonly #context: PassContext;
   readonly #images: Image[];
   readonly #room: Room;
   readonly #limits: TreeLimits | undefined;
-  #held = 0;
-  /** What two tags share is fetched, and brought, once. */
-  readonly #once = new Map<string, Promise<unknown>>();
-  #looks: Promise<Looked[]> | undefined;
+  #heldBytes = 0;
+  /** Results by key: content that several tags share is fetched and pulled once. */
+  readonly #cache = new Map<string, Promise<unknown>>();
+  #loads: Promise<LoadedImage[]> | undefined;
 
   constructor(context: PassContext, images: Image[], room: Room, limits: TreeLimits | undefined) {
     this.#limits = limits;
@@ -83,49 +95,49 @@ class Batch {
     this.#room = room;
   }
 
-  begin(): Promise<Looked[]> {
-    this.#looks ??= this.#look();
-    // Its failure is told to whoever waits for it; the pass may have ended before.
-    this.#looks.catch(() => {});
-    return this.#looks;
+  begin(): Promise<LoadedImage[]> {
+    this.#loads ??= this.#load();
+    // A rejection is handled by the caller that awaits it, unless the pass ends before.
+    this.#loads.catch(() => {});
+    return this.#loads;
   }
 
   async bring(): Promise<void> {
-    const looked = await this.begin();
+    const loaded = await this.begin();
     try {
-      await each(looked.toSorted(byBegun), IMAGES_AT_ONCE, (image) => this.#bring(image));
+      await each(loaded.toSorted(byBegun), MAX_PARALLEL_PULLS, (image) => this.#pull(image));
     } finally {
-      this.#once.clear();
-      this.#looks = Promise.resolve([]);
-      this.#room.release(this.#held);
-      this.#held = 0;
+      this.#cache.clear();
+      this.#loads = Promise.resolve([]);
+      this.#room.release(this.#heldBytes);
+      this.#heldBytes = 0;
     }
   }
 
-  async #look(): Promise<Looked[]> {
+  async #load(): Promise<LoadedImage[]> {
     if (this.#images.length === 0) return [];
     const { bus, signal } = this.#context;
     const { ingests } = await bus.call(storageStatus, {}, { signal });
-    const underWay = new Set(
+    const partial = new Set(
       ingests.flatMap(({ purpose, digest }) => (purpose === 'transfer' && digest ? [digest] : [])),
     );
-    const looked: Looked[] = [];
-    await each(this.#images, LOOKS_AT_ONCE, async (image) => {
+    const loaded: LoadedImage[] = [];
+    await each(this.#images, MAX_PARALLEL_LOADS, async (image) => {
       try {
         const { repository, digest, tag } = image;
         const key = `${tag === null ? 'settled' : 'load'} ${repository}@${digest}`;
-        const load = await this.#shared(key, () => this.#loadOf(image, underWay));
-        looked.push({ ...image, load, begun: load.begun });
+        const load = await this.#cached(key, () => this.#loadOf(image, partial));
+        loaded.push({ ...image, load, begun: load.begun });
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof NoRoom) this.waiting.push(image);
-        else looked.push({ ...image, load: undefined, begun: false, error });
+        else loaded.push({ ...image, load: undefined, begun: false, error });
       }
     });
-    return looked;
+    return loaded;
   }
 
-  async #loadOf(image: Image, underWay: ReadonlySet<Digest>): Promise<Load> {
+  async #loadOf(image: Image, partial: ReadonlySet<Digest>): Promise<Load> {
     const { repository, digest, survey, tag } = image;
     const isFirst = image === this.#images[0];
     const mayFetch = () => {
@@ -148,7 +160,7 @@ class Batch {
         isGone: (one) => unsentChanges.isGone(repository, one),
         isList: survey.lists.has(digest),
       },
-      underWay,
+      partial,
       { mayFetch, limits: this.#limits },
     ).catch((error) => {
       oversized.note(repository, digest, error);
@@ -158,7 +170,7 @@ class Batch {
     return load;
   }
 
-  async #bring(image: Looked): Promise<void> {
+  async #pull(image: LoadedImage): Promise<void> {
     const { bus, pass, stats, signal } = this.#context;
     const { repository, tag, digest, load } = image;
     try {
@@ -173,18 +185,18 @@ class Batch {
     }
   }
 
-  async #take({ repository, tag, digest, expect, loser }: Looked, load: Load): Promise<boolean> {
+  async #take({ repository, tag, digest, expect, loser }: LoadedImage, load: Load): Promise<boolean> {
     const { bus, pass, layer } = this.#context;
     const content = () =>
-      this.#shared(`content ${repository}@${digest}`, () =>
+      this.#cached(`content ${repository}@${digest}`, () =>
         bringLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
       );
     if (tag === null) return bring(this.#context, repository, digest, load, content);
-    const kept = loser && loserTag(tag, layer, loser);
-    if (kept) await bus.call(putTag, { repository, tag: kept, digest: loser });
+    const conflictTag = loser && loserTag(tag, layer, loser);
+    if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
     await bring(this.#context, repository, digest, load, content, { tag, expect });
-    if (kept) {
-      bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
+    if (conflictTag) {
+      bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }
     return true;
   }
@@ -194,7 +206,7 @@ class Batch {
     return same.flatMap(({ tag }) => tag ?? []);
   }
 
-  /** The parent, asked once for each manifest and each list of referrers, which are held until the batch is over. */
+  /** The parent with a cache of manifests and lists of referrers, for the duration of the batch. */
   #parent(parent: ParentReader): ParentReader {
     return {
       get answers() {
@@ -207,24 +219,24 @@ class Batch {
       repositories: (signal) => parent.repositories(signal),
       tags: (repository, signal) => parent.tags(repository, signal),
       manifest: (repository, reference, signal) =>
-        this.#shared(`manifest ${repository}@${reference}`, async () => {
+        this.#cached(`manifest ${repository}@${reference}`, async () => {
           using _ = await this.#room.fetches.take();
           const fetched = await parent.manifest(repository, reference, signal);
-          // As bytes, and as what was read from them.
+          // Twice: the bytes, and the parsed manifest.
           this.#hold(2 * fetched.bytes.length);
           return fetched;
         }),
       referrers: (repository, digest, signal) =>
-        this.#shared(`referrers ${repository}@${digest}`, async () => {
-          const found = await parent.referrers(repository, digest, signal);
-          this.#hold(DESCRIPTOR_BYTES * (found?.length ?? 0));
-          return found;
+        this.#cached(`referrers ${repository}@${digest}`, async () => {
+          const descriptors = await parent.referrers(repository, digest, signal);
+          this.#hold(DESCRIPTOR_BYTES * (descriptors?.length ?? 0));
+          return descriptors;
         }),
       resolve: (repository, reference, signal) => parent.resolve(repository, reference, signal),
     };
   }
 
-  /** What came for one image needs no job for the next. */
+  /** The arrivals without jobs for blobs that were pulled for another image of the batch. */
   #arrivals(arrivals: PassContext['arrivals']): PassContext['arrivals'] {
     const arrived = new Set<Digest>();
     return {
@@ -238,15 +250,15 @@ class Batch {
   }
 
   #hold(bytes: number): void {
-    this.#held += bytes;
+    this.#heldBytes += bytes;
     this.#room.hold(bytes);
   }
 
-  #shared<T>(key: string, begin: () => Promise<T>): Promise<T> {
-    const known = this.#once.get(key) as Promise<T> | undefined;
+  #cached<T>(key: string, run: () => Promise<T>): Promise<T> {
+    const known = this.#cache.get(key) as Promise<T> | undefined;
     if (known) return known;
-    const begun = begin();
-    this.#once.set(key, begun);
-    return begun;
+    const result = run();
+    this.#cache.set(key, result);
+    return result;
   }
 }

@@ -6,12 +6,15 @@ import { choose, nameOf } from '../select/platforms.ts';
 import { tagsOf } from '../select/tag-filter.ts';
 import type { Branch } from './tree.ts';
 
-/** What of an image a blob is, as the layers below are told before the image is here; and whether one wants it. Pure. */
+/**
+ * Context of a blob in its image (tags, platforms, referrer). Layers below receive it before the image is complete
+ * here, and decide by it whether to prefetch the blob. Pure.
+ */
 
-/** As many as a layer below is told. */
+/** Max tags, and max platforms, per blob. */
 const MAX_TAGS = 20;
 
-/** @returns nothing where no tag is to point to the image: only what has all of a repository can tell that it wants it */
+/** @returns empty without a tag that will point to the image: only a layer that holds the entire repository wants it */
 export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: Tag[]): Map<Digest, Part> {
   const parts = new Map<Digest, Part>();
   if (tags.length === 0) return parts;
@@ -27,12 +30,12 @@ export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: T
     for (const blob of manifest.blobs) {
       const before = parts.get(blob.digest);
       const referrer = manifest.subject !== undefined && (!before || before.referrer === true);
-      // What belongs to a manifest without a platform belongs to all.
-      const some = before && !before.platforms ? [] : [...(before?.platforms ?? []), platform ?? []].flat();
-      const all = platform === undefined || some.length === 0 || some.length > MAX_TAGS;
+      // A blob of a manifest without a platform belongs to all platforms.
+      const names = before && !before.platforms ? [] : [...(before?.platforms ?? []), platform ?? []].flat();
+      const isForAll = platform === undefined || names.length === 0 || names.length > MAX_TAGS;
       parts.set(blob.digest, {
         tags: tags.slice(0, MAX_TAGS),
-        ...(!all && { platforms: [...new Set(some)] }),
+        ...(!isForAll && { platforms: [...new Set(names)] }),
         ...(referrer && { referrer }),
       });
     }
@@ -42,13 +45,13 @@ export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: T
 
 type Selected = Pick<Configuration['repositories'][number], 'tags' | 'platforms' | 'referrers'>;
 
-/** Whether it is certain to be wanted, once it is there. */
+/** Whether the selection certainly covers the blob's image. @param part absent if unknown */
 export function isWanted(selected: Selected | undefined, part: Part | undefined): boolean {
   if (!selected) return false;
   const { tags, platforms, referrers } = selected;
   if (!part) return !tags && !platforms && referrers === true;
   if (part.referrer && referrers !== true) return false;
-  // Which tags are the latest depends on all of them.
+  // `latest` depends on all tags of the repository.
   if (tags && (tags.latest !== undefined || tagsOf(tags, part.tags).size === 0)) return false;
   return !platforms || !part.platforms || choose(part.platforms.map(childOf), platforms).wanted.length > 0;
 }

@@ -7,8 +7,8 @@ import { unsentNow } from '../context/outgoing.ts';
 import type { PassContext } from '../context/pass-context.ts';
 
 /**
- * Referrers of a manifest that the layer has and that the parent had too. To be asked for before the parent's list:
- * what a client puts here later is in neither, and what it put earlier is unsent until the parent has it.
+ * Referrers of a manifest that both the layer and the parent had. To be read before the parent's list: a referrer that
+ * a client puts here later is in neither, and one that it put earlier is unsent until the parent has it.
  */
 export async function agreedReferrers(
   { bus, signal }: PassContext,
@@ -22,8 +22,9 @@ export async function agreedReferrers(
 }
 
 /**
- * Deletes those of `agreed` that went at the parent: they are in its list no more, nor can they be had by digest.
- * One that a tag of the layer points to stays as long as the tag.
+ * Deletes the `agreed` referrers that the parent deleted: they are not in its list, and can't be resolved by digest. A
+ * referrer to which a tag of the layer points is not deleted.
+ * @returns number of deleted referrers
  */
 export async function pruneReferrers(
   { bus, signal, parent }: PassContext & { parent: Pick<Parent, 'referrers' | 'resolve'> },
@@ -35,10 +36,10 @@ export async function pruneReferrers(
   if (agreed.length === 0) return 0;
   const listed = await parent.referrers(repository, subject, signal);
   if (!listed) return 0;
-  const there = new Set(listed.map(({ digest }) => digest));
+  const existing = new Set(listed.map(({ digest }) => digest));
   let dropped = 0;
   for (const digest of agreed) {
-    if (there.has(digest) || tagged.has(digest)) continue;
+    if (existing.has(digest) || tagged.has(digest)) continue;
     if (await parent.resolve(repository, digest, signal)) continue;
     try {
       await bus.call(deleteManifest, { repository, digest, arrived: true });

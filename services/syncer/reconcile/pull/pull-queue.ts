@@ -5,35 +5,35 @@ import type { Survey } from '../observe/survey.ts';
 import { choose } from '../select/platforms.ts';
 import type { Image } from './images.ts';
 
-/** What is to come in a pass: what tags are to point to, what refers to that now, and parts that are wanted now. */
+/** Images to pull in a pass: new targets of tags, and manifests here that may lack referrers or wanted children. */
 export async function pullQueue(context: PassContext, surveys: Survey[]): Promise<Image[]> {
   const images: Image[] = [];
   for (const survey of surveys) {
     const { repository, selected, actions } = survey;
-    const about = { survey, repository, priority: selected.priority };
+    const common = { survey, repository, priority: selected.priority };
     for (const { tag, views, action } of actions) {
       const { kind, digest, loser } = action;
       if (kind !== 'take' || !digest) continue;
       context.unsentChanges.stays(repository, digest);
-      images.push({ ...about, tag, digest, expect: views.layer, loser });
+      images.push({ ...common, tag, digest, expect: views.layer, loser });
     }
     for (const digest of await roots(context, survey)) {
-      images.push({ ...about, tag: null, digest, expect: undefined, loser: undefined });
+      images.push({ ...common, tag: null, digest, expect: undefined, loser: undefined });
     }
   }
   return images;
 }
 
-/** Manifests that are here, and to which something may have to come. */
+/** Manifests here that may lack referrers, or children that are wanted now. */
 async function roots(context: PassContext, { repository, selected, settled }: Survey): Promise<Set<Digest>> {
   const { bus, signal, skippedByParent, passRequest, parent } = context;
   if (passRequest.scope) return new Set();
   const referrers = parent.hasReferrers && selected.referrers !== false;
-  const found = new Set(referrers || passRequest.full ? settled : []);
+  const digests = new Set(referrers || passRequest.full ? settled : []);
   for (const { digest, platform, index } of await leftOutOf(bus, repository, signal)) {
-    if (!skippedByParent.has(digest) && isWanted(digest, platform, selected.platforms)) found.add(index);
+    if (!skippedByParent.has(digest) && isWanted(digest, platform, selected.platforms)) digests.add(index);
   }
-  return found;
+  return digests;
 }
 
 function isWanted(digest: Digest, platform: string, platforms: readonly string[] | undefined): boolean {
@@ -47,7 +47,7 @@ function isWanted(digest: Digest, platform: string, platforms: readonly string[]
   return choose([child], platforms).wanted.length > 0;
 }
 
-/** What is parked and not to be done any more is forgotten. */
+/** Deletes parked changes that are obsolete. */
 export async function unparkObsolete(
   context: PassContext,
   surveys: Survey[],
@@ -57,7 +57,7 @@ export async function unparkObsolete(
   const surveyed = new Map(surveys.map((survey) => [survey.repository, survey]));
   for (const [repository, parked] of parking.byRepository()) {
     const survey = surveyed.get(repository);
-    // One that could not be compared now keeps what it has.
+    // A repository that could not be compared in this pass retains its parked changes.
     if (!survey && covered.includes(repository)) continue;
     const wanted = new Set<string>();
     if (survey && configuration.mode === 'ReadWrite') {

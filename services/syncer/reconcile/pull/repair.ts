@@ -6,34 +6,35 @@ import { leftOutOf } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { commitManifest } from './bring.ts';
 
-/** Damaged content in one answer of storage, and how much is brought at a time. */
+/** Max damaged entries per answer of storage. */
 const PAGE = 100;
-const AT_ONCE = 8;
+/** Max entries fetched in parallel. */
+const MAX_PARALLEL = 8;
 
-/** What another repository may still give. */
-const elsewhere = ['blob-unknown', 'manifest-unknown', 'parent-refused'] as const;
+/** Codes after which another repository may still provide the content. */
+const TRY_ELSEWHERE = ['blob-unknown', 'manifest-unknown', 'parent-refused'] as const;
 
 /**
- * Brings content that turned out damaged here from the parent again, out of whichever repository it gives it: blobs
- * first, then manifests, which storage takes only when what they refer to is here.
- * @returns how much is whole again
+ * Fetches damaged content from the parent again, from any repository that provides it: blobs first, then manifests,
+ * which storage accepts only if the content that they refer to is here.
+ * @returns number of repaired blobs and manifests
  */
 export async function repair(
   context: PassContext,
   fail: (where: Pick<Failure, 'repository'>, error: unknown) => void,
 ): Promise<number> {
-  // What is in no repository any more waits only for garbage collection to forget it.
+  // Content that is in no repository any more only waits for garbage collection.
   const damaged = (await allDamaged(context)).filter(({ repositories }) => repositories.length > 0);
   const blobs = damaged.filter(({ mediaType }) => mediaType === undefined);
   let manifests = damaged.filter(({ mediaType }) => mediaType !== undefined);
   let repaired = 0;
-  const run = async (one: Damaged, unfit: (error: unknown) => void) => {
+  const run = async (one: Damaged, onError: (error: unknown) => void) => {
     try {
-      await bringAgain(context, one);
+      await fetchAgain(context, one);
       repaired += 1;
     } catch (error) {
       context.signal.throwIfAborted();
-      unfit(error);
+      onError(error);
     }
   };
   const giveUp = ({ digest, repositories }: Damaged, error: unknown) => {
@@ -43,18 +44,18 @@ export async function repair(
     const reason = `${digest} is damaged here and can't be fetched again (${error.message}): push it again, or delete what names it`;
     fail(where, new Fault(error.code, reason, { cause: error }));
   };
-  await each(blobs, AT_ONCE, (one) => run(one, (error) => giveUp(one, error)));
-  // An index after its manifests, whatever their digests: as long as a round gets some of them further.
+  await each(blobs, MAX_PARALLEL, (one) => run(one, (error) => giveUp(one, error)));
+  // An index has to follow its manifests: rounds repeat while one of them repairs at least one manifest.
   for (let before = -1; before !== repaired && manifests.length > 0; ) {
     before = repaired;
-    const again: Damaged[] = [];
-    await each(manifests, AT_ONCE, (one) =>
+    const retry: Damaged[] = [];
+    await each(manifests, MAX_PARALLEL, (one) =>
       run(one, (error) => {
-        if (Fault.is(error, 'manifest-blob-unknown')) again.push(one);
+        if (Fault.is(error, 'manifest-blob-unknown')) retry.push(one);
         else giveUp(one, error);
       }),
     );
-    manifests = again;
+    manifests = retry;
   }
   for (const one of manifests) {
     giveUp(one, new Fault('manifest-blob-unknown', 'what it refers to is not here either'));
@@ -72,8 +73,8 @@ async function allDamaged({ bus, signal }: PassContext): Promise<Damaged[]> {
   }
 }
 
-/** @throws Fault of the last repository that was asked */
-async function bringAgain(
+/** @throws Fault of the last repository that was tried */
+async function fetchAgain(
   context: PassContext,
   { digest, size, repositories, mediaType }: Damaged,
 ): Promise<void> {
@@ -85,12 +86,12 @@ async function bringAgain(
       else {
         const manifest = await parent.manifest(repository, digest, signal);
         const leftOut = await leftOutOf(bus, repository, signal);
-        const own = leftOut.filter(({ index }) => index === digest);
-        await commitManifest(context, repository, manifest, own);
+        const leftOutHere = leftOut.filter(({ index }) => index === digest);
+        await commitManifest(context, repository, manifest, leftOutHere);
       }
       return;
     } catch (error) {
-      if (!Fault.is(error, ...elsewhere)) throw error;
+      if (!Fault.is(error, ...TRY_ELSEWHERE)) throw error;
       last = error;
     }
   }

@@ -1,17 +1,17 @@
 import { Slots } from '../../transfer/slots.ts';
 
-/** Manifests that come at a time, over all images: each may have 4 MiB, and counts only when it is there. */
-const FETCHES = 16;
-/** Memory for the manifests of images that are looked at ahead, in bytes. */
-const ROOM_BYTES = 128 * 1024 * 1024;
+/** Max manifests fetched in parallel, over all images: each may have 4 MiB, and is counted only after its fetch. */
+const MAX_FETCHES = 16;
+/** Memory for the manifests of images that are loaded ahead, in bytes. */
+const MAX_BYTES = 128 * 1024 * 1024;
 
-/** Memory that the images of a pass share. */
+/** Memory budget that the images of a pass share. */
 export class Room {
-  readonly fetches = new Slots(FETCHES);
+  readonly fetches = new Slots(MAX_FETCHES);
   readonly #bytes: number;
   #held = 0;
 
-  constructor(bytes = ROOM_BYTES) {
+  constructor(bytes = MAX_BYTES) {
     this.#bytes = bytes;
   }
 
@@ -28,5 +28,5 @@ export class Room {
   }
 }
 
-/** An image has to wait until others are here: there is no room to look at it now. */
+/** Memory does not suffice to load the image now: it waits until others are pulled. */
 export class NoRoom extends Error {}

@@ -9,35 +9,35 @@ import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { choose, nameOf } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
-/** A manifest that the layer lacks, and the children that it goes without. */
+/** A manifest that the layer lacks, and its children that are not pulled. */
 export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
 
-/** `mayFetch` is called before a manifest is fetched: what it throws ends the tree. */
+/** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
 export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
 
-/** What of a tree is wanted. */
+/** Which part of a tree is wanted. */
 export type Wanted = {
   platforms?: readonly string[] | undefined;
   referrers: boolean | readonly string[];
-  /** Manifests that a client deleted here: none comes again as a referrer, or as a child of what is here. */
+  /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
   isGone: (digest: Digest) => boolean;
-  /** Children that the parent itself left out, or has no more. */
+  /** Children that the parent itself left out, or no longer has. Extended by `missingTree`. */
   skippedByParent: Set<Digest>;
-  /** The root is a list of referrers: it may name what is not wanted, and what was deleted since. */
+  /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
   isList: boolean;
 };
 
-/** An index may hold indexes, and a referrer have referrers; more than this is no image. */
+/** Max depth of a tree: an index may contain indexes, and a referrer may have referrers. */
 const MAX_DEPTH = 16;
-/** Storage is told of these in one message. */
+/** Max children of one manifest that are left out: they are sent to storage in one message. */
 const MAX_LEFT_OUT = 4_000;
-/** Parts of one tree that are looked at at a time. */
-const AT_ONCE = 8;
+/** Max siblings of one tree that are visited in parallel. */
+const MAX_PARALLEL = 8;
 
 /**
- * What the layer lacks of everything that hangs on a manifest: the manifest, what it refers to, and what refers to
- * it, in the order in which it can be committed (children before parents). A manifest that the layer has is not asked
- * for; of its children, those that were left out and are wanted now are.
+ * The manifests that the layer lacks of a tree: the root, its children and its referrers, in the order in which they
+ * can be committed (children before parents). A manifest that the layer has is not fetched, but its children are
+ * visited: children that were left out may be wanted now.
  */
 export async function missingTree(
   context: PassContext,
@@ -59,9 +59,9 @@ class Tree {
   readonly #root: Digest;
   readonly #wanted: Wanted;
   readonly #budget: TreeBudget;
-  /** Each manifest once; one that two indexes name is waited for by both. */
+  /** Each manifest is visited once; if two indexes name it, both wait for the same visit. */
   readonly #visits = new Map<Digest, Promise<void>>();
-  /** Whose referrers are still to be asked for. A referrer may name its subject's parent, so nothing waits for it. */
+  /** Subjects whose referrers are to be listed. No visit waits for them: a referrer may name its subject's parent. */
   #subjects: { digest: Digest; depth: number }[] = [];
 
   constructor(
@@ -84,19 +84,19 @@ class Tree {
     while (this.#subjects.length > 0) {
       const subjects = this.#subjects;
       this.#subjects = [];
-      await each(subjects, AT_ONCE, ({ digest, depth }) => this.#referrers(digest, depth));
+      await each(subjects, MAX_PARALLEL, ({ digest, depth }) => this.#referrers(digest, depth));
     }
   }
 
   #visit(digest: Digest, depth: number): Promise<void> {
     const known = this.#visits.get(digest);
     if (known) return known;
-    const visit = this.#look(digest, depth);
+    const visit = this.#load(digest, depth);
     this.#visits.set(digest, visit);
     return visit;
   }
 
-  async #look(digest: Digest, depth: number): Promise<void> {
+  async #load(digest: Digest, depth: number): Promise<void> {
     const { bus, parent, signal } = this.#context;
     const mayFetch = this.#mayFetch;
     const repository = this.#repository;
@@ -118,7 +118,7 @@ class Tree {
           `${digest} of ${repository} leaves out more than ${MAX_LEFT_OUT} manifests`,
         );
       }
-      this.order.push({ ...fetched, manifest: slim(manifest), leftOut });
+      this.order.push({ ...fetched, manifest: strip(manifest), leftOut });
     } else {
       const manifest = await localManifest(this.#context, repository, digest);
       if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
@@ -126,26 +126,27 @@ class Tree {
     this.#subjects.push({ digest, depth });
   }
 
-  /** @returns those that are not brought */
+  /** Visits the wanted children. @returns the others */
   async #children(
     { manifests }: Manifest,
     depth: number,
     isGone: (digest: Digest) => boolean,
   ): Promise<LeftOut[]> {
     const { skippedByParent, platforms, referrers } = this.#wanted;
-    const list = depth === 0 && this.#wanted.isList;
+    const isList = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
-    await each(wanted, AT_ONCE, async (child) => {
+    await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
-      const unwanted = list && !wantsReferrer(referrers, child);
-      if (unwanted || skippedByParent.has(digest) || isGone(digest)) return void leftOut.push(named(child));
+      const unwanted = isList && !wantsReferrer(referrers, child);
+      if (unwanted || skippedByParent.has(digest) || isGone(digest))
+        return void leftOut.push(toLeftOut(child));
       try {
         await this.#visit(digest, depth + 1);
       } catch (error) {
-        if (!Fault.is(error, 'manifest-unknown') || !(list || error.detail?.leftOut !== undefined))
+        if (!Fault.is(error, 'manifest-unknown') || !(isList || error.detail?.leftOut !== undefined))
           throw error;
         skippedByParent.add(digest);
-        leftOut.push(named(child));
+        leftOut.push(toLeftOut(child));
       }
     });
     return leftOut;
@@ -155,19 +156,19 @@ class Tree {
     const { referrers, isGone } = this.#wanted;
     if (referrers === false) return;
     const { parent, signal } = this.#context;
-    const found = (await parent.referrers(this.#repository, subject, signal)) ?? [];
-    const brought = found.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
-    await each(brought, AT_ONCE, ({ digest }) => this.#visit(digest, depth + 1));
+    const listed = (await parent.referrers(this.#repository, subject, signal)) ?? [];
+    const selected = listed.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
+    await each(selected, MAX_PARALLEL, ({ digest }) => this.#visit(digest, depth + 1));
   }
 }
 
-const named = (child: Descriptor): LeftOut => ({
+const toLeftOut = (child: Descriptor): LeftOut => ({
   digest: child.digest,
   platform: nameOf(child) || 'unknown',
 });
 
-/** Without what only its own bytes are needed for: annotations may be most of a manifest. */
-const slim = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => ({
+/** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
+const strip = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => ({
   mediaType,
   blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })),
   manifests: manifests.map(({ digest, size, platform }) => ({
@@ -179,7 +180,7 @@ const slim = ({ mediaType, blobs, manifests, subject }: Manifest): Manifest => (
   ...(subject && { subject: { mediaType: '', digest: subject.digest, size: subject.size } }),
 });
 
-/** The blobs of the branches, each once. */
+/** Blobs of the branches, without duplicates. */
 export function blobsOf(branches: Branch[]): Descriptor[] {
   const all = branches.flatMap(({ manifest }) => manifest.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()];

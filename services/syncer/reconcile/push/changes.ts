@@ -12,62 +12,73 @@ import { ParentUsage } from './parent-usage.ts';
 import { send } from './send.ts';
 import { withdrawManifest, withdrawTag } from './withdraw.ts';
 
-/** A change that goes up: manifests, then tags, then deletions; within a repository, each stage when the one before has ended. */
+/**
+ * Push: carries changes of a ReadWrite layer up to its parent, and records agreement.
+ *
+ * The surveys and the unsent changes become a list of changes per repository, in stages: manifests (0), moves of tags
+ * (1), deletions of tags and leftover placeholders (2), deletions of manifests (3). `send.ts` pushes a manifest with
+ * all that it refers to and moves its tag last; `referrers-tag.ts` maintains the list of referrers at a parent without
+ * the referrers API. `withdraw.ts` deletes tags and manifests at the parent; `parent-usage.ts` determines which
+ * content is still in use there. A change that the parent refuses is parked.
+ */
+
+/** A change to push. In a repository, a stage begins when all earlier ones have ended. */
 type Change = Outbound & {
   priority: number;
   stage: 0 | 1 | 2 | 3;
   run: () => Promise<'sent' | 'withdrawn' | undefined>;
 };
 
-const CHANGES_AT_ONCE = 8;
+/** Max changes carried out in parallel. */
+const MAX_PARALLEL = 8;
 
-/** Tells the parent what changed here, each change by itself, so that one that fails keeps no other back. */
+/** Pushes the changes of this layer, each separately, so that a failure does not block the others. */
 export async function tellParent(context: PassContext, surveys: Survey[]): Promise<void> {
   const { parking, stats, signal } = context;
   const changes: Change[] = [];
   for (const survey of surveys) {
-    const all = changesOf(context, survey);
-    for (const change of all) {
+    const planned = changesOf(context, survey);
+    for (const change of planned) {
       const parked = parking.waiting(change);
       if (parked) stats.wait(parked);
       else changes.push(change);
     }
   }
   const repositories = new Map(surveys.map(({ repository }, at) => [repository, at]));
-  const place = (change: Change) => repositories.get(change.repository) as number;
-  // The sort keeps what is equal in order: manifests stay as clients put them.
-  changes.sort((a, b) => b.priority - a.priority || place(a) - place(b) || a.stage - b.stage);
+  const positionOf = (change: Change) => repositories.get(change.repository) as number;
+  // The sort is stable: manifests remain in the order in which clients put them.
+  changes.sort((a, b) => b.priority - a.priority || positionOf(a) - positionOf(b) || a.stage - b.stage);
   const stages = new Stages(changes);
-  await each(changes, CHANGES_AT_ONCE, async (change) => {
+  await each(changes, MAX_PARALLEL, async (change) => {
     await stages.before(change);
     await carryOut(context, change).finally(() => stages.ended(change));
     signal.throwIfAborted();
   });
 }
 
-/** Each stage of a repository begins when those before it have ended; changes must be begun in order of stage. */
+/** Starts each stage of a repository when all earlier ones have ended. Changes have to be started in order of stage. */
 class Stages {
-  readonly #left = new Map<string, { count: number; end: PromiseWithResolvers<void> }>();
+  readonly #pending = new Map<string, { count: number; end: PromiseWithResolvers<void> }>();
 
   constructor(changes: Change[]) {
     for (const change of changes) {
-      const known = this.#left.get(key(change, change.stage));
+      const known = this.#pending.get(key(change, change.stage));
       if (known) known.count += 1;
-      else this.#left.set(key(change, change.stage), { count: 1, end: Promise.withResolvers<void>() });
+      else this.#pending.set(key(change, change.stage), { count: 1, end: Promise.withResolvers<void>() });
     }
   }
 
   async before(change: Change): Promise<void> {
     for (let stage = 0; stage < change.stage; stage += 1) {
-      await this.#left.get(key(change, stage))?.end.promise;
+      await this.#pending.get(key(change, stage))?.end.promise;
     }
   }
 
   ended(change: Change): void {
-    const own = this.#left.get(key(change, change.stage));
-    if (!own) return;
-    own.count -= 1;
-    if (own.count === 0) own.end.resolve();
+    const pending = this.#pending.get(key(change, change.stage));
+    if (!pending) return;
+    pending.count -= 1;
+    if (pending.count === 0) pending.end.resolve();
   }
 }
 
@@ -84,8 +95,8 @@ async function carryOut(context: PassContext, change: Change): Promise<void> {
   };
   try {
     signal.throwIfAborted();
-    const did = await change.run();
-    if (did) stats[did] += 1;
+    const outcome = await change.run();
+    if (outcome) stats[outcome] += 1;
     await parking.over(change);
   } catch (error) {
     signal.throwIfAborted();
@@ -106,26 +117,31 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
   const { repository, actions } = survey;
   const usage = new ParentUsage(context, survey);
   const tags = actions.flatMap((action) => tagChange(context, survey, usage, action));
-  // What a tag carries goes with it, unless the tag waits.
+  // The target of a tag is pushed with the tag, unless the tag is parked.
   const carried = new Set(
     tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
   );
-  const there = new Set(survey.above.values());
+  const targets = new Set(survey.above.values());
   const manifests: Change[] = unsentChanges
     .unsent(repository)
     .filter(({ digest }) => !carried.has(digest))
     .map(({ digest }) => ({
-      ...placeOf(survey),
+      ...commonOf(survey),
       reference: digest,
       digest,
       stage: 0,
       run: async () => {
-        if (!there.has(digest)) return (await send(context, repository, digest)) ? 'sent' : undefined;
+        if (!targets.has(digest)) return (await send(context, repository, digest)) ? 'sent' : undefined;
         await settleSent(context.bus, repository, [digest]);
         return undefined;
       },
     }));
-  return [...manifests, ...tags, ...places(context, survey), ...withdrawals(context, survey, usage)];
+  return [
+    ...manifests,
+    ...tags,
+    ...placeholderRemovals(context, survey),
+    ...withdrawals(context, survey, usage),
+  ];
 }
 
 function tagChange(
@@ -136,7 +152,7 @@ function tagChange(
 ): Change[] {
   const { repository } = survey;
   const { kind, digest } = action;
-  const change = { ...placeOf(survey), reference: tag, digest };
+  const change = { ...commonOf(survey), reference: tag, digest };
   if (kind === 'push' && digest) {
     const run = async () => {
       await push(context, survey, { tag, views, action }, digest);
@@ -147,8 +163,8 @@ function tagChange(
   const { parent } = views;
   if (kind !== 'withdraw' || !parent) return [];
   const run = async () => {
-    const shared = () => staysThere(context, survey, usage, tag, parent);
-    await withdrawTag(context, repository, tag, { expect: parent, shared });
+    const isShared = () => isStillNeeded(context, survey, usage, tag, parent);
+    await withdrawTag(context, repository, tag, { expect: parent, shared: isShared });
     return 'withdrawn' as const;
   };
   return [{ ...change, stage: 2, run }];
@@ -162,17 +178,18 @@ async function push(
 ): Promise<void> {
   const { bus, parent, upward, pass, layer, signal } = context;
   const { loser } = action;
-  const kept = loser && loserTag(tag, layer, loser);
-  if (kept) {
+  const conflictTag = loser && loserTag(tag, layer, loser);
+  if (conflictTag) {
     const manifest = await parent.manifest(repository, loser, signal);
-    await upward.putManifest(repository, kept, manifest, signal);
+    await upward.putManifest(repository, conflictTag, manifest, signal);
   }
   await send(context, repository, digest, { tag, expect: views.parent });
-  if (kept) bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: kept });
+  if (conflictTag)
+    bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
 }
 
-/** Whether the manifest is to outlive this tag at the parent. */
-async function staysThere(
+/** Whether the manifest has to remain at the parent when this tag is deleted. */
+async function isStillNeeded(
   { bus }: PassContext,
   { repository, whole }: Survey,
   usage: ParentUsage,
@@ -180,15 +197,15 @@ async function staysThere(
   digest: Digest,
 ): Promise<boolean> {
   if (!whole) return true;
-  // A client took away the tag, not what it pointed to.
+  // If the layer still has the manifest, the client deleted only the tag.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
   return digests.length === 0 || usage.needs(digest, tag);
 }
 
-function places(context: PassContext, survey: Survey): Change[] {
+function placeholderRemovals(context: PassContext, survey: Survey): Change[] {
   const { repository } = survey;
   return survey.places.map((tag) => ({
-    ...placeOf(survey),
+    ...commonOf(survey),
     reference: tag,
     digest: undefined,
     stage: 2,
@@ -199,31 +216,31 @@ function places(context: PassContext, survey: Survey): Change[] {
   }));
 }
 
-/** Only where all tags of the parent are known: content that one of them needs is not taken from it. */
+/** Deletions of manifests. Only if all tags of the parent are known, so that content in use there is not deleted. */
 function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): Change[] {
   const { bus, unsentChanges } = context;
   const { repository } = survey;
   if (!survey.whole) return [];
   return unsentChanges.withdrawn(repository).map((pending) => ({
-    ...placeOf(survey),
+    ...commonOf(survey),
     reference: pending.digest,
     digest: undefined,
     stage: 3,
     run: async () => {
       const { digest } = pending;
       const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
-      const goes = digests.length > 0 && !(await usage.needs(digest));
-      if (goes) await withdrawManifest(context, repository, digest);
+      const isUnused = digests.length > 0 && !(await usage.needs(digest));
+      if (isUnused) await withdrawManifest(context, repository, digest);
       else unsentChanges.stays(repository, digest);
       await settleWithdrawn(bus, pending);
-      return goes ? 'withdrawn' : undefined;
+      return isUnused ? 'withdrawn' : undefined;
     },
   }));
 }
 
-const placeOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
+const commonOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
 
-/** What only the layer has to note: that both agree, and tags that went at the parent. */
+/** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
 export async function note(context: PassContext, survey: Survey): Promise<void> {
   const { bus, unsentChanges, pass, stats, signal } = context;
   const { repository, actions } = survey;

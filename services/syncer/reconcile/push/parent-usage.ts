@@ -7,102 +7,104 @@ import type { Digest, Tag } from '#proto/oci/names.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { Survey } from '../observe/survey.ts';
 
-/** For so long after all tags of the parent were asked for what they point to is believed, in ms; or as long as it took to ask. */
+/** How long a snapshot of the parent's tags stays fresh, in ms; at least as long as taking it took. */
 const FRESH_MS = 30_000;
-/** As in `tree.ts`: more is no image. */
+/** Max depth of an index, as in `pull/tree.ts`. */
 const MAX_DEPTH = 16;
-/** Manifests that indexes of the parent name, in one repository. */
+/** Max manifests that the parent's indexes name, per repository. */
 const MAX_CHILDREN = 500_000;
-const AT_ONCE = 8;
-/** Digests in one request to storage. */
+/** Max requests to the parent in parallel. */
+const MAX_PARALLEL = 8;
+/** Max digests per request to storage. */
 const PAGE = 1_000;
 
-type View = { until: number; above: ReadonlyMap<Tag, Digest>; within?: Promise<Set<Digest>> };
+type Snapshot = { until: number; targets: ReadonlyMap<Tag, Digest>; children?: Promise<Set<Digest>> };
 
 /**
- * What content of the parent is in use there, for whoever is about to delete by digest: such a deletion takes the tags
- * with it, and knows no condition. Looked at again where the survey is from before a long transfer.
+ * Determines which content is in use at the parent, before a deletion by digest: such a deletion also deletes the tags
+ * of the manifest, and has no condition. The snapshot from the survey is refreshed once it is older than `FRESH_MS`,
+ * as after a long transfer.
  */
 export class ParentUsage {
   readonly #context: PassContext;
   readonly #survey: Survey;
-  /** Tags that go as well, as long as they point there. */
-  readonly #going: ReadonlyMap<Tag, Digest | undefined>;
-  #view: Promise<View>;
+  /** Tags that this pass deletes, too, with their expected targets. */
+  readonly #withdrawn: ReadonlyMap<Tag, Digest | undefined>;
+  #snapshot: Promise<Snapshot>;
   readonly #now: () => number;
 
   constructor(context: PassContext, survey: Survey, now = Date.now) {
     this.#context = context;
     this.#survey = survey;
     this.#now = now;
-    this.#view = Promise.resolve({ until: survey.at + FRESH_MS, above: survey.above });
-    this.#going = new Map(
+    this.#snapshot = Promise.resolve({ until: survey.at + FRESH_MS, targets: survey.above });
+    this.#withdrawn = new Map(
       survey.actions.flatMap(({ tag, action, views }) =>
         action.kind === 'withdraw' ? [[tag, views.parent]] : [],
       ),
     );
   }
 
-  /** Whether a tag of the parent that is not to go points to the manifest, or an index that the layer does not have. */
+  /** Whether a remaining tag of the parent needs the manifest: as its target, or through an index not in this layer. */
   async needs(digest: Digest, except?: Tag): Promise<boolean> {
-    const view = await this.#look();
-    for (const [tag, target] of view.above) {
-      const goes = tag === except || (this.#going.has(tag) && this.#going.get(tag) === target);
-      if (target === digest && !goes) return true;
+    const snapshot = await this.#current();
+    for (const [tag, target] of snapshot.targets) {
+      const isWithdrawn = tag === except || (this.#withdrawn.has(tag) && this.#withdrawn.get(tag) === target);
+      if (target === digest && !isWithdrawn) return true;
     }
-    // Of an index that is here as well, whoever deleted the manifest here knew.
-    view.within ??= this.#within([...new Set(view.above.values())]);
-    return (await view.within).has(digest);
+    // An index that this layer has, too, does not count: the client deleted the manifest here despite it.
+    snapshot.children ??= this.#childrenOf([...new Set(snapshot.targets.values())]);
+    return (await snapshot.children).has(digest);
   }
 
-  async #look(): Promise<View> {
+  async #current(): Promise<Snapshot> {
     for (;;) {
-      const asked = this.#view;
-      const known = await asked;
+      const pending = this.#snapshot;
+      const known = await pending;
       if (this.#now() < known.until) return known;
-      // Whoever comes second waits for the first one's look.
-      if (this.#view !== asked) continue;
-      const look = this.#again();
-      this.#view = look.catch(() => known);
-      return look;
+      // Concurrent calls share one refresh.
+      if (this.#snapshot !== pending) continue;
+      const refreshed = this.#refresh();
+      this.#snapshot = refreshed.catch(() => known);
+      return refreshed;
     }
   }
 
-  async #again(): Promise<View> {
+  async #refresh(): Promise<Snapshot> {
     const { parent, signal } = this.#context;
     const { repository } = this.#survey;
-    const began = this.#now();
+    const start = this.#now();
     const tags = await parent.tags(repository, signal);
     if (!tags && this.#survey.above.size > 0) {
       throw new Fault('parent-invalid', `the parent does not list the tags of ${repository} any more`);
     }
-    const above = new Map<Tag, Digest>();
-    await each(tags ?? [], AT_ONCE, async (tag) => {
+    const targets = new Map<Tag, Digest>();
+    await each(tags ?? [], MAX_PARALLEL, async (tag) => {
       const digest = await parent.resolve(repository, tag, signal);
-      if (digest) above.set(tag, digest);
+      if (digest) targets.set(tag, digest);
     });
     const now = this.#now();
-    return { until: now + Math.max(FRESH_MS, now - began), above };
+    return { until: now + Math.max(FRESH_MS, now - start), targets };
   }
 
-  async #within(roots: Digest[]): Promise<Set<Digest>> {
+  async #childrenOf(roots: Digest[]): Promise<Set<Digest>> {
     const { bus, parent, signal } = this.#context;
     const { repository } = this.#survey;
-    const found = new Set<Digest>();
+    const children = new Set<Digest>();
     const seen = new Set(roots);
     for (let [level, depth] = [roots, 0]; level.length > 0; depth += 1) {
-      if (depth > MAX_DEPTH || found.size > MAX_CHILDREN) throw tooLarge(repository);
+      if (depth > MAX_DEPTH || children.size > MAX_CHILDREN) throw tooLarge(repository);
       const next: Digest[] = [];
-      for (const part of batches(level, PAGE)) {
-        const { digests } = await bus.call(missingManifests, { repository, digests: part }, { signal });
-        await each(digests, AT_ONCE, async (digest) => {
+      for (const batch of batches(level, PAGE)) {
+        const { digests } = await bus.call(missingManifests, { repository, digests: batch }, { signal });
+        await each(digests, MAX_PARALLEL, async (digest) => {
           const read = await parent.manifest(repository, digest, signal).catch((error) => {
             if (Fault.is(error, 'manifest-unknown')) return undefined;
             throw error;
           });
-          const children = read ? readManifest(read.bytes, read.mediaType).manifests : [];
-          for (const { digest: child, mediaType } of children) {
-            found.add(child);
+          const listed = read ? readManifest(read.bytes, read.mediaType).manifests : [];
+          for (const { digest: child, mediaType } of listed) {
+            children.add(child);
             if (!isIndex(mediaType) || seen.has(child)) continue;
             seen.add(child);
             next.push(child);
@@ -111,7 +113,7 @@ export class ParentUsage {
       }
       level = next;
     }
-    return found;
+    return children;
   }
 }
 

@@ -5,16 +5,16 @@ import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
 import type { PassContext } from '../context/pass-context.ts';
 
-/** How often the list is read again because somebody else changed it meanwhile. */
-const ATTEMPTS = 5;
+/** Max attempts to write the list, if another client changes it meanwhile. */
+const MAX_ATTEMPTS = 5;
 
-/** distribution-spec 1.1, "Referrers Tag Schema" */
+/** Tag of a subject's list of referrers (distribution-spec 1.1, "Referrers Tag Schema"). */
 export const referrersTag = (subject: Digest): string => subject.replace(':', '-').slice(0, 128);
 
 /**
- * Enters a manifest into the list of what refers to its subject, at a parent that keeps none of its own: an index
- * under a tag (distribution-spec 1.1, "Pushing Manifests with Subject"). Such a parent knows no conditions either, so
- * of two that write at the same moment one may be lost, as with every other client.
+ * Adds a manifest to its subject's list of referrers at a parent without the referrers API: an index under a tag
+ * (distribution-spec 1.1, "Pushing Manifests with Subject"). Such a parent has no conditional writes either, so that of
+ * two concurrent updates by different clients one may be lost.
  */
 export async function noteReferrer(
   context: PassContext,
@@ -30,36 +30,36 @@ export async function noteReferrer(
     ...(artifactType && { artifactType }),
     ...(annotations && { annotations }),
   };
-  await change(context, repository, subject, (listed) =>
+  await updateList(context, repository, subject, (listed) =>
     listed.some((one) => one.digest === digest) ? undefined : [...listed, entry],
   );
 }
 
-/** Takes a manifest that is deleted out of the list. */
+/** Removes a deleted manifest from the list. */
 export async function forgetReferrer(
   context: PassContext,
   repository: Repository,
   subject: Digest,
   digest: Digest,
 ): Promise<void> {
-  await change(context, repository, subject, (listed) =>
+  await updateList(context, repository, subject, (listed) =>
     listed.some((one) => one.digest === digest) ? listed.filter((one) => one.digest !== digest) : undefined,
   );
 }
 
-/** Of one list, one change at a time is made here: two at once would each take the other's entry away. */
+/** Updates of one list by this process run one at a time: concurrent ones would overwrite each other's entry. */
 const lists = new KeyedLock();
 
-async function change(
+async function updateList(
   context: PassContext,
   repository: Repository,
   subject: Digest,
   edit: (listed: Descriptor[]) => Descriptor[] | undefined,
 ): Promise<void> {
-  await lists.run(`${repository}@${subject}`, () => changeAlone(context, repository, subject, edit));
+  await lists.run(`${repository}@${subject}`, () => updateLocked(context, repository, subject, edit));
 }
 
-async function changeAlone(
+async function updateLocked(
   context: PassContext,
   repository: Repository,
   subject: Digest,
@@ -68,20 +68,20 @@ async function changeAlone(
   const { parent, upward, signal } = context;
   const tag = referrersTag(subject);
   for (let attempt = 1; ; attempt += 1) {
-    const found = await parent.manifest(repository, tag, signal).catch((error) => {
+    const current = await parent.manifest(repository, tag, signal).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
     });
-    const listed = found ? readManifest(found.bytes, found.mediaType).manifests : [];
+    const listed = current ? readManifest(current.bytes, current.mediaType).manifests : [];
     const manifests = edit(listed);
     if (!manifests) return;
     const mediaType = mediaTypes.ociIndex;
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
     try {
-      await upward.putManifest(repository, tag, { bytes, mediaType }, signal, { expect: found?.digest });
+      await upward.putManifest(repository, tag, { bytes, mediaType }, signal, { expect: current?.digest });
       return;
     } catch (error) {
-      if (!Fault.is(error, 'conflict') || attempt === ATTEMPTS) throw error;
+      if (!Fault.is(error, 'conflict') || attempt === MAX_ATTEMPTS) throw error;
     }
   }
 }

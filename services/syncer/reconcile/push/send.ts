@@ -12,22 +12,22 @@ import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 
-/** A manifest that the parent lacks: its bytes are read when it goes up, so that a large index is not held whole. */
+/** A manifest that the parent lacks. Its bytes are read when it is pushed, so that trees are not held in memory. */
 type Branch = { digest: Digest; blobs: Descriptor[] };
 
-/** Questions to the parent at a time. */
-const AT_ONCE = 8;
-/** As in `tree.ts`: more is no image. */
+/** Max requests to the parent in parallel. */
+const MAX_PARALLEL = 8;
+/** Max depth of a tree, as in `pull/tree.ts`. */
 const MAX_DEPTH = 16;
-/** Repositories from which a blob may be mounted. */
-const MAX_FROM = 10;
+/** Max repositories from which a blob may be mounted. */
+const MAX_MOUNT_SOURCES = 10;
 
 /**
- * Sends what the parent lacks of a manifest: blobs (as jobs, by whichever syncer), then manifests, children before
- * parents; and points the tag to it last, if it still points there to what is expected. Of a manifest that the parent
- * has, nothing below is asked for: it takes none without what it refers to.
- * @returns whether anything was sent or moved
- * @throws Fault; `conflict` where the tag moved at the parent, `parent-refused` with `detail.status`
+ * Pushes what the parent lacks of a manifest: blobs (as jobs, executed by any syncer), then manifests, children before
+ * parents; last, it moves the tag, if that still has the expected target. Below a manifest that the parent has, nothing
+ * is checked: a registry accepts a manifest only with all that it refers to.
+ * @returns whether anything was pushed or moved
+ * @throws Fault; `conflict` if the tag moved at the parent, `parent-refused` with `detail.status`
  */
 export async function send(
   context: PassContext,
@@ -38,26 +38,26 @@ export async function send(
 ): Promise<boolean> {
   const { bus, pass } = context;
   const about = { pass, repository, tag: move?.tag ?? null, digest };
-  const { branches, there } = await lacking(context, repository, digest, limits);
-  // A tag's manifest is unsent until the tag is noted as moved: so the next pass knows whose move it was.
-  const last = (one: Digest) => move !== undefined && one === digest;
-  // What the layer leaves out of an index is there as well, and is not to be taken for what a client deleted here.
-  const own = there.filter((one) => context.unsentChanges.isUnsent(repository, one));
-  await noteAgain(context, repository, own);
+  const { branches, present } = await findMissing(context, repository, digest, limits);
+  // The target of a tag stays unsent until the base is recorded: it shows the next pass that this layer moved the tag.
+  const isTarget = (one: Digest) => move !== undefined && one === digest;
+  // Only unsent manifests: a child that the layer leaves out exists there, too, and must not count as deleted here.
+  const unsent = present.filter((one) => context.unsentChanges.isUnsent(repository, one));
+  await restoreReferrers(context, repository, unsent);
   await settleSent(
     bus,
     repository,
-    own.filter((one) => !last(one)),
+    unsent.filter((one) => !isTarget(one)),
   );
   if (branches.length === 0 && !move) return false;
   const blobs = blobsOf(branches);
-  const missing = await missingAbove(context, repository, blobs);
+  const missing = await missingBlobs(context, repository, blobs);
   const bytes = missing.reduce((sum, { size }) => sum + size, 0);
   bus.publish(imageStarted, { ...about, direction: 'up', blobs: missing.length, bytes });
   await sendBlobs(context, repository, missing);
   for (const branch of branches) {
     await put(context, repository, await readBranch(context, repository, branch.digest));
-    if (!last(branch.digest)) await settleSent(bus, repository, [branch.digest]);
+    if (!isTarget(branch.digest)) await settleSent(bus, repository, [branch.digest]);
   }
   if (move) {
     await moveTag(context, repository, digest, move);
@@ -67,15 +67,15 @@ export async function send(
   return true;
 }
 
-/** In the order in which the parent takes them. */
-async function lacking(
+/** Manifests that the parent lacks, in the order in which it accepts them, and those that it has (`present`). */
+async function findMissing(
   context: PassContext,
   repository: Repository,
   root: Digest,
   limits: TreeLimits | undefined,
-): Promise<{ branches: Branch[]; there: Digest[] }> {
+): Promise<{ branches: Branch[]; present: Digest[] }> {
   const branches: Branch[] = [];
-  const there: Digest[] = [];
+  const present: Digest[] = [];
   const seen = new Set<Digest>();
   const budget = new TreeBudget(`${root} of ${repository}`, limits);
   const visit = async (digest: Digest, depth: number): Promise<void> => {
@@ -83,7 +83,7 @@ async function lacking(
       throw new Fault('manifest-invalid', `${root} of ${repository} is nested too deeply`);
     context.signal.throwIfAborted();
     const branch = await readBranch(context, repository, digest).catch((error) => {
-      // Left out of a sparse index: whether the parent can do without it, it says itself.
+      // Left out of a sparse index: the parent decides whether it accepts the index without it.
       if (depth > 0 && Fault.is(error, 'manifest-unknown') && error.detail?.leftOut) return undefined;
       throw error;
     });
@@ -91,22 +91,22 @@ async function lacking(
     const { blobs, manifests } = branch.manifest;
     budget.visit();
     budget.fetched(0, blobs.length);
-    for (const child of await missing(manifests)) await visit(child, depth + 1);
+    for (const child of await filterMissing(manifests)) await visit(child, depth + 1);
     branches.push({ digest, blobs: blobs.map(({ digest, size }) => ({ mediaType: '', digest, size })) });
   };
-  /** Each is asked for once. */
-  const missing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
-    const asked = [...new Set(manifests.map(({ digest }) => digest))].filter((digest) => !seen.has(digest));
-    for (const digest of asked) seen.add(digest);
-    const lacks = new Set<Digest>();
-    await each(asked, AT_ONCE, async (digest) => {
-      if (await context.upward.hasManifest(repository, digest, context.signal)) there.push(digest);
-      else lacks.add(digest);
+  /** Returns those that the parent lacks. Each manifest is checked once. */
+  const filterMissing = async (manifests: { digest: Digest }[]): Promise<Digest[]> => {
+    const fresh = [...new Set(manifests.map(({ digest }) => digest))].filter((digest) => !seen.has(digest));
+    for (const digest of fresh) seen.add(digest);
+    const missing = new Set<Digest>();
+    await each(fresh, MAX_PARALLEL, async (digest) => {
+      if (await context.upward.hasManifest(repository, digest, context.signal)) present.push(digest);
+      else missing.add(digest);
     });
-    return asked.filter((digest) => lacks.has(digest));
+    return fresh.filter((digest) => missing.has(digest));
   };
-  for (const digest of await missing([{ digest: root }])) await visit(digest, 0);
-  return { branches, there };
+  for (const digest of await filterMissing([{ digest: root }])) await visit(digest, 0);
+  return { branches, present };
 }
 
 async function readBranch(
@@ -126,19 +126,19 @@ async function readBranch(
   }
 }
 
-/** Each once, small ones first. */
+/** Blobs of the branches, without duplicates, small ones first. */
 function blobsOf(branches: Branch[]): Descriptor[] {
   const all = branches.flatMap((branch) => branch.blobs);
   return [...new Map(all.map((blob) => [blob.digest, blob])).values()].sort((a, b) => a.size - b.size);
 }
 
-async function missingAbove(
+async function missingBlobs(
   { upward, signal }: PassContext,
   repository: Repository,
   blobs: Descriptor[],
 ): Promise<Descriptor[]> {
   const missing = new Set<Digest>();
-  await each(blobs, AT_ONCE, async ({ digest }) => {
+  await each(blobs, MAX_PARALLEL, async ({ digest }) => {
     if (!(await upward.hasBlob(repository, digest, signal))) missing.add(digest);
   });
   return blobs.filter(({ digest }) => missing.has(digest));
@@ -163,7 +163,7 @@ async function sendBlobs(
   if (failure) throw failure.reason;
 }
 
-/** Other repositories of the layer that have the blob, and may have it at the parent. */
+/** Other repositories of the layer that have the blob, and so may have it at the parent. */
 async function mountable(
   { bus, configuration }: PassContext,
   repository: Repository,
@@ -172,7 +172,7 @@ async function mountable(
   const { repositories } = await bus.call(repositoriesOfBlob, { digest, limit: 100 });
   return repositories
     .filter((name) => name !== repository && selectionOf(configuration.repositories, name))
-    .slice(0, MAX_FROM);
+    .slice(0, MAX_MOUNT_SOURCES);
 }
 
 async function put(
@@ -182,19 +182,26 @@ async function put(
 ): Promise<void> {
   const { upward, signal } = context;
   const { digest, manifest } = branch;
-  const ask = () => upward.putManifest(repository, digest, branch, signal);
-  const { subject } = await ask().catch(async (error) => {
+  const attempt = () => upward.putManifest(repository, digest, branch, signal);
+  const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
-    // It said that it has them: what it says of manifests counts.
+    // The parent claimed to have the blobs, but its refusal of the manifest counts.
     await sendBlobs(context, repository, manifest.blobs, true);
-    return ask();
+    return attempt();
   });
   if (manifest.subject && !subject) await noteReferrer(context, repository, manifest.subject.digest, branch);
 }
 
-/** Whoever sent these need not have lived to enter them into the lists of a parent that keeps none of its own. */
-async function noteAgain(context: PassContext, repository: Repository, there: Digest[]): Promise<void> {
-  for (const digest of there) {
+/**
+ * Adds manifests to the lists of referrers of a parent without the referrers API: the process that pushed them may have
+ * ended before it did.
+ */
+async function restoreReferrers(
+  context: PassContext,
+  repository: Repository,
+  digests: Digest[],
+): Promise<void> {
+  for (const digest of digests) {
     const branch = await readBranch(context, repository, digest).catch((error) => {
       if (Fault.is(error, 'manifest-unknown')) return undefined;
       throw error;
@@ -206,7 +213,7 @@ async function noteAgain(context: PassContext, repository: Repository, there: Di
   }
 }
 
-/** For parents that know no conditions, what is there is looked at right before. */
+/** The tag is read right before the move, for parents without conditional writes. */
 async function moveTag(
   context: PassContext,
   repository: Repository,
@@ -214,9 +221,9 @@ async function moveTag(
   { tag, expect }: { tag: Tag; expect: Digest | undefined },
 ): Promise<void> {
   const { bus, parent, upward, signal } = context;
-  const found = await parent.resolve(repository, tag, signal);
-  if (found !== digest) {
-    if (found !== expect) {
+  const current = await parent.resolve(repository, tag, signal);
+  if (current !== digest) {
+    if (current !== expect) {
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
     const content = await readBranch(context, repository, digest);

@@ -8,10 +8,9 @@ import { EMPTY, EMPTY_DIGEST, placeholder } from '../context/placeholder.ts';
 import { forgetReferrer } from './referrers-tag.ts';
 
 /**
- * Takes a tag away at the parent, if it still points there to what is expected. Where that can't be done by its name,
- * the manifest goes with it, or a placeholder in its stead.
- * @param condition `shared`: the manifest is to outlive the tag
- * @throws Fault; `conflict` where the tag moved, `parent-refused`
+ * Deletes a tag at the parent, if it still has the expected target. If the parent can't delete tags by name, the
+ * manifest is deleted with the tag; if the manifest has to remain (`shared`), the tag is moved to a placeholder first.
+ * @throws Fault; `conflict` if the tag moved, `parent-refused`
  */
 export async function withdrawTag(
   context: PassContext,
@@ -20,26 +19,28 @@ export async function withdrawTag(
   { expect, shared }: Expected,
 ): Promise<void> {
   const { bus, deletions, parent, upward, signal } = context;
-  const found = await parent.resolve(repository, tag, signal);
-  const stand = placeholder(repository, tag);
-  if (found === stand.digest) await upward.deleteManifest(repository, found, signal);
-  else if (found !== undefined) {
-    if (found !== expect) {
+  const current = await parent.resolve(repository, tag, signal);
+  const marker = placeholder(repository, tag);
+  if (current === marker.digest) await upward.deleteManifest(repository, current, signal);
+  else if (current !== undefined) {
+    if (current !== expect) {
       throw moved(repository, tag);
     }
-    const byName = await upward.deleteTag(repository, tag, { expect }, signal);
-    // docker-registry deletes a manifest first, then looks through all tags for those of it. If that fails, because one
-    // of them is just being written, it lists them for ever: so nothing else is withdrawn there meanwhile.
-    if (!byName) {
+    const isDeleted = await upward.deleteTag(repository, tag, { expect }, signal);
+    // docker-registry deletes a manifest first, and then searches all tags for those that point to it. If that fails,
+    // because one of them is being written, they stay in its list forever. So withdrawals by digest run one at a time
+    // per repository.
+    if (!isDeleted) {
       await deletions.run(repository, () => withdrawByDigest(context, repository, tag, { expect, shared }));
     }
   }
   await bus.call(setBase, { repository, tag, digest: null });
 }
 
+/** `shared`: whether the manifest has to remain at the parent. */
 type Expected = { expect: Digest; shared: () => Promise<boolean> };
 
-/** A parent that does not delete by name knows no conditions: it may have got another change since. */
+/** A parent without deletion of tags has no conditional writes either: the tag is read again before it is moved. */
 async function withdrawByDigest(
   context: PassContext,
   repository: Repository,
@@ -48,14 +49,14 @@ async function withdrawByDigest(
 ): Promise<void> {
   const { parent, upward, signal } = context;
   if (!(await shared())) return upward.deleteManifest(repository, expect, signal);
-  const stand = placeholder(repository, tag);
+  const marker = placeholder(repository, tag);
   await putEmpty(context, repository);
-  // A parent that deletes nothing at all would be left with it: by its digest it stands in nobody's way.
-  await upward.putManifest(repository, stand.digest, stand, signal);
-  await upward.deleteManifest(repository, stand.digest, signal);
+  // First by digest, where it does no harm: a parent that refuses all deletions would retain the placeholder.
+  await upward.putManifest(repository, marker.digest, marker, signal);
+  await upward.deleteManifest(repository, marker.digest, signal);
   if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
-  await upward.putManifest(repository, tag, stand, signal, { expect });
-  await upward.deleteManifest(repository, stand.digest, signal);
+  await upward.putManifest(repository, tag, marker, signal, { expect });
+  await upward.deleteManifest(repository, marker.digest, signal);
 }
 
 const moved = (repository: Repository, tag: Tag): Fault =>
@@ -88,7 +89,7 @@ async function subjectOf(
   }
 }
 
-/** The placeholder refers to it. Two bytes need no job. */
+/** Pushes the empty blob, which the placeholder refers to. Two bytes need no job. */
 async function putEmpty({ upward, signal }: PassContext, repository: Repository): Promise<void> {
   if (await upward.hasBlob(repository, EMPTY_DIGEST, signal)) return;
   const session = await upward.begin(repository, EMPTY_DIGEST, signal);

@@ -2,16 +2,16 @@ import { type LeftOut, MAX_PLATFORM } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 
-/** Which children of an index a layer brings, by the platforms that its configuration names. */
+/** Selects the children of an index that a layer pulls, by the configured platforms. Pure. */
 
 type Platform = { os: string; architecture: string; variant: string | undefined };
 
-/** The annotation by which build tools tie an attestation to the child that it is about. */
+/** Annotation by which build tools bind an attestation to the child that it is about. */
 const SUBJECT = 'vnd.docker.reference.digest';
 
 /**
- * A platform without a variant takes every variant. Children of no platform are wanted; attestations, which stand
- * under `unknown/unknown`, as the child that they are about, and are wanted where they name none.
+ * A platform without a variant matches every variant. Children without a platform are wanted. Attestations, which have
+ * the platform `unknown/unknown`, are treated like the child that they are about; without one, they are wanted.
  */
 export function choose(
   children: Descriptor[],
@@ -23,7 +23,7 @@ export function choose(
   const taken = new Set<string>();
   for (const child of children) {
     if (!isAttestation(child)) byDigest.set(child.digest, child);
-    // One manifest may stand for several platforms: any of them is enough.
+    // An index may list one manifest for several platforms: one match is enough.
     if (!isAttestation(child) && fits(child, filters)) taken.add(child.digest);
   }
   const wanted: Descriptor[] = [];
@@ -42,28 +42,28 @@ const isAttestation = ({ platform }: Descriptor): boolean =>
 
 function fits({ platform }: Descriptor, filters: Platform[]): boolean {
   if (!platform?.os || !platform.architecture) return true;
-  const own = normalised(platform.os, platform.architecture, platform.variant ?? '');
+  const actual = normalise(platform.os, platform.architecture, platform.variant ?? '');
   return filters.some(
     ({ os, architecture, variant }) =>
-      os === own.os &&
-      architecture === own.architecture &&
-      (variant === undefined || variant === own.variant),
+      os === actual.os &&
+      architecture === actual.architecture &&
+      (variant === undefined || variant === actual.variant),
   );
 }
 
-/** Of what an index says that a child is for. */
+/** Platform of a child, as its index names it: `os/architecture[/variant]`. */
 export const nameOf = ({ platform }: Descriptor): string =>
   clip([platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/'), MAX_PLATFORM);
 
 function filterOf(text: string): Platform {
   const [os = '', architecture = '', variant] = text.split('/');
-  const one = normalised(os, architecture, variant ?? '');
+  const filter = normalise(os, architecture, variant ?? '');
   const namesVariant = variant !== undefined || /^arm(hf|el)$/i.test(architecture);
-  return namesVariant ? one : { ...one, variant: undefined };
+  return namesVariant ? filter : { ...filter, variant: undefined };
 }
 
-/** One name for each, as containerd's platforms package has it: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
-function normalised(os: string, architecture: string, variant: string): Platform {
+/** Normalises as containerd's platforms package does: `x86_64` is `amd64`, `arm64/v8` is `arm64`. */
+function normalise(os: string, architecture: string, variant: string): Platform {
   const kind = { os: os.toLowerCase() === 'macos' ? 'darwin' : os.toLowerCase() };
   const [arch, version] = [architecture.toLowerCase(), variant.toLowerCase()];
   switch (arch) {

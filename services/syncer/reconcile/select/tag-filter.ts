@@ -7,21 +7,21 @@ import { readGlob } from '#proto/oci/tag-glob.ts';
 import { readTagRegex } from '#proto/oci/tag-regex.ts';
 
 /**
- * The tags that a filter selects: those for which all that it gives is true, and of these the `latest` highest.
- * `1.2.3-rc.1` is in a range only if the range names a prerelease of 1.2.3, as semver has it; so `1.2.3-alpine`, which
- * has the same form, needs `regex` or `match`.
- * @throws Fault `config-invalid` where a pattern can't be read: the document may be from an earlier version
+ * The tags that a filter selects: those that meet all of its conditions, and of these the `latest` highest ones.
+ * As in semver, `1.2.3-rc.1` is in a range only if the range names a prerelease of 1.2.3; `1.2.3-alpine` has the same
+ * form, and so needs `regex` or `match`.
+ * @throws Fault `config-invalid` if a pattern can't be parsed: the document may be from an earlier version
  */
 export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): Set<string> {
   const { match, regex, semver: range, latest } = filter ?? {};
   let chosen = [...tags];
   if (match) {
-    const globs = match.map((glob) => readGlob(glob) ?? unreadable('match', glob));
+    const globs = match.map((glob) => readGlob(glob) ?? rejectPattern('match', glob));
     chosen = chosen.filter((tag) => globs.some((isMatch) => isMatch(tag)));
   }
   if (regex !== undefined) {
     const isMatch = readTagRegex(regex);
-    if (typeof isMatch === 'object') return unreadable('regex', regex, isMatch.reason);
+    if (typeof isMatch === 'object') return rejectPattern('regex', regex, isMatch.reason);
     chosen = chosen.filter((tag) => isMatch(tag));
   }
   if (range !== undefined) {
@@ -34,36 +34,36 @@ export function tagsOf(filter: TagFilter | undefined, tags: Iterable<string>): S
   return new Set(chosen);
 }
 
-/** Tags that are looked at before the event loop has another turn. */
-const AT_A_TIME = 2_000;
+/** Max tags that are filtered before the event loop gets a turn. */
+const MAX_BATCH = 2_000;
 
-/** The same for a list of any length. */
+/** `tagsOf` for a list of any length: yields to the event loop. */
 export async function selectedTags(
   filter: TagFilter | undefined,
   tags: readonly string[],
 ): Promise<Set<string>> {
-  const { latest, ...each } = filter ?? {};
+  const { latest, ...perTag } = filter ?? {};
   const chosen: string[] = [];
-  for (const some of batches(tags, AT_A_TIME)) {
-    for (const tag of tagsOf(each, some)) chosen.push(tag);
+  for (const batch of batches(tags, MAX_BATCH)) {
+    for (const tag of tagsOf(perTag, batch)) chosen.push(tag);
     await turn();
   }
   return latest === undefined ? new Set(chosen) : tagsOf({ latest }, chosen);
 }
 
-function unreadable(field: string, pattern: string, reason = 'it is no glob'): never {
+function rejectPattern(field: string, pattern: string, reason = 'it is no glob'): never {
   throw new Fault(
     'config-invalid',
     `repositories.tags.${field} ${JSON.stringify(pattern)} can't be used: ${reason}`,
   );
 }
 
-/** `1.2.3`, `v1.2.3-rc.1` and what else semver reads, and `1.2` as 1.2.0. */
+/** Any version that semver parses in loose mode, such as `v1.2.3-rc.1`; `1.2` is 1.2.0. */
 function versionOf(tag: string): SemVer | undefined {
   return parse(/^v?\d+\.\d+$/.test(tag) ? `${tag}.0` : tag, { loose: true }) ?? undefined;
 }
 
-/** Versions by their precedence; all other tags come below them, in natural order. */
+/** The highest tags: versions by precedence, then all other tags in natural order. */
 function highest(tags: string[], count: number): string[] {
   const entries = tags.map((tag) => ({ tag, version: versionOf(tag), runs: runsOf(tag) }));
   entries.sort((a, b) => {
@@ -76,7 +76,7 @@ function highest(tags: string[], count: number): string[] {
 
 type Entry = { tag: string; runs: (string | bigint)[] };
 
-/** `build-9` before `build-10`: runs of digits as numbers, all else by its code; total, so `01` and `1` differ. */
+/** Natural order: runs of digits as numbers (`build-9` before `build-10`), all else by code unit. Total: `01` ≠ `1`. */
 function natural(a: Entry, b: Entry): number {
   const [left, right] = [a.runs, b.runs];
   for (let at = 0; at < Math.min(left.length, right.length); at += 1) {

@@ -1,24 +1,24 @@
 import { matches } from '#proto/oci/repository-pattern.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 
-/** `tags`: how many it has, at the parent and here together. */
-type Found = { repository: string; tags: number };
+/** `tags`: number of distinct tags at the parent and here. */
+type RepositoryTags = { repository: string; tags: number };
 
-/** Selections by which a pass that looked at everything found no tag, neither at the parent nor here. Pure. */
+/** Selections that matched no tag, neither at the parent nor here, in a pass that compared everything. Pure. */
 export function unmatchedPatterns(
   patterns: readonly string[],
-  surveys: readonly Found[],
+  surveys: readonly RepositoryTags[],
   failures: readonly Failure[],
 ): string[] {
-  // What could not be looked at says nothing of what is there.
+  // A repository that could not be compared may have tags.
   const isUnsure = (pattern: string) =>
     failures.some(({ repository }) => repository === undefined || matches([pattern], repository));
   const matched = new Set(matchedPatterns(patterns, surveys));
   return patterns.filter((pattern) => pattern !== '*' && !matched.has(pattern) && !isUnsure(pattern));
 }
 
-/** Selections by which a pass found something. */
-export const matchedPatterns = (patterns: readonly string[], surveys: readonly Found[]): string[] =>
+/** Selections that matched a tag. */
+export const matchedPatterns = (patterns: readonly string[], surveys: readonly RepositoryTags[]): string[] =>
   patterns.filter((pattern) =>
     surveys.some(({ repository, tags }) => tags > 0 && matches([pattern], repository)),
   );
