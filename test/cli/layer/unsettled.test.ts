@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
+import { dataFolder } from '../../../cli/data/data-folder.ts';
+import { livingPid } from '../../../cli/data/pid-file.ts';
 import { findNatsServer } from '../../../cli/layer/nats-server.ts';
 import { withStorage } from '../../../cli/layer/with-storage.ts';
 import { TestBus } from '../../support/bus.ts';
 import { testLayer } from '../../support/layer.ts';
+import { until } from '../../support/patience.ts';
 import { run, type } from '../../support/terrace.ts';
 
 /** Commands while a layer starts. */
@@ -30,6 +33,9 @@ test('a layer that starts is waited for, with a word about it; its health is not
   await writeFile(slow, `#!/bin/sh\nwhile [ ! -e ${may} ]; do sleep 0.05; done\nexec ${program} "$@"\n`);
   await chmod(slow, 0o755);
   const starting = testLayer({ data, compact: true, env: { TERRACE_NATS_SERVER: slow } });
+  starting.catch(() => {});
+  // Until it has the folder, a command may take that for itself.
+  await until(() => livingPid(dataFolder(data).pid) === process.pid);
   const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((words) =>
     type(...words, '--data', data),
   );
