@@ -1,6 +1,6 @@
 import { type UserName, userNames } from '#proto/contract/users.ts';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isElsewhere, placeOf } from '#proto/volume/folder-identity.ts';
 import { busConfiguration } from './bus-configuration.ts';
@@ -89,9 +89,9 @@ export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace
   const passwords = {} as Record<UserName, string>;
   for (const user of userNames) passwords[user] = await passwordOf(folder, user);
   const text = busConfiguration({ host, port, store: folder.jetstream, passwords });
-  await writeSecret(folder.busConfiguration, text);
-  await writeFile(folder.busUrl, `${url}\n`);
-  await writeFile(folder.busPlace, `${placeOf(folder.bus)}\n`);
+  await replaceFile(folder.busConfiguration, text, 0o600);
+  await replaceFile(folder.busPlace, `${placeOf(folder.bus)}\n`, 0o644);
+  await replaceFile(folder.busUrl, `${url}\n`, 0o644);
 }
 
 /** Port of the bus at its last run on this folder. */
@@ -105,12 +105,20 @@ async function passwordOf(folder: DataFolder, user: UserName): Promise<string> {
   const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   if (known) return known;
   const created = randomBytes(32).toString('base64url');
-  await writeSecret(path, `${created}\n`);
+  await replaceFile(path, `${created}\n`, 0o600);
   return created;
 }
 
-async function writeSecret(path: string, text: string): Promise<void> {
-  await writeFile(path, text, { mode: 0o600 });
-  // `mode` above applies to new files only.
-  await chmod(path, 0o600);
+/** Replaces the file at once: commands that read it while a layer starts see the old text or all of the new one. */
+async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+  const temporary = `${path}.new`;
+  try {
+    await writeFile(temporary, text, { mode });
+    // `mode` above applies to new files only.
+    await chmod(temporary, mode);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
 }
