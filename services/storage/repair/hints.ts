@@ -76,6 +76,9 @@ export type StoredEvent = {
 /** Kinds of records whose repository name can be checked against other records of the same batch. */
 const NAMING = new Set(['t', 's', 'm', 'u', 'v', 'f']);
 
+/** Kinds of records whose deletion revokes earlier hints from the same bytes. */
+const DELETING = new Set(['t', 'm']);
+
 /**
  * Hints from damaged bytes. A name is trusted if two entries have it: the record itself, and the event or the journal
  * entry written with it. The damage may be in either. Pure.
@@ -91,9 +94,11 @@ export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boo
   const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
   const hints = new Map<string, RepairHint>();
   for (const remnant of remnants) {
-    const hint = hintIn(remnant);
-    if (!hint || !isConfirmed(remnant)) continue;
+    if (!isConfirmed(remnant)) continue;
     const name = nameIn(remnant) as string;
+    if (remnant.deleted && DELETING.has(kindOf(remnant.key))) hints.delete(name);
+    const hint = hintIn(remnant);
+    if (!hint) continue;
     const previous = hints.get(name);
     // The last move counts. If a record and its event have different digests, one of them is damaged.
     if (!previous || hasContent(hint.digest) || !hasContent(previous.digest)) hints.set(name, hint);

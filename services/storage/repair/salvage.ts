@@ -14,7 +14,7 @@ import { logOf, partsOf } from '../leveldb/log-records.ts';
 import type { Manifest } from '../leveldb/manifest.ts';
 import { damageOf, typeAt } from '../leveldb/table.ts';
 import { copyReadable, isUnreadable, type Range, type Read } from './copy.ts';
-import { type Remnants, remnantsIn } from './remnants.ts';
+import { MAX_REMNANTS, type Remnants, remnantsIn } from './remnants.ts';
 import { notTakenOver } from './repair-log.ts';
 
 /** A type that no block has. LevelDB does not check the checksums of blocks, and skips a block of unknown type. */
@@ -161,7 +161,14 @@ async function cleanTable(
 
 function note({ findings, damaged }: Salvaged, finding: Finding, bytes: Uint8Array): void {
   findings.push(finding);
-  damaged.push({ finding, ...remnantsIn(bytes) });
+  // Entries of one repair are bounded, however much is damaged.
+  const room = MAX_REMNANTS - damaged.reduce((sum, { entries }) => sum + entries.length, 0);
+  const { entries, complete } = remnantsIn(bytes);
+  damaged.push({
+    finding,
+    entries: entries.slice(0, room),
+    complete: complete && entries.length <= room,
+  });
 }
 
 const unlessMissing =

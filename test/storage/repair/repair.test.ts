@@ -402,6 +402,7 @@ test('of a tag that damaged bytes move twice, the last move counts, and no diges
   assert.deepEqual(last(...move(one, one), ...move(two, two)), [two]);
   assert.deepEqual(last(...move(one, none)), [one]);
   assert.deepEqual(last(...move(none, one)), [one]);
+  assert.deepEqual(last(...move(one, one), { key: `t!${app}!v1`, deleted: true }), [], 'deleted in the end');
   assert.deepEqual(last({ key: `t!${app}!v1`, deleted: false, value: one }), []);
 });
 
