@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import { Bus, type Log } from '#proto/bus/bus.ts';
+import { personAtWork } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
-import { personAtWork } from '../data/person.ts';
 import { livingPid } from '../data/pid-file.ts';
 import { type Address, isLoopback } from '../data/ports.ts';
-import { whileHeld } from '../data/unsettled.ts';
+import { whileHeld } from '../data/while-held.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
 /**

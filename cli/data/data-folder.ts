@@ -6,19 +6,19 @@ import { isElsewhere, placeOf } from '#proto/volume/folder-identity.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { whyNotMade } from '../terminal/failure.ts';
 import { isLoopback } from './ports.ts';
-import { giveBackRoom } from './room.ts';
+import { giveBackRoom } from './disk-space.ts';
 
 /**
  * The data folder of a layer, as the command uses it, and facts about the machine around it.
  *
- * Life of a data folder: --data names it (data-option.ts). On a full volume, space is released first (room.ts);
+ * Life of a data folder: --data names it (data-option.ts). On a full volume, space is released first (disk-space.ts);
  * `makeFolders` creates the folders; the supervisor claims the pid file (pid-file.ts). `writeBus` creates the
  * credentials at the first start and writes the configuration of the nats-server (bus-configuration.ts) on a free port
- * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus (unsettled.ts).
+ * (ports.ts). Other commands find the bus by `bus/url`, and wait while the folder is held without a bus (while-held.ts).
  * At the stop, the pid files are deleted. A copied or moved folder is recognized by `bus/place` and gets new
  * credentials.
  *
- * node.ts has the flags that Node runs with, person.ts the user who runs the command.
+ * node.ts has the flags that Node runs with, current-user.ts the user who runs the command.
  */
 
 /**

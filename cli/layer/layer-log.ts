@@ -2,7 +2,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } 
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { singleLine } from '../terminal/terminal.ts';
-import { Repeats } from './repeats.ts';
+import { Repeats } from './repeated-lines.ts';
 
 /** A larger file is renamed to `<file>.1`, which replaces the previous one. */
 const ROTATE_BYTES = 16 * 1024 * 1024;

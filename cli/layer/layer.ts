@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
+import { mustHaveRoomToStart } from '../data/disk-space.ts';
 import { claimPid } from '../data/pid-file.ts';
 import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from '../data/ports.ts';
-import { mustHaveRoomToStart } from '../data/room.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
@@ -19,7 +19,7 @@ import { Supervisor } from './supervisor.ts';
  *
  * Life of a layer: `startLayer` creates the data folder, claims its pid file, stops orphaned nats-servers and checks
  * that the address is free. It starts a nats-server, checks the accounts rule, and starts the services (programs.ts)
- * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts, repeats.ts).
+ * under a supervisor, which restarts them with a backoff. Their output goes to one log (layer-log.ts, repeated-lines.ts).
  * `ready` resolves when every service serves (ready.ts). `stop` ends the processes rank by rank and releases the pid
  * file.
  *

@@ -8,7 +8,7 @@ import { METADATA } from '#proto/volume/layout.ts';
 import { findLayer } from '../connection/connect.ts';
 import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { claimPid } from '../data/pid-file.ts';
-import { whileHeld } from '../data/unsettled.ts';
+import { whileHeld } from '../data/while-held.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { singleLine } from '../terminal/terminal.ts';
 import { STORAGE_START_MS } from './programs.ts';

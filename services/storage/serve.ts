@@ -46,7 +46,7 @@ import { addAudit } from '#proto/status/audit.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/status/webhooks.ts';
 import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
-import { currentCaller, runAs } from './audit/asking.ts';
+import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { HistoryRoom } from './history/history-room.ts';
 import { nothing, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';

@@ -3,7 +3,7 @@ import { storageStarted } from '#proto/content/content-events.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { type Context, ended } from '../process/run.ts';
-import { runAs } from './audit/asking.ts';
+import { runAs } from './audit/caller-context.ts';
 import { HistoryAge } from './history/history-age.ts';
 import { HistoryRoom } from './history/history-room.ts';
 import { Schedules } from './maintenance/schedules.ts';

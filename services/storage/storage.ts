@@ -18,7 +18,7 @@ import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
 import { SpaceGuard } from './content/space.ts';
-import { EventOutbox } from './history/announcements.ts';
+import { EventOutbox } from './history/event-outbox.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
@@ -27,9 +27,9 @@ import { Metadata } from './metadata/metadata.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
 import { Feed } from './sync/feed.ts';
-import { KeptHere } from './sync/kept-here.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
+import { KeptHere } from './sync/unselected-outgoing.ts';
 import { WebhookPlaces } from './sync/webhooks.ts';
 
 /*

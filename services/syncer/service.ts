@@ -10,12 +10,12 @@ import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
 import { Settings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
-import { linkAt } from './schedule/hours.ts';
-import { WorkerPool } from './transfer/crew.ts';
-import { Pace } from './transfer/pace.ts';
-import { PassCancellation } from './transfer/recall.ts';
+import { linkAt } from './schedule/link-schedule.ts';
+import { PassCancellation } from './transfer/pass-cancellation.ts';
+import { Pace } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
 import { transfer } from './transfer/worker.ts';
+import { WorkerPool } from './transfer/worker-pool.ts';
 
 /**
  * The syncer: it keeps the layer equal to its parent. Any number of syncers run per layer. Each executes transfer jobs

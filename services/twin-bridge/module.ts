@@ -8,7 +8,7 @@ import { type ReportOptions, TwinReporter } from './report/report.ts';
 import type { Reported } from './report/reported.ts';
 import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
 import type { DocumentSource } from './source/source.ts';
-import { withBeneath } from './source/with-lower.ts';
+import { withBeneath } from './source/with-lower-layers.ts';
 
 export type ModuleOptions = {
   bus: Bus;

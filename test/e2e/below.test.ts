@@ -9,10 +9,10 @@ import { layersBelow } from '#proto/status/layers-below.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
 import { quiet } from '../support/bus.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { until as untilSo } from '../support/patience.ts';
 import { type FaultProxy, startProxy } from '../support/proxy/fault-proxy.ts';
 import { pushImage } from '../support/registry/image.ts';
 import { random } from '../support/time/random.ts';
+import { until as untilSo } from '../support/until.ts';
 
 /** top → middle → bottom: what happens at the bottom is known at the top. */
 

@@ -4,10 +4,10 @@ import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
 import { transferFailed, transferProgressed } from '#proto/sync/transfers.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { slowed } from '../support/patience.ts';
 import { type FaultProxy, startProxy } from '../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import { type PushedImage, pushImage, sameContent } from '../support/registry/image.ts';
+import { slowed } from '../support/until.ts';
 
 /** cloud → top → middle → bottom, over a slow link at the top: a blob goes down while it is still coming. */
 

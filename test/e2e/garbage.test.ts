@@ -8,10 +8,10 @@ import { collectGarbage, garbageCollected } from '#proto/content/maintenance.ts'
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { patienceSignal, until } from '../support/patience.ts';
 import { contentOf, digestOf } from '../support/registry/content.ts';
 import { ask } from '../support/registry/registry.ts';
 import { random } from '../support/time/random.ts';
+import { patienceSignal, until } from '../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 const CLIENTS = full ? 200 : 16;

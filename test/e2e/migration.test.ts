@@ -8,11 +8,11 @@ import { actionsOfChild } from '#proto/accounts/permission-words.ts';
 import { environmentFields } from '#proto/document/resolve/module-environment.ts';
 import { connectOperator } from '../../cli/connection/connect.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { until } from '../support/patience.ts';
 import { freePort } from '../support/ports.ts';
 import { pushImage, sameContent } from '../support/registry/image.ts';
 import { ask } from '../support/registry/registry.ts';
 import { run, typeIn } from '../support/terrace.ts';
+import { until } from '../support/until.ts';
 import { environmentOf, nestedModule, topModule } from './quickstart.ts';
 
 /** A deployment that was written for the connected registry moves over by the name of its image. */

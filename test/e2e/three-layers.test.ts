@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestLayer, type TestLayerOptions, testLayer } from '../support/layer.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
 import { startCloud } from '../support/registry/cloud.ts';
-import { differences, reckon } from '../support/registry/reckoning.ts';
+import { differences, reckon } from '../support/registry/compare-layers.ts';
 import { type Place, Traffic } from '../support/registry/traffic.ts';
 import { settle } from '../support/settle.ts';
 import { random } from '../support/time/random.ts';

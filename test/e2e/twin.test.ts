@@ -8,9 +8,9 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Azure } from '../support/azure/azure.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { until as untilSo } from '../support/patience.ts';
 import { pushImage } from '../support/registry/image.ts';
 import { run } from '../support/terrace.ts';
+import { until as untilSo } from '../support/until.ts';
 import { Edge } from '../twin-bridge/iot-edge/rig.ts';
 
 /** A layer in one process that only its module twin configures, below an Azure Container Registry. */

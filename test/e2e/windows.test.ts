@@ -6,11 +6,11 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { passFinished } from '#proto/sync/passes.ts';
 import { type TestLayer, testLayer } from '../support/layer.ts';
-import { patience, slowed, until } from '../support/patience.ts';
 import { FaultProxy } from '../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../support/registry/cloud.ts';
 import { pushImage, sameContent, tagsOf } from '../support/registry/image.ts';
+import { patience, slowed, until } from '../support/until.ts';
 
 /** A window that closes in the middle of a transfer, and one that is not open. */
 

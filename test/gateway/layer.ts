@@ -15,7 +15,7 @@ import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
 import type { Gateway, Times } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
-import { patience, until as untilSo } from '../support/patience.ts';
+import { patience, until as untilSo } from '../support/until.ts';
 
 const SERVICES = join(import.meta.dirname, '../../services');
 

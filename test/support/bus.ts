@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Bus, type Log } from '#proto/bus/bus.ts';
 import { type UserName, userNames } from '#proto/contract/users.ts';
 import { busConfiguration } from '../../cli/data/bus-configuration.ts';
-import { patience } from './patience.ts';
 import { freePort } from './ports.ts';
+import { patience } from './until.ts';
 
 const KEEPER = 'storage-keeper';
 

@@ -11,8 +11,8 @@ import { connectOperator } from '../../cli/connection/connect.ts';
 import { anyEvent, type FollowOptions, followPass } from '../../cli/connection/follow-pass.ts';
 import { configurationOf } from '../../cli/input/options.ts';
 import { type Layer, startLayer } from '../../cli/layer/layer.ts';
-import { patience, patienceSignal, until } from './patience.ts';
 import { freePort } from './ports.ts';
+import { patience, patienceSignal, until } from './until.ts';
 
 export type TestLayerOptions = {
   /** URL, or all of its fields. */
@@ -99,7 +99,7 @@ export class TestLayer implements AsyncDisposable {
       overrides,
       configFile,
       compact: compact !== undefined && compact !== false,
-      ...(compact === 'hosted' && { programs: (await import('./hosted.ts')).hostedPrograms }),
+      ...(compact === 'hosted' && { programs: (await import('./hosted-programs.ts')).hostedPrograms }),
       awaitToken: accounts.length > 0,
       outlets: { line: (line) => this.lines.push(line), screen: (text) => this.screen.push(text) },
       env: { ...inherited, ...env },

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { until } from './patience.ts';
+import { until } from './until.ts';
 
 /** The README's program for monitors, as it stands there. */
 

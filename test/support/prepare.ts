@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { canInstallDebian, installDebian } from '../../cli/layer/debian.ts';
-import { bounded, SLOWNESS } from './patience.ts';
+import { bounded, SLOWNESS } from './until.ts';
 
 /** node:test's global setup: the programs that the tests run, from Debian packages of the same names. */
 const programs = [

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Envelope } from '#proto/contract/envelope.ts';
-import { patienceSignal } from './patience.ts';
 import { freePort } from './ports.ts';
+import { patienceSignal } from './until.ts';
 
 export type Delivery = {
   path: string;

@@ -6,10 +6,10 @@ import { Volume } from '#proto/volume/volume.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
 import { Link, type LinkOptions } from '../../services/syncer/link/http/link.ts';
 import { Parent } from '../../services/syncer/link/parent/parent.ts';
-import { Upward } from '../../services/syncer/link/parent/upward.ts';
+import { Upward } from '../../services/syncer/link/parent/push-client.ts';
 import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
-import { UnsentChanges } from '../../services/syncer/reconcile/context/outgoing.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
+import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
 import { quiet } from './bus.ts';
 import type { TestLayer } from './layer.ts';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { patience } from './patience.ts';
+import { patience } from './until.ts';
 
 /** Asks a layer for a whole pass; `full` tries also what is parked. */
 export type AskForPass = (options: { full: boolean }) => Promise<PassResult>;

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { patience } from './patience.ts';
+import { patience } from './until.ts';
 
 /** The `terrace` command, typed as a person types it. */
 export const program = join(import.meta.dirname, '../../cli/terrace');

@@ -15,7 +15,7 @@ import { bridgeStatus } from '#proto/status/status.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
 import type { DocumentSource, Found } from '../../services/twin-bridge/source/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
-import { until } from '../support/patience.ts';
+import { until } from '../support/until.ts';
 
 /** A source that the test writes to. */
 class Script implements DocumentSource {

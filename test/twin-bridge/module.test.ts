@@ -11,7 +11,7 @@ import type { Reported } from '../../services/twin-bridge/report/reported.ts';
 import type { Found } from '../../services/twin-bridge/source/source.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';
 import { quiet } from '../support/bus.ts';
-import { until as untilSo } from '../support/patience.ts';
+import { until as untilSo } from '../support/until.ts';
 
 /** A twin whose properties the test changes. */
 class Script implements ModuleTwin {

@@ -15,7 +15,7 @@ import { hashPassword } from '#proto/accounts/password-hash.ts';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { byAccount } from '../audit/asking.ts';
+import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';

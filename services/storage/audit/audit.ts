@@ -5,13 +5,13 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import { currentCaller } from './asking.ts';
 import { AuditFile } from './audit-file.ts';
+import { currentCaller } from './caller-context.ts';
 
 /*
  * Audit: who did what in this layer, as lines of JSON in `log/audit.log` of the data volume.
  *
- *   asking.ts        caller of the current request
+ *   caller-context.ts        caller of the current request
  *   audit.ts         entries of storage itself, and entries that the gateway and twin-bridge add
  *   audit-facts.ts   details of entries about accounts, without secrets
  *   audit-file.ts    the file and its rotation

@@ -3,7 +3,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import type { BlobPlace } from '#proto/content/blobs.ts';
 import { blobCommitted, blobUnlinked } from '#proto/content/content-events.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { byAccount } from '../audit/asking.ts';
+import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { drop, put } from '../metadata/metadata.ts';
 import { page } from '../metadata/page.ts';

@@ -3,7 +3,7 @@ import type { Static } from '@sinclair/typebox';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { CLAIM_TTL_MS, type Claim, type claimTransfer } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { currentCaller, uploaderOf } from '../audit/asking.ts';
+import { currentCaller, uploaderOf } from '../audit/caller-context.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { ClaimRules } from './claim-rules.ts';

@@ -1,6 +1,6 @@
 import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { byAccount } from '../audit/asking.ts';
+import { byAccount } from '../audit/caller-context.ts';
 import type { Found, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';

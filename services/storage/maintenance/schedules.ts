@@ -2,7 +2,7 @@ import { Cron } from 'croner';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
-import { runAs } from '../audit/asking.ts';
+import { runAs } from '../audit/caller-context.ts';
 import type { Upkeep } from './sweep.ts';
 
 const SCHEDULER = { account: '_schedule' };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { blobUnlinked } from '#proto/content/content-events.ts';
 import { splitDigest } from '#proto/oci/names.ts';
-import { byAccount } from '../audit/asking.ts';
+import { byAccount } from '../audit/caller-context.ts';
 import { drop } from '../metadata/metadata.ts';
 import type { Sweep } from './sweep.ts';
 import { waiting } from './sweep-content.ts';

@@ -3,10 +3,10 @@ import { personName } from '#proto/bus/caller.ts';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type RepairAnswer, RepairRequest } from '#proto/volume/repair-request.ts';
-import { runAs } from '../audit/asking.ts';
 import { Audit } from '../audit/audit.ts';
-import { isCutOff } from './place.ts';
+import { runAs } from '../audit/caller-context.ts';
 import { repair } from './repair.ts';
+import { isCutOff } from './repair-folder.ts';
 import { textOf } from './report.ts';
 
 /**

@@ -10,7 +10,6 @@ import { set } from '../metadata/changes.ts';
 import { isFree, lookAt } from '../metadata/database.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { VERSION } from '../metadata/metadata.ts';
-import { beginAnew } from './begin-anew.ts';
 import { checkAccounts } from './check-accounts.ts';
 import { checkBlobs } from './check-blobs.ts';
 import { checkManifests } from './check-manifests.ts';
@@ -18,6 +17,7 @@ import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
 import { announced, effective, type Hints, hintsIn, inOrder, lossOf } from './hints.ts';
+import { Records } from './records.ts';
 import {
   demandUnchanged,
   finishCutOff,
@@ -26,11 +26,11 @@ import {
   stateOf,
   syncPlace,
   takePlace,
-} from './place.ts';
-import { Records } from './records.ts';
+} from './repair-folder.ts';
 import { emptyReport, type Report, say, textOf } from './report.ts';
+import { demandRoom } from './required-space.ts';
+import { beginAnew } from './reset-sync-state.ts';
 import { restoreManifests } from './restore-manifests.ts';
-import { demandRoom } from './room.ts';
 import { namesOf, salvage } from './salvage.ts';
 
 /**
@@ -40,8 +40,8 @@ import { namesOf, salvage } from './salvage.ts';
  *   2. check-records.ts deletes invalid records (record-rules.ts); check-blobs.ts compares records with blob files.
  *   3. restore-manifests.ts, check-manifests.ts and check-tags.ts restore the records that content and hints (hints.ts)
  *      confirm; check-accounts.ts closes a layer that may have lost its accounts.
- *   4. begin-anew.ts discards the state agreed with the parent, so that the layer compares everything with it again.
- *   5. place.ts replaces the old metadata, which is never changed, with the new; report.ts lists the losses.
+ *   4. reset-sync-state.ts discards the state agreed with the parent, so that the layer compares everything with it again.
+ *   5. repair-folder.ts replaces the old metadata, which is never changed, with the new; report.ts lists the losses.
  */
 
 export type RepairOptions = {

@@ -1,6 +1,6 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
-import type { EventOutbox } from '../history/announcements.ts';
+import type { EventOutbox } from '../history/event-outbox.ts';
 import { type Change, drop, type Metadata } from '../metadata/metadata.ts';
 import { isIndex } from './sparse.ts';
 

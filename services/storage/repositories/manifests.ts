@@ -14,7 +14,7 @@ import { sizeOf } from '../content/blob-store.ts';
 import type { Commits } from '../content/commit.ts';
 import type { Grace } from '../content/grace.ts';
 import type { Ingests } from '../content/ingests.ts';
-import type { EventOutbox } from '../history/announcements.ts';
+import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { Page } from '../metadata/page.ts';
@@ -29,7 +29,7 @@ import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
  *
  * A put verifies the ingest, checks that every child is in the repository or is left out on purpose (sparse.ts), and
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
- * alone (tags.ts); a tag's base is its target when parent and layer last agreed, differing.ts finds the tags that
+ * alone (tags.ts); a tag's base is its target when parent and layer last agreed, off-base.ts finds the tags that
  * differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes. clean.ts deletes
  * everything that a repository received from the parent. All changes hold the repository's lock.
  */

@@ -2,11 +2,11 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import type { TagEntry } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import type { EventOutbox } from '../history/announcements.ts';
+import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
-import { differing } from './differing.ts';
+import { differing } from './off-base.ts';
 import { platformOf } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */

@@ -16,7 +16,7 @@ import { type Met, recordParent } from './parent.ts';
  *   parent.ts     the parent that bases and outgoing changes belong to
  *   marks.ts      reported state of the parent's repositories, so that a pass skips unchanged ones
  *   feed.ts       the journal of changes for children; this layer's cursor in the parent's journal
- *   kept-here.ts, webhooks.ts   outgoing changes that no selection covers; delivery position of each webhook
+ *   unselected-outgoing.ts, webhooks.ts   outgoing changes that no selection covers; delivery position of each webhook
  *
  * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
  * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.

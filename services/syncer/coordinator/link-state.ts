@@ -3,7 +3,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON } from '#proto/contract/fault.ts';
 import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { linkAt } from '../schedule/hours.ts';
+import { linkAt } from '../schedule/link-schedule.ts';
 import { nextTime, type Times } from '../schedule/window.ts';
 
 /** The state of the link that follows from the result of a pass. Pure. */

@@ -1,7 +1,7 @@
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { Alarm } from '../schedule/alarm.ts';
-import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/hours.ts';
+import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/link-schedule.ts';
 import type { Times } from '../schedule/window.ts';
 
 export type ClockDeps = {

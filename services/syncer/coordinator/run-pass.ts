@@ -7,8 +7,8 @@ import type { FencedBus } from '../leadership/fenced-bus.ts';
 import type { Settings } from '../link/parent/settings.ts';
 import type { PassAnnouncement } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
-import type { AcrChangeScan } from '../reconcile/observe/acr-news.ts';
-import type { ChangeCursor } from '../reconcile/observe/news.ts';
+import type { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
+import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { makePass } from '../reconcile/pass.ts';
 
 export type RunDeps = {

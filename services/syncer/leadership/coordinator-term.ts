@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Context } from '../../process/run.ts';
-import type { Upward } from '../link/parent/upward.ts';
+import type { Upward } from '../link/parent/push-client.ts';
 import type { FencedBus } from './fenced-bus.ts';
 import type { Lease } from './lease.ts';
 

@@ -3,18 +3,18 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/status/webhooks.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
+import { type TellerDeps, tell } from './delivery.ts';
 import { Post } from './post.ts';
-import { WebhookProgress } from './standing.ts';
-import { type TellerDeps, tell } from './teller.ts';
+import { WebhookProgress } from './webhook-progress.ts';
 
 /**
  * Delivery of events to webhooks. Runs in the coordinator only.
  *
  * Each configured webhook has a task of its own, which lasts until its settings change or the term ends. The task
- * (`teller.ts`) reads the event history from the webhook's place, turns each selected event into a CloudEvent
+ * (`delivery.ts`) reads the event history from the webhook's place, turns each selected event into a CloudEvent
  * (`notice.ts`), signs and posts it (`post.ts`, `signature.ts`), and stores the new place at storage once it was
  * accepted. Otherwise `verdict.ts` decides when the same event is sent again: no later event overtakes it.
- * `standing.ts` publishes the status of the webhook.
+ * `webhook-progress.ts` publishes the status of the webhook.
  */
 
 export type WebhooksDeps = {

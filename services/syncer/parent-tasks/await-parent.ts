@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Parent } from '../link/parent/parent.ts';
-import type { ChangeCursor } from '../reconcile/observe/news.ts';
-import type { Link } from '../schedule/hours.ts';
+import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
+import type { Link } from '../schedule/link-schedule.ts';
 import { waitAfter } from './wait-after.ts';
 
 const FIRST_WAIT_MS = 1_000;

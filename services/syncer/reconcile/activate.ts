@@ -3,7 +3,7 @@ import type { Activation } from '../link/parent/activation.ts';
 import type { ParentFeed } from '../link/parent/feed.ts';
 import type { PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
-import type { ChangeCursor } from './observe/news.ts';
+import type { ChangeCursor } from './observe/change-cursor.ts';
 
 export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
   activation: Activation;

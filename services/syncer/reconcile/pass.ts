@@ -10,21 +10,21 @@ import type { ParentFeed } from '../link/parent/feed.ts';
 import type { ParentReader } from '../link/parent/parent.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './context/arrivals.ts';
-import { UnsentChanges } from './context/outgoing.ts';
 import { Oversized } from './context/oversized.ts';
 import type { Look } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
-import { PassStats } from './context/tally.ts';
-import type { AcrChangeScan } from './observe/acr-news.ts';
+import { PassStats } from './context/pass-stats.ts';
+import { UnsentChanges } from './context/unsent-changes.ts';
+import type { AcrChangeScan } from './observe/acr-change-scan.ts';
+import type { ChangeCursor } from './observe/change-cursor.ts';
 import { compare } from './observe/compare.ts';
-import type { ChangeCursor } from './observe/news.ts';
 import { clean, repositories } from './observe/repositories.ts';
 import { bringImages } from './pull/images.ts';
 import { pullQueue, unparkObsolete } from './pull/pull-queue.ts';
 import { repair } from './pull/repair.ts';
-import { note, tellParent } from './push/changes.ts';
+import { note, tellParent } from './push/push-changes.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /**

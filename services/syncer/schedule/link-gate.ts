@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { Alarm } from './alarm.ts';
-import type { Link } from './hours.ts';
+import type { Link } from './link-schedule.ts';
 
 /**
  * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile. `live`: for a long poll at

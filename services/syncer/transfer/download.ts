@@ -8,8 +8,8 @@ import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
 import type { BlobAnswer, Parent } from '../link/parent/parent.ts';
 import { type Flight, Flights } from './flights.ts';
+import { Pieces } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
-import { Pieces } from './pieces.ts';
 import type { Slots } from './slots.ts';
 
 /** Interval of syncs to disk, in ms: it bounds the loss of a power cut. */

@@ -4,13 +4,13 @@ import { backOff } from '../link/answers/answers.ts';
 import type { Wanted } from './download.ts';
 
 /**
- * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`crew.ts`) for each
+ * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
  * direction takes jobs from the queue, as many as `concurrency.ts` finds useful. `worker.ts` runs one `transferMachine`
  * for each job and publishes its progress.
  *
  * The machine holds no I/O. `transfer-steps.ts` supplies its actors for a download: `download.ts` fetches the missing
  * pieces of the blob, and `chunk-log.ts` records those that are on disk. `upload-steps.ts` supplies them for an upload:
- * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-hold.ts`.
+ * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-lease.ts`.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │

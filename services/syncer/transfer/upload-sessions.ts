@@ -2,8 +2,8 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
+import type { Upward } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
-import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
 

@@ -6,16 +6,16 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
+import type { Upward } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
-import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
-import { ShutdownGrace } from './grace.ts';
-import type { Pace } from './pace.ts';
+import type { Pace } from './send-rate.ts';
+import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
 import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
 import { logged, PATIENCE, withGained } from './transfer-steps.ts';
 import { Upload } from './upload.ts';
-import { UploadHold } from './upload-hold.ts';
+import { UploadHold } from './upload-lease.ts';
 import { Sessions } from './upload-sessions.ts';
 
 export type UpDeps = {

@@ -1,10 +1,10 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 import type { Sent } from '../link/http/sending.ts';
+import type { Upward } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
-import type { Upward } from '../link/parent/upward.ts';
 import type { Wanted } from './download.ts';
-import type { Pace } from './pace.ts';
+import type { Pace } from './send-rate.ts';
 import type { Slots } from './slots.ts';
 
 /** Bytes that are read from the file at a time. */

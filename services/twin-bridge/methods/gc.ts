@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
 import { type Method, method } from './method.ts';
-import { soon } from './soon.ts';
+import { soon } from './within.ts';
 
 /** Max wait for the result, in ms. */
 const WAIT_MS = 20_000;

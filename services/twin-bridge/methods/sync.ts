@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type Method, type MethodAnswer, method } from './method.ts';
-import { soon } from './soon.ts';
+import { soon } from './within.ts';
 
 type SyncBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
 

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { until } from '../../support/patience.ts';
 import { freePort } from '../../support/ports.ts';
 import { program, run, type } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 /** What `terrace token hash` prints for this on its stdin. */
 async function hashOf(password: string): Promise<string> {

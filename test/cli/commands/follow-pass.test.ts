@@ -7,7 +7,7 @@ import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/stat
 import { type PassResult, passFinished, passStarted, startPass } from '#proto/sync/passes.ts';
 import { followPass } from '../../../cli/connection/follow-pass.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 /** What `terrace sync` waits for, with a coordinator that does as the test says. */
 

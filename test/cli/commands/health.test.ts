@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { Health } from '../../../services/process/health.ts';
 import { quiet } from '../../support/bus.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 const CLI = join(import.meta.dirname, '../../../cli');
 /** All that the command needs on its path, and no Node. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { joinLayer } from '../../../cli/layer/join.ts';
 import { TestBus } from '../../support/bus.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 test('syncers for a layer of which they learn nothing, as of another version, wait and say what may be why', async () => {
   await using server = await TestBus.start();

@@ -8,12 +8,12 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import { transferProgressed } from '#proto/sync/transfers.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { ask } from '../../support/registry/registry.ts';
 import { run } from '../../support/terrace.ts';
+import { slowed } from '../../support/until.ts';
 
 /** What replay prints after the store of the bus was exchanged: true, or said to be unknown. */
 

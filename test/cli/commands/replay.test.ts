@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { transferProgressed } from '#proto/sync/transfers.ts';
 import { testLayer } from '../../support/layer.ts';
-import { slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { ask } from '../../support/registry/registry.ts';
 import { run } from '../../support/terrace.ts';
+import { slowed } from '../../support/until.ts';
 
 type Found = { transfers: { digest: string; state: string; done: number; size: number }[]; gaps: object[] };
 

@@ -11,11 +11,11 @@ import { layerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
 import { run, type Typed, type } from '../../support/terrace.ts';
+import { slowed } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 let cloud: Cloud;

@@ -9,8 +9,8 @@ import { describe, test } from 'node:test';
 import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import { TestBus } from '../../support/bus.ts';
 import { testLayer } from '../../support/layer.ts';
-import { until } from '../../support/patience.ts';
 import { run, type } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 const full = process.env.TERRACE_FULL === '1';
 

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isAlive } from '../../../cli/data/pid-file.ts';
-import { until } from '../../support/patience.ts';
 import { freePort } from '../../support/ports.ts';
 import { run, type } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 /** `terrace up` as a person meets it. */
 

@@ -9,9 +9,9 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { serviceNames } from '#proto/contract/users.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../../cli/data/node.ts';
-import { until } from '../../support/patience.ts';
 import { freePort } from '../../support/ports.ts';
 import { run } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 /** Services without a supervisor, as in containers of their own. */
 

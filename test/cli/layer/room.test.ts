@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ballast } from '#proto/volume/ballast.ts';
 import { spaceOf } from '#proto/volume/space.ts';
-import { giveBackRoom, mustHaveRoomToStart } from '../../../cli/data/room.ts';
+import { giveBackRoom, mustHaveRoomToStart } from '../../../cli/data/disk-space.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 
 test('a start on a full volume gets back what is held for it, and says what to do where nothing is', async (t) => {

@@ -8,7 +8,7 @@ import { processorMsOf } from '#proto/process/cpu-time.ts';
 import type { LoopLimits } from '#proto/process/stuck-loop.ts';
 import { NODE_FLAGS } from '../../../cli/data/node.ts';
 import { type Notice, Supervisor } from '../../../cli/layer/supervisor.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */
 const LIMITS: LoopLimits = { everyMs: 50, looks: 6, processorMs: 300 };

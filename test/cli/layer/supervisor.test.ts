@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimPid, isAlive, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type Notice, type Program, Supervisor } from '../../../cli/layer/supervisor.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** A shell program; it writes a line to `file` when it has set its traps. */
 const shell = (name: string, rank: number, script: string): Program => ({

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { ALL, basic, bearer, granted, on, Tokens, tokenFor } from '../accounts.ts';
 import { raw } from '../http.ts';
 import { TestLayer } from '../layer.ts';

@@ -6,7 +6,7 @@ import { gatewayActions } from '#proto/accounts/scopes.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 import { CHANGES_PATH, type Changes } from '#proto/sync/changes.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 import { basic, bearer, granted, on, Tokens, tokenFor } from '../accounts.ts';
 import { TestLayer } from '../layer.ts';
 

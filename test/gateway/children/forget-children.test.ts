@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { forgetDeletedChildren } from '../../../services/gateway/children/forget-children.ts';
 import { quiet } from '../../support/bus.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 test('an account that goes while the accounts are looked at is looked for again', async () => {
   let changed = () => {};

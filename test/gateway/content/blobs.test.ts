@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readlink } from 'node:fs/promises';
 import { after, test } from 'node:test';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { RawConnection } from '../http.ts';
 import { sha256, sha512, TestLayer, until } from '../layer.ts';
 import { rows } from '../rows.ts';

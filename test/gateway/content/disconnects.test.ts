@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { renewClaim } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { RawConnection } from '../http.ts';
 import { sha256, TestLayer, until } from '../layer.ts';
 import { check } from '../rows.ts';

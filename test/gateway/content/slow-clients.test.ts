@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { patienceSignal } from '../../support/patience.ts';
+import { patienceSignal } from '../../support/until.ts';
 import { gatewayProcess } from '../gateway-process.ts';
 import { RawConnection } from '../http.ts';
 import { sha256, TestLayer, until } from '../layer.ts';

@@ -2,7 +2,7 @@ import { equal, ok } from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { CONTENT, request, type Sent, type Step, steps, write } from '../fuzz-requests.ts';
 import { stream } from '../fuzz-streams.ts';
 import { gatewayProcess } from '../gateway-process.ts';

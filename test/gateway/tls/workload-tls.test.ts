@@ -11,7 +11,7 @@ import { WorkloadTls, workloadNames } from '../../../services/gateway/tls/worklo
 import { TrustBundle } from '../../../services/syncer/link/login/trust-bundle.ts';
 import { Authority } from '../../support/certificates.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** Certificates of the device's daemon: which one a client is shown, and how they are renewed. */
 

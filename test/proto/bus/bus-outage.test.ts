@@ -9,7 +9,7 @@ import { streams } from '#proto/jetstream/streams.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** What holds when the nats-server, or somebody on the bus, dies. */
 

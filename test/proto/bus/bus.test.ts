@@ -10,7 +10,7 @@ import { inboxOf, type UserName } from '#proto/contract/users.ts';
 import { serviceStatus } from '#proto/status/status.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { patience, until } from '../../support/patience.ts';
+import { patience, until } from '../../support/until.ts';
 
 /** Requests and permissions, on a real nats-server that stays up. */
 

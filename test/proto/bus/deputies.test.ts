@@ -12,7 +12,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { buckets, streams } from '#proto/jetstream/streams.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { patience, until } from '../../support/patience.ts';
+import { patience, until } from '../../support/until.ts';
 
 /** Nobody has somebody else send something for him: what is asked is answered to those who may ask it, and to nobody else. */
 

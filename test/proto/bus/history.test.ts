@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import type { Past } from '#proto/bus/history.ts';
 import { blobCommitted } from '#proto/content/content-events.ts';
 import { TestBus } from '../../support/bus.ts';
-import { patienceSignal } from '../../support/patience.ts';
+import { patienceSignal } from '../../support/until.ts';
 
 /** The history of events, read back from the stream. */
 

@@ -4,7 +4,7 @@ import { Invalidations } from '#proto/bus/invalidations.ts';
 import { blobCommitted, tagMoved } from '#proto/content/content-events.ts';
 import { putTag } from '#proto/content/manifests.ts';
 import { TestBus } from '../../support/bus.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 const server = await TestBus.start();
 after(() => server[Symbol.asyncDispose]());

@@ -10,7 +10,7 @@ import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
 import { quiet } from '../../support/bus.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** When a job goes out again, and when it is dropped. */
 

@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Workload, workloadOf } from '#proto/iot-edge/workload.ts';
 import { Authority } from '../../support/certificates.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 /** The daemon's workload API, on its socket: what it answers, and how it fails. */
 

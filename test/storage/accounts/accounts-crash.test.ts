@@ -16,7 +16,7 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { TestBus } from '../../support/bus.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');
 const ROUNDS = 2;

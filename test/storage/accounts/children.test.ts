@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { activateChild, deactivateChild, layerInstance, listChildren } from '#proto/accounts/children.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
 
 /** Which instance of a layer below is activated, and which instance this layer is. */

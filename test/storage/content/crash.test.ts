@@ -10,7 +10,7 @@ import { Level } from 'level';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { TestBus } from '../../support/bus.ts';
-import { patience, until } from '../../support/patience.ts';
+import { patience, until } from '../../support/until.ts';
 import { bytesOf, Client, imageOf, jsonOf, random } from '../rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');

@@ -10,7 +10,7 @@ import { putManifest } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { TestBus } from '../../support/bus.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 import { bytesOf, Client, digestOf, imageOf, jsonOf } from '../rig.ts';
 
 const MAIN = join(import.meta.dirname, '../../../services/storage/main.ts');

@@ -4,7 +4,7 @@ import { connect } from 'nats';
 import { streams } from '#proto/jetstream/streams.ts';
 import { HistoryAge } from '../../../services/storage/history/history-age.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** How long events are kept, as the configuration in force has it. */
 

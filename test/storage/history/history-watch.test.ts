@@ -8,7 +8,7 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import { watchHistory } from '../../../services/storage/history/history-watch.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
-import { until as untilSo } from '../../support/patience.ts';
+import { until as untilSo } from '../../support/until.ts';
 
 /** What storage finds out about the store of the bus. */
 

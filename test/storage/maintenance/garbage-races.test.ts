@@ -14,7 +14,7 @@ import { Commits } from '../../../services/storage/content/commit.ts';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
 import { SpaceGuard } from '../../../services/storage/content/space.ts';
-import { EventOutbox } from '../../../services/storage/history/announcements.ts';
+import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { Manifests } from '../../../services/storage/repositories/manifests.ts';

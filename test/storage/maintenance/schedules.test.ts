@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Schedules } from '../../../services/storage/maintenance/schedules.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 import { type Buses, bytesOf, connectAll, Rig } from '../rig.ts';
 
 let buses: Buses;

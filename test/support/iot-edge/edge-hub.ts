@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:tls';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
 import persistence from 'aedes-persistence';
 import type { Authority } from '../certificates.ts';
-import { patience, patienceSignal } from '../patience.ts';
+import { patience, patienceSignal } from '../until.ts';
 import { TwinStore } from './twin-store.ts';
 
 export type MethodResult = { status: number; payload: unknown };

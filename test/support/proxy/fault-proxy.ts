@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { patienceSignal } from '../patience.ts';
+import { patienceSignal } from '../until.ts';
 import { Access, type AccessOptions } from './proxy-access.ts';
 import { type Bandwidth, type Interruption, Pacer, pump } from './proxy-body.ts';
 import { bytesOf, type Seen } from './requests.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mediaTypes, readManifest } from '#proto/oci/manifest.ts';
-import { patience } from '../patience.ts';
+import { patience } from '../until.ts';
 import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
 import { ask } from './registry.ts';

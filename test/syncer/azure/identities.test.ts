@@ -9,8 +9,8 @@ import { Parent } from '../../../services/syncer/link/parent/parent.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Entra } from '../../support/azure/entra.ts';
 import { Authority } from '../../support/certificates.ts';
-import { patienceSignal } from '../../support/patience.ts';
 import { pushImage } from '../../support/registry/image.ts';
+import { patienceSignal } from '../../support/until.ts';
 
 /** Each way to log in to an Azure Container Registry, against stand-ins of it and of Microsoft Entra, with a CA of their own. */
 

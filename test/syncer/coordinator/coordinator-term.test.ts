@@ -8,7 +8,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
-import { Upward } from '../../../services/syncer/link/parent/upward.ts';
+import { Upward } from '../../../services/syncer/link/parent/push-client.ts';
 import { quiet } from '../../support/bus.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
-import { PASS_RETRY } from '../../../services/syncer/schedule/hours.ts';
+import { PASS_RETRY } from '../../../services/syncer/schedule/link-schedule.ts';
 import { type Times, windowAt } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 

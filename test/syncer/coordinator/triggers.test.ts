@@ -7,10 +7,10 @@ import { subscribeTriggers } from '../../../services/syncer/coordinator/triggers
 import { MAX_ENTRIES, type PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushArtifact, pushImage, sameContent, tagImage, tagsOf } from '../../support/registry/image.ts';
+import { slowed } from '../../support/until.ts';
 
 describe('which events ask for a pass', () => {
   const heard = new Map<string, (heard: { data: unknown }) => void>();

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { transferDelayed, transferFailed } from '#proto/sync/transfers.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { patience } from '../../support/patience.ts';
 import { type Action, type FaultProxy, first, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { patience } from '../../support/until.ts';
 
 /** A parent that misbehaves, between a layer and a real registry. Each test has a repository of its own. */
 const account = { username: 'layer', password: 'a secret of the layer' };

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CHUNK_BYTES } from '../../../services/syncer/transfer/pieces.ts';
+import { CHUNK_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
-import { slowed, until } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
 import { random } from '../../support/time/random.ts';
+import { slowed, until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 const full = process.env.TERRACE_FULL === '1';

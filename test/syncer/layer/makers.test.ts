@@ -16,11 +16,11 @@ import { ChildReports } from '../../../services/gateway/children/child-reports.t
 import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
 import { LinkReport } from '../../../services/syncer/coordinator/link-report.ts';
 import { refusal } from '../../../services/syncer/link/answers/answers.ts';
-import { WebhookProgress } from '../../../services/syncer/notify/standing.ts';
 import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
+import { WebhookProgress } from '../../../services/syncer/notify/webhook-progress.ts';
 import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-events.ts';
 import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';
-import { PassStats } from '../../../services/syncer/reconcile/context/tally.ts';
+import { PassStats } from '../../../services/syncer/reconcile/context/pass-stats.ts';
 import { SyncerActivity } from '../../../services/syncer/transfer/syncer-status.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 import { quiet } from '../../support/bus.ts';

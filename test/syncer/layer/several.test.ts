@@ -3,13 +3,13 @@ import { after, before, test } from 'node:test';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
-import { CHUNK_BYTES } from '../../../services/syncer/transfer/pieces.ts';
+import { CHUNK_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
-import { slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { slowed } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 const BLOBS = /\/blobs\//;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { SharedBandwidth } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const { signal } = new AbortController();

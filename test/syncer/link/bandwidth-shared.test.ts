@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { testLayer } from '../../support/layer.ts';
-import { patience, slowness } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { patience, slowness } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
 const full = process.env.TERRACE_FULL === '1';

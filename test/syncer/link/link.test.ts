@@ -11,8 +11,8 @@ import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts'
 import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
 import { Authority } from '../../support/certificates.ts';
-import { until } from '../../support/patience.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
+import { until } from '../../support/until.ts';
 
 const { signal } = new AbortController();
 const MIB = 1024 * 1024;

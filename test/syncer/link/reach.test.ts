@@ -9,7 +9,7 @@ import { isBeside, isPublic } from '../../../services/syncer/link/http/addresses
 import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { Reach } from '../../../services/syncer/link/http/reach.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
-import { Upward } from '../../../services/syncer/link/parent/upward.ts';
+import { Upward } from '../../../services/syncer/link/parent/push-client.ts';
 import { Authority } from '../../support/certificates.ts';
 
 /** Where a parent may send a layer to: by a redirect, for a token, for an upload. */

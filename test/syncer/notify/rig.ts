@@ -3,7 +3,7 @@ import { manifestDeleted, storageStarted, tagMoved } from '#proto/content/conten
 import type { Log } from '#proto/contract/log.ts';
 import { notificationsOf, type Webhook } from '#proto/document/notifications.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
-import { TIMES } from '../../../services/syncer/notify/teller.ts';
+import { TIMES } from '../../../services/syncer/notify/delivery.ts';
 import { keyOf, WebhookTasks } from '../../../services/syncer/notify/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { connectAll, Rig } from '../../storage/rig.ts';

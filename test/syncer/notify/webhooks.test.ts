@@ -10,9 +10,9 @@ import { Fault } from '#proto/contract/fault.ts';
 import { webhookChanged } from '#proto/status/webhooks.ts';
 import { until } from '../../gateway/layer.ts';
 import { Authority } from '../../support/certificates.ts';
-import { patience } from '../../support/patience.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
 import { type Answer, TestReceiver } from '../../support/receiver.ts';
+import { patience } from '../../support/until.ts';
 import { notifyRig } from './rig.ts';
 
 /** What receivers of a few lines are told, whatever they answer. */

@@ -6,7 +6,7 @@ import type { Changes } from '#proto/sync/changes.ts';
 import { AnswerPace } from '../../../services/syncer/parent-tasks/answer-pace.ts';
 import { type FollowDeps, follow } from '../../../services/syncer/parent-tasks/follower.ts';
 import { waitAfter } from '../../../services/syncer/parent-tasks/wait-after.ts';
-import { ChangeCursor } from '../../../services/syncer/reconcile/observe/news.ts';
+import { ChangeCursor } from '../../../services/syncer/reconcile/observe/change-cursor.ts';
 import { quiet } from '../../support/bus.ts';
 
 const away = new Fault('parent-unreachable', 'GET /v2/_terrace/changes: EAI_AGAIN');

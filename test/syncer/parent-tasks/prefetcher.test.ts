@@ -11,11 +11,11 @@ import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts'
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
-import type { Link as Hours } from '../../../services/syncer/schedule/hours.ts';
+import type { Link as Hours } from '../../../services/syncer/schedule/link-schedule.ts';
 import { sha256, TestLayer, until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { patience } from '../../support/patience.ts';
+import { patience } from '../../support/until.ts';
 
 /** What is begun early, when, and how it ends, below a parent of a few lines. */
 

@@ -9,7 +9,7 @@ import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/histor
 import type { LayerReport, Place, Report } from '#proto/status/layers-below.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import { report } from '../../../services/syncer/parent-tasks/reporter.ts';
-import type { Link } from '../../../services/syncer/schedule/hours.ts';
+import type { Link } from '../../../services/syncer/schedule/link-schedule.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 

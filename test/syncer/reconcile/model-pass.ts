@@ -10,7 +10,7 @@ import {
   survey,
   type TagAction,
 } from '../../../services/syncer/reconcile/observe/survey.ts';
-import { note } from '../../../services/syncer/reconcile/push/changes.ts';
+import { note } from '../../../services/syncer/reconcile/push/push-changes.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';

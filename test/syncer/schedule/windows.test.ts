@@ -3,11 +3,11 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
 import { until } from '../../gateway/layer.ts';
-import { patience, slowed } from '../../support/patience.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
 import { type Cloud, startCloud } from '../../support/registry/cloud.ts';
 import { pushImage, sameContent } from '../../support/registry/image.ts';
+import { patience, slowed } from '../../support/until.ts';
 import { SyncerRig } from '../syncer-rig.ts';
 
 /** What goes over the wire when a window closes, and while it is closed. */

@@ -7,10 +7,10 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { transferFinished, transferPaused } from '#proto/sync/transfers.ts';
 import { send } from '../../../services/syncer/reconcile/push/send.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
-import { patience, slowed } from '../../support/patience.ts';
 import { type FaultProxy, startProxy } from '../../support/proxy/fault-proxy.ts';
 import { pushBlob, pushImage, sameContent } from '../../support/registry/image.ts';
 import { sender } from '../../support/sender.ts';
+import { patience, slowed } from '../../support/until.ts';
 
 /** Uploads that are cut, towards a Terrace. Pieces are 4 MiB at most. */
 const MIB = 1024 * 1024;

@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { Pace } from '../../../services/syncer/transfer/pace.ts';
+import { Pace } from '../../../services/syncer/transfer/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 

@@ -11,7 +11,7 @@ import type { DesiredState } from '../../../services/twin-bridge/report/seen.ts'
 import { type Buses, connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 let buses: Buses;
 let rig: Rig;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileSource } from '../../../services/twin-bridge/source/file-source.ts';
 import type { Found } from '../../../services/twin-bridge/source/source.ts';
-import { until } from '../../support/patience.ts';
+import { until } from '../../support/until.ts';
 
 /** A file being watched; `next` is what it was found to be, one after another. */
 async function watched(pollMs?: number) {

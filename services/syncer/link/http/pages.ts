@@ -4,7 +4,7 @@ import { mediaTypes } from '#proto/oci/manifest.ts';
 import { refusal } from '../answers/answers.ts';
 import { PAGE_LIMIT, text } from '../answers/bodies.ts';
 import { nextIn } from '../answers/link-header.ts';
-import { patiently } from '../answers/patience.ts';
+import { patiently } from '../answers/retry.ts';
 import type { Link } from './link.ts';
 
 /** Bounds of one list of a parent. A list beyond them fails, with its path in the message, and delays nothing else. */

@@ -1,6 +1,6 @@
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { isStatus } from '../answers/patience.ts';
+import { isStatus } from '../answers/retry.ts';
 import type { Granted, TokenSource } from './credentials.ts';
 import type { Identity } from './identity.ts';
 import { tokenIn } from './token-answer.ts';

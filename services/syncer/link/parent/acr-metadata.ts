@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isDigest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { Mark } from '#proto/sync/marks.ts';
-import { isStatus } from '../answers/patience.ts';
+import { isStatus } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
 import { pages } from '../http/pages.ts';
 

@@ -7,7 +7,7 @@ import { refusal } from '../answers/answers.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, one, text } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
-import { isStatus, patiently } from '../answers/patience.ts';
+import { isStatus, patiently } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
 import { pages, strings } from '../http/pages.ts';
 import { pull } from '../login/scopes.ts';
@@ -16,7 +16,7 @@ import { pull } from '../login/scopes.ts';
  * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
  * them when the address, the login or the certificates change; a pass or a transfer uses one set to its end.
  *
- * This file reads any registry that speaks the OCI distribution-spec. `upward.ts` changes it, with upload sessions as
+ * This file reads any registry that speaks the OCI distribution-spec. `push-client.ts` changes it, with upload sessions as
  * `session.ts` parses them. `acr-metadata.ts` reads metadata that only Azure Container Registry has. The other clients
  * speak APIs of a Terrace (`terrace-api.ts`): `activation.ts` claims this layer's place, `feed.ts` follows the parent's
  * changes, `arriving.ts` reads content that the parent is still receiving, `reports.ts` sends the status of this layer.

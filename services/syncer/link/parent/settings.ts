@@ -14,8 +14,8 @@ import { Activation } from './activation.ts';
 import { ParentArriving } from './arriving.ts';
 import { ParentFeed } from './feed.ts';
 import { Parent } from './parent.ts';
+import { Upward } from './push-client.ts';
 import { ParentReports } from './reports.ts';
-import { Upward } from './upward.ts';
 
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {

@@ -5,25 +5,25 @@ import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent.ts';
-import type { Upward } from '../../link/parent/upward.ts';
+import type { Upward } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { Arrivals } from './arrivals.ts';
-import type { UnsentChanges } from './outgoing.ts';
 import type { Oversized } from './oversized.ts';
 import type { ParentChanges } from './parent-changes.ts';
 import type { Parking } from './parking.ts';
 import type { PassRequest } from './pass-request.ts';
-import type { PassStats } from './tally.ts';
+import type { PassStats } from './pass-stats.ts';
+import type { UnsentChanges } from './unsent-changes.ts';
 
 /**
  * State of one pass, shared by `observe/`, `pull/` and `push/`.
  *
  * A `PassRequest` (`pass-request.ts`) starts the pass; `announcement.ts` decides whether events report it. From the
- * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`outgoing.ts`), `observe/`
+ * parent's changes (`parent-changes.ts`), storage's lists (`lists.ts`) and pending changes (`unsent-changes.ts`), `observe/`
  * collects three views per tag, and `plan.ts` decides the action. During execution, `arrivals.ts` submits transfer jobs
  * and waits for them, `order.ts` sorts images and blobs, `tree-budget.ts` bounds one image and `oversized.ts` remembers
  * images beyond it, `parking.ts` records changes that the parent refused, and `placeholder.ts` builds the manifest that
- * replaces a tag at a parent without deletion of tags. `tally.ts` counts, and returns the result at the end.
+ * replaces a tag at a parent without deletion of tags. `pass-stats.ts` counts, and returns the result at the end.
  */
 
 /** Dependencies and settings of a pass. */

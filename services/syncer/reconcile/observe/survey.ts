@@ -14,8 +14,8 @@ import { selectedTags } from '../select/tag-filter.ts';
 /**
  * What a pass has to do: the differences between parent and layer.
  *
- * The parent's changes come from its feed (`news.ts`) or, at an Azure Container Registry, from its metadata
- * (`acr-news.ts`, `acr-told.ts`); without either, everything is compared. `repositories.ts` lists the repositories to
+ * The parent's changes come from its feed (`change-cursor.ts`) or, at an Azure Container Registry, from its metadata
+ * (`acr-change-scan.ts`, `acr-changes.ts`); without either, everything is compared. `repositories.ts` lists the repositories to
  * look at, and `compare.ts` surveys each. A survey collects the targets of each tag in the base, the layer and the
  * parent, plans the actions, and serves `pull/` and `push/` for the rest of the pass. Once the pass has succeeded, the
  * cursor or the marks are stored.

@@ -9,16 +9,16 @@ import type { PassContext } from '../context/pass-context.ts';
 import { loserTag } from '../context/plan.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
-import { bring, bringLoad, type Load, loadOf } from './bring.ts';
+import { NoRoom, Room } from './memory-budget.ts';
 import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
-import { NoRoom, Room } from './room.ts';
+import { bring, bringLoad, type Load, loadOf } from './pull-load.ts';
 
 /**
  * Pull: brings planned content from the parent into the layer.
  *
  * `pull-queue.ts` turns the surveys into a list of images: tags to move, and manifests here that may lack referrers or
  * children. This file loads and pulls them in batches. For each image, `tree.ts` fetches the missing manifests within
- * the memory of `room.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `bring.ts` then submits
+ * the memory of `memory-budget.ts`, and `prune-referrers.ts` deletes referrers that the parent deleted. `pull-load.ts` then submits
  * the missing blobs as transfer jobs, commits the manifests once all blobs are here, children before parents, and moves
  * the tag last. `parts.ts` describes each blob to the layers below before its image is complete. `repair.ts` fetches
  * damaged content again.

@@ -3,8 +3,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { Parent } from '../../link/parent/parent.ts';
 import { localReferrers } from '../context/lists.ts';
-import { unsentNow } from '../context/outgoing.ts';
 import type { PassContext } from '../context/pass-context.ts';
+import { unsentNow } from '../context/unsent-changes.ts';
 
 /**
  * Referrers of a manifest that both the layer and the parent had. To be read before the parent's list: a referrer that

@@ -4,7 +4,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 import { leftOutOf } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { commitManifest } from './bring.ts';
+import { commitManifest } from './pull-load.ts';
 
 /** Max damaged entries per answer of storage. */
 const PAGE = 100;

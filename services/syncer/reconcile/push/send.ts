@@ -6,9 +6,9 @@ import { type Descriptor, type Manifest, readManifest } from '#proto/oci/manifes
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
-import { settleSent } from '../context/outgoing.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
+import { settleSent } from '../context/unsent-changes.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { noteReferrer } from './referrers-tag.ts';
 

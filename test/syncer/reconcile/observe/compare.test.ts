@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
-import { PassStats } from '../../../../services/syncer/reconcile/context/tally.ts';
+import { PassStats } from '../../../../services/syncer/reconcile/context/pass-stats.ts';
 import { compare } from '../../../../services/syncer/reconcile/observe/compare.ts';
 import { quiet } from '../../../support/bus.ts';
 

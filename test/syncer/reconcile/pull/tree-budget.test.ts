@@ -12,7 +12,7 @@ import { Oversized } from '../../../../services/syncer/reconcile/context/oversiz
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { bringImages, type Image } from '../../../../services/syncer/reconcile/pull/images.ts';
-import { Room } from '../../../../services/syncer/reconcile/pull/room.ts';
+import { Room } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
 import { missingTree, type Wanted } from '../../../../services/syncer/reconcile/pull/tree.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;

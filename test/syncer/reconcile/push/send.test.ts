@@ -7,10 +7,9 @@ import { listBases } from '#proto/content/manifests.ts';
 import { listUnsent, listWithdrawn } from '#proto/sync/outgoing.ts';
 import { transferFailed } from '#proto/sync/transfers.ts';
 import { TREE_LIMITS } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
-import { commitManifest } from '../../../../services/syncer/reconcile/pull/bring.ts';
+import { commitManifest } from '../../../../services/syncer/reconcile/pull/pull-load.ts';
 import { send } from '../../../../services/syncer/reconcile/push/send.ts';
 import { type TestLayer, testLayer } from '../../../support/layer.ts';
-import { patience, slowed } from '../../../support/patience.ts';
 import { type Action, type FaultProxy, startProxy } from '../../../support/proxy/fault-proxy.ts';
 import { type Cloud, startCloud } from '../../../support/registry/cloud.ts';
 import {
@@ -23,6 +22,7 @@ import {
   tagImage,
 } from '../../../support/registry/image.ts';
 import { sender } from '../../../support/sender.ts';
+import { patience, slowed } from '../../../support/until.ts';
 
 /** From a layer up to a docker-registry that asks for tokens. Each test has repositories of its own. */
 const account = { username: 'layer', password: 'a secret of the layer' };

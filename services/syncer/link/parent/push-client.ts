@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type Answer, one, text } from '../answers/bodies.ts';
-import { isStatus, patiently } from '../answers/patience.ts';
+import { isStatus, patiently } from '../answers/retry.ts';
 import type { Ask, Link } from '../http/link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';

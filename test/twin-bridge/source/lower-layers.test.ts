@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DocumentSource, Found } from '../../../services/twin-bridge/source/source.ts';
-import { withBeneath } from '../../../services/twin-bridge/source/with-lower.ts';
+import { withBeneath } from '../../../services/twin-bridge/source/with-lower-layers.ts';
 
 function script(name: string): DocumentSource & { write(found: Found): void; watched: number } {
   let handler: ((found: Found) => void) | undefined;

@@ -12,8 +12,8 @@ import { findNatsServer } from '../../../cli/layer/nats-server.ts';
 import { withStorage } from '../../../cli/layer/with-storage.ts';
 import { TestBus } from '../../support/bus.ts';
 import { testLayer } from '../../support/layer.ts';
-import { until } from '../../support/patience.ts';
 import { run, type } from '../../support/terrace.ts';
+import { until } from '../../support/until.ts';
 
 /** Commands while a layer starts. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkerPool } from '../../../services/syncer/transfer/crew.ts';
-import { patience } from '../../support/patience.ts';
+import { WorkerPool } from '../../../services/syncer/transfer/worker-pool.ts';
+import { patience } from '../../support/until.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

@@ -8,7 +8,7 @@ import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.t
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
-import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-news.ts';
+import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-change-scan.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
 import { pushImage } from '../../support/registry/image.ts';

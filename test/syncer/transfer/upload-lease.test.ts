@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { LEASE_MS, lease } from '#proto/status/status.ts';
-import { UploadHold } from '../../../services/syncer/transfer/upload-hold.ts';
+import { UploadHold } from '../../../services/syncer/transfer/upload-lease.ts';
 import { TestBus } from '../../support/bus.ts';
 
 let server: TestBus;

@@ -10,7 +10,7 @@ import type { Parent } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
 import type { Look, ParentChanges, Told } from '../context/parent-changes.ts';
 import { matches, named, needsCatalog, selectionOf } from '../select/patterns.ts';
-import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-told.ts';
+import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Extents } from '../../../services/syncer/link/answers/extents.ts';
-import { CHUNK_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/pieces.ts';
+import { CHUNK_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/piece-sizing.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { Alarm } from '../schedule/alarm.ts';
-import type { Link } from '../schedule/hours.ts';
+import type { Link } from '../schedule/link-schedule.ts';
 
 /** The Fault `window-closed`, with the time at which the window opens. */
 export const closed = ({ until }: Link): Fault =>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { getCursor } from '#proto/sync/changes.ts';
-import { ChangeCursor } from '../../../../services/syncer/reconcile/observe/news.ts';
+import { ChangeCursor } from '../../../../services/syncer/reconcile/observe/change-cursor.ts';
 
 const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
 const bus = { call } as unknown as Pick<Bus, 'call'>;

@@ -5,14 +5,14 @@ import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto
 import type { Event } from '#proto/contract/contract.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { byAccount } from '../audit/asking.ts';
+import { byAccount } from '../audit/caller-context.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { AnnouncementRecord } from '../metadata/records.ts';
 
 /*
  * History: the stream of events on the bus, from which webhooks and other subscribers can replay.
  *
- *   announcements.ts   `EventOutbox`, the transactional outbox of content events
+ *   event-outbox.ts   `EventOutbox`, the transactional outbox of content events
  *   history-watch.ts   detects a stream that was lost, or replaced by an older copy
  *   history-room.ts    limits what children may add, and trims the stream before it is full
  *   history-share.ts   decides whose events are trimmed

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { manifestCommitted, tagMoved } from '#proto/content/content-events.ts';
-import { EventOutbox } from '../../../services/storage/history/announcements.ts';
+import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';

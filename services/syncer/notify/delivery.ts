@@ -15,8 +15,8 @@ import type { Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, type Notice, noticeOf } from './notice.ts';
 import type { Post } from './post.ts';
-import type { WebhookProgress } from './standing.ts';
 import { waitAfter } from './verdict.ts';
+import type { WebhookProgress } from './webhook-progress.ts';
 
 export const TIMES = {
   /** Wait after news, so that several events are read together. */
