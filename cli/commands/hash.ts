@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers';
-import { hashPassword, passwordIn, whyNoPassword } from '#proto/accounts/password-hash.ts';
+import { hashPassword, passwordComplaint, passwordIn } from '#proto/accounts/password-hash.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printError } from '../terminal/terminal.ts';
 
@@ -12,7 +12,7 @@ export async function printHash(): Promise<void> {
     printError('Type the password, then Enter and Ctrl-D. It is shown as you type: a pipe does not show it.');
   }
   const password = passwordIn(await text(process.stdin));
-  const why = whyNoPassword(password);
+  const why = passwordComplaint(password);
   if (why) throw new Refusal(`the password on stdin ${why}`, 2);
   print(await hashPassword(password));
 }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Command, Option } from 'commander';
 import { type ServiceName, serviceNames } from '#proto/contract/users.ts';
-import { healthFolder, wellWord } from '#proto/process/health.ts';
+import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -36,7 +36,7 @@ export function health(program: Command): void {
 /** The services of which at least one process reports on this machine that it is well. */
 async function wellServices(data: string): Promise<Set<string>> {
   const folder = healthFolder(data);
-  const word = await wellWord(data);
+  const word = await healthyAnswer(data);
   const well = new Set<string>();
   await Promise.all(
     (await readdir(folder)).map(async (name) => {

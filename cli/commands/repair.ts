@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BLOBS, METADATA, METADATA_STATE } from '#proto/volume/layout.ts';
 import type { RepairAnswer, RepairHint, RepairRequest } from '#proto/volume/repair-request.ts';
-import { personAtWork } from '../data/current-user.ts';
+import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
 import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
@@ -39,7 +39,7 @@ export function repair(program: Command): void {
       try {
         await stopOrphans(folder);
         const request = { data: root, hints: [], open, force };
-        const checked = await repaired({ ...request, look: true });
+        const checked = await repaired({ ...request, checkOnly: true });
         if (checked.kind !== 'damaged') return report(checked);
         report(await repaired({ ...request, hints: await hints(folder) }));
       } finally {
@@ -74,7 +74,7 @@ function report(answer: RepairAnswer): void {
 /** Runs in a separate process: only storage knows the metadata. */
 async function repaired(request: RepairRequest): Promise<RepairAnswer> {
   const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
-    env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: personAtWork() },
+    env: { ...process.env, ...NODE_ENV, TERRACE_PERSON: currentUser() },
     // The child ends when the IPC channel closes: this process holds the data folder.
     stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
   });

@@ -27,7 +27,7 @@ export function sync(program: Command): void {
       await using bus = await connectOperator(data);
       const view: View = process.stdout.isTTY ? barView() : lineView(print);
       try {
-        const result = await followPass(bus, { full, now, signal: end.signal, hear: view.hear });
+        const result = await followPass(bus, { full, now, signal: end.signal, onEvent: view.onEvent });
         view.end();
         print(summary(result));
         if (!result.ok && result.ended !== 'window') process.exitCode = 1;

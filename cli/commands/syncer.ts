@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { dataOption } from '../data/data-option.ts';
-import { type Joining, joinLayer, untilMoved } from '../layer/join.ts';
+import { type JoinOptions, joinLayer, untilMoved } from '../layer/join.ts';
 import { LayerLog, type Outlets } from '../layer/layer-log.ts';
 import { syncerPrograms } from '../layer/programs.ts';
 import { Supervisor } from '../layer/supervisor.ts';
@@ -48,7 +48,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
   if (bus !== undefined && !/^(nats|tls):\/\/[^/]+:\d+$/.test(bus)) {
     throw new Refusal(`--bus "${bus}" is not valid: write nats://host:port, such as nats://nats:4222`, 2);
   }
-  const joining: Joining = {
+  const joining: JoinOptions = {
     data: resolve(data),
     bus,
     credentials: credentials && resolve(credentials),
@@ -59,7 +59,7 @@ async function run({ data, bus, credentials, syncers, logJson }: Options): Promi
 
 /** Joins the layer, and runs syncers until `signal` aborts or its bus has moved. */
 async function joined(
-  joining: Joining,
+  joining: JoinOptions,
   syncers: number,
   outlets: Outlets,
   signal: AbortSignal,

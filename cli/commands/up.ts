@@ -8,7 +8,7 @@ import { dataFolder, makeFolders } from '../data/data-folder.ts';
 import { dataOption } from '../data/data-option.ts';
 import { environmentOf, withoutSecrets } from '../input/environment.ts';
 import { configurationOf, overridesOf, type UpOptions } from '../input/options.ts';
-import { declaresAccounts, mustHaveDataToListen } from '../layer/accounts-rule.ts';
+import { mayGetTokensLater, mustHaveDataToListen } from '../layer/accounts-rule.ts';
 import { type Layer, startLayer } from '../layer/layer.ts';
 import { LogFile, type Outlets } from '../layer/layer-log.ts';
 import { Refusal } from '../terminal/refusal.ts';
@@ -60,7 +60,7 @@ async function run(options: UpOptions & { logJson?: boolean; compact?: boolean }
   const { configuration } = resolved;
 
   const { compact, insecureListen } = options;
-  const awaitToken = declaresAccounts(resolved, process.env);
+  const awaitToken = mayGetTokensLater(resolved, process.env);
   if (!insecureListen && !awaitToken) mustHaveDataToListen(data, configuration);
 
   const end = new AbortController();

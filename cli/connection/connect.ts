@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import { Bus, type Log } from '#proto/bus/bus.ts';
-import { personAtWork } from '../data/current-user.ts';
+import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
 import { livingPid } from '../data/pid-file.ts';
 import { type Address, isLoopback } from '../data/ports.ts';
@@ -69,7 +69,7 @@ export async function findLayer(folder: DataFolder, name = 'terrace'): Promise<B
 export async function connectBus(folder: DataFolder, name: string): Promise<Bus> {
   const url = (await readFile(folder.busUrl, 'utf8')).trim();
   const password = (await readFile(folder.password('operator'), 'utf8')).trim();
-  const about = { layer: 'operator', instance: name, log: quiet, person: personAtWork() };
+  const about = { layer: 'operator', instance: name, log: quiet, person: currentUser() };
   return Bus.connect({ url, user: 'operator', password, ...about });
 }
 

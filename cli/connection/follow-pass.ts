@@ -19,13 +19,13 @@ export type FollowOptions = {
   now?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Called with every event while the pass is followed. */
-  hear?: ((event: ReceivedEvent<unknown>) => void) | undefined;
+  onEvent?: ((event: ReceivedEvent<unknown>) => void) | undefined;
   /** Max wait for a coordinator, in ms: another one may be taking over. */
   patience?: number;
   /** Time without events of the pass after which its coordinator is checked, in ms. */
   quietMs?: number;
   /** Max requests for a pass. */
-  asks?: number;
+  maxRequests?: number;
 };
 
 /**
@@ -35,7 +35,7 @@ export type FollowOptions = {
  * @throws Fault `unavailable` if no pass ended; `window-closed`, `config-invalid`
  */
 export async function followPass(bus: Bus, options: FollowOptions = {}): Promise<PassResult> {
-  const { full, now, signal, hear, patience = 30_000, quietMs = 5_000, asks: maxRequests = 5 } = options;
+  const { full, now, signal, onEvent, patience = 30_000, quietMs = 5_000, maxRequests = 5 } = options;
   const request = { ...(full && { full }), ...(now && { now }) };
   const requested = new Set<string>();
   const results = new Map<string, PassResult>();
@@ -47,7 +47,7 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
     bus.listen(anyEvent, (received) => {
       // Events of the layer's clients say nothing about the pass.
       if (/^terrace\.(pass|image|transfer)\./.test(received.type)) last = Date.now();
-      hear?.(received);
+      onEvent?.(received);
     }),
     bus.listen(passStarted, ({ data }) => {
       coordinators.set(data.pass, data.coordinator);

@@ -5,7 +5,7 @@ import { serviceNames } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
 import { type LayerReport, type Layers, layersBelow } from '#proto/status/layers-below.ts';
-import { layersNow, type Presence, presence } from '#proto/status/presence.ts';
+import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
 import {
   alive,
   type BridgeStatus,
@@ -113,7 +113,7 @@ const named = (webhooks: Map<string, WebhookStatus>) =>
 
 const flat = (below: Map<string, Layers>, presences: Map<string, Presence>) =>
   [...below].flatMap(([child, reported]) => {
-    const { seen, layers } = layersNow(reported, presences.get(child), Date.now());
+    const { seen, layers } = currentLayers(reported, presences.get(child), Date.now());
     return layers.map((layer) => ({ ...layer, child, seen }));
   });
 

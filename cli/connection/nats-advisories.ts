@@ -34,7 +34,7 @@ const REMEDY =
 export type NatsServer = {
   version: string;
   /** Advisories that affect this version. */
-  holes?: { id: string; what: string }[];
+  advisories?: { id: string; what: string }[];
   remedy?: string;
 };
 
@@ -45,12 +45,12 @@ export function natsServer(version: string): NatsServer {
   const holes = advisories
     .filter(({ affected }) => satisfies(version, affected, { includePrerelease: true }))
     .map(({ id, what }) => ({ id, what }));
-  return holes.length > 0 ? { version, holes, remedy: REMEDY } : { version };
+  return holes.length > 0 ? { version, advisories, remedy: REMEDY } : { version };
 }
 
 export function natsServerText(server: NatsServer | undefined): string {
-  if (!server?.holes) return '';
-  const lines = server.holes.map(({ id, what }) => `  ${id}: ${what}`);
+  if (!server?.advisories) return '';
+  const lines = server.advisories.map(({ id, what }) => `  ${id}: ${what}`);
   return [
     `nats-server ${server.version} has known holes:`,
     ...lines,

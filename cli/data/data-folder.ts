@@ -4,9 +4,9 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { isElsewhere, placeOf } from '#proto/volume/folder-identity.ts';
 import { busConfiguration } from './bus-configuration.ts';
-import { whyNotMade } from '../terminal/failure.ts';
+import { mkdirRefusal } from '../terminal/failure.ts';
 import { isLoopback } from './ports.ts';
-import { giveBackRoom } from './disk-space.ts';
+import { releaseBallast } from './disk-space.ts';
 
 /**
  * The data folder of a layer, as the command uses it, and facts about the machine around it.
@@ -59,18 +59,18 @@ export const makeAloneFolders = (data: string): Promise<DataFolder> => makeFolde
 /** Creates the folders; only their owner may read `bus`, `run` and `log`. @throws Refusal */
 export async function makeFolders(data: string, bus = 'bus'): Promise<DataFolder> {
   // An unusable folder is reported by the calls below.
-  await giveBackRoom(data).catch(() => {});
+  await releaseBallast(data).catch(() => {});
   try {
     await mkdir(data, { recursive: true });
     for (const folder of [bus, 'run', 'log'])
       await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw await whyNotMade(data, error as NodeJS.ErrnoException);
+    throw await mkdirRefusal(data, error as NodeJS.ErrnoException);
   }
   return dataFolder(data, bus);
 }
 
-export type BusPlace = { host: string; port: number; url: string };
+export type BusAddress = { host: string; port: number; url: string };
 
 /**
  * Whether this is a copy of another data folder, or was moved here from another file system. Its `bus` then belongs
@@ -82,7 +82,7 @@ export const isCopy = (folder: DataFolder): boolean => isElsewhere(folder.busPla
  * Creates missing credentials, and writes the bus configuration for this folder. A copy gets new credentials, unless
  * its bus runs in a separate network (not on loopback).
  */
-export async function writeBus(folder: DataFolder, { host, port, url }: BusPlace): Promise<void> {
+export async function writeBus(folder: DataFolder, { host, port, url }: BusAddress): Promise<void> {
   if (isLoopback(host) && isCopy(folder)) {
     for (const user of userNames) await rm(folder.password(user), { force: true });
   }

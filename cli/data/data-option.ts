@@ -14,5 +14,5 @@ export const dataOption = (description = 'data folder of the layer') =>
   new Option('--data <dir>', description).default(DEFAULT_DATA);
 
 /** The option that a command line needs for this data folder; empty for the default one. */
-export const dataWords = (data: string): string =>
+export const dataArguments = (data: string): string =>
   resolve(data) === resolve(DEFAULT_DATA) ? '' : ` --data ${data}`;

@@ -7,12 +7,12 @@ import { Refusal } from '../terminal/refusal.ts';
  * On a full data volume, releases the space that Terrace reserves there for this case (proto/volume/ballast.ts). To be
  * called before anything is written: without free space, not even a nats-server starts.
  */
-export async function giveBackRoom(data: string): Promise<void> {
+export async function releaseBallast(data: string): Promise<void> {
   if (existsSync(data)) await new Ballast(data).giveBack(await spaceOf(data, 0));
 }
 
 /** @throws Refusal if the volume has no free byte or no free inode */
-export async function mustHaveRoomToStart(data: string): Promise<void> {
+export async function requireSpaceToStart(data: string): Promise<void> {
   const { free, inodes } = await spaceOf(data, 0);
   const none = inodes?.free === 0 ? 'room for no more files (inodes)' : free === 0 ? 'no byte free' : '';
   if (none === '') return;

@@ -1,6 +1,6 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { bootOf } from '#proto/volume/boot-id.ts';
+import { bootId } from '#proto/volume/boot-id.ts';
 import { isSameFolder } from '#proto/volume/folder-identity.ts';
 
 /**
@@ -96,7 +96,7 @@ export function isAlive(pid: number): boolean {
 /** `<pid> <start> <boot>`; undefined without /proc. */
 function identityOf(pid: number): string | undefined {
   const start = statOf(pid)?.[19];
-  const boot = bootOf();
+  const boot = bootId();
   return start === undefined || boot === undefined ? undefined : `${pid} ${start} ${boot}`;
 }
 

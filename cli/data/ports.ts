@@ -28,7 +28,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** The error code with which listening on the address fails; undefined if it succeeds. */
-export async function whyNotFree({ host, port }: Address): Promise<string | undefined> {
+export async function listenErrorCode({ host, port }: Address): Promise<string | undefined> {
   const server = createServer();
   try {
     server.listen(port, host);
@@ -49,7 +49,7 @@ export async function whyNotFree({ host, port }: Address): Promise<string | unde
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const port = FIRST_PORT + randomInt(PORTS);
-    if (!(await whyNotFree({ host: '127.0.0.1', port }))) return port;
+    if (!(await listenErrorCode({ host: '127.0.0.1', port }))) return port;
   }
   throw new Refusal(
     `of the ports from ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} none was found on which nothing listens`,

@@ -85,7 +85,7 @@ function group<T extends object>(fields: T): Partial<T> | undefined {
   return Object.keys(given).length > 0 ? given : undefined;
 }
 
-export type Asked = { configuration: Configuration; accounts: DeclaredAccount[] };
+export type ResolvedConfiguration = { configuration: Configuration; accounts: DeclaredAccount[] };
 
 /**
  * Resolves the configuration in force.
@@ -98,7 +98,7 @@ export function configurationOf(
   text: string | undefined,
   files: Files,
   defaults: Overrides = {},
-): Asked {
+): ResolvedConfiguration {
   const folder = options.config && dirname(resolve(options.config));
   const resolved = resolveDocument({ text, folder, overrides, defaults, ...files });
   if ('complaints' in resolved) throw new Refusal(resolved.complaints.join('\n'), 2);

@@ -5,9 +5,9 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
 import { METADATA } from '#proto/volume/layout.ts';
 import { connectBus } from '../connection/connect.ts';
-import { dataWords } from '../data/data-option.ts';
+import { dataArguments } from '../data/data-option.ts';
 import { isLoopback, parseAddress } from '../data/ports.ts';
-import type { Asked } from '../input/options.ts';
+import type { ResolvedConfiguration } from '../input/options.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import type { LayerLog } from './layer-log.ts';
 import { type Place, STORAGE_START_MS, storageProgram } from './programs.ts';
@@ -21,7 +21,10 @@ const needsAccounts = ({ listen }: Configuration) => !isLoopback(parseAddress(li
  * read yet, or by the operator of a layer that was set up as a connected registry, which starts without tokens. Until
  * then the gateway rejects all clients.
  */
-export function declaresAccounts({ accounts, configuration }: Asked, env: NodeJS.ProcessEnv): boolean {
+export function mayGetTokensLater(
+  { accounts, configuration }: ResolvedConfiguration,
+  env: NodeJS.ProcessEnv,
+): boolean {
   if (accounts.length > 0) return true;
   const mayFollow = Boolean(env.IOTEDGE_WORKLOADURI) || isConnectedRegistry(env);
   return mayFollow && needsAccounts(configuration);
@@ -64,7 +67,7 @@ export async function mustHaveAccounts(
 function noAccounts(data: string, { listen }: Configuration): Refusal {
   return new Refusal(
     `listen ${listen} lets other machines in, and this layer has no accounts: make one with ` +
-      `"terrace token create NAME --push '*'${dataWords(data)}", listen on 127.0.0.1, ` +
+      `"terrace token create NAME --push '*'${dataArguments(data)}", listen on 127.0.0.1, ` +
       'or say --insecure-listen to let everybody read and write',
     2,
   );

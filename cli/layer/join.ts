@@ -13,7 +13,7 @@ import type { Place } from './programs.ts';
 
 /** Joins syncers to a layer that runs elsewhere; they work like the layer's own syncers. */
 
-export type Joining = {
+export type JoinOptions = {
   /** The data volume, absolute. */
   data: string;
   /** URL of the bus, and file with its password; default: those in the data volume. */
@@ -41,7 +41,7 @@ class NotYet extends Error {}
  * @returns undefined if `signal` aborts first
  * @throws Refusal for errors that waiting does not fix
  */
-export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<Place | undefined> {
+export async function joinLayer(joining: JoinOptions, signal: AbortSignal): Promise<Place | undefined> {
   let reported: string | undefined;
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {
@@ -59,7 +59,11 @@ export async function joinLayer(joining: Joining, signal: AbortSignal): Promise<
 /**
  * Resolves when the bus has another URL, or `signal` aborts. A bus that is only unreachable returns at the same URL.
  */
-export async function untilMoved({ data, bus }: Joining, url: string, signal: AbortSignal): Promise<void> {
+export async function untilMoved(
+  { data, bus }: JoinOptions,
+  url: string,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     await sleep(jittered(POLL_MS), undefined, { signal }).catch(() => {});
     const now = bus ?? (await readFile(dataFolder(data).busUrl, 'utf8').catch(() => url)).trim();
@@ -67,7 +71,7 @@ export async function untilMoved({ data, bus }: Joining, url: string, signal: Ab
   }
 }
 
-async function tryToJoin({ data, bus: given, credentials }: Joining): Promise<Place> {
+async function tryToJoin({ data, bus: given, credentials }: JoinOptions): Promise<Place> {
   const folder = dataFolder(data);
   const url = given ?? (await secret(folder.busUrl, data));
   const password = await secret(credentials ?? folder.password('syncer'), data, credentials !== undefined);

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } 
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { singleLine } from '../terminal/terminal.ts';
-import { Repeats } from './repeated-lines.ts';
+import { RepeatedLines } from './repeated-lines.ts';
 
 /** A larger file is renamed to `<file>.1`, which replaces the previous one. */
 const ROTATE_BYTES = 16 * 1024 * 1024;
@@ -21,12 +21,12 @@ export type Outlets = { line: (json: string) => void; screen: (text: string) => 
 export class LayerLog {
   readonly #outlets: Outlets;
   readonly #layer: string;
-  readonly #repeats: Repeats;
+  readonly #repeats: RepeatedLines;
 
   constructor(layer: string, outlets: Outlets) {
     this.#layer = layer;
     this.#outlets = outlets;
-    this.#repeats = new Repeats((line) => outlets.screen(line));
+    this.#repeats = new RepeatedLines((line) => outlets.screen(line));
   }
 
   say(service: string, level: keyof typeof levels, msg: string, fields: Fields = {}): void {

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
-import { mustHaveRoomToStart } from '../data/disk-space.ts';
+import { requireSpaceToStart } from '../data/disk-space.ts';
 import { claimPid } from '../data/pid-file.ts';
-import { freePort, parseAddress, urlOf, waitFor, whyNotFree } from '../data/ports.ts';
+import { freePort, listenErrorCode, parseAddress, urlOf, waitFor } from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
@@ -120,7 +120,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   const log = new LayerLog(configuration.name, outlets);
   const natsServer = findNatsServer(env, outlets.screen);
   const folder = await makeFolders(data);
-  await mustHaveRoomToStart(data);
+  await requireSpaceToStart(data);
   const copied = isCopy(folder);
   const claim = claimPid(folder.pid);
   if ('held' in claim) {
@@ -162,13 +162,13 @@ async function release(folder: DataFolder): Promise<void> {
 
 async function busPort(folder: DataFolder): Promise<number> {
   const last = await lastBusPort(folder);
-  if (last !== undefined && !(await whyNotFree({ host: '127.0.0.1', port: last }))) return last;
+  if (last !== undefined && !(await listenErrorCode({ host: '127.0.0.1', port: last }))) return last;
   return freePort();
 }
 
 async function mustBeFree(listen: string, patience: number): Promise<void> {
   for (const end = Date.now() + patience; ; await sleep(100)) {
-    const why = await whyNotFree(parseAddress(listen));
+    const why = await listenErrorCode(parseAddress(listen));
     if (!why) return;
     if (Date.now() < end) continue;
     const reason =

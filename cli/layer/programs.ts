@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
-import { personAtWork } from '../data/current-user.ts';
+import { currentUser } from '../data/current-user.ts';
 import type { DataFolder } from '../data/data-folder.ts';
 import { NODE_ENV, NODE_FLAGS } from '../data/node.ts';
 import { writePid } from '../data/pid-file.ts';
@@ -120,7 +120,7 @@ const environmentOf = (
   TERRACE_DATA: folder.root,
   TERRACE_BUS: busUrl,
   TERRACE_NAME: name,
-  TERRACE_PERSON: personAtWork(),
+  TERRACE_PERSON: currentUser(),
   ...extra,
 });
 

@@ -12,7 +12,7 @@ type Repeated = { last: string; lastAt: number; more: number; collapsed: boolean
  * Collapses repeated lines: shows the first one, then at intervals the last one with the count, and in the end that
  * it is not repeated any more.
  */
-export class Repeats {
+export class RepeatedLines {
   readonly #show: (line: string) => void;
   readonly #known = new Map<string, Repeated>();
 

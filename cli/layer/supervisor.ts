@@ -204,7 +204,7 @@ function watchLoop(
   });
   const timer = setInterval(() => {
     if (child.pid === undefined || stuckMs !== undefined) return;
-    stuckMs = loop.look(turns, processorMsOf(child.pid));
+    stuckMs = loop.poll(turns, processorMsOf(child.pid));
     if (stuckMs !== undefined) child.kill('SIGKILL');
   }, limits.everyMs).unref();
   return {

@@ -57,7 +57,7 @@ export function refusalOf(error: unknown): Refusal {
  * The reason why a folder could not be created with its parents. Node reports ENOENT if the existing parents are on a
  * read-only file system, so this checks the access to the nearest existing one.
  */
-export async function whyNotMade(path: string, error: NodeJS.ErrnoException): Promise<Refusal> {
+export async function mkdirRefusal(path: string, error: NodeJS.ErrnoException): Promise<Refusal> {
   let folder = error.path ?? path;
   for (;;) {
     const failure = await access(folder, constants.W_OK | constants.X_OK).then(

@@ -6,7 +6,7 @@ import { singleLines } from '../terminal/terminal.ts';
 
 /** Shows the progress of a pass from its events. */
 export type View = {
-  hear(event: ReceivedEvent<unknown>): void;
+  onEvent(event: ReceivedEvent<unknown>): void;
   end(): void;
 };
 
@@ -46,7 +46,7 @@ export function lineView(print: (line: string) => void): View {
     const line = describeStep(event.type, factsOf(event));
     if (line) print(line);
   };
-  return { hear: write, end() {} };
+  return { onEvent: write, end() {} };
 }
 
 function describeStep(type: string, facts: Facts): string | undefined {
@@ -117,7 +117,7 @@ export function barView(stream: NodeJS.WriteStream = process.stdout): View {
     transfers.delete(keyOf(facts));
   };
   return {
-    hear(event) {
+    onEvent(event) {
       const facts = factsOf(event);
       if (event.type === 'terrace.transfer.started') show(facts, facts.present ?? 0);
       if (event.type === 'terrace.transfer.progressed') show(facts, facts.done ?? 0);

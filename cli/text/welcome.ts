@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { dataFolder } from '../data/data-folder.ts';
-import { dataWords } from '../data/data-option.ts';
+import { dataArguments } from '../data/data-option.ts';
 import { isLoopback, parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
@@ -39,7 +39,7 @@ export function welcome({ data, configuration, tokens, closed, ms }: Greeting): 
   const image = mode === 'ReadWrite' ? exampleOf(configuration) : 'NAME:TAG';
   const plain = insecureFlag(configuration);
   const registry = registryOf(configuration);
-  const end = dataWords(data);
+  const end = dataArguments(data);
   const rows = [
     ...(tokens > 0 ? [['login', loginCommand('TOKEN', configuration)]] : []),
     ...(mode === 'ReadWrite' ? [['push', `podman push${plain} IMAGE ${registry}/${image}`]] : []),

@@ -32,7 +32,7 @@ export type PasswordName = Static<typeof PasswordName>;
 /** Actions of one scope map, 500 at most (Azure Container Registry: 500 repository permissions). */
 const Actions = Type.Array(Type.String({ maxLength: 400 }), { minItems: 1, maxItems: 500 });
 /** Actions as stored: a declared account may have more than 500, as each of its patterns has several. */
-export const KeptActions = Type.Array(Type.String({ maxLength: 400 }), { maxItems: 2_500 });
+export const StoredActions = Type.Array(Type.String({ maxLength: 400 }), { maxItems: 2_500 });
 /** Max passwords per token: one can be replaced while the other is in use. */
 export const MAX_PASSWORDS = 2;
 
@@ -67,7 +67,7 @@ export function passwordToRotate({ passwords }: Token, now: number): PasswordNam
 export const ScopeMap = Type.Object({
   name: ScopeMapName,
   description: Type.Optional(Type.String({ maxLength: 500 })),
-  actions: KeptActions,
+  actions: StoredActions,
   /** Every layer has it, and nobody can change it. */
   system: Type.Boolean(),
   /** It belongs to an account that is declared in the configuration document. */
@@ -177,7 +177,7 @@ export const listScopeMaps = request(
 export const Account = Type.Object({
   name: TokenName,
   enabled: Type.Boolean(),
-  actions: KeptActions,
+  actions: StoredActions,
   passwords: Type.Array(
     Type.Object({
       name: PasswordName,

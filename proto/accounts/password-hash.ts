@@ -18,7 +18,7 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 /** @param stored in the format of `hashPassword`; any other format matches nothing */
-export async function matches(password: string, stored: string): Promise<boolean> {
+export async function verifyPassword(password: string, stored: string): Promise<boolean> {
   const [scheme, logN, r, p, salt = '', derived = ''] = stored.split('$');
   const expected = Buffer.from(derived, 'base64url');
   if (scheme !== 'scrypt' || expected.byteLength < 16) return false;
@@ -40,7 +40,7 @@ export function passwordIn(text: string): string {
 }
 
 /** Why this can't be a password, in words that reveal nothing of it. Undefined if it can. */
-export function whyNoPassword(password: string): string | undefined {
+export function passwordComplaint(password: string): string | undefined {
   if (password === '') return 'is empty: write a password';
   if (password.length < MIN_PASSWORD) {
     return `holds ${password.length} characters: passwords have at least ${MIN_PASSWORD}`;

@@ -36,7 +36,7 @@ export const systemScopeMaps: Record<string, string[]> = {
 };
 
 /** @returns the action as stored (a child's name in lower case) @throws Fault `malformed`, with the remedy */
-export function scopeAction(text: string): string {
+export function parseAction(text: string): string {
   const [, kind, target = '', action = ''] = FORM.exec(text) ?? [];
   if (kind === 'repositories' && isPattern(target) && includes(repositoryActions, action)) return text;
   const child = target.toLowerCase();

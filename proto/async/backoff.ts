@@ -4,7 +4,7 @@
  *
  * Every wait for something outside the process takes its length from this file, in ms. A caller counts failures in a
  * row, waits `backoffMs` after each and starts again at one after a success; a poll waits `jittered`; an answer that
- * names a time to wait is honoured with `atLeast`. `random` is from 0 to 1. Pure.
+ * names a time to wait is honoured with `requestedWaitMs`. `random` is from 0 to 1. Pure.
  */
 
 export type Backoff = { firstMs: number; maxMs: number };
@@ -28,5 +28,5 @@ export const jittered = (ms: number, random = Math.random()): number => ms * (0.
 const MAX_SPREAD_MS = 5_000;
 
 /** A wait that the other side requested (Retry-After): never shorter, and up to a quarter longer. */
-export const atLeast = (askedMs: number, random = Math.random()): number =>
+export const requestedWaitMs = (askedMs: number, random = Math.random()): number =>
   askedMs + random * Math.min(askedMs / 4, MAX_SPREAD_MS);

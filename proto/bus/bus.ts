@@ -20,7 +20,7 @@ import { type HistoryOptions, type Past, readHistory } from './history.ts';
 import { Invalidations } from './invalidations.ts';
 import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
 import { Relay } from './relay.ts';
-import { Answers } from './responder.ts';
+import { Responder } from './responder.ts';
 import { REFRESH_MS, States } from './states.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
@@ -68,7 +68,7 @@ export class Bus implements AsyncDisposable {
   readonly #jetStream: JetStreamStore | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #invalidations: Invalidations;
-  readonly #answers: Answers;
+  readonly #answers: Responder;
   #disconnected = false;
 
   /** Stream of events. */
@@ -120,11 +120,14 @@ export class Bus implements AsyncDisposable {
       if (message.headers?.get(KIND) === 'working') this.#calls.alive(id);
       else this.#calls.settle(id, message);
     });
-    const hear = (subject: string, handler: (bytes: Uint8Array) => void) =>
+    const subscribe = (subject: string, handler: (bytes: Uint8Array) => void) =>
       this.#on(subject, ({ data }) => handler(data));
-    this.#invalidations = new Invalidations({ say: (subject, bytes) => nc.publish(subject, bytes), hear });
-    this.#answers = new Answers({
-      hear: (subject, handler) => this.#subscribe(subject, handler, options.user),
+    this.#invalidations = new Invalidations({
+      publish: (subject, bytes) => nc.publish(subject, bytes),
+      subscribe,
+    });
+    this.#answers = new Responder({
+      subscribe: (subject, handler) => this.#subscribe(subject, handler, options.user),
       inbox: this.#inbox,
       calls: this.#calls,
       header: (kind) => header(KIND, kind),
@@ -144,8 +147,8 @@ export class Bus implements AsyncDisposable {
     const send = (subject: string, id: string, bytes: Uint8Array) => this.#store.append(subject, id, bytes);
     this.#events = new Events(options, {
       send,
-      say: this.#invalidations.say.bind(this.#invalidations),
-      hear,
+      publish: this.#invalidations.publish.bind(this.#invalidations),
+      subscribe,
     });
     this.publish = this.#events.publish.bind(this.#events);
     this.listen = this.#events.listen.bind(this.#events);
@@ -161,7 +164,7 @@ export class Bus implements AsyncDisposable {
     this.#states = new States(
       {
         bucket: (name) => this.#store.bucket(name),
-        hear: (bucket, key, handler) =>
+        subscribe: (bucket, key, handler) =>
           this.#on(`$KV.${bucket}.${key}`, ({ headers: head, data }) => handler(writeOf(head, data))),
       },
       options.log,
@@ -277,8 +280,8 @@ export class Bus implements AsyncDisposable {
   }
 
   /** Sets the retention of events in ms, also for a server that returns without its store. In storage only. */
-  async keepEvents(ms: number): Promise<void> {
-    await this.#jetStream?.keepEvents(ms);
+  async setEventRetention(ms: number): Promise<void> {
+    await this.#jetStream?.setEventRetention(ms);
   }
 
   /** Reads the retained events. @throws Fault `unavailable` */

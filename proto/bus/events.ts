@@ -12,9 +12,9 @@ export type EventOrigin = { layer: string; instance: string; log: Log };
 export type Channel = {
   /** Stores an event, once per `id`. @returns its sequence */
   send(subject: string, id: string, bytes: Uint8Array): Promise<number>;
-  say: Invalidations['say'];
+  publish: Invalidations['publish'];
   /** @returns a function that unsubscribes */
-  hear(subject: string, handler: (bytes: Uint8Array) => void): () => void;
+  subscribe(subject: string, handler: (bytes: Uint8Array) => void): () => void;
 };
 
 /** Position of an event in the stream. */
@@ -72,7 +72,7 @@ export class Events {
     };
     let bytes: Uint8Array;
     try {
-      if (event.atOnce) this.#channel.say(event, data);
+      if (event.atOnce) this.#channel.publish(event, data);
       check(event.data, data);
       bytes = pack(Envelope, envelope);
     } catch (err) {
@@ -92,7 +92,7 @@ export class Events {
     event: Event<T>,
     handler: (received: ReceivedEvent<Static<T>>) => void,
   ): () => void {
-    return this.#channel.hear(`events.${event.type}`, (bytes) => {
+    return this.#channel.subscribe(`events.${event.type}`, (bytes) => {
       try {
         const envelope = unpack(Envelope, bytes);
         handler({ ...envelope, data: check(event.data, envelope.data) });

@@ -8,9 +8,9 @@ const MISSED = `${NOW}.missed`;
 
 /** One connection: its messages are received in the order in which they were published, unless it breaks. */
 export type Line = {
-  say(subject: string, bytes?: Uint8Array): void;
+  publish(subject: string, bytes?: Uint8Array): void;
   /** @returns a function that unsubscribes */
-  hear(subject: string, handler: (bytes: Uint8Array) => void): () => void;
+  subscribe(subject: string, handler: (bytes: Uint8Array) => void): () => void;
 };
 
 /**
@@ -35,7 +35,7 @@ export class Invalidations {
    * Publishes an immediate event.
    * @throws Fault `malformed`, naming the field: subscribers are then notified that they missed an event
    */
-  say<T extends TSchema>(event: Event<T>, data: Static<T>): void {
+  publish<T extends TSchema>(event: Event<T>, data: Static<T>): void {
     this.#hasPublished = true;
     let bytes: Uint8Array;
     try {
@@ -50,7 +50,7 @@ export class Invalidations {
   /** Subscribes to an immediate event, received without its envelope. @returns a function that unsubscribes */
   onInvalidation<T extends TSchema>(event: Event<T>, handler: (data: Static<T>) => void): () => void {
     if (!event.atOnce) throw new Error(`${event.type} is not said at once`);
-    return this.#line.hear(`${NOW}.${event.type}`, (bytes) => {
+    return this.#line.subscribe(`${NOW}.${event.type}`, (bytes) => {
       let data: Static<T>;
       try {
         data = unpack(event.data, bytes);
@@ -63,7 +63,7 @@ export class Invalidations {
 
   /** Calls the handler when an immediate event may have been missed: everything cached may be stale. */
   onGap(handler: () => void): void {
-    if (this.#gapHandlers.size === 0) this.#line.hear(MISSED, () => this.#notify());
+    if (this.#gapHandlers.size === 0) this.#line.subscribe(MISSED, () => this.#notify());
     this.#gapHandlers.add(handler);
   }
 
@@ -92,7 +92,7 @@ export class Invalidations {
 
   #publish(subject: string, bytes?: Uint8Array): void {
     try {
-      this.#line.say(subject, bytes);
+      this.#line.publish(subject, bytes);
     } catch {
       // The connection is closed: no answer is sent on it either.
     }

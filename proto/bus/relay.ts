@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { pack, packedSize } from '../contract/contract.ts';
-import { Envelope, MAX_LAYER, MAX_SOURCE, readEvent } from '../contract/envelope.ts';
+import { Envelope, MAX_LAYER_LENGTH, MAX_SOURCE_LENGTH, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Archive } from '../jetstream/archive.ts';
 
@@ -39,7 +39,7 @@ export function attributed(child: string, event: Envelope): Envelope {
     source: sourceOf(child, source),
     type,
     time,
-    layer: layer === undefined ? child : beneath(child, layer, MAX_LAYER),
+    layer: layer === undefined ? child : beneath(child, layer, MAX_LAYER_LENGTH),
     data,
   };
 }
@@ -52,7 +52,7 @@ export function withinLimits(event: Envelope): Envelope {
 
 /** Source of a child's event, as `attributed` sets it. */
 export const sourceOf = (child: string, source: string): string =>
-  `/layers/${beneath(child, source.replace(/^\/layers\//, ''), MAX_SOURCE - 8)}`;
+  `/layers/${beneath(child, source.replace(/^\/layers\//, ''), MAX_SOURCE_LENGTH - 8)}`;
 
 function beneath(child: string, name: string, max: number): string {
   const path = name === child || name.startsWith(`${child}/`) ? name : `${child}/${name}`;

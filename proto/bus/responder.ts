@@ -7,7 +7,7 @@ import { mayAsk } from './permissions.ts';
 
 /** Requests of other users, and the answers to them. */
 
-export type Question = {
+export type IncomingRequest = {
   caller: Caller;
   /** Subject of the request: the contract's may have wildcards. */
   asked: string;
@@ -17,7 +17,7 @@ export type Question = {
 
 export type Handler<Q extends TSchema, R extends TSchema> = (
   query: Static<Q>,
-  question: Question,
+  question: IncomingRequest,
 ) => Promise<Static<R>>;
 
 type Message = {
@@ -30,7 +30,7 @@ type Message = {
 
 /** Receives and sends messages. */
 export type Wire = {
-  hear(subject: string, handler: (message: Message) => void): { drain(): Promise<void> };
+  subscribe(subject: string, handler: (message: Message) => void): { drain(): Promise<void> };
   /** Subject below which this connection receives answers. */
   inbox: string;
   calls: Pick<Calls<{ data: Uint8Array }>, 'open'>;
@@ -45,7 +45,7 @@ export type Wire = {
 const LOG_REFUSED_MS = 10_000;
 
 /** Serves the requests of other users on one connection. */
-export class Answers {
+export class Responder {
   readonly #wire: Wire;
   #refused = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
@@ -64,10 +64,10 @@ export class Answers {
     handler: Handler<Q, R>,
     quiet = false,
   ): { drain(): Promise<void> } {
-    const { hear, header, after, log, signOfLifeMs } = this.#wire;
+    const { subscribe, header, after, log, signOfLifeMs } = this.#wire;
     const { subject } = contract;
     const failed = (err: unknown) => log.error({ err, subject }, 'a request failed');
-    return hear(subject, (message) => {
+    return subscribe(subject, (message) => {
       const caller = callerOf(message);
       const asked = message.subject;
       if (!caller.user || !mayAsk(caller.user, asked)) return this.#refuse(asked);

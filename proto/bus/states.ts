@@ -20,7 +20,7 @@ const RETRY = { firstMs: 250, maxMs: 4_000 };
 export type Buckets = {
   bucket(name: string): Bucket;
   /** Subscribes to the writes of an entry. @returns a function that unsubscribes */
-  hear(bucket: string, key: string, handler: (write: Write) => void): () => void;
+  subscribe(bucket: string, key: string, handler: (write: Write) => void): () => void;
 };
 
 /** An entry that violates the schema of its state: written by another version, or damaged on disk. */
@@ -158,9 +158,9 @@ export class States {
       });
     };
     const reread = () => refresh();
-    const unsubscribe = this.#buckets.hear(state.bucket, key, (write) => {
+    const unsubscribe = this.#buckets.subscribe(state.bucket, key, (write) => {
       if (write === 'conditional') for (const ms of READ_AFTER_MS) setTimeout(reread, ms).unref();
-      else watch.hear(write === 'removal' ? undefined : write.bytes);
+      else watch.update(write === 'removal' ? undefined : write.bytes);
     });
     this.#watches.add(reread);
     reread();

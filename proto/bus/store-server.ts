@@ -1,6 +1,6 @@
 import type { TSchema } from '@sinclair/typebox';
 import { pack, type Request, unpack } from '../contract/contract.ts';
-import { Envelope, known } from '../contract/envelope.ts';
+import { dropUnknownFields, Envelope } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { JetStreamStore } from '../jetstream/jetstream-store.ts';
 import {
@@ -62,7 +62,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
     appendTo('>'),
     async ({ id, bytes }, { asked }) => {
       const subject = asked.slice(APPEND.length);
-      const event = known(unpack(Envelope, bytes));
+      const event = dropUnknownFields(unpack(Envelope, bytes));
       if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
         throw new Fault('malformed', `/type: ${event.type} is no event of ${subject}`);
       }

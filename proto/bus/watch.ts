@@ -15,7 +15,7 @@ export class Watch {
   }
 
   /** Takes a value that was just written. */
-  hear(bytes: Uint8Array | undefined): void {
+  update(bytes: Uint8Array | undefined): void {
     this.#writes += 1;
     this.#take(bytes);
   }

@@ -17,12 +17,12 @@ const Short = Type.String({ pattern: '^[0-9a-f]{1,64}$', maxLength: 64 });
  * the tags that are to point to the image, the platforms of an index that the blob belongs to (none: it belongs to
  * all), and whether only a referrer needs it.
  */
-export const Part = Type.Object({
+export const ImageContext = Type.Object({
   tags: Type.Array(Tag, { maxItems: 20 }),
   platforms: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 20 })),
   referrer: Type.Optional(Type.Boolean()),
 });
-export type Part = Static<typeof Part>;
+export type ImageContext = Static<typeof ImageContext>;
 
 /** `attempt` changes each time that a syncer begins or resumes the transfer. */
 export const ArrivingBlob = Type.Object({
@@ -30,7 +30,7 @@ export const ArrivingBlob = Type.Object({
   digest: Digest,
   size: Bytes,
   attempt: Short,
-  part: Type.Optional(Part),
+  part: Type.Optional(ImageContext),
 });
 export type ArrivingBlob = Static<typeof ArrivingBlob>;
 

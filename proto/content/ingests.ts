@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { request } from '../contract/contract.ts';
 import { Bytes, Digest, FilePath, Instant, Party, Repository } from '../oci/names.ts';
-import { Part } from './arriving.ts';
+import { ImageContext } from './arriving.ts';
 
 /**
  * Content being written, not yet visible. An ingest is a folder of the data volume that holds the bytes; storage
@@ -71,7 +71,7 @@ export const claimTransfer = request(
     size: Bytes,
     by: Party,
     repository: Type.Optional(Repository),
-    part: Type.Optional(Part),
+    part: Type.Optional(ImageContext),
   }),
   Type.Intersect([Claim, Type.Object({ clean: Type.Boolean() })]),
 );

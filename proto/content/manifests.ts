@@ -24,8 +24,11 @@ const TagTarget = Type.Union([Digest, Type.Null()]);
 export const MAX_PLATFORM = 100;
 
 /** A child of an index that the layer does not fetch, with its platform in the index. */
-export const LeftOut = Type.Object({ digest: Digest, platform: Type.String({ maxLength: MAX_PLATFORM }) });
-export type LeftOut = Static<typeof LeftOut>;
+export const ExcludedManifest = Type.Object({
+  digest: Digest,
+  platform: Type.String({ maxLength: MAX_PLATFORM }),
+});
+export type ExcludedManifest = Static<typeof ExcludedManifest>;
 
 /** Max tags that one push of a manifest may name. */
 export const MAX_TAGS = 100;
@@ -50,7 +53,7 @@ export const putManifest = request(
     base: Type.Optional(Type.Boolean()),
     tags: Type.Optional(Type.Array(Tag, { maxItems: MAX_TAGS })),
     arrived: Type.Optional(Type.Boolean()),
-    leftOut: Type.Optional(Type.Array(LeftOut, { maxItems: 10_000 })),
+    leftOut: Type.Optional(Type.Array(ExcludedManifest, { maxItems: 10_000 })),
     ...Fenced,
   }),
   Type.Object({ digest: Digest, size: Bytes, subject: Type.Optional(Digest) }),
@@ -91,7 +94,7 @@ export const listLeftOut = request(
   'storage.manifest.left-out',
   Type.Object({ repository: Repository, ...page }),
   Type.Object({
-    leftOut: Type.Array(Type.Object({ ...LeftOut.properties, index: Digest }), { maxItems: 1000 }),
+    leftOut: Type.Array(Type.Object({ ...ExcludedManifest.properties, index: Digest }), { maxItems: 1000 }),
     more: Type.Boolean(),
   }),
 );
@@ -176,17 +179,21 @@ export const listRepositories = request(
 /** Max annotations in the descriptor of a referrer. A manifest with more has none in its descriptor. */
 export const MAX_ANNOTATIONS = 1_000;
 /** Max length of the name of such an annotation, in characters. Those with longer names stay in the manifest. */
-export const MAX_KEY = 512;
+export const MAX_ANNOTATION_KEY_LENGTH = 512;
 const ReferrerDescriptor = Type.Object({
   mediaType: MediaType,
   digest: Digest,
   size: Bytes,
   artifactType: Type.Optional(MediaType),
   annotations: Type.Optional(
-    Type.Record(Type.String({ pattern: `^[^]{1,${MAX_KEY}}$` }), Type.String({ maxLength: 512 * 1024 }), {
-      maxProperties: MAX_ANNOTATIONS,
-      additionalProperties: false,
-    }),
+    Type.Record(
+      Type.String({ pattern: `^[^]{1,${MAX_ANNOTATION_KEY_LENGTH}}$` }),
+      Type.String({ maxLength: 512 * 1024 }),
+      {
+        maxProperties: MAX_ANNOTATIONS,
+        additionalProperties: false,
+      },
+    ),
   ),
 });
 

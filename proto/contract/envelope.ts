@@ -3,8 +3,8 @@ import { unpack } from './contract.ts';
 import { Fault } from './fault.ts';
 
 /** Max length of the name of a layer in an event, in characters: the names of 16 layers, one below the other. */
-export const MAX_LAYER = 1_024;
-export const MAX_SOURCE = MAX_LAYER + 256;
+export const MAX_LAYER_LENGTH = 1_024;
+export const MAX_SOURCE_LENGTH = MAX_LAYER_LENGTH + 256;
 
 /** One line without control characters: it is put into headers and shown on terminals. */
 export const line = (maxLength: number) =>
@@ -16,13 +16,13 @@ export const Envelope = Type.Object({
   /** Unique per source. */
   id: line(256),
   /** `/layers/<layer>/<instance>` */
-  source: line(MAX_SOURCE),
+  source: line(MAX_SOURCE_LENGTH),
   /** `terrace.<declared type>` */
   type: line(128),
   /** RFC 3339, UTC, milliseconds. */
   time: line(64),
   /** Name of the layer in which it happened. An extension attribute, like `origin`. */
-  layer: Type.Optional(line(MAX_LAYER)),
+  layer: Type.Optional(line(MAX_LAYER_LENGTH)),
   /** Of an event from a layer below: its place in the stream there, `<creation time of that stream>/<sequence>`. */
   origin: Type.Optional(line(128)),
   data: Type.Unknown(),
@@ -45,5 +45,5 @@ export type ReceivedEvent<T> = Omit<Envelope, 'data'> & { data: T };
 const fields = Object.keys(Envelope.properties);
 
 /** Removes unknown fields of an envelope before it is stored: no schema checks them. */
-export const known = (event: Envelope): Envelope =>
+export const dropUnknownFields = (event: Envelope): Envelope =>
   Object.fromEntries(Object.entries(event).filter(([field]) => fields.includes(field))) as Envelope;

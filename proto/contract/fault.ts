@@ -62,7 +62,7 @@ export type FaultCode = (typeof faultCodes)[number];
 const known = new Set<string>(faultCodes);
 
 /** Max length of a message, in characters: it may quote another machine, and is part of events, states and answers. */
-export const MAX_REASON = 2_000;
+export const MAX_REASON_LENGTH = 2_000;
 
 export class Fault extends Error {
   override readonly name = 'Fault';
@@ -75,7 +75,10 @@ export class Fault extends Error {
     message: string,
     options: { cause?: unknown; detail?: Record<string, unknown> } = {},
   ) {
-    super(clip(message, MAX_REASON), options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      clip(message, MAX_REASON_LENGTH),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.detail = options.detail;
   }
@@ -87,7 +90,7 @@ export class Fault extends Error {
 
 export const WireFault = Type.Object({
   code: Type.String({ maxLength: 64 }),
-  message: Type.String({ maxLength: MAX_REASON }),
+  message: Type.String({ maxLength: MAX_REASON_LENGTH }),
   detail: Type.Optional(
     Type.Record(Type.String({ pattern: '^[^]{1,64}$' }), Type.Unknown(), {
       maxProperties: 20,

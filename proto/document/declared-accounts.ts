@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { KeptActions, ScopeMapName, TokenName } from '../accounts/accounts.ts';
+import { ScopeMapName, StoredActions, TokenName } from '../accounts/accounts.ts';
 import { ChildName } from '../accounts/children.ts';
 import { HASH_PATTERN } from '../accounts/password-hash.ts';
 import { actionsOfChild, actionsOfWords } from '../accounts/permission-words.ts';
@@ -78,7 +78,7 @@ export const DeclaredAccount = Type.Object({
   enabled: Type.Boolean(),
   /** Either this, or `actions`. */
   scopeMap: Type.Optional(ScopeMapName),
-  actions: Type.Optional(KeptActions),
+  actions: Type.Optional(StoredActions),
   passwords: Type.Array(
     Type.Object({
       /** Either this, or `secretFile`, absolute. */

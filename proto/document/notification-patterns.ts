@@ -1,5 +1,5 @@
 import { isDigest, isTag } from '../oci/names.ts';
-import { isPattern } from '../oci/repository-pattern.ts';
+import { isRepositoryPattern } from '../oci/repository-pattern.ts';
 
 /**
  * Pattern that selects events of content, in the syntax of Azure Container Registry's connected registries:
@@ -28,7 +28,7 @@ export function readNotificationPattern(text: string): NotificationPattern | und
   const colon = reference.indexOf(':');
   const name = colon < 0 ? reference : reference.slice(0, colon);
   const tag = colon < 0 ? undefined : reference.slice(colon + 1);
-  if (rest.length > 0 || !isPattern(name)) return undefined;
+  if (rest.length > 0 || !isRepositoryPattern(name)) return undefined;
   if (tag !== undefined && tag !== '*' && !isTag(tag)) return undefined;
   if (digest !== undefined && digest !== '*' && !isDigest(digest)) return undefined;
   return {

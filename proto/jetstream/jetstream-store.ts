@@ -89,7 +89,7 @@ export class JetStreamStore implements Store {
   }
 
   /** Sets the retention of events in ms, also for a server that returns without its store. */
-  async keepEvents(ms: number): Promise<void> {
+  async setEventRetention(ms: number): Promise<void> {
     this.#eventsMs = ms;
     await ensureStream((await this.#manager()) as never, streams.events, ms);
   }

@@ -15,7 +15,7 @@ import { Bytes, Digest } from './names.ts';
  */
 
 /** Max size of a manifest in bytes: registries accept 4 MiB (distribution-spec, "Pushing manifests"). */
-export const MANIFEST_LIMIT = 4 * 1024 * 1024;
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
 export const mediaTypes = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
@@ -85,10 +85,10 @@ const isForeign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(l
  * @throws Fault `manifest-invalid`, naming the field; `too-large`
  */
 export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
-  if (bytes.byteLength > MANIFEST_LIMIT) {
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) {
     throw new Fault(
       'too-large',
-      `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes.byteLength}`,
+      `a manifest may have ${MAX_MANIFEST_BYTES} bytes, this one has ${bytes.byteLength}`,
     );
   }
   if (!isManifestType(mediaType)) {

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Fault, MAX_REASON } from '../contract/fault.ts';
+import { Fault, MAX_REASON_LENGTH } from '../contract/fault.ts';
 
 /** Grammar of repositories, tags and digests (OCI distribution-spec 1.1, "Pulling manifests"). */
 const REPOSITORY = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*';
@@ -37,7 +37,7 @@ export const PassId = Type.String({ maxLength: 64 });
 export const Code = Type.String({ maxLength: 64 });
 
 /** One sentence for a person; it may quote another machine. */
-export const Reason = Type.String({ maxLength: MAX_REASON });
+export const Reason = Type.String({ maxLength: MAX_REASON_LENGTH });
 
 export const FilePath = Type.String({ maxLength: 4_096 });
 
@@ -60,7 +60,7 @@ export const isTag = (text: string): boolean => tagForm.test(text);
 export const isDigest = (text: string): boolean => digestForm.test(text);
 
 /** @throws Fault `name-invalid` */
-export function repositoryName(text: string): Repository {
+export function parseRepositoryName(text: string): Repository {
   if (isRepository(text)) return text;
   throw new Fault(
     'name-invalid',
@@ -69,7 +69,7 @@ export function repositoryName(text: string): Repository {
 }
 
 /** @throws Fault `digest-invalid` */
-export function digestName(text: string): Digest {
+export function parseDigestName(text: string): Digest {
   if (isDigest(text)) return text;
   throw new Fault(
     'digest-invalid',
@@ -78,12 +78,12 @@ export function digestName(text: string): Digest {
 }
 
 /** A tag or digest. @throws Fault `digest-invalid` for text with a colon, `manifest-invalid` for any other bad tag */
-export function referenceName(text: string): Reference {
-  return text.includes(':') ? digestName(text) : tagName(text);
+export function parseReferenceName(text: string): Reference {
+  return text.includes(':') ? parseDigestName(text) : parseTagName(text);
 }
 
 /** @throws Fault `manifest-invalid` */
-export function tagName(text: string): Tag {
+export function parseTagName(text: string): Tag {
   if (isTag(text)) return text;
   throw new Fault(
     'manifest-invalid',

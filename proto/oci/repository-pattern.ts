@@ -7,11 +7,11 @@ export const RepositoryPattern = Type.String({
   maxLength: 255,
 });
 
-export const isPattern = (pattern: string): boolean =>
+export const isRepositoryPattern = (pattern: string): boolean =>
   pattern === '*' || isRepository(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
 
 /** Whether a pattern matches: `*` (all), `prefix/*` (all below the prefix), or the name of one repository. */
-export function matches(patterns: readonly string[], repository: string): boolean {
+export function matchesPattern(patterns: readonly string[], repository: string): boolean {
   return patterns.some((pattern) => {
     if (pattern === '*') return true;
     if (pattern.endsWith('/*')) return repository.startsWith(pattern.slice(0, -1));

@@ -13,7 +13,7 @@ export const healthFolder = (data: string): string => join(data, 'run', 'health'
  * The answer of a healthy service, which identifies the data folder by device and inode: files in a copy of the folder
  * name ports of the services of the original.
  */
-export async function wellWord(data: string): Promise<string> {
+export async function healthyAnswer(data: string): Promise<string> {
   const { dev, ino } = await stat(data);
   return `well ${dev}:${ino}`;
 }

@@ -31,7 +31,7 @@ export class StuckLoop {
    * @param processorMs CPU time of the loop's thread since its start; undefined if unknown
    * @returns how long the loop has been stuck, in ms; undefined if it is not
    */
-  look(turns: number, processorMs: number | undefined): number | undefined {
+  poll(turns: number, processorMs: number | undefined): number | undefined {
     if (turns === 0 || processorMs === undefined) return undefined;
     if (turns !== this.#since?.turns) {
       this.#since = { turns, processorMs };

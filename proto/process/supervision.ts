@@ -14,10 +14,10 @@ import { Value } from '@sinclair/typebox/value';
  * Message of a service to its supervisor, over the channel between them, before it exits with `EXIT_UNUSABLE`: a
  * restart does not help until an operator has repaired something.
  */
-export const Hopeless = Type.Object({
+export const Unrecoverable = Type.Object({
   hopeless: Type.Object({ code: Type.String(), message: Type.String() }),
 });
-export type Hopeless = Static<typeof Hopeless>;
+export type Unrecoverable = Static<typeof Unrecoverable>;
 
 /**
  * EX_DATAERR of sysexits.h. For supervisors without a channel, such as the restart policy of a container or a service
@@ -25,7 +25,7 @@ export type Hopeless = Static<typeof Hopeless>;
  */
 export const EXIT_UNUSABLE = 65;
 
-export const isHopeless = (message: unknown): message is Hopeless => Value.Check(Hopeless, message);
+export const isHopeless = (message: unknown): message is Unrecoverable => Value.Check(Unrecoverable, message);
 
 const STOP_MS = 4_000;
 

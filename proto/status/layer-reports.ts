@@ -15,7 +15,7 @@ const MAX_BYTES = 256 * 1024;
 type ReceivedLayer = NonNullable<Report['layers']>[number];
 
 /** Layers as the children reported them, each path prefixed with its child. `children`: layers by child. */
-export function beneath(
+export function prefixPaths(
   children: Iterable<readonly [child: string, layers: readonly LayerReport[]]>,
 ): LayerReport[] {
   return [...children].flatMap(([child, layers]) =>
@@ -27,7 +27,7 @@ export function beneath(
  * As many layers as fit into one report: the layer itself, then the layers of its children in turn, nearest first. The
  * layer itself carries the number of layers left out. Of two layers with the same path, the first one counts.
  */
-export function fitting(self: LayerReport, others: readonly LayerReport[]): LayerReport[] {
+export function fitReport(self: LayerReport, others: readonly LayerReport[]): LayerReport[] {
   const chosen = new Set<LayerReport>();
   let size = packedSize(shorten(self));
   let leftOut = self.leftOut ?? 0;
@@ -47,7 +47,7 @@ export function fitting(self: LayerReport, others: readonly LayerReport[]): Laye
 /** A child's report of itself and the layers below it, as stored. Empty if the child did not report itself. */
 export function kept(received: readonly ReceivedLayer[]): LayerReport[] {
   const self = received.find(({ path }) => path.length === 0);
-  return self ? fitting(shorten(self), received.filter(({ path }) => path.length > 0).map(shorten)) : [];
+  return self ? fitReport(shorten(self), received.filter(({ path }) => path.length > 0).map(shorten)) : [];
 }
 
 function shorten({ link, ...layer }: ReceivedLayer): LayerReport {

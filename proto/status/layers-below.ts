@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ChildName, InstanceId, StartId } from '../accounts/children.ts';
 import { state } from '../contract/contract.ts';
-import { Envelope, line, MAX_SOURCE } from '../contract/envelope.ts';
+import { Envelope, line, MAX_SOURCE_LENGTH } from '../contract/envelope.ts';
 import { Mode } from '../oci/mode.ts';
 import { Bytes, Count, Instant } from '../oci/names.ts';
 import { LinkStatus } from './status.ts';
@@ -77,7 +77,7 @@ export type ReportAck = Static<typeof ReportAck>;
 /** HTTP path where a child reports, by POST; needs `gateway/<child>/message/write`. */
 export const reportPath = (child: string): string => `/v2/_terrace/children/${child}/events`;
 /** Max size of a report, unpacked, in bytes. */
-export const REPORT_LIMIT = 2 * 1024 * 1024;
+export const MAX_REPORT_BYTES = 2 * 1024 * 1024;
 /**
  * Max JSON values of a report. The layers have 25,000 at most, and so have the events of Terrace itself. A report with
  * more is sent again in parts.
@@ -98,7 +98,7 @@ export const ReportProgress = Type.Composite([
   Type.Object({
     stored: Type.Integer({ minimum: 0 }),
     tail: Type.String({ maxLength: 300 }),
-    marks: Type.Record(Type.String({ pattern: `^[^]{1,${MAX_SOURCE}}$` }), Type.Integer(), {
+    marks: Type.Record(Type.String({ pattern: `^[^]{1,${MAX_SOURCE_LENGTH}}$` }), Type.Integer(), {
       maxProperties: MAX_MARKS,
       additionalProperties: false,
     }),

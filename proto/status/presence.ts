@@ -16,10 +16,10 @@ export const presence = state('presence', Presence);
 /** Max time without a request before a child is cut off, in ms. A request is held for up to 58 s, then renewed. */
 export const MAX_SILENCE_MS = 90_000;
 /** Code of a link whose layer is cut off from the reporting one. */
-export const NOT_HEARD = 'not-heard';
+export const NOT_SEEN = 'not-heard';
 
 /** Current status of the layers that a child reported. Pure. */
-export function layersNow(
+export function currentLayers(
   { seen, layers }: Layers,
   present: Presence | undefined,
   now: number,
@@ -38,5 +38,5 @@ function withoutLink(layer: LayerReport, since: number, detail: string): LayerRe
   if (!link) return layer;
   const { lastSync, coordinator } = link;
   const known = { coordinator, ...(lastSync !== undefined && { lastSync }) };
-  return { ...facts, link: { state: 'Offline', since, detail, code: NOT_HEARD, ...known } };
+  return { ...facts, link: { state: 'Offline', since, detail, code: NOT_SEEN, ...known } };
 }

@@ -18,25 +18,25 @@ export const Mark = Type.Object({
 export type Mark = Static<typeof Mark>;
 
 /** Max entries per page, or per request. */
-export const MARKS_AT_ONCE = 500;
-const limit = Type.Integer({ minimum: 1, maximum: MARKS_AT_ONCE });
+export const MAX_MARKS_PER_PAGE = 500;
+const limit = Type.Integer({ minimum: 1, maximum: MAX_MARKS_PER_PAGE });
 
 export const listMarks = request(
   'storage.mark.list',
   Type.Object({ of: Type.String({ maxLength: 128 }), after: Type.Optional(Repository), limit }),
   Type.Object({
-    marks: Type.Array(Type.Object({ repository: Repository, mark: Mark }), { maxItems: MARKS_AT_ONCE }),
+    marks: Type.Array(Type.Object({ repository: Repository, mark: Mark }), { maxItems: MAX_MARKS_PER_PAGE }),
     more: Type.Boolean(),
   }),
 );
 
 /** `null`: the repository is deleted, and so is its mark. Marks with any other `of` are deleted, too. */
-export const keepMarks = request(
+export const storeMarks = request(
   'storage.mark.keep',
   Type.Object({
     of: Type.String({ maxLength: 128 }),
     marks: Type.Array(Type.Object({ repository: Repository, mark: Type.Union([Mark, Type.Null()]) }), {
-      maxItems: MARKS_AT_ONCE,
+      maxItems: MAX_MARKS_PER_PAGE,
     }),
     ...Fenced,
   }),
@@ -48,7 +48,7 @@ export const listSubjects = request(
   'storage.subject.list',
   Type.Object({ repository: Repository, after: Type.Optional(After), limit }),
   Type.Object({
-    referrers: Type.Array(Type.Object({ subject: Digest, digest: Digest }), { maxItems: MARKS_AT_ONCE }),
+    referrers: Type.Array(Type.Object({ subject: Digest, digest: Digest }), { maxItems: MAX_MARKS_PER_PAGE }),
     more: Type.Boolean(),
   }),
 );

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Part } from '../content/arriving.ts';
+import { ImageContext } from '../content/arriving.ts';
 import { event, job } from '../contract/contract.ts';
 import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository } from '../oci/names.ts';
 
@@ -15,7 +15,7 @@ const TransferJob = Type.Object({
   ...Blob,
   pass: PassId,
   /** On the way down: the place of the blob in an image, for the layers below. */
-  part: Type.Optional(Part),
+  part: Type.Optional(ImageContext),
   /** When the window closes: the transfer pauses then. A job taken later is dropped: the next pass creates it again. */
   until: Type.Optional(Instant),
   /** On the way up: repositories of the parent from which the blob may be mounted. */

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { bootOf } from './boot-id.ts';
+import { bootId } from './boot-id.ts';
 
 const UNKNOWN_BOOT = '-';
 
@@ -10,7 +10,7 @@ const UNKNOWN_BOOT = '-';
  */
 export function placeOf(folder: string): string {
   const { dev, ino } = statSync(folder, { bigint: true });
-  return `${bootOf() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
+  return `${bootId() ?? UNKNOWN_BOOT} ${dev}:${ino}`;
 }
 
 /**

@@ -10,7 +10,7 @@ export const RepairHint = Type.Object({
   repository: Repository,
   digest: Digest,
   tag: Type.Optional(Tag),
-  gone: Type.Optional(Type.Literal(true)),
+  deleted: Type.Optional(Type.Literal(true)),
 });
 export type RepairHint = Static<typeof RepairHint>;
 
@@ -23,7 +23,7 @@ export const RepairRequest = Type.Object({
   open: Type.Boolean(),
   force: Type.Boolean(),
   /** Only reports whether a repair is needed. */
-  look: Type.Optional(Type.Boolean()),
+  checkOnly: Type.Optional(Type.Boolean()),
 });
 export type RepairRequest = Static<typeof RepairRequest>;
 
@@ -42,13 +42,13 @@ export function hintOf(type: string, data: unknown): RepairHint | undefined {
     return { repository: data.repository, tag: data.tag, digest: data.digest };
   }
   if (type === tagDeleted.type && Value.Check(tagDeleted.data, data)) {
-    return { repository: data.repository, tag: data.tag, digest: data.from, gone: true };
+    return { repository: data.repository, tag: data.tag, digest: data.from, deleted: true };
   }
   if (type === manifestCommitted.type && Value.Check(manifestCommitted.data, data)) {
     return { repository: data.repository, digest: data.digest };
   }
   if (type === manifestDeleted.type && Value.Check(manifestDeleted.data, data)) {
-    return { repository: data.repository, digest: data.digest, gone: true };
+    return { repository: data.repository, digest: data.digest, deleted: true };
   }
   return undefined;
 }

@@ -6,7 +6,7 @@ import { Fault } from '../contract/fault.ts';
 export const RESERVE = 512 * 1024 * 1024;
 
 /** Reserve of free inodes: `most`, or this share of all inodes if that is fewer. */
-export const INODE_RESERVE = { most: 1_000, share: 1 / 20 };
+export const INODE_RESERVE = { max: 1_000, share: 1 / 20 };
 
 /** Free space (bytes) and inodes of the data volume, and whether one of them is below its reserve. */
 export async function spaceOf(data: string, reserve: number): Promise<Space> {
@@ -21,7 +21,7 @@ export async function spaceOf(data: string, reserve: number): Promise<Space> {
 /** Undefined if the file system does not count inodes, and reports 0 of them. */
 function inodesOf(files: number, free: number): Space['inodes'] {
   if (files <= 0 || !Number.isSafeInteger(files) || !Number.isSafeInteger(free) || free < 0) return undefined;
-  return { free, reserve: Math.min(INODE_RESERVE.most, Math.ceil(files * INODE_RESERVE.share)) };
+  return { free, reserve: Math.min(INODE_RESERVE.max, Math.ceil(files * INODE_RESERVE.share)) };
 }
 
 /** Fault for a volume below its reserve of space or of inodes. */

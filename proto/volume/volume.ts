@@ -107,7 +107,7 @@ export class BlobFile implements AsyncDisposable {
   }
 
   /** Current size in bytes, and identity of the file: another file of the same name has another `id`. */
-  async look(): Promise<{ size: number; id: number }> {
+  async stat(): Promise<{ size: number; id: number }> {
     const { size, ino } = await this.#file.stat();
     return { size, id: ino };
   }

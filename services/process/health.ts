@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { healthFolder, wellWord } from '#proto/process/health.ts';
+import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 
 const MAX_CONNECTIONS = 16;
 /** Max wait for the bus before a health check is answered, in ms. */
@@ -45,7 +45,7 @@ export class Health implements AsyncDisposable {
   async start(): Promise<void> {
     const { data, log } = this.#deps;
     try {
-      this.#healthy = await wellWord(data);
+      this.#healthy = await healthyAnswer(data);
       this.#server.listen(0, '127.0.0.1');
       await once(this.#server, 'listening');
       this.#server.on('error', (err) => log.warn({ err }, 'the health of this service is not told'));

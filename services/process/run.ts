@@ -10,7 +10,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { safeJson } from '#proto/contract/terminal-text.ts';
 import type { ServiceName } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
-import { EXIT_UNUSABLE, type Hopeless, stopMsOf } from '#proto/process/supervision.ts';
+import { EXIT_UNUSABLE, stopMsOf, type Unrecoverable } from '#proto/process/supervision.ts';
 import { alive, HEARTBEAT_MS, serviceStatus } from '#proto/status/status.ts';
 import { Health } from './health.ts';
 import { watchLoop } from './watchdog.ts';
@@ -166,7 +166,7 @@ export async function live(
 
 /** Reports to the supervisor that a restart does not help. */
 async function reportHopeless({ code, message }: Fault): Promise<void> {
-  const report: Hopeless = { hopeless: { code, message } };
+  const report: Unrecoverable = { hopeless: { code, message } };
   if (process.connected) await new Promise<void>((resolve) => process.send?.(report, () => resolve()));
 }
 

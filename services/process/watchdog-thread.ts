@@ -16,7 +16,7 @@ let stuckMs: number | undefined;
 while (stuckMs === undefined) {
   // Never notified: a sleep that needs no event loop.
   Atomics.wait(clock, 0, 0, limits.everyMs);
-  stuckMs = loop.look(Atomics.load(counter, 0), processorMsOf(process.pid));
+  stuckMs = loop.poll(Atomics.load(counter, 0), processorMsOf(process.pid));
 }
 const msg = `the event loop has been stuck for ${Math.round(stuckMs / 1_000)} s: the process ends`;
 try {

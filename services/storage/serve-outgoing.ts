@@ -1,4 +1,4 @@
-import { keepMarks, listMarks, listSubjects } from '#proto/sync/marks.ts';
+import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import {
   dropSession,
   getSession,
@@ -17,12 +17,12 @@ import type { Storage } from './storage.ts';
 /** Answers the requests of `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
 export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
   on(listMarks, (q) => marks.list(q.of, q));
-  on(keepMarks, (q) => marks.keep(q.of, q.marks).then(nothing));
+  on(storeMarks, (q) => marks.keep(q.of, q.marks).then(nothing));
   on(listSubjects, (q) => marks.subjects(q.repository, q));
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));
   on(settleOutgoing, (q) => outgoing.settle(q).then(nothing));
-  on(recordParent, (q) => outgoing.meet(q));
+  on(recordParent, (q) => outgoing.recordParent(q));
   on(park, (q) => outgoing.park(q).then(nothing));
   on(unpark, (q) => outgoing.unpark(q.repository, q.reference).then(nothing));
   on(listParked, (q) => outgoing.listParked(q));

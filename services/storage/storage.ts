@@ -22,14 +22,14 @@ import { EventOutbox } from './history/event-outbox.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
 import { Scrubber } from './maintenance/scrub.ts';
-import type { Upkeep } from './maintenance/sweep.ts';
+import type { Maintenance } from './maintenance/sweep.ts';
 import { Metadata } from './metadata/metadata.ts';
 import { Manifests } from './repositories/manifests.ts';
 import { Tags } from './repositories/tags.ts';
 import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
-import { KeptHere } from './sync/unselected-outgoing.ts';
+import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPlaces } from './sync/webhooks.ts';
 
 /*
@@ -62,7 +62,7 @@ export type StorageOptions = {
 };
 
 /** In effect until the first configuration is received. */
-export const UPKEEP: Upkeep = {
+export const UPKEEP: Maintenance = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
   reserve: RESERVE,
@@ -109,7 +109,7 @@ export class Storage implements AsyncDisposable {
   readonly garbage: GarbageCollector;
   readonly scrubber: Scrubber;
   readonly webhooks: WebhookPlaces;
-  readonly #keptHere: KeptHere;
+  readonly #keptHere: UnselectedOutgoing;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
 
@@ -128,7 +128,7 @@ export class Storage implements AsyncDisposable {
     await mkdir(data, { recursive: true });
     const space = new SpaceGuard(data, publish, log);
     await space
-      .giveBack()
+      .releaseBallast()
       .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
     const metadata = await Metadata.open(join(data, METADATA)).catch(async (error) => {
       await space[Symbol.asyncDispose]();
@@ -185,7 +185,7 @@ export class Storage implements AsyncDisposable {
     this.garbage = new GarbageCollector(deps, data);
     this.scrubber = new Scrubber(deps, data);
     this.webhooks = new WebhookPlaces(deps);
-    this.#keptHere = new KeptHere(deps.metadata);
+    this.#keptHere = new UnselectedOutgoing(deps.metadata);
     this.keep(UPKEEP);
   }
 
@@ -195,7 +195,7 @@ export class Storage implements AsyncDisposable {
   }
 
   /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
-  keep({ garbage, scrubRate, reserve, selected }: Upkeep): void {
+  keep({ garbage, scrubRate, reserve, selected }: Maintenance): void {
     this.#keptHere.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
@@ -228,7 +228,7 @@ export class Storage implements AsyncDisposable {
       ...(this.scrubber.damage.length > 0 && { metadata: this.scrubber.damage }),
       ...((await this.#deps.metadata.closed()) && { closed: true }),
       ...(this.declared.complaints.length > 0 && { accounts: this.declared.complaints }),
-      space: await this.#deps.space.look(),
+      space: await this.#deps.space.current(),
       ...(this.audit.lost && { audit: this.audit.lost }),
       outgoing: {
         unsent: Math.max(0, unsent - keptHere.unsent),

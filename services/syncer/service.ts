@@ -12,7 +12,7 @@ import { Settings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
-import { Pace } from './transfer/send-rate.ts';
+import { SendRate } from './transfer/send-rate.ts';
 import { SyncerActivity } from './transfer/syncer-status.ts';
 import { transfer } from './transfer/worker.ts';
 import { WorkerPool } from './transfer/worker-pool.ts';
@@ -79,13 +79,13 @@ export async function syncer(context: Context): Promise<void> {
   });
   const unlisten = bus.listen(passFinished, () => {
     linkUsed = true;
-    windowAlarm.look();
+    windowAlarm.check();
   });
   using cancellation = new PassCancellation(bus);
   await using activity = new SyncerActivity(bus, instance, log);
   const newCoordinator = coordinate(context, volume, settings, activity);
   onChange.push(() => {
-    windowAlarm.look();
+    windowAlarm.check();
     newCoordinator.reconfigured();
   });
   coordinator = newCoordinator;
@@ -95,7 +95,7 @@ export async function syncer(context: Context): Promise<void> {
     volume,
     parent: async () => (await settings.clients()).parent,
     upward: async () => (await settings.clients()).upward,
-    pace: new Pace(),
+    pace: new SendRate(),
     bandwidth,
     by: instance,
     activity,

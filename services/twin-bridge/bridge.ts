@@ -1,5 +1,5 @@
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { fewer } from '#proto/document/complaints.ts';
+import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
 import { files } from '#proto/document/files.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document/resolve/resolve.ts';
@@ -57,7 +57,7 @@ export function bridge(
     last = document;
     const resolved = resolve(document, options);
     const previous = complaints;
-    complaints = 'complaints' in resolved ? fewer(resolved.complaints) : [];
+    complaints = 'complaints' in resolved ? limitComplaints(resolved.complaints) : [];
     if ('configuration' in resolved) {
       publisher.want(resolved.configuration);
       declarer.want(resolved.accounts);

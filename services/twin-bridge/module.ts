@@ -8,7 +8,7 @@ import { type ReportOptions, TwinReporter } from './report/report.ts';
 import type { Reported } from './report/reported.ts';
 import { FIRST_START_MS, orEmpty } from './source/first-start.ts';
 import type { DocumentSource } from './source/source.ts';
-import { withBeneath } from './source/with-lower-layers.ts';
+import { withLowerLayers } from './source/with-lower-layers.ts';
 
 export type ModuleOptions = {
   bus: Bus;
@@ -17,7 +17,7 @@ export type ModuleOptions = {
   /** Called once the bridge serves. */
   serves?: () => void;
   version: string;
-  beside: BridgeOptions;
+  bridgeOptions: BridgeOptions;
   /** Configuration file. Its fields apply unless the twin sets them. */
   file?: DocumentSource | undefined;
   start: (methods: ReadonlyMap<string, Method>) => ModuleTwin;
@@ -26,12 +26,12 @@ export type ModuleOptions = {
 
 /** Runs the bridge of a layer that is an IoT Edge module, until the signal aborts. */
 export async function runModule({ bus, log, signal, ...options }: ModuleOptions): Promise<void> {
-  const { version, beside, file, start, pace, serves } = options;
+  const { version, bridgeOptions, file, start, pace, serves } = options;
   let status = async (): Promise<Reported> => ({});
   await using twin = start(directMethods(bus, log, () => status()));
-  const twinSource = beside.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
-  const source = file ? withBeneath(twinSource, file) : twinSource;
-  using running = bridge(bus, log, source, { ...beside, late: true, session: () => twin.session });
+  const twinSource = bridgeOptions.defaults?.parent ? orEmpty(twin, FIRST_START_MS, log) : twin;
+  const source = file ? withLowerLayers(twinSource, file) : twinSource;
+  using running = bridge(bus, log, source, { ...bridgeOptions, late: true, session: () => twin.session });
   using reporter = new TwinReporter({
     bus,
     log,

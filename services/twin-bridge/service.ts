@@ -33,7 +33,7 @@ export async function twinBridge({ bus, data, log, signal, env, serves }: Contex
     const { startTwin } = await import('./iot-edge/twin.ts');
     const start: Parameters<typeof runModule>[0]['start'] = (methods) =>
       startTwin({ workload, dataFolder: data, methods, log });
-    return runModule({ bus, log, signal, serves, version: version(), beside: options, file, start });
+    return runModule({ bus, log, signal, serves, version: version(), bridgeOptions: options, file, start });
   }
   using _bridge = bridge(bus, log, file ?? emptySource, options);
   serves();

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { spaceChanged } from '#proto/content/maintenance.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import { transferDelayed } from '#proto/sync/transfers.ts';
-import { CHUNK_BYTES } from '../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../services/syncer/transfer/piece-sizing.ts';
 import { until } from '../gateway/layer.ts';
 import { testLayer } from '../support/layer.ts';
 import { startProxy } from '../support/proxy/fault-proxy.ts';
@@ -119,5 +119,5 @@ test('a volume that fills up under a sync: it waits, keeps what came, and goes o
   assert.deepEqual(failures, []);
   assert.equal(await sameContent(cloud.url, layer.url), undefined);
   const repeated = repeatedBytes(proxy.requests, /\/blobs\//);
-  assert.ok(repeated <= 2 * connections * CHUNK_BYTES, `${repeated} bytes came twice`);
+  assert.ok(repeated <= 2 * connections * MAX_REQUEST_BYTES, `${repeated} bytes came twice`);
 });

@@ -71,7 +71,7 @@ test('three layers and a cloud, all written to at once while links flap and proc
     storm.kill(layers, cloud),
     storm.every(3_000, async () => {
       // Passes that bring what is new from above; one that is broken off is the clock's business.
-      await layers[Math.floor(next() * 3)]?.sync({ asks: 1, patience: 1_000 }).catch(() => {});
+      await layers[Math.floor(next() * 3)]?.sync({ maxRequests: 1, patience: 1_000 }).catch(() => {});
     }),
     storm.every(full ? 20_000 : 3_000, async () => {
       await traffic.copy(places[Math.floor(next() * places.length)] as Place);

@@ -6,7 +6,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
 import { locateBlob } from '#proto/content/blobs.ts';
 import { type Claim, commitBlob, startUpload } from '#proto/content/ingests.ts';
-import { getManifest, type LeftOut, putManifest } from '#proto/content/manifests.ts';
+import { type ExcludedManifest, getManifest, putManifest } from '#proto/content/manifests.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -14,7 +14,7 @@ import type { UserName } from '#proto/contract/users.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { HistoryRoom } from '../../services/storage/history/history-room.ts';
-import type { Upkeep } from '../../services/storage/maintenance/sweep.ts';
+import type { Maintenance } from '../../services/storage/maintenance/sweep.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage, UPKEEP } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
@@ -71,7 +71,7 @@ export class Client {
       expect?: string | null;
       base?: boolean;
       arrived?: boolean;
-      leftOut?: LeftOut[];
+      leftOut?: ExcludedManifest[];
     } = {},
   ): Promise<string> {
     const bytes = manifest instanceof Uint8Array ? manifest : jsonOf(manifest);
@@ -170,7 +170,7 @@ export class Rig implements AsyncDisposable {
   keep({
     garbage,
     ...more
-  }: Partial<Omit<Upkeep, 'garbage'>> & { garbage?: Partial<Upkeep['garbage']> }): void {
+  }: Partial<Omit<Maintenance, 'garbage'>> & { garbage?: Partial<Maintenance['garbage']> }): void {
     this.#upkeep = { ...this.#upkeep, ...more, garbage: { ...this.#upkeep.garbage, ...garbage } };
     this.storage.keep(this.#upkeep);
   }

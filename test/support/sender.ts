@@ -6,7 +6,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
 import { Link, type LinkOptions } from '../../services/syncer/link/http/link.ts';
 import { Parent } from '../../services/syncer/link/parent/parent.ts';
-import { Upward } from '../../services/syncer/link/parent/push-client.ts';
+import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
 import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
 import { UnsentChanges } from '../../services/syncer/reconcile/context/unsent-changes.ts';
@@ -41,7 +41,7 @@ export async function sender(
     bus,
     volume: new Volume(layer.data),
     parent: new Parent(up),
-    upward: new Upward(up),
+    upward: new PushClient(up),
     arrivals,
     unsentChanges,
     configuration: {

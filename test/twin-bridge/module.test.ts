@@ -49,7 +49,7 @@ test('desired properties take effect, what is wrong with them changes nothing an
     log: quiet,
     signal: end.signal,
     version: '1.2.3',
-    beside: {
+    bridgeOptions: {
       overrides: { listen: '127.0.0.1:5001' },
       defaults: {
         mode: 'ReadOnly',

@@ -17,7 +17,7 @@ test('a bus that can not keep events for so long gets the configuration all the 
     keepEvents: async () => {
       throw new Error('no room');
     },
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents' | 'call'>;
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'setEventRetention' | 'call'>;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);
@@ -34,7 +34,7 @@ test('a configuration that an earlier Terrace wrote, and that can not be read no
     publish: () => {},
     call: async () => ({}),
     keepEvents: async () => {},
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'keepEvents' | 'call'>;
+  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'setEventRetention' | 'call'>;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);

@@ -33,7 +33,7 @@ export type Source = {
    */
   defaults?: Overrides | undefined;
   /** A document whose fields are used if the text does not have them; they precede `defaults`. */
-  beneath?: { text: string; folder: string } | undefined;
+  lower?: { text: string; folder: string } | undefined;
   /** The text arrives after the start: fields that take effect only at a start are complaints. */
   late?: boolean | undefined;
 } & Files;
@@ -44,15 +44,15 @@ export type Resolved =
   | { complaints: string[] };
 
 export function resolveDocument(source: Source): Resolved {
-  const { text, folder = '.', overrides = {}, defaults = {}, beneath, late, ...files } = source;
+  const { text, folder = '.', overrides = {}, defaults = {}, lower, late, ...files } = source;
   const parsed = parse(text ?? '');
   if ('complaints' in parsed) return parsed;
   const tooLate = late ? startFields.filter((field) => field in parsed.fields) : [];
   if (tooLate.length > 0) return { complaints: tooLate.map(lateComplaint) };
   placeFiles(parsed.fields.notifications, folder);
-  const lower = parse(beneath?.text ?? '');
-  if ('complaints' in lower) return lower;
-  const base = merge(lower.fields, {}, defaults, beneath?.folder ?? '.');
+  const lowerDocument = parse(lower?.text ?? '');
+  if ('complaints' in lowerDocument) return lowerDocument;
+  const base = merge(lowerDocument.fields, {}, defaults, lower?.folder ?? '.');
   const fields = merge(parsed.fields, overrides, base, folder);
   const complaints = complaintsOf(fields, files);
   if (complaints.length > 0) return { complaints };

@@ -1,4 +1,4 @@
-import { scopeAction } from '../../accounts/scopes.ts';
+import { parseAction } from '../../accounts/scopes.ts';
 import { Fault } from '../../contract/fault.ts';
 import type { Document } from '../configuration.ts';
 import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.ts';
@@ -47,7 +47,7 @@ function rightsComplaints(token: Token, field: string): string[] {
   }
   return (token.actions ?? []).flatMap((action, at) => {
     try {
-      scopeAction(action);
+      parseAction(action);
       return [];
     } catch (error) {
       return Fault.is(error) ? [`${field}.actions.${at}: ${error.message}`] : [];

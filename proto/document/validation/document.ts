@@ -1,5 +1,5 @@
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
-import { isPattern } from '../../oci/repository-pattern.ts';
+import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { Document } from '../configuration.ts';
 import type { Files } from '../files.ts';
 import { isNetwork } from '../networks.ts';
@@ -7,7 +7,7 @@ import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
 import { linkComplaints, runsEver, unreadable } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
-import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './remedies.ts';
+import { misplacedRemedy, notValid, quote, remedyOf, siblingFields } from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
 
 /**
@@ -36,7 +36,7 @@ function formComplaints(fields: object): string[] {
     if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
     else if (remedy) complaints.set(field, notValid(field, error.value));
     else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
-    else complaints.set(field, `${field} is not a field: the fields are ${fieldsBeside(field).join(', ')}`);
+    else complaints.set(field, `${field} is not a field: the fields are ${siblingFields(field).join(', ')}`);
   }
   return [...complaints.values()];
 }
@@ -66,7 +66,7 @@ function meaningComplaints(document: Document, files: Files): string[] {
     notificationComplaints(document.notifications ?? {}, files),
   ];
   for (const complaint of parts.flat()) complaints.push(complaint);
-  for (const pattern of anonymousPull) if (!isPattern(pattern)) bad('anonymousPull', pattern);
+  for (const pattern of anonymousPull) if (!isRepositoryPattern(pattern)) bad('anonymousPull', pattern);
   for (const [field, cron] of Object.entries({
     schedule,
     'garbageCollection.schedule': garbage.schedule,

@@ -88,7 +88,7 @@ export const notValid = (field: string, value: unknown, why?: string): string =>
 export const misplacedRemedy = (field: string): string | undefined => misplaced[keyOf(field)];
 
 /** Fields of the mapping that contains this one. */
-export function fieldsBeside(field: string): string[] {
+export function siblingFields(field: string): string[] {
   const key = keyOf(field);
   const owner = key.slice(0, key.lastIndexOf('.') + 1);
   return Object.keys(remedies).filter(

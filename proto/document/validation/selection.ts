@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { validRange } from 'semver';
-import { isPattern } from '../../oci/repository-pattern.ts';
+import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { readGlob } from '../../oci/tag-glob.ts';
 import { readTagRegex } from '../../oci/tag-regex.ts';
 import type { Document } from '../configuration.ts';
@@ -16,7 +16,7 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
     const field = `repositories.${at}`;
     const selection = typeof one === 'string' ? { name: one } : one;
     const { name, tags } = selection;
-    if (!isPattern(name))
+    if (!isRepositoryPattern(name))
       complaints.push(notValid(typeof one === 'string' ? 'repositories' : `${field}.name`, name));
     for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
     const previous = seen.get(name);

@@ -218,7 +218,7 @@ export class Access {
     const { name, print, grant } = verified;
     caller.name = name;
     if (name === '') return { ...this.#anonymous, grant };
-    const entered = await this.#logIn.again(name, print);
+    const entered = await this.#logIn.recheck(name, print);
     return 'refused' in entered
       ? { ...entered, error: 'invalid_token' }
       : { ...entered.identity, grant, print };
@@ -228,7 +228,7 @@ export class Access {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const carried = { ...(grant && { grant }), print };
     if (name === '') return { ...this.#anonymous, ...carried };
-    const entered = await this.#logIn.again(name, print);
+    const entered = await this.#logIn.recheck(name, print);
     return 'refused' in entered ? entered : { ...entered.identity, ...carried };
   }
 

@@ -5,7 +5,7 @@ import { storageStarted } from '#proto/content/content-events.ts';
 import { Rules } from './authorization.ts';
 
 /** An account with what checks of a request need. */
-export type Known = Omit<Account, 'passwords'> & {
+export type CachedAccount = Omit<Account, 'passwords'> & {
   passwords: KnownPassword[];
   /** Rights of the account, including those of every caller. */
   rules: Rules;
@@ -20,7 +20,7 @@ export type Status = { tokens: number; key: Uint8Array };
 const MAX_AGE_MS = 10_000;
 const MAX_ENTRIES = 1_000;
 
-type Entry = { known: Known | undefined; since: number };
+type Entry = { known: CachedAccount | undefined; since: number };
 
 /**
  * Short-lived cache of the layer's accounts, including names without an account. Any change event clears all of it, and
@@ -69,7 +69,7 @@ export class AccountCache {
   }
 
   /** Returns synchronously on a hit; undefined if no account has the name. @throws Fault `unavailable` */
-  get(name: string): Known | undefined | Promise<Known | undefined> {
+  get(name: string): CachedAccount | undefined | Promise<CachedAccount | undefined> {
     const entry = this.#entries.get(name);
     if (entry && performance.now() - entry.since < MAX_AGE_MS) return entry.known;
     return this.#once(name, async (since, cache) => {
@@ -99,7 +99,7 @@ export class AccountCache {
     this.#entries.set(name, entry);
   }
 
-  #toKnown(account: Account): Known {
+  #toKnown(account: Account): CachedAccount {
     return {
       ...account,
       passwords: account.passwords.map((password) => ({ ...password, print: printOf(password.hash) })),

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TokenName } from '#proto/accounts/accounts.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type AccountCache, isCurrent, type Known, type KnownPassword } from './account-cache.ts';
+import { type AccountCache, type CachedAccount, isCurrent, type KnownPassword } from './account-cache.ts';
 import type { Identity } from './authorization.ts';
 import { MAX_WAITING, Passwords, type Proof } from './passwords.ts';
 import { Throttle } from './throttle.ts';
@@ -9,7 +9,7 @@ import { Throttle } from './throttle.ts';
 export type Credentials = { name: string; password: string };
 export type Refused = { refused: string };
 /** `print`: of the password used. */
-export type Entered = { identity: Identity; print: string };
+export type LoggedIn = { identity: Identity; print: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
 /** Max length of a password, in characters. */
@@ -25,7 +25,7 @@ export class LogIn {
   readonly #passwords = new Passwords();
   readonly #throttle = new Throttle();
   /** Concurrent requests with the same new password, as a client sends them, share one attempt. */
-  readonly #attempts = new Map<string, Promise<Entered | Refused>>();
+  readonly #attempts = new Map<string, Promise<LoggedIn | Refused>>();
   #delayed = 0;
 
   constructor(accounts: AccountCache) {
@@ -33,7 +33,7 @@ export class LogIn {
   }
 
   /** @throws Fault `too-many`, `unavailable` */
-  async enter({ name, password }: Credentials, address: string): Promise<Entered | Refused> {
+  async enter({ name, password }: Credentials, address: string): Promise<LoggedIn | Refused> {
     const proof = this.#passwords.proofOf(name, password);
     // A guessed password costs storage no call before its turn in the queue.
     if (this.#passwords.knows(proof)) {
@@ -53,7 +53,7 @@ export class LogIn {
   }
 
   /** Whether the holder of a Bearer token that was issued for this password is still admitted. */
-  async again(name: string, print: string): Promise<Entered | Refused> {
+  async recheck(name: string, print: string): Promise<LoggedIn | Refused> {
     const result = this.#accounts.get(name);
     const known = result instanceof Promise ? await result : result;
     const password = known?.passwords.find((each) => each.print === print);
@@ -62,10 +62,14 @@ export class LogIn {
       : { refused: 'the password of the Bearer token has ended' };
   }
 
-  async #attempt({ name, password }: Credentials, proof: Proof, address: string): Promise<Entered | Refused> {
+  async #attempt(
+    { name, password }: Credentials,
+    proof: Proof,
+    address: string,
+  ): Promise<LoggedIn | Refused> {
     const attempt = this.#throttle.begin(name, address, performance.now());
     if ('refusedMs' in attempt) throw tooMany(attempt.refusedMs);
-    let known: Known | undefined;
+    let known: CachedAccount | undefined;
     let matched: KnownPassword | undefined;
     try {
       await this.#delay(attempt.delayMs);
@@ -97,7 +101,7 @@ export class LogIn {
 }
 
 /** The caller knows the password, so it may learn why it is refused. */
-function admit({ name, enabled, rules }: Known, password: KnownPassword): Entered | Refused {
+function admit({ name, enabled, rules }: CachedAccount, password: KnownPassword): LoggedIn | Refused {
   if (!enabled) return { refused: `token ${name} is disabled` };
   if (!isCurrent(password)) return { refused: `${password.name} of token ${name} has expired` };
   return { identity: { name, anonymous: false, rules }, print: password.print };

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { matches } from '#proto/accounts/password-hash.ts';
+import { verifyPassword } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { KnownPassword } from './account-cache.ts';
 
@@ -50,8 +50,8 @@ export class Passwords {
   ): Promise<KnownPassword | undefined> {
     return this.#queue.run(async () => {
       const [first, second] = await passwords();
-      const isFirst = await matches(password, first?.hash ?? DUMMY_HASH);
-      const isSecond = await matches(password, second?.hash ?? DUMMY_HASH);
+      const isFirst = await verifyPassword(password, first?.hash ?? DUMMY_HASH);
+      const isSecond = await verifyPassword(password, second?.hash ?? DUMMY_HASH);
       const match = isFirst ? first : isSecond ? second : undefined;
       if (match) this.#remember(proof, match.hash);
       return match;

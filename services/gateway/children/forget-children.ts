@@ -15,7 +15,7 @@ const PAGE = 500;
 
 export type ForgetDeps = {
   bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'onInvalidation' | 'onGap'>;
-  below: Pick<ChildReports, 'forget'>;
+  reports: Pick<ChildReports, 'forget'>;
   log: Log;
   pollMs?: number;
 };
@@ -24,7 +24,7 @@ export type ForgetDeps = {
  * Deletes the state of a child once its account is deleted, in either order of that and its last report. In a layer
  * without accounts, to which any child may report, the state of children that reported without one stays.
  */
-export function forgetDeletedChildren({ bus, below, log, pollMs = POLL_MS }: ForgetDeps): Disposable {
+export function forgetDeletedChildren({ bus, reports, log, pollMs = POLL_MS }: ForgetDeps): Disposable {
   let isChecking = false;
   /** A change arrived after the last check began. */
   let changed = true;
@@ -40,7 +40,7 @@ export function forgetDeletedChildren({ bus, below, log, pollMs = POLL_MS }: For
     changed = false;
     try {
       for (const child of await deletedChildren(bus)) {
-        await below.forget(child);
+        await reports.forget(child);
         log.info({ child }, 'what was known of a layer below is dropped with its account');
       }
       failures = 0;

@@ -20,7 +20,7 @@ export type LongPoll = Disposable & {
 export class LongPolls {
   readonly #quota = new Quota(MAX_LONG_POLLS);
 
-  of(request: FastifyRequest, route: string, maxEach = MAX_LONG_POLLS_EACH): LongPoll {
+  slotFor(request: FastifyRequest, route: string, maxEach = MAX_LONG_POLLS_EACH): LongPoll {
     const key = `${route} ${callerOf(request)}`;
     let slot: Disposable | undefined;
     return {

@@ -18,9 +18,9 @@ export class ArrivingChunks {
   looked = Number.NEGATIVE_INFINITY;
 
   /** Reads on from the last position; from the beginning if the log was replaced or truncated. */
-  async refresh(log: Pick<BlobFile, 'look' | 'read'>): Promise<void> {
+  async refresh(log: Pick<BlobFile, 'stat' | 'read'>): Promise<void> {
     this.looked = performance.now();
-    const { size, id } = await log.look();
+    const { size, id } = await log.stat();
     if (id !== this.#id || size < this.#read) this.forget();
     this.#id = id;
     if (this.#read === 0) {

@@ -17,7 +17,7 @@ type Place = Static<typeof locateArriving.reply>;
 type CachedPlace = { place: Place; until: number; chunks: ArrivingChunks };
 
 /** Bytes that have arrived: `range` of `size` bytes in all. */
-export type Here = { size: number; range: ByteRange; file: Pick<BlobFile, 'read'> } & AsyncDisposable;
+export type ArrivedBytes = { size: number; range: ByteRange; file: Pick<BlobFile, 'read'> } & AsyncDisposable;
 
 /** Reads content that is arriving from the parent, as far as it has arrived. */
 export class ArrivingReader {
@@ -45,7 +45,7 @@ export class ArrivingReader {
     digest: Digest,
     rangeOf: (size: number) => ByteRange,
     isRetry = false,
-  ): Promise<Here | undefined> {
+  ): Promise<ArrivedBytes | undefined> {
     const { place, chunks, fresh } = await this.#locate(repository, digest);
     const { size } = place;
     const range = rangeOf(size);

@@ -42,7 +42,7 @@ export class ClaimRenewal implements AsyncDisposable {
   }
 
   /** Storage has committed the ingest, and its claim ended with it. */
-  spent(): void {
+  committed(): void {
     this.#end();
   }
 

@@ -43,8 +43,8 @@ export class ContentCache {
   readonly #manifests: LruCache<ManifestPlace>;
   readonly #blobs: LruCache<BlobPlace>;
   readonly #bytes = new LruCache<Buffer | undefined>({
-    entries: MAX_PLACES,
-    most: MAX_CONTENT_BYTES,
+    maxEntries: MAX_PLACES,
+    maxCost: MAX_CONTENT_BYTES,
     cost: (bytes) => bytes?.byteLength ?? 0,
   });
 
@@ -58,7 +58,7 @@ export class ContentCache {
     this.#patience = { patience };
     const invalidations = new InvalidationBarrier(bus);
     const barrier = alone ? {} : { barrier: () => invalidations.wait() };
-    const places = { entries: MAX_PLACES, lifetimeMs: MAX_AGE_MS, ...barrier };
+    const places = { maxEntries: MAX_PLACES, lifetimeMs: MAX_AGE_MS, ...barrier };
     this.#manifests = new LruCache(places);
     this.#blobs = new LruCache(places);
 

@@ -1,7 +1,7 @@
 export type LruCacheOptions<V> = {
   /** Max values, and max sum of their `cost`. */
-  entries: number;
-  most?: number;
+  maxEntries: number;
+  maxCost?: number;
   cost?: (value: V) => number;
   /** Max age of a value, in ms. */
   lifetimeMs?: number;
@@ -31,7 +31,7 @@ export class LruCache<V> {
 
   constructor(options: LruCacheOptions<V>) {
     this.#options = {
-      most: Number.POSITIVE_INFINITY,
+      maxCost: Number.POSITIVE_INFINITY,
       cost: () => 0,
       lifetimeMs: Number.POSITIVE_INFINITY,
       barrier: undefined,
@@ -94,14 +94,14 @@ export class LruCache<V> {
   }
 
   #store(key: string, value: V): void {
-    const { entries, most, lifetimeMs } = this.#options;
+    const { maxEntries, maxCost, lifetimeMs } = this.#options;
     const cost = this.#options.cost(value);
     this.#drop(key);
-    if (value === undefined || cost > most) return;
+    if (value === undefined || cost > maxCost) return;
     this.#entries.set(key, { value, cost, until: performance.now() + lifetimeMs });
     this.#cost += cost;
     for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= entries && this.#cost <= most) break;
+      if (this.#entries.size <= maxEntries && this.#cost <= maxCost) break;
       this.#drop(oldest);
     }
   }

@@ -20,7 +20,7 @@ import { Fault, type FaultCode } from '#proto/contract/fault.ts';
  * code that docker-registry answers and clients know (UNKNOWN, UNAVAILABLE), except 507. Faults that may end by
  * themselves have a status after which clients retry: 429 if another request holds the upload, else 503.
  */
-export const meanings: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
+export const httpErrors: Record<FaultCode, { status: number; code: string; retryAfter?: number }> = {
   malformed: { status: 400, code: 'UNSUPPORTED' },
   'name-invalid': { status: 400, code: 'NAME_INVALID' },
   'name-unknown': { status: 404, code: 'NAME_UNKNOWN' },
@@ -82,11 +82,11 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 function answerOf(error: unknown): Answer {
   if (error instanceof Fault) {
     // Clients need not know which process holds an upload.
-    if (error.code === 'busy') return { ...meanings.busy, message: 'another request holds it: try again' };
+    if (error.code === 'busy') return { ...httpErrors.busy, message: 'another request holds it: try again' };
     const { message, detail } = error;
     const retryAfter = detail?.retryAfter;
     return {
-      ...meanings[error.code],
+      ...httpErrors[error.code],
       message,
       detail,
       ...(typeof retryAfter === 'number' && { retryAfter }),
@@ -101,7 +101,7 @@ function answerOf(error: unknown): Answer {
       message: clip(message, 200),
     };
   }
-  return { ...meanings.internal, message: 'the registry failed; its log says why' };
+  return { ...httpErrors.internal, message: 'the registry failed; its log says why' };
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Digest, digestName, type Repository, repositoryName } from '#proto/oci/names.ts';
+import { type Digest, parseDigestName, parseRepositoryName, type Repository } from '#proto/oci/names.ts';
 
 /** A parameter of the path; empty if missing. */
 export function segment(request: FastifyRequest, name: string): string {
@@ -22,7 +22,7 @@ export function parameters(request: FastifyRequest, name: string): string[] {
 
 /** @throws Fault `name-invalid` */
 export function repositoryOf(request: FastifyRequest): Repository {
-  return repositoryName(segment(request, 'name'));
+  return parseRepositoryName(segment(request, 'name'));
 }
 
 /** Name of a layer below, in lower case as in scope maps. @throws Fault `malformed` */
@@ -37,5 +37,5 @@ export function childOf(request: FastifyRequest): string {
 
 /** @throws Fault `digest-invalid` */
 export function digestOf(request: FastifyRequest): Digest {
-  return digestName(segment(request, 'digest'));
+  return parseDigestName(segment(request, 'digest'));
 }

@@ -4,15 +4,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { accountsChanged } from '#proto/accounts/accounts.ts';
 import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { repositoryName } from '#proto/oci/names.ts';
+import { parseRepositoryName } from '#proto/oci/names.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
 import { mayAlso, sees } from '../auth/access.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
-import { ArrivingReader, type Here } from '../content/arriving-content.ts';
+import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.ts';
 import { length, sendParts } from '../content/send-blob.ts';
 import { digestOf, parameter } from '../http/parameters.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { orAfter, waitOf } from './changes.ts';
+import { waitFor, waitOf } from './changes.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 /** Interval between checks of the list without an event, in ms: one may have been missed. */
@@ -43,7 +43,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const list: Handler = async (request, reply) => {
     const end = Date.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
-    using slot = gateway.longPolls.of(request, ARRIVING_PATH);
+    using slot = gateway.longPolls.slotFor(request, ARRIVING_PATH);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
       waiting.add(resolve);
@@ -58,7 +58,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
           return reply.send(JSON.stringify(answer));
         }
         if (!slot.take()) throw tooManyLongPolls();
-        await orAfter(changed, Math.min(end - Date.now(), POLL_MS), request);
+        await waitFor(changed, Math.min(end - Date.now(), POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -67,7 +67,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
 
   const get: Handler = async (request, reply) => {
     const digest = digestOf(request);
-    const repository = repositoryName(parameter(request, 'repository') ?? '');
+    const repository = parseRepositoryName(parameter(request, 'repository') ?? '');
     const end = Date.now() + waitOf(request) * 1_000;
     // Same fault as for a blob without a transfer: a caller that may not pull the blob must not learn of it.
     const mustBeAllowed = () => {
@@ -77,8 +77,8 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     mustBeAllowed();
     reply.header('cache-control', 'no-store');
     const requested = (size: number) => rangeOf(request, size);
-    using slot = gateway.longPolls.of(request, `${ARRIVING_PATH}/`, MAX_WAITING_EACH);
-    let here: Here | undefined;
+    using slot = gateway.longPolls.slotFor(request, `${ARRIVING_PATH}/`, MAX_WAITING_EACH);
+    let here: ArrivedBytes | undefined;
     for (let isRetry = false; ; isRetry = true) {
       here = await reader.open(repository, digest, requested, isRetry);
       // Without a slot, the answer is that of a timeout: the client repeats its request after its own backoff.

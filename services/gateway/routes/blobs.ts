@@ -8,7 +8,7 @@ import { length, type Part, sendParts } from '../content/send-blob.ts';
 import { digestOf, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts';
+import { type Gateway, type Handler, onBehalfOf, resource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 
@@ -52,7 +52,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Deleting Blobs": end-10
   const remove: Handler = async (request, reply) => {
     const query = { repository: repositoryOf(request), digest: digestOf(request) };
-    await bus.call(unlinkBlob, query, inTheNameOf(request, gateway));
+    await bus.call(unlinkBlob, query, onBehalfOf(request, gateway));
     return reply.code(202).send();
   };
 

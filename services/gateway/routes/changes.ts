@@ -15,7 +15,7 @@ import { transferStarted } from '#proto/sync/transfers.ts';
 import { sees } from '../auth/access.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
-import { noteChild } from './presence.ts';
+import { recordPresence } from './presence.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 const PAGE = 1_000;
@@ -46,8 +46,8 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
     const end = Date.now() + seconds * 1_000;
     const rights = rightsOf(request);
     const wantsArriving = parameter(request, 'arriving') === '1';
-    using slot = gateway.longPolls.of(request, CHANGES_PATH);
-    const known = await noteChild(request, gateway);
+    using slot = gateway.longPolls.slotFor(request, CHANGES_PATH);
+    const known = await recordPresence(request, gateway);
     let after = afterOf(parameter(request, 'after'), rights);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
@@ -84,7 +84,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
         after = page.cursor;
         if (page.more) continue;
         if (!slot.take()) throw tooManyLongPolls();
-        await orAfter(changed, Math.min(left, POLL_MS), request);
+        await waitFor(changed, Math.min(left, POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -123,7 +123,7 @@ export function waitOf(request: FastifyRequest): number {
 }
 
 /** Waits for `changed`, for `ms`, or for the end of the connection. */
-export async function orAfter(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
+export async function waitFor(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
   const { promise: timedOut, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   raw.socket.once('close', resolve);

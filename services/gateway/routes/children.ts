@@ -11,7 +11,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { childOf } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
 import { addressOf } from './presence.ts';
-import { type Gateway, type Handler, inTheNameOf, resource } from './resource.ts';
+import { type Gateway, type Handler, onBehalfOf, resource } from './resource.ts';
 
 const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
@@ -27,7 +27,7 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
     const { instance, start } = parseActivation((await readBody(request.raw, reading)).toString());
     await access.recheck(request, reply);
     const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
-    const { made, since } = await bus.call(activateChild, query, inTheNameOf(request, gateway));
+    const { made, since } = await bus.call(activateChild, query, onBehalfOf(request, gateway));
     const answer: Activated = { child, instance, since };
     reply
       .code(made ? 201 : 200)

@@ -10,24 +10,24 @@ import {
 } from '#proto/content/manifests.ts';
 import { parseJson } from '#proto/contract/bounded-json.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
 import {
   type Digest,
   isDigest,
+  parseReferenceName,
+  parseTagName,
   type Reference,
   type Repository,
-  referenceName,
   splitDigest,
   type Tag,
-  tagName,
 } from '#proto/oci/names.ts';
-import { matches } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { readManifestBytes } from '../content/open-content.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
-import { type Gateway, type Handler, inTheNameOf, resource, settle } from './resource.ts';
+import { type Gateway, type Handler, onBehalfOf, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -68,9 +68,9 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject": end-7
   const put: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const reference = referenceName(segment(request, 'reference'));
-    if (Number(request.headers['content-length']) > MANIFEST_LIMIT) {
-      throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes`);
+    const reference = parseReferenceName(segment(request, 'reference'));
+    if (Number(request.headers['content-length']) > MAX_MANIFEST_BYTES) {
+      throw new Fault('too-large', `a manifest may have ${MAX_MANIFEST_BYTES} bytes`);
     }
     const tags = tagsOf(request, reference);
     const expect = await expectation(request, repository, reference);
@@ -97,12 +97,12 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
    */
   const stored = async (request: FastifyRequest, reply: FastifyReply, query: Query, reference: Reference) => {
     const { repository } = query;
-    const behalf = inTheNameOf(request, gateway);
+    const behalf = onBehalfOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
     await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
-      const size = await writeBody(gateway, held, request.raw, { algorithm, max: MANIFEST_LIMIT });
+      const size = await writeBody(gateway, held, request.raw, { algorithm, max: MAX_MANIFEST_BYTES });
       const digest = hashes.digest(claim.id, size, algorithm) as Digest;
       if (isDigest(reference) && reference !== digest) {
         throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
@@ -112,7 +112,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       const putQuery = { ...query, digest, mediaType, id: claim.id, claim: claim.claim, ...tag };
       await access.recheck(request, reply);
       const answer = await bus.call(putManifest, putQuery, behalf);
-      held.spent();
+      held.committed();
       return answer;
     } catch (error) {
       await held.discard();
@@ -160,7 +160,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
     const expect = await expectation(request, repository, reference);
-    const behalf = inTheNameOf(request, gateway);
+    const behalf = onBehalfOf(request, gateway);
     if (isDigest(reference)) await bus.call(deleteManifest, { repository, digest: reference }, behalf);
     else await bus.call(deleteTag, { repository, tag: reference, ...expect }, behalf);
     return reply.code(202).send();
@@ -182,13 +182,13 @@ function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
   const tags = [...new Set(parameters(request, 'tag'))];
   if (tags.length > MAX_TAGS)
     throw new Fault('malformed', `${tags.length} tags at once: name ${MAX_TAGS} at most`);
-  return tags.map(tagName);
+  return tags.map(parseTagName);
 }
 
 /** A reference that cannot be a tag is a tag that does not exist. */
 function existingReference(request: FastifyRequest): Reference {
   try {
-    return referenceName(segment(request, 'reference'));
+    return parseReferenceName(segment(request, 'reference'));
   } catch (cause) {
     if (!Fault.is(cause, 'manifest-invalid')) throw cause;
     throw new Fault('manifest-unknown', `there is no such manifest: ${cause.message}`, { cause });
@@ -211,6 +211,6 @@ function describe(reply: FastifyReply, { digest, mediaType }: ManifestPlace): vo
 function warningOf({ configuration }: Gateway, repository: Repository): { warning?: string } {
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
-  if (!parent || matches(patterns, repository)) return {};
+  if (!parent || matchesPattern(patterns, repository)) return {};
   return { warning: `299 - "kept in this layer only: no selection (repositories) covers ${repository}"` };
 }

@@ -7,7 +7,7 @@ import { layersBelow } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 import { mayActAs } from '../auth/access.ts';
 import { parameter } from '../http/parameters.ts';
-import { type Gateway, inTheNameOf } from './resource.ts';
+import { type Gateway, onBehalfOf } from './resource.ts';
 
 const INSTANCE = new RegExp(InstanceId.pattern as string);
 const ADDRESS = new RegExp(Address.pattern as string);
@@ -18,7 +18,7 @@ const ADDRESS = new RegExp(Address.pattern as string);
  * @returns whether everything about this child is known here; if not, the child must report it
  * @throws Fault `already-activated`, `unavailable`
  */
-export async function noteChild(request: FastifyRequest, gateway: Gateway): Promise<boolean> {
+export async function recordPresence(request: FastifyRequest, gateway: Gateway): Promise<boolean> {
   const child = parameter(request, 'child');
   if (child === undefined || !isChild(child)) return false;
   const { bus } = gateway;
@@ -26,7 +26,7 @@ export async function noteChild(request: FastifyRequest, gateway: Gateway): Prom
   if (INSTANCE.test(instance) && mayActAs(request, child, 'config/write')) {
     const start = startIn(parameter(request, 'start'));
     const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
-    await bus.call(activateChild, query, inTheNameOf(request, gateway));
+    await bus.call(activateChild, query, onBehalfOf(request, gateway));
   }
   return mayActAs(request, child, 'message/write') && isNoted(bus, child);
 }

@@ -5,8 +5,8 @@ import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/accounts/chil
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
+  MAX_REPORT_BYTES,
   MAX_REPORT_VALUES,
-  REPORT_LIMIT,
   Report,
   type ReportAck,
   reportPath,
@@ -25,7 +25,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
   const reports = new ChildReports(bus);
   const turns = new ReportTurns();
-  const forgetting = forgetDeletedChildren({ bus, below: reports, log: gateway.log });
+  const forgetting = forgetDeletedChildren({ bus, reports: reports, log: gateway.log });
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
@@ -43,7 +43,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     const child = childOf(request);
     using _slot = turns.admit(child);
     const body = await readBody(request.raw, {
-      limit: REPORT_LIMIT,
+      limit: MAX_REPORT_BYTES,
       withinMs: times.idleMs,
       what: 'report',
     });
@@ -73,12 +73,12 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
 /** @throws Fault `malformed`, `too-large` */
 async function unpacked(body: Buffer): Promise<Buffer> {
   try {
-    return await unzip(body, { maxOutputLength: REPORT_LIMIT });
+    return await unzip(body, { maxOutputLength: MAX_REPORT_BYTES });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
       throw new Fault('malformed', 'the report is not gzip, as its Content-Encoding says', { cause });
     }
-    throw new Fault('too-large', `the report has more than ${REPORT_LIMIT} bytes unpacked`);
+    throw new Fault('too-large', `the report has more than ${MAX_REPORT_BYTES} bytes unpacked`);
   }
 }
 

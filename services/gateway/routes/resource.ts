@@ -119,6 +119,6 @@ export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> 
 }
 
 /** Options of a call that changes storage: on behalf of the account that makes the request. */
-export function inTheNameOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
+export function onBehalfOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
   return { patience: times.patienceMs, behalf: caller?.identity?.name };
 }

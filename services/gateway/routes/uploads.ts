@@ -9,14 +9,20 @@ import {
   uploadStatus,
 } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Digest, digestName, isRepository, type Repository, splitDigest } from '#proto/oci/names.ts';
+import {
+  type Digest,
+  isRepository,
+  parseDigestName,
+  type Repository,
+  splitDigest,
+} from '#proto/oci/names.ts';
 import { mayAlso } from '../auth/access.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
 import { parseContentRange, uploadRange } from '../http/ranges.ts';
-import { type Gateway, type Handler, inTheNameOf, resource, settle } from './resource.ts';
+import { type Gateway, type Handler, onBehalfOf, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 /**
@@ -32,20 +38,20 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const start: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
-    if (mount !== undefined && (await mounted(request, repository, digestName(mount)))) {
+    if (mount !== undefined && (await mounted(request, repository, parseDigestName(mount)))) {
       return created(reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
-    const behalf = inTheNameOf(request, gateway);
+    const behalf = onBehalfOf(request, gateway);
     if (mount === undefined && digest !== undefined) {
-      digestName(digest);
+      parseDigestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
       await settle(gateway, monolithic(request, reply, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
     const { id } = await bus.call(startUpload, { repository, by: instance, hold: false }, behalf);
-    if (algorithm) hashes.keep(id, 0, RunningHashes.begin(algorithm));
+    if (algorithm) hashes.put(id, 0, RunningHashes.begin(algorithm));
     return accepted(reply.code(202), repository, id, 0);
   };
 
@@ -63,7 +69,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (!mayAlso(request, from ?? '*', 'content/read')) return false;
     try {
       const query = { repository, digests: [digest], ...(from && { from }) };
-      await bus.call(linkBlobs, query, inTheNameOf(request, gateway));
+      await bus.call(linkBlobs, query, onBehalfOf(request, gateway));
       return true;
     } catch (error) {
       if (Fault.is(error, 'blob-unknown', 'name-unknown')) return false;
@@ -117,7 +123,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Pushing a blob": end-6
   const finish: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const digest = digestName(parameter(request, 'digest') ?? '');
+    const digest = parseDigestName(parameter(request, 'digest') ?? '');
     await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
     return created(reply, repository, digest);
   };
@@ -151,9 +157,9 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
       await bus.call(
         commitBlob,
         { id, claim, digest, size, repository, ...(hashed && { hashed }) },
-        inTheNameOf(request, gateway),
+        onBehalfOf(request, gateway),
       );
-      held.spent();
+      held.committed();
       hashes.forget(id);
     } catch (error) {
       if (Fault.is(error, 'digest-invalid')) {

@@ -38,7 +38,7 @@ export async function writeBody(
     minimumRate: times.minimumRate,
     signal,
   });
-  if (received.hash) hashes.keep(id, received.end, received.hash);
+  if (received.hash) hashes.put(id, received.end, received.hash);
   if (received.failure) throw received.failure;
   const length = received.end - offset;
   if (exactly !== undefined && length < exactly) {

@@ -3,7 +3,7 @@ import { accountsChanged, type PasswordName } from '#proto/accounts/accounts.ts'
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { fewer } from '#proto/document/complaints.ts';
+import { limitComplaints } from '#proto/document/complaints.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { Audit } from '../audit/audit.ts';
 import { declaredAccounts } from '../audit/audit-facts.ts';
@@ -88,7 +88,7 @@ export class DeclaredAccounts {
       publish(accountsChanged, byAccount());
     });
     this.#applied = true;
-    const listed = fewer(complaints);
+    const listed = limitComplaints(complaints);
     this.#report(listed);
     return listed;
   }

@@ -1,6 +1,6 @@
 import type { Static } from '@sinclair/typebox';
 import type { putScopeMap, ScopeMap } from '#proto/accounts/accounts.ts';
-import { scopeAction, systemScopeMaps } from '#proto/accounts/scopes.ts';
+import { parseAction, systemScopeMaps } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { Page } from '../metadata/page.ts';
@@ -108,7 +108,7 @@ export function mustBeBelowMost(count: number, what: string): void {
 }
 
 /** Actions as they are stored: each once, sorted. @throws Fault `malformed` */
-export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(scopeAction))].sort();
+export const actionsOf = (texts: string[]): string[] => [...new Set(texts.map(parseAction))].sort();
 
 function mustBeOwn(name: string): void {
   if (!name.startsWith('_')) return;

@@ -1,5 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { hashPassword, matches, passwordIn, whyNoPassword } from '#proto/accounts/password-hash.ts';
+import {
+  hashPassword,
+  passwordComplaint,
+  passwordIn,
+  verifyPassword,
+} from '#proto/accounts/password-hash.ts';
 
 /** Max bytes read of a secret file: more than any password takes, with the text around it. */
 const MAX_BYTES = 4_096;
@@ -26,9 +31,9 @@ export class Secrets {
       return { why: `can't be read (${(error as NodeJS.ErrnoException).code}): mount it there` };
     }
     const password = passwordIn(text);
-    const why = whyNoPassword(password);
+    const why = passwordComplaint(password);
     if (why) return { why };
-    const isSame = known !== undefined && (await matches(password, known));
+    const isSame = known !== undefined && (await verifyPassword(password, known));
     const hash = isSame ? known : await hashPassword(password);
     this.#seen.set(path, { fingerprint, hash });
     return { hash };

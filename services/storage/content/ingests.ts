@@ -22,7 +22,7 @@ export type IngestDeps = {
   space: SpaceGuard;
   now: () => number;
 };
-export type Given = { ingests: number; bytes: number };
+export type ExpiredIngests = { ingests: number; bytes: number };
 export type Transfer = Static<typeof claimTransfer.query>;
 export type Entry = { id: string; record: IngestRecord; holder?: string };
 
@@ -228,7 +228,7 @@ export class Ingests {
    * @param dryRun counts them only
    * @returns their number and bytes
    */
-  async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<Given> {
+  async giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<ExpiredIngests> {
     const total = { ingests: 0, bytes: 0 };
     const isExpired = (record: IngestRecord) =>
       this.#claims.left(record) === 0 && record.touched + after[record.purpose] <= this.#now();

@@ -49,7 +49,7 @@ export class SpaceGuard implements AsyncDisposable {
   }
 
   /** Free space, at most 500 ms old. */
-  look(): Promise<Space> {
+  current(): Promise<Space> {
     const now = performance.now();
     if (!this.#measured || now - this.#measured.at >= FRESH_MS) {
       this.#admitted = 0;
@@ -60,8 +60,8 @@ export class SpaceGuard implements AsyncDisposable {
   }
 
   /** Releases the ballast for metadata if another process has filled the volume. */
-  async giveBack(): Promise<void> {
-    const space = await this.look();
+  async releaseBallast(): Promise<void> {
+    const space = await this.current();
     if (!(await this.#ballast.giveBack(space))) return;
     this.#measured = undefined;
     const { free, inodes } = space;
@@ -71,7 +71,7 @@ export class SpaceGuard implements AsyncDisposable {
 
   /** @throws Fault `no-space` below the reserve */
   async mustHaveRoom(): Promise<void> {
-    const space = await this.look();
+    const space = await this.current();
     // Many may be admitted between two measurements: each takes two inodes, a folder and a file.
     const { inodes } = space;
     const left = inodes && { ...inodes, free: Math.max(0, inodes.free - 2 * this.#admitted) };
@@ -88,8 +88,8 @@ export class SpaceGuard implements AsyncDisposable {
   }
 
   async #trim(): Promise<void> {
-    await this.giveBack();
-    await this.#ballast.take(await this.look(), this.#end.signal);
+    await this.releaseBallast();
+    await this.#ballast.take(await this.current(), this.#end.signal);
   }
 
   #note(measured: Space): Space {

@@ -54,7 +54,7 @@ export class EventOutbox {
   }
 
   /** Write `changes` in the batch of the change. Call `tell` once it is written, to publish the event. */
-  of<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; tell: () => void } {
+  prepare<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; tell: () => void } {
     const number = this.#next;
     this.#next += 1;
     const data = { ...(facts as object), ...byAccount() } as Static<T>;

@@ -7,13 +7,13 @@ const RETRY = { firstMs: 250, maxMs: 10_000 };
 
 /** Applies the latest retention time of events to the bus; retries with backoff. */
 export class HistoryAge {
-  readonly #bus: Pick<Bus, 'keepEvents'>;
+  readonly #bus: Pick<Bus, 'setEventRetention'>;
   readonly #log: Log;
   readonly #signal: AbortSignal;
   #wanted: number | undefined;
   #running = false;
 
-  constructor(bus: Pick<Bus, 'keepEvents'>, log: Log, signal: AbortSignal) {
+  constructor(bus: Pick<Bus, 'setEventRetention'>, log: Log, signal: AbortSignal) {
     this.#bus = bus;
     this.#log = log;
     this.#signal = signal;
@@ -32,7 +32,7 @@ export class HistoryAge {
       const wanted = this.#wanted;
       if (wanted === undefined || wanted === applied) break;
       try {
-        await this.#bus.keepEvents(wanted);
+        await this.#bus.setEventRetention(wanted);
         applied = wanted;
       } catch (err) {
         failures += 1;

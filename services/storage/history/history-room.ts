@@ -86,7 +86,7 @@ export class HistoryRoom {
   /** Polls the size of the stream until the signal aborts. */
   async watch(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     while (!signal.aborted) {
-      await this.look().catch((err) =>
+      await this.trimIfFull().catch((err) =>
         this.#deps.log.debug({ err }, 'the size of the history is not known; looking again'),
       );
       await sleep(jittered(pollMs), undefined, { signal, ref: false }).catch(() => {});
@@ -94,7 +94,7 @@ export class HistoryRoom {
   }
 
   /** Trims the stream if it is full. */
-  async look(): Promise<void> {
+  async trimIfFull(): Promise<void> {
     this.#size = undefined;
     if (await this.#isFull(0)) await this.#makeRoom();
   }

@@ -3,13 +3,13 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { runAs } from '../audit/caller-context.ts';
-import type { Upkeep } from './sweep.ts';
+import type { Maintenance } from './sweep.ts';
 
 const SCHEDULER = { account: '_schedule' };
 
 /** Runs on a schedule, and receives the settings of the configuration. */
 export type Maintained = {
-  keep(upkeep: Upkeep): void;
+  keep(upkeep: Maintenance): void;
   garbage: { collect(dryRun: boolean): Promise<unknown> };
   scrubber: { scrub(): Promise<unknown> };
 };

@@ -45,7 +45,7 @@ export type Sweep = SweepDeps & {
 };
 
 /** Maintenance settings of a configuration. `scrubRate` in bytes/s, `reserve` in bytes. */
-export type Upkeep = {
+export type Maintenance = {
   garbage: GarbageRules;
   scrubRate: number;
   reserve: number;

@@ -130,13 +130,13 @@ export async function isFree(folder: string): Promise<boolean> {
 const isLocked = (error: unknown): boolean =>
   ((error as Error).cause as { code?: string } | undefined)?.code === 'LEVEL_LOCKED';
 
-export type Looked = Pick<Examined, 'empty' | 'findings'> & {
+export type MetadataCheck = Pick<Examined, 'empty' | 'findings'> & {
   /** Metadata existed, and is lost. */
   missing: boolean;
 };
 
 /** Examines metadata that no process has open. @param boot current boot id of the machine */
-export async function lookAt(folder: string, boot: string): Promise<Looked> {
+export async function examineMetadata(folder: string, boot: string): Promise<MetadataCheck> {
   const state = await readState(folder);
   const lacking = mayLack(state, boot, await openingOf(folder));
   const { empty, findings } = await examine(folder, { mayLack: lacking, isSynced });
@@ -148,7 +148,7 @@ export async function lookAt(folder: string, boot: string): Promise<Looked> {
 async function openLevel(folder: string, boot: string): Promise<Level<string, unknown> | undefined> {
   const volume = dirname(folder);
   try {
-    const { empty, findings, missing } = await lookAt(folder, boot);
+    const { empty, findings, missing } = await examineMetadata(folder, boot);
     if (findings.length > 0 || missing) {
       // If another process has opened it in the meantime, it changed during the examination.
       if (!(await isFree(folder))) return undefined;

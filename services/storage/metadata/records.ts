@@ -1,5 +1,5 @@
 import type { PasswordName } from '#proto/accounts/accounts.ts';
-import type { Part } from '#proto/content/arriving.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 
@@ -49,7 +49,7 @@ export type IngestRecord = {
   /** Account that started an upload; absent for a client without one. */
   account?: string;
   /** For transfers only. */
-  part?: Part;
+  part?: ImageContext;
   digest?: string;
   size?: number;
   /** Last activity of a holder. */

@@ -1,6 +1,6 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MANIFEST_LIMIT } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES } from '#proto/oci/manifest.ts';
 import { isDigest, splitDigest } from '#proto/oci/names.ts';
 import { algorithms, BLOBS } from '#proto/volume/layout.ts';
 import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
@@ -28,9 +28,9 @@ export async function checkBlobs(records: Records, data: string, report: Report)
         continue;
       }
       await records.write(put.blob(digest, { size }));
-      say(report.broughtBack, `content ${digest}, ${size} bytes`);
+      say(report.restored, `content ${digest}, ${size} bytes`);
     }
-    if (size <= MANIFEST_LIMIT && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
+    if (size <= MAX_MANIFEST_BYTES && (await beginsAnObject(store.file(digest)))) candidates.add(digest);
   }
   for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if ((await sizeOf(store.file(digest))) === size) continue;

@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import { drop, put } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
@@ -38,7 +38,7 @@ async function checkManifest(
   const { records, report } = sources;
   const size = (await records.get<BlobRecord>(keys.blob(digest)))?.size ?? 0;
   const bytes = await manifestBytes(sources, digest);
-  if (!bytes && size <= MANIFEST_LIMIT) {
+  if (!bytes && size <= MAX_MANIFEST_BYTES) {
     await markDamaged(records, digest, record.size);
     return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
   }

@@ -23,7 +23,7 @@ export async function checkTags(records: Records, hints: Hints, report: Report):
     if (current === digest || (current !== undefined && !digests.includes(current))) continue;
     if (!(await records.has(keys.manifest(repository, digest)))) continue;
     await records.write(put.tag(repository, tag, digest));
-    say(report.broughtBack, `tag ${repository}:${tag}, which pointed to ${digest}`);
+    say(report.restored, `tag ${repository}:${tag}, which pointed to ${digest}`);
   }
   for (const [repository, tag, digest] of deleted) {
     if (await records.has(keys.tag(repository, tag))) continue;

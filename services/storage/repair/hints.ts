@@ -18,13 +18,13 @@ export type Hints = {
 export function effective(hints: RepairHint[]): Hints {
   const manifests = new Map<string, { repository: string; digest: string }>();
   const tags = new Map<string, string[]>();
-  for (const { repository, digest, tag, gone } of hints) {
+  for (const { repository, digest, tag, deleted } of hints) {
     const manifest = `${repository}!${digest}`;
-    if (tag === undefined && gone) manifests.delete(manifest);
-    else if (!gone) manifests.set(manifest, { repository, digest });
+    if (tag === undefined && deleted) manifests.delete(manifest);
+    else if (!deleted) manifests.set(manifest, { repository, digest });
     if (tag === undefined) continue;
     const name = `${repository}!${tag}`;
-    if (gone) tags.delete(name);
+    if (deleted) tags.delete(name);
     else tags.set(name, [...(tags.get(name) ?? []), digest].slice(-MAX_MOVES));
   }
   return { manifests: [...manifests.values()], tags };
@@ -135,7 +135,7 @@ function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
       return isRepository(repository) && isDigest(third) ? { repository, digest: third } : undefined;
     case 'e': {
       const hint = eventIn(value);
-      return hint?.gone ? undefined : hint;
+      return hint?.deleted ? undefined : hint;
     }
     default:
       return undefined;
@@ -177,7 +177,7 @@ const NAMES: Record<string, string> = {
  * @param current value of the record in the repaired metadata
  * @returns undefined if nothing was lost, or if records of this kind have no name that operators know
  */
-export function lossOf({ key, deleted, value }: Remnant, current: unknown): string | undefined {
+export function lossNotice({ key, deleted, value }: Remnant, current: unknown): string | undefined {
   const name = nameOf(key);
   if (!name) return undefined;
   if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it is there again`;

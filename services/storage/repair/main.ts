@@ -6,7 +6,7 @@ import { type RepairAnswer, RepairRequest } from '#proto/volume/repair-request.t
 import { Audit } from '../audit/audit.ts';
 import { runAs } from '../audit/caller-context.ts';
 import { repair } from './repair.ts';
-import { isCutOff } from './repair-folder.ts';
+import { isInterrupted } from './repair-folder.ts';
 import { textOf } from './report.ts';
 
 /**
@@ -31,7 +31,7 @@ try {
   const data = resolve(request.data);
   const work = () => repair({ ...request, data, now: new Date() });
   // With `look`, something changes only if an interrupted repair is finished.
-  const isReading = request.look && !(await isCutOff(data));
+  const isReading = request.checkOnly && !(await isInterrupted(data));
   const repaired = isReading ? await work() : await audited(data, work);
   answer = repaired.kind === 'done' ? { kind: 'done', text: textOf(repaired.report) } : repaired;
 } catch (error) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { Fault } from '#proto/contract/fault.ts';
-import { MANIFEST_LIMIT, type Manifest, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { put } from '../metadata/changes.ts';
@@ -38,7 +38,7 @@ export async function manifestBytes(
   digest: string,
 ): Promise<Buffer | undefined> {
   const blob = await records.get<BlobRecord>(keys.blob(digest));
-  if (!blob || blob.size > MANIFEST_LIMIT) return undefined;
+  if (!blob || blob.size > MAX_MANIFEST_BYTES) return undefined;
   const bytes = await contentOf(store.file(digest), blob.size, read);
   if (bytes && hashOf(bytes, digest) === digest) return bytes;
   await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));

@@ -16,7 +16,7 @@ const REBUILT = 'rebuilt';
 export const rebuiltIn = (place: string): string => join(place, REBUILT);
 
 /** Creates the folder of a repair. Its name and its parent folder's are synced: the only metadata is moved there. */
-export async function makePlace(data: string, place: string): Promise<void> {
+export async function createRepairFolder(data: string, place: string): Promise<void> {
   await mkdir(place, { recursive: true, mode: 0o700 });
   await syncFolder(join(data, REPAIRS));
   await syncFolder(data);
@@ -35,7 +35,7 @@ export async function stateOf(folder: string): Promise<string> {
  * @param before `stateOf` the metadata when the repair began
  * @throws Fault `busy` if a process has the metadata open, or if its state is another one now
  */
-export async function demandUnchanged(folder: string, before: string): Promise<void> {
+export async function requireUnchanged(folder: string, before: string): Promise<void> {
   if ((await isFree(folder)) && (await stateOf(folder)) === before) return;
   throw new Fault(
     'busy',
@@ -54,7 +54,7 @@ export async function syncPlace(place: string): Promise<void> {
 }
 
 /** Moves the old metadata out and the new metadata in. Each step is synced before the next one. */
-export async function takePlace(folder: string, place: string): Promise<void> {
+export async function replaceMetadata(folder: string, place: string): Promise<void> {
   const old = join(place, METADATA);
   if (await exists(folder)) await rename(folder, old);
   else await mkdir(old);
@@ -70,7 +70,7 @@ async function putInPlace(folder: string, place: string): Promise<void> {
 }
 
 /** Whether a repair was interrupted after it moved the old metadata out, and before it moved the new metadata in. */
-export async function isCutOff(data: string): Promise<boolean> {
+export async function isInterrupted(data: string): Promise<boolean> {
   for await (const { isComplete } of unfinished(data)) {
     if (isComplete && !(await exists(join(data, METADATA)))) return true;
   }
@@ -82,7 +82,7 @@ export async function isCutOff(data: string): Promise<boolean> {
  * unusable remains of other interrupted repairs.
  * @returns the folder of the finished repair
  */
-export async function finishCutOff(data: string, folder: string): Promise<string | undefined> {
+export async function finishInterrupted(data: string, folder: string): Promise<string | undefined> {
   let finished: string | undefined;
   for await (const { place, isComplete } of unfinished(data)) {
     if (isComplete && !finished && !(await exists(folder))) {

@@ -7,7 +7,7 @@ import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
 import { bootId } from '../metadata/boot.ts';
 import { set } from '../metadata/changes.ts';
-import { isFree, lookAt } from '../metadata/database.ts';
+import { examineMetadata, isFree } from '../metadata/database.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { VERSION } from '../metadata/metadata.ts';
 import { checkAccounts } from './check-accounts.ts';
@@ -16,20 +16,20 @@ import { checkManifests } from './check-manifests.ts';
 import { checkRecords } from './check-records.ts';
 import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
-import { announced, effective, type Hints, hintsIn, inOrder, lossOf } from './hints.ts';
+import { announced, effective, type Hints, hintsIn, inOrder, lossNotice } from './hints.ts';
 import { Records } from './records.ts';
 import {
-  demandUnchanged,
-  finishCutOff,
-  makePlace,
+  createRepairFolder,
+  finishInterrupted,
   rebuiltIn,
+  replaceMetadata,
+  requireUnchanged,
   stateOf,
   syncPlace,
-  takePlace,
 } from './repair-folder.ts';
 import { emptyReport, type Report, say, textOf } from './report.ts';
-import { demandRoom } from './required-space.ts';
-import { beginAnew } from './reset-sync-state.ts';
+import { requireSpace } from './required-space.ts';
+import { resetSyncState } from './reset-sync-state.ts';
 import { restoreManifests } from './restore-manifests.ts';
 import { namesOf, salvage } from './salvage.ts';
 
@@ -54,7 +54,7 @@ export type RepairOptions = {
   /** Repairs even if nothing is damaged. */
   force: boolean;
   /** Only reports whether a repair is needed. */
-  look?: boolean | undefined;
+  checkOnly?: boolean | undefined;
   now: Date;
   /** Reads the files of the metadata and of manifests. */
   read?: Read | undefined;
@@ -74,31 +74,31 @@ export type Repaired =
  * @throws Fault `no-space` if the volume might become full; `volume-unusable` if LevelDB's own repair failed
  */
 export async function repair(options: RepairOptions): Promise<Repaired> {
-  const { data, force, look, now } = options;
+  const { data, force, checkOnly, now } = options;
   const folder = join(data, METADATA);
   if (!(await isFree(folder))) {
     throw new Fault('busy', `storage uses the metadata in ${data}: stop the layer first`);
   }
-  const cutOff = await finishCutOff(data, folder);
+  const cutOff = await finishInterrupted(data, folder);
   if (cutOff) return { kind: 'finished', place: cutOff };
-  const { findings, missing } = await lookAt(folder, await bootId());
+  const { findings, missing } = await examineMetadata(folder, await bootId());
   if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
-  if (look) return { kind: 'damaged' };
-  await demandRoom(data, folder, await namesOf(folder));
+  if (checkOnly) return { kind: 'damaged' };
+  await requireSpace(data, folder, await namesOf(folder));
   const place = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
-  await makePlace(data, place);
+  await createRepairFolder(data, place);
   let report: Report;
   try {
     const before = await stateOf(folder);
     report = await rebuild(options, folder, place, missing);
     await syncPlace(place);
-    await demandUnchanged(folder, before);
+    await requireUnchanged(folder, before);
   } catch (error) {
     // The old metadata has not been moved there yet.
     await rm(place, { recursive: true, force: true });
     throw error;
   }
-  await takePlace(folder, place);
+  await replaceMetadata(folder, place);
   return { kind: 'done', report };
 }
 
@@ -127,7 +127,7 @@ async function rebuild(
     await checkManifests(deps);
     await checkTags(records, all, report);
     await checkAccounts(records, open, report);
-    await beginAnew(records, report);
+    await resetSyncState(records, report);
     for (const { finding, named, complete, doubtful } of damagedRanges) {
       if (complete && !doubtful) continue;
       const some = named.length > 0 ? 'some of ' : '';
@@ -137,7 +137,7 @@ async function rebuild(
     const remnants = damagedRanges.flatMap(({ named }) => named);
     for (const [key, remnant] of new Map(remnants.map((each) => [each.key, each]))) {
       const current = await records.get(key);
-      const loss = isAsHinted(key, current, all) ? undefined : lossOf(remnant, current);
+      const loss = isAsHinted(key, current, all) ? undefined : lossNotice(remnant, current);
       if (loss) say(report.lost, loss);
     }
     await records.sync([set(keys.version, VERSION)]);

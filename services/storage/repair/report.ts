@@ -4,9 +4,9 @@ import type { Finding } from '../leveldb/examine.ts';
 /** Damage that a repair found, records that it restored, and records that it could not restore. */
 export type Report = {
   /** Absolute path of the old metadata. */
-  kept: string;
+  oldMetadata: string;
   damage: Finding[];
-  broughtBack: Lines;
+  restored: Lines;
   lost: Lines;
   /** What else an operator should know or do. */
   notes: string[];
@@ -18,8 +18,8 @@ export type Lines = string[];
 /** Max lines of one list of a report; further ones are dropped. */
 export const MAX_LINES = 100_000;
 
-export function emptyReport(kept: string): Report {
-  return { kept, damage: [], broughtBack: [], lost: [], notes: [] };
+export function emptyReport(oldMetadata: string): Report {
+  return { oldMetadata, damage: [], restored: [], lost: [], notes: [] };
 }
 
 /** Adds a line to a list of the report. */
@@ -28,7 +28,7 @@ export function say(lines: Lines, line: string): void {
 }
 
 /** The report as text. `singleLine` cleans each line: it may quote client input or damaged bytes. */
-export function textOf({ kept, damage, broughtBack, lost, notes }: Report): string {
+export function textOf({ oldMetadata, damage, restored, lost, notes }: Report): string {
   const list = (title: string, lines: string[]) => [
     title,
     ...(lines.length > 0 ? lines : ['nothing']).map((line) => `  ${singleLine(line)}`),
@@ -38,9 +38,9 @@ export function textOf({ kept, damage, broughtBack, lost, notes }: Report): stri
       'Damaged:',
       damage.map(({ file, what }) => `${file} ${what}`),
     ),
-    ...list('Brought back:', broughtBack),
+    ...list('Brought back:', restored),
     ...list('Lost:', lost),
     ...(notes.length > 0 ? list('To know:', notes) : []),
-    `The metadata as they were are kept in ${kept}.`,
+    `The metadata as they were are kept in ${oldMetadata}.`,
   ].join('\n');
 }

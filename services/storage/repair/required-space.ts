@@ -10,7 +10,7 @@ const MIN_FREE_FACTOR = 3;
  * @param names files of the metadata
  * @throws Fault `no-space` if a repair might fill the volume
  */
-export async function demandRoom(data: string, folder: string, names: string[]): Promise<void> {
+export async function requireSpace(data: string, folder: string, names: string[]): Promise<void> {
   let size = 0;
   for (const name of names) size += (await stat(join(folder, name))).size;
   const { free } = await spaceOf(data, 0);

@@ -12,7 +12,7 @@ import { LOST_AND_FOUND } from './restore-manifests.ts';
  * with a new parent (../sync/parent.ts): equal content becomes the base, content of one side goes to the other, and the
  * conflict policy resolves differences.
  */
-export async function beginAnew(records: Records, report: Report): Promise<void> {
+export async function resetSyncState(records: Records, report: Report): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
   if (withdrawn > 0) {
     report.notes.push(

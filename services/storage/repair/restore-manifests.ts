@@ -53,7 +53,7 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
     }
     await records.write(recordsOf(LOST_AND_FOUND, digest, parsed));
     say(
-      report.broughtBack,
+      report.restored,
       `manifest ${digest} (${describe(parsed)}), whose repository is not known: as ${LOST_AND_FOUND}@${digest}`,
     );
   }
@@ -65,7 +65,7 @@ async function restore(deps: Sources, repository: string, digest: string): Promi
   const parsed = await manifestIn(deps, digest);
   if (!parsed) return false;
   await records.write(recordsOf(repository, digest, parsed));
-  say(report.broughtBack, `manifest ${repository}@${digest} (${describe(parsed)})`);
+  say(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
   return true;
 }
 

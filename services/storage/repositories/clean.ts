@@ -55,7 +55,7 @@ export function cleanRepository(
       if (bases.get(tag) === from) {
         deleted.tags += 1;
         bases.delete(tag);
-        const prepared = announcements.of(tagDeleted, { repository, tag, from, arrived: true });
+        const prepared = announcements.prepare(tagDeleted, { repository, tag, from, arrived: true });
         const changes = [...drop.tag(repository, tag), ...drop.base(repository, tag)];
         await batches.add([...changes, ...prepared.changes], prepared.tell);
       } else keptTags.add(tag);
@@ -77,7 +77,7 @@ export function cleanRepository(
         deleted.manifests += 1;
         const referrer = subject === undefined ? [] : drop.referrer(repository, subject, digest);
         const changes = [...drop.manifest(repository, digest), ...drop.unsent(repository, digest)];
-        const prepared = announcements.of(manifestDeleted, { repository, digest, arrived: true });
+        const prepared = announcements.prepare(manifestDeleted, { repository, digest, arrived: true });
         await batches.add([...changes, ...referrer, ...prepared.changes], prepared.tell);
       }
     }

@@ -1,12 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
-import { type LeftOut, MAX_ANNOTATIONS, MAX_KEY, type ManifestPlace } from '#proto/content/manifests.ts';
+import {
+  type ExcludedManifest,
+  MAX_ANNOTATION_KEY_LENGTH,
+  MAX_ANNOTATIONS,
+  type ManifestPlace,
+} from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { packedSize } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isForbiddenKey } from '#proto/contract/plain-data.ts';
-import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
@@ -21,7 +26,7 @@ import type { Page } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import { cleanRepository } from './clean.ts';
-import { broughtIn, childrenMustBeHere, indexGone, isIndex, listLeftOut } from './sparse.ts';
+import { childrenMustBeHere, isIndex, listLeftOut, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
 /*
@@ -45,7 +50,7 @@ export type PutQuery = {
   base?: boolean;
   tags?: string[];
   arrived?: boolean;
-  leftOut?: LeftOut[];
+  leftOut?: ExcludedManifest[];
 };
 type Put = { digest: string; size: number; subject?: string };
 
@@ -82,8 +87,11 @@ export class Manifests {
       return await ingests.commit(id, claim, async (held) => {
         // Check the size before reading: a limit that is checked after the read bounds nothing.
         const bytes = await sizeOf(ingestFiles(held.folder).data);
-        if (bytes !== undefined && bytes > MANIFEST_LIMIT) {
-          throw new Fault('too-large', `a manifest may have ${MANIFEST_LIMIT} bytes, this one has ${bytes}`);
+        if (bytes !== undefined && bytes > MAX_MANIFEST_BYTES) {
+          throw new Fault(
+            'too-large',
+            `a manifest may have ${MAX_MANIFEST_BYTES} bytes, this one has ${bytes}`,
+          );
         }
         const verified = await commits.verify(held, { digest });
         const manifest = readManifest(await readFile(verified.source), mediaType);
@@ -142,14 +150,14 @@ export class Manifests {
       for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
       const origin = arrived ? { arrived } : {};
       const prepared = [
-        ...tags.map((tag) => announcements.of(tagDeleted, { repository, tag, from: digest, ...origin })),
-        announcements.of(manifestDeleted, { repository, digest, ...origin }),
+        ...tags.map((tag) => announcements.prepare(tagDeleted, { repository, tag, from: digest, ...origin })),
+        announcements.prepare(manifestDeleted, { repository, digest, ...origin }),
       ];
       await metadata.write([
         ...drop.manifest(repository, digest),
         ...(record.subject === undefined ? [] : drop.referrer(repository, record.subject, digest)),
         ...(await this.#outgoing.delete(repository, digest, arrived)),
-        ...(isIndex(record.mediaType) ? await indexGone(metadata, repository, digest) : []),
+        ...(isIndex(record.mediaType) ? await onIndexDeleted(metadata, repository, digest) : []),
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
         ...prepared.flatMap(({ changes }) => changes),
       ]);
@@ -205,7 +213,7 @@ export class Manifests {
     };
     const committed = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
     const prepared = [
-      ...(known?.mediaType === mediaType ? [] : [announcements.of(manifestCommitted, committed)]),
+      ...(known?.mediaType === mediaType ? [] : [announcements.prepare(manifestCommitted, committed)]),
       ...moves,
     ];
     await metadata.write([
@@ -213,7 +221,7 @@ export class Manifests {
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),
-      ...(await broughtIn(metadata, repository, digest)),
+      ...(await onManifestPut(metadata, repository, digest)),
       ...prepared.flatMap(({ changes }) => changes),
       ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
@@ -249,7 +257,7 @@ function trimmed({ annotations, artifactType, ...rest }: Descriptor): Descriptor
   const sendable = Object.entries(annotations ?? {}).filter(
     ([key, value]) =>
       key.length > 0 &&
-      key.length <= MAX_KEY &&
+      key.length <= MAX_ANNOTATION_KEY_LENGTH &&
       !isForbiddenKey(key) &&
       key.isWellFormed() &&
       value.isWellFormed(),

@@ -4,7 +4,7 @@ import type { Metadata } from '../metadata/metadata.ts';
  * Repositories in which a tag does not point to its base, each once, in bytewise order. Merges the two lists, whose
  * keys have the same order.
  */
-export async function* differing(
+export async function* repositoriesOffBase(
   metadata: Pick<Metadata, 'allTags' | 'allBases'>,
   after?: string,
 ): AsyncGenerator<string> {

@@ -1,4 +1,4 @@
-import { type LeftOut, MAX_PLATFORM } from '#proto/content/manifests.ts';
+import { type ExcludedManifest, MAX_PLATFORM } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
@@ -21,7 +21,7 @@ export async function childrenMustBeHere(
   repository: string,
   index: string,
   { blobs, manifests }: Manifest,
-  leftOut: LeftOut[] = [],
+  leftOut: ExcludedManifest[] = [],
 ): Promise<Change[]> {
   const children = [...blobs, ...manifests];
   const digests = children.map(({ digest }) => digest);
@@ -50,7 +50,11 @@ export async function childrenMustBeHere(
 }
 
 /** For the batch that puts a manifest: no index leaves it out any longer. */
-export async function broughtIn(metadata: Metadata, repository: string, digest: string): Promise<Change[]> {
+export async function onManifestPut(
+  metadata: Metadata,
+  repository: string,
+  digest: string,
+): Promise<Change[]> {
   const changes: Change[] = [];
   for await (const [index] of metadata.leavingOut(repository, digest)) {
     changes.push(...drop.leftOut(repository, digest, index));
@@ -62,7 +66,11 @@ export const isIndex = (mediaType: string): boolean =>
   mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
 
 /** For the batch that deletes an index: it leaves nothing out any longer. */
-export async function indexGone(metadata: Metadata, repository: string, index: string): Promise<Change[]> {
+export async function onIndexDeleted(
+  metadata: Metadata,
+  repository: string,
+  index: string,
+): Promise<Change[]> {
   const changes: Change[] = [];
   for await (const [key] of metadata.leftOutOf(repository)) {
     const [digest, owner] = key.split('!') as [string, string];
@@ -87,7 +95,7 @@ export async function listLeftOut(
   metadata: Metadata,
   repository: string,
   { after, limit }: Page,
-): Promise<{ leftOut: (LeftOut & { index: string })[]; more: boolean }> {
+): Promise<{ leftOut: (ExcludedManifest & { index: string })[]; more: boolean }> {
   const [entries, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
   const leftOut = entries.map(([key, platform]) => {
     const [digest, index] = key.split('!') as [string, string];

@@ -6,7 +6,7 @@ import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
-import { differing } from './off-base.ts';
+import { repositoriesOffBase } from './off-base.ts';
 import { platformOf } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
@@ -68,7 +68,7 @@ export class Tags {
       ...(mediaType && { mediaType }),
       ...(from !== undefined && { from }),
     };
-    const prepared = announcements.of(tagMoved, { ...event, ...(arrived && { arrived }) });
+    const prepared = announcements.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
       changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
       tell: prepared.tell,
@@ -84,7 +84,7 @@ export class Tags {
       if (from === undefined && expect === undefined)
         throw await manifestUnknown(this.#deps, repository, tag);
       const facts = from !== undefined && { repository, tag, from, ...(base && { arrived: true }) };
-      const prepared = facts ? announcements.of(tagDeleted, facts) : undefined;
+      const prepared = facts ? announcements.prepare(tagDeleted, facts) : undefined;
       await metadata.write([
         ...(prepared ? [...drop.tag(repository, tag), ...prepared.changes] : []),
         ...(base ? drop.base(repository, tag) : []),
@@ -106,7 +106,7 @@ export class Tags {
   }
 
   async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
-    const [repositories, more] = await page(differing(this.#deps.metadata, after), limit);
+    const [repositories, more] = await page(repositoriesOffBase(this.#deps.metadata, after), limit);
     return { repositories, more };
   }
 

@@ -1,13 +1,13 @@
 import type { Static } from '@sinclair/typebox';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { clip } from '#proto/contract/clip.ts';
-import { MAX_REASON } from '#proto/contract/fault.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
-import { type Met, recordParent } from './parent.ts';
+import { type ParentRecord, recordParent } from './parent.ts';
 
 /*
  * State of synchronisation: outgoing changes, and positions in other layers' changes.
@@ -97,7 +97,7 @@ export class Outgoing {
     });
   }
 
-  async meet(met: Met): Promise<{ forgotten: boolean }> {
+  async recordParent(met: ParentRecord): Promise<{ forgotten: boolean }> {
     return { forgotten: await recordParent(this.#deps, met) };
   }
 
@@ -120,7 +120,7 @@ export class Outgoing {
       parked: entries.map(([key, record]) => {
         const [repository, reference] = key.split('!') as [string, string];
         // An earlier version stored reasons of any length.
-        return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON) };
+        return { repository, reference, ...record, reason: clip(record.reason, MAX_REASON_LENGTH) };
       }),
       more,
     };

@@ -1,7 +1,7 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 
-export type Met = { parent: string; forget: boolean; repaired?: string };
+export type ParentRecord = { parent: string; forget: boolean; repaired?: string };
 
 /** Approximate number of changes per batch. */
 const BATCH = 1_000;
@@ -21,7 +21,7 @@ type ParentDeps = {
  */
 export function recordParent(
   { metadata, locks, now }: ParentDeps,
-  { parent, forget, repaired }: Met,
+  { parent, forget, repaired }: ParentRecord,
 ): Promise<boolean> {
   return locks.run('parent', async () => {
     const before = await metadata.parent();

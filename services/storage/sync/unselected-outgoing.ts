@@ -1,16 +1,16 @@
-import { matches } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
 /** How long a count is reused while the number of outgoing records does not change, in ms. */
 const FRESH_MS = 30_000;
 
-export type Kept = { unsent: number; withdrawn: number };
+export type UnselectedChange = { unsent: number; withdrawn: number };
 
 /** Counts outgoing records that are retained because no selection covers their repository; a later one may. */
-export class KeptHere {
+export class UnselectedOutgoing {
   readonly #metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>;
   #selected: readonly string[] | undefined;
-  #last: { fingerprint: string; at: number; kept: Kept } | undefined;
+  #last: { fingerprint: string; at: number; kept: UnselectedChange } | undefined;
 
   constructor(metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>) {
     this.#metadata = metadata;
@@ -21,7 +21,7 @@ export class KeptHere {
     this.#last = undefined;
   }
 
-  async count(): Promise<Kept> {
+  async count(): Promise<UnselectedChange> {
     const selected = this.#selected;
     if (!selected || selected.includes('*')) return { unsent: 0, withdrawn: 0 };
     const { unsent, withdrawn } = this.#metadata.counters;
@@ -47,7 +47,8 @@ async function uncovered(entries: Entries, selected: readonly string[]): Promise
     let next: string | undefined;
     for await (const [key] of entries(from)) {
       const repository = key.slice(0, key.indexOf('!'));
-      if (repository !== known.repository) known = { repository, covered: matches(selected, repository) };
+      if (repository !== known.repository)
+        known = { repository, covered: matchesPattern(selected, repository) };
       if (known.covered) {
         // `"` is the successor of `!`, which follows the name of the repository in a key.
         next = `${repository}"`;

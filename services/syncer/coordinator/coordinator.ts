@@ -8,7 +8,7 @@ import type { Context } from '../../process/run.ts';
 import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
 import { Lease } from '../leadership/lease.ts';
 import type { Settings } from '../link/parent/settings.ts';
-import { closed, closing } from '../parent-tasks/abort-at-close.ts';
+import { abortAtClose, windowClosed } from '../parent-tasks/abort-at-close.ts';
 import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
 import { PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
@@ -61,7 +61,7 @@ export function coordinate(
     return current && linkAt(current, Date.now());
   };
   const isCoordinator = () => !lease.ended;
-  const linkReport = new LinkReport({ bus, log, by: instance, times, leads: isCoordinator });
+  const linkReport = new LinkReport({ bus, log, by: instance, times, isCoordinator: isCoordinator });
   const clock = new PassClock({
     times,
     tick: (cause) => requestPass(passRequest(cause)),
@@ -87,7 +87,7 @@ export function coordinate(
     const active = { request, end };
     activePasses.add(active);
     const until = request.now ? undefined : at.until;
-    using _closing = closing(until, link, end);
+    using _closing = abortAtClose(until, link, end);
     using _stall = new Stall(
       bus,
       (reason) => void (reason ? linkReport.stalled(reason) : linkReport.moving()),
@@ -156,7 +156,7 @@ export function coordinate(
   actor.on('leading', () => {
     activity.coordinates(true);
     cleanups.push(() => activity.coordinates(false));
-    cleanups.push(settings.bandwidth.lead());
+    cleanups.push(settings.bandwidth.serveGrants());
     const { changeCursor, lead } = leading as Leading;
     const { bus: fencedBus, signal: term } = lead;
     const callbacks = {
@@ -182,7 +182,7 @@ export function coordinate(
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
-      if (!now && at && !at.usable) throw closed(at);
+      if (!now && at && !at.usable) throw windowClosed(at);
       requestPass({ ...passRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
       const { current, next } = actor.getSnapshot().context.whole;
       const id = (next ?? current)?.id;
@@ -196,12 +196,12 @@ export function coordinate(
     leading = undefined;
     for (const cleanup of cleanups.splice(0)) cleanup();
   });
-  const goesUp = (repository: Repository) => {
+  const isPushedAtOnce = (repository: Repository) => {
     const current = times();
     if (current?.mode !== 'ReadWrite' || !link()?.live) return false;
     return selectionOf(current.repositories, repository) !== undefined;
   };
-  const unsubscribe = subscribeTriggers({ bus, goesUp, want: requestPass });
+  const unsubscribe = subscribeTriggers({ bus, isPushedAtOnce, requestPass });
   actor.subscribe({ error: (err) => log.error({ err }, 'the coordinator failed') });
   actor.start();
   const lease = new Lease(bus, instance, log, (held) => {

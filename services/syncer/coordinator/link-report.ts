@@ -14,7 +14,7 @@ export type ReportDeps = {
   /** Schedule and window in force; undefined if no parent is configured. */
   times: () => Times | undefined;
   /** Whether this process is the coordinator: only the coordinator writes the state. */
-  leads: () => boolean;
+  isCoordinator: () => boolean;
 };
 
 type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passes' | 'unmatched'>;
@@ -157,9 +157,9 @@ export class LinkReport {
     passes,
     unmatched = this.#last?.unmatched ?? [],
   }: Report): Promise<void> {
-    const { bus, log, by, times, leads } = this.#deps;
+    const { bus, log, by, times, isCoordinator } = this.#deps;
     // After a takeover, the new coordinator writes the state.
-    if (!leads()) return;
+    if (!isCoordinator()) return;
     const before = this.#last;
     const now = Date.now();
     const good = lastSync ?? before?.lastSync;

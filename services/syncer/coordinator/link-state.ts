@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { clip } from '#proto/contract/clip.ts';
-import { MAX_REASON } from '#proto/contract/fault.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
@@ -67,7 +67,7 @@ function reasonOf(
     ...(first ? [`${where ? `${where}: ` : ''}${first.reason}${more}`] : []),
     ...(parked > 0 ? [`${parked} parked`] : []),
   ];
-  return { detail: clip(parts.join('; '), MAX_REASON), code: first?.code ?? CHANGES_PARKED };
+  return { detail: clip(parts.join('; '), MAX_REASON_LENGTH), code: first?.code ?? CHANGES_PARKED };
 }
 
 /** The fields of the link status for window and schedule. */

@@ -46,20 +46,20 @@ export class PassClock {
   /** To be called when schedule or window may have changed. */
   changed(): void {
     this.#resetRetry();
-    this.#alarm?.look();
+    this.#alarm?.check();
   }
 
   /** A pass has ended. A failed one is retried (`PASS_RETRY`) if the next scheduled one is later than that. */
   passed(ok: boolean): void {
     if (!this.#alarm) return;
     // A tick that became due during the pass comes first.
-    this.#alarm.look();
+    this.#alarm.check();
     if (ok) this.#resetRetry();
     else {
       this.#failures += 1;
       this.#retry = Date.now() + backoffMs(this.#failures, PASS_RETRY);
     }
-    this.#alarm.look();
+    this.#alarm.check();
     if (this.#due?.cause !== 'retry') return;
     const { log } = this.#deps;
     log.warn(

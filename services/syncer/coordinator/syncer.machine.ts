@@ -1,5 +1,5 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
-import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
+import { mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /**
  * Leadership and passes of one syncer process. Only the coordinator makes passes. Transfers, which every syncer
@@ -29,11 +29,12 @@ export type LaneName = 'whole' | 'scoped';
 
 /** Queues a request. If the merged scope exceeds its limit, it is queued as an unscoped pass. */
 function enqueue({ whole, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
-  if (!passRequest.scope) return { whole: { ...whole, next: merged(whole.next, passRequest) }, scoped };
-  const next = merged(scoped.next, passRequest);
+  if (!passRequest.scope)
+    return { whole: { ...whole, next: mergeRequests(whole.next, passRequest) }, scoped };
+  const next = mergeRequests(scoped.next, passRequest);
   if (next.scope) return { whole, scoped: { ...scoped, next } };
   const { next: _, ...rest } = scoped;
-  return { whole: { ...whole, next: merged(whole.next, next) }, scoped: rest };
+  return { whole: { ...whole, next: mergeRequests(whole.next, next) }, scoped: rest };
 }
 
 const nothing = (): SyncerContext => ({ whole: {}, scoped: {} });

@@ -3,7 +3,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import { blobDamaged, spaceChanged } from '#proto/content/maintenance.ts';
 import type { Repository } from '#proto/oci/names.ts';
-import { merged, type PassRequest } from '../reconcile/context/pass-request.ts';
+import { mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
 
 /** Triggers arrive in bursts: a pass is requested this long after the first of a burst, in ms. */
 const BATCH_MS = 1_000;
@@ -11,27 +11,27 @@ const BATCH_MS = 1_000;
 export type TriggerDeps = {
   bus: Pick<Bus, 'listen'>;
   /** Whether a client's changes in this repository are pushed at once. Otherwise the next unscoped pass finds them. */
-  goesUp: (repository: Repository) => boolean;
-  want: (passRequest: PassRequest) => void;
+  isPushedAtOnce: (repository: Repository) => boolean;
+  requestPass: (passRequest: PassRequest) => void;
 };
 
 /**
  * Requests a pass after events in the layer. Changes that were pulled from the parent request none.
  * @returns a function that ends the subscription
  */
-export function subscribeTriggers({ bus, goesUp, want }: TriggerDeps): () => void {
+export function subscribeTriggers({ bus, isPushedAtOnce, requestPass }: TriggerDeps): () => void {
   let pending: PassRequest | undefined;
   let timer: NodeJS.Timeout | undefined;
   const soon = (passRequest: Omit<PassRequest, 'id'>) => {
-    pending = merged(pending, { id: randomUUID(), ...passRequest });
+    pending = mergeRequests(pending, { id: randomUUID(), ...passRequest });
     timer ??= setTimeout(() => {
       const request = pending as PassRequest;
       timer = pending = undefined;
-      want(request);
+      requestPass(request);
     }, BATCH_MS).unref();
   };
   const changed = (repository: Repository, reference: string, arrived: boolean | undefined) => {
-    if (arrived || !goesUp(repository)) return;
+    if (arrived || !isPushedAtOnce(repository)) return;
     soon({ cause: 'change', scope: new Map([[repository, new Set([reference])]]) });
   };
   const cleanups = [

@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Context } from '../../process/run.ts';
-import type { Upward } from '../link/parent/push-client.ts';
+import type { PushClient } from '../link/parent/push-client.ts';
 import type { FencedBus } from './fenced-bus.ts';
 import type { Lease } from './lease.ts';
 
@@ -61,7 +61,7 @@ export class CoordinatorTerm {
   }
 
   /** The client with a check of the lease before each request that changes the parent. */
-  upward(upward: Upward): Upward {
+  upward(upward: PushClient): PushClient {
     return upward.guarded(() => this.#mustHold());
   }
 

@@ -33,7 +33,7 @@ export const TIMES = {
 const MAX_BATCH = 200;
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
-export type TellerDeps = {
+export type DeliveryDeps = {
   bus: Pick<Bus, 'history' | 'archive' | 'listen' | 'onNews'>;
   places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
   to: Receiver;
@@ -53,7 +53,7 @@ type Waiting = { notice: Notice; place: WebhookPlace };
  * Delivers events to one receiver, in order and one at a time, until `signal` aborts. The place is stored after each
  * delivery, so a killed process causes at most one duplicate: the event that was in flight.
  */
-export async function tell(deps: TellerDeps, signal: AbortSignal): Promise<void> {
+export async function deliverEvents(deps: DeliveryDeps, signal: AbortSignal): Promise<void> {
   const { log, to, times = TIMES } = deps;
   const delivery = new Delivery(deps);
   const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
@@ -89,12 +89,12 @@ export async function tell(deps: TellerDeps, signal: AbortSignal): Promise<void>
 }
 
 class Delivery {
-  readonly #deps: TellerDeps;
+  readonly #deps: DeliveryDeps;
   #place: WebhookPlace | undefined;
   #stored: WebhookPlace | undefined;
   #failures = 0;
 
-  constructor(deps: TellerDeps) {
+  constructor(deps: DeliveryDeps) {
     this.#deps = deps;
   }
 
@@ -213,7 +213,7 @@ class Delivery {
 }
 
 /** Calls `onNews` when an event may have to be delivered. @returns a function that ends it */
-function subscribe({ bus, to }: TellerDeps, onNews: () => void): () => void {
+function subscribe({ bus, to }: DeliveryDeps, onNews: () => void): () => void {
   if (to.below) return bus.onNews(onNews);
   const types = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, historyLost];
   const cleanups = types.map((type) => bus.listen(type as typeof tagMoved, onNews));

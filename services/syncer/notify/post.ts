@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { clip } from '#proto/contract/clip.ts';
-import { MAX_REASON } from '#proto/contract/fault.ts';
+import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { makeAgent } from '../link/http/agent.ts';
 import type { Notice } from './notice.ts';
@@ -52,7 +52,7 @@ export class Post implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted();
       const timedOut = `no answer in ${this.#answerMs / 1_000} s`;
-      return { kind: 'again', reason: timeout.aborted ? timedOut : clip(reasonOf(error), MAX_REASON) };
+      return { kind: 'again', reason: timeout.aborted ? timedOut : clip(reasonOf(error), MAX_REASON_LENGTH) };
     }
   }
 

@@ -1,4 +1,4 @@
-import { atLeast, backoffMs } from '#proto/async/backoff.ts';
+import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { retryAfter } from '../link/answers/answers.ts';
 
 /** What follows from the answer of a receiver. Pure. */
@@ -31,6 +31,6 @@ export function verdictOf(
 
 /** Wait after failure number `failures` in a row (from 1), in full ms: backoff from 1 s to 5 min, or as requested. */
 export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
-  const asked = atLeast(Math.min(askedMs, MAX_ASKED_MS), random);
+  const asked = requestedWaitMs(Math.min(askedMs, MAX_ASKED_MS), random);
   return Math.round(Math.max(backoffMs(failures, RETRY, random), asked));
 }

@@ -3,7 +3,7 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/status/webhooks.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
-import { type TellerDeps, tell } from './delivery.ts';
+import { type DeliveryDeps, deliverEvents } from './delivery.ts';
 import { Post } from './post.ts';
 import { WebhookProgress } from './webhook-progress.ts';
 
@@ -25,7 +25,7 @@ export type WebhooksDeps = {
   receivers: () => Receiver[];
   layer: string;
   log: Log;
-  times?: TellerDeps['times'];
+  times?: DeliveryDeps['times'];
   answerMs?: number;
 };
 
@@ -87,11 +87,14 @@ export class WebhookTasks {
     await using post = new Post(to, answerMs);
     const places = {
       get: async () => (await fencedBus.call(getWebhookPlace, { of: key }, { signal })).place,
-      keep: async (place: Parameters<TellerDeps['places']['keep']>[0]) => {
+      keep: async (place: Parameters<DeliveryDeps['places']['keep']>[0]) => {
         await fencedBus.call(keepWebhookPlace, { of: key, place });
       },
     };
-    await tell({ bus, places, to, post, progress, layer, fresh, log, ...(times && { times }) }, signal);
+    await deliverEvents(
+      { bus, places, to, post, progress, layer, fresh, log, ...(times && { times }) },
+      signal,
+    );
     progress.end();
   }
 

@@ -3,7 +3,7 @@ import { Alarm } from '../schedule/alarm.ts';
 import type { Link } from '../schedule/link-schedule.ts';
 
 /** The Fault `window-closed`, with the time at which the window opens. */
-export const closed = ({ until }: Link): Fault =>
+export const windowClosed = ({ until }: Link): Fault =>
   new Fault(
     'window-closed',
     `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: with --now, terrace sync uses the link all the same`,
@@ -11,7 +11,7 @@ export const closed = ({ until }: Link): Fault =>
   );
 
 /** Aborts `end` when the window closes, also if the clock was set. Undefined without a deadline. */
-export function closing(
+export function abortAtClose(
   until: number | undefined,
   link: () => Link | undefined,
   end: AbortController,
@@ -19,7 +19,7 @@ export function closing(
   if (until === undefined) return undefined;
   return new Alarm((now) => {
     const at = link();
-    if (now >= until || !at?.usable) end.abort(closed(at ?? { usable: false, live: false }));
+    if (now >= until || !at?.usable) end.abort(windowClosed(at ?? { usable: false, live: false }));
     return end.signal.aborted ? undefined : until;
   });
 }

@@ -53,7 +53,7 @@ export class HistorySender {
    * @returns whether the parent's place is now that of the last event
    * @throws Fault if it does not answer
    */
-  async tell(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
+  async send(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
     for (let sent = 0; sent < events.length; ) {
       const batch = events.slice(sent, sent + this.#maxEvents);
       try {
@@ -83,7 +83,7 @@ export class HistorySender {
       }
       const half = Math.ceil(events.length / 2);
       return (
-        (await this.tell(made, events.slice(0, half), signal)) && this.tell(made, events.slice(half), signal)
+        (await this.send(made, events.slice(0, half), signal)) && this.send(made, events.slice(half), signal)
       );
     }
     this.anew = false;

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
-import { beneath, fitting } from '#proto/status/layer-reports.ts';
+import { fitReport, prefixPaths } from '#proto/status/layer-reports.ts';
 import { type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
-import { layersNow, presence } from '#proto/status/presence.ts';
+import { currentLayers, presence } from '#proto/status/presence.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 
@@ -34,9 +34,9 @@ export async function layerReports(
     held: { repositories, tags, blobs, bytes },
   };
   const reports = [...below].map(
-    ([child, last]) => [child, layersNow(last, present.get(child), now).layers] as const,
+    ([child, last]) => [child, currentLayers(last, present.get(child), now).layers] as const,
   );
-  return fitting(self, beneath(reports));
+  return fitReport(self, prefixPaths(reports));
 }
 
 /** Decides when a report is due. */

@@ -13,7 +13,7 @@ import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { Link } from '../schedule/link-schedule.ts';
-import { Pace } from '../transfer/send-rate.ts';
+import { SendRate } from '../transfer/send-rate.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
@@ -211,7 +211,7 @@ export class Prefetcher {
       ...this.#deps,
       parent: async () => (await settings.clients()).arriving.source(),
       upward: async () => (await settings.clients()).upward,
-      pace: new Pace(),
+      pace: new SendRate(),
       bandwidth: settings.bandwidth,
       slots: this.#pool.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),

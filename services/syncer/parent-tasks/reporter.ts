@@ -167,7 +167,7 @@ class HistoryReporter {
       events = [];
       size = 0;
       try {
-        return await sender.tell(made, batch, signal);
+        return await sender.send(made, batch, signal);
       } catch (error) {
         // Events that were skipped may have to be sent now.
         this.#skipped = { made: '', sequence: 0, id: '', behind: 0 };

@@ -1,4 +1,4 @@
-import { atLeast, type Backoff, backoffMs } from '#proto/async/backoff.ts';
+import { type Backoff, backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
 /** Backoff for a parent that answers with an error, and for one that is unreachable, which retries do not load. */
@@ -21,5 +21,5 @@ export function waitAfter(
   const { status, retryAfterMs = 0 } = (Fault.is(error) && error.detail) || {};
   const backoff = limits ?? (isAway(error) && status === undefined ? UNREACHABLE : ANSWERED);
   const asked = Math.min(Number(retryAfterMs), MAX_ASKED_MS);
-  return Math.max(backoffMs(failures, backoff, random), atLeast(asked, random));
+  return Math.max(backoffMs(failures, backoff, random), requestedWaitMs(asked, random));
 }

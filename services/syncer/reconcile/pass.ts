@@ -11,7 +11,7 @@ import type { ParentReader } from '../link/parent/parent.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './context/arrivals.ts';
 import { Oversized } from './context/oversized.ts';
-import type { Look } from './context/parent-changes.ts';
+import type { ParentView } from './context/parent-changes.ts';
 import { Parking } from './context/parking.ts';
 import type { PassContext, PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
@@ -24,7 +24,7 @@ import { clean, repositories } from './observe/repositories.ts';
 import { bringImages } from './pull/images.ts';
 import { pullQueue, unparkObsolete } from './pull/pull-queue.ts';
 import { repair } from './pull/repair.ts';
-import { note, tellParent } from './push/push-changes.ts';
+import { pushChanges, recordAgreement } from './push/push-changes.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /**
@@ -65,7 +65,7 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
   const { answers } = deps.parent;
-  let look: Look | undefined;
+  let look: ParentView | undefined;
   const hasAnswered = () => look?.answered === true || deps.parent.answers > answers;
   try {
     look = await findChanges(deps, passRequest);
@@ -107,10 +107,10 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
       : { matched: matchedPatterns(patterns, surveys).slice(0, MAX_PATTERNS) };
     if (everything) await unparkObsolete(context, surveys, covered);
     if (everything && !up) await clean(context, uncovered);
-    for (const survey of surveys) await note(context, survey);
+    for (const survey of surveys) await recordAgreement(context, survey);
     await Promise.all([
       bringImages(context, await pullQueue(context, surveys)),
-      up ? tellParent(context, surveys) : undefined,
+      up ? pushChanges(context, surveys) : undefined,
       repairing,
     ]);
   } catch (error) {
@@ -133,7 +133,7 @@ const COMPARE_ALL = new Set(['configuration', 'damage', 'space']);
 async function findChanges(
   { feed, changeCursor, acr, acrChanges, parent: client, configuration, signal }: PassDeps,
   { scope, full, cause }: PassRequest,
-): Promise<Look | undefined> {
+): Promise<ParentView | undefined> {
   if (scope) return undefined;
   const { parent, repositories: selected, mode } = configuration;
   const scopeHash = createHash('sha256')
@@ -157,7 +157,11 @@ async function findChanges(
 }
 
 /** If the cursor can't be stored, the next pass reads the same changes again. */
-async function settleLook({ log }: PassDeps, look: Look | undefined, succeeded: boolean): Promise<void> {
+async function settleLook(
+  { log }: PassDeps,
+  look: ParentView | undefined,
+  succeeded: boolean,
+): Promise<void> {
   await look?.settle(succeeded).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
 }
 

@@ -10,16 +10,16 @@ export class Alarm implements Disposable {
   /** @param check returns the time of the next call, in ms since 1970; undefined: within a minute */
   constructor(check: (now: number) => number | undefined) {
     this.#check = check;
-    this.look();
+    this.check();
   }
 
-  look(): void {
+  check(): void {
     clearTimeout(this.#timer);
     if (this.#ended) return;
     const next = this.#check(Date.now()) ?? Number.POSITIVE_INFINITY;
     const ms = Math.max(1, Math.min(next - Date.now(), MAX_MS));
     // The callback may have disposed of this.
-    if (!this.#ended) this.#timer = setTimeout(() => this.look(), ms);
+    if (!this.#ended) this.#timer = setTimeout(() => this.check(), ms);
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
-import type { Part } from '#proto/content/arriving.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
@@ -22,7 +22,7 @@ const POLL_MS = 1_000;
 const BACKOFF_MS = 1_000;
 
 /** The blob to transfer. `part`: its part in an image, for the layers below. */
-export type Wanted = { repository: string; digest: Digest; size: number; part?: Part };
+export type Wanted = { repository: string; digest: Digest; size: number; part?: ImageContext };
 /**
  * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
  * they arrive.
@@ -180,7 +180,7 @@ export class Download {
     const { parent, slots } = this.#deps;
     const begun = performance.now();
     const answer = await parent.blob(repository, digest, size, piece, flight.signal);
-    flight.heard();
+    flight.onBytes();
     let { end = piece.end } = answer;
     if (end > piece.start) slots.gauge.answered(performance.now() - begun);
     if (answer.ranged) onRanged();
@@ -221,13 +221,13 @@ export class Download {
           const { size, digest } = this.#wanted;
           throw new Fault('parent-invalid', `the parent sent more than the ${size} bytes of ${digest}`);
         }
-        flight.heard();
+        flight.onBytes();
         slots.gauge.moved(bytes.length);
         received += bytes.length;
         if (received > paid) await bandwidth.take(Math.min(bytes.length, received - paid), 'down', signal);
         this.#updateHash(bytes, writer.at);
         await writer.take(bytes);
-        flight.heard();
+        flight.onBytes();
       }
     } finally {
       body.destroy();

@@ -9,7 +9,7 @@ export type Flight = Disposable & {
   /** Whether it was aborted for being silent. */
   readonly hurried: boolean;
   /** Records that bytes arrived. */
-  heard(): void;
+  onBytes(): void;
 };
 
 /**
@@ -34,7 +34,7 @@ export class Flights {
       get hurried() {
         return flight.abort.signal.aborted;
       },
-      heard: () => {
+      onBytes: () => {
         flight.lastByteAt = this.#now();
       },
       [Symbol.dispose]: () => this.#flights.delete(flight),

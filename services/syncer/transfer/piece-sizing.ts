@@ -4,7 +4,7 @@ import type { Extent, Extents } from '../link/answers/extents.ts';
 
 const KIB = 1024;
 /** Max bytes of one request. It also bounds the bytes that a killed process requested in vain, for each connection. */
-export const CHUNK_BYTES = 4 * 1024 * KIB;
+export const MAX_REQUEST_BYTES = 4 * 1024 * KIB;
 const MIN_PIECE = 64 * KIB;
 /** Size before the first measurement of the link, in bytes. */
 const INITIAL = 512 * KIB;
@@ -17,7 +17,7 @@ const SHORT_BYTES = 1024 * KIB;
 const QUICK_S = 0.25;
 const MIN_SHORT = 32 * KIB;
 
-export type Pace = {
+export type PieceSizing = {
   /** Of one connection, in bytes/s; undefined before the first measurement. */
   rate: number | undefined;
   connections: number;
@@ -26,8 +26,11 @@ export type Pace = {
 };
 
 /** Bytes to request next, of the `left` ones that are not requested yet. */
-export function pieceSize(left: number, { rate, connections, most: max = CHUNK_BYTES }: Pace): number {
-  const usual = rate === undefined ? INITIAL : between(MIN_PIECE, rate * LONG_S, CHUNK_BYTES);
+export function pieceSize(
+  left: number,
+  { rate, connections, most: max = MAX_REQUEST_BYTES }: PieceSizing,
+): number {
+  const usual = rate === undefined ? INITIAL : between(MIN_PIECE, rate * LONG_S, MAX_REQUEST_BYTES);
   const short =
     rate === undefined ? INITIAL : Math.max(Math.min(SHORT_BYTES, rate * SHORT_S), rate * QUICK_S);
   const share = Math.max(left / (2 * connections), short, MIN_SHORT);
@@ -49,7 +52,7 @@ export class Pieces {
     return this.#gaps.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
-  next(pace: Pace): Extent | undefined {
+  next(pace: PieceSizing): Extent | undefined {
     const gap = this.#gaps.shift();
     if (!gap) return undefined;
     const size = pieceSize(this.left + gap.end - gap.start, pace);

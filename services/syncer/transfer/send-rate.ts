@@ -14,7 +14,7 @@ const FIRST_MS = 3_000;
 const UNKNOWN_RATE = 8 * 1024;
 
 /** Send rate of one connection of this process, answers included, and the size of the next piece by that rate. */
-export class Pace {
+export class SendRate {
   /** In bytes/s. */
   #rate: number | undefined;
 

@@ -14,7 +14,7 @@ const RENEW_MS = LEASE_MS / 4;
  * killed one. If the bus loses the lease, two may send for a moment: the parent checks the digest, so that costs only
  * bytes.
  */
-export class UploadHold implements AsyncDisposable {
+export class UploadLease implements AsyncDisposable {
   readonly #bus: Bus;
   readonly #key: string;
   readonly #holder: string;
@@ -33,13 +33,15 @@ export class UploadHold implements AsyncDisposable {
     repository: Repository,
     digest: Digest,
     clocks?: Clocks,
-  ): Promise<UploadHold | undefined> {
+  ): Promise<UploadLease | undefined> {
     const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
     const key = `upload.${name.slice(0, 40)}`;
     const holder = `${by} ${randomUUID()}`;
     const requested = new Elapsed(clocks);
     const revision = await bus.swap(lease, key, { holder }, 0);
-    return revision === undefined ? undefined : new UploadHold(bus, key, holder, revision, requested, clocks);
+    return revision === undefined
+      ? undefined
+      : new UploadLease(bus, key, holder, revision, requested, clocks);
   }
 
   private constructor(

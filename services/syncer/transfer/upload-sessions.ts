@@ -2,7 +2,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
-import type { Upward } from '../link/parent/push-client.ts';
+import type { PushClient } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
 import type { Wanted } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
@@ -11,7 +11,7 @@ import { PATIENCE } from './transfer-steps.ts';
 const MAX_LOCATION = 8_192;
 
 /** Upload sessions of a blob at the parent. Storage has their locations, so that another transfer can resume them. */
-export class Sessions {
+export class UploadSessions {
   readonly #bus: Bus;
   readonly #signal: AbortSignal;
   /** Repositories to mount from. They are tried once: if none can be mounted from, the blob is sent. */
@@ -24,7 +24,7 @@ export class Sessions {
   }
 
   /** Mounts the blob, or resumes its stored session, or begins one. */
-  async open(upward: Upward, wanted: Wanted): Promise<'mounted' | Session> {
+  async open(upward: PushClient, wanted: Wanted): Promise<'mounted' | Session> {
     const { repository, digest } = wanted;
     const mounted = await this.#mount(upward, wanted);
     if (mounted === 'mounted') {
@@ -53,7 +53,7 @@ export class Sessions {
   }
 
   /** @returns `mounted`; or a session, if the parent opened one because it could not mount */
-  async #mount(upward: Upward, wanted: Wanted): Promise<'mounted' | Session | undefined> {
+  async #mount(upward: PushClient, wanted: Wanted): Promise<'mounted' | Session | undefined> {
     const { repository, digest } = wanted;
     const candidates = this.#from;
     this.#from = [];
@@ -72,7 +72,7 @@ export class Sessions {
   }
 
   /** The stored session, if the parent still has it and it fits the blob. */
-  async #stored(upward: Upward, wanted: Wanted): Promise<Session | undefined> {
+  async #stored(upward: PushClient, wanted: Wanted): Promise<Session | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
@@ -85,7 +85,7 @@ export class Sessions {
     return undefined;
   }
 
-  async #cancel(upward: Upward, { repository }: Wanted, { location }: Session): Promise<void> {
+  async #cancel(upward: PushClient, { repository }: Wanted, { location }: Session): Promise<void> {
     await upward.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

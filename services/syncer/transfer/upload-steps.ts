@@ -6,24 +6,24 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
-import type { Upward } from '../link/parent/push-client.ts';
+import type { PushClient } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
 import type { Wanted } from './download.ts';
-import type { Pace } from './send-rate.ts';
+import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
 import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
 import { logged, PATIENCE, withGained } from './transfer-steps.ts';
 import { Upload } from './upload.ts';
-import { UploadHold } from './upload-lease.ts';
-import { Sessions } from './upload-sessions.ts';
+import { UploadLease } from './upload-lease.ts';
+import { UploadSessions } from './upload-sessions.ts';
 
 export type UpDeps = {
   bus: Bus;
   volume: Volume;
-  upward: () => Promise<Upward>;
+  upward: () => Promise<PushClient>;
   slots: Slots;
-  pace: Pace;
+  pace: SendRate;
   by: string;
   log: Log;
   /** Ends the transfer cleanly: the session is retained, at the parent and in storage. */
@@ -42,7 +42,7 @@ export type Manner = {
   again?: boolean | undefined;
 };
 
-type Held = { lock: UploadHold; session: Session };
+type Held = { lock: UploadLease; session: Session };
 
 /** The transfer machine with the actors of an upload. */
 export const upActor = (deps: UpDeps, manner: Manner) => {
@@ -65,7 +65,7 @@ export const upActor = (deps: UpDeps, manner: Manner) => {
 class UploadSteps {
   readonly #deps: UpDeps;
   readonly #manner: Manner;
-  readonly #sessions: Sessions;
+  readonly #sessions: UploadSessions;
   /** Highest offset that the parent reported in all attempts so far. */
   #reached: number | undefined;
   /** Offset that the parent reported last. */
@@ -76,14 +76,14 @@ class UploadSteps {
   constructor(deps: UpDeps, manner: Manner) {
     this.#deps = deps;
     this.#manner = manner;
-    this.#sessions = new Sessions(deps.bus, deps.signal, manner.from ?? []);
+    this.#sessions = new UploadSessions(deps.bus, deps.signal, manner.from ?? []);
   }
 
   async locate({ repository, digest, size }: Wanted): Promise<Located> {
     const { bus, by, signal, started } = this.#deps;
     const upward = await this.#deps.upward();
     if (!this.#manner.again && (await upward.hasBlob(repository, digest, signal))) return { kind: 'present' };
-    const lock = await this.#lock(() => UploadHold.take(bus, by, repository, digest));
+    const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
     if (!lock) return { kind: 'held' };
     try {
       const session = await this.#sessions.open(upward, { repository, digest, size });

@@ -1,10 +1,10 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 import type { Sent } from '../link/http/sending.ts';
-import type { Upward } from '../link/parent/push-client.ts';
+import type { PushClient } from '../link/parent/push-client.ts';
 import type { Session } from '../link/parent/session.ts';
 import type { Wanted } from './download.ts';
-import type { Pace } from './send-rate.ts';
+import type { SendRate } from './send-rate.ts';
 import type { Slots } from './slots.ts';
 
 /** Bytes that are read from the file at a time. */
@@ -13,11 +13,11 @@ const READ_BYTES = 256 * 1024;
 const MIN_HASH_RATE = 10 * 1024 * 1024;
 
 export type UploadDeps = {
-  upward: Pick<Upward, 'append' | 'finish'>;
+  upward: Pick<PushClient, 'append' | 'finish'>;
   file: BlobFile;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
-  pace: Pace;
+  pace: SendRate;
   /** When the window closes, in ms since 1970. */
   until: number | undefined;
   /** Called before each request. @throws Fault `claim-lost` */

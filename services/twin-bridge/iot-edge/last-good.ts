@@ -20,7 +20,7 @@ export async function readLastGood(dataFolder: string): Promise<Desired | undefi
 }
 
 /** Written completely or not at all, even if the power fails. @throws errors of the file system */
-export async function keepLastGood(dataFolder: string, { version, text }: Desired): Promise<void> {
+export async function storeLastGood(dataFolder: string, { version, text }: Desired): Promise<void> {
   const path = lastGoodFile(dataFolder);
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.new`;

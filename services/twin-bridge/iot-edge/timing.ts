@@ -17,8 +17,8 @@ export type Timing = {
   /** Max time of a direct method. The caller's default timeout is 30 s; the module does not learn of another one. */
   method: number;
   /** Backoff between attempts: doubles from `leastPause` to `mostPause`, with jitter. */
-  leastPause: number;
-  mostPause: number;
+  minBackoffMs: number;
+  maxBackoffMs: number;
 };
 
 export const TIMING: Timing = {
@@ -30,11 +30,11 @@ export const TIMING: Timing = {
   resync: 300_000,
   debounce: 100,
   method: 25_000,
-  leastPause: 500,
-  mostPause: 30_000,
+  minBackoffMs: 500,
+  maxBackoffMs: 30_000,
 };
 
 /** @param failures count of consecutive failures, from 1 */
-export function pauseAfter(failures: number, { leastPause, mostPause }: Timing): number {
-  return backoffMs(failures, { firstMs: leastPause, maxMs: mostPause });
+export function pauseAfter(failures: number, { minBackoffMs, maxBackoffMs }: Timing): number {
+  return backoffMs(failures, { firstMs: minBackoffMs, maxMs: maxBackoffMs });
 }

@@ -1,6 +1,6 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
-import { Fault, MAX_REASON } from '#proto/contract/fault.ts';
+import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
 import type { Session } from '#proto/status/status.ts';
 import type { Method } from '../methods/method.ts';
@@ -8,7 +8,7 @@ import type { Found } from '../source/source.ts';
 import { type Clock, Conversation, systemClock, type TwinDelegate } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
-import { keepLastGood, readLastGood } from './last-good.ts';
+import { readLastGood, storeLastGood } from './last-good.ts';
 import type { ModuleTwin } from './module-twin.ts';
 import { resourceOf, signature, textToSign } from './sas.ts';
 import { pauseAfter, TIMING, type Timing } from './timing.ts';
@@ -108,7 +108,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
 
   async #store(desired: Desired): Promise<void> {
     try {
-      await keepLastGood(this.#options.dataFolder, desired);
+      await storeLastGood(this.#options.dataFolder, desired);
     } catch (err) {
       this.#stored = false;
       this.#options.log.warn(
@@ -134,10 +134,10 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
       const started = this.#clock.now();
       const why = await this.#runSession();
       if (signal.aborted) break;
-      const isStable = this.#session.connected && this.#clock.now() - started >= this.#timing.mostPause;
+      const isStable = this.#session.connected && this.#clock.now() - started >= this.#timing.maxBackoffMs;
       failures = why === RENEWAL || isStable ? 0 : failures + 1;
       if (why !== RENEWAL)
-        this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON) };
+        this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON_LENGTH) };
       // Two clients with one module identity disconnect each other: neither may reconnect repeatedly without delay.
       const ms = failures === 0 ? 0 : pauseAfter(failures, this.#timing);
       if (why === RENEWAL) log.debug({}, 'a new session begins before the signature ends');

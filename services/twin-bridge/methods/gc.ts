@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
 import { type Method, method } from './method.ts';
-import { soon } from './within.ts';
+import { within } from './within.ts';
 
 /** Max wait for the result, in ms. */
 const WAIT_MS = 20_000;
@@ -20,7 +20,7 @@ export function gcMethod(bus: Pick<Bus, 'call'>, log: Log, waitMs = WAIT_MS): Me
   return method(Payload, log, async ({ dryRun = false, wait = true }, signal) => {
     // No signal: it continues in storage after the answer.
     const work = bus.call(collectGarbage, { dryRun });
-    const garbage = await soon(work, wait ? waitMs : 1_000, signal);
+    const garbage = await within(work, wait ? waitMs : 1_000, signal);
     return garbage
       ? { status: 200, payload: garbage }
       : { status: 202, payload: { state: 'Running', dryRun } };

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type Method, type MethodAnswer, method } from './method.ts';
-import { soon } from './within.ts';
+import { within } from './within.ts';
 
 type SyncBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
 
@@ -29,7 +29,7 @@ export function syncMethod(bus: SyncBus, log: Log, full: boolean, waitMs = WAIT_
     await bus.flush();
     for (const end = Date.now() + waitMs; ; ) {
       const { pass } = await bus.call(startPass, request, { signal });
-      const result = wait ? await soon(passes.end(pass), end - Date.now(), signal) : undefined;
+      const result = wait ? await within(passes.end(pass), end - Date.now(), signal) : undefined;
       if (!result) return { status: 202, payload: { pass, state: 'Syncing' } };
       // A pass that was superseded by a new configuration has done nothing of the request.
       if (result.ended !== 'configuration') return answerOf(result);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @returns undefined if the work has not ended in time
  * @throws the reason of the signal
  */
-export async function soon<T>(work: Promise<T>, ms: number, signal: AbortSignal): Promise<T | undefined> {
+export async function within<T>(work: Promise<T>, ms: number, signal: AbortSignal): Promise<T | undefined> {
   const end = new AbortController();
   const late = sleep(ms, undefined, { signal: AbortSignal.any([signal, end.signal]) });
   late.catch(() => {});

@@ -4,7 +4,7 @@ import type { Unreadable } from '#proto/bus/states.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
 import { type Layers, layersBelow } from '#proto/status/layers-below.ts';
-import { layersNow, type Presence, presence } from '#proto/status/presence.ts';
+import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
 import {
   LINK_KEY,
   type LinkStatus,
@@ -68,7 +68,9 @@ export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreada
     ...(syncers && { syncers: [...syncers.values()] }),
     ...(storage && { storage }),
     ...(activated && { children: activated.children }),
-    below: new Map([...below].map(([child, layers]) => [child, layersNow(layers, present.get(child), now)])),
+    below: new Map(
+      [...below].map(([child, layers]) => [child, currentLayers(layers, present.get(child), now)]),
+    ),
     ...(history && inForce?.value.parent && { history: history.value }),
     unreadable: bus.unreadable(),
   };

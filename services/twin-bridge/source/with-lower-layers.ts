@@ -4,7 +4,7 @@ import type { DocumentSource, Found } from './source.ts';
  * The documents of `upper`, each with the document of `lower` beneath it. The handler is first called when both sources
  * have a document; a complaint of either is passed on.
  */
-export function withBeneath(upper: DocumentSource, lower: DocumentSource): DocumentSource {
+export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): DocumentSource {
   return {
     name: `${upper.name}, over ${lower.name}`,
     watch(handler) {

@@ -61,7 +61,7 @@ test('it returns what the pass came to, even where that is said before the answe
     finish(pass);
   });
   const heard: string[] = [];
-  const found = await followPass(operator, { hear: ({ type }) => heard.push(type) });
+  const found = await followPass(operator, { onEvent: ({ type }) => heard.push(type) });
   assert.equal(found.ok, true);
   assert.ok(heard.includes('terrace.pass.finished'));
 });
@@ -142,7 +142,7 @@ test('what is asked of the pass is said, and a pass that a new configuration end
 
 test('passes that never end are given up', async () => {
   using on = await coordinator(start);
-  await assert.rejects(followPass(operator, { quietMs: 60, asks: 3 }), (error) =>
+  await assert.rejects(followPass(operator, { quietMs: 60, maxRequests: 3 }), (error) =>
     Fault.is(error, 'unavailable'),
   );
   assert.equal(on.passes.length, 3);

@@ -4,7 +4,7 @@ import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { refusalOf, whyNotMade } from '../../../cli/terminal/failure.ts';
+import { mkdirRefusal, refusalOf } from '../../../cli/terminal/failure.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { program, run } from '../../support/terrace.ts';
 
@@ -77,5 +77,5 @@ test('what is no refusal is one line too', async () => {
     assert.match(refusalOf(odd).message, /^[^\n]+$/);
   }
   const missing = Object.assign(new Error('ENOENT: no'), { code: 'ENOENT', path: '/proc/none/deeper' });
-  assert.equal((await whyNotMade('/proc/none/deeper', missing)).exitCode, 2);
+  assert.equal((await mkdirRefusal('/proc/none/deeper', missing)).exitCode, 2);
 });

@@ -33,7 +33,7 @@ const steps = [
 test('without a terminal, one line for each step', () => {
   const lines: string[] = [];
   const view = lineView((line) => lines.push(line));
-  for (const step of steps) view.hear(step);
+  for (const step of steps) view.onEvent(step);
   view.end();
   assert.deepEqual(lines, [
     '1 to do',
@@ -54,7 +54,7 @@ test('what goes up, what pauses, what is refused, and what was changed on both s
     heard('image.finished', { direction: 'down', tag: null }),
     heard('image.parked', { reason: 'the tag is locked', retry: Date.now() + 120_000 }),
   ]) {
-    view.hear(step);
+    view.onEvent(step);
   }
   assert.deepEqual(lines, [
     'a/b:v1: changed on both sides: sha256:abababababab has the tag, sha256:abababababab stays as v1.conflict-a-b',
@@ -80,7 +80,7 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
     rows: 50,
   }) as unknown as NodeJS.WriteStream;
   const view = barView(terminal);
-  for (const step of steps.slice(0, 4)) view.hear(step);
+  for (const step of steps.slice(0, 4)) view.onEvent(step);
   for (
     let done = 1_000_000;
     !/ of 5\.0 MB {2}[\d.]+ [kM]B\/s {2}\d+ (s|min) left/.test(text);
@@ -88,9 +88,9 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
   ) {
     done += 100_000;
     assert.ok(done < 5_000_000, text);
-    view.hear(heard('transfer.progressed', { size: 5_000_000, done }));
+    view.onEvent(heard('transfer.progressed', { size: 5_000_000, done }));
   }
-  for (const step of steps.slice(6)) view.hear(step);
+  for (const step of steps.slice(6)) view.onEvent(step);
   view.end();
   assert.match(text, /sha256:abababababab █+░+ \d+%/);
   assert.match(text, /a\/b:v1: here/);

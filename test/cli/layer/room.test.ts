@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ballast } from '#proto/volume/ballast.ts';
 import { spaceOf } from '#proto/volume/space.ts';
-import { giveBackRoom, mustHaveRoomToStart } from '../../../cli/data/disk-space.ts';
+import { releaseBallast, requireSpaceToStart } from '../../../cli/data/disk-space.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 
 test('a start on a full volume gets back what is held for it, and says what to do where nothing is', async (t) => {
@@ -13,17 +13,17 @@ test('a start on a full volume gets back what is held for it, and says what to d
   const data = volume.path;
   await new Ballast(data).take(await spaceOf(data, 0));
   await volume.fillInodes(0);
-  await assert.rejects(mustHaveRoomToStart(data), (error: Error) => {
+  await assert.rejects(requireSpaceToStart(data), (error: Error) => {
     assert.match(error.message, /has room for no more files \(inodes\): delete there what is not of Terrace/);
     assert.match(error.message, /ingest\/upload-\*/);
     return true;
   });
-  await giveBackRoom(data);
-  await mustHaveRoomToStart(data);
+  await releaseBallast(data);
+  await requireSpaceToStart(data);
   assert.deepEqual(
     ['ballast', 'ballast-inodes'].map((name) => existsSync(join(data, name))),
     [true, false],
     'bytes are not short',
   );
-  await giveBackRoom(join(data, 'absent'));
+  await releaseBallast(join(data, 'absent'));
 });

@@ -4,7 +4,7 @@ import { natsServer, natsServerText } from '../../../cli/connection/nats-advisor
 
 /** What is said of the nats-server in use. */
 
-const idsOf = (version: string) => (natsServer(version).holes ?? []).map(({ id }) => id);
+const idsOf = (version: string) => (natsServer(version).advisories ?? []).map(({ id }) => id);
 
 test('a nats-server with known holes is named with each of them, and with the remedy', () => {
   assert.deepEqual(idsOf('2.9.10'), ['CVE-2025-30215', 'CVE-2026-33222', 'GHSA-q59r-vq66-pxc2']);

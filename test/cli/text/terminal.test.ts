@@ -87,7 +87,7 @@ test('events, a replay, and a pass that is followed', () => {
 
   const lines: string[] = [];
   const view = lineView((line) => lines.push(line));
-  view.hear({ ...event, type: 'terrace.image.failed' });
+  view.onEvent({ ...event, type: 'terrace.image.failed' });
   isSafe(lines.join('\n'));
   const failures = [{ repository: 'app', tag: 'v1', code: 'parent-refused', reason: HOSTILE }];
   isSafe(summary({ failures, failed: 1, ok: false, taken: 0, ms: 1 } as never));

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, mock, test } from 'node:test';
-import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
+import { hashPassword, verifyPassword } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { MAX_WAITING, Passwords } from '../../../services/gateway/auth/passwords.ts';
 import { limits } from '../../../services/gateway/auth/throttle.ts';
@@ -103,11 +103,11 @@ const prints = (hash: string) => ({ name: 'password1' as const, hash, print: '' 
 
 test('passwords match the hashes that storage makes, and nothing else does', async () => {
   const hash = await hashPassword('right');
-  equal(await matches('right', hash), true);
-  equal(await matches('wrong', hash), false);
-  equal(await matches('', hash), false);
+  equal(await verifyPassword('right', hash), true);
+  equal(await verifyPassword('wrong', hash), false);
+  equal(await verifyPassword('', hash), false);
   for (const stored of ['', 'right', 'scrypt$14$8$1$$', 'md5$14$8$1$AAAA$AAAA']) {
-    equal(await matches('right', stored), false);
+    equal(await verifyPassword('right', stored), false);
   }
 });
 

@@ -9,16 +9,16 @@ import { until } from '../../support/until.ts';
 test('an account that goes while the accounts are looked at is looked for again', async () => {
   let changed = () => {};
   let have = ['line'];
-  let looks = 0;
+  let reads = 0;
   const bus = {
     list: async (state: { bucket: string }) =>
       new Map(state.bucket === layersBelow.bucket ? [['line', { account: true }]] : []),
     unreadable: () => [],
     call: async () => {
-      looks += 1;
+      reads += 1;
       const names = have;
       // After the accounts were read, and before whoever asked has the answer.
-      if (looks === 1) {
+      if (reads === 1) {
         have = [];
         changed();
       }
@@ -31,9 +31,9 @@ test('an account that goes while the accounts are looked at is looked for again'
     onGap: () => {},
   } as unknown as Bus;
   const forgotten: string[] = [];
-  const below = { forget: async (child: string) => void forgotten.push(child) };
-  using _forgetting = forgetDeletedChildren({ bus, below, log: quiet });
+  const reports = { forget: async (child: string) => void forgotten.push(child) };
+  using _forgetting = forgetDeletedChildren({ bus, reports, log: quiet });
   await until(() => forgotten.length > 0, 'it is forgotten');
   assert.deepEqual(forgotten, ['line']);
-  assert.equal(looks, 2);
+  assert.equal(reads, 2);
 });

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
-import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, mediaTypes } from '#proto/oci/manifest.ts';
 import { sha256, TestLayer } from '../layer.ts';
 import { check } from '../rows.ts';
 
@@ -23,12 +23,12 @@ function image(size: number): string {
 
 test('a manifest of exactly 4 MiB comes and goes, one of a byte more does not', async () => {
   await layer.blob('a', '{}');
-  const most = image(MANIFEST_LIMIT);
+  const most = image(MAX_MANIFEST_BYTES);
   await check(layer, { send: ['PUT', '/v2/a/manifests/most'], headers, body: most, status: 201 });
-  const want = { 'content-length': String(MANIFEST_LIMIT), 'docker-content-digest': sha256(most) };
+  const want = { 'content-length': String(MAX_MANIFEST_BYTES), 'docker-content-digest': sha256(most) };
   await check(layer, { send: ['HEAD', '/v2/a/manifests/most'], status: 200, want });
   await check(layer, { send: ['GET', '/v2/a/manifests/most'], status: 200, want, text: Buffer.from(most) });
-  const more = { headers, body: image(MANIFEST_LIMIT + 1), status: 413, code: 'SIZE_INVALID' };
+  const more = { headers, body: image(MAX_MANIFEST_BYTES + 1), status: 413, code: 'SIZE_INVALID' };
   await check(layer, { send: ['PUT', '/v2/a/manifests/more'], ...more });
 });
 

@@ -17,7 +17,7 @@ function oracle() {
 const fail = () => Promise.reject(new Error('nobody was to be asked'));
 
 test('many who ask at once ask once, and what was answered is remembered', async () => {
-  const memory = new LruCache<string>({ entries: 10 });
+  const memory = new LruCache<string>({ maxEntries: 10 });
   const { asked, ask } = oracle();
   const answers = Array.from({ length: 100 }, () => memory.get('a', ask));
   await turn();
@@ -28,7 +28,7 @@ test('many who ask at once ask once, and what was answered is remembered', async
 });
 
 test('what was asked before a change and answered after it is not kept', async () => {
-  const memory = new LruCache<string>({ entries: 10 });
+  const memory = new LruCache<string>({ maxEntries: 10 });
   const { asked, ask } = oracle();
   for (const change of [
     () => memory.forget('a'),
@@ -58,7 +58,7 @@ test('a change that was said before the request is heard before its answer', asy
     change?.();
     return true;
   };
-  const memory = new LruCache<string>({ entries: 10, barrier });
+  const memory = new LruCache<string>({ maxEntries: 10, barrier });
   const { asked, ask } = oracle();
   const first = memory.get('a', ask);
   asked[0]!.resolve('old');
@@ -76,7 +76,7 @@ test('a change that was said before the request is heard before its answer', asy
 });
 
 test('while nobody can say what changed, each request asks', async () => {
-  const memory = new LruCache<string>({ entries: 10, barrier: async () => false });
+  const memory = new LruCache<string>({ maxEntries: 10, barrier: async () => false });
   let count = 0;
   const ask = async () => String(++count);
   equal(await memory.get('a', ask), '1');
@@ -84,7 +84,7 @@ test('while nobody can say what changed, each request asks', async () => {
 });
 
 test('failures are not remembered, and everyone who waited gets them', async () => {
-  const memory = new LruCache<string>({ entries: 10 });
+  const memory = new LruCache<string>({ maxEntries: 10 });
   const { asked, ask } = oracle();
   const answers = [memory.get('a', ask), memory.get('a', ask)];
   await turn();
@@ -94,7 +94,7 @@ test('failures are not remembered, and everyone who waited gets them', async () 
 });
 
 test('the least lately used goes first, by number and by cost', async () => {
-  const memory = new LruCache<string>({ entries: 3, most: 10, cost: (value) => value.length });
+  const memory = new LruCache<string>({ maxEntries: 3, maxCost: 10, cost: (value) => value.length });
   const keep = (key: string, value = 'x') => memory.get(key, async () => value);
   for (const key of ['a', 'b', 'c', 'a', 'd']) await keep(key);
   equal(memory.size, 3);
@@ -109,7 +109,7 @@ test('the least lately used goes first, by number and by cost', async () => {
 });
 
 test('nothing is believed for longer than its time', async () => {
-  const memory = new LruCache<string>({ entries: 3, lifetimeMs: 0 });
+  const memory = new LruCache<string>({ maxEntries: 3, lifetimeMs: 0 });
   await memory.get('a', async () => 'one');
   equal(await memory.get('a', async () => 'two'), 'two');
 });

@@ -155,18 +155,18 @@ test('running hashes are given to who goes on at their offset, and are bounded',
   const hashes = new RunningHashes();
   const hash = RunningHashes.begin('sha256');
   hash.hash.update('abc');
-  hashes.keep('u', 3, hash);
+  hashes.put('u', 3, hash);
   equal(hashes.digest('u', 3, 'sha256'), sha256('abc'));
   equal(hashes.digest('u', 3, 'sha512'), undefined);
   equal(hashes.digest('u', 4, 'sha256'), undefined);
   equal(hashes.take('u', 4), undefined);
   equal(hashes.take('u', 3), undefined, 'an offset that does not fit ends it');
   for (let index = 0; index < 1_100; index += 1)
-    hashes.keep(`u${index}`, 0, RunningHashes.begin('sha256'), 1_000);
+    hashes.put(`u${index}`, 0, RunningHashes.begin('sha256'), 1_000);
   equal(hashes.size, 1_000);
   equal(hashes.take('u0', 0), undefined);
   ok(hashes.take('u1099', 0));
-  hashes.keep('late', 0, RunningHashes.begin('sha256'), 10_000_000);
+  hashes.put('late', 0, RunningHashes.begin('sha256'), 10_000_000);
   equal(hashes.size, 1, 'old ones went');
   hashes.forget('late');
   equal(hashes.size, 0);

@@ -2,7 +2,7 @@ import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { fastify } from 'fastify';
 import { Fault, faultCodes } from '#proto/contract/fault.ts';
-import { answerError, meanings } from '../../../services/gateway/http/errors.ts';
+import { answerError, httpErrors } from '../../../services/gateway/http/errors.ts';
 import { quiet } from '../../support/bus.ts';
 
 async function answer(error: unknown, method: 'GET' | 'HEAD' = 'GET') {
@@ -38,7 +38,7 @@ const LISTED = [
 ];
 
 for (const code of faultCodes) {
-  const { status, code: said, retryAfter } = meanings[code];
+  const { status, code: said, retryAfter } = httpErrors[code];
   test(`the fault ${code} answers ${status} ${said}`, async () => {
     if (status < 500) ok(LISTED.includes(said));
     match(said, /^[A-Z_]+$/);

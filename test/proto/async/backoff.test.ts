@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atLeast, backoffMs, jittered } from '#proto/async/backoff.ts';
+import { backoffMs, jittered, requestedWaitMs } from '#proto/async/backoff.ts';
 
 const retry = { firstMs: 100, maxMs: 1_000 };
 
@@ -26,8 +26,8 @@ test('an interval is a quarter shorter to a quarter longer', () => {
 
 test('a time that was asked for is never cut, and those that were told the same come one after another', () => {
   assert.deepEqual(
-    [0, 1].map((random) => atLeast(4_000, random)),
+    [0, 1].map((random) => requestedWaitMs(4_000, random)),
     [4_000, 5_000],
   );
-  assert.equal(atLeast(3_600_000, 1), 3_605_000);
+  assert.equal(requestedWaitMs(3_600_000, 1), 3_605_000);
 });

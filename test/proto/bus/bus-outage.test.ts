@@ -191,11 +191,11 @@ describe('outages', { concurrency: true }, () => {
     const storage = await server.connect('storage');
     assert.equal(await ageOfEvents(server), streams.events.maxAgeMs);
     const week = 7 * 86_400_000;
-    await storage.keepEvents(week);
+    await storage.setEventRetention(week);
     assert.equal(await ageOfEvents(server), week);
     await server.connect('storage', 'storage-later');
     assert.equal(await ageOfEvents(server), week);
-    await storage.keepEvents(week / 7);
+    await storage.setEventRetention(week / 7);
     assert.equal(await ageOfEvents(server), week / 7);
     await server.kill({ forget: true });
     await server.up();

@@ -61,16 +61,16 @@ test('a bus that breaks is told on both sides: something may have been missed', 
 
 test('an answer that outlived its connection comes after the word that something was missed', () => {
   const said: string[] = [];
-  const line = { say: (subject: string) => void said.push(subject), hear: () => () => {} };
-  const atOnce = new Invalidations(line);
+  const line = { publish: (subject: string) => void said.push(subject), subscribe: () => () => {} };
+  const invalidations = new Invalidations(line);
   const reply = () => void said.push('answer');
-  atOnce.after(reply)(new Uint8Array());
-  const late = atOnce.after(reply);
-  atOnce.say(tagMoved, move('x'));
-  atOnce.broke();
+  invalidations.after(reply)(new Uint8Array());
+  const late = invalidations.after(reply);
+  invalidations.publish(tagMoved, move('x'));
+  invalidations.broke();
   late(new Uint8Array());
-  atOnce.mended();
-  atOnce.after(reply)(new Uint8Array());
+  invalidations.mended();
+  invalidations.after(reply)(new Uint8Array());
   deepEqual(said, ['answer', 'now.tag.moved', 'now.missed', 'answer', 'now.missed', 'answer']);
 });
 
@@ -78,8 +78,8 @@ test('who has said nothing has nothing to make good, and who is closed says noth
   const closed = () => {
     throw new Error('closed');
   };
-  const atOnce = new Invalidations({ say: closed, hear: () => () => {} });
-  atOnce.mended();
-  atOnce.say(tagMoved, move('x'));
-  throws(() => atOnce.onInvalidation(blobCommitted, () => {}), /blob.committed is not said at once/);
+  const invalidations = new Invalidations({ publish: closed, subscribe: () => () => {} });
+  invalidations.mended();
+  invalidations.publish(tagMoved, move('x'));
+  throws(() => invalidations.onInvalidation(blobCommitted, () => {}), /blob.committed is not said at once/);
 });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attributed } from '#proto/bus/relay.ts';
 import { check, pack } from '#proto/contract/contract.ts';
-import { Envelope, MAX_LAYER } from '#proto/contract/envelope.ts';
-import { beneath, fitting, kept } from '#proto/status/layer-reports.ts';
+import { Envelope, MAX_LAYER_LENGTH } from '#proto/contract/envelope.ts';
+import { fitReport, kept, prefixPaths } from '#proto/status/layer-reports.ts';
 import { type LayerReport, MAX_DEPTH, MAX_LAYERS, Report } from '#proto/status/layers-below.ts';
 
 /** What goes up through many layers, each of which keeps and tells what it was told. */
@@ -18,7 +18,7 @@ const layer = (name: string, detail?: string): LayerReport => ({
 
 /** What a layer tells the one above, which takes it and keeps it. */
 function up(own: LayerReport, children: Record<string, LayerReport[]>): LayerReport[] {
-  const told = fitting(own, beneath(Object.entries(children)));
+  const told = fitReport(own, prefixPaths(Object.entries(children)));
   check(Report, { made: 'm', events: [], layers: JSON.parse(JSON.stringify(told)) });
   return kept(told);
 }
@@ -96,6 +96,6 @@ test('an event that goes up through many layers can be taken by each of them, an
     event = attributed(`${'x'.repeat(50)}-${depth}`, event);
     pack(Envelope, event);
   }
-  assert.ok((event.layer?.length ?? 0) <= MAX_LAYER);
+  assert.ok((event.layer?.length ?? 0) <= MAX_LAYER_LENGTH);
   assert.ok(event.layer?.startsWith(`${'x'.repeat(50)}-99/`));
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Layers } from '#proto/status/layers-below.ts';
-import { layersNow, MAX_SILENCE_MS, NOT_HEARD } from '#proto/status/presence.ts';
+import { currentLayers, MAX_SILENCE_MS, NOT_SEEN } from '#proto/status/presence.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 
 const SEEN = Date.UTC(2030, 0, 1);
@@ -22,11 +22,13 @@ const told = (more: Partial<LinkStatus> = {}): Layers => ({
   ],
 });
 const states = (layers: Layers, seen: number | undefined, now: number) =>
-  layersNow(layers, seen === undefined ? undefined : { seen }, now).layers.map((layer) => layer.link?.state);
+  currentLayers(layers, seen === undefined ? undefined : { seen }, now).layers.map(
+    (layer) => layer.link?.state,
+  );
 
 test('a child that keeps a request here is as it last told for as long as it renews that', () => {
   const late = SEEN + 3_600_000;
-  assert.deepEqual(layersNow(told(), { seen: late }, late + MAX_SILENCE_MS), {
+  assert.deepEqual(currentLayers(told(), { seen: late }, late + MAX_SILENCE_MS), {
     seen: late,
     layers: told().layers,
   });
@@ -34,10 +36,10 @@ test('a child that keeps a request here is as it last told for as long as it ren
 });
 
 test('one that does not any more is cut off, and so are those below it', () => {
-  const { seen, layers } = layersNow(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_SILENCE_MS);
+  const { seen, layers } = currentLayers(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_SILENCE_MS);
   assert.equal(seen, SEEN + 1_000);
   const detail = 'not heard from since 2030-01-01T00:00:01.000Z';
-  const gone = { state: 'Offline', since: seen, detail, code: NOT_HEARD, coordinator: 's', lastSync: 2 };
+  const gone = { state: 'Offline', since: seen, detail, code: NOT_SEEN, coordinator: 's', lastSync: 2 };
   assert.deepEqual(
     layers.map((layer) => layer.link),
     [gone, gone, undefined],

@@ -18,10 +18,10 @@ test('each value is told once, and the first even where there is none', async ()
   await watch.refresh();
   await watch.refresh();
   there = bytes('a');
-  watch.hear(there);
+  watch.update(there);
   await watch.refresh();
-  watch.hear(undefined);
-  watch.hear(bytes('a'));
+  watch.update(undefined);
+  watch.update(bytes('a'));
   assert.deepEqual(told, [undefined, 'a', undefined, 'a']);
 });
 
@@ -33,7 +33,7 @@ test('what was read before a write was heard of is not told after it', async () 
     (value) => told.push(String(value && Buffer.from(value))),
   );
   const refreshed = watch.refresh();
-  watch.hear(bytes('new'));
+  watch.update(bytes('new'));
   read.resolve(bytes('old'));
   await refreshed;
   assert.deepEqual(told, ['new']);
@@ -47,7 +47,7 @@ test('what several watch is asked for once at a time, and each hears it', async 
     asked += 1;
     return { bytes: pack(counter.value, { n }), revision: n };
   };
-  const states = new States({ bucket: () => ({ get }) as never, hear: () => () => {} }, quiet);
+  const states = new States({ bucket: () => ({ get }) as never, subscribe: () => () => {} }, quiet);
   const told: string[] = [];
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   for (const who of ['a', 'b']) states.watch(counter, 'k', (value) => told.push(`${who}${value?.n}`));

@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
-  digestName,
   Instant,
   isDigest,
   isRepository,
   isTag,
-  referenceName,
-  repositoryName,
+  parseDigestName,
+  parseReferenceName,
+  parseRepositoryName,
   splitDigest,
 } from '#proto/oci/names.ts';
 
@@ -24,7 +24,7 @@ test('repositories', () => {
   for (const name of good) assert.ok(isRepository(name), name);
   for (const name of [...bad, ...worse]) {
     assert.ok(!isRepository(name), JSON.stringify(name));
-    assert.throws(() => repositoryName(name), code('name-invalid'));
+    assert.throws(() => parseRepositoryName(name), code('name-invalid'));
   }
 });
 
@@ -49,20 +49,20 @@ test('digests', () => {
   const alike = [`sha1:${'a'.repeat(40)}`, `sha256:${'a'.repeat(128)}`, `sha512:${'a'.repeat(64)}`];
   for (const name of [...bad, ...alike]) {
     assert.ok(!isDigest(name), JSON.stringify(name));
-    assert.throws(() => digestName(name), code('digest-invalid'));
+    assert.throws(() => parseDigestName(name), code('digest-invalid'));
   }
 });
 
 test('a reference with a colon is a digest, any other a tag', () => {
-  assert.equal(referenceName('v1'), 'v1');
-  assert.equal(referenceName(sha512), sha512);
-  assert.throws(() => referenceName('sha256:x'), code('digest-invalid'));
-  assert.throws(() => referenceName('-x'), code('manifest-invalid'));
+  assert.equal(parseReferenceName('v1'), 'v1');
+  assert.equal(parseReferenceName(sha512), sha512);
+  assert.throws(() => parseReferenceName('sha256:x'), code('digest-invalid'));
+  assert.throws(() => parseReferenceName('-x'), code('manifest-invalid'));
 });
 
 test('a fault of a long name stays short', () => {
   assert.throws(
-    () => repositoryName('A'.repeat(100_000)),
+    () => parseRepositoryName('A'.repeat(100_000)),
     (error: Error) => error.message.length < 400,
   );
 });

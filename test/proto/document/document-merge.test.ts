@@ -61,7 +61,7 @@ test('a whole document may lie beneath another: paths of each start from its own
   const resolved = resolveDocument({
     text: '{"mode":"ReadWrite","parent":{"caFile":"ca"}}',
     folder: '/data',
-    beneath: {
+    lower: {
       text: [
         'mode: ReadOnly',
         'parent: { url: "https://file.example", username: f, passwordFile: p }',

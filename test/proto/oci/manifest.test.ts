@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { MANIFEST_LIMIT, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const descriptor = (letter: string, mediaType = 'application/x', more: object = {}) => ({
@@ -109,7 +109,7 @@ for (const [what, manifest, mediaType, pattern] of refused) {
 
 test('refused: more than 4 MiB', () => {
   assert.throws(
-    () => readManifest(Buffer.alloc(MANIFEST_LIMIT + 1, ' '), ociManifest),
+    () => readManifest(Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' '), ociManifest),
     (error) => Fault.is(error, 'too-large'),
   );
 });

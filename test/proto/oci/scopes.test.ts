@@ -2,9 +2,9 @@ import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   allowsGateway,
+  parseAction,
   repositoryActions,
   ruleOf,
-  scopeAction,
   systemScopeMaps,
 } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -18,11 +18,11 @@ for (const text of [
   'gateway/child1/config/read',
   'gateway/child-2/message/write',
 ]) {
-  test(`${text} is an action`, () => equal(scopeAction(text), text));
+  test(`${text} is an action`, () => equal(parseAction(text), text));
 }
 
 test("a child's name is kept in lower case", () => {
-  equal(scopeAction('gateway/Child1/config/write'), 'gateway/child1/config/write');
+  equal(parseAction('gateway/Child1/config/write'), 'gateway/child1/config/write');
 });
 
 for (const text of [
@@ -49,7 +49,7 @@ for (const text of [
 ]) {
   test(`${JSON.stringify(text.slice(0, 60))} is no action, and the refusal says how to write one`, () => {
     throws(
-      () => scopeAction(text),
+      () => parseAction(text),
       (error: unknown) => Fault.is(error, 'malformed') && /repositories\/<name, prefix/.test(error.message),
     );
   });
@@ -65,7 +65,7 @@ test('a rule is a pattern and an action', () => {
 
 test('every action of the scope maps that each layer has is one', () => {
   for (const actions of Object.values(systemScopeMaps)) {
-    deepEqual(actions.map(scopeAction), actions);
+    deepEqual(actions.map(parseAction), actions);
     for (const action of actions) equal(repositoryActions.includes(ruleOf(action)!.action), true);
   }
 });

@@ -12,7 +12,7 @@ function watched(steps: { turns?: boolean; used?: number }[]): (number | undefin
   return [{}, ...steps].map(({ turns: turned = false, used = 0 }) => {
     turns += Number(turned);
     total += used;
-    return loop.look(turns, total);
+    return loop.poll(turns, total);
   });
 }
 const times = <T>(count: number, step: T): T[] => Array.from({ length: count }, () => step);
@@ -38,8 +38,8 @@ test('a process that is stopped, or hardly gets the processor, is not stuck, how
 
 test('one that never said that its loop turns, or of which nobody knows its time, is not judged', () => {
   const loop = new StuckLoop();
-  for (let at = 0; at < 100; at += 1) assert.equal(loop.look(0, at * everyMs), undefined);
-  for (let at = 0; at < 100; at += 1) assert.equal(loop.look(1, undefined), undefined);
+  for (let at = 0; at < 100; at += 1) assert.equal(loop.poll(0, at * everyMs), undefined);
+  for (let at = 0; at < 100; at += 1) assert.equal(loop.poll(1, undefined), undefined);
 });
 
 test('the time of the processor is that of the thread of the loop', () => {

@@ -13,7 +13,7 @@ import {
   rotateToken,
   showScopeMap,
 } from '#proto/accounts/accounts.ts';
-import { hashPassword, matches } from '#proto/accounts/password-hash.ts';
+import { hashPassword, verifyPassword } from '#proto/accounts/password-hash.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { mayAsk } from '#proto/bus/permissions.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
@@ -156,7 +156,7 @@ test('a secret file is hashed once, and again when it holds something else', asy
   await writeFile(path, '\uFEFFthe first password\r\n');
   assert.deepEqual(await declare(account('ci', { passwords: [{ secretFile: path }] })), []);
   const first = await hash();
-  assert.ok(await matches('the first password', first));
+  assert.ok(await verifyPassword('the first password', first));
   await rig.restart();
   assert.equal(await put('the first password'), undefined);
   assert.equal(await hash(), first, 'the same password keeps its hash');
@@ -167,11 +167,11 @@ test('a secret file is hashed once, and again when it holds something else', asy
   assert.match((await put('two lines are\nno password'))?.[0] ?? '', /holds more than one line/);
   assert.equal(await hash(), first);
   assert.equal(await put('the second password\n'), undefined);
-  assert.ok(await matches('the second password', await hash()));
+  assert.ok(await verifyPassword('the second password', await hash()));
   if (process.getuid?.() !== 0) {
     await chmod(path, 0);
     await rig.storage.declared.renew();
-    assert.ok(await matches('the second password', await hash()), 'unreadable for a while');
+    assert.ok(await verifyPassword('the second password', await hash()), 'unreadable for a while');
   }
   const text = JSON.stringify([rig.events, await operator.call(listTokens, { limit: 9 })]);
   assert.doesNotMatch(text, /scrypt|password\b.*second/);

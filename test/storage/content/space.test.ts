@@ -105,7 +105,7 @@ test('around the reserve it does not come and go', async (t) => {
   ] as const) {
     const empty = await volume.fill(free);
     guard.reserve = 16 * MIB;
-    assert.equal((await guard.look()).low, low, `${free}`);
+    assert.equal((await guard.current()).low, low, `${free}`);
     await empty();
   }
   assert.deepEqual(told, [true, false]);

@@ -46,7 +46,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
   {
     await using metadata = await Metadata.open(join(folder, 'db'));
     const announcements = await EventOutbox.open(metadata, publish);
-    const told = [announcements.of(tagMoved, moved('a')), announcements.of(tagMoved, moved('b'))];
+    const told = [announcements.prepare(tagMoved, moved('a')), announcements.prepare(tagMoved, moved('b'))];
     await metadata.write(told.flatMap(({ changes }) => changes));
     assert.equal(await left(metadata), 2);
     for (const { tell } of told) tell();
@@ -54,12 +54,12 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
 
     // Killed before it was said; when the stream had it, and storage did not know; and before the change was written.
     const silent = new EventOutbox(metadata, () => {}, 10);
-    const [stored, unsaid, never] = ['c', 'd', 'e'].map((tag) => silent.of(tagMoved, moved(tag)));
+    const [stored, unsaid, never] = ['c', 'd', 'e'].map((tag) => silent.prepare(tagMoved, moved(tag)));
     await metadata.write([...stored!.changes, ...unsaid!.changes]);
     assert.ok(never);
     await new Promise<void>((resolve) => publish(tagMoved, moved('c'), resolve));
     const made = { repository: 'app', digest, mediaType: 'application/json', size: 1 };
-    await metadata.write(silent.of(manifestCommitted, made).changes);
+    await metadata.write(silent.prepare(manifestCommitted, made).changes);
     assert.equal(await left(metadata), 3);
   }
   await using metadata = await Metadata.open(join(folder, 'db'));
@@ -68,7 +68,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
   await until(async () => (await left(metadata)) === 0);
   assert.deepEqual(await tags(), ['a', 'b', 'c', 'd']);
   // Numbers go on behind those that were left.
-  const next = announcements.of(tagMoved, moved('f'));
+  const next = announcements.prepare(tagMoved, moved('f'));
   assert.match(JSON.stringify(next.changes), /e!0*14"/);
 });
 
@@ -80,7 +80,7 @@ test('an earlier event that was just the same does not stand for one that is lef
   const then = Date.now();
   await until(() => Date.now() > then);
   const silent = new EventOutbox(metadata, () => {});
-  await metadata.write(silent.of(tagMoved, moved('x')).changes);
+  await metadata.write(silent.prepare(tagMoved, moved('x')).changes);
   await (await EventOutbox.open(metadata, bus.publish)).resume(bus, quiet);
   await until(async () => (await left(metadata)) === 0);
   assert.equal((await tags()).length, before + 1);

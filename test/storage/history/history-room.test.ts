@@ -98,7 +98,7 @@ test('what happens in the layer itself makes room, too, and what happened below 
   for (let serial = 21; serial <= 300; serial += 1) {
     now += 5_000;
     await say(serial);
-    if (serial % 4 === 0) await its.look();
+    if (serial % 4 === 0) await its.trimIfFull();
   }
   const { own, calm } = await kept();
   assert.ok((own?.[0] ?? 0) > 1);

@@ -82,11 +82,11 @@ test('one record of the log is damaged: all else is there, and what it told is b
   await assert.rejects(rig.start(), fault('volume-unusable'));
   const before = await contents(join(rig.data, 'metadata'));
   const report = await repaired(rig);
-  assert.deepEqual(await contents(report.kept), before, 'the old ones are kept as they were');
+  assert.deepEqual(await contents(report.oldMetadata), before, 'the old ones are kept as they were');
   assert.match(report.damage[0]?.what ?? '', /is damaged at byte/);
   assert.deepEqual(report.lost, []);
-  assert.ok(report.broughtBack.some((line) => line.startsWith(`manifest ${app}@${digests[7]}`)));
-  assert.ok(report.broughtBack.some((line) => line.startsWith(`tag ${app}:v7`)));
+  assert.ok(report.restored.some((line) => line.startsWith(`manifest ${app}@${digests[7]}`)));
+  assert.ok(report.restored.some((line) => line.startsWith(`tag ${app}:v7`)));
   await rig.start();
   for (const [i, digest] of digests.entries()) {
     assert.equal(digestOf(await rig.gateway.readManifest(app, `v${i}`)), digest);
@@ -114,12 +114,12 @@ test('of a tag, what its own damaged record can not tell is told by the event be
   await flip(rig, record, record.length + 20);
   // This is no key any more.
   await flip(rig, `t!${app}!named`, 1);
-  const { lost, broughtBack } = await repaired(rig);
+  const { lost, restored } = await repaired(rig);
   assert.deepEqual(
     lost.map((line) => line.replace(/at byte.*:/, '…')),
     ['records of 000003.log, which is damaged … some of their names can not be read'],
   );
-  assert.ok(broughtBack.includes(`tag ${app}:digit, which pointed to ${image}`));
+  assert.ok(restored.includes(`tag ${app}:digit, which pointed to ${image}`));
   await rig.start();
   assert.deepEqual(await tagsOf(rig, app), [
     { tag: 'digit', digest: image },
@@ -157,7 +157,7 @@ test('what can not be made out is listed by name', async () => {
   await flip(rig, 'tag.moved', 0, record);
   const report = await repaired(rig);
   assert.deepEqual(report.lost, [`tag ${app}:second`]);
-  const text = await readFile(join(report.kept, '../report.txt'), 'utf8');
+  const text = await readFile(join(report.oldMetadata, '../report.txt'), 'utf8');
   assert.match(text, /Lost:\n {2}tag line\/app:second/);
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, second)), second, 'by its digest it is there');
@@ -217,7 +217,7 @@ test('what clients pushed forges no line of the report, and controls no terminal
   assert.match(text, /, app Lost: {3}all of it \[2J ,/);
   assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u);
   assert.equal(text.match(/^Lost:$/gm)?.length, 1);
-  assert.equal(await readFile(join(report.kept, '../report.txt'), 'utf8'), `${text}\n`);
+  assert.equal(await readFile(join(report.oldMetadata, '../report.txt'), 'utf8'), `${text}\n`);
 });
 
 test('a layer that had no accounts is open again where somebody says so', async () => {
@@ -314,8 +314,8 @@ test('of several values of a key the newest counts, whatever the numbers of the 
   const log = await fileOf(rig, '.log');
   await rename(await tableOf(log, join(rig.data, 'converted')), join(folder, '000002.ldb'));
   await Promise.all([rm(log), rm(join(folder, 'CURRENT'))]);
-  const { broughtBack } = await repaired(rig, { open: true });
-  assert.deepEqual(broughtBack, [], 'the tag points to the newer manifest without any hint');
+  const { restored } = await repaired(rig, { open: true });
+  assert.deepEqual(restored, [], 'the tag points to the newer manifest without any hint');
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), newer);
   await assert.rejects(rig.storage.accounts.change({ name: 'deleted' }), fault('account-unknown'));
@@ -333,8 +333,8 @@ test('a table stays although the end of the manifest, which names it, seems not 
   const manifest = await readFile(path);
   await writeFile(path, manifest.subarray(0, -10));
   await assert.rejects(rig.start(), fault('volume-unusable'));
-  const { lost, broughtBack } = await repaired(rig);
-  assert.deepEqual([lost, broughtBack], [[], []]);
+  const { lost, restored } = await repaired(rig);
+  assert.deepEqual([lost, restored], [[], []]);
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), tabled);
 });
@@ -347,7 +347,7 @@ test('storage that runs is not touched, and neither is what is whole', async () 
   await rig.stop();
   assert.deepEqual(await repair(options), { kind: 'whole' });
   const report = await repaired(rig, { force: true });
-  assert.deepEqual([report.damage, report.lost, report.broughtBack], [[], [], []]);
+  assert.deepEqual([report.damage, report.lost, report.restored], [[], [], []]);
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), digest);
 });
@@ -360,12 +360,12 @@ test('a repair that was cut off is made again, or gone on with', async () => {
   const begun = join(rig.data, 'repair/2029-01-01');
   await mkdir(join(begun, 'rebuilt'), { recursive: true });
   await writeFile(join(begun, 'rebuilt/000001.log'), 'half');
-  const { kept } = await repaired(rig);
+  const { oldMetadata } = await repaired(rig);
   await assert.rejects(stat(begun), { code: 'ENOENT' });
   // As a power cut leaves it between its last two steps.
-  await rename(join(rig.data, 'metadata'), join(kept, '../rebuilt'));
+  await rename(join(rig.data, 'metadata'), join(oldMetadata, '../rebuilt'));
   const options = { data: rig.data, hints: [], open: false, force: false, now };
-  assert.deepEqual(await repair(options), { kind: 'finished', place: join(kept, '..') });
+  assert.deepEqual(await repair(options), { kind: 'finished', place: join(oldMetadata, '..') });
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), digest);
 });
@@ -376,8 +376,8 @@ test('of hints, what is true at the end counts', () => {
     { repository: app, tag: 'v1', digest: one },
     { repository: app, tag: 'v1', digest: two },
     { repository: app, tag: 'gone', digest: one },
-    { repository: app, tag: 'gone', digest: one, gone: true },
-    { repository: app, digest: one, gone: true },
+    { repository: app, tag: 'gone', digest: one, deleted: true },
+    { repository: app, digest: one, deleted: true },
   ]);
   assert.deepEqual(manifests, [{ repository: app, digest: two }]);
   assert.deepEqual([...tags], [[`${app}!v1`, [one, two]]]);

@@ -13,7 +13,7 @@ import {
   putManifest,
 } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { MANIFEST_LIMIT, mediaTypes } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, mediaTypes } from '#proto/oci/manifest.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import {
   type Buses,
@@ -158,7 +158,7 @@ test('a manifest that is not one, not its digest, or too large is refused and it
   await put(jsonOf({ schemaVersion: 1 }), 'manifest-invalid');
   await put(new Uint8Array(), 'manifest-invalid');
   await put(jsonOf(imageOf('layer')), 'digest-invalid', digestOf(bytesOf('else')));
-  await put(new Uint8Array(MANIFEST_LIMIT + 1).fill(32), 'too-large');
+  await put(new Uint8Array(MAX_MANIFEST_BYTES + 1).fill(32), 'too-large');
   assert.equal((await rig.gateway.call(storageStatus, {})).blobs, 0);
   assert.deepEqual(rig.events, []);
 });

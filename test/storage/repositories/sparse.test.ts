@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
   deleteManifest,
+  type ExcludedManifest,
   getManifest,
-  type LeftOut,
   listLeftOut,
   missingManifests,
   putTag,
@@ -39,10 +39,10 @@ const platforms = new Map([
   [arm64.digest, 'linux/arm64'],
   [s390x.digest, 'linux/s390x'],
 ]);
-const out = (...children: Child[]): LeftOut[] =>
+const out = (...children: Child[]): ExcludedManifest[] =>
   children.map(({ digest }) => ({ digest, platform: platforms.get(digest)! }));
 const index = indexOf(amd64, arm64, s390x);
-const putIndex = (rig: Rig, document: object, leftOut?: LeftOut[], tag?: string) =>
+const putIndex = (rig: Rig, document: object, leftOut?: ExcludedManifest[], tag?: string) =>
   rig.syncer.pushManifest(repository, document, {
     mediaType: mediaTypes.ociIndex,
     ...(leftOut && { leftOut, arrived: true }),

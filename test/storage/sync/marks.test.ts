@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { takeTerm } from '#proto/content/terms.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { keepMarks, listMarks, listSubjects } from '#proto/sync/marks.ts';
+import { listMarks, listSubjects, storeMarks } from '#proto/sync/marks.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
 /** How the parent said that its repositories are, as it is kept for the syncers. */
@@ -19,7 +19,7 @@ const list = (rig: Rig, of: string) => rig.syncer.call(listMarks, { of, limit: 5
 test('marks are kept over a restart, by repository, and those of anything else go', async () => {
   await using rig = await Rig.open(buses);
   const keep = (of: string, marks: [string, number | null][]) =>
-    rig.syncer.call(keepMarks, {
+    rig.syncer.call(storeMarks, {
       of,
       marks: marks.map(([repository, tags]) => ({ repository, mark: tags === null ? null : mark(tags) })),
     });
@@ -53,7 +53,7 @@ test('a pass of an earlier term keeps no marks', async () => {
   await using rig = await Rig.open(buses);
   const { term } = await rig.syncer.call(takeTerm, { by: 'one' });
   await rig.syncer.call(takeTerm, { by: 'two' });
-  const late = rig.syncer.call(keepMarks, { of: 'one', marks: [{ repository: 'a', mark: mark(1) }], term });
+  const late = rig.syncer.call(storeMarks, { of: 'one', marks: [{ repository: 'a', mark: mark(1) }], term });
   await assert.rejects(late, { code: 'claim-lost' });
   assert.deepEqual((await list(rig, 'one')).marks, []);
 });

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { listBases, missingManifests } from '#proto/content/manifests.ts';
 import type { Digest } from '#proto/oci/names.ts';
-import { keepMarks, listMarks, listSubjects, type Mark } from '#proto/sync/marks.ts';
+import { listMarks, listSubjects, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
@@ -56,7 +56,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
     if (contract === listMarks) {
       return { marks: [...marks].map(([repository, mark]) => ({ repository, mark })), more: false };
     }
-    if (contract === keepMarks) {
+    if (contract === storeMarks) {
       for (const { repository, mark } of query.marks ?? []) {
         if (mark) marks.set(repository, mark);
         else marks.delete(repository);

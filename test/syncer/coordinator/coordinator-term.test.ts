@@ -8,7 +8,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
-import { Upward } from '../../../services/syncer/link/parent/push-client.ts';
+import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { quiet } from '../../support/bus.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { startCloud } from '../../support/registry/cloud.ts';
@@ -64,7 +64,7 @@ test('nothing is changed at the parent while the lease may have ended, not even 
   const { bus } = busOf(() => ({}));
   await using link = new Link({ url: proxy.url });
   const begin = () => new CoordinatorTerm(bus, 7, lease, () => {});
-  const upward = begin().upward(new Upward(link));
+  const upward = begin().upward(new PushClient(link));
   await upward.putManifest(repository, 'v2', image, signal);
 
   proxy.fault(({ method }) => {

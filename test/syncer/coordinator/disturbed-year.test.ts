@@ -7,7 +7,7 @@ import type { Event } from '#proto/contract/contract.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
 import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
-import { closing } from '../../../services/syncer/parent-tasks/abort-at-close.ts';
+import { abortAtClose } from '../../../services/syncer/parent-tasks/abort-at-close.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
 import type { Times } from '../../../services/syncer/schedule/window.ts';
@@ -109,7 +109,7 @@ for (const seed of seeds)
         }
         ticked = at;
         ticks.add(at);
-        want({ id: 'tick', cause });
+        requestPass({ id: 'tick', cause });
       },
       looked: () => {},
       log: quiet,
@@ -125,7 +125,7 @@ for (const seed of seeds)
       running.add(own);
       counts[asked.scope ? 'scoped' : 'passes'] += 1;
       const end = new AbortController();
-      using _closing = closing(at.until, () => linkAt(times, time.now), end);
+      using _closing = abortAtClose(at.until, () => linkAt(times, time.now), end);
       const { promise, resolve } = Promise.withResolvers<string>();
       const over = (why: string) => {
         busy = true;
@@ -165,17 +165,17 @@ for (const seed of seeds)
         },
       }),
     );
-    const want = (wish: PassRequest) => {
-      if (usable()) actor.send({ type: 'pass.wanted', pass: wish });
+    const requestPass = (request: PassRequest) => {
+      if (usable()) actor.send({ type: 'pass.wanted', pass: request });
       busy = true;
     };
-    const handlers = new Map<string, (heard: { data: unknown }) => void>();
-    const listen = ((event: Event, handler: (heard: { data: unknown }) => void) => {
+    const handlers = new Map<string, (event: { data: unknown }) => void>();
+    const listen = ((event: Event, handler: (event: { data: unknown }) => void) => {
       handlers.set(event.type, handler);
       return () => {};
     }) as unknown as TriggerDeps['bus']['listen'];
     const live = () => linkAt(times, time.now).live;
-    const unsubscribe = subscribeTriggers({ bus: { listen }, goesUp: () => live(), want });
+    const unsubscribe = subscribeTriggers({ bus: { listen }, isPushedAtOnce: () => live(), requestPass });
     actor.start();
     actor.send({ type: 'lease.gained' });
     await real.flush();
@@ -213,7 +213,7 @@ for (const seed of seeds)
         const before = whole;
         clock.changed();
         failedInRow = 0;
-        want({ id: 'configuration', cause: 'configuration' });
+        requestPass({ id: 'configuration', cause: 'configuration' });
         before?.end('config');
         disturbed = time.elapsed;
       } else if (what === 1) {

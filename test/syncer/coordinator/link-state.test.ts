@@ -173,8 +173,14 @@ beforeEach(() => {
 });
 afterEach(() => mock.timers.reset());
 
-const report = (leads = () => true) =>
-  new LinkReport({ bus: board.bus, log: quiet, by: 'one', times: () => ({ schedule: '0 4 * * *' }), leads });
+const report = (isCoordinator = () => true) =>
+  new LinkReport({
+    bus: board.bus,
+    log: quiet,
+    by: 'one',
+    times: () => ({ schedule: '0 4 * * *' }),
+    isCoordinator,
+  });
 
 /** A pass that is announced. */
 function begun(one: LinkReport): PassReport {
@@ -253,7 +259,7 @@ test('the log says once that the link is not well, and that it is well again', a
     void said.push(`${message} ${(fields as { code?: string }).code ?? ''}`.trim());
   const log = { ...quiet, warn: say, info: say };
   const times = () => ({ schedule: '* * * * *' });
-  const one = new LinkReport({ bus: board.bus, log, by: 'one', times, leads: () => true });
+  const one = new LinkReport({ bus: board.bus, log, by: 'one', times, isCoordinator: () => true });
   await one.takeOver();
   const ends = async (result: PassResult) => begun(one).ended(result, { whole: true, announced: true });
   for (const result of [NOTHING, failing(away), failing(away), failing(refused), NOTHING, NOTHING]) {

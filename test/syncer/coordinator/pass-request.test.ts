@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   MAX_ENTRIES,
-  merged,
+  mergeRequests,
   type PassRequest,
 } from '../../../services/syncer/reconcile/context/pass-request.ts';
 
@@ -36,18 +36,18 @@ const rows: [string, PassRequest | undefined, PassRequest, PassRequest][] = [
   ],
 ];
 for (const [name, one, other, expected] of rows) {
-  test(name, () => assert.deepEqual(merged(one, other), expected));
+  test(name, () => assert.deepEqual(mergeRequests(one, other), expected));
 }
 
 test('a scope that grows too large is everything', () => {
   const many = Array.from({ length: MAX_ENTRIES }, (_, index) => `v${index}`);
   const large = { ...first, scope: scope({ a: many }) };
-  assert.ok(merged(large, { ...second, scope: scope({ a: ['v0'] }) }).scope);
-  assert.equal(merged(large, { ...second, scope: scope({ b: ['v0'] }) }).scope, undefined);
+  assert.ok(mergeRequests(large, { ...second, scope: scope({ a: ['v0'] }) }).scope);
+  assert.equal(mergeRequests(large, { ...second, scope: scope({ b: ['v0'] }) }).scope, undefined);
 });
 
 test('what was merged is as it was', () => {
   const one = { ...first, scope: scope({ a: ['1'] }) };
-  merged(one, { ...second, scope: scope({ a: ['2'] }) });
+  mergeRequests(one, { ...second, scope: scope({ a: ['2'] }) });
   assert.deepEqual(one.scope, scope({ a: ['1'] }));
 });

@@ -29,8 +29,8 @@ describe('which events ask for a pass', () => {
     mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     wishes = [];
     live = true;
-    const goesUp = (repository: string) => live && repository !== 'other';
-    end = subscribeTriggers({ bus, goesUp, want: (wish) => wishes.push(wish) });
+    const isPushedAtOnce = (repository: string) => live && repository !== 'other';
+    end = subscribeTriggers({ bus, isPushedAtOnce, requestPass: (wish) => wishes.push(wish) });
   });
   afterEach(() => {
     end();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CHUNK_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
@@ -54,7 +54,7 @@ test('syncer, storage, nats-server and parent killed while a blob comes: no chun
   const repeated = repeatedBytes(proxy.requests, blob);
   t.diagnostic(`${cuts} kills, ${bytes - SIZE} bytes above the size, ${repeated} of them asked for again`);
   assert.ok(bytes >= SIZE);
-  assert.ok(bytes <= SIZE + cuts * CONNECTIONS * CHUNK_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
+  assert.ok(bytes <= SIZE + cuts * CONNECTIONS * MAX_REQUEST_BYTES, `${bytes} bytes for a blob of ${SIZE}`);
   assert.deepEqual(await readdir(join(layer.data, 'ingest')), []);
   // A job whose worker or queue was killed is given out once more, and found done.
   await until(async () => (await layer.bus().backlog('down')) === 0, 'no jobs are left over');

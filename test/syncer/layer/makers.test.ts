@@ -6,7 +6,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { type Event, pack, parse, type State, unpack } from '#proto/contract/contract.ts';
 import { Envelope } from '#proto/contract/envelope.ts';
 import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
-import { fewer } from '#proto/document/complaints.ts';
+import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
 import { layersBelow, Place, Report, reportProgress } from '#proto/status/layers-below.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
@@ -198,7 +198,7 @@ test('passes, what they could not do, and the link', async () => {
         log: quiet,
         by: 'syncer-x',
         times: () => undefined,
-        leads: () => true,
+        isCoordinator: () => true,
       });
       using pass = link.begin();
       pass.syncing();
@@ -246,7 +246,7 @@ test('what is wrong with a document', () => {
   const many = fc.constant(Array.from({ length: 1_000 }, () => '\u2713'.repeat(5_000)));
   fc.assert(
     fc.property(fc.oneof(fc.array(said, { maxLength: 300 }), many), (all) => {
-      const complaints = fewer(all);
+      const complaints = limitComplaints(all);
       bus.publish(configurationRefused, { source: '/etc/terrace.yaml', complaints });
       pack(bridgeStatus.reply, { source: '/etc/terrace.yaml', complaints });
       bus.end();
@@ -353,7 +353,7 @@ test('events that the parent refuses, and those that make room', async () => {
         },
         trim: async () => 7,
       };
-      await new HistoryRoom({ bus: { room, publish: bus.publish }, log: quiet }).look();
+      await new HistoryRoom({ bus: { room, publish: bus.publish }, log: quiet }).trimIfFull();
       bus.end();
     }),
     RUNS,

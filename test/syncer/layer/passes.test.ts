@@ -130,7 +130,7 @@ test('a repository added to the configuration file comes without a restart, and 
 
 test('a password file that is not there is said in words, as the end of the pass', async () => {
   await rm(join(folder, 'password'));
-  const { ok, failures } = await layer.sync({ asks: 1 });
+  const { ok, failures } = await layer.sync({ maxRequests: 1 });
   assert.equal(ok, false);
   assert.deepEqual(
     failures.map(({ code }) => code),

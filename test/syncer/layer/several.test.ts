@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { COORDINATOR_KEY, LINK_KEY, lease, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
 import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
-import { CHUNK_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES } from '../../../services/syncer/transfer/piece-sizing.ts';
 import { testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
 import { repeatedBytes } from '../../support/proxy/requests.ts';
@@ -70,8 +70,8 @@ test('a syncer killed in the middle: another goes on with its blob where it was'
   for (let tries = 0; !result.ok && tries < 5; tries += 1) result = await layer.sync();
   assert.deepEqual(result.failures, []);
   assert.equal(await sameContent(cloud.url, layer.url, ['taken/over']), undefined);
-  assert.ok(proxy.bytesOf(blob) <= 28 * MIB + 4 * CHUNK_BYTES);
-  assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * CHUNK_BYTES);
+  assert.ok(proxy.bytesOf(blob) <= 28 * MIB + 4 * MAX_REQUEST_BYTES);
+  assert.ok(repeatedBytes(proxy.requests, blob) <= 4 * MAX_REQUEST_BYTES);
 });
 
 test('a coordinator that takes over keeps when the last good pass was', async () => {

@@ -39,7 +39,7 @@ test('the coordinator grants to itself without the bus, and to others over it', 
   const { one, other, calls } = pair();
   for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
   assert.equal(one.piece, 250_000);
-  const end = one.lead();
+  const end = one.serveGrants();
   await one.take(1_000, 'down', signal);
   assert.equal(calls(), 0);
   await other.take(1_000, 'up', signal);
@@ -50,13 +50,13 @@ test('the coordinator grants to itself without the bus, and to others over it', 
 test('whoever waits while the coordinator changes asks the next one', { timeout: patience() }, async () => {
   const { one, other, calls } = pair();
   for (const each of [one, other]) each.set([{ limit: 1_000 }]);
-  const end = one.lead();
+  const end = one.serveGrants();
   await one.take(1_000_000, 'down', signal);
   // Both have a quarter of an hour to wait.
   const waiting = Promise.all([one.take(1, 'down', signal), other.take(1, 'up', signal)]);
   await new Promise((resolve) => setImmediate(resolve));
   end();
-  const endOther = other.lead();
+  const endOther = other.serveGrants();
   await waiting;
   assert.ok(calls() >= 2);
   endOther();
@@ -66,7 +66,7 @@ test('what a process asks for and then leaves costs the others one question at m
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const { one, other, calls } = pair();
   for (const each of [one, other]) each.set([{ limit: 1_000_000 }]);
-  const end = one.lead();
+  const end = one.serveGrants();
   await one.take(100_000, 'down', signal);
   const leaving = new AbortController();
   const waiting = Array.from({ length: 8 }, () => other.take(100_000, 'down', leaving.signal));

@@ -6,7 +6,12 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createPort } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { type Answer, guarded, text, whole } from '../../../services/syncer/link/answers/bodies.ts';
+import {
+  type Answer,
+  guarded,
+  readAll,
+  readErrorBody,
+} from '../../../services/syncer/link/answers/bodies.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
@@ -114,7 +119,7 @@ test('an upload that goes on slowly takes longer than a stall, one that stops do
   );
   const bytes = Buffer.alloc(24 * MIB);
   const answer = await server.link.request('/v2/x', { ...upload, body: sent(bytes) });
-  assert.equal(await text(answer), String(bytes.length));
+  assert.equal(await readErrorBody(answer), String(bytes.length));
   assert.ok(took > 500, 'this was too fast to show anything');
 
   slow = false;
@@ -145,10 +150,10 @@ function answering(t: TestContext, stallMs: number, parts: Buffer[], ms: number)
 test('a body that only drips has stalled, one that is slow has not', async (t) => {
   const parts = (size: number) => Array.from({ length: 8 }, () => Buffer.alloc(size));
   const slow = answering(t, 400, parts(1_500), 100);
-  assert.equal((await whole(slow.answer, MIB, 'slow')).length, 8 * 1_500);
+  assert.equal((await readAll(slow.answer, MIB, 'slow')).length, 8 * 1_500);
   t.mock.reset();
   const drips = answering(t, 400, parts(1), 100);
-  await assert.rejects(whole(drips.answer, MIB, 'drips'), {
+  await assert.rejects(readAll(drips.answer, MIB, 'drips'), {
     code: 'parent-unreachable',
     message: /sent 5 bytes in/,
   });
@@ -279,7 +284,7 @@ test('connections that are idle close when the link is to rest, and new ones are
     if (request.url === '/slow') asked.resolve(() => response.end('late'));
     else response.end('ok');
   });
-  const ask = async (path: string) => text(await server.link.request(path, { scope: '', signal }));
+  const ask = async (path: string) => readErrorBody(await server.link.request(path, { scope: '', signal }));
   assert.equal(await ask('/v2/'), 'ok');
   const slow = ask('/slow');
   const open = await asked.promise;

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Link } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
-import { Upward } from '../../../services/syncer/link/parent/push-client.ts';
+import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 
 const { signal } = new AbortController();
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -29,7 +29,7 @@ async function serving(answer: (asked: Asked, response: ServerResponse, nth: num
   return {
     url,
     asked,
-    upward: new Upward(link),
+    upward: new PushClient(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
       server.closeAllConnections();

@@ -5,11 +5,11 @@ import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { test } from 'node:test';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { isBeside, isPublic } from '../../../services/syncer/link/http/addresses.ts';
+import { isInNetworkOf, isPublic } from '../../../services/syncer/link/http/addresses.ts';
 import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { Reach } from '../../../services/syncer/link/http/reach.ts';
 import { Parent } from '../../../services/syncer/link/parent/parent.ts';
-import { Upward } from '../../../services/syncer/link/parent/push-client.ts';
+import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { Authority } from '../../support/certificates.ts';
 
 /** Where a parent may send a layer to: by a redirect, for a token, for an upload. */
@@ -42,7 +42,7 @@ function clients(options: LinkOptions) {
   const parent = new Parent(link);
   return {
     link,
-    upward: new Upward(link),
+    upward: new PushClient(link),
     parent,
     blob: async () => {
       const answer = await parent.blob('a', DIGEST, 7, { start: 0, end: 7 }, signal);
@@ -62,9 +62,9 @@ test("addresses are public, or of a network that is somebody's own", () => {
   for (const [expected, addresses] of rows) {
     for (const address of addresses) assert.equal(isPublic(address), expected, address);
   }
-  assert.ok(isBeside('10.1.2.200', ['10.1.2.3']) && isBeside('fd00::9', ['fd00::1']));
-  assert.ok(isBeside('::1', ['127.0.0.1']) && isBeside('127.9.9.9', ['::1']));
-  assert.ok(!isBeside('10.1.3.3', ['10.1.2.3']) && !isBeside('127.0.0.1', ['10.1.2.3', 'fd00::1']));
+  assert.ok(isInNetworkOf('10.1.2.200', ['10.1.2.3']) && isInNetworkOf('fd00::9', ['fd00::1']));
+  assert.ok(isInNetworkOf('::1', ['127.0.0.1']) && isInNetworkOf('127.9.9.9', ['::1']));
+  assert.ok(!isInNetworkOf('10.1.3.3', ['10.1.2.3']) && !isInNetworkOf('127.0.0.1', ['10.1.2.3', 'fd00::1']));
 });
 
 test('names and addresses pass that an operator has named', async () => {

@@ -30,7 +30,7 @@ function sending(failure = tooSlow) {
   const tell = (count: number) => {
     const batch = Array.from({ length: count }, (_, index) => event(last + index + 1));
     last += count;
-    return sender.tell('m', batch, signal);
+    return sender.send('m', batch, signal);
   };
   return { state, sizes, heard, sender, tell };
 }
@@ -67,7 +67,7 @@ test('one event that comes too slowly is tried again later, and is not passed ov
   await assert.rejects(tell(4), { code: 'parent-unreachable' });
   assert.deepEqual(sizes, [4, 2, 1]);
   state.carries = 500;
-  assert.equal(await sender.tell('m', [1, 2, 3, 4].map(event), signal), true);
+  assert.equal(await sender.send('m', [1, 2, 3, 4].map(event), signal), true);
   assert.deepEqual(heard, [1, 2, 3, 4]);
 });
 

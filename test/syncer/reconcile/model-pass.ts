@@ -10,7 +10,7 @@ import {
   survey,
   type TagAction,
 } from '../../../services/syncer/reconcile/observe/survey.ts';
-import { note } from '../../../services/syncer/reconcile/push/push-changes.ts';
+import { recordAgreement } from '../../../services/syncer/reconcile/push/push-changes.ts';
 import type { Registry } from './model.ts';
 
 export const REPOSITORY = 'app';
@@ -63,7 +63,7 @@ export async function modelPass(
     scope,
   );
   const stats = { fail: () => ({ code: '', reason: '' }), dropped: 0 };
-  await note({ bus, unsentChanges, pass: '', stats, signal } as unknown as PassContext, found);
+  await recordAgreement({ bus, unsentChanges, pass: '', stats, signal } as unknown as PassContext, found);
   for (const action of found.actions) {
     if (action.action.kind === 'take') await alone(take(layer, action, point));
   }
@@ -81,13 +81,13 @@ export async function modelPass(
     if (action.action.kind === 'push') await alone(push(layer, action, send, point));
     if (action.action.kind === 'withdraw') await alone(withdraw(layer, action, found, point));
   }
-  for (const tag of found.places) {
+  for (const tag of found.placeholders) {
     await point();
     parent.remove(placeholder(REPOSITORY, tag).digest);
   }
-  if (!found.whole) return;
+  if (!found.complete) return;
   for (const { digest } of withdrawn) {
-    const stays = [...found.above].some(
+    const stays = [...found.parentTargets].some(
       ([tag, target]) =>
         target === digest && !found.actions.some((one) => one.tag === tag && one.action.kind === 'withdraw'),
     );
@@ -140,8 +140,8 @@ async function withdraw(
   point: Point,
 ) {
   const digest = views.parent as Digest;
-  const others = [...found.above].some(([other, target]) => target === digest && other !== tag);
-  const shared = !found.whole || others || here.manifests.has(digest);
+  const others = [...found.parentTargets].some(([other, target]) => target === digest && other !== tag);
+  const shared = !found.complete || others || here.manifests.has(digest);
   await change(parent, tag, digest, point, () => {
     if (parent.exact) return parent.untag(tag);
     if (!shared) return parent.remove(digest);

@@ -10,7 +10,7 @@ test('one that is silent is ended, one that is heard is not; the next may be sil
   const heard = flights.begin(signal);
   now = 4_900;
   flights.hurry();
-  heard.heard();
+  heard.onBytes();
   assert.equal(silent.hurried, false);
   now = 5_000;
   flights.hurry();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Extents } from '../../../services/syncer/link/answers/extents.ts';
-import { CHUNK_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/piece-sizing.ts';
+import { MAX_REQUEST_BYTES, Pieces, pieceSize } from '../../../services/syncer/transfer/piece-sizing.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -13,7 +13,7 @@ test('a request is as long as a connection takes 8 s for, within bounds', () => 
   assert.equal(size(undefined), 512 * KIB);
   assert.equal(size(100 * KIB), 800 * KIB);
   assert.equal(size(1 * KIB), 64 * KIB);
-  assert.equal(size(100 * MIB), CHUNK_BYTES);
+  assert.equal(size(100 * MIB), MAX_REQUEST_BYTES);
   assert.equal(size(100 * MIB, 20_000), 20_000);
   assert.equal(size(undefined, 20_000), 20_000);
 });
@@ -24,7 +24,7 @@ test('towards the end requests are shorter, but not too short', () => {
   assert.equal(size(1 * MIB, 100 * KIB), 200 * KIB);
   assert.equal(size(1 * MIB, 2 * MIB), 1 * MIB);
   // Where a request takes next to no time, more of them only cost.
-  assert.equal(size(3 * MIB, 100 * MIB), CHUNK_BYTES);
+  assert.equal(size(3 * MIB, 100 * MIB), MAX_REQUEST_BYTES);
 });
 
 test('every byte that is missing is handed out once, and what is given back once more', () => {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pace } from '../../../services/syncer/transfer/send-rate.ts';
+import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
 test('the first piece is small, those after it take about eight seconds, 4 MiB at most', () => {
-  const pace = new Pace();
+  const pace = new SendRate();
   assert.equal(pace.piece(GIB, undefined), 64 * KIB);
   pace.sent(64 * KIB, 640);
   assert.equal(pace.piece(GIB, undefined), 800 * KIB);
@@ -16,7 +16,7 @@ test('the first piece is small, those after it take about eight seconds, 4 MiB a
 });
 
 test('a request that broke makes the next piece smaller, down to 64 KiB', () => {
-  const pace = new Pace();
+  const pace = new SendRate();
   pace.sent(100 * KIB, 1_000);
   pace.broke();
   assert.equal(pace.piece(GIB, undefined), 400 * KIB);
@@ -25,7 +25,7 @@ test('a request that broke makes the next piece smaller, down to 64 KiB', () => 
 });
 
 test('before a window closes, a piece is begun only if it ends in time', () => {
-  const pace = new Pace();
+  const pace = new SendRate();
   assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'nothing is known of the link');
   assert.equal(pace.piece(GIB, 60_000, 0), 64 * KIB);
   pace.sent(100 * KIB, 1_000);
@@ -39,7 +39,7 @@ test('before a window closes, a piece is begun only if it ends in time', () => {
 });
 
 test('what is little may still go when a usual piece would not end in time', () => {
-  const pace = new Pace();
+  const pace = new SendRate();
   assert.equal(pace.piece(200, 1_000, 0), 200);
   assert.equal(pace.piece(200, 400, 0), undefined);
   pace.sent(100 * KIB, 1_000);

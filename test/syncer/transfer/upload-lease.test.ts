@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { LEASE_MS, lease } from '#proto/status/status.ts';
-import { UploadHold } from '../../../services/syncer/transfer/upload-lease.ts';
+import { UploadLease } from '../../../services/syncer/transfer/upload-lease.ts';
 import { TestBus } from '../../support/bus.ts';
 
 let server: TestBus;
@@ -29,12 +29,12 @@ test('one that was paused for longer than its hold asks before it sends anything
   const digest = digestOf('taken over');
   let now = 0;
   const clocks = { day: () => now, running: () => 0 };
-  await using first = await UploadHold.take(bus, 'one', repository, digest, clocks);
+  await using first = await UploadLease.take(bus, 'one', repository, digest, clocks);
   assert.ok(first);
-  assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
+  assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
   await first.ensureHeld();
   await end(digest);
-  await using second = await UploadHold.take(bus, 'two', repository, digest);
+  await using second = await UploadLease.take(bus, 'two', repository, digest);
   assert.ok(second);
   now += LEASE_MS;
   await assert.rejects(first.ensureHeld(), isLost);
@@ -46,9 +46,9 @@ test('one that nobody else has taken meanwhile is good again', async () => {
   const digest = digestOf('not taken');
   let now = 0;
   const clocks = { day: () => 0, running: () => now };
-  await using hold = await UploadHold.take(bus, 'one', repository, digest, clocks);
+  await using hold = await UploadLease.take(bus, 'one', repository, digest, clocks);
   now += LEASE_MS;
   await end(digest);
   await hold?.ensureHeld();
-  assert.equal(await UploadHold.take(bus, 'two', repository, digest), undefined);
+  assert.equal(await UploadLease.take(bus, 'two', repository, digest), undefined);
 });

@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { Pace } from '../../../services/syncer/transfer/send-rate.ts';
+import { SendRate } from '../../../services/syncer/transfer/send-rate.ts';
 import { Slots } from '../../../services/syncer/transfer/slots.ts';
 import { transfer } from '../../../services/syncer/transfer/worker.ts';
 
@@ -26,7 +26,7 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
       volume: new Volume('/'),
       parent: () => Promise.reject(new Error('not asked')),
       upward: () => Promise.reject(new Error('not asked')),
-      pace: new Pace(),
+      pace: new SendRate(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',
@@ -48,7 +48,7 @@ test('a job that is taken after its window has closed is forgotten, and nobody i
       volume: new Volume('/'),
       parent: nobody,
       upward: nobody,
-      pace: new Pace(),
+      pace: new SendRate(),
       slots: new Slots(1),
       bandwidth: UNLIMITED,
       by: 'syncer',

@@ -22,8 +22,8 @@ const FAST: Timing = {
   resync: 60_000,
   debounce: 20,
   method: 5_000,
-  leastPause: 20,
-  mostPause: 200,
+  minBackoffMs: 20,
+  maxBackoffMs: 200,
 };
 
 /** One device for a file of tests: its edgeHub, and its daemon. */

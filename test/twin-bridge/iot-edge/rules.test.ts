@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { desiredOf, type Properties, reportedOf } from '../../../services/twin-bridge/iot-edge/desired.ts';
 import {
-  keepLastGood,
   lastGoodFile,
   readLastGood,
+  storeLastGood,
 } from '../../../services/twin-bridge/iot-edge/last-good.ts';
 import { admissible, difference } from '../../../services/twin-bridge/iot-edge/reported-rules.ts';
 import { topicOf } from '../../../services/twin-bridge/iot-edge/topics.ts';
@@ -112,7 +112,7 @@ test('the last good document is kept whole, for its owner only', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-last-'));
   try {
     assert.equal(await readLastGood(folder), undefined);
-    await keepLastGood(folder, { version: 4, text: '{"a":1}' });
+    await storeLastGood(folder, { version: 4, text: '{"a":1}' });
     assert.deepEqual(await readLastGood(folder), { version: 4, text: '{"a":1}' });
     assert.equal((await stat(lastGoodFile(folder))).mode & 0o777, 0o600);
     assert.deepEqual(await readdir(folder), ['twin.json']);

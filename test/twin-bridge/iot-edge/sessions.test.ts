@@ -157,7 +157,7 @@ test('a hub with a certificate of another authority is not spoken to', async () 
 
 test('two that claim to be one module throw each other out, and neither spins', async () => {
   const { hub } = edge;
-  const timing = { leastPause: 100, mostPause: 1_000 };
+  const timing = { minBackoffMs: 100, maxBackoffMs: 1_000 };
   const before = hub.sessions.length;
   const began = Date.now();
   await using one = await edge.module({ timing });

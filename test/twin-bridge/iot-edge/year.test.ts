@@ -148,7 +148,7 @@ test('a year: always a session soon, never past its signature, nothing lost and 
     await clock.until(clock.now() + away);
     year.up = true;
     year.signs = true;
-    await clock.until(clock.now() + TIMING.mostPause + TIMING.resync + MINUTE);
+    await clock.until(clock.now() + TIMING.maxBackoffMs + TIMING.resync + MINUTE);
     assert.equal(twin.session.connected, true, `day ${day}, ${kind}: ${twin.session.detail}`);
     assert.equal(found.at(-1), day + 1, 'what was desired meanwhile has come');
     assert.deepEqual(year.reported, { day, list: [day] });

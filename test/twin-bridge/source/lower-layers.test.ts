@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DocumentSource, Found } from '../../../services/twin-bridge/source/source.ts';
-import { withBeneath } from '../../../services/twin-bridge/source/with-lower-layers.ts';
+import { withLowerLayers } from '../../../services/twin-bridge/source/with-lower-layers.ts';
 
 function script(name: string): DocumentSource & { write(found: Found): void; watched: number } {
   let handler: ((found: Found) => void) | undefined;
@@ -24,7 +24,7 @@ function script(name: string): DocumentSource & { write(found: Found): void; wat
 test('a document stands over the one beneath it, whichever of them changes', () => {
   const [twin, file] = [script('the module twin'), script('/etc/t.yaml')];
   const found: Found[] = [];
-  const watching = withBeneath(twin, file).watch((one) => void found.push(one));
+  const watching = withLowerLayers(twin, file).watch((one) => void found.push(one));
   file.write({ text: 'name: a', folder: '/etc' });
   assert.deepEqual(found, [], 'nothing before both are known');
   twin.write({ text: '{}', folder: '/data', version: 3 });

@@ -1,4 +1,4 @@
-import { atLeast, backoffMs } from '#proto/async/backoff.ts';
+import { backoffMs, requestedWaitMs } from '#proto/async/backoff.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 
@@ -76,7 +76,7 @@ export function backOff(fault: Fault, attempt: number, random = Math.random()): 
   if (!passing(fault) || attempt > 6) return undefined;
   const requested = Number(fault.detail?.retryAfterMs ?? 0);
   if (requested > MAX_WAIT_MS) return undefined;
-  return Math.round(Math.max(backoffMs(attempt, RETRY, random), atLeast(requested, random)));
+  return Math.round(Math.max(backoffMs(attempt, RETRY, random), requestedWaitMs(requested, random)));
 }
 
 /** The code and message of an OCI error body, or the beginning of a text, on one line. */

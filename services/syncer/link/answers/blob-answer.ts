@@ -1,7 +1,7 @@
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { refusal } from './answers.ts';
-import { type Answer, type Body, guarded, one, text } from './bodies.ts';
+import { type Answer, type Body, guarded, one, readErrorBody } from './bodies.ts';
 import type { Extent } from './extents.ts';
 
 /**
@@ -48,7 +48,7 @@ export async function blobAnswer(
       `${answer.own ? `the parent answered ${JSON.stringify(contentRange.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
     );
   }
-  const reason = await text(answer);
+  const reason = await readErrorBody(answer);
   if (statusCode === 404)
     throw new Fault('blob-unknown', `the parent has no blob ${digest} in ${repository}`);
   if (statusCode === 416) {

@@ -12,9 +12,9 @@ export type Answer = Dispatcher.ResponseData & { from: URL; own: boolean; stallM
 const MIN_BYTES = 1_024;
 
 /** Max size of an answer other than a blob, such as a page of a list, in bytes. */
-export const PAGE_LIMIT = 16 * 1024 * 1024;
+export const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Max size of a token answer, or of a short message about this layer, in bytes. */
-export const WORD_LIMIT = 256 * 1024;
+export const MAX_WORD_BYTES = 256 * 1024;
 /** Max bytes that are read of an error body. */
 const MAX_ERROR_BYTES = 64 * 1024;
 /** Max time to read any of these, in ms. The slowest link that can be configured carries 1.8 MB in it. */
@@ -79,7 +79,7 @@ async function* watched(body: Body, stallMs: number): AsyncGenerator<Buffer> {
  * Reads the complete body.
  * @throws Fault `parent-invalid` if it is larger than `limit` bytes; `parent-unreachable` if it does not end in time
  */
-export async function whole(answer: Answer, limit: number, what: string): Promise<Buffer> {
+export async function readAll(answer: Answer, limit: number, what: string): Promise<Buffer> {
   const buffer = new GrowingBuffer(limit);
   const until = performance.now() + MAX_BODY_MS;
   for await (const part of guarded(answer)) {
@@ -96,7 +96,7 @@ export async function whole(answer: Answer, limit: number, what: string): Promis
  * together with its connection. Bodies of other hosts than the parent are discarded: they would appear in the status
  * and in events as the parent's words.
  */
-export async function text(answer: Answer): Promise<string> {
+export async function readErrorBody(answer: Answer): Promise<string> {
   if (!answer.own) {
     await answer.body.dump().catch(() => {});
     return '';

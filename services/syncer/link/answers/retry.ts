@@ -6,7 +6,7 @@ import { backOff } from './answers.ts';
 const MAX_ATTEMPTS = 3;
 
 /** Retries `ask` with backoff after a fault that may pass, up to `MAX_ATTEMPTS` in all. */
-export async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+export async function withRetries<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await ask();

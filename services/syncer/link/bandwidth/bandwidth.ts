@@ -71,7 +71,7 @@ export class SharedBandwidth implements Bandwidth {
   }
 
   /** Grants to all syncers, as the coordinator. @returns a function that stops it */
-  lead(): () => void {
+  serveGrants(): () => void {
     const grants = new Grants((now) => limitAt(this.#limits, now));
     this.#grants = grants;
     const unserve = this.#bus.serve(takeBandwidth, async ({ by, direction, bytes }) => {

@@ -16,7 +16,7 @@ export function isPublic(text: string): boolean {
 }
 
 /** Whether the address is in the network of one of `others`. All loopback addresses are in one network. */
-export function isBeside(text: string, others: readonly string[]): boolean {
+export function isInNetworkOf(text: string, others: readonly string[]): boolean {
   const address = ipaddr.process(text);
   return others.some((other) => {
     const base = ipaddr.process(other);

@@ -2,7 +2,7 @@ import type { Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
-import { type Answer, text, unreachable, WORD_LIMIT, whole } from '../answers/bodies.ts';
+import { type Answer, MAX_WORD_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
 import { Credentials, type Granted, type Login } from '../login/credentials.ts';
 import { Exchange } from '../login/exchange.ts';
@@ -10,7 +10,7 @@ import type { Identity } from '../login/identity.ts';
 import { fieldsOf, grantedIn } from '../login/token-answer.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
-import { MAX_HOPS, mustKeepTls, notFollowed, type Redirects, target } from './redirects.ts';
+import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
 import { SendWatch, type Sent, sent } from './sending.ts';
 
 /**
@@ -145,7 +145,7 @@ export class Link implements AsyncDisposable {
     let isParent = true;
     let previous = this.base;
     for (let hop = 0; hop <= MAX_HOPS; hop += 1) {
-      mustKeepTls(previous, url);
+      assertTlsKept(previous, url);
       // Credentials go to the parent only. A redirect of another host back to the parent does not carry them.
       isParent = isParent && url.origin === this.base.origin;
       if (!isParent) await unlessAborted(ask.signal, this.#reach.check(url));
@@ -170,7 +170,7 @@ export class Link implements AsyncDisposable {
 
   /** Reads the complete body. The next request takes the bandwidth for it. @throws Fault see `whole` */
   async read(answer: Answer, limit: number, what: string): Promise<Buffer> {
-    const bytes = await whole(answer, limit, what);
+    const bytes = await readAll(answer, limit, what);
     this.#unpaid += bytes.length;
     return bytes;
   }
@@ -232,12 +232,12 @@ export class Link implements AsyncDisposable {
     const what = `GET ${this.#nameOf(url)}`;
     const { statusCode: status } = answer;
     if (status !== 200) {
-      const fault = refusal(status, answer.headers, await text(answer), what);
+      const fault = refusal(status, answer.headers, await readErrorBody(answer), what);
       // A missing token service says nothing about the resource requested of the parent: the status is left out.
       if (AMBIGUOUS.includes(status)) throw new Fault(fault.code, fault.message);
       throw fault;
     }
-    return grantedIn(await this.read(answer, WORD_LIMIT, what), what, Date.now());
+    return grantedIn(await this.read(answer, MAX_WORD_BYTES, what), what, Date.now());
   }
 
   async #post(url: URL, form: URLSearchParams): Promise<Record<string, unknown>> {
@@ -249,7 +249,8 @@ export class Link implements AsyncDisposable {
       headers: { 'content-type': 'application/x-www-form-urlencoded', ...SOURCE_CLIENT },
       body: sent(Buffer.from(form.toString())),
     });
-    if (answer.statusCode !== 200) throw refusal(answer.statusCode, answer.headers, await text(answer), what);
-    return fieldsOf(await this.read(answer, WORD_LIMIT, what), what);
+    if (answer.statusCode !== 200)
+      throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
+    return fieldsOf(await this.read(answer, MAX_WORD_BYTES, what), what);
   }
 }

@@ -2,9 +2,9 @@ import { parseJson } from '#proto/contract/bounded-json.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { refusal } from '../answers/answers.ts';
-import { PAGE_LIMIT, text } from '../answers/bodies.ts';
+import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { nextIn } from '../answers/link-header.ts';
-import { patiently } from '../answers/retry.ts';
+import { withRetries } from '../answers/retry.ts';
 import type { Link } from './link.ts';
 
 /** Bounds of one list of a parent. A list beyond them fails, with its path in the message, and delays nothing else. */
@@ -34,7 +34,7 @@ export async function* pages(
     seen.add(path);
     if (seen.size > bounds.pages) throw invalid(`the list has more than ${bounds.pages} pages`);
     if (performance.now() > until) throw invalid(`the list did not end within ${bounds.ms / 60_000} min`);
-    const { page, next } = await patiently(signal, () => ask(link, path as string, scope, signal));
+    const { page, next } = await withRetries(signal, () => ask(link, path as string, scope, signal));
     entries += entriesOf(page);
     if (entries > bounds.entries) throw invalid(`the list has more than ${bounds.entries} entries`);
     yield page;
@@ -57,9 +57,9 @@ async function ask(
   const headers = { accept: `${mediaTypes.ociIndex}, application/json` };
   const answer = await link.request(path, { scope, signal, headers });
   if (answer.statusCode !== 200) {
-    throw refusal(answer.statusCode, answer.headers, await text(answer), `GET ${path}`);
+    throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), `GET ${path}`);
   }
-  const bytes = await link.read(answer, PAGE_LIMIT, path);
+  const bytes = await link.read(answer, MAX_PAGE_BYTES, path);
   const next = [answer.headers.link ?? []].flat().join(', ');
   try {
     return { page: parseJson(bytes), ...(next && { next }) };

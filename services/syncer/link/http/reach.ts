@@ -1,7 +1,7 @@
 import { lookup as lookupName } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { Fault } from '#proto/contract/fault.ts';
-import { isAddress, isBeside, isIn, isPublic } from './addresses.ts';
+import { isAddress, isIn, isInNetworkOf, isPublic } from './addresses.ts';
 
 /** Resolves a name to its addresses. @throws as node:dns does */
 export type Resolve = (name: string) => Promise<string[]>;
@@ -78,7 +78,7 @@ export class Reach {
     // The parent's own name is resolved only if the result depends on it.
     if (addresses.every(isAllowed)) return addresses;
     const parent = await this.#parentAddresses(host);
-    return addresses.filter((address) => isAllowed(address) || isBeside(address, parent));
+    return addresses.filter((address) => isAllowed(address) || isInNetworkOf(address, parent));
   }
 
   /**

@@ -18,7 +18,7 @@ export function target({ statusCode, headers, from }: Answer): URL | undefined {
 }
 
 /** @throws Fault `parent-invalid` if a request by TLS would continue without TLS */
-export function mustKeepTls(from: URL, to: URL): void {
+export function assertTlsKept(from: URL, to: URL): void {
   if (from.protocol !== 'https:' || to.protocol === 'https:') return;
   throw new Fault('parent-invalid', `the parent redirects to ${to.host} without TLS`);
 }

@@ -4,9 +4,9 @@ import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { text, WORD_LIMIT } from '../answers/bodies.ts';
+import { MAX_WORD_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
-import { patiently } from '../answers/retry.ts';
+import { withRetries } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
 import { TerraceApi } from './terrace-api.ts';
@@ -92,7 +92,7 @@ export class Activation {
     if (state?.is === 'active' && now - state.at < withinMs) return;
     if (state?.is === 'free' && !eager && now < state.until) return;
     if (state?.is === 'refused' && !eager && now < state.next) throw state.fault;
-    const answer = await patiently(signal, () => this.#ask(child, identity, signal));
+    const answer = await withRetries(signal, () => this.#ask(child, identity, signal));
     if (answer === 'free') {
       this.#state = { is: 'free', until: this.#now() + RECHECK_MS };
     } else if ('since' in answer) {
@@ -131,10 +131,10 @@ export class Activation {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 201) {
-      const activated = readAs(Activated, await this.#link.read(answer, WORD_LIMIT, path));
+      const activated = readAs(Activated, await this.#link.read(answer, MAX_WORD_BYTES, path));
       return activated?.instance === instance ? { since: activated.since } : 'free';
     }
-    const body = await text(answer);
+    const body = await readErrorBody(answer);
     if (status === 400 && 'start' in activation) {
       this.#omitStart = true;
       return this.#ask(child, { instance }, signal);

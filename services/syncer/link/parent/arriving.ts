@@ -4,7 +4,7 @@ import { ARRIVING_PATH, Arriving } from '#proto/content/arriving.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { type Body, one, PAGE_LIMIT } from '../answers/bodies.ts';
+import { type Body, MAX_PAGE_BYTES, one } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
@@ -53,7 +53,7 @@ export class ParentArriving {
     });
     const { statusCode: status } = answer;
     if (status === 200) {
-      const bytes = await this.#link.read(answer, PAGE_LIMIT, ARRIVING_PATH);
+      const bytes = await this.#link.read(answer, MAX_PAGE_BYTES, ARRIVING_PATH);
       const arriving = readAs(Arriving, bytes);
       if (arriving) return arriving;
     } else {

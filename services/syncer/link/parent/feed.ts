@@ -1,7 +1,7 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
-import { PAGE_LIMIT, text } from '../answers/bodies.ts';
+import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
 import { type Activation, refused, takenSince } from './activation.ts';
@@ -64,7 +64,7 @@ export class ParentFeed {
     });
     const { statusCode: status } = answer;
     if (status === 200) {
-      const changes = await this.#link.read(answer, PAGE_LIMIT, CHANGES_PATH).then(
+      const changes = await this.#link.read(answer, MAX_PAGE_BYTES, CHANGES_PATH).then(
         (bytes) => readAs(Changes, bytes),
         (error) => {
           // Larger than any answer of a Terrace: the changes are found by comparing instead.
@@ -79,7 +79,7 @@ export class ParentFeed {
         return changes;
       }
     } else {
-      const body = await text(answer);
+      const body = await readErrorBody(answer);
       const other = takenSince(status, body);
       if (other) {
         this.#activation.invalidate();

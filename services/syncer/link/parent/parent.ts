@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { check } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { Descriptor, MANIFEST_LIMIT, manifestTypes } from '#proto/oci/manifest.ts';
+import { Descriptor, MAX_MANIFEST_BYTES, manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, isRepository, isTag, splitDigest } from '#proto/oci/names.ts';
 import { refusal } from '../answers/answers.ts';
 import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
-import { type Answer, one, text } from '../answers/bodies.ts';
+import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
-import { isStatus, patiently } from '../answers/retry.ts';
+import { isStatus, withRetries } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
 import { pages, strings } from '../http/pages.ts';
 import { pull } from '../login/scopes.ts';
@@ -55,13 +55,13 @@ export class Parent {
 
   /** Checks that the parent answers as a registry. @throws Fault see `refusal` */
   async ping(signal: AbortSignal): Promise<void> {
-    await patiently(signal, () => this.#ping(signal));
+    await withRetries(signal, () => this.#ping(signal));
   }
 
   async #ping(signal: AbortSignal): Promise<void> {
     try {
       const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
-      const body = await text(answer);
+      const body = await readErrorBody(answer);
       if (answer.statusCode !== 200) throw refused(answer, body, 'GET /v2/');
     } catch (error) {
       // 401 and 403, also of the token service, are answers too: which scopes are granted is known only per repository.
@@ -97,14 +97,14 @@ export class Parent {
 
   /** The digest that a tag points to; undefined if the tag does not exist. */
   async resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
-    return patiently(signal, () => this.#resolve(repository, tag, signal));
+    return withRetries(signal, () => this.#resolve(repository, tag, signal));
   }
 
   async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     const path = `/v2/${repository}/manifests/${tag}`;
     const ask = { scope: pull(repository), headers: { accept: ACCEPT }, signal };
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
-    const body = await text(answer);
+    const body = await readErrorBody(answer);
     if (answer.statusCode === 404) return undefined;
     if (answer.statusCode !== 200) throw refused(answer, body, `HEAD ${path}`);
     const digest = one(answer.headers['docker-content-digest']);
@@ -118,7 +118,7 @@ export class Parent {
    * index), `parent-invalid` (the content does not match its digest)
    */
   async manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
-    return patiently(signal, () => this.#manifest(repository, reference, signal));
+    return withRetries(signal, () => this.#manifest(repository, reference, signal));
   }
 
   async #manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
@@ -129,12 +129,12 @@ export class Parent {
       signal,
     });
     if (answer.statusCode === 404) {
-      const leftOut = leftOutIn(await text(answer));
+      const leftOut = leftOutIn(await readErrorBody(answer));
       const why = `the parent has no manifest ${reference} in ${repository}`;
       throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
     }
-    if (answer.statusCode !== 200) throw refused(answer, await text(answer), `GET ${path}`);
-    const bytes = await this.#link.read(answer, MANIFEST_LIMIT, `manifest ${reference} of ${repository}`);
+    if (answer.statusCode !== 200) throw refused(answer, await readErrorBody(answer), `GET ${path}`);
+    const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
     const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
     const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
     if (isDigest(reference) && digest !== reference) {
@@ -201,7 +201,7 @@ export class Parent {
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
         return blobAnswer(answer, { repository, digest, size, extent });
       }
-      const body = await text(answer);
+      const body = await readErrorBody(answer);
       // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
       if (isRetry) {
         const { message, detail } = refused(answer, body, `GET ${answer.from.origin}`);

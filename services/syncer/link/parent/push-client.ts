@@ -1,8 +1,8 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
-import { type Answer, one, text } from '../answers/bodies.ts';
-import { isStatus, patiently } from '../answers/retry.ts';
+import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
+import { isStatus, withRetries } from '../answers/retry.ts';
 import type { Ask, Link } from '../http/link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';
@@ -23,7 +23,7 @@ const condition = ({ expect }: Condition): Record<string, string> =>
  * Changes at the parent (distribution-spec, "Push" and "Content Management"). A change that it rejects is a Fault
  * `parent-refused` with `detail.status` and, if the answer has one, the OCI error code as `detail.reason`.
  */
-export class Upward {
+export class PushClient {
   readonly #link: Link;
   readonly #mayChange: (() => void) | undefined;
 
@@ -34,8 +34,8 @@ export class Upward {
   }
 
   /** The same client, with a check before each request that changes anything. */
-  guarded(mayChange: () => void): Upward {
-    return new Upward(this.#link, mayChange);
+  guarded(mayChange: () => void): PushClient {
+    return new PushClient(this.#link, mayChange);
   }
 
   async hasBlob(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
@@ -50,7 +50,7 @@ export class Upward {
     const isManifest = path.includes('/manifests/');
     const headers = { accept: isManifest ? manifestTypes.join(', ') : '*/*' };
     const ask: Ask = { scope: pull(repository), method: 'HEAD', headers, signal, redirects: 'return' };
-    return patiently(signal, async () => {
+    return withRetries(signal, async () => {
       const answer = await this.#ask(path, ask);
       if (answer.statusCode === 200) return true;
       if (answer.statusCode === 404) return false;
@@ -86,9 +86,9 @@ export class Upward {
   }
 
   async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | Session> {
-    return patiently(signal, async () => {
+    return withRetries(signal, async () => {
       const answer = await this.#ask(path, { scope, method: 'POST', body: sent(Buffer.alloc(0)), signal });
-      const body = await text(answer);
+      const body = await readErrorBody(answer);
       if (answer.statusCode === 201) return 'mounted';
       if (answer.statusCode !== 202) throw refused(answer, body, `POST ${path}`);
       return { location: locationOf(answer, this.#link.base), offset: 0 };
@@ -97,9 +97,9 @@ export class Upward {
 
   /** The session as the parent has it. @returns undefined if the parent no longer has it */
   async offset(repository: Repository, location: string, signal: AbortSignal): Promise<Session | undefined> {
-    return patiently(signal, async () => {
+    return withRetries(signal, async () => {
       const answer = await this.#ask(location, { scope: push(repository), signal });
-      const body = await text(answer);
+      const body = await readErrorBody(answer);
       if (NO_SESSION.includes(answer.statusCode)) return undefined;
       if (answer.statusCode !== 204 && answer.statusCode !== 202) {
         throw refused(answer, body, `GET ${short(location)}`);
@@ -136,7 +136,7 @@ export class Upward {
       body,
       signal,
     });
-    const errorBody = await text(answer);
+    const errorBody = await readErrorBody(answer);
     if (answer.statusCode === 202 || answer.statusCode === 201) {
       return sessionIn(answer, this.#link.base, location, offset + body.size);
     }
@@ -166,7 +166,7 @@ export class Upward {
     };
     const ask: Ask = { scope: push(repository), method: 'PUT', headers, body, signal };
     const answer = await this.#ask(url.href, ask);
-    const errorBody = await text(answer);
+    const errorBody = await readErrorBody(answer);
     if (answer.statusCode === 201 || answer.statusCode === 204) return;
     throw this.#sessionFault(answer, errorBody, `PUT ${short(location)}`);
   }
@@ -186,7 +186,7 @@ export class Upward {
     const path = `/v2/${repository}/manifests/${reference}`;
     const headers = { 'content-type': mediaType, ...(expected && condition(expected)) };
     let isRetry = false;
-    return patiently(signal, async () => {
+    return withRetries(signal, async () => {
       // An attempt without an answer may have been carried out, and a parent without conditional requests may have
       // received another change since.
       if (expected && isRetry) {
@@ -196,7 +196,7 @@ export class Upward {
       isRetry = true;
       const body = sent(bytes);
       const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
-      const errorBody = await text(answer);
+      const errorBody = await readErrorBody(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
       if (answer.statusCode < 200 || answer.statusCode > 299) throw refused(answer, errorBody, `PUT ${path}`);
       return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
@@ -241,9 +241,9 @@ export class Upward {
   /** Azure Container Registry deletes a tag alone only through its metadata API. It refuses one that is locked. */
   async #untag(repository: Repository, tag: Tag, signal: AbortSignal): Promise<boolean> {
     const path = `/acr/v1/${repository}/_tags/${tag}`;
-    return patiently(signal, async () => {
+    return withRetries(signal, async () => {
       const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', signal });
-      const errorBody = await text(answer);
+      const errorBody = await readErrorBody(answer);
       if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
       if (answer.statusCode !== 404) throw refused(answer, errorBody, `DELETE ${path}`);
       // Either the tag or this API does not exist.
@@ -259,9 +259,9 @@ export class Upward {
     signal: AbortSignal,
   ): Promise<void> {
     const path = `/v2/${repository}/manifests/${reference}`;
-    await patiently(signal, async () => {
+    await withRetries(signal, async () => {
       const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', headers, signal });
-      const errorBody = await text(answer);
+      const errorBody = await readErrorBody(answer);
       const isMissing = answer.statusCode === 404;
       if (!isMissing && (answer.statusCode < 200 || answer.statusCode > 299))
         throw refused(answer, errorBody, `DELETE ${path}`);

@@ -3,7 +3,7 @@ import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Place, type Report, ReportAck, reportPath } from '#proto/status/layers-below.ts';
-import { WORD_LIMIT } from '../answers/bodies.ts';
+import { MAX_WORD_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
@@ -65,7 +65,7 @@ export class ParentReports {
     });
     const { statusCode: status } = answer;
     if (status === 200 || status === 409) {
-      const text = (await this.#link.read(answer, WORD_LIMIT, path)).toString('utf8');
+      const text = (await this.#link.read(answer, MAX_WORD_BYTES, path)).toString('utf8');
       const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();

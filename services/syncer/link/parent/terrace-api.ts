@@ -1,6 +1,6 @@
 import type { Fault } from '#proto/contract/fault.ts';
 import { passing, refusal } from '../answers/answers.ts';
-import { type Answer, text } from '../answers/bodies.ts';
+import { type Answer, readErrorBody } from '../answers/bodies.ts';
 
 /**
  * Availability of an API that only a Terrace has (below `/v2/_terrace/`). A parent without it is asked again after
@@ -31,7 +31,7 @@ export class TerraceApi {
    * @throws Fault if a retry of the same request may succeed
    */
   static async refused(answer: Answer, what: string, body?: string): Promise<Fault> {
-    const fault = refusal(answer.statusCode, answer.headers, body ?? (await text(answer)), what);
+    const fault = refusal(answer.statusCode, answer.headers, body ?? (await readErrorBody(answer)), what);
     if (passing(fault)) throw fault;
     return fault;
   }

@@ -1,5 +1,5 @@
 import {
-  type LeftOut,
+  type ExcludedManifest,
   listBases,
   listDiffering,
   listLeftOut,
@@ -97,7 +97,7 @@ export async function localReferrers(
   return Array.fromAsync(entries);
 }
 
-export type LeftOutChild = LeftOut & { index: Digest };
+export type LeftOutChild = ExcludedManifest & { index: Digest };
 
 /** Children of sparse indexes of the repository that the layer does not hold. */
 export const leftOutOf = (

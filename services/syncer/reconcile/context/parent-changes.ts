@@ -1,17 +1,17 @@
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 
 /** Changes that the parent reported for one repository. */
-export type Told = {
+export type RepositoryChanges = {
   /** Current targets of tags at the parent; `null`: the tag is deleted. */
   tags: Map<Tag, Digest | null>;
   /** Manifests whose referrers, or children that an index left out, have changed. */
   around: Set<Digest>;
 };
 
-export type ParentChanges = ReadonlyMap<Repository, Told>;
+export type ParentChanges = ReadonlyMap<Repository, RepositoryChanges>;
 
 /** Scope of one pass: the changes to look at. */
-export type Look = {
+export type ParentView = {
   /** Undefined: everything is compared. */
   parentChanges: ParentChanges | undefined;
   /** The parent answered right before the pass began, so that no ping is needed. */

@@ -5,7 +5,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { ParentReader } from '../../link/parent/parent.ts';
-import type { Upward } from '../../link/parent/push-client.ts';
+import type { PushClient } from '../../link/parent/push-client.ts';
 import type { PassAnnouncement } from './announcement.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Oversized } from './oversized.ts';
@@ -32,7 +32,7 @@ export type PassTools = {
   announcement: Pick<PassAnnouncement, 'announced'>;
   volume: Volume;
   parent: ParentReader;
-  upward: Upward;
+  upward: PushClient;
   configuration: Configuration;
   log: Log;
   /** This process, as the holder of claims. */

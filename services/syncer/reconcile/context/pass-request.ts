@@ -21,7 +21,7 @@ export type PassRequest = {
 };
 
 /** Merges two requests. The result has the id of the first, which a caller may have received. */
-export function merged(first: PassRequest | undefined, second: PassRequest): PassRequest {
+export function mergeRequests(first: PassRequest | undefined, second: PassRequest): PassRequest {
   if (!first) return second;
   const { id } = first;
   // A pass for a new configuration retries parked changes: its cause takes precedence.

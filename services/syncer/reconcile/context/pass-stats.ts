@@ -1,6 +1,6 @@
 import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
-import { Fault, MAX_REASON, toWire } from '#proto/contract/fault.ts';
+import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
 import { type Failure, MAX_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 
@@ -42,7 +42,7 @@ export class PassStats {
     this.parked += 1;
     const until = new Date(retry).toISOString();
     const text = `refused, tried again after ${until} or by a full sync: ${reason}`;
-    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON) });
+    this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) });
   }
 
   reason(err: unknown): { code: string; reason: string } {

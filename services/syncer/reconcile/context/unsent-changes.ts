@@ -67,7 +67,7 @@ export class UnsentChanges implements Disposable {
   }
 
   /** Whether a client deleted the manifest here, so that it is not pulled again. */
-  isGone(repository: Repository, digest: Digest): boolean {
+  isDeleted(repository: Repository, digest: Digest): boolean {
     return this.#deleted.has(key(repository, digest));
   }
 

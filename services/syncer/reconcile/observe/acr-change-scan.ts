@@ -3,13 +3,13 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
-import { keepMarks, listMarks, MARKS_AT_ONCE, type Mark } from '#proto/sync/marks.ts';
+import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, Seen } from '../../link/parent/acr-metadata.ts';
 import type { Parent } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
-import type { Look, ParentChanges, Told } from '../context/parent-changes.ts';
-import { matches, named, needsCatalog, selectionOf } from '../select/patterns.ts';
+import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
+import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
 import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
@@ -52,7 +52,7 @@ export class AcrChangeScan {
   async look(
     deps: AcrLookDeps,
     { of, everything }: { of: string; everything: boolean },
-  ): Promise<Look | undefined> {
+  ): Promise<ParentView | undefined> {
     if (this.#now() < this.#unsupportedUntil) return undefined;
     if (of !== this.#scopeHash) await this.#loadMarks(of, deps.signal);
     const names = await this.#names(deps);
@@ -76,7 +76,7 @@ export class AcrChangeScan {
       (page) => this.#bus.call(listMarks, { of: scopeHash, ...page }, { signal }),
       (page) => page.marks,
       ({ repository }) => repository,
-      MARKS_AT_ONCE,
+      MAX_MARKS_PER_PAGE,
     );
     for await (const { repository, mark } of stored) marks.set(repository, mark);
     this.#scopeHash = scopeHash;
@@ -89,7 +89,8 @@ export class AcrChangeScan {
     const names = new Set<Repository>([...named(patterns).filter(isRepository), ...this.#marks.keys()]);
     if (needsCatalog(patterns)) {
       try {
-        for await (const name of parent.repositories(signal)) if (matches(patterns, name)) names.add(name);
+        for await (const name of parent.repositories(signal))
+          if (matchesPattern(patterns, name)) names.add(name);
       } catch (error) {
         if (Fault.is(error, 'parent-refused', 'parent-invalid')) return undefined;
         throw error;
@@ -116,7 +117,7 @@ export class AcrChangeScan {
   async #findChanges(deps: AcrLookDeps, seen: ReadonlyMap<Repository, Seen>): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
     const readDeps: ToldDeps = { bus: this.#bus, acr, parent, signal };
-    const parentChanges = new Map<Repository, Told>();
+    const parentChanges = new Map<Repository, RepositoryChanges>();
     // If all repositories are missing, the registry may be another one of the same name: nothing is deleted for that.
     const anyLeft = [...seen.values()].some((state) => state !== 'gone');
     await each([...seen], MAX_PARALLEL, async ([name, state]) => {
@@ -147,8 +148,8 @@ export class AcrChangeScan {
       if (mark ? before && isSame(before, mark) : !before || !anyLeft || compareAll) continue;
       changed.push({ repository, mark });
     }
-    for (const marks of batches(changed, MARKS_AT_ONCE)) {
-      await this.#bus.call(keepMarks, { of: this.#scopeHash as string, marks });
+    for (const marks of batches(changed, MAX_MARKS_PER_PAGE)) {
+      await this.#bus.call(storeMarks, { of: this.#scopeHash as string, marks });
     }
     for (const { repository, mark } of changed) {
       if (mark) this.#marks.set(repository, mark);

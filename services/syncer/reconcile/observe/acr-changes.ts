@@ -10,7 +10,7 @@ import { passing } from '../../link/answers/answers.ts';
 import type { AcrManifest, AcrMetadata } from '../../link/parent/acr-metadata.ts';
 import type { Parent } from '../../link/parent/parent.ts';
 import { bases, pages } from '../context/lists.ts';
-import type { Told } from '../context/parent-changes.ts';
+import type { RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Replicas in other regions lag: entries that are older than the mark by less than this are read again, in ms. */
 export const OVERLAP_MS = 5 * 60_000;
@@ -35,7 +35,7 @@ export async function toldSince(
   repository: Repository,
   mark: Mark | undefined,
   now: Mark,
-): Promise<Told> {
+): Promise<RepositoryChanges> {
   const { bus, signal } = deps;
   const known = await bases(bus, repository, signal);
   if (!mark) return readAll(deps, repository, known, await listTags(deps, repository));
@@ -54,13 +54,13 @@ export async function toldSince(
 }
 
 /** Changes of a deleted repository: all tags with a base are deleted, unless they can still be resolved. */
-export async function toldGone(deps: ToldDeps, repository: Repository): Promise<Told> {
+export async function toldGone(deps: ToldDeps, repository: Repository): Promise<RepositoryChanges> {
   const known = await bases(deps.bus, repository, deps.signal);
   return { tags: await addDeleted(deps, repository, known, new Map()), around: new Set() };
 }
 
 /** Changes by tag list and HEADs, for a registry that denies its metadata to this layer. */
-export async function toldByLists(deps: ToldDeps, repository: Repository): Promise<Told> {
+export async function toldByLists(deps: ToldDeps, repository: Repository): Promise<RepositoryChanges> {
   const { bus, parent, signal } = deps;
   const known = await bases(bus, repository, signal);
   const names = await parent.tags(repository, signal);
@@ -79,7 +79,7 @@ async function readAll(
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
   listed: ReadonlyMap<Tag, Digest>,
-): Promise<Told> {
+): Promise<RepositoryChanges> {
   const tags = await addDeleted(deps, repository, known, listed);
   return { tags, around: new Set(listed.values()) };
 }

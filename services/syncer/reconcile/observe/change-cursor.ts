@@ -2,7 +2,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { type ContentChange, getCursor, keepCursor } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../../link/parent/feed.ts';
-import type { Look, Told } from '../context/parent-changes.ts';
+import type { ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;
@@ -24,7 +24,7 @@ export class ChangeCursor {
   #scopeHash: string | undefined;
   #cursor: string | undefined;
   #stored: string | undefined;
-  #pending = new Map<Repository, Told>();
+  #pending = new Map<Repository, RepositoryChanges>();
   #comparedAllAt: number;
   /** A long poll is active, or the next one is about to begin, and the one before it was answered. */
   #followed = false;
@@ -92,7 +92,7 @@ export class ChangeCursor {
     feed: Pick<ParentFeed, 'changes'>,
     { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
     signal: AbortSignal,
-  ): Promise<Look | undefined> {
+  ): Promise<ParentView | undefined> {
     if (of !== this.#scopeHash) await this.#load(of);
     const compareAll = everything || this.#now() - this.#comparedAllAt >= COMPARE_ALL_MS;
     const isFresh = performance.now() - this.#unchangedAt < MAX_ANSWER_AGE_MS;
@@ -127,7 +127,7 @@ export class ChangeCursor {
     this.#pending.clear();
   }
 
-  #compareAll(cursor: string, lost: boolean): Look {
+  #compareAll(cursor: string, lost: boolean): ParentView {
     if (lost) this.#cursor = undefined;
     return {
       parentChanges: undefined,
@@ -142,7 +142,7 @@ export class ChangeCursor {
     };
   }
 
-  #compareChanges(): Look {
+  #compareChanges(): ParentView {
     return {
       parentChanges: new Map(this.#pending),
       settle: async (good) => {

@@ -2,7 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { passPlanned } from '#proto/sync/passes.ts';
-import type { Told } from '../context/parent-changes.ts';
+import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { selectionOf } from '../select/patterns.ts';
 import { type Survey, survey } from './survey.ts';
@@ -13,7 +13,7 @@ const MAX_TAGS = 1_000_000;
 const MAX_PARALLEL = 4;
 
 /** For a repository with local changes only. */
-const NO_CHANGES: Told = { tags: new Map(), around: new Set() };
+const NO_CHANGES: RepositoryChanges = { tags: new Map(), around: new Set() };
 
 /**
  * Surveys each repository. One that can't be compared, or exceeds the limit of the pass, is recorded as a failure and

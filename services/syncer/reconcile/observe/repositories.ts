@@ -5,7 +5,7 @@ import { differing, pages } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
-import { matches, named, needsCatalog } from '../select/patterns.ts';
+import { matchesPattern, named, needsCatalog } from '../select/patterns.ts';
 
 /**
  * Repositories that the selections cover, at the parent or here, and local ones that no selection covers. If the
@@ -26,17 +26,21 @@ export async function repositories({
 }> {
   const patterns = configuration.repositories.map(({ name }) => name);
   if (scope) {
-    return { covered: [...scope.keys()].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+    return {
+      covered: [...scope.keys()].filter((name) => matchesPattern(patterns, name)).sort(),
+      uncovered: [],
+    };
   }
   if (parentChanges) {
     const changed = configuration.mode === 'ReadWrite' ? await differing(bus, signal) : [];
     const all = new Set([...parentChanges.keys(), ...changed, ...unsentChanges.repositories]);
-    return { covered: [...all].filter((name) => matches(patterns, name)).sort(), uncovered: [] };
+    return { covered: [...all].filter((name) => matchesPattern(patterns, name)).sort(), uncovered: [] };
   }
   const names = new Set<Repository>(named(patterns).filter(isRepository));
   try {
     if (needsCatalog(patterns)) {
-      for await (const name of parent.repositories(signal)) if (matches(patterns, name)) names.add(name);
+      for await (const name of parent.repositories(signal))
+        if (matchesPattern(patterns, name)) names.add(name);
     }
   } catch (error) {
     // A parent without a catalog, or one that fails to produce it now, may still have repositories.
@@ -51,7 +55,7 @@ export async function repositories({
     (name) => name,
   );
   for await (const name of local) {
-    if (matches(patterns, name)) names.add(name);
+    if (matchesPattern(patterns, name)) names.add(name);
     else uncovered.push(name);
   }
   return { covered: [...names].sort(), uncovered };

@@ -4,7 +4,7 @@ import { missingManifests } from '#proto/content/manifests.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { type Digest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import { bases, localTags } from '../context/lists.ts';
-import type { Told } from '../context/parent-changes.ts';
+import type { RepositoryChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { placeholder } from '../context/placeholder.ts';
 import { type Action, planTag, type Views } from '../context/plan.ts';
@@ -36,10 +36,10 @@ export type Survey = {
   settled: Digest[];
   /** Targets of the parent's tags, as far as they were resolved, at `at` or later; `whole`: of all its tags. */
   at: number;
-  above: ReadonlyMap<Tag, Digest>;
-  whole: boolean;
+  parentTargets: ReadonlyMap<Tag, Digest>;
+  complete: boolean;
   /** Parent tags that still point at a placeholder left by an interrupted withdrawal. */
-  places: Tag[];
+  placeholders: Tag[];
   /** Lists of referrers that are stored under tags, for parents without the referrers API. */
   lists: ReadonlySet<Digest>;
   /** Targets of the layer's tags. */
@@ -62,7 +62,7 @@ export async function survey(
   context: PassContext,
   repository: Repository,
   selected: Selected,
-  part?: ReadonlySet<string> | Told,
+  part?: ReadonlySet<string> | RepositoryChanges,
 ): Promise<Survey> {
   const { bus, configuration, unsentChanges, signal } = context;
   const { mode } = configuration;
@@ -114,7 +114,7 @@ export async function survey(
         ? !reported.tags.has(tag)
         : scope !== undefined || !listed || (names.has(tag) && !isPlaceholder),
     });
-    if (action && (!scope || goesUp(action))) actions.push({ tag, views, action });
+    if (action && (!scope || isPush(action))) actions.push({ tag, views, action });
     if (!compared && views.layer && views.layer === views.parent && !excluded) settled.add(views.layer);
   }
   if (reported)
@@ -126,12 +126,12 @@ export async function survey(
     actions: actions,
     settled: [...settled],
     at,
-    above: parentTags.targets,
+    parentTargets: parentTags.targets,
     // A parent may not know a repository without tags.
-    whole: listed
+    complete: listed
       ? needsAllTags || (!compared && [...names].every((tag) => parentTags.knows(tag)))
       : needsAllTags && parentTags.targets.size === 0,
-    places: [...parentTags.placeholders],
+    placeholders: [...parentTags.placeholders],
     lists: new Set(
       [...parentTags.targets, ...layer].flatMap(([tag, digest]) => (isList(tag) ? [digest] : [])),
     ),
@@ -155,7 +155,7 @@ const recoverPush = (views: Views, unsentHere: ReadonlySet<Digest>): Views =>
 
 const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === tag;
 
-const goesUp = ({ kind, loser }: Action): boolean =>
+const isPush = ({ kind, loser }: Action): boolean =>
   kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;
 
 /** Returns the manifests that the layer's repository has. */

@@ -9,9 +9,9 @@ import type { PassContext } from '../context/pass-context.ts';
 import { loserTag } from '../context/plan.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
-import { NoRoom, Room } from './memory-budget.ts';
+import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
-import { bring, bringLoad, type Load, loadOf } from './pull-load.ts';
+import { type Load, loadImage, pull, pullLoad } from './pull-load.ts';
 
 /**
  * Pull: brings planned content from the parent into the layer.
@@ -52,7 +52,7 @@ const MAX_PARALLEL_PULLS = 8;
 export async function bringImages(
   context: PassContext,
   images: Image[],
-  { room = new Room(), limits }: { room?: Room; limits?: TreeLimits } = {},
+  { room = new MemoryBudget(), limits }: { room?: MemoryBudget; limits?: TreeLimits } = {},
 ): Promise<void> {
   const sorted = images.toSorted(byPlace);
   let at = 0;
@@ -77,14 +77,14 @@ class Batch {
   readonly waiting: Image[] = [];
   readonly #context: PassContext;
   readonly #images: Image[];
-  readonly #room: Room;
+  readonly #room: MemoryBudget;
   readonly #limits: TreeLimits | undefined;
   #heldBytes = 0;
   /** Results by key: content that several tags share is fetched and pulled once. */
   readonly #cache = new Map<string, Promise<unknown>>();
   #loads: Promise<LoadedImage[]> | undefined;
 
-  constructor(context: PassContext, images: Image[], room: Room, limits: TreeLimits | undefined) {
+  constructor(context: PassContext, images: Image[], room: MemoryBudget, limits: TreeLimits | undefined) {
     this.#limits = limits;
     this.#context = {
       ...context,
@@ -130,7 +130,7 @@ class Batch {
         loaded.push({ ...image, load, begun: load.begun });
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof NoRoom) this.waiting.push(image);
+        if (error instanceof OutOfMemoryBudget) this.waiting.push(image);
         else loaded.push({ ...image, load: undefined, begun: false, error });
       }
     });
@@ -141,7 +141,7 @@ class Batch {
     const { repository, digest, survey, tag } = image;
     const isFirst = image === this.#images[0];
     const mayFetch = () => {
-      if (this.#room.isFull && !isFirst) throw new NoRoom();
+      if (this.#room.isFull && !isFirst) throw new OutOfMemoryBudget();
     };
     const context = this.#context;
     const { unsentChanges, skippedByParent, oversized } = context;
@@ -149,7 +149,7 @@ class Batch {
     const { platforms, referrers } = survey.selected;
     const agreed =
       tag === null && referrers !== false ? await agreedReferrers(context, repository, digest) : [];
-    const load = await loadOf(
+    const load = await loadImage(
       context,
       repository,
       digest,
@@ -157,7 +157,7 @@ class Batch {
         platforms,
         referrers,
         skippedByParent,
-        isGone: (one) => unsentChanges.isGone(repository, one),
+        isDeleted: (one) => unsentChanges.isDeleted(repository, one),
         isList: survey.lists.has(digest),
       },
       partial,
@@ -189,12 +189,12 @@ class Batch {
     const { bus, pass, layer } = this.#context;
     const content = () =>
       this.#cached(`content ${repository}@${digest}`, () =>
-        bringLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
+        pullLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
       );
-    if (tag === null) return bring(this.#context, repository, digest, load, content);
+    if (tag === null) return pull(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
     if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
-    await bring(this.#context, repository, digest, load, content, { tag, expect });
+    await pull(this.#context, repository, digest, load, content, { tag, expect });
     if (conflictTag) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }

@@ -6,7 +6,7 @@ const MAX_FETCHES = 16;
 const MAX_BYTES = 128 * 1024 * 1024;
 
 /** Memory budget that the images of a pass share. */
-export class Room {
+export class MemoryBudget {
   readonly fetches = new Slots(MAX_FETCHES);
   readonly #bytes: number;
   #held = 0;
@@ -29,4 +29,4 @@ export class Room {
 }
 
 /** Memory does not suffice to load the image now: it waits until others are pulled. */
-export class NoRoom extends Error {}
+export class OutOfMemoryBudget extends Error {}

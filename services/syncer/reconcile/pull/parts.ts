@@ -1,4 +1,4 @@
-import type { Part } from '#proto/content/arriving.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
@@ -15,8 +15,11 @@ import type { Branch } from './tree.ts';
 const MAX_TAGS = 20;
 
 /** @returns empty without a tag that will point to the image: only a layer that holds the entire repository wants it */
-export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: Tag[]): Map<Digest, Part> {
-  const parts = new Map<Digest, Part>();
+export function partsOf(
+  branches: Pick<Branch, 'digest' | 'manifest'>[],
+  tags: Tag[],
+): Map<Digest, ImageContext> {
+  const parts = new Map<Digest, ImageContext>();
   if (tags.length === 0) return parts;
   const platforms = new Map<Digest, string>();
   for (const { manifest } of branches) {
@@ -46,7 +49,7 @@ export function partsOf(branches: Pick<Branch, 'digest' | 'manifest'>[], tags: T
 type Selected = Pick<Configuration['repositories'][number], 'tags' | 'platforms' | 'referrers'>;
 
 /** Whether the selection certainly covers the blob's image. @param part absent if unknown */
-export function isWanted(selected: Selected | undefined, part: Part | undefined): boolean {
+export function isWanted(selected: Selected | undefined, part: ImageContext | undefined): boolean {
   if (!selected) return false;
   const { tags, platforms, referrers } = selected;
   if (!part) return !tags && !platforms && referrers === true;

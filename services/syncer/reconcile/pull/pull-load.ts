@@ -1,6 +1,6 @@
 import { linkBlobs, missingBlobs } from '#proto/content/blobs.ts';
 import { discardIngest, startUpload } from '#proto/content/ingests.ts';
-import { type LeftOut, putManifest, putTag } from '#proto/content/manifests.ts';
+import { type ExcludedManifest, putManifest, putTag } from '#proto/content/manifests.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
@@ -8,7 +8,7 @@ import type { FetchedManifest } from '../../link/parent/parent.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { partsOf } from './parts.ts';
-import { type Branch, blobsOf, missingTree, type TreeOptions, type Wanted } from './tree.ts';
+import { type Branch, blobsOf, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
 export type Load = {
@@ -26,11 +26,11 @@ export type Move = { tag: Tag; expect: Digest | undefined };
 const PAGE = 1_000;
 
 /** @param partial blobs of which an earlier transfer has left a part */
-export async function loadOf(
+export async function loadImage(
   context: PassContext,
   repository: Repository,
   digest: Digest,
-  wanted: Wanted,
+  wanted: TreeSelection,
   partial: ReadonlySet<Digest>,
   options: TreeOptions = {},
 ): Promise<Load> {
@@ -50,7 +50,7 @@ export async function loadOf(
  * @param tags tags that will point to the image
  * @throws Fault
  */
-export async function bringLoad(
+export async function pullLoad(
   context: PassContext,
   repository: Repository,
   { branches, blobs, missing }: Load,
@@ -80,7 +80,7 @@ export async function bringLoad(
  * @returns whether anything was pulled or moved
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
-export async function bring(
+export async function pull(
   { bus, pass }: PassContext,
   repository: Repository,
   digest: Digest,
@@ -115,7 +115,7 @@ export async function commitManifest(
   { bus, volume, by }: PassContext,
   repository: Repository,
   { digest, mediaType, bytes }: FetchedManifest,
-  leftOut: LeftOut[] = [],
+  leftOut: ExcludedManifest[] = [],
 ): Promise<void> {
   const claim = await bus.call(startUpload, { repository, by, hold: true });
   const ingest = { id: claim.id, claim: claim.claim };

@@ -66,7 +66,7 @@ export async function unparkObsolete(
       }
       for (const { digest } of unsentChanges.unsent(repository)) wanted.add(digest);
       for (const { digest } of unsentChanges.withdrawn(repository)) wanted.add(digest);
-      for (const tag of survey.places) wanted.add(tag);
+      for (const tag of survey.placeholders) wanted.add(tag);
     }
     for (const { reference } of parked) {
       if (!wanted.has(reference)) await parking.over({ repository, reference });

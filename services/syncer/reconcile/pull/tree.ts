@@ -1,7 +1,7 @@
 import { each } from '#proto/async/each.ts';
-import { getManifest, type LeftOut, missingManifests } from '#proto/content/manifests.ts';
+import { type ExcludedManifest, getManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, MANIFEST_LIMIT, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -10,17 +10,17 @@ import { choose, nameOf } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
 /** A manifest that the layer lacks, and its children that are not pulled. */
-export type Branch = FetchedManifest & { manifest: Manifest; leftOut: LeftOut[] };
+export type Branch = FetchedManifest & { manifest: Manifest; leftOut: ExcludedManifest[] };
 
 /** `mayFetch` is called before a manifest is fetched; if it throws, loading ends with that error. */
 export type TreeOptions = { mayFetch?: (() => void) | undefined; limits?: TreeLimits | undefined };
 
 /** Which part of a tree is wanted. */
-export type Wanted = {
+export type TreeSelection = {
   platforms?: readonly string[] | undefined;
   referrers: boolean | readonly string[];
   /** Whether a client deleted the manifest here: it is not pulled as a referrer, or as a child of a local manifest. */
-  isGone: (digest: Digest) => boolean;
+  isDeleted: (digest: Digest) => boolean;
   /** Children that the parent itself left out, or no longer has. Extended by `missingTree`. */
   skippedByParent: Set<Digest>;
   /** The root is a list of referrers: it may name manifests that are not wanted, or are deleted by now. */
@@ -43,7 +43,7 @@ export async function missingTree(
   context: PassContext,
   repository: Repository,
   root: Digest,
-  wanted: Wanted,
+  wanted: TreeSelection,
   options: TreeOptions = {},
 ): Promise<Branch[]> {
   const tree = new Tree(context, repository, root, wanted, options);
@@ -57,7 +57,7 @@ class Tree {
   readonly #mayFetch: (() => void) | undefined;
   readonly #repository: Repository;
   readonly #root: Digest;
-  readonly #wanted: Wanted;
+  readonly #wanted: TreeSelection;
   readonly #budget: TreeBudget;
   /** Each manifest is visited once; if two indexes name it, both wait for the same visit. */
   readonly #visits = new Map<Digest, Promise<void>>();
@@ -68,7 +68,7 @@ class Tree {
     context: PassContext,
     repository: Repository,
     root: Digest,
-    wanted: Wanted,
+    wanted: TreeSelection,
     { limits, mayFetch }: TreeOptions,
   ) {
     this.#mayFetch = mayFetch;
@@ -121,7 +121,7 @@ class Tree {
       this.order.push({ ...fetched, manifest: strip(manifest), leftOut });
     } else {
       const manifest = await localManifest(this.#context, repository, digest);
-      if (manifest) await this.#children(manifest, depth, this.#wanted.isGone);
+      if (manifest) await this.#children(manifest, depth, this.#wanted.isDeleted);
     }
     this.#subjects.push({ digest, depth });
   }
@@ -130,15 +130,15 @@ class Tree {
   async #children(
     { manifests }: Manifest,
     depth: number,
-    isGone: (digest: Digest) => boolean,
-  ): Promise<LeftOut[]> {
+    isDeleted: (digest: Digest) => boolean,
+  ): Promise<ExcludedManifest[]> {
     const { skippedByParent, platforms, referrers } = this.#wanted;
     const isList = depth === 0 && this.#wanted.isList;
     const { wanted, leftOut } = choose(manifests, platforms);
     await each(wanted, MAX_PARALLEL, async (child) => {
       const { digest } = child;
       const unwanted = isList && !wantsReferrer(referrers, child);
-      if (unwanted || skippedByParent.has(digest) || isGone(digest))
+      if (unwanted || skippedByParent.has(digest) || isDeleted(digest))
         return void leftOut.push(toLeftOut(child));
       try {
         await this.#visit(digest, depth + 1);
@@ -153,16 +153,16 @@ class Tree {
   }
 
   async #referrers(subject: Digest, depth: number): Promise<void> {
-    const { referrers, isGone } = this.#wanted;
+    const { referrers, isDeleted } = this.#wanted;
     if (referrers === false) return;
     const { parent, signal } = this.#context;
     const listed = (await parent.referrers(this.#repository, subject, signal)) ?? [];
-    const selected = listed.filter((one) => wantsReferrer(referrers, one) && !isGone(one.digest));
+    const selected = listed.filter((one) => wantsReferrer(referrers, one) && !isDeleted(one.digest));
     await each(selected, MAX_PARALLEL, ({ digest }) => this.#visit(digest, depth + 1));
   }
 }
 
-const toLeftOut = (child: Descriptor): LeftOut => ({
+const toLeftOut = (child: Descriptor): ExcludedManifest => ({
   digest: child.digest,
   platform: nameOf(child) || 'unknown',
 });
@@ -194,7 +194,7 @@ async function localManifest(
   const place = await bus.call(getManifest, { repository, reference: digest });
   await using file = await volume.openBlob(place);
   if (!file) return undefined;
-  const bytes = Buffer.alloc(Math.min(place.size, MANIFEST_LIMIT));
+  const bytes = Buffer.alloc(Math.min(place.size, MAX_MANIFEST_BYTES));
   await file.read(bytes, 0);
   return readManifest(bytes, place.mediaType);
 }

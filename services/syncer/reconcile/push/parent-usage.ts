@@ -37,7 +37,7 @@ export class ParentUsage {
     this.#context = context;
     this.#survey = survey;
     this.#now = now;
-    this.#snapshot = Promise.resolve({ until: survey.at + FRESH_MS, targets: survey.above });
+    this.#snapshot = Promise.resolve({ until: survey.at + FRESH_MS, targets: survey.parentTargets });
     this.#withdrawn = new Map(
       survey.actions.flatMap(({ tag, action, views }) =>
         action.kind === 'withdraw' ? [[tag, views.parent]] : [],
@@ -75,7 +75,7 @@ export class ParentUsage {
     const { repository } = this.#survey;
     const start = this.#now();
     const tags = await parent.tags(repository, signal);
-    if (!tags && this.#survey.above.size > 0) {
+    if (!tags && this.#survey.parentTargets.size > 0) {
       throw new Fault('parent-invalid', `the parent does not list the tags of ${repository} any more`);
     }
     const targets = new Map<Tag, Digest>();

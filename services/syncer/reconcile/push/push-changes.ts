@@ -33,7 +33,7 @@ type Change = Outbound & {
 const MAX_PARALLEL = 8;
 
 /** Pushes the changes of this layer, each separately, so that a failure does not block the others. */
-export async function tellParent(context: PassContext, surveys: Survey[]): Promise<void> {
+export async function pushChanges(context: PassContext, surveys: Survey[]): Promise<void> {
   const { parking, stats, signal } = context;
   const changes: Change[] = [];
   for (const survey of surveys) {
@@ -121,7 +121,7 @@ function changesOf(context: PassContext, survey: Survey): Change[] {
   const carried = new Set(
     tags.flatMap((change) => (change.digest && !parking.waiting(change) ? [change.digest] : [])),
   );
-  const targets = new Set(survey.above.values());
+  const targets = new Set(survey.parentTargets.values());
   const manifests: Change[] = unsentChanges
     .unsent(repository)
     .filter(({ digest }) => !carried.has(digest))
@@ -191,12 +191,12 @@ async function push(
 /** Whether the manifest has to remain at the parent when this tag is deleted. */
 async function isStillNeeded(
   { bus }: PassContext,
-  { repository, whole }: Survey,
+  { repository, complete }: Survey,
   usage: ParentUsage,
   tag: Tag,
   digest: Digest,
 ): Promise<boolean> {
-  if (!whole) return true;
+  if (!complete) return true;
   // If the layer still has the manifest, the client deleted only the tag.
   const { digests } = await bus.call(missingManifests, { repository, digests: [digest] });
   return digests.length === 0 || usage.needs(digest, tag);
@@ -204,7 +204,7 @@ async function isStillNeeded(
 
 function placeholderRemovals(context: PassContext, survey: Survey): Change[] {
   const { repository } = survey;
-  return survey.places.map((tag) => ({
+  return survey.placeholders.map((tag) => ({
     ...commonOf(survey),
     reference: tag,
     digest: undefined,
@@ -220,7 +220,7 @@ function placeholderRemovals(context: PassContext, survey: Survey): Change[] {
 function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): Change[] {
   const { bus, unsentChanges } = context;
   const { repository } = survey;
-  if (!survey.whole) return [];
+  if (!survey.complete) return [];
   return unsentChanges.withdrawn(repository).map((pending) => ({
     ...commonOf(survey),
     reference: pending.digest,
@@ -241,7 +241,7 @@ function withdrawals(context: PassContext, survey: Survey, usage: ParentUsage): 
 const commonOf = ({ repository, selected }: Survey) => ({ repository, priority: selected.priority });
 
 /** Carries out the actions that need no transfer: records agreement, and drops tags that the parent deleted. */
-export async function note(context: PassContext, survey: Survey): Promise<void> {
+export async function recordAgreement(context: PassContext, survey: Survey): Promise<void> {
   const { bus, unsentChanges, pass, stats, signal } = context;
   const { repository, actions } = survey;
   const unsent = new Set(unsentChanges.unsent(repository).map(({ digest }) => digest));

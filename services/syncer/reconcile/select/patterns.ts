@@ -1,4 +1,4 @@
-import { matches } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 
 /**
  * Selection: which part of the parent a layer holds. Pure functions of the configuration.
@@ -8,14 +8,14 @@ import { matches } from '#proto/oci/repository-pattern.ts';
  * `unmatched.ts` finds the patterns that matched nothing, for the status of the link.
  */
 
-export { matches };
+export { matchesPattern };
 
 /** The selection that applies to a repository: its exact name, else the longest prefix, else `*`. */
 export function selectionOf<S extends { name: string }>(
   selections: readonly S[],
   repository: string,
 ): S | undefined {
-  const matching = selections.filter(({ name }) => matches([name], repository));
+  const matching = selections.filter(({ name }) => matchesPattern([name], repository));
   return (
     matching.find(({ name }) => name === repository) ??
     matching.sort((a, b) => b.name.length - a.name.length)[0]

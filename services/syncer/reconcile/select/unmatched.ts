@@ -1,4 +1,4 @@
-import { matches } from '#proto/oci/repository-pattern.ts';
+import { matchesPattern } from '#proto/oci/repository-pattern.ts';
 import type { Failure } from '#proto/sync/passes.ts';
 
 /** `tags`: number of distinct tags at the parent and here. */
@@ -12,7 +12,7 @@ export function unmatchedPatterns(
 ): string[] {
   // A repository that could not be compared may have tags.
   const isUnsure = (pattern: string) =>
-    failures.some(({ repository }) => repository === undefined || matches([pattern], repository));
+    failures.some(({ repository }) => repository === undefined || matchesPattern([pattern], repository));
   const matched = new Set(matchedPatterns(patterns, surveys));
   return patterns.filter((pattern) => pattern !== '*' && !matched.has(pattern) && !isUnsure(pattern));
 }
@@ -20,5 +20,5 @@ export function unmatchedPatterns(
 /** Selections that matched a tag. */
 export const matchedPatterns = (patterns: readonly string[], surveys: readonly RepositoryTags[]): string[] =>
   patterns.filter((pattern) =>
-    surveys.some(({ repository, tags }) => tags > 0 && matches([pattern], repository)),
+    surveys.some(({ repository, tags }) => tags > 0 && matchesPattern([pattern], repository)),
   );

@@ -63,7 +63,7 @@ test('a tag that the filter leaves out is asked for only where a client changed 
   const both = await look({ parent, base, layer, selected });
   assert.deepEqual(both.asked, ['v1', 'x2']);
   assert.deepEqual(both.actions, ['take v1', 'take x2']);
-  assert.equal(both.found.whole, false);
+  assert.equal(both.found.complete, false);
   const only = await look({ parent, base, layer, selected, mode: 'ReadOnly' });
   assert.deepEqual(only.asked, ['v1']);
   assert.deepEqual(only.actions, ['take v1', 'drop x1']);
@@ -76,7 +76,7 @@ test('with a scope only its tags are asked for, and nothing goes or comes for wh
   const { actions, asked, found } = await look({ parent, base, layer, scope: ['v1', 'v2', 'v3', 'v4', A] });
   assert.deepEqual(asked, ['v1', 'v2', 'v3', 'v4']);
   assert.deepEqual(actions, ['push v1', 'withdraw v2']);
-  assert.deepEqual([found.settled, found.whole], [[], false]);
+  assert.deepEqual([found.settled, found.complete], [[], false]);
 });
 
 test('a repository that the parent does not know: nothing goes here, and what is new goes up', async () => {
@@ -89,22 +89,22 @@ test('where a manifest is to be withdrawn, all tags of the parent are asked for'
   for (const scope of [undefined, [A]]) {
     const { asked, found } = await look({ ...scene, ...(scope && { scope }) });
     assert.deepEqual(asked, ['v1', 'x1']);
-    assert.equal(found.whole, true);
+    assert.equal(found.complete, true);
   }
 });
 
 test('a repository that the parent does not know has no tags to spare, unless one of them is there', async () => {
   const scene = { parent: undefined, base: { v1: A }, withdrawn: [A] };
-  assert.equal((await look(scene)).found.whole, true);
-  assert.equal((await look({ ...scene, scope: [A] })).found.whole, true);
-  assert.equal((await look({ ...scene, withdrawn: [] })).found.whole, false);
+  assert.equal((await look(scene)).found.complete, true);
+  assert.equal((await look({ ...scene, scope: [A] })).found.complete, true);
+  assert.equal((await look({ ...scene, withdrawn: [] })).found.complete, false);
 });
 
 test('what a withdrawal left in the place of a tag is no tag', async () => {
   const left = placeholder(REPOSITORY, 'v1').digest;
   const { actions, found } = await look({ parent: { v1: left }, base: { v1: A }, layer: {} });
   assert.deepEqual(actions, ['agree v1']);
-  assert.deepEqual(found.places, ['v1']);
+  assert.deepEqual(found.placeholders, ['v1']);
 });
 
 test('content that a client put here and the parent has under the tag was moved by this layer', async () => {

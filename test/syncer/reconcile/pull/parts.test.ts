@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Part } from '#proto/content/arriving.ts';
+import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
 import { isWanted, partsOf } from '../../../../services/syncer/reconcile/pull/parts.ts';
 
@@ -56,7 +56,7 @@ test('of what no tag is to point to, nothing is told', () => {
 });
 
 const all = { referrers: true as const };
-const rows: [why: string, Parameters<typeof isWanted>[0], Part | undefined, boolean][] = [
+const rows: [why: string, Parameters<typeof isWanted>[0], ImageContext | undefined, boolean][] = [
   ['a repository that is not selected', undefined, { tags: ['v1'] }, false],
   ['all of a repository', all, { tags: ['v1'] }, true],
   ['all of it, and nothing was told', all, undefined, true],

@@ -12,8 +12,8 @@ import { Oversized } from '../../../../services/syncer/reconcile/context/oversiz
 import type { PassContext } from '../../../../services/syncer/reconcile/context/pass-context.ts';
 import { TREE_LIMITS, type TreeLimits } from '../../../../services/syncer/reconcile/context/tree-budget.ts';
 import { bringImages, type Image } from '../../../../services/syncer/reconcile/pull/images.ts';
-import { Room } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
-import { missingTree, type Wanted } from '../../../../services/syncer/reconcile/pull/tree.ts';
+import { MemoryBudget } from '../../../../services/syncer/reconcile/pull/memory-budget.ts';
+import { missingTree, type TreeSelection } from '../../../../services/syncer/reconcile/pull/tree.ts';
 
 const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 const EMPTY = { mediaType: 'application/x', digest: digestOf(Buffer.from('')), size: 0 };
@@ -70,13 +70,18 @@ const bus = {
 };
 const volume = { openIngest: async () => ({ write: async () => {}, [Symbol.asyncDispose]: async () => {} }) };
 const { signal } = new AbortController();
-const all: Wanted = { referrers: true, isGone: () => false, skippedByParent: new Set(), isList: false };
+const all: TreeSelection = {
+  referrers: true,
+  isDeleted: () => false,
+  skippedByParent: new Set(),
+  isList: false,
+};
 
 const grow = (
   above: Above,
   root: Descriptor,
   limits: Partial<TreeLimits> = {},
-  wanted: Partial<Wanted> = {},
+  wanted: Partial<TreeSelection> = {},
 ) => {
   const deps = { bus, volume, parent: above.client, signal };
   return missingTree(
@@ -155,7 +160,7 @@ test('what is held of a manifest is what is asked for, and what storage is told 
 /** Brings images of one manifest each. @returns in which order their tags moved, and what was held at most */
 async function brought(
   sizes: number[],
-  room: Room,
+  room: MemoryBudget,
   oversized = new Oversized(),
   limits?: TreeLimits,
 ): Promise<{ tags: string[]; most: number; failed: number; fetched: number }> {
@@ -215,7 +220,7 @@ async function brought(
 
 test('images whose manifests find no room wait for those before them, and all come in their order', async () => {
   const sizes = Array.from({ length: 450 }, () => 50_000);
-  const { tags, most, failed } = await brought(sizes, new Room(1_000_000));
+  const { tags, most, failed } = await brought(sizes, new MemoryBudget(1_000_000));
   assert.equal(failed, 0);
   assert.deepEqual(
     tags.toSorted(),
@@ -226,7 +231,7 @@ test('images whose manifests find no room wait for those before them, and all co
 });
 
 test('an image that needs more than all the room comes all the same', async () => {
-  const { tags, failed } = await brought([1_000, 900_000, 800_000, 1_000], new Room(100_000));
+  const { tags, failed } = await brought([1_000, 900_000, 800_000, 1_000], new MemoryBudget(100_000));
   assert.equal(failed, 0);
   assert.deepEqual(tags.toSorted(), ['t0000', 't0001', 't0002', 't0003']);
 });
@@ -234,8 +239,8 @@ test('an image that needs more than all the room comes all the same', async () =
 test('an image that needs too much is not fetched again by the next pass', async () => {
   const oversized = new Oversized();
   const limits = { ...TREE_LIMITS, bytes: 10_000 };
-  const first = await brought([1_000, 50_000], new Room(), oversized, limits);
-  const next = await brought([1_000, 50_000], new Room(), oversized, limits);
+  const first = await brought([1_000, 50_000], new MemoryBudget(), oversized, limits);
+  const next = await brought([1_000, 50_000], new MemoryBudget(), oversized, limits);
   assert.deepEqual([first.failed, first.fetched, first.tags], [1, 2, ['t0000']]);
   assert.deepEqual([next.failed, next.fetched, next.tags], [1, 1, ['t0000']]);
 });

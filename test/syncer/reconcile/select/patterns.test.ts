@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  matches,
+  matchesPattern,
   named,
   needsCatalog,
   selectionOf,
@@ -46,7 +46,7 @@ test('the order of the entries says nothing, and there is one wherever a pattern
         repository,
       );
       assert.equal(found?.name, reversed?.name);
-      assert.equal(found !== undefined, matches(all, repository));
+      assert.equal(found !== undefined, matchesPattern(all, repository));
     }),
   );
 });
