@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 import { after, before, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { freePort } from '../ports.ts';
 import { FaultProxy, first, type ProxyOptions } from './fault-proxy.ts';
 import { repeatedBytes, type Seen } from './requests.ts';
@@ -177,4 +178,25 @@ test('counts bytes that went twice', () => {
   assert.equal(repeatedBytes([seen(0, 100), seen(100, 100)], /./), 0);
   assert.equal(repeatedBytes([seen(50, 100), seen(0, 100)], /./), 50);
   assert.equal(repeatedBytes([seen(0, 100), seen(10, 20), seen(10, 100), seen(0, 5, '/other')], /./), 110);
+});
+
+test('the count of open connections includes those that wait to be accepted', async () => {
+  await using proxy = await through();
+  const sent = new Int32Array(new SharedArrayBuffer(4));
+  const client = new Worker(
+    `const { workerData: { port, sent } } = require('node:worker_threads');
+    const socket = require('node:net').connect(port, '127.0.0.1', () => {
+      socket.write('GET ${path} HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n', () => {
+        socket.destroy();
+        Atomics.store(sent, 0, 1);
+        Atomics.notify(sent, 0);
+      });
+    });`,
+    { eval: true, workerData: { port: Number(new URL(proxy.url).port), sent } },
+  );
+  // This process is blocked until the client has sent and closed.
+  assert.notEqual(Atomics.wait(sent, 0, 0, 30_000), 'timed-out');
+  while ((await proxy.connections()) > 0);
+  assert.equal(proxy.requests.length, 1);
+  await client.terminate();
 });

@@ -8,6 +8,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patienceSignal } from '../until.ts';
 import { Access, type AccessOptions } from './proxy-access.ts';
@@ -49,6 +50,27 @@ const hopByHop = new Set([
   'proxy-connection',
   'te',
 ]);
+
+/**
+ * Resolves when every connection in the system's accept queue has been accepted. The queue is ordered: a probe connection
+ * is accepted last. After a stall of this process, Node runs timers before it accepts.
+ */
+async function acceptAll(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const { port } = server.address() as AddressInfo;
+  const probe = connect(port, '127.0.0.1');
+  const accepted = new Promise<void>((resolve) => {
+    const check = (socket: Socket) => {
+      if (socket.remotePort !== probe.localPort) return;
+      server.off('connection', check);
+      socket.once('close', () => resolve());
+    };
+    server.on('connection', check);
+  });
+  await once(probe, 'connect');
+  probe.end();
+  await accepted;
+}
 
 /** A reverse proxy in front of a registry that records what is asked and does what its script says. */
 export class FaultProxy implements AsyncDisposable {
@@ -104,14 +126,14 @@ export class FaultProxy implements AsyncDisposable {
     return this.#access?.issued ?? 0;
   }
 
-  /** Connections that are open now, those at rest too. */
+  /** Open connections, idle ones too. Connections made before this call are accepted first, and their requests recorded. */
   async connections(): Promise<number> {
-    const counts = Object.values(this.#servers).map(
-      (server) =>
-        new Promise<number>((resolve, reject) =>
-          server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-        ),
-    );
+    const counts = Object.values(this.#servers).map(async (server) => {
+      await acceptAll(server);
+      return new Promise<number>((resolve, reject) =>
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      );
+    });
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
