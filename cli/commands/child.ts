@@ -85,8 +85,8 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
   const name = childName(given);
   const was = await withStorage(data, async (deps) => {
     const { bus, signal } = deps;
-    const { was } = await bus.call(deactivateChild, { name }, { signal });
-    if (was) return was;
+    const { previous } = await bus.call(deactivateChild, { name }, { signal });
+    if (previous) return previous;
     const known = childrenOf(await allTokens(deps), await allScopeMaps(deps), []);
     if (known.some((one) => one.name === name)) return undefined;
     throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);

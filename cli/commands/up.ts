@@ -107,7 +107,7 @@ async function serve(
     if (!signal.aborted) throw error;
   }
   const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
-  if (!signal.aborted) await Promise.race([aborted, layer.hopeless]);
+  if (!signal.aborted) await Promise.race([aborted, layer.unrecoverable]);
 }
 
 type Accounts = Pick<StorageStatus, 'tokens' | 'closed'>;

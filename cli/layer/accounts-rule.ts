@@ -56,7 +56,7 @@ export async function mustHaveAccounts(
   try {
     await using bus = await connectBus(place.folder, 'terrace-up');
     const request = bus.call(listTokens, { limit: 1 }, { patience: STORAGE_START_MS });
-    const { tokens } = await Promise.race([request, supervisor.hopeless]);
+    const { tokens } = await Promise.race([request, supervisor.unrecoverable]);
     if (tokens.length > 0) return;
   } finally {
     await supervisor.stop();

@@ -84,12 +84,12 @@ export class Layer implements AsyncDisposable {
 
   /** Resolves when every service serves. `waiting` is called every 10 s with the programs that do not yet. */
   ready(signal: AbortSignal, waiting: (missing: string[]) => void = () => {}): Promise<void> {
-    return Promise.race([whenReady(this, signal, waiting), this.hopeless]);
+    return Promise.race([whenReady(this, signal, waiting), this.unrecoverable]);
   }
 
   /** Rejects with a Refusal when the layer can't continue until an operator has fixed something. */
-  get hopeless(): Promise<never> {
-    return this.#supervisor.hopeless;
+  get unrecoverable(): Promise<never> {
+    return this.#supervisor.unrecoverable;
   }
 
   /** Stops all processes rank by rank, by default within 5 s. */

@@ -45,7 +45,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     const bus = await connectBus(folder, 'terrace-alone');
     try {
       const request = bus.call(storageStatus, {}, { patience: STORAGE_START_MS });
-      await Promise.race([request, supervisor.hopeless]);
+      await Promise.race([request, supervisor.unrecoverable]);
     } catch (error) {
       if (error instanceof Refusal) throw error;
       const why = failures.get('storage') ?? 'it did not say why';

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { LOOP_LIMITS, LOOP_TURNS, type LoopLimits, StuckLoop } from '#proto/process/stuck-loop.ts';
-import { EXIT_UNUSABLE, isHopeless, stopMsOf } from '#proto/process/supervision.ts';
+import { EXIT_UNUSABLE, isUnrecoverable, stopMsOf } from '#proto/process/supervision.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
 export type Program = {
@@ -38,7 +38,7 @@ export class Supervisor {
   /** Max time of a stop, in ms, from the first signal to the last kill. */
   readonly #stopMs: number;
   #stopping: Promise<void> | undefined;
-  readonly #hopeless = Promise.withResolvers<never>();
+  readonly #unrecoverable = Promise.withResolvers<never>();
 
   constructor(
     notice: (notice: Notice) => void,
@@ -48,18 +48,18 @@ export class Supervisor {
     this.#notice = notice;
     this.#loop = loop;
     this.#stopMs = stopMs;
-    this.#hopeless.promise.catch(() => {});
+    this.#unrecoverable.promise.catch(() => {});
   }
 
   /**
    * Rejects with a Refusal when a program ends with `EXIT_UNUSABLE`: it would end so each time and is not restarted.
    */
-  get hopeless(): Promise<never> {
-    return this.#hopeless.promise;
+  get unrecoverable(): Promise<never> {
+    return this.#unrecoverable.promise;
   }
 
   add(program: Program): void {
-    const keeper = new Keeper(program, this.#notice, this.#loop, this.#hopeless.reject);
+    const keeper = new Keeper(program, this.#notice, this.#loop, this.#unrecoverable.reject);
     this.#keepers.push(keeper);
     keeper.start();
   }
@@ -134,7 +134,7 @@ class Keeper {
     let hasEnded = false;
     let reason: string | undefined;
     child.on('message', (message) => {
-      if (isHopeless(message)) reason = message.hopeless.message;
+      if (isUnrecoverable(message)) reason = message.unrecoverable.message;
     });
     const watch = watchLoop(child, this.#loop);
     const end = (why: string, code?: number | null) => {

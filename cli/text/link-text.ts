@@ -30,8 +30,9 @@ export function linkText(layer: LayerStatus, now: number): string {
 /** Many passes change nothing: they are counted here and reported nowhere else. */
 function passes(link: LinkStatus | undefined, now: number): string {
   if (!link?.passes) return '';
-  const { count, news } = link.passes;
-  const last = news === undefined ? 'none with news' : `the last one with news ${duration(now - news)} ago`;
+  const { count, announced } = link.passes;
+  const last =
+    announced === undefined ? 'none with news' : `the last one with news ${duration(now - announced)} ago`;
   return `; ${plural(count, 'pass', 'passes')}, ${last}`;
 }
 

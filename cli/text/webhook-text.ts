@@ -8,7 +8,7 @@ export function webhookText({ webhooks = [] }: LayerStatus, now: number): string
   const rows = webhooks.map((one) => [
     one.name,
     one.state,
-    one.told === undefined ? 'never' : `${duration(now - one.told)} ago`,
+    one.acceptedAt === undefined ? 'never' : `${duration(now - one.acceptedAt)} ago`,
     one.behind === 0 && !one.more ? 'nothing' : `${plural(one.behind, 'event')}${one.more ? ' or more' : ''}`,
     failure(one, now),
   ]);

@@ -137,7 +137,7 @@ export const listChildren = request(
 export const deactivateChild = request(
   'storage.child.deactivate',
   Type.Object({ name: ChildName }),
-  Type.Object({ was: Type.Optional(Child) }),
+  Type.Object({ previous: Type.Optional(Child) }),
 );
 
 /** Identity of this layer for its parent. The instance is constant for a data volume; `start` is the current one. */

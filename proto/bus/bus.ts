@@ -131,7 +131,7 @@ export class Bus implements AsyncDisposable {
       inbox: this.#inbox,
       calls: this.#calls,
       header: (kind) => header(KIND, kind),
-      after: (reply) => this.#invalidations.after(reply),
+      after: (reply) => this.#invalidations.guardReply(reply),
       log: options.log,
       signOfLifeMs: options.limits?.signOfLifeMs,
     });
@@ -308,9 +308,9 @@ export class Bus implements AsyncDisposable {
     for await (const status of this.#nc.status()) {
       if (status.type === 'disconnect') {
         this.#disconnected = true;
-        this.#invalidations.broke();
-        this.#calls.broke();
-        this.#jetStream?.broke();
+        this.#invalidations.onDisconnect();
+        this.#calls.onDisconnect();
+        this.#jetStream?.onDisconnect();
         log.warn({}, 'the bus is away');
       }
       if (status.type === 'error') {
@@ -320,7 +320,7 @@ export class Bus implements AsyncDisposable {
       }
       if (status.type === 'reconnect') {
         this.#disconnected = false;
-        this.#invalidations.mended();
+        this.#invalidations.onReconnect();
         log.info({ notice: true }, 'the bus is back');
         void Promise.resolve(this.#jetStream?.ensure()).then(() => this.#states.refresh());
       }

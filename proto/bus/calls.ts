@@ -138,7 +138,7 @@ export class Calls<M extends { data: Uint8Array }> {
   }
 
   /** The connection has broken: fails the brittle requests. */
-  broke(): void {
+  onDisconnect(): void {
     for (const pending of [...this.#pending.values()]) {
       if (pending.brittle) pending.fail(new Fault('unavailable', 'the connection to the bus has broken'));
     }

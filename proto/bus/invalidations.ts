@@ -68,13 +68,13 @@ export class Invalidations {
   }
 
   /** Call it when the connection has broken. */
-  broke(): void {
+  onDisconnect(): void {
     this.#breaks += 1;
     this.#notify();
   }
 
   /** Call it after a reconnect, before any request is received. */
-  mended(): void {
+  onReconnect(): void {
     if (this.#hasPublished) this.#publish(MISSED);
   }
 
@@ -82,10 +82,10 @@ export class Invalidations {
    * Wraps the reply to a request that was just received. If the connection breaks before the answer, events published
    * for the request may be lost although the answer arrives: they are reported as missed first.
    */
-  after(reply: Reply): Reply {
+  guardReply(reply: Reply): Reply {
     const breaks = this.#breaks;
     return (bytes, kind) => {
-      if (breaks !== this.#breaks) this.mended();
+      if (breaks !== this.#breaks) this.onReconnect();
       reply(bytes, kind);
     };
   }

@@ -11,7 +11,7 @@ import { type ConsumerName, consumers } from '../jetstream/streams.ts';
 import { Count, Reason } from '../oci/names.ts';
 
 /** `again`: redeliver the job after this many ms. */
-export type Verdict = 'done' | { again: number };
+export type Verdict = 'done' | { retryMs: number };
 export type Worker<T> = (body: T, attempt: number) => Promise<Verdict>;
 
 export type Queues = {
@@ -143,7 +143,7 @@ async function handle<T>(
   try {
     const verdict = await handler(unpack(bytes), attempt);
     if (verdict === 'done') await settle({ kind: 'done' });
-    else await settle({ kind: 'again', ms: Math.round(verdict.again) });
+    else await settle({ kind: 'again', ms: Math.round(verdict.retryMs) });
   } catch (err) {
     log.error({ err, queue: name }, 'a job failed');
     const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';

@@ -49,7 +49,7 @@ export const listArriving = request(
 export const locateArriving = request(
   'storage.arriving.locate',
   Type.Object({ repository: Repository, digest: Digest }),
-  Type.Intersect([BlobPlace, Type.Object({ coming: Type.Boolean() })]),
+  Type.Intersect([BlobPlace, Type.Object({ incomplete: Type.Boolean() })]),
 );
 
 /**

@@ -90,7 +90,7 @@ export const deleteManifest = request(
  * Children of sparse indexes that are not here, in order of digest, then index: one entry per index that leaves the
  * child out. `after` is `<digest>!<index>`.
  */
-export const listLeftOut = request(
+export const listExcluded = request(
   'storage.manifest.left-out',
   Type.Object({ repository: Repository, ...page }),
   Type.Object({

@@ -67,7 +67,7 @@ export class JetStreamStore implements Store {
   }
 
   /** Call it when the connection has broken: open pulls fail, as no answer to them arrives. */
-  broke(): void {
+  onDisconnect(): void {
     this.#connected.abort(new Error('the connection to the bus has broken'));
     this.#connected = new AbortController();
   }
@@ -215,7 +215,7 @@ export class JetStreamStore implements Store {
       confirm: async (token: string) => {
         await nc.request(token, '+ACK', { timeout: APPEND_MS });
       },
-      say: (token: string, word: string) => nc.publish(token, word),
+      publish: (token: string, word: string) => nc.publish(token, word),
       count: async () => {
         const info = await (await this.#manager()).consumers.info(stream, name);
         return info.num_pending + info.num_ack_pending;

@@ -24,7 +24,7 @@ export type Line = {
   pull(waitMs: number): Promise<Pulled | undefined>;
   /** Acknowledges a job; resolves when the server has received it. */
   confirm(token: string): Promise<void>;
-  say(token: string, word: string): void;
+  publish(token: string, word: string): void;
   count(): Promise<number>;
 };
 
@@ -71,7 +71,7 @@ export class JobQueue implements Queue {
         this.#attempts.delete(key);
         return this.#line.confirm(token);
       case 'working':
-        return this.#line.say(token, '+WPI');
+        return this.#line.publish(token, '+WPI');
       case 'again':
         this.#attemptsOf(key).returned += 1;
         return this.#redeliver(token, outcome.ms);
@@ -93,11 +93,11 @@ export class JobQueue implements Queue {
 
   /** Rounds to whole milliseconds: the server treats any other delay as none. */
   #redeliver(token: string, ms: number): void {
-    this.#line.say(token, `-NAK ${JSON.stringify({ delay: Math.round(ms) * 1_000_000 })}`);
+    this.#line.publish(token, `-NAK ${JSON.stringify({ delay: Math.round(ms) * 1_000_000 })}`);
   }
 
   #drop(token: string, attempts: number, reason: string): void {
-    this.#line.say(token, '+TERM');
+    this.#line.publish(token, '+TERM');
     this.#attempts.delete(keyOf(token));
     this.#log.error({ queue: this.#name, attempts, reason }, 'a job is dropped: nobody can do it');
     this.#dropped({ queue: this.#name, attempts, reason });

@@ -6,12 +6,12 @@ export type LoopLimits = {
   /** Interval at which a process reports that its loop turns, and at which it is polled, in ms. */
   everyMs: number;
   /** Min polls in a row without such a report. Their clock stops while the machine is suspended. */
-  looks: number;
+  polls: number;
   /** Min CPU time of the loop's thread during these polls, in ms: a thread that waits for the CPU is not stuck. */
   processorMs: number;
 };
 
-export const LOOP_LIMITS: LoopLimits = { everyMs: 5_000, looks: 6, processorMs: 20_000 };
+export const LOOP_LIMITS: LoopLimits = { everyMs: 5_000, polls: 6, processorMs: 20_000 };
 
 /** Message of a process to its supervisor. */
 export const LOOP_TURNS = 'the event loop turns';
@@ -40,7 +40,7 @@ export class StuckLoop {
     }
     this.#polls += 1;
     const used = processorMs - this.#since.processorMs;
-    const { looks, processorMs: minUsed, everyMs } = this.#limits;
-    return this.#polls >= looks && used >= minUsed ? this.#polls * everyMs : undefined;
+    const { polls, processorMs: minUsed, everyMs } = this.#limits;
+    return this.#polls >= polls && used >= minUsed ? this.#polls * everyMs : undefined;
   }
 }

@@ -15,7 +15,7 @@ import { Value } from '@sinclair/typebox/value';
  * restart does not help until an operator has repaired something.
  */
 export const Unrecoverable = Type.Object({
-  hopeless: Type.Object({ code: Type.String(), message: Type.String() }),
+  unrecoverable: Type.Object({ code: Type.String(), message: Type.String() }),
 });
 export type Unrecoverable = Static<typeof Unrecoverable>;
 
@@ -25,7 +25,8 @@ export type Unrecoverable = Static<typeof Unrecoverable>;
  */
 export const EXIT_UNUSABLE = 65;
 
-export const isHopeless = (message: unknown): message is Unrecoverable => Value.Check(Unrecoverable, message);
+export const isUnrecoverable = (message: unknown): message is Unrecoverable =>
+  Value.Check(Unrecoverable, message);
 
 const STOP_MS = 4_000;
 

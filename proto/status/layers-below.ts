@@ -62,7 +62,7 @@ export const Report = Type.Object({
   /** Sequence that the parent last acknowledged. Absent if the child only asks for that. */
   after: Type.Optional(Type.Integer({ minimum: 0 })),
   /** The place that the parent named is not, or no longer, in the stream: these events begin at its first one. */
-  anew: Type.Optional(Type.Boolean()),
+  restart: Type.Optional(Type.Boolean()),
   events: Type.Array(Type.Object({ sequence: Type.Integer({ minimum: 1 }), event: Envelope }), {
     maxItems: MAX_EVENTS,
   }),

@@ -70,7 +70,7 @@ export const LinkStatus = Type.Object({
   code: Type.Optional(LinkCode),
   coordinator: Party,
   /** Completed passes: how many, and when the last one, and the last one with events (`news`), ended. */
-  passes: Type.Optional(Type.Object({ count: Count, last: Instant, news: Type.Optional(Instant) })),
+  passes: Type.Optional(Type.Object({ count: Count, last: Instant, announced: Type.Optional(Instant) })),
   /** Selections that match nothing, neither at the parent nor here. */
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),
   /** If a window is configured: whether it is open, and when that changes. */

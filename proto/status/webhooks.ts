@@ -21,20 +21,20 @@ export const WebhookKey = Type.String({ pattern: '^[0-9a-f]{32}$', maxLength: 32
 
 export const getWebhookPlace = request(
   'storage.webhook.get',
-  Type.Object({ of: WebhookKey }),
+  Type.Object({ webhook: WebhookKey }),
   Type.Object({ place: Type.Optional(WebhookPlace) }),
 );
 
-export const keepWebhookPlace = request(
+export const storeWebhookPlace = request(
   'storage.webhook.keep',
-  Type.Object({ of: WebhookKey, place: WebhookPlace, ...Fenced }),
+  Type.Object({ webhook: WebhookKey, place: WebhookPlace, ...Fenced }),
   Type.Object({}),
 );
 
 /** Deletes the places of all others. */
 export const retainWebhooks = request(
   'storage.webhook.retain',
-  Type.Object({ of: Type.Array(WebhookKey, { maxItems: 16 }), ...Fenced }),
+  Type.Object({ webhooks: Type.Array(WebhookKey, { maxItems: 16 }), ...Fenced }),
   Type.Object({}),
 );
 
@@ -58,7 +58,7 @@ export const WebhookStatus = Type.Object({
   state: WebhookState,
   since: Instant,
   /** When it last accepted an event. */
-  told: Type.Optional(Instant),
+  acceptedAt: Type.Optional(Instant),
   /** Number of events that wait for it; `more`: at least that many. */
   behind: Type.Integer(),
   more: Type.Boolean(),

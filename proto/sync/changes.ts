@@ -49,10 +49,10 @@ export const listChanges = request(
  * Stores the cursor in the parent's journal up to which both agree. `of` identifies the parent and every setting that
  * decides what is pulled from it.
  */
-export const keepCursor = request(
+export const storeCursor = request(
   'storage.cursor.keep',
   Type.Object({
-    of: Type.String({ maxLength: 128 }),
+    scopeHash: Type.String({ maxLength: 128 }),
     cursor: Type.Union([Cursor, Type.Null()]),
     ...Fenced,
   }),
@@ -62,7 +62,7 @@ export const keepCursor = request(
 /** `cursor` is absent if none is stored for exactly this `of`. */
 export const getCursor = request(
   'storage.cursor.get',
-  Type.Object({ of: Type.String({ maxLength: 128 }) }),
+  Type.Object({ scopeHash: Type.String({ maxLength: 128 }) }),
   Type.Object({ cursor: Type.Optional(Cursor) }),
 );
 

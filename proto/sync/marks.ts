@@ -23,7 +23,7 @@ const limit = Type.Integer({ minimum: 1, maximum: MAX_MARKS_PER_PAGE });
 
 export const listMarks = request(
   'storage.mark.list',
-  Type.Object({ of: Type.String({ maxLength: 128 }), after: Type.Optional(Repository), limit }),
+  Type.Object({ scopeHash: Type.String({ maxLength: 128 }), after: Type.Optional(Repository), limit }),
   Type.Object({
     marks: Type.Array(Type.Object({ repository: Repository, mark: Mark }), { maxItems: MAX_MARKS_PER_PAGE }),
     more: Type.Boolean(),
@@ -34,7 +34,7 @@ export const listMarks = request(
 export const storeMarks = request(
   'storage.mark.keep',
   Type.Object({
-    of: Type.String({ maxLength: 128 }),
+    scopeHash: Type.String({ maxLength: 128 }),
     marks: Type.Array(Type.Object({ repository: Repository, mark: Type.Union([Mark, Type.Null()]) }), {
       maxItems: MAX_MARKS_PER_PAGE,
     }),

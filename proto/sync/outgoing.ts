@@ -20,7 +20,7 @@ const Pending = Type.Object({
   repository: Repository,
   digest: Digest,
   since: Instant,
-  found: Type.Optional(Type.Literal(true)),
+  unknownOrigin: Type.Optional(Type.Literal(true)),
 });
 export type Pending = Static<typeof Pending>;
 const pendingPage = Type.Object({ manifests: Type.Array(Pending, { maxItems: 1000 }), more: Type.Boolean() });

@@ -86,7 +86,7 @@ export const PassResult = Type.Object({
   /** After any other pass: selections that matched a tag. */
   matched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
   /** It was ended before the first answer of the parent. */
-  unheard: Type.Optional(Type.Boolean()),
+  unanswered: Type.Optional(Type.Boolean()),
   ms: Type.Integer(),
 });
 export type PassResult = Static<typeof PassResult>;

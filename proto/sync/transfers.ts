@@ -21,7 +21,7 @@ const TransferJob = Type.Object({
   /** On the way up: repositories of the parent from which the blob may be mounted. */
   from: Type.Optional(Type.Array(Repository, { maxItems: 10 })),
   /** On the way up: the parent reports that it has the blob, but refuses a manifest because it has not. */
-  again: Type.Optional(Type.Boolean()),
+  resend: Type.Optional(Type.Boolean()),
 });
 export type TransferJob = Static<typeof TransferJob>;
 

@@ -166,7 +166,7 @@ export async function live(
 
 /** Reports to the supervisor that a restart does not help. */
 async function reportHopeless({ code, message }: Fault): Promise<void> {
-  const report: Unrecoverable = { hopeless: { code, message } };
+  const report: Unrecoverable = { unrecoverable: { code, message } };
   if (process.connected) await new Promise<void>((resolve) => process.send?.(report, () => resolve()));
 }
 

@@ -16,8 +16,8 @@ import type { Storage } from './storage.ts';
 
 /** Answers the requests of `proto/sync/marks.ts` and `proto/sync/outgoing.ts`. */
 export function serveOutgoing(on: On, { outgoing, marks }: Storage): void {
-  on(listMarks, (q) => marks.list(q.of, q));
-  on(storeMarks, (q) => marks.keep(q.of, q.marks).then(nothing));
+  on(listMarks, (q) => marks.list(q.scopeHash, q));
+  on(storeMarks, (q) => marks.keep(q.scopeHash, q.marks).then(nothing));
   on(listSubjects, (q) => marks.subjects(q.repository, q));
   on(listUnsent, (q) => outgoing.listUnsent(q));
   on(listWithdrawn, (q) => outgoing.listWithdrawn(q));

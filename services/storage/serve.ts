@@ -32,7 +32,7 @@ import {
   getManifest,
   listBases,
   listDiffering,
-  listLeftOut,
+  listExcluded,
   listReferrers,
   listRepositories,
   listTags,
@@ -44,8 +44,8 @@ import {
 import { isFenced, type Term, takeTerm } from '#proto/content/terms.ts';
 import { addAudit } from '#proto/status/audit.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { getWebhookPlace, keepWebhookPlace, retainWebhooks } from '#proto/status/webhooks.ts';
-import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
+import { getWebhookPlace, retainWebhooks, storeWebhookPlace } from '#proto/status/webhooks.ts';
+import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { HistoryRoom } from './history/history-room.ts';
 import { nothing, type On } from './on.ts';
@@ -101,7 +101,7 @@ export function serve(
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
   on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
   on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(nothing));
-  on(listLeftOut, (q) => manifests.listLeftOut(q.repository, q));
+  on(listExcluded, (q) => manifests.listExcluded(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
 
   on(putTag, (q) => tags.put(q.repository, q).then(nothing));
@@ -117,8 +117,8 @@ export function serve(
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
-  on(keepCursor, (q) => storage.feed.keepCursor(q.of, q.cursor).then(nothing));
-  on(getCursor, (q) => storage.feed.cursor(q.of));
+  on(storeCursor, (q) => storage.feed.keepCursor(q.scopeHash, q.cursor).then(nothing));
+  on(getCursor, (q) => storage.feed.cursor(q.scopeHash));
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
   on(locateArriving, (q) => storage.arriving.locate(q.repository, q.digest));
@@ -143,9 +143,9 @@ export function serve(
   on(listDamaged, (q) => storage.scrubber.listDamaged(q));
 
   const { webhooks } = storage;
-  on(getWebhookPlace, (q) => webhooks.get(q.of));
-  on(keepWebhookPlace, (q) => webhooks.keep(q.of, q.place).then(nothing));
-  on(retainWebhooks, (q) => webhooks.retain(q.of).then(nothing));
+  on(getWebhookPlace, (q) => webhooks.get(q.webhook));
+  on(storeWebhookPlace, (q) => webhooks.keep(q.webhook, q.place).then(nothing));
+  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(nothing));
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);

@@ -58,7 +58,7 @@ export async function syncer(context: Context): Promise<void> {
     if (!value) return;
     settings.set(value);
     reserve = value.reserve;
-    down.most = up.most = value.connections;
+    down.maxConnections = up.maxConnections = value.connections;
     coordinator?.renotify();
     const { parent, repositories, mode, schedule, windowMs } = value;
     const next = JSON.stringify([parent, repositories, mode, schedule, windowMs]);

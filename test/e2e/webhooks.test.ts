@@ -73,6 +73,6 @@ test('kill -9 of each process in the middle of many events: each is told, in ord
         .list(webhookStatus)
         .catch(() => new Map<string, WebhookStatus>())
     ).values();
-    return status?.state === 'Online' && status.behind === 0 && status.told !== undefined;
+    return status?.state === 'Online' && status.behind === 0 && status.acceptedAt !== undefined;
   });
 });

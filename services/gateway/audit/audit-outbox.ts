@@ -5,7 +5,7 @@ import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
 /** Max batches stored while storage is unavailable. */
 const MAX_BATCHES = 200;
-const PATIENCE_MS = 1_000;
+const MAX_WAIT_MS = 1_000;
 
 /**
  * Sends batches of entries to storage, in order. An entry that storage, or the bus, rejects permanently is dropped and
@@ -13,7 +13,7 @@ const PATIENCE_MS = 1_000;
  */
 export function auditOutbox(bus: Pick<Bus, 'call'>, log: Log): Outbox<AuditEntry[]> {
   const add = async (entries: AuditEntry[]) =>
-    void (await bus.call(addAudit, { entries }, { patience: PATIENCE_MS }));
+    void (await bus.call(addAudit, { entries }, { patience: MAX_WAIT_MS }));
   return new Outbox<AuditEntry[]>(
     async (batch) => {
       try {

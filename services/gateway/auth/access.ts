@@ -13,7 +13,7 @@ import { AccountCache, type Status } from './account-cache.ts';
 import { decide, decideGateway, type Identity, Rules, type Verdict } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
-import { type BearerError, challenge, type Wanted } from './challenge.ts';
+import { type BearerError, challenge, type NeededRight } from './challenge.ts';
 import { type Credentials, LogIn, type Refused } from './log-in.ts';
 import type { Needs } from './needs.ts';
 
@@ -89,7 +89,7 @@ export class Access {
    */
   async check(request: FastifyRequest, reply: FastifyReply, needs: Needs): Promise<void> {
     if (needs === 'nothing') return;
-    const wanted = { needs, whom: whomOf(request, needs) };
+    const wanted = { needs, target: targetOf(request, needs) };
     this.#admit(request, reply, wanted, await this.#identify(request));
   }
 
@@ -106,7 +106,7 @@ export class Access {
     const result = this.#accounts.status();
     const status = result instanceof Promise ? await result : result;
     try {
-      const wanted = { needs, whom: whomOf(request, needs) };
+      const wanted = { needs, target: targetOf(request, needs) };
       this.#admit(request, reply, wanted, await this.#refresh(before, status));
     } catch (error) {
       const refused = before.name !== '';
@@ -138,10 +138,10 @@ export class Access {
   #admit(
     request: FastifyRequest,
     reply: FastifyReply,
-    wanted: Wanted,
+    wanted: NeededRight,
     who: Identity | (Refused & { error?: BearerError }),
   ): void {
-    const { needs, whom } = wanted;
+    const { needs, target } = wanted;
     if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
     const verdict = verdictOn(who, wanted);
     if (verdict === 'allow') {
@@ -155,10 +155,10 @@ export class Access {
     if (verdict === 'deny') {
       throw new Fault(
         'denied',
-        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${whom}`,
+        `Insufficient scopes to perform the operation: token ${who.name} needs ${needs} on ${target}`,
       );
     }
-    throw unknown(whom);
+    throw unknown(target);
   }
 
   /**
@@ -248,7 +248,7 @@ export class Access {
   #challenge(
     request: FastifyRequest,
     reply: FastifyReply,
-    wanted: Wanted,
+    wanted: NeededRight,
     message: string,
     error?: BearerError,
   ): never {
@@ -259,19 +259,19 @@ export class Access {
 }
 
 /** The repository or child that the request concerns. @throws Fault `name-invalid`, `malformed` */
-function whomOf(request: FastifyRequest, needs: Needs): string {
+function targetOf(request: FastifyRequest, needs: Needs): string {
   if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
   return isGatewayAction(needs) ? childOf(request) : repositoryOf(request);
 }
 
-function verdictOn(who: Identity, { needs, whom }: Wanted): Verdict {
+function verdictOn(who: Identity, { needs, target }: NeededRight): Verdict {
   if (needs === 'nothing') return 'allow';
   if (needs === 'login' || needs === 'catalog') return decideLogin(who, needs);
   const grant = who.grant?.rules;
   // Without accounts, any layer below may report; only a named account may activate.
   if (who === UNRESTRICTED && needs === 'message/write') return 'allow';
-  if (isGatewayAction(needs)) return decideGateway(grant, who, { child: whom, action: needs });
-  return decide(grant, who, { repository: whom, action: needs });
+  if (isGatewayAction(needs)) return decideGateway(grant, who, { child: target, action: needs });
+  return decide(grant, who, { repository: target, action: needs });
 }
 
 /**

@@ -9,20 +9,20 @@ import type { Needs } from './needs.ts';
 export type BearerError = 'invalid_token' | 'insufficient_scope';
 
 /** Requested right: an action on the repository or child `whom`, the catalog, or only a login. */
-export type Wanted = { needs: Needs; whom: string };
+export type NeededRight = { needs: Needs; target: string };
 
 /** Value of `WWW-Authenticate`: how to log in (RFC 9110, 11.6.1; "Docker Registry v2 authentication"). */
 export function challenge(
   request: FastifyRequest,
   kind: Configuration['challenge'],
-  { needs, whom }: Wanted,
+  { needs, target }: NeededRight,
   error?: BearerError,
 ): string {
   if (kind === 'Basic') return `Basic realm="${hostOf(request)}", charset="UTF-8"`;
   const fields = [`realm="${realmUrl(request)}"`, `service="${hostOf(request)}"`];
   if (needs === 'catalog') fields.push(`scope="${CATALOG_SCOPE}"`);
   else if (needs !== 'login' && needs !== 'nothing') {
-    const scope = isGatewayAction(needs) ? gatewayScope(needs, whom) : scopeFor(needs, whom);
+    const scope = isGatewayAction(needs) ? gatewayScope(needs, target) : scopeFor(needs, target);
     fields.push(`scope="${scope}"`);
   }
   if (error) fields.push(`error="${error}"`);

@@ -14,11 +14,11 @@ import { isIPv6 } from 'node:net';
  */
 
 /** After `free` failures, each wait doubles, from `firstMs` to `mostMs`. */
-type Limit = { free: number; firstMs: number; mostMs: number };
+type Limit = { free: number; firstMs: number; maxMs: number };
 export const limits = {
-  pair: { free: 5, firstMs: 1_000, mostMs: 60_000 },
-  address: { free: 50, firstMs: 1_000, mostMs: 60_000 },
-  name: { free: 20, firstMs: 100, mostMs: 2_000 },
+  pair: { free: 5, firstMs: 1_000, maxMs: 60_000 },
+  address: { free: 50, firstMs: 1_000, maxMs: 60_000 },
+  name: { free: 20, firstMs: 100, maxMs: 2_000 },
 } satisfies Record<string, Limit>;
 
 /** A count expires after this time without another failure, in ms. */
@@ -93,9 +93,9 @@ class Failures {
 
   /** The wait after each failure now, in ms. */
   pause(key: string, now: number): number {
-    const { free, firstMs, mostMs } = this.#limit;
+    const { free, firstMs, maxMs } = this.#limit;
     const over = (this.#get(key, now)?.failures ?? 0) - free;
-    return over < 0 ? 0 : Math.min(mostMs, firstMs * 2 ** Math.min(over, 30));
+    return over < 0 ? 0 : Math.min(maxMs, firstMs * 2 ** Math.min(over, 30));
   }
 
   /** The part of that wait that is left, in ms. */

@@ -81,7 +81,7 @@ export class ChildReports {
 
   async #take(
     child: string,
-    { made, after, anew, events, layers }: Report,
+    { made, after, restart, events, layers }: Report,
     { account, charged }: { account: boolean; charged?: number },
   ): Promise<Outcome> {
     checkOrder(events);
@@ -91,9 +91,9 @@ export class ChildReports {
       const reported: Layers = { seen: Date.now(), layers: kept(layers), ...(account && { account }) };
       await this.#bus.put(layersBelow, child, reported).catch(unavailable);
     }
-    if (after === undefined && !anew) return { taken: events.length === 0, place };
+    if (after === undefined && !restart) return { taken: events.length === 0, place };
     const follows = place ? place.made === made && place.sequence === after : after === 0;
-    if (!anew && !follows) return { taken: false, place };
+    if (!restart && !follows) return { taken: false, place };
     const named = events.map(({ sequence, event }) => ({ sequence, event: attributed(child, event) }));
     const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
     if (bytes > 0) await this.#bus.call(askRoom, { child, bytes, ...(charged !== undefined && { charged }) });

@@ -49,7 +49,7 @@ export class ArrivingReader {
     const { place, chunks, fresh } = await this.#locate(repository, digest);
     const { size } = place;
     const range = rangeOf(size);
-    if (!place.coming) {
+    if (!place.incomplete) {
       const file = await this.#volume.openBlob(place);
       return file && { size, range, file, [Symbol.asyncDispose]: () => file[Symbol.asyncDispose]() };
     }
@@ -88,7 +88,7 @@ export class ArrivingReader {
     const place = await this.#bus.call(locateArriving, { repository, digest }, patience);
     const chunks = cached?.chunks ?? new ArrivingChunks();
     const entry = { place, chunks, until: now + MAX_AGE_MS };
-    if (place.coming) this.#cache.set(key, entry);
+    if (place.incomplete) this.#cache.set(key, entry);
     for (const oldest of this.#cache.keys()) {
       if (this.#cache.size <= MAX_CACHED) break;
       this.#cache.delete(oldest);

@@ -26,7 +26,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
     const entered = await access.enter(credentials, request.ip);
     if ('refused' in entered) {
-      const wanted = { needs: 'login', whom: '' } as const;
+      const wanted = { needs: 'login', target: '' } as const;
       reply.header('www-authenticate', challenge(request, 'Basic', wanted));
       throw new Fault('unauthorized', entered.refused);
     }

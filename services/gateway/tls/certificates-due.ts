@@ -48,7 +48,7 @@ export class CertificatesDue {
   }
 
   /** Requests the certificates that are due. @returns the names whose certificate changed */
-  async look(): Promise<string[]> {
+  async renewDue(): Promise<string[]> {
     const changed: string[] = [];
     for (const [name, state] of this.#names) {
       const now = this.#now();

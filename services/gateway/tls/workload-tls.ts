@@ -56,7 +56,7 @@ export class WorkloadTls {
   }
 
   async #check(): Promise<string[]> {
-    const changed = await this.#due.look();
+    const changed = await this.#due.renewDue();
     for (const name of changed) {
       const pair = this.#due.held(name)?.pair;
       this.#contexts.set(name.toLowerCase(), createSecureContext({ ...secureOptions, ...pair }));

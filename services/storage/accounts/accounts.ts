@@ -21,7 +21,7 @@ import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type Page, page } from '../metadata/page.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import { newPassword } from './passwords.ts';
-import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
+import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
 
 /*
  * Accounts: who may do what in this layer, and which layers may synchronise.
@@ -71,7 +71,7 @@ export class Accounts {
           `token ${name} is there already: rotate its password, or choose another name`,
         );
       }
-      mustBeBelowMost(metadata.counters.tokens, 'tokens');
+      mustBeBelowMax(metadata.counters.tokens, 'tokens');
       const scopeMap = query.scopeMap ?? name;
       const record = { enabled: true, scopeMap, created: this.#now(), passwords: [passwordRecord] };
       if (!actions) {

@@ -27,11 +27,11 @@ export const MAX_SILENCE_MS = 90_000;
 /** Max starts remembered of each kind (replaced, copies). */
 const MAX_REMEMBERED = 16;
 
-export type Facts = {
+export type StartFacts = {
   held: Held;
   asking: Start;
   /** When the active start was last seen, in ms. */
-  heard: number;
+  lastSeen: number;
   waiting: Waiting | undefined;
   now: number;
 };
@@ -41,7 +41,7 @@ export type Facts = {
  * restored, that is not known: then the active start must have been silent. If it is seen after the other one asked, it
  * is alive.
  */
-export function verdictOn({ held, asking, heard, waiting, now }: Facts): Verdict {
+export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts): Verdict {
   const { id, before, ended } = asking;
   if (id === held.id) return 'holds';
   const copies = held.copies ?? [];
@@ -49,8 +49,8 @@ export function verdictOn({ held, asking, heard, waiting, now }: Facts): Verdict
   if (before.slice(0, ended).includes(held.id)) return 'takes';
   if (before.some((one) => copies.includes(one))) return 'is a copy';
   const askedBefore = waiting?.id === id || (waiting && before.includes(waiting.id));
-  if (askedBefore && heard > waiting.since) return 'is a copy';
-  return now - heard >= MAX_SILENCE_MS ? 'takes' : 'waits';
+  if (askedBefore && lastSeen > waiting.since) return 'is a copy';
+  return now - lastSeen >= MAX_SILENCE_MS ? 'takes' : 'waits';
 }
 
 /** The record of the start that becomes active. */

@@ -83,7 +83,7 @@ export class Children {
     const lastSeen = this.#lastSeen.get(name) ?? this.#opened;
     const seen = Math.round(at - (now - lastSeen));
     const waiting = this.#waiting.get(name);
-    switch (verdictOn({ held, asking: start, heard: lastSeen, waiting, now })) {
+    switch (verdictOn({ held, asking: start, lastSeen: lastSeen, waiting, now })) {
       case 'holds': {
         this.#lastSeen.set(name, now);
         const moved = address !== undefined && address !== held.address;
@@ -136,7 +136,7 @@ export class Children {
     return childAccounts(this.#deps.metadata, names);
   }
 
-  deactivate(name: string): Promise<{ was?: Child }> {
+  deactivate(name: string): Promise<{ previous?: Child }> {
     const { metadata } = this.#deps;
     return this.#locked(async () => {
       const record = await metadata.child(name);
@@ -144,7 +144,7 @@ export class Children {
       await metadata.write(drop.child(name));
       this.#lastSeen.delete(name);
       this.#waiting.delete(name);
-      return { was: childOf(name, record) };
+      return { previous: childOf(name, record) };
     });
   }
 

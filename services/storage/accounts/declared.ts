@@ -12,7 +12,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import { planDeclared, type There, type Wanted } from './declared-plan.ts';
-import { actionsOf, mustBeBelowMost, ScopeMaps } from './scope-maps.ts';
+import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
 
 /** Poll interval of secret files, in ms: a mounted secret sends no notification of a change. */
@@ -81,7 +81,7 @@ export class DeclaredAccounts {
     await locks.run('accounts', async () => {
       const plan = planDeclared(wanted, await this.#existing(wanted), now());
       for (const complaint of plan.complaints) complaints.push(complaint);
-      if (plan.made > 0) mustBeBelowMost(metadata.counters.tokens + plan.made - 1, 'tokens');
+      if (plan.made > 0) mustBeBelowMax(metadata.counters.tokens + plan.made - 1, 'tokens');
       if (plan.changes.length === 0) return;
       const facts = { action: 'accounts/declare', detail: declaredAccounts(plan.changes) };
       await audit.change(facts, () => metadata.write(plan.changes));

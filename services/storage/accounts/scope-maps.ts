@@ -82,7 +82,7 @@ export class ScopeMaps {
   }
 
   mustHaveRoom(): void {
-    mustBeBelowMost(this.#metadata.counters.scopeMaps, 'scope maps');
+    mustBeBelowMax(this.#metadata.counters.scopeMaps, 'scope maps');
   }
 
   /** Merges the system scope maps in order: `_` sorts between upper-case and lower-case letters. */
@@ -99,7 +99,7 @@ export class ScopeMaps {
 }
 
 /** @throws Fault `denied` */
-export function mustBeBelowMost(count: number, what: string): void {
+export function mustBeBelowMax(count: number, what: string): void {
   if (count < MAX_RECORDS) return;
   throw new Fault(
     'denied',

@@ -35,7 +35,7 @@ export class ArrivingContent {
     });
   }
 
-  async locate(repository: string, digest: string): Promise<BlobPlace & { coming: boolean }> {
+  async locate(repository: string, digest: string): Promise<BlobPlace & { incomplete: boolean }> {
     const { metadata, store, grace } = this.#deps;
     await grace.renew(digest);
     // Read in the order in which content moves, the ingest before the blob: a commit in between is still seen.
@@ -46,10 +46,10 @@ export class ArrivingContent {
       metadata.transferred([digest]),
     ]);
     if (blob && (link || transferred?.repository === repository)) {
-      return { path: store.path(digest), size: blob.size, coming: false };
+      return { path: store.path(digest), size: blob.size, incomplete: false };
     }
     if (!blob && record?.repository === repository && record.size !== undefined) {
-      return { path: transferPath(digest), size: record.size, coming: true };
+      return { path: transferPath(digest), size: record.size, incomplete: true };
     }
     throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`, {
       detail: { digest },

@@ -53,14 +53,14 @@ export class EventOutbox {
     this.#next = next;
   }
 
-  /** Write `changes` in the batch of the change. Call `tell` once it is written, to publish the event. */
-  prepare<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; tell: () => void } {
+  /** Write `changes` in the batch of the change. Call `publish` once it is written. */
+  prepare<T extends TSchema>(event: Event<T>, facts: Static<T>): { changes: Change[]; publish: () => void } {
     const number = this.#next;
     this.#next += 1;
     const data = { ...(facts as object), ...byAccount() } as Static<T>;
     return {
       changes: put.announcement(number, { type: event.type, data, at: Date.now() }),
-      tell: () => this.#publish(event, data, () => void this.#acknowledge(number)),
+      publish: () => this.#publish(event, data, () => void this.#acknowledge(number)),
     };
   }
 

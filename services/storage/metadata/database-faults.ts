@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
 /** Maps an error of LevelDB to a fault, if one fits. */
-export function sorted(error: unknown): unknown {
+export function asFault(error: unknown): unknown {
   const { code, message, cause } = error as Error & { code?: string };
   if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
     return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
@@ -32,7 +32,7 @@ export function damaged(volume: string, findings: Finding[]): Fault {
 }
 
 /** @param volume path of the data volume */
-export const gone = (volume: string): Fault =>
+export const metadataLost = (volume: string): Fault =>
   new Fault(
     'volume-unusable',
     `${volume} has no metadata, and had some: put the folder metadata back from a backup, or run "terrace repair --data ${volume}", which brings back what the content tells, and lists what is lost`,

@@ -8,7 +8,7 @@ import { type Examined, examine } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
 import { bootId } from './boot.ts';
 import { type Change, isNoted, set } from './changes.ts';
-import { damaged, gone, isUnreadable, sorted, unusable } from './database-faults.ts';
+import { asFault, damaged, isUnreadable, metadataLost, unusable } from './database-faults.ts';
 import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
@@ -75,7 +75,7 @@ export class Database {
   /** The error to throw for a failed read. */
   failing(error: unknown): unknown {
     if (isUnreadable(error)) this.#fail(error);
-    return sorted(error);
+    return asFault(error);
   }
 
   /** When it resolves, everything written is synced; the next opening relies on that. */
@@ -101,7 +101,7 @@ export class Database {
     try {
       await this.#level.batch(changes as never, { sync });
     } catch (error) {
-      const fault = sorted(error);
+      const fault = asFault(error);
       if (!Fault.is(fault, 'unavailable')) this.#fail(fault);
       throw fault;
     }
@@ -152,7 +152,7 @@ async function openLevel(folder: string, boot: string): Promise<Level<string, un
     if (findings.length > 0 || missing) {
       // If another process has opened it in the meantime, it changed during the examination.
       if (!(await isFree(folder))) return undefined;
-      throw findings.length > 0 ? damaged(volume, findings) : gone(volume);
+      throw findings.length > 0 ? damaged(volume, findings) : metadataLost(volume);
     }
     // Before the first write, so that a crash is not taken for a clean close.
     const opening = await openingOf(folder);

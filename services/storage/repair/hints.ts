@@ -70,7 +70,7 @@ export type StoredEvent = {
   /** Entries that may be reported to an operator by name. */
   named: Remnant[];
   /** Some of the names may be damaged: such entries are ignored. */
-  doubtful: boolean;
+  unconfirmed: boolean;
 };
 
 /** Kinds of records whose repository name can be checked against other records of the same batch. */
@@ -107,7 +107,7 @@ export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boo
     hints: [...hints.values()],
     serial: lastSerial(remnants),
     named: remnants.filter((remnant) => !isNaming(remnant) || isConfirmed(remnant)),
-    doubtful: remnants.some((remnant) => nameIn(remnant) !== undefined && !isConfirmed(remnant)),
+    unconfirmed: remnants.some((remnant) => nameIn(remnant) !== undefined && !isConfirmed(remnant)),
   };
 }
 

@@ -128,8 +128,8 @@ async function rebuild(
     await checkTags(records, all, report);
     await checkAccounts(records, open, report);
     await resetSyncState(records, report);
-    for (const { finding, named, complete, doubtful } of damagedRanges) {
-      if (complete && !doubtful) continue;
+    for (const { finding, named, complete, unconfirmed } of damagedRanges) {
+      if (complete && !unconfirmed) continue;
       const some = named.length > 0 ? 'some of ' : '';
       const { file, what } = finding;
       say(report.lost, `records of ${file}, which ${what}: ${some}their names can not be read`);

@@ -57,7 +57,7 @@ export function cleanRepository(
         bases.delete(tag);
         const prepared = announcements.prepare(tagDeleted, { repository, tag, from, arrived: true });
         const changes = [...drop.tag(repository, tag), ...drop.base(repository, tag)];
-        await batches.add([...changes, ...prepared.changes], prepared.tell);
+        await batches.add([...changes, ...prepared.changes], prepared.publish);
       } else keptTags.add(tag);
     }
     for (const tag of bases.keys()) await batches.add(drop.base(repository, tag));
@@ -78,7 +78,7 @@ export function cleanRepository(
         const referrer = subject === undefined ? [] : drop.referrer(repository, subject, digest);
         const changes = [...drop.manifest(repository, digest), ...drop.unsent(repository, digest)];
         const prepared = announcements.prepare(manifestDeleted, { repository, digest, arrived: true });
-        await batches.add([...changes, ...referrer, ...prepared.changes], prepared.tell);
+        await batches.add([...changes, ...referrer, ...prepared.changes], prepared.publish);
       }
     }
     if (deletesAll) {

@@ -26,7 +26,7 @@ import type { Page } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import { cleanRepository } from './clean.ts';
-import { childrenMustBeHere, isIndex, listLeftOut, onIndexDeleted, onManifestPut } from './sparse.ts';
+import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
 
 /*
@@ -161,7 +161,7 @@ export class Manifests {
         ...tags.flatMap((tag) => drop.tag(repository, tag)),
         ...prepared.flatMap(({ changes }) => changes),
       ]);
-      for (const { tell } of prepared) tell();
+      for (const { publish } of prepared) publish();
     });
   }
 
@@ -188,8 +188,8 @@ export class Manifests {
     return cleanRepository(this.#deps, repository);
   }
 
-  listLeftOut(repository: string, page: Page) {
-    return listLeftOut(this.#deps.metadata, repository, page);
+  listExcluded(repository: string, page: Page) {
+    return excludedPage(this.#deps.metadata, repository, page);
   }
 
   // ── put ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +225,7 @@ export class Manifests {
       ...prepared.flatMap(({ changes }) => changes),
       ...childrenOf(manifest).flatMap(drop.transferred),
     ]);
-    for (const { tell } of prepared) tell();
+    for (const { publish } of prepared) publish();
   }
 
   /** The record of a manifest whose bytes exist and are not known to be damaged. */

@@ -91,7 +91,7 @@ export async function platformOf(
 
 const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
 
-export async function listLeftOut(
+export async function excludedPage(
   metadata: Metadata,
   repository: string,
   { after, limit }: Page,

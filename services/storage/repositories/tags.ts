@@ -41,26 +41,26 @@ export class Tags {
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, move.digest);
       if (!record) throw await manifestUnknown(this.#deps, repository, move.digest);
-      const { changes, tell } = await this.move(repository, { ...move, mediaType: record.mediaType });
+      const { changes, publish } = await this.move(repository, { ...move, mediaType: record.mediaType });
       await metadata.write(changes);
-      tell();
+      publish();
     });
   }
 
   /**
-   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `tell` to publish
+   * Prepares the move of a tag: `changes` for the batch of a caller that holds the repository's lock, `publish` to publish
    * the event once the batch is written.
    * @throws Fault `conflict` if the tag does not point to `expect`
    */
   async move(
     repository: string,
     { tag, digest, mediaType, expect, base = false, arrived = base }: Move,
-  ): Promise<{ changes: Change[]; tell: () => void }> {
+  ): Promise<{ changes: Change[]; publish: () => void }> {
     const { metadata, announcements } = this.#deps;
     const from = await metadata.tag(repository, tag);
     mustBe(repository, tag, expect, from);
     const baseChanges = base ? put.base(repository, tag, digest) : [];
-    if (from === digest) return { changes: baseChanges, tell: () => {} };
+    if (from === digest) return { changes: baseChanges, publish: () => {} };
     const event = {
       repository,
       tag,
@@ -71,7 +71,7 @@ export class Tags {
     const prepared = announcements.prepare(tagMoved, { ...event, ...(arrived && { arrived }) });
     return {
       changes: [...put.tag(repository, tag, digest), ...baseChanges, ...prepared.changes],
-      tell: prepared.tell,
+      publish: prepared.publish,
     };
   }
 
@@ -89,7 +89,7 @@ export class Tags {
         ...(prepared ? [...drop.tag(repository, tag), ...prepared.changes] : []),
         ...(base ? drop.base(repository, tag) : []),
       ]);
-      prepared?.tell();
+      prepared?.publish();
     });
   }
 

@@ -142,5 +142,5 @@ export class Outgoing {
 
 function pendingOf([key, { since, found }]: [key: string, record: UnsentRecord]): Pending {
   const [repository, digest] = key.split('!') as [string, string];
-  return { repository, digest, since, ...(found && { found }) };
+  return { repository, digest, since, ...(found && { unknownOrigin: found }) };
 }

@@ -45,7 +45,7 @@ export type Coordinator = {
 };
 
 /** State of one term. What this process knows of the parent is discarded with it. */
-type Leading = { lead: CoordinatorTerm; changeCursor: ChangeCursor; acrChanges: AcrChangeScan };
+type Leadership = { term: CoordinatorTerm; changeCursor: ChangeCursor; acrChanges: AcrChangeScan };
 
 /** Makes the passes of the layer while this process holds the lease. Ends when the signal of `context` aborts. */
 export function coordinate(
@@ -69,15 +69,15 @@ export function coordinate(
     looked: () => void linkReport.refresh(),
     log,
   });
-  let leading: Leading | undefined;
+  let leading: Leadership | undefined;
   const announcements = new PassAnnouncements(bus, instance);
   const activePasses = new Set<{ request: PassRequest; end: AbortController }>();
 
   const pass = async (request: PassRequest, stopped: AbortSignal): Promise<void> => {
     const at = link();
-    const now = leading;
-    if (!at || !now) return;
-    const { lead } = now;
+    const held = leading;
+    if (!at || !held) return;
+    const { term } = held;
     if (!at.usable && !request.now) {
       // The window closed while the request was queued.
       if (request.asked) bus.publish(passFinished, { ...nothing(request), ended: 'window' });
@@ -96,18 +96,18 @@ export function coordinate(
     using announcement = announcements.begin(request, () => running.syncing());
     try {
       await linkReport.written();
-      const either = AbortSignal.any([signal, lead.signal, stopped, end.signal]);
+      const either = AbortSignal.any([signal, term.signal, stopped, end.signal]);
       const deps = {
         context,
         volume,
         settings,
-        ...now,
+        ...held,
         announcement,
         signal: either,
         ...(until !== undefined && { until }),
       };
       const result = await runPass(deps, request);
-      if (signal.aborted || lead.signal.aborted || stopped.aborted) return;
+      if (signal.aborted || term.signal.aborted || stopped.aborted) return;
       const { failures: _failures, ...summary } = result;
       const finish = announcement.ended(result);
       log[finish ? 'info' : 'debug']({ ...summary, cause: request.cause }, 'pass ended');
@@ -126,19 +126,19 @@ export function coordinate(
       actors: {
         makePass: fromPromise<void, PassRequest>(({ input, signal: stopped }) => pass(input, stopped)),
         takeTerm: fromPromise<void>(async ({ signal: stopped }) => {
-          const term = await newTerm(context, lease, stopped);
+          const number = await newTerm(context, lease, stopped);
           stopped.throwIfAborted();
-          const lead = new CoordinatorTerm(bus, term, lease, ({ message }) => {
+          const term = new CoordinatorTerm(bus, number, lease, ({ message }) => {
             log.info(
-              { term, reason: message },
+              { term: number, reason: message },
               'what this coordinator began is for another one to go on with',
             );
             lease.invalidate();
           });
           leading = {
-            lead,
-            changeCursor: new ChangeCursor(lead.bus),
-            acrChanges: new AcrChangeScan(lead.bus),
+            term,
+            changeCursor: new ChangeCursor(term.bus),
+            acrChanges: new AcrChangeScan(term.bus),
           };
         }),
         clock: fromCallback(() => {
@@ -157,10 +157,10 @@ export function coordinate(
     activity.coordinates(true);
     cleanups.push(() => activity.coordinates(false));
     cleanups.push(settings.bandwidth.serveGrants());
-    const { changeCursor, lead } = leading as Leading;
-    const { bus: fencedBus, signal: term } = lead;
+    const { changeCursor, term } = leading as Leadership;
+    const { bus: fencedBus } = term;
     const callbacks = {
-      tell: () => requestPass(passRequest('parent')),
+      requestPass: () => requestPass(passRequest('parent')),
       unchanged: () => requestPass(passRequest('schedule')),
       unreachable: (reason: string) => void linkReport.unreachable(reason),
       isAway: () => linkReport.isAway,
@@ -178,7 +178,7 @@ export function coordinate(
       activity,
       ...callbacks,
     };
-    parentTasks = startParentTasks(deps, AbortSignal.any([signal, term]));
+    parentTasks = startParentTasks(deps, AbortSignal.any([signal, term.signal]));
     const unserve = bus.serve(startPass, async ({ full, now }) => {
       settings.get();
       const at = link();
@@ -192,7 +192,7 @@ export function coordinate(
     cleanups.push(() => void unserve());
   });
   actor.on('following', () => {
-    leading?.lead.end();
+    leading?.term.end();
     leading = undefined;
     for (const cleanup of cleanups.splice(0)) cleanup();
   });

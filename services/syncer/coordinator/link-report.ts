@@ -128,7 +128,7 @@ export class LinkReport {
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;
-      const news = announced ? now : before?.news;
+      const news = announced ? now : before?.announced;
       const passes = { count: (before?.count ?? 0) + 1, last: now, ...(news && { news }) };
       const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
       const remaining = unmatched.filter((pattern) => !matched.includes(pattern));

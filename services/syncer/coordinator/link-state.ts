@@ -34,9 +34,9 @@ const UNANSWERED: LinkState = {
  * @param whole whether the pass was unscoped
  */
 export function stateAfter(before: LinkState | undefined, result: PassResult, whole: boolean): LinkState {
-  const { ended, failed, failures, parked, unheard } = result;
-  if (ended && (failed > 0 || unheard) && before) return before;
-  if (unheard && failed === 0) return UNANSWERED;
+  const { ended, failed, failures, parked, unanswered } = result;
+  if (ended && (failed > 0 || unanswered) && before) return before;
+  if (unanswered && failed === 0) return UNANSWERED;
   if (failed === 0 && parked === 0) {
     // A scoped pass does not finish what an unscoped one left undone.
     if (!whole && before?.state === 'Unhealthy') return before;

@@ -15,7 +15,7 @@ export type RunDeps = {
   context: Context;
   volume: Volume;
   settings: Settings;
-  lead: CoordinatorTerm;
+  term: CoordinatorTerm;
   changeCursor: ChangeCursor;
   acrChanges: AcrChangeScan;
   announcement: PassAnnouncement;
@@ -33,7 +33,7 @@ export async function runPass(
     context: { log, instance, layer },
     volume,
     settings,
-    lead,
+    term,
     changeCursor,
     acrChanges,
     announcement,
@@ -45,12 +45,12 @@ export async function runPass(
   try {
     const { parent, upward, feed, activation, acr } = await settings.clients();
     const deps = {
-      bus: announcing(lead.bus, announcement),
+      bus: announcing(term.bus, announcement),
       announcement,
       volume,
       log,
       parent,
-      upward: lead.upward(upward),
+      upward: term.upward(upward),
       feed,
       activation,
       changeCursor,

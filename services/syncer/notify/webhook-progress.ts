@@ -25,7 +25,7 @@ export class WebhookProgress {
     this.#bus = bus;
     this.#key = key;
     this.#log = log;
-    const { state = 'Untried', told: lastDelivery } = before ?? {};
+    const { state = 'Untried', acceptedAt: lastDelivery } = before ?? {};
     this.#status = {
       since: Date.now(),
       behind: 0,
@@ -47,7 +47,7 @@ export class WebhookProgress {
   taken(behind: number, more: boolean): void {
     this.#enter('Online');
     const { failure: _failure, ...status } = this.#status;
-    this.#status = { ...status, told: Date.now(), behind, more };
+    this.#status = { ...status, acceptedAt: Date.now(), behind, more };
     this.#schedule();
   }
 

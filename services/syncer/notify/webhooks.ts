@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
-import { getWebhookPlace, keepWebhookPlace, retainWebhooks, webhookStatus } from '#proto/status/webhooks.ts';
+import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
 import { type DeliveryDeps, deliverEvents } from './delivery.ts';
 import { Post } from './post.ts';
@@ -86,9 +86,9 @@ export class WebhookTasks {
     const progress = new WebhookProgress(bus, key, to.name, log, before?.value);
     await using post = new Post(to, answerMs);
     const places = {
-      get: async () => (await fencedBus.call(getWebhookPlace, { of: key }, { signal })).place,
+      get: async () => (await fencedBus.call(getWebhookPlace, { webhook: key }, { signal })).place,
       keep: async (place: Parameters<DeliveryDeps['places']['keep']>[0]) => {
-        await fencedBus.call(keepWebhookPlace, { of: key, place });
+        await fencedBus.call(storeWebhookPlace, { webhook: key, place });
       },
     };
     await deliverEvents(
@@ -100,7 +100,7 @@ export class WebhookTasks {
 
   async #prune(keys: string[]): Promise<void> {
     const { bus, fencedBus } = this.#deps;
-    await fencedBus.call(retainWebhooks, { of: keys });
+    await fencedBus.call(retainWebhooks, { webhooks: keys });
     for (const key of (await bus.list(webhookStatus)).keys()) {
       if (!keys.includes(key)) await bus.remove(webhookStatus, key);
     }

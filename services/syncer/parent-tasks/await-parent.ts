@@ -19,7 +19,7 @@ export type AwaitDeps = {
   /** Calls back at the end of each pass. Returns a function that ends the subscription. */
   onPass: (listener: () => void) => () => void;
   /** Called when the parent answers again. */
-  tell: () => void;
+  requestPass: () => void;
   log: Log;
   firstWaitMs?: number;
 };
@@ -65,7 +65,7 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
       }
       failedPings = 0;
       passed = Promise.withResolvers();
-      deps.tell();
+      deps.requestPass();
       await passed.promise;
       failedPasses += 1;
       waitMs = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });

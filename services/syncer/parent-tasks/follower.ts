@@ -27,7 +27,7 @@ export type FollowDeps = {
   /** Notified when content is in transfer to the parent. */
   prefetcher: Pick<Prefetcher, 'idle' | 'begin' | 'onIdle'>;
   /** Called when the parent reports changes, or answers again. */
-  tell: () => void;
+  requestPass: () => void;
   /** Called when the parent reported no changes: a pass that begins now need not ask again. */
   unchanged: () => void;
   /** Called when the parent does not answer. */
@@ -62,7 +62,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       failures = 0;
       if (result === 'changes' || result === 'lost' || isBack) {
         const { turned } = changeCursor;
-        deps.tell();
+        deps.requestPass();
         deps.prefetcher.begin();
         await Promise.race([turned, pause(jittered(MAX_WAIT_MS))]);
         // The cursor is unchanged if the pass could not read the changes: the retry is delayed.

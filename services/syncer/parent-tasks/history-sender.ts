@@ -93,8 +93,8 @@ export class HistorySender {
   }
 
   /** To be called when all events have been sent. */
-  told(): Promise<void> {
-    return this.#refused.tell();
+  settle(): Promise<void> {
+    return this.#refused.report();
   }
 
   #pass(...[event, refusal]: Parameters<RefusedEvents['add']>): void {

@@ -56,7 +56,7 @@ export class ReportClock {
     return !isDeepStrictEqual(layers.map(facts), this.#last.map(facts));
   }
 
-  told(layers: LayerReport[], now: number): void {
+  sent(layers: LayerReport[], now: number): void {
     this.#last = layers;
     this.#at = now;
   }

@@ -35,7 +35,7 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   link: () => Link | undefined;
   activity: SyncerActivity;
   /** Called when the parent reports changes, or answers again. */
-  tell: () => void;
+  requestPass: () => void;
   /** Called when the parent has just reported that nothing is new. */
   unchanged: () => void;
   /** Called when the parent does not answer. */
@@ -63,7 +63,7 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
   // A stored cursor proves that the parent is a Terrace, also after a restart.
   const reports = async () => {
     const clients = await settings.clients();
-    return changeCursor.cursor !== undefined || clients.feed.spoke ? clients.reports : undefined;
+    return changeCursor.cursor !== undefined || clients.feed.hasAnswered ? clients.reports : undefined;
   };
   const identity = () => bus.call(layerInstance, {});
   void follow({ ...deps, feed, prefetcher, identity }, signal);

@@ -18,7 +18,7 @@ import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
 import { AnswerPace } from './answer-pace.ts';
-import { PATIENT, waitAfter } from './wait-after.ts';
+import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
 const POLL_MS = 5_000;
@@ -109,7 +109,7 @@ export class Prefetcher {
       } catch (err) {
         if (signal.aborted) break;
         failures += 1;
-        const ms = waitAfter(err, failures, PATIENT);
+        const ms = waitAfter(err, failures, PATIENT_BACKOFF);
         this.#deps.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
         await pause(ms);
       }
@@ -165,7 +165,7 @@ export class Prefetcher {
   async #enqueue(blobs: ArrivingBlob[], signal: AbortSignal): Promise<number> {
     const { bus, settings } = this.#deps;
     const { connections, repositories } = settings.get();
-    this.#pool.most = connections;
+    this.#pool.maxConnections = connections;
     const known = new Set([...this.#running, ...this.#waiting.map(({ digest }) => digest)]);
     const capacity = Math.max(0, MAX_WAITING - this.#waiting.length);
     const fresh = blobs

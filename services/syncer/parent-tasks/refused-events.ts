@@ -55,7 +55,7 @@ export class RefusedEvents {
   /** The parent accepted a later event: the refused ones are skipped for good. */
   async settle(): Promise<void> {
     const refused = this.#unconfirmed;
-    await this.tell();
+    await this.report();
     this.#unconfirmed = [];
     const last = refused.at(-1);
     if (!last) return;
@@ -70,7 +70,7 @@ export class RefusedEvents {
   }
 
   /** Updates the status. */
-  async tell(): Promise<void> {
+  async report(): Promise<void> {
     await this.#load();
     const last = this.#unconfirmed.at(-1);
     if (last) {

@@ -13,7 +13,7 @@ import { LinkGate } from '../schedule/link-gate.ts';
 import type { Link } from '../schedule/link-schedule.ts';
 import { HistorySender } from './history-sender.ts';
 import { MIN_INTERVAL_MS, ReportClock } from './layer-report.ts';
-import { PATIENT, waitAfter } from './wait-after.ts';
+import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Wait before a report, so that several events are sent in one, in ms. */
 const GATHER_MS = 1_000;
@@ -74,7 +74,7 @@ export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<v
           if (signal.aborted) return;
           failures += 1;
           passed = true;
-          const ms = waitAfter(err, failures, PATIENT);
+          const ms = waitAfter(err, failures, PATIENT_BACKOFF);
           log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
           await pause(ms);
           continue;
@@ -126,7 +126,7 @@ class HistoryReporter {
       if (!sender.ack || first) {
         all ??= await layers();
         if (!(await sender.ask(stream.made, all, signal))) return;
-        this.#clock.told(all, now);
+        this.#clock.sent(all, now);
       }
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
       const isInStream = place !== undefined && (await this.#holds(place, stream));
@@ -193,7 +193,7 @@ class HistoryReporter {
       if (!(await flush())) return 'elsewhere';
     }
     if (!(await flush())) return 'elsewhere';
-    await sender.told();
+    await sender.settle();
     if (last.id) this.#skipped = { made, ...last, behind: sender.ack?.place?.sequence ?? 0 };
     return 'all';
   }

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 const ANSWERED = { firstMs: 1_000, maxMs: 60_000 };
 const UNREACHABLE = { firstMs: 1_000, maxMs: 5_000 };
 /** Backoff for tasks that can wait: others poll the same parent already. */
-export const PATIENT = { firstMs: 2_000, maxMs: 60_000 };
+export const PATIENT_BACKOFF = { firstMs: 2_000, maxMs: 60_000 };
 /** Max wait that the parent may request with Retry-After, in ms. */
 const MAX_ASKED_MS = 5 * 60_000;
 

@@ -116,14 +116,14 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await settleLook(deps, look, false);
-      return { ...stats.result(pass, ended), ...(!hasAnswered() && { unheard: true }) };
+      await finishView(deps, look, false);
+      return { ...stats.result(pass, ended), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
   const result = stats.result(pass);
-  await settleLook(deps, look, result.failed === 0 && !result.ended);
+  await finishView(deps, look, result.failed === 0 && !result.ended);
   return result;
 }
 
@@ -149,15 +149,15 @@ async function findChanges(
     .digest('hex');
   const everything = full === true || COMPARE_ALL.has(cause);
   if (acr)
-    return acrChanges.look(
+    return acrChanges.scan(
       { acr, parent: client, repositories: selected, signal },
       { of: scopeHash, everything },
     );
-  return changeCursor.look(feed, { of: scopeHash, everything, asks: !ROUTINE.has(cause) }, signal);
+  return changeCursor.read(feed, { of: scopeHash, everything, asks: !ROUTINE.has(cause) }, signal);
 }
 
 /** If the cursor can't be stored, the next pass reads the same changes again. */
-async function settleLook(
+async function finishView(
   { log }: PassDeps,
   look: ParentView | undefined,
   succeeded: boolean,

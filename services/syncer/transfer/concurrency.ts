@@ -71,7 +71,7 @@ export class Concurrency {
   }
 
   /** Max connections. */
-  set most(max: number) {
+  set max(max: number) {
     if (max > this.#max) this.#until = 0;
     this.#max = max;
     if (this.#count > max) this.#begin(max);

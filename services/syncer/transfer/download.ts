@@ -111,7 +111,7 @@ export class Download {
         continue;
       }
       const slot = await slots.take();
-      const pace = { rate: slots.gauge.rate, connections: slots.count, most: bandwidth.piece };
+      const pace = { rate: slots.gauge.rate, connections: slots.count, maxBytes: bandwidth.piece };
       const piece = this.#failure ? undefined : this.#pieces.next(pace);
       if (!piece) {
         slot[Symbol.dispose]();
@@ -137,7 +137,7 @@ export class Download {
     const { gauge } = this.#deps.slots;
     const timer = this.#sequential
       ? undefined
-      : setInterval(() => this.#flights.hurry(gauge.firstByteMs), POLL_MS);
+      : setInterval(() => this.#flights.abortStalled(gauge.firstByteMs), POLL_MS);
     try {
       await Promise.race(running);
     } finally {
@@ -158,7 +158,7 @@ export class Download {
       try {
         await this.#fetch(piece, writer, flight, onRanged);
       } catch (error) {
-        if (!flight.hurried) throw error;
+        if (!flight.isSuperseded) throw error;
         await writer.end();
       }
     } catch (error) {

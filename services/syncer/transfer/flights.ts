@@ -7,7 +7,7 @@ export type Flight = Disposable & {
   /** Aborts with the transfer, or when the remaining bytes are requested on another connection. */
   signal: AbortSignal;
   /** Whether it was aborted for being silent. */
-  readonly hurried: boolean;
+  readonly isSuperseded: boolean;
   /** Records that bytes arrived. */
   onBytes(): void;
 };
@@ -31,7 +31,7 @@ export class Flights {
     this.#flights.add(flight);
     return {
       signal: AbortSignal.any([signal, flight.abort.signal]),
-      get hurried() {
+      get isSuperseded() {
         return flight.abort.signal.aborted;
       },
       onBytes: () => {
@@ -42,7 +42,7 @@ export class Flights {
   }
 
   /** Aborts the requests that are silent for too long. */
-  hurry(firstByteMs = 0): void {
+  abortStalled(firstByteMs = 0): void {
     const maxMs = Math.max(MAX_SILENT_MS, MAX_SILENT_ANSWERS * firstByteMs) * this.#patience;
     const silent = [...this.#flights].filter(({ lastByteAt }) => this.#now() - lastByteAt >= maxMs);
     if (silent.length > 0) this.#patience *= 2;

@@ -22,13 +22,13 @@ export type PieceSizing = {
   rate: number | undefined;
   connections: number;
   /** Max bytes to request at once by the bandwidth limit. */
-  most: number | undefined;
+  maxBytes: number | undefined;
 };
 
 /** Bytes to request next, of the `left` ones that are not requested yet. */
 export function pieceSize(
   left: number,
-  { rate, connections, most: max = MAX_REQUEST_BYTES }: PieceSizing,
+  { rate, connections, maxBytes: max = MAX_REQUEST_BYTES }: PieceSizing,
 ): number {
   const usual = rate === undefined ? INITIAL : between(MIN_PIECE, rate * LONG_S, MAX_REQUEST_BYTES);
   const short =

@@ -27,7 +27,7 @@ export class SendRate {
   }
 
   /** Records that a request broke: the next one will be smaller. */
-  broke(): void {
+  failed(): void {
     if (this.#rate !== undefined) this.#rate /= 2;
   }
 

@@ -33,20 +33,20 @@ export type UpDeps = {
 };
 
 /** Fields of a job other than the blob. */
-export type Manner = {
+export type UploadOptions = {
   /** When the window closes, in ms since 1970. */
   until?: number | undefined;
   /** Repositories of the parent to mount from. */
   from?: Repository[] | undefined;
   /** Sends the blob even if the parent says that it has it. */
-  again?: boolean | undefined;
+  resend?: boolean | undefined;
 };
 
 type Held = { lock: UploadLease; session: Session };
 
 /** The transfer machine with the actors of an upload. */
-export const upActor = (deps: UpDeps, manner: Manner) => {
-  const steps = new UploadSteps(deps, manner);
+export const upActor = (deps: UpDeps, options: UploadOptions) => {
+  const steps = new UploadSteps(deps, options);
   return transferMachine.provide({
     actors: {
       locate: fromPromise(({ input }) => logged(deps, steps.locate(input))),
@@ -64,7 +64,7 @@ export const upActor = (deps: UpDeps, manner: Manner) => {
 
 class UploadSteps {
   readonly #deps: UpDeps;
-  readonly #manner: Manner;
+  readonly #options: UploadOptions;
   readonly #sessions: UploadSessions;
   /** Highest offset that the parent reported in all attempts so far. */
   #reached: number | undefined;
@@ -73,16 +73,17 @@ class UploadSteps {
   /** The parent rejected the complete blob once, although it is correct here. */
   #rejected = false;
 
-  constructor(deps: UpDeps, manner: Manner) {
+  constructor(deps: UpDeps, options: UploadOptions) {
     this.#deps = deps;
-    this.#manner = manner;
-    this.#sessions = new UploadSessions(deps.bus, deps.signal, manner.from ?? []);
+    this.#options = options;
+    this.#sessions = new UploadSessions(deps.bus, deps.signal, options.from ?? []);
   }
 
   async locate({ repository, digest, size }: Wanted): Promise<Located> {
     const { bus, by, signal, started } = this.#deps;
     const upward = await this.#deps.upward();
-    if (!this.#manner.again && (await upward.hasBlob(repository, digest, signal))) return { kind: 'present' };
+    if (!this.#options.resend && (await upward.hasBlob(repository, digest, signal)))
+      return { kind: 'present' };
     const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
     if (!lock) return { kind: 'held' };
     try {
@@ -135,7 +136,7 @@ class UploadSteps {
         file,
         slots,
         pace,
-        until: this.#manner.until,
+        until: this.#options.until,
         ensureHeld: () => lock.ensureHeld(),
         signal: ending,
         late: grace.signal,

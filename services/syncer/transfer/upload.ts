@@ -97,7 +97,7 @@ export class Upload {
       return answer;
     } catch (error) {
       if (!signal.aborted) {
-        pace.broke();
+        pace.failed();
         slots.gauge.failed(error);
       }
       throw error;

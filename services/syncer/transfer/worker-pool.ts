@@ -38,8 +38,8 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   /** Max connections. */
-  set most(max: number) {
-    this.#concurrency.most = max;
+  set maxConnections(max: number) {
+    this.#concurrency.max = max;
     this.#follow();
   }
 

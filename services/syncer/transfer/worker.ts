@@ -35,7 +35,7 @@ export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
  * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
  */
 export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verdict> {
-  const { pass, until, from, again, part, ...blob } = job;
+  const { pass, until, from, resend, part, ...blob } = job;
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
   const closed = new AbortController();
@@ -72,7 +72,7 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verd
       bus.publish(transferProgressed, { ...about, done, rate });
     },
   };
-  const machine = blob.direction === 'up' ? upActor(jobDeps, { until, from, again }) : downActor(jobDeps);
+  const machine = blob.direction === 'up' ? upActor(jobDeps, { until, from, resend }) : downActor(jobDeps);
   const actor = createActor(machine, { input: { ...blob, ...(part && { part }) } });
   actor.subscribe({
     next: ({ value, context: { fault, until } }) => {
@@ -111,8 +111,8 @@ function conclude(
     bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';
   }
-  if (result === 'held') return { again: Math.round(HELD_MS * (1 + Math.random())) };
-  if (signal.aborted) return { again: 0 };
+  if (result === 'held') return { retryMs: Math.round(HELD_MS * (1 + Math.random())) };
+  if (signal.aborted) return { retryMs: 0 };
   const { code, message } = fault ?? { code: 'internal', message: 'the transfer failed' };
   const status = Number(fault?.detail?.status);
   bus.publish(transferFailed, {

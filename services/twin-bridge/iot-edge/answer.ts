@@ -23,7 +23,10 @@ export async function answerCall(
   const text = JSON.stringify(answer.payload ?? null);
   if (Buffer.byteLength(text) > MAX_BYTES) {
     const bytes = Buffer.byteLength(text);
-    return said(500, `the answer of ${bytes} bytes is more than the ${MAX_BYTES} that a method may have`);
+    return messageAnswer(
+      500,
+      `the answer of ${bytes} bytes is more than the ${MAX_BYTES} that a method may have`,
+    );
   }
   // Status 0 is invalid: the caller would take it for a missing status.
   return { status: answer.status || 500, text };
@@ -63,4 +66,7 @@ async function outcome(
 
 const methodNames = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
 
-export const said = (status: number, message: string) => ({ status, text: JSON.stringify({ message }) });
+export const messageAnswer = (status: number, message: string) => ({
+  status,
+  text: JSON.stringify({ message }),
+});

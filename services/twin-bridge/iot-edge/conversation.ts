@@ -48,7 +48,7 @@ export class Conversation {
   #complained = '';
   #isUnknown = false;
   /** Called after each successful read of the twin: the connection works. */
-  onLook: () => void = () => {};
+  onRead: () => void = () => {};
 
   constructor(delegate: TwinDelegate, log: Log, timing: Timing, clock: Clock = systemClock) {
     this.#delegate = delegate;
@@ -118,7 +118,7 @@ export class Conversation {
         this.#log.warn({}, 'edgeHub does not know the desired properties now; what was in force stays so');
       }
       this.#isUnknown = document === undefined;
-      this.onLook();
+      this.onRead();
     } catch (error) {
       this.#readAt = this.#clock.now() + this.#backoff(error, 'the twin could not be looked up');
     }

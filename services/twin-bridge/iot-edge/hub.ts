@@ -3,7 +3,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 import type { Method } from '../methods/method.ts';
-import { answerCall, MAX_CALLS, said } from './answer.ts';
+import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
 import { isMapping, type Properties } from './desired.ts';
 import { clientId, userName } from './sas.ts';
 import type { Timing } from './timing.ts';
@@ -196,7 +196,7 @@ class HubConnection implements Hub {
     this.#calls += 1;
     const { status, text } =
       this.#calls > MAX_CALLS
-        ? said(429, `${MAX_CALLS} methods run already: call again later`)
+        ? messageAnswer(429, `${MAX_CALLS} methods run already: call again later`)
         : await answerCall({ name, payload }, methods, log, timing.method, this.#over.signal);
     this.#calls -= 1;
     if (this.#over.signal.aborted) return;

@@ -170,7 +170,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
         onPatch: conversation.patched,
         signal,
       });
-      conversation.onLook = () => this.#connected();
+      conversation.onRead = () => this.#connected();
       this.#conversation = conversation;
       const renewal = this.#clock.sleep(Math.max(0, ends - margin - this.#clock.now()), signal).then(() => {
         renewing = !signal.aborted;

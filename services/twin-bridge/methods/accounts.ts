@@ -14,11 +14,14 @@ const Deactivate = Type.Object(
 /** Deactivates a layer below, so that another instance of it can be activated. Faults: `account-unknown`. */
 export function deactivateMethod(bus: Pick<Bus, 'call'>, log: Log): Method {
   return method(Deactivate, log, async ({ child }, signal) => {
-    const { was } = await bus.call(deactivateChild, { name: child }, { signal });
+    const { previous } = await bus.call(deactivateChild, { name: child }, { signal });
     // A layer that was never activated has at least a token; an unknown name is a mistake.
-    if (!was) await bus.call(showToken, { name: child }, { signal });
-    const before = was && { instance: was.instance, since: new Date(was.since).toISOString() };
-    return { status: 200, payload: { child, active: was !== undefined, ...(before && { was: before }) } };
+    if (!previous) await bus.call(showToken, { name: child }, { signal });
+    const before = previous && { instance: previous.instance, since: new Date(previous.since).toISOString() };
+    return {
+      status: 200,
+      payload: { child, active: previous !== undefined, ...(before && { was: before }) },
+    };
   });
 }
 

@@ -26,27 +26,27 @@ export type ReportOptions = {
   desired: () => DesiredState;
   /** Receives the complete report each time that it has changed. */
   report: (wanted: Reported) => void;
-  pace?: Partial<Pace>;
+  pace?: Partial<ReportPace>;
 };
 
 /** Times are in ms. */
-type Pace = {
+type ReportPace = {
   /** Debounce: changes within this time go into one report. */
   settle: number;
   /** Max reports without a pause; in the long run, one report per `least`. */
   burst: number;
-  least: number;
+  minIntervalMs: number;
   /** Min interval of reports in which only volatile fields have changed. */
   idle: number;
   /** Poll interval without any notification of a change. */
-  look: number;
+  pollMs: number;
 };
-const PACE: Pace = { settle: 1_000, burst: 4, least: 5_000, idle: 5 * 60_000, look: 60_000 };
+const PACE: ReportPace = { settle: 1_000, burst: 4, minIntervalMs: 5_000, idle: 5 * 60_000, pollMs: 60_000 };
 
 /** Reports the state of the layer to its twin: soon after a change, and nothing while nothing changes. */
 export class TwinReporter implements Disposable {
   readonly #options: ReportOptions;
-  readonly #pace: Pace;
+  readonly #pace: ReportPace;
   readonly #ends: (() => void)[];
   #pass: LastPass | undefined;
   #since = new Map<string, number>();
@@ -63,7 +63,7 @@ export class TwinReporter implements Disposable {
     const { bus, pace } = options;
     this.#options = options;
     this.#pace = { ...PACE, ...pace };
-    const poll = setInterval(this.changed, this.#pace.look).unref();
+    const poll = setInterval(this.changed, this.#pace.pollMs).unref();
     this.#ends = [
       bus.watch(configuration, CONFIGURATION_KEY, this.changed),
       bus.watch(linkStatus, LINK_KEY, this.changed),
@@ -86,8 +86,8 @@ export class TwinReporter implements Disposable {
   readonly changed = (): void => {
     if (this.#isBuilding) this.#isStale = true;
     if (this.#isEnded || this.#timer || this.#isBuilding) return;
-    const { settle, burst, least } = this.#pace;
-    const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * least;
+    const { settle, burst, minIntervalMs } = this.#pace;
+    const next = this.#times.length < burst ? 0 : (this.#times[0] as number) + burst * minIntervalMs;
     const wait = Math.max(settle, next - Date.now());
     this.#timer = setTimeout(() => void this.#send(), wait);
     this.#timer.unref();

@@ -70,7 +70,7 @@ test('how far each webhook has been told, and what it waits for', () => {
       syncers: [],
       silent: [],
       webhooks: [
-        { name: 'hooks', state: 'Online', since, told: now - 5_000, behind: 0, more: false },
+        { name: 'hooks', state: 'Online', since, acceptedAt: now - 5_000, behind: 0, more: false },
         {
           name: 'line',
           state: 'Failing',

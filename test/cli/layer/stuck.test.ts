@@ -11,7 +11,7 @@ import { type Notice, Supervisor } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
 /** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */
-const LIMITS: LoopLimits = { everyMs: 50, looks: 6, processorMs: 300 };
+const LIMITS: LoopLimits = { everyMs: 50, polls: 6, processorMs: 300 };
 
 const start = (channel: 'ipc'[]): ChildProcess =>
   spawn(

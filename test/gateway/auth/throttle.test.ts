@@ -66,7 +66,7 @@ test('a name that many addresses try is slow for all, by a bounded delay, and re
   equal(delay(throttle, 'ci', '10.0.1.1'), 100);
   equal(delay(throttle, 'ci', '10.0.1.2'), 200);
   for (let i = 0; i < 200; i += 1) throttle.begin('ci', `10.0.2.${i}`, 0);
-  equal(delay(throttle, 'ci', '10.0.3.1'), limits.name.mostMs);
+  equal(delay(throttle, 'ci', '10.0.3.1'), limits.name.maxMs);
 });
 
 test('success takes back what was counted for it', () => {

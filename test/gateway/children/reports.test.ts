@@ -80,7 +80,7 @@ test('a child that begins anew tells again what is known, and only the rest is s
     { sequence: 4, event: event(1, '/layers/line/b') },
     { sequence: 5, event: event(2, '/layers/line/b') },
   ];
-  deepEqual(await tell('two', { anew: true, events: [...events(2, 3), ...later] }), [200, 5]);
+  deepEqual(await tell('two', { restart: true, events: [...events(2, 3), ...later] }), [200, 5]);
   deepEqual(await stored('two'), [...ids(1, 5), ...ids(1, 2, 'b')]);
   deepEqual(
     await tell('two', { after: 5, events: [{ sequence: 6, event: event(3, '/layers/line/b') }] }),
@@ -160,7 +160,7 @@ test('a child speaks for what is below it, whatever names it gives', async () =>
   ]);
   // It goes on, and what was told is known again.
   deepEqual(await tell('liar', { after: 4, events: [{ sequence: 5, event: event(5) }] }), [200, 5]);
-  deepEqual(await tell('liar', { anew: true, events: reported }), [200, 4]);
+  deepEqual(await tell('liar', { restart: true, events: reported }), [200, 4]);
   equal((await stored('liar')).length, 5);
 });
 

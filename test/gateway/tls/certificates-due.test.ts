@@ -30,14 +30,14 @@ test('in a year there is always a good certificate, also while the daemon is awa
     return { pair, from: now, until: now + 30 * DAY };
   };
   const due = new CertificatesDue(['a'], issue, log, () => now);
-  await due.look();
+  await due.renewDue();
   let asked = 0;
   for (let minute = 1; minute < 365 * 24 * 60; minute += 5) {
     now = minute * MINUTE;
     const day = now / DAY;
     // Away when it is due: for nine days, of the ten that are left.
     isAway = day >= 40 && day < 49;
-    if ((await due.look()).length > 0) asked += 1;
+    if ((await due.renewDue()).length > 0) asked += 1;
     const held = due.held('a');
     assert.ok(held && held.from <= now && now < held.until, `day ${day}`);
     if (day < 40 || day > 49.03) assert.ok(now - held.from <= 20 * DAY + 5 * MINUTE, `day ${day}`);
@@ -47,10 +47,10 @@ test('in a year there is always a good certificate, also while the daemon is awa
   assert.ok((issued[2] as number) >= 49 * DAY && (issued[2] as number) <= 49 * DAY + 35 * MINUTE);
 
   now += 100 * DAY;
-  assert.deepEqual(await due.look(), ['a'], 'the machine slept, and its certificate ended');
+  assert.deepEqual(await due.renewDue(), ['a'], 'the machine slept, and its certificate ended');
   now -= 300 * DAY;
-  assert.deepEqual(await due.look(), ['a'], 'the clock was wrong');
-  assert.deepEqual(await due.look(), []);
+  assert.deepEqual(await due.renewDue(), ['a'], 'the clock was wrong');
+  assert.deepEqual(await due.renewDue(), []);
 });
 
 test('one name that fails keeps no other back, and a clock put back keeps none from being asked again', async () => {
@@ -61,10 +61,10 @@ test('one name that fails keeps no other back, and a clock put back keeps none f
     return { pair, from: now, until: now + 30 * DAY };
   };
   const due = new CertificatesDue(['a', 'b'], issue, log, () => now);
-  assert.deepEqual(await due.look(), ['a']);
+  assert.deepEqual(await due.renewDue(), ['a']);
   assert.equal(due.complete, false);
   now -= 900 * DAY;
   isAway = false;
-  assert.deepEqual(await due.look(), ['a', 'b']);
+  assert.deepEqual(await due.renewDue(), ['a', 'b']);
   assert.ok(due.complete);
 });

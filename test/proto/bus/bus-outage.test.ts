@@ -98,7 +98,7 @@ describe('outages', { concurrency: true }, () => {
     const working = second.work('down', transferBlob.down, end.signal, async (body, attempt) => {
       assert.deepEqual(body, job);
       attempts.push(attempt);
-      return attempts.length < 2 ? { again: 10 } : 'done';
+      return attempts.length < 2 ? { retryMs: 10 } : 'done';
     });
     await until(() => attempts.length === 2, 'two attempts of the second worker');
     await until(async () => (await coordinator.backlog('down')) === 0);

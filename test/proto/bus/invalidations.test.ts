@@ -64,13 +64,13 @@ test('an answer that outlived its connection comes after the word that something
   const line = { publish: (subject: string) => void said.push(subject), subscribe: () => () => {} };
   const invalidations = new Invalidations(line);
   const reply = () => void said.push('answer');
-  invalidations.after(reply)(new Uint8Array());
-  const late = invalidations.after(reply);
+  invalidations.guardReply(reply)(new Uint8Array());
+  const late = invalidations.guardReply(reply);
   invalidations.publish(tagMoved, move('x'));
-  invalidations.broke();
+  invalidations.onDisconnect();
   late(new Uint8Array());
-  invalidations.mended();
-  invalidations.after(reply)(new Uint8Array());
+  invalidations.onReconnect();
+  invalidations.guardReply(reply)(new Uint8Array());
   deepEqual(said, ['answer', 'now.tag.moved', 'now.missed', 'answer', 'now.missed', 'answer']);
 });
 
@@ -79,7 +79,7 @@ test('who has said nothing has nothing to make good, and who is closed says noth
     throw new Error('closed');
   };
   const invalidations = new Invalidations({ publish: closed, subscribe: () => () => {} });
-  invalidations.mended();
+  invalidations.onReconnect();
   invalidations.publish(tagMoved, move('x'));
   throws(() => invalidations.onInvalidation(blobCommitted, () => {}), /blob.committed is not said at once/);
 });

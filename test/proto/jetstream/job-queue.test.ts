@@ -39,7 +39,7 @@ function rig() {
     confirm: async () => {
       over = true;
     },
-    say: (_token, word) => {
+    publish: (_token, word) => {
       said.push(word);
       if (word === '+TERM') over = true;
     },

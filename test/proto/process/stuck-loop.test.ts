@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import { LOOP_LIMITS, StuckLoop } from '#proto/process/stuck-loop.ts';
 
-const { looks, everyMs, processorMs } = LOOP_LIMITS;
+const { polls, everyMs, processorMs } = LOOP_LIMITS;
 
 /** Looks one after another. `turns`: whether the loop turned before it; `used`: time of the processor, in ms. */
 function watched(steps: { turns?: boolean; used?: number }[]): (number | undefined)[] {
@@ -18,21 +18,21 @@ function watched(steps: { turns?: boolean; used?: number }[]): (number | undefin
 const times = <T>(count: number, step: T): T[] => Array.from({ length: count }, () => step);
 
 test('a loop is stuck that computes and does not turn', () => {
-  const found = watched(times(looks, { used: everyMs }));
-  assert.deepEqual(found.slice(0, -1), times(looks, undefined));
-  assert.equal(found.at(-1), looks * everyMs);
+  const found = watched(times(polls, { used: everyMs }));
+  assert.deepEqual(found.slice(0, -1), times(polls, undefined));
+  assert.equal(found.at(-1), polls * everyMs);
 });
 
 test('a loop is not stuck that computes and turns now and then', () => {
   const found = watched(
-    times(10, [...times(looks - 1, { used: everyMs }), { used: everyMs, turns: true }]).flat(),
+    times(10, [...times(polls - 1, { used: everyMs }), { used: everyMs, turns: true }]).flat(),
   );
   assert.ok(found.every((stuck) => stuck === undefined));
 });
 
 test('a process that is stopped, or hardly gets the processor, is not stuck, however long it takes', () => {
   assert.ok(watched(times(10_000, {})).every((stuck) => stuck === undefined));
-  const slow = watched(times(looks * 3, { used: processorMs / (looks * 4) }));
+  const slow = watched(times(polls * 3, { used: processorMs / (polls * 4) }));
   assert.ok(slow.every((stuck) => stuck === undefined));
 });
 

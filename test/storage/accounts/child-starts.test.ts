@@ -10,8 +10,8 @@ import {
   type Start,
 } from '#proto/accounts/children.ts';
 import {
-  type Facts,
   MAX_SILENCE_MS,
+  type StartFacts,
   type Verdict,
   verdictOn,
 } from '../../../services/storage/accounts/child-starts.ts';
@@ -30,7 +30,7 @@ const start = (letter: string, before = '', ended = 0): Start => ({
   before: [...before].map(id),
   ended,
 });
-const held = (letter: string, more: { replaced?: string; copies?: string } = {}): Facts['held'] => ({
+const held = (letter: string, more: { replaced?: string; copies?: string } = {}): StartFacts['held'] => ({
   id: id(letter),
   at: 1,
   ...(more.replaced && { replaced: [...more.replaced].map(id) }),
@@ -40,7 +40,7 @@ const waits = (letter: string, ago: number) => ({ id: id(letter), since: NOW - a
 
 type Row = [
   name: string,
-  facts: Partial<Facts> & Pick<Facts, 'held' | 'asking'>,
+  facts: Partial<StartFacts> & Pick<StartFacts, 'held' | 'asking'>,
   silentMs: number,
   want: Verdict,
 ];
@@ -102,7 +102,7 @@ const rows: Row[] = [
 ];
 for (const [name, facts, silentMs, want] of rows) {
   test(`${name}: ${want}`, () => {
-    assert.equal(verdictOn({ heard: NOW - silentMs, waiting: undefined, now: NOW, ...facts }), want);
+    assert.equal(verdictOn({ lastSeen: NOW - silentMs, waiting: undefined, now: NOW, ...facts }), want);
   });
 }
 

@@ -12,7 +12,7 @@ import {
   setBase,
 } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
-import { keepCursor } from '#proto/sync/changes.ts';
+import { storeCursor } from '#proto/sync/changes.ts';
 import { listParked, park, recordParent, settleOutgoing, unpark } from '#proto/sync/outgoing.ts';
 import { Fence } from '../../../services/storage/content/fence.ts';
 import type { Change } from '../../../services/storage/metadata/metadata.ts';
@@ -63,7 +63,7 @@ test('every change of a pass is refused once another term is handed out, and cha
     () => syncer.call(park, { ...parked, term: old }),
     () => syncer.call(unpark, { repository, reference: 'v', term: old }),
     () => syncer.call(linkBlobs, { repository, digests: [blob], term: old }),
-    () => syncer.call(keepCursor, { of: 'parent', cursor: '1-1', term: old }),
+    () => syncer.call(storeCursor, { scopeHash: 'parent', cursor: '1-1', term: old }),
   ];
   for (const change of changes) {
     await assert.rejects(change(), fault('claim-lost', { term: old + 1 }), String(change));

@@ -49,7 +49,7 @@ test('an event that is stored leaves nothing behind; one that is not is said at 
     const told = [announcements.prepare(tagMoved, moved('a')), announcements.prepare(tagMoved, moved('b'))];
     await metadata.write(told.flatMap(({ changes }) => changes));
     assert.equal(await left(metadata), 2);
-    for (const { tell } of told) tell();
+    for (const { publish } of told) publish();
     await until(async () => (await left(metadata)) === 0);
 
     // Killed before it was said; when the stream had it, and storage did not know; and before the change was written.

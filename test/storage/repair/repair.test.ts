@@ -412,7 +412,7 @@ test('what damaged bytes tell comes after the events where a later announcement 
     hints: [hint(digit)],
     serial,
     named: [],
-    doubtful: false,
+    unconfirmed: false,
   });
   const order = (...announced: number[]) =>
     inOrder(

@@ -5,7 +5,7 @@ import {
   deleteManifest,
   getManifest,
   listBases,
-  listLeftOut,
+  listExcluded,
   listReferrers,
   listRepositories,
   listTags,
@@ -75,7 +75,7 @@ test('what came from the parent goes, with all that is remembered of it, and oth
   assert.deepEqual((await rig.syncer.call(missingManifests, { repository, digests })).digests, digests);
   const referrers = { repository, digest: one, limit };
   assert.deepEqual((await rig.gateway.call(listReferrers, referrers)).descriptors, []);
-  assert.deepEqual((await rig.syncer.call(listLeftOut, { repository, limit })).leftOut, []);
+  assert.deepEqual((await rig.syncer.call(listExcluded, { repository, limit })).leftOut, []);
   assert.deepEqual(await rig.syncer.call(getSession, { repository, digest: layer }), {});
   assert.deepEqual((await rig.gateway.call(storageStatus, {})).outgoing, {
     unsent: 0,

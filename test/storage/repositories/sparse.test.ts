@@ -4,7 +4,7 @@ import {
   deleteManifest,
   type ExcludedManifest,
   getManifest,
-  listLeftOut,
+  listExcluded,
   missingManifests,
   putTag,
 } from '#proto/content/manifests.ts';
@@ -49,7 +49,7 @@ const putIndex = (rig: Rig, document: object, leftOut?: ExcludedManifest[], tag?
     ...(tag !== undefined && { tag }),
   });
 const leftOut = async (rig: Rig) =>
-  (await rig.syncer.call(listLeftOut, { repository, limit: 100 })).leftOut.map(
+  (await rig.syncer.call(listExcluded, { repository, limit: 100 })).leftOut.map(
     (each) => `${each.platform} of ${each.index}`,
   );
 const get = (rig: Rig, { digest }: Child) => rig.gateway.call(getManifest, { repository, reference: digest });
@@ -90,10 +90,10 @@ test('an index is served without what it leaves out, which is told of with its p
   const expected = out(arm64, s390x).map((each) => ({ ...each, index: digest }));
   expected.sort((a, b) => (a.digest < b.digest ? -1 : 1));
   await rig.restart();
-  const first = await rig.syncer.call(listLeftOut, { repository, limit: 1 });
+  const first = await rig.syncer.call(listExcluded, { repository, limit: 1 });
   assert.deepEqual(first, { leftOut: expected.slice(0, 1), more: true });
   const last = { repository, limit: 1, after: `${expected[0]!.digest}!${digest}` };
-  assert.deepEqual(await rig.syncer.call(listLeftOut, last), { leftOut: expected.slice(1), more: false });
+  assert.deepEqual(await rig.syncer.call(listExcluded, last), { leftOut: expected.slice(1), more: false });
 });
 
 test('what comes is not left out any more; what goes again was not left out', async () => {

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { Level } from 'level';
 import { deleteManifest, deleteTag, listDiffering, putTag, setBase } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
-import { getCursor, keepCursor, listChanges } from '#proto/sync/changes.ts';
+import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { entriesOf, Journal } from '../../../services/storage/metadata/journal.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
@@ -114,13 +114,13 @@ test('a cursor of another data volume is lost; one of an empty one is told every
 
 test('what was kept of one parent says nothing of another', async () => {
   await using rig = await Rig.open(buses);
-  assert.deepEqual(await rig.syncer.call(getCursor, { of: 'one' }), {});
-  await rig.syncer.call(keepCursor, { of: 'one', cursor: '7.ab' });
+  assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'one' }), {});
+  await rig.syncer.call(storeCursor, { scopeHash: 'one', cursor: '7.ab' });
   await rig.restart();
-  assert.deepEqual(await rig.syncer.call(getCursor, { of: 'one' }), { cursor: '7.ab' });
-  assert.deepEqual(await rig.syncer.call(getCursor, { of: 'two' }), {});
-  await rig.syncer.call(keepCursor, { of: 'one', cursor: null });
-  assert.deepEqual(await rig.syncer.call(getCursor, { of: 'one' }), {});
+  assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'one' }), { cursor: '7.ab' });
+  assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'two' }), {});
+  await rig.syncer.call(storeCursor, { scopeHash: 'one', cursor: null });
+  assert.deepEqual(await rig.syncer.call(getCursor, { scopeHash: 'one' }), {});
 });
 
 test('repositories in which a tag differs from its base', async () => {

@@ -14,13 +14,13 @@ before(async () => {
 after(() => buses.server[Symbol.asyncDispose]());
 
 const mark = (tags: number) => ({ updated: '2026-01-01T00:00:00.1234567Z', manifests: tags, tags });
-const list = (rig: Rig, of: string) => rig.syncer.call(listMarks, { of, limit: 500 });
+const list = (rig: Rig, scopeHash: string) => rig.syncer.call(listMarks, { scopeHash, limit: 500 });
 
 test('marks are kept over a restart, by repository, and those of anything else go', async () => {
   await using rig = await Rig.open(buses);
-  const keep = (of: string, marks: [string, number | null][]) =>
+  const keep = (scopeHash: string, marks: [string, number | null][]) =>
     rig.syncer.call(storeMarks, {
-      of,
+      scopeHash,
       marks: marks.map(([repository, tags]) => ({ repository, mark: tags === null ? null : mark(tags) })),
     });
   await keep('one', [
@@ -45,7 +45,7 @@ test('marks are kept over a restart, by repository, and those of anything else g
   assert.deepEqual((await list(rig, 'other')).marks, []);
   await keep('other', [['c', 1]]);
   assert.deepEqual((await list(rig, 'one')).marks, []);
-  const page = await rig.syncer.call(listMarks, { of: 'other', limit: 1, after: 'c' });
+  const page = await rig.syncer.call(listMarks, { scopeHash: 'other', limit: 1, after: 'c' });
   assert.deepEqual(page.marks, []);
 });
 
@@ -53,7 +53,11 @@ test('a pass of an earlier term keeps no marks', async () => {
   await using rig = await Rig.open(buses);
   const { term } = await rig.syncer.call(takeTerm, { by: 'one' });
   await rig.syncer.call(takeTerm, { by: 'two' });
-  const late = rig.syncer.call(storeMarks, { of: 'one', marks: [{ repository: 'a', mark: mark(1) }], term });
+  const late = rig.syncer.call(storeMarks, {
+    scopeHash: 'one',
+    marks: [{ repository: 'a', mark: mark(1) }],
+    term,
+  });
   await assert.rejects(late, { code: 'claim-lost' });
   assert.deepEqual((await list(rig, 'one')).marks, []);
 });

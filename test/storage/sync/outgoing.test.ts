@@ -362,7 +362,7 @@ test('with another parent nothing is agreed on, unless it is told to leave thing
   await rig.restart();
   assert.equal(await meet('three.example', true), true);
   assert.deepEqual([await bases(), await pending(rig)], [0, { unsent: [digest], withdrawn: [] }]);
-  assert.equal((await unsent(rig))[0]?.found, true);
+  assert.equal((await unsent(rig))[0]?.unknownOrigin, true);
   await settle(rig, digest);
   assert.equal(await meet('three.example', true), false);
   assert.deepEqual(await pending(rig), { unsent: [], withdrawn: [] });

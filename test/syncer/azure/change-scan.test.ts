@@ -89,7 +89,7 @@ function scene(username: keyof typeof accounts, names: string[]) {
   return {
     marks,
     clock,
-    look: (of = 'this') => changeCursor.look(deps, { of, everything: false }),
+    look: (of = 'this') => changeCursor.scan(deps, { of, everything: false }),
     restart: () => {
       changeCursor = new AcrChangeScan(bus, () => clock.now);
     },

@@ -90,13 +90,13 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
   [
     'the window closed before the parent had answered',
     offline,
-    { ...NOTHING, ok: false, ended: 'window', unheard: true },
+    { ...NOTHING, ok: false, ended: 'window', unanswered: true },
     offline,
   ],
   [
     'the window closed on the first pass of all before the parent had answered',
     undefined,
-    { ...NOTHING, ok: false, ended: 'window', unheard: true },
+    { ...NOTHING, ok: false, ended: 'window', unanswered: true },
     {
       state: 'Offline',
       detail: 'the pass was ended before the parent had answered',

@@ -333,7 +333,7 @@ test('events that the parent refuses, and those that make room', async () => {
       const events = new RefusedEvents(bus as unknown as Bus, quiet);
       const event = { id: 'a-1', type: 'terrace.tag.moved' } as Envelope;
       events.add({ sequence: 1, event }, error);
-      await events.tell();
+      await events.report();
       await events.settle();
       bus.end();
     }),

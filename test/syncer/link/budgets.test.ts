@@ -94,7 +94,10 @@ test('what is held of an entry that Azure tells is bounded, too', async () => {
   const tags = await Array.fromAsync(acr.tags('a', true, signal));
   assert.deepEqual(tags, [{ tag: 'v0', digest, updated: times[0] }]);
   assert.equal((await Array.fromAsync(acr.manifests('a', true, signal))).length, 1);
-  await assert.rejects(acr.look('a', 'scope', signal), { code: 'parent-invalid', message: /when it last/ });
+  await assert.rejects(acr.lastChange('a', 'scope', signal), {
+    code: 'parent-invalid',
+    message: /when it last/,
+  });
 });
 
 test('a token is one that a header can carry', async () => {

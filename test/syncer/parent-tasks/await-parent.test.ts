@@ -32,7 +32,7 @@ function awaiting(more: Partial<AwaitDeps> = {}) {
         passes.add(heard);
         return () => void passes.delete(heard);
       },
-      tell: () => say('told'),
+      requestPass: () => say('told'),
       log: quiet,
       firstWaitMs: 1,
       ...more,

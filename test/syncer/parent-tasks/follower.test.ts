@@ -46,7 +46,7 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
   const said: string[] = [];
   const end = stack.adopt(new AbortController(), (own) => own.abort());
   // The first pass asks for itself.
-  const first = changeCursor.look({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
+  const first = changeCursor.read({ changes: async () => unchanged('1') }, { ...routine, asks: true }, never);
   await (await first)?.settle(true);
   const waiting = new Set<() => void>();
   const say = (word: string) => {
@@ -59,7 +59,7 @@ async function following(pace: FollowDeps['pace'] = { after: () => 0 }) {
     identity: async () => ({ instance: 'i' }),
     link: () => ({ usable: true, live: true }),
     prefetcher: { idle: false, begin() {}, onIdle: () => ({ [Symbol.dispose]() {} }) },
-    tell: () => say('tell'),
+    requestPass: () => say('tell'),
     unchanged: () => say('unchanged'),
     unreachable: (reason) => say(`unreachable: ${reason}`),
     log: quiet,
@@ -88,7 +88,7 @@ test('while nobody has answered the request that rests, a routine pass asks the 
       throw away;
     },
   };
-  await assert.rejects(one.changeCursor.look(feed, routine, never), away);
+  await assert.rejects(one.changeCursor.read(feed, routine, never), away);
   assert.deepEqual(asked, ['1']);
 });
 
@@ -98,7 +98,7 @@ test('an answer that nothing is new begins a pass, which then need not ask', asy
   await one.hears('unchanged');
   assert.ok(one.changeCursor.followed);
   const feed = { changes: () => assert.fail('it asked') };
-  const look = await one.changeCursor.look(feed, routine, never);
+  const look = await one.changeCursor.read(feed, routine, never);
   assert.equal(look?.answered, true);
   assert.equal(one.changeCursor.cursor, '2');
 });

@@ -44,12 +44,12 @@ class Parent {
       throw new Fault('parent-unreachable', 'away');
     }
     this.reports.push(body);
-    const { made, after, anew, events } = body;
+    const { made, after, restart, events } = body;
     if (events.some(({ event }) => this.refuses(event))) {
       return { refused: new Fault('parent-refused', 'POST: the parent answered 400') };
     }
     const follows = this.place ? this.place.made === made && this.place.sequence === after : after === 0;
-    if (this.isElsewhere || (!anew && !follows)) return { taken: events.length === 0, place: this.place };
+    if (this.isElsewhere || (!restart && !follows)) return { taken: events.length === 0, place: this.place };
     for (const { sequence, event } of events) {
       this.heard.push((event.data as { size: number }).size);
       this.place = { made, sequence, id: event.id };
@@ -154,7 +154,7 @@ test('a stream that came back from an older copy is told anew, from its beginnin
   // As many as were lost: the parent's place is there, and another event in it.
   r.say(4, 5);
   await r.hears(1, 2, 3, 1, 4, 5);
-  assert.equal(r.parent.reports.find(({ anew }) => anew)?.events[0]?.sequence, 1);
+  assert.equal(r.parent.reports.find(({ restart }) => restart)?.events[0]?.sequence, 1);
 });
 
 test('a layer with a schedule tells after its pass, and one whose window is closed nothing', async () => {
@@ -199,9 +199,9 @@ test('figures that each pass changes are told by themselves only where passes ar
     { path: [], name: 'line', mode: 'ReadOnly', at: 0, link: { ...link, ...more } },
   ];
   const later = { lastSync: 60_000, next: 120_000, passes: { count: 2, last: 60_000 } };
-  clock.told(told({}), 0);
+  clock.sent(told({}), 0);
   assert.ok(clock.isDue(told(later), 60_000, true), 'a pass an hour');
-  clock.told(told({ live: true }), 0);
+  clock.sent(told({ live: true }), 0);
   assert.ok(!clock.isDue(told({ ...later, live: true }), 60_000, true));
   assert.ok(!clock.isDue(told({ ...later, live: true }), 600_000, true));
   assert.ok(clock.isDue(told({ ...later, live: true }), 600_000, false));
@@ -220,7 +220,7 @@ test('what is not for the parent is left out, and the parent is told each of the
   // Each went on where the parent was, and none had to be told again.
   const later = r.parent.reports.slice(length).filter(({ events }) => events.length > 0);
   assert.deepEqual(
-    later.map(({ after, anew }) => [after, anew]),
+    later.map(({ after, restart }) => [after, restart]),
     [[6, undefined]],
   );
   r.parent.loses(1);

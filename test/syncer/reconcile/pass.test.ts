@@ -28,7 +28,7 @@ async function ended(answers: number) {
 
 test('a pass that its window ends before the parent has answered says that it was not heard', async () => {
   const unheard = await ended(0);
-  assert.deepEqual([unheard.ok, unheard.ended, unheard.unheard], [false, 'window', true]);
+  assert.deepEqual([unheard.ok, unheard.ended, unheard.unanswered], [false, 'window', true]);
   const parentChanges = await ended(1);
-  assert.deepEqual([parentChanges.ended, parentChanges.unheard], ['window', undefined]);
+  assert.deepEqual([parentChanges.ended, parentChanges.unanswered], ['window', undefined]);
 });

@@ -113,7 +113,7 @@ test('a ceiling that is lowered counts at once', () => {
   for (let now = 0; now < 10_000; now += 1_000) {
     concurrency.feed({ now, ms: 1_000, bytes: concurrency.count, saturated: true, failures: 0, refusals: 0 });
   }
-  concurrency.most = 3;
+  concurrency.max = 3;
   assert.equal(concurrency.count, 3);
 });
 

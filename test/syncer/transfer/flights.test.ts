@@ -9,21 +9,21 @@ test('one that is silent is ended, one that is heard is not; the next may be sil
   const silent = flights.begin(signal);
   const heard = flights.begin(signal);
   now = 4_900;
-  flights.hurry();
+  flights.abortStalled();
   heard.onBytes();
-  assert.equal(silent.hurried, false);
+  assert.equal(silent.isSuperseded, false);
   now = 5_000;
-  flights.hurry();
-  assert.deepEqual([silent.hurried, heard.hurried], [true, false]);
+  flights.abortStalled();
+  assert.deepEqual([silent.isSuperseded, heard.isSuperseded], [true, false]);
   silent[Symbol.dispose]();
   heard[Symbol.dispose]();
   const next = flights.begin(signal);
   now = 14_900;
-  flights.hurry();
-  assert.equal(next.hurried, false);
+  flights.abortStalled();
+  assert.equal(next.isSuperseded, false);
   now = 15_000;
-  flights.hurry();
-  assert.equal(next.hurried, true);
+  flights.abortStalled();
+  assert.equal(next.isSuperseded, true);
 });
 
 test('on a link that answers slowly all may be silent for longer', () => {
@@ -31,9 +31,9 @@ test('on a link that answers slowly all may be silent for longer', () => {
   const flights = new Flights(() => now);
   const flight = flights.begin(new AbortController().signal);
   now = 7_000;
-  flights.hurry(2_000);
-  assert.equal(flight.hurried, false);
+  flights.abortStalled(2_000);
+  assert.equal(flight.isSuperseded, false);
   now = 8_000;
-  flights.hurry(2_000);
-  assert.equal(flight.hurried, true);
+  flights.abortStalled(2_000);
+  assert.equal(flight.isSuperseded, true);
 });

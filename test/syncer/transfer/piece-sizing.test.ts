@@ -9,7 +9,8 @@ const MIB = 1024 * KIB;
 const FAR = 1024 * MIB;
 
 test('a request is as long as a connection takes 8 s for, within bounds', () => {
-  const size = (rate: number | undefined, most?: number) => pieceSize(FAR, { rate, connections: 4, most });
+  const size = (rate: number | undefined, maxBytes?: number) =>
+    pieceSize(FAR, { rate, connections: 4, maxBytes });
   assert.equal(size(undefined), 512 * KIB);
   assert.equal(size(100 * KIB), 800 * KIB);
   assert.equal(size(1 * KIB), 64 * KIB);
@@ -19,7 +20,7 @@ test('a request is as long as a connection takes 8 s for, within bounds', () => 
 });
 
 test('towards the end requests are shorter, but not too short', () => {
-  const size = (left: number, rate: number) => pieceSize(left, { rate, connections: 8, most: undefined });
+  const size = (left: number, rate: number) => pieceSize(left, { rate, connections: 8, maxBytes: undefined });
   assert.equal(size(8 * MIB, 100 * KIB), 512 * KIB);
   assert.equal(size(1 * MIB, 100 * KIB), 200 * KIB);
   assert.equal(size(1 * MIB, 2 * MIB), 1 * MIB);
@@ -34,7 +35,7 @@ test('every byte that is missing is handed out once, and what is given back once
   const pace = fc.record({
     rate: fc.option(fc.integer({ min: 1, max: 10_000_000 }), { nil: undefined }),
     connections: fc.integer({ min: 1, max: 32 }),
-    most: fc.option(fc.integer({ min: 16_384, max: 10_000_000 }), { nil: undefined }),
+    maxBytes: fc.option(fc.integer({ min: 16_384, max: 10_000_000 }), { nil: undefined }),
   });
   fc.assert(
     fc.property(fc.array(extent), fc.array(pace, { minLength: 1 }), (present, paces) => {

@@ -18,9 +18,9 @@ test('the first piece is small, those after it take about eight seconds, 4 MiB a
 test('a request that broke makes the next piece smaller, down to 64 KiB', () => {
   const pace = new SendRate();
   pace.sent(100 * KIB, 1_000);
-  pace.broke();
+  pace.failed();
   assert.equal(pace.piece(GIB, undefined), 400 * KIB);
-  for (let times = 0; times < 10; times += 1) pace.broke();
+  for (let times = 0; times < 10; times += 1) pace.failed();
   assert.equal(pace.piece(GIB, undefined), 64 * KIB);
 });
 

@@ -36,7 +36,7 @@ class Blobs {
 test('more small blobs come at a time while more bring more', { timeout: patience() }, async () => {
   const blobs = new Blobs();
   await using crew = blobs.crew;
-  crew.most = 32;
+  crew.maxConnections = 32;
   crew.start(blobs.work);
   assert.equal(crew.slots.count, 4);
   await blobs.reach(9);
@@ -47,13 +47,13 @@ test('a ceiling that is changed counts at once, and what is in hand is finished'
 }, async () => {
   const blobs = new Blobs();
   await using crew = blobs.crew;
-  crew.most = 2;
+  crew.maxConnections = 2;
   crew.start(blobs.work);
   await blobs.reach(2);
   assert.equal(blobs.most, 2);
-  crew.most = 4;
+  crew.maxConnections = 4;
   await blobs.reach(4);
-  crew.most = 1;
+  crew.maxConnections = 1;
   assert.equal(crew.slots.count, 1);
   await crew[Symbol.asyncDispose]();
   assert.equal(blobs.running, 0);

@@ -36,8 +36,8 @@ test('a job whose blob another syncer holds rests for a whole number of ms', asy
     },
     job,
   );
-  assert.ok(verdict !== 'done' && verdict.again >= 1_500);
-  assert.ok(Number.isInteger(verdict.again));
+  assert.ok(verdict !== 'done' && verdict.retryMs >= 1_500);
+  assert.ok(Number.isInteger(verdict.retryMs));
 });
 
 test('a job that is taken after its window has closed is forgotten, and nobody is asked', async () => {

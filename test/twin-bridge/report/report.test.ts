@@ -54,7 +54,7 @@ test('what changes is reported, together; what changes all the time is not, on i
     version: '1',
     desired: () => desired,
     report: (reported) => told.push(reported),
-    pace: { settle: 20, least: 20, idle: 60_000, look: 60_000 },
+    pace: { settle: 20, minIntervalMs: 20, idle: 60_000, pollMs: 60_000 },
   });
   const reaches = (is: (reported: Reported) => boolean) =>
     until(
@@ -96,7 +96,7 @@ test('some reports go at once, more of them wait', async () => {
       times.push(Date.now());
       version += 1;
     },
-    pace: { settle: 1, burst: 3, least: 100, idle: 60_000, look: 60_000 },
+    pace: { settle: 1, burst: 3, minIntervalMs: 100, idle: 60_000, pollMs: 60_000 },
   });
   while (times.length < 5) {
     reporter.changed();

@@ -42,7 +42,7 @@ export class AcrMetadata {
    * @returns undefined if the parent does not have this API
    * @throws Fault `parent-unreachable`, `parent-invalid`, …
    */
-  async look(repository: Repository, scope: string, signal: AbortSignal): Promise<Seen | undefined> {
+  async lastChange(repository: Repository, scope: string, signal: AbortSignal): Promise<Seen | undefined> {
     const path = `/acr/v1/${repository}`;
     try {
       for await (const page of pages(this.#link, path, scope, signal)) return markIn(page, path);

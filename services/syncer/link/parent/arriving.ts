@@ -43,7 +43,7 @@ export class ParentArriving {
    * @throws Fault `parent-unreachable`, `busy`
    */
   async list(after: string | undefined, waitS: number, signal: AbortSignal): Promise<Arriving | undefined> {
-    if (!this.#api.isSpoken) return undefined;
+    if (!this.#api.mayRequest) return undefined;
     const query = new URLSearchParams({ ...(after !== undefined && { after }), wait: String(waitS) });
     const scope = 'registry:catalog:*';
     const answer = await this.#link.request(`${ARRIVING_PATH}?${query}`, {

@@ -24,7 +24,7 @@ export class ParentFeed {
   readonly #activation: Pick<Activation, 'confirmed' | 'invalidate'>;
   readonly #api: TerraceApi;
   /** The parent has answered with changes: it is a Terrace. */
-  spoke = false;
+  hasAnswered = false;
   /** The last repair of its metadata that the parent reported; `''`: none. */
   repaired: string | undefined;
 
@@ -50,7 +50,7 @@ export class ParentFeed {
     signal: AbortSignal,
     { arriving = false, identity }: { arriving?: boolean; identity?: LayerIdentity } = {},
   ): Promise<Changes | undefined> {
-    if (!this.#api.isSpoken) return undefined;
+    if (!this.#api.mayRequest) return undefined;
     const query = new URLSearchParams({
       ...(after !== undefined && { after }),
       wait: String(waitS),
@@ -73,7 +73,7 @@ export class ParentFeed {
         },
       );
       if (changes) {
-        this.spoke = true;
+        this.hasAnswered = true;
         this.repaired = changes.repaired ?? '';
         if (changes.known) this.#activation.confirmed();
         return changes;

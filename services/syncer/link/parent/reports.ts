@@ -53,7 +53,7 @@ export class ParentReports {
     report: Report,
     signal: AbortSignal,
   ): Promise<{ taken: boolean; place: Place | undefined } | { refused: Fault } | undefined> {
-    if (!this.#api.isSpoken) return undefined;
+    if (!this.#api.mayRequest) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
     const answer = await this.#link.request(path, {

@@ -17,7 +17,7 @@ export class TerraceApi {
   }
 
   /** Whether to send a request now. */
-  get isSpoken(): boolean {
+  get mayRequest(): boolean {
     return Date.now() >= this.#retryAt;
   }
 

@@ -2,7 +2,7 @@ import {
   type ExcludedManifest,
   listBases,
   listDiffering,
-  listLeftOut,
+  listExcluded,
   listReferrers,
   listTags,
 } from '#proto/content/manifests.ts';
@@ -97,17 +97,17 @@ export async function localReferrers(
   return Array.fromAsync(entries);
 }
 
-export type LeftOutChild = ExcludedManifest & { index: Digest };
+export type ExcludedChild = ExcludedManifest & { index: Digest };
 
 /** Children of sparse indexes of the repository that the layer does not hold. */
 export const leftOutOf = (
   bus: FencedBus,
   repository: Repository,
   signal: AbortSignal,
-): Promise<LeftOutChild[]> =>
+): Promise<ExcludedChild[]> =>
   Array.fromAsync(
     pages(
-      (page) => bus.call(listLeftOut, { repository, ...page }, { signal }),
+      (page) => bus.call(listExcluded, { repository, ...page }, { signal }),
       ({ leftOut }) => leftOut,
       ({ digest, index }) => `${digest}!${index}`,
     ),

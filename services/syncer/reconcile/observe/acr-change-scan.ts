@@ -10,7 +10,7 @@ import type { Parent } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
 import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
-import { type ToldDeps, toldByLists, toldGone, toldSince } from './acr-changes.ts';
+import { type AcrChangesDeps, changesByLists, changesSince, deletedChanges } from './acr-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
 const COMPARE_ALL_MS = 24 * 60 * 60_000;
@@ -19,7 +19,7 @@ const RETRY_MS = 60 * 60_000;
 /** Max requests to the registry in parallel. */
 const MAX_PARALLEL = 8;
 
-export type AcrLookDeps = {
+export type AcrScanDeps = {
   acr: AcrMetadata;
   parent: Pick<Parent, 'repositories' | 'tags' | 'resolve' | 'manifest'>;
   repositories: Configuration['repositories'];
@@ -49,8 +49,8 @@ export class AcrChangeScan {
    * @returns undefined if the registry has no such metadata, or denies this layer access to all of it
    * @throws Fault `parent-unreachable`, …
    */
-  async look(
-    deps: AcrLookDeps,
+  async scan(
+    deps: AcrScanDeps,
     { of, everything }: { of: string; everything: boolean },
   ): Promise<ParentView | undefined> {
     if (this.#now() < this.#unsupportedUntil) return undefined;
@@ -73,7 +73,7 @@ export class AcrChangeScan {
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
     const marks = new Map<Repository, Mark>();
     const stored = pages(
-      (page) => this.#bus.call(listMarks, { of: scopeHash, ...page }, { signal }),
+      (page) => this.#bus.call(listMarks, { scopeHash: scopeHash, ...page }, { signal }),
       (page) => page.marks,
       ({ repository }) => repository,
       MAX_MARKS_PER_PAGE,
@@ -84,7 +84,7 @@ export class AcrChangeScan {
   }
 
   /** Repositories to look at; undefined if the catalog is needed to know them and this layer may not read it. */
-  async #names({ parent, repositories, signal }: AcrLookDeps): Promise<Repository[] | undefined> {
+  async #names({ parent, repositories, signal }: AcrScanDeps): Promise<Repository[] | undefined> {
     const patterns = repositories.map(({ name }) => name);
     const names = new Set<Repository>([...named(patterns).filter(isRepository), ...this.#marks.keys()]);
     if (needsCatalog(patterns)) {
@@ -100,23 +100,23 @@ export class AcrChangeScan {
   }
 
   async #readStates(
-    { acr, signal }: AcrLookDeps,
+    { acr, signal }: AcrScanDeps,
     names: Repository[],
   ): Promise<Map<Repository, Seen> | undefined> {
     const scopes = acr.scopes(names);
     const seen = new Map<Repository, Seen>();
     let isSupported = true;
     await each(names, MAX_PARALLEL, async (name) => {
-      const state = isSupported ? await acr.look(name, scopes.get(name) as string, signal) : undefined;
+      const state = isSupported ? await acr.lastChange(name, scopes.get(name) as string, signal) : undefined;
       if (state) seen.set(name, state);
       else isSupported = false;
     });
     return isSupported ? seen : undefined;
   }
 
-  async #findChanges(deps: AcrLookDeps, seen: ReadonlyMap<Repository, Seen>): Promise<ParentChanges> {
+  async #findChanges(deps: AcrScanDeps, seen: ReadonlyMap<Repository, Seen>): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
-    const readDeps: ToldDeps = { bus: this.#bus, acr, parent, signal };
+    const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
     const parentChanges = new Map<Repository, RepositoryChanges>();
     // If all repositories are missing, the registry may be another one of the same name: nothing is deleted for that.
     const anyLeft = [...seen.values()].some((state) => state !== 'gone');
@@ -124,15 +124,15 @@ export class AcrChangeScan {
       const mark = this.#marks.get(name);
       if (typeof state === 'object' && mark && isSame(mark, state)) return;
       if (state === 'gone') {
-        if (mark && anyLeft) parentChanges.set(name, await toldGone(readDeps, name));
+        if (mark && anyLeft) parentChanges.set(name, await deletedChanges(readDeps, name));
         return;
       }
       const selected = selectionOf(repositories, name);
       // The survey lists all tags of a filtered repository anyway: the selection depends on all of them.
       const filtered = selected?.tags !== undefined || selected?.referrers === false;
       if (filtered) parentChanges.set(name, { tags: new Map(), around: new Set() });
-      else if (state === 'closed') parentChanges.set(name, await toldByLists(readDeps, name));
-      else parentChanges.set(name, await toldSince(readDeps, name, mark, state));
+      else if (state === 'closed') parentChanges.set(name, await changesByLists(readDeps, name));
+      else parentChanges.set(name, await changesSince(readDeps, name, mark, state));
     });
     return parentChanges;
   }
@@ -149,7 +149,7 @@ export class AcrChangeScan {
       changed.push({ repository, mark });
     }
     for (const marks of batches(changed, MAX_MARKS_PER_PAGE)) {
-      await this.#bus.call(storeMarks, { of: this.#scopeHash as string, marks });
+      await this.#bus.call(storeMarks, { scopeHash: this.#scopeHash as string, marks });
     }
     for (const { repository, mark } of changed) {
       if (mark) this.#marks.set(repository, mark);

@@ -19,7 +19,7 @@ const MAX_PARALLEL = 8;
 /** Max entries per request to storage. */
 const PAGE = 500;
 
-export type ToldDeps = {
+export type AcrChangesDeps = {
   bus: FencedBus;
   acr: Pick<AcrMetadata, 'tags' | 'manifests'>;
   parent: Pick<Parent, 'tags' | 'resolve' | 'manifest'>;
@@ -30,8 +30,8 @@ export type ToldDeps = {
  * Changes in one repository since `mark`; without a mark, its entire content. The number of requests depends on the
  * number of changes, not on the size of the repository, unless something was deleted.
  */
-export async function toldSince(
-  deps: ToldDeps,
+export async function changesSince(
+  deps: AcrChangesDeps,
   repository: Repository,
   mark: Mark | undefined,
   now: Mark,
@@ -54,13 +54,19 @@ export async function toldSince(
 }
 
 /** Changes of a deleted repository: all tags with a base are deleted, unless they can still be resolved. */
-export async function toldGone(deps: ToldDeps, repository: Repository): Promise<RepositoryChanges> {
+export async function deletedChanges(
+  deps: AcrChangesDeps,
+  repository: Repository,
+): Promise<RepositoryChanges> {
   const known = await bases(deps.bus, repository, deps.signal);
   return { tags: await addDeleted(deps, repository, known, new Map()), around: new Set() };
 }
 
 /** Changes by tag list and HEADs, for a registry that denies its metadata to this layer. */
-export async function toldByLists(deps: ToldDeps, repository: Repository): Promise<RepositoryChanges> {
+export async function changesByLists(
+  deps: AcrChangesDeps,
+  repository: Repository,
+): Promise<RepositoryChanges> {
   const { bus, parent, signal } = deps;
   const known = await bases(bus, repository, signal);
   const names = await parent.tags(repository, signal);
@@ -75,7 +81,7 @@ export async function toldByLists(deps: ToldDeps, repository: Repository): Promi
 }
 
 async function readAll(
-  deps: ToldDeps,
+  deps: AcrChangesDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
   listed: ReadonlyMap<Tag, Digest>,
@@ -84,7 +90,7 @@ async function readAll(
   return { tags, around: new Set(listed.values()) };
 }
 
-async function listTags({ acr, signal }: ToldDeps, repository: Repository): Promise<Map<Tag, Digest>> {
+async function listTags({ acr, signal }: AcrChangesDeps, repository: Repository): Promise<Map<Tag, Digest>> {
   const tags = new Map<Tag, Digest>();
   for await (const { tag, digest } of acr.tags(repository, false, signal)) tags.set(tag, digest);
   return tags;
@@ -95,7 +101,7 @@ async function listTags({ acr, signal }: ToldDeps, repository: Repository): Prom
  * by name before it counts as deleted.
  */
 async function addDeleted(
-  { parent, signal }: ToldDeps,
+  { parent, signal }: AcrChangesDeps,
   repository: Repository,
   known: ReadonlyMap<Tag, Digest>,
   listed: ReadonlyMap<Tag, Digest>,
@@ -110,7 +116,7 @@ async function addDeleted(
 
 /** Subjects of referrers that were added or deleted, as far as no tag of the referrer shows it. */
 async function changedSubjects(
-  deps: ToldDeps,
+  deps: AcrChangesDeps,
   repository: Repository,
   mark: Mark,
   now: Mark,
@@ -142,7 +148,7 @@ async function changedSubjects(
   return subjects;
 }
 
-async function missingHere({ bus, signal }: ToldDeps, repository: Repository, digests: Digest[]) {
+async function missingHere({ bus, signal }: AcrChangesDeps, repository: Repository, digests: Digest[]) {
   const missing: Digest[] = [];
   for (const batch of batches(digests, PAGE)) {
     const lacking = await bus.call(missingManifests, { repository, digests: batch }, { signal });
@@ -152,7 +158,7 @@ async function missingHere({ bus, signal }: ToldDeps, repository: Repository, di
 }
 
 async function subjectOf(
-  { parent, signal }: ToldDeps,
+  { parent, signal }: AcrChangesDeps,
   repository: Repository,
   digest: Digest,
 ): Promise<Digest | undefined> {

@@ -1,6 +1,6 @@
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Repository } from '#proto/oci/names.ts';
-import { type ContentChange, getCursor, keepCursor } from '#proto/sync/changes.ts';
+import { type ContentChange, getCursor, storeCursor } from '#proto/sync/changes.ts';
 import type { ParentFeed } from '../../link/parent/feed.ts';
 import type { ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 
@@ -88,7 +88,7 @@ export class ChangeCursor {
    * @returns undefined if the parent has no change feed
    * @throws Fault `parent-unreachable`, …
    */
-  async look(
+  async read(
     feed: Pick<ParentFeed, 'changes'>,
     { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
     signal: AbortSignal,
@@ -119,7 +119,7 @@ export class ChangeCursor {
   }
 
   async #load(scopeHash: string): Promise<void> {
-    const { cursor } = await this.#bus.call(getCursor, { of: scopeHash });
+    const { cursor } = await this.#bus.call(getCursor, { scopeHash: scopeHash });
     this.#scopeHash = scopeHash;
     this.#followed = false;
     this.#cursor = cursor;
@@ -154,7 +154,7 @@ export class ChangeCursor {
 
   async #endPass(good: boolean): Promise<void> {
     if (good && this.#cursor !== undefined && this.#cursor !== this.#stored) {
-      await this.#bus.call(keepCursor, { of: this.#scopeHash as string, cursor: this.#cursor });
+      await this.#bus.call(storeCursor, { scopeHash: this.#scopeHash as string, cursor: this.#cursor });
       this.#stored = this.#cursor;
     }
     this.#turned.resolve();

@@ -97,7 +97,7 @@ export async function survey(
   const actions: TagAction[] = [];
   const settled = new Set<Digest>();
   const unsentHere = new Set(
-    unsentChanges.unsent(repository).flatMap(({ digest, found }) => (found ? [] : [digest])),
+    unsentChanges.unsent(repository).flatMap(({ digest, unknownOrigin }) => (unknownOrigin ? [] : [digest])),
   );
   for (const tag of all) {
     // A placeholder means that the tag is deleted, on either side.

@@ -26,7 +26,7 @@ test('a parent that always has more to tell is compared as a whole, until that w
     };
     const changeCursor = new ChangeCursor(bus);
     for (let round = 1; round <= 2; round += 1) {
-      const look = await changeCursor.look(feed, options, signal);
+      const look = await changeCursor.read(feed, options, signal);
       assert.ok(look);
       assert.equal(look.parentChanges, undefined);
       assert.ok(asked <= 1_002, `${asked} requests`);
