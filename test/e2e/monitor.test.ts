@@ -10,7 +10,7 @@ import { type TestLayer, testLayer } from '../support/layer.ts';
 import { Monitor, monitorFolder, type Seen } from '../support/monitor.ts';
 import { pushImage } from '../support/registry/image.ts';
 
-/** A monitor with the plain `nats` package: the program of the README, as it stands there. */
+/** A monitor with the plain `nats` package: the program of the guide, as it is written there. */
 
 const stack = new AsyncDisposableStack();
 let layer: TestLayer;

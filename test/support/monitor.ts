@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { until } from './until.ts';
 
-/** The README's program for monitors, as it stands there. */
+/** The program for monitors of the guide, as it is written there. */
 
 const root = join(import.meta.dirname, '../..');
 
@@ -16,8 +16,8 @@ export async function monitorFolder(): Promise<AsyncDisposable & { path: string 
   // Where packages are found from.
   await mkdir(join(root, 'node_modules/.cache'), { recursive: true });
   const path = await mkdtemp(join(root, 'node_modules/.cache/monitor-'));
-  const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const program = /### Monitors[\s\S]*?```js\n([\s\S]*?)```/.exec(readme)?.[1];
+  const guide = await readFile(join(root, 'docs/guides/webhooks-and-monitors.md'), 'utf8');
+  const program = /^## Monitors[\s\S]*?```js\n([\s\S]*?)```/m.exec(guide)?.[1];
   assert.ok(program);
   await writeFile(join(path, 'monitor.mjs'), program);
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
