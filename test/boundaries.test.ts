@@ -79,7 +79,8 @@ test('only the main file of a service reads the environment', () => {
 test('the top level holds what the design names', () => {
   const allowed = new Set(
     `services proto test cli bench deploy docs package.json package-lock.json tsconfig.json biome.json
-     docker-compose.yml Dockerfile README.md LICENSE .ci .gitignore .npmrc`.split(/\s+/),
+     docker-compose.yml Dockerfile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md LICENSE .ci .gitignore
+     .npmrc`.split(/\s+/),
   );
   const there = [...new Set(files.map((file) => file.split('/')[0] as string))];
   assert.deepEqual(

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { dirname, extname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { files, textOf } from './support/imports.ts';
+
+/** The documents lead only to what exists: files, headings of other documents, source files that they mention. */
+
+const pages = files.filter((file) => /^((README|CONTRIBUTING|CHANGELOG|SECURITY)|docs\/.+)\.md$/.test(file));
+const known = new Set(files);
+/** Files, and the folders that they lie in. */
+const places = new Set(files.flatMap((file) => [file, ...foldersOf(file)]));
+
+function foldersOf(file: string): string[] {
+  const folder = dirname(file);
+  return folder === '.' ? [folder] : [folder, ...foldersOf(folder)];
+}
+
+/** Lines of a document with their numbers, as prose: code blocks are examples. */
+function prose(file: string): { line: string; at: string }[] {
+  let fence = '';
+  return textOf(file)
+    .split('\n')
+    .flatMap((line, index) => {
+      const [, marks = ''] = /^\s*(`{3,}|~{3,})/.exec(line) ?? [];
+      if (fence === '' && marks) {
+        fence = marks;
+        return [];
+      }
+      if (fence !== '') {
+        if (marks.startsWith(fence)) fence = '';
+        return [];
+      }
+      return [{ line, at: `${file}:${index + 1}` }];
+    });
+}
+
+/** Anchors of a document as GitHub makes them of its headings: a heading that comes again gets a number. */
+function anchorsOf(file: string): Set<string> {
+  const counts = new Map<string, number>();
+  const anchors = prose(file).flatMap(({ line }) => {
+    const named = [...line.matchAll(/<a (?:id|name)="([^"]+)"/g)].map(([, name]) => name as string);
+    const [, heading] = /^#{1,6}\s+(.+?)\s*#*$/.exec(line) ?? [];
+    if (heading === undefined) return named;
+    const slug = slugOf(heading);
+    const count = counts.get(slug) ?? 0;
+    counts.set(slug, count + 1);
+    return [...named, count === 0 ? slug : `${slug}-${count}`];
+  });
+  return new Set(anchors);
+}
+
+const slugOf = (heading: string): string =>
+  heading
+    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\p{M}\s_-]/gu, '')
+    .replace(/\s/g, '-');
+
+type Link = { at: string; from: string; to: string };
+
+const LINKS = /!?\[(?:[^\]\\]|\\.)*\]\(<?([^)\s>]+)>?(?:\s+"[^"]*")?\)/g;
+const DEFINITION = /^\s*\[[^\]]+\]:\s+<?([^\s>]+)/;
+
+/** Links to files and headings; code in backticks holds none. */
+const links: Link[] = pages.flatMap((from) =>
+  prose(from).flatMap(({ line, at }) => {
+    const text = line.replace(/`[^`]*`/g, '``');
+    const targets = [...text.matchAll(LINKS), ...(DEFINITION.exec(text) ? [DEFINITION.exec(text)!] : [])];
+    return targets
+      .map(([, to]) => ({ at, from, to: to as string }))
+      .filter(({ to }) => !/^[a-z][a-z0-9+.-]*:/i.test(to));
+  }),
+);
+
+test('there are documents, and links among them', () => {
+  assert.ok(pages.includes('README.md') && links.length > 0);
+});
+
+test('every link to a file leads to one of the repository, and every anchor to a heading of it', () => {
+  const wrong = links.flatMap(({ at, from, to }) => {
+    const [path = '', anchor] = decodeURIComponent(to).split('#');
+    const target = path === '' ? from : normalize(join(dirname(from), path)).replace(/\/$/, '');
+    if (path.startsWith('/') || target.startsWith('..')) return [`${at} ${to} is outside of the repository`];
+    if (!places.has(target)) return [`${at} ${to} does not exist`];
+    if (anchor === undefined || (extname(target) !== '.md' && /^L\d+/.test(anchor))) return [];
+    return known.has(target) && anchorsOf(target).has(anchor) ? [] : [`${at} ${to} is no heading there`];
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test('every file of the repository that is named in backticks exists', () => {
+  const wrong = pages.flatMap((page) =>
+    prose(page).flatMap(({ line, at }) =>
+      [...line.matchAll(/`([^`]+)`/g)]
+        .flatMap(([, code]) => (code as string).split(/\s+/))
+        .filter((word) => /^\w[\w.-]*(\/[\w.-]+)+\.(ts|md|json|yml|sh)$/.test(word))
+        .filter((path) => !known.has(path))
+        .map((path) => `${at} ${path}`),
+    ),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('no line names a place outside of the repository', () => {
+  const LOCAL = /(?:^|[\s(`'"=:])(?:~\/|(?:file:\/\/)?\/(?:work|home|root|Users|tmp\/\w)\b|[A-Z]:\\)/;
+  const wrong = pages.flatMap((page) =>
+    textOf(page)
+      .split('\n')
+      .flatMap((line, index) => (LOCAL.test(line) ? [`${page}:${index + 1} ${line.trim()}`] : [])),
+  );
+  assert.deepEqual(wrong, []);
+});
