@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { THIS_MACHINE } from '../configuration.ts';
+import { THIS_MACHINE } from '../document.ts';
 import { parseConnectionString } from './connection-string.ts';
 import type { Overrides } from './resolve.ts';
 

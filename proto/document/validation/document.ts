@@ -1,13 +1,13 @@
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { isPattern } from '../../oci/repository-pattern.ts';
-import { Document } from '../configuration.ts';
+import { Document } from '../document.ts';
 import type { Files } from '../files.ts';
 import { isNetwork } from '../networks.ts';
 import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
 import { linkComplaints, runsEver, unreadable } from './link.ts';
 import { notificationComplaints } from './notifications.ts';
-import { fieldsBeside, misplacedRemedy, notValid, quote, remedyOf } from './remedies.ts';
+import { misplacedRemedy, notValid, quote, remedyOf, siblingsOf } from './remedies.ts';
 import { selectionComplaints } from './selection.ts';
 
 /**
@@ -15,8 +15,8 @@ import { selectionComplaints } from './selection.ts';
  *
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
  * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`), repositories (`selection.ts`),
- * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` and
- * `account-remedies.ts` hold the remedy for each field. No complaint contains a password or a hash.
+ * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` finds the
+ * remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
  */
 
 const form = TypeCompiler.Compile(Document);
@@ -36,7 +36,7 @@ function formComplaints(fields: object): string[] {
     if (remedy && error.value === undefined) complaints.set(field, `${field} is missing: ${remedy}`);
     else if (remedy) complaints.set(field, notValid(field, error.value));
     else if (misplacedRemedy(field)) complaints.set(field, `${field}: ${misplacedRemedy(field)}`);
-    else complaints.set(field, `${field} is not a field: the fields are ${fieldsBeside(field).join(', ')}`);
+    else complaints.set(field, `${field} is not a field: the fields are ${siblingsOf(field).join(', ')}`);
   }
   return [...complaints.values()];
 }
