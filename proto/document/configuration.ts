@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { event, state } from '../contract/contract.ts';
+import { described, event, state } from '../contract/contract.ts';
 import { Mode } from '../oci/mode.ts';
 import { FilePath, Reason } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
@@ -86,14 +86,25 @@ export type Configuration = Static<typeof Configuration>;
 export const configuration = state('configuration', Configuration);
 export const CONFIGURATION_KEY = 'layer';
 
-/** A new configuration is in force; `fields` differ from the previous one. */
+/** A new configuration is in force. */
 export const configurationChanged = event(
   'configuration.changed',
-  Type.Object({ fields: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 100 }) }),
+  Type.Object({
+    fields: Type.Array(Type.String({ maxLength: 64 }), {
+      maxItems: 100,
+      description: 'Fields that have another value than before.',
+    }),
+  }),
 );
 
 /** A document was invalid; the previous configuration stays in force. */
 export const configurationRefused = event(
   'configuration.refused',
-  Type.Object({ source: FilePath, complaints: Type.Array(Reason, { maxItems: MAX_COMPLAINTS }) }),
+  Type.Object({
+    source: described(FilePath, 'File or module twin that the document is from.'),
+    complaints: Type.Array(Reason, {
+      maxItems: MAX_COMPLAINTS,
+      description: 'One sentence each, which names the field and the remedy.',
+    }),
+  }),
 );
