@@ -24,7 +24,10 @@ const account = Type.Optional(
 export const storageStarted = event('storage.started', Type.Object({}), atOnce);
 
 /** The layer has a new blob. */
-export const blobCommitted = event('blob.committed', Type.Object({ digest: Digest, size: Bytes, account }));
+export const blobCommitted = event(
+  'blob.committed',
+  Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.'), account }),
+);
 
 /** The repository no longer links the blob. */
 export const blobUnlinked = event(
@@ -40,7 +43,7 @@ export const manifestCommitted = event(
     repository: Repository,
     digest: Digest,
     mediaType: MediaType,
-    size: Bytes,
+    size: described(Bytes, 'Its size, in bytes.'),
     arrived,
     account,
   }),

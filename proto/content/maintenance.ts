@@ -82,9 +82,13 @@ export const listDamaged = request(
   Type.Object({ damaged: Type.Array(Damaged, { maxItems: 100 }), more: Type.Boolean() }),
 );
 /** Committed content is damaged or missing: readers do not find it until it is supplied again. */
-export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }), {
-  atOnce: true,
-});
+export const blobDamaged = event(
+  'blob.damaged',
+  Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.') }),
+  {
+    atOnce: true,
+  },
+);
 
 /** Free space of the data volume, and the reserve below which storage takes no new content. */
 export const Space = Type.Object({
