@@ -12,7 +12,7 @@ export type Variable = {
 /** For operators and deployments. The command line and documents take precedence. */
 export const layerVariables = {
   TERRACE_DATA: {
-    description: 'Data folder of the layer, as the option `--data`. The images of Terrace set it.',
+    description: 'Data folder of the layer, as the option `--data`. Required for a service that runs apart.',
     default: '`data`',
   },
   TERRACE_LISTEN: {
@@ -98,8 +98,7 @@ export const serviceVariables = {
   TERRACE_TLS_KEY: { description: 'gateway: PEM file with the private key.' },
   TERRACE_GATEWAYS: {
     description:
-      'gateway: number of gateway processes that listen on the port; unless it is 1, others may exist.',
-    default: '1 listens, others may exist',
+      'gateway: number of gateway processes that listen on the port. Absent: this one listens alone on it, and others may exist elsewhere.',
   },
   TERRACE_INSECURE_LISTEN: { description: 'gateway: `1` admits clients without a token, on any address.' },
   TERRACE_AWAIT_TOKEN: {

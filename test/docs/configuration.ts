@@ -11,7 +11,7 @@ import {
 } from '#proto/process/environment.ts';
 import type * as Options from '../../cli/input/options.ts';
 import { program } from './command-line.ts';
-import { code, item, page, plain, table } from './markdown.ts';
+import { code, item, page, table } from './markdown.ts';
 import { boundsOf, typeOf, variantsOf } from './schemas.ts';
 
 /** docs/reference/configuration.md */
@@ -58,7 +58,7 @@ const AT_START = ' Takes effect at the next start.';
 
 function meaningOf([path, { description = '', remedy, atStart }]: readonly [string, TSchema]): string {
   const effect = atStart && !description.includes('at the next start') ? AT_START : '';
-  return item(`${code(path)}: ${description}${effect} *Valid:* ${plain(remedy)}.`);
+  return item(`${code(path)}: ${description}${effect} *Valid:* ${code(remedy)}.`);
 }
 
 function sectionOf(owner: string): string {

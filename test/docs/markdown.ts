@@ -41,8 +41,8 @@ export function sentence(text: string): string {
   return `${trimmed[0]?.toUpperCase()}${trimmed.slice(1)}${/[.!?:]$/.test(trimmed) ? '' : '.'}`;
 }
 
-/** Text in which no character is Markdown's. */
-export const plain = (text: string): string => text.replace(/[*_]/g, '\\$&');
+/** Text of which the words that Markdown would change are code. */
+export const plain = (text: string): string => text.replace(/[^\s,;:()]*[*_<][^\s,;:()]*/g, code);
 
 const ORIGIN = 'This page is generated from the code by `npm run docs`. A test says when it is stale.';
 
