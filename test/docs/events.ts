@@ -9,11 +9,12 @@ import { propertiesOf, typeOf } from './schemas.ts';
 /** docs/reference/events.md */
 
 type Field = ReturnType<typeof propertiesOf>[number];
-const events = ofKind('event').map(({ message, description }) => ({
-  type: message.type,
-  noun: message.type.split('.')[0] as string,
-  description,
-  fields: propertiesOf(message.data),
+const events = ofKind('event').map((event) => ({
+  type: event.message.type,
+  noun: event.message.type.split('.')[0] as string,
+  description: event.description,
+  fields: propertiesOf(event.message.data),
+  publishers: publishersOf(event).join(', '),
 }));
 
 const HEAD = ['Field', 'Type', 'Meaning'];
@@ -40,18 +41,19 @@ function sectionOf(noun: string): string {
       : (first?.fields ?? []).filter((field) =>
           group.every(({ fields }) => fields.some((other) => isDeepStrictEqual(other, field))),
         );
-  const parts = group.map(({ type, description, fields }) => {
+  const isOneOwner = group.every(({ publishers }) => publishers === first?.publishers);
+  const parts = group.map(({ type, description, fields, publishers }) => {
     const own = fields.filter((field) => !shared.some(([name]) => name === field[0]));
     const rows = own.flatMap(rowsOf);
     const none = shared.length > 0 ? 'No other fields.' : 'No fields.';
-    return [`### ${type}`, sentence(description), rows.length > 0 ? table(HEAD, rows) : none].join('\n\n');
+    const text = isOneOwner ? description : `${sentence(description)} Published by ${publishers}`;
+    return [`### ${type}`, sentence(text), rows.length > 0 ? table(HEAD, rows) : none].join('\n\n');
   });
   const subject =
     group.length > 1 ? `subjects ${code(`events.${noun}.*`)}` : `subject ${code(`events.${first?.type}`)}`;
-  const publishers = publishersOf(first?.type ?? '');
   return [
     `## ${noun}`,
-    `Published by ${publishers.join(', ')}; ${subject}.${shared.length > 0 ? ' All of them have:' : ''}`,
+    `${isOneOwner ? `Published by ${first?.publishers}; ${subject}` : sentence(subject).slice(0, -1)}.${shared.length > 0 ? ' All of them have:' : ''}`,
     ...(shared.length > 0 ? [table(HEAD, shared.flatMap(rowsOf))] : []),
     ...parts,
   ].join('\n\n');

@@ -74,13 +74,16 @@ const jobRow = ({ message: { subject, body } }: Message<Job>): string[] => [
   shapeOf(body),
 ];
 
-const eventRow = ({ message: { type, data, atOnce } }: Message<Event>): string[] => [
-  code(`events.${type}`),
-  publishersOf(type).join(', '),
-  users(hearersOf(`events.${type}`)),
-  atOnce ? users(hearersOf(`now.${type}`)) : '',
-  shape(shapeOf(data, 0)),
-];
+const eventRow = (event: Message<Event>): string[] => {
+  const { type, data, atOnce } = event.message;
+  return [
+    code(`events.${type}`),
+    publishersOf(event).join(', '),
+    users(hearersOf(`events.${type}`)),
+    atOnce ? users(hearersOf(`now.${type}`)) : '',
+    shape(shapeOf(data, 0)),
+  ];
+};
 
 export function messagesPage(): string {
   const owners = [...new Set(requests.map(({ message }) => message.subject.split('.')[0] as string))];
