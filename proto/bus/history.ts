@@ -30,8 +30,8 @@ export const Gap = Type.Object({
 export type Gap = Static<typeof Gap>;
 
 /**
- * Published to the stream that lacks events, by the process that detects it: they were lost with the store of the bus,
- * were trimmed, or expired before they were reported to the parent.
+ * Events are missing from this stream: they were lost with the store of the bus, were trimmed, or expired before they
+ * were reported to the parent.
  */
 export const historyLost = event('history.lost', Gap);
 
