@@ -34,14 +34,9 @@ const commands: Record<string, () => Promise<Define>> = {
   iotedge: async () => (await import('./iotedge.ts')).iotedge,
 };
 
-/** The named command; all of them for the help, and for an unknown name. */
-function load([name = '']: string[]): Promise<Define[]> {
+/** `terrace` with the named command; with all of them for the help, and for an unknown name. */
+export async function programOf(name = ''): Promise<Command> {
   const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  return Promise.all((named ? [named] : Object.values(commands)).map((define) => define()));
-}
-
-/** Runs one command line and exits the process: 0 success, 1 failure, 2 invalid command line or configuration. */
-export async function main(parameters: string[]): Promise<never> {
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
     .showHelpAfterError('(terrace --help lists what there is)')
@@ -50,7 +45,14 @@ export async function main(parameters: string[]): Promise<never> {
       writeErr: (text) => printError(text.trimEnd()),
     })
     .exitOverride();
-  for (const define of await load(parameters)) define(program);
+  const defines = await Promise.all((named ? [named] : Object.values(commands)).map((load) => load()));
+  for (const define of defines) define(program);
+  return program;
+}
+
+/** Runs one command line and exits the process: see `exitCodes`. */
+export async function main(parameters: string[]): Promise<never> {
+  const program = await programOf(parameters[0]);
   watchOutput();
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { event, request } from '../contract/contract.ts';
+import { described, event, request } from '../contract/contract.ts';
 import { After, Count, Instant } from '../oci/names.ts';
 
 /**
@@ -207,6 +207,6 @@ export const accountsStatus = request(
 /** A token or a scope map was created, changed or deleted: caches of them are invalid. */
 export const accountsChanged = event(
   'account.changed',
-  Type.Object({ account: Type.Optional(AccountName) }),
+  Type.Object({ account: Type.Optional(described(AccountName, 'Who changed it.')) }),
   { atOnce: true },
 );

@@ -2,36 +2,36 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Static, Type } from '@sinclair/typebox';
 import { ChildName } from '../accounts/children.ts';
 import { backoffMs } from '../async/backoff.ts';
-import { event } from '../contract/contract.ts';
+import { described, event } from '../contract/contract.ts';
 import { type Envelope, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Archive, From, Kept } from '../jetstream/archive.ts';
 import { childOf } from './relay.ts';
 
-/**
- * Sequences whose events are not in the stream any more, or never were, and can't be recovered. `to` is inclusive.
- * `expired`: their retention ended. `lost`: the store of the bus was lost. `unreadable`: the stored message is no
- * event. `trimmed`: they were deleted so that a layer does not use up the share of others; `child` is the layer below
- * that they belonged to, absent for this layer, and `count` how many of these sequences were its events.
- */
+/** Sequences whose events are not in the stream any more, or never were, and can't be recovered. */
 export const Gap = Type.Object({
-  from: Type.Integer(),
-  to: Type.Optional(Type.Integer()),
-  reason: Type.Union([
-    Type.Literal('expired'),
-    Type.Literal('lost'),
-    Type.Literal('unreadable'),
-    Type.Literal('trimmed'),
-  ]),
-  child: Type.Optional(ChildName),
-  count: Type.Optional(Type.Integer({ minimum: 0 })),
+  from: Type.Integer({ description: 'First sequence that is missing.' }),
+  to: Type.Optional(Type.Integer({ description: 'The last one, inclusive.' })),
+  reason: Type.Union(
+    [Type.Literal('expired'), Type.Literal('lost'), Type.Literal('unreadable'), Type.Literal('trimmed')],
+    {
+      description:
+        'expired: their retention ended. lost: the store of the bus was lost. unreadable: the stored message is no event. trimmed: they were deleted so that a layer does not use up the share of others.',
+    },
+  ),
+  child: Type.Optional(
+    described(ChildName, 'If trimmed: the layer below that they belonged to; absent for this layer.'),
+  ),
+  count: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'If trimmed: how many of these sequences were its events.' }),
+  ),
 });
 export type Gap = Static<typeof Gap>;
 
 /**
- * Published to the stream that lacks events, by the process that detects it: they were lost with the store of the bus,
- * were trimmed, or expired before they were reported to the parent.
+ * Events are missing from this stream: they were lost with the store of the bus, were trimmed, or expired before they
+ * were reported to the parent.
  */
 export const historyLost = event('history.lost', Gap);
 

@@ -3,7 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { backoffMs } from '../async/backoff.ts';
 import { KeyedLock } from '../async/keyed-lock.ts';
 import { clip } from '../contract/clip.ts';
-import { event, type Job, pack, unpack } from '../contract/contract.ts';
+import { described, event, type Job, pack, unpack } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Outcome, Queue, Taken } from '../jetstream/store.ts';
@@ -26,7 +26,11 @@ export type Queues = {
  */
 export const jobDropped = event(
   'job.dropped',
-  Type.Object({ queue: Type.String({ maxLength: 64 }), attempts: Count, reason: Reason }),
+  Type.Object({
+    queue: Type.String({ maxLength: 64, description: 'Queue of the job: `down` or `up`.' }),
+    attempts: described(Count, 'How often a worker has failed.'),
+    reason: Reason,
+  }),
 );
 
 /** Submits and handles jobs. Of the workers of a process, one at a time waits for the next job of a queue. */

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
-import { event } from '../contract/contract.ts';
+import { described, event } from '../contract/contract.ts';
 import { Bytes, Digest, MediaType, Repository, Tag } from '../oci/names.ts';
 
 /**
@@ -10,16 +10,24 @@ import { Bytes, Digest, MediaType, Repository, Tag } from '../oci/names.ts';
  */
 const atOnce = { atOnce: true };
 
-/** The change is from the parent, so it is not pushed to the parent. */
-const arrived = Type.Optional(Type.Boolean());
-
-/** Token of the client that made the change. Absent without accounts, and for changes from the parent. */
-const account = Type.Optional(AccountName);
+const arrived = Type.Optional(
+  Type.Boolean({ description: 'The change is from the parent, so it is not pushed to the parent.' }),
+);
+const account = Type.Optional(
+  described(
+    AccountName,
+    'Token of the client that made the change. Absent without accounts, and for changes from the parent.',
+  ),
+);
 
 /** Storage begins to serve, from the state on the disk. */
 export const storageStarted = event('storage.started', Type.Object({}), atOnce);
 
-export const blobCommitted = event('blob.committed', Type.Object({ digest: Digest, size: Bytes, account }));
+/** The layer has a new blob. */
+export const blobCommitted = event(
+  'blob.committed',
+  Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.'), account }),
+);
 
 /** The repository no longer links the blob. */
 export const blobUnlinked = event(
@@ -28,38 +36,48 @@ export const blobUnlinked = event(
   atOnce,
 );
 
+/** A repository has a new manifest. */
 export const manifestCommitted = event(
   'manifest.committed',
   Type.Object({
     repository: Repository,
     digest: Digest,
     mediaType: MediaType,
-    size: Bytes,
+    size: described(Bytes, 'Its size, in bytes.'),
     arrived,
     account,
   }),
   atOnce,
 );
+/** A manifest was deleted from a repository. */
 export const manifestDeleted = event(
   'manifest.deleted',
   Type.Object({ repository: Repository, digest: Digest, arrived, account }),
   atOnce,
 );
+/** A tag is new, or points to another manifest. */
 export const tagMoved = event(
   'tag.moved',
   Type.Object({
     repository: Repository,
     tag: Tag,
-    digest: Digest,
+    digest: described(Digest, 'Manifest that it points to now.'),
     mediaType: Type.Optional(MediaType),
-    from: Type.Optional(Digest),
+    from: Type.Optional(described(Digest, 'Manifest that it pointed to before; absent for a new tag.')),
     arrived,
     account,
   }),
   atOnce,
 );
+/** A tag was deleted. */
 export const tagDeleted = event(
   'tag.deleted',
-  Type.Object({ repository: Repository, tag: Tag, from: Digest, arrived, account }),
+  Type.Object({
+    repository: Repository,
+    tag: Tag,
+    from: described(Digest, 'Manifest that it pointed to.'),
+    arrived,
+    account,
+  }),
   atOnce,
 );

@@ -1,26 +1,20 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { AccountName } from '../accounts/accounts.ts';
-import { event, request } from '../contract/contract.ts';
+import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Digest, MediaType, Repository } from '../oci/names.ts';
 
 /** Maintenance of storage: garbage collection, scrub, free space. */
 
 /** What garbage collection deleted, or, in a dry run, would delete. */
 export const Garbage = Type.Object({
-  dryRun: Type.Boolean(),
-  /** Links of blobs in a repository in which no manifest names them. */
-  links: Type.Integer(),
-  /** Committed content that nothing links. */
-  blobs: Type.Integer(),
-  /** Bytes of these blobs, of abandoned ingests and of stray files. */
-  bytes: Bytes,
-  /** Abandoned uploads and transfers. */
-  ingests: Type.Integer(),
-  /** Empty repositories. */
-  repositories: Type.Integer(),
-  /** Files that a crash left without a record. */
-  strays: Type.Integer(),
-  ms: Type.Integer(),
+  dryRun: Type.Boolean({ description: 'Nothing was deleted: the counts say what would be.' }),
+  links: Type.Integer({ description: 'Links of blobs in a repository in which no manifest names them.' }),
+  blobs: Type.Integer({ description: 'Committed content that nothing links.' }),
+  bytes: described(Bytes, 'Bytes of these blobs, of abandoned ingests and of stray files.'),
+  ingests: Type.Integer({ description: 'Abandoned uploads and transfers.' }),
+  repositories: Type.Integer({ description: 'Empty repositories.' }),
+  strays: Type.Integer({ description: 'Files that a crash left without a record.' }),
+  ms: Type.Integer({ description: 'Duration, in ms.' }),
 });
 export type Garbage = Static<typeof Garbage>;
 
@@ -30,23 +24,26 @@ export const collectGarbage = request(
   Type.Object({ dryRun: Type.Boolean() }),
   Garbage,
 );
-export const garbageCollected = event(
-  'garbage.collected',
-  Type.Object({ ...Garbage.properties, account: Type.Optional(AccountName) }),
-);
 
-/** One sentence each, with the file and its damage. */
-export const MetadataDamage = Type.Array(Type.String({ maxLength: 300 }), { maxItems: 20 });
+const account = Type.Optional(described(AccountName, 'Who requested it; absent for a scheduled run.'));
+
+/** Garbage collection has ended. */
+export const garbageCollected = event('garbage.collected', Type.Object({ ...Garbage.properties, account }));
+
+export const MetadataDamage = Type.Array(Type.String({ maxLength: 300 }), {
+  maxItems: 20,
+  description: 'Damage of the metadata: one sentence each, with the file. Absent if nothing is damaged.',
+});
 
 export const Scrubbed = Type.Object({
-  /** Blobs that were read and hashed. */
-  checked: Type.Integer(),
-  bytes: Bytes,
-  /** Blobs whose bytes were wrong or missing: quarantined. The first 1,000. */
-  damaged: Type.Array(Digest, { maxItems: 1_000 }),
-  /** Damage of the metadata, one sentence each; absent if nothing is damaged. */
+  checked: Type.Integer({ description: 'Blobs that were read and hashed.' }),
+  bytes: described(Bytes, 'Their bytes.'),
+  damaged: Type.Array(Digest, {
+    maxItems: 1_000,
+    description: 'Blobs whose bytes were wrong or missing: quarantined. The first 1,000.',
+  }),
   metadata: Type.Optional(MetadataDamage),
-  ms: Type.Integer(),
+  ms: Type.Integer({ description: 'Duration, in ms.' }),
 });
 export type Scrubbed = Static<typeof Scrubbed>;
 
@@ -60,10 +57,8 @@ export const scrub = request(
   Type.Object({ rate: Type.Optional(Type.Integer({ minimum: 1 })) }),
   Scrubbed,
 );
-export const scrubFinished = event(
-  'scrub.finished',
-  Type.Object({ ...Scrubbed.properties, account: Type.Optional(AccountName) }),
-);
+/** A scrub has ended. */
+export const scrubFinished = event('scrub.finished', Type.Object({ ...Scrubbed.properties, account }));
 
 /** Committed content whose bytes are damaged or missing, and were not supplied again yet. */
 export const Damaged = Type.Object({
@@ -86,19 +81,26 @@ export const listDamaged = request(
   }),
   Type.Object({ damaged: Type.Array(Damaged, { maxItems: 100 }), more: Type.Boolean() }),
 );
-export const blobDamaged = event('blob.damaged', Type.Object({ digest: Digest, size: Bytes }), {
-  atOnce: true,
-});
+/** Committed content is damaged or missing: readers do not find it until it is supplied again. */
+export const blobDamaged = event(
+  'blob.damaged',
+  Type.Object({ digest: Digest, size: described(Bytes, 'Its size, in bytes.') }),
+  {
+    atOnce: true,
+  },
+);
 
 /** Free space of the data volume, and the reserve below which storage takes no new content. */
 export const Space = Type.Object({
-  free: Bytes,
-  reserve: Bytes,
-  /** The same for the number of files; absent if the file system does not count them. */
+  free: described(Bytes, 'Free bytes.'),
+  reserve: described(Bytes, 'Free bytes below which no new content is accepted.'),
   inodes: Type.Optional(
-    Type.Object({ free: Type.Integer({ minimum: 0 }), reserve: Type.Integer({ minimum: 0 }) }),
+    Type.Object(
+      { free: Type.Integer({ minimum: 0 }), reserve: Type.Integer({ minimum: 0 }) },
+      { description: 'The same for the number of files; absent if the file system does not count them.' },
+    ),
   ),
-  low: Type.Boolean(),
+  low: Type.Boolean({ description: 'Less is free than the reserve.' }),
 });
 export type Space = Static<typeof Space>;
 

@@ -47,6 +47,12 @@ export type State<T extends TSchema = TSchema> = {
   readonly value: T;
 };
 
+/** The schema with another description, for the reference. */
+export const described = <T extends TSchema>(schema: T, description: string): T => ({
+  ...schema,
+  description,
+});
+
 export function request<Q extends TSchema, R extends TSchema>(
   subject: string,
   query: Q,

@@ -2,62 +2,50 @@ import { type Static, Type } from '@sinclair/typebox';
 import { clip } from './clip.ts';
 
 /**
- * The one kind of error that crosses the bus: a code from a closed list, and a sentence for a person.
+ * The one kind of error that crosses the bus: a code from this closed list, and a sentence for a person.
  * The gateway maps each code to an HTTP status and an OCI error code in one table.
  */
-export const faultCodes = [
-  /** A message, body or parameter violates its contract. */
-  'malformed',
-  'name-invalid',
-  'name-unknown',
-  'digest-invalid',
-  /** The size of the content differs from the announced one. */
-  'size-invalid',
-  'blob-unknown',
-  'upload-unknown',
-  'upload-invalid',
-  /** A chunk does not begin at the end of the ingest, or a range lies outside the content. */
-  'range-invalid',
-  'manifest-unknown',
-  'manifest-invalid',
-  'manifest-blob-unknown',
-  'too-large',
-  /** A body did not arrive in time; a retry may succeed. */
-  'too-slow',
-  'unauthorized',
-  'denied',
-  /** Too many attempts: retry after the time that the message names. */
-  'too-many',
-  /** No token or scope map has this name. */
-  'account-unknown',
-  'unsupported',
-  /** The request is for another registry. */
-  'misdirected',
-  /** A tag no longer is as the change expects: read it again, then decide again. */
-  'conflict',
-  /** Another holder has the claim; the message says which and until when. */
-  'busy',
-  /** The claim ended or another holder took it: stop writing. */
-  'claim-lost',
-  /** The content is committed already. */
-  'exists',
-  /** Another instance of this child is activated at the parent. */
-  'already-activated',
-  'no-space',
-  /** The data volume is damaged or can't be used: nothing is served until an operator has repaired it. */
-  'volume-unusable',
-  'config-invalid',
-  /** The link may not be used now; the message says until when. */
-  'window-closed',
-  'parent-unreachable',
-  'parent-refused',
-  'parent-invalid',
-  /** A service that should answer is down, or sent no sign of life in time. */
-  'unavailable',
-  'internal',
-] as const;
+export const faults = {
+  malformed: 'A message, body or parameter violates its contract.',
+  'name-invalid': 'The name of a repository is not valid.',
+  'name-unknown': 'The layer has no repository of this name, or nothing at this path.',
+  'digest-invalid': 'A digest is not valid, or the content has another one.',
+  'size-invalid': 'The size of the content differs from the announced one.',
+  'blob-unknown': 'The repository does not have the blob.',
+  'upload-unknown': 'No upload of this id exists: it ended, or was deleted.',
+  'upload-invalid': 'The body of an upload arrives too slowly, or its `Content-Range` is not valid.',
+  'range-invalid': 'A chunk does not begin at the end of the ingest, or a range lies outside the content.',
+  'manifest-unknown': 'The repository does not have the manifest or tag.',
+  'manifest-invalid': 'The manifest, or the tag, is not valid.',
+  'manifest-blob-unknown': 'The manifest names content that the repository does not have.',
+  'too-large': 'A body or message is larger than its limit.',
+  'too-slow': 'A body did not arrive in time; a retry may succeed.',
+  unauthorized: 'A login is required, or was refused.',
+  denied: 'The account, the mode of the layer or the user of the bus does not permit this.',
+  'too-many': 'Too many attempts: retry after the time that the message names.',
+  'account-unknown': 'No token or scope map has this name.',
+  unsupported: 'The path does not have this method.',
+  misdirected: 'The request is for another registry.',
+  conflict: 'A tag no longer is as the change expects: read it again, then decide again.',
+  busy: 'Another holder has the claim; the message says which and until when.',
+  'claim-lost': 'The claim ended or another holder took it: stop writing.',
+  exists: 'It exists already: committed content, or an account of this name.',
+  'already-activated': 'Another instance of this child is activated at the parent.',
+  'no-space': 'The data volume is full, or has less free space than its reserve.',
+  'volume-unusable':
+    'The data volume is damaged or can not be used: nothing is served until an operator has repaired it.',
+  'config-invalid': 'A setting is not valid; the message names it and the remedy.',
+  'window-closed': 'The link may not be used now; the message says until when.',
+  'parent-unreachable': 'The parent does not answer.',
+  'parent-refused': 'The parent refuses the request or the login.',
+  'parent-invalid': 'The answer of the parent is not valid.',
+  unavailable: 'A service that should answer is down, or sent no sign of life in time.',
+  internal: 'The service failed; its log says why.',
+} as const;
 
-export type FaultCode = (typeof faultCodes)[number];
+export type FaultCode = keyof typeof faults;
+
+export const faultCodes = Object.keys(faults) as FaultCode[];
 
 const known = new Set<string>(faultCodes);
 

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import { type Static, Type } from '@sinclair/typebox';
+import { mapping, optional } from './fields.ts';
 import type { Files } from './files.ts';
 
 /** Login to Azure Container Registry with an identity of Microsoft Entra, instead of user and password. */
-export const AzureLogin = Type.Object(
+export const AzureLogin = mapping(
   {
-    /** If absent: the one that the other fields imply, else `default`, which tries one after the other. */
-    credential: Type.Optional(
+    credential: optional(
       Type.Union([
         Type.Literal('managed-identity'),
         Type.Literal('workload-identity'),
@@ -14,32 +14,40 @@ export const AzureLogin = Type.Object(
         Type.Literal('cli'),
         Type.Literal('default'),
       ]),
+      'Kind of the identity: of the machine, of a workload in a cluster, a service principal, the one that is logged in to `az`, or one after the other (`default`).',
+      'write managed-identity, workload-identity, service-principal, cli or default, or leave it out',
+      { otherwise: 'the one that the other fields imply, else `default`' },
     ),
-    clientId: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
-    tenantId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9.-]+$', maxLength: 256 })),
-    /** Secret of a service principal. Read again at each use. */
-    clientSecretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** Token of a workload identity, provided by the cluster. */
-    tokenFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** `https://host` of a cloud other than the public one. */
-    authorityHost: Type.Optional(Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 })),
+    clientId: optional(
+      Type.String({ minLength: 1, maxLength: 256 }),
+      'Client id of the identity: of a service principal or a workload, or which one of a machine that has several.',
+      'write the client id of the identity',
+    ),
+    tenantId: optional(
+      Type.String({ pattern: '^[A-Za-z0-9.-]+$', maxLength: 256 }),
+      'Tenant of a service principal or a workload.',
+      'write the id or the domain of the tenant',
+    ),
+    clientSecretFile: optional(
+      Type.String({ minLength: 1, maxLength: 4_096 }),
+      'File that holds the secret of a service principal. Read again at each use.',
+      'write the path of a file that holds the secret of the service principal',
+    ),
+    tokenFile: optional(
+      Type.String({ minLength: 1, maxLength: 4_096 }),
+      'File with the token of a workload identity, provided by the cluster.',
+      'write the path of the file in which the cluster puts the token of the workload',
+    ),
+    authorityHost: optional(
+      Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 }),
+      'Authority of a cloud other than the public one.',
+      'write https://host, such as https://login.microsoftonline.us',
+    ),
   },
-  { additionalProperties: false },
+  'Login to Azure Container Registry with an identity of Microsoft Entra, instead of `username` and `passwordFile`.',
 );
 export type AzureLogin = Static<typeof AzureLogin>;
 export type AzureCredential = NonNullable<AzureLogin['credential']>;
-
-export const azureRemedies: Record<string, string> = {
-  'parent.azure':
-    'write a mapping with the fields credential, clientId, tenantId, clientSecretFile, tokenFile and authorityHost',
-  'parent.azure.credential':
-    'write managed-identity, workload-identity, service-principal, cli or default, or leave it out',
-  'parent.azure.clientId': 'write the client id of the identity',
-  'parent.azure.tenantId': 'write the id or the domain of the tenant',
-  'parent.azure.clientSecretFile': 'write the path of a file that holds the secret of the service principal',
-  'parent.azure.tokenFile': 'write the path of the file in which the cluster puts the token of the workload',
-  'parent.azure.authorityHost': 'write https://host, such as https://login.microsoftonline.us',
-};
 
 /** Fields of `AzureLogin` that are paths. */
 export const azureFiles = ['clientSecretFile', 'tokenFile'] as const;
@@ -66,7 +74,7 @@ export function azureComplaints(
   if (kind === 'service-principal') {
     for (const name of ['clientId', 'tenantId', 'clientSecretFile'] as const) {
       if (azure[name] === undefined) {
-        complaints.push(`${field(name)} is missing: ${azureRemedies[field(name)]}`);
+        complaints.push(`${field(name)} is missing: ${AzureLogin.properties[name].remedy}`);
       }
     }
   } else if (azure.clientSecretFile !== undefined) {

@@ -7,6 +7,7 @@ import { request } from '../contract/contract.ts';
 import { FilePath, Instant, Reason } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
+import { field, optional, orDefault } from './fields.ts';
 
 /**
  * Accounts declared in the configuration document: tokens of clients, and layers below. The document contains their
@@ -26,32 +27,62 @@ const DeclaredPassword = Type.Union([
   Hash,
   Type.Object(
     {
-      hash: Type.Optional(Hash),
-      /** File that holds the password; read again when it changes. */
-      secretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
-      expires: Type.Optional(Expires),
+      hash: optional(
+        Hash,
+        'Hash of the password, instead of `secretFile`.',
+        'write the line that "terrace token hash" prints',
+      ),
+      secretFile: optional(
+        Type.String({ minLength: 1, maxLength: 1024 }),
+        'File that holds the password, instead of `hash`. Read again when it changes.',
+        'write the path of a file that holds the password',
+      ),
+      expires: optional(
+        Expires,
+        'When the password ends; a date alone means its first instant, UTC.',
+        'write a date in quotes, such as "2027-01-31" or "2027-01-31T12:00:00Z"',
+        { otherwise: 'never' },
+      ),
     },
     { additionalProperties: false },
   ),
 ]);
 type DeclaredPassword = Static<typeof DeclaredPassword>;
 
-const Passwords = Type.Array(DeclaredPassword, { minItems: 1, maxItems: 2 });
+const Passwords = field(
+  Type.Array(DeclaredPassword, { minItems: 1, maxItems: 2 }),
+  'One or two passwords, so that one can be replaced while the other is in use.',
+  'write a list of one or two hashes, as "terrace token hash" prints them, or of mappings with the field hash or secretFile',
+);
 const Patterns = Type.Union([
   RepositoryPattern,
   Type.Array(RepositoryPattern, { minItems: 1, maxItems: 100 }),
 ]);
+const PATTERNS = 'write a repository name, prefix/* or *, or a list of them';
+const enabled = optional(Type.Boolean(), 'Whether it may log in.', 'write true or false', { default: true });
 
 /** Its rights are `scopeMap` alone, or the sum of `actions`, `pull`, `push` and `delete`. */
 export const DeclaredToken = Type.Object(
   {
-    name: TokenName,
-    enabled: Type.Optional(Type.Boolean()),
-    scopeMap: Type.Optional(ScopeMapName),
-    actions: Type.Optional(Type.Array(Type.String({ maxLength: 400 }), { minItems: 1, maxItems: 500 })),
-    pull: Type.Optional(Patterns),
-    push: Type.Optional(Patterns),
-    delete: Type.Optional(Patterns),
+    name: field(
+      TokenName,
+      'Name of the token, for the login. A token and a child can not have the same name.',
+      'use letters, digits and . _ - between them, 64 characters at most',
+    ),
+    enabled,
+    scopeMap: optional(
+      ScopeMapName,
+      'Scope map with its rights, instead of the four fields below.',
+      'write the name of a scope map, such as _repositories_pull',
+    ),
+    actions: optional(
+      Type.Array(Type.String({ maxLength: 400 }), { minItems: 1, maxItems: 500 }),
+      'Its rights, as actions of a scope map.',
+      'write a list of actions, such as repositories/line/*/content/read',
+    ),
+    pull: optional(Patterns, 'Repositories from which it may pull.', PATTERNS),
+    push: optional(Patterns, 'Repositories from which it may pull, and to which it may push.', PATTERNS),
+    delete: optional(Patterns, 'Repositories from which it may delete.', PATTERNS),
     passwords: Passwords,
   },
   { additionalProperties: false },
@@ -60,17 +91,40 @@ export type DeclaredToken = Static<typeof DeclaredToken>;
 
 export const DeclaredChild = Type.Object(
   {
-    name: ChildName,
-    enabled: Type.Optional(Type.Boolean()),
-    mode: Type.Optional(
-      Type.Union(['ReadWrite', 'ReadOnly', 'Registry', 'Mirror'].map((mode) => Type.Literal(mode))),
+    name: field(
+      ChildName,
+      'Name of the layer below, and of its token.',
+      'use lower-case letters, digits and - between them, 63 characters at most',
     ),
-    repositories: Patterns,
+    enabled,
+    mode: optional(
+      Type.Union(['ReadWrite', 'ReadOnly', 'Registry', 'Mirror'].map((mode) => Type.Literal(mode))),
+      'Whether it may push. `ReadWrite` only in a layer that is ReadWrite itself.',
+      'write ReadOnly or ReadWrite',
+      { default: 'ReadOnly' },
+    ),
+    repositories: field(Patterns, 'Repositories that it may synchronize.', PATTERNS),
     passwords: Passwords,
   },
   { additionalProperties: false },
 );
 export type DeclaredChild = Static<typeof DeclaredChild>;
+
+/** Fields `tokens` and `children` of a document. */
+export const accountFields = {
+  tokens: optional(
+    Type.Array(DeclaredToken, { maxItems: 500 }),
+    'Accounts of clients. Storage keeps them as declared, and does not change accounts that an operator created.',
+    'write a list of mappings with the fields name, passwords, and pull, push, delete or scopeMap',
+    { otherwise: 'none' },
+  ),
+  children: optional(
+    Type.Array(DeclaredChild, { maxItems: 200 }),
+    'Accounts of the layers below.',
+    'write a list of mappings with the fields name, repositories, mode and passwords',
+    { otherwise: 'none' },
+  ),
+};
 
 /** An account as sent to storage: a child is a token with the rights of a child. */
 export const DeclaredAccount = Type.Object({
@@ -108,15 +162,19 @@ export function declaredAccounts({ tokens = [], children = [] }: Declaring): Dec
   return [
     ...tokens.map((token) => ({
       name: token.name,
-      enabled: token.enabled ?? true,
+      enabled: orDefault(token.enabled, enabled),
       ...(token.scopeMap !== undefined ? { scopeMap: token.scopeMap } : { actions: actionsOfToken(token) }),
       passwords: token.passwords.map(passwordOf),
     })),
-    ...children.map(({ name, enabled = true, mode, repositories, passwords }) => ({
-      name,
-      enabled,
-      actions: actionsOfChild(name, writes(mode) ? 'ReadWrite' : 'ReadOnly', listOf(repositories)),
-      passwords: passwords.map(passwordOf),
+    ...children.map((child) => ({
+      name: child.name,
+      enabled: orDefault(child.enabled, enabled),
+      actions: actionsOfChild(
+        child.name,
+        writes(child.mode) ? 'ReadWrite' : 'ReadOnly',
+        listOf(child.repositories),
+      ),
+      passwords: child.passwords.map(passwordOf),
     })),
   ];
 }

@@ -4,39 +4,74 @@ import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '../con
 import { check } from '../contract/contract.ts';
 import type { Envelope } from '../contract/envelope.ts';
 import { FilePath } from '../oci/names.ts';
+import { field, mapping, optional, orDefault } from './fields.ts';
 import type { Artifact } from './notification-patterns.ts';
 
 /** Field `notifications` of a configuration document: which receiver is notified of which events of content. */
 
 const Pattern = Type.String({ minLength: 3, maxLength: 640 });
 
+const PATTERNS =
+  'write a list of patterns such as "*:*", "line/*:push", "app/web:1:*" or "app/web@sha256:…:delete"';
+
 /** A receiver of events over HTTP: CloudEvents 1.0 in the structured mode, signed according to Standard Webhooks. */
 export const Webhook = Type.Object(
   {
-    /** `https://…` or `http://…`, without credentials. */
-    url: Type.String({ pattern: '^https?://[^/?#]+(?:[/?][^#]*)?$', maxLength: 2_048 }),
-    /** Identifies the receiver in the status and the log, and with the URL its cursor; the URL's host by default. */
-    name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', maxLength: 63 })),
-    /** See notification-patterns.ts; all if absent. */
-    match: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 100 })),
-    /** File that holds the secret for signing events. Read again at each use. */
-    secretFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** Trusted CA certificates (PEM) for the receiver, in addition to the machine's. */
-    caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4_096 })),
-    /** Include events of the layers below. */
-    below: Type.Optional(Type.Boolean()),
+    url: field(
+      Type.String({ pattern: '^https?://[^/?#]+(?:[/?][^#]*)?$', maxLength: 2_048 }),
+      'Where events are sent by POST, without credentials.',
+      'write http:// or https://, a host and a path, such as https://host/events',
+    ),
+    name: optional(
+      Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$', maxLength: 63 }),
+      'Identifies the receiver in the status and the log, and together with the URL its cursor.',
+      'use letters, digits and . _ - between them, 63 characters at most',
+      { otherwise: 'the host of the URL' },
+    ),
+    match: optional(
+      Type.Array(Pattern, { minItems: 1, maxItems: 100 }),
+      'Patterns of the events that are sent.',
+      PATTERNS,
+      { default: ['*:*'] },
+    ),
+    secretFile: optional(
+      Type.String({ minLength: 1, maxLength: 4_096 }),
+      'File with the secrets to sign with, one a line: `whsec_` and base64, or any text. Read again at each use.',
+      'write the path of a file that holds the secret to sign with',
+      { otherwise: 'not signed' },
+    ),
+    caFile: optional(
+      Type.String({ minLength: 1, maxLength: 4_096 }),
+      "CA certificates (PEM) that are trusted for the receiver, in addition to the machine's.",
+      'write the path of a PEM file with the certificates that the receiver may have its own from',
+    ),
+    below: optional(
+      Type.Boolean(),
+      'Whether events of the layers below are sent too.',
+      'write true or false',
+      { default: false },
+    ),
   },
   { additionalProperties: false },
 );
 export type Webhook = Static<typeof Webhook>;
 
-export const NotificationsDocument = Type.Object(
+export const NotificationsDocument = mapping(
   {
-    /** Events of content that are reported to a Terrace above: all if absent, none if empty. */
-    parent: Type.Optional(Type.Array(Pattern, { maxItems: 100 })),
-    webhooks: Type.Optional(Type.Array(Webhook, { maxItems: 16 })),
+    parent: optional(
+      Type.Array(Pattern, { maxItems: 100 }),
+      'Patterns of the events of content that are reported to a Terrace above; an empty list means none. Other events, and those of the layers below, are always reported.',
+      PATTERNS,
+      { otherwise: 'all' },
+    ),
+    webhooks: optional(
+      Type.Array(Webhook, { maxItems: 16 }),
+      'Receivers of events over HTTP.',
+      'write a list of up to 16 mappings with the field url and more',
+      { otherwise: 'none' },
+    ),
   },
-  { additionalProperties: false },
+  'Which events of content are reported to whom.',
 );
 export type NotificationsDocument = Static<typeof NotificationsDocument>;
 
@@ -63,7 +98,12 @@ export const nameOf = ({ name, url }: Pick<Webhook, 'name' | 'url'>): string => 
 export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument = {}): Notifications {
   return {
     ...(parent && { parent }),
-    webhooks: webhooks.map((one) => ({ below: false, match: ['*:*'], ...one, name: nameOf(one) })),
+    webhooks: webhooks.map((one) => ({
+      ...one,
+      below: orDefault(one.below, Webhook.properties.below),
+      match: orDefault(one.match, Webhook.properties.match),
+      name: nameOf(one),
+    })),
   };
 }
 

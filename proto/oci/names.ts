@@ -7,37 +7,54 @@ const TAG = '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}';
 const DIGEST = 'sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}';
 
 /** At most 255 characters, the limit of every registry in use. */
-export const Repository = Type.String({ pattern: `^${REPOSITORY}$`, maxLength: 255 });
+export const Repository = Type.String({
+  pattern: `^${REPOSITORY}$`,
+  maxLength: 255,
+  description: 'Name of the repository.',
+});
 export type Repository = Static<typeof Repository>;
 
-export const Tag = Type.String({ pattern: `^${TAG}$`, maxLength: 128 });
+export const Tag = Type.String({ pattern: `^${TAG}$`, maxLength: 128, description: 'The tag.' });
 export type Tag = Static<typeof Tag>;
 
-export const Digest = Type.String({ pattern: `^(?:${DIGEST})$`, maxLength: 135 });
+export const Digest = Type.String({
+  pattern: `^(?:${DIGEST})$`,
+  maxLength: 135,
+  description: 'Digest of the content.',
+});
 export type Digest = Static<typeof Digest>;
 
 /** A tag or a digest. */
 export const Reference = Type.Union([Tag, Digest]);
 export type Reference = Static<typeof Reference>;
 
-/** A size or an offset, in bytes. */
-export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+export const Bytes = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'A size or an offset, in bytes.',
+});
 
 export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-/** Name of a process or machine that holds or requests something. */
-export const Party = Type.String({ maxLength: 256 });
+export const Party = Type.String({
+  maxLength: 256,
+  description: 'Name of the process or machine that holds or requests something.',
+});
 
 /** Position in a paged list: the last entry of the previous page. */
 export const After = Type.String({ maxLength: 512 });
 
-export const PassId = Type.String({ maxLength: 64 });
+export const PassId = Type.String({ maxLength: 64, description: 'Id of the pass.' });
 
-/** Code of a fault, or of an error in an answer of a parent. */
-export const Code = Type.String({ maxLength: 64 });
+export const Code = Type.String({
+  maxLength: 64,
+  description: 'Code of a fault, or of an error in an answer of the parent.',
+});
 
-/** One sentence for a person; it may quote another machine. */
-export const Reason = Type.String({ maxLength: MAX_REASON_LENGTH });
+export const Reason = Type.String({
+  maxLength: MAX_REASON_LENGTH,
+  description: 'One sentence for a person; it may quote another machine.',
+});
 
 export const FilePath = Type.String({ maxLength: 4_096 });
 
@@ -46,10 +63,17 @@ export const FilePath = Type.String({ maxLength: 4_096 });
  * characters, and parameters.
  */
 export const MAX_MEDIA_TYPE = 512;
-export const MediaType = Type.String({ maxLength: MAX_MEDIA_TYPE });
+export const MediaType = Type.String({
+  maxLength: MAX_MEDIA_TYPE,
+  description: 'Media type of the manifest.',
+});
 
-/** Milliseconds since 1970-01-01 UTC, up to the last valid date (ECMA-262, "Time Values and Time Range"). */
-export const Instant = Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 });
+/** Up to the last valid date (ECMA-262, "Time Values and Time Range"). */
+export const Instant = Type.Integer({
+  minimum: 0,
+  maximum: 8_640_000_000_000_000,
+  description: 'Milliseconds since 1970-01-01 UTC.',
+});
 
 const repositoryForm = new RegExp(`^${REPOSITORY}$`);
 const tagForm = new RegExp(`^${TAG}$`);

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { event, state } from '../contract/contract.ts';
+import { described, event, state } from '../contract/contract.ts';
 import { line } from '../contract/envelope.ts';
 import { Code, Count, Instant, Reason } from '../oci/names.ts';
 
@@ -7,12 +7,12 @@ import { Code, Count, Instant, Reason } from '../oci/names.ts';
 
 /** An event that the parent refused permanently. It is in the history of this layer, and in none above. */
 export const RefusedEvent = Type.Object({
-  sequence: Type.Integer({ minimum: 1 }),
-  id: line(256),
-  type: line(128),
+  sequence: Type.Integer({ minimum: 1, description: 'Its sequence in the stream of this layer.' }),
+  id: line(256, 'Its id.'),
+  type: line(128, 'Its type.'),
   code: Code,
   reason: Reason,
-  at: Instant,
+  at: described(Instant, 'When it was refused, in ms since 1970-01-01 UTC.'),
 });
 export type RefusedEvent = Static<typeof RefusedEvent>;
 
@@ -22,5 +22,11 @@ export type HistoryStatus = Static<typeof HistoryStatus>;
 export const historyStatus = state('link', HistoryStatus);
 export const HISTORY_KEY = 'history';
 
-/** The parent permanently refused `count` events in a row. */
-export const historyRefused = event('history.refused', Type.Object({ count: Count, last: RefusedEvent }));
+/** The parent permanently refused events of this layer's history. */
+export const historyRefused = event(
+  'history.refused',
+  Type.Object({
+    count: described(Count, 'Number of events in a row.'),
+    last: described(RefusedEvent, 'The last of them.'),
+  }),
+);

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { event, request, state } from '../contract/contract.ts';
+import { described, event, request, state } from '../contract/contract.ts';
 import type { ServiceName } from '../contract/users.ts';
 import { MAX_COMPLAINTS } from '../document/complaints.ts';
 import { Bytes, Count, Digest, FilePath, Instant, Party, Reason, Repository } from '../oci/names.ts';
@@ -40,33 +40,31 @@ export const alive = {
   'twin-bridge': aliveOf('twin-bridge'),
 } satisfies Record<ServiceName, unknown>;
 
-/**
- * Cause of the state of a link: the code of the first fault, or one of the codes below. An open list: a layer of a
- * later version may have more of them.
- */
-const LinkCode = Type.String({ minLength: 1, maxLength: 64 });
+/** The code of the first fault, or one of the codes below. An open list: a layer of a later version may have more. */
+const LinkCode = Type.String({
+  minLength: 1,
+  maxLength: 64,
+  description:
+    'Cause of the state, for programs: a fault code, `pass-abandoned`, `changes-parked` or, of a layer below, `not-heard`.',
+});
 /** The coordinator that began the last pass did not end it. */
 export const PASS_ABANDONED = 'pass-abandoned';
 /** The parent refuses changes; everything else succeeded. */
 export const CHANGES_PARKED = 'changes-parked';
 
-/**
- * The link to the parent. Written by the coordinator. Key: `parent`.
- * Online: the last pass succeeded. Syncing: a pass is running. Offline: the parent does not answer.
- * Unhealthy: it answers, but the last pass left work undone; `detail` says which.
- */
+/** The link to the parent. Written by the coordinator. Key: `parent`. */
 export const LinkStatus = Type.Object({
-  state: Type.Union([
-    Type.Literal('Online'),
-    Type.Literal('Offline'),
-    Type.Literal('Syncing'),
-    Type.Literal('Unhealthy'),
-  ]),
+  state: Type.Union(
+    [Type.Literal('Online'), Type.Literal('Offline'), Type.Literal('Syncing'), Type.Literal('Unhealthy')],
+    {
+      description:
+        'Online: the last pass succeeded. Syncing: a pass is running. Offline: the parent does not answer. Unhealthy: it answers, but the last pass left work undone.',
+    },
+  ),
   since: Instant,
   /** When the last successful pass ended. */
   lastSync: Type.Optional(Instant),
-  /** For a person. Programs decide by `code`. */
-  detail: Type.Optional(Reason),
+  detail: Type.Optional(described(Reason, 'The cause, for a person. Programs decide by `code`.')),
   code: Type.Optional(LinkCode),
   coordinator: Party,
   /** Completed passes: how many, and when the last one, and the last one with events (`news`), ended. */
@@ -84,12 +82,13 @@ export type LinkStatus = Static<typeof LinkStatus>;
 export const linkStatus = state('link', LinkStatus);
 export const LINK_KEY = 'parent';
 
+/** The state of the link to the parent changed. */
 export const linkChanged = event(
   'link.changed',
   Type.Object({
-    from: Type.Optional(LinkStatus.properties.state),
+    from: Type.Optional(described(LinkStatus.properties.state, 'The state before; absent for the first.')),
     state: LinkStatus.properties.state,
-    detail: Type.Optional(Reason),
+    detail: LinkStatus.properties.detail,
     code: Type.Optional(LinkCode),
   }),
 );

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Fenced } from '../content/terms.ts';
-import { event, request, state } from '../contract/contract.ts';
+import { described, event, request, state } from '../contract/contract.ts';
 import { Instant, Reason } from '../oci/names.ts';
 
 /**
@@ -38,19 +38,18 @@ export const retainWebhooks = request(
   Type.Object({}),
 );
 
-/**
- * Untried: no event for it yet. Failing: the delivery is retried at `next`. Parked: it answered 410 (Gone), and is
- * retried once an hour.
- */
-const WebhookState = Type.Union([
-  Type.Literal('Untried'),
-  Type.Literal('Online'),
-  Type.Literal('Failing'),
-  Type.Literal('Parked'),
-]);
+const WebhookState = Type.Union(
+  [Type.Literal('Untried'), Type.Literal('Online'), Type.Literal('Failing'), Type.Literal('Parked')],
+  {
+    description:
+      'Untried: no event for it yet. Failing: the delivery is retried. Parked: it answered 410 (Gone), and is retried once an hour.',
+  },
+);
 
-/** Its configured name, or the host of its URL. */
-const WebhookName = Type.String({ maxLength: 256 });
+const WebhookName = Type.String({
+  maxLength: 256,
+  description: 'Its configured name, or the host of its URL.',
+});
 
 /** Status of a webhook. Written by the coordinator. Key: a `WebhookKey`. */
 export const WebhookStatus = Type.Object({
@@ -71,7 +70,12 @@ export const WebhookStatus = Type.Object({
 export type WebhookStatus = Static<typeof WebhookStatus>;
 export const webhookStatus = state('webhooks', WebhookStatus);
 
+/** The state of a webhook changed. */
 export const webhookChanged = event(
   'webhook.changed',
-  Type.Object({ name: WebhookName, state: WebhookState, reason: Type.Optional(Reason) }),
+  Type.Object({
+    name: WebhookName,
+    state: WebhookState,
+    reason: Type.Optional(described(Reason, 'Why it did not accept an event.')),
+  }),
 );

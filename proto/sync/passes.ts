@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { event, request } from '../contract/contract.ts';
+import { described, event, request } from '../contract/contract.ts';
 import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository, Tag } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { Direction } from './transfers.ts';
@@ -40,21 +40,32 @@ export const ActionKind = Type.Union([
   Type.Literal('agree'),
 ]);
 
+/** A pass begins. */
 export const passStarted = event(
   'pass.started',
-  Type.Object({ pass: PassId, coordinator: Party, cause: Type.String({ maxLength: 512 }) }),
+  Type.Object({
+    pass: PassId,
+    coordinator: described(Party, 'Instance of the syncer that makes the pass.'),
+    cause: Type.String({ maxLength: 512, description: 'Why it begins.' }),
+  }),
 );
 
 /** The pass has compared both sides, and has planned its actions. */
 export const passPlanned = event(
   'pass.planned',
-  Type.Object({ pass: PassId, repositories: Type.Integer(), tags: Type.Integer(), actions: Type.Integer() }),
+  Type.Object({
+    pass: PassId,
+    repositories: Type.Integer({ description: 'Repositories that were compared.' }),
+    tags: Type.Integer({ description: 'Tags that were compared.' }),
+    actions: Type.Integer({ description: 'Actions that are planned.' }),
+  }),
 );
 
 export const Failure = Type.Object({
   repository: Type.Optional(Repository),
-  /** A tag, or the digest of a manifest without one. */
-  tag: Type.Optional(Type.String({ maxLength: 135 })),
+  tag: Type.Optional(
+    Type.String({ maxLength: 135, description: 'A tag, or the digest of a manifest without one.' }),
+  ),
   code: Code,
   reason: Reason,
 });
@@ -67,65 +78,96 @@ export const MAX_PATTERNS = 50;
 
 export const PassResult = Type.Object({
   pass: PassId,
-  /** Every action was carried out: nothing failed, nothing is parked, and the pass was not ended early. */
-  ok: Type.Boolean(),
-  /** Tags, and manifests without one, that were pulled, deleted here, pushed, and deleted at the parent. */
-  taken: Type.Integer(),
-  dropped: Type.Integer(),
-  sent: Type.Integer(),
-  withdrawn: Type.Integer(),
-  failed: Type.Integer(),
-  /** Changes that the parent refused, which wait for their retry or for `terrace sync --full`. */
-  parked: Type.Integer(),
-  /** The first failures and parked changes. */
-  failures: Type.Array(Failure, { maxItems: MAX_FAILURES }),
-  /** Why the pass ended before its work was done: the window closed, or the configuration changed. */
-  ended: Type.Optional(Type.Union([Type.Literal('window'), Type.Literal('configuration')])),
-  /** After a pass that compared everything: selections that matched no tag, neither at the parent nor here. */
-  unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
-  /** After any other pass: selections that matched a tag. */
-  matched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: MAX_PATTERNS })),
-  /** It was ended before the first answer of the parent. */
-  unanswered: Type.Optional(Type.Boolean()),
-  ms: Type.Integer(),
+  ok: Type.Boolean({
+    description:
+      'Every action was carried out: nothing failed, nothing is parked, and the pass was not ended early.',
+  }),
+  taken: Type.Integer({ description: 'Tags, and manifests without one, that were pulled.' }),
+  dropped: Type.Integer({ description: 'The same, deleted from the layer.' }),
+  sent: Type.Integer({ description: 'The same, pushed to the parent.' }),
+  withdrawn: Type.Integer({ description: 'The same, deleted from the parent.' }),
+  failed: Type.Integer({ description: 'Actions that failed.' }),
+  parked: Type.Integer({
+    description: 'Changes that the parent refused, which wait for their retry or for `terrace sync --full`.',
+  }),
+  failures: Type.Array(Failure, {
+    maxItems: MAX_FAILURES,
+    description: 'The first failures and parked changes.',
+  }),
+  ended: Type.Optional(
+    Type.Union([Type.Literal('window'), Type.Literal('configuration')], {
+      description:
+        'Why the pass ended before its work was done: the window closed, or the configuration changed.',
+    }),
+  ),
+  unmatched: Type.Optional(
+    Type.Array(RepositoryPattern, {
+      maxItems: MAX_PATTERNS,
+      description:
+        'After a pass that compared everything: selections that matched no tag, neither at the parent nor here.',
+    }),
+  ),
+  matched: Type.Optional(
+    Type.Array(RepositoryPattern, {
+      maxItems: MAX_PATTERNS,
+      description: 'After any other pass: selections that matched a tag.',
+    }),
+  ),
+  unanswered: Type.Optional(
+    Type.Boolean({ description: 'It was ended before the first answer of the parent.' }),
+  ),
+  ms: Type.Integer({ description: 'Duration, in ms.' }),
 });
 export type PassResult = Static<typeof PassResult>;
+/** A pass has ended. */
 export const passFinished = event('pass.finished', PassResult);
 
-const OfTag = { pass: PassId, repository: Repository, tag: Type.Union([Tag, Type.Null()]), digest: Digest };
+const OfTag = {
+  pass: PassId,
+  repository: Repository,
+  tag: Type.Union([Tag, Type.Null()], { description: 'The tag; null for a manifest without one.' }),
+  digest: described(Digest, 'Digest of the manifest.'),
+};
 
-/** The transfer of an image (or artifact, or index) begins; up to `bytes` have to cross the link, in `blobs` blobs. */
+/** The transfer of an image (or artifact, or index) begins. */
 export const imageStarted = event(
   'image.started',
-  Type.Object({ ...OfTag, direction: Direction, blobs: Type.Integer(), bytes: Bytes }),
+  Type.Object({
+    ...OfTag,
+    direction: Direction,
+    blobs: Type.Integer({ description: 'Blobs that have to cross the link, at most.' }),
+    bytes: described(Bytes, 'Their bytes.'),
+  }),
 );
+/** An image (or artifact, or index) is at the far end. */
 export const imageFinished = event('image.finished', Type.Object({ ...OfTag, direction: Direction }));
 
-/** Both sides had changed the tag. The loser stays reachable under `loserTag`. */
+/** Both sides had changed a tag. */
 export const imageConflict = event(
   'image.conflict',
   Type.Object({
     pass: PassId,
     repository: Repository,
     tag: Tag,
-    winner: Digest,
-    loser: Digest,
-    loserTag: Tag,
+    winner: described(Digest, 'Manifest that the tag points to.'),
+    loser: described(Digest, 'Manifest of the other side.'),
+    loserTag: described(Tag, 'Tag under which it stays reachable.'),
   }),
 );
 
-/** The parent refuses a change of the layer. The change is stored, and retried at `retry`. */
+/** The parent refuses a change of the layer. The change is stored and retried. */
 export const imageParked = event(
   'image.parked',
   Type.Object({
     ...OfTag,
-    digest: Type.Optional(Digest),
+    digest: Type.Optional(described(Digest, 'Digest of the manifest; absent for a deletion.')),
     code: Code,
     reason: Reason,
-    retry: Instant,
+    retry: described(Instant, 'When it is retried, in ms since 1970-01-01 UTC.'),
   }),
 );
+/** An action of a pass failed; the next pass retries. */
 export const imageFailed = event(
   'image.failed',
-  Type.Object({ ...OfTag, digest: Type.Optional(Digest), code: Code, reason: Reason }),
+  Type.Object({ ...OfTag, digest: Type.Optional(OfTag.digest), code: Code, reason: Reason }),
 );

@@ -1,12 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { ImageContext } from '../content/arriving.ts';
-import { event, job } from '../contract/contract.ts';
+import { described, event, job } from '../contract/contract.ts';
 import { Bytes, Code, Digest, Instant, Party, PassId, Reason, Repository } from '../oci/names.ts';
 
 /** Transfers: one blob crosses the link, in either direction. */
 
-/** From the parent to the layer, or from the layer to the parent. */
-export const Direction = Type.Union([Type.Literal('down'), Type.Literal('up')]);
+export const Direction = Type.Union([Type.Literal('down'), Type.Literal('up')], {
+  description: 'From the parent to the layer (down), or from the layer to the parent (up).',
+});
 export type Direction = Static<typeof Direction>;
 
 const Blob = { repository: Repository, digest: Digest, size: Bytes, direction: Direction };
@@ -34,39 +35,73 @@ export const transferBlob = {
   up: job('jobs.transfer.up', TransferJob),
 };
 
-const Progress = { ...Blob, syncer: Party, pass: PassId };
+const Progress = {
+  repository: described(Repository, 'Repository that the blob is for.'),
+  digest: described(Digest, 'Digest of the blob.'),
+  size: described(Bytes, 'Size of the blob, in bytes.'),
+  direction: Direction,
+  syncer: described(Party, 'Instance of the syncer.'),
+  pass: PassId,
+};
 
-/** `present`: bytes that earlier attempts left at the far end, which do not cross the link again. */
-export const transferStarted = event('transfer.started', Type.Object({ ...Progress, present: Bytes }));
+/** A syncer begins or resumes the transfer of a blob. */
+export const transferStarted = event(
+  'transfer.started',
+  Type.Object({
+    ...Progress,
+    present: described(
+      Bytes,
+      'Bytes that earlier attempts left at the far end, which do not cross the link again.',
+    ),
+  }),
+);
 
-/** At most once a second per transfer. `rate`: bytes/s since the previous event. */
+/** Bytes of a blob have crossed the link. At most once a second per transfer. */
 export const transferProgressed = event(
   'transfer.progressed',
-  Type.Object({ ...Progress, done: Bytes, rate: Type.Optional(Bytes) }),
+  Type.Object({
+    ...Progress,
+    done: described(Bytes, 'Bytes at the far end.'),
+    rate: Type.Optional(described(Bytes, 'Bytes a second since the previous event.')),
+  }),
 );
 
 /** The transfer waits before its next attempt. */
 export const transferDelayed = event(
   'transfer.delayed',
-  Type.Object({ ...Progress, code: Code, reason: Reason, until: Instant }),
+  Type.Object({
+    ...Progress,
+    code: Code,
+    reason: Reason,
+    until: described(Instant, 'When it is retried, in ms since 1970-01-01 UTC.'),
+  }),
 );
 
 /** The window closed: bytes that arrived are retained, and the transfer resumes from there in the next window. */
 export const transferPaused = event('transfer.paused', Type.Object(Progress));
 
-/** `mounted`: no byte crossed the link, as another repository of the parent had the blob. */
+/** The blob is at the far end. */
 export const transferFinished = event(
   'transfer.finished',
-  Type.Object({ ...Progress, mounted: Type.Optional(Type.Boolean()) }),
+  Type.Object({
+    ...Progress,
+    mounted: Type.Optional(
+      Type.Boolean({
+        description: 'No byte crossed the link, as another repository of the parent had the blob.',
+      }),
+    ),
+  }),
 );
 
-/** Given up for this pass; the next one retries. `status` is the HTTP status of the parent's answer, if it refused. */
+/** The transfer is given up for this pass; the next one retries. */
 export const transferFailed = event(
   'transfer.failed',
   Type.Object({
     ...Progress,
     code: Code,
     reason: Reason,
-    status: Type.Optional(Type.Integer()),
+    status: Type.Optional(
+      Type.Integer({ description: "HTTP status of the parent's answer, if it refused." }),
+    ),
   }),
 );

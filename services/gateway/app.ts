@@ -71,6 +71,21 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;|$)/;
 /** Time for running streams to finish when the process ends, in ms. */
 const LAST_STREAMS_MS = 2_500;
 
+/** All routes of the gateway. */
+export const routes: readonly ((app: FastifyInstance, gateway: Gateway) => void)[] = [
+  baseRoutes,
+  tokenRoutes,
+  blobRoutes,
+  uploadRoutes,
+  manifestRoutes,
+  tagRoutes,
+  referrerRoutes,
+  changeRoutes,
+  childRoutes,
+  reportRoutes,
+  arrivingRoutes,
+];
+
 /** Builds the HTTP server without listening. `routes/` holds its endpoints, `Gateway` what they share. */
 export function buildApp({ times, tls, sni, open, anyName = false, alone = false, ...options }: AppOptions): {
   app: FastifyInstance;
@@ -137,17 +152,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     );
   });
 
-  baseRoutes(app, gateway);
-  tokenRoutes(app, gateway);
-  blobRoutes(app, gateway);
-  uploadRoutes(app, gateway);
-  manifestRoutes(app, gateway);
-  tagRoutes(app, gateway);
-  referrerRoutes(app, gateway);
-  changeRoutes(app, gateway);
-  childRoutes(app, gateway);
-  reportRoutes(app, gateway);
-  arrivingRoutes(app, gateway);
+  for (const register of routes) register(app, gateway);
   return { app, gateway };
 }
 

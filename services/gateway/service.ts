@@ -32,20 +32,7 @@ import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 const FIRST_CONFIGURATION_MS = 3_000;
 
 /**
- * Runs the gateway until `signal` aborts. Environment:
- *
- *   TERRACE_LISTEN            host:port, port 0 for any free one (default 127.0.0.1:5000; as a connected registry,
- *                             0.0.0.0:8080)
- *   TERRACE_TLS_CERTIFICATE   PEM file with the certificate and its chain; plain HTTP if this and the key are empty
- *   TERRACE_TLS_KEY           PEM file with the private key
- *   TERRACE_TLS               workload: certificates are issued by IoT Edge's daemon, not read from files
- *   TERRACE_TLS_NAMES         comma-separated names and addresses by which clients know this machine
- *                             (default: IOTEDGE_GATEWAYHOSTNAME)
- *   TERRACE_INSECURE_LISTEN   1: no token is needed on any address; otherwise, only on loopback
- *   TERRACE_AWAIT_TOKEN       1: does not listen or admit anyone before the first token, which a document declares
- *   TERRACE_CLOSED            1: admits nobody without a token, and starts without any
- *   TERRACE_GATEWAYS          number of the layer's processes that listen there; unless it is 1, others may exist
- *   TERRACE_MODE              ReadWrite or ReadOnly, until the bus has a configuration
+ * Runs the gateway until `signal` aborts. Environment: proto/process/environment.ts.
  *
  * Passwords must not cross a network in plain text by mistake: if the environment does not say whether clients speak
  * TLS, the gateway does not listen before it has the configuration.

@@ -52,14 +52,8 @@ const IDLE = { share: 0.1, ms: 5_000 };
 const FOUNDATION: ServiceName = 'storage';
 
 /**
- * Runs services in this process until all have ended. Settings are read from the environment; the log goes to stdout.
- *
- * TERRACE_DATA           the data volume
- * TERRACE_BUS            nats://host:port
- * TERRACE_NAME           the name of the layer (default: layer)
- * TERRACE_LOG            debug, info, warn or error; if set, the configured log level does not apply
- * TERRACE_BUS_PASSWORD   instead of the file `bus/<service>.password` in the data volume
- * TERRACE_STOP_MS        max time to stop before the process exits with code 1, in ms (default: 4000)
+ * Runs services in this process until all have ended. Settings are read from the environment
+ * (proto/process/environment.ts); the log goes to stdout.
  */
 export async function run(services: Partial<Record<ServiceName, Main>>): Promise<void> {
   const { env } = process;

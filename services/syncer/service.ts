@@ -30,11 +30,8 @@ import { WorkerPool } from './transfer/worker-pool.ts';
 
 /**
  * Runs one syncer process: transfers always, passes while it is the coordinator. It begins with the first configuration
- * and ends when the signal of `context` aborts.
- *
- * TERRACE_STALL_MS      a connection to the parent without progress for this time fails, in ms (default 20000)
- * IOTEDGE_WORKLOADURI   and related variables, as edgeAgent sets them: the parent's certificate may be signed by any
- *                       authority in the trust bundle of the device
+ * and ends when the signal of `context` aborts. In a module of IoT Edge, the parent's certificate may be signed by any
+ * authority in the trust bundle of the device. Environment: proto/process/environment.ts.
  */
 export async function syncer(context: Context): Promise<void> {
   const { bus, log, signal, instance, data, env } = context;

@@ -11,13 +11,8 @@ import { fileSource } from './source/file-source.ts';
 import { emptySource } from './source/source.ts';
 
 /**
- * Runs the twin-bridge until the signal aborts. Environment:
- *
- * TERRACE_CONFIG_FILE   the YAML file of the configuration; without it, only defaults and overrides apply
- * TERRACE_OPTIONS       JSON, `Overrides`: fields that override the document
- * TERRACE_DEFAULTS      JSON, `Overrides`: fields that apply unless the document sets them; without it, fields that
- *                       proto/document/resolve/module-environment.ts derives from the environment
- * IOTEDGE_WORKLOADURI   and the related variables, set by edgeAgent: the module twin is the document, above the file
+ * Runs the twin-bridge until the signal aborts. In a module of IoT Edge, the module twin is the document, above the
+ * file. Environment: proto/process/environment.ts.
  */
 export async function twinBridge({ bus, data, log, signal, env, serves }: Context): Promise<void> {
   const { TERRACE_CONFIG_FILE: path } = env;

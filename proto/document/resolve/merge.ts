@@ -1,6 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { azureFiles } from '../azure.ts';
-import type { Document, Parent, Tls } from '../configuration.ts';
+import type { Document, Tls } from '../document.ts';
+import type { Parent } from '../parent.ts';
 
 /** Merges a document with the fields that override it and with its defaults. Pure. */
 

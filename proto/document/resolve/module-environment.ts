@@ -1,20 +1,12 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { THIS_MACHINE } from '../configuration.ts';
+import { THIS_MACHINE } from '../document.ts';
 import { parseConnectionString } from './connection-string.ts';
 import type { Overrides } from './resolve.ts';
 
 /**
- * Configuration from the environment of a container: fields of a document, used if no document has them.
- *
- * ACR_REGISTRY_CONNECTION_STRING    name of the layer, its parent and its login there, see connection-string.ts. With
- *                                   it, the gateway listens on 0.0.0.0:8080 and requires a token
- * ACR_PARENT_GATEWAY_ENDPOINT       host:port that replaces its ParentGatewayEndpoint
- * ACR_REGISTRY_LOGIN_SERVER         the only host accepted in requests
- * ACR_REGISTRY_CERTIFICATE_VOLUME   folder with tls.crt and tls.key, used if they exist (/var/acr/certs)
- * ACR_REGISTRY_DATA_VOLUME          the data volume (/var/acr/data), see cli/data/data-option.ts
- * TERRACE_LISTEN, TERRACE_MODE      as the fields `listen` and `mode`
- * IOTEDGE_MODULEID                  set by IoT Edge: proxies in the network of the containers are trusted
+ * Configuration from the environment of a container: fields of a document, used if no document has them. The variables:
+ * proto/process/environment.ts.
  */
 export type Env = Record<string, string | undefined>;
 

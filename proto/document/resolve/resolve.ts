@@ -1,10 +1,14 @@
+import type { TSchema } from '@sinclair/typebox';
 import { parseDocument } from 'yaml';
 import { loginServerOf } from '../azure.ts';
-import { type Configuration, type Document, logLevels, THIS_MACHINE } from '../configuration.ts';
+import type { Configuration } from '../configuration.ts';
 import { type DeclaredAccount, declaredAccounts } from '../declared-accounts.ts';
+import { Document, logLevels } from '../document.ts';
+import { orDefault } from '../fields.ts';
 import type { Files } from '../files.ts';
 import { notificationsOf, placeFiles } from '../notifications.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
+import { Selection } from '../selection.ts';
 import { complaintsOf } from '../validation/document.ts';
 import { type Fields, isMapping, merge, type Overrides } from './merge.ts';
 
@@ -60,8 +64,11 @@ export function resolveDocument(source: Source): Resolved {
   return { configuration: withDefaults(document), accounts: declaredAccounts(document) };
 }
 
+const fields = Document.properties;
+const collection = fields.garbageCollection.properties;
+
 /** Fields that take effect only when the processes of a layer are started. */
-const startFields = ['name', 'listen', 'tls', 'gateways', 'syncers'];
+const startFields = Object.entries(fields).flatMap(([name, { atStart }]) => (atStart ? [name] : []));
 
 const lateComplaint = (field: string): string =>
   `${field} takes effect at a start, before this document is known: leave it out, and give it to "terrace up" as an option, or in its file`;
@@ -71,49 +78,59 @@ function withDefaults(document: Document): Configuration {
   const { window = document.syncWindow } = document;
   const { parent, mode = parent ? 'ReadOnly' : 'ReadWrite', garbageCollection: garbage = {} } = document;
   return {
-    name: document.name ?? 'layer',
-    listen: document.listen ?? '127.0.0.1:5000',
-    gateways: document.gateways ?? 1,
+    name: orDefault(document.name, fields.name),
+    listen: orDefault(document.listen, fields.listen),
+    gateways: orDefault(document.gateways, fields.gateways),
     ...(document.loginServer && { loginServer: document.loginServer.toLowerCase() }),
     ...(document.tls && { tls: document.tls }),
-    trustedProxies: document.trustedProxies ?? THIS_MACHINE,
-    challenge: document.challenge ?? 'Bearer',
-    anonymousPull: document.anonymousPull ?? [],
+    trustedProxies: orDefault(document.trustedProxies, fields.trustedProxies),
+    challenge: orDefault(document.challenge, fields.challenge),
+    anonymousPull: orDefault(document.anonymousPull, fields.anonymousPull),
     mode: mode === 'Registry' ? 'ReadWrite' : mode === 'Mirror' ? 'ReadOnly' : mode,
     ...(parent && { parent: { ...parent, url: loginServerOf(parent.url.replace(/\/$/, '')) } }),
-    repositories: (document.repositories ?? (parent ? ['*'] : [])).map((one) => ({
-      referrers: true,
-      priority: 0,
-      conflict: document.conflict ?? 'parent-wins',
-      ...(typeof one === 'string' ? { name: one } : one),
-    })),
-    schedule: document.schedule ?? '* * * * *',
-    ...(window && { windowMs: duration(window, 'PT1H') }),
-    eventTtlMs: duration(document.eventTtl ?? document.messageTtl, 'P2D'),
+    repositories: (document.repositories ?? (parent ? ['*'] : [])).map(selectionOf(document)),
+    schedule: orDefault(document.schedule, fields.schedule),
+    ...(window && { windowMs: durationOf(window) as number }),
+    eventTtlMs: duration(document.eventTtl ?? document.messageTtl, fields.eventTtl),
     bandwidth: limits(document.bandwidth),
     notifications: notificationsOf(document.notifications),
-    reserve: amount(document.reserve, '512MiB'),
+    reserve: amount(document.reserve, fields.reserve),
     garbageCollection: {
-      enabled: garbage.enabled ?? true,
-      schedule: garbage.schedule ?? '0 0 * * *',
-      graceMs: duration(garbage.grace, 'PT1H'),
-      uploadsMs: duration(garbage.uploads, 'P1D'),
-      transfersMs: duration(garbage.transfers, 'P30D'),
+      enabled: orDefault(garbage.enabled, collection.enabled),
+      schedule: orDefault(garbage.schedule, collection.schedule),
+      graceMs: duration(garbage.grace, collection.grace),
+      uploadsMs: duration(garbage.uploads, collection.uploads),
+      transfersMs: duration(garbage.transfers, collection.transfers),
     },
     scrub: {
       ...(document.scrub?.schedule && { schedule: document.scrub.schedule }),
-      rate: amount(document.scrub?.rate, '20MB'),
+      rate: amount(document.scrub?.rate, fields.scrub.properties.rate),
     },
-    syncers: document.syncers ?? 1,
-    connections: document.connections ?? 32,
-    logLevel: logLevels[document.logLevel ?? 'info'],
+    syncers: orDefault(document.syncers, fields.syncers),
+    connections: orDefault(document.connections, fields.connections),
+    logLevel: logLevels[orDefault(document.logLevel, fields.logLevel)],
   };
 }
 
-const amount = (value: string | number | undefined, fallback: string): number =>
-  typeof value === 'number' ? value : (bytesOf(value ?? fallback) as number);
-const duration = (value: string | undefined, fallback: string): number =>
-  durationOf(value ?? fallback) as number;
+const selectionOf =
+  ({ conflict }: Document) =>
+  (given: string | Selection): Configuration['repositories'][number] => {
+    const selection: Selection = typeof given === 'string' ? { name: given } : given;
+    const { referrers, priority } = Selection.properties;
+    return {
+      ...selection,
+      referrers: orDefault(selection.referrers, referrers),
+      priority: orDefault(selection.priority, priority),
+      conflict: orDefault(selection.conflict ?? conflict, fields.conflict),
+    };
+  };
+
+function amount(value: string | number | undefined, field: TSchema): number {
+  const given = orDefault(value, field);
+  return typeof given === 'number' ? given : (bytesOf(given) as number);
+}
+const duration = (value: string | undefined, field: TSchema): number =>
+  durationOf(orDefault(value, field)) as number;
 
 function limits(bandwidth: Document['bandwidth'] = []): Configuration['bandwidth'] {
   const list = typeof bandwidth === 'string' ? [{ limit: bandwidth }] : bandwidth;

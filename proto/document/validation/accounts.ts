@@ -1,7 +1,7 @@
 import { parseAction } from '../../accounts/scopes.ts';
 import { Fault } from '../../contract/fault.ts';
-import type { Document } from '../configuration.ts';
 import { actionsOfToken, declaredAccounts, writes } from '../declared-accounts.ts';
+import type { Document } from '../document.ts';
 import { notValid } from './remedies.ts';
 
 /** Max size of all declared accounts as JSON, so that they fit into a message of the bus together with all else. */

@@ -1,6 +1,6 @@
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
-import { Document } from '../configuration.ts';
+import { Document } from '../document.ts';
 import type { Files } from '../files.ts';
 import { isNetwork } from '../networks.ts';
 import { bytesOf, durationOf } from '../quantities.ts';
@@ -15,8 +15,8 @@ import { selectionComplaints } from './selection.ts';
  *
  * `complaintsOf` first checks the form of the fields against the schema of `Document`. Only if that has no complaints,
  * it checks what a schema can't express: parent, schedule and bandwidth (`link.ts`), repositories (`selection.ts`),
- * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` and
- * `account-remedies.ts` hold the remedy for each field. No complaint contains a password or a hash.
+ * accounts (`accounts.ts`), notifications (`notifications.ts`), and the other fields here. `remedies.ts` finds the
+ * remedy of a field in the schema. No complaint contains a password or a hash (`secrets.ts`).
  */
 
 const form = TypeCompiler.Compile(Document);

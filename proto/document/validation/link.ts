@@ -1,6 +1,6 @@
 import { Cron } from 'croner';
 import { azureComplaints } from '../azure.ts';
-import type { Document } from '../configuration.ts';
+import type { Document } from '../document.ts';
 import type { Files } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';

@@ -3,7 +3,7 @@ import { validRange } from 'semver';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { readGlob } from '../../oci/tag-glob.ts';
 import { readTagRegex } from '../../oci/tag-regex.ts';
-import type { Document } from '../configuration.ts';
+import type { Document } from '../document.ts';
 import type { Selection, TagFilter } from '../selection.ts';
 import { notValid, quote } from './remedies.ts';
 

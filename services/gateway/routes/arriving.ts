@@ -104,8 +104,22 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply;
   };
 
-  resource(app, gateway, ARRIVING_PATH, { GET: ['catalog', list] });
-  resource(app, gateway, `${ARRIVING_PATH}/:digest`, { GET: ['login', get] });
+  resource(app, gateway, ARRIVING_PATH, {
+    GET: {
+      needs: 'catalog',
+      handler: list,
+      answer:
+        '200: blobs in transfer from the parent, as soon as the list differs from the one of the cursor `after`, or after `wait` seconds',
+    },
+  });
+  resource(app, gateway, `${ARRIVING_PATH}/:digest`, {
+    GET: {
+      needs: 'login',
+      handler: get,
+      answer:
+        '206: the bytes of the blob that are here, from the start of `Range`; 204: none after `wait` seconds',
+    },
+  });
 }
 
 /** @throws Fault `range-invalid` unless exactly one range is requested, within the content */

@@ -3,15 +3,22 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';
 
 export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
-  // distribution-spec 1.1, "Determining Support": end-1
+  // distribution-spec 1.1, "Determining Support"
   const support: Handler = async (_request, reply) => reply.type('application/json').send('{}');
-  resource(app, gateway, '/v2/', { GET: ['login', support], HEAD: ['login', support] });
-  resource(app, gateway, '/v2', { GET: ['login', support], HEAD: ['login', support] });
+  const base = {
+    needs: 'login',
+    handler: support,
+    spec: 'end-1',
+    answer: '200: the API is supported, and the login is valid',
+  } as const;
+  resource(app, gateway, '/v2/', { GET: base, HEAD: base });
+  resource(app, gateway, '/v2', { GET: base, HEAD: base });
 
   // Health check for monitors: healthy if storage answers.
   const health: Handler = async (_request, reply) => {
     await gateway.bus.call(missingBlobs, { digests: [] }, { patience: 0 });
     return reply.type('application/json').send('{}');
   };
-  resource(app, gateway, '/healthz', { GET: ['nothing', health], HEAD: ['nothing', health] });
+  const check = { needs: 'nothing', handler: health, answer: '200 while storage answers, else 503' } as const;
+  resource(app, gateway, '/healthz', { GET: check, HEAD: check });
 }

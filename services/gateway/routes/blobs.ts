@@ -16,7 +16,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, cache, times, log, access } = gateway;
   const patience = { patience: times.patienceMs };
 
-  // distribution-spec 1.1, "Checking if content exists in the registry": end-2
+  // distribution-spec 1.1, "Checking if content exists in the registry"
   const head: Handler = async (request, reply) => {
     const digest = digestOf(request);
     // Not cached: a pushing client relies on this answer, so storage must renew the grace time of the blob.
@@ -26,7 +26,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.header('content-length', size).type(TYPE).send();
   };
 
-  // distribution-spec 1.1, "Pulling blobs": end-2
+  // distribution-spec 1.1, "Pulling blobs"
   const get: Handler = async (request, reply) => {
     const digest = digestOf(request);
     const opened = await openBlob(volume, cache, repositoryOf(request), digest);
@@ -49,7 +49,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply;
   };
 
-  // distribution-spec 1.1, "Deleting Blobs": end-10
+  // distribution-spec 1.1, "Deleting Blobs"
   const remove: Handler = async (request, reply) => {
     const query = { repository: repositoryOf(request), digest: digestOf(request) };
     await bus.call(unlinkBlob, query, onBehalfOf(request, gateway));
@@ -57,9 +57,20 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   resource(app, gateway, '/v2/:name/blobs/:digest', {
-    GET: ['content/read', get],
-    HEAD: ['content/read', head],
-    DELETE: ['content/delete', remove],
+    GET: {
+      needs: 'content/read',
+      handler: get,
+      spec: 'end-2',
+      answer:
+        '200: the blob; 206: the ranges of it that `Range` names; 304: `If-None-Match` names its digest',
+    },
+    HEAD: { needs: 'content/read', handler: head, spec: 'end-2', answer: '200: its size; 304 as for GET' },
+    DELETE: {
+      needs: 'content/delete',
+      handler: remove,
+      spec: 'end-10',
+      answer: '202: the repository no longer links the blob',
+    },
   });
 }
 

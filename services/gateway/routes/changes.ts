@@ -90,7 +90,14 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
       }
     }
   };
-  resource(app, gateway, CHANGES_PATH, { GET: ['catalog', changes] });
+  resource(app, gateway, CHANGES_PATH, {
+    GET: {
+      needs: 'catalog',
+      handler: changes,
+      answer:
+        '200: the changes after the cursor `after` that the caller may see, at once or after `wait` seconds',
+    },
+  });
 }
 
 /**

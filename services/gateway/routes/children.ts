@@ -35,7 +35,13 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, childPath(':child'), { PUT: ['config/write', activate] });
+  resource(app, gateway, childPath(':child'), {
+    PUT: {
+      needs: 'config/write',
+      handler: activate,
+      answer: '201: the instance is active; 200: it was already; 409: another one is (`ALREADY_ACTIVATED`)',
+    },
+  });
 }
 
 /** @throws Fault `malformed` */

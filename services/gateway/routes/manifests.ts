@@ -43,7 +43,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     throw error;
   };
 
-  // distribution-spec 1.1, "Checking if content exists in the registry": end-3
+  // distribution-spec 1.1, "Checking if content exists in the registry"
   const head: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const place = await cache
@@ -54,7 +54,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.header('content-length', place.size).send();
   };
 
-  // distribution-spec 1.1, "Pulling manifests": end-3
+  // distribution-spec 1.1, "Pulling manifests"
   const get: Handler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
@@ -65,7 +65,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.send(bytes);
   };
 
-  // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject": end-7
+  // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject"
   const put: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = parseReferenceName(segment(request, 'reference'));
@@ -155,7 +155,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     return isDigest(reference) ? {} : { expect: current?.digest ?? null };
   };
 
-  // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests": end-9
+  // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests"
   const remove: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
@@ -167,10 +167,31 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   resource(app, gateway, '/v2/:name/manifests/:reference', {
-    GET: ['content/read', get],
-    HEAD: ['content/read', head],
-    PUT: ['content/write', put],
-    DELETE: ['content/delete', remove],
+    GET: {
+      needs: 'content/read',
+      handler: get,
+      spec: 'end-3',
+      answer: '200: the manifest; 304: `If-None-Match` names its digest',
+    },
+    HEAD: {
+      needs: 'content/read',
+      handler: head,
+      spec: 'end-3',
+      answer: '200: its digest, type and size; 304 as for GET',
+    },
+    PUT: {
+      needs: 'content/write',
+      handler: put,
+      spec: 'end-7a, end-7b',
+      answer:
+        '201: the manifest is committed, and the tags point to it; 412: a condition (`If-Match`, `If-None-Match`) does not hold',
+    },
+    DELETE: {
+      needs: 'content/delete',
+      handler: remove,
+      spec: 'end-9',
+      answer: '202: the tag is deleted, or the manifest with all tags that point to it; 412 as for PUT',
+    },
   });
 }
 

@@ -9,7 +9,7 @@ import { type Gateway, type Handler, resource } from './resource.ts';
 const PAGE = 200;
 
 export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
-  // distribution-spec 1.1, "Listing Referrers": end-12a, end-12b
+  // distribution-spec 1.1, "Listing Referrers"
   const referrers: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const digest = digestOf(request);
@@ -31,8 +31,14 @@ export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.header('content-type', mediaTypes.ociIndex).send(Buffer.from(JSON.stringify(index)));
   };
 
+  const endpoint = {
+    needs: 'content/read',
+    handler: referrers,
+    spec: 'end-12a, end-12b',
+    answer: `200: an index of the referrers, ${PAGE} a page; \`artifactType\` filters`,
+  } as const;
   resource(app, gateway, '/v2/:name/referrers/:digest', {
-    GET: ['content/read', referrers],
-    HEAD: ['content/read', referrers],
+    GET: endpoint,
+    HEAD: endpoint,
   });
 }

@@ -67,7 +67,14 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
       .type('application/json');
     return reply.send(JSON.stringify(answer));
   };
-  resource(app, gateway, reportPath(':child'), { POST: ['message/write', take] });
+  resource(app, gateway, reportPath(':child'), {
+    POST: {
+      needs: 'message/write',
+      handler: take,
+      answer:
+        '200: the events are stored, up to the place in the answer; 409: this layer is at another place, or another instance of the child is active',
+    },
+  });
 }
 
 /** @throws Fault `malformed`, `too-large` */

@@ -66,6 +66,20 @@ export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
+type Endpoint = { needs: Needs; handler: Handler } & About;
+
+/** For the reference (docs/reference/http.md). */
+type About = {
+  /** Endpoints of the distribution-spec, such as `end-2`. */
+  spec?: string;
+  /** Statuses, and what each means. */
+  answer: string;
+};
+
+declare module 'fastify' {
+  interface FastifyContextConfig extends Partial<About> {}
+}
+
 /**
  * Registers one path and its methods: every other method is answered 405. Checks the access of the caller first and
  * then, for a write of content, the mode.
@@ -74,15 +88,15 @@ export function resource(
   app: FastifyInstance,
   gateway: Gateway,
   url: string,
-  handlers: Partial<Record<Method, [needs: Needs, handler: Handler]>>,
+  endpoints: Partial<Record<Method, Endpoint>>,
 ): void {
-  const allowed = Object.keys(handlers).join(', ');
+  const allowed = Object.keys(endpoints).join(', ');
   for (const method of methods) {
-    const [needs, handler] = handlers[method] ?? [];
+    const { needs, handler, spec, answer } = endpoints[method] ?? {};
     app.route({
       method,
       url,
-      config: needs ? { needs } : {},
+      config: { ...(needs && { needs }), ...(spec && { spec }), ...(answer && { answer }) },
       handler: async (request, reply) => {
         if (!needs || !handler) {
           reply.header('allow', allowed);

@@ -12,7 +12,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times } = gateway;
   const patience = { patience: times.patienceMs };
 
-  // distribution-spec 1.1, "Listing tags": end-8a, end-8b
+  // distribution-spec 1.1, "Listing tags"
   const tags: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const page = pageOf(request);
@@ -46,9 +46,17 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
     return { repositories: visible.slice(0, limit), more: visible.length > limit };
   };
 
-  resource(app, gateway, '/v2/:name/tags/list', {
-    GET: ['metadata/read', tags],
-    HEAD: ['metadata/read', tags],
-  });
-  resource(app, gateway, '/v2/_catalog', { GET: ['catalog', catalog], HEAD: ['catalog', catalog] });
+  const ofTags = {
+    needs: 'metadata/read',
+    handler: tags,
+    spec: 'end-8a, end-8b',
+    answer: '200: the tags in bytewise order; `n` and `last` select a page',
+  } as const;
+  resource(app, gateway, '/v2/:name/tags/list', { GET: ofTags, HEAD: ofTags });
+  const ofRepositories = {
+    needs: 'catalog',
+    handler: catalog,
+    answer: '200: the repositories that the caller may see; `n` and `last` select a page',
+  } as const;
+  resource(app, gateway, '/v2/_catalog', { GET: ofRepositories, HEAD: ofRepositories });
 }

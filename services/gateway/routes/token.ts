@@ -60,9 +60,13 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     return issue(request, reply, credentials, form.getAll('scope'));
   };
 
+  const answer = '200: a Bearer token for the scopes; 401: the login is refused';
   // Every proxy forwards paths below /v2/; clients of Azure Container Registry use the others.
   for (const path of ['/v2/token', '/acr/oauth2/token', '/oauth2/token']) {
-    resource(app, gateway, path, { GET: ['nothing', get], POST: ['nothing', post] });
+    resource(app, gateway, path, {
+      GET: { needs: 'nothing', handler: get, answer },
+      POST: { needs: 'nothing', handler: post, answer: `${answer}; 400: the form is not valid (RFC 6749)` },
+    });
   }
 }
 

@@ -34,7 +34,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const patience = { patience: times.patienceMs };
   const hold = (claim: Claim) => new ClaimRenewal(bus, claim, times.renewMs, log);
 
-  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository": end-4a to end-4c, end-11
+  // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository"
   const start: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
@@ -97,7 +97,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  // distribution-spec 1.1, "Pushing a blob in chunks": end-5
+  // distribution-spec 1.1, "Pushing a blob in chunks"
   const append: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
@@ -120,7 +120,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return end;
   };
 
-  // distribution-spec 1.1, "Pushing a blob": end-6
+  // distribution-spec 1.1, "Pushing a blob"
   const finish: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const digest = parseDigestName(parameter(request, 'digest') ?? '');
@@ -170,7 +170,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
   };
 
-  // distribution-spec 1.1, "Pushing a blob in chunks": end-13
+  // distribution-spec 1.1, "Pushing a blob in chunks"
   const status: Handler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
@@ -178,7 +178,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return accepted(reply.code(204), repository, id, offset);
   };
 
-  // distribution-spec 1.1, "Canceling a blob upload": end-14
+  // distribution-spec 1.1, "Canceling a blob upload"
   const cancel: Handler = async (request, reply) => {
     const id = segment(request, 'id');
     await bus.call(abortUpload, { repository: repositoryOf(request), id }, patience);
@@ -186,13 +186,32 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     return reply.code(204).send();
   };
 
-  resource(app, gateway, '/v2/:name/blobs/uploads/', { POST: ['content/write', start] });
+  resource(app, gateway, '/v2/:name/blobs/uploads/', {
+    POST: {
+      needs: 'content/write',
+      handler: start,
+      spec: 'end-4a to end-4c, end-11',
+      answer:
+        '202: an upload; with `digest`: 201, the blob in the body is committed; with `mount` (and `from`): 201 if the blob is mounted, else 202',
+    },
+  });
   resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
-    GET: ['content/write', status],
-    HEAD: ['content/write', status],
-    PATCH: ['content/write', append],
-    PUT: ['content/write', finish],
-    DELETE: ['content/write', cancel],
+    GET: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204: how far the upload is' },
+    HEAD: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204 as for GET' },
+    PATCH: {
+      needs: 'content/write',
+      handler: append,
+      spec: 'end-5',
+      answer: '202: the chunk is appended; 416: it does not begin at the end of the upload',
+    },
+    PUT: {
+      needs: 'content/write',
+      handler: finish,
+      spec: 'end-6',
+      answer:
+        '201: the blob is committed; 400: its digest or size differs, and the upload ends if it is the digest',
+    },
+    DELETE: { needs: 'content/write', handler: cancel, spec: 'end-14', answer: '204: the upload is deleted' },
   });
 }
 

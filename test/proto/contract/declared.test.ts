@@ -1,31 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TSchema } from '@sinclair/typebox';
-import type { Event, Job, Request, State } from '#proto/contract/contract.ts';
 import { WireFault } from '#proto/contract/fault.ts';
+import { type Declared, messages } from '../../docs/declared.ts';
 
 /** Every declared message has an end, whatever somebody puts into it. */
 
-type Declared = Request | Job | Event | State;
-const KINDS = ['request', 'job', 'event', 'state'];
-
-const folder = join(import.meta.dirname, '../../../proto');
-const modules = await Promise.all(
-  readdirSync(folder, { encoding: 'utf8', recursive: true })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => import(join(folder, name)) as Promise<Record<string, unknown>>),
-);
-const isDeclared = (value: unknown): value is Declared =>
-  KINDS.includes((value as Declared | undefined)?.kind ?? '');
-const declaredIn = (value: unknown, depth = 0): Declared[] =>
-  isDeclared(value)
-    ? [value]
-    : typeof value === 'object' && value !== null && depth < 3
-      ? Object.values(value).flatMap((one) => declaredIn(one, depth + 1))
-      : [];
-const all = modules.flatMap((module) => declaredIn({ ...module }));
+const all = messages.map(({ message }) => message);
 
 function schemasOf(one: Declared): [string, TSchema][] {
   switch (one.kind) {
