@@ -109,18 +109,18 @@ class Keeper {
   #wanted = true;
   #waiting: (() => void)[] = [];
   readonly #loop: LoopLimits;
-  readonly #hopeless: (refusal: Refusal) => void;
+  readonly #giveUp: (refusal: Refusal) => void;
 
   constructor(
     program: Program,
     notice: (notice: Notice) => void,
     loop: LoopLimits,
-    hopeless: (refusal: Refusal) => void,
+    giveUp: (refusal: Refusal) => void,
   ) {
     this.program = program;
     this.#notice = notice;
     this.#loop = loop;
-    this.#hopeless = hopeless;
+    this.#giveUp = giveUp;
   }
 
   get pid(): number | undefined {
@@ -173,7 +173,7 @@ class Keeper {
   #fail(pid: number | undefined, why: string, reason: string | undefined): void {
     const { name } = this.program;
     this.#notice({ program: name, pid, level: 'warn', message: `${why}; it is not started again` });
-    this.#hopeless(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));
+    this.#giveUp(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));
   }
 
   giveUp(): void {

@@ -39,7 +39,7 @@ export function attributed(child: string, event: Envelope): Envelope {
     source: sourceOf(child, source),
     type,
     time,
-    layer: layer === undefined ? child : beneath(child, layer, MAX_LAYER_LENGTH),
+    layer: layer === undefined ? child : below(child, layer, MAX_LAYER_LENGTH),
     data,
   };
 }
@@ -52,9 +52,9 @@ export function withinLimits(event: Envelope): Envelope {
 
 /** Source of a child's event, as `attributed` sets it. */
 export const sourceOf = (child: string, source: string): string =>
-  `/layers/${beneath(child, source.replace(/^\/layers\//, ''), MAX_SOURCE_LENGTH - 8)}`;
+  `/layers/${below(child, source.replace(/^\/layers\//, ''), MAX_SOURCE_LENGTH - 8)}`;
 
-function beneath(child: string, name: string, max: number): string {
+function below(child: string, name: string, max: number): string {
   const path = name === child || name.startsWith(`${child}/`) ? name : `${child}/${name}`;
   return path.slice(0, max).toWellFormed();
 }

@@ -44,8 +44,8 @@ export async function pull(
   const late = () => reject(new Error(`${stream} ${name} does not answer`));
   // Does not delay the exit of the process.
   const timer = setTimeout(late, waitMs + LATE_MS).unref();
-  const broke = () => reject(connected.reason);
-  connected.addEventListener('abort', broke, { once: true });
+  const onAbort = () => reject(connected.reason);
+  connected.addEventListener('abort', onAbort, { once: true });
   const subscription = nc.subscribe(inbox, {
     callback: (error, message) => {
       if (error) return reject(error);
@@ -65,7 +65,7 @@ export async function pull(
     return messages;
   } finally {
     clearTimeout(timer);
-    connected.removeEventListener('abort', broke);
+    connected.removeEventListener('abort', onAbort);
     subscription.unsubscribe();
   }
 }

@@ -67,7 +67,7 @@ export const LinkStatus = Type.Object({
   detail: Type.Optional(described(Reason, 'The cause, for a person. Programs decide by `code`.')),
   code: Type.Optional(LinkCode),
   coordinator: Party,
-  /** Completed passes: how many, and when the last one, and the last one with events (`news`), ended. */
+  /** Completed passes: how many, and when the last one, and the last one with events (`announced`), ended. */
   passes: Type.Optional(Type.Object({ count: Count, last: Instant, announced: Type.Optional(Instant) })),
   /** Selections that match nothing, neither at the parent nor here. */
   unmatched: Type.Optional(Type.Array(RepositoryPattern, { maxItems: 50 })),

@@ -104,7 +104,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
       if (Fault.is(err, 'volume-unusable')) {
         serviceLog.fatal({ code: err.code }, err.message);
         process.exitCode = EXIT_UNUSABLE;
-        await reportHopeless(err);
+        await reportUnrecoverable(err);
       } else {
         if (Fault.is(err)) serviceLog.fatal({ code: err.code }, err.message);
         else serviceLog.fatal({ err }, 'the service ended by a failure');
@@ -159,7 +159,7 @@ export async function live(
 }
 
 /** Reports to the supervisor that a restart does not help. */
-async function reportHopeless({ code, message }: Fault): Promise<void> {
+async function reportUnrecoverable({ code, message }: Fault): Promise<void> {
   const report: Unrecoverable = { unrecoverable: { code, message } };
   if (process.connected) await new Promise<void>((resolve) => process.send?.(report, () => resolve()));
 }

@@ -91,7 +91,7 @@ export async function syncer(context: Context): Promise<void> {
     bus,
     volume,
     parent: async () => (await settings.clients()).parent,
-    upward: async () => (await settings.clients()).upward,
+    pushClient: async () => (await settings.clients()).pushClient,
     pace: new SendRate(),
     bandwidth,
     by: instance,

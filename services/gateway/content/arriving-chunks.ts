@@ -15,11 +15,11 @@ export class ArrivingChunks {
   #read = 0;
   #id: number | undefined;
   /** Time of the last read of the log, on the clock of `performance.now()`. */
-  looked = Number.NEGATIVE_INFINITY;
+  readAt = Number.NEGATIVE_INFINITY;
 
   /** Reads on from the last position; from the beginning if the log was replaced or truncated. */
   async refresh(log: Pick<BlobFile, 'stat' | 'read'>): Promise<void> {
-    this.looked = performance.now();
+    this.readAt = performance.now();
     const { size, id } = await log.stat();
     if (id !== this.#id || size < this.#read) this.forget();
     this.#id = id;

@@ -53,7 +53,7 @@ export class ArrivingReader {
       const file = await this.#volume.openBlob(place);
       return file && { size, range, file, [Symbol.asyncDispose]: () => file[Symbol.asyncDispose]() };
     }
-    if (isRetry && performance.now() - chunks.looked < MIN_READ_INTERVAL_MS && !chunks.at(range.first))
+    if (isRetry && performance.now() - chunks.readAt < MIN_READ_INTERVAL_MS && !chunks.at(range.first))
       return undefined;
     const opened = await this.#volume.openArriving(place);
     if (!opened) {

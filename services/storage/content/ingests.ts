@@ -96,7 +96,7 @@ export class Ingests {
   async #register(id: string, owner: Owner): Promise<void> {
     const reached = this.#open.reached(owner);
     if (reached) {
-      await this.#open.lookForIdle(owner, this.#now(), async () => {
+      await this.#open.evictIdle(owner, this.#now(), async () => {
         const idle = await idleUploads(reached.ids, this.#metadata, this.#folders, this.#now());
         for (const one of idle)
           await this.#giveUpOne(one, (record) => this.#claims.left(record) === 0, false);

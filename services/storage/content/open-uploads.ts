@@ -15,7 +15,7 @@ export const MAX_GIVE_WAY = 20;
 
 /** Min interval between searches for idle uploads, per account, in ms. */
 const MIN_SEARCH_INTERVAL_MS = 1_000;
-/** Max accounts whose last search is remembered. */
+/** Max accounts subject last search is remembered. */
 const MAX_SEARCHES = 1_000;
 
 /** When a refused client may retry, in s. */
@@ -77,7 +77,7 @@ export class OpenUploads {
    * Runs `search` at most once a second per account, as it reads every upload. Calls in between wait for the last
    * search.
    */
-  lookForIdle({ account }: Owner, now: number, search: () => Promise<void>): Promise<void> {
+  evictIdle({ account }: Owner, now: number, search: () => Promise<void>): Promise<void> {
     const last = this.#searches.get(account);
     if (last && Math.abs(now - last.at) < MIN_SEARCH_INTERVAL_MS) return last.done;
     if (this.#searches.size >= MAX_SEARCHES) this.#searches.clear();
@@ -89,10 +89,10 @@ export class OpenUploads {
   tooMany({ account, repository }: Owner, { limit, ids }: Reached): Fault {
     const who = account === '' ? 'clients without an account have' : `account ${account} has`;
     const where = limit === 'ofAccountInRepository' ? ` in repository ${repository}` : '';
-    const whose = limit === 'all' ? 'this layer has' : who;
+    const subject = limit === 'all' ? 'this layer has' : who;
     return new Fault(
       'too-many',
-      `${whose} ${ids.length} uploads open${where}, as many as there may be: finish them or end them (DELETE of the Location of each), or try again in ${RETRY_AFTER_S} s, when idle ones give way`,
+      `${subject} ${ids.length} uploads open${where}, as many as there may be: finish them or end them (DELETE of the Location of each), or try again in ${RETRY_AFTER_S} s, when idle ones give way`,
       { detail: { retryAfter: RETRY_AFTER_S } },
     );
   }

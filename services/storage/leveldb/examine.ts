@@ -171,7 +171,7 @@ async function examineTable(
 }
 
 const textOf = (damage: TableDamage): string =>
-  damage.whole
+  damage.unreadable
     ? 'is damaged in its index'
     : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
 

@@ -15,14 +15,14 @@ const MAX_INDEX_BYTES = 256 * 1024 * 1024;
 export type Block = { offset: number; size: number };
 
 /** Blocks with a wrong checksum; `whole`: the table can't be read at all, as its index or footer is damaged. */
-export type TableDamage = { whole: true } | { whole: false; blocks: Block[] };
+export type TableDamage = { unreadable: true } | { unreadable: false; blocks: Block[] };
 
 /** @returns undefined if the table is intact */
 export function damageOf(table: Uint8Array): TableDamage | undefined {
   const blocks = blocksOf(table);
-  if (!blocks) return { whole: true };
+  if (!blocks) return { unreadable: true };
   const damaged = blocks.filter((block) => !isIntact(table, block));
-  return damaged.length > 0 ? { whole: false, blocks: damaged } : undefined;
+  return damaged.length > 0 ? { unreadable: false, blocks: damaged } : undefined;
 }
 
 /** Offset of the type of a block. */

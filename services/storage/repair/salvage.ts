@@ -146,7 +146,7 @@ async function cleanTable(
   if (!damage) return;
   const known = manifest?.tables.find(({ number }) => files.tables.get(number) === name);
   const range = known ? `, which has keys from ${known.smallest} to ${known.largest}` : '';
-  if (damage.whole) {
+  if (damage.unreadable) {
     note(salvaged, { file: name, what: `is damaged in its index${range}` }, table);
     await rm(path);
     return;

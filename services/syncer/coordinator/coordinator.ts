@@ -66,7 +66,7 @@ export function coordinate(
     times,
     tick: (cause) => requestPass(passRequest(cause)),
     isFollowing: () => leading?.changeCursor.followed === true,
-    looked: () => void linkReport.refresh(),
+    onCheck: () => void linkReport.refresh(),
     log,
   });
   let leading: Leadership | undefined;
@@ -112,7 +112,7 @@ export function coordinate(
       const finish = announcement.ended(result);
       log[finish ? 'info' : 'debug']({ ...summary, cause: request.cause }, 'pass ended');
       // The state before the event: a subscriber may read it on receipt.
-      await running.ended(result, { whole: !request.scope, announced: finish !== undefined });
+      await running.ended(result, { complete: !request.scope, announced: finish !== undefined });
       finish?.();
       parentTasks?.passed();
       if (!request.scope && !result.ended) clock.passed(result.failed === 0);
@@ -184,7 +184,7 @@ export function coordinate(
       const at = link();
       if (!now && at && !at.usable) throw windowClosed(at);
       requestPass({ ...passRequest('request'), asked: true, ...(full && { full }), ...(now && { now }) });
-      const { current, next } = actor.getSnapshot().context.whole;
+      const { current, next } = actor.getSnapshot().context.main;
       const id = (next ?? current)?.id;
       if (!id) throw new Fault('unavailable', 'the coordinator changes: ask again');
       return { pass: id };
@@ -208,7 +208,7 @@ export function coordinate(
     if (!held) return actor.send({ type: 'lease.lost' });
     const at = link();
     void linkReport.takeOver();
-    if (at && !at.usable) void linkReport.resting(at.until);
+    if (at && !at.usable) void linkReport.outsideWindow(at.until);
     actor.send({ type: 'lease.gained', ...(at?.usable && { pass: passRequest('start') }) });
   });
   return {

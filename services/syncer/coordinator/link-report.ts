@@ -23,7 +23,7 @@ type Report = Pick<LinkStatus, 'state' | 'detail' | 'code' | 'lastSync' | 'passe
 export type PassReport = Disposable & {
   /** The pass is announced. The link is `Syncing` until the last announced pass ends. */
   syncing(): void;
-  ended(result: PassResult, about: { whole: boolean; announced: boolean }): Promise<void>;
+  ended(result: PassResult, about: { complete: boolean; announced: boolean }): Promise<void>;
 };
 
 /** Publishes the state of the link, as a state and as events, while this process is the coordinator. */
@@ -56,7 +56,7 @@ export class LinkReport {
   }
 
   /** No pass begins now because the window is closed: a `Syncing` left by an earlier coordinator is corrected. */
-  resting(opens: number | undefined): Promise<void> {
+  outsideWindow(opens: number | undefined): Promise<void> {
     return this.#report(() => {
       if (this.#last && this.#last.state !== 'Syncing') return this.#last;
       const from = opens === undefined ? '' : ` before ${new Date(opens).toISOString()}`;
@@ -121,15 +121,22 @@ export class LinkReport {
     return [...this.#active].some(({ announced }) => announced);
   }
 
-  #ended(result: PassResult, { whole, announced }: { whole: boolean; announced: boolean }): Promise<void> {
+  #ended(
+    result: PassResult,
+    { complete, announced }: { complete: boolean; announced: boolean },
+  ): Promise<void> {
     return this.#report(() => {
-      this.#settled = stateAfter(this.#settled, result, whole);
-      const good = whole && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
+      this.#settled = stateAfter(this.#settled, result, complete);
+      const good = complete && !result.ended && result.failed === 0 && this.#settled.state === 'Online';
       const current = this.#isSyncing ? { state: 'Syncing' as const } : this.#settled;
       const now = Date.now();
       const before = this.#last?.passes;
-      const news = announced ? now : before?.announced;
-      const passes = { count: (before?.count ?? 0) + 1, last: now, ...(news && { news }) };
+      const lastAnnounced = announced ? now : before?.announced;
+      const passes = {
+        count: (before?.count ?? 0) + 1,
+        last: now,
+        ...(lastAnnounced && { announced: lastAnnounced }),
+      };
       const { matched = [], unmatched = this.#last?.unmatched ?? [] } = result;
       const remaining = unmatched.filter((pattern) => !matched.includes(pattern));
       return { ...current, passes, unmatched: remaining, ...(good && { lastSync: now }) };

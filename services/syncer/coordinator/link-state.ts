@@ -31,15 +31,15 @@ const UNANSWERED: LinkState = {
 
 /**
  * @param before state before the pass, if known
- * @param whole whether the pass was unscoped
+ * @param complete whether the pass was unscoped
  */
-export function stateAfter(before: LinkState | undefined, result: PassResult, whole: boolean): LinkState {
+export function stateAfter(before: LinkState | undefined, result: PassResult, complete: boolean): LinkState {
   const { ended, failed, failures, parked, unanswered } = result;
   if (ended && (failed > 0 || unanswered) && before) return before;
   if (unanswered && failed === 0) return UNANSWERED;
   if (failed === 0 && parked === 0) {
     // A scoped pass does not finish what an unscoped one left undone.
-    if (!whole && before?.state === 'Unhealthy') return before;
+    if (!complete && before?.state === 'Unhealthy') return before;
     return ONLINE;
   }
   const wasOnline = before === undefined || before.state === 'Offline' || isDeepStrictEqual(before, ONLINE);

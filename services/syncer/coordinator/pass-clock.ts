@@ -12,7 +12,7 @@ export type ClockDeps = {
   /** A long poll at the parent is active: its answers begin the passes, and the clock begins none meanwhile. */
   isFollowing?: () => boolean;
   /** Called at least once a minute, and whenever a window opens or closes. */
-  looked: () => void;
+  onCheck: () => void;
   log: Log;
 };
 
@@ -74,12 +74,12 @@ export class PassClock {
   }
 
   #check(now: number): number | undefined {
-    const { times, tick, isFollowing, looked } = this.#deps;
+    const { times, tick, isFollowing, onCheck } = this.#deps;
     const current = times();
     const timesKey = JSON.stringify([current?.schedule, current?.windowMs]);
     if (timesKey !== this.#dueTimes) this.#due = undefined;
     this.#dueTimes = timesKey;
-    looked();
+    onCheck();
     if (!current) return undefined;
     const link = linkAt(current, now);
     const due = this.#due;

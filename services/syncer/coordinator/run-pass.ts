@@ -43,14 +43,14 @@ export async function runPass(
   passRequest: PassRequest,
 ): Promise<PassResult> {
   try {
-    const { parent, upward, feed, activation, acr } = await settings.clients();
+    const { parent, pushClient, feed, activation, acr } = await settings.clients();
     const deps = {
       bus: announcing(term.bus, announcement),
       announcement,
       volume,
       log,
       parent,
-      upward: term.upward(upward),
+      pushClient: term.fenced(pushClient),
       feed,
       activation,
       changeCursor,

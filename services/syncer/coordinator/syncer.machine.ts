@@ -5,7 +5,7 @@ import { mergeRequests, type PassRequest } from '../reconcile/context/pass-reque
  * Leadership and passes of one syncer process. Only the coordinator makes passes. Transfers, which every syncer
  * executes, are not part of this machine.
  *
- *   following ──lease.gained──► claiming ──term──► leading: two lanes, whole and scoped, each
+ *   following ──lease.gained──► claiming ──term──► leading: two lanes, main and scoped, each
  *       ▲                          │                idle ◄──────────────┐
  *       │                          │                 │ pass.wanted      │ done, none wanted
  *       └──────lease.lost──────────┴───────────────  ▼                  │
@@ -25,19 +25,18 @@ export type SyncerEvent =
 
 export type Lane = { current?: PassRequest; next?: PassRequest };
 export type SyncerContext = Record<LaneName, Lane>;
-export type LaneName = 'whole' | 'scoped';
+export type LaneName = 'main' | 'scoped';
 
 /** Queues a request. If the merged scope exceeds its limit, it is queued as an unscoped pass. */
-function enqueue({ whole, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
-  if (!passRequest.scope)
-    return { whole: { ...whole, next: mergeRequests(whole.next, passRequest) }, scoped };
+function enqueue({ main, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
+  if (!passRequest.scope) return { main: { ...main, next: mergeRequests(main.next, passRequest) }, scoped };
   const next = mergeRequests(scoped.next, passRequest);
-  if (next.scope) return { whole, scoped: { ...scoped, next } };
+  if (next.scope) return { main, scoped: { ...scoped, next } };
   const { next: _, ...rest } = scoped;
-  return { whole: { ...whole, next: mergeRequests(whole.next, next) }, scoped: rest };
+  return { main: { ...main, next: mergeRequests(main.next, next) }, scoped: rest };
 }
 
-const nothing = (): SyncerContext => ({ whole: {}, scoped: {} });
+const nothing = (): SyncerContext => ({ main: {}, scoped: {} });
 
 const lane = <N extends LaneName>(name: N) =>
   ({
@@ -100,7 +99,7 @@ export const syncerMachine = setup({
       invoke: { src: 'clock' },
       on: { 'lease.lost': 'following', 'pass.wanted': { actions: 'want' } },
       type: 'parallel',
-      states: { whole: lane('whole'), scoped: lane('scoped') },
+      states: { main: lane('main'), scoped: lane('scoped') },
     },
   },
 });

@@ -61,8 +61,8 @@ export class CoordinatorTerm {
   }
 
   /** The client with a check of the lease before each request that changes the parent. */
-  upward(upward: PushClient): PushClient {
-    return upward.guarded(() => this.#mustHold());
+  fenced(fenced: PushClient): PushClient {
+    return fenced.guarded(() => this.#mustHold());
   }
 
   end(): void {

@@ -125,10 +125,10 @@ class Delivery {
     const { log, to, progress, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;
-    const isGone = kind === 'gone';
-    const waitMs = isGone ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
+    const isParked = kind === 'gone';
+    const waitMs = isParked ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
-    progress.failed(isGone ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
+    progress.failed(isParked ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
     log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'a webhook was not told');
     return waitMs;
   }

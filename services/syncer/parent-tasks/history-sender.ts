@@ -16,7 +16,7 @@ export class HistorySender {
   /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
   ack: { place: Place | undefined } | undefined;
   /** The next batch starts from the first event, regardless of the parent's place. */
-  anew = false;
+  restart = false;
   /** Max events per report: halved by a report that took too long, and increased by each full one that did not. */
   #maxEvents = MAX_EVENTS;
 
@@ -73,7 +73,7 @@ export class HistorySender {
   }
 
   async #sendBatch(made: string, events: Sent, signal: AbortSignal): Promise<boolean> {
-    const from = this.anew ? { anew: true } : { after: this.ack?.place?.sequence ?? 0 };
+    const from = this.restart ? { restart: true } : { after: this.ack?.place?.sequence ?? 0 };
     const answer = await this.#send({ made, events, ...from }, signal);
     if (answer && 'refused' in answer) {
       const [first] = events;
@@ -86,7 +86,7 @@ export class HistorySender {
         (await this.send(made, events.slice(0, half), signal)) && this.send(made, events.slice(half), signal)
       );
     }
-    this.anew = false;
+    this.restart = false;
     this.ack = answer;
     if (answer?.taken) await this.#refused.settle();
     return answer?.taken ?? false;

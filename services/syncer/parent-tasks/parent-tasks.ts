@@ -80,7 +80,17 @@ export function startParentTasks(deps: ParentTasksDeps, signal: AbortSignal): Pa
   };
   void awaitParent({ ...deps, parent: async () => (await settings.clients()).parent, onPass }, signal);
   void report(
-    { bus, onPass, reports, link, identity, layers, known: () => changeCursor.known, tells: isReported, log },
+    {
+      bus,
+      onPass,
+      reports,
+      link,
+      identity,
+      layers,
+      known: () => changeCursor.known,
+      isReported: isReported,
+      log,
+    },
     signal,
   );
   const webhooks = new WebhookTasks({ ...deps, receivers: () => settings.receivers }, signal);

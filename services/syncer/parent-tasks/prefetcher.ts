@@ -33,7 +33,7 @@ export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
   settings: Pick<Settings, 'get' | 'bandwidth'> & {
-    clients(): Promise<Pick<ParentClients, 'arriving' | 'upward'>>;
+    clients(): Promise<Pick<ParentClients, 'arriving' | 'pushClient'>>;
   };
   /** A parent without a change feed is not asked. */
   changeCursor: Pick<ChangeCursor, 'cursor' | 'turned'>;
@@ -210,7 +210,7 @@ export class Prefetcher {
     const deps = {
       ...this.#deps,
       parent: async () => (await settings.clients()).arriving.source(),
-      upward: async () => (await settings.clients()).upward,
+      pushClient: async () => (await settings.clients()).pushClient,
       pace: new SendRate(),
       bandwidth: settings.bandwidth,
       slots: this.#pool.slots,

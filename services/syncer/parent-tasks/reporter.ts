@@ -36,7 +36,7 @@ export type ReporterDeps = {
   /** Whether the parent knows by other requests that this layer is present. */
   known: () => boolean;
   /** Whether an event of this layer is sent to the parent; default: all. Events of layers below always are. */
-  tells?: (event: Envelope) => boolean;
+  isReported?: (event: Envelope) => boolean;
   log: Log;
   gatherMs?: number;
 };
@@ -159,7 +159,7 @@ class HistoryReporter {
   /** @returns `elsewhere` if the parent's place is not the expected one, or the stream was replaced */
   async #send(made: string, after: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
-    sender.anew = after === undefined && sender.ack?.place !== undefined;
+    sender.restart = after === undefined && sender.ack?.place !== undefined;
     let events: Report['events'] = [];
     let size = 0;
     const flush = async () => {
@@ -174,7 +174,7 @@ class HistoryReporter {
         throw error;
       }
     };
-    const { tells: isReported = () => true } = this.#deps;
+    const { isReported = () => true } = this.#deps;
     let last = { sequence: after ?? 0, id: '' };
     for await (const past of this.#deps.bus.history({ since: after ?? 1, signal })) {
       if ('gap' in past) {

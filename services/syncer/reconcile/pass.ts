@@ -65,15 +65,15 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   const { id: pass, cause, scope } = passRequest;
   const stats = new PassStats(log);
   const { answers } = deps.parent;
-  let look: ParentView | undefined;
-  const hasAnswered = () => look?.answered === true || deps.parent.answers > answers;
+  let view: ParentView | undefined;
+  const hasAnswered = () => view?.answered === true || deps.parent.answers > answers;
   try {
-    look = await findChanges(deps, passRequest);
+    view = await findChanges(deps, passRequest);
     // A pass succeeds only if the parent has answered since it began.
-    if (!look || !hasAnswered()) await deps.parent.ping(signal);
-    await activate(deps, passRequest, look !== undefined);
+    if (!view || !hasAnswered()) await deps.parent.ping(signal);
+    await activate(deps, passRequest, view !== undefined);
     await checkParent(deps);
-    const parentChanges = look?.parentChanges;
+    const parentChanges = view?.parentChanges;
     using arrivals = new Arrivals(bus, log, pass, signal, deps.until);
     const up = configuration.mode === 'ReadWrite';
     using unsentChanges = up ? await UnsentChanges.load(bus, signal) : UnsentChanges.none();
@@ -116,14 +116,14 @@ export async function makePass(deps: PassDeps, passRequest: PassRequest): Promis
   } catch (error) {
     const ended = endedBy(signal);
     if (ended) {
-      await finishView(deps, look, false);
+      await finishView(deps, view, false);
       return { ...stats.result(pass, ended), ...(!hasAnswered() && { unanswered: true }) };
     }
     signal.throwIfAborted();
     stats.fail({}, error);
   }
   const result = stats.result(pass);
-  await finishView(deps, look, result.failed === 0 && !result.ended);
+  await finishView(deps, view, result.failed === 0 && !result.ended);
   return result;
 }
 
@@ -159,10 +159,10 @@ async function findChanges(
 /** If the cursor can't be stored, the next pass reads the same changes again. */
 async function finishView(
   { log }: PassDeps,
-  look: ParentView | undefined,
+  view: ParentView | undefined,
   succeeded: boolean,
 ): Promise<void> {
-  await look?.settle(succeeded).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
+  await view?.settle(succeeded).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
 }
 
 /**

@@ -28,7 +28,7 @@ export type Wanted = { repository: string; digest: Digest; size: number; part?: 
  * they arrive.
  */
 export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
-export type Means = WriterDeps & {
+export type DownloadDeps = WriterDeps & {
   parent: Source;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
@@ -45,7 +45,7 @@ export type Means = WriterDeps & {
  */
 export class Download {
   readonly #wanted: Wanted;
-  readonly #deps: Means;
+  readonly #deps: DownloadDeps;
   readonly #present: Extents;
   readonly #pieces: Pieces;
   readonly #flights = new Flights();
@@ -57,7 +57,7 @@ export class Download {
   #hashed = 0;
   #gained = 0;
 
-  constructor(wanted: Wanted, deps: Means) {
+  constructor(wanted: Wanted, deps: DownloadDeps) {
     this.#wanted = wanted;
     this.#deps = deps;
     this.#present = new Extents(deps.log.chunks);

@@ -24,19 +24,19 @@ export class UploadSessions {
   }
 
   /** Mounts the blob, or resumes its stored session, or begins one. */
-  async open(upward: PushClient, wanted: Wanted): Promise<'mounted' | Session> {
+  async open(pushClient: PushClient, wanted: Wanted): Promise<'mounted' | Session> {
     const { repository, digest } = wanted;
-    const mounted = await this.#mount(upward, wanted);
+    const mounted = await this.#mount(pushClient, wanted);
     if (mounted === 'mounted') {
       await this.forget(wanted);
       return mounted;
     }
-    const stored = await this.#stored(upward, wanted);
+    const stored = await this.#stored(pushClient, wanted);
     if (stored) {
-      if (mounted) await this.#cancel(upward, wanted, mounted);
+      if (mounted) await this.#cancel(pushClient, wanted, mounted);
       return stored;
     }
-    const session = mounted ?? (await upward.begin(repository, digest, this.#signal));
+    const session = mounted ?? (await pushClient.begin(repository, digest, this.#signal));
     await this.keep(wanted, session);
     return session;
   }
@@ -53,18 +53,18 @@ export class UploadSessions {
   }
 
   /** @returns `mounted`; or a session, if the parent opened one because it could not mount */
-  async #mount(upward: PushClient, wanted: Wanted): Promise<'mounted' | Session | undefined> {
+  async #mount(pushClient: PushClient, wanted: Wanted): Promise<'mounted' | Session | undefined> {
     const { repository, digest } = wanted;
     const candidates = this.#from;
     this.#from = [];
     let spare: Session | undefined;
     for (const from of candidates) {
-      const answer = await upward.mount(repository, digest, from, this.#signal).catch((error) => {
+      const answer = await pushClient.mount(repository, digest, from, this.#signal).catch((error) => {
         // The login may write to this repository and yet not read that one.
         if (Fault.is(error, 'parent-refused')) return undefined;
         throw error;
       });
-      if (spare) await this.#cancel(upward, wanted, spare);
+      if (spare) await this.#cancel(pushClient, wanted, spare);
       if (answer === 'mounted') return answer;
       spare = answer;
     }
@@ -72,11 +72,11 @@ export class UploadSessions {
   }
 
   /** The stored session, if the parent still has it and it fits the blob. */
-  async #stored(upward: PushClient, wanted: Wanted): Promise<Session | undefined> {
+  async #stored(pushClient: PushClient, wanted: Wanted): Promise<Session | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
-    const session = await upward.offset(repository, location, this.#signal);
+    const session = await pushClient.offset(repository, location, this.#signal);
     if (session && session.offset <= size) {
       if (session.location !== location) await this.keep(wanted, session);
       return session;

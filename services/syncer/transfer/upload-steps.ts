@@ -21,7 +21,7 @@ import { UploadSessions } from './upload-sessions.ts';
 export type UpDeps = {
   bus: Bus;
   volume: Volume;
-  upward: () => Promise<PushClient>;
+  pushClient: () => Promise<PushClient>;
   slots: Slots;
   pace: SendRate;
   by: string;
@@ -81,13 +81,13 @@ class UploadSteps {
 
   async locate({ repository, digest, size }: Wanted): Promise<Located> {
     const { bus, by, signal, started } = this.#deps;
-    const upward = await this.#deps.upward();
-    if (!this.#options.resend && (await upward.hasBlob(repository, digest, signal)))
+    const pushClient = await this.#deps.pushClient();
+    if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
       return { kind: 'present' };
     const lock = await this.#lock(() => UploadLease.take(bus, by, repository, digest));
     if (!lock) return { kind: 'held' };
     try {
-      const session = await this.#sessions.open(upward, { repository, digest, size });
+      const session = await this.#sessions.open(pushClient, { repository, digest, size });
       if (session === 'mounted') {
         await lock[Symbol.asyncDispose]();
         return { kind: 'present', mounted: true };
@@ -132,7 +132,7 @@ class UploadSteps {
       const ending = AbortSignal.any([signal, lock.signal]);
       using grace = new ShutdownGrace(ending);
       const upload = new Upload(wanted, {
-        upward: await this.#deps.upward(),
+        pushClient: await this.#deps.pushClient(),
         file,
         slots,
         pace,

@@ -13,7 +13,7 @@ const READ_BYTES = 256 * 1024;
 const MIN_HASH_RATE = 10 * 1024 * 1024;
 
 export type UploadDeps = {
-  upward: Pick<PushClient, 'append' | 'finish'>;
+  pushClient: Pick<PushClient, 'append' | 'finish'>;
   file: BlobFile;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
@@ -46,14 +46,18 @@ export class Upload {
    */
   async run(begun: Session): Promise<Session> {
     const { repository, digest, size } = this.#wanted;
-    const { upward, reached, late } = this.#deps;
+    const { pushClient, reached, late } = this.#deps;
     let session = begun;
     for (;;) {
       const left = size - session.offset;
       const bytes = this.#piece(left);
       if (left <= bytes) return session;
       const { offset } = session;
-      session = await this.#timed(bytes, (body) => upward.append(repository, session, body, late), offset);
+      session = await this.#timed(
+        bytes,
+        (body) => pushClient.append(repository, session, body, late),
+        offset,
+      );
       if (session.offset > size) {
         throw new Fault('parent-invalid', `the parent says that it has ${session.offset} bytes of ${digest}`);
       }
@@ -70,7 +74,8 @@ export class Upload {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
     this.#piece(left);
-    const send = (body: Sent) => this.#deps.upward.finish(repository, digest, session, body, this.#deps.late);
+    const send = (body: Sent) =>
+      this.#deps.pushClient.finish(repository, digest, session, body, this.#deps.late);
     await this.#timed(left, send, session.offset, (size * 1_000) / MIN_HASH_RATE);
   }
 

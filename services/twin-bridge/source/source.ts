@@ -15,7 +15,7 @@ export type Found = (Text | { complaint: string }) & {
   /** Version of the desired properties that contain the document. */
   version?: number;
   /** Document whose fields apply unless this one sets them. */
-  beneath?: Text;
+  lower?: Text;
 };
 
 export type DocumentSource = {

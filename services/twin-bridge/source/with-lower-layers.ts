@@ -14,7 +14,7 @@ export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): D
         if (!above || !below) return undefined;
         if ('complaint' in above) return handler(above);
         if ('complaint' in below) return handler({ ...version(above), complaint: below.complaint });
-        return handler({ ...above, beneath: { text: below.text, folder: below.folder } });
+        return handler({ ...above, lower: { text: below.text, folder: below.folder } });
       };
       const watching = [
         lower.watch((document) => {

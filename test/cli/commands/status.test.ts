@@ -155,7 +155,7 @@ test('what the link was said to be holds only while a syncer is there to say oth
 });
 
 test('how many passes there were, and when one had news', () => {
-  const passes = { count: 1_440, last: now, news: now - 180 * MINUTE };
+  const passes = { count: 1_440, last: now, announced: now - 180 * MINUTE };
   assert.match(
     linked({ link: { ...online, passes } }),
     /^ {2}last good pass 1 min ago; 1440 passes, the last one with news 3 h ago; schedule/m,

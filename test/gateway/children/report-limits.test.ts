@@ -69,7 +69,10 @@ test('values without an end are refused before they are made', async () => {
 test('a report as large as any that Terrace sends is read', async () => {
   const link = {
     ...{ state: 'Unhealthy' as const, since: 1, lastSync: 1, detail: 'x', code: 'busy', coordinator: 'c' },
-    ...{ passes: { count: 1, last: 1, news: 1 }, unmatched: Array.from({ length: 50 }, (_, n) => `r${n}`) },
+    ...{
+      passes: { count: 1, last: 1, announced: 1 },
+      unmatched: Array.from({ length: 50 }, (_, n) => `r${n}`),
+    },
     ...{ window: { open: true, until: 1 }, live: true, next: 1 },
   };
   const own = { name: 'line', mode: 'ReadOnly' as const, at: 1, leftOut: 0, link };

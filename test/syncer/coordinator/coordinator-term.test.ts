@@ -64,7 +64,7 @@ test('nothing is changed at the parent while the lease may have ended, not even 
   const { bus } = busOf(() => ({}));
   await using link = new Link({ url: proxy.url });
   const begin = () => new CoordinatorTerm(bus, 7, lease, () => {});
-  const upward = begin().upward(new PushClient(link));
+  const upward = begin().fenced(new PushClient(link));
   await upward.putManifest(repository, 'v2', image, signal);
 
   proxy.fault(({ method }) => {

@@ -111,7 +111,7 @@ for (const seed of seeds)
         ticks.add(at);
         requestPass({ id: 'tick', cause });
       },
-      looked: () => {},
+      onCheck: () => {},
       log: quiet,
     });
     const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {

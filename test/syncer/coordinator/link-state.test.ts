@@ -195,7 +195,7 @@ test('each change of the state is one event, and the state says since when', asy
   const pass = begun(one);
   mock.timers.tick(1_000);
   await one.refresh();
-  await pass.ended(NOTHING, { whole: true, announced: true });
+  await pass.ended(NOTHING, { complete: true, announced: true });
   mock.timers.tick(1_000);
   await one.refresh();
   assert.deepEqual(board.changes, [
@@ -215,7 +215,7 @@ test('one that does not make the passes any more says nothing', async () => {
   await one.written();
   leads = false;
   await one.stalled('the parent does not answer');
-  await pass.ended(NOTHING, { whole: true, announced: true });
+  await pass.ended(NOTHING, { complete: true, announced: true });
   assert.deepEqual(board.changes, [[undefined, 'Syncing']]);
   assert.equal(board.link?.state, 'Syncing');
 });
@@ -223,10 +223,10 @@ test('one that does not make the passes any more says nothing', async () => {
 test('what was so before a pass is known although the pass says Syncing and Offline in between', async () => {
   const one = report();
   await one.takeOver();
-  await begun(one).ended(failing(refused), { whole: true, announced: true });
+  await begun(one).ended(failing(refused), { complete: true, announced: true });
   const pass = begun(one);
   await one.stalled('nothing moves');
-  await pass.ended({ ...failing(away), ended: 'window' }, { whole: true, announced: true });
+  await pass.ended({ ...failing(away), ended: 'window' }, { complete: true, announced: true });
   assert.equal(board.link?.state, 'Unhealthy');
   assert.match(board.link?.detail ?? '', /403/);
 });
@@ -237,7 +237,7 @@ test('a parent that does not answer is Offline at once, unless a pass is under w
   const pass = begun(one);
   await one.unreachable('EAI_AGAIN');
   assert.equal(board.link?.state, 'Syncing');
-  await pass.ended(NOTHING, { whole: true, announced: true });
+  await pass.ended(NOTHING, { complete: true, announced: true });
   await one.unreachable('EAI_AGAIN');
   assert.deepEqual([board.link?.state, board.link?.detail], ['Offline', 'EAI_AGAIN']);
 });
@@ -247,9 +247,9 @@ test('of two passes, the state is Syncing until the last one has ended', async (
   await one.takeOver();
   const whole = begun(one);
   const scoped = begun(one);
-  await scoped.ended(NOTHING, { whole: false, announced: true });
+  await scoped.ended(NOTHING, { complete: false, announced: true });
   assert.equal(board.link?.state, 'Syncing');
-  await whole.ended(failing(refused), { whole: true, announced: true });
+  await whole.ended(failing(refused), { complete: true, announced: true });
   assert.equal(board.link?.state, 'Unhealthy');
 });
 
@@ -261,7 +261,7 @@ test('the log says once that the link is not well, and that it is well again', a
   const times = () => ({ schedule: '* * * * *' });
   const one = new LinkReport({ bus: board.bus, log, by: 'one', times, isCoordinator: () => true });
   await one.takeOver();
-  const ends = async (result: PassResult) => begun(one).ended(result, { whole: true, announced: true });
+  const ends = async (result: PassResult) => begun(one).ended(result, { complete: true, announced: true });
   for (const result of [NOTHING, failing(away), failing(away), failing(refused), NOTHING, NOTHING]) {
     await ends(result);
   }
@@ -276,7 +276,7 @@ test('selections that match nothing are said until one of them does', async () =
   const one = report();
   await one.takeOver();
   const ends = (more: Partial<PassResult>) =>
-    begun(one).ended({ ...NOTHING, ...more }, { whole: true, announced: true });
+    begun(one).ended({ ...NOTHING, ...more }, { complete: true, announced: true });
   await ends({ unmatched: ['none/*', 'gone'] });
   assert.deepEqual(board.link?.unmatched, ['none/*', 'gone']);
   await ends({ matched: ['gone'] });
@@ -289,14 +289,14 @@ test('selections that match nothing are said until one of them does', async () =
 test('a pass that nobody is told of is a figure, and the state stays as it was', async () => {
   const one = report();
   await one.takeOver();
-  await begun(one).ended(NOTHING, { whole: true, announced: true });
+  await begun(one).ended(NOTHING, { complete: true, announced: true });
   const changeCursor = Date.now();
   mock.timers.tick(60_000);
   const { length } = board.changes;
   const pass = one.begin();
   await one.refresh();
   assert.equal(board.link?.state, 'Online');
-  await pass.ended(NOTHING, { whole: true, announced: false });
+  await pass.ended(NOTHING, { complete: true, announced: false });
   assert.deepEqual(board.link?.passes, { count: 2, last: Date.now(), changeCursor });
   assert.equal(board.link?.lastSync, Date.now());
   assert.equal(board.changes.length, length);
@@ -305,8 +305,8 @@ test('a pass that nobody is told of is a figure, and the state stays as it was',
 test('a good pass that ended early, or looked at a little, is not the last good pass', async () => {
   const one = report();
   await one.takeOver();
-  await begun(one).ended({ ...NOTHING, ended: 'window' }, { whole: true, announced: true });
-  await begun(one).ended(NOTHING, { whole: false, announced: true });
+  await begun(one).ended({ ...NOTHING, ended: 'window' }, { complete: true, announced: true });
+  await begun(one).ended(NOTHING, { complete: false, announced: true });
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, undefined);
 });
@@ -314,19 +314,19 @@ test('a good pass that ended early, or looked at a little, is not the last good 
 test('the lease is gained while the window is closed: nothing is under way, and that is said', async () => {
   const one = report();
   await one.takeOver();
-  await one.resting(Date.parse('2026-03-02T04:00:00Z'));
+  await one.outsideWindow(Date.parse('2026-03-02T04:00:00Z'));
   assert.equal(board.link?.state, 'Offline');
   assert.match(board.link?.detail ?? '', /2026-03-02T04:00/);
   board.link = { state: 'Syncing', since: 1, coordinator: 'another' };
   const two = report();
   await two.takeOver();
-  await two.resting(undefined);
+  await two.outsideWindow(undefined);
   const { state, detail, code } = board.link as LinkStatus;
   assert.deepEqual({ state, detail, code }, ABANDONED);
   board.link = { state: 'Online', since: 1, coordinator: 'another', lastSync: 1 };
   const three = report();
   await three.takeOver();
-  await three.resting(undefined);
+  await three.outsideWindow(undefined);
   assert.equal(board.link?.state, 'Online');
   assert.equal(board.link?.lastSync, 1);
 });

@@ -29,7 +29,7 @@ beforeEach(() => {
     times: () => times,
     tick: (cause) => ticks.push({ at: Date.now(), cause }),
     isFollowing: () => following,
-    looked: () => {
+    onCheck: () => {
       looks += 1;
     },
     log: quiet,

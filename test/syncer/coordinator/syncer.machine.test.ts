@@ -18,17 +18,17 @@ const scope = (...tags: string[]) => new Map([['app', new Set(tags)]]);
 const small: PassRequest = { id: 'small', cause: 'change', scope: scope('a') };
 const other: PassRequest = { id: 'other', cause: 'change', scope: scope('b') };
 
-const lanes = (whole: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { whole, scoped } });
+const lanes = (main: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { main, scoped } });
 const idle = lanes('idle', 'idle');
 const passing = lanes('passing', 'idle');
-const done = { type: 'xstate.done.actor.0.syncer.leading.whole.passing' };
-const failed = { type: 'xstate.error.actor.0.syncer.leading.whole.passing' };
+const done = { type: 'xstate.done.actor.0.syncer.leading.main.passing' };
+const failed = { type: 'xstate.error.actor.0.syncer.leading.main.passing' };
 const smallDone = { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' };
 const gained = { type: 'lease.gained', pass: one };
 const closed = { type: 'lease.gained' };
 const term = { type: 'xstate.done.actor.0.syncer.claiming' };
 const lost = { type: 'lease.lost' };
-const fullNow = { type: 'pass.wanted', pass: { ...three, full: true, now: true } };
+const fullNow = { type: 'pass.wanted', pass: { ...three, main: true, now: true } };
 const wanted = { type: 'pass.wanted', pass: three };
 const change = { type: 'pass.wanted', pass: small };
 const many = { type: 'pass.wanted', pass: { ...other, scope: new Map([['app', new Set(names(1_000))]]) } };
@@ -61,7 +61,7 @@ const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
   [passing, lane({ current: one }), failed, idle, lane()],
   [passing, lane({ current: one, next: two }), failed, passing, lane({ current: two })],
   [passing, lane({ current: one, next: two }), lost, 'following', lane()],
-  // A change of a client goes up beside a whole pass.
+  // A change of a client goes up beside a main pass.
   [
     passing,
     lane({ current: one }),
@@ -93,8 +93,8 @@ const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
   ],
 ];
 
-function lane(whole: Lane = {}, scoped: Lane = {}): SyncerContext {
-  return { whole, scoped };
+function lane(main: Lane = {}, scoped: Lane = {}): SyncerContext {
+  return { main, scoped };
 }
 
 function names(count: number): string[] {

@@ -51,7 +51,7 @@ for (const name of chosen) {
         if (due === at && expected.due(at) && time.now - at < EXACT) return;
         wrong.push(`one at ${new Date(time.now).toISOString()}`);
       },
-      looked: () => {},
+      onCheck: () => {},
       log: quiet,
     });
     clock.start();

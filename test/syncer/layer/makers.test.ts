@@ -203,7 +203,7 @@ test('passes, what they could not do, and the link', async () => {
       using pass = link.begin();
       pass.syncing();
       await link.stalled(wire.message);
-      await pass.ended(result, { whole: true, announced: true });
+      await pass.ended(result, { complete: true, announced: true });
       bus.end();
     }),
     RUNS,

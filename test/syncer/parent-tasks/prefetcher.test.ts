@@ -90,7 +90,7 @@ function follow(pace: PrefetcherDeps['pace'] = { after: () => 0 }) {
     }),
     clients: async () => ({
       arriving,
-      get upward(): never {
+      get pushClient(): never {
         return assert.fail('nothing goes up');
       },
     }),

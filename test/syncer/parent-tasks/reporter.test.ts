@@ -60,7 +60,7 @@ class Parent {
 
 const LIVE: Link = { usable: true, live: true };
 
-async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () => true) {
+async function rig(hours: Link = LIVE, isReported: (event: Envelope) => boolean = () => true) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await TestBus.start());
   const bus = await server.connect('syncer');
@@ -86,7 +86,7 @@ async function rig(hours: Link = LIVE, tells: (event: Envelope) => boolean = () 
         return state.layers;
       },
       known: () => false,
-      tells,
+      isReported,
       log: { ...quiet, debug },
       gatherMs: 20,
     },
@@ -157,7 +157,7 @@ test('a stream that came back from an older copy is told anew, from its beginnin
   assert.equal(r.parent.reports.find(({ restart }) => restart)?.events[0]?.sequence, 1);
 });
 
-test('a layer with a schedule tells after its pass, and one whose window is closed nothing', async () => {
+test('a layer with a schedule isReported after its pass, and one whose window is closed nothing', async () => {
   await using r = await rig({ usable: true, live: false });
   await until(() => r.parent.reports.length > 0);
   r.say(1);

@@ -20,7 +20,7 @@ import { ParentReports } from './reports.ts';
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {
   parent: Parent;
-  upward: PushClient;
+  pushClient: PushClient;
   /** The change feed of a Terrace. */
   feed: ParentFeed;
   /** Sends this layer's status to a Terrace. */
@@ -116,7 +116,7 @@ export class Settings implements AsyncDisposable {
       const activation = new Activation(link, acr ? undefined : username);
       const clients = {
         parent: new Parent(link),
-        upward: new PushClient(link),
+        pushClient: new PushClient(link),
         feed: new ParentFeed(link, child, activation),
         reports: new ParentReports(link, child, activation),
         activation,

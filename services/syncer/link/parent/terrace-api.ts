@@ -10,10 +10,10 @@ export class TerraceApi {
   readonly #retryMs: number;
   #retryAt: number;
 
-  /** @param spoken false if the parent is known to be no Terrace */
-  constructor(retryMs: number, spoken = true) {
+  /** @param enabled false if the parent is known to be no Terrace */
+  constructor(retryMs: number, enabled = true) {
     this.#retryMs = retryMs;
-    this.#retryAt = spoken ? 0 : Number.POSITIVE_INFINITY;
+    this.#retryAt = enabled ? 0 : Number.POSITIVE_INFINITY;
   }
 
   /** Whether to send a request now. */

@@ -32,7 +32,7 @@ export type PassTools = {
   announcement: Pick<PassAnnouncement, 'announced'>;
   volume: Volume;
   parent: ParentReader;
-  upward: PushClient;
+  pushClient: PushClient;
   configuration: Configuration;
   log: Log;
   /** This process, as the holder of claims. */

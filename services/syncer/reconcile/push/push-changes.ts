@@ -176,12 +176,12 @@ async function push(
   { tag, views, action }: TagAction,
   digest: Digest,
 ): Promise<void> {
-  const { bus, parent, upward, pass, layer, signal } = context;
+  const { bus, parent, pushClient, pass, layer, signal } = context;
   const { loser } = action;
   const conflictTag = loser && loserTag(tag, layer, loser);
   if (conflictTag) {
     const manifest = await parent.manifest(repository, loser, signal);
-    await upward.putManifest(repository, conflictTag, manifest, signal);
+    await pushClient.putManifest(repository, conflictTag, manifest, signal);
   }
   await send(context, repository, digest, { tag, expect: views.parent });
   if (conflictTag)

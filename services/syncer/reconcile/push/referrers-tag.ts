@@ -65,7 +65,7 @@ async function updateLocked(
   subject: Digest,
   edit: (listed: Descriptor[]) => Descriptor[] | undefined,
 ): Promise<void> {
-  const { parent, upward, signal } = context;
+  const { parent, pushClient, signal } = context;
   const tag = referrersTag(subject);
   for (let attempt = 1; ; attempt += 1) {
     const current = await parent.manifest(repository, tag, signal).catch((error) => {
@@ -78,7 +78,9 @@ async function updateLocked(
     const mediaType = mediaTypes.ociIndex;
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
     try {
-      await upward.putManifest(repository, tag, { bytes, mediaType }, signal, { expect: current?.digest });
+      await pushClient.putManifest(repository, tag, { bytes, mediaType }, signal, {
+        expect: current?.digest,
+      });
       return;
     } catch (error) {
       if (!Fault.is(error, 'conflict') || attempt === MAX_ATTEMPTS) throw error;

@@ -100,7 +100,7 @@ async function findMissing(
     for (const digest of fresh) seen.add(digest);
     const missing = new Set<Digest>();
     await each(fresh, MAX_PARALLEL, async (digest) => {
-      if (await context.upward.hasManifest(repository, digest, context.signal)) present.push(digest);
+      if (await context.pushClient.hasManifest(repository, digest, context.signal)) present.push(digest);
       else missing.add(digest);
     });
     return fresh.filter((digest) => missing.has(digest));
@@ -133,13 +133,13 @@ function blobsOf(branches: Branch[]): Descriptor[] {
 }
 
 async function missingBlobs(
-  { upward, signal }: PassContext,
+  { pushClient, signal }: PassContext,
   repository: Repository,
   blobs: Descriptor[],
 ): Promise<Descriptor[]> {
   const missing = new Set<Digest>();
   await each(blobs, MAX_PARALLEL, async ({ digest }) => {
-    if (!(await upward.hasBlob(repository, digest, signal))) missing.add(digest);
+    if (!(await pushClient.hasBlob(repository, digest, signal))) missing.add(digest);
   });
   return blobs.filter(({ digest }) => missing.has(digest));
 }
@@ -155,7 +155,7 @@ async function sendBlobs(
       repository,
       digest,
       size,
-      ...(again ? { again } : { from: await mountable(context, repository, digest) }),
+      ...(again ? { resend: true } : { from: await mountable(context, repository, digest) }),
     })),
   );
   const results = await Promise.allSettled(wanted.map((one) => context.arrivals.send(one)));
@@ -180,9 +180,9 @@ async function put(
   repository: Repository,
   branch: FetchedManifest & { manifest: Manifest },
 ): Promise<void> {
-  const { upward, signal } = context;
+  const { pushClient, signal } = context;
   const { digest, manifest } = branch;
-  const attempt = () => upward.putManifest(repository, digest, branch, signal);
+  const attempt = () => pushClient.putManifest(repository, digest, branch, signal);
   const { subject } = await attempt().catch(async (error) => {
     if (error?.detail?.reason !== 'MANIFEST_BLOB_UNKNOWN' || manifest.blobs.length === 0) throw error;
     // The parent claimed to have the blobs, but its refusal of the manifest counts.
@@ -220,14 +220,14 @@ async function moveTag(
   digest: Digest,
   { tag, expect }: { tag: Tag; expect: Digest | undefined },
 ): Promise<void> {
-  const { bus, parent, upward, signal } = context;
+  const { bus, parent, pushClient, signal } = context;
   const current = await parent.resolve(repository, tag, signal);
   if (current !== digest) {
     if (current !== expect) {
       throw new Fault('conflict', `${repository}:${tag} moved at the parent: the next pass decides again`);
     }
     const content = await readBranch(context, repository, digest);
-    await upward.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
+    await pushClient.putManifest(repository, tag, content, signal, { expect }).catch(async (error) => {
       // The answer to an earlier attempt may have been lost.
       const moved = Fault.is(error, 'conflict') && (await parent.resolve(repository, tag, signal)) === digest;
       if (!moved) throw error;

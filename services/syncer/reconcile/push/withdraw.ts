@@ -18,15 +18,15 @@ export async function withdrawTag(
   tag: Tag,
   { expect, shared }: Expected,
 ): Promise<void> {
-  const { bus, deletions, parent, upward, signal } = context;
+  const { bus, deletions, parent, pushClient, signal } = context;
   const current = await parent.resolve(repository, tag, signal);
   const marker = placeholder(repository, tag);
-  if (current === marker.digest) await upward.deleteManifest(repository, current, signal);
+  if (current === marker.digest) await pushClient.deleteManifest(repository, current, signal);
   else if (current !== undefined) {
     if (current !== expect) {
       throw moved(repository, tag);
     }
-    const isDeleted = await upward.deleteTag(repository, tag, { expect }, signal);
+    const isDeleted = await pushClient.deleteTag(repository, tag, { expect }, signal);
     // docker-registry deletes a manifest first, and then searches all tags for those that point to it. If that fails,
     // because one of them is being written, they stay in its list forever. So withdrawals by digest run one at a time
     // per repository.
@@ -47,16 +47,16 @@ async function withdrawByDigest(
   tag: Tag,
   { expect, shared }: Expected,
 ): Promise<void> {
-  const { parent, upward, signal } = context;
-  if (!(await shared())) return upward.deleteManifest(repository, expect, signal);
+  const { parent, pushClient, signal } = context;
+  if (!(await shared())) return pushClient.deleteManifest(repository, expect, signal);
   const marker = placeholder(repository, tag);
   await putEmpty(context, repository);
   // First by digest, where it does no harm: a parent that refuses all deletions would retain the placeholder.
-  await upward.putManifest(repository, marker.digest, marker, signal);
-  await upward.deleteManifest(repository, marker.digest, signal);
+  await pushClient.putManifest(repository, marker.digest, marker, signal);
+  await pushClient.deleteManifest(repository, marker.digest, signal);
   if ((await parent.resolve(repository, tag, signal)) !== expect) throw moved(repository, tag);
-  await upward.putManifest(repository, tag, marker, signal, { expect });
-  await upward.deleteManifest(repository, marker.digest, signal);
+  await pushClient.putManifest(repository, tag, marker, signal, { expect });
+  await pushClient.deleteManifest(repository, marker.digest, signal);
 }
 
 const moved = (repository: Repository, tag: Tag): Fault =>
@@ -68,9 +68,9 @@ export async function withdrawManifest(
   repository: Repository,
   digest: Digest,
 ): Promise<void> {
-  const { parent, upward, signal } = context;
+  const { parent, pushClient, signal } = context;
   const subject = await subjectOf(context, repository, digest);
-  await upward.deleteManifest(repository, digest, signal);
+  await pushClient.deleteManifest(repository, digest, signal);
   if (!subject || (await parent.referrers(repository, subject, signal))) return;
   await forgetReferrer(context, repository, subject, digest);
 }
@@ -90,8 +90,8 @@ async function subjectOf(
 }
 
 /** Pushes the empty blob, which the placeholder refers to. Two bytes need no job. */
-async function putEmpty({ upward, signal }: PassContext, repository: Repository): Promise<void> {
-  if (await upward.hasBlob(repository, EMPTY_DIGEST, signal)) return;
-  const session = await upward.begin(repository, EMPTY_DIGEST, signal);
-  await upward.finish(repository, EMPTY_DIGEST, session, sent(EMPTY), signal);
+async function putEmpty({ pushClient, signal }: PassContext, repository: Repository): Promise<void> {
+  if (await pushClient.hasBlob(repository, EMPTY_DIGEST, signal)) return;
+  const session = await pushClient.begin(repository, EMPTY_DIGEST, signal);
+  await pushClient.finish(repository, EMPTY_DIGEST, session, sent(EMPTY), signal);
 }
