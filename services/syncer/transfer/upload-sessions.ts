@@ -85,7 +85,7 @@ export class UploadSessions {
     return undefined;
   }
 
-  async #cancel(upward: PushClient, { repository }: Wanted, { location }: Session): Promise<void> {
-    await upward.cancel(repository, location, this.#signal).catch(() => {});
+  async #cancel(pushClient: PushClient, { repository }: Wanted, { location }: Session): Promise<void> {
+    await pushClient.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

@@ -15,7 +15,7 @@ import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepDeps } from './transfer-steps.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
 
-type About = Omit<TransferJob, 'until' | 'from' | 'again' | 'part'> & { syncer: string };
+type About = Omit<TransferJob, 'until' | 'from' | 'resend' | 'part'> & { syncer: string };
 
 /** Min interval between progress events of one transfer, in ms. */
 const PROGRESS_MS = 1_000;
