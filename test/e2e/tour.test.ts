@@ -45,7 +45,7 @@ test('the tour of the README does what it says', async () => {
     }
     if (typed === CTRL_C) {
       assert.match(await window.interrupt(), patternOf(output));
-    } else if (/ terrace up /.test(typed)) {
+    } else if (/^(npm start|npx terrace up) /.test(typed)) {
       await window.start(typed, runningPatternOf(output));
     } else {
       await window.run(typed, patternOf(output));
