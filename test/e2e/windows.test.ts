@@ -99,7 +99,7 @@ function windowUntil(end: number): { schedule: string; window: string } {
 /** One window after another until enough has moved: how much that is in one depends on the machine. */
 async function windows(side: Side, ms: number): Promise<void> {
   for (;;) {
-    // A whole second, as the document has it.
+    // Documents have whole seconds.
     const end = Math.ceil((Date.now() + ms) / 1_000) * 1_000;
     await side.configure(windowUntil(end));
     await sleep(Math.max(0, end + SLACK - Date.now()));
