@@ -21,11 +21,7 @@ export function events(program: Command): void {
     .description('show the stored events')
     .addOption(dataOption())
     .option('-f, --follow', 'keep printing new events until Ctrl-C')
-    .option(
-      '--since <when>',
-      'start at an age (2h, 30m, 1d), at a time, or at the number of an event',
-      sinceOf,
-    )
+    .option('--since <when>', 'start from an age (2h, 30m, 1d), a time, or the number of an event', sinceOf)
     .option(
       '--type <type...>',
       'only these types, such as pass.finished, or transfer for all events of transfers',

@@ -31,10 +31,7 @@ export function up(program: Command): void {
       '--trusted-proxy <net...>',
       'networks of proxies whose X-Forwarded-* headers are trusted (default: this machine)',
     )
-    .option(
-      '--challenge <kind>',
-      'authentication scheme that clients are asked for: Bearer or Basic (default: Bearer)',
-    )
+    .option('--challenge <kind>', 'authentication scheme for clients: Bearer or Basic (default: Bearer)')
     .option(
       '--anonymous-pull <pattern...>',
       'repositories that clients without an account may pull (default: none)',
@@ -58,7 +55,7 @@ export function up(program: Command): void {
     .option('--reserve <bytes>', 'disk space to keep free, such as 2GB (default: 512MiB)')
     .option('--compact', 'all services in one process, for machines with little memory')
     .option('--config <file>', 'YAML file with the same settings; reloaded when it changes')
-    .option('--insecure-listen', 'accept clients from other machines without accounts')
+    .option('--insecure-listen', 'accept clients from other machines even if the layer has no accounts')
     .option('--log-json', 'write the complete log of the services to stdout, as JSON lines')
     .action(run);
 }

@@ -14,7 +14,7 @@ import { run, type, typeIn } from '../../support/terrace.ts';
 /** A layer lets other machines in only when it has an account, or when it is told to. */
 
 const NO_ACCOUNTS =
-  /^terrace: listen 0\.0\.0\.0:\d+ accepts other machines, and this layer has no accounts: create one with "terrace token create NAME --push '\*' --data .*", listen on 127\.0\.0\.1, or say --insecure-listen/m;
+  /^terrace: listen 0\.0\.0\.0:\d+ accepts other machines, and this layer has no accounts: create one with "terrace token create NAME --push '\*' --data .*", listen on 127\.0\.0\.1, or use --insecure-listen/m;
 
 async function place() {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-listen-'));

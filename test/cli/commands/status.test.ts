@@ -163,7 +163,7 @@ test('how many passes there were, and when one had news', () => {
 });
 
 test('whether the window is open, until when, and when the next pass begins', () => {
-  assert.doesNotMatch(linked({ link: online }), /window|next pass|waiting/);
+  assert.doesNotMatch(linked({ link: online }), /window|next pass|pending/);
   assert.match(
     linked({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
     /^ {2}window open until 2030-01-01 01:30 UTC \(in 1 h 30 min\)$/m,
@@ -232,14 +232,14 @@ test('selections by which there is nothing at the parent', () => {
 test('what no selection covers is kept here, and does not wait', () => {
   const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
   assert.match(text, /^ {2}not pushed: 2 manifests, because no selection covers the repository/m);
-  assert.doesNotMatch(text, /waiting/);
+  assert.doesNotMatch(text, /pending/);
 });
 
 test('a layer that sends nothing has nothing that waits to go up', () => {
   const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
   assert.match(linked({ storage }), /pending: 2 manifests to push, 1 manifest to withdraw$/m);
-  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /waiting/);
-  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /waiting/);
+  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /pending/);
+  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /pending/);
 });
 
 test('each syncer has a line: who it is, whether it makes the passes, and what it has in hand', () => {

@@ -93,7 +93,7 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
   for (const step of steps.slice(6)) view.onEvent(step);
   view.end();
   assert.match(text, /sha256:abababababab █+░+ \d+%/);
-  assert.match(text, /a\/b:v1: here/);
+  assert.match(text, /a\/b:v1: pulled/);
 });
 
 test('what a pass came to, in words', () => {
@@ -145,7 +145,7 @@ describe('terrace sync', { concurrency: true }, () => {
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
     const good = await run('sync', '--data', layer.data);
     assert.equal(good.code, 0, good.text);
-    assert.match(good.text, /a\/b:v1: here/);
+    assert.match(good.text, /a\/b:v1: pulled/);
     assert.match(good.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
     const { text } = await run('status', '--data', layer.data);

@@ -41,7 +41,7 @@ test('terrace gc and scrub, with a layer and without one', async (context) => {
 
   const gc = await terrace('gc');
   assert.equal(gc.code, 0, gc.text);
-  assert.match(gc.text, /No layer runs here, .*: content stays/);
+  assert.match(gc.text, /No layer runs here, .*: content is kept/);
   assert.match(gc.stdout, /^Nothing to delete/);
   const hex = digest.slice('sha256:'.length);
   const file = join(data, 'blobs/sha256', hex.slice(0, 2), hex);
