@@ -27,15 +27,20 @@ const PATTERN = new RegExp(RepositoryPattern.pattern as string);
 
 /** `terrace child`: the layers below this one. */
 export function child(program: Command): void {
-  const group = program.command('child').description('the layers below that log in here');
+  const group = program.command('child').description('manage the layers below this one');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
-  command('create <name>', 'make the token of a layer below, and print what to configure there, once')
-    .option('--repository <pattern...>', 'what it may have: a name, prefix/* or *')
-    .option('--mode <mode>', 'ReadOnly, or ReadWrite where this layer is', 'ReadOnly')
+  command(
+    'create <name>',
+    'create the token of a layer below, and print its configuration and password (shown once)',
+  )
+    .option('--repository <pattern...>', 'repositories it may access: a name, prefix/* or *')
+    .option('--mode <mode>', 'ReadOnly, or ReadWrite if this layer is ReadWrite', 'ReadOnly')
     .action(create);
-  command('list', 'the layers below, and which of them are activated').action(list);
-  command('deactivate <name>', 'let another instance of it take its place').action(deactivate);
+  command('list', 'list the layers below and their activation').action(list);
+  command('deactivate <name>', 'deactivate its current instance, so that another one can activate').action(
+    deactivate,
+  );
 }
 
 async function create(given: string, { data, json, ...options }: CreateOptions): Promise<void> {
@@ -61,12 +66,12 @@ async function create(given: string, { data, json, ...options }: CreateOptions):
   // Only the password goes to stdout, for scripts; for a person it is the last line.
   printError(
     [
-      `Child ${name} is made. Its configuration file:`,
+      `Child ${name} is created. Its configuration file:`,
       '',
       documentText(document),
       '',
       ...notes,
-      `Its password, for the file "${document.parent.passwordFile}" beside that one, shown this once:`,
+      `Its password, for the file "${document.parent.passwordFile}" next to it, shown only once:`,
       '',
     ].join('\n'),
   );
@@ -89,12 +94,12 @@ async function deactivate(given: string, { data, json }: Common): Promise<void> 
     if (previous) return previous;
     const known = childrenOf(await allTokens(deps), await allScopeMaps(deps), []);
     if (known.some((one) => one.name === name)) return undefined;
-    throw new Refusal(`there is no child ${name}: list them with "terrace child list"`);
+    throw new Refusal(`child ${name} does not exist: list the children with "terrace child list"`);
   });
   if (json) return printJson(JSON.stringify({ name, ...(was && { was }) }, null, 2));
   print(
     was
-      ? `Child ${name} is deactivated: the next instance that asks takes its place. Its token stays.`
+      ? `Child ${name} is deactivated: the next instance that connects is activated. Its token is unchanged.`
       : `Child ${name} was not activated.`,
   );
 }
@@ -108,11 +113,11 @@ function mustFit(name: string, mode: Mode, current: Configuration | undefined): 
   if (mode === 'ReadOnly' || current?.mode === 'ReadWrite') return;
   if (current) {
     throw new Refusal(
-      `child ${name} can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly, or give this layer the mode ReadWrite first`,
+      `child ${name} can't be ReadWrite, because this layer is ReadOnly: create it with --mode ReadOnly, or set the mode of this layer to ReadWrite first`,
     );
   }
   throw new Refusal(
-    `child ${name}: whether this layer takes ReadWrite children is known only while it runs: start it with "terrace up" first`,
+    `child ${name}: the mode of this layer is known only while it runs: start the layer with "terrace up" first`,
   );
 }
 
@@ -135,7 +140,10 @@ function modeOf(text: string): Mode {
 /** @throws Refusal */
 function patternsOf(name: string, given: string[] = []): string[] {
   if (given.length === 0) {
-    throw new Refusal(`child ${name}: say what it may have by --repository <a name, prefix/* or *>`, 2);
+    throw new Refusal(
+      `child ${name}: --repository is missing: name the repositories it may access (a name, prefix/* or *)`,
+      2,
+    );
   }
   const wrong = given.find((pattern) => !PATTERN.test(pattern));
   if (wrong === undefined) return [...new Set(given)];

@@ -39,7 +39,7 @@ export async function programOf(name = ''): Promise<Command> {
   const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
   const program = new Command('terrace')
     .description('a connected container registry for layered networks')
-    .showHelpAfterError('(terrace --help lists what there is)')
+    .showHelpAfterError('(terrace --help lists all commands)')
     .configureOutput({
       writeOut: (text) => print(text.trimEnd()),
       writeErr: (text) => printError(text.trimEnd()),

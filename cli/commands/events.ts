@@ -18,17 +18,16 @@ type Options = {
 export function events(program: Command): void {
   program
     .command('events')
-    .description('what has happened, as far as it is kept')
+    .description('show the stored events')
     .addOption(dataOption())
-    .option('-f, --follow', 'go on with what happens, until Ctrl-C')
+    .option('-f, --follow', 'keep printing new events until Ctrl-C')
+    .option('--since <when>', 'start from an age (2h, 30m, 1d), a time, or the number of an event', sinceOf)
     .option(
-      '--since <when>',
-      'from so long ago (2h, 30m, 1d), from a time, or from an event by its number',
-      sinceOf,
+      '--type <type...>',
+      'only these types, such as pass.finished, or transfer for all events of transfers',
     )
-    .option('--type <type...>', 'only these, such as pass.finished, or transfer for all of transfers')
-    .option('--layer <name...>', 'only those of these layers: this one, or below')
-    .option('--json', 'one CloudEvents 1.0 object in each line')
+    .option('--layer <name...>', 'only events of these layers: this one or layers below')
+    .option('--json', 'one CloudEvents 1.0 object per line')
     .action(async ({ data, follow, since, type, layer, json }: Options) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
@@ -57,5 +56,7 @@ export function sinceOf(text: string, _before?: unknown, now = Date.now()): numb
   const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
   if (count !== undefined) return new Date(now - Number(count) * (UNITS[unit] as number));
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(Date.parse(text))) return new Date(text);
-  throw new InvalidArgumentError('write how long ago (2h, 30m, 1d), a time (2026-05-01T12:00Z), or a number');
+  throw new InvalidArgumentError(
+    'write an age (2h, 30m, 1d), a time (2026-05-01T12:00Z), or the number of an event',
+  );
 }

@@ -9,7 +9,7 @@ import { print, printError } from '../terminal/terminal.ts';
  */
 export async function printHash(): Promise<void> {
   if (process.stdin.isTTY) {
-    printError('Type the password, then Enter and Ctrl-D. It is shown as you type: a pipe does not show it.');
+    printError('Type the password, then Enter and Ctrl-D. It is visible as you type: pipe it in to hide it.');
   }
   const password = passwordIn(await text(process.stdin));
   const why = passwordComplaint(password);

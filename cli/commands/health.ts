@@ -20,16 +20,16 @@ const ANSWER_MS = 3_000;
 export function health(program: Command): void {
   program
     .command('health')
-    .description('end with 0 where the services on this machine or in this container are well, else with 1')
+    .description('exit with 0 if the services on this machine or in this container are healthy, else with 1')
     .addOption(dataOption())
-    .addOption(new Option('--service <name>', 'this one only').choices(serviceNames))
+    .addOption(new Option('--service <name>', 'check only this service').choices(serviceNames))
     .action(async ({ data, service }: { data: string; service?: ServiceName }) => {
       const well = await wellServices(resolve(data)).catch(() => new Set<string>());
       // If none is healthy, no layer may run at all: connecting then throws a Refusal.
       if (well.size === 0)
         await (await connectOperator(data, 'terrace', { wait: false }))[Symbol.asyncDispose]();
       const unwell = (service ? [service] : serviceNames).filter((name) => !well.has(name));
-      if (unwell.length > 0) throw new Refusal(`not well: ${unwell.join(', ')}`);
+      if (unwell.length > 0) throw new Refusal(`not healthy: ${unwell.join(', ')}`);
     });
 }
 

@@ -9,9 +9,9 @@ import { print } from '../terminal/terminal.ts';
 export function init(program: Command): void {
   program
     .command('init')
-    .description('prepare a data folder for services that run apart, in containers of their own')
-    .addOption(dataOption('folder of everything the layer keeps'))
-    .requiredOption('--bus <host:port>', 'where the services will find the nats-server')
+    .description('prepare a data folder for services in separate containers')
+    .addOption(dataOption('folder for all data of the layer'))
+    .requiredOption('--bus <host:port>', 'address of the nats-server, as the services reach it')
     .action(async ({ data, bus }: { data: string; bus: string }) => {
       const { host, port } = parseAddress(bus);
       if (!host || !(port >= 1 && port <= 65_535)) {

@@ -23,30 +23,30 @@ type Options = {
 const PLACEHOLDER = '<SYNC_TOKEN_PASSWORD>';
 
 export function iotedge(program: Command): void {
-  const group = program.command('iotedge').description('deployment manifests of IoT Edge');
+  const group = program.command('iotedge').description('create and check deployment manifests of IoT Edge');
   group
     .command('manifest')
     .description('print the deployment manifest of a layer')
-    .addArgument(new Argument('<layer>', 'what the device has').choices(layers))
-    .option('--image <image>', 'of Terrace (default: terrace:1 of the registry above)')
+    .addArgument(new Argument('<layer>', 'kind of layer on the device').choices(layers))
+    .option('--image <image>', 'image of Terrace (default: terrace:1 from the registry above)')
     .option('--parent <host>', 'registry above the top layer, such as contoso.azurecr.io')
-    .option('--name <name>', 'of the layer', 'terrace')
-    .option('--token <name>', 'its sync token at the parent (default: the name)')
+    .option('--name <name>', 'name of the layer', 'terrace')
+    .option('--token <name>', 'name of its sync token at the parent (default: the name of the layer)')
     .option(
       '--password-file <file>',
       `file with the password of that token (default: ${PLACEHOLDER} to replace)`,
     )
-    .option('--port <port>', 'of the API proxy, the same in every layer', '8000')
-    .option('--folder <dir>', 'of the device, for what is to stay', '/srv/iotedge')
-    .option('--user <uid:gid>', 'who owns its folder terrace', '10001:10001')
-    .option('--edge <version>', 'of IoT Edge', '1.6')
-    .option('--mode <mode>', 'in the twin: ReadOnly or ReadWrite', 'ReadOnly')
-    .option('--repository <pattern...>', 'in the twin: what comes from the parent', ['*'])
-    .option('--no-desired', 'leave the twin to its operators')
+    .option('--port <port>', 'port of the API proxy, the same in every layer', '8000')
+    .option('--folder <dir>', 'folder of the device for persistent data', '/srv/iotedge')
+    .option('--user <uid:gid>', 'owner of the subfolder terrace', '10001:10001')
+    .option('--edge <version>', 'version of IoT Edge', '1.6')
+    .option('--mode <mode>', 'mode in the twin: ReadOnly or ReadWrite', 'ReadOnly')
+    .option('--repository <pattern...>', 'repositories in the twin: a name, prefix/* or *', ['*'])
+    .option('--no-desired', 'leave the desired properties out: operators set them')
     .action((layer: LayerKind, options: Options) => printJson(textOf(layer, options)));
   group
     .command('check')
-    .description('say what is wrong with a deployment manifest')
+    .description('validate a deployment manifest')
     .argument('<file>')
     .action((file: string) => {
       const complaints = manifestComplaints(parsed(file));
@@ -79,7 +79,10 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Refusal(`${file} can't be read (${(error as NodeJS.ErrnoException).code}): name another`, 2);
+    throw new Refusal(
+      `${file} can't be read (${(error as NodeJS.ErrnoException).code}): name another file`,
+      2,
+    );
   }
 }
 

@@ -22,14 +22,16 @@ type Options = { data: string; open?: boolean; force?: boolean };
 export function repair(program: Command): void {
   program
     .command('repair')
-    .description('bring back what can be of damaged metadata, and list what is lost; the old ones are kept')
+    .description(
+      'rebuild damaged metadata as far as possible, and list what is lost; the old metadata are kept',
+    )
     .addOption(dataOption())
-    .option('--open', 'the layer had no accounts: without any, it is open on loopback again')
-    .option('--force', 'make metadata anew also where nothing seems damaged')
+    .option('--open', 'the layer had no accounts: if none is found, it is open on loopback again')
+    .option('--force', 'rebuild the metadata even if no damage is found')
     .action(async ({ data, open = false, force = false }: Options) => {
       const root = resolve(data);
       if (![METADATA, METADATA_STATE, BLOBS].some((name) => existsSync(join(root, name)))) {
-        throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
+        throw new Refusal(`${root} contains no data of a layer: name the data folder with --data`);
       }
       const folder = await makeFolders(root);
       const claim = claimPid(folder.pid);
@@ -64,10 +66,10 @@ function report(answer: RepairAnswer): void {
   if (answer.kind === 'failed') throw new Refusal(answer.why);
   if (answer.kind === 'done') print(answer.text);
   if (answer.kind === 'whole') {
-    print('The metadata are as they were written: nothing to repair (--force makes them anew all the same).');
+    print('The metadata are intact: nothing to repair (--force rebuilds them anyway).');
   }
   if (answer.kind === 'finished') {
-    print(`The repair that was cut off is finished: ${join(answer.place, 'report.txt')} lists what is lost.`);
+    print(`The interrupted repair is finished: ${join(answer.place, 'report.txt')} lists what is lost.`);
   }
 }
 
@@ -88,6 +90,6 @@ async function repaired(request: RepairRequest): Promise<RepairAnswer> {
   try {
     return JSON.parse(text) as RepairAnswer;
   } catch {
-    return { kind: 'failed', why: `the repair ended with ${code}, and nothing is changed: try it again` };
+    return { kind: 'failed', why: `the repair exited with ${code}, and nothing was changed: run it again` };
   }
 }

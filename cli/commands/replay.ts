@@ -11,9 +11,9 @@ type Options = { data: string; until?: number; json?: boolean };
 export function replay(program: Command): void {
   program
     .command('replay')
-    .description('how each transfer stands, rebuilt from the events alone')
+    .description('show the state of each transfer, rebuilt from events alone')
     .addOption(dataOption())
-    .option('--until <number>', 'as it was after this event', untilOf)
+    .option('--until <number>', 'state after this event', untilOf)
     .option('--json', 'as JSON')
     .action(async ({ data, until = Number.POSITIVE_INFINITY, json }: Options) => {
       await using bus = await connectOperator(data);
@@ -45,14 +45,14 @@ export function describe({ transfers, gaps, last }: Replay, now: number): string
     stateOf(one, now),
     `${bytes(one.done)} of ${bytes(one.size)}`,
     one.syncer,
-    one.unknown ? `not known: ${one.unknown}` : (one.reason ?? ''),
+    one.unknown ? `unknown: ${one.unknown}` : (one.reason ?? ''),
   ]);
   const finished = all.length - open.length;
   const failed = all.filter((one) => isOver(one)).length - finished;
   return [
     ...(rows.length > 0 ? [table([['', 'BLOB', 'STATE', 'BYTES', 'SYNCER', ''], ...rows])] : []),
     `${plural(finished, 'transfer')} finished, ${failed} failed, ${open.length - failed} open after event ${last}.`,
-    ...gaps.map((gap) => `Not known: ${gapText(gap)}.`),
+    ...gaps.map((gap) => `Unknown: ${gapText(gap)}.`),
   ].join('\n');
 }
 

@@ -15,24 +15,24 @@ type Common = { data: string; json?: boolean };
 type PutOptions = Common & Permissions & { description?: string };
 
 export function scope(program: Command): void {
-  const group = program.command('scope').description('scope maps: permissions that tokens share');
+  const group = program.command('scope').description('manage scope maps: permissions that tokens share');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption()).option('--json', 'as JSON');
   for (const [words, description, isNew] of [
-    ['create <name>', 'make a scope map', true],
-    ['set <name>', 'replace what a scope map allows', false],
+    ['create <name>', 'create a scope map', true],
+    ['set <name>', 'replace the permissions of a scope map', false],
   ] as const) {
     command(words, description)
-      .option('--action <action...>', 'such as repositories/line/*/content/read')
+      .option('--action <action...>', 'action to allow, such as repositories/line/*/content/read')
       .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
       .option('--push <pattern...>', 'repositories to pull from and push to')
       .option('--delete <pattern...>', 'repositories to delete from')
-      .option('--description <text>', 'what it is for')
+      .option('--description <text>', 'purpose of the scope map')
       .action((name: string, options: PutOptions) => put(name, options, isNew));
   }
-  command('list', 'all scope maps').action(list);
-  command('show <name>', 'one scope map').action(show);
-  command('delete <name>', 'remove a scope map that no token has').action(remove);
+  command('list', 'list all scope maps').action(list);
+  command('show <name>', 'show a scope map').action(show);
+  command('delete <name>', 'delete a scope map that no token uses').action(remove);
 }
 
 async function put(given: string, options: PutOptions, isNew: boolean): Promise<void> {
@@ -40,7 +40,10 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
   const { data, json, description } = options;
   const actions = actionsOf(options);
   if (!actions) {
-    throw new Refusal(`scope map ${name}: say what it allows by --action, --pull, --push or --delete`, 2);
+    throw new Refusal(
+      `scope map ${name}: permissions are missing: give --action, --pull, --push or --delete`,
+      2,
+    );
   }
   const work = async (bus: Bus, signal: AbortSignal) => {
     const before = await bus.call(showScopeMap, { name }, { signal }).catch((error: unknown) => {
@@ -48,10 +51,10 @@ async function put(given: string, options: PutOptions, isNew: boolean): Promise<
       throw error;
     });
     if (isNew && before) {
-      throw new Refusal(`scope map ${name} is there already: change it with "terrace scope set ${name}"`);
+      throw new Refusal(`scope map ${name} already exists: change it with "terrace scope set ${name}"`);
     }
     if (!isNew && !before) {
-      throw new Refusal(`there is no scope map ${name}: make it with "terrace scope create ${name}"`);
+      throw new Refusal(`scope map ${name} does not exist: create it with "terrace scope create ${name}"`);
     }
     const query = { name, actions, ...(description !== undefined && { description }) };
     return bus.call(putScopeMap, query, { signal });
@@ -67,7 +70,7 @@ async function list({ data, json }: Common): Promise<void> {
   const rows = scopeMaps.map(({ name, actions, system, declared, description = '' }) => [
     name,
     String(actions.length),
-    system ? 'of every layer' : declared ? 'of a declared account' : description,
+    system ? 'system-defined' : declared ? 'of a declared account' : description,
   ]);
   print(table([['NAME', 'ACTIONS', 'DESCRIPTION'], ...rows]));
 }
@@ -77,7 +80,7 @@ async function show(given: string, { data, json }: Common): Promise<void> {
   const scopeMap = await withStorage(data, ({ bus, signal }) => bus.call(showScopeMap, { name }, { signal }));
   if (json) return printJson(JSON.stringify(scopeMap, null, 2));
   const { actions, system, description } = scopeMap;
-  const title = `${name}${system ? ' (of every layer)' : ''}${description ? `: ${description}` : ''}`;
+  const title = `${name}${system ? ' (system-defined)' : ''}${description ? `: ${description}` : ''}`;
   print([title, table([['MAY', ''], ...describeActions(actions)])].join('\n\n'));
 }
 

@@ -20,7 +20,7 @@ const MAX_INGESTS = 20;
 export function status(program: Command): void {
   program
     .command('status')
-    .description('what a running layer says of itself')
+    .description('show the status of a running layer')
     .addOption(dataOption())
     .option('--json', 'as JSON')
     .action(async ({ data, json }: { data: string; json?: boolean }) => {
@@ -52,7 +52,7 @@ export function describe(unsafe: LayerStatus, now: number): string {
 
 function head({ configuration, silent }: LayerStatus): string {
   if (!configuration && silent.includes('storage')) {
-    return 'What the layer is configured for is not known: storage, which keeps it, does not answer.';
+    return 'The configuration is unknown: storage, which has it, does not answer.';
   }
   if (!configuration) return 'No configuration is in force.';
   const { name, mode } = configuration;
@@ -65,8 +65,8 @@ function source({ bridge, configuration }: LayerStatus, now: number): string {
   const { source, version, session } = bridge;
   const { connected, since, detail } = session;
   const reached = connected ? 'connected' : `not connected${detail ? ` (${detail})` : ''}`;
-  const known = version === undefined ? 'none was seen yet' : `version ${version}`;
-  const last = !connected && configuration ? '; what it last said stays in force' : '';
+  const known = version === undefined ? 'none received yet' : `version ${version}`;
+  const last = !connected && configuration ? '; its last configuration stays in force' : '';
   return `Configured by ${source}: ${known}; ${reached} for ${duration(now - since)}${last}`;
 }
 
@@ -74,7 +74,7 @@ function complaints({ bridge }: LayerStatus): string {
   if (!bridge || bridge.complaints.length === 0) return '';
   const lines = bridge.complaints.map((complaint) => `  ${complaint}`);
   return [
-    `The configuration (${bridge.source}) is not valid, the one before it stays in force:`,
+    `The configuration (${bridge.source}) is not valid; the previous one stays in force:`,
     ...lines,
   ].join('\n');
 }
@@ -85,7 +85,7 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     const by = ingest.account === undefined ? '' : ` of ${ingest.account}`;
     const what = ingest.digest ? short(ingest.digest) : `${ingest.id}${by}`;
     const size = ingest.size === undefined ? '' : ` of ${bytes(ingest.size)}`;
-    const holder = ingest.holder ? `, ${ingest.holder} writes` : '';
+    const holder = ingest.holder ? `, written by ${ingest.holder}` : '';
     return `  ${ingest.purpose} ${what}${size}${holder}, touched ${duration(now - ingest.touched)} ago`;
   });
   const counts = [
@@ -95,12 +95,12 @@ function storage({ storage: held }: LayerStatus, now: number): string {
     bytes(held.bytes),
   ].join(', ');
   return [
-    `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} under way`,
+    `Holds ${counts}; ${plural(held.ingests.length, 'ingest')} in progress`,
     ...lines,
     ...more(held.ingests.length),
     space(held),
     ...(held.damaged > 0
-      ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client brings them again`]
+      ? [`Damaged: ${plural(held.damaged, 'blob')}, until the parent or a client provides them again`]
       : []),
     ...metadataText(held),
     accountsText(held),
@@ -119,20 +119,20 @@ function space({ space: { free, reserve, inodes, low } }: StorageStatus): string
   // Inodes only while space is low: people think in bytes.
   const files = inodes && low ? `; ${plural(inodes.free, 'inode')} free, reserve ${inodes.reserve}` : '';
   const figures = `Free: ${bytes(free)}; reserve ${bytes(reserve)}${files}`;
-  return low ? `${figures}. TOO LITTLE: nothing new is taken until space is freed` : figures;
+  return low ? `${figures}. TOO LITTLE: new content is rejected until space is freed` : figures;
 }
 
 function metadataText({ metadata = [] }: StorageStatus): string[] {
   if (metadata.length === 0) return [];
   const lines = metadata.map((finding) => `  ${finding}`);
-  return ['METADATA ARE DAMAGED: stop the layer, and run "terrace repair":', ...lines];
+  return ['METADATA ARE DAMAGED: stop the layer and run "terrace repair":', ...lines];
 }
 
 function accountsText({ tokens, closed, accounts = [] }: StorageStatus): string {
   const count = `Clients log in: ${plural(tokens, 'token')}`;
   const lines = accounts.map((complaint) => `  ${complaint}`);
-  const not = lines.length > 0 ? ['Not as the configuration document declares it:', ...lines] : [];
-  const none = closed ? ACCOUNTS_LOST : 'No accounts: whoever reaches it may do everything';
+  const not = lines.length > 0 ? ['Different from the configuration document:', ...lines] : [];
+  const none = closed ? ACCOUNTS_LOST : 'No accounts: everyone who reaches the layer has full access';
   return [tokens === 0 ? none : count, ...not].join('\n');
 }
 
@@ -140,7 +140,7 @@ function unreadable({ unreadable: entries = [] }: LayerStatus): string {
   const lines = entries.map(({ bucket, key, reason }) => `  ${bucket}.${key}: ${reason}`);
   return lines.length === 0
     ? ''
-    : ['Can not be read, and is missing above until it is written again:', ...lines].join('\n');
+    : ['Unreadable, and missing above until written again:', ...lines].join('\n');
 }
 
 function services({ services: running, silent }: LayerStatus, now: number): string {

@@ -13,13 +13,13 @@ import { barView, lineView, type View } from '../text/progress.ts';
 export function sync(program: Command): void {
   program
     .command('sync')
-    .description('synchronise with the parent now, and show how it goes; Ctrl-C leaves it running')
+    .description('synchronise with the parent now, and show the progress; Ctrl-C leaves the pass running')
     .addOption(dataOption())
     .option(
       '--full',
-      'look at everything again, also at what is known to agree and at what the parent refused',
+      'compare everything again, including content known to match and changes that the parent refused',
     )
-    .option('--now', 'use the link although the window is closed')
+    .option('--now', 'use the link even if the window is closed')
     .action(async ({ data, full, now }: { data: string; full?: boolean; now?: boolean }) => {
       const end = new AbortController();
       process.once('SIGINT', () => end.abort());
@@ -34,7 +34,7 @@ export function sync(program: Command): void {
       } catch (error) {
         view.end();
         if (end.signal.aborted) {
-          print('The pass goes on without you: terrace status shows its state.');
+          print('The pass continues in the background: terrace status shows its state.');
           process.exitCode = 130;
         } else throw Fault.is(error) ? new Refusal(singleLine(sentence(error))) : error;
       }
@@ -50,12 +50,12 @@ export function summary(result: PassResult): string {
   if (failed > failures.length && failures.length > 0) lines.push(`… and ${failed - failures.length} more`);
   if (parked) {
     lines.push(
-      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace sync --full tries again.`,
+      `The parent refuses ${plural(parked, 'change')}: terrace status shows why, terrace sync --full retries.`,
     );
   }
   const counts = [
-    `${plural(taken, 'image')} taken`,
-    ...(sent ? [`${sent} sent`] : []),
+    `${plural(taken, 'image')} pulled`,
+    ...(sent ? [`${sent} pushed`] : []),
     ...(dropped ? [`${dropped} dropped`] : []),
     ...(withdrawn ? [`${withdrawn} withdrawn`] : []),
     ...(failed ? [`${failed} failed`] : []),
@@ -65,12 +65,12 @@ export function summary(result: PassResult): string {
 }
 
 function outcome(ok: boolean, ended: PassResult['ended']): string {
-  if (ended === 'window') return 'The window closed, and the next one goes on from here';
-  if (ended === 'configuration') return 'The configuration changed, and another pass goes on from here';
-  return ok ? 'In step with the parent' : 'Not in step with the parent';
+  if (ended === 'window') return 'The window closed; the next one continues from here';
+  if (ended === 'configuration') return 'The configuration changed; another pass continues from here';
+  return ok ? 'In sync with the parent' : 'Not in sync with the parent';
 }
 
 function sentence(fault: Fault): string {
-  if (fault.code === 'unavailable') return `the pass did not come about: ${fault.message}`;
+  if (fault.code === 'unavailable') return `the pass did not complete: ${fault.message}`;
   return fault.message;
 }

@@ -17,18 +17,15 @@ type Options = { data: string; bus?: string; credentials?: string; syncers: numb
 export function syncer(program: Command): void {
   program
     .command('syncer')
-    .description('join more syncers to a layer, from this host or another one that has its data volume')
-    .addOption(dataOption('data volume of the layer, as it is reachable here'))
-    .option(
-      '--bus <url>',
-      "where the layer's nats-server is, as nats://host:port (default: as the data volume says)",
-    )
+    .description('add syncers to a layer, from this host or another one that mounts its data volume')
+    .addOption(dataOption('data volume of the layer, as mounted here'))
+    .option('--bus <url>', "URL of the layer's nats-server, nats://host:port (default: from the data volume)")
     .option(
       '--credentials <file>',
-      "file with the syncers' password for the bus (default: that of the data volume)",
+      "file with the syncers' password for the bus (default: from the data volume)",
     )
     .option('--syncers <n>', 'syncer processes', count, 1)
-    .option('--log-json', 'write everything the syncers say to stdout, as JSON lines')
+    .option('--log-json', 'write the complete log of the syncers to stdout, as JSON lines')
     .action(run);
 }
 

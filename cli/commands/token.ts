@@ -30,36 +30,39 @@ type Issued = { token: Token; name: PasswordName; password: string };
 export function token(program: Command): void {
   const group = program
     .command('token')
-    .description('who may use the registry: names, passwords, permissions');
+    .description('manage the tokens of clients: names, passwords, permissions');
   const command = (words: string, description: string) =>
     group.command(words).description(description).addOption(dataOption());
 
-  command('create <name>', 'make a token, and print its password, once')
-    .option('--scope-map <name>', 'what it may do, by the name of a scope map')
-    .option('--action <action...>', 'what it may do, such as repositories/line/*/content/read')
+  command('create <name>', 'create a token, and print its password (shown once)')
+    .option('--scope-map <name>', 'scope map with its permissions')
+    .option('--action <action...>', 'action to allow, such as repositories/line/*/content/read')
     .option('--pull <pattern...>', 'repositories to pull from: a name, prefix/* or *')
     .option('--push <pattern...>', 'repositories to pull from and push to')
     .option('--delete <pattern...>', 'repositories to delete from')
-    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
-    .option('--json', 'as JSON, the password in it')
+    .option('--expires <when>', 'expiry of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, including the password')
     .action(create);
-  command('rotate <name>', 'make a password anew, and print it, once; the other password goes on working')
-    .option('--password <which>', 'password1 or password2 (default: one that is not in use, else the older)')
-    .option('--expires <when>', 'end of the password: P90D from now, or a date (default: never)')
-    .option('--json', 'as JSON, the password in it')
+  command(
+    'rotate <name>',
+    'replace a password, and print the new one (shown once); the other password stays valid',
+  )
+    .option('--password <which>', 'password1 or password2 (default: an unused one, else the older)')
+    .option('--expires <when>', 'expiry of the password: P90D from now, or a date (default: never)')
+    .option('--json', 'as JSON, including the password')
     .action(rotate);
   group
     .command('hash')
-    .description('read a password from stdin, and print what a configuration document says of it')
+    .description('read a password from stdin, and print its hash for a configuration document')
     .action(printHash);
-  command('list', 'all tokens').option('--json', 'as JSON').action(list);
-  command('show <name>', 'one token, and what it may do').option('--json', 'as JSON').action(show);
-  command('set <name>', 'give a token another scope map')
-    .requiredOption('--scope-map <name>', 'what it may do from now on')
+  command('list', 'list all tokens').option('--json', 'as JSON').action(list);
+  command('show <name>', 'show a token and its permissions').option('--json', 'as JSON').action(show);
+  command('set <name>', 'change the scope map of a token')
+    .requiredOption('--scope-map <name>', 'scope map with its new permissions')
     .action(set);
-  command('disable <name>', 'let nobody in with it until it is enabled again').action(enabled(false));
-  command('enable <name>', 'let it in again').action(enabled(true));
-  command('delete <name>', 'remove a token, and the scope map that was made with it').action(remove);
+  command('disable <name>', 'reject logins with a token until it is enabled again').action(enabled(false));
+  command('enable <name>', 'accept logins with a token again').action(enabled(true));
+  command('delete <name>', 'delete a token, and the scope map that was created with it').action(remove);
 }
 
 type CreateOptions = Common & Permissions & { scopeMap?: string; expires?: string };
@@ -70,7 +73,7 @@ async function create(given: string, options: CreateOptions): Promise<void> {
   const actions = actionsOf(options);
   if ((scopeMap === undefined) === (actions === undefined)) {
     throw new Refusal(
-      `token ${name}: say what it may do by --pull, --push, --delete or --action, or by --scope-map alone`,
+      `token ${name}: its permissions are not clear: give --pull, --push, --delete or --action, or --scope-map alone`,
       2,
     );
   }
@@ -84,7 +87,7 @@ async function create(given: string, options: CreateOptions): Promise<void> {
     data,
     async ({ bus, signal }) => {
       const created = await bus.call(createToken, query, { signal });
-      printPassword(created, [`Token ${name} is made.`], options, await loginOf(bus, name));
+      printPassword(created, [`Token ${name} is created.`], options, await loginOf(bus, name));
     },
     { make: true },
   );
@@ -106,8 +109,8 @@ async function rotate(given: string, options: RotateOptions): Promise<void> {
     const isReplaced = before.passwords.some((each) => each.name === password);
     const other = rotated.token.passwords.find((each) => each.name !== password);
     const lines = [
-      `${password} of token ${name} is new${isReplaced ? '; the one before it does not work any more' : ''}.`,
-      ...(other ? [`${other.name} stays as it is: ${validity(other, Date.now())}.`] : []),
+      `${password} of token ${name} is new${isReplaced ? '; the previous one no longer works' : ''}.`,
+      ...(other ? [`${other.name} is unchanged: ${validity(other, Date.now())}.`] : []),
     ];
     printPassword(rotated, lines, options, await loginOf(bus, name));
   });
@@ -123,7 +126,7 @@ function printPassword(issued: Issued, lines: string[], { json }: Common, login:
   const { expires } = passwords.find(({ name }) => name === issued.name) ?? {};
   const end = expires === undefined ? '' : `, ${validity({ expires }, Date.now())}`;
   printError(
-    [...lines, `Log in with: ${login}`, `Its ${issued.name}${end}, shown this once:`, ''].join('\n'),
+    [...lines, `Log in with: ${login}`, `Its ${issued.name}${end}, shown only once:`, ''].join('\n'),
   );
   print(issued.password);
 }

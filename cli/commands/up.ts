@@ -18,36 +18,45 @@ import { welcome } from '../text/welcome.ts';
 export function up(program: Command): void {
   program
     .command('up')
-    .description('start a layer and keep it running until Ctrl-C')
-    .addOption(dataOption('folder of everything the layer keeps'))
+    .description('start a layer, and keep it running until Ctrl-C')
+    .addOption(dataOption('folder for all data of the layer'))
     .option('--listen <host:port>', 'address for container clients (default: 127.0.0.1:5000)')
     .option('--login-server <host:port>', 'the only name that clients may use for it (default: any)')
     .option(
       '--tls-certificate <file>',
-      'PEM file with the certificate and its chain; read again when it changes',
+      'PEM file with the certificate and its chain; reloaded when it changes',
     )
     .option('--tls-key <file>', 'PEM file with its private key')
-    .option('--trusted-proxy <net...>', 'whose X-Forwarded-* is believed (default: this machine)')
-    .option('--challenge <kind>', 'Bearer or Basic: how clients are asked to log in (default: Bearer)')
-    .option('--anonymous-pull <pattern...>', 'what clients without an account may pull (default: nothing)')
+    .option(
+      '--trusted-proxy <net...>',
+      'networks of proxies whose X-Forwarded-* headers are trusted (default: this machine)',
+    )
+    .option('--challenge <kind>', 'authentication scheme for clients: Bearer or Basic (default: Bearer)')
+    .option(
+      '--anonymous-pull <pattern...>',
+      'repositories that clients without an account may pull (default: none)',
+    )
     .option('--name <name>', 'name of the layer (default: layer)')
     .option('--mode <mode>', 'ReadWrite or ReadOnly (default: ReadOnly with a parent, else ReadWrite)')
     .option('--parent <url>', 'registry above this layer, as https://host')
-    .option('--parent-username <name>', 'who this layer is at the parent')
-    .option('--parent-password-file <file>', 'file that holds the password for the parent')
-    .option('--parent-ca <file>', 'PEM file with the certificates that the parent may have its own from')
-    .option('--repository <pattern...>', 'name, prefix/* or * of what comes from the parent (default: *)')
-    .option('--schedule <cron>', 'when to synchronise: five fields, UTC (default: every minute)')
-    .option('--window <duration>', 'how long after each of these times, such as PT2H (default: no limit)')
-    .option('--bandwidth <rate>', 'what the link may carry, such as 2Mbit (default: no limit)')
+    .option('--parent-username <name>', 'user name of this layer at the parent')
+    .option('--parent-password-file <file>', 'file with the password for the parent')
+    .option('--parent-ca <file>', 'PEM file with the CA certificates for the parent')
+    .option('--repository <pattern...>', 'repositories to synchronise: a name, prefix/* or * (default: *)')
+    .option('--schedule <cron>', 'when to synchronise: cron, five fields, UTC (default: every minute)')
+    .option(
+      '--window <duration>',
+      'how long the link may be used after each of these times, such as PT2H (default: no limit)',
+    )
+    .option('--bandwidth <rate>', 'max rate on the link, such as 2Mbit (default: no limit)')
     .option('--event-ttl <duration>', 'how long events are kept, P1D to P90D (default: P2D)')
     .option('--syncers <n>', 'syncer processes (default: 1)')
     .option('--gateways <n>', 'gateway processes, all on one port (default: 1)')
-    .option('--reserve <bytes>', 'free space that is left alone, such as 2GB (default: 512MiB)')
+    .option('--reserve <bytes>', 'disk space to keep free, such as 2GB (default: 512MiB)')
     .option('--compact', 'all services in one process, for machines with little memory')
-    .option('--config <file>', 'YAML file with the same settings; read again when it changes')
-    .option('--insecure-listen', 'let other machines in although the layer has no accounts')
-    .option('--log-json', 'write everything the services say to stdout, as JSON lines')
+    .option('--config <file>', 'YAML file with the same settings; reloaded when it changes')
+    .option('--insecure-listen', 'accept clients from other machines even if the layer has no accounts')
+    .option('--log-json', 'write the complete log of the services to stdout, as JSON lines')
     .action(run);
 }
 
@@ -130,6 +139,6 @@ function readConfig(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new Refusal(`--config: ${path} can't be read (${code}): name a file that is there`, 2);
+    throw new Refusal(`--config: ${path} can't be read (${code}): name a readable file`, 2);
   }
 }

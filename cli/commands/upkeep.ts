@@ -16,16 +16,16 @@ import { print, printError, printJson } from '../terminal/terminal.ts';
 
 /** Storage that has just started protects all content for one grace period. */
 const NOT_NOW =
-  'No layer runs here, so nobody knows what clients were told lately: content stays, only abandoned and stray files go.';
+  'No layer runs here, so recent answers to clients are unknown: content is kept, only abandoned and stray files are deleted.';
 
 type Common = { data: string; json?: boolean };
 
 export function gc(program: Command): void {
   program
     .command('gc')
-    .description('take away content that nothing names any more')
+    .description('delete unreferenced content')
     .addOption(dataOption())
-    .option('--dry-run', 'only say what would go')
+    .option('--dry-run', 'only print what would be deleted')
     .option('--json', 'as JSON')
     .action(async ({ data, json, dryRun = false }: Common & { dryRun?: boolean }) => {
       const garbage = await withStorage(data, ({ bus, signal, alone }) => {
@@ -40,14 +40,14 @@ export function gc(program: Command): void {
 export function scrub(program: Command): void {
   program
     .command('scrub')
-    .description('read and hash all content; what is damaged is set aside, to be fetched again')
+    .description('read and hash all content; damaged blobs are quarantined, to be fetched again')
     .addOption(dataOption())
-    .option('--rate <bytes>', 'at most so much a second, such as 20MB (default: that of the configuration)')
+    .option('--rate <bytes>', 'max bytes per second, such as 20MB (default: from the configuration)')
     .option('--json', 'as JSON')
     .action(async ({ data, json, rate: text }: Common & { rate?: string }) => {
       const rate = text === undefined ? undefined : bytesOf(text);
       if (text !== undefined && (rate === undefined || rate < 1)) {
-        throw new Refusal(`--rate "${text}" is not valid: write bytes a second, such as 20MB`, 2);
+        throw new Refusal(`--rate "${text}" is not valid: write bytes per second, such as 20MB`, 2);
       }
       const query = rate === undefined ? {} : { rate };
       const result = await withStorage(data, ({ bus, signal }) =>
@@ -61,31 +61,31 @@ export function scrub(program: Command): void {
 
 export function describeGarbage(garbage: Garbage): string {
   const parts = [
-    garbage.blobs && `${plural(garbage.blobs, 'blob')} that nothing names`,
+    garbage.blobs && plural(garbage.blobs, 'unreferenced blob'),
     garbage.links && `${plural(garbage.links, 'link')} of repositories to blobs`,
     garbage.ingests && plural(garbage.ingests, 'abandoned ingest'),
     garbage.repositories && plural(garbage.repositories, 'empty repository', 'empty repositories'),
     garbage.strays && plural(garbage.strays, 'stray file'),
   ].filter(Boolean);
   const took = `in ${duration(garbage.ms)}`;
-  if (parts.length === 0) return `Nothing to take away (looked ${took}).`;
+  if (parts.length === 0) return `Nothing to delete (checked ${took}).`;
   const what = `${parts.join(', ')}: ${bytes(garbage.bytes)}`;
-  return garbage.dryRun ? `Would take away ${what} (looked ${took}).` : `Took away ${what}, ${took}.`;
+  return garbage.dryRun ? `Would delete ${what} (checked ${took}).` : `Deleted ${what}, ${took}.`;
 }
 
 export function describeScrub({ checked, bytes: read, damaged, metadata = [], ms }: Scrubbed): string {
   const head = `Checked ${plural(checked, 'blob')}, ${bytes(read)}, in ${duration(ms)}: `;
   const content =
     damaged.length === 0
-      ? [`${head}all as they should be.`]
+      ? [`${head}all intact.`]
       : [
-          `${head}${damaged.length} damaged, set aside in the folder quarantine:`,
+          `${head}${damaged.length} damaged, moved to the folder quarantine:`,
           ...damaged.map((digest) => `  ${digest}`),
         ];
   const findings = metadata.map((finding) => `  ${finding}`);
   const records =
     findings.length === 0
       ? []
-      : ['Metadata are damaged: stop the layer, and run "terrace repair":', ...findings];
+      : ['Metadata are damaged: stop the layer and run "terrace repair":', ...findings];
   return [...content, ...records].join('\n');
 }

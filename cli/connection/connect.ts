@@ -40,7 +40,7 @@ export async function connectOperator(data: string, name = 'terrace', { wait = t
   if (bus) return bus;
   if (isCopy(folder)) {
     throw new Refusal(
-      `no Terrace runs on ${folder.root}, which is a copy of a data folder, or was moved here: start it with "terrace up --data ${data}", or name the folder of the one that runs with --data`,
+      `no Terrace runs on ${folder.root}, which is a copy of a data folder, or was moved here: start it with "terrace up --data ${data}", or name the folder of the running one with --data`,
     );
   }
   throw new Refusal(

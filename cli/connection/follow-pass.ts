@@ -102,10 +102,7 @@ export async function followPass(bus: Bus, options: FollowOptions = {}): Promise
         });
       }
     }
-    throw new Fault(
-      'unavailable',
-      `${maxRequests} passes began and none came to its end: see the log of the syncers`,
-    );
+    throw new Fault('unavailable', `none of ${maxRequests} passes completed: see the log of the syncers`);
   } finally {
     signal?.removeEventListener('abort', abort);
     for (const unsubscribe of subscriptions) unsubscribe();

@@ -9,27 +9,27 @@ const advisories: { id: string; affected: string; what: string }[] = [
   {
     id: 'CVE-2025-30215',
     affected: '>=2.2.0 <2.10.27 || >=2.11.0 <2.11.1',
-    what: 'administrative calls of JetStream are not checked (here, nobody may say them)',
+    what: 'administrative JetStream requests are not authorized (denied here by the permissions of the bus)',
   },
   {
     id: 'CVE-2026-33222',
     affected: '<2.11.15 || >=2.12.0 <2.12.6',
-    what: 'a stream can be restored in the place of another one (here, nobody may restore any)',
+    what: 'a stream can be restored over another one (denied here by the permissions of the bus)',
   },
   {
     id: 'CVE-2026-33249',
     affected: '>=2.11.0 <2.11.15 || >=2.12.0 <2.12.6',
-    what: 'whoever has credentials of the bus can send traces to subjects that he may not use',
+    what: 'a client with credentials can send traces to subjects that it has no permission for',
   },
   {
     id: 'GHSA-q59r-vq66-pxc2',
     affected: '<2.12.12 || >=2.13.0 <2.14.3',
-    what: 'a request about connections ends the server (here, nobody may ask it)',
+    what: 'a request about connections crashes the server (denied here by the permissions of the bus)',
   },
 ];
 
 const REMEDY =
-  'install nats-server 2.14.3 or a later one, or name it with TERRACE_NATS_SERVER, and start the layer again';
+  'install nats-server 2.14.3 or later, or set TERRACE_NATS_SERVER to its path, and restart the layer';
 
 export type NatsServer = {
   version: string;
@@ -52,8 +52,8 @@ export function natsServerText(server: NatsServer | undefined): string {
   if (!server?.advisories) return '';
   const lines = server.advisories.map(({ id, what }) => `  ${id}: ${what}`);
   return [
-    `nats-server ${server.version} has known holes:`,
+    `nats-server ${server.version} has known vulnerabilities:`,
     ...lines,
-    `To close them: ${server.remedy}.`,
+    `Remedy: ${server.remedy}.`,
   ].join('\n');
 }

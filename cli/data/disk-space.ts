@@ -14,9 +14,9 @@ export async function releaseBallast(data: string): Promise<void> {
 /** @throws Refusal if the volume has no free byte or no free inode */
 export async function requireSpaceToStart(data: string): Promise<void> {
   const { free, inodes } = await spaceOf(data, 0);
-  const none = inodes?.free === 0 ? 'room for no more files (inodes)' : free === 0 ? 'no byte free' : '';
+  const none = inodes?.free === 0 ? 'no free inodes' : free === 0 ? 'no free space' : '';
   if (none === '') return;
   throw new Refusal(
-    `--data: the volume of ${data} has ${none}: delete there what is not of Terrace, or unfinished uploads (folders ingest/upload-*), or make it larger`,
+    `--data: the volume of ${data} has ${none}: delete files that do not belong to Terrace, or unfinished uploads (folders ingest/upload-*), or enlarge the volume`,
   );
 }

@@ -52,7 +52,7 @@ export async function freePort(): Promise<number> {
     if (!(await listenErrorCode({ host: '127.0.0.1', port }))) return port;
   }
   throw new Refusal(
-    `of the ports from ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} none was found on which nothing listens`,
+    `no free port was found from ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1}: stop programs that listen there`,
   );
 }
 

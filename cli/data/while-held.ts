@@ -39,6 +39,6 @@ export async function whileHeld<T extends object>(
     }
     if (noticed || waited < NOTICE_MS) continue;
     noticed = true;
-    printError(`Waiting for process ${holder}, which starts or ends on ${root} …`);
+    printError(`Waiting for process ${holder}, which starts or stops on ${root} …`);
   }
 }

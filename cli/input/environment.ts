@@ -20,7 +20,7 @@ export function environmentOf(
     if (Fault.is(error, 'config-invalid')) throw new Refusal(error.message, 2);
     const { code, path } = error as NodeJS.ErrnoException;
     throw new Refusal(
-      `${path ?? data} can't be written (${code}): give the data volume to the user of this process`,
+      `${path ?? data} can't be written (${code}): make the data volume writable for the user of this process`,
     );
   }
 }

@@ -16,6 +16,6 @@ export function instantOf(text: string, now: number): number {
       2,
     );
   }
-  if (instant <= now) throw new Refusal(`--expires "${text}" is over already: name a time ahead`, 2);
+  if (instant <= now) throw new Refusal(`--expires "${text}" is in the past: write a time in the future`, 2);
   return instant;
 }

@@ -32,7 +32,7 @@ const HUB = ['schemaVersion', 'routes', 'storeAndForwardConfiguration'];
 export function manifestComplaints(manifest: unknown): string[] {
   const content = isFields(manifest) ? manifest.modulesContent : undefined;
   if (!isFields(content))
-    return ['modulesContent is missing: a manifest begins {"modulesContent": {"$edgeAgent": …'];
+    return ['modulesContent is missing: a manifest starts with {"modulesContent": {"$edgeAgent": …'];
   const complaints: string[] = [];
   for (const [name, twin] of Object.entries(content)) {
     const desired = isFields(twin) ? twin['properties.desired'] : undefined;
@@ -63,7 +63,7 @@ export function manifestComplaints(manifest: unknown): string[] {
   }
   for (const name of Object.keys(content)) {
     if (!name.startsWith('$') && !(name in modules))
-      complaints.push(`${name} is no module of $edgeAgent: add it there`);
+      complaints.push(`${name} is not a module of $edgeAgent: add it there`);
   }
   return [...complaints, ...credentialComplaints(agent)];
 }
@@ -73,7 +73,7 @@ function moduleComplaints(name: string, module: unknown): string[] {
   if (!isFields(module)) return [`${path} is not a mapping: write its type, settings and so on`];
   const complaints = unknown(module, MODULE, path);
   if (!/^[A-Za-z0-9_-]+$/.test(name))
-    complaints.push(`${path} has a name with other than letters, digits, _ and -`);
+    complaints.push(`${path}: the name is not valid: use letters, digits, _ and -`);
   for (const [field, allowed] of Object.entries(words)) {
     const value = module[field];
     if (value !== undefined && !allowed.includes(String(value))) {
@@ -82,11 +82,11 @@ function moduleComplaints(name: string, module: unknown): string[] {
   }
   for (const variable of Object.keys(isFields(module.env) ? module.env : {})) {
     if (/[+#$.\s]/.test(variable))
-      complaints.push(`${path}: env "${variable}" has one of + # $ . or a blank in its name`);
+      complaints.push(`${path}: env "${variable}" has + # $ . or a blank in its name: rename it`);
   }
   const settings = isFields(module.settings) ? module.settings : {};
   if (typeof settings.image !== 'string' || settings.image === '')
-    complaints.push(`${path}: settings.image is missing`);
+    complaints.push(`${path}: settings.image is missing: name the image`);
   else
     for (const complaint of upstreamComplaints(settings.image, `${path}: settings.image`))
       complaints.push(complaint);
@@ -101,7 +101,7 @@ function credentialComplaints(agent: Fields): string[] {
     const path = `registryCredentials.${name}`;
     if (!isFields(one)) return [`${path} is not a mapping: write address, username and password`];
     const missing = ['address', 'username', 'password'].filter((field) => !one[field]);
-    if (missing.length > 0) return [`${path} lacks ${missing.join(', ')}`];
+    if (missing.length > 0) return [`${path} lacks ${missing.join(', ')}: add the missing fields`];
     return upstreamComplaints(String(one.address), `${path}.address`);
   });
 }
@@ -109,10 +109,10 @@ function credentialComplaints(agent: Fields): string[] {
 /** edgeAgent replaces `$upstream` with the parent only if a port follows. */
 const upstreamComplaints = (text: string, path: string): string[] =>
   text.includes('$upstream') && !/^\$upstream:[1-9][0-9]*(\/|$)/.test(text)
-    ? [`${path} "${text}" has $upstream without a port: write $upstream:8000 first`]
+    ? [`${path} "${text}" has $upstream without a port: start it with $upstream:8000`]
     : [];
 
 const unknown = (fields: Fields, known: string[], path: string): string[] =>
   Object.keys(fields)
     .filter((field) => !known.includes(field))
-    .map((field) => `${path} has ${field}, which is no field there: leave it out`);
+    .map((field) => `${path} has the unknown field ${field}: remove it`);

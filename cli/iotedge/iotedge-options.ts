@@ -30,18 +30,20 @@ export function pieceComplaints(settings: Record<string, unknown>, path: string)
   const fields = Object.keys(settings).filter((key) => key.startsWith('createOptions'));
   const wanted = fields.map((_, index) => fieldOf(index));
   const missing = wanted.find((field) => !fields.includes(field));
-  if (missing) return [`${path}.${missing} is missing: pieces are numbered from createOptions and 01 on`];
+  if (missing)
+    return [`${path}.${missing} is missing: number the pieces createOptions, createOptions01 and so on`];
   const pieces = wanted.map((field) => settings[field]);
   if (!pieces.every((piece) => typeof piece === 'string')) {
-    return [`${path}.createOptions is no text: write the JSON of it as one`];
+    return [`${path}.createOptions is not a string: write its JSON as a string`];
   }
   const long = wanted.find((_, index) => (pieces[index] as string).length > MAX_PIECE_LENGTH);
-  if (long) return [`${path}.${long} is longer than ${MAX_PIECE_LENGTH} characters: cut it into pieces`];
-  if (fields.length > MAX_PIECES) return [`${path} has more than ${MAX_PIECES} pieces of createOptions`];
+  if (long) return [`${path}.${long} is longer than ${MAX_PIECE_LENGTH} characters: split it into pieces`];
+  if (fields.length > MAX_PIECES)
+    return [`${path} has more than ${MAX_PIECES} pieces of createOptions: shorten the options`];
   try {
     JSON.parse(pieces.join('') || '{}');
     return [];
   } catch {
-    return [`${path}.createOptions is not JSON: its pieces, put together, must be`];
+    return [`${path}.createOptions is not JSON: its pieces must form one JSON text`];
   }
 }

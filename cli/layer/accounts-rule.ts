@@ -66,9 +66,9 @@ export async function mustHaveAccounts(
 
 function noAccounts(data: string, { listen }: Configuration): Refusal {
   return new Refusal(
-    `listen ${listen} lets other machines in, and this layer has no accounts: make one with ` +
+    `listen ${listen} accepts other machines, and this layer has no accounts: create one with ` +
       `"terrace token create NAME --push '*'${dataArguments(data)}", listen on 127.0.0.1, ` +
-      'or say --insecure-listen to let everybody read and write',
+      'or use --insecure-listen to let everyone read and write',
     2,
   );
 }

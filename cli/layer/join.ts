@@ -81,7 +81,7 @@ async function tryToJoin({ data, bus: given, credentials }: JoinOptions): Promis
   const inForce = await bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined);
   if (!inForce) {
     throw new NotYet(
-      `The layer at ${url} has no configuration yet, or another version of Terrace runs it (use the same one here)`,
+      `The layer at ${url} has no configuration yet, or runs another version of Terrace (use the same version here)`,
     );
   }
   await mustShare(bus, folder, url);
@@ -101,9 +101,9 @@ async function connect(url: string, password: string, given: boolean): Promise<B
     if ((error as { code?: string }).code !== 'AUTHORIZATION_VIOLATION')
       throw new NotYet(`No bus answers at ${url}`);
     // Ports are reused: the URL in the data volume may belong to another layer now.
-    if (!given) throw new NotYet(`The bus at ${url} is not that of this data volume`);
+    if (!given) throw new NotYet(`The bus at ${url} belongs to another data volume`);
     throw new Refusal(
-      `the bus at ${url} does not take these credentials: name the file bus/syncer.password of its layer with --credentials`,
+      `the bus at ${url} rejects these credentials: name the file bus/syncer.password of its layer with --credentials`,
     );
   }
   // It may still connect later: close it then.
@@ -145,7 +145,7 @@ async function mustShare(bus: Bus, { root }: DataFolder, url: string): Promise<v
     }
   } catch (error) {
     if (error instanceof Fault)
-      throw new NotYet(`Storage of the layer at ${url} takes nothing (${error.message})`);
+      throw new NotYet(`Storage of the layer at ${url} accepts no uploads (${error.message})`);
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') {
       throw new Refusal(`--data: ${root} can't be written (${code}): use the account that started the layer`);
@@ -163,8 +163,7 @@ async function secret(path: string, data: string, named = false): Promise<string
     if (text !== '') return text;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (named)
-      throw new Refusal(`--credentials: ${path} can't be read (${code}): name a file that is there`, 2);
+    if (named) throw new Refusal(`--credentials: ${path} can't be read (${code}): name a readable file`, 2);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
       throw new Refusal(`${path} can't be read (${code}): use the account that started this Terrace`);
     }

@@ -52,7 +52,7 @@ export type LayerOptions = {
 /** Max time for processes of a killed supervisor to end, in ms. */
 const MAX_ORPHAN_MS = 15_000;
 const COPIED =
-  'this data folder is a copy, or was moved here: its bus gets credentials of its own; below a Terrace, only one of both may synchronise';
+  'data folder was copied or moved; replacing the credentials of its bus; below a Terrace, only one of the copies may synchronise';
 
 /** A running layer: a nats-server and the services, as child processes of this one. */
 export class Layer implements AsyncDisposable {
@@ -112,7 +112,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
   for (const field of ['gateways', 'syncers'] as const) {
     if (compact && configuration[field] > 1) {
       throw new Refusal(
-        `${field}: ${configuration[field]} processes can't be had in one: leave out either ${field} or --compact`,
+        `${field}: ${configuration[field]} processes are not possible with --compact: remove ${field} or --compact`,
         2,
       );
     }
@@ -141,7 +141,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     await writeBus(folder, { ...bus, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
     if (!(await waitFor(bus, BUS_START_MS))) {
-      throw new Refusal(`nats-server (${natsServer}) did not start: ${folder.log} says why`);
+      throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
     }
     const place = { folder, name: configuration.name, busUrl, env };
     if (!options.insecureListen && !options.awaitToken) await mustHaveAccounts(place, configuration, log);

@@ -15,7 +15,10 @@ export function findNatsServer(env: NodeJS.ProcessEnv, say: (line: string) => vo
   const named = env.TERRACE_NATS_SERVER;
   if (named) {
     if (isProgram(named)) return named;
-    throw new Refusal(`TERRACE_NATS_SERVER: ${named} is not a program: name the nats-server program`, 2);
+    throw new Refusal(
+      `TERRACE_NATS_SERVER: ${named} is not executable: set it to the path of the nats-server program`,
+      2,
+    );
   }
   const folders = [...(env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/local/bin'];
   const find = () => folders.map((folder) => join(folder || '.', 'nats-server')).find(isProgram);

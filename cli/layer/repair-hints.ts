@@ -29,7 +29,7 @@ export async function hintsOfEvents(folder: DataFolder): Promise<RepairHint[]> {
 async function hintsOfRunningBus(folder: DataFolder, url: string): Promise<RepairHint[]> {
   const { hostname: host, port } = new URL(url);
   if (!(await isBus({ host, port: Number(port) }))) {
-    throw new Error(`the bus at ${url} does not answer: start it, and nothing else`);
+    throw new Error(`the bus at ${url} does not answer: start only the nats-server`);
   }
   return hintsAt(folder, url);
 }

@@ -57,13 +57,13 @@ export class RepeatedLines {
       return;
     }
     this.#known.delete(key);
-    if (known.collapsed) this.#show(`${known.last} (not again for ${Math.round(quietMs / 60_000)} min)`);
+    if (known.collapsed) this.#show(`${known.last} (not repeated for ${Math.round(quietMs / 60_000)} min)`);
   }
 
   #count(known: Repeated): void {
     const { more, last } = known;
     if (more === 0) return;
-    this.#show(more === 1 ? last : `${last} (${more} times more)`);
+    this.#show(more === 1 ? last : `${last} (${more} more times)`);
     Object.assign(known, { more: 0, collapsed: known.collapsed || more > 1 });
   }
 }

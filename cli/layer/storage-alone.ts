@@ -36,7 +36,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     supervisor.add(busProgram(natsServer, folder, log));
     if (!(await waitFor(place, BUS_START_MS))) {
       throw new Refusal(
-        `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it did not say why'}`,
+        `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it reported no reason'}`,
       );
     }
     const password = (await readFile(folder.password('storage'), 'utf8')).trim();
@@ -48,7 +48,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
       await Promise.race([request, supervisor.unrecoverable]);
     } catch (error) {
       if (error instanceof Refusal) throw error;
-      const why = failures.get('storage') ?? 'it did not say why';
+      const why = failures.get('storage') ?? 'it reported no reason';
       throw new Refusal(`storage did not start on ${data}: ${why}`);
     }
     return {

@@ -92,7 +92,7 @@ export class Supervisor {
         program: keeper.program.name,
         pid: keeper.pid,
         level: 'warn',
-        message: 'did not end in time: killed',
+        message: 'did not stop in time; killed',
       });
       keeper.signal('SIGKILL');
     }
@@ -149,31 +149,27 @@ class Keeper {
       // Its cause may persist: a stuck loop is a failure in a row, however long the program ran.
       const ranMs = stuckMs === undefined ? Date.now() - started : 0;
       const cause =
-        stuckMs === undefined
-          ? why
-          : `was ended as its event loop was stuck for ${Math.round(stuckMs / 1_000)} s`;
+        stuckMs === undefined ? why : `killed: event loop stuck for ${Math.round(stuckMs / 1_000)} s`;
       this.#restart(child.pid, cause, ranMs);
     };
-    child.on('exit', (code, signal) =>
-      end(signal ? `was ended by ${signal}` : `ended with code ${code}`, code),
-    );
+    child.on('exit', (code, signal) => end(signal ? `ended by ${signal}` : `exited with code ${code}`, code));
     child.on('error', (error) => {
-      if (child.pid === undefined) end(`could not be started: ${error.message}`);
+      if (child.pid === undefined) end(`could not start: ${error.message}`);
     });
   }
 
   #restart(pid: number | undefined, why: string, ranMs: number): void {
     this.#failures = ranMs >= SETTLED_MS ? 1 : this.#failures + 1;
     const delay = Math.round(backoffMs(this.#failures, RESTART));
-    const message = `${why}; it starts again in ${delay} ms`;
+    const message = `${why}; restarting in ${delay} ms`;
     this.#notice({ program: this.program.name, pid, level: 'warn', message });
     this.#timer = setTimeout(() => this.start(), delay);
   }
 
   #fail(pid: number | undefined, why: string, reason: string | undefined): void {
     const { name } = this.program;
-    this.#notice({ program: name, pid, level: 'warn', message: `${why}; it is not started again` });
-    this.#giveUp(new Refusal(reason ?? `${name} ${why}: its log says why`, EXIT_UNUSABLE));
+    this.#notice({ program: name, pid, level: 'warn', message: `${why}; not restarted` });
+    this.#giveUp(new Refusal(reason ?? `${name} ${why}: see its log`, EXIT_UNUSABLE));
   }
 
   giveUp(): void {

@@ -36,7 +36,7 @@ export async function withStorage<T>(
 ): Promise<T> {
   const root = resolve(data);
   if (!make && !existsSync(join(root, METADATA))) {
-    throw new Refusal(`there is no layer's data in ${root}: name its folder with --data`);
+    throw new Refusal(`${root} contains no data of a layer: name the data folder with --data`);
   }
   const end = new AbortController();
   const abort = () => end.abort();
@@ -46,7 +46,7 @@ export async function withStorage<T>(
     const { bus, alone } = storage;
     return await work({ bus, alone, signal: end.signal });
   } catch (error) {
-    if (end.signal.aborted) throw new Refusal('ended before there was an answer', 130);
+    if (end.signal.aborted) throw new Refusal('interrupted before an answer arrived', 130);
     throw Fault.is(error) ? new Refusal(singleLine(error.message)) : error;
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, abort);

@@ -6,7 +6,7 @@ import { singleLine } from './terminal.ts';
 
 /** Converts any error of a command into one sentence: cause and remedy. */
 
-const NOT_WRITABLE = 'name a folder that can be written with --data';
+const NOT_WRITABLE = 'name a writable folder with --data';
 
 /** `chown` for this user: a host folder that is mounted into a container belongs to the host user who created it. */
 const giveToUser = (path: string): string =>
@@ -23,13 +23,13 @@ function sentence(code: string, path: string): string | undefined {
     case 'EDQUOT':
       return `${path} can't be written (${code}): its file system is full: free space, then try again`;
     case 'ENOENT':
-      return `${path} is not there (ENOENT): name one that is`;
+      return `${path} does not exist (ENOENT): name one that exists`;
     case 'ENOTDIR':
     case 'EISDIR':
     case 'EEXIST':
-      return `${path} is not what it should be (${code}): name another`;
+      return `${path} has the wrong type, file or folder (${code}): name another`;
     case 'EIO':
-      return `${path} can't be read or written (EIO): its disk fails: replace it, and restore the data folder`;
+      return `${path} can't be read or written (EIO): its disk is failing: replace it, and restore the data folder`;
     case 'EMFILE':
     case 'ENFILE':
       return `too many files are open (${code}): raise the limit of open files (ulimit -n)`;
@@ -46,11 +46,9 @@ export function refusalOf(error: unknown): Refusal {
   const text =
     code === undefined
       ? undefined
-      : sentence(code, path ?? (syscall ? `what ${syscall} asked for` : 'a file'));
+      : sentence(code, path ?? (syscall ? `the target of ${syscall}` : 'a file'));
   if (text) return new Refusal(text);
-  return new Refusal(
-    `${singleLine(message || String(error))}: with TERRACE_LOG=debug the command shows where that was`,
-  );
+  return new Refusal(`${singleLine(message || String(error))}: set TERRACE_LOG=debug to see the stack trace`);
 }
 
 /**

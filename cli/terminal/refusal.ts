@@ -3,11 +3,11 @@ import { EXIT_UNUSABLE } from '#proto/process/supervision.ts';
 /** Exit codes of all commands. */
 export const exitCodes: Record<number, string> = {
   0: 'Success.',
-  1: 'Any other error; also: `sync` left work undone, `scrub` found damage, `health` found a service that is not well.',
+  1: 'Any other error; also: `sync` left work undone, `scrub` found damage, `health` found a service that is not healthy.',
   2: 'The command line or a configuration is not valid; nothing was started.',
   [EXIT_UNUSABLE]:
-    'A program of the layer can not start until an operator has repaired something: starting again does not help.',
-  130: 'Interrupted; a pass that `sync` began goes on.',
+    "A program of the layer can't start until an operator has fixed the cause: a restart does not help.",
+  130: 'Interrupted; a pass that `sync` started continues.',
 };
 
 /** An error for the user of the command: cause and remedy, one sentence a line. */

@@ -13,15 +13,15 @@ export function belowText({ below = [] }: LayerStatus, now: number): string {
     // `at` is by the clock of the reporting layer; `seen` is when the report arrived, by the clock of this one.
     `${duration(now - seen)} ago`,
     held ? `${plural(held.tags, 'tag')}, ${plural(held.blobs, 'blob')}` : '',
-    [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not told of` : '']
+    [link?.detail ?? '', leftOut > 0 ? `${plural(leftOut, 'layer')} below it not reported` : '']
       .filter(Boolean)
       .join('; '),
   ]);
-  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'HEARD', 'HOLDS', ''], ...rows]);
+  return table([['BELOW', 'NAME', 'LINK', 'LAST SYNC', 'REPORTED', 'HOLDS', ''], ...rows]);
 }
 
 /** With a live link, passes follow one another without a pause, and a change of `lastSync` alone is not reported. */
 function lastSync(link: LinkStatus | undefined, at: number): string {
-  if (link?.live && link.state === 'Online') return 'all the time';
+  if (link?.live && link.state === 'Online') return 'continuous';
   return link?.lastSync === undefined ? 'never' : `${duration(at - link.lastSync)} before`;
 }

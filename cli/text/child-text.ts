@@ -52,9 +52,9 @@ export function notesOn(
     configuration && !configuration.loginServer && isLoopback(parseAddress(configuration.listen).host);
   return [
     ...(hidden
-      ? [`This layer listens on ${configuration.listen}: another machine does not reach it (listen).`]
+      ? [`This layer listens on ${configuration.listen}: other machines can't reach it (listen).`]
       : []),
-    ...(tokens === 1 ? ['It is the first account here: from now on, all clients have to log in.'] : []),
+    ...(tokens === 1 ? ['It is the first account of this layer: from now on, all clients must log in.'] : []),
   ];
 }
 
@@ -96,7 +96,7 @@ export function childrenOf(tokens: Token[], scopeMaps: ScopeMap[], activated: Ch
 }
 
 export function describeChildren(children: KnownChild[], now: number): string {
-  if (children.length === 0) return 'No children: make one with "terrace child create".';
+  if (children.length === 0) return 'No children: create one with "terrace child create".';
   const rows = children.map(({ name, mode, repositories, enabled, since, seen, address }) => [
     name,
     mode ? `${mode}${enabled ? '' : ', disabled'}` : 'no token',

@@ -43,11 +43,11 @@ export function textOf(sequence: number, stored: Envelope): string {
 }
 
 export function gapText({ from, to, reason }: Gap): string {
-  if (reason === 'lost') return `events from ${from} on are lost: the store of the bus is another one`;
-  if (reason === 'unreadable') return `event ${from} can not be read`;
-  const which = to === from ? `event ${from} is` : `events ${from} to ${to} are`;
-  const why = reason === 'trimmed' ? ': they made room, as history.lost says' : '';
-  return `${which} not kept any more${why}`;
+  if (reason === 'lost') return `events from ${from} on are lost: the event store was replaced`;
+  if (reason === 'unreadable') return `event ${from} can't be read`;
+  const which = to === from ? `event ${from} was` : `events ${from} to ${to} were`;
+  const why = reason === 'trimmed' ? ' to free space (see history.lost)' : '';
+  return `${which} deleted${why}`;
 }
 
 function detail(data: Record<string, unknown>): string[] {

@@ -16,11 +16,11 @@ export function linkText(layer: LayerStatus, now: number): string {
   const ago = (instant: number | undefined) => (instant ? `${duration(now - instant)} ago` : 'never');
   return [
     `Parent ${parent.url}${parent.username ? ` as ${parent.username}` : ''}: ${stateText(layer)}`,
-    `  last good pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
+    `  last successful pass ${ago(link?.lastSync)}${passes(link, now)}; schedule ${schedule}; coordinator ${coordinator ?? 'none'}`,
     ...when(link, now),
     `  repositories ${repositories.map(selection).join(', ') || 'none'}`,
     ...(link?.unmatched
-      ? [`  nothing there that this layer may see (name-unknown): ${link.unmatched.join(', ')}`]
+      ? [`  missing at the parent, or not permitted (name-unknown): ${link.unmatched.join(', ')}`]
       : []),
     ...outgoing(layer, now),
     ...history(layer, now),
@@ -32,14 +32,16 @@ function passes(link: LinkStatus | undefined, now: number): string {
   if (!link?.passes) return '';
   const { count, announced } = link.passes;
   const last =
-    announced === undefined ? 'none with news' : `the last one with news ${duration(now - announced)} ago`;
+    announced === undefined
+      ? 'none with changes'
+      : `the last one with changes ${duration(now - announced)} ago`;
   return `; ${plural(count, 'pass', 'passes')}, ${last}`;
 }
 
 function stateText({ link, syncers }: LayerStatus): string {
   const state = `${link?.state ?? 'not tried yet'}${link?.detail ? `: ${link.detail}` : ''}`;
   // The stored state is valid only while a syncer runs that would update it.
-  return syncers.length > 0 ? state : `not known, as no syncer answers (last: ${state})`;
+  return syncers.length > 0 ? state : `unknown, because no syncer answers (last: ${state})`;
 }
 
 function when(link: LinkStatus | undefined, now: number): string[] {
@@ -76,15 +78,15 @@ function outgoing({ storage, configuration, parked: refusals = [] }: LayerStatus
   const nothing = { unsent: 0, withdrawn: 0, parked: 0, kept: 0 };
   const { unsent, withdrawn, parked: refused, kept = 0 } = storage?.outgoing ?? nothing;
   const parts = [
-    ...(unsent ? [`${plural(unsent, 'manifest')} to send`] : []),
+    ...(unsent ? [`${plural(unsent, 'manifest')} to push`] : []),
     ...(withdrawn ? [`${plural(withdrawn, 'manifest')} to withdraw`] : []),
-    ...(refused ? [`${plural(refused, 'change')} that the parent refuses`] : []),
+    ...(refused ? [`${plural(refused, 'change')} refused by the parent`] : []),
   ];
   return [
-    ...(parts.length > 0 ? [`  waiting to go up: ${parts.join(', ')}`] : []),
+    ...(parts.length > 0 ? [`  pending: ${parts.join(', ')}`] : []),
     ...(kept > 0
       ? [
-          `  kept here only: ${plural(kept, 'manifest')}, as no selection covers the repository (repositories)`,
+          `  not pushed: ${plural(kept, 'manifest')}, because no selection covers the repository (repositories)`,
         ]
       : []),
     ...refusals.slice(0, MAX_PARKED).map((one) => parked(one, now)),
@@ -100,7 +102,7 @@ function parked(
   const name = isDigest ? `${repository}@${short(reference)}` : `${repository}:${reference}`;
   const next = retry > now ? `in ${duration(retry - now)}` : 'with the next pass';
   const what = digest ? '' : ' (its deletion)';
-  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')} since ${duration(now - since)} ago, next try ${next}`;
+  return `    ${name}${what}: ${reason} (${code}); refused ${plural(attempts, 'time')}, first ${duration(now - since)} ago; next attempt ${next}`;
 }
 
 /** Events of this layer and of those below are reported to the parent; those that it refuses for good are skipped. */
@@ -108,11 +110,11 @@ function history({ history: refused }: LayerStatus, now: number): string[] {
   if (!refused) return [];
   const { count, last, since } = refused;
   return [
-    `  the parent refuses ${plural(count, 'event')} of the history since ${duration(now - since)} ago, and is not told of them; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
+    `  the parent refused ${plural(count, 'event')} of the history, first ${duration(now - since)} ago; they are skipped; the last one is event ${last.sequence}, ${last.type.replace(/^terrace\./, '')}: ${last.reason} (${last.code})`,
   ];
 }
 
 const more = (count: number): string[] =>
   count > MAX_PARKED
-    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace sync --full tries them now`]
+    ? [`    … and ${count - MAX_PARKED} more; --json has all, terrace sync --full retries them now`]
     : [];

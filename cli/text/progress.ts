@@ -52,19 +52,19 @@ export function lineView(print: (line: string) => void): View {
 function describeStep(type: string, facts: Facts): string | undefined {
   switch (type) {
     case 'terrace.pass.planned':
-      return `${facts.actions} to do`;
+      return `actions planned: ${facts.actions}`;
     case 'terrace.image.started':
-      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'send' : 'fetch'}`;
+      return `${imageName(facts)}: ${facts.blobs} blobs, ${bytes(facts.bytes ?? 0)} to ${isUp(facts) ? 'push' : 'pull'}`;
     case 'terrace.image.finished':
-      return `${imageName(facts)}: ${isUp(facts) ? 'at the parent' : 'here'}`;
+      return `${imageName(facts)}: ${isUp(facts) ? 'pushed' : 'pulled'}`;
     case 'terrace.image.failed':
       return `${imageName(facts)}: failed: ${facts.reason}`;
     case 'terrace.image.parked':
-      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next try in ${duration((facts.retry ?? 0) - Date.now())}`;
+      return `${imageName(facts)}: refused by the parent: ${facts.reason}; next attempt in ${duration((facts.retry ?? 0) - Date.now())}`;
     case 'terrace.image.conflict':
       return `${imageName(facts)}: changed on both sides: ${short(facts.winner ?? '')} has the tag, ${short(facts.loser ?? '')} stays as ${facts.loserTag}`;
     case 'terrace.transfer.paused':
-      return `${short(facts.digest ?? '')}: pauses until the next window`;
+      return `${short(facts.digest ?? '')}: paused until the next window`;
     case 'terrace.transfer.delayed':
       return `${short(facts.digest ?? '')}: waits ${duration((facts.until ?? 0) - Date.now())}: ${facts.reason}`;
     case 'terrace.transfer.failed':

@@ -67,7 +67,7 @@ export function take(replay: Replay, past: Past): void {
   const key = keyOf(data);
   const before = replay.transfers.get(key);
   const begun = type === 'transfer.started' || (before !== undefined && !isOver(before));
-  const unknown = begun || isOver({ state }) ? undefined : 'its beginning is before the first event';
+  const unknown = begun || isOver({ state }) ? undefined : 'it started before the first stored event';
   replay.transfers.set(key, {
     ...{ direction, repository, digest, size, state, syncer, sequence },
     time: event.time,
@@ -83,7 +83,7 @@ function miss(replay: Replay, gap: Gap): void {
   const { from, to } = gap;
   for (const [key, transfer] of replay.transfers) {
     if (isOver(transfer)) continue;
-    const unknown = `how it went on: events from ${from}${to === undefined ? '' : ` to ${to}`} are missing`;
+    const unknown = `its progress: events from ${from}${to === undefined ? '' : ` to ${to}`} are missing`;
     replay.transfers.set(key, { ...transfer, unknown });
   }
 }

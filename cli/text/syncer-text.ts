@@ -14,7 +14,7 @@ export function syncerText({ syncers }: LayerStatus, now: number): string {
 
 function line({ instance, host, coordinates, count, transfers }: SyncerStatus, now: number): string {
   const who = `${instance} on ${host}${coordinates ? ', coordinator' : ''}`;
-  if (count === 0) return `${who}: at rest`;
+  if (count === 0) return `${who}: idle`;
   const shown = transfers.slice(0, MAX_TRANSFERS).map((one) => transfer(one, now));
   const hidden = count - shown.length;
   return `${who}: ${plural(count, 'transfer')}: ${[...shown, ...(hidden > 0 ? [`… and ${hidden} more`] : [])].join(', ')}`;
@@ -26,6 +26,6 @@ function transfer(
 ): string {
   const share = size > 0 ? ` (${Math.floor((100 * (done ?? 0)) / size)} %)` : '';
   const figures = done === undefined ? bytes(size) : `${bytes(done)} of ${bytes(size)}${share}`;
-  const next = waits === undefined ? '' : `, tries again in ${duration(waits - now)}`;
+  const next = waits === undefined ? '' : `, next attempt in ${duration(waits - now)}`;
   return `${direction} ${short(digest)} ${figures}${next}`;
 }

@@ -5,7 +5,7 @@ import { table } from '../terminal/figures.ts';
 
 /** Tokens, and the commands to log in with one, for people. */
 
-const ENDLESS = 'without end';
+const ENDLESS = 'never expires';
 
 export const instant = (ms: number): string => new Date(ms).toISOString().replace(/:\d\d\.\d{3}Z$/, 'Z');
 
@@ -22,7 +22,7 @@ export function describeTokens(tokens: Token[], now: number): string {
 
 export function validity({ expires }: { expires?: number }, now: number): string {
   if (expires === undefined) return ENDLESS;
-  return `${expires <= now ? 'ended' : 'until'} ${instant(expires)}`;
+  return `${expires <= now ? 'expired' : 'until'} ${instant(expires)}`;
 }
 
 /** The registry's name for clients; `HOST` in it stands for a name that only the operator of the machine knows. */

@@ -12,7 +12,7 @@ export function webhookText({ webhooks = [] }: LayerStatus, now: number): string
     one.behind === 0 && !one.more ? 'nothing' : `${plural(one.behind, 'event')}${one.more ? ' or more' : ''}`,
     failure(one, now),
   ]);
-  return table([['WEBHOOK', 'STATE', 'LAST TOLD', 'WAITING', ''], ...rows]);
+  return table([['WEBHOOK', 'STATE', 'LAST DELIVERY', 'WAITING', ''], ...rows]);
 }
 
 function failure({ failure: last }: WebhookStatus, now: number): string {

@@ -28,10 +28,10 @@ export type Greeting = {
 };
 
 const PLAIN =
-  'No TLS: passwords cross the network as they are, unless a proxy with TLS stands before it (--tls-certificate, --tls-key).';
+  'No TLS: passwords cross the network unencrypted, unless a proxy in front adds TLS (--tls-certificate, --tls-key).';
 
 export const ACCOUNTS_LOST =
-  'The accounts of this layer were lost: nobody is let in until there is a token (terrace token create)';
+  'The accounts of this layer were lost: all clients are rejected until a token is created (terrace token create)';
 
 /** The text for a layer that serves: its address, its accounts, and the commands to type next. */
 export function welcome({ data, configuration, tokens, closed, ms }: Greeting): string {
@@ -57,7 +57,7 @@ export function welcome({ data, configuration, tokens, closed, ms }: Greeting): 
       ? `Clients log in: ${plural(tokens, 'token')}.`
       : closed
         ? `${ACCOUNTS_LOST}.`
-        : 'No accounts: whoever reaches it may do everything. The first token ends that.';
+        : 'No accounts: everyone who reaches the layer has full access. The first token ends that.';
   const open = !tls && !isLoopback(parseAddress(listen).host);
   return [
     `Terrace serves layer "${name}" at ${urlOf(configuration)} (${mode}${source}); started in ${(ms / 1000).toFixed(1)} s.`,

@@ -31,7 +31,7 @@ test('a volume without an inode: the layer starts again, serves, and takes pushe
   const begin = async () => (await ask(layer.url, '/v2/app/blobs/uploads/', { method: 'POST' })).status;
   assert.equal(await begin(), 507);
   const { stdout } = await run('status', '--data', data);
-  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: nothing new is taken/);
+  assert.match(stdout, /; \d+ inodes free, reserve 500\. TOO LITTLE: new content is rejected/);
   assert.equal((await ask(layer.url, '/v2/app/manifests/v1', { method: 'DELETE' })).status, 202);
   await empty();
   await until(async () => (await begin()) === 202, 10_000);

@@ -62,7 +62,7 @@ test('what is printed for the child is a document that is valid there', () => {
 test('whoever makes a child hears what keeps it, or others, from coming in', () => {
   assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 1).length, 2);
   assert.deepEqual(notesOn({ listen: '127.0.0.1:5000' }, 2), [
-    'This layer listens on 127.0.0.1:5000: another machine does not reach it (listen).',
+    "This layer listens on 127.0.0.1:5000: other machines can't reach it (listen).",
   ]);
   assert.deepEqual(notesOn({ listen: '127.0.0.1:5000', loginServer: 'registry.line' }, 2), []);
   assert.deepEqual(notesOn({ listen: '0.0.0.0:5000' }, 2), []);
@@ -125,7 +125,10 @@ describe('at the command line', () => {
     assert.match(made.stdout, /^[A-Za-z0-9]{43}\n$/);
     const lines = ['name: "line-1"', 'mode: ReadWrite', `url: "${layer.url}"`, '- "base/*"', '- "app"'];
     for (const line of lines) assert.ok(made.text.includes(line), made.text);
-    assert.match(made.text, /^It is the first account here: from now on, all clients have to log in\.$/m);
+    assert.match(
+      made.text,
+      /^It is the first account of this layer: from now on, all clients must log in\.$/m,
+    );
 
     const headers = {
       authorization: `Basic ${Buffer.from(`line-1:${made.stdout.trim()}`).toString('base64')}`,
@@ -168,7 +171,7 @@ describe('at the command line', () => {
 
   test('what is not valid is refused by its name and with the remedy', async () => {
     const rows: [string[], number, RegExp][] = [
-      [['create', 'a', '--mode', 'ReadOnly'], 2, /^terrace: child a: say what it may have by --repository/],
+      [['create', 'a', '--mode', 'ReadOnly'], 2, /^terrace: child a: --repository is missing/],
       [['create', 'Line', '--repository', '*'], 2, /^terrace: name "Line" is not valid: use lower-case/],
       [
         ['create', 'a', '--repository', 'A'],
@@ -179,7 +182,7 @@ describe('at the command line', () => {
       [
         ['deactivate', 'nobody'],
         1,
-        /^terrace: there is no child nobody: list them with "terrace child list"/,
+        /^terrace: child nobody does not exist: list the children with "terrace child list"/,
       ],
     ];
     for (const [words, code, pattern] of full ? rows : rows.slice(1, 3)) {
@@ -198,7 +201,7 @@ test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows
   assert.equal(refused.code, 1);
   assert.match(
     refused.text,
-    /^terrace: child line-1 can't be ReadWrite, as this layer is ReadOnly: make it with --mode ReadOnly/,
+    /^terrace: child line-1 can't be ReadWrite, because this layer is ReadOnly: create it with --mode ReadOnly/,
   );
   assert.equal((await create()).code, 0, 'nothing was made before');
 
@@ -209,7 +212,7 @@ test('a ReadOnly layer has only ReadOnly children; where none runs, nobody knows
       ...['child', 'create', 'line-1', '--repository', '*', '--mode', 'Registry', '--data', data],
     );
     assert.equal(unknown.code, 1);
-    assert.match(unknown.text, /is known only while it runs: start it with "terrace up" first/);
+    assert.match(unknown.text, /is known only while it runs: start the layer with "terrace up" first/);
     const made = await run('child', 'create', 'line-1', '--repository', '*', '--data', data);
     assert.equal(made.code, 0, made.text);
     assert.ok(existsSync(join(data, 'metadata')));

@@ -51,7 +51,7 @@ test('commands work on the copy alone', async () => {
 
 test('the copy starts beside the layer, with a bus of its own', async () => {
   await using second = await testLayer({ compact: true, name: 'second', data: copy });
-  assert.ok(second.screen.some((line) => /this data folder is a copy/.test(line)));
+  assert.ok(second.screen.some((line) => /data folder was copied or moved/.test(line)));
   assert.match((await run('status', '--data', copy)).text, /^Layer "second"/);
   assert.match((await run('status', '--data', layer.data)).text, /^Layer "original"/);
   const [ours, theirs] = await Promise.all(

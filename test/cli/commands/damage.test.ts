@@ -32,7 +32,7 @@ for (const more of [[], ['--compact'], ['--listen-to-others']]) {
     assert.equal(code, 65, text);
     assert.match(last(text) ?? '', SAID);
     const log = (await readFile(join(data, 'log/terrace.log'), 'utf8')).trim().split('\n');
-    const ends = log.filter((line) => /ended with code 65; it is not started again/.test(line));
+    const ends = log.filter((line) => /exited with code 65; not restarted/.test(line));
     assert.equal(ends.length, 1);
     await rm(join(data, 'log/terrace.log'));
   });
@@ -59,7 +59,7 @@ test('repair brings back what is left, and the layer starts again', async () => 
   assert.match(text, /\nLost:\n {2}nothing\n/);
   assert.match(text, /\nThe metadata as they were are kept in \S+\/repair\/[^/]+\/metadata\.\n$/);
   assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
-  assert.match((await run('repair', '--data', data)).text, /^The metadata are as they were written/);
+  assert.match((await run('repair', '--data', data)).text, /^The metadata are intact/);
 });
 
 test('a repair that was cut off at its end is finished, and audited', async () => {
@@ -72,7 +72,7 @@ test('a repair that was cut off at its end is finished, and audited', async () =
   await rename(join(data, 'metadata'), join(data, 'repair', name as string, 'rebuilt'));
   const { code, text } = await run('repair', '--data', data);
   assert.equal(code, 0, text);
-  assert.match(text, /^The repair that was cut off is finished: /);
+  assert.match(text, /^The interrupted repair is finished: /);
   const added = (await entries()).slice(before).map((entry) => entry.split('"').at(-2));
   assert.deepEqual(added, ['begun', 'done']);
 });

@@ -94,10 +94,10 @@ test('a line says what, of what, and how far', () => {
     '2030-01-01T00:00:00.000Z      12  line-7  transfer.progressed  app@sha256:abababababab  5.0 MB of 20.0 MB  250 kB/s  direction=down',
   );
   assert.ok(isOf(moving, 'transfer') && isOf(moving, 'transfer.progressed') && !isOf(moving, 'trans'));
-  assert.equal(gapText({ from: 3, to: 3, reason: 'expired' }), 'event 3 is not kept any more');
+  assert.equal(gapText({ from: 3, to: 3, reason: 'expired' }), 'event 3 was deleted');
   assert.equal(
     gapText({ from: 3, reason: 'lost' }),
-    'events from 3 on are lost: the store of the bus is another one',
+    'events from 3 on are lost: the event store was replaced',
   );
 });
 

@@ -34,7 +34,7 @@ test('the health of a layer is told without Node', async (t) => {
   await storage.start();
   gateway.serves();
   assert.deepEqual(await ask('--service', 'gateway'), [0, '']);
-  assert.deepEqual(await ask(), [1, 'terrace: not well: storage, syncer, twin-bridge']);
+  assert.deepEqual(await ask(), [1, 'terrace: not healthy: storage, syncer, twin-bridge']);
 });
 
 test('folders of services that start at the same moment stay, and one that could not be written is written later', async (t) => {

@@ -23,7 +23,7 @@ test('syncers for a layer of which they learn nothing, as of another version, wa
     };
     await joinLayer({ data, say }, over.signal);
     clearTimeout(late);
-    assert.match(said[0] ?? '', /^The layer at .* or another version of Terrace runs it .*: waiting …$/);
+    assert.match(said[0] ?? '', /^The layer at .* or runs another version of Terrace .*: waiting …$/);
   } finally {
     await rm(data, { recursive: true, force: true });
   }

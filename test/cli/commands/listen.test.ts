@@ -14,7 +14,7 @@ import { run, type, typeIn } from '../../support/terrace.ts';
 /** A layer lets other machines in only when it has an account, or when it is told to. */
 
 const NO_ACCOUNTS =
-  /^terrace: listen 0\.0\.0\.0:\d+ lets other machines in, and this layer has no accounts: make one with "terrace token create NAME --push '\*' --data .*", listen on 127\.0\.0\.1, or say --insecure-listen/m;
+  /^terrace: listen 0\.0\.0\.0:\d+ accepts other machines, and this layer has no accounts: create one with "terrace token create NAME --push '\*' --data .*", listen on 127\.0\.0\.1, or use --insecure-listen/m;
 
 async function place() {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-listen-'));
@@ -62,7 +62,10 @@ describe('listening to other machines', { concurrency: 2 }, () => {
   test('--insecure-listen lets everybody in', async () => {
     await using at = await place();
     await using up = type(...at.up('--compact', '--insecure-listen'));
-    assert.match(await up.says(/Ctrl-C stops it/), /No accounts: whoever reaches it may do everything/);
+    assert.match(
+      await up.says(/Ctrl-C stops it/),
+      /No accounts: everyone who reaches the layer has full access/,
+    );
     assert.equal((await fetch(at.url)).status, 200);
   });
 

@@ -30,9 +30,9 @@ const said = (more: Partial<StorageStatus>) =>
 
 test('what storage holds, what is free, and whether anybody must log in', () => {
   const text = said({});
-  assert.match(text, /^Holds 1 repository, 2 tags, 3 blobs, 4\.0 MB; 0 ingests under way$/m);
+  assert.match(text, /^Holds 1 repository, 2 tags, 3 blobs, 4\.0 MB; 0 ingests in progress$/m);
   assert.match(text, /^Free: 2\.0 GB; reserve 537 MB$/m);
-  assert.match(text, /^No accounts: whoever reaches it may do everything$/m);
+  assert.match(text, /^No accounts: everyone who reaches the layer has full access$/m);
   assert.doesNotMatch(text, /Damaged|TOO LITTLE/);
   assert.match(said({ tokens: 2 }), /^Clients log in: 2 tokens$/m);
 });
@@ -40,9 +40,9 @@ test('what storage holds, what is free, and whether anybody must log in', () => 
 test('too little space and damaged content are told', () => {
   assert.match(
     said({ space: { free: 5e6, reserve: 1e9, low: true } }),
-    /^Free: 5\.0 MB; reserve 1\.0 GB\. TOO LITTLE: nothing new is taken until space is freed$/m,
+    /^Free: 5\.0 MB; reserve 1\.0 GB\. TOO LITTLE: new content is rejected until space is freed$/m,
   );
-  assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client brings them again$/m);
+  assert.match(said({ damaged: 1 }), /^Damaged: 1 blob, until the parent or a client provides them again$/m);
 });
 
 test('of many uploads some are shown, and by whom; inodes where they are short; entries of the audit that are lost', () => {
@@ -52,7 +52,7 @@ test('of many uploads some are shown, and by whom; inodes where they are short; 
     space: { free: 2e9, reserve: 1e9, inodes: { free: 12, reserve: 1_000 }, low: true },
     audit: { lost: 2, since: now - 60_000, reason: "log/audit.log can't be written (ENOSPC)" },
   });
-  assert.match(text, /; 500 ingests under way$/m);
+  assert.match(text, /; 500 ingests in progress$/m);
   assert.equal(text.match(/^ {2}upload upload-\d+ of ci, touched 0 s ago$/gm)?.length, 20);
   assert.match(text, /^ {2}… and 480 more; --json has all$/m);
   assert.match(text, /^Free: 2\.0 GB; reserve 1\.0 GB; 12 inodes free, reserve 1000\. TOO LITTLE/m);
@@ -83,7 +83,7 @@ test('how far each webhook has been told, and what it waits for', () => {
     },
     now,
   );
-  assert.match(text, /^WEBHOOK +STATE +LAST TOLD +WAITING/m);
+  assert.match(text, /^WEBHOOK +STATE +LAST DELIVERY +WAITING/m);
   assert.match(text, /^hooks +Online +5 s ago +nothing *$/m);
   assert.match(text, /^line +Failing +never +200 events or more +answered 503; 7 attempts, next in 1 min/m);
 });
@@ -101,7 +101,7 @@ test('the layers below are told, each with how it was when it last spoke', () =>
   const text = describe({ services: [], syncers: [], silent: [], storage: held, below }, now);
   assert.match(
     text,
-    /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1; 12 layers below it not told of$/m,
+    /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1; 12 layers below it not reported$/m,
   );
 });
 
@@ -142,7 +142,7 @@ test('events that the parent refuses to be told are said', () => {
   };
   assert.match(
     linked({ link: online, history: { since: now - MINUTE, count: 3, last } }),
-    /^ {2}the parent refuses 3 events of the history since 1 min ago.*event 7, tag\.moved: \/x: no \(malformed\)$/m,
+    /^ {2}the parent refused 3 events of the history, first 1 min ago.*event 7, tag\.moved: \/x: no \(malformed\)$/m,
   );
 });
 
@@ -150,7 +150,7 @@ test('what the link was said to be holds only while a syncer is there to say oth
   assert.match(linked({ link: online }), /^Parent https:\/\/registry\.example: Online$/m);
   assert.match(
     linked({ link: online, syncers: [] }),
-    /^Parent https:\/\/registry\.example: not known, as no syncer answers \(last: Online\)$/m,
+    /^Parent https:\/\/registry\.example: unknown, because no syncer answers \(last: Online\)$/m,
   );
 });
 
@@ -158,12 +158,12 @@ test('how many passes there were, and when one had news', () => {
   const passes = { count: 1_440, last: now, announced: now - 180 * MINUTE };
   assert.match(
     linked({ link: { ...online, passes } }),
-    /^ {2}last good pass 1 min ago; 1440 passes, the last one with news 3 h ago; schedule/m,
+    /^ {2}last successful pass 1 min ago; 1440 passes, the last one with changes 3 h ago; schedule/m,
   );
 });
 
 test('whether the window is open, until when, and when the next pass begins', () => {
-  assert.doesNotMatch(linked({ link: online }), /window|next pass|waiting/);
+  assert.doesNotMatch(linked({ link: online }), /window|next pass|pending/);
   assert.match(
     linked({ link: { ...online, window: { open: true, until: now + 90 * MINUTE } } }),
     /^ {2}window open until 2030-01-01 01:30 UTC \(in 1 h 30 min\)$/m,
@@ -206,15 +206,15 @@ test('what waits to go up, and each change that the parent refuses', () => {
   const text = linked({ storage: { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 2 } }, parked });
   assert.match(
     text,
-    /^ {2}waiting to go up: 2 manifests to send, 1 manifest to withdraw, 2 changes that the parent refuses$/m,
+    /^ {2}pending: 2 manifests to push, 1 manifest to withdraw, 2 changes refused by the parent$/m,
   );
   assert.match(
     text,
-    /^ {4}a\/b:v1: the tag is locked \(parent-refused\); refused 4 times since 3 h ago, next try in 8 min$/m,
+    /^ {4}a\/b:v1: the tag is locked \(parent-refused\); refused 4 times, first 3 h ago; next attempt in 8 min$/m,
   );
   assert.match(
     text,
-    /^ {4}a\/b@sha256:abababababab \(its deletion\): .* refused 1 time since 3 h ago, next try with the next pass$/m,
+    /^ {4}a\/b@sha256:abababababab \(its deletion\): .* refused 1 time, first 3 h ago; next attempt with the next pass$/m,
   );
   assert.doesNotMatch(text, /more/);
   const many = linked({ parked: Array.from({ length: 14 }, () => one) });
@@ -225,21 +225,21 @@ test('what waits to go up, and each change that the parent refuses', () => {
 test('selections by which there is nothing at the parent', () => {
   assert.match(
     linked({ link: { ...online, unmatched: ['none/*', 'gone'] } }),
-    /^ {2}nothing there that this layer may see \(name-unknown\): none\/\*, gone$/m,
+    /^ {2}missing at the parent, or not permitted \(name-unknown\): none\/\*, gone$/m,
   );
 });
 
 test('what no selection covers is kept here, and does not wait', () => {
   const text = linked({ storage: { ...held, outgoing: { unsent: 0, withdrawn: 0, parked: 0, kept: 2 } } });
-  assert.match(text, /^ {2}kept here only: 2 manifests, as no selection covers the repository/m);
-  assert.doesNotMatch(text, /waiting/);
+  assert.match(text, /^ {2}not pushed: 2 manifests, because no selection covers the repository/m);
+  assert.doesNotMatch(text, /pending/);
 });
 
 test('a layer that sends nothing has nothing that waits to go up', () => {
   const storage = { ...held, outgoing: { unsent: 2, withdrawn: 1, parked: 0 } };
-  assert.match(linked({ storage }), /waiting to go up: 2 manifests to send, 1 manifest to withdraw$/m);
-  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /waiting/);
-  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /waiting/);
+  assert.match(linked({ storage }), /pending: 2 manifests to push, 1 manifest to withdraw$/m);
+  assert.doesNotMatch(linked({ storage }, 'ReadOnly'), /pending/);
+  assert.doesNotMatch(linked({ storage, configuration: configurationWith() }), /pending/);
 });
 
 test('each syncer has a line: who it is, whether it makes the passes, and what it has in hand', () => {
@@ -259,10 +259,10 @@ test('each syncer has a line: who it is, whether it makes the passes, and what i
     ],
   } as const;
   const text = linked({ syncers: [one, { ...other, transfers: [...other.transfers] }] });
-  assert.match(text, /^Syncers:\n {2}syncer-a-1-0f on a, coordinator: at rest$/m);
+  assert.match(text, /^Syncers:\n {2}syncer-a-1-0f on a, coordinator: idle$/m);
   assert.match(
     text,
-    /^ {2}syncer-b-2-1e on b: 3 transfers: down sha256:abababababab 12\.0 MB of 30\.0 MB \(40 %\), up sha256:abababababab 30\.0 MB, tries again in 5 s, down sha256:abababababab 30\.0 MB$/m,
+    /^ {2}syncer-b-2-1e on b: 3 transfers: down sha256:abababababab 12\.0 MB of 30\.0 MB \(40 %\), up sha256:abababababab 30\.0 MB, next attempt in 5 s, down sha256:abababababab 30\.0 MB$/m,
   );
   const many = Array.from({ length: 100 }, () => ({ ...blob, direction: 'down' as const }));
   assert.match(linked({ syncers: [{ ...one, count: 150, transfers: many }] }), / MB, … and 144 more$/m);
@@ -296,7 +296,7 @@ test('terrace status tells what storage has parked, and --json all of it', async
     await bus.call(park, { ...change, reference: `v${n}`, retry: since + 3_600_000 });
   }
   const { text } = await run('status', '--data', layer.data);
-  assert.match(text, /^ {2}waiting to go up: 12 changes that the parent refuses$/m);
+  assert.match(text, /^ {2}pending: 12 changes refused by the parent$/m);
   assert.equal(text.match(/^ {4}a\/b:v\d+ \(its deletion\): no \(parent-refused\);/gm)?.length, 10, text);
   assert.match(text, /^ {4}… and 2 more/m);
   const json = JSON.parse((await run('status', '--json', '--data', layer.data)).text) as LayerStatus;
@@ -320,12 +320,12 @@ test('a configuration that comes over a connection: from where, which, and wheth
   const { version: _version, ...unknown } = bridge;
   assert.match(
     about({ ...unknown, session: { connected: false, since, detail: 'ECONNREFUSED' } }),
-    /^Configured by the module twin: none was seen yet; not connected \(ECONNREFUSED\) for 1 min$/m,
+    /^Configured by the module twin: none received yet; not connected \(ECONNREFUSED\) for 1 min$/m,
   );
   assert.doesNotMatch(about({ source: 'a file', complaints: [] }), /Configured/);
 });
 
 test('accounts that are not as declared are told', () => {
   const text = said({ tokens: 1, accounts: ['ci is declared, and there is a token of that name'] });
-  assert.match(text, /^Not as the configuration document declares it:\n {2}ci is declared, and there is/m);
+  assert.match(text, /^Different from the configuration document:\n {2}ci is declared, and there is/m);
 });

@@ -36,10 +36,10 @@ test('without a terminal, one line for each step', () => {
   for (const step of steps) view.onEvent(step);
   view.end();
   assert.deepEqual(lines, [
-    '1 to do',
-    'a/b:v1: 3 blobs, 5.0 MB to fetch',
+    'actions planned: 1',
+    'a/b:v1: 3 blobs, 5.0 MB to pull',
     'sha256:abababababab: waits 5 s: the parent is busy',
-    'a/b:v1: here',
+    'a/b:v1: pulled',
   ]);
 });
 
@@ -58,11 +58,11 @@ test('what goes up, what pauses, what is refused, and what was changed on both s
   }
   assert.deepEqual(lines, [
     'a/b:v1: changed on both sides: sha256:abababababab has the tag, sha256:abababababab stays as v1.conflict-a-b',
-    'a/b:v1: 2 blobs, 1.0 MB to send',
-    'sha256:abababababab: pauses until the next window',
-    'a/b:v1: at the parent',
-    'a/b@sha256:abababababab: here',
-    'a/b:v1: refused by the parent: the tag is locked; next try in 2 min',
+    'a/b:v1: 2 blobs, 1.0 MB to push',
+    'sha256:abababababab: paused until the next window',
+    'a/b:v1: pushed',
+    'a/b@sha256:abababababab: pulled',
+    'a/b:v1: refused by the parent: the tag is locked; next attempt in 2 min',
   ]);
 });
 
@@ -93,7 +93,7 @@ test('on a terminal, a bar for each transfer, with rate and time left', async ()
   for (const step of steps.slice(6)) view.onEvent(step);
   view.end();
   assert.match(text, /sha256:abababababab █+░+ \d+%/);
-  assert.match(text, /a\/b:v1: here/);
+  assert.match(text, /a\/b:v1: pulled/);
 });
 
 test('what a pass came to, in words', () => {
@@ -109,7 +109,7 @@ test('what a pass came to, in words', () => {
     failures: [],
     ms: 2_000,
   };
-  assert.equal(summary(result), 'In step with the parent: 1 image taken in 2 s.');
+  assert.equal(summary(result), 'In sync with the parent: 1 image pulled in 2 s.');
   const failures = [{ repository: 'a', tag: 'b', code: 'parent-invalid', reason: 'wrong bytes' }];
   assert.equal(
     summary({
@@ -123,16 +123,16 @@ test('what a pass came to, in words', () => {
       failed: 2,
       failures,
     }),
-    'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in step with the parent: 2 images taken, 3 dropped, 2 failed in 2 s.',
+    'failed: a:b: wrong bytes (parent-invalid)\n… and 1 more\nNot in sync with the parent: 2 images pulled, 3 dropped, 2 failed in 2 s.',
   );
   const up = { ...result, taken: 0, sent: 2, withdrawn: 1, parked: 1 };
   assert.equal(
     summary({ ...up, ok: false }),
-    'The parent refuses 1 change: terrace status shows why, terrace sync --full tries again.\nNot in step with the parent: 0 images taken, 2 sent, 1 withdrawn, 1 parked in 2 s.',
+    'The parent refuses 1 change: terrace status shows why, terrace sync --full retries.\nNot in sync with the parent: 0 images pulled, 2 pushed, 1 withdrawn, 1 parked in 2 s.',
   );
   assert.equal(
     summary({ ...result, ok: false, ended: 'window' }),
-    'The window closed, and the next one goes on from here: 1 image taken in 2 s.',
+    'The window closed; the next one continues from here: 1 image pulled in 2 s.',
   );
 });
 
@@ -145,17 +145,17 @@ describe('terrace sync', { concurrency: true }, () => {
     await pushImage(cloud.host, 'a/b', 'v1', { layers: [100_000] });
     const good = await run('sync', '--data', layer.data);
     assert.equal(good.code, 0, good.text);
-    assert.match(good.text, /a\/b:v1: here/);
-    assert.match(good.text, /In step with the parent: 1 image taken in \d+ s\./);
+    assert.match(good.text, /a\/b:v1: pulled/);
+    assert.match(good.text, /In sync with the parent: 1 image pulled in \d+ s\./);
     assert.equal((await fetch(`${layer.url}/v2/a/b/manifests/v1`)).status, 200);
     const { text } = await run('status', '--data', layer.data);
-    assert.match(text, /Parent http.*: Online\n {2}last good pass \d+ s ago/);
+    assert.match(text, /Parent http.*: Online\n {2}last successful pass \d+ s ago/);
     assert.match(text, /Holds 1 repository, 1 tag, /);
 
     await cloud.kill();
     const bad = await run('sync', '--data', layer.data);
     assert.equal(bad.code, 1, bad.text);
-    assert.match(bad.text, /failed: .+\nNot in step with the parent/);
+    assert.match(bad.text, /failed: .+\nNot in sync with the parent/);
   });
 
   test('terrace sync goes on when the coordinator dies', async () => {
@@ -186,6 +186,6 @@ describe('terrace sync', { concurrency: true }, () => {
     assert.match(text, /^ {2}window closed until \d{4}-\d\d-01 00:00 UTC \(in \d+ d/m);
     const done = await run('sync', '--full', '--now', '--data', layer.data);
     assert.equal(done.code, 0, done.text);
-    assert.match(done.text, /In step with the parent: 1 image taken/);
+    assert.match(done.text, /In sync with the parent: 1 image pulled/);
   });
 });

@@ -131,7 +131,7 @@ test('who names another folder, or credentials that are none, hears it, and take
     assert.match(wrong.text, /^terrace: --data: .* is not the data volume of the layer at nats:/m);
     const other = await run(...named, folder.password('monitor'));
     assert.equal(other.code, 1);
-    assert.match(other.text, /does not take these credentials: .* with --credentials$/m);
+    assert.match(other.text, /rejects these credentials: .* with --credentials$/m);
     const none = await run(...named, join(elsewhere, 'none'));
     assert.equal(none.code, 2);
     assert.match(none.text, /--credentials: .* can't be read \(ENOENT\)/);

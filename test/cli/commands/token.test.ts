@@ -43,7 +43,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.equal(made.code, 0, made.text);
     assert.match(made.stdout, PASSWORD);
     assert.match(made.text, /podman login \S+ -u line-1/);
-    assert.match(made.text, /password1, until \d{4}-\d\d-\d\dT\d\d:\d\dZ, shown this once:/);
+    assert.match(made.text, /password1, until \d{4}-\d\d-\d\dT\d\d:\d\dZ, shown only once:/);
 
     const [token] = await at.asked<Token[]>('token', 'list');
     assert.ok(token);
@@ -57,7 +57,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
 
     const rotated = await at.terrace('token', 'rotate', 'line-1');
     assert.match(rotated.stdout, PASSWORD);
-    assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 stays as it is: until/);
+    assert.match(rotated.text, /password2 of token line-1 is new\.\npassword1 is unchanged: until/);
     assert.equal((await at.terrace('token', 'delete', 'line-1')).text, 'Token line-1 is deleted.\n');
     assert.deepEqual(await at.asked('token', 'list'), []);
     for (const name of await readdir(join(at.data, 'metadata'))) {
@@ -85,14 +85,14 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
   test('what is not valid is refused by its name and with the remedy, and nothing is made', async () => {
     await using at = await place();
     const rows: [string[], number, RegExp][] = [
-      [['token', 'list'], 1, /^terrace: there is no layer's data in .*: name its folder with --data/],
-      [['token', 'create', 't'], 2, /^terrace: token t: say what it may do by --pull/],
-      [['token', 'create', 't', '--pull', 'a', '--scope-map', 'm'], 2, /by --scope-map alone/],
+      [['token', 'list'], 1, /^terrace: .* contains no data of a layer: name the data folder with --data/],
+      [['token', 'create', 't'], 2, /^terrace: token t: its permissions are not clear: give --pull/],
+      [['token', 'create', 't', '--pull', 'a', '--scope-map', 'm'], 2, /or --scope-map alone/],
       [['token', 'create', '-t', '--pull', 'a'], 2, /unknown option/],
       [['token', 'create', 'a b', '--pull', 'a'], 2, /^terrace: name "a b" is not valid: use letters/],
       [['token', 'create', 't', '--pull', 'a', '--expires', 'soon'], 2, /^terrace: --expires "soon" .* P90D/],
       [['token', 'rotate', 't', '--password', '3'], 2, /^terrace: --password "3" .* password1 or password2/],
-      [['scope', 'create', 'm'], 2, /^terrace: scope map m: say what it allows/],
+      [['scope', 'create', 'm'], 2, /^terrace: scope map m: permissions are missing/],
       [['scrub', '--rate', 'slow'], 2, /^terrace: --rate "slow" is not valid: .* 20MB/],
     ];
     const each = some(rows, 0, 1, 3, 8).map(async ([words, code, pattern]) => {
@@ -166,9 +166,9 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.match(made.text, new RegExp(`podman login --tls-verify=false ${layer.host} -u t`));
 
     const first = await terrace('token', 'rotate', 't');
-    assert.match(first.text, /password2 of token t is new\.\npassword1 stays as it is: without end/);
+    assert.match(first.text, /password2 of token t is new\.\npassword1 is unchanged: never expires/);
     const second = await terrace('token', 'rotate', 't', '--password', 'password2');
-    assert.match(second.text, /password2 of token t is new; the one before it does not work any more/);
+    assert.match(second.text, /password2 of token t is new; the previous one no longer works/);
     assert.notEqual(second.stdout, first.stdout);
     assert.equal((await terrace('token', 'disable', 't')).text, 'Token t is disabled.\n');
     assert.equal((await asked<Token>('token', 'show', 't')).enabled, false);
@@ -188,12 +188,9 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       [['token', 'delete', 'u'], /^terrace: there is no token u/],
       [
         ['scope', 'set', 'm', '--pull', '*'],
-        /^terrace: there is no scope map m: .* "terrace scope create m"/,
+        /^terrace: scope map m does not exist: .* "terrace scope create m"/,
       ],
-      [
-        ['scope', 'create', 'line', '--pull', '*'],
-        /^terrace: scope map line is there already: change it with/,
-      ],
+      [['scope', 'create', 'line', '--pull', '*'], /^terrace: scope map line already exists: change it with/],
       [['scope', 'create', '_m', '--pull', '*'], /^terrace: scope map _m can't be changed: choose a name/],
       [
         ['scope', 'delete', 'line'],

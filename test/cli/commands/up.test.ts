@@ -113,7 +113,7 @@ describe('terrace up', { concurrency: 2 }, () => {
     await up.says(/Ctrl-C/);
     const { gateway } = await at.pids();
     process.kill(gateway as number, 'SIGKILL');
-    await up.says(/gateway: was ended by SIGKILL; it starts again in \d+ ms/);
+    await up.says(/gateway: ended by SIGKILL; restarting in \d+ ms/);
     const serves = async () => (await fetch(`http://${at.listen}/v2/`)).status === 200;
     await until(() => serves().catch(() => false), 'the gateway is back');
   });

@@ -41,13 +41,13 @@ test('terrace gc and scrub, with a layer and without one', async (context) => {
 
   const gc = await terrace('gc');
   assert.equal(gc.code, 0, gc.text);
-  assert.match(gc.text, /No layer runs here, .*: content stays/);
-  assert.match(gc.stdout, /^Nothing to take away/);
+  assert.match(gc.text, /No layer runs here, .*: content is kept/);
+  assert.match(gc.stdout, /^Nothing to delete/);
   const hex = digest.slice('sha256:'.length);
   const file = join(data, 'blobs/sha256', hex.slice(0, 2), hex);
   await chmod(file, 0o600);
   await writeFile(file, Buffer.concat([Buffer.from('x'), one.subarray(1)]));
   const scrubbed = await terrace('scrub');
   assert.equal(scrubbed.code, 1, scrubbed.text);
-  assert.match(scrubbed.stdout, new RegExp(`1 damaged, set aside in the folder quarantine:\n  ${digest}\n$`));
+  assert.match(scrubbed.stdout, new RegExp(`1 damaged, moved to the folder quarantine:\n  ${digest}\n$`));
 });

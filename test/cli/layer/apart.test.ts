@@ -96,18 +96,18 @@ test('what terrace init prepares is enough for services that run apart', async (
   const stuck = await run('health', '--data', data);
   assert.deepEqual(
     [stuck.code, stuck.text.trim()],
-    [1, 'terrace: not well: twin-bridge'],
+    [1, 'terrace: not healthy: twin-bridge'],
     'it is there only',
   );
   bridge?.kill('SIGCONT');
   const storage = [...serviceNames].reverse().indexOf('storage');
   await stop(storage);
   const unwell = await run('health', '--data', data);
-  assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not well: storage']);
+  assert.deepEqual([unwell.code, unwell.text.trim()], [1, 'terrace: not healthy: storage']);
   // The program without Node leaves some of it to this one.
   const node = [...NODE_FLAGS, join(root, 'cli/terrace.ts'), 'health', '--data', data];
   const said = spawnSync(process.execPath, node, { encoding: 'utf8' });
-  assert.deepEqual([said.status, said.stderr.trim()], [1, 'terrace: not well: storage']);
+  assert.deepEqual([said.status, said.stderr.trim()], [1, 'terrace: not healthy: storage']);
   assert.equal(spawnSync(process.execPath, [...node, '--service', 'gateway']).status, 0);
   assert.equal((await run('health', '--data', data, '--service', 'gateway')).code, 0);
 });

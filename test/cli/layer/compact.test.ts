@@ -105,7 +105,7 @@ test('terrace status shows the one process; --compact with several syncers is re
     assert.equal(refused.code, 2);
     assert.match(
       refused.text,
-      /syncers: 2 processes can't be had in one: leave out either syncers or --compact/,
+      /syncers: 2 processes are not possible with --compact: remove syncers or --compact/,
     );
 
     await using up = type('up', '--compact', '--data', data, ...listen);

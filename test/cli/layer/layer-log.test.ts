@@ -37,12 +37,12 @@ test('what is said over and over is shown once, then counted, and in the end tha
   log.say('syncer', 'warn', 'failed', { tag: 'other', code: 'parent-refused', reason: '403' });
   deepEqual(shown(), ['syncer: failed; v0; full', 'syncer: failed; other; 403']);
   mock.timers.tick(10_000);
-  deepEqual(shown(), ['syncer: failed; v99; full (99 times more)']);
+  deepEqual(shown(), ['syncer: failed; v99; full (99 more times)']);
   for (let n = 0; n < 3; n += 1) fails('again');
   mock.timers.tick(20_000);
-  deepEqual(shown(), ['syncer: failed; again; full (3 times more)']);
+  deepEqual(shown(), ['syncer: failed; again; full (3 more times)']);
   mock.timers.tick(620_000);
-  deepEqual(shown(), ['syncer: failed; again; full (not again for 11 min)']);
+  deepEqual(shown(), ['syncer: failed; again; full (not repeated for 11 min)']);
   fails('anew');
   deepEqual(shown(), ['syncer: failed; anew; full']);
 });

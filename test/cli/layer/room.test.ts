@@ -14,7 +14,7 @@ test('a start on a full volume gets back what is held for it, and says what to d
   await new Ballast(data).take(await spaceOf(data, 0));
   await volume.fillInodes(0);
   await assert.rejects(requireSpaceToStart(data), (error: Error) => {
-    assert.match(error.message, /has room for no more files \(inodes\): delete there what is not of Terrace/);
+    assert.match(error.message, /has no free inodes: delete files that do not belong to Terrace/);
     assert.match(error.message, /ingest\/upload-\*/);
     return true;
   });

@@ -50,7 +50,7 @@ describe('a process whose event loop is stuck', { concurrency: true }, () => {
       pid,
       why: message.split(';', 1)[0],
     }));
-    const why = /^was ended as its event loop was stuck for \d+ s$/;
+    const why = /^killed: event loop stuck for \d+ s$/;
     assert.deepEqual(
       found.map(({ program, pid }) => ({ program, pid })),
       [{ program: 'stuck', pid: pidOf('stuck') }],

@@ -31,7 +31,7 @@ describe('the supervisor', { concurrency: true }, () => {
     await until(() => notices.length >= 4, 'four ends');
     await supervisor.stop();
     const delays = notices.slice(0, 4).map(({ message }) => {
-      const [, delay] = /^ended with code 3; it starts again in (\d+) ms$/.exec(message) ?? [];
+      const [, delay] = /^exited with code 3; restarting in (\d+) ms$/.exec(message) ?? [];
       return Number(delay);
     });
     delays.forEach((delay, index) => {
@@ -49,7 +49,7 @@ describe('the supervisor', { concurrency: true }, () => {
     supervisor.add({ name: 'none', rank: 0, spawn: () => spawn('/nonexistent/program') });
     await until(() => notices.length >= 2, 'two tries');
     await supervisor.stop();
-    assert.match(notices[0]?.message ?? '', /could not be started.*ENOENT/);
+    assert.match(notices[0]?.message ?? '', /could not start.*ENOENT/);
   });
 
   test('programs stop rank after rank', async () => {

@@ -39,7 +39,7 @@ test('a layer that starts is waited for, with a word about it; its health is not
   const commands = [['token', 'create', 'a', '--pull', '*'], ['status']].map((words) =>
     type(...words, '--data', data),
   );
-  const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or ends on ${data} …$`, 'm');
+  const waiting = new RegExp(`^Waiting for process ${process.pid}, which starts or stops on ${data} …$`, 'm');
   for (const command of commands) await command.says(waiting);
   assert.equal((await run('health', '--data', data)).code, 1);
   const withoutNode = join(import.meta.dirname, '../../../cli/health');

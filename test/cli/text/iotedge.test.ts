@@ -118,14 +118,14 @@ test('what a device would refuse is told by its place', async () => {
     ],
     [
       (one) => (agentOf(one).modules['a b'] = agentOf(one).modules.terrace),
-      /module a b has a name with other/,
+      /module a b: the name is not valid/,
     ],
-    [(one) => (agentOf(one).modules.terrace.env['A#B'] = { value: '1' }), /env "A#B" has one of/],
+    [(one) => (agentOf(one).modules.terrace.env['A#B'] = { value: '1' }), /env "A#B" has \+ #/],
     [
       (one) => (agentOf(one).modules.terrace.restartPolicy = 'sometimes'),
       /restartPolicy "sometimes" is not valid: write always/,
     ],
-    [(one) => (agentOf(one).modules.terrace.colour = 'red'), /module terrace has colour, which is no field/],
+    [(one) => (agentOf(one).modules.terrace.colour = 'red'), /module terrace has the unknown field colour/],
     [(one) => (agentOf(one).modules.terrace.settings.createOptions = '{'), /createOptions is not JSON/],
     [(one) => (agentOf(one).modules.terrace.settings.createOptions03 = ''), /createOptions\d\d is missing/],
     [
@@ -134,7 +134,7 @@ test('what a device would refuse is told by its place', async () => {
     ],
     [
       (one) => (one.modulesContent.other = { 'properties.desired': {} }),
-      /^other is no module of \$edgeAgent/,
+      /^other is not a module of \$edgeAgent/,
     ],
     [
       (one) => (one.modulesContent.terrace['properties.desired']['a.b'] = 1),

@@ -17,8 +17,8 @@ test('a nats-server with known holes is named with each of them, and with the re
   ]);
   assert.deepEqual(idsOf('2.12.6'), ['GHSA-q59r-vq66-pxc2']);
   const text = natsServerText(natsServer('2.9.10'));
-  assert.match(text, /^nats-server 2\.9\.10 has known holes:\n {2}CVE-2025-30215: /);
-  assert.match(text, /To close them: install nats-server 2\.14\.3 or a later one/);
+  assert.match(text, /^nats-server 2\.9\.10 has known vulnerabilities:\n {2}CVE-2025-30215: /);
+  assert.match(text, /Remedy: install nats-server 2\.14\.3 or later/);
 });
 
 test('of one without, or whose version is no version, nothing is said', () => {

@@ -67,13 +67,13 @@ for (const [name, steps, want] of [
 }
 
 test('what began before the first event is not known whole', () => {
-  assert.deepEqual(after(progressed()), { ...moved, unknown: 'its beginning is before the first event' });
+  assert.deepEqual(after(progressed()), { ...moved, unknown: 'it started before the first stored event' });
   assert.deepEqual(after(progressed(), finished()), whole);
 });
 
 test('a gap leaves what was under way unknown until it tells of itself, and what was over as it was', () => {
   const gap: Past = { gap: { from: 5, to: 9, reason: 'expired' } };
-  const unknown = 'how it went on: events from 5 to 9 are missing';
+  const unknown = 'its progress: events from 5 to 9 are missing';
   assert.deepEqual(after(started(), progressed(), gap), { ...moved, unknown });
   assert.deepEqual(after(started(), progressed(), gap, progressed()), moved);
   assert.deepEqual(after(started(), finished(), gap), whole);
@@ -96,12 +96,9 @@ test('for a person: what is open with its reason, how much is finished, and what
   for (const step of [started(), progressed(), delayed()]) take(replay, step);
   take(replay, { gap: { from: 70, reason: 'lost' } });
   const text = describe(replay, 4_000);
+  assert.match(text, /down +app@sha256:abababababab +waits 5 s +40 B of 100 B +s1 +unknown: its progress/);
   assert.match(
     text,
-    /down +app@sha256:abababababab +waits 5 s +40 B of 100 B +s1 +not known: how it went on/,
-  );
-  assert.match(
-    text,
-    /0 transfers finished, 0 failed, 1 open after event \d+\.\nNot known: events from 70 on are lost/,
+    /0 transfers finished, 0 failed, 1 open after event \d+\.\nUnknown: events from 70 on are lost/,
   );
 });

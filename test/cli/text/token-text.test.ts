@@ -31,7 +31,7 @@ test('a password ends after a duration or at a date', () => {
     );
   }
   for (const text of ['2029-12-31', '2030-01-01', 'PT0S']) {
-    assert.throws(() => instantOf(text, now), refused(/is over already: name a time ahead/), text);
+    assert.throws(() => instantOf(text, now), refused(/is in the past: write a time in the future/), text);
   }
 });
 
@@ -98,7 +98,7 @@ test('tokens in a table', () => {
   const text = describeTokens([token, { ...tokenWith(), name: 'other', enabled: false }], now);
   assert.deepEqual(text.split('\n'), [
     'NAME   STATE     SCOPE MAP  PASSWORDS',
-    't      enabled   m          password1 ended 2029-12-31T23:59Z, password2 without end',
+    't      enabled   m          password1 expired 2029-12-31T23:59Z, password2 never expires',
     'other  disabled  m          none',
   ]);
   assert.equal(describeTokens([], now), 'No tokens.');
@@ -140,7 +140,7 @@ test('what to type next fits how the layer is reached', () => {
   assert.match(secure, /pull +podman pull registry\.example\/hello:1/);
   assert.doesNotMatch(secure, /tls-verify|token create|No TLS/);
   assert.doesNotMatch(plain, /No TLS/);
-  assert.match(greeting('listen: 0.0.0.0:5000', 1), /^No TLS: passwords cross the network as they are/m);
+  assert.match(greeting('listen: 0.0.0.0:5000', 1), /^No TLS: passwords cross the network unencrypted/m);
   assert.equal(
     loginCommand('t', configured('listen: 0.0.0.0:5000')),
     'podman login --tls-verify=false HOST:5000 -u t',
@@ -158,21 +158,21 @@ test('what was put in order, in words', () => {
     strays: 0,
     ms: 10,
   };
-  assert.equal(describeGarbage(none), 'Nothing to take away (looked in 0 s).');
+  assert.equal(describeGarbage(none), 'Nothing to delete (checked in 0 s).');
   assert.equal(
     describeGarbage({ ...none, blobs: 1, ingests: 2, repositories: 2, bytes: 5_000_000, ms: 2_000 }),
-    'Took away 1 blob that nothing names, 2 abandoned ingests, 2 empty repositories: 5.0 MB, in 2 s.',
+    'Deleted 1 unreferenced blob, 2 abandoned ingests, 2 empty repositories: 5.0 MB, in 2 s.',
   );
   assert.equal(
     describeGarbage({ ...none, dryRun: true, strays: 1, bytes: 7 }),
-    'Would take away 1 stray file: 7 B (looked in 0 s).',
+    'Would delete 1 stray file: 7 B (checked in 0 s).',
   );
   assert.equal(
     describeScrub({ checked: 2, bytes: 3_000, damaged: [], ms: 1_000 }),
-    'Checked 2 blobs, 3.0 kB, in 1 s: all as they should be.',
+    'Checked 2 blobs, 3.0 kB, in 1 s: all intact.',
   );
   assert.match(
     describeScrub({ checked: 2, bytes: 3_000, damaged: ['sha256:00'], ms: 1_000 }),
-    /1 damaged, set aside in the folder quarantine:\n {2}sha256:00$/,
+    /1 damaged, moved to the folder quarantine:\n {2}sha256:00$/,
   );
 });

@@ -108,6 +108,6 @@ test('what is wrong with it is refused before anything is started', () => {
   assert.throws(() => environmentOf({ ACR_REGISTRY_CONNECTION_STRING: 'x' }, '/data', none), refused);
   assert.throws(
     () => environmentOf(env, '/dev/null/none', none),
-    /can't be written \(ENOTDIR\): give the data/,
+    /can't be written \(ENOTDIR\): make the data volume writable/,
   );
 });
