@@ -42,10 +42,10 @@ export type NatsServer = {
  * The advisories for a version of nats-server. A distribution may have backported a fix without a new version number.
  */
 export function natsServer(version: string): NatsServer {
-  const holes = advisories
+  const known = advisories
     .filter(({ affected }) => satisfies(version, affected, { includePrerelease: true }))
     .map(({ id, what }) => ({ id, what }));
-  return holes.length > 0 ? { version, advisories, remedy: REMEDY } : { version };
+  return known.length > 0 ? { version, advisories: known, remedy: REMEDY } : { version };
 }
 
 export function natsServerText(server: NatsServer | undefined): string {

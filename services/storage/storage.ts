@@ -129,7 +129,7 @@ export class Storage implements AsyncDisposable {
     const space = new SpaceGuard(data, publish, log);
     await space
       .releaseBallast()
-      .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'));
+      .catch((err) => log.warn({ err }, 'free space of the data volume could not be measured'));
     const metadata = await Metadata.open(join(data, METADATA)).catch(async (error) => {
       await space[Symbol.asyncDispose]();
       throw error;

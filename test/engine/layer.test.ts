@@ -106,7 +106,7 @@ test('storage ends with 65 where its metadata are damaged, whatever the engine d
   await until(async () => assert.match(await state(), /^restarting 65 [2-9]/));
   assert.match(
     await layer.run('logs', '--no-log-prefix', '--tail', '1', 'storage'),
-    /the metadata in \/data are damaged \(CURRENT is damaged\).*run \\?"terrace repair --data \/data/,
+    /the metadata in \/data is damaged \(CURRENT is damaged\).*run \\?"terrace repair --data \/data/,
   );
   await layer.run('stop', 'storage');
   assert.match(await alone('terrace', 'storage', 'repair'), /Lost:\n {2}nothing\n/);

@@ -171,7 +171,7 @@ test('a new password is answered once, and neither logged nor kept', async () =>
   await bus.call(declareAccounts, { accounts: [account] });
   const refused = await ask('rotateToken', { token: 'declared' });
   assert.equal(refused.status, 403);
-  assert.match(refused.payload.message, /stands in the configuration document/);
+  assert.match(refused.payload.message, /is declared in the configuration document/);
 });
 
 test('deactivate frees the place of a layer below', async () => {

@@ -60,7 +60,7 @@ export class Accounts {
     const { name, expires } = query;
     const actions = query.actions && actionsOf(query.actions);
     if ((query.scopeMap === undefined) === (actions === undefined)) {
-      throw new Fault('malformed', `token ${name} needs either a scope map or actions: say what it may do`);
+      throw new Fault('malformed', `token ${name} needs either a scope map or actions: specify one of them`);
     }
     this.#mustBeAhead(expires);
     return this.#withPassword('password1', expires, async (passwordRecord) => {
@@ -68,7 +68,7 @@ export class Accounts {
       if (await metadata.token(name)) {
         throw new Fault(
           'exists',
-          `token ${name} is there already: rotate its password, or choose another name`,
+          `token ${name} already exists: rotate its password, or choose another name`,
         );
       }
       mustBeBelowMax(metadata.counters.tokens, 'tokens');
@@ -79,7 +79,7 @@ export class Accounts {
         return { name, record, also: [] };
       }
       if (await metadata.scopeMap(name)) {
-        throw new Fault('conflict', `scope map ${name} is there already: give it to the token by its name`);
+        throw new Fault('conflict', `scope map ${name} already exists: assign it to the token by name`);
       }
       this.#scopeMaps.mustHaveRoom();
       return { name, record, also: put.scopeMap(name, { actions, own: true }) };
@@ -206,14 +206,14 @@ export class Accounts {
 
   async #token(name: string): Promise<TokenRecord> {
     const record = await this.#deps.metadata.token(name);
-    if (!record) throw new Fault('account-unknown', `there is no token ${name}: list the tokens`);
+    if (!record) throw new Fault('account-unknown', `token ${name} does not exist: list the tokens`);
     return record;
   }
 
   #mustBeAhead(expires: number | undefined): void {
     if (expires === undefined || expires > this.#now()) return;
     const when = new Date(expires).toISOString();
-    throw new Fault('malformed', `expires ${when} is over already: name an instant ahead, or none`);
+    throw new Fault('malformed', `expires ${when} is in the past: specify a time in the future, or none`);
   }
 }
 
@@ -222,7 +222,7 @@ function mustBeOurs(name: string, record: TokenRecord): TokenRecord {
   if (!record.declared) return record;
   throw new Fault(
     'denied',
-    `token ${name} stands in the configuration document: change it there; a new password comes as its hash ("terrace token hash"), or in its secret file`,
+    `token ${name} is declared in the configuration document: change it there; set a new password by its hash ("terrace token hash") or in its secret file`,
   );
 }
 

@@ -51,14 +51,14 @@ export function planDeclared(wanted: Wanted[], existing: There, now: number): Pl
 function whyNot({ name, scopeMap, actions }: Wanted, existing: There): string | undefined {
   const token = existing.tokens.get(name);
   if (token && !token.declared) {
-    return `${name} is declared, and there is a token of that name that was made here: delete that one ("terrace token delete ${name}"), or declare another name`;
+    return `${name} is declared, but an undeclared token of that name exists: delete it ("terrace token delete ${name}"), or declare another name`;
   }
   const sameName = existing.scopeMaps.get(name);
   if (actions && sameName && !sameName.declared) {
-    return `${name} is declared, and there is a scope map of that name that was made here: delete that one ("terrace scope delete ${name}"), or declare another name`;
+    return `${name} is declared, but an undeclared scope map of that name exists: delete it ("terrace scope delete ${name}"), or declare another name`;
   }
   if (scopeMap !== undefined && !existing.hasScopeMap(scopeMap)) {
-    return `${name} is declared with scope map ${scopeMap}, which is not there: make it ("terrace scope create ${scopeMap}"), or declare pull, push or actions`;
+    return `${name} is declared with scope map ${scopeMap}, which does not exist: create it ("terrace scope create ${scopeMap}"), or declare pull, push or actions`;
   }
   return undefined;
 }

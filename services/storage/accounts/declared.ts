@@ -56,7 +56,7 @@ export class DeclaredAccounts {
   /** Polls the secret files, at once and then at an interval in ms. */
   watchSecrets(everyMs = POLL_MS): Disposable {
     const poll = () => {
-      this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be renewed'));
+      this.renew().catch((err) => this.#deps.log.warn({ err }, 'declared accounts could not be applied'));
     };
     poll();
     const timer = setInterval(poll, everyMs).unref();
@@ -123,7 +123,7 @@ export class DeclaredAccounts {
     const known = before?.passwords.find(({ secretFile }) => secretFile === path)?.hash;
     const result = await this.#secrets.hashOf(path, known);
     if ('hash' in result) return result.hash;
-    const until = known ? ', until then the one before it counts' : '';
+    const until = known ? '; until then, the previous password is valid' : '';
     complaints.push(`the secret file ${path} of ${name} ${result.why}${until}`);
     return known;
   }
@@ -149,7 +149,7 @@ export class DeclaredAccounts {
     const before = this.complaints.join('\n');
     this.complaints = complaints;
     if (complaints.length === 0 || complaints.join('\n') === before) return;
-    this.#deps.log.warn({ complaints }, 'some declared accounts are not as declared, the others are');
+    this.#deps.log.warn({ complaints }, 'some declared accounts could not be applied');
   }
 
   #locked<T>(work: () => Promise<T>): Promise<T> {

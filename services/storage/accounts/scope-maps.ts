@@ -28,14 +28,15 @@ export class ScopeMaps {
 
   async show(name: string): Promise<ScopeMap> {
     const scopeMap = await this.get(name);
-    if (!scopeMap) throw new Fault('account-unknown', `there is no scope map ${name}: list the scope maps`);
+    if (!scopeMap)
+      throw new Fault('account-unknown', `scope map ${name} does not exist: list the scope maps`);
     return scopeMap;
   }
 
   /** @throws Fault `conflict` */
   async mustHave(name: string): Promise<void> {
     if (await this.get(name)) return;
-    throw new Fault('conflict', `there is no scope map ${name}: make it first, or name another one`);
+    throw new Fault('conflict', `scope map ${name} does not exist: create it first, or specify another one`);
   }
 
   async put({ name, ...query }: Static<typeof putScopeMap.query>): Promise<ScopeMap> {
@@ -56,7 +57,10 @@ export class ScopeMaps {
     mustBeOurs(name, await this.#metadata.scopeMap(name));
     const holder = await this.holder(name);
     if (holder) {
-      throw new Fault('conflict', `token ${holder} has scope map ${name}: delete it, or give it another one`);
+      throw new Fault(
+        'conflict',
+        `scope map ${name} is used by token ${holder}: delete the token, or assign it another scope map`,
+      );
     }
     await this.#metadata.write(drop.scopeMap(name));
   }
@@ -101,10 +105,7 @@ export class ScopeMaps {
 /** @throws Fault `denied` */
 export function mustBeBelowMax(count: number, what: string): void {
   if (count < MAX_RECORDS) return;
-  throw new Fault(
-    'denied',
-    `there are ${MAX_RECORDS} ${what}, as many as a layer may have: delete what nobody uses`,
-  );
+  throw new Fault('denied', `this layer has ${MAX_RECORDS} ${what}, the maximum: delete unused ones`);
 }
 
 /** Actions as they are stored: each once, sorted. @throws Fault `malformed` */
@@ -120,7 +121,7 @@ function mustBeOurs(name: string, record: ScopeMapRecord | undefined): void {
   if (!record?.declared) return;
   throw new Fault(
     'denied',
-    `scope map ${name} is that of an account in the configuration document: change it there, or choose another name`,
+    `scope map ${name} belongs to an account in the configuration document: change it there, or choose another name`,
   );
 }
 

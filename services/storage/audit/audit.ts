@@ -66,7 +66,7 @@ export class Audit implements AsyncDisposable {
       await this.note({ ...facts, ...more, outcome: 'done' });
       return done;
     } catch (error) {
-      const reason = error instanceof Fault ? error.message : 'the service failed; its log says why';
+      const reason = error instanceof Fault ? error.message : 'internal error: see the log of the service';
       await this.note({ ...facts, outcome: 'failed', reason: clip(reason, MAX_REASON) });
       throw error;
     }
@@ -76,7 +76,7 @@ export class Audit implements AsyncDisposable {
   async add(entries: AuditEntry[], { user, account }: Caller): Promise<void> {
     if (user === 'gateway') return this.#write(entries, false);
     if (user !== 'twin-bridge')
-      throw new Fault('denied', 'only the gateway and twin-bridge add to the audit');
+      throw new Fault('denied', 'only the gateway and twin-bridge may add audit entries');
     const attributed = entries.map((entry) => ({ ...entry, ...(account !== undefined && { account }) }));
     await this.#write(attributed, true);
   }
@@ -94,7 +94,7 @@ export class Audit implements AsyncDisposable {
       const reason = `log/audit.log can't be written (${code})`;
       const { lost = 0, since = now() } = this.lost ?? {};
       this.lost = { lost: lost + entries.length, since, reason };
-      log.error({ err, lost: this.lost.lost }, 'entries of the audit are lost');
+      log.error({ err, lost: this.lost.lost }, 'audit entries lost');
     }
   }
 

@@ -136,7 +136,7 @@ function sizeMustBe(expected: number | undefined, actual: number): void {
   if (expected === undefined || expected === actual) return;
   throw new Fault(
     'size-invalid',
-    `the content has ${actual} bytes, ${expected} were announced: send all of it`,
+    `the content has ${actual} bytes, expected ${expected}: send it completely`,
     {
       detail: { expected, found: actual },
     },

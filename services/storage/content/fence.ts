@@ -33,7 +33,7 @@ export class Fence {
       this.#last = term;
       await this.#metadata.write(put.term(term));
       await Promise.all(this.#inFlight);
-      this.#log.info({ term, by }, 'a new coordinator');
+      this.#log.info({ term, by }, 'new coordinator term');
       return term;
     });
     this.#lastTake = taking.catch(() => {});
@@ -48,7 +48,7 @@ export class Fence {
   async run<T>(term: Term | undefined, change: () => Promise<T>): Promise<T> {
     if (term === undefined) return change();
     if (term !== this.#last) {
-      throw new Fault('claim-lost', `term ${term} has ended: term ${this.#last} makes the passes`, {
+      throw new Fault('claim-lost', `term ${term} has ended: term ${this.#last} is current`, {
         detail: { term: this.#last },
       });
     }

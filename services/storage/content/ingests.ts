@@ -140,7 +140,7 @@ export class Ingests {
       if (await this.#commits.present(digest)) {
         // A holder that still transfers it can stop: its next renewal fails with `claim-lost`.
         if (record) await this.#remove(id);
-        throw new Fault('exists', `${digest} is committed already: link it`, { detail: { digest } });
+        throw new Fault('exists', `${digest} is already committed: link it`, { detail: { digest } });
       }
       if (record) this.#claims.mustBeFree(id, record);
       await this.#space.mustHaveRoom();
@@ -272,14 +272,14 @@ export class Ingests {
   }
 
   #mustNotCommit(id: string): void {
-    if (this.#committing.has(id)) this.#claims.busy(id, 'its holder, who commits it,', CLAIM_TTL_MS);
+    if (this.#committing.has(id)) this.#claims.busy(id, 'a commit in progress', CLAIM_TTL_MS);
   }
 
   /** An expired claim is valid until it is taken over: nobody else has written. @throws Fault `claim-lost` */
   async #mustHold(id: string, token: string): Promise<IngestRecord> {
     const record = await this.#metadata.ingest(id);
     if (record?.claim && record.claim.token === token) return record;
-    throw new Fault('claim-lost', `the claim on ${id} ended or went to another holder: stop writing`);
+    throw new Fault('claim-lost', `the claim on ${id} expired or was taken over: stop writing`);
   }
 
   async #touch(id: string, record: IngestRecord): Promise<void> {
@@ -291,7 +291,7 @@ export class Ingests {
   async #upload(repository: string, id: string): Promise<IngestRecord> {
     const record = isUploadId(id) ? await this.#metadata.ingest(id) : undefined;
     if (record?.repository === repository) return record;
-    throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: begin a new one`);
+    throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: start a new one`);
   }
 
   /** Folder before record: a start drops a record without a folder, but might adopt a folder without a record. */

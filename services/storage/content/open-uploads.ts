@@ -92,7 +92,7 @@ export class OpenUploads {
     const subject = limit === 'all' ? 'this layer has' : who;
     return new Fault(
       'too-many',
-      `${subject} ${ids.length} uploads open${where}, as many as there may be: finish them or end them (DELETE of the Location of each), or try again in ${RETRY_AFTER_S} s, when idle ones give way`,
+      `${subject} ${ids.length} open uploads${where}, the maximum: finish or cancel them (DELETE the Location of each), or try again in ${RETRY_AFTER_S} s, when idle ones are removed`,
       { detail: { retryAfter: RETRY_AFTER_S } },
     );
   }

@@ -35,7 +35,7 @@ export class SpaceGuard implements AsyncDisposable {
     this.#ballast = new Ballast(data);
     const trim = () => {
       this.#trimming ??= this.#trim()
-        .catch((err) => log.warn({ err }, 'the free space of the data volume is not known'))
+        .catch((err) => log.warn({ err }, 'free space of the data volume could not be measured'))
         .finally(() => {
           this.#trimming = undefined;
         });
@@ -66,7 +66,7 @@ export class SpaceGuard implements AsyncDisposable {
     this.#measured = undefined;
     const { free, inodes } = space;
     const fields = { free, inodes: inodes?.free };
-    this.#log.error(fields, 'the data volume is full: what was held for deletions is given back');
+    this.#log.error(fields, 'data volume full; released the space reserved for deletions');
   }
 
   /** @throws Fault `no-space` below the reserve */
@@ -97,8 +97,12 @@ export class SpaceGuard implements AsyncDisposable {
     // Hysteresis: slightly more than the reserve ends the shortage, so that it does not flap with each upload.
     const space = { ...measured, low: measured.low || (wasLow && !isEnough(measured)) };
     if (space.low !== wasLow) {
-      if (space.low) this.#log.warn(space, 'the data volume is almost full: nothing new is taken');
-      else this.#log.info({ ...space, notice: true }, 'the data volume has room again');
+      if (space.low) this.#log.warn(space, 'data volume below its reserve; new content is refused');
+      else
+        this.#log.info(
+          { ...space, notice: true },
+          'data volume above its reserve again; new content is accepted',
+        );
       this.#publish(spaceChanged, space);
     }
     this.#low = space.low;

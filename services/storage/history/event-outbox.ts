@@ -73,7 +73,7 @@ export class EventOutbox {
     for await (const [key, record] of this.#metadata.announcements()) pending.push([Number(key), record]);
     if (pending.length === 0) return;
     const tail = await tailOf(bus).catch((err) => {
-      log.warn({ err }, 'the events of the last moments can not be read: some may be said twice');
+      log.warn({ err }, 'latest events could not be read; some may be published twice');
       return [];
     });
     let republished = 0;
@@ -92,7 +92,7 @@ export class EventOutbox {
     }
     log.info(
       { again: republished, found: pending.length - republished },
-      'events that were not seen stored before the start',
+      'resumed events without acknowledgement from the outbox',
     );
   }
 

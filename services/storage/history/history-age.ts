@@ -37,7 +37,7 @@ export class HistoryAge {
       } catch (err) {
         failures += 1;
         const ms = backoffMs(failures, RETRY);
-        this.#log.warn({ err, ms }, 'how long events are kept could not be set; trying again');
+        this.#log.warn({ err, ms }, 'event retention could not be set; retrying');
         await sleep(ms, undefined, { signal: this.#signal, ref: false }).catch(() => {});
       }
     }

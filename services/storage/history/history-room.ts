@@ -71,7 +71,7 @@ export class HistoryRoom {
     if (isFull) {
       const timeout = sleep(MAX_WAIT_MS, undefined, { ref: false });
       const making = this.#makeRoom();
-      making.catch((err) => this.#deps.log.warn({ err }, 'no room can be made in the history now'));
+      making.catch((err) => this.#deps.log.warn({ err }, 'event history could not be trimmed'));
       await Promise.race([making, timeout]);
       isFull = await this.#isFull(bytes);
     }
@@ -80,14 +80,14 @@ export class HistoryRoom {
       return;
     }
     const ms = this.#trimmedAt + MIN_TRIM_INTERVAL_MS - this.#now();
-    throw tooMany('the history of this layer is full: it is making room', Math.max(1_000, ms));
+    throw tooMany('the event history of this layer is full: try again later', Math.max(1_000, ms));
   }
 
   /** Polls the size of the stream until the signal aborts. */
   async watch(signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     while (!signal.aborted) {
       await this.trimIfFull().catch((err) =>
-        this.#deps.log.debug({ err }, 'the size of the history is not known; looking again'),
+        this.#deps.log.debug({ err }, 'size of the event history could not be read; retrying'),
       );
       await sleep(jittered(pollMs), undefined, { signal, ref: false }).catch(() => {});
     }
@@ -112,7 +112,7 @@ export class HistoryRoom {
     const left = this.#allowance(child) - bytes;
     if (left >= 0) return;
     throw tooMany(
-      `${child} tells more than ${BYTES_PER_S / 1024} KiB of events a second: its next ones are taken later`,
+      `${child} sends more than ${BYTES_PER_S / 1024} KiB of events per second: try again later`,
       (-left / BYTES_PER_S) * 1_000,
     );
   }
@@ -131,7 +131,7 @@ export class HistoryRoom {
     const at = this.#now();
     if (!this.#size || at - this.#size.at > 1_000) {
       const size = await this.#deps.bus.room.size().catch((cause) => {
-        throw new Fault('unavailable', 'the bus does not answer now', { cause });
+        throw new Fault('unavailable', 'the bus does not answer: try again', { cause });
       });
       this.#size = { ...size, at };
       this.#admitted = 0;
@@ -148,7 +148,7 @@ export class HistoryRoom {
   async #makeRoom(): Promise<void> {
     if (this.#now() - this.#trimmedAt < MIN_TRIM_INTERVAL_MS) return;
     const failed = (cause: unknown) => {
-      throw new Fault('unavailable', 'no room can be made in the history now', { cause });
+      throw new Fault('unavailable', 'the event history could not be trimmed: try again', { cause });
     };
     this.#making ??= this.#trim()
       .catch(failed)
@@ -172,7 +172,7 @@ export class HistoryRoom {
       const { owner: child, first: from, last: to, before } = cut;
       const count = await room.trim(child === undefined ? 'events.>' : `below.${child}.>`, before);
       const gap = { from, to, reason: 'trimmed' as const, count, ...(child !== undefined && { child }) };
-      log.warn(gap, 'the oldest events of one layer made room in the history');
+      log.warn(gap, 'trimmed the oldest events of one layer');
       bus.publish(historyLost, gap);
     }
   }

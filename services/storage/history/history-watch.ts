@@ -37,7 +37,7 @@ export async function watchHistory(
       const last = stored?.id === lostId ? undefined : stored;
       const moved = last !== undefined && last.id !== known?.id;
       if (known && (moved || !loaded || tick % CHECK_TICKS === 0) && (await isLost(bus, known))) {
-        log.warn(known, 'the bus has lost a part of the history');
+        log.warn(known, 'the bus lost part of the event history');
         // The first lost event is not known: the copy may be of any age.
         bus.publish(historyLost, { from: Math.min(known.sequence, await endOf(bus)), reason: 'lost' });
         known = undefined;
@@ -48,7 +48,7 @@ export async function watchHistory(
       }
       loaded = true;
     } catch (err) {
-      log.debug({ err }, 'the history could not be looked at; looking again');
+      log.debug({ err }, 'event history could not be checked; retrying');
     }
     await sleep(tickMs, undefined, { signal, ref: false }).catch(() => {});
   }

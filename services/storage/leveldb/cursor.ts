@@ -18,7 +18,7 @@ export class Cursor {
 
   byte(): number {
     const byte = this.#bytes[this.#at];
-    if (byte === undefined) throw new RangeError('the end of the bytes');
+    if (byte === undefined) throw new RangeError('unexpected end of data');
     this.#at += 1;
     return byte;
   }
@@ -31,7 +31,7 @@ export class Cursor {
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
     }
-    throw new RangeError('a number that is too large');
+    throw new RangeError('number too large');
   }
 
   fixed32(): number {
@@ -44,7 +44,7 @@ export class Cursor {
 
   take(length: number): Uint8Array {
     const end = this.#at + length;
-    if (end > this.#bytes.length) throw new RangeError('the end of the bytes');
+    if (end > this.#bytes.length) throw new RangeError('unexpected end of data');
     const taken = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return taken;

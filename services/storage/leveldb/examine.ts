@@ -119,7 +119,7 @@ export async function closedManifestOf(
   if (!manifest?.cut) return manifest;
   const hasLog = manifest.log === 0 || logs.has(manifest.log);
   if (hasLog && manifest.tables.every(({ number }) => tables.has(number))) return manifest;
-  findings.push({ file: 'MANIFEST', what: 'lacks its end' });
+  findings.push({ file: 'MANIFEST', what: 'is truncated' });
   return undefined;
 }
 
@@ -172,7 +172,7 @@ async function examineTable(
 
 const textOf = (damage: TableDamage): string =>
   damage.unreadable
-    ? 'is damaged in its index'
+    ? 'has a damaged index'
     : `is damaged at byte ${damage.blocks[0]?.offset}${damage.blocks.length > 1 ? ` and ${damage.blocks.length - 1} more places` : ''}`;
 
 const sizeOf = (folder: string, name: string): Promise<number | undefined> =>
@@ -187,7 +187,7 @@ async function read(folder: string, name: string, findings: Finding[]): Promise<
   try {
     const { size } = await stat(path);
     if (size <= MAX_FILE_BYTES) return await readFile(path);
-    findings.push({ file: name, what: `has ${size} bytes, more than LevelDB makes` });
+    findings.push({ file: name, what: `has ${size} bytes, more than LevelDB writes` });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'EIO') throw error;

@@ -49,7 +49,7 @@ export function judgeLog(log: Uint8Array, { mayLack, isSynced, last, expected }:
     if (!batch) {
       cut = part.kind === 'cut';
       const written = part.kind === 'damage' && part.written;
-      if (!cut || !last) add(part.offset, lengthOf(part), cut ? 'ends too early' : 'is damaged', written);
+      if (!cut || !last) add(part.offset, lengthOf(part), cut ? 'is truncated' : 'is damaged', written);
       flawed = true;
       continue;
     }

@@ -79,7 +79,7 @@ function apply(cursor: Cursor, edits: Edits, tables: Map<number, Table>): void {
       cursor.varint();
       const [number, size] = [cursor.varint(), cursor.varint()];
       tables.set(number, { number, size, smallest: userKey(cursor), largest: userKey(cursor) });
-    } else throw new RangeError('an unknown field');
+    } else throw new RangeError('unknown field');
   }
 }
 

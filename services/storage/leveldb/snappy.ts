@@ -8,7 +8,7 @@ import { Cursor } from './cursor.ts';
 export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
   const cursor = new Cursor(bytes);
   const size = cursor.varint();
-  if (size > limit) throw new RangeError('more than may be');
+  if (size > limit) throw new RangeError('size above the limit');
   const output = new Uint8Array(size);
   let at = 0;
   while (!cursor.done) {
@@ -16,7 +16,7 @@ export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
     const kind = tag & 3;
     if (kind === 0) {
       const literal = cursor.take(literalLength(tag, cursor));
-      if (at + literal.length > size) throw new RangeError('more than was said');
+      if (at + literal.length > size) throw new RangeError('more data than the declared size');
       output.set(literal, at);
       at += literal.length;
       continue;
@@ -28,11 +28,11 @@ export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
         : kind === 2
           ? cursor.byte() + cursor.byte() * 256
           : cursor.fixed32();
-    if (distance === 0 || distance > at || at + length > size) throw new RangeError('a copy of nothing');
+    if (distance === 0 || distance > at || at + length > size) throw new RangeError('invalid copy');
     // Byte by byte: the source may overlap the output.
     for (let i = 0; i < length; i += 1, at += 1) output[at] = output[at - distance] as number;
   }
-  if (at !== size) throw new RangeError('less than was said');
+  if (at !== size) throw new RangeError('less data than the declared size');
   return output;
 }
 

@@ -38,7 +38,7 @@ export class GarbageCollector {
 
   /** @throws Fault `busy` if one is in progress */
   async collect(dryRun: boolean): Promise<Garbage> {
-    if (this.#running) throw new Fault('busy', 'garbage is being collected already: wait for its end');
+    if (this.#running) throw new Fault('busy', 'a garbage collection is already running: wait until it ends');
     this.#running = true;
     const summaryOf = ({ links, blobs, bytes, ingests }: Garbage) => ({ links, blobs, bytes, ingests });
     try {
@@ -58,14 +58,14 @@ export class GarbageCollector {
     const { signal } = this.#end;
     await this.#run({ ...this.#deps, data: this.#data, rules: this.rules, found, dry, signal });
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
-    log.info(garbage, dryRun ? 'garbage was counted' : 'garbage was collected');
+    log.info(garbage, dryRun ? 'garbage counted' : 'garbage collected');
     publish(garbageCollected, { ...garbage, ...byAccount() });
     return garbage;
   }
 
   /** Aborts a collection in progress, which is safe at any point. */
   end(): void {
-    this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
+    this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
   async #run(sweep: Sweep): Promise<void> {

@@ -59,7 +59,8 @@ export class Schedules implements Disposable {
   }
 
   #failed(what: string, err: unknown): void {
-    if (Fault.is(err, 'busy', 'unavailable')) this.#log.info({ what, reason: err.message }, 'not run now');
-    else this.#log.error({ err, what }, 'upkeep failed; it is tried again at its next time');
+    if (Fault.is(err, 'busy', 'unavailable'))
+      this.#log.info({ what, reason: err.message }, 'scheduled maintenance skipped');
+    else this.#log.error({ err, what }, 'scheduled maintenance failed; retrying at its next scheduled time');
   }
 }

@@ -60,7 +60,7 @@ export class Scrubber {
    * @throws Fault `busy` if one is in progress
    */
   async scrub(rate = this.rate): Promise<Scrubbed> {
-    if (this.#running) throw new Fault('busy', 'content is being checked already: wait for its end');
+    if (this.#running) throw new Fault('busy', 'a scrub is already running: wait until it ends');
     this.#running = true;
     const summaryOf = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });
     try {
@@ -92,21 +92,20 @@ export class Scrubber {
       .slice(0, MAX_FINDINGS)
       .map(({ file, what }) => clip(`${file} ${what}`, MAX_FINDING_LENGTH));
     const { damage } = this;
-    if (damage.length > 0)
-      log.error({ damage }, 'metadata are damaged: stop the layer and run "terrace repair"');
+    if (damage.length > 0) log.error({ damage }, 'metadata damaged; stop the layer and run "terrace repair"');
     const scrubbed = {
       ...totals,
       ...(damage.length > 0 && { metadata: damage }),
       ms: Math.round(performance.now() - began),
     };
-    log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'content was checked');
+    log.info({ ...scrubbed, damaged: scrubbed.damaged.length }, 'scrub finished');
     publish(scrubFinished, { ...scrubbed, ...byAccount() });
     return scrubbed;
   }
 
   /** Aborts a scrub in progress. */
   end(): void {
-    this.#end.abort(new Fault('unavailable', 'storage is ending: ask again'));
+    this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
   async listDamaged({ after, limit }: Page): Promise<{ damaged: Damaged[]; more: boolean }> {
@@ -169,7 +168,7 @@ export class Scrubber {
       await rename(store.file(digest), aside).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error;
       });
-      log.error({ digest, size }, 'content is damaged or gone: it is set aside until it comes again');
+      log.error({ digest, size }, 'content damaged or missing; quarantined until it is supplied again');
       publish(blobDamaged, { digest, size });
       return true;
     });

@@ -57,7 +57,7 @@ async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>):
     signal.throwIfAborted();
     const named = await namesIn(sweep, digest);
     if (!named) {
-      log.warn({ repository, digest }, 'a manifest can not be read: no link of its repository is dropped');
+      log.warn({ repository, digest }, 'manifest could not be read; no links of its repository are deleted');
       page.clear();
       return;
     }

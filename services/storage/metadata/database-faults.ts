@@ -5,7 +5,7 @@ import type { Finding } from '../leveldb/examine.ts';
 export function asFault(error: unknown): unknown {
   const { code, message, cause } = error as Error & { code?: string };
   if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
-    return new Fault('unavailable', 'storage is ending: ask again', { cause: error });
+    return new Fault('unavailable', 'storage is shutting down: try again', { cause: error });
   }
   // LevelDB passes on the system's message, but not its code.
   if (/no space left|quota exceeded/i.test(`${message} ${(cause as Error | undefined)?.message}`)) {
@@ -27,7 +27,7 @@ export function damaged(volume: string, findings: Finding[]): Fault {
   const more = findings.length > MAX_NAMED ? `, and ${findings.length - MAX_NAMED} more` : '';
   return new Fault(
     'volume-unusable',
-    `the metadata in ${volume} are damaged (${named.join('; ')}${more}), and nothing of them is changed: run "terrace repair --data ${volume}", which keeps them, brings back what can be, and lists what is lost`,
+    `the metadata in ${volume} is damaged (${named.join('; ')}${more}), and was not changed: run "terrace repair --data ${volume}", which preserves it, restores as much as possible, and lists what is lost`,
   );
 }
 
@@ -35,7 +35,7 @@ export function damaged(volume: string, findings: Finding[]): Fault {
 export const metadataLost = (volume: string): Fault =>
   new Fault(
     'volume-unusable',
-    `${volume} has no metadata, and had some: put the folder metadata back from a backup, or run "terrace repair --data ${volume}", which brings back what the content tells, and lists what is lost`,
+    `${volume} has lost its metadata: restore the folder metadata from a backup, or run "terrace repair --data ${volume}", which restores what it can derive from the content, and lists what is lost`,
   );
 
 /** Maps an error of the file system at opening to a fault, if a retry would fail in the same way. */
@@ -44,13 +44,13 @@ export function unusable(volume: string, error: unknown): unknown {
   if (code === 'EROFS') {
     return new Fault(
       'volume-unusable',
-      `${volume} can't be written (EROFS): its file system is mounted read-only: look for errors of the disk, and mount it writable`,
+      `${volume} can't be written (EROFS): its file system is mounted read-only: check the disk for errors, and mount it writable`,
     );
   }
   if (code === 'EACCES' || code === 'EPERM') {
     return new Fault(
       'volume-unusable',
-      `the metadata in ${volume} can't be used (${code}): use the account that owns them, or run chown -R ${process.getuid?.() ?? 'USER'} ${volume}`,
+      `the metadata in ${volume} can't be used (${code}): use the account that owns it, or run chown -R ${process.getuid?.() ?? 'USER'} ${volume}`,
     );
   }
   return error;

@@ -39,7 +39,7 @@ export class Database {
       if (level) return new Database(folder, level, boot);
       if (Date.now() >= deadline) {
         throw new Error(
-          `another storage service uses this data volume (${folder} is locked): stop it, or give this one a data volume of its own`,
+          `another storage service uses this data volume (${folder} is locked): stop it, or use another data volume`,
         );
       }
       await sleep(200);
@@ -66,7 +66,7 @@ export class Database {
   /** @param sync synced when it resolves */
   async batch(changes: Change[], sync: boolean): Promise<void> {
     if (this.#failed) throw this.#failed;
-    if (this.#closing) throw new Fault('unavailable', 'storage is ending: ask again');
+    if (this.#closing) throw new Fault('unavailable', 'storage is shutting down: try again');
     const writing = this.#write(changes, sync).finally(() => this.#inFlight.delete(writing));
     this.#inFlight.add(writing);
     await writing;

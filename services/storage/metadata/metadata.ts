@@ -72,7 +72,7 @@ export class Metadata implements AsyncDisposable {
       await database.abandon();
       throw new Fault(
         'volume-unusable',
-        `${folder} has version ${version} of the metadata, this Terrace reads ${VERSION}: use the one that wrote it`,
+        `${folder} has metadata version ${version}, this Terrace supports ${VERSION}: use the Terrace that wrote it`,
       );
     }
     const { boot } = database;

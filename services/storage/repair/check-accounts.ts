@@ -16,23 +16,23 @@ export async function checkAccounts(records: Records, open: boolean, report: Rep
     if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
     say(
       lost,
-      `scope map ${scopeMap}: token ${name} may do nothing until there is one ("terrace scope", "terrace token set")`,
+      `scope map ${scopeMap}: token ${name} has no permissions until it exists ("terrace scope", "terrace token set")`,
     );
   }
   const hasTokens = await records.any(prefix(kinds.token));
   if (!hasTokens && !open) {
     await records.write([set(keys.closed, true)]);
     notes.push(
-      'No account was found, and nobody knows whether there were any: nobody is let in until there is a token (terrace token create). Where there never were any, repair with --open',
+      'No account was found, and it is unknown whether any existed: all access is refused until a token exists ("terrace token create"). If the layer never had accounts, repair with --open',
     );
   }
   if (hasTokens)
     notes.push(
-      'Accounts that are lost can not be told by name: compare "terrace token list" with what should be there',
+      'Lost accounts can not be listed by name: compare "terrace token list" with the accounts that should exist',
     );
   if (!(await records.has(keys.instance))) {
     notes.push(
-      'Which instance of a child this layer was is lost: a Terrace above refuses it until "terrace child deactivate" frees its place there',
+      'The instance id of this layer is lost: a parent Terrace refuses it until "terrace child deactivate" is run there',
     );
   }
 }

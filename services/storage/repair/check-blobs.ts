@@ -24,7 +24,7 @@ export async function checkBlobs(records: Records, data: string, report: Report)
     if (size === undefined || (record && record.size !== size)) continue;
     if (!record) {
       if (!(await isIntact(store.file(digest), digest))) {
-        say(report.lost, `content ${digest}: its file has other bytes`);
+        say(report.lost, `content ${digest}: its file does not match the digest`);
         continue;
       }
       await records.write(put.blob(digest, { size }));
@@ -35,7 +35,7 @@ export async function checkBlobs(records: Records, data: string, report: Report)
   for await (const [digest, { size }] of records.entries<BlobRecord>(prefix(kinds.blob))) {
     if ((await sizeOf(store.file(digest))) === size) continue;
     await records.write(put.damaged(digest, { size, since: Date.now() }));
-    say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client brings it again`);
+    say(report.lost, `content ${digest}, ${size} bytes: until the parent or a client supplies it again`);
   }
   return candidates;
 }

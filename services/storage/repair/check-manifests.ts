@@ -40,12 +40,15 @@ async function checkManifest(
   const bytes = await manifestBytes(sources, digest);
   if (!bytes && size <= MAX_MANIFEST_BYTES) {
     await markDamaged(records, digest, record.size);
-    return say(report.lost, `manifest ${repository}@${digest}: until the parent or a client brings it again`);
+    return say(
+      report.lost,
+      `manifest ${repository}@${digest}: until the parent or a client supplies it again`,
+    );
   }
   const manifest = bytes && read(bytes, record.mediaType);
   if (!manifest) {
     await records.write(drop.manifest(repository, digest));
-    return say(report.lost, `manifest ${repository}@${digest}: its content is none`);
+    return say(report.lost, `manifest ${repository}@${digest}: its content is not a manifest`);
   }
   const { blobs, subject, mediaType, artifactType, annotations } = manifest;
   const referrer = {
@@ -64,7 +67,7 @@ async function checkManifest(
     if (await markDamaged(records, blob.digest, blob.size)) {
       say(
         report.lost,
-        `content ${blob.digest} of ${repository}@${digest}: until the parent or a client brings it again`,
+        `content ${blob.digest} of ${repository}@${digest}: until the parent or a client supplies it again`,
       );
     }
   }

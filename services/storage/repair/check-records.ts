@@ -11,7 +11,7 @@ export async function checkRecords(records: Records, { lost }: Report): Promise<
   let deletions: Change[] = [];
   for await (const [key, text] of records.texts()) {
     if (isValid(key, parsed(text))) continue;
-    say(lost, `record ${key}: it is not what such a record is like`);
+    say(lost, `record ${key}: invalid`);
     deletions.push({ type: 'del', key });
     if (deletions.length < MAX_BATCH) continue;
     await records.write(deletions);

@@ -27,6 +27,6 @@ export async function checkTags(records: Records, hints: Hints, report: Report):
   }
   for (const [repository, tag, digest] of deleted) {
     if (await records.has(keys.tag(repository, tag))) continue;
-    say(report.lost, `tag ${repository}:${tag}, which pointed to ${digest}: its manifest is not here`);
+    say(report.lost, `tag ${repository}:${tag}, which pointed to ${digest}: its manifest is missing`);
   }
 }

@@ -166,7 +166,7 @@ const MAX_MOVES = 100;
 const NAMES: Record<string, string> = {
   a: 'token',
   c: 'scope map',
-  h: 'layer below',
+  h: 'child',
   m: 'manifest',
   r: 'repository',
   t: 'tag',
@@ -180,11 +180,13 @@ const NAMES: Record<string, string> = {
 export function lossNotice({ key, deleted, value }: Remnant, current: unknown): string | undefined {
   const name = nameOf(key);
   if (!name) return undefined;
-  if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it is there again`;
+  if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it exists again`;
   if (current === undefined) return name;
   // These records are rebuilt from content.
   if (kindOf(key) === 'm' || kindOf(key) === 'r') return undefined;
-  return isDeepStrictEqual(current, value) ? undefined : `the last change of ${name}: it is as it was before`;
+  return isDeepStrictEqual(current, value)
+    ? undefined
+    : `the last change of ${name}: it has its previous value`;
 }
 
 function nameOf(key: string): string | undefined {

@@ -44,7 +44,7 @@ export async function manifestBytes(
   await records.write(put.damaged(digest, { size: blob.size, since: Date.now() }));
   say(
     report.lost,
-    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client brings it again`,
+    `content ${digest}, ${blob.size} bytes, whose file is damaged: until the parent or a client supplies it again`,
   );
   return undefined;
 }

@@ -39,7 +39,7 @@ export async function requireUnchanged(folder: string, before: string): Promise<
   if ((await isFree(folder)) && (await stateOf(folder)) === before) return;
   throw new Fault(
     'busy',
-    `somebody used the metadata in ${folder} during their repair, which changed nothing: stop the layer, then repair again`,
+    `the metadata in ${folder} was used during its repair, and nothing was changed: stop the layer, then repair again`,
   );
 }
 

@@ -33,7 +33,7 @@ function reasonOfLog(log: string, number: number, retained: Set<number>): string
   ).exec(log);
   if (error) return error[1];
   const saved = new RegExp(` Log #${number}: (\\d+) ops saved to Table #(\\d+) OK`).exec(log);
-  if (!saved) return 'no table was made of it';
+  if (!saved) return 'it was not converted to a table';
   const [, operations, table] = saved.map(Number);
   return operations === 0 || retained.has(table as number) ? undefined : `its table ${table} was dropped`;
 }

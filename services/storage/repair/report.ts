@@ -38,9 +38,9 @@ export function textOf({ oldMetadata, damage, restored, lost, notes }: Report): 
       'Damaged:',
       damage.map(({ file, what }) => `${file} ${what}`),
     ),
-    ...list('Brought back:', restored),
+    ...list('Restored:', restored),
     ...list('Lost:', lost),
-    ...(notes.length > 0 ? list('To know:', notes) : []),
-    `The metadata as they were are kept in ${oldMetadata}.`,
+    ...(notes.length > 0 ? list('Notes:', notes) : []),
+    `The old metadata is preserved in ${oldMetadata}.`,
   ].join('\n');
 }

@@ -17,7 +17,7 @@ export async function requireSpace(data: string, folder: string, names: string[]
   if (free >= MIN_FREE_FACTOR * size) return;
   throw new Fault(
     'no-space',
-    `a repair takes ${mebibytes(MIN_FREE_FACTOR * size)} of free space, ${MIN_FREE_FACTOR} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or make the volume larger, then repair again; nothing is changed`,
+    `a repair needs ${mebibytes(MIN_FREE_FACTOR * size)} of free space, ${MIN_FREE_FACTOR} times the size of the metadata, and ${data} has ${mebibytes(free)}: free space or enlarge the volume, then repair again; nothing was changed`,
   );
 }
 

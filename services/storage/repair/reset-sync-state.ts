@@ -16,7 +16,7 @@ export async function resetSyncState(records: Records, report: Report): Promise<
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
   if (withdrawn > 0) {
     report.notes.push(
-      `${withdrawn} deletions of manifests that the parent was still to be told are forgotten: what it has of them comes back`,
+      `${withdrawn} manifest deletions that were not yet sent to the parent are lost: manifests that it still has return; delete them again`,
     );
   }
   for (const kind of [kinds.base, kinds.parked, kinds.session, kinds.mark]) await records.clear(prefix(kind));

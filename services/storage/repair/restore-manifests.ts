@@ -47,14 +47,14 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
     ) {
       say(
         report.lost,
-        `manifest ${digest} (${describe(parsed)}): neither its repository is known, nor all its content here`,
+        `manifest ${digest} (${describe(parsed)}): its repository is unknown, and some of its content is missing`,
       );
       continue;
     }
     await records.write(recordsOf(LOST_AND_FOUND, digest, parsed));
     say(
       report.restored,
-      `manifest ${digest} (${describe(parsed)}), whose repository is not known: as ${LOST_AND_FOUND}@${digest}`,
+      `manifest ${digest} (${describe(parsed)}), whose repository is unknown: restored as ${LOST_AND_FOUND}@${digest}`,
     );
   }
 }

@@ -77,7 +77,7 @@ async function repairCopy(work: string): Promise<void> {
     const isFull = /no space left|quota exceeded/i.test(log);
     throw new Fault(
       isFull ? 'no-space' : 'volume-unusable',
-      `LevelDB could not take over all of the metadata (${first}), and nothing is changed: ${isFull ? 'free space' : 'look for errors of the disk'}, then repair again`,
+      `LevelDB could not recover all of the metadata (${first}), and nothing was changed: ${isFull ? 'free space' : 'check the disk for errors'}, then repair again`,
     );
   }
   // LevelDB moves processed files to `lost`. They are copies: the originals are in place.
@@ -126,7 +126,7 @@ async function cleanLog(work: string, name: string, salvaged: Salvaged): Promise
       continue;
     }
     const bytes = log.subarray(part.offset, part.offset + part.length);
-    const what = part.kind === 'cut' ? 'ends in a record' : 'is damaged';
+    const what = part.kind === 'cut' ? 'is truncated' : 'is damaged';
     note(salvaged, { file: name, what: `${what} at byte ${part.offset}, ${part.length} bytes` }, bytes);
   }
   if (intact.length > 0) await writeFile(path, logOf(intact));

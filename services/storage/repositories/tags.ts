@@ -128,7 +128,7 @@ function mustBe(repository: string, tag: string, expect: Expect, actual: string 
   const word = (digest: string | null | undefined) => digest ?? 'nothing';
   throw new Fault(
     'conflict',
-    `tag ${tag} of repository ${repository} points to ${word(actual)}, not to ${word(expect)}: look again, then decide again`,
+    `tag ${tag} of repository ${repository} points to ${word(actual)}, not to ${word(expect)}: read the tag again, then retry`,
     { detail: { found: actual ?? null } },
   );
 }
@@ -144,7 +144,7 @@ export async function manifestUnknown(
   return new Fault(
     'manifest-unknown',
     `repository ${repository} has no ${digest ? 'manifest' : 'tag'} ${reference}${
-      leftOut === undefined ? '' : `: the platforms of this repository leave ${leftOut} out`
+      leftOut === undefined ? '' : `: the platforms of this repository exclude ${leftOut}`
     }`,
     { detail: { reference, ...(leftOut !== undefined && { leftOut }) } },
   );

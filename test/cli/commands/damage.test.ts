@@ -21,8 +21,7 @@ before(async () => {
 after(() => rm(data, { recursive: true, force: true }));
 
 const last = (text: string) => text.trim().split('\n').at(-1);
-const SAID =
-  /^terrace: the metadata in \S+ are damaged \(CURRENT is damaged\).*: run "terrace repair --data /;
+const SAID = /^terrace: the metadata in \S+ is damaged \(CURRENT is damaged\).*: run "terrace repair --data /;
 
 for (const more of [[], ['--compact'], ['--listen-to-others']]) {
   test(`up ${more.join(' ')} ends with what is damaged and what to do, and with 65`, async () => {
@@ -57,7 +56,7 @@ test('repair brings back what is left, and the layer starts again', async () => 
   assert.equal(await readFile(configuration, 'utf8'), before);
   await rm(url);
   assert.match(text, /\nLost:\n {2}nothing\n/);
-  assert.match(text, /\nThe metadata as they were are kept in \S+\/repair\/[^/]+\/metadata\.\n$/);
+  assert.match(text, /\nThe old metadata is preserved in \S+\/repair\/[^/]+\/metadata\.\n$/);
   assert.match((await run('token', 'list', '--data', data)).text, /^ci /m);
   assert.match((await run('repair', '--data', data)).text, /^The metadata are intact/);
 });
@@ -102,7 +101,7 @@ test('a tag of which only an event is left comes back; a layer that runs is not 
   await layer.stop();
   await rm(join(layer.data, 'metadata'), { recursive: true });
   const { text } = await run('repair', '--open', '--data', layer.data);
-  assert.match(text, /Damaged:\n {2}metadata is missing\nBrought back:\n/);
+  assert.match(text, /Damaged:\n {2}metadata is missing\nRestored:\n/);
   assert.match(text, /\n {2}tag line\/app:pushed, which pointed to sha256:/);
   await layer.start();
   assert.equal((await getManifest(layer.host, 'line/app', 'pushed'))?.digest, digest);

@@ -61,7 +61,7 @@ test('a layer whose file declares its accounts lets other machines in with these
     assert.match((await command('list')).stdout, /^ci +enabled, declared/m);
     const refused = await command('rotate', 'ci');
     assert.equal(refused.code, 1);
-    assert.match(refused.text, /token ci stands in the configuration document: change it there/);
+    assert.match(refused.text, /token ci is declared in the configuration document: change it there/);
 
     await document([ci]);
     await becomes(401, 'ops', 'a mounted secret');

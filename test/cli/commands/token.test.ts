@@ -178,14 +178,14 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
     assert.equal(set.actions.length, 6);
     assert.match((await terrace('token', 'show', 't')).text, /a +push\nb +pull/);
     const rows: [string[], RegExp][] = [
-      [['token', 'create', 't', '--pull', '*'], /^terrace: token t is there already: rotate its password/],
+      [['token', 'create', 't', '--pull', '*'], /^terrace: token t already exists: rotate its password/],
       [
         ['token', 'create', 'u', '--pull', 'A'],
         /^terrace: action "repositories\/A\/content\/read" is not valid/,
       ],
-      [['token', 'create', 'u', '--scope-map', 'm'], /^terrace: there is no scope map m: make it first/],
-      [['token', 'show', 'u'], /^terrace: there is no token u: list the tokens/],
-      [['token', 'delete', 'u'], /^terrace: there is no token u/],
+      [['token', 'create', 'u', '--scope-map', 'm'], /^terrace: scope map m does not exist: create it first/],
+      [['token', 'show', 'u'], /^terrace: token u does not exist: list the tokens/],
+      [['token', 'delete', 'u'], /^terrace: token u does not exist/],
       [
         ['scope', 'set', 'm', '--pull', '*'],
         /^terrace: scope map m does not exist: .* "terrace scope create m"/,
@@ -194,7 +194,7 @@ describe('accounts at the command line', { concurrency: 2 }, () => {
       [['scope', 'create', '_m', '--pull', '*'], /^terrace: scope map _m can't be changed: choose a name/],
       [
         ['scope', 'delete', 'line'],
-        /^terrace: token t has scope map line: delete it, or give it another one/,
+        /^terrace: scope map line is used by token t: delete the token, or assign it another scope map/,
       ],
     ];
     const each = some(rows, 0, 3, 8).map(async ([words, pattern]) => {

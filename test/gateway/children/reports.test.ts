@@ -192,7 +192,7 @@ test('a child that tells more than its share is told when to come again', async 
   } while (answer.status === 200 && last < 300);
   equal(answer.status, 429);
   match(answer.headers.get('retry-after') ?? '', /^[1-9]\d?$/);
-  match(await answer.text(), /flood tells more than 128 KiB of events a second/);
+  match(await answer.text(), /flood sends more than 128 KiB of events per second/);
   // What it told is there, and others are not held up.
   deepEqual(await tell('flood', {}), [200, last - 15]);
   deepEqual(await tell('beside', { after: 0, events: events(1, 1) }), [200, 1]);

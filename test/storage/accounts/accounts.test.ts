@@ -86,15 +86,19 @@ test('a token that may do nothing, or something that is no action, is refused wi
   await using rig = await Rig.open(buses);
   const refused = (more: object, code: Parameters<typeof fault>[0], words: RegExp) =>
     assert.rejects(create('t', more), (error: Error) => fault(code)(error) && words.test(error.message));
-  await refused({}, 'malformed', /either a scope map or actions: say what it may do/);
+  await refused({}, 'malformed', /either a scope map or actions: specify one of them/);
   await refused({ actions, scopeMap: '_repositories_pull' }, 'malformed', /either/);
   await refused({ actions: ['repositories/A/content/read'] }, 'malformed', /write repositories\/<name/);
   await refused({ actions: ['repositories/a/content/look'] }, 'malformed', /write repositories\/<name/);
-  await refused({ scopeMap: 'none' }, 'conflict', /no scope map none: make it first/);
-  await refused({ actions, expires: rig.now - 1 }, 'malformed', /is over already: name an instant ahead/);
+  await refused({ scopeMap: 'none' }, 'conflict', /scope map none does not exist: create it first/);
+  await refused(
+    { actions, expires: rig.now - 1 },
+    'malformed',
+    /is in the past: specify a time in the future/,
+  );
   await refused({ actions: [] }, 'malformed', /actions/);
   await operator.call(putScopeMap, { name: 't', actions });
-  await refused({ actions }, 'conflict', /scope map t is there already: give it to the token by its name/);
+  await refused({ actions }, 'conflict', /scope map t already exists: assign it to the token by name/);
   assert.deepEqual((await operator.call(listTokens, { limit: 10 })).tokens, []);
   for (const name of ['', '-a', '_a', 'a!b', 'a/b', 'x'.repeat(65)]) {
     await assert.rejects(create(name), fault('malformed'), name);
@@ -160,7 +164,7 @@ test('the scope map of a token stays where another token has it', async () => {
   await operator.call(deleteToken, { name: 'a' });
   assert.deepEqual((await operator.call(showScopeMap, { name: 'a' })).actions, actions);
   await assert.rejects(operator.call(deleteScopeMap, { name: 'a' }), (error: Error) => {
-    return fault('conflict')(error) && /^token b has scope map a/.test(error.message);
+    return fault('conflict')(error) && /^scope map a is used by token b/.test(error.message);
   });
   await operator.call(deleteToken, { name: 'b' });
   await operator.call(deleteScopeMap, { name: 'a' });

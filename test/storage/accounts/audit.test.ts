@@ -80,7 +80,7 @@ test('changes of accounts, scope maps and children, and upkeep: before and after
     { ...who, action, ...more, outcome: 'begun' },
     { ...who, action, ...more, ...done, outcome: 'done' },
   ];
-  const exists = 'token ci is there already: rotate its password, or choose another name';
+  const exists = 'token ci already exists: rotate its password, or choose another name';
   const created = { action: 'token/create', subject: 'ci', detail: { actions } };
   assert.deepEqual(inShort(lines), [
     ...twice('token/create', { subject: 'ci', detail: { actions } }),

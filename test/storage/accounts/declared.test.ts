@@ -85,7 +85,7 @@ test('what is declared is there after a restart, and an unusable account does no
     nowhere,
   );
   assert.match(complaints[0] ?? '', /^the secret file \/none of b can't be read \(ENOENT\): mount it there$/);
-  assert.match(complaints[1] ?? '', /^c is declared with scope map nowhere, which is not there: make it/);
+  assert.match(complaints[1] ?? '', /^c is declared with scope map nowhere, which does not exist: create it/);
   assert.equal(complaints.length, 2);
   assert.deepEqual((await operator.call(storageStatus, {})).accounts, complaints);
   await rig.restart();
@@ -115,7 +115,7 @@ test('a name that an operator has taken is not overwritten, and is free for the 
   const mine = await accountOf('ci');
   assert.match(
     (await declare(account('ci'), account('b')))[0] ?? '',
-    /^ci is declared, and there is a token of/,
+    /^ci is declared, but an undeclared token of/,
   );
   assert.deepEqual(await accountOf('ci'), mine);
   await declare();
@@ -132,7 +132,8 @@ test('only the document changes what it declares', async () => {
   await declare(account('ci'));
   const before = await accountOf('ci');
   const denied = (error: unknown) =>
-    fault('denied')(error) && /stands in the configuration document|of an account in/.test(String(error));
+    fault('denied')(error) &&
+    /is declared in the configuration document|belongs to an account in/.test(String(error));
   await assert.rejects(operator.call(rotateToken, { name: 'ci', password: 'password2' }), denied);
   await assert.rejects(operator.call(changeToken, { name: 'ci', enabled: false }), denied);
   await assert.rejects(operator.call(deleteToken, { name: 'ci' }), denied);
@@ -162,7 +163,7 @@ test('a secret file is hashed once, and again when it holds something else', asy
   assert.equal(await hash(), first, 'the same password keeps its hash');
   assert.match(
     (await put('short'))?.[0] ?? '',
-    /holds 5 characters: .* at least 12, until then the one before/,
+    /holds 5 characters: .* at least 12; until then, the previous password/,
   );
   assert.match((await put('two lines are\nno password'))?.[0] ?? '', /holds more than one line/);
   assert.equal(await hash(), first);

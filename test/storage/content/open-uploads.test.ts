@@ -49,7 +49,7 @@ test('open uploads are counted by account and repository, also after a restart, 
   await assert.rejects(start(rig, 'ci'), (error: Error) => {
     assert.match(
       error.message,
-      /^account ci has 500 uploads open in repository app, as many as there may be: finish them or end them \(DELETE/,
+      /^account ci has 500 open uploads in repository app, the maximum: finish or cancel them \(DELETE/,
     );
     return fault('too-many', { retryAfter: 60 })(error);
   });
@@ -57,7 +57,7 @@ test('open uploads are counted by account and repository, also after a restart, 
   await start(rig, '');
   await fill(rig, 'ci', 'b', PAIR - 1);
   await fill(rig, 'ci', 'c', OWN - 2 * PAIR + 1);
-  await assert.rejects(start(rig, 'ci', 'd'), /^Fault: account ci has 1000 uploads open, as many/);
+  await assert.rejects(start(rig, 'ci', 'd'), /^Fault: account ci has 1000 open uploads, the maximum/);
   await rig.restart();
   await assert.rejects(start(rig, 'ci'), fault('too-many'));
   await rig.gateway.call(abortUpload, { repository: 'app', id: first });

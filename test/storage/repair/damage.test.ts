@@ -66,14 +66,14 @@ test('CURRENT, a missing log, and all of it', async () => {
   await rm(join(folder, 'CURRENT'));
   await assert.rejects(Metadata.open(folder), /\(CURRENT is missing\)/);
   await rm(folder, { recursive: true });
-  await assert.rejects(Metadata.open(folder), /has no metadata, and had some/);
+  await assert.rejects(Metadata.open(folder), /has lost its metadata/);
   await assert.rejects(readdir(folder), { code: 'ENOENT' });
 });
 
 test('a volume of an earlier version, of which nothing but content is left', async () => {
   const volume = join(root, 'earlier');
   await mkdir(join(volume, 'blobs/sha256/ab'), { recursive: true });
-  await assert.rejects(Metadata.open(join(volume, 'metadata')), /has no metadata, and had some/);
+  await assert.rejects(Metadata.open(join(volume, 'metadata')), /has lost its metadata/);
 });
 
 test('one whose first start was cut off is made anew', async () => {
@@ -160,7 +160,7 @@ test('the process ends with 65 and one line without a trace, so that whoever kee
   const fatal = stdout.split('\n').filter((line) => line.includes('"level":60'));
   assert.equal(fatal.length, 1);
   const { msg, code, err } = JSON.parse(fatal[0] as string);
-  assert.match(msg, /^the metadata in \S+ are damaged/);
+  assert.match(msg, /^the metadata in \S+ is damaged/);
   assert.deepEqual([code, err], ['volume-unusable', undefined]);
 });
 

@@ -51,7 +51,7 @@ for (const cause of ['has other bytes', 'can not be read']) {
     const path = fileOf(rig, digest);
     if (cause === 'has other bytes') await forge(path);
     const lost = await lostIn(rig, cause === 'can not be read' ? failing(path) : undefined);
-    assert.ok(lost.includes(`manifest ${app}@${digest}: until the parent or a client brings it again`));
+    assert.ok(lost.includes(`manifest ${app}@${digest}: until the parent or a client supplies it again`));
     {
       await using records = await Records.open(join(rig.data, 'metadata'));
       for (const key of [`m!${app}!${digest}`, `d!${digest}`]) assert.ok(await records.has(key), key);

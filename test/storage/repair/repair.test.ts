@@ -177,7 +177,7 @@ test('a record that can be read and is none of its kind is dropped, and listed',
   }
   const { lost } = await repaired(rig, { force: true });
   for (const key of [`t!${app}!sick`, `b!${digest.slice(0, 20)}`, 'a!ci']) {
-    assert.ok(lost.includes(`record ${key}: it is not what such a record is like`), `${key}: ${lost}`);
+    assert.ok(lost.includes(`record ${key}: invalid`), `${key}: ${lost}`);
   }
   await rig.start();
   assert.deepEqual(
@@ -191,9 +191,9 @@ test('all metadata are gone: content is kept, and nobody is let in', async () =>
   const image = await rig.gateway.pushImage(app, 'kept', { tag: 'v1' });
   await rig.stop();
   await rm(join(rig.data, 'metadata'), { recursive: true });
-  await assert.rejects(rig.start(), /has no metadata, and had some/);
+  await assert.rejects(rig.start(), /has lost its metadata/);
   const { notes } = await repaired(rig);
-  assert.ok(notes.some((note) => /nobody is let in until there is a token/.test(note)));
+  assert.ok(notes.some((note) => /all access is refused until a token exists/.test(note)));
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(LOST_AND_FOUND, image)), image);
   const { manifests } = await rig.syncer.call(listUnsent, { limit: 10 });
@@ -295,8 +295,8 @@ test('an account that was deleted, or changed, and may be as it was before, is l
   await writeFile(path, log);
   const { lost } = await repaired(rig);
   assert.deepEqual(lost.filter((line) => /token/.test(line)).sort(), [
-    'the deletion of token deleted: it is there again',
-    'the last change of token disabled: it is as it was before',
+    'the deletion of token deleted: it exists again',
+    'the last change of token disabled: it has its previous value',
   ]);
 });
 

@@ -63,7 +63,7 @@ test('a repair without room for it is refused, and changes nothing', async (t) =
   const names = await namesOf();
   await volume.fill(5 * 1024 * 1024);
   await assert.rejects(repair(options(volume.path)), (error: Error) => {
-    return fault('no-space')(error) && /a repair takes \d.* of free space, 3 times/.test(error.message);
+    return fault('no-space')(error) && /a repair needs \d.* of free space, 3 times/.test(error.message);
   });
   assert.deepEqual(await namesOf(), names);
   await assert.rejects(stat(join(volume.path, 'repair')), { code: 'ENOENT' });
@@ -89,7 +89,7 @@ test('a log that can not be made a table fails the repair, and everything is as 
   child.stdin.end(JSON.stringify({ data: volume.data, hints: [], open: true, force: true }));
   const answer = JSON.parse(await textOf(child.stdout));
   assert.equal(answer.kind, 'failed');
-  assert.match(answer.why, /could not take over all of the metadata \(\d+\.log: .*nothing is changed/);
+  assert.match(answer.why, /could not recover all of the metadata \(\d+\.log: .*nothing was changed/);
   assert.equal((await stat(log)).size, size);
   assert.deepEqual(await readdir(join(volume.data, 'repair')), []);
 });
@@ -104,7 +104,7 @@ test('what LevelDB took over is what its LOG says that it did', () => {
   assert.deepEqual(notTakenOver(lines(failed, read), given, new Set([5])), [
     '000006.log: IO error: 000007.ldb: No space left on device',
   ]);
-  assert.deepEqual(notTakenOver('', given, new Set([5])), ['000006.log: no table was made of it']);
+  assert.deepEqual(notTakenOver('', given, new Set([5])), ['000006.log: it was not converted to a table']);
   assert.deepEqual(notTakenOver(lines(saved, read), given, new Set([5])), [
     '000006.log: its table 7 was dropped',
   ]);

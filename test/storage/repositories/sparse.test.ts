@@ -72,7 +72,7 @@ test('an index is served without what it leaves out, which is told of with its p
     assert.deepEqual(error.detail, { reference: arm64.digest, leftOut: 'linux/arm64' });
     assert.equal(
       error.message,
-      `repository ${repository} has no manifest ${arm64.digest}: the platforms of this repository leave linux/arm64 out`,
+      `repository ${repository} has no manifest ${arm64.digest}: the platforms of this repository exclude linux/arm64`,
     );
     return true;
   });
