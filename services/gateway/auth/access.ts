@@ -305,7 +305,7 @@ export function mayActAs({ caller }: FastifyRequest, child: string, action: Gate
 
 /** Same message as storage, so that it does not reveal whether the repository exists. */
 function unknown(repository: string): Fault {
-  return new Fault('name-unknown', `repository ${repository} is not known to this registry`, {
+  return new Fault('name-unknown', `repository ${repository} is not known here`, {
     detail: { repository },
   });
 }
