@@ -37,7 +37,7 @@ export const parseWorkload = {
   /** 4xx, other than 429, is permanent; 5xx is temporary, such as while parts of the daemon restart. */
   refusal(status: number, text: string, operation: string): Fault {
     const message = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
-    const why = `${operation} was answered with ${status}${message && `: ${message.slice(0, 200)}`}`;
+    const why = `${operation} was answered ${status}${message && `: ${message.slice(0, 200)}`}`;
     if (status === 403 || status === 401) {
       return new Fault('denied', `${why}; only processes of the module have access`);
     }

@@ -59,7 +59,7 @@ export function workloadOf(
     if (value) return value;
     throw new Fault(
       'config-invalid',
-      `${name} is not set: IoT Edge sets it for each module, like IOTEDGE_WORKLOADURI`,
+      `${name} is missing: IoT Edge sets it for each module, like IOTEDGE_WORKLOADURI`,
     );
   };
   const parent = env.IOTEDGE_PARENTHOSTNAME;
