@@ -43,9 +43,9 @@ export function passwordIn(text: string): string {
 export function passwordComplaint(password: string): string | undefined {
   if (password === '') return 'is empty: write a password';
   if (password.length < MIN_PASSWORD) {
-    return `holds ${password.length} characters: passwords have at least ${MIN_PASSWORD}`;
+    return `has ${password.length} characters: use at least ${MIN_PASSWORD}`;
   }
-  if (password.length > MAX_PASSWORD) return `holds more than ${MAX_PASSWORD} characters: write a password`;
-  if (/\p{Cc}/u.test(password)) return 'holds more than one line: write the password alone';
+  if (password.length > MAX_PASSWORD) return `has more than ${MAX_PASSWORD} characters: use a shorter one`;
+  if (/\p{Cc}/u.test(password)) return 'has more than one line: write only the password';
   return undefined;
 }

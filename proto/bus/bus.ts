@@ -188,7 +188,7 @@ export class Bus implements AsyncDisposable {
 
   /** Usage and trimming of the stream of events. @throws Error in any process but storage */
   get room(): Room {
-    if (!this.#jetStream) throw new Error('only storage makes room in the history');
+    if (!this.#jetStream) throw new Error('only storage can trim the history');
     return this.#jetStream.room;
   }
 
@@ -247,7 +247,7 @@ export class Bus implements AsyncDisposable {
         if (message.headers?.get(KIND) === 'fault') throw fromWire(unpack(WireFault, message.data));
         return asAnswer(contract.subject, () => unpack(contract.reply, message.data));
       }
-      if (Date.now() >= deadline) throw new Fault('unavailable', `nobody answers ${contract.subject}`);
+      if (Date.now() >= deadline) throw new Fault('unavailable', `no service answers ${contract.subject}`);
       const wait = sleep(50 + Math.random() * 200, undefined, signal ? { signal } : {});
       await wait.catch(() => signal?.throwIfAborted());
     }
@@ -311,17 +311,17 @@ export class Bus implements AsyncDisposable {
         this.#invalidations.onDisconnect();
         this.#calls.onDisconnect();
         this.#jetStream?.onDisconnect();
-        log.warn({}, 'the bus is away');
+        log.warn({}, 'bus disconnected');
       }
       if (status.type === 'error') {
-        log.error({ detail: String(status.data) }, 'the bus refused something');
+        log.error({ detail: String(status.data) }, 'bus reported an error');
         const { operation, subject } = status.permissionContext ?? {};
         if (operation === 'publish' && subject) this.#calls.refuse(subject);
       }
       if (status.type === 'reconnect') {
         this.#disconnected = false;
         this.#invalidations.onReconnect();
-        log.info({ notice: true }, 'the bus is back');
+        log.info({ notice: true }, 'bus reconnected');
         void Promise.resolve(this.#jetStream?.ensure()).then(() => this.#states.refresh());
       }
     }

@@ -75,7 +75,7 @@ export class Calls<M extends { data: Uint8Array }> {
       };
       const aborted = () => fail(signal?.reason);
       const silent = (ms: number) =>
-        fail(new Fault('unavailable', `${subject} was not answered in ${ms} ms`));
+        fail(new Fault('unavailable', `no answer to ${subject} within ${ms} ms`));
       let timer = setTimeout(silent, silenceMs, silenceMs);
       const shorten = () => {
         if (silenceMs <= this.#silenceMs) return;
@@ -140,7 +140,7 @@ export class Calls<M extends { data: Uint8Array }> {
   /** The connection has broken: fails the brittle requests. */
   onDisconnect(): void {
     for (const pending of [...this.#pending.values()]) {
-      if (pending.brittle) pending.fail(new Fault('unavailable', 'the connection to the bus has broken'));
+      if (pending.brittle) pending.fail(new Fault('unavailable', 'lost the connection to the bus'));
     }
   }
 
@@ -148,7 +148,7 @@ export class Calls<M extends { data: Uint8Array }> {
   refuse(subject: string): void {
     for (const pending of [...this.#pending.values()]) {
       if (pending.subject === subject)
-        pending.fail(new Fault('denied', `the bus lets nobody ask ${subject} here`));
+        pending.fail(new Fault('denied', `the bus user has no permission to request ${subject}`));
     }
   }
 }
@@ -222,7 +222,7 @@ export function asAnswer<T>(subject: string, work: () => T): T {
     return work();
   } catch (cause) {
     const { message } = cause as Error;
-    throw new Fault('internal', `the answer to ${subject} is not as declared: ${message}`, { cause });
+    throw new Fault('internal', `the answer to ${subject} does not match its schema: ${message}`, { cause });
   }
 }
 

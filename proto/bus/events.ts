@@ -44,11 +44,11 @@ export class Events {
         } catch (err) {
           // A retry would fail too, and would hold up the events behind it.
           if (!Fault.is(err, 'malformed', 'too-large', 'denied')) throw err;
-          origin.log.error({ err, subject, id }, 'an event is refused by the bus, and is lost');
+          origin.log.error({ err, subject, id }, 'event rejected by the bus; dropped');
         }
         stored?.();
       },
-      (count, err) => origin.log.warn({ err, count }, 'events were dropped'),
+      (count, err) => origin.log.warn({ err, count }, 'events dropped'),
     );
   }
 
@@ -79,7 +79,7 @@ export class Events {
       const { message } = err as Error;
       this.#origin.log.error(
         { err, event: event.type },
-        `an event is not as declared, and is lost: ${message}`,
+        `event does not match its schema; dropped: ${message}`,
       );
       stored?.();
       return;
@@ -97,7 +97,7 @@ export class Events {
         const envelope = unpack(Envelope, bytes);
         handler({ ...envelope, data: check(event.data, envelope.data) });
       } catch (err) {
-        this.#origin.log.warn({ err, event: event.type }, 'an event could not be handled');
+        this.#origin.log.warn({ err, event: event.type }, 'event handler failed');
       }
     });
   }

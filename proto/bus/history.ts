@@ -17,7 +17,7 @@ export const Gap = Type.Object({
     [Type.Literal('expired'), Type.Literal('lost'), Type.Literal('unreadable'), Type.Literal('trimmed')],
     {
       description:
-        'expired: their retention ended. lost: the store of the bus was lost. unreadable: the stored message is no event. trimmed: they were deleted so that a layer does not use up the share of others.',
+        'expired: their retention ended. lost: the store of the bus was lost. unreadable: the stored message is not an event. trimmed: they were deleted so that a layer does not use up the share of others.',
     },
   ),
   child: Type.Optional(
@@ -107,9 +107,9 @@ export async function* readHistory(
       if (signal?.aborted) return;
       failures += 1;
       if (!follow && failures >= MAX_FAILURES)
-        throw new Fault('unavailable', 'events can not be read', { cause });
+        throw new Fault('unavailable', 'cannot read events', { cause });
       const ms = backoffMs(failures, RETRY);
-      log.warn({ err: cause, ms }, 'events can not be read; trying again');
+      log.warn({ err: cause, ms }, 'cannot read events; retrying');
       await sleep(ms, undefined, signal ? { signal } : {}).catch(() => {});
     }
   }

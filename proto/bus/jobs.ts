@@ -50,7 +50,7 @@ export class Jobs {
     try {
       await this.#queues.queue(nameOf(job)).submit(bytes);
     } catch (cause) {
-      throw new Fault('unavailable', `the queue did not take ${job.subject}`, { cause });
+      throw new Fault('unavailable', `the queue did not accept ${job.subject}`, { cause });
     }
   }
 
@@ -112,7 +112,7 @@ async function takeJobs<T>(work: Work<T>): Promise<void> {
       if (signal.aborted) return;
       failures += 1;
       const ms = backoffMs(failures, RETRY);
-      log.warn({ err, queue: name, ms }, 'the queue does not answer; trying again');
+      log.warn({ err, queue: name, ms }, 'queue does not answer; retrying');
       await sleep(ms, undefined, { signal }).catch(() => {});
     }
   }
@@ -142,15 +142,15 @@ async function handle<T>(
 ) {
   // If the queue does not receive the outcome, it redelivers the job.
   const settle = (outcome: Outcome) =>
-    queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'the queue was not told'));
+    queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'cannot acknowledge a job'));
   const heartbeat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
   try {
     const verdict = await handler(unpack(bytes), attempt);
     if (verdict === 'done') await settle({ kind: 'done' });
     else await settle({ kind: 'again', ms: Math.round(verdict.retryMs) });
   } catch (err) {
-    log.error({ err, queue: name }, 'a job failed');
-    const reason = Fault.is(err) ? err.message : 'the worker has failed: its log says how';
+    log.error({ err, queue: name }, 'job failed');
+    const reason = Fault.is(err) ? err.message : 'the worker failed: see its log';
     await settle({ kind: 'failed', reason: clip(reason, 1_000), final: Fault.is(err, 'malformed') });
   } finally {
     clearInterval(heartbeat);

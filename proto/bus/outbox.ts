@@ -31,7 +31,7 @@ export class Outbox<T> {
   add(item: T): void {
     if (this.#queue.length >= this.#limit) {
       const excess = this.#queue.splice(0, Math.ceil(this.#limit / 10));
-      this.#dropped(excess.length, new Error('the queue of events is full'));
+      this.#dropped(excess.length, new Error('the event queue is full'));
     }
     this.#queue.push(item);
     this.#running ??= this.#drain();

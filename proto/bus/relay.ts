@@ -80,7 +80,7 @@ export class Relay {
       return await this.#store(`below.${child}.${type}`, id, bytes);
     } catch (cause) {
       if (Fault.is(cause)) throw cause;
-      throw new Fault('unavailable', 'the bus does not store events now', { cause });
+      throw new Fault('unavailable', 'the bus cannot store events: retry later', { cause });
     }
   }
 
@@ -103,7 +103,7 @@ export class Relay {
     if (last <= stored) return;
     for (let reached = stored; reached < last; ) {
       const page = await this.#archive.read({ ...PAGE, from: { sequence: reached + 1 }, subject });
-      if (page.length === 0) throw new Fault('unavailable', 'the events can not be read now');
+      if (page.length === 0) throw new Fault('unavailable', 'cannot read events: retry later');
       for (const { sequence, data } of page) {
         reached = sequence;
         const event = readEvent(data);

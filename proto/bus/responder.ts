@@ -66,7 +66,7 @@ export class Responder {
   ): { drain(): Promise<void> } {
     const { subscribe, header, after, log, signOfLifeMs } = this.#wire;
     const { subject } = contract;
-    const failed = (err: unknown) => log.error({ err, subject }, 'a request failed');
+    const failed = (err: unknown) => log.error({ err, subject }, 'request failed');
     return subscribe(subject, (message) => {
       const caller = callerOf(message);
       const asked = message.subject;
@@ -98,7 +98,7 @@ export class Responder {
     const now = performance.now();
     if (now - this.#loggedAt < LOG_REFUSED_MS) return;
     this.#loggedAt = now;
-    const text = 'a question was not answered: its answer would go to somebody who may not ask it';
+    const text = 'request rejected: the owner of its reply inbox has no permission to send it';
     this.#wire.log.warn({ subject, count: this.#refused }, text);
     this.#refused = 0;
   }

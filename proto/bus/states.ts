@@ -69,7 +69,7 @@ export class States {
     } catch (err) {
       const { message: reason } = err as Error;
       if (this.#unreadable.get(place)?.revision !== revision) {
-        this.#log.warn({ bucket, key, reason }, 'the entry of a state can not be read, and is left out');
+        this.#log.warn({ bucket, key, reason }, 'cannot read a state entry; skipped');
       }
       this.#unreadable.set(place, { bucket, key, reason, revision });
       return undefined;
@@ -142,7 +142,7 @@ export class States {
       try {
         handler(bytes ? unpack(state.value, bytes) : undefined);
       } catch (err) {
-        this.#log.warn({ err, ...fields }, 'a state could not be handled');
+        this.#log.warn({ err, ...fields }, 'state handler failed');
       }
     });
     let ended = false;
@@ -152,7 +152,7 @@ export class States {
       watch.refresh().catch((err) => {
         if (ended) return;
         const ms = backoffMs(failures + 1, RETRY);
-        this.#log.debug({ err, ms, ...fields }, 'a state could not be read; reading it again');
+        this.#log.debug({ err, ms, ...fields }, 'cannot read a state; retrying');
         clearTimeout(retry);
         retry = setTimeout(refresh, ms, failures + 1).unref();
       });

@@ -64,7 +64,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
       const subject = asked.slice(APPEND.length);
       const event = dropUnknownFields(unpack(Envelope, bytes));
       if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
-        throw new Fault('malformed', `/type: ${event.type} is no event of ${subject}`);
+        throw new Fault('malformed', `/type: ${event.type} does not belong to ${subject}`);
       }
       return { sequence: await store.append(subject, id, pack(Envelope, event)) };
     },
@@ -123,5 +123,5 @@ const nothing = () => ({});
 function unavailable(cause: unknown): never {
   if (cause instanceof Fault) throw cause;
   const { message } = cause as Error;
-  throw new Fault('unavailable', `the bus keeps and tells nothing now (${message})`, { cause });
+  throw new Fault('unavailable', `JetStream does not answer (${message})`, { cause });
 }

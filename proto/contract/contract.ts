@@ -81,7 +81,10 @@ export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array
   mustBePlain(value);
   const bytes = encode(check(schema, value), { ignoreUndefined: true });
   if (bytes.byteLength <= MAX_MESSAGE_BYTES) return bytes;
-  throw new Fault('too-large', `a message of ${bytes.byteLength} bytes: ${MAX_MESSAGE_BYTES} at most`);
+  throw new Fault(
+    'too-large',
+    `the message has ${bytes.byteLength} bytes: the limit is ${MAX_MESSAGE_BYTES}`,
+  );
 }
 
 /** Size of a value as msgpack, in bytes. */

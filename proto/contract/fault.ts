@@ -26,21 +26,21 @@ export const faults = {
   'account-unknown': 'No token or scope map has this name.',
   unsupported: 'The path does not have this method.',
   misdirected: 'The request is for another registry.',
-  conflict: 'A tag no longer is as the change expects: read it again, then decide again.',
+  conflict: 'A tag is not in the state that the change expects: read it again, then decide.',
   busy: 'Another holder has the claim; the message says which and until when.',
   'claim-lost': 'The claim ended or another holder took it: stop writing.',
   exists: 'It exists already: committed content, or an account of this name.',
   'already-activated': 'Another instance of this child is activated at the parent.',
   'no-space': 'The data volume is full, or has less free space than its reserve.',
   'volume-unusable':
-    'The data volume is damaged or can not be used: nothing is served until an operator has repaired it.',
+    'The data volume is damaged or unusable: nothing is served until an operator repairs it.',
   'config-invalid': 'A setting is not valid; the message names it and the remedy.',
   'window-closed': 'The link may not be used now; the message says until when.',
   'parent-unreachable': 'The parent does not answer.',
   'parent-refused': 'The parent refuses the request or the login.',
   'parent-invalid': 'The answer of the parent is not valid.',
-  unavailable: 'A service that should answer is down, or sent no sign of life in time.',
-  internal: 'The service failed; its log says why.',
+  unavailable: 'A service is down, or did not answer in time.',
+  internal: 'The service failed: see its log.',
 } as const;
 
 export type FaultCode = keyof typeof faults;
@@ -95,9 +95,9 @@ export function toWire(error: unknown): WireFault {
   }
   const code = (error as NodeJS.ErrnoException | null)?.code;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return { code: 'no-space', message: 'the data volume is full: free space, then try again' };
+    return { code: 'no-space', message: 'the data volume is full: free space, then retry' };
   }
-  return { code: 'internal', message: 'the service failed; its log says why' };
+  return { code: 'internal', message: 'the service failed: see its log' };
 }
 
 /** A code that this version does not know becomes `internal`. */

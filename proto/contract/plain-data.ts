@@ -19,15 +19,17 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
     case 'undefined':
       return undefined;
     case 'string':
-      return value.isWellFormed() ? undefined : ': has half of a surrogate pair';
+      return value.isWellFormed() ? undefined : ': contains an unpaired surrogate';
     case 'number':
       if (!Number.isFinite(value)) return `: ${value} is not a finite number`;
       // Sums of larger numbers lose precision and may overflow.
-      return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? undefined : `: ${value} is too large a number`;
+      return Math.abs(value) <= Number.MAX_SAFE_INTEGER
+        ? undefined
+        : `: ${value} is larger than a safe integer`;
     case 'object':
       break;
     default:
-      return `: a ${typeof value} is not data`;
+      return `: a ${typeof value} is not plain data`;
   }
   if (value === null || value instanceof Uint8Array) return undefined;
   if (depth >= MAX_DEPTH) return `: is nested more than ${MAX_DEPTH} levels deep`;
@@ -42,8 +44,8 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
   if (prototype !== Object.prototype && prototype !== null) return ': is not a plain object';
   for (const key of Object.keys(value)) {
     const path = `/${clip(key, 64)}`;
-    if (FORBIDDEN.has(key)) return `${path}: a field of this name is not taken`;
-    if (!key.isWellFormed()) return `${path}: the name has half of a surrogate pair`;
+    if (FORBIDDEN.has(key)) return `${path}: a field of this name is not allowed`;
+    if (!key.isWellFormed()) return `${path}: the name contains an unpaired surrogate`;
     const why = notPlain((value as Record<string, unknown>)[key], depth + 1);
     if (why) return path + why;
   }

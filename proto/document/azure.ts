@@ -14,13 +14,13 @@ export const AzureLogin = mapping(
         Type.Literal('cli'),
         Type.Literal('default'),
       ]),
-      'Kind of the identity: of the machine, of a workload in a cluster, a service principal, the one that is logged in to `az`, or one after the other (`default`).',
+      'Kind of the identity: managed identity of the machine, workload identity of a cluster, service principal, login of the Azure CLI (`cli`), or each of them in turn (`default`).',
       'write managed-identity, workload-identity, service-principal, cli or default, or leave it out',
       { otherwise: 'the one that the other fields imply, else `default`' },
     ),
     clientId: optional(
       Type.String({ minLength: 1, maxLength: 256 }),
-      'Client id of the identity: of a service principal or a workload, or which one of a machine that has several.',
+      'Client id of the service principal or workload, or of one of several managed identities of the machine.',
       'write the client id of the identity',
     ),
     tenantId: optional(
@@ -36,7 +36,7 @@ export const AzureLogin = mapping(
     tokenFile: optional(
       Type.String({ minLength: 1, maxLength: 4_096 }),
       'File with the token of a workload identity, provided by the cluster.',
-      'write the path of the file in which the cluster puts the token of the workload',
+      'write the path of the token file that the cluster provides',
     ),
     authorityHost: optional(
       Type.String({ pattern: '^https://[^/?#@]+/?$', maxLength: 512 }),
@@ -65,10 +65,12 @@ export function azureComplaints(
   const complaints: string[] = [];
   const field = (name: string) => `parent.azure.${name}`;
   if (username !== undefined) {
-    complaints.push('parent.azure and parent.username are both there: leave one of the two logins out');
+    complaints.push('parent.azure and parent.username are both set: remove one of them');
   }
   if (!url.startsWith('https://')) {
-    complaints.push('parent.url must begin with https:// where parent.azure is there: tokens go to no other');
+    complaints.push(
+      'parent.url must begin with https:// if parent.azure is set: tokens are sent over HTTPS only',
+    );
   }
   const kind = credentialOf(azure);
   if (kind === 'service-principal') {
@@ -79,19 +81,19 @@ export function azureComplaints(
     }
   } else if (azure.clientSecretFile !== undefined) {
     complaints.push(
-      `${field('clientSecretFile')} is of no use to ${kind}: leave it out, or write service-principal as parent.azure.credential`,
+      `${field('clientSecretFile')} does not apply to ${kind}: remove it, or write service-principal as parent.azure.credential`,
     );
   }
   if (azure.tokenFile !== undefined && kind !== 'workload-identity') {
     complaints.push(
-      `${field('tokenFile')} is of no use to ${kind}: leave it out, or write workload-identity as parent.azure.credential`,
+      `${field('tokenFile')} does not apply to ${kind}: remove it, or write workload-identity as parent.azure.credential`,
     );
   }
   for (const name of azureFiles) {
     const path = azure[name];
     if (path !== undefined && !files.readable(path)) {
       complaints.push(
-        `${field(name)} ${JSON.stringify(path)} can't be read: make that file, or name another one`,
+        `${field(name)} ${JSON.stringify(path)} can't be read: create that file, or name another one`,
       );
     }
   }

@@ -92,7 +92,7 @@ export const configurationChanged = event(
   Type.Object({
     fields: Type.Array(Type.String({ maxLength: 64 }), {
       maxItems: 100,
-      description: 'Fields that have another value than before.',
+      description: 'Fields whose value changed.',
     }),
   }),
 );

@@ -39,7 +39,7 @@ const DeclaredPassword = Type.Union([
       ),
       expires: optional(
         Expires,
-        'When the password ends; a date alone means its first instant, UTC.',
+        'When the password expires; a date alone means 00:00 UTC.',
         'write a date in quotes, such as "2027-01-31" or "2027-01-31T12:00:00Z"',
         { otherwise: 'never' },
       ),
@@ -114,7 +114,7 @@ export type DeclaredChild = Static<typeof DeclaredChild>;
 export const accountFields = {
   tokens: optional(
     Type.Array(DeclaredToken, { maxItems: 500 }),
-    'Accounts of clients. Storage keeps them as declared, and does not change accounts that an operator created.',
+    'Accounts of clients. Storage applies them as declared, and does not change accounts that an operator created.',
     'write a list of mappings with the fields name, passwords, and pull, push, delete or scopeMap',
     { otherwise: 'none' },
   ),

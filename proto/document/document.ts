@@ -87,7 +87,7 @@ export const Document = Type.Object(
     ),
     challenge: optional(
       Challenge,
-      'How clients are asked to log in: for a Bearer token first, or with each request (`Basic`). Both are accepted.',
+      'Authentication scheme offered to clients: a Bearer token, or credentials with each request (`Basic`). Both are accepted.',
       'write Bearer or Basic',
       { default: 'Bearer' },
     ),

@@ -12,7 +12,7 @@ const BitRate = Type.String({ pattern: '^\\d', maxLength: 32 });
 export const linkFields = {
   schedule: optional(
     Cron,
-    'When passes begin, or the window opens. The default, without a window, means at any time: changes are pushed at once.',
+    'When passes start, or when the window opens. The default, without a window, means at any time: changes are pushed immediately.',
     'write cron with five fields (UTC), such as "*/15 * * * *"',
     { default: '* * * * *' },
   ),
@@ -46,18 +46,18 @@ export const linkFields = {
           {
             from: optional(
               HourMinute,
-              'From this time on, until `to`, maybe on the next day. The first matching entry applies.',
+              'Start of the period, which may end on the next day. The first matching entry applies.',
               'write a time of the day (UTC) in quotes, such as "06:00"',
               { otherwise: 'always, if `to` is absent too' },
             ),
             to: optional(
               HourMinute,
-              'Until this time; needs `from`.',
+              'End of the period; requires `from`.',
               'write a time of the day (UTC) in quotes, such as "22:00"',
             ),
             limit: field(
               BitRate,
-              'Max rate in this time.',
+              'Max rate in the period.',
               'write bits a second, 8kbit or more, such as 512kbit or 2Mbit',
             ),
           },
@@ -66,7 +66,7 @@ export const linkFields = {
         { minItems: 1, maxItems: 100 },
       ),
     ]),
-    'Max rate on the link, for all syncers and both directions together; a list sets it by the time of day.',
+    'Max rate on the link, for all syncers and both directions together; a list sets it by time of day.',
     'write bits a second, 8kbit or more, such as 2Mbit, or a list with the fields from, to and limit',
     { otherwise: 'no limit' },
   ),

@@ -19,7 +19,7 @@ export const Webhook = Type.Object(
   {
     url: field(
       Type.String({ pattern: '^https?://[^/?#]+(?:[/?][^#]*)?$', maxLength: 2_048 }),
-      'Where events are sent by POST, without credentials.',
+      'URL to which events are sent by POST, without credentials.',
       'write http:// or https://, a host and a path, such as https://host/events',
     ),
     name: optional(
@@ -36,14 +36,14 @@ export const Webhook = Type.Object(
     ),
     secretFile: optional(
       Type.String({ minLength: 1, maxLength: 4_096 }),
-      'File with the secrets to sign with, one a line: `whsec_` and base64, or any text. Read again at each use.',
-      'write the path of a file that holds the secret to sign with',
+      'File with the signing secrets, one per line: `whsec_` and base64, or any text. Read again at each use.',
+      'write the path of a file that holds the signing secret',
       { otherwise: 'not signed' },
     ),
     caFile: optional(
       Type.String({ minLength: 1, maxLength: 4_096 }),
       "CA certificates (PEM) that are trusted for the receiver, in addition to the machine's.",
-      'write the path of a PEM file with the certificates that the receiver may have its own from',
+      'write the path of a PEM file with the CA certificates of the receiver',
     ),
     below: optional(
       Type.Boolean(),
@@ -67,11 +67,11 @@ export const NotificationsDocument = mapping(
     webhooks: optional(
       Type.Array(Webhook, { maxItems: 16 }),
       'Receivers of events over HTTP.',
-      'write a list of up to 16 mappings with the field url and more',
+      'write a list of up to 16 mappings, each with the field url',
       { otherwise: 'none' },
     ),
   },
-  'Which events of content are reported to whom.',
+  'Which events of content are reported to which receiver.',
 );
 export type NotificationsDocument = Static<typeof NotificationsDocument>;
 

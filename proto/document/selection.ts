@@ -12,7 +12,7 @@ const CONFLICT = 'write parent-wins or layer-wins';
 /** Field `conflict` of the layer. */
 export const conflictField = optional(
   Conflict,
-  'Whose content a tag keeps after both sides changed it; the other content stays reachable under a tag of its own.',
+  'Which side wins if both changed a tag; the content of the other side stays reachable under a conflict tag.',
   CONFLICT,
   { default: 'parent-wins' },
 );
@@ -22,17 +22,17 @@ export const TagFilter = mapping(
   {
     match: optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { minItems: 1, maxItems: 100 }),
-      'Globs, of which one must match the complete tag; `!(…)` excludes.',
-      'write a list of globs of whole tags, such as v1.*',
+      'Globs; one of them must match the complete tag. `!(…)` excludes.',
+      'write a list of globs for complete tags, such as v1.*',
     ),
     regex: optional(
       Type.String({ minLength: 1, maxLength: 512 }),
       'Regular expression in RE2 syntax for the complete tag.',
-      'write a regular expression of the whole tag in RE2 syntax (no lookaround, no backreference), such as v\\d+; to leave tags out, use match with !(…)',
+      'write a regular expression for the complete tag in RE2 syntax (no lookaround, no backreference), such as v\\d+; to exclude tags, use match with !(…)',
     ),
     semver: optional(
       Type.String({ minLength: 1, maxLength: 256 }),
-      'Range of versions. A leading `v` of a tag is ignored; a tag that is no version does not match.',
+      'Range of versions. A leading `v` of a tag is ignored; a tag that is not a version does not match.',
       'write a range of versions, such as ">=1.2 <2"',
     ),
     latest: optional(
@@ -94,7 +94,7 @@ export const MAX_SELECTIONS = 2_000;
 /** Field `repositories` of a document. */
 export const selectionsField = optional(
   Type.Array(Type.Union([RepositoryPattern, Selection]), { maxItems: MAX_SELECTIONS }),
-  'Repositories of the parent that are synchronized; an empty list means none. An entry is a pattern, or a mapping that says which content.',
-  'write a list of repository names, prefix/* or *, or of mappings with the field name and more',
+  'Repositories of the parent that are synchronized; an empty list means none. An entry is a pattern, or a mapping that also selects the content.',
+  'write a list of repository names, prefix/* or *, or of mappings with the field name',
   { otherwise: 'all (`*`) with a parent' },
 );

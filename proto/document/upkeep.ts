@@ -28,7 +28,7 @@ export const upkeepFields = {
         }),
         grace: optional(
           Duration,
-          'How long content that was reported to a caller is retained although nothing links it.',
+          'How long unlinked content is retained after it was reported to a caller.',
           'write an ISO 8601 duration, such as PT1H',
           { default: 'PT1H' },
         ),

@@ -19,7 +19,7 @@ export function twinComplaints(properties: unknown, path: string): string[] {
   const complaints: string[] = [];
   const bytes = weigh(properties, { path, depth: 0, inArray: false }, complaints);
   if (bytes > MAX_BYTES) {
-    complaints.push(`${path} has ${bytes} bytes: a twin takes ${MAX_BYTES}, so leave something out`);
+    complaints.push(`${path} has ${bytes} bytes, and a twin at most ${MAX_BYTES}: remove some of it`);
   }
   return complaints;
 }
@@ -27,23 +27,23 @@ export function twinComplaints(properties: unknown, path: string): string[] {
 function weigh(value: unknown, place: Place, complaints: string[]): number {
   const { path, depth, inArray } = place;
   if (depth > MAX_DEPTH) {
-    complaints.push(`${path} lies deeper than ${MAX_DEPTH} levels: write it flatter`);
+    complaints.push(`${path} is nested deeper than ${MAX_DEPTH} levels: flatten it`);
     return 0;
   }
   if (typeof value === 'string') {
     const bytes = Buffer.byteLength(value);
-    if (bytes > MAX_TEXT) complaints.push(`${path} has ${bytes} bytes: a text takes ${MAX_TEXT} at most`);
+    if (bytes > MAX_TEXT) complaints.push(`${path} has ${bytes} bytes: shorten it to at most ${MAX_TEXT}`);
     return bytes;
   }
   if (typeof value === 'number') {
     // Negated, so that NaN is refused too.
     if (!(value >= -MAX_INTEGER && value < MAX_INTEGER)) {
-      complaints.push(`${path} is larger than 2^52, or no number: write it as a text`);
+      complaints.push(`${path} is outside of ±2^52, or not a number: write it as a string`);
     }
     return 8;
   }
   if (value === null) {
-    if (inArray) complaints.push(`${path} is null within a list, which edgeHub refuses: leave it out`);
+    if (inArray) complaints.push(`${path} is null in a list, which edgeHub rejects: remove it`);
     return 0;
   }
   if (Array.isArray(value)) {
@@ -52,13 +52,15 @@ function weigh(value: unknown, place: Place, complaints: string[]): number {
   }
   if (typeof value === 'boolean' || value === undefined) return 4;
   if (typeof value !== 'object') {
-    complaints.push(`${path} is nothing that JSON has`);
+    complaints.push(`${path} is not a JSON value: remove it`);
     return 0;
   }
   return Object.entries(value).reduce((sum, [key, one]) => {
     const at = `${path}.${key}`;
     if (key === '' || /[.$#\s\p{Cc}]/u.test(key) || Buffer.byteLength(key) > MAX_KEY) {
-      complaints.push(`${at} has a key that a twin refuses: use no ".", "$", "#" or blank, 1 KiB at most`);
+      complaints.push(
+        `${at} has a key that a twin rejects: use no ".", "$", "#" or white space, and at most 1 KiB`,
+      );
     }
     return sum + Buffer.byteLength(key) + weigh(one, { path: at, depth: depth + 1, inArray }, complaints);
   }, 0);

@@ -31,7 +31,7 @@ export const parseWorkload = {
     const { privateKey, certificate, expiration } = read(Certificate, text);
     const expires = new Date(expiration);
     if (Number.isNaN(expires.getTime()))
-      throw new Fault('malformed', `the certificate ends at no time: ${expiration}`);
+      throw new Fault('malformed', `the certificate has no valid expiration: ${expiration}`);
     return { certificate, privateKey: privateKey.bytes, expires };
   },
   /** 4xx, other than 429, is permanent; 5xx is temporary, such as while parts of the daemon restart. */
@@ -39,7 +39,7 @@ export const parseWorkload = {
     const message = Value.Check(Refusal, json(text)) ? (json(text) as { message: string }).message : '';
     const why = `${operation} was answered ${status}${message && `: ${message.slice(0, 200)}`}`;
     if (status === 403 || status === 401) {
-      return new Fault('denied', `${why}; only a process of the module itself is answered`);
+      return new Fault('denied', `${why}; only processes of the module have access`);
     }
     return new Fault(
       status >= 500 || status === 429 ? 'unavailable' : 'malformed',
@@ -51,7 +51,7 @@ export const parseWorkload = {
 function read<T extends TSchema>(schema: T, text: string): Static<T> {
   const value = json(text);
   if (Value.Check(schema, value)) return value;
-  throw new Fault('malformed', 'the workload API answered with something else than was asked for');
+  throw new Fault('malformed', 'the workload API returned an unexpected response');
 }
 
 function json(text: string): unknown {

@@ -59,7 +59,7 @@ export function workloadOf(
     if (value) return value;
     throw new Fault(
       'config-invalid',
-      `${name} is missing: IoT Edge sets it beside IOTEDGE_WORKLOADURI for each module`,
+      `${name} is missing: IoT Edge sets it for each module, like IOTEDGE_WORKLOADURI`,
     );
   };
   const parent = env.IOTEDGE_PARENTHOSTNAME;
@@ -100,7 +100,7 @@ function endpointOf(uri: string): Endpoint {
   if (url?.protocol === 'http:') return { host: url.hostname, port: Number(url.port || 80) };
   throw new Fault(
     'config-invalid',
-    `IOTEDGE_WORKLOADURI ${JSON.stringify(uri)} is not valid: it is unix:///path or http://host:port`,
+    `IOTEDGE_WORKLOADURI ${JSON.stringify(uri)} is not valid: write unix:///path or http://host:port`,
   );
 }
 
@@ -137,10 +137,10 @@ function unavailable(cause: unknown, slow: boolean, timeout: number): Fault {
 
 function reason(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT' || code === 'ECONNREFUSED') return `is not there (${code})`;
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') return `is not reachable (${code})`;
   return code === 'ECONNRESET'
-    ? 'closed the connection unanswered'
-    : `can't be asked (${code ?? 'no reason given'})`;
+    ? 'closed the connection without an answer'
+    : `request failed (${code ?? 'unknown error'})`;
 }
 
 /** Max size of an answer, in bytes. A valid one has a few KiB. */
@@ -164,7 +164,10 @@ function once(
       let bytes = 0;
       answer.on('data', (part: Buffer) => {
         bytes += part.length;
-        if (bytes > MAX_BYTES) answer.destroy(new Fault('malformed', "the workload API's answer has no end"));
+        if (bytes > MAX_BYTES)
+          answer.destroy(
+            new Fault('malformed', `the answer of the workload API has more than ${MAX_BYTES} bytes`),
+          );
         else parts.push(part);
       });
       answer.on('error', reject);

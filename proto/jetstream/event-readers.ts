@@ -51,10 +51,7 @@ export class EventReaders {
     const total = [...this.#reading.values()].reduce((sum, count) => sum + count, 0);
     const ofUser = this.#reading.get(user) ?? 0;
     if (total >= MAX_READING || ofUser >= MAX_READING_PER_USER) {
-      throw new Fault(
-        'too-many',
-        `${ofUser || total} pages of events are being read already: ask again later`,
-      );
+      throw new Fault('too-many', `${ofUser || total} pages of events are already being read: retry later`);
     }
     this.#reading.set(user, ofUser + 1);
     try {
@@ -96,7 +93,7 @@ export class EventReaders {
     for (const { delivered } of messages) {
       reader.delivered += 1;
       if (delivered !== reader.delivered) {
-        throw new Error('some events were lost on their way');
+        throw new Error('some events were lost in delivery');
       }
     }
     const next = messages.length > 0 ? { sequence: (messages.at(-1) as Pulled).sequence + 1 } : from;

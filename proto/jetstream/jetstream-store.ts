@@ -68,7 +68,7 @@ export class JetStreamStore implements Store {
 
   /** Call it when the connection has broken: open pulls fail, as no answer to them arrives. */
   onDisconnect(): void {
-    this.#connected.abort(new Error('the connection to the bus has broken'));
+    this.#connected.abort(new Error('lost the connection to the bus'));
     this.#connected = new AbortController();
   }
 
@@ -104,7 +104,7 @@ export class JetStreamStore implements Store {
       await ensureTable((await this.#manager()) as never, this.#eventsMs, isReader, this.#log);
       for (const bucket of Object.keys(buckets)) await this.#kv(bucket);
     } catch (err) {
-      this.#log.warn({ err }, 'streams could not be made ready');
+      this.#log.warn({ err }, 'cannot create streams');
     }
   }
 
@@ -112,7 +112,7 @@ export class JetStreamStore implements Store {
   #recreate(): Promise<void> {
     this.#recreating ??= this.#manager()
       .then((manager) => makeTable(manager as never, this.#eventsMs))
-      .catch((err) => this.#log.warn({ err }, 'streams could not be made ready'))
+      .catch((err) => this.#log.warn({ err }, 'cannot create streams'))
       .finally(() => {
         this.#recreating = undefined;
       });

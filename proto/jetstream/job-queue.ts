@@ -60,7 +60,7 @@ export class JobQueue implements Queue {
       const { first, returned, failures } = this.#attemptsOf(keyOf(token), deliveries);
       const lost = deliveries - first - returned - failures;
       if (lost < MAX_LOST) return { token, attempt: deliveries - 1, bytes: data };
-      this.#drop(token, deliveries, `${lost} workers took it and never answered`);
+      this.#drop(token, deliveries, `${lost} workers took the job and did not acknowledge it`);
     }
   }
 
@@ -99,7 +99,7 @@ export class JobQueue implements Queue {
   #drop(token: string, attempts: number, reason: string): void {
     this.#line.publish(token, '+TERM');
     this.#attempts.delete(keyOf(token));
-    this.#log.error({ queue: this.#name, attempts, reason }, 'a job is dropped: nobody can do it');
+    this.#log.error({ queue: this.#name, attempts, reason }, 'job dropped');
     this.#dropped({ queue: this.#name, attempts, reason });
   }
 
@@ -120,6 +120,6 @@ export class JobQueue implements Queue {
 /** @throws Fault `malformed` */
 function keyOf(token: string): string {
   const [, sequence, stored] = TOKEN.exec(token) ?? [];
-  if (sequence === undefined) throw new Fault('malformed', '/token: not one that the queue gave out');
+  if (sequence === undefined) throw new Fault('malformed', '/token: not issued by the queue');
   return `${sequence}.${stored}`;
 }

@@ -133,7 +133,7 @@ async function deleteUnknown(manager: Manager, isReader: (name: string) => boole
   for (const stream of await all(manager.streams.names())) {
     if (!known.has(stream)) {
       await manager.streams.delete(stream);
-      log.warn({ stream }, 'ended a stream of the bus that is not of this layer');
+      log.warn({ stream }, 'deleted a stream that does not belong to this layer');
       continue;
     }
     const existing = await all(manager.consumers.list(stream));
@@ -145,7 +145,7 @@ async function deleteUnknown(manager: Manager, isReader: (name: string) => boole
     const consumers = named.slice(0, MAX_NAMED).map(({ name }) => clip(name, 100));
     log.warn(
       { stream, consumers, count: named.length },
-      "ended consumers that are not storage's: a program that read events by one of them asks storage.history.read instead (README, Monitors)",
+      'deleted consumers that storage did not create: read events with storage.history.read instead (docs/guides/webhooks-and-monitors.md)',
     );
   }
 }

@@ -88,13 +88,13 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
     throw new Fault(
       'too-large',
-      `a manifest may have ${MAX_MANIFEST_BYTES} bytes, this one has ${bytes.byteLength}`,
+      `the manifest has ${bytes.byteLength} bytes: the limit is ${MAX_MANIFEST_BYTES}`,
     );
   }
   if (!isManifestType(mediaType)) {
     throw new Fault(
       'manifest-invalid',
-      `media type ${quote(mediaType)} is not taken: send one of ${manifestTypes.join(', ')} as Content-Type`,
+      `media type ${quote(mediaType)} is not supported: send one of ${manifestTypes.join(', ')} as Content-Type`,
     );
   }
   let json: unknown;
@@ -102,7 +102,7 @@ export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
     json = parseJson(bytes, { values: MAX_VALUES });
   } catch (cause) {
     if (Fault.is(cause))
-      throw new Fault('manifest-invalid', `the manifest can't be read: ${cause.message}`, { cause });
+      throw new Fault('manifest-invalid', `cannot read the manifest: ${cause.message}`, { cause });
     throw new Fault('manifest-invalid', 'the manifest is not JSON in UTF-8', { cause });
   }
   let document: Static<typeof Document>;

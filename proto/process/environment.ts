@@ -12,27 +12,28 @@ export type Variable = {
 /** For operators and deployments. The command line and documents take precedence. */
 export const layerVariables = {
   TERRACE_DATA: {
-    description: 'Data folder of the layer, as the option `--data`. Required for a service that runs apart.',
+    description:
+      'Data folder of the layer, as the option `--data`. Required for a service that runs standalone.',
     default: '`data`',
   },
   TERRACE_LISTEN: {
-    description: 'As the field `listen`. For a gateway that runs apart, port 0 stands for any free port.',
+    description: 'As the field `listen`. For a standalone gateway, port 0 selects any free port.',
     default: '`127.0.0.1:5000`; `0.0.0.0:8080` with a connection string',
   },
   TERRACE_MODE: {
-    description: 'As the field `mode`. For a gateway that runs apart, until the bus has a configuration.',
+    description: 'As the field `mode`. For a standalone gateway, until the bus has a configuration.',
   },
   TERRACE_TLS: {
     description: "`workload`: IoT Edge's daemon issues the certificates; they are not read from files.",
   },
   TERRACE_TLS_NAMES: {
     description:
-      'With `TERRACE_TLS=workload`: names and addresses by which clients know this machine, with commas.',
+      'With `TERRACE_TLS=workload`: names and addresses of this machine that clients use, separated by commas.',
     default: '`IOTEDGE_GATEWAYHOSTNAME`',
   },
   TERRACE_LOG: {
     description:
-      'Level of the log: debug, info, warn or error. If set, the field `logLevel` does not apply. With `debug`, a command that fails prints where.',
+      'Level of the log: debug, info, warn or error. If set, the field `logLevel` does not apply. With `debug`, a failed command prints a stack trace.',
     default: '`info`, until the configuration is known',
   },
   TERRACE_NATS_SERVER: {
@@ -40,7 +41,7 @@ export const layerVariables = {
     default: 'the one on `PATH`, or of the Debian package, which is installed if root may do so',
   },
   TERRACE_STOP_MS: {
-    description: 'Max time for a process to end in good order, in ms; after that, it exits with code 1.',
+    description: 'Max time for the graceful shutdown of a process, in ms; after that, it exits with code 1.',
     default: '4000',
   },
   TERRACE_STALL_MS: {
@@ -58,7 +59,7 @@ export const layerVariables = {
 export const connectedRegistryVariables = {
   ACR_REGISTRY_CONNECTION_STRING: {
     description:
-      "Name of the layer, its parent and its login there, with a sync token or `ManagedIdentityClientId`. The cloud's data endpoint stands for its login server. `$NAME` in `ParentGatewayEndpoint` is a variable of the container. With it, the layer listens on `0.0.0.0:8080` and requires a token. The password is written to `parent.password` in the data volume, readable by its owner only.",
+      "Name of the layer, its parent and its login there, with a sync token or `ManagedIdentityClientId`. The cloud's data endpoint is replaced by its login server. `$NAME` in `ParentGatewayEndpoint` is a variable of the container. With it, the layer listens on `0.0.0.0:8080` and requires a token. The password is written to `parent.password` in the data volume, readable by its owner only.",
   },
   ACR_PARENT_GATEWAY_ENDPOINT: {
     description: '`host:port` that replaces `ParentGatewayEndpoint` of the connection string.',
@@ -69,7 +70,7 @@ export const connectedRegistryVariables = {
     default: '`/var/acr/certs` with a connection string',
   },
   ACR_REGISTRY_DATA_VOLUME: {
-    description: 'Data folder of the layer. Precedes `TERRACE_DATA`.',
+    description: 'Data folder of the layer. Overrides `TERRACE_DATA`.',
     default: '`/var/acr/data` with a connection string',
   },
 } satisfies Record<string, Variable>;
@@ -104,7 +105,7 @@ export const serviceVariables = {
   TERRACE_AWAIT_TOKEN: {
     description: 'gateway: `1` does not listen before the first token exists, which a document declares.',
   },
-  TERRACE_CLOSED: { description: 'gateway: `1` starts without any token, and admits nobody without one.' },
+  TERRACE_CLOSED: { description: 'gateway: `1` starts without any token, and rejects clients without one.' },
   TERRACE_PERSON: { description: 'storage: the person who started the layer, for the audit log.' },
 } satisfies Record<string, Variable>;
 

@@ -29,7 +29,7 @@ export function currentLayers(
   const isExpected =
     childLink?.live === true && (childLink.window === undefined || now < childLink.window.until);
   if (!isExpected || now - last <= MAX_SILENCE_MS) return { seen: last, layers };
-  const detail = `not heard from since ${new Date(last).toISOString()}`;
+  const detail = `no contact since ${new Date(last).toISOString()}`;
   return { seen: last, layers: layers.map((layer) => withoutLink(layer, last, detail)) };
 }
 

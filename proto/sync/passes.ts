@@ -45,8 +45,8 @@ export const passStarted = event(
   'pass.started',
   Type.Object({
     pass: PassId,
-    coordinator: described(Party, 'Instance of the syncer that makes the pass.'),
-    cause: Type.String({ maxLength: 512, description: 'Why it begins.' }),
+    coordinator: described(Party, 'Instance of the syncer that runs the pass.'),
+    cause: Type.String({ maxLength: 512, description: 'Why it starts.' }),
   }),
 );
 

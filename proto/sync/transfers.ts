@@ -49,10 +49,7 @@ export const transferStarted = event(
   'transfer.started',
   Type.Object({
     ...Progress,
-    present: described(
-      Bytes,
-      'Bytes that earlier attempts left at the far end, which do not cross the link again.',
-    ),
+    present: described(Bytes, 'Bytes that earlier attempts transferred, which do not cross the link again.'),
   }),
 );
 
@@ -61,7 +58,7 @@ export const transferProgressed = event(
   'transfer.progressed',
   Type.Object({
     ...Progress,
-    done: described(Bytes, 'Bytes at the far end.'),
+    done: described(Bytes, 'Bytes at the destination.'),
     rate: Type.Optional(described(Bytes, 'Bytes a second since the previous event.')),
   }),
 );

@@ -26,7 +26,7 @@ function inodesOf(files: number, free: number): Space['inodes'] {
 
 /** Fault for a volume below its reserve of space or of inodes. */
 export function noSpace({ free, reserve, inodes }: Space): Fault {
-  const remedy = 'delete what is not needed and collect garbage, or make the volume larger';
+  const remedy = 'delete unused content and collect garbage, or enlarge the volume';
   if (inodes && free >= reserve) {
     return new Fault(
       'no-space',

@@ -148,7 +148,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   app.setNotFoundHandler(async (request) => {
     throw new Fault(
       'name-unknown',
-      `${request.method} ${request.originalUrl.split('?', 1)[0]?.slice(0, 200)} is not known here`,
+      `${request.method} ${request.originalUrl.split('?', 1)[0]?.slice(0, 200)} is not an endpoint of this registry`,
     );
   });
 

@@ -56,7 +56,7 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   const tlsSetting = tlsOf(env);
   await Promise.race([configured, ended(signal), sleep(FIRST_CONFIGURATION_MS, undefined, { ref: false })]);
   if (!tlsSetting && !mode && !signal.aborted) {
-    log.warn({}, 'waits for the configuration of the layer: it says whether clients speak TLS');
+    log.warn({}, 'waiting for the configuration of the layer, which decides about TLS');
     await Promise.race([configured, ended(signal)]);
   }
   if (signal.aborted) return;
@@ -74,7 +74,7 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   const loopback = isLoopback(addressOf(listen).host);
   const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
   const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaitsToken && !closed && loopback);
-  if (closed) log.info({ listen }, 'lets in who has a token, and nobody while there is none');
+  if (closed) log.info({ listen }, 'accepting only clients with a token');
   else if (!open && !(await hasToken(bus, listen, log, signal, awaitsToken))) return;
 
   const { app, gateway } = buildApp({
@@ -106,6 +106,6 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   if (signal.aborted) return;
   throw new Fault(
     'unavailable',
-    'tls is configured, and this process listens without it: it ends, to be started with it',
+    'tls is configured, and this process listens without it: it exits to be restarted with TLS',
   );
 }

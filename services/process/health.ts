@@ -48,11 +48,11 @@ export class Health implements AsyncDisposable {
       this.#healthy = await healthyAnswer(data);
       this.#server.listen(0, '127.0.0.1');
       await once(this.#server, 'listening');
-      this.#server.on('error', (err) => log.warn({ err }, 'the health of this service is not told'));
+      this.#server.on('error', (err) => log.warn({ err }, 'cannot report the health of this service'));
       await this.#writePeriodically();
       await deleteStale(dirname(this.#file));
     } catch (err) {
-      log.warn({ err }, 'the health of this service is not told');
+      log.warn({ err }, 'cannot report the health of this service');
     }
   }
 
@@ -79,10 +79,7 @@ export class Health implements AsyncDisposable {
     } catch (err) {
       failed = failures + 1;
       ms = backoffMs(failed, RETRY);
-      this.#deps.log.warn(
-        { err, ms },
-        'where the health of this service is told was not written; trying again',
-      );
+      this.#deps.log.warn({ err, ms }, 'cannot write the health file; retrying');
     }
     if (!this.#isEnded) this.#timer = setTimeout(() => void this.#writePeriodically(failed), ms).unref();
   }
@@ -100,13 +97,13 @@ export class Health implements AsyncDisposable {
   }
 
   async #status(): Promise<string> {
-    if (!this.#isServing) return 'it does not serve yet';
+    if (!this.#isServing) return 'not serving yet';
     const answered = this.#deps.bus.flush().then(
       () => true,
       () => false,
     );
     const isAnswered = await Promise.race([answered, sleep(ANSWER_MS, false, { ref: false })]);
-    return isAnswered ? this.#healthy : 'its bus does not answer';
+    return isAnswered ? this.#healthy : 'the bus does not answer';
   }
 }
 

@@ -73,18 +73,18 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
   const foundationEnd = new AbortController();
   const stop = (why: string) => {
     if (end.signal.aborted) return;
-    log.info({ why }, 'ending');
+    log.info({ why }, 'stopping');
     end.abort(new Error(why));
     setTimeout(() => {
-      log.error({}, 'did not end in time');
+      log.error({}, 'did not stop in time');
       process.exit(1);
     }, stopMs).unref();
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
   // The IPC channel closes when the supervisor ends, however it ends.
-  process.on('disconnect', () => stop('the supervisor is gone'));
+  process.on('disconnect', () => stop('the supervisor exited'));
   const fatal = (err: unknown) => {
-    log.fatal({ err }, 'a failure that nobody handled');
+    log.fatal({ err }, 'unhandled error');
     process.exitCode ??= 1;
     stop('failure');
   };
@@ -107,7 +107,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
         await reportUnrecoverable(err);
       } else {
         if (Fault.is(err)) serviceLog.fatal({ code: err.code }, err.message);
-        else serviceLog.fatal({ err }, 'the service ended by a failure');
+        else serviceLog.fatal({ err }, 'service failed');
         process.exitCode ??= 1;
       }
       stop(`${service} has failed`);
@@ -189,7 +189,7 @@ function beat(bus: Bus, service: ServiceName, instance: string, log: Logger): Di
   const publish = () => {
     bus
       .put(serviceStatus, instance, status())
-      .catch((err) => log.debug({ err }, 'the heartbeat was not written'));
+      .catch((err) => log.debug({ err }, 'cannot write the heartbeat'));
   };
   publish();
   const timer = setInterval(publish, HEARTBEAT_MS).unref();

@@ -18,7 +18,7 @@ while (stuckMs === undefined) {
   Atomics.wait(clock, 0, 0, limits.everyMs);
   stuckMs = loop.poll(Atomics.load(counter, 0), processorMsOf(process.pid));
 }
-const msg = `the event loop has been stuck for ${Math.round(stuckMs / 1_000)} s: the process ends`;
+const msg = `the event loop has been stuck for ${Math.round(stuckMs / 1_000)} s: killing the process`;
 try {
   writeSync(1, `${JSON.stringify({ ...line, time: Date.now(), msg })}\n`);
 } catch {

@@ -30,7 +30,7 @@ export function watchLoop(log: Logger, limits: LoopLimits = LOOP_LIMITS): void {
   const line = { ...log.bindings(), pid: process.pid, level: log.levels.values.fatal };
   const data: Watched = { turns, limits, line };
   const worker = new Worker(new URL('./watchdog-thread.ts', import.meta.url), { workerData: data });
-  worker.on('error', (err) => log.warn({ err }, 'nobody watches the event loop of this process'));
+  worker.on('error', (err) => log.warn({ err }, 'event loop watchdog failed'));
   worker.unref();
   counter[0] = 1;
   setInterval(() => Atomics.add(counter, 0, 1), limits.everyMs).unref();

@@ -117,7 +117,7 @@ test('documents that are not valid are refused in words and change nothing', asy
   await settled(version, 'refused');
   const complaints = asked().complaints?.join('\n') ?? '';
   assert.match(complaints, /^mode "Sometimes" is not valid: write ReadWrite or ReadOnly$/m);
-  assert.match(complaints, /^tokens\.0\.password: a password never stands in a document/m);
+  assert.match(complaints, /^tokens\.0\.password: a document must not contain a password/m);
   assert.equal(edge.hub.twin.reported.connectionState, 'Unhealthy');
   assert.deepEqual(await inForce(), before);
   assert.equal((await ask('')).status, 200);

@@ -141,7 +141,7 @@ test('a layer whose network is gone is Offline within 90 s, here and above, and 
   try {
     // The kernel gives up the request that rests after 25 s.
     await until(async () => assert.match(await status('layer-4'), /^Parent .*: Offline: /m), 40_000);
-    await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*not heard from/m));
+    await until(async () => assert.match(await status('layer-5'), /^layer-4 .* Offline .*no contact since/m));
   } finally {
     await execute('docker', ['network', 'connect', '--alias', 'layer-4', network, container]);
   }

@@ -62,7 +62,7 @@ class HostedServices extends EventEmitter {
         await live(service, main, { layer, env, signal, log }, stop);
       } catch (err) {
         if (signal.aborted && err === signal.reason) return;
-        log.fatal({ err }, 'the service ended by a failure');
+        log.fatal({ err }, 'service failed');
         code = 1;
         stop(`${service} has failed`);
       }

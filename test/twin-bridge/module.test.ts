@@ -82,7 +82,7 @@ test('desired properties take effect, what is wrong with them changes nothing an
   twin.desire(5, { mode: 'Sometimes', listen: '0.0.0.0:80', schedule: 'now' });
   await until(() => asked()?.version === 5);
   assert.equal(asked()?.state, 'refused');
-  assert.match(asked()?.complaints[0] ?? '', /^listen takes effect at a start/);
+  assert.match(asked()?.complaints[0] ?? '', /^listen takes effect at the start/);
   twin.desire(6, { mode: 'Sometimes', schedule: 'now' });
   await until(() => asked()?.version === 6);
   assert.match(

@@ -43,7 +43,8 @@ export function parseConnectionString(
   endpoint?: string,
 ): ConnectionString {
   const values = valuesOf(text);
-  const need = (key: Key): string => values.get(key) || fail(`lacks ${key}: print it anew with get-settings`);
+  const need = (key: Key): string =>
+    values.get(key) || fail(`lacks ${key}: print it again with get-settings`);
   return {
     name: layerName(need('ConnectedRegistryName')),
     url: urlOf(expand(endpoint || need('ParentGatewayEndpoint'), env), values.get('ParentEndpointProtocol')),
@@ -62,9 +63,9 @@ function valuesOf(text: string): Map<Key, string> {
     // A part without a known key may be a piece of a password: show only what looks like a key.
     if (at < 1 || !isKey(key)) {
       const shown = /^[A-Z][A-Za-z]{0,40}$/.test(key) && at > 0 ? key : 'a part that is not Key=value';
-      fail(`has ${shown}, which is not known: its keys are ${KEYS.join(', ')}`);
+      fail(`has ${shown}, which is unknown: the keys are ${KEYS.join(', ')}`);
     }
-    if (values.has(key)) fail(`names ${key} twice: name it once`);
+    if (values.has(key)) fail(`has ${key} twice: remove one of them`);
     values.set(key, pair.slice(at + 1).trim());
   }
   return values;
@@ -74,19 +75,20 @@ function loginOf(values: Map<Key, string>, need: (key: Key) => string): Connecti
   const clientId = values.get('ManagedIdentityClientId');
   if (!clientId) return { username: need('SyncTokenName'), password: need('SyncTokenPassword') };
   if (values.get('SyncTokenName') || values.get('SyncTokenPassword')) {
-    fail('has both SyncTokenName or SyncTokenPassword and ManagedIdentityClientId: leave one of the two out');
+    fail('has both SyncTokenName or SyncTokenPassword and ManagedIdentityClientId: remove one of the two');
   }
   return { clientId };
 }
 
 function urlOf(endpoint: string, protocol: string | undefined): string {
   if (!ENDPOINT.test(endpoint))
-    fail('has a ParentGatewayEndpoint that is not host or host:port: write it so');
+    fail('has a ParentGatewayEndpoint that is not valid: write host or host:port');
   const [, registry, domain] = CLOUD.exec(endpoint) ?? [];
   if (registry) return `https://${registry.toLowerCase()}.${domain?.toLowerCase()}`;
   if (!protocol) fail('lacks ParentEndpointProtocol: add ParentEndpointProtocol=https, or http');
   const scheme = protocol.toLowerCase();
-  if (scheme !== 'https' && scheme !== 'http') fail('has a ParentEndpointProtocol that is not http or https');
+  if (scheme !== 'https' && scheme !== 'http')
+    fail('has a ParentEndpointProtocol that is not valid: write http or https');
   return `${scheme}://${endpoint}`;
 }
 
@@ -97,7 +99,7 @@ function expand(text: string, env: Record<string, string | undefined>): string {
     return (
       env[name] ||
       fail(
-        `names $${name} in ParentGatewayEndpoint, and that variable is not set: write the parent's name there (IoT Edge sets IOTEDGE_PARENTHOSTNAME below another layer only)`,
+        `uses $${name} in ParentGatewayEndpoint, and that variable is not set: write the parent's host name (IoT Edge sets IOTEDGE_PARENTHOSTNAME only below another layer)`,
       )
     );
   });
@@ -110,7 +112,7 @@ function layerName(name: string): string {
     .slice(0, 63)
     .replace(/^-+|-+$/g, '');
   return (
-    layer || fail('has a ConnectedRegistryName without a letter or digit: print it anew with get-settings')
+    layer || fail('has a ConnectedRegistryName without a letter or digit: print it again with get-settings')
   );
 }
 

@@ -71,7 +71,7 @@ const collection = fields.garbageCollection.properties;
 const startFields = Object.entries(fields).flatMap(([name, { atStart }]) => (atStart ? [name] : []));
 
 const lateComplaint = (field: string): string =>
-  `${field} takes effect at a start, before this document is known: leave it out, and give it to "terrace up" as an option, or in its file`;
+  `${field} takes effect at the start, before this document is read: remove it, and set it as an option of "terrace up" or in its file`;
 
 /** By default, a layer with a parent is a read-only copy of all of its repositories. */
 function withDefaults(document: Document): Configuration {
@@ -149,7 +149,7 @@ function parse(text: string): { fields: Fields } | { complaints: string[] } {
   try {
     value = yaml.toJS({ maxAliasCount: 100 });
   } catch (cause) {
-    return { complaints: [`the document is not usable YAML: ${(cause as Error).message}`] };
+    return { complaints: [`the document is not valid YAML: ${(cause as Error).message}`] };
   }
   if (value === null || value === undefined) return { fields: {} };
   if (!isMapping(value)) {

@@ -20,7 +20,7 @@ export function declaredComplaints(document: Document): string[] {
       return [
         ...(writes(mode) && !takesWrites(document)
           ? [
-              `${field}.mode ${mode} does not fit, as this layer is ReadOnly: write ReadOnly, or mode: ReadWrite`,
+              `${field}.mode ${mode} is not possible in a ReadOnly layer: write ReadOnly, or set mode: ReadWrite for the layer`,
             ]
           : []),
         ...passwordComplaints(passwords, field),
@@ -31,7 +31,9 @@ export function declaredComplaints(document: Document): string[] {
       ...children.map(({ name }, at) => [`children.${at}`, name] as const),
     ]),
     ...(JSON.stringify(declaredAccounts(document)).length > MAX_BYTES
-      ? ['tokens and children are more than fits into one message: share scope maps, or use fewer patterns']
+      ? [
+          `tokens and children have more than ${MAX_BYTES} bytes as JSON: share scope maps, or use fewer patterns`,
+        ]
       : []),
   ];
 }
@@ -43,7 +45,9 @@ type Token = NonNullable<Document['tokens']>[number];
 function rightsComplaints(token: Token, field: string): string[] {
   const actions = actionsOfToken(token);
   if ((token.scopeMap === undefined) === (actions.length === 0)) {
-    return [`${field} needs either scopeMap or what it may do: write pull, push, delete or actions`];
+    return [
+      `${field} needs either scopeMap or its own rights: write scopeMap alone, or pull, push, delete or actions`,
+    ];
   }
   return (token.actions ?? []).flatMap((action, at) => {
     try {
@@ -79,6 +83,6 @@ function duplicates(named: (readonly [field: string, name: string])[]): string[]
     seen.set(name, first ?? field);
     return first === undefined
       ? []
-      : [`${field}.name ${name} is the name of ${first} already: choose another`];
+      : [`${field}.name ${name} is already the name of ${first}: choose another`];
   });
 }

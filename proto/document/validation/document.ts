@@ -58,7 +58,7 @@ function meaningComplaints(document: Document, files: Files): string[] {
   const bad = (field: string, value: unknown) => complaints.push(notValid(field, value));
   const port = Number(listen?.slice(listen.lastIndexOf(':') + 1) ?? 1);
   if (port < 1 || port > 65_535)
-    complaints.push(`listen ${quote(listen)} is not valid: ports go from 1 to 65535`);
+    complaints.push(`listen ${quote(listen)} is not valid: use a port from 1 to 65535`);
   const parts = [
     linkComplaints(document, files),
     selectionComplaints(repositories),

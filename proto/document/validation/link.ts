@@ -21,7 +21,7 @@ export function linkComplaints(document: Document, files: Files): string[] {
     if (text !== undefined && !isBetween(text, 60_000, 7 * DAY)) complaints.push(notValid(field, text));
   }
   if ((window ?? syncWindow) !== undefined && schedule === undefined) {
-    complaints.push('schedule is missing: say when the window opens, such as "0 2 * * *"');
+    complaints.push('schedule is missing: write when the window opens, such as "0 2 * * *"');
   }
   for (const [field, text] of Object.entries({ eventTtl, messageTtl })) {
     if (text !== undefined && !isBetween(text, DAY, 90 * DAY)) complaints.push(notValid(field, text));
@@ -34,13 +34,15 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Files)
   const complaints: string[] = [];
   if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));
   else if (url.includes('@')) {
-    complaints.push('parent.url holds credentials: use the fields parent.username and parent.passwordFile');
+    complaints.push(
+      'parent.url contains credentials: use the fields parent.username and parent.passwordFile',
+    );
   }
   if (username !== undefined && passwordFile === undefined) {
     complaints.push('parent.passwordFile is missing: name a file that holds the password of parent.username');
   }
   if (passwordFile !== undefined && username === undefined) {
-    complaints.push('parent.username is missing: say whose password parent.passwordFile holds');
+    complaints.push('parent.username is missing: name the account of the password in parent.passwordFile');
   }
   for (const complaint of azureComplaints(parent, files)) complaints.push(complaint);
   for (const [at, host] of allowedHosts.entries()) {
@@ -50,14 +52,14 @@ function parentComplaints(parent: NonNullable<Document['parent']>, files: Files)
   for (const [name, path] of Object.entries({ passwordFile, caFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`parent.${name}`, path));
     else if (path !== undefined && name === 'caFile' && files.holdsCertificate?.(path) === false) {
-      complaints.push(`parent.caFile ${quote(path)} holds no certificate: put one there in PEM`);
+      complaints.push(`parent.caFile ${quote(path)} contains no certificate: write one to it, as PEM`);
     }
   }
   return complaints;
 }
 
 export const unreadable = (field: string, path: string): string =>
-  `${field} ${quote(path)} can't be read: make that file, or name another one`;
+  `${field} ${quote(path)} can't be read: create that file, or name another one`;
 
 function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
   const isRate = (text: string) => (bitRateOf(text) ?? 0) >= MIN_RATE;
@@ -67,9 +69,9 @@ function bandwidthComplaints(bandwidth: Document['bandwidth'] = []): string[] {
     const complaints = isRate(limit) ? [] : [notValid(`${field}.limit`, limit)];
     if ((from === undefined) !== (to === undefined)) {
       const missing = from === undefined ? 'from' : 'to';
-      complaints.push(`${field}.${missing} is missing: give both times of the day, or none for all day`);
+      complaints.push(`${field}.${missing} is missing: write both from and to, or neither for the whole day`);
     } else if (from !== undefined && from === to) {
-      complaints.push(`${field}.to ${quote(to)} is the same as from: leave both out for all day`);
+      complaints.push(`${field}.to ${quote(to)} is the same as from: remove both for the whole day`);
     }
     return complaints;
   });

@@ -22,7 +22,9 @@ export function notificationComplaints(
     if (urls.length > 0) continue;
     const name = nameOf(webhook);
     if (seen.has(name)) {
-      complaints.push(`${field}.name ${quote(name)} is that of another webhook: give each a name of its own`);
+      complaints.push(
+        `${field}.name ${quote(name)} is already the name of another webhook: give each a different name`,
+      );
     }
     seen.add(name);
   }
@@ -36,7 +38,7 @@ function urlComplaint(field: string, url: string): string[] {
   if (!URL.canParse(url)) return [notValid(field, url)];
   const { username, password } = new URL(url);
   if (!username && !password) return [];
-  return [`${field} holds credentials: have events signed, with the secret in a file named by secretFile`];
+  return [`${field} contains credentials: remove them, and sign events with the secret in secretFile`];
 }
 
 function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: Files): string[] {
@@ -45,7 +47,7 @@ function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: F
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`${field}.${name}`, path));
   }
   if (caFile !== undefined && files.readable(caFile) && files.holdsCertificate?.(caFile) === false) {
-    complaints.push(`${field}.caFile ${quote(caFile)} holds no certificate: put one there in PEM`);
+    complaints.push(`${field}.caFile ${quote(caFile)} contains no certificate: write one to it, as PEM`);
   }
   return complaints;
 }

@@ -1,7 +1,7 @@
 /** The rules that keep passwords out of a document and out of complaints. */
 
 const PLAIN =
-  'a password never stands in a document: write passwords: [{ secretFile: <the path of a mounted secret> }], or [{ hash: <the line that "terrace token hash" prints> }]';
+  'a document must not contain a password: write passwords: [{ secretFile: <the path of a mounted secret> }], or [{ hash: <the line that "terrace token hash" prints> }]';
 
 /** Remedies for fields that do not exist, but that people write out of habit. */
 export const misplaced: Record<string, string> = {
@@ -10,7 +10,7 @@ export const misplaced: Record<string, string> = {
   'children.password': PLAIN,
   'children.passwords.password': PLAIN,
   'parent.password':
-    'a password never stands in a document: write passwordFile with the path of a file that holds it',
+    'a document must not contain a password: write passwordFile with the path of a file that holds it',
 };
 
 /** Whether the value of the field may contain a password or a hash, and must not be quoted. */

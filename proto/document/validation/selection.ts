@@ -21,7 +21,7 @@ export function selectionComplaints(repositories: NonNullable<Document['reposito
     for (const complaint of tags ? tagComplaints(`${field}.tags`, tags) : []) complaints.push(complaint);
     const previous = seen.get(name);
     if (previous && !isDeepStrictEqual(previous, selection)) {
-      complaints.push(`${field} is the second entry for ${quote(name)}: say all of it in one`);
+      complaints.push(`${field} is the second entry for ${quote(name)}: merge the two`);
     }
     seen.set(name, selection);
   }

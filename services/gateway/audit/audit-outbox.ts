@@ -24,14 +24,13 @@ export function auditOutbox(bus: Pick<Bus, 'call'>, log: Log): Outbox<AuditEntry
         for (let entry = batch[0]; entry; entry = batch[0]) {
           await add([entry]).catch((err) => {
             if (!isPermanent(err)) throw err;
-            log.error({ err, action: entry?.action }, 'an entry of the audit is refused, and is lost');
+            log.error({ err, action: entry?.action }, 'audit entry rejected; dropped');
           });
           batch.shift();
         }
       }
     },
-    (batches, err) =>
-      log.error({ err, batches }, 'entries of the audit are lost: storage does not take them'),
+    (batches, err) => log.error({ err, batches }, 'audit entries dropped: storage does not accept them'),
     MAX_BATCHES,
   );
 }

@@ -112,7 +112,7 @@ export function audit(
   };
 }
 
-const OTHERS = 'refused requests of too many kinds to tell each';
+const OTHERS = 'refused requests of too many kinds to list each';
 
 /** Token, network and reason: a client that tries other repositories makes no new kind. */
 const kindOf = ({ token = '', address = '', action, method, status }: Fields): string =>

@@ -36,20 +36,19 @@ export async function hasToken(
       const { tokens } = await bus.call(accountsStatus, {}, { patience: retried ? PATIENCE_MS : 0, signal });
       if (tokens > 0) return true;
       if (awaited) {
-        if (!warned)
-          log.warn({ listen }, 'waits for the first token: the configuration document declares it');
+        if (!warned) log.warn({ listen }, 'waiting for the first token of the configuration document');
         warned = true;
         await sleep(POLL_MS, undefined, { signal }).catch(() => {});
         continue;
       }
       throw new Fault(
         'config-invalid',
-        `${listen} can be reached from other machines, and there is no token yet: make one (terrace token create NAME …), then start again; or start with --insecure-listen, and everybody may do everything`,
+        `${listen} is reachable from other machines, and the layer has no token: create one (terrace token create NAME …), then start again; or start with --insecure-listen, which allows everything to everyone`,
       );
     } catch (error) {
       if (signal.aborted) return false;
       if (!Fault.is(error, 'unavailable')) throw error;
-      if (!retried) log.warn({ listen }, 'waits for storage: it knows whether there are tokens');
+      if (!retried) log.warn({ listen }, 'waiting for storage, to check that a token exists');
       await sleep(jittered(PAUSE_MS), undefined, { signal }).catch(() => {});
     }
   }

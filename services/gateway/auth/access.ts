@@ -213,8 +213,7 @@ export class Access {
     caller: Caller,
   ): Promise<Identity | (Refused & { error: BearerError })> {
     const verified = await this.#bearer.verify(status.key, jwt);
-    if (!verified)
-      return { refused: 'the Bearer token is not valid, or not any more', error: 'invalid_token' };
+    if (!verified) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
     const { name, print, grant } = verified;
     caller.name = name;
     if (name === '') return { ...this.#anonymous, grant };
@@ -306,7 +305,9 @@ export function mayActAs({ caller }: FastifyRequest, child: string, action: Gate
 
 /** Same message as storage, so that it does not reveal whether the repository exists. */
 function unknown(repository: string): Fault {
-  return new Fault('name-unknown', `repository ${repository} is not known here`, { detail: { repository } });
+  return new Fault('name-unknown', `repository ${repository} is not known here`, {
+    detail: { repository },
+  });
 }
 
 /**

@@ -14,7 +14,7 @@ export type LoggedIn = { identity: Identity; print: string };
 const NAME = new RegExp(TokenName.pattern as string);
 /** Max length of a password, in characters. */
 const MAX_PASSWORD_LENGTH = 1_024;
-const WRONG: Refused = { refused: 'the name of the token or its password is not right' };
+const WRONG: Refused = { refused: 'invalid token name or password' };
 
 /**
  * Checks names and passwords. A pair that was right before is admitted without hashing while the account has that
@@ -59,7 +59,7 @@ export class LogIn {
     const password = known?.passwords.find((each) => each.print === print);
     return known && password
       ? admit(known, password)
-      : { refused: 'the password of the Bearer token has ended' };
+      : { refused: 'the password of the Bearer token is no longer valid' };
   }
 
   async #attempt(

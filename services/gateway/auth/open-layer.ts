@@ -13,7 +13,7 @@ import { isLoopback } from './access-at-start.ts';
 /** Names that container engines give the machine inside containers; no public DNS resolves `.internal`. */
 const ENGINE_NAMES = new Set(['host.docker.internal', 'host.containers.internal']);
 
-const REMEDY = 'make a token, and clients log in ("terrace token create NAME --push \'*\'")';
+const REMEDY = 'create a token that clients log in with ("terrace token create NAME --push \'*\'")';
 
 export type OpenLayer = {
   /** Whether the layer has no accounts and admits everyone. */
@@ -44,7 +44,7 @@ function pageOfAnotherSite({ headers, host: forwarded }: FastifyRequest): Fault 
   if (!isForeign && headers['sec-fetch-site'] !== 'cross-site') return undefined;
   return new Fault(
     'denied',
-    `this layer has no accounts, so it takes no request that a page of another site sends: ${REMEDY}`,
+    `this layer has no accounts, so it rejects requests from pages of other sites: ${REMEDY}`,
   );
 }
 
@@ -55,7 +55,7 @@ const namesIn = ({ headers, host }: FastifyRequest): string[] =>
 function nameOfAnotherMachine(name: string): Fault {
   return new Fault(
     'misdirected',
-    `this layer has no accounts, so it answers to the names of this machine only (localhost, 127.0.0.1, ${hostname()}), and this request is for ${name.slice(0, 80)}: ${REMEDY}, or set loginServer to the name that clients use`,
+    `this layer has no accounts, so it accepts only the host names of this machine (localhost, 127.0.0.1, ${hostname()}), and this request is for ${name.slice(0, 80)}: ${REMEDY}, or set loginServer to the name that clients use`,
   );
 }
 

@@ -81,7 +81,7 @@ class BoundedQueue {
     if (this.#free > 0) this.#free -= 1;
     else {
       if (this.#waiting.length >= this.#maxWaiting) {
-        throw new Fault('too-many', 'too many passwords wait to be checked: try again in 5 s', {
+        throw new Fault('too-many', 'too many passwords are waiting to be checked: try again in 5 s', {
           detail: { retryAfter: 5 },
         });
       }

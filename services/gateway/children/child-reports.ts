@@ -153,7 +153,8 @@ export class ChildReports {
       ...(account && { account }),
     } satisfies ReportProgress;
     const swapped = await this.#bus.swap(reportProgress, child, value, revision).catch(unavailable);
-    if (swapped === undefined) throw new Fault('unavailable', 'another report of this child came between');
+    if (swapped === undefined)
+      throw new Fault('unavailable', 'a concurrent report of this child was stored first: report again');
   }
 }
 
@@ -189,5 +190,5 @@ function checkOrder(events: Report['events']): void {
 
 function unavailable(cause: unknown): never {
   if (cause instanceof Fault) throw cause;
-  throw new Fault('unavailable', 'the bus does not answer now', { cause });
+  throw new Fault('unavailable', 'the bus does not answer: retry later', { cause });
 }

@@ -41,12 +41,12 @@ export function forgetDeletedChildren({ bus, reports, log, pollMs = POLL_MS }: F
     try {
       for (const child of await deletedChildren(bus)) {
         await reports.forget(child);
-        log.info({ child }, 'what was known of a layer below is dropped with its account');
+        log.info({ child }, 'deleted the state of a layer below, as its account was deleted');
       }
       failures = 0;
     } catch (err) {
       failures += 1;
-      log.debug({ err }, 'the accounts of layers below could not be looked at; looking again');
+      log.debug({ err }, 'cannot check the accounts of layers below; retrying');
     }
     isChecking = false;
     const wait = failures > 0 ? backoffMs(failures, { firstMs: 2_000, maxMs: pollMs }) : jittered(pollMs);

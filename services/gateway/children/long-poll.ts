@@ -40,7 +40,7 @@ export class LongPolls {
 
 export function tooManyLongPolls(random = Math.random()): Fault {
   const retryAfter = RETRY_FROM_S + Math.round(random * (RETRY_TO_S - RETRY_FROM_S));
-  const message = `too many requests wait here already: end some, or try again in ${retryAfter} s`;
+  const message = `too many long polls are open: end some, or try again in ${retryAfter} s`;
   return new Fault('too-many', message, { detail: { retryAfter } });
 }
 

@@ -19,8 +19,8 @@ export class ReportTurns {
   /** Takes the slot of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */
   admit(child: string): Disposable {
     const slot = this.#quota.take(child, MAX_REPORTS_EACH);
-    if (slot === 'each') throw tooMany(`${child} sends another report before the last one is answered`);
-    if (slot === 'all') throw tooMany('too many layers report at this moment');
+    if (slot === 'each') throw tooMany(`${child} already has ${MAX_REPORTS_EACH} reports in progress`);
+    if (slot === 'all') throw tooMany(`${MAX_REPORTS} reports of layers below are already in progress`);
     return slot;
   }
 

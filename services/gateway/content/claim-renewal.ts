@@ -60,12 +60,12 @@ export class ClaimRenewal implements AsyncDisposable {
     this.#end();
     await this.#bus
       .call(discardIngest, this.#reference)
-      .catch((err) => this.#logFailure(err, 'an upload stays for now'));
+      .catch((err) => this.#logFailure(err, 'cannot discard an upload'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended) return;
-    await this.release().catch((err) => this.#logFailure(err, 'a claim was not given back'));
+    await this.release().catch((err) => this.#logFailure(err, 'cannot release a claim'));
   }
 
   #end(): void {

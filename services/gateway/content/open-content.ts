@@ -24,7 +24,7 @@ export async function openBlob(
     if (file) return { place, file };
     cache.misplaced(repository, digest);
   }
-  throw new Fault('unavailable', 'the content is not where storage says that it is');
+  throw new Fault('unavailable', 'the content is not at the location that storage reported: retry later');
 }
 
 /** The bytes are shared: they must not be changed. */
@@ -40,13 +40,13 @@ export async function readManifestBytes(
     if (bytes) return { place, bytes };
     cache.misplaced(repository, reference);
   }
-  throw new Fault('unavailable', 'the content is not where storage says that it is');
+  throw new Fault('unavailable', 'the content is not at the location that storage reported: retry later');
 }
 
 async function readAll(volume: Volume, place: ManifestPlace): Promise<Buffer | undefined> {
   await using file = await volume.openBlob(place);
   if (!file) return undefined;
   const bytes = Buffer.allocUnsafeSlow(place.size);
-  if ((await file.read(bytes, 0)) < place.size) throw new Error(`${place.digest} is shorter than it was`);
+  if ((await file.read(bytes, 0)) < place.size) throw new Error(`${place.digest} is truncated`);
   return bytes;
 }

@@ -70,7 +70,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     wake?.();
   };
   const onEnd = () => stop();
-  const onBroken = () => stop(new Fault('size-invalid', 'the connection ended in the middle of the body'));
+  const onBroken = () => stop(new Fault('size-invalid', 'the connection closed before the end of the body'));
   const onAbort = () => {
     batch = [];
     fail(signal.reason);
@@ -78,7 +78,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
   // Idle time counts only while this waits for the client, not while the client waits for the disk.
   const idle = setTimeout(() => {
     if (!wake) idle.refresh();
-    else stop(new Fault('upload-invalid', `no byte came for ${idleMs / 1000} s`));
+    else stop(new Fault('upload-invalid', `no data received for ${idleMs / 1000} s`));
   }, idleMs).unref();
 
   const meter = new RateMeter(minimumRate, performance.now());
@@ -86,7 +86,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
     const inWindow = meter.next(performance.now());
     if (inWindow === undefined) return;
     const [bytes, seconds] = [minimumRate.bytesPerSecond, minimumRate.windowMs / 1_000];
-    const slow = `${inWindow} bytes came in ${seconds} s: send at least ${bytes} a second, or go on later where the upload ends`;
+    const slow = `received ${inWindow} bytes in ${seconds} s: send at least ${bytes} bytes/s, or continue the upload later`;
     stop(new Fault('upload-invalid', slow));
   }, minimumRate.windowMs).unref();
 

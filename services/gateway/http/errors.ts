@@ -69,7 +69,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   // A query may hold secrets.
   const path = request.url.split('?', 1)[0];
   if (answer.status === 500) {
-    log.error({ err: error, method, path }, 'a request failed');
+    log.error({ err: error, method, path }, 'request failed');
   } else {
     log.debug({ err: error, method, path, status: answer.status }, 'refused');
   }
@@ -101,7 +101,7 @@ function answerOf(error: unknown): Answer {
       message: clip(message, 200),
     };
   }
-  return { ...httpErrors.internal, message: 'the registry failed; its log says why' };
+  return { ...httpErrors.internal, message: 'the registry failed: see its log' };
 }
 
 /**
@@ -115,9 +115,9 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   }
   const [status, reason, message] =
     error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large', 'the headers of the request are too large']
+      ? [431, 'Request Header Fields Too Large', 'the request headers are too large']
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout', 'the headers of the request did not come in time']
+        ? [408, 'Request Timeout', 'the request headers were not received in time']
         : [400, 'Bad Request', 'the request is not HTTP/1.1'];
   const body = bodyOf({ status: Number(status), code: 'UNSUPPORTED', message: String(message) });
   socket.end(

@@ -36,7 +36,10 @@ export function hostOf(request: FastifyRequest): string {
     return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`;
   }
   if (host.length > 260 || !HOST.test(host)) {
-    throw new Fault('malformed', 'the Host of the request, or X-Forwarded-Host, is no host name and port');
+    throw new Fault(
+      'malformed',
+      'Host or X-Forwarded-Host is not valid: send a host name with an optional port',
+    );
   }
   return host.toLowerCase();
 }

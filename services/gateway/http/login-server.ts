@@ -16,7 +16,7 @@ export function checkLoginServer(request: FastifyRequest, loginServer: string | 
   if (withoutDefaultPort(host) === withoutDefaultPort(loginServer.toLowerCase())) return;
   throw new Fault(
     'misdirected',
-    `this registry answers as ${loginServer}, and this request is for ${host}: use that name (loginServer)`,
+    `this registry accepts requests for ${loginServer} only, and this one is for ${host}: use that name, or change loginServer`,
   );
 }
 

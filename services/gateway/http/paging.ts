@@ -13,7 +13,7 @@ export function pageOf(request: FastifyRequest): Page {
   const n = parameter(request, 'n');
   const last = parameter(request, 'last');
   if (n !== undefined && !/^\d+$/.test(n)) {
-    throw new Fault('malformed', `n is ${JSON.stringify(n.slice(0, 40))}: write how many entries you want`);
+    throw new Fault('malformed', `n is ${JSON.stringify(n.slice(0, 40))}: write a number of entries`);
   }
   return { limit: Math.min(MAX_PAGE, n === undefined ? MAX_PAGE : Number(n)), ...(last && { after: last }) };
 }

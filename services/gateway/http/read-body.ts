@@ -19,9 +19,9 @@ export async function readBody(
     else chunks.push(chunk);
   };
   const onClose = () =>
-    reject(new Fault('size-invalid', `the connection ended in the middle of the ${what}`));
+    reject(new Fault('size-invalid', `the connection closed before the end of the ${what}`));
   const onTimeout = () =>
-    reject(new Fault('too-slow', `the ${what} did not come within ${withinMs / 1_000} s`));
+    reject(new Fault('too-slow', `the ${what} was not received within ${withinMs / 1_000} s`));
   const timer = setTimeout(onTimeout, withinMs);
   body.on('data', onData).once('end', resolve).once('close', onClose).once('error', onClose);
   if (body.destroyed) onClose();

@@ -72,7 +72,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     // Same fault as for a blob without a transfer: a caller that may not pull the blob must not learn of it.
     const mustBeAllowed = () => {
       if (mayAlso(request, repository, 'content/read')) return;
-      throw new Fault('blob-unknown', `blob ${digest} is not on its way to repository ${repository}`);
+      throw new Fault('blob-unknown', `blob ${digest} is not in transfer to repository ${repository}`);
     };
     mustBeAllowed();
     reply.header('cache-control', 'no-store');
@@ -100,7 +100,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     const callerAllowed = access.stillAllowed(request, reply);
     const stillAllowed = async () => (await callerAllowed()) && mayAlso(request, repository, 'content/read');
     const sending = sendParts(reply, file, [range], { ...times, stillAllowed });
-    await sending.catch((err) => log.warn({ err, digest }, 'what is still coming could not be read'));
+    await sending.catch((err) => log.warn({ err, digest }, 'cannot read a blob in transfer'));
     return reply;
   };
 
@@ -127,5 +127,5 @@ function rangeOf({ headers }: FastifyRequest, size: number): ByteRange {
   const ranges = parseRange(headers.range, size);
   const [range] = ranges === 'whole' ? [{ first: 0, last: size - 1 }] : ranges;
   if (range && range.last >= range.first && (ranges === 'whole' || ranges.length === 1)) return range;
-  throw new Fault('range-invalid', `the blob has ${size} bytes: ask for one range of them`);
+  throw new Fault('range-invalid', `the blob has ${size} bytes: request one range of them`);
 }

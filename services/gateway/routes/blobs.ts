@@ -38,14 +38,14 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     const ranges = parseRange(rangeFor(request.headers, digest), size);
     if (ranges !== 'whole' && ranges.length === 0) {
       reply.header('content-range', `bytes */${size}`);
-      throw new Fault('range-invalid', `the blob has ${size} bytes, none of them in the range asked for`);
+      throw new Fault('range-invalid', `the blob has ${size} bytes: the requested range is outside of it`);
     }
     const { status, headers, parts } = plan(ranges, size);
     reply.hijack();
     reply.raw.writeHead(status, { ...(reply.getHeaders() as Record<string, string>), ...headers });
     const stillAllowed = access.stillAllowed(request, reply);
     const sending = sendParts(reply, file, parts, { ...times, stillAllowed });
-    await sending.catch((err) => log.error({ err, digest }, 'a blob could not be read'));
+    await sending.catch((err) => log.error({ err, digest }, 'cannot read a blob'));
     return reply;
   };
 

@@ -49,6 +49,6 @@ function parseActivation(text: string): LayerIdentity {
   try {
     return parse(Activation, text);
   } catch (cause) {
-    throw new Fault('malformed', `the body is no activation: ${REMEDY}`, { cause });
+    throw new Fault('malformed', `the body is not an activation: ${REMEDY}`, { cause });
   }
 }

@@ -38,7 +38,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const logSkippedPlatform = (repository: Repository, digest: Reference) => (error: unknown) => {
     const platform = Fault.is(error, 'manifest-unknown') ? error.detail?.leftOut : undefined;
     if (platform !== undefined) {
-      log.info({ repository, digest, platform }, 'a platform was asked for that this layer does not bring');
+      log.info({ repository, digest, platform }, 'requested platform is not selected for this layer');
     }
     throw error;
   };
@@ -70,7 +70,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     const repository = repositoryOf(request);
     const reference = parseReferenceName(segment(request, 'reference'));
     if (Number(request.headers['content-length']) > MAX_MANIFEST_BYTES) {
-      throw new Fault('too-large', `a manifest may have ${MAX_MANIFEST_BYTES} bytes`);
+      throw new Fault('too-large', `the manifest has more than ${MAX_MANIFEST_BYTES} bytes`);
     }
     const tags = tagsOf(request, reference);
     const expect = await expectation(request, repository, reference);
@@ -149,7 +149,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
       throw new Fault(
         'conflict',
         // Without the digest: a caller that may write may not always read.
-        `${reference} is ${current ? 'not what you expect' : 'not there'}: look again, then decide again`,
+        `${reference} ${current ? 'is not in the expected state' : 'does not exist'}: read it again, then decide`,
       );
     }
     return isDigest(reference) ? {} : { expect: current?.digest ?? null };
@@ -202,7 +202,7 @@ function tagsOf(request: FastifyRequest, reference: Reference): Tag[] {
   if (!isDigest(reference)) return [];
   const tags = [...new Set(parameters(request, 'tag'))];
   if (tags.length > MAX_TAGS)
-    throw new Fault('malformed', `${tags.length} tags at once: name ${MAX_TAGS} at most`);
+    throw new Fault('malformed', `the request has ${tags.length} tags: the limit is ${MAX_TAGS}`);
   return tags.map(parseTagName);
 }
 
@@ -212,7 +212,7 @@ function existingReference(request: FastifyRequest): Reference {
     return parseReferenceName(segment(request, 'reference'));
   } catch (cause) {
     if (!Fault.is(cause, 'manifest-invalid')) throw cause;
-    throw new Fault('manifest-unknown', `there is no such manifest: ${cause.message}`, { cause });
+    throw new Fault('manifest-unknown', `no such manifest: ${cause.message}`, { cause });
   }
 }
 
@@ -233,5 +233,5 @@ function warningOf({ configuration }: Gateway, repository: Repository): { warnin
   const { parent, repositories = [] } = configuration() ?? {};
   const patterns = repositories.map(({ name }) => name);
   if (!parent || matchesPattern(patterns, repository)) return {};
-  return { warning: `299 - "kept in this layer only: no selection (repositories) covers ${repository}"` };
+  return { warning: `299 - "stored in this layer only: no selection (repositories) covers ${repository}"` };
 }

@@ -50,7 +50,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     await access.recheck(request, reply);
     const { taken, place } = await turns.run(child, async () => {
       // The child sends it again on another connection.
-      if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child has gone');
+      if (request.raw.socket.destroyed) throw new Fault('unavailable', 'the child disconnected');
       const packed = request.headers['content-encoding'] === 'gzip';
       const bytes = packed ? await unpacked(body) : body;
       const received = bytes.byteLength;
@@ -72,7 +72,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
       needs: 'message/write',
       handler: take,
       answer:
-        '200: the events are stored, up to the place in the answer; 409: this layer is at another place, or another instance of the child is active',
+        '200: the events are stored, up to the place in the answer; 409: this layer expects another place, or another instance of the child is active',
     },
   });
 }
@@ -83,9 +83,11 @@ async function unpacked(body: Buffer): Promise<Buffer> {
     return await unzip(body, { maxOutputLength: MAX_REPORT_BYTES });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
-      throw new Fault('malformed', 'the report is not gzip, as its Content-Encoding says', { cause });
+      throw new Fault('malformed', 'the report is not gzip, although its Content-Encoding is gzip', {
+        cause,
+      });
     }
-    throw new Fault('too-large', `the report has more than ${MAX_REPORT_BYTES} bytes unpacked`);
+    throw new Fault('too-large', `the report has more than ${MAX_REPORT_BYTES} bytes after decompression`);
   }
 }
 

@@ -100,7 +100,7 @@ export function resource(
       handler: async (request, reply) => {
         if (!needs || !handler) {
           reply.header('allow', allowed);
-          throw new Fault('unsupported', `${method} is not possible here, but ${allowed}`);
+          throw new Fault('unsupported', `${method} is not supported here: use ${allowed}`);
         }
         await gateway.access.check(request, reply, needs);
         const isContent = needs !== 'nothing' && !isGatewayAction(needs);

@@ -196,7 +196,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     },
   });
   resource(app, gateway, '/v2/:name/blobs/uploads/:id', {
-    GET: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204: how far the upload is' },
+    GET: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204: the offset of the upload' },
     HEAD: { needs: 'content/write', handler: status, spec: 'end-13', answer: '204 as for GET' },
     PATCH: {
       needs: 'content/write',
@@ -221,7 +221,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
  */
 function algorithmOf(name: string | undefined): Algorithm | undefined {
   if (name === undefined || name === 'sha256' || name === 'sha512') return name;
-  throw new Fault('digest-invalid', 'digest-algorithm is not known here: write sha256 or sha512');
+  throw new Fault('digest-invalid', 'digest-algorithm is not supported: write sha256 or sha512');
 }
 
 /**
@@ -244,10 +244,7 @@ function expectChunk(
   }
   const size = request.headers['content-length'];
   if (size !== undefined && Number(size) !== last - first + 1) {
-    throw new Fault(
-      'size-invalid',
-      `Content-Range ${first}-${last} is not ${size} bytes, as Content-Length is`,
-    );
+    throw new Fault('size-invalid', `Content-Range ${first}-${last} does not match Content-Length ${size}`);
   }
   return last - first + 1;
 }

@@ -44,7 +44,7 @@ export async function writeBody(
   if (exactly !== undefined && length < exactly) {
     throw new Fault(
       'size-invalid',
-      `the chunk has ${length} bytes, not ${exactly}: go on where the upload ends`,
+      `the chunk has ${length} bytes, not ${exactly}: continue at the end of the upload`,
     );
   }
   return received.end;

@@ -60,16 +60,18 @@ export class CertificatesDue {
         state.failures = 0;
         changed.push(name);
         const ends = new Date(state.held.until).toISOString();
-        this.#log.info({ name, ends }, `a certificate for ${name} is in use; it ends on ${ends}`);
+        this.#log.info({ name, ends }, `installed a certificate for ${name}; it expires on ${ends}`);
       } catch (error) {
         state.failures += 1;
         state.next = now + backoffMs(state.failures, state.held ? RENEWAL : FIRST);
         const { message } = error as Error;
         const ends = state.held && new Date(state.held.until).toISOString();
-        const consequence = ends ? `the one that ends on ${ends} stays` : 'nobody is listened to before';
+        const consequence = ends
+          ? `keeping the one that expires on ${ends}`
+          : 'not listening until it has one';
         this.#log.warn(
           { name, failures: state.failures },
-          `no new certificate for ${name}, ${consequence}: ${message}`,
+          `cannot renew the certificate for ${name}; ${consequence}: ${message}`,
         );
       }
     }

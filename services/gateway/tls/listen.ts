@@ -25,16 +25,16 @@ export function tlsOf(env: NodeJS.ProcessEnv): { files: Tls | undefined } | unde
   if (!certificateFile && !keyFile) return { files: undefined };
   throw new Fault(
     'config-invalid',
-    'of TERRACE_TLS_CERTIFICATE and TERRACE_TLS_KEY only one names a file: name both, or neither',
+    'only one of TERRACE_TLS_CERTIFICATE and TERRACE_TLS_KEY is set: set both, or neither',
   );
 }
 
 /** Why it cannot listen there, with the remedy. */
 export function whyNot({ code, message }: NodeJS.ErrnoException, listen: string): string {
   if (code === 'EADDRINUSE') {
-    return `cannot listen on ${listen}: another process does; stop it, or choose another address`;
+    return `cannot listen on ${listen}: the address is in use; stop the other process, or choose another address`;
   }
-  if (code === 'EACCES') return `cannot listen on ${listen}: this user may not; choose a port above 1023`;
+  if (code === 'EACCES') return `cannot listen on ${listen}: permission denied; choose a port above 1023`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return `cannot listen on ${listen}: this machine has no such address`;
   }

@@ -46,13 +46,14 @@ export async function renew(
     }
     const installed = 'pair' in read ? await attempt(() => install(read.pair)) : read;
     if ('why' in installed) {
-      if (installed.why !== complaint) log.warn({}, `the certificate in use stays: ${installed.why}`);
+      if (installed.why !== complaint)
+        log.warn({}, `cannot install the new certificate; keeping the one in use: ${installed.why}`);
       complaint = installed.why;
       continue;
     }
     current = seen;
     complaint = '';
-    log.info({ ends }, `a new certificate is in use; it ends on ${ends.toISOString()}`);
+    log.info({ ends }, `installed a new certificate; it expires on ${ends.toISOString()}`);
     checkedEnd = warnBeforeEnd(log, ends, now());
   }
 
@@ -82,9 +83,9 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
 function warnBeforeEnd(log: Log, ends: Date, now: number): number {
   const left = ends.getTime() - now;
   const date = ends.toISOString();
-  if (left < 0) log.warn({ ends }, `the certificate ended on ${date}, and clients refuse it: renew it`);
+  if (left < 0) log.warn({ ends }, `the certificate expired on ${date}, and clients reject it: renew it`);
   else if (left < SOON_MS) {
-    log.warn({ ends }, `the certificate ends on ${date}, in ${Math.floor(left / DAY_MS)} days: renew it`);
+    log.warn({ ends }, `the certificate expires on ${date}, in ${Math.floor(left / DAY_MS)} days: renew it`);
   }
   return now;
 }

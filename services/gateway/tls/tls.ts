@@ -57,7 +57,7 @@ export function checkPair({ cert, key }: Pair, { certificateFile, keyFile }: Tls
   const begun = cert.split('-----BEGIN CERTIFICATE-----').length - 1;
   const ended = cert.split('-----END CERTIFICATE-----').length - 1;
   if (begun === 0 || begun !== ended) {
-    const what = begun === 0 ? 'holds no certificate' : 'is not whole';
+    const what = begun === 0 ? 'contains no certificate' : 'is incomplete';
     throw bad('tls.certificateFile', certificateFile, `${what}: write the certificate and its chain, as PEM`);
   }
   const certificate = parsed(
@@ -68,7 +68,9 @@ export function checkPair({ cert, key }: Pair, { certificateFile, keyFile }: Tls
     () => createPrivateKey(key),
     () => {
       const locked = /ENCRYPTED/.test(key);
-      const why = locked ? 'needs a passphrase: store the key without one' : 'holds no private key, as PEM';
+      const why = locked
+        ? 'needs a passphrase: store the key without one'
+        : 'contains no private key: write it as PEM';
       return bad('tls.keyFile', keyFile, why);
     },
   );
@@ -76,7 +78,7 @@ export function checkPair({ cert, key }: Pair, { certificateFile, keyFile }: Tls
     throw bad(
       'tls.keyFile',
       keyFile,
-      `is not the key of the first certificate in "${certificateFile}": write both of one pair, the server's own certificate first`,
+      `does not match the first certificate in "${certificateFile}": write a matching pair, the server's own certificate first`,
     );
   }
   // Everything else that OpenSSL rejects: a key that is too short, a damaged certificate in the chain.

@@ -76,11 +76,11 @@ async function issue(workload: Workload, name: string, signal: AbortSignal): Pro
   try {
     createSecureContext({ ...secureOptions, ...pair });
     const leaf = new X509Certificate(certificate);
-    if (!leaf.checkPrivateKey(createPrivateKey(privateKey))) throw new Error('the key is another one');
+    if (!leaf.checkPrivateKey(createPrivateKey(privateKey))) throw new Error('the key does not match');
     return { pair, from: Date.parse(leaf.validFrom), until: Date.parse(leaf.validTo) };
   } catch (cause) {
     const why = (cause as Error).message;
-    throw new Fault('malformed', `the workload API gave a certificate that can't be used: ${why}`, { cause });
+    throw new Fault('malformed', `the workload API returned an unusable certificate: ${why}`, { cause });
   }
 }
 

@@ -30,7 +30,7 @@ test('a layer whose file declares its accounts lets other machines in with these
     };
     const becomes = (wanted: number, name: string, password: string) =>
       until(async () => (await status(name, password)) === wanted, `${name} becomes ${wanted}`);
-    assert.match(await hashOf('short\n'), /^terrace: the password on stdin holds 5 characters/);
+    assert.match(await hashOf('short\n'), /^terrace: the password on stdin has 5 characters/);
     const hash = await hashOf('a long password\n');
     await writeFile(join(folder, 'secret'), 'a mounted secret\n');
     const child = `children: [{ name: line-1, repositories: line/*, passwords: ["${hash}"] }]`;

@@ -70,7 +70,7 @@ describe('a process whose event loop is stuck', { concurrency: true }, () => {
     await until(() => said.length === 2, 'the last line');
     const { level, layer, pid, msg } = JSON.parse(said[1] as string);
     assert.deepEqual([level, layer, pid], [60, 'here', child.pid]);
-    assert.match(msg, /^the event loop has been stuck for \d+ s: the process ends$/);
+    assert.match(msg, /^the event loop has been stuck for \d+ s: killing the process$/);
     assert.equal(processorMsOf(child.pid as number), undefined);
   });
 });

@@ -138,20 +138,20 @@ test('what a device would refuse is told by its place', async () => {
     ],
     [
       (one) => (one.modulesContent.terrace['properties.desired']['a.b'] = 1),
-      /terrace\.a\.b has a key that a twin refuses/,
+      /terrace\.a\.b has a key that a twin rejects/,
     ],
     [
       (one) => (one.modulesContent.terrace['properties.desired'].a = 'x'.repeat(5_000)),
-      /terrace\.a has 5000 bytes: a text takes 4096/,
+      /terrace\.a has 5000 bytes: shorten it to at most 4096/,
     ],
     [
       (one) => (one.modulesContent.terrace['properties.desired'].a = [null]),
-      /terrace\.a\[0\] is null within a list/,
+      /terrace\.a\[0\] is null in a list/,
     ],
-    [(one) => (one.modulesContent.terrace['properties.desired'].a = 2 ** 53), /larger than 2\^52/],
+    [(one) => (one.modulesContent.terrace['properties.desired'].a = 2 ** 53), /outside of ±2\^52/],
     [
       (one) => (one.modulesContent.terrace['properties.desired'].a = Array(9).fill('x'.repeat(4_000))),
-      /terrace has \d+ bytes: a twin takes 32768/,
+      /terrace has \d+ bytes, and a twin at most 32768/,
     ],
     [
       (one) =>

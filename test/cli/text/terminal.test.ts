@@ -107,7 +107,7 @@ test('what a service says of others is JSON without a character that a terminal 
   // Without its settings a service ends at once, and says so with the name of its layer.
   const options = { encoding: 'utf8', env: { ...env, TERRACE_NAME: HOSTILE } } as const;
   const { stdout } = spawnSync(process.execPath, [program], options);
-  match(stdout, /the service ended by a failure/);
+  match(stdout, /service failed/);
   doesNotMatch(stdout, CONTROL);
   for (const line of stdout.trimEnd().split('\n')) equal(JSON.parse(line).layer, HOSTILE);
 });

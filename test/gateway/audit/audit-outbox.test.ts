@@ -34,7 +34,7 @@ test('an entry that is refused for good is lost alone, and holds nothing behind 
   await outbox.close();
   deepEqual(taken, ['a', 'b', 'last']);
   equal(errors.length, 1);
-  match(String((errors[0] as { err: Fault }).err.message), /half of a surrogate pair/);
+  match(String((errors[0] as { err: Fault }).err.message), /an unpaired surrogate/);
 });
 
 test('what was sent one by one before an outage is not sent again', async () => {

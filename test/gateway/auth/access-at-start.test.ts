@@ -52,7 +52,7 @@ test('it waits for storage, which knows; with a token it starts, and nobody come
   await (await Tokens.of(layer)).create('ci', on('*', 'content/read'));
   await layer.storageDown();
   const { child, log, status } = start();
-  await until(() => /waits for storage/.test(log()));
+  await until(() => /waiting for storage/.test(log()));
   await layer.storageUp();
   equal(await status(), 401);
   await kill(child);
@@ -61,7 +61,7 @@ test('it waits for storage, which knows; with a token it starts, and nobody come
 test('it ends while it waits', async () => {
   await layer.storageDown();
   const { child, log } = start();
-  await until(() => /waits for storage/.test(log()));
+  await until(() => /waiting for storage/.test(log()));
   child.kill('SIGTERM');
   const [code] = await once(child, 'exit');
   deepEqual([code, /fatal|"level":60/.test(log())], [0, false]);

@@ -45,7 +45,7 @@ test('of one child there are two reports at a time, and a further one is told wh
   const [further, answer] = await Promise.race(sent.map(async (one) => [one, await one.answer] as const));
   equal(answer.status, 429);
   match(answer.retryAfter ?? '', /^[1-9]$/);
-  match(answer.text, /twice sends another report before the last one is answered/);
+  match(answer.text, /twice already has 2 reports in progress/);
   const [first, second] = sent.filter((one) => one !== further) as [typeof further, typeof further];
   equal((await post('beside', { made: 'm', events: [] })).status, 200, 'others are not held up');
   // It does not hold its turn while its body comes in.

@@ -180,7 +180,7 @@ test('a body that brings a byte now and then ends, and what came of it is kept',
   const received = await receive(body, file, options({ minimumRate }));
   clearInterval(dripping);
   equal(received.failure?.code, 'upload-invalid');
-  match(received.failure?.message ?? '', /^\d+ bytes came in 0\.05 s: send at least 1000000000 a second/);
+  match(received.failure?.message ?? '', /^received \d+ bytes in 0\.05 s: send at least 1000000000 bytes\/s/);
   equal((await readFile(path, 'utf8')).length, received.end);
 });
 

@@ -57,7 +57,7 @@ for (const code of faultCodes) {
 test('what is not a fault is logged, and a client learns nothing of it', async () => {
   const response = await answer(new Error('secret /data/path'));
   equal(response.statusCode, 500);
-  equal(response.body, '{"errors":[{"code":"UNKNOWN","message":"the registry failed; its log says why"}]}');
+  equal(response.body, '{"errors":[{"code":"UNKNOWN","message":"the registry failed: see its log"}]}');
   equal(response.logged.length, 1);
 });
 

@@ -115,7 +115,7 @@ test('an address that cannot be listened on is said in a sentence', async () => 
   const refusals: [listen: string, said: RegExp][] = [
     [
       `127.0.0.1:${port}`,
-      /cannot listen on 127\.0\.0\.1:\d+: another process does; stop it, or choose another/,
+      /cannot listen on 127\.0\.0\.1:\d+: the address is in use; stop the other process, or choose another/,
     ],
     ['nowhere', /cannot listen on nowhere: write host:port, as in 127\.0\.0\.1:5000/],
   ];

@@ -161,7 +161,7 @@ test('a pair that is swapped is in force for the next connection, and those that
 
   await show('one');
   await until(async () => (await served(secure.port)) === 'first');
-  equal(secure.said.filter((message) => /^a new certificate is in use/.test(message)).length, 2);
+  equal(secure.said.filter((message) => /^installed a new certificate/.test(message)).length, 2);
 });
 
 test('a pair that does not belong together, or is not whole, leaves the one before it in force', async () => {
@@ -174,14 +174,18 @@ test('a pair that does not belong together, or is not whole, leaves the one befo
   await using secure = await gateway(files);
   await show('mixed');
   await until(() =>
-    secure.said.some((message) => /^the certificate in use stays: tls\.keyFile/.test(message)),
+    secure.said.some((message) =>
+      /^cannot install the new certificate; keeping the one in use: tls\.keyFile/.test(message),
+    ),
   );
   equal(await served(secure.port), 'first');
 
   const chain = await readFile(second.certificateFile, 'utf8');
   await writeFile(files.certificateFile, `${chain}${chain.slice(0, 200)}`);
   await until(() =>
-    secure.said.some((message) => /stays: tls\.certificateFile .* is not whole/.test(message)),
+    secure.said.some((message) =>
+      /keeping the one in use: tls\.certificateFile .* is incomplete/.test(message),
+    ),
   );
   equal(await served(secure.port), 'first');
 
@@ -189,10 +193,12 @@ test('a pair that does not belong together, or is not whole, leaves the one befo
   await until(async () => (await served(secure.port)) === 'second');
   await rm(files.keyFile);
   await until(() =>
-    secure.said.some((message) => /stays: tls\.keyFile .* can't be read \(ENOENT\)/.test(message)),
+    secure.said.some((message) =>
+      /keeping the one in use: tls\.keyFile .* can't be read \(ENOENT\)/.test(message),
+    ),
   );
   equal(await served(secure.port), 'second');
-  const complaints = secure.said.filter((message) => message.includes('stays'));
+  const complaints = secure.said.filter((message) => message.includes('keeping'));
   equal(complaints.length, new Set(complaints).size, 'each is told once');
 });
 
@@ -204,10 +210,10 @@ test('a certificate that ends soon is told of, each day', async () => {
   deepEqual(warnings(), []);
   days = 80;
   await until(() => warnings().length === 1);
-  match(warnings()[0] ?? '', /^the certificate ends on \d{4}-.*, in (9|10) days: renew it/);
+  match(warnings()[0] ?? '', /^the certificate expires on \d{4}-.*, in (9|10) days: renew it/);
   days = 91.5;
   await until(() => warnings().length === 2);
-  match(warnings()[1] ?? '', /^the certificate ended on .* and clients refuse it: renew it/);
+  match(warnings()[1] ?? '', /^the certificate expired on .* and clients reject it: renew it/);
 });
 
 test('what is wrong with a pair names the field and the remedy', async () => {
@@ -217,12 +223,12 @@ test('what is wrong with a pair names the field and the remedy', async () => {
   const half = good.cert.slice(0, 300);
   const damaged = good.cert.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
   const wrong: [cert: string, key: string, said: RegExp][] = [
-    ['', good.key, /tls\.certificateFile ".*" holds no certificate: write the certificate and its chain/],
-    [half, good.key, /tls\.certificateFile ".*" is not whole/],
+    ['', good.key, /tls\.certificateFile ".*" contains no certificate: write the certificate and its chain/],
+    [half, good.key, /tls\.certificateFile ".*" is incomplete/],
     [damaged, good.key, /tls\.certificateFile ".*" is damaged/],
-    [good.cert, '', /tls\.keyFile ".*" holds no private key, as PEM/],
+    [good.cert, '', /tls\.keyFile ".*" contains no private key: write it as PEM/],
     [good.cert, locked, /tls\.keyFile ".*" needs a passphrase: store the key without one/],
-    [good.cert, other.key, /tls\.keyFile ".*" is not the key of the first certificate/],
+    [good.cert, other.key, /tls\.keyFile ".*" does not match the first certificate/],
     [`${good.cert}${damaged}`, good.key, /tls\.certificateFile ".*" can't be used with its key/],
   ];
   for (const [cert, key, said] of wrong) throws(() => checkPair({ cert, key }, first), said);
@@ -237,7 +243,7 @@ test('the environment names both files, or neither', () => {
   deepEqual(tlsOf({ TERRACE_TLS_CERTIFICATE: '/a', TERRACE_TLS_KEY: '/b' }), {
     files: { certificateFile, keyFile },
   });
-  throws(() => tlsOf({ TERRACE_TLS_CERTIFICATE: '/a' }), /name both, or neither/);
+  throws(() => tlsOf({ TERRACE_TLS_CERTIFICATE: '/a' }), /set both, or neither/);
 });
 
 /** A gateway process of the layer, and what it says. */
@@ -259,7 +265,7 @@ function start(env: NodeJS.ProcessEnv) {
 
 test('a gateway that was not told how to speak waits for the configuration, and then speaks TLS', async () => {
   const { child, says } = start({});
-  await says(/(waits for the configuration)/);
+  await says(/(waiting for the configuration)/);
   const bridge = await layer.testBus.connect('twin-bridge');
   await bridge.put(configuration, CONFIGURATION_KEY, configurationWith({ tls: first }));
   const port = Number(await says(/listening on https:\/\/127\.0\.0\.1:(\d+)/));
@@ -287,7 +293,7 @@ test('a bad pair at the start is fatal, and says why', async () => {
   });
   await once(child, 'exit');
   equal(child.exitCode, 1);
-  await says(/(tls\.keyFile .* is not the key of the first certificate)/);
+  await says(/(tls\.keyFile .* does not match the first certificate)/);
 });
 
 test('a module may have its certificates from the daemon of its device, by name and by address', async () => {

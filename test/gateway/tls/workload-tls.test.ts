@@ -98,7 +98,10 @@ test('the daemon is waited for at the start, and the name of the device is the d
   const heard = { ...log, warn: (_fields: object, message: string) => void warned.push(message) };
   const starting = new WorkloadTls(workload, [], heard, end.signal).start(end.signal);
   await until(() => warned.length > 0);
-  assert.match(warned[0] ?? '', /no new certificate for device\.example, nobody is listened to before: /);
+  assert.match(
+    warned[0] ?? '',
+    /cannot renew the certificate for device\.example; not listening until it has one: /,
+  );
   api.away = false;
   assert.ok(await starting);
   assert.deepEqual(api.asked, ['device.example']);

@@ -122,7 +122,7 @@ describe('outages', { concurrency: true }, () => {
     await storage.submit(transferBlob.down, { ...job, pass: 'before' });
     await until(() => done.includes('before'), 'a job');
     await server.kill();
-    await until(() => reasons.includes('the connection to the bus has broken'), 'the end of the wait');
+    await until(() => reasons.includes('lost the connection to the bus'), 'the end of the wait');
     end.abort();
     await working;
   });

@@ -223,7 +223,10 @@ for (const program of programs) {
 test('who may not ask hears that', async () => {
   await using server = await TestBus.start();
   const monitor: Bus = await server.connect('monitor');
-  await assert.rejects(monitor.call(scrub, {}), /the bus lets nobody ask storage\.scrub\.run here/);
+  await assert.rejects(
+    monitor.call(scrub, {}),
+    /the bus user has no permission to request storage\.scrub\.run/,
+  );
 });
 
 test('a job that a worker took and did not live to hear of goes to another one', async () => {

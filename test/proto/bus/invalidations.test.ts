@@ -81,5 +81,8 @@ test('who has said nothing has nothing to make good, and who is closed says noth
   const invalidations = new Invalidations({ publish: closed, subscribe: () => () => {} });
   invalidations.onReconnect();
   invalidations.publish(tagMoved, move('x'));
-  throws(() => invalidations.onInvalidation(blobCommitted, () => {}), /blob.committed is not said at once/);
+  throws(
+    () => invalidations.onInvalidation(blobCommitted, () => {}),
+    /blob.committed is not an immediate event/,
+  );
 });

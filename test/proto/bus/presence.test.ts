@@ -38,7 +38,7 @@ test('a child that keeps a request here is as it last told for as long as it ren
 test('one that does not any more is cut off, and so are those below it', () => {
   const { seen, layers } = currentLayers(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_SILENCE_MS);
   assert.equal(seen, SEEN + 1_000);
-  const detail = 'not heard from since 2030-01-01T00:00:01.000Z';
+  const detail = 'no contact since 2030-01-01T00:00:01.000Z';
   const gone = { state: 'Offline', since: seen, detail, code: NOT_SEEN, coordinator: 's', lastSync: 2 };
   assert.deepEqual(
     layers.map((layer) => layer.link),

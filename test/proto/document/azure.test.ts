@@ -32,7 +32,7 @@ test('complaints name the field and the remedy', () => {
   for (const [parent, said] of [
     [
       `{${URL_FIELD}, azure: {}, username: a, passwordFile: p}`,
-      /^parent\.azure and parent\.username .* leave one/,
+      /^parent\.azure and parent\.username .* remove one/,
     ],
     [`{url: http://localhost, azure: {}}`, /^parent\.url must begin with https:/],
     [
@@ -45,10 +45,10 @@ test('complaints name the field and the remedy', () => {
     ],
     [
       `{${URL_FIELD}, azure: {credential: cli, clientSecretFile: a}}`,
-      /clientSecretFile is of no use to cli: leave/,
+      /clientSecretFile does not apply to cli: remove/,
     ],
-    [`{${URL_FIELD}, azure: {credential: cli, tokenFile: a}}`, /tokenFile is of no use to cli: leave/],
-    [`{${URL_FIELD}, azure: {tokenFile: missing}}`, /tokenFile ".*missing" can't be read: make/],
+    [`{${URL_FIELD}, azure: {credential: cli, tokenFile: a}}`, /tokenFile does not apply to cli: remove/],
+    [`{${URL_FIELD}, azure: {tokenFile: missing}}`, /tokenFile ".*missing" can't be read: create/],
     [
       `{${URL_FIELD}, azure: {authorityHost: login.example}}`,
       /authorityHost "login.example" is not valid: write/,

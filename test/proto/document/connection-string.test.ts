@@ -56,11 +56,15 @@ const rows: [string, (text: string) => string, RegExp][] = [
     /lacks SyncTokenPassword/,
   ],
   ['no parent', (text) => text.replace(/ParentGatewayEndpoint=[^;]+;/, ''), /lacks ParentGatewayEndpoint/],
-  ['a key', (text) => `${text};Colour=red`, /has Colour, which is not known: its keys are Connected/],
-  ['a bare piece', (text) => `${text};secret-piece`, /has a part that is not Key=value, which is not known/],
-  ['twice', (text) => `${text};SyncTokenName=b`, /names SyncTokenName twice/],
-  ['both', (text) => `${text};ManagedIdentityClientId=1`, /has both SyncTokenName .* leave one/],
-  ['a path', (text) => text.replace('.io', '.io/path'), /ParentGatewayEndpoint that is not host/],
+  ['a key', (text) => `${text};Colour=red`, /has Colour, which is unknown: the keys are Connected/],
+  ['a bare piece', (text) => `${text};secret-piece`, /has a part that is not Key=value, which is unknown/],
+  ['twice', (text) => `${text};SyncTokenName=b`, /has SyncTokenName twice/],
+  ['both', (text) => `${text};ManagedIdentityClientId=1`, /has both SyncTokenName .* remove one/],
+  [
+    'a path',
+    (text) => text.replace('.io', '.io/path'),
+    /ParentGatewayEndpoint that is not valid: write host/,
+  ],
   [
     'no scheme',
     (text) => text.replace(/contoso[^;]*/, 'upper:8000').replace(/;ParentEndpointProtocol.*/, ''),
@@ -69,7 +73,7 @@ const rows: [string, (text: string) => string, RegExp][] = [
   [
     'a scheme',
     (text) => text.replace(/contoso[^;]*/, 'upper:8000').replace('=https', '=ftp'),
-    /ParentEndpointProtocol that is not http or https/,
+    /ParentEndpointProtocol that is not valid: write http or https/,
   ],
 ];
 
@@ -85,5 +89,5 @@ test('what is wrong is told by its key, and no password is', () => {
       what,
     );
   }
-  assert.throws(() => parseConnectionString(nested), /names \$IOTEDGE_PARENTHOSTNAME .* is not set/);
+  assert.throws(() => parseConnectionString(nested), /uses \$IOTEDGE_PARENTHOSTNAME .* is not set/);
 });

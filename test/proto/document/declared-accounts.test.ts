@@ -63,7 +63,10 @@ test('hashes are in no configuration that goes on the bus', () => {
 
 test('a plain password is refused with what to write instead, and is not repeated', () => {
   for (const [entry, field] of [
-    ['{ name: ci, pull: x, password: hunter2hunter2 }', /tokens\.0\.password: a password never stands/],
+    [
+      '{ name: ci, pull: x, password: hunter2hunter2 }',
+      /tokens\.0\.password: a document must not contain a password/,
+    ],
     [
       '{ name: ci, pull: x, passwords: [hunter2hunter2] }',
       /tokens\.0\.passwords\.0 is not valid: write a list/,
@@ -75,7 +78,7 @@ test('a plain password is refused with what to write instead, and is not repeate
     ],
     [
       '{ name: ci, pull: x, passwords: [{ password: hunter2hunter2 }] }',
-      /0\.passwords\.0\.password: a password/,
+      /0\.passwords\.0\.password: a document must not/,
     ],
     ['{ name: ci, pull: x, passwords: { password1: hunter2hunter2 } }', /tokens\.0\.passwords is not valid/],
     ['hunter2hunter2', /tokens\.0 is not valid|tokens is not valid/],
@@ -91,7 +94,7 @@ test('a plain password is refused with what to write instead, and is not repeate
 test('what does not fit together is said by its field', () => {
   const passwords = `passwords: ["${HASH}"]`;
   for (const [text, pattern] of [
-    [`tokens: [{ name: ci, ${passwords} }]`, /^tokens\.0 needs either scopeMap or what it may do/],
+    [`tokens: [{ name: ci, ${passwords} }]`, /^tokens\.0 needs either scopeMap or its own rights/],
     [`tokens: [{ name: ci, pull: x, scopeMap: y, ${passwords} }]`, /^tokens\.0 needs either scopeMap/],
     [`tokens: [{ name: ci, actions: [read], ${passwords} }]`, /^tokens\.0\.actions\.0: action "read"/],
     [
@@ -110,11 +113,11 @@ test('what does not fit together is said by its field', () => {
     [`children: [{ name: a, ${passwords} }]`, /^children\.0\.repositories is missing/],
     [
       `mode: ReadOnly\nchildren: [{ name: a, mode: Registry, repositories: x, ${passwords} }]`,
-      /^children\.0\.mode Registry does not fit/,
+      /^children\.0\.mode Registry is not possible/,
     ],
     [
       `tokens: [{ name: a, pull: x, ${passwords} }]\nchildren: [{ name: a, repositories: x, ${passwords} }]`,
-      /^children\.0\.name a is the name of tokens\.0 already/,
+      /^children\.0\.name a is already the name of tokens\.0/,
     ],
   ] as const) {
     refused(text, pattern);

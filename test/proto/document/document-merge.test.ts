@@ -54,7 +54,7 @@ test('a document that comes after the start can not say what the processes are s
   const refused = late('listen: 0.0.0.0:80\nsyncers: 2');
   assert.ok('complaints' in refused);
   assert.equal(refused.complaints.length, 2);
-  assert.match(refused.complaints[0] ?? '', /^listen takes effect at a start, .* as an option/);
+  assert.match(refused.complaints[0] ?? '', /^listen takes effect at the start, .* as an option/);
 });
 
 test('a whole document may lie beneath another: paths of each start from its own folder', () => {

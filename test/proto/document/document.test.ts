@@ -137,7 +137,7 @@ test('the certificates of the parent, from the folder of the document', () => {
   const source = { text: 'parent: { url: "https://a", caFile: /ca.pem }', readable: () => true };
   const resolved = resolveDocument({ ...source, holdsCertificate: () => false });
   assert.ok('complaints' in resolved);
-  assert.match(resolved.complaints.join(), /^parent\.caFile "\/ca\.pem" holds no certificate: .* PEM$/);
+  assert.match(resolved.complaints.join(), /^parent\.caFile "\/ca\.pem" contains no certificate: .* PEM$/);
 });
 
 const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
@@ -167,12 +167,12 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['parent: http://a', /^parent "/, /mapping/],
   ['parent: { username: u }', /^parent\.url is missing/, /https:/],
   ['parent: { url: ftp://a }', /^parent\.url/, /https:/],
-  ['parent: { url: http://a/path }', /^parent\.url/, /no path/],
-  ['parent: { url: "http://u:p@a" }', /^parent\.url holds credentials/, /passwordFile/],
+  ['parent: { url: http://a/path }', /^parent\.url/, /without a path/],
+  ['parent: { url: "http://u:p@a" }', /^parent\.url contains credentials/, /passwordFile/],
   ['parent: { url: "http://a:99999" }', /^parent\.url/, /https:/],
   ['parent: { url: http://a, user: u }', /^parent\.user /, /parent\.username/],
   ['parent: { url: http://a, username: u }', /^parent\.passwordFile is missing/, /name a file/],
-  ['parent: { url: http://a, passwordFile: p }', /^parent\.username is missing/, /say whose/],
+  ['parent: { url: http://a, passwordFile: p }', /^parent\.username is missing/, /name the account/],
   ['repositories: a', /^repositories "a"/, /list/],
   ['repositories: [a, B]', /^repositories\.1 "B"/, /prefix/],
   ['repositories: [a..b]', /^repositories "a\.\.b"/, /prefix/],
@@ -211,7 +211,11 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['repositories: [{ name: a, referrers: [5] }]', /^repositories\.0\.referrers\.0 5/, /artifact types/],
   ['repositories: [{ name: a, priority: high }]', /^repositories\.0\.priority "high"/, /-1000 to 1000/],
   ['repositories: [{ name: a, conflict: both }]', /^repositories\.0\.conflict "both"/, /parent-wins/],
-  ['repositories: [a, { name: a, priority: 1 }]', /^repositories\.1 is the second entry for "a"/, /in one/],
+  [
+    'repositories: [a, { name: a, priority: 1 }]',
+    /^repositories\.1 is the second entry for "a"/,
+    /merge the two/,
+  ],
   ['window: PT1H', /^schedule is missing/, /window opens/],
   ['{ schedule: "0 2 * * *", window: PT59S }', /^window "PT59S"/, /PT1M to P7D/],
   ['{ schedule: "0 2 * * *", window: P8D }', /^window "P8D"/, /PT1M to P7D/],
@@ -223,12 +227,8 @@ const complaints: [text: string, field: RegExp, remedy: RegExp][] = [
   ['bandwidth: 7kbit', /^bandwidth "7kbit"/, /8kbit or more/],
   ['bandwidth: 5', /^bandwidth 5/, /2Mbit/],
   ['bandwidth: [{ limit: 0bit }]', /^bandwidth\.0\.limit "0bit"/, /8kbit or more/],
-  ['bandwidth: [{ from: "06:00", limit: 1Mbit }]', /^bandwidth\.0\.to is missing/, /both times/],
-  [
-    'bandwidth: [{ from: "06:00", to: "06:00", limit: 1Mbit }]',
-    /^bandwidth\.0\.to "06:00"/,
-    /leave both out/,
-  ],
+  ['bandwidth: [{ from: "06:00", limit: 1Mbit }]', /^bandwidth\.0\.to is missing/, /both from and to/],
+  ['bandwidth: [{ from: "06:00", to: "06:00", limit: 1Mbit }]', /^bandwidth\.0\.to "06:00"/, /remove both/],
   ['bandwidth: [{ from: "6:00", to: "23:00", limit: 1Mbit }]', /^bandwidth\.0\.from "6:00"/, /"06:00"/],
   ['bandwidth: [{ rate: 1Mbit, limit: 1Mbit }]', /^bandwidth\.0\.rate is not a field/, /bandwidth\.limit/],
   ['parent: { url: http://a, caFile: 5 }', /^parent\.caFile 5/, /PEM/],

@@ -60,7 +60,7 @@ test('each complaint names the field and the remedy', () => {
     [hook('name: x'), /^notifications\.webhooks\.0\.url is missing: write http/],
     [hook('url: "ftp://x/"'), /^notifications\.webhooks\.0\.url "ftp:.* is not valid: write http/],
     [hook('url: "http://[x/"'), /^notifications\.webhooks\.0\.url .* is not valid: write http/],
-    [hook('url: "https://u:p@h/"'), /^notifications\.webhooks\.0\.url holds credentials: have events signed/],
+    [hook('url: "https://u:p@h/"'), /^notifications\.webhooks\.0\.url contains credentials: remove them/],
     [
       hook('url: "https://h/", match: [oh]'),
       /^notifications\.webhooks\.0\.match\.0 "oh" is not valid: write/,
@@ -75,7 +75,7 @@ test('each complaint names the field and the remedy', () => {
     ],
     [
       'notifications: { webhooks: [{ url: "https://h/a" }, { url: "https://h/b" }] }',
-      /^notifications\.webhooks\.1\.name "h" is that of another webhook/,
+      /^notifications\.webhooks\.1\.name "h" is already the name of another webhook/,
     ],
   ];
   for (const [text, expected] of table) {
@@ -85,8 +85,8 @@ test('each complaint names the field and the remedy', () => {
     assert.ok(!first.includes('u:p'));
   }
   assert.deepEqual(complaints(hook('url: "https://h/", secretFile: s, caFile: c'), false), [
-    `notifications.webhooks.0.secretFile "/layer/s" can't be read: make that file, or name another one`,
-    `notifications.webhooks.0.caFile "/layer/c" can't be read: make that file, or name another one`,
+    `notifications.webhooks.0.secretFile "/layer/s" can't be read: create that file, or name another one`,
+    `notifications.webhooks.0.caFile "/layer/c" can't be read: create that file, or name another one`,
   ]);
 });
 

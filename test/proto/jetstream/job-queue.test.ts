@@ -97,7 +97,7 @@ test('one that takes every worker with it is dropped, and one that a worker was 
   for (let round = 0; round < MAX_LOST; round += 1) await take();
   assert.equal(dropped.length, 0);
   assert.equal(await queue.take(), undefined);
-  const reason = `${MAX_LOST} workers took it and never answered`;
+  const reason = `${MAX_LOST} workers took the job and did not acknowledge it`;
   assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_LOST + 1, reason }]);
 });
 
@@ -112,7 +112,7 @@ test('nothing but a job of the queue is settled', async () => {
     '$JS.ACK.JOBS.down.1.1.1.1.0 x',
     'storage.scrub.run',
   ]) {
-    await assert.rejects(queue.settle(token, { kind: 'done' }), /token: not one that the queue gave out/);
+    await assert.rejects(queue.settle(token, { kind: 'done' }), /token: not issued by the queue/);
   }
   assert.deepEqual(said, []);
 });

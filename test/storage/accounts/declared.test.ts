@@ -163,9 +163,9 @@ test('a secret file is hashed once, and again when it holds something else', asy
   assert.equal(await hash(), first, 'the same password keeps its hash');
   assert.match(
     (await put('short'))?.[0] ?? '',
-    /holds 5 characters: .* at least 12; until then, the previous password/,
+    /has 5 characters: .* at least 12; until then, the previous password/,
   );
-  assert.match((await put('two lines are\nno password'))?.[0] ?? '', /holds more than one line/);
+  assert.match((await put('two lines are\nno password'))?.[0] ?? '', /has more than one line/);
   assert.equal(await hash(), first);
   assert.equal(await put('the second password\n'), undefined);
   assert.ok(await verifyPassword('the second password', await hash()));

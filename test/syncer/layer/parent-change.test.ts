@@ -57,7 +57,10 @@ test('what no selection covers is kept here only, which is said, and goes up whe
         headers: { 'content-type': mediaTypes.ociManifest },
         body: bytes as Buffer<ArrayBuffer>,
       });
-      assert.match(again.headers.get('warning') ?? '', /^299 - "kept in this layer only: .* covers spare"$/);
+      assert.match(
+        again.headers.get('warning') ?? '',
+        /^299 - "stored in this layer only: .* covers spare"$/,
+      );
       assert.deepEqual((await layer.sync()).failures, []);
       assert.deepEqual(await outgoing(layer), { unsent: 0, withdrawn: 0, parked: 0, kept: 1 });
       assert.deepEqual(await tagsOf(other.url, 'spare'), []);

@@ -161,7 +161,7 @@ test('a question that nobody answered is no loss', async () => {
   archive.idAt = async () => {
     failed = true;
     archive.idAt = idAt;
-    throw new Fault('unavailable', 'storage.history.id was not answered in 6000 ms');
+    throw new Fault('unavailable', 'no answer to storage.history.id within 6000 ms');
   };
   rig.start();
   await rig.push('a');
