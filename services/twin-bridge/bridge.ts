@@ -62,7 +62,10 @@ export function bridge(
       publisher.want(resolved.configuration);
       declarer.want(resolved.accounts);
     } else if (complaints.join('\n') !== previous.join('\n')) {
-      log.warn({ complaints, source: source.name }, 'the document is not valid, nothing is changed');
+      log.warn(
+        { complaints, source: source.name },
+        'the configuration document is not valid; it is not applied',
+      );
       bus.publish(configurationRefused, { source: source.name, complaints });
     }
     changed();

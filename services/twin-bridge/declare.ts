@@ -56,8 +56,7 @@ export class Declarer implements Disposable {
       } catch (err) {
         if (signal.aborted) break;
         this.#isPending = true;
-        if (failures === 0)
-          this.#log.warn({ err }, 'storage did not take the declared accounts; trying again');
+        if (failures === 0) this.#log.warn({ err }, 'storage did not accept the declared accounts; retrying');
         failures += 1;
         await sleep(backoffMs(failures, RETRY), undefined, { ref: false, signal }).catch(() => {});
       }

@@ -59,7 +59,7 @@ export class Publisher implements Disposable {
       } catch (err) {
         failures += 1;
         this.#isPending = true;
-        this.#log.warn({ err }, 'the configuration could not be put on the bus; trying again');
+        this.#log.warn({ err }, 'failed to publish the configuration; retrying');
         await sleep(backoffMs(failures, RETRY), undefined, { ref: false });
       }
     }
@@ -83,7 +83,7 @@ export class Publisher implements Disposable {
     // At the first start, storage may start later, and other services wait for the configuration.
     if (current) await audited;
     await this.#bus.put(configuration, CONFIGURATION_KEY, wanted);
-    this.#log.info({ fields }, 'the configuration is in force');
+    this.#log.info({ fields }, 'configuration applied');
     this.#bus.publish(configurationChanged, { fields });
   }
 
@@ -97,6 +97,8 @@ export class Publisher implements Disposable {
     };
     await this.#bus
       .call(addAudit, { entries: [entry] }, { patience: AUDIT_PATIENCE_MS })
-      .catch((err) => this.#log.warn({ err, fields }, 'a change of the configuration is not in the audit'));
+      .catch((err) =>
+        this.#log.warn({ err, fields }, 'failed to record a configuration change in the audit'),
+      );
   }
 }

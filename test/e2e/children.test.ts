@@ -117,7 +117,7 @@ test('a copy of its data volume is refused, and told apart; the layer goes on, a
   assert.equal(failures[0]?.code, 'already-activated');
   assert.match(
     failures[0]?.reason ?? '',
-    /^the parent heard another start of this layer as line-1 \(calls from 127\.0\.0\.1, started 2\S+, last heard 2\S+; this one called from 127\.0\.0\.1, started 2\S+\): /,
+    /^another start of this layer is active as line-1 at the parent \(address 127\.0\.0\.1, started 2\S+, last seen 2\S+; this one: address 127\.0\.0\.1, started 2\S+\): /,
   );
   await second.sync();
   const again = await copy.sync();

@@ -115,7 +115,7 @@ test('a payload that is not valid is refused by its field', async () => {
     ['sync', { wait: 'yes' }, /^wait is not valid: write true or false/],
     ['sync', { when: 1 }, /^when is not a field: the fields are wait, now$/],
     ['sync', 7, /^the payload is not valid: write an object/],
-    ['status', { x: 1 }, /^x is not a field: there are none$/],
+    ['status', { x: 1 }, /^x is not a field: the method has no fields$/],
     ['gc', { dryRun: 1 }, /^dryRun is not valid/],
     ['deactivate', null, /^child is missing: write the name of a layer below/],
     ['deactivate', { child: 'A' }, /^child is not valid/],

@@ -59,10 +59,10 @@ export class LinkReport {
   outsideWindow(opens: number | undefined): Promise<void> {
     return this.#report(() => {
       if (this.#last && this.#last.state !== 'Syncing') return this.#last;
-      const from = opens === undefined ? '' : ` before ${new Date(opens).toISOString()}`;
+      const from = opens === undefined ? '' : ` until ${new Date(opens).toISOString()}`;
       const closedWindow: LinkState = {
         state: 'Offline',
-        detail: `the link may not be used${from}`,
+        detail: `the window is closed${from}`,
         code: 'window-closed',
       };
       this.#settled = this.#last ? ABANDONED : closedWindow;
@@ -187,7 +187,7 @@ export class LinkReport {
     this.#last = link;
     await bus
       .put(linkStatus, LINK_KEY, link)
-      .catch((err) => log.debug({ err }, 'the link state was not written'));
+      .catch((err) => log.debug({ err }, 'failed to write the link state'));
     if (before?.state === state) return;
     this.#log(state, detail, code);
     bus.publish(linkChanged, {
@@ -205,8 +205,8 @@ export class LinkReport {
     const trouble = troubleOf(state, code);
     if (trouble === this.#loggedTrouble) return;
     this.#loggedTrouble = trouble;
-    if (trouble) log.warn({ state, detail, code }, 'the link to the parent is not well');
-    else log.info({ notice: true }, 'the link to the parent is well again');
+    if (trouble) log.warn({ state, detail, code }, 'the link to the parent has a problem');
+    else log.info({ notice: true }, 'the link to the parent has recovered');
   }
 }
 

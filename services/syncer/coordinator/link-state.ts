@@ -19,13 +19,13 @@ const ONLINE: LinkState = { state: 'Online' };
 /** State if a coordinator ended during a pass and no new pass begins now. */
 export const ABANDONED: LinkState = {
   state: 'Unhealthy',
-  detail: 'the last pass did not come to its end',
+  detail: 'the last pass did not finish',
   code: PASS_ABANDONED,
 };
 
 const UNANSWERED: LinkState = {
   state: 'Offline',
-  detail: 'the pass was ended before the parent had answered',
+  detail: 'the pass ended before the parent answered',
   code: 'parent-unreachable',
 };
 

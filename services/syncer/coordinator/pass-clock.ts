@@ -64,7 +64,7 @@ export class PassClock {
     const { log } = this.#deps;
     log.warn(
       { failures: this.#failures, at: new Date(this.#due.at).toISOString() },
-      'the pass is tried again before its time',
+      'the pass failed; retrying before the next scheduled one',
     );
   }
 

@@ -78,7 +78,7 @@ export async function deliverEvents(deps: DeliveryDeps, signal: AbortSignal): Pr
         if (signal.aborted) return;
         failures += 1;
         waitMs = backoffMs(failures, RETRY);
-        log.debug({ err, webhook: to.name, ms: waitMs }, 'events can not be told now; trying again');
+        log.debug({ err, webhook: to.name, ms: waitMs }, 'failed to read events for a webhook; retrying');
       }
       hasNews = (await Promise.race([news.promise, pause(waitMs)])) ?? false;
       if (hasNews) await pause(jittered(times.gatherMs));
@@ -129,7 +129,7 @@ class Delivery {
     const waitMs = isParked ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
     progress.failed(isParked ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
-    log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'a webhook was not told');
+    log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'webhook delivery failed');
     return waitMs;
   }
 

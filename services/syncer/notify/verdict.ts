@@ -19,7 +19,7 @@ export function verdictOf(
   now = Date.now(),
 ): Verdict {
   if (status >= 200 && status < 300) return { kind: 'taken' };
-  if (status === 410) return { kind: 'gone', reason: 'answered 410: it is gone' };
+  if (status === 410) return { kind: 'gone', reason: 'answered 410 (Gone)' };
   const redirects = status >= 300 && status < 400 ? ': redirects are not followed' : '';
   const afterMs = retryAfter(headers['retry-after'], now);
   return {

@@ -82,7 +82,7 @@ export class WebhookProgress {
     this.#written = status;
     this.#bus.put(webhookStatus, this.#key, status).catch((err) => {
       this.#written = undefined;
-      this.#log.debug({ err }, 'how a webhook stands was not written');
+      this.#log.debug({ err }, 'failed to write the webhook status');
     });
   }
 }

@@ -60,22 +60,22 @@ export class WebhookTasks {
     if (this.#signal.aborted) return;
     const wanted = new Map(this.#deps.receivers().map((to) => [keyOf(to), to]));
     for (const [key, { end }] of this.#tasks) {
-      if (!wanted.has(key)) end.abort(new Error('the webhook is not configured any more'));
+      if (!wanted.has(key)) end.abort(new Error('the webhook is no longer configured'));
     }
     for (const [key, to] of wanted) {
       const before = this.#tasks.get(key);
       const settings = JSON.stringify(to);
       if (before?.settings === settings && !before.end.signal.aborted) continue;
-      before?.end.abort(new Error('the webhook is another now'));
+      before?.end.abort(new Error('the webhook was reconfigured'));
       const end = new AbortController();
       const until = AbortSignal.any([this.#signal, end.signal]);
       const ended = (before?.ended ?? Promise.resolve())
         .then(() => this.#deliver(key, to, fresh, until))
-        .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
+        .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'webhook delivery stopped'));
       this.#tasks.set(key, { settings, end, ended });
     }
     void this.#prune([...wanted.keys()]).catch((err) =>
-      this.#deps.log.debug({ err }, 'what was known of other webhooks stays for now'),
+      this.#deps.log.debug({ err }, 'failed to delete the state of webhooks that are no longer configured'),
     );
   }
 

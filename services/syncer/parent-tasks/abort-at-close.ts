@@ -6,7 +6,7 @@ import type { Link } from '../schedule/link-schedule.ts';
 export const windowClosed = ({ until }: Link): Fault =>
   new Fault(
     'window-closed',
-    `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: with --now, terrace sync uses the link all the same`,
+    `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: to use the link outside the window, run terrace sync --now`,
     { detail: { until } },
   );
 

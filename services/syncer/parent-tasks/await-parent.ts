@@ -60,7 +60,7 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
       } catch (err) {
         failedPings += 1;
         waitMs = waitAfter(err, failedPings);
-        log.debug({ err, ms: waitMs }, 'the parent can still not be reached');
+        log.debug({ err, ms: waitMs }, 'the parent is still unreachable');
         continue;
       }
       failedPings = 0;
@@ -70,7 +70,7 @@ export async function awaitParent(deps: AwaitDeps, signal: AbortSignal): Promise
       failedPasses += 1;
       waitMs = backoffMs(failedPasses + 1, { firstMs: firstWaitMs, maxMs: MAX_WAIT_MS });
       if (!signal.aborted && isAwaited()) {
-        log.debug({ ms: waitMs }, 'the parent answers, and a pass could not reach it all the same');
+        log.debug({ ms: waitMs }, 'the parent answers, but the pass could not reach it');
       }
     }
   } finally {

@@ -78,7 +78,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       if (signal.aborted) return;
       failures += 1;
       const ms = waitAfter(err, failures);
-      log.debug({ err, ms }, 'the parent does not tell its changes; asking again');
+      log.debug({ err, ms }, 'failed to poll the parent for changes; retrying');
       if (failures === FAILURES_UNTIL_UNREACHABLE && isAway(err)) deps.unreachable(err.message);
       await pause(ms);
     }
@@ -100,7 +100,9 @@ async function ask(
     const identity = await deps.identity();
     const either = AbortSignal.any([signal, gate.signal, superseded.signal]);
     // Once the prefetcher is idle, this request has to ask for arriving content, too.
-    using _idle = deps.prefetcher.onIdle(() => superseded.abort(new Error('asked again, in other words')));
+    using _idle = deps.prefetcher.onIdle(() =>
+      superseded.abort(new Error('superseded by a request for arriving content')),
+    );
     const answer = await feed.changes(cursor, waitS, either, {
       arriving: deps.prefetcher.idle,
       identity,

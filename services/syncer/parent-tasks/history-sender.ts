@@ -43,7 +43,7 @@ export class HistorySender {
   async ask(made: string, layers: LayerReport[], signal: AbortSignal): Promise<boolean> {
     const answer = await this.#send({ made, events: [], layers }, signal);
     const refused = answer && 'refused' in answer && answer.refused;
-    if (refused) this.#log.error({ err: refused }, 'the parent refuses to be told how the layers are');
+    if (refused) this.#log.error({ err: refused }, 'the parent refused the status of the layers');
     const accepted = refused ? await this.#send({ made, events: [] }, signal) : answer;
     this.ack = accepted && !('refused' in accepted) ? accepted : undefined;
     return this.ack !== undefined;

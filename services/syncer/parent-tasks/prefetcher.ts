@@ -110,7 +110,7 @@ export class Prefetcher {
         if (signal.aborted) break;
         failures += 1;
         const ms = waitAfter(err, failures, PATIENT_BACKOFF);
-        this.#deps.log.debug({ err, ms }, 'the parent does not tell what comes; asking again');
+        this.#deps.log.debug({ err, ms }, 'failed to poll the parent for arriving content; retrying');
         await pause(ms);
       }
     }
@@ -216,9 +216,7 @@ export class Prefetcher {
       slots: this.#pool.slots,
       signal: AbortSignal.any([signal, this.#end.signal]),
     };
-    await transfer(deps, job).catch((err) =>
-      log.error({ err, digest: blob.digest }, 'an early transfer failed'),
-    );
+    await transfer(deps, job).catch((err) => log.error({ err, digest: blob.digest }, 'a prefetch failed'));
   }
 }
 

@@ -47,7 +47,7 @@ export class RefusedEvents {
     this.#unconfirmed.push({ sequence, id, type, code, reason, at: this.#now() });
     if (this.#unconfirmed.length < MAX_IN_A_ROW) return;
     this.#unconfirmed = [];
-    throw new Fault('parent-refused', `the parent takes no events: ${refusal.message}`, {
+    throw new Fault('parent-refused', `the parent accepts no events: ${refusal.message}`, {
       detail: refusal.detail ?? {},
     });
   }
@@ -62,7 +62,7 @@ export class RefusedEvents {
     this.#skipped = this.#status?.count ?? 0;
     this.#log.error(
       { count: refused.length, ...last },
-      'events of the history are refused by the parent for good: they are passed over',
+      'the parent refused events of the history; skipping them',
     );
     // The refusal of this event itself is not published: that event would be sent to the parent again.
     if (last.type === `terrace.${historyRefused.type}`) return;

@@ -75,7 +75,7 @@ export async function report(deps: ReporterDeps, signal: AbortSignal): Promise<v
           failures += 1;
           passed = true;
           const ms = waitAfter(err, failures, PATIENT_BACKOFF);
-          log.debug({ err, ms }, 'the parent could not be told what happened; telling it again');
+          log.debug({ err, ms }, 'failed to send the history to the parent; retrying');
           await pause(ms);
           continue;
         }
@@ -131,13 +131,20 @@ class HistoryReporter {
       const { place } = sender.ack as NonNullable<typeof sender.ack>;
       const isInStream = place !== undefined && (await this.#holds(place, stream));
       if (place && !isInStream)
-        log.info({ place, kept: stream }, 'the parent knows events that are not here: telling all');
+        log.info(
+          { place, kept: stream },
+          'the history cursor of the parent is not in this history; sending all events',
+        );
       const handled = isInStream ? await this.#handledUpTo(place, stream) : undefined;
       if (handled === stream.last || stream.last < stream.first) return;
       if ((await this.#send(stream.made, handled, signal)) === 'all') return;
       mismatches += 1;
       // One immediate retry from the place that the parent reports; then the caller backs off.
-      if (mismatches > 1) throw new Fault('parent-invalid', 'the parent is never where it said that it is');
+      if (mismatches > 1)
+        throw new Fault(
+          'parent-invalid',
+          'the parent does not continue from the history cursor that it reported',
+        );
     }
   }
 
@@ -205,10 +212,7 @@ class HistoryReporter {
     if (to < from) return;
     this.#reportedMissing = to;
     const gap = { from, to, reason };
-    this.#deps.log.warn(
-      gap,
-      'events are not kept any more, or can not be read, that the parent was not told',
-    );
+    this.#deps.log.warn(gap, 'history events lost before the parent received them');
     this.#deps.bus.publish(historyLost, gap);
   }
 }

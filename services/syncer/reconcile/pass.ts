@@ -162,7 +162,7 @@ async function finishView(
   view: ParentView | undefined,
   succeeded: boolean,
 ): Promise<void> {
-  await view?.settle(succeeded).catch((err) => log.warn({ err }, 'the place in the changes was not kept'));
+  await view?.settle(succeeded).catch((err) => log.warn({ err }, 'failed to store the change cursor'));
 }
 
 /**
@@ -177,7 +177,7 @@ async function checkParent({ bus, configuration, feed, log, signal }: PassDeps):
   const { repaired } = feed;
   const record = { parent: host, forget, ...(repaired !== undefined && { repaired }) };
   const { forgotten } = await bus.call(recordParent, record, { signal });
-  const message = 'the parent is another one, or was repaired: all that is here is compared anew';
+  const message = 'the parent was replaced or repaired; comparing everything again';
   if (forgotten) log.warn({ parent: host }, message);
 }
 
@@ -193,7 +193,7 @@ async function runRepair(context: PassContext): Promise<void> {
   const { log, signal, pass, stats } = context;
   try {
     const repaired = await repair(context, (where, error) => stats.fail(where, error));
-    if (repaired > 0) log.info({ pass, repaired }, 'damaged content is whole again');
+    if (repaired > 0) log.info({ pass, repaired }, 'damaged content repaired');
   } catch (error) {
     if (!signal.aborted) stats.fail({}, error);
   }

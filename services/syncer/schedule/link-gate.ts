@@ -14,7 +14,7 @@ export class LinkGate implements Disposable {
   constructor(link: () => Link | undefined, use: 'live' | 'usable') {
     this.#alarm = new Alarm(() => {
       const at = link();
-      if (!at?.[use]) this.#closed.abort(new Fault('window-closed', 'the link may not be used now'));
+      if (!at?.[use]) this.#closed.abort(new Fault('window-closed', 'the window is closed'));
       return at?.until;
     });
   }

@@ -193,7 +193,10 @@ export class Download {
     }
     await this.#read(answer, writer, flight, end, this.#prepaid(piece));
     if (writer.at < end) {
-      throw new Fault('parent-unreachable', `the parent ended ${digest} at byte ${writer.at} of ${end}`);
+      throw new Fault(
+        'parent-unreachable',
+        `the parent stopped sending ${digest} at byte ${writer.at} of ${end}`,
+      );
     }
     slots.gauge.carried(end - piece.start, performance.now() - begun);
     await writer.end();

@@ -91,6 +91,6 @@ export class SyncerActivity implements AsyncDisposable {
     };
     this.#publishing = this.#bus
       .put(syncerStatus, this.#instance, status)
-      .catch((err) => this.#log.debug({ err }, 'what this syncer does was not written'));
+      .catch((err) => this.#log.debug({ err }, 'failed to write the syncer status'));
   }
 }

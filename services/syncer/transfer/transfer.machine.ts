@@ -56,7 +56,7 @@ export type TransferContext = {
 
 export type Attempt = { wanted: Wanted; hold: unknown };
 /** Actors that `provide` has to replace. */
-const missing = () => Promise.reject(new Error('no such step was given'));
+const missing = () => Promise.reject(new Error('no actor was provided for this step'));
 
 export const transferMachine = setup({
   types: {

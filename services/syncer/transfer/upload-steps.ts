@@ -155,7 +155,7 @@ class UploadSteps {
       if (!Fault.is(error, 'upload-unknown')) throw withGained(error, gained);
       await this.#sessions.forget(wanted);
       throw withGained(
-        new Fault('unavailable', `${error.message}; it begins anew`, { cause: error }),
+        new Fault('unavailable', `${error.message}; restarting the upload`, { cause: error }),
         gained,
       );
     }
@@ -174,7 +174,7 @@ class UploadSteps {
     try {
       return await take();
     } catch (cause) {
-      throw new Fault('unavailable', 'the bus takes no leases now', { cause });
+      throw new Fault('unavailable', 'the bus accepts no leases', { cause });
     }
   }
 
@@ -193,8 +193,8 @@ class UploadSteps {
     this.#offset = 0;
     const isFirst = !this.#rejected;
     this.#rejected = true;
-    if (isFirst) throw new Fault('unavailable', `${cause.message}; it is sent anew`, { cause });
-    throw new Fault('parent-invalid', `the parent does not keep what it is sent: ${cause.message}`, {
+    if (isFirst) throw new Fault('unavailable', `${cause.message}; sending it again`, { cause });
+    throw new Fault('parent-invalid', `the parent does not store the content as sent: ${cause.message}`, {
       cause,
     });
   }

@@ -59,12 +59,18 @@ export class Upload {
         offset,
       );
       if (session.offset > size) {
-        throw new Fault('parent-invalid', `the parent says that it has ${session.offset} bytes of ${digest}`);
+        throw new Fault(
+          'parent-invalid',
+          `the parent reports ${session.offset} bytes of ${digest}, which has ${size}`,
+        );
       }
       await reached(session);
       // It may retain less than it was sent, but each request has to make progress.
       if (session.offset <= offset) {
-        throw new Fault('parent-unreachable', `the parent keeps ${session.offset} bytes of ${digest}`);
+        throw new Fault(
+          'parent-unreachable',
+          `the upload makes no progress: the parent has ${session.offset} bytes of ${digest}`,
+        );
       }
     }
   }
@@ -83,7 +89,7 @@ export class Upload {
     const { pace, until } = this.#deps;
     const bytes = pace.piece(left, until);
     if (bytes === undefined) {
-      throw new Fault('window-closed', `${this.#wanted.digest} goes on when the window opens again`);
+      throw new Fault('window-closed', `${this.#wanted.digest} continues when the window opens`);
     }
     return bytes;
   }

@@ -78,8 +78,9 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verd
     next: ({ value, context: { fault, until } }) => {
       if (value === 'waiting' && lastState !== 'waiting' && fault) {
         active.waits(until);
-        bus.publish(transferDelayed, { ...about, code: fault.code, reason: fault.message, until });
-        log.warn({ digest: blob.digest, code: fault.code, ms: until - Date.now() }, fault.message);
+        const { code, message: reason } = fault;
+        bus.publish(transferDelayed, { ...about, code, reason, until });
+        log.warn({ digest: blob.digest, code, reason, ms: until - Date.now() }, 'transfer delayed; retrying');
       }
       lastState = String(value);
     },
@@ -121,6 +122,6 @@ function conclude(
     reason: message,
     ...(Number.isInteger(status) && { status }),
   });
-  log.warn({ digest: about.digest, code }, `transfer given up for this pass: ${message}`);
+  log.warn({ digest: about.digest, code, reason: message }, 'transfer failed');
   return 'done';
 }

@@ -25,7 +25,7 @@ export async function answerCall(
     const bytes = Buffer.byteLength(text);
     return messageAnswer(
       500,
-      `the answer of ${bytes} bytes is more than the ${MAX_BYTES} that a method may have`,
+      `the answer has ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes for a direct method`,
     );
   }
   // Status 0 is invalid: the caller would take it for a missing status.
@@ -42,7 +42,7 @@ async function outcome(
 ): Promise<MethodAnswer> {
   const method = methods.get(name);
   if (!method)
-    return { status: 404, payload: { message: `there is no method ${name}: ${methodNames(methods)}` } };
+    return { status: 404, payload: { message: `unknown method ${name}: ${methodNames(methods)}` } };
   let value: unknown = null;
   try {
     if (payload.length > 0) value = JSON.parse(payload.toString('utf8'));
@@ -53,18 +53,19 @@ async function outcome(
   const either = AbortSignal.any([signal, timeout]);
   const over = Promise.withResolvers<MethodAnswer>();
   either.addEventListener('abort', () =>
-    over.resolve({ status: 504, payload: { message: `${name} did not end in ${timeoutMs} ms` } }),
+    over.resolve({ status: 504, payload: { message: `${name} did not finish within ${timeoutMs} ms` } }),
   );
   try {
     return await Promise.race([method(value, either), over.promise]);
   } catch (err) {
     if (either.aborted) return over.promise;
     log.error({ err, method: name }, 'a direct method failed');
-    return { status: 500, payload: { message: `${name} failed; the log of the twin-bridge says why` } };
+    return { status: 500, payload: { message: `${name} failed: see the log of the twin-bridge` } };
   }
 }
 
-const methodNames = (methods: ReadonlyMap<string, Method>) => `there are ${[...methods.keys()].join(', ')}`;
+const methodNames = (methods: ReadonlyMap<string, Method>) =>
+  `the methods are ${[...methods.keys()].join(', ')}`;
 
 export const messageAnswer = (status: number, message: string) => ({
   status,

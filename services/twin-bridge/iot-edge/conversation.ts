@@ -115,12 +115,15 @@ export class Conversation {
       const document = desiredOf(desired);
       if (document) await this.#delegate.take(document);
       else if (!this.#isUnknown) {
-        this.#log.warn({}, 'edgeHub does not know the desired properties now; what was in force stays so');
+        this.#log.warn(
+          {},
+          'edgeHub returned no desired properties; the current configuration stays in force',
+        );
       }
       this.#isUnknown = document === undefined;
       this.onRead();
     } catch (error) {
-      this.#readAt = this.#clock.now() + this.#backoff(error, 'the twin could not be looked up');
+      this.#readAt = this.#clock.now() + this.#backoff(error, 'failed to read the twin');
     }
   }
 
@@ -134,11 +137,11 @@ export class Conversation {
         this.#refused = JSON.stringify(patch);
         this.#log.error(
           { fields: Object.keys(patch) },
-          'edgeHub refuses what the layer reports; it waits for something else',
+          'edgeHub refused the reported properties; not sending them again until they change',
         );
         return;
       }
-      this.#reportAt = this.#clock.now() + this.#backoff(error, 'the layer could not be reported');
+      this.#reportAt = this.#clock.now() + this.#backoff(error, 'failed to write the reported properties');
     }
   }
 
@@ -147,7 +150,7 @@ export class Conversation {
     if (statusOf(error) === undefined) throw error;
     this.#failures += 1;
     const ms = pauseAfter(this.#failures, this.#timing);
-    this.#log.warn({ reason: (error as Error).message, ms }, `${what}; trying again`);
+    this.#log.warn({ reason: (error as Error).message, ms }, `${what}; retrying`);
     return ms;
   }
 
@@ -156,7 +159,7 @@ export class Conversation {
     const { fields, complaints } = admissible(withoutNulls(this.#delegate.wanted));
     const text = complaints.join('; ');
     if (text !== this.#complained && text)
-      this.#log.error({ complaints }, 'a twin does not take all that is reported');
+      this.#log.error({ complaints }, 'some properties are not valid in a twin; not reporting them');
     this.#complained = text;
     const patch = difference(known, fields);
     return patch && JSON.stringify(patch) !== this.#refused ? patch : undefined;

@@ -76,9 +76,9 @@ function connected(
     const end = (why: string, cause?: unknown) => {
       signal.removeEventListener('abort', aborted);
       client.end(true);
-      reject(new Fault('unavailable', `edgeHub ${identity.gateway} does not let us in: ${why}`, { cause }));
+      reject(new Fault('unavailable', `failed to connect to edgeHub ${identity.gateway}: ${why}`, { cause }));
     };
-    const aborted = () => end('it is not needed any more', signal.reason);
+    const aborted = () => end('the connection is no longer needed', signal.reason);
     signal.addEventListener('abort', aborted, { once: true });
     client.on('error', (error) => end(whyOf(error), error));
     client.once('close', () => end('it closed the connection'));
@@ -125,7 +125,10 @@ class HubConnection implements Hub {
     );
     const refused = granted.filter(({ qos }) => Number(qos) === 128);
     if (refused.length > 0) {
-      throw new Fault('unavailable', `edgeHub refuses ${refused.map(({ topic }) => topic).join(', ')}`);
+      throw new Fault(
+        'unavailable',
+        `edgeHub refused the subscriptions ${refused.map(({ topic }) => topic).join(', ')}`,
+      );
     }
   }
 
@@ -135,7 +138,7 @@ class HubConnection implements Hub {
       const twin: unknown = JSON.parse(payload.toString('utf8'));
       if (isMapping(twin)) return { desired: twin.desired, reported: twin.reported };
     } catch {}
-    throw new Fault('unavailable', 'edgeHub answered with something else than a twin');
+    throw new Fault('unavailable', 'the answer of edgeHub is not a twin');
   }
 
   async report(patch: Properties): Promise<void> {
@@ -171,7 +174,7 @@ class HubConnection implements Hub {
     const { promise, reject } = Promise.withResolvers<never>();
     const { reply } = this.#options.timing;
     const expire = () =>
-      reject(new Fault('unavailable', `edgeHub did not answer for ${what} in ${reply} ms`));
+      reject(new Fault('unavailable', `edgeHub did not answer the request for ${what} within ${reply} ms`));
     const timer = setTimeout(expire, reply);
     const over = () => reject(signal.reason);
     signal.addEventListener('abort', over, { once: true });
@@ -196,7 +199,7 @@ class HubConnection implements Hub {
     this.#calls += 1;
     const { status, text } =
       this.#calls > MAX_CALLS
-        ? messageAnswer(429, `${MAX_CALLS} methods run already: call again later`)
+        ? messageAnswer(429, `${MAX_CALLS} methods are running already: retry later`)
         : await answerCall({ name, payload }, methods, log, timing.method, this.#over.signal);
     this.#calls -= 1;
     if (this.#over.signal.aborted) return;

@@ -21,7 +21,10 @@ export function admissible(wanted: Properties): { fields: Properties; complaints
   if (bytes <= MAX_BYTES) return { fields, complaints };
   return {
     fields: {},
-    complaints: [...complaints, `${bytes} bytes are more than the ${MAX_BYTES} that are sent`],
+    complaints: [
+      ...complaints,
+      `the reported properties have ${bytes} bytes, more than the limit of ${MAX_BYTES} bytes`,
+    ],
   };
 }
 

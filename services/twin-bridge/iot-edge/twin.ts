@@ -91,7 +91,10 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     const isSame = previous?.text === desired.text;
     if (isSame && previous.version === desired.version && this.#stored) return;
     if (previous && desired.version < previous.version) {
-      log.warn({ before: previous.version, version: desired.version }, 'the desired properties began anew');
+      log.warn(
+        { before: previous.version, version: desired.version },
+        'the desired properties have a lower version; the module was created again',
+      );
     }
     this.#desired = desired;
     const document = this.#document(desired);
@@ -111,10 +114,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
       await storeLastGood(this.#options.dataFolder, desired);
     } catch (err) {
       this.#stored = false;
-      this.#options.log.warn(
-        { err },
-        'the desired properties could not be kept; trying again with the next look',
-      );
+      this.#options.log.warn({ err }, 'failed to store the desired properties; retrying after the next read');
     }
   }
 
@@ -126,9 +126,9 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     const { log, dataFolder } = this.#options;
     const last = await readLastGood(dataFolder);
     if (last) {
-      log.info({ version: last.version }, 'starts with the desired properties that were in force last');
+      log.info({ version: last.version }, 'starting with the last applied desired properties');
       await this.take(last);
-    } else log.info({}, 'waits for the first desired properties');
+    } else log.info({}, 'waiting for the first desired properties');
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; ) {
       const started = this.#clock.now();
@@ -140,8 +140,8 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
         this.#session = { connected: false, since: this.#clock.now(), detail: clip(why, MAX_REASON_LENGTH) };
       // Two clients with one module identity disconnect each other: neither may reconnect repeatedly without delay.
       const ms = failures === 0 ? 0 : pauseAfter(failures, this.#timing);
-      if (why === RENEWAL) log.debug({}, 'a new session begins before the signature ends');
-      else log.warn({ reason: why, ms: Math.round(ms) }, 'no session with edgeHub; trying again');
+      if (why === RENEWAL) log.debug({}, 'renewing the session before the signature expires');
+      else log.warn({ reason: why, ms: Math.round(ms) }, 'no session with edgeHub; retrying');
       await this.#clock.sleep(ms, signal);
     }
   }
@@ -200,4 +200,4 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
   }
 }
 
-const RENEWAL = 'the signature ends soon';
+const RENEWAL = 'the signature expires soon';

@@ -9,8 +9,10 @@ const WAIT_MS = 20_000;
 
 const Payload = Type.Object(
   {
-    dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether only to count' })),
-    wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
+    dryRun: Type.Optional(Type.Boolean({ description: 'true or false: whether to only count' })),
+    wait: Type.Optional(
+      Type.Boolean({ description: 'true or false: whether to wait until it has finished' }),
+    ),
   },
   { additionalProperties: false },
 );

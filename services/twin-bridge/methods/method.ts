@@ -29,11 +29,10 @@ export function method<T extends TObject>(
     try {
       return await work(input as Static<T>, AbortSignal.any([signal, late]));
     } catch (error) {
-      if (late.aborted)
-        return refusal('unavailable', `there was no answer in ${answerMs / 1_000} s: ask again`, 504);
+      if (late.aborted) return refusal('unavailable', `no answer within ${answerMs / 1_000} s: retry`, 504);
       if (Fault.is(error)) return refusal(error.code, error.message);
       if (!signal.aborted) log.error({ err: error }, 'a direct method failed');
-      return refusal('internal', 'the method failed; the log of the twin-bridge says why');
+      return refusal('internal', 'the method failed: see the log of the twin-bridge');
     }
   };
 }
@@ -46,7 +45,7 @@ const refusal = (code: Fault['code'], message: string, status = statusOf(code)):
 function complaintOf(form: TObject, error: { path: string; message: string; value: unknown } | undefined) {
   const fields = Object.keys(form.properties);
   const field = error?.path.slice(1).replaceAll('/', '.') ?? '';
-  const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'there are none';
+  const names = fields.length > 0 ? `the fields are ${fields.join(', ')}` : 'the method has no fields';
   if (field === '') return `the payload is not valid: write an object; ${names}`;
   const [first = field] = field.split('.');
   const known = form.properties[first];

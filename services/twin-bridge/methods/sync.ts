@@ -12,8 +12,10 @@ const MAX_FAILURES = 10;
 
 const Payload = Type.Object(
   {
-    wait: Type.Optional(Type.Boolean({ description: 'true or false: whether to wait for its end' })),
-    now: Type.Optional(Type.Boolean({ description: 'true or false: whether it may leave the window' })),
+    wait: Type.Optional(
+      Type.Boolean({ description: 'true or false: whether to wait until it has finished' }),
+    ),
+    now: Type.Optional(Type.Boolean({ description: 'true or false: whether to run outside the window' })),
   },
   { additionalProperties: false },
 );

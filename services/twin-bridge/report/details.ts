@@ -22,42 +22,34 @@ export function detailsOf(
     say(
       'Disk',
       'DiskError',
-      'No space left on device: nothing new is taken until space of the data volume is freed',
+      'No space left on device: no new content is accepted until space is freed on the data volume',
     );
   }
   if (storage && storage.damaged > 0) {
     say(
       'Content',
       'ContentDamaged',
-      `${storage.damaged} blobs are damaged, until the parent or a client brings them again`,
+      `${storage.damaged} blobs are damaged until they are fetched from the parent or pushed again`,
     );
   }
   if (link?.detail && isInactive(link)) say('Activation', 'ALREADY_ACTIVATED', link.detail);
   else if (link?.detail && link.state === 'Unhealthy') say('Sync', 'SyncIncomplete', link.detail);
   else if (link?.detail && link.state === 'Offline') say('Sync', 'ParentOffline', link.detail);
   if (storage && configuration?.mode === 'ReadWrite' && storage.outgoing.parked > 0) {
-    say(
-      'Sync',
-      'ChangesRefused',
-      `${storage.outgoing.parked} changes are refused by the parent, and are tried again`,
-    );
+    say('Sync', 'ChangesRefused', `the parent refused ${storage.outgoing.parked} changes; they are retried`);
   }
   if (history) {
     const { count, last } = history;
-    say('Sync', 'HistoryRefused', `${count} events of the history are refused by the parent: ${last.reason}`);
+    say('Sync', 'HistoryRefused', `the parent refused ${count} events of the history: ${last.reason}`);
   }
   const [damaged] = unreadable;
   if (damaged) {
     const { bucket, key, reason } = damaged;
     const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : '';
-    say('Service', 'StateUnreadable', `the state ${bucket}.${key} can not be read${more}: ${reason}`);
+    say('Service', 'StateUnreadable', `the state ${bucket}.${key} can't be read${more}: ${reason}`);
   }
   if (desired.state === 'refused') {
-    say(
-      'Configuration',
-      'DesiredRefused',
-      'the desired properties are not valid: desired.complaints says why',
-    );
+    say('Configuration', 'DesiredRefused', 'the desired properties are not valid: see desired.complaints');
   }
   const accounts = storage?.accounts ?? [];
   for (const complaint of accounts.slice(0, MAX_ACCOUNTS)) say('Accounts', 'AccountNotAsDeclared', complaint);

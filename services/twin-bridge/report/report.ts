@@ -121,7 +121,7 @@ export class TwinReporter implements Disposable {
         this.#options.report(report);
       }
     } catch (err) {
-      this.#options.log.warn({ err }, 'what the layer reports could not be looked up');
+      this.#options.log.warn({ err }, 'failed to read the status to report');
     } finally {
       this.#isBuilding = false;
       const isStale = this.#isStale;

@@ -57,9 +57,9 @@ function read(path: string): Found {
     return { text: readFileSync(path, 'utf8'), folder: dirname(path) };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'is not there' : `can't be read (${code})`;
+    const why = code === 'ENOENT' ? 'does not exist' : `can't be read (${code})`;
     return {
-      complaint: `the configuration file ${path} ${why}: put it there, or name another with --config`,
+      complaint: `the configuration file ${path} ${why}: create it, or set another with --config`,
     };
   }
 }

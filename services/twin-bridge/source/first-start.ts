@@ -13,7 +13,10 @@ export function orEmpty(source: DocumentSource, ms: number, log: Log): DocumentS
     name: source.name,
     watch(handler) {
       const timer = setTimeout(() => {
-        log.warn({ source: source.name }, 'no desired properties until now: begins as the environment says');
+        log.warn(
+          { source: source.name },
+          'no desired properties received; starting with the configuration from the environment',
+        );
         handler({ text: '', folder: '.' });
       }, ms).unref();
       const watching = source.watch((document) => {

@@ -146,7 +146,9 @@ describe('terrace up', { concurrency: 2 }, () => {
     await writeFile(config, 'mode: sometimes\n');
     await said((text) => /terrace\.yaml\) is not valid.*\n {2}mode "sometimes" is not valid/.test(text));
     await said((text) => text.includes('(ReadOnly)'));
-    await up.says(/twin-bridge: the document is not valid, nothing is changed; mode "sometimes"/);
+    await up.says(
+      /twin-bridge: the configuration document is not valid; it is not applied; mode "sometimes"/,
+    );
   });
 
   test('what is not valid is refused with 2, and nothing is started', async () => {

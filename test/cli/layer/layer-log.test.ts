@@ -16,16 +16,16 @@ test('a trouble is shown with what it is about and why, and its end where that i
   const log = logOf();
   const failure = { repository: 'app', tag: 'v1', code: 'parent-refused', reason: 'the parent answered 403' };
   log.say('syncer-1', 'warn', 'part of a pass failed', failure);
-  log.say('syncer-1', 'warn', 'the link to the parent is not well', {
+  log.say('syncer-1', 'warn', 'the link to the parent has a problem', {
     state: 'Offline',
     detail: 'EAI_AGAIN',
   });
   log.say('syncer-1', 'info', 'pass ended', { ok: true });
-  log.say('syncer-1', 'info', 'the link to the parent is well again', { notice: true });
+  log.say('syncer-1', 'info', 'the link to the parent has recovered', { notice: true });
   deepEqual(shown(), [
     'syncer-1: part of a pass failed; app:v1; the parent answered 403',
-    'syncer-1: the link to the parent is not well; Offline; EAI_AGAIN',
-    'syncer-1: the link to the parent is well again',
+    'syncer-1: the link to the parent has a problem; Offline; EAI_AGAIN',
+    'syncer-1: the link to the parent has recovered',
   ]);
 });
 

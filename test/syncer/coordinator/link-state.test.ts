@@ -99,7 +99,7 @@ const rows: [string, LinkState | undefined, PassResult, LinkState][] = [
     { ...NOTHING, ok: false, ended: 'window', unanswered: true },
     {
       state: 'Offline',
-      detail: 'the pass was ended before the parent had answered',
+      detail: 'the pass ended before the parent answered',
       code: 'parent-unreachable',
     },
   ],
@@ -266,9 +266,9 @@ test('the log says once that the link is not well, and that it is well again', a
     await ends(result);
   }
   assert.deepEqual(said, [
-    'the link to the parent is not well parent-unreachable',
-    'the link to the parent is not well parent-refused',
-    'the link to the parent is well again',
+    'the link to the parent has a problem parent-unreachable',
+    'the link to the parent has a problem parent-refused',
+    'the link to the parent has recovered',
   ]);
 });
 

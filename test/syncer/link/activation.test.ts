@@ -81,7 +81,8 @@ test('while another instance has the place it asks less and less often, and goes
   await using parent = await rig(taken);
   const refused = {
     code: 'already-activated',
-    message: /another instance of line-1 .* since 2030-01-01T.* "terrace child deactivate line-1" there/,
+    message:
+      /another instance of line-1 .* since 2030-01-01T.* "terrace child deactivate line-1" at the parent/,
   };
   await assert.rejects(parent.confirm(), refused);
   await assert.rejects(parent.confirm(), refused);

@@ -96,7 +96,7 @@ test('what is held of an entry that Azure tells is bounded, too', async () => {
   assert.equal((await Array.fromAsync(acr.manifests('a', true, signal))).length, 1);
   await assert.rejects(acr.lastChange('a', 'scope', signal), {
     code: 'parent-invalid',
-    message: /when it last/,
+    message: /lastUpdateTime/,
   });
 });
 

@@ -157,7 +157,7 @@ test('a registry that leads to another name of its own is not taken for one that
   );
   await assert.rejects(registry.upward.hasBlob('a', digest, signal), {
     code: 'parent-invalid',
-    message: /redirects to https:\/\/registry\.example, .* name that as parent\.url/,
+    message: /redirects to https:\/\/registry\.example, .* set parent\.url to it/,
   });
 });
 

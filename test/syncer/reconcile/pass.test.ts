@@ -6,7 +6,7 @@ import { makePass, type PassDeps } from '../../../services/syncer/reconcile/pass
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
-const closed = new Fault('window-closed', 'the link may not be used now');
+const closed = new Fault('window-closed', 'the window is closed');
 
 /** A pass whose window closes while the parent is asked, which has answered so often since it began. */
 async function ended(answers: number) {

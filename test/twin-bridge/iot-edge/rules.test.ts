@@ -63,7 +63,7 @@ test('what a twin takes, and what not', () => {
   assert.deepEqual(admissible({ fine: 1, 'a.b': 2 }).fields, { fine: 1 });
   const much = Object.fromEntries(Array.from({ length: 5 }, (_, at) => [`k${at}`, 'x'.repeat(4_000)]));
   assert.deepEqual(admissible(much).fields, {});
-  assert.match(admissible(much).complaints.join(), /more than the 16384/);
+  assert.match(admissible(much).complaints.join(), /limit of 16384 bytes/);
 });
 
 test('the difference makes of what is known what is wanted, whatever both are', () => {

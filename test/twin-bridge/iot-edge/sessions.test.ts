@@ -57,7 +57,7 @@ test('a hub that refuses is asked again, with pauses', async () => {
   await using module = await edge.module();
   const before = hub.refused;
   await hub.until('three attempts', () => hub.refused >= before + 3);
-  assert.match(module.twin.session.detail ?? '', /edgeHub .* does not let us in/);
+  assert.match(module.twin.session.detail ?? '', /failed to connect to edgeHub /);
   hub.faults = {};
   await hub.until('a session', () => module.twin.session.connected);
 });
@@ -115,7 +115,9 @@ test('answers that are lost end the session, and the next one has them', async (
   const { hub } = edge;
   hub.faults = { swallow: ['get'] };
   await using module = await edge.module({ timing: { reply: 150 } });
-  await hub.until('a reason', () => /did not answer for the twin/.test(module.twin.session.detail ?? ''));
+  await hub.until('a reason', () =>
+    /did not answer the request for the twin/.test(module.twin.session.detail ?? ''),
+  );
   hub.faults = { swallow: ['report'] };
   module.twin.report({ lost: 1 });
   await hub.until('a reason', () => /for reported properties/.test(module.twin.session.detail ?? ''));

@@ -101,7 +101,8 @@ test('what is not well is said by type, code and since when', () => {
       {
         type: 'Disk',
         code: 'DiskError',
-        description: 'No space left on device: nothing new is taken until space of the data volume is freed',
+        description:
+          'No space left on device: no new content is accepted until space is freed on the data volume',
         timestamp: '2029-12-31T23:59:59.000Z',
       },
     ],
@@ -229,8 +230,8 @@ test('what the parent refuses to be told, and what can not be read, is no secret
   assert.deepEqual(
     details.map(({ code, description }) => [code, description]),
     [
-      ['HistoryRefused', '3 events of the history are refused by the parent: /x: no'],
-      ['StateUnreadable', 'the state layers.line can not be read: /seen: Expected integer'],
+      ['HistoryRefused', 'the parent refused 3 events of the history: /x: no'],
+      ['StateUnreadable', "the state layers.line can't be read: /seen: Expected integer"],
     ],
   );
 });

@@ -69,11 +69,11 @@ test('a file that is emptied, or half written, puts nothing else in force', asyn
 test('a file that is not there is a complaint until it comes', async () => {
   await using source = await watched(3_600_000);
   source.start();
-  assert.match(complaint(await source.next()) ?? '', /terrace\.yaml is not there: put it there/);
+  assert.match(complaint(await source.next()) ?? '', /terrace\.yaml does not exist: create it/);
   await writeFile(source.path, 'here');
   assert.equal(text(await source.next()), 'here');
   await rm(source.path);
-  assert.match(complaint(await source.next()) ?? '', /is not there/);
+  assert.match(complaint(await source.next()) ?? '', /does not exist/);
 });
 
 test('where the file system tells of no change, a look now and then finds it, and the same text is not told twice', async () => {
@@ -81,7 +81,7 @@ test('where the file system tells of no change, a look now and then finds it, an
   await rm(join(source.path, '..'), { recursive: true });
   // There is no folder to watch: only the look is left.
   source.start();
-  assert.match(complaint(await source.next()) ?? '', /is not there/);
+  assert.match(complaint(await source.next()) ?? '', /does not exist/);
   const { mkdir } = await import('node:fs/promises');
   await mkdir(join(source.path, '..'));
   await writeFile(`${source.path}.new`, 'late');

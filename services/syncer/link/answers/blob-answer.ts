@@ -33,8 +33,11 @@ export async function blobAnswer(
     }
     body.destroy();
     // An intermediary answered in the parent's place: a captive portal, or a gateway with its error page.
-    const received = length === undefined ? 'a page' : `${length} bytes`;
-    throw new Fault('parent-unreachable', `${what}: ${received} came instead of the ${size} of the blob`);
+    const received = length === undefined ? 'an HTML page' : `${length} bytes`;
+    throw new Fault(
+      'parent-unreachable',
+      `${what}: received ${received} instead of the ${size} bytes of the blob`,
+    );
   }
   if (statusCode === 206) {
     const contentRange = one(answer.headers['content-range']) ?? '';
@@ -45,7 +48,7 @@ export async function blobAnswer(
     body.destroy();
     throw new Fault(
       'parent-invalid',
-      `${answer.own ? `the parent answered ${JSON.stringify(contentRange.slice(0, 100))}` : 'another range came'} when asked for ${range} of ${digest}, which has ${size} bytes`,
+      `${answer.own ? `the parent answered ${JSON.stringify(contentRange.slice(0, 100))}` : 'received another range'} for ${range} of ${digest}, which has ${size} bytes`,
     );
   }
   const reason = await readErrorBody(answer);

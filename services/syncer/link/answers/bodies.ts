@@ -35,7 +35,7 @@ export function unreachable(cause: unknown, signal: AbortSignal, what: string): 
   const { code, message } = cause as NodeJS.ErrnoException;
   const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code ?? '');
   const remedy = untrusted
-    ? ': its certificate is not trusted here; where a CA of its own signs it, name that as parent.caFile'
+    ? ': its certificate is not trusted; if a private CA signed it, set parent.caFile to that CA'
     : '';
   return new Fault('parent-unreachable', `${what}: ${code ?? message}${remedy}`, { cause });
 }
@@ -49,7 +49,7 @@ export function guarded(answer: Answer): Body {
       try {
         yield* watched(body, answer.stallMs);
       } catch (cause) {
-        throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent broke');
+        throw unreachable(cause, AbortSignal.any([]), 'the connection to the parent was lost');
       }
     },
   };
@@ -85,7 +85,7 @@ export async function readAll(answer: Answer, limit: number, what: string): Prom
   for await (const part of guarded(answer)) {
     if (!buffer.add(part)) throw new Fault('parent-invalid', `${what} is larger than ${limit} bytes`);
     if (performance.now() > until) {
-      throw new Fault('parent-unreachable', `${what} did not come within ${MAX_BODY_MS / 60_000} min`);
+      throw new Fault('parent-unreachable', `${what} was not received within ${MAX_BODY_MS / 60_000} min`);
     }
   }
   return buffer.bytes;

@@ -81,7 +81,7 @@ export class SharedBandwidth implements Bandwidth {
     return () => {
       if (this.#grants === grants) this.#grants = undefined;
       void unserve();
-      grants.end(new Fault('unavailable', 'the coordinator changes: ask again'));
+      grants.end(new Fault('unavailable', 'the coordinator is changing: retry'));
     };
   }
 
@@ -92,7 +92,7 @@ export class SharedBandwidth implements Bandwidth {
       } catch (err) {
         signal.throwIfAborted();
         if (!Fault.is(err, 'unavailable')) throw err;
-        this.#log.debug({ err }, 'nobody grants bandwidth; asking again');
+        this.#log.debug({ err }, 'no coordinator grants bandwidth; retrying');
         await sleep(jittered(RETRY_MS), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }

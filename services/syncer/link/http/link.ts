@@ -106,7 +106,7 @@ export class Link implements AsyncDisposable {
 
   /** Closes idle connections now, and the others when their requests end. Active token requests fail. */
   rest(): void {
-    this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link is at rest'));
+    this.#tokenRequests.abort(new Fault('parent-unreachable', 'the link was closed'));
     this.#tokenRequests = new AbortController();
     const old = this.#agent;
     this.#agent = makeAgent(this.#stallMs, this.#ca, this.#reach.lookup);

@@ -30,7 +30,7 @@ export async function* pages(
   let entries = 0;
   let path: string | undefined = first;
   while (path) {
-    if (seen.has(path)) throw invalid('the list has no end: a page comes again');
+    if (seen.has(path)) throw invalid('the list does not end: a page repeats');
     seen.add(path);
     if (seen.size > bounds.pages) throw invalid(`the list has more than ${bounds.pages} pages`);
     if (performance.now() > until) throw invalid(`the list did not end within ${bounds.ms / 60_000} min`);
@@ -65,7 +65,7 @@ async function ask(
     return { page: parseJson(bytes), ...(next && { next }) };
   } catch (cause) {
     if (Fault.is(cause)) throw new Fault('parent-invalid', `GET ${path}: ${cause.message}`, { cause });
-    throw new Fault('parent-invalid', `GET ${path}: the parent sent no JSON`, { cause });
+    throw new Fault('parent-invalid', `GET ${path}: the answer is not JSON`, { cause });
   }
 }
 
@@ -89,7 +89,7 @@ function nextPage(link: string | undefined, current: string): string | undefined
   const target = link === undefined ? undefined : nextIn(link);
   if (target === undefined) return undefined;
   if (!URL.canParse(target, current)) {
-    throw new Fault('parent-invalid', 'the parent names no address for the next page of a list');
+    throw new Fault('parent-invalid', 'the parent sent an invalid address for the next page of a list');
   }
   const { pathname, search } = new URL(target, current);
   return `${pathname}${search}`;

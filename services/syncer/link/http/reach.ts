@@ -99,7 +99,7 @@ export class Reach {
       if (code === 'ENOTFOUND') return [];
       throw new Fault(
         'parent-unreachable',
-        `the parent sends this layer to ${target}, and its own name ${host} can not be resolved now (${code ?? message}), which would tell whether that is in its network: if names are never resolved here, name ${target} in parent.allowedHosts`,
+        `the parent refers this layer to ${target}, but the parent's own name ${host} can't be resolved (${code ?? message}) to check whether ${target} is in its network: if names are never resolved here, add ${target} to parent.allowedHosts`,
         { cause },
       );
     }
@@ -114,7 +114,7 @@ const isNamed = (host: string, allowed: string): boolean =>
 const refused = (host: string): Fault =>
   new Fault(
     'parent-invalid',
-    `the parent sends this layer to ${host}, which is on this machine or in a private network other than the parent's: if that is right, name the host in parent.allowedHosts`,
+    `the parent refers this layer to ${host}, which is on this machine or in a private network other than the parent's: if that is intended, add the host to parent.allowedHosts`,
   );
 
 const noAddress = (name: string): NodeJS.ErrnoException =>

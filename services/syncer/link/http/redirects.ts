@@ -14,7 +14,7 @@ export function target({ statusCode, headers, from }: Answer): URL | undefined {
   if (!STATUSES.includes(statusCode) || !location) return undefined;
   const next = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   if (next && /^https?:$/.test(next.protocol)) return next;
-  throw new Fault('parent-invalid', 'the parent redirects to what is no address of http or https');
+  throw new Fault('parent-invalid', 'the parent redirects to an address that is not HTTP or HTTPS');
 }
 
 /** @throws Fault `parent-invalid` if a request by TLS would continue without TLS */
@@ -27,5 +27,5 @@ export function assertTlsKept(from: URL, to: URL): void {
 export const notFollowed = (what: string, to: URL): Fault =>
   new Fault(
     'parent-invalid',
-    `${what}: the parent redirects to ${to.origin}, and only blobs are fetched from elsewhere: if the registry is there, name that as parent.url`,
+    `${what}: the parent redirects to ${to.origin}, but only blobs are fetched from another host: if the registry is there, set parent.url to it`,
   );

@@ -43,7 +43,7 @@ export class SendWatch {
         slice = piece.subarray(at, at + Math.min(MAX_SLICE, bandwidth.piece ?? MAX_SLICE));
         await bandwidth.take(slice.length, 'up', signal);
         for (let from = 0; from < slice.length; from += SOCKET_BYTES) {
-          this.#arm(this.#stallMs, 'took nothing');
+          this.#arm(this.#stallMs, 'accepted no bytes');
           yield slice.subarray(from, from + SOCKET_BYTES);
           clearTimeout(this.#timer);
         }

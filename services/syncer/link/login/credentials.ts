@@ -89,13 +89,16 @@ export class Credentials {
       return true;
     }
     const { realm, service, scope: named } = challenge.parameters;
-    if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge names no realm");
+    if (!realm) throw new Fault('parent-invalid', "the parent's Bearer challenge has no realm");
     const url = URL.canParse(realm, this.#base.href) ? new URL(realm, this.#base) : undefined;
     if (!url || !/^https?:$/.test(url.protocol)) {
-      throw new Fault('parent-invalid', "the parent's Bearer challenge names no address of http or https");
+      throw new Fault(
+        'parent-invalid',
+        "the realm of the parent's Bearer challenge is not an HTTP or HTTPS address",
+      );
     }
     if (this.#base.protocol === 'https:' && url.protocol !== 'https:') {
-      throw new Fault('parent-invalid', `the parent names a token realm without TLS: ${url.origin}`);
+      throw new Fault('parent-invalid', `the parent's token realm does not use TLS: ${url.origin}`);
     }
     this.#realm = { url, service };
     if (sent?.startsWith('Bearer ')) this.#source?.refused();

@@ -54,7 +54,7 @@ export class Exchange implements TokenSource {
     if (realm.origin !== this.#base.origin) {
       throw new Fault(
         'parent-invalid',
-        `the parent names ${realm.origin} for its tokens: that of an identity goes to the parent alone`,
+        `the parent's token realm ${realm.origin} is on another host: a token of the identity in parent.azure is sent to the parent only`,
       );
     }
     const named = service ?? this.#base.host;

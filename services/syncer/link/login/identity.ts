@@ -27,7 +27,7 @@ export function identityOf(options: IdentityOptions): Identity {
         created ??= credential(options);
         const requested = created.then((source) => source.getToken(SCOPE, { abortSignal: timeout }));
         const granted = await Promise.race([requested, timedOut(timeout)]);
-        if (!granted) throw new Error('it gave no token');
+        if (!granted) throw new Error('no token in the answer');
         return { token: granted.token, ...(tenant && { tenant }) };
       } catch (error) {
         created?.catch(() => {
@@ -100,10 +100,10 @@ export function faultOf(error: unknown, secret?: string): Fault {
     .slice(0, 240);
   const passes = (status !== undefined && TRANSIENT.includes(status)) || NETWORK.test(`${code} ${text}`);
   const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(`${code} ${text}`);
-  const remedy = untrusted ? ': where a CA of its own signs its certificate, name that as parent.caFile' : '';
+  const remedy = untrusted ? ': if a private CA signed its certificate, set parent.caFile to that CA' : '';
   return new Fault(
     status === 429 ? 'busy' : passes ? 'parent-unreachable' : 'parent-refused',
-    `Microsoft Entra gives no token to the identity of parent.azure: ${plain || 'it does not say why'}${remedy}`,
+    `Microsoft Entra issued no token for the identity of parent.azure: ${plain || 'no reason given'}${remedy}`,
     { cause: error },
   );
 }

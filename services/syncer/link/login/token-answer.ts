@@ -16,9 +16,9 @@ export function fieldsOf(body: Uint8Array, what: string): Record<string, unknown
     const fields = parseJson(body);
     if (typeof fields === 'object' && fields !== null) return fields as Record<string, unknown>;
   } catch (cause) {
-    throw new Fault('parent-invalid', `${what}: the answer is no JSON`, { cause });
+    throw new Fault('parent-invalid', `${what}: the answer is not JSON`, { cause });
   }
-  throw new Fault('parent-invalid', `${what}: the answer is no JSON object`);
+  throw new Fault('parent-invalid', `${what}: the answer is not a JSON object`);
 }
 
 /** Checks a token: printable ASCII, with a bounded length. @throws Fault `parent-invalid` */

@@ -43,7 +43,7 @@ export class TrustBundle {
       this.#next = this.#now() + CACHE_MS;
     } catch (err) {
       this.#next = this.#now() + RETRY_MS;
-      this.#log.warn({ err }, "the device's trust bundle is not to be had; what was known before counts");
+      this.#log.warn({ err }, "failed to get the device's trust bundle; the last known one stays in use");
     }
   }
 }

@@ -109,5 +109,8 @@ function markIn(page: unknown, path: string): Mark {
   if (isTime(updated) && !Number.isNaN(Date.parse(updated)) && isCount(manifests) && isCount(tags)) {
     return { updated, manifests, tags };
   }
-  throw new Fault('parent-invalid', `GET ${path}: the parent does not say when it last changed`);
+  throw new Fault(
+    'parent-invalid',
+    `GET ${path}: the answer has no valid lastUpdateTime, manifestCount and tagCount`,
+  );
 }

@@ -109,7 +109,7 @@ export class Activation {
       this.#state = { is: 'refused', fault, times, next };
       log.warn(
         { child, times, at: new Date(next).toISOString() },
-        'another instance is activated at the parent; asking again',
+        'another instance is activated at the parent; retrying',
       );
       throw fault;
     }
@@ -156,19 +156,19 @@ export function takenSince(status: number, body: string): { taken: Conflict } | 
  * @param started when this start of the layer began, in ms since 1970
  */
 export function refused(child: string, other: Conflict, started?: number): Fault {
-  const remedy = `stop it and run "terrace child deactivate ${child}" there to let this one take its place`;
+  const remedy = `stop it and run "terrace child deactivate ${child}" at the parent, so that this one can be activated`;
   const { since, copy, retryAfter, from } = other;
-  const thisStart = nonEmpty([at('called from', from), instant('started', started)]);
+  const thisStart = nonEmpty([at('address', from), instant('started', started)]);
   const otherStart = nonEmpty([
-    at('calls from', other.address),
+    at('address', other.address),
     instant('started', other.started),
-    instant('last heard', other.seen),
+    instant('last seen', other.seen),
   ]);
   const text = !copy
     ? `another instance of ${child} is activated at the parent${instant(' since', since)}${otherStart && ` (${otherStart})`}, and only one may synchronise: ${remedy}`
     : retryAfter === undefined
-      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one ${thisStart}), and only one may synchronise: ${remedy}`
-      : `the parent heard another start of this layer as ${child} (${otherStart}; this one ${thisStart}): where that one has ended, this one takes its place within ${retryAfter} s; where it runs, one is a copy of the other's data volume: stop one of them`;
+      ? `a copy of this layer's data volume is activated as ${child} at the parent (${otherStart}; this one: ${thisStart}), and only one may synchronise: ${remedy}`
+      : `another start of this layer is active as ${child} at the parent (${otherStart}; this one: ${thisStart}): if that one has ended, this one replaces it within ${retryAfter} s; if it still runs, one of them uses a copy of the other's data volume: stop one of them`;
   return new Fault('already-activated', text, { detail: { child, ...other } });
 }
 

@@ -107,7 +107,7 @@ export class ArrivingSource {
       const now = performance.now();
       const sinceBytesMs = now - this.#bytesAt;
       if (sinceBytesMs > this.#idleMs) {
-        throw new Fault('unavailable', `the parent gets no further with ${digest} now`);
+        throw new Fault('unavailable', `the parent makes no progress with ${digest}`);
       }
       const waitMs = Math.max(begun + MIN_POLL_MS - now, sinceBytesMs * BACKOFF_SHARE);
       await sleep(jittered(waitMs), undefined, { signal }).catch(() => signal.throwIfAborted());

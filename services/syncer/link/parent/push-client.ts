@@ -82,7 +82,7 @@ export class PushClient {
     const path = `/v2/${repository}/blobs/uploads/${query}`;
     const begun = await this.#begin(path, push(repository), signal);
     if (begun !== 'mounted') return begun;
-    throw new Fault('parent-invalid', `POST ${path}: the parent answered 201 to an upload that only begins`);
+    throw new Fault('parent-invalid', `POST ${path}: the parent answered 201 before any content was sent`);
   }
 
   async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | Session> {
@@ -290,7 +290,7 @@ export class PushClient {
 }
 
 const moved = (repository: Repository, tag: string) =>
-  new Fault('conflict', `${repository}:${tag} moved at the parent: look again, then decide again`);
+  new Fault('conflict', `${repository}:${tag} moved at the parent: read it again and retry`);
 
 /** Without the query, which may hold secrets. */
 const short = (location: string): string => location.split('?', 1)[0]?.slice(0, 200) ?? '';

@@ -18,7 +18,7 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
       ? new URL(location, answer.from)
       : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new Fault('parent-invalid', 'the parent names no address for an upload');
+    throw new Fault('parent-invalid', 'the parent sent no valid location for the upload');
   }
   const path = `${url.pathname}${url.search}`;
   return url.pathname.startsWith('/v2/') || url.origin === base.origin ? path : url.href;

@@ -68,11 +68,11 @@ export class Arrivals implements Disposable {
         fail(data, fromWire({ code, message, ...(status !== undefined && { detail: { status } }) }));
       }),
       bus.listen(transferPaused, ({ data }) => {
-        fail(data, new Fault('window-closed', `${data.digest} goes on when the window opens again`));
+        fail(data, new Fault('window-closed', `${data.digest} continues when the window opens`));
       }),
     ];
     const abort = () => {
-      for (const { failed } of this.#waiting.values()) failed(new Fault('unavailable', 'the pass was ended'));
+      for (const { failed } of this.#waiting.values()) failed(new Fault('unavailable', 'the pass ended'));
     };
     signal.addEventListener('abort', abort, { once: true });
     this.#cleanups.push(() => signal.removeEventListener('abort', abort));
@@ -157,7 +157,7 @@ export class Arrivals implements Disposable {
   async #submit(job: TransferJob): Promise<void> {
     await this.#bus
       .submit(transferBlob[job.direction], job)
-      .catch((err) => this.#log.warn({ err }, 'the queue takes no jobs'));
+      .catch((err) => this.#log.warn({ err }, 'the queue accepts no jobs; retrying'));
   }
 
   async #poll(): Promise<void> {
@@ -174,7 +174,7 @@ export class Arrivals implements Disposable {
           if (idle[direction] >= 2) await this.#resubmit(direction);
         }
       } catch (err) {
-        this.#log.debug({ err }, 'storage or the queue can not be asked now');
+        this.#log.debug({ err }, 'storage or the queue does not answer; retrying');
       }
     }
   }
@@ -190,11 +190,11 @@ export class Arrivals implements Disposable {
   async #resubmit(direction: Direction): Promise<void> {
     const waiting = [...this.#waiting.values()].filter(({ job }) => job.direction === direction);
     if (waiting.length === 0) return;
-    this.#log.warn({ blobs: waiting.length }, 'the queue has lost jobs');
+    this.#log.warn({ blobs: waiting.length }, 'the queue lost jobs; submitting them again');
     for (const entry of waiting) {
       entry.requests += 1;
       if (entry.requests > MAX_REQUESTS)
-        entry.failed(new Fault('unavailable', `nobody brings ${entry.job.digest}`));
+        entry.failed(new Fault('unavailable', `no syncer transfers ${entry.job.digest}`));
       else await this.#submit(entry.job);
     }
   }

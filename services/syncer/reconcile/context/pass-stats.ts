@@ -41,7 +41,7 @@ export class PassStats {
   wait({ repository, reference, code, reason, retry }: Parked): void {
     this.parked += 1;
     const until = new Date(retry).toISOString();
-    const text = `refused, tried again after ${until} or by a full sync: ${reason}`;
+    const text = `refused; retried after ${until} or by a full sync: ${reason}`;
     this.#note({ repository, tag: reference, code, reason: clip(text, MAX_REASON_LENGTH) });
   }
 

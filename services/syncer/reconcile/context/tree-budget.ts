@@ -47,7 +47,7 @@ export class TreeBudget {
   #exceeded(needs: string): never {
     throw new Fault(
       'too-large',
-      `${this.#subject} with its children and referrers needs ${needs}, and a layer takes no more`,
+      `${this.#subject} with its children and referrers exceeds the limits of a layer: ${needs}`,
     );
   }
 }

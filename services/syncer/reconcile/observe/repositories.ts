@@ -71,7 +71,8 @@ export async function clean(
     try {
       const { tags, manifests } = await bus.call(cleanRepository, { repository });
       stats.dropped += tags;
-      if (tags + manifests > 0) log.info({ repository, tags, manifests }, 'no selection covers it: cleaned');
+      if (tags + manifests > 0)
+        log.info({ repository, tags, manifests }, 'repository no longer selected; content deleted');
     } catch (error) {
       signal.throwIfAborted();
       stats.fail({ repository }, error);

@@ -41,7 +41,7 @@ export async function repair(
     const [repository] = repositories;
     const where = repository ? { repository } : {};
     if (!(error instanceof Fault)) return fail(where, error);
-    const reason = `${digest} is damaged here and can't be fetched again (${error.message}): push it again, or delete what names it`;
+    const reason = `${digest} is damaged here and can't be fetched again (${error.message}): push it again, or delete what refers to it`;
     fail(where, new Fault(error.code, reason, { cause: error }));
   };
   await each(blobs, MAX_PARALLEL, (one) => run(one, (error) => giveUp(one, error)));
@@ -58,7 +58,7 @@ export async function repair(
     manifests = retry;
   }
   for (const one of manifests) {
-    giveUp(one, new Fault('manifest-blob-unknown', 'what it refers to is not here either'));
+    giveUp(one, new Fault('manifest-blob-unknown', 'content that it refers to is missing here, too'));
   }
   return repaired;
 }
@@ -79,7 +79,7 @@ async function fetchAgain(
   { digest, size, repositories, mediaType }: Damaged,
 ): Promise<void> {
   const { bus, parent, arrivals, signal } = context;
-  let last: unknown = new Fault('blob-unknown', 'no repository has it any more');
+  let last: unknown = new Fault('blob-unknown', 'no repository contains it');
   for (const repository of repositories) {
     try {
       if (mediaType === undefined) await arrivals.bring({ repository, digest, size });

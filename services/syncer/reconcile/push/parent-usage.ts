@@ -76,7 +76,7 @@ export class ParentUsage {
     const start = this.#now();
     const tags = await parent.tags(repository, signal);
     if (!tags && this.#survey.parentTargets.size > 0) {
-      throw new Fault('parent-invalid', `the parent does not list the tags of ${repository} any more`);
+      throw new Fault('parent-invalid', `the parent no longer lists the tags of ${repository}`);
     }
     const targets = new Map<Tag, Digest>();
     await each(tags ?? [], MAX_PARALLEL, async (tag) => {
@@ -120,7 +120,7 @@ export class ParentUsage {
 const tooLarge = (repository: string): Fault =>
   new Fault(
     'too-large',
-    `the indexes of ${repository} at the parent name too much to tell what is still in use there`,
+    `the indexes of ${repository} at the parent are too large to determine what is in use there`,
   );
 
 const isIndex = (mediaType: string): boolean =>

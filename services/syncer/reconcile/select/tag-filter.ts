@@ -51,7 +51,7 @@ export async function selectedTags(
   return latest === undefined ? new Set(chosen) : tagsOf({ latest }, chosen);
 }
 
-function rejectPattern(field: string, pattern: string, reason = 'it is no glob'): never {
+function rejectPattern(field: string, pattern: string, reason = 'it is not a valid glob'): never {
   throw new Fault(
     'config-invalid',
     `repositories.tags.${field} ${JSON.stringify(pattern)} can't be used: ${reason}`,

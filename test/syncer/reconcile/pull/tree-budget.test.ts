@@ -101,7 +101,7 @@ test('an image that needs too much fails by its name, and says what of', async (
     above.image(`m${at}`, { padding: 10_000, layers: 3 }),
   );
   const index = above.index(children);
-  const named = new RegExp(`^${index.digest} of app .*needs`);
+  const named = new RegExp(`^${index.digest} of app .*exceeds the limits`);
   const rows: [Partial<TreeLimits>, RegExp][] = [
     [{ bytes: 500_000 }, /more than 500000 bytes of manifests/],
     [{ manifests: 100 }, /more than 100 manifests/],
