@@ -102,7 +102,7 @@ for (const seed of seeds)
           const most = Math.min(30, 2 ** (failedInRow - 1));
           // Where the clock was set meanwhile, it is another wait.
           const moved = retryFrom !== undefined && disturbed >= retryFrom;
-          if (calm() && !moved && !(waited >= most * 0.75 && waited <= most + 0.01))
+          if (calm() && !moved && !(waited >= most * 0.5 && waited <= most + 0.01))
             amiss(`a retry after ${waited} min`);
         } else {
           if (calm() && !(plan().due(at) && time.now - at < EXACT)) amiss('a pass that no schedule says');
