@@ -107,7 +107,7 @@ export async function newTerm(
       if (term && lease.holds) return term;
     } catch (err) {
       signal.throwIfAborted();
-      log.warn({ err }, 'storage gives no term to make passes in; asking again');
+      log.warn({ err }, 'storage gave no term; asking again');
     }
     await sleep(backoffMs(failures, RETRY), undefined, { signal });
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
@@ -39,6 +40,7 @@ export class WebhookTasks {
   readonly #deps: WebhooksDeps;
   readonly #signal: AbortSignal;
   readonly #tasks = new Map<string, Task>();
+  readonly #deliveries = new KeyedLock();
 
   constructor(deps: WebhooksDeps, signal: AbortSignal) {
     this.#deps = deps;
@@ -60,22 +62,25 @@ export class WebhookTasks {
     if (this.#signal.aborted) return;
     const wanted = new Map(this.#deps.receivers().map((to) => [keyOf(to), to]));
     for (const [key, { end }] of this.#tasks) {
-      if (!wanted.has(key)) end.abort(new Error('the webhook is not configured any more'));
+      if (!wanted.has(key)) end.abort(new Error('the webhook is no longer configured'));
     }
     for (const [key, to] of wanted) {
       const before = this.#tasks.get(key);
       const settings = JSON.stringify(to);
       if (before?.settings === settings && !before.end.signal.aborted) continue;
-      before?.end.abort(new Error('the webhook is another now'));
+      before?.end.abort(new Error('the settings of the webhook have changed'));
       const end = new AbortController();
       const until = AbortSignal.any([this.#signal, end.signal]);
-      const ended = (before?.ended ?? Promise.resolve())
-        .then(() => this.#deliver(key, to, fresh, until))
-        .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'a webhook is not told any more'));
+      // Its earlier task ends first.
+      const ended = this.#deliveries
+        .run(key, () => this.#deliver(key, to, fresh, until))
+        .catch((err) =>
+          this.#deps.log.error({ err, webhook: to.name }, 'the deliveries to a webhook failed'),
+        );
       this.#tasks.set(key, { settings, end, ended });
     }
     void this.#prune([...wanted.keys()]).catch((err) =>
-      this.#deps.log.debug({ err }, 'what was known of other webhooks stays for now'),
+      this.#deps.log.debug({ err }, 'the status of removed webhooks was not deleted'),
     );
   }
 

@@ -158,7 +158,7 @@ class UploadSteps {
       if (!Fault.is(error, 'upload-unknown')) throw withGained(error, gained);
       await this.#sessions.forget(wanted);
       throw withGained(
-        new Fault('unavailable', `${error.message}; it begins anew`, { cause: error }),
+        new Fault('unavailable', `${error.message}; the upload restarts`, { cause: error }),
         gained,
       );
     }
@@ -177,7 +177,7 @@ class UploadSteps {
     try {
       return await take();
     } catch (cause) {
-      throw new Fault('unavailable', 'the bus takes no leases now', { cause });
+      throw new Fault('unavailable', 'the bus does not answer requests for leases', { cause });
     }
   }
 
@@ -196,8 +196,8 @@ class UploadSteps {
     this.#offset = 0;
     const isFirst = !this.#rejected;
     this.#rejected = true;
-    if (isFirst) throw new Fault('unavailable', `${cause.message}; it is sent anew`, { cause });
-    throw new Fault('parent-invalid', `the parent does not keep what it is sent: ${cause.message}`, {
+    if (isFirst) throw new Fault('unavailable', `${cause.message}; the blob is sent again`, { cause });
+    throw new Fault('parent-invalid', `the parent rejects intact content: ${cause.message}`, {
       cause,
     });
   }

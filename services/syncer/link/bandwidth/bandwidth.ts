@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -49,8 +50,8 @@ export class SharedBandwidth implements Bandwidth {
   readonly #log: Log;
   #limits: Limits = [];
   #grants: Grants | undefined;
-  /** Resolves when all requests to the coordinator so far have ended. */
-  readonly #pending: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
+  /** Requests to the coordinator, by direction. */
+  readonly #requests = new KeyedLock();
 
   constructor(bus: Pick<Bus, 'call' | 'serve'>, by: string, log: Log) {
     this.#bus = bus;
@@ -92,7 +93,7 @@ export class SharedBandwidth implements Bandwidth {
       } catch (err) {
         signal.throwIfAborted();
         if (!Fault.is(err, 'unavailable')) throw err;
-        this.#log.debug({ err }, 'nobody grants bandwidth; asking again');
+        this.#log.debug({ err }, 'no coordinator grants bandwidth; asking again');
         await sleep(jittered(RETRY_MS), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
@@ -105,15 +106,12 @@ export class SharedBandwidth implements Bandwidth {
    */
   async #ask(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
     if (this.#grants) return this.#grants.take(direction, this.#syncer, bytes, signal);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const before = this.#pending[direction];
-    this.#pending[direction] = before.then(() => promise);
-    try {
-      await unlessAborted(signal, before);
+    const request = this.#requests.run(direction, async () => {
+      // Aborted while it waited for its turn.
+      if (signal.aborted) return;
       await this.#bus.call(takeBandwidth, { by: this.#syncer, direction, bytes }, { signal });
-    } finally {
-      resolve();
-    }
+    });
+    await unlessAborted(signal, request);
   }
 
   #rate(): number | undefined {
