@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
-import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
@@ -50,8 +49,8 @@ export class SharedBandwidth implements Bandwidth {
   readonly #log: Log;
   #limits: Limits = [];
   #grants: Grants | undefined;
-  /** Requests to the coordinator, by direction. */
-  readonly #requests = new KeyedLock();
+  /** Resolves when all requests to the coordinator so far have ended. */
+  readonly #pending: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
 
   constructor(bus: Pick<Bus, 'call' | 'serve'>, by: string, log: Log) {
     this.#bus = bus;
@@ -106,12 +105,15 @@ export class SharedBandwidth implements Bandwidth {
    */
   async #ask(bytes: number, direction: Direction, signal: AbortSignal): Promise<void> {
     if (this.#grants) return this.#grants.take(direction, this.#syncer, bytes, signal);
-    const request = this.#requests.run(direction, async () => {
-      // Aborted while it waited for its turn.
-      if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = this.#pending[direction];
+    this.#pending[direction] = before.then(() => promise);
+    try {
+      await unlessAborted(signal, before);
       await this.#bus.call(takeBandwidth, { by: this.#syncer, direction, bytes }, { signal });
-    });
-    await unlessAborted(signal, request);
+    } finally {
+      resolve();
+    }
   }
 
   #rate(): number | undefined {
