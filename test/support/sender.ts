@@ -41,7 +41,7 @@ export async function sender(
     bus,
     volume: new Volume(layer.data),
     parent: new Parent(up),
-    upward: new PushClient(up),
+    pushClient: new PushClient(up),
     arrivals,
     unsentChanges,
     configuration: {

@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 
 /** Size above which the file is rotated to `<file>.1`, in bytes. */
 const ROTATE_BYTES = 16 * 1024 * 1024;
@@ -13,7 +14,7 @@ export class AuditFile implements AsyncDisposable {
   readonly #path: string;
   readonly #rotateBytes: number;
   #open: { file: FileHandle; size: number } | undefined;
-  #queue: Promise<void> = Promise.resolve();
+  readonly #lock = new KeyedLock();
 
   constructor(path: string, rotateBytes = ROTATE_BYTES) {
     this.#path = path;
@@ -22,9 +23,7 @@ export class AuditFile implements AsyncDisposable {
 
   /** @param durable synced when it resolves */
   append(lines: string[], durable: boolean): Promise<void> {
-    const appended = this.#queue.then(() => this.#append(lines, durable));
-    this.#queue = appended.catch(() => {});
-    return appended;
+    return this.#lock.run(this.#path, () => this.#append(lines, durable));
   }
 
   async #append(lines: string[], durable: boolean): Promise<void> {
@@ -73,8 +72,7 @@ export class AuditFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#queue;
-    await this.#close();
+    await this.#lock.run(this.#path, () => this.#close());
   }
 }
 

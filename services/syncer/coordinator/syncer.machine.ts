@@ -1,5 +1,21 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
-import { mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
+import type { PassRequest } from '../reconcile/context/pass-request.ts';
+import { type Link, linkAt } from '../schedule/link-schedule.ts';
+import type { Times } from '../schedule/window.ts';
+import {
+  begin,
+  type CurrentPass,
+  emptyLanes,
+  end,
+  enqueue,
+  type LaneName,
+  type Lanes,
+  mayBegin,
+  mayUse,
+  replacement,
+} from './lanes.ts';
+import type { PassInput } from './pass-runner.ts';
+import type { TermState } from './term-tasks.ts';
 
 /**
  * Leadership and passes of one syncer process. Only the coordinator makes passes. Transfers, which every syncer
@@ -13,42 +29,73 @@ import { mergeRequests, type PassRequest } from '../reconcile/context/pass-reque
  *                                                    │  ▲
  *                                                    └──┘ done, another one wanted
  *
- * A pass begins when the lease is held, storage has given a term, and the link may be used. A request that arrives
+ * A pass begins when the lease is held, storage has given a term, and the link may be used. The link is checked twice:
+ * when a pass is requested, and when it is about to begin (`beginning`, which takes no time). A request that arrives
  * while a pass of its lane is running is queued; all queued requests of a lane are merged into one pass, which begins
  * after them and so answers them all. Changes by clients are pushed in scoped passes, in parallel to an unscoped one
  * that may take hours.
+ *
+ * The machine reads the clock, and does no other I/O: its actors are provided (`coordinator.ts`).
  */
 export type SyncerEvent =
-  | { type: 'lease.gained'; pass?: PassRequest }
+  /** `pass`: requested with the lease. */
+  | { type: 'lease.gained'; pass: PassRequest }
   | { type: 'lease.lost' }
-  | { type: 'pass.wanted'; pass: PassRequest };
+  | { type: 'pass.wanted'; pass: PassRequest }
+  /** The running passes are interrupted, and `pass` follows them. */
+  | { type: 'passes.replaced'; pass: PassRequest }
+  /** Schedule or window changed; undefined if no parent is configured. */
+  | { type: 'times.changed'; times: Times | undefined };
 
-export type Lane = { current?: PassRequest; next?: PassRequest };
-export type SyncerContext = Record<LaneName, Lane>;
-export type LaneName = 'main' | 'scoped';
+export type SyncerEmitted =
+  /** This process gained the lease. */
+  | { type: 'lease.taken'; link: Link | undefined }
+  /** A pass did not begin: the window closed while it was queued, or no parent is configured any more. */
+  | { type: 'pass.skipped'; pass: CurrentPass }
+  | { type: 'passes.interrupted' };
 
-/** Queues a request. If the merged scope exceeds its limit, it is queued as an unscoped pass. */
-function enqueue({ main, scoped }: SyncerContext, passRequest: PassRequest): SyncerContext {
-  if (!passRequest.scope) return { main: { ...main, next: mergeRequests(main.next, passRequest) }, scoped };
-  const next = mergeRequests(scoped.next, passRequest);
-  if (next.scope) return { main, scoped: { ...scoped, next } };
-  const { next: _, ...rest } = scoped;
-  return { main: { ...main, next: mergeRequests(main.next, next) }, scoped: rest };
+export type SyncerContext = Lanes & {
+  /** Schedule and window in force; undefined if no parent is configured. */
+  times: Times | undefined;
+  /** While this process is the coordinator. */
+  term: TermState | undefined;
+};
+
+const linkNow = ({ times }: SyncerContext): Link | undefined => times && linkAt(times, Date.now());
+
+/** What a state has by the transition that entered it. */
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the state was entered without its value');
+  return value;
 }
 
-const nothing = (): SyncerContext => ({ main: {}, scoped: {} });
+const passInput = (context: SyncerContext, name: LaneName): PassInput => {
+  const { request, link } = present(context[name].current);
+  const until = request.now ? undefined : link?.until;
+  return { request, term: present(context.term), ...(until !== undefined && { until }) };
+};
+
+const missing = () => Promise.reject(new Error('no such step was given'));
 
 const lane = <N extends LaneName>(name: N) =>
   ({
     initial: 'idle',
     states: {
-      idle: { always: { guard: { type: 'wanted', params: { name } }, target: 'passing' } },
-      passing: {
+      idle: {
+        entry: { type: 'end', params: { name } },
+        always: { guard: { type: 'wanted', params: { name } }, target: 'beginning' },
+      },
+      beginning: {
         entry: { type: 'begin', params: { name } },
-        exit: { type: 'end', params: { name } },
+        always: [
+          { guard: { type: 'mayBegin', params: { name } }, target: 'passing' },
+          { target: 'idle', actions: { type: 'skip', params: { name } } },
+        ],
+      },
+      passing: {
         invoke: {
           src: 'makePass',
-          input: ({ context }: { context: SyncerContext }) => context[name].current as PassRequest,
+          input: ({ context }: { context: SyncerContext }) => passInput(context, name),
           onDone: 'idle',
           onError: 'idle',
         },
@@ -59,45 +106,78 @@ const lane = <N extends LaneName>(name: N) =>
 export const syncerMachine = setup({
   types: {
     context: {} as SyncerContext,
+    input: {} as { times: Times | undefined },
     events: {} as SyncerEvent,
-    emitted: {} as { type: 'leading' } | { type: 'following' },
+    emitted: {} as SyncerEmitted,
   },
   actors: {
-    makePass: fromPromise<void, PassRequest>(() => Promise.reject(new Error('no such step was given'))),
+    makePass: fromPromise<void, PassInput>(missing),
     /** Retries until storage gives a term. */
-    takeTerm: fromPromise<void>(() => Promise.reject(new Error('no such step was given'))),
+    takeTerm: fromPromise<TermState>(missing),
+    /** Runs for the whole term. */
+    termTasks: fromCallback<{ type: never }, { term: TermState }>(() => {}),
     clock: fromCallback(() => {}),
   },
   actions: {
-    begin: assign(({ context }, { name }: { name: LaneName }) => {
-      const { next } = context[name];
-      return { [name]: next ? { current: next } : {} };
+    begin: assign(({ context }, { name }: { name: LaneName }) => ({
+      [name]: begin(context[name], linkNow(context)),
+    })),
+    end: assign(({ context }, { name }: { name: LaneName }) => ({ [name]: end(context[name]) })),
+    skip: emit(({ context }, { name }: { name: LaneName }) => ({
+      type: 'pass.skipped' as const,
+      pass: present(context[name].current),
+    })),
+    want: assign(({ context, event }) =>
+      'pass' in event && mayUse(linkNow(context), event.pass) ? enqueue(context, event.pass) : {},
+    ),
+    replace: assign(({ context, event }) => {
+      if (!('pass' in event)) return {};
+      const pass = replacement(context, event.pass);
+      return mayUse(linkNow(context), pass) ? enqueue(context, pass) : {};
     }),
-    end: assign(({ context }, { name }: { name: LaneName }) => {
-      const { next } = context[name];
-      return { [name]: next ? { next } : {} };
-    }),
-    // A merged request keeps the id of the first, which its caller has received as the answer.
-    want: assign(({ context, event }) => ('pass' in event && event.pass ? enqueue(context, event.pass) : {})),
   },
-  guards: { wanted: ({ context }, { name }: { name: LaneName }) => context[name].next !== undefined },
+  guards: {
+    wanted: ({ context }, { name }: { name: LaneName }) => context[name].next !== undefined,
+    mayBegin: ({ context }, { name }: { name: LaneName }) => mayBegin(context[name]),
+  },
 }).createMachine({
   id: 'syncer',
-  context: nothing,
+  context: ({ input: { times } }) => ({ ...emptyLanes(), times, term: undefined }),
+  on: {
+    'times.changed': { actions: assign(({ event: { times } }) => ({ times })) },
+  },
   initial: 'following',
   states: {
     following: {
-      entry: [assign(nothing), emit({ type: 'following' })],
-      on: { 'lease.gained': { target: 'claiming', actions: 'want' } },
+      entry: assign(() => ({ ...emptyLanes(), term: undefined })),
+      on: {
+        'lease.gained': {
+          target: 'claiming',
+          actions: [emit(({ context }) => ({ type: 'lease.taken', link: linkNow(context) })), 'want'],
+        },
+      },
     },
     claiming: {
-      invoke: { src: 'takeTerm', onDone: 'leading' },
-      on: { 'lease.lost': 'following', 'pass.wanted': { actions: 'want' } },
+      invoke: {
+        src: 'takeTerm',
+        onDone: { target: 'leading', actions: assign(({ event: { output } }) => ({ term: output })) },
+      },
+      on: {
+        'lease.lost': 'following',
+        'pass.wanted': { actions: 'want' },
+        'passes.replaced': { actions: 'replace' },
+      },
     },
     leading: {
-      entry: emit({ type: 'leading' }),
-      invoke: { src: 'clock' },
-      on: { 'lease.lost': 'following', 'pass.wanted': { actions: 'want' } },
+      invoke: [
+        { src: 'termTasks', input: ({ context }) => ({ term: present(context.term) }) },
+        { src: 'clock' },
+      ],
+      on: {
+        'lease.lost': 'following',
+        'pass.wanted': { actions: 'want' },
+        'passes.replaced': { actions: ['replace', emit({ type: 'passes.interrupted' })] },
+      },
       type: 'parallel',
       states: { main: lane('main'), scoped: lane('scoped') },
     },

@@ -11,7 +11,8 @@ import type { Lease } from './lease.ts';
 /**
  * Leadership: one syncer of the layer makes the passes at a time.
  *
- * `lease.ts` holds the coordinator lease, a state on the bus that expires unless it is renewed. A process that gains it
+ * `kv-lease.ts` is a lease: an entry of a key-value bucket that expires unless it is renewed. `lease.ts` holds the one of
+ * the coordinator with it; uploads have theirs (`transfer/upload-lease.ts`). A process that gains the coordinator lease
  * takes a new term from storage (`newTerm`); storage then refuses fenced requests with an earlier term. A
  * `CoordinatorTerm` lasts from there to the loss of the lease. It adds the term to each fenced request of a pass
  * (`FencedBus`), guards the requests that change the parent, and aborts its signal when another process has taken over.
@@ -106,7 +107,7 @@ export async function newTerm(
       if (term && lease.holds) return term;
     } catch (err) {
       signal.throwIfAborted();
-      log.warn({ err }, 'storage gives no term to make passes in; asking again');
+      log.warn({ err }, 'storage gave no term; asking again');
     }
     await sleep(backoffMs(failures, RETRY), undefined, { signal });
   }

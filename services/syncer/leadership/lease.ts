@@ -1,27 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import { COORDINATOR_KEY, LEASE_MS, lease } from '#proto/status/status.ts';
-import { type Clocks, Elapsed } from './elapsed.ts';
+import { COORDINATOR_KEY, LEASE_MS } from '#proto/status/status.ts';
+import type { Clocks } from './elapsed.ts';
+import { KvLease } from './kv-lease.ts';
 
 /** Interval of renewals, in ms. An unanswered renewal and its retry both fit into the lease. */
 const RENEW_MS = 0.4 * LEASE_MS;
-/** Nothing that needs the lease begins in this last part of it, in ms: a request takes time to arrive. */
-export const MARGIN_MS = 1_000;
 
 /**
- * The coordinator lease: a state on the bus that expires after `LEASE_MS`. The holder renews it, and gives it up by its
- * own clock if no renewal succeeded for that time. After a pause, two processes may both believe for a moment that they
- * hold it; storage refuses the requests of the earlier holder by their term.
+ * The coordinator lease. While two processes believe that they hold it, storage refuses the requests of the earlier
+ * holder by their term.
  */
 export class Lease {
-  readonly #bus: Pick<Bus, 'get' | 'swap' | 'remove'>;
-  readonly #holder: string;
+  readonly #lease: KvLease;
   readonly #log: Log;
   readonly #onChange: (held: boolean) => void;
-  readonly #clocks: Clocks | undefined;
-  #revision: number | undefined;
-  /** Time since the request of the last renewal that was answered. */
-  #renewed: Elapsed;
+  /** As last reported. */
+  #held = false;
   #wake = new AbortController();
 
   /** @param onChange called on each gain and loss */
@@ -32,22 +27,19 @@ export class Lease {
     onChange: (held: boolean) => void,
     clocks?: Clocks,
   ) {
-    this.#bus = bus;
-    this.#holder = holder;
+    this.#lease = new KvLease(bus, COORDINATOR_KEY, holder, clocks);
     this.#log = log;
     this.#onChange = onChange;
-    this.#clocks = clocks;
-    this.#renewed = new Elapsed(clocks);
   }
 
   /** Whether the lease is lost or, by this process' clock, expired. */
   get ended(): boolean {
-    return this.#revision === undefined || this.#renewed.ms > LEASE_MS;
+    return this.#lease.ended;
   }
 
-  /** Whether no other process can hold the lease now, nor within `MARGIN_MS`. */
+  /** Whether no other process can hold the lease now, nor soon. */
   get holds(): boolean {
-    return this.#revision !== undefined && this.#renewed.ms < LEASE_MS - MARGIN_MS;
+    return this.#lease.holds;
   }
 
   /** Another process seems to hold the lease: it counts as lost, and `keep` asks the bus at once. */
@@ -64,54 +56,38 @@ export class Lease {
       const either = AbortSignal.any([signal, this.#wake.signal]);
       await sleep(RENEW_MS * (0.95 + Math.random() * 0.1), undefined, { signal: either }).catch(() => {});
     }
-    if (this.#revision === undefined) return;
-    this.#revision = undefined;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#lease.drop();
     this.#onChange(false);
-    // After that time, the entry may belong to another process.
-    if (this.#renewed.ms < LEASE_MS) await this.#bus.remove(lease, COORDINATOR_KEY).catch(() => {});
+    // An expired entry may belong to another process by now.
+    if (!this.#lease.isExpired) await this.#lease.remove().catch(() => {});
   }
 
   /** Acquires or renews the lease. If the bus does not answer, nothing changes. */
   async renew(): Promise<void> {
     // Once expired, another process may have held it meanwhile, even if it is free now.
     if (this.ended) this.#lose();
-    const requested = new Elapsed(this.#clocks);
     try {
-      const revision = await this.#swap();
-      if (revision === undefined) this.#lose();
-      else this.#gain(revision, requested);
+      if (await this.#lease.renew()) this.#gain();
+      else this.#lose();
     } catch (err) {
       this.#log.debug({ err }, 'the lease could not be renewed');
     }
   }
 
-  #gain(revision: number, requested: Elapsed): void {
-    const before = this.#revision;
-    this.#revision = revision;
-    this.#renewed = requested;
-    if (before !== undefined) return;
+  #gain(): void {
+    if (this.#held) return;
+    this.#held = true;
     this.#log.info({}, 'coordinator of this layer');
     this.#onChange(true);
   }
 
   #lose(): void {
-    if (this.#revision === undefined) return;
-    this.#revision = undefined;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#lease.drop();
     this.#log.warn({}, 'no longer the coordinator');
     this.#onChange(false);
-  }
-
-  /** @returns the new revision; undefined if another process holds the lease */
-  async #swap(): Promise<number | undefined> {
-    const value = { holder: this.#holder };
-    const next =
-      this.#revision === undefined
-        ? undefined
-        : await this.#bus.swap(lease, COORDINATOR_KEY, value, this.#revision);
-    if (next !== undefined) return next;
-    // The store of the bus may have been lost and created again, or the answer to our own write was lost.
-    const current = await this.#bus.get(lease, COORDINATOR_KEY);
-    if (current && current.value.holder !== this.#holder) return undefined;
-    return this.#bus.swap(lease, COORDINATOR_KEY, value, current?.revision ?? 0);
   }
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
@@ -39,6 +40,7 @@ export class WebhookTasks {
   readonly #deps: WebhooksDeps;
   readonly #signal: AbortSignal;
   readonly #tasks = new Map<string, Task>();
+  readonly #deliveries = new KeyedLock();
 
   constructor(deps: WebhooksDeps, signal: AbortSignal) {
     this.#deps = deps;
@@ -69,8 +71,9 @@ export class WebhookTasks {
       before?.end.abort(new Error('the webhook was reconfigured'));
       const end = new AbortController();
       const until = AbortSignal.any([this.#signal, end.signal]);
-      const ended = (before?.ended ?? Promise.resolve())
-        .then(() => this.#deliver(key, to, fresh, until))
+      // Its earlier task ends first.
+      const ended = this.#deliveries
+        .run(key, () => this.#deliver(key, to, fresh, until))
         .catch((err) => this.#deps.log.error({ err, webhook: to.name }, 'webhook delivery stopped'));
       this.#tasks.set(key, { settings, end, ended });
     }

@@ -12,12 +12,13 @@ import {
   renewClaim,
 } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
 import { ChunkLog } from './chunk-log.ts';
 import { Download, type Source, type Wanted } from './download.ts';
 import type { Slots } from './slots.ts';
-import { type Located, transferMachine } from './transfer.machine.ts';
+import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepDeps = {
   bus: Bus;
@@ -38,23 +39,11 @@ export type StepDeps = {
 /** Options of calls to storage: retried for up to 30 s while the bus or storage is unavailable. */
 export const PATIENCE = { patience: 30_000 };
 
-/** A claim on the blob's ingest. `clean` is false if the bytes on disk must be verified first. */
-type Held = { claim: Claim; clean: boolean };
-type Fetched = { hashed: string | undefined };
-
 /** The transfer machine with the actors of a download. */
 export const downActor = (deps: StepDeps) =>
   transferMachine.provide({
     actors: {
       locate: fromPromise(({ input }) => logged(deps, locate(deps, input))),
-      move: fromPromise(({ input: { wanted, hold } }) => logged(deps, fetch(deps, wanted, hold as Held))),
-      commit: fromPromise(({ input: { wanted, hold, moved } }) =>
-        logged(deps, commit(deps, wanted, hold as Held, moved as Fetched)),
-      ),
-      release: fromPromise(async ({ input }) => {
-        const hold = input.hold as Held | undefined;
-        if (hold) await deps.bus.call(releaseClaim, keyOf(hold.claim));
-      }),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
@@ -72,13 +61,15 @@ export async function logged<T>(
   });
 }
 
-async function locate({ bus, by }: StepDeps, { repository, digest, size, part }: Wanted): Promise<Located> {
+async function locate(deps: StepDeps, wanted: Wanted): Promise<Located> {
+  const { bus, by } = deps;
+  const { repository, digest, size, part } = wanted;
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
   if (digests.length === 0) return { kind: 'present' };
   const query = { repository, digest, size, by, ...(part && { part }) };
   try {
     const { clean, ...claim } = await bus.call(claimTransfer, query, PATIENCE);
-    return { kind: 'claimed', hold: { claim, clean } satisfies Held };
+    return { kind: 'claimed', hold: new DownloadHold(deps, wanted, claim, clean) };
   } catch (error) {
     if (Fault.is(error, 'exists')) return { kind: 'present' };
     if (Fault.is(error, 'busy')) return { kind: 'held' };
@@ -86,7 +77,44 @@ async function locate({ bus, by }: StepDeps, { repository, digest, size, part }:
   }
 }
 
-async function fetch(deps: StepDeps, wanted: Wanted, { claim, clean }: Held): Promise<Fetched> {
+/** A claim on the blob's ingest. */
+class DownloadHold implements Hold {
+  readonly #deps: StepDeps;
+  readonly #wanted: Wanted;
+  readonly #claim: Claim;
+  readonly #clean: boolean;
+  /** Digest of the blob, if this attempt wrote all of it. */
+  #hashed: Digest | undefined;
+
+  /** @param clean false if the bytes on disk must be verified first */
+  constructor(deps: StepDeps, wanted: Wanted, claim: Claim, clean: boolean) {
+    this.#deps = deps;
+    this.#wanted = wanted;
+    this.#claim = claim;
+    this.#clean = clean;
+  }
+
+  async move(): Promise<void> {
+    const fetching = fetch(this.#deps, this.#wanted, this.#claim, this.#clean);
+    this.#hashed = await logged(this.#deps, fetching);
+  }
+
+  commit(): Promise<void> {
+    return logged(this.#deps, commit(this.#deps, this.#wanted, this.#claim, this.#hashed));
+  }
+
+  async release(): Promise<void> {
+    await this.#deps.bus.call(releaseClaim, keyOf(this.#claim));
+  }
+}
+
+/** @returns the digest, if this attempt wrote all of the blob */
+async function fetch(
+  deps: StepDeps,
+  wanted: Wanted,
+  claim: Claim,
+  clean: boolean,
+): Promise<Digest | undefined> {
   return renewing(deps, claim, async (signal) => {
     await using file = await deps.volume.openIngest(claim);
     await using log = await ChunkLog.open(await deps.volume.openLog(claim));
@@ -103,14 +131,19 @@ async function fetch(deps: StepDeps, wanted: Wanted, { claim, clean }: Held): Pr
       progress,
     });
     try {
-      return { hashed: await download.run() };
+      return await download.run();
     } catch (error) {
       throw withGained(error, download.gained);
     }
   });
 }
 
-async function commit(deps: StepDeps, wanted: Wanted, { claim }: Held, { hashed }: Fetched): Promise<void> {
+async function commit(
+  deps: StepDeps,
+  wanted: Wanted,
+  claim: Claim,
+  hashed: Digest | undefined,
+): Promise<void> {
   const { digest, size } = wanted;
   await renewing(deps, claim, async (signal) => {
     try {

@@ -8,9 +8,10 @@ import type { Wanted } from './download.ts';
  * direction takes jobs from the queue, as many as `concurrency.ts` finds useful. `worker.ts` runs one `transferMachine`
  * for each job and publishes its progress.
  *
- * The machine holds no I/O. `transfer-steps.ts` supplies its actors for a download: `download.ts` fetches the missing
- * pieces of the blob, and `chunk-log.ts` records those that are on disk. `upload-steps.ts` supplies them for an upload:
- * `upload.ts` sends pieces in a session at the parent, under the lease of `upload-lease.ts`.
+ * The machine holds no I/O: `locate` and `wait` are provided, and what `locate` claims has the other steps (`Hold`).
+ * `transfer-steps.ts` has them for a download: `download.ts` fetches the missing pieces of the blob, and `chunk-log.ts`
+ * records those that are on disk. `upload-steps.ts` has them for an upload: `upload.ts` sends pieces in a session at the
+ * parent, under the lease of `upload-lease.ts`.
  *
  *              ┌─────────────────────────────────────────────┐
  *              ▼                                             │
@@ -26,13 +27,18 @@ import type { Wanted } from './download.ts';
  * is held while the machine waits. An attempt that moved bytes restarts the count of failures.
  */
 
+/** The exclusive right to transfer the blob, and the steps that need it. Of one attempt. */
+export type Hold = {
+  move(): Promise<void>;
+  /** Called once all is moved. It gives up the right, too. */
+  commit(): Promise<void>;
+  release(): Promise<void>;
+};
+
 /** Result of `locating`. */
 export type Located =
   /** `mounted`: it became present just now, and no byte crossed the link. */
-  | { kind: 'present'; mounted?: boolean }
-  | { kind: 'held' }
-  /** `hold` is opaque to the machine; the steps hand it from one to the next. */
-  | { kind: 'claimed'; hold: unknown };
+  { kind: 'present'; mounted?: boolean } | { kind: 'held' } | { kind: 'claimed'; hold: Hold };
 export type Outcome = {
   result: 'present' | 'held' | 'failed';
   mounted: boolean;
@@ -41,9 +47,8 @@ export type Outcome = {
 
 export type TransferContext = {
   wanted: Wanted;
-  hold: unknown;
-  /** Result of `move`, for `commit`. */
-  moved: unknown;
+  /** From `locating` to `releasing`. */
+  hold: Hold | undefined;
   mounted: boolean;
   fault: WireFault | undefined;
   /** Failures in a row that moved no bytes. */
@@ -54,9 +59,19 @@ export type TransferContext = {
   result: Outcome['result'];
 };
 
-export type Attempt = { wanted: Wanted; hold: unknown };
+/** What a state has by the transition that entered it. */
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the state was entered without its value');
+  return value;
+}
+
 /** Actors that `provide` has to replace. */
 const missing = () => Promise.reject(new Error('no actor was provided for this step'));
+
+const noteFault = {
+  type: 'note',
+  params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }),
+} as const;
 
 export const transferMachine = setup({
   types: {
@@ -67,14 +82,13 @@ export const transferMachine = setup({
   },
   actors: {
     locate: fromPromise<Located, Wanted>(missing),
-    move: fromPromise<unknown, Attempt>(missing),
-    commit: fromPromise<void, Attempt & { moved: unknown }>(missing),
-    release: fromPromise<void, Attempt>(missing),
+    move: fromPromise<void, Hold>(({ input: hold }) => hold.move()),
+    commit: fromPromise<void, Hold>(({ input: hold }) => hold.commit()),
+    release: fromPromise<void, Hold | undefined>(async ({ input: hold }) => hold?.release()),
     wait: fromPromise<void, { until: number }>(missing),
   },
   actions: {
-    note: assign(({ context, event }) => {
-      const { error } = event as unknown as { error: unknown };
+    note: assign(({ context }, { error }: { error: unknown }) => {
       const fault = toWire(error);
       const gained = Number(fault.detail?.gained ?? 0);
       const failures = gained > 0 ? 1 : context.failures + 1;
@@ -90,7 +104,6 @@ export const transferMachine = setup({
   context: ({ input }) => ({
     wanted: input,
     hold: undefined,
-    moved: undefined,
     mounted: false,
     fault: undefined,
     failures: 0,
@@ -128,34 +141,34 @@ export const transferMachine = setup({
             ),
           },
         ],
-        onError: { target: 'releasing', actions: 'note' },
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     moving: {
       invoke: {
         src: 'move',
-        input: ({ context }) => attempt(context),
-        onDone: { target: 'committing', actions: assign(({ event }) => ({ moved: event.output })) },
-        onError: { target: 'releasing', actions: 'note' },
+        input: ({ context }) => present(context.hold),
+        onDone: 'committing',
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     committing: {
       invoke: {
         src: 'commit',
-        input: ({ context }) => ({ ...attempt(context), moved: context.moved }),
+        input: ({ context }) => present(context.hold),
         onDone: 'present',
-        onError: { target: 'releasing', actions: 'note' },
+        onError: { target: 'releasing', actions: noteFault },
       },
     },
     releasing: {
       invoke: {
         src: 'release',
-        input: ({ context }) => attempt(context),
+        input: ({ context }) => context.hold,
         onDone: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
         // A claim that could not be released expires by itself.
         onError: [{ guard: 'mayPass', target: 'waiting' }, { target: 'failed' }],
       },
-      exit: assign({ hold: undefined, moved: undefined }),
+      exit: assign({ hold: undefined }),
     },
     waiting: {
       invoke: {
@@ -172,5 +185,3 @@ export const transferMachine = setup({
   },
   output: ({ context: { result, mounted, fault } }) => ({ result, mounted, fault }),
 });
-
-const attempt = ({ wanted, hold }: TransferContext): Attempt => ({ wanted, hold });

@@ -2,28 +2,21 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import { LEASE_MS, lease } from '#proto/status/status.ts';
-import { type Clocks, Elapsed } from '../leadership/elapsed.ts';
-import { MARGIN_MS } from '../leadership/lease.ts';
+import { LEASE_MS } from '#proto/status/status.ts';
+import type { Clocks } from '../leadership/elapsed.ts';
+import { KvLease } from '../leadership/kv-lease.ts';
 
 const RENEW_MS = LEASE_MS / 4;
 
 /**
- * A lease on the bus by which one transfer at a time sends a blob to a repository of the parent: two that write into
- * one session would corrupt it. The lease expires by itself, so that another process soon resumes the upload of a
- * killed one. If the bus loses the lease, two may send for a moment: the parent checks the digest, so that costs only
- * bytes.
+ * A lease by which one transfer at a time sends a blob to a repository of the parent: two that write into one session
+ * would corrupt it. It expires by itself, so that another process soon resumes the upload of a killed one. If the bus
+ * loses the lease, two may send for a moment: the parent checks the digest, so that costs only bytes.
  */
 export class UploadLease implements AsyncDisposable {
-  readonly #bus: Bus;
-  readonly #key: string;
-  readonly #holder: string;
+  readonly #lease: KvLease;
   readonly #lost = new AbortController();
   readonly #timer: NodeJS.Timeout;
-  readonly #clocks: Clocks | undefined;
-  #revision: number;
-  /** Time since the last answered renewal was requested. */
-  #renewed: Elapsed;
   #renewing: Promise<void> | undefined;
 
   /** @returns undefined if another transfer has the lease */
@@ -36,28 +29,12 @@ export class UploadLease implements AsyncDisposable {
   ): Promise<UploadLease | undefined> {
     const name = createHash('sha256').update(`${repository}!${digest}`).digest('hex');
     const key = `upload.${name.slice(0, 40)}`;
-    const holder = `${by} ${randomUUID()}`;
-    const requested = new Elapsed(clocks);
-    const revision = await bus.swap(lease, key, { holder }, 0);
-    return revision === undefined
-      ? undefined
-      : new UploadLease(bus, key, holder, revision, requested, clocks);
+    const lease = new KvLease(bus, key, `${by} ${randomUUID()}`, clocks);
+    return (await lease.take()) ? new UploadLease(lease) : undefined;
   }
 
-  private constructor(
-    bus: Bus,
-    key: string,
-    holder: string,
-    revision: number,
-    requested: Elapsed,
-    clocks: Clocks | undefined,
-  ) {
-    this.#bus = bus;
-    this.#key = key;
-    this.#holder = holder;
-    this.#revision = revision;
-    this.#renewed = requested;
-    this.#clocks = clocks;
+  private constructor(lease: KvLease) {
+    this.#lease = lease;
     this.#timer = setInterval(() => void this.#renew().catch(() => {}), RENEW_MS);
   }
 
@@ -73,7 +50,8 @@ export class UploadLease implements AsyncDisposable {
    * @throws Fault `claim-lost`
    */
   async ensureHeld(): Promise<void> {
-    if (this.#renewed.ms >= LEASE_MS - MARGIN_MS) await this.#renew().catch(() => {});
+    this.signal.throwIfAborted();
+    if (!this.#lease.holds) await this.#renew().catch(() => {});
     this.signal.throwIfAborted();
   }
 
@@ -85,30 +63,14 @@ export class UploadLease implements AsyncDisposable {
     return this.#renewing;
   }
 
-  /** No answer of the bus is not a loss of the lease. */
   async #renewNow(): Promise<void> {
-    const requested = new Elapsed(this.#clocks);
-    const entry = { holder: this.#holder };
-    const next = await this.#bus.swap(lease, this.#key, entry, this.#revision);
-    if (next !== undefined) {
-      this.#revision = next;
-      this.#renewed = requested;
-      return;
-    }
-    const current = await this.#bus.get(lease, this.#key);
-    const retried =
-      current && current.value.holder !== this.#holder
-        ? undefined
-        : await this.#bus.swap(lease, this.#key, entry, current?.revision ?? 0);
-    if (retried === undefined) this.#lost.abort(new Fault('claim-lost', 'another syncer sends this blob'));
-    else {
-      this.#revision = retried;
-      this.#renewed = requested;
+    if (!(await this.#lease.renew())) {
+      this.#lost.abort(new Fault('claim-lost', 'another syncer sends this blob'));
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
-    if (!this.#lost.signal.aborted) await this.#bus.remove(lease, this.#key).catch(() => {});
+    if (!this.#lost.signal.aborted) await this.#lease.remove().catch(() => {});
   }
 }

@@ -12,7 +12,7 @@ import type { Wanted } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
-import { type Attempt, type Located, transferMachine } from './transfer.machine.ts';
+import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
 import { logged, PATIENCE, withGained } from './transfer-steps.ts';
 import { Upload } from './upload.ts';
 import { UploadLease } from './upload-lease.ts';
@@ -42,19 +42,12 @@ export type UploadOptions = {
   resend?: boolean | undefined;
 };
 
-type Held = { lock: UploadLease; session: Session };
-
 /** The transfer machine with the actors of an upload. */
 export const upActor = (deps: UpDeps, options: UploadOptions) => {
   const steps = new UploadSteps(deps, options);
   return transferMachine.provide({
     actors: {
       locate: fromPromise(({ input }) => logged(deps, steps.locate(input))),
-      move: fromPromise(({ input }) => logged(deps, steps.move(input))),
-      commit: fromPromise(({ input }) => logged(deps, steps.commit(input, input.moved as Session))),
-      release: fromPromise(async ({ input }) =>
-        (input.hold as Held | undefined)?.lock[Symbol.asyncDispose](),
-      ),
       wait: fromPromise(({ input: { until } }) =>
         sleep(Math.max(0, until - Date.now()), undefined, { signal: deps.signal }),
       ),
@@ -79,7 +72,8 @@ class UploadSteps {
     this.#sessions = new UploadSessions(deps.bus, deps.signal, options.from ?? []);
   }
 
-  async locate({ repository, digest, size }: Wanted): Promise<Located> {
+  async locate(wanted: Wanted): Promise<Located> {
+    const { repository, digest, size } = wanted;
     const { bus, by, signal, started } = this.#deps;
     const pushClient = await this.#deps.pushClient();
     if (!this.#options.resend && (await pushClient.hasBlob(repository, digest, signal)))
@@ -95,20 +89,29 @@ class UploadSteps {
       this.#offset = session.offset;
       this.#reached ??= session.offset;
       started(session.offset);
-      return { kind: 'claimed', hold: { lock, session } satisfies Held };
+      return { kind: 'claimed', hold: this.#hold(wanted, lock, session) };
     } catch (error) {
       await lock[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async move({ wanted, hold }: Attempt): Promise<Session> {
-    const { session } = hold as Held;
-    return this.#uploading(wanted, hold as Held, (upload) => upload.run(session));
+  /** The lease of the upload. `session` is where it begins, and where it is once all but the last piece is sent. */
+  #hold(wanted: Wanted, lock: UploadLease, session: Session): Hold {
+    const deps = this.#deps;
+    let reached = session;
+    const move = async () => {
+      reached = await this.#uploading(wanted, lock, (upload) => upload.run(session));
+    };
+    return {
+      move: () => logged(deps, move()),
+      commit: () => logged(deps, this.#commit(wanted, lock, reached)),
+      release: () => lock[Symbol.asyncDispose](),
+    };
   }
 
-  async commit({ wanted, hold }: Attempt, session: Session): Promise<void> {
-    await this.#uploading(wanted, hold as Held, async (upload, file) => {
+  async #commit(wanted: Wanted, lock: UploadLease, session: Session): Promise<void> {
+    await this.#uploading(wanted, lock, async (upload, file) => {
       try {
         await upload.finish(session);
       } catch (error) {
@@ -117,12 +120,12 @@ class UploadSteps {
       }
     });
     await this.#sessions.forget(wanted);
-    await (hold as Held).lock[Symbol.asyncDispose]();
+    await lock[Symbol.asyncDispose]();
   }
 
   async #uploading<T>(
     wanted: Wanted,
-    { lock }: Held,
+    lock: UploadLease,
     task: (upload: Upload, file: BlobFile) => Promise<T>,
   ): Promise<T> {
     const { slots, pace, signal, progress } = this.#deps;
@@ -174,7 +177,7 @@ class UploadSteps {
     try {
       return await take();
     } catch (cause) {
-      throw new Fault('unavailable', 'the bus accepts no leases', { cause });
+      throw new Fault('unavailable', 'the bus does not answer requests for leases', { cause });
     }
   }
 

@@ -75,7 +75,7 @@ export class Upload {
     }
   }
 
-  /** Sends the remaining bytes and ends the upload. @throws Fault `window-closed`; see also `Upward.finish` */
+  /** Sends the remaining bytes and ends the upload. @throws Fault `window-closed`; see also `PushClient.finish` */
   async finish(session: Session): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;

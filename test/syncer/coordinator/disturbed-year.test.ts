@@ -5,7 +5,9 @@ import { createActor, fromCallback, fromPromise } from 'xstate';
 import { tagMoved } from '#proto/content/content-events.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
+import type { PassInput } from '../../../services/syncer/coordinator/pass-runner.ts';
 import { syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
+import type { TermState } from '../../../services/syncer/coordinator/term-tasks.ts';
 import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/coordinator/triggers.ts';
 import { abortAtClose } from '../../../services/syncer/parent-tasks/abort-at-close.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
@@ -90,7 +92,6 @@ for (const seed of seeds)
     const ticks = new Set<number>();
     let whole: { end: (why: 'config' | 'window') => void } | undefined;
 
-    const usable = () => linkAt(times, time.now).usable;
     const clock = new PassClock({
       times: () => times,
       tick: (cause) => {
@@ -101,7 +102,7 @@ for (const seed of seeds)
           const most = Math.min(30, 2 ** (failedInRow - 1));
           // Where the clock was set meanwhile, it is another wait.
           const moved = retryFrom !== undefined && disturbed >= retryFrom;
-          if (calm() && !moved && !(waited >= most * 0.75 && waited <= most + 0.01))
+          if (calm() && !moved && !(waited >= most * 0.5 && waited <= most + 0.01))
             amiss(`a retry after ${waited} min`);
         } else {
           if (calm() && !(plan().due(at) && time.now - at < EXACT)) amiss('a pass that no schedule says');
@@ -117,7 +118,6 @@ for (const seed of seeds)
     const pass = async (asked: PassRequest, stopped: AbortSignal): Promise<void> => {
       busy = true;
       const at = linkAt(times, time.now);
-      if (!at.usable) return;
       const own: Pass = { asked, at: time.now, elapsed: time.elapsed };
       if (!plan().usable(time.now)) amiss('a pass outside the window');
       const same = [...running].filter(({ asked: other }) => !other.scope === !asked.scope);
@@ -156,17 +156,18 @@ for (const seed of seeds)
     const actor = createActor(
       syncerMachine.provide({
         actors: {
-          makePass: fromPromise<void, PassRequest>(({ input, signal }) => pass(input, signal)),
-          takeTerm: fromPromise<void>(async () => {}),
+          makePass: fromPromise<void, PassInput>(({ input, signal }) => pass(input.request, signal)),
+          takeTerm: fromPromise<TermState>(async () => ({}) as TermState),
           clock: fromCallback(() => {
             clock.start();
             return () => clock.stop();
           }),
         },
       }),
+      { input: { times } },
     );
     const requestPass = (request: PassRequest) => {
-      if (usable()) actor.send({ type: 'pass.wanted', pass: request });
+      actor.send({ type: 'pass.wanted', pass: request });
       busy = true;
     };
     const handlers = new Map<string, (event: { data: unknown }) => void>();
@@ -177,7 +178,7 @@ for (const seed of seeds)
     const live = () => linkAt(times, time.now).live;
     const unsubscribe = subscribeTriggers({ bus: { listen }, isPushedAtOnce: () => live(), requestPass });
     actor.start();
-    actor.send({ type: 'lease.gained' });
+    actor.send({ type: 'lease.gained', pass: { id: 'start', cause: 'start' } });
     await real.flush();
 
     let looked = START;
@@ -211,6 +212,7 @@ for (const seed of seeds)
         times = all[some(all.length)] as Times;
         // As the coordinator does it.
         const before = whole;
+        actor.send({ type: 'times.changed', times });
         clock.changed();
         failedInRow = 0;
         requestPass({ id: 'configuration', cause: 'configuration' });

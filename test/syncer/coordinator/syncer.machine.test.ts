@@ -1,115 +1,287 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { transition } from 'xstate';
-import {
-  type Lane,
-  type SyncerContext,
-  syncerMachine,
-} from '../../../services/syncer/coordinator/syncer.machine.ts';
+import type { Lanes } from '../../../services/syncer/coordinator/lanes.ts';
+import { type SyncerContext, syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
+import type { TermState } from '../../../services/syncer/coordinator/term-tasks.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { type Link, linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { Times } from '../../../services/syncer/schedule/window.ts';
+
+const NOON = Date.parse('2027-03-01T12:00:00Z');
+mock.timers.enable({ apis: ['Date'], now: NOON });
+
+const HOUR_MS = 3_600_000;
+const OPEN: Times = { schedule: '0 12 * * *', windowMs: HOUR_MS };
+const CLOSED: Times = { schedule: '0 18 * * *', windowMs: HOUR_MS };
+const links = { open: OPEN, closed: CLOSED, none: undefined };
+const open: Link = linkAt(OPEN, NOON);
+const term = {} as TermState;
 
 const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [
   PassRequest,
   PassRequest,
   PassRequest,
 ];
-
 const scope = (...tags: string[]) => new Map([['app', new Set(tags)]]);
 const small: PassRequest = { id: 'small', cause: 'change', scope: scope('a') };
 const other: PassRequest = { id: 'other', cause: 'change', scope: scope('b') };
+const configured: PassRequest = { id: 'new', cause: 'configuration' };
 
 const lanes = (main: 'idle' | 'passing', scoped: 'idle' | 'passing') => ({ leading: { main, scoped } });
-const idle = lanes('idle', 'idle');
-const passing = lanes('passing', 'idle');
-const done = { type: 'xstate.done.actor.0.syncer.leading.main.passing' };
-const failed = { type: 'xstate.error.actor.0.syncer.leading.main.passing' };
-const smallDone = { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' };
-const gained = { type: 'lease.gained', pass: one };
-const closed = { type: 'lease.gained' };
-const term = { type: 'xstate.done.actor.0.syncer.claiming' };
-const lost = { type: 'lease.lost' };
-const fullNow = { type: 'pass.wanted', pass: { ...three, main: true, now: true } };
-const wanted = { type: 'pass.wanted', pass: three };
-const change = { type: 'pass.wanted', pass: small };
-const many = { type: 'pass.wanted', pass: { ...other, scope: new Map([['app', new Set(names(1_000))]]) } };
+const states = {
+  following: 'following',
+  claiming: 'claiming',
+  idle: lanes('idle', 'idle'),
+  main: lanes('passing', 'idle'),
+  scoped: lanes('idle', 'passing'),
+  both: lanes('passing', 'passing'),
+} as const;
+type State = keyof typeof states;
 
-type Value = 'following' | 'claiming' | ReturnType<typeof lanes>;
-const rows: [Value, SyncerContext, { type: string }, Value, SyncerContext][] = [
-  ['following', lane(), gained, 'claiming', lane({ next: one })],
-  ['following', lane(), closed, 'claiming', lane()],
-  ['claiming', lane({ next: one }), wanted, 'claiming', lane({ next: one })],
-  ['claiming', lane(), fullNow, 'claiming', lane({ next: fullNow.pass })],
-  ['claiming', lane({ next: one }), term, passing, lane({ current: one })],
-  ['claiming', lane(), term, idle, lane()],
-  ['claiming', lane({ next: one }), lost, 'following', lane()],
-  ['following', lane(), wanted, 'following', lane()],
-  ['following', lane(), lost, 'following', lane()],
-  [idle, lane(), wanted, passing, lane({ current: three })],
-  [idle, lane(), lost, 'following', lane()],
-  [idle, lane(), gained, idle, lane()],
-  [passing, lane({ current: one }), wanted, passing, lane({ current: one, next: three })],
-  [passing, lane({ current: one, next: two }), wanted, passing, lane({ current: one, next: two })],
-  [
-    passing,
-    lane({ current: one, next: two }),
-    fullNow,
-    passing,
-    lane({ current: one, next: { ...two, full: true, now: true } }),
-  ],
-  [passing, lane({ current: one }), done, idle, lane()],
-  [passing, lane({ current: one, next: two }), done, passing, lane({ current: two })],
-  [passing, lane({ current: one }), failed, idle, lane()],
-  [passing, lane({ current: one, next: two }), failed, passing, lane({ current: two })],
-  [passing, lane({ current: one, next: two }), lost, 'following', lane()],
-  // A change of a client goes up beside a main pass.
-  [
-    passing,
-    lane({ current: one }),
-    change,
-    lanes('passing', 'passing'),
-    lane({ current: one }, { current: small }),
-  ],
-  [
-    lanes('passing', 'passing'),
-    lane({ current: one }, { current: other }),
-    change,
-    lanes('passing', 'passing'),
-    lane({ current: one }, { current: other, next: small }),
-  ],
-  [
-    lanes('passing', 'passing'),
-    lane({ current: one }, { current: small }),
-    smallDone,
-    passing,
-    lane({ current: one }),
-  ],
-  [lanes('idle', 'passing'), lane({}, { current: small }), smallDone, idle, lane()],
-  [
-    lanes('passing', 'passing'),
-    lane({ current: one }, { current: other, next: small }),
-    many,
-    lanes('passing', 'passing'),
-    lane({ current: one, next: { id: 'small', cause: 'change' } }, { current: other }),
-  ],
-];
+const wanted = (pass: PassRequest) => ({ type: 'pass.wanted', pass });
+const happenings = {
+  gained: { type: 'lease.gained', pass: one },
+  lost: { type: 'lease.lost' },
+  term: { type: 'xstate.done.actor.0.syncer.claiming', output: term },
+  wanted: wanted(three),
+  fullNow: wanted({ ...three, full: true, now: true }),
+  change: wanted(small),
+  many: wanted({ ...other, scope: scope(...Array.from({ length: 1_000 }, (_, i) => `t${i}`)) }),
+  replaced: { type: 'passes.replaced', pass: configured },
+  closes: { type: 'times.changed', times: CLOSED },
+  done: { type: 'xstate.done.actor.0.syncer.leading.main.passing' },
+  failed: { type: 'xstate.error.actor.0.syncer.leading.main.passing' },
+  scopedDone: { type: 'xstate.done.actor.0.syncer.leading.scoped.passing' },
+  scopedFailed: { type: 'xstate.error.actor.0.syncer.leading.scoped.passing' },
+} as const;
+type Happening = keyof typeof happenings;
 
-function lane(main: Lane = {}, scoped: Lane = {}): SyncerContext {
-  return { main, scoped };
-}
-
-function names(count: number): string[] {
-  return Array.from({ length: count }, (_, i) => `t${i}`);
-}
+/** A pass of each lane that is running, and what is queued behind it. */
+type Given = { main?: PassRequest; mainNext?: PassRequest; scoped?: PassRequest; scopedNext?: PassRequest };
+const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: Link | undefined = open): Lanes => ({
+  main: { ...(main && { current: { request: main, link } }), ...(mainNext && { next: mainNext }) },
+  scoped: { ...(scoped && { current: { request: scoped, link } }), ...(scopedNext && { next: scopedNext }) },
+});
 
 type Step = Parameters<typeof transition<typeof syncerMachine>>;
-for (const [value, context, event, expected, after] of rows) {
-  const name = `${JSON.stringify(value)} ${JSON.stringify(context)}, ${event.type}: ${JSON.stringify(expected)}`;
-  test(name, () => {
-    const before = syncerMachine.resolveState({ value, context } as Parameters<
-      typeof syncerMachine.resolveState
-    >[0]);
-    const [snapshot] = transition(syncerMachine, before, event as Step[2]);
-    assert.deepEqual(snapshot.value, expected);
-    assert.deepEqual(snapshot.context, after);
+/** What the machine does in a state: the state after it, the lanes, and what it emits and invokes. */
+function step(state: State, given: Given, happening: Happening, link: keyof typeof links = 'open') {
+  const isLeading = state !== 'following' && state !== 'claiming';
+  const context: SyncerContext = {
+    ...inLanes(given),
+    times: links[link],
+    term: isLeading ? term : undefined,
+  };
+  const before = syncerMachine.resolveState({ value: states[state], context } as Parameters<
+    typeof syncerMachine.resolveState
+  >[0]);
+  const [after, actions] = transition(syncerMachine, before, happenings[happening] as Step[2]);
+  const value = JSON.stringify(after.value);
+  const { main, scoped } = after.context;
+  return {
+    state: Object.entries(states).find(([, one]) => JSON.stringify(one) === value)?.[0] ?? value,
+    lanes: { main, scoped },
+    context: after.context,
+    emitted: actions.flatMap(({ type, params }) =>
+      (type as string) === 'xstate.emit' ? (params as { event: { type: string } }).event : [],
+    ),
+    inputs: actions.flatMap(({ type, params }) =>
+      type === 'xstate.spawnChild' ? { ...(params as { input?: object; src?: unknown }) } : [],
+    ),
+  };
+}
+
+const running: Record<State, Given> = {
+  following: {},
+  claiming: {},
+  idle: {},
+  main: { main: two },
+  scoped: { scoped: other },
+  both: { main: two, scoped: other },
+};
+
+/** Complete by type: a new state or happening does not compile until this says what it does. */
+const table: Record<State, Record<Happening, State>> = {
+  following: { ...every('following'), gained: 'claiming' },
+  claiming: { ...every('claiming'), lost: 'following', term: 'idle' },
+  idle: {
+    ...every('idle'),
+    lost: 'following',
+    wanted: 'main',
+    fullNow: 'main',
+    change: 'scoped',
+    many: 'scoped',
+    replaced: 'main',
+  },
+  main: {
+    ...every('main'),
+    lost: 'following',
+    change: 'both',
+    many: 'both',
+    done: 'idle',
+    failed: 'idle',
+  },
+  scoped: {
+    ...every('scoped'),
+    lost: 'following',
+    wanted: 'both',
+    fullNow: 'both',
+    replaced: 'both',
+    scopedDone: 'idle',
+    scopedFailed: 'idle',
+  },
+  both: {
+    ...every('both'),
+    lost: 'following',
+    done: 'scoped',
+    failed: 'scoped',
+    scopedDone: 'main',
+    scopedFailed: 'main',
+  },
+};
+
+function every(state: State): Record<Happening, State> {
+  return Object.fromEntries(Object.keys(happenings).map((name) => [name, state])) as Record<Happening, State>;
+}
+
+for (const [state, row] of Object.entries(table) as [State, Record<Happening, State>][]) {
+  for (const [happening, expected] of Object.entries(row) as [Happening, State][]) {
+    test(`${state}, ${happening}: ${expected}`, () => {
+      const after = step(state, running[state], happening);
+      assert.equal(after.state, expected);
+      if (expected === 'following') assert.deepEqual(after.lanes, inLanes({}));
+      assert.equal(
+        after.context.term,
+        expected === 'following' || expected === 'claiming' ? undefined : term,
+      );
+    });
+  }
+}
+
+/** What is queued and what runs afterwards, while the link may be used. */
+const rows: [State, Given, Happening, State, Given][] = [
+  ['following', {}, 'gained', 'claiming', { mainNext: one }],
+  ['following', {}, 'wanted', 'following', {}],
+  ['claiming', { mainNext: one }, 'wanted', 'claiming', { mainNext: one }],
+  ['claiming', {}, 'fullNow', 'claiming', { mainNext: { ...three, full: true, now: true } }],
+  ['claiming', {}, 'replaced', 'claiming', { mainNext: configured }],
+  ['claiming', { mainNext: one }, 'term', 'main', { main: one }],
+  ['claiming', { mainNext: one, scopedNext: small }, 'term', 'both', { main: one, scoped: small }],
+  ['claiming', { mainNext: one }, 'lost', 'following', {}],
+  ['idle', {}, 'wanted', 'main', { main: three }],
+  ['idle', {}, 'replaced', 'main', { main: configured }],
+  ['main', { main: one }, 'wanted', 'main', { main: one, mainNext: three }],
+  ['main', { main: one, mainNext: two }, 'wanted', 'main', { main: one, mainNext: two }],
+  [
+    'main',
+    { main: one, mainNext: two },
+    'fullNow',
+    'main',
+    { main: one, mainNext: { ...two, full: true, now: true } },
+  ],
+  ['main', { main: one, mainNext: two }, 'done', 'main', { main: two }],
+  ['main', { main: one, mainNext: two }, 'failed', 'main', { main: two }],
+  ['main', { main: one, mainNext: two }, 'lost', 'following', {}],
+  // A client's change is pushed in parallel to a main pass.
+  ['main', { main: one }, 'change', 'both', { main: one, scoped: small }],
+  ['both', { main: one, scoped: other }, 'change', 'both', { main: one, scoped: other, scopedNext: small }],
+  [
+    'both',
+    { main: one, scoped: other, scopedNext: small },
+    'scopedDone',
+    'both',
+    { main: one, scoped: small },
+  ],
+  ['both', { main: one, scoped: small }, 'scopedDone', 'main', { main: one }],
+  [
+    'both',
+    { main: one, scoped: other, scopedNext: small },
+    'many',
+    'both',
+    { main: one, mainNext: { id: 'small', cause: 'change' }, scoped: other },
+  ],
+  // What was requested of the passes that a new configuration interrupts is requested of the one that replaces them.
+  ['main', { main: one }, 'replaced', 'main', { main: one, mainNext: configured }],
+  [
+    'main',
+    { main: { ...one, full: true } },
+    'replaced',
+    'main',
+    { main: { ...one, full: true }, mainNext: { ...configured, full: true } },
+  ],
+  [
+    'both',
+    { main: one, mainNext: two, scoped: { ...other, now: true } },
+    'replaced',
+    'both',
+    {
+      main: one,
+      mainNext: { id: 'two', cause: 'configuration', now: true },
+      scoped: { ...other, now: true },
+    },
+  ],
+];
+for (const [state, given, happening, expected, after] of rows) {
+  test(`${state} ${JSON.stringify(given)}, ${happening}: ${expected} ${JSON.stringify(after)}`, () => {
+    const found = step(state, given, happening);
+    assert.deepEqual([found.state, found.lanes], [expected, inLanes(after)]);
   });
 }
+
+/** What is queued by the state of the link. */
+const requests: [Happening, State, Record<keyof typeof links, boolean>][] = [
+  ['gained', 'following', { open: true, closed: false, none: false }],
+  ['wanted', 'claiming', { open: true, closed: false, none: false }],
+  ['wanted', 'main', { open: true, closed: false, none: false }],
+  ['fullNow', 'main', { open: true, closed: true, none: true }],
+  ['replaced', 'claiming', { open: true, closed: false, none: false }],
+  ['replaced', 'main', { open: true, closed: false, none: false }],
+];
+for (const [happening, state, row] of requests) {
+  for (const [link, isQueued] of Object.entries(row) as [keyof typeof links, boolean][]) {
+    test(`${state}, ${happening}, link ${link}: ${isQueued ? 'queued' : 'dropped'}`, () => {
+      const { lanes } = step(state, running[state], happening, link);
+      assert.equal(lanes.main.next !== undefined, isQueued);
+    });
+  }
+}
+
+test('a queued pass whose window closed does not begin, and that is emitted', () => {
+  const asked = { ...two, asked: true };
+  const after = step('main', { main: one, mainNext: asked }, 'done', 'closed');
+  assert.deepEqual([after.state, after.lanes], ['idle', inLanes({})]);
+  assert.deepEqual(after.emitted, [
+    { type: 'pass.skipped', pass: { request: asked, link: linkAt(CLOSED, NOON) } },
+  ]);
+});
+
+test('a pass that was requested with `now` begins outside the window, and has no deadline', () => {
+  const now = { ...two, now: true };
+  const after = step('main', { main: one, mainNext: now }, 'done', 'closed');
+  assert.equal(after.state, 'main');
+  assert.deepEqual(after.inputs[0]?.input, { request: now, term });
+});
+
+test('a pass has the term, and the end of its window as its deadline', () => {
+  const after = step('claiming', { mainNext: one }, 'term');
+  const [termTasks, , makePass] = after.inputs;
+  assert.deepEqual(termTasks?.input, { term });
+  assert.deepEqual(makePass?.input, { request: one, term, until: NOON + HOUR_MS });
+});
+
+test('a lease is announced with the link as it is', () => {
+  const { emitted } = step('following', {}, 'gained', 'closed');
+  assert.deepEqual(emitted, [{ type: 'lease.taken', link: linkAt(CLOSED, NOON) }]);
+});
+
+test('running passes are interrupted by what replaces them, whatever the link is', () => {
+  for (const link of ['open', 'closed'] as const) {
+    assert.deepEqual(step('both', running.both, 'replaced', link).emitted, [{ type: 'passes.interrupted' }]);
+  }
+});
+
+test('a new schedule counts from the next request on', () => {
+  const { context } = step('main', running.main, 'closes');
+  assert.deepEqual(context.times, CLOSED);
+});

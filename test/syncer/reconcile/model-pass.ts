@@ -4,12 +4,8 @@ import { settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { PassContext } from '../../../services/syncer/reconcile/context/pass-context.ts';
 import { placeholder } from '../../../services/syncer/reconcile/context/placeholder.ts';
 import { loserTag } from '../../../services/syncer/reconcile/context/plan.ts';
-import {
-  type Selected,
-  type Survey,
-  survey,
-  type TagAction,
-} from '../../../services/syncer/reconcile/observe/survey.ts';
+import type { TagAction } from '../../../services/syncer/reconcile/observe/plan-repository.ts';
+import { type Selected, type Survey, survey } from '../../../services/syncer/reconcile/observe/survey.ts';
 import { recordAgreement } from '../../../services/syncer/reconcile/push/push-changes.ts';
 import type { Registry } from './model.ts';
 

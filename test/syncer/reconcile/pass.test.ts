@@ -13,7 +13,7 @@ async function ended(answers: number) {
   const end = new AbortController();
   const parent = { answers: 7 };
   const changeCursor = {
-    look: async () => {
+    read: async () => {
       parent.answers += answers;
       end.abort(closed);
       throw closed;

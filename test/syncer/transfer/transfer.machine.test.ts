@@ -2,14 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transition } from 'xstate';
 import { Fault } from '#proto/contract/fault.ts';
-import { type TransferContext, transferMachine } from '../../../services/syncer/transfer/transfer.machine.ts';
+import {
+  type Hold,
+  type TransferContext,
+  transferMachine,
+} from '../../../services/syncer/transfer/transfer.machine.ts';
 
 const wanted = { repository: 'a', digest: `sha256:${'a'.repeat(64)}`, size: 10 };
-const claim = { id: 'i' };
+const never = () => Promise.reject(new Error('a table runs no steps'));
+const claim: Hold = { move: never, commit: never, release: never };
 const context: TransferContext = {
   wanted,
   hold: claim,
-  moved: undefined,
   mounted: false,
   fault: undefined,
   failures: 0,
@@ -29,7 +33,7 @@ const happenings = {
   present: (of: string) => done(of, { kind: 'present' }),
   held: (of: string) => done(of, { kind: 'held' }),
   claimed: (of: string) => done(of, { kind: 'claimed', hold: claim }),
-  succeeds: (of: string) => done(of, { hashed: undefined }),
+  succeeds: (of: string) => done(of),
   'fails for now': (of: string) => error(of, new Fault('parent-unreachable', 'x')),
   'fails for good': (of: string) => error(of, new Fault('parent-refused', 'x')),
   'transfer.cancel': () => ({ type: 'transfer.cancel' }),
@@ -110,7 +114,7 @@ test('failures in a row are counted, and bytes that moved start the count anew',
 test('a claim that comes after a cancellation is given back', () => {
   const after = step('locating', happenings.claimed('locating'), { cancelled: true });
   assert.equal(after.value, 'releasing');
-  assert.deepEqual(after.context.hold, claim);
+  assert.equal(after.context.hold, claim);
 });
 
 test('a cancelled transfer does not wait for another attempt', () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Repository } from '#proto/oci/names.ts';
 
 /** Per repository, the tags and digests that a client has changed. */
@@ -19,6 +20,8 @@ export type PassRequest = {
   /** Only these entries are compared; everything if absent. */
   scope?: Scope;
 };
+
+export const newRequest = (cause: string): PassRequest => ({ id: randomUUID(), cause });
 
 /** Merges two requests. The result has the id of the first, which a caller may have received. */
 export function mergeRequests(first: PassRequest | undefined, second: PassRequest): PassRequest {

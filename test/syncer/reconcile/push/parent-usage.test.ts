@@ -45,7 +45,7 @@ function scene(tags: Map<Tag, Digest>, indexes: Record<Digest, Digest[]> = {}, h
     ({
       repository: 'app',
       at: 0,
-      above: new Map(tags),
+      parentTargets: new Map(tags),
       actions: going.map(([tag, parent]) => ({
         tag,
         views: { base: parent, layer: undefined, parent },
