@@ -5,7 +5,7 @@ import { isGatewayAction } from '#proto/accounts/scopes.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import type { Caller } from '../auth/access.ts';
+import type { Caller } from '../auth/caller.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { parameter } from '../http/parameters.ts';
 import { auditOutbox } from './audit-outbox.ts';

@@ -1,4 +1,9 @@
-import { type GatewayAction, type RepositoryAction, ruleOf } from '#proto/accounts/scopes.ts';
+import {
+  type GatewayAction,
+  type RepositoryAction,
+  ruleOf,
+  systemScopeMaps,
+} from '#proto/accounts/scopes.ts';
 
 /** Scope actions by pattern: a lookup costs as many steps as the repository name has segments. */
 export class Rules {
@@ -62,6 +67,13 @@ export type Identity = {
   grant?: Grant;
   /** `print` of the password used. */
   print?: string;
+};
+
+/** Identity of every caller while the layer has no accounts. */
+export const UNRESTRICTED: Identity = {
+  name: '',
+  anonymous: false,
+  rules: new Rules(systemScopeMaps._repositories_admin ?? []),
 };
 
 export type Need = { repository: string; action: RepositoryAction };

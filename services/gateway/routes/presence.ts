@@ -5,7 +5,7 @@ import { isChild } from '#proto/accounts/scopes.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
-import { mayActAs } from '../auth/access.ts';
+import { mayActAs } from '../auth/caller.ts';
 import { parameter } from '../http/parameters.ts';
 import { type Gateway, onBehalfOf } from './resource.ts';
 
