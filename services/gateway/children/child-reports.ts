@@ -2,9 +2,9 @@ import { askRoom } from '#proto/accounts/children.ts';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { attributed, sourceOf } from '#proto/bus/relay.ts';
-import { packedSize } from '#proto/contract/contract.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { packedSize } from '#proto/contract/packed-size.ts';
 import { kept } from '#proto/status/layer-reports.ts';
 import {
   type Layers,
