@@ -20,6 +20,7 @@ import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
 import { Relay } from './relay.ts';
 import { Requester } from './requester.ts';
 import { Responder } from './responder.ts';
+import type { BusRoles } from './roles.ts';
 import { REFRESH_MS, States } from './states.ts';
 import { storeBy } from './store-client.ts';
 import { type ServeStore, serveStore } from './store-server.ts';
@@ -27,7 +28,7 @@ import { type ServeStore, serveStore } from './store-server.ts';
 /**
  * The bus: how the processes of a layer communicate over NATS, by the four kinds of message that `contract.ts`
  * declares: requests (`requester.ts`, `responder.ts`), jobs (`jobs.ts`), events (`events.ts`, `history.ts`, `relay.ts`) and
- * states (`states.ts`). `permissions.ts` says which subjects each user may use.
+ * states (`states.ts`). `roles.ts` names what a part of a service does with it; `permissions.ts` says which subjects each user may use.
  *
  * A process has one `Bus` on one `Connection`. `connect` waits for the server; the connection then reconnects by itself. Storage alone uses
  * JetStream: it creates the streams and serves them (`store-server.ts`) to the other users, whose `Bus` sends requests
@@ -49,7 +50,7 @@ export type BusOptions = ConnectionOptions & {
 };
 
 /** One connection to the bus, authenticated as one of its users. */
-export class Bus implements AsyncDisposable {
+export class Bus implements BusRoles, AsyncDisposable {
   readonly #connection: Connection;
   readonly #options: BusOptions;
   readonly #requester: Requester;

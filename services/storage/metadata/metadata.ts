@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { type Change, set } from './changes.ts';
-import { type Counters, RecordCounters } from './counters.ts';
+import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
 import { Database } from './database.ts';
 import { type Entry, Journal } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
@@ -30,14 +30,18 @@ const BEFORE_OUTGOING = 1;
 
 export { type Change, drop, put } from './changes.ts';
 
-/** Metadata that is written. */
-export interface MetadataWriter {
+/** Writes synced batches. */
+export interface BatchWriter {
   write(changes: Change[]): Promise<void>;
+}
+
+/** Metadata that is written, also unsynced. */
+export interface MetadataWriter extends BatchWriter {
   note(changes: Change[]): Promise<void>;
 }
 
 /** Typed access to all records: reads, ranges in the order of keys, batches. */
-export class Metadata extends MetadataReader implements MetadataWriter, AsyncDisposable {
+export class Metadata extends MetadataReader implements MetadataWriter, RecordCounts, AsyncDisposable {
   readonly #database: Database;
   readonly #counters = new RecordCounters();
   #journal = new Journal(1, 0);

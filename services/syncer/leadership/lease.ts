@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { COORDINATOR_KEY, LEASE_MS, lease } from '#proto/status/status.ts';
 import { type Clocks, Elapsed } from './elapsed.ts';
 
@@ -8,13 +9,18 @@ const RENEW_MS = 0.4 * LEASE_MS;
 /** Nothing that needs the lease begins in this last part of it, in ms: a request takes time to arrive. */
 export const MARGIN_MS = 1_000;
 
+/** Knows whether this process holds the coordinator lease. */
+export interface LeaseHolder {
+  readonly holds: boolean;
+}
+
 /**
  * The coordinator lease: a state on the bus that expires after `LEASE_MS`. The holder renews it, and gives it up by its
  * own clock if no renewal succeeded for that time. After a pause, two processes may both believe for a moment that they
  * hold it; storage refuses the requests of the earlier holder by their term.
  */
-export class Lease {
-  readonly #bus: Pick<Bus, 'get' | 'swap' | 'remove'>;
+export class Lease implements LeaseHolder {
+  readonly #bus: StateReader & StateWriter;
   readonly #holder: string;
   readonly #log: Log;
   readonly #onChange: (held: boolean) => void;
@@ -26,7 +32,7 @@ export class Lease {
 
   /** @param onChange called on each gain and loss */
   constructor(
-    bus: Pick<Bus, 'get' | 'swap' | 'remove'>,
+    bus: StateReader & StateWriter,
     holder: string,
     log: Log,
     onChange: (held: boolean) => void,
