@@ -1,10 +1,10 @@
-import type { Static } from '@sinclair/typebox';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
-import type { Claim, claimTransfer } from '#proto/content/ingests.ts';
+import type { Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import type { Commits, Held } from './commit.ts';
+import type { ContentIngester, Entry, ExpiredIngests, IngestManager, Transfer } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { IngestClaims } from './ingest-claims.ts';
 import { IngestFolders, transferId } from './ingest-folders.ts';
@@ -21,15 +21,12 @@ export type IngestDeps = {
   space: SpaceGuard;
   now: () => number;
 };
-export type ExpiredIngests = { ingests: number; bytes: number };
-export type Transfer = Static<typeof claimTransfer.query>;
-export type Entry = { id: string; record: IngestRecord; holder?: string };
 
 /**
  * Uploads and transfers, and the claims to write to them. Each has a folder and a record. Records are not synced: after
  * a power cut, one may be missing or outdated. Faults: see `proto/content/ingests.ts`.
  */
-export class Ingests {
+export class Ingests implements ContentIngester, IngestManager {
   readonly #folders: IngestFolders;
   readonly #deps: IngestDeps;
   readonly #claims: IngestClaims;
