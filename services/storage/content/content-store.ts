@@ -27,7 +27,7 @@ export type Entry = { id: string; record: IngestRecord; holder?: string };
 /** Number and size of deleted ingests. */
 export type ExpiredIngests = { ingests: number; bytes: number };
 
-/** Finds committed blobs. Whoever asks for a blob renews its grace. */
+/** Finds committed blobs. To ask for a blob renews its grace. */
 export interface BlobReader {
   locate(repository: string, digest: string): Promise<BlobPlace>;
   /** Which of these are not committed in any repository. */
