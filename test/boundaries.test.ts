@@ -42,7 +42,7 @@ test('proto imports proto, and the command imports the command and proto', () =>
 
 test('each package is known to the place that it belongs to', () => {
   const homes: Record<string, RegExp> = {
-    nats: /^proto\/(bus\/bus|jetstream\/(jetstream-store|pull))\.ts$/,
+    nats: /^proto\/(bus\/connection|jetstream\/(jetstream-store|pull))\.ts$/,
     '@msgpack/msgpack': /^proto\/contract\/contract\.ts$/,
     level: /^services\/storage\/(metadata\/database|repair\/(records|salvage))\.ts$/,
     'classic-level': /^services\/storage\/metadata\/metadata\.ts$/,

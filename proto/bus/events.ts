@@ -72,8 +72,9 @@ export class Events {
     };
     let bytes: Uint8Array;
     try {
+      // An invalidation carries the data alone: packing them has checked them.
       if (event.atOnce) this.#channel.publish(event, data);
-      check(event.data, data);
+      else check(event.data, data);
       bytes = pack(Envelope, envelope);
     } catch (err) {
       const { message } = err as Error;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { pack, packedSize } from '../contract/contract.ts';
+import { pack } from '../contract/contract.ts';
 import { Envelope, MAX_LAYER_LENGTH, MAX_SOURCE_LENGTH, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
+import { packedSize } from '../contract/packed-size.ts';
 import type { Archive } from '../jetstream/archive.ts';
 
 /** Events reported by the layers below, stored in the stream of this layer as `below.<child>.<type>`. */

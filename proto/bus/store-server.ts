@@ -1,6 +1,6 @@
 import type { TSchema } from '@sinclair/typebox';
-import { pack, type Request, unpack } from '../contract/contract.ts';
-import { dropUnknownFields, Envelope } from '../contract/envelope.ts';
+import type { Request } from '../contract/contract.ts';
+import { toStored } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { JetStreamStore } from '../jetstream/jetstream-store.ts';
 import {
@@ -62,11 +62,11 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
     appendTo('>'),
     async ({ id, bytes }, { asked }) => {
       const subject = asked.slice(APPEND.length);
-      const event = dropUnknownFields(unpack(Envelope, bytes));
+      const { event, bytes: stored } = toStored(bytes);
       if (subject.startsWith('events.') && event.type !== `terrace.${subject.slice('events.'.length)}`) {
         throw new Fault('malformed', `/type: ${event.type} does not belong to ${subject}`);
       }
-      return { sequence: await store.append(subject, id, pack(Envelope, event)) };
+      return { sequence: await store.append(subject, id, stored) };
     },
     soon,
   );

@@ -17,7 +17,8 @@ import { notPlain } from './plain-data.ts';
  * encodes a value, the bus carries it as msgpack, `unpack` decodes and checks it again.
  *
  * This folder imports no other: faults (fault.ts), the envelope of events (envelope.ts), bounds on data from outside
- * (bounded-json.ts, plain-data.ts, clip.ts, terminal-text.ts), users of the bus (users.ts), the log interface (log.ts).
+ * (bounded-json.ts, packed-size.ts, plain-data.ts, clip.ts, terminal-text.ts), users of the bus (users.ts), the log
+ * interface (log.ts).
  */
 export type Request<Q extends TSchema = TSchema, R extends TSchema = TSchema> = {
   readonly kind: 'request';
@@ -85,11 +86,6 @@ export function pack<T extends TSchema>(schema: T, value: Static<T>): Uint8Array
     'too-large',
     `the message has ${bytes.byteLength} bytes: the limit is ${MAX_MESSAGE_BYTES}`,
   );
-}
-
-/** Size of a value as msgpack, in bytes. */
-export function packedSize(value: unknown): number {
-  return encode(value, { ignoreUndefined: true }).byteLength;
 }
 
 const checks = new WeakMap<TSchema, TypeCheck<TSchema>>();

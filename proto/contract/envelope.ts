@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { unpack } from './contract.ts';
+import { pack, unpack } from './contract.ts';
 import { Fault } from './fault.ts';
 
 /** Max length of the name of a layer in an event, in characters: the names of 16 layers, one below the other. */
@@ -47,8 +47,18 @@ export function readEvent(bytes: Uint8Array): Envelope | undefined {
 /** An event as a subscriber receives it: the envelope, with data checked by the event's own schema. */
 export type ReceivedEvent<T> = Omit<Envelope, 'data'> & { data: T };
 
-const fields = Object.keys(Envelope.properties);
+const isKnown = (field: string): boolean => Object.hasOwn(Envelope.properties, field);
 
-/** Removes unknown fields of an envelope before it is stored: no schema checks them. */
-export const dropUnknownFields = (event: Envelope): Envelope =>
-  Object.fromEntries(Object.entries(event).filter(([field]) => fields.includes(field))) as Envelope;
+/**
+ * Checks a packed event before it is stored, and removes unknown fields of its envelope, which no schema checks.
+ * @returns the event, and the bytes to store: the same ones if nothing was removed
+ * @throws Fault `malformed`, naming the field
+ */
+export function toStored(bytes: Uint8Array): { event: Envelope; bytes: Uint8Array } {
+  const event = unpack(Envelope, bytes);
+  const entries = Object.entries(event);
+  const known = entries.filter(([field]) => isKnown(field));
+  if (known.length === entries.length) return { event, bytes };
+  const stored = Object.fromEntries(known) as Envelope;
+  return { event: stored, bytes: pack(Envelope, stored) };
+}

@@ -15,10 +15,13 @@ import { parseWorkload, workloadPath } from './workload-responses.ts';
  * what it answers. Rules for the properties of a module twin are in twin-rules.ts.
  */
 
-export type Workload = {
-  readonly identity: ModuleIdentity;
-  /** Certificates (PEM) that this device trusts. */
+/** Answers which certificates (PEM) this device trusts. */
+export interface TrustProvider {
   trustBundle(signal?: AbortSignal): Promise<string>;
+}
+
+export type Workload = TrustProvider & {
+  readonly identity: ModuleIdentity;
   /** HMAC-SHA256 of a text with the module's key, base64. */
   sign(text: string, signal?: AbortSignal): Promise<string>;
   /**

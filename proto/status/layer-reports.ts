@@ -1,5 +1,5 @@
 import { clip } from '../contract/clip.ts';
-import { packedSize } from '../contract/contract.ts';
+import { packedSize } from '../contract/packed-size.ts';
 import { type LayerReport, MAX_DEPTH, MAX_LAYERS, type Report } from './layers-below.ts';
 
 /**

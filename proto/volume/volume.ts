@@ -87,8 +87,18 @@ export class Volume {
   }
 }
 
+/** Bytes that are read at any position. */
+export interface ByteReader {
+  read(buffer: Uint8Array, position: number): Promise<number>;
+}
+
+/** A file to which another process may append. */
+export interface GrowingFile extends ByteReader {
+  stat(): Promise<{ size: number; id: number }>;
+}
+
 /** A file that is open for reading. */
-export class BlobFile implements AsyncDisposable {
+export class BlobFile implements GrowingFile, AsyncDisposable {
   readonly #file: FileHandle;
 
   constructor(file: FileHandle) {

@@ -127,7 +127,11 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
   const loginServer = () => gateway.configuration()?.loginServer;
-  const openLayer = { isOpen: () => gateway.access.isOpen(), loginServer, ownNamesOnly: !anyName };
+  const openLayer = {
+    isOpen: () => gateway.access.authentication.isOpen(),
+    loginServer,
+    ownNamesOnly: !anyName,
+  };
   app.addHook('onRequest', async (request, reply) => {
     reply.header(...VERSION);
     // Fastify rejects malformed Content-Type headers; treat them as absent.

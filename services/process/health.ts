@@ -4,7 +4,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { RoundTrip } from '#proto/bus/roles.ts';
 import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
 
 const MAX_CONNECTIONS = 16;
@@ -19,7 +20,7 @@ const STALE_MS = 7 * REWRITE_MS;
 /** Backoff after a failed write, in ms: doubles, with jitter. */
 const RETRY = { firstMs: 1_000, maxMs: 60_000 };
 
-export type HealthDeps = { service: string; data: string; bus: Pick<Bus, 'flush'>; log: Log };
+export type HealthDeps = { service: string; data: string; bus: RoundTrip; log: Log };
 
 /**
  * Answers health checks of one service: its event loop turns, it serves, and its bus answers. `healthFolder` describes

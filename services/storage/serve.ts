@@ -47,7 +47,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { getWebhookPlace, retainWebhooks, storeWebhookPlace } from '#proto/status/webhooks.ts';
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { currentCaller, runAs } from './audit/caller-context.ts';
-import type { HistoryRoom } from './history/history-room.ts';
+import type { ReportAdmission } from './history/history-room.ts';
 import { nothing, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
@@ -57,11 +57,7 @@ import type { Storage } from './storage.ts';
 const DRAIN_TIMEOUT_MS = 2_000;
 
 /** Answers every request that storage owns. Disposal takes no new ones and waits at most 2 s for those in flight. */
-export function serve(
-  bus: Bus,
-  storage: Storage,
-  room: Pick<HistoryRoom, 'admit' | 'charge'>,
-): AsyncDisposable {
+export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncDisposable {
   const { blobs, ingests, manifests, tags } = storage;
   const inFlight = new Set<Promise<unknown>>();
   const stops: (() => Promise<void>)[] = [];

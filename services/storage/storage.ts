@@ -14,6 +14,7 @@ import { ArrivingContent } from './content/arriving.ts';
 import { BlobStore } from './content/blob-store.ts';
 import { Blobs } from './content/blobs.ts';
 import { Commits } from './content/commit.ts';
+import type { ContentManager, ContentStore } from './content/content-store.ts';
 import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
@@ -93,7 +94,7 @@ type StorageDeps = {
 };
 
 /** All modules of storage on one data volume. No other process may open the volume at the same time. */
-export class Storage implements AsyncDisposable {
+export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
   readonly tags: Tags;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventListener } from '#proto/bus/roles.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { type DeclaredAccount, declareAccounts } from '#proto/document/declared-accounts.ts';
 
@@ -9,7 +10,7 @@ const RETRY = { firstMs: 250, maxMs: 10_000 };
 /** Max wait for storage, in ms. */
 const PATIENCE_MS = 5_000;
 
-type DeclarerBus = Pick<Bus, 'call' | 'listen'>;
+type DeclarerBus = BusCaller & EventListener;
 
 /**
  * Sends the declared accounts to storage, and again after each start of storage. They go to storage only: states and

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { backoffMs } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventPublisher, StateReader, StateWatcher, StateWriter } from '#proto/bus/roles.ts';
 import {
   CONFIGURATION_KEY,
   type Configuration,
@@ -15,7 +16,7 @@ const RETRY = { firstMs: 500, maxMs: 10_000 };
 /** Max wait for the audit entry, in ms. */
 const AUDIT_PATIENCE_MS = 2_000;
 
-type PublisherBus = Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'call'>;
+type PublisherBus = StateReader & StateWriter & StateWatcher & EventPublisher & BusCaller;
 
 /**
  * Keeps the state `configuration` equal to the wanted configuration. Writes it only if it differs, and again if the bus

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,6 @@ import { locateBlob } from '#proto/content/blobs.ts';
 import { type Claim, commitBlob, startUpload } from '#proto/content/ingests.ts';
 import { type ExcludedManifest, getManifest, putManifest } from '#proto/content/manifests.ts';
 import type { Event } from '#proto/contract/contract.ts';
-import type { FaultCode } from '#proto/contract/fault.ts';
-import { Fault } from '#proto/contract/fault.ts';
 import type { UserName } from '#proto/contract/users.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { Volume } from '#proto/volume/volume.ts';
@@ -18,12 +15,9 @@ import type { Maintenance } from '../../services/storage/maintenance/sweep.ts';
 import { serve } from '../../services/storage/serve.ts';
 import { Storage, UPKEEP } from '../../services/storage/storage.ts';
 import { quiet, TestBus } from '../support/bus.ts';
+import { bytesOf, digestOf, jsonOf } from './samples.ts';
 
-export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
-  `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
-export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const jsonOf = (value: unknown): Uint8Array => bytesOf(JSON.stringify(value));
-export const random = (size: number): Uint8Array => randomBytes(size);
+export { bytesOf, digestOf, fault, jsonOf, random } from './samples.ts';
 
 /** What another service does with storage, over the bus and the data volume. */
 export class Client {
@@ -204,14 +198,3 @@ export async function connectAll(): Promise<Buses> {
   );
   return { server, storage: storage!, gateway: gateway!, syncer: syncer! };
 }
-
-/** For `assert.rejects`: a fault with this code, and with these facts where they are named. */
-export const fault =
-  (code: FaultCode, detail?: Record<string, unknown>) =>
-  (error: unknown): boolean => {
-    if (!Fault.is(error, code)) throw error;
-    for (const [key, value] of Object.entries(detail ?? {})) {
-      if (error.detail?.[key] !== value) throw new Error(`${key} is ${error.detail?.[key]}, not ${value}`);
-    }
-    return true;
-  };

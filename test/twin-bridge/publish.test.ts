@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus/bus.ts';
+import type {
+  BusCaller,
+  EventPublisher,
+  RetentionSetter,
+  StateReader,
+  StateWatcher,
+  StateWriter,
+} from '#proto/bus/roles.ts';
 import { Publisher } from '../../services/twin-bridge/publish.ts';
 import { quiet } from '../support/bus.ts';
 import { configurationWith } from '../support/configuration.ts';
@@ -17,7 +24,7 @@ test('a bus that can not keep events for so long gets the configuration all the 
     keepEvents: async () => {
       throw new Error('no room');
     },
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'setEventRetention' | 'call'>;
+  } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);
@@ -34,7 +41,7 @@ test('a configuration that an earlier Terrace wrote, and that can not be read no
     publish: () => {},
     call: async () => ({}),
     keepEvents: async () => {},
-  } as unknown as Pick<Bus, 'get' | 'put' | 'watch' | 'publish' | 'setEventRetention' | 'call'>;
+  } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);
   assert.deepEqual(await promise, wanted);

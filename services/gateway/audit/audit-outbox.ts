@@ -1,5 +1,6 @@
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import { Outbox } from '#proto/bus/outbox.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AuditEntry, addAudit } from '#proto/status/audit.ts';
 
@@ -11,7 +12,7 @@ const MAX_WAIT_MS = 1_000;
  * Sends batches of entries to storage, in order. An entry that storage, or the bus, rejects permanently is dropped and
  * logged: it blocks neither the other entries of its batch nor those after it.
  */
-export function auditOutbox(bus: Pick<Bus, 'call'>, log: Log): Outbox<AuditEntry[]> {
+export function auditOutbox(bus: BusCaller, log: Log): Outbox<AuditEntry[]> {
   const add = async (entries: AuditEntry[]) =>
     void (await bus.call(addAudit, { entries }, { patience: MAX_WAIT_MS }));
   return new Outbox<AuditEntry[]>(

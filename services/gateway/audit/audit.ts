@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { TokenName } from '#proto/accounts/accounts.ts';
 import { isGatewayAction } from '#proto/accounts/scopes.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import type { Caller } from '../auth/access.ts';
+import type { Caller } from '../auth/caller.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { parameter } from '../http/parameters.ts';
 import { auditOutbox } from './audit-outbox.ts';
@@ -44,7 +45,7 @@ const LAST_ENTRIES_MS = 1_000;
  */
 export function audit(
   app: FastifyInstance,
-  { bus, log, gatherMs }: { bus: Pick<Bus, 'call'>; log: Log; gatherMs: number },
+  { bus, log, gatherMs }: { bus: BusCaller; log: Log; gatherMs: number },
 ): AuditTrail {
   const refusals = new Refusals<Fields>();
   // Separate, so that unauthenticated clients that try many things leave room for the refusals of accounts.

@@ -1,4 +1,9 @@
-import { type GatewayAction, type RepositoryAction, ruleOf } from '#proto/accounts/scopes.ts';
+import {
+  type GatewayAction,
+  type RepositoryAction,
+  ruleOf,
+  systemScopeMaps,
+} from '#proto/accounts/scopes.ts';
 
 /** Scope actions by pattern: a lookup costs as many steps as the repository name has segments. */
 export class Rules {
@@ -50,18 +55,29 @@ export class Rules {
 /** Rights of a Bearer token, independent of the rights of its account now. */
 export type Grant = { rules: Rules; catalog: boolean };
 
-/** Identity of a caller. */
-export type Identity = {
-  /** Name of the token; empty if the request names none. */
-  name: string;
+/** What an account may do now. */
+export type AccountRights = {
   /** Credentials, or different ones, could change the answer. */
   anonymous: boolean;
-  /** Rights of the account now, including those of every caller. */
+  /** Rights of the account, including those of every caller. */
   rules: Rules;
+};
+
+/** Identity of a caller. */
+export type Identity = AccountRights & {
+  /** Name of the token; empty if the request names none. */
+  name: string;
   /** Absent if the account itself logged in: all its rights apply. */
   grant?: Grant;
   /** `print` of the password used. */
   print?: string;
+};
+
+/** Identity of every caller while the layer has no accounts. */
+export const UNRESTRICTED: Identity = {
+  name: '',
+  anonymous: false,
+  rules: new Rules(systemScopeMaps._repositories_admin ?? []),
 };
 
 export type Need = { repository: string; action: RepositoryAction };
@@ -73,11 +89,7 @@ export type Need = { repository: string; action: RepositoryAction };
 export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
 
 /** Decides whether an action in a repository is allowed: the only rule for it. */
-export function decide(
-  grant: Rules | undefined,
-  account: Pick<Identity, 'anonymous' | 'rules'>,
-  need: Need,
-): Verdict {
+export function decide(grant: Rules | undefined, account: AccountRights, need: Need): Verdict {
   const { repository, action } = need;
   if (account.rules.allows(repository, action)) {
     return grant === undefined || grant.allows(repository, action) ? 'allow' : 'challenge';
@@ -93,7 +105,7 @@ export function decide(
  */
 export function decideGateway(
   grant: Rules | undefined,
-  account: Pick<Identity, 'anonymous' | 'rules'>,
+  account: AccountRights,
   { child, action }: { child: string; action: GatewayAction },
 ): Verdict {
   if (account.rules.allowsGateway(child, action)) {

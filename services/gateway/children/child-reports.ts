@@ -1,10 +1,10 @@
 import { askRoom } from '#proto/accounts/children.ts';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
-import type { Bus } from '#proto/bus/bus.ts';
 import { attributed, sourceOf } from '#proto/bus/relay.ts';
-import { packedSize } from '#proto/contract/contract.ts';
+import type { BusCaller, EventRelay, HistoryReader, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { packedSize } from '#proto/contract/packed-size.ts';
 import { kept } from '#proto/status/layer-reports.ts';
 import {
   type Layers,
@@ -44,7 +44,7 @@ type Progress = {
 const NO_PROGRESS = { place: undefined, stored: 0, tail: '' };
 export type Outcome = { taken: boolean; place: Place | undefined };
 
-type ChildReportsBus = Pick<Bus, 'get' | 'put' | 'swap' | 'remove' | 'relay' | 'archive' | 'call'>;
+type ChildReportsBus = StateReader & StateWriter & EventRelay & HistoryReader & BusCaller;
 
 /**
  * Stores the events that children report in this layer's stream: each event once, in the order of the child's stream.

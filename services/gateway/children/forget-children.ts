@@ -2,7 +2,8 @@ import { accountsChanged } from '#proto/accounts/accounts.ts';
 import { childAccounts } from '#proto/accounts/children.ts';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { backoffMs, jittered } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, InvalidationListener, StateLister } from '#proto/bus/roles.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
 import { layersBelow, reportProgress } from '#proto/status/layers-below.ts';
 import type { ChildReports } from './child-reports.ts';
@@ -14,7 +15,7 @@ const SETTLE_MS = 500;
 const PAGE = 500;
 
 export type ForgetDeps = {
-  bus: Pick<Bus, 'list' | 'unreadable' | 'call' | 'onInvalidation' | 'onGap'>;
+  bus: StateLister & BusCaller & InvalidationListener;
   reports: Pick<ChildReports, 'forget'>;
   log: Log;
   pollMs?: number;

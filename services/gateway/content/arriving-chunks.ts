@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { type Chunk, decodeEntries, ENTRY_BYTES, LOG_MAGIC, MAX_CHUNK } from '#proto/volume/chunk-log.ts';
-import type { BlobFile } from '#proto/volume/volume.ts';
+import type { ByteReader, GrowingFile } from '#proto/volume/volume.ts';
 
 /** Max size of a chunk, in bytes, as it is held in memory to be checked. Longer chunks are ignored. */
 const MAX_CHECKED_BYTES = 4 * MAX_CHUNK;
@@ -18,7 +18,7 @@ export class ArrivingChunks {
   readAt = Number.NEGATIVE_INFINITY;
 
   /** Reads on from the last position; from the beginning if the log was replaced or truncated. */
-  async refresh(log: Pick<BlobFile, 'stat' | 'read'>): Promise<void> {
+  async refresh(log: GrowingFile): Promise<void> {
     this.readAt = performance.now();
     const { size, id } = await log.stat();
     if (id !== this.#id || size < this.#read) this.forget();
@@ -90,11 +90,11 @@ export class ArrivingChunks {
 
 /** Bytes of content that is still arriving. No byte is returned before the checksum of its chunk is verified. */
 export class CheckedBytes {
-  readonly #file: Pick<BlobFile, 'read'>;
+  readonly #file: ByteReader;
   readonly #chunks: ArrivingChunks;
   #held: { start: number; bytes: Buffer } | undefined;
 
-  constructor(file: Pick<BlobFile, 'read'>, chunks: ArrivingChunks) {
+  constructor(file: ByteReader, chunks: ArrivingChunks) {
     this.#file = file;
     this.#chunks = chunks;
   }

@@ -1,8 +1,8 @@
 import type { Static } from '@sinclair/typebox';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import { locateArriving } from '#proto/content/arriving.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import type { BlobFile, Volume } from '#proto/volume/volume.ts';
+import type { ByteReader, Volume } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { ArrivingChunks, CheckedBytes } from './arriving-chunks.ts';
 
@@ -17,16 +17,16 @@ type Place = Static<typeof locateArriving.reply>;
 type CachedPlace = { place: Place; until: number; chunks: ArrivingChunks };
 
 /** Bytes that have arrived: `range` of `size` bytes in all. */
-export type ArrivedBytes = { size: number; range: ByteRange; file: Pick<BlobFile, 'read'> } & AsyncDisposable;
+export type ArrivedBytes = { size: number; range: ByteRange; file: ByteReader } & AsyncDisposable;
 
 /** Reads content that is arriving from the parent, as far as it has arrived. */
 export class ArrivingReader {
-  readonly #bus: Pick<Bus, 'call'>;
+  readonly #bus: BusCaller;
   readonly #volume: Volume;
   readonly #patienceMs: number;
   readonly #cache = new Map<string, CachedPlace>();
 
-  constructor(bus: Pick<Bus, 'call'>, volume: Volume, patienceMs: number) {
+  constructor(bus: BusCaller, volume: Volume, patienceMs: number) {
     this.#bus = bus;
     this.#volume = volume;
     this.#patienceMs = patienceMs;

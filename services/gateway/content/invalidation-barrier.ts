@@ -1,4 +1,4 @@
-import type { Bus } from '#proto/bus/bus.ts';
+import type { RoundTrip } from '#proto/bus/roles.ts';
 
 /** Max wait for an answer of the bus, in ms; a slower bus counts as unavailable. */
 const PATIENCE_MS = 2_000;
@@ -8,10 +8,10 @@ const PATIENCE_MS = 2_000;
  * event loop share one flush, sent at the end of the turn, so that it follows every one of them.
  */
 export class InvalidationBarrier {
-  readonly #bus: Pick<Bus, 'flush'>;
+  readonly #bus: RoundTrip;
   #next: Promise<boolean> | undefined;
 
-  constructor(bus: Pick<Bus, 'flush'>) {
+  constructor(bus: RoundTrip) {
     this.#bus = bus;
   }
 

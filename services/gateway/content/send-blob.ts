@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { FastifyReply } from 'fastify';
-import type { BlobFile } from '#proto/volume/volume.ts';
+import type { ByteReader } from '#proto/volume/volume.ts';
 import type { ByteRange } from '../http/ranges.ts';
 import { BufferPool } from './buffer-pool.ts';
 
@@ -25,7 +25,7 @@ export type SendOptions = {
  */
 export async function sendParts(
   reply: FastifyReply,
-  file: Pick<BlobFile, 'read'>,
+  file: ByteReader,
   parts: Part[],
   { idleMs, stillAllowed, recheckMs }: SendOptions,
 ): Promise<void> {

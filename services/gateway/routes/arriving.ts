@@ -6,7 +6,7 @@ import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/content/arriv
 import { Fault } from '#proto/contract/fault.ts';
 import { parseRepositoryName } from '#proto/oci/names.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { mayAlso, sees } from '../auth/access.ts';
+import { mayAlso, sees } from '../auth/caller.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
 import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.ts';
 import { length, sendParts } from '../content/send-blob.ts';

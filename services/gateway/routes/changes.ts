@@ -12,7 +12,7 @@ import {
 import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, type Changes, listChanges, MAX_WAIT_S } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { sees } from '../auth/access.ts';
+import { sees } from '../auth/caller.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
 import { recordPresence } from './presence.ts';

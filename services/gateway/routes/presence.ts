@@ -2,10 +2,10 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyRequest } from 'fastify';
 import { Address, activateChild, InstanceId, Start } from '#proto/accounts/children.ts';
 import { isChild } from '#proto/accounts/scopes.ts';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { layersBelow } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
-import { mayActAs } from '../auth/access.ts';
+import { mayActAs } from '../auth/caller.ts';
 import { parameter } from '../http/parameters.ts';
 import { type Gateway, onBehalfOf } from './resource.ts';
 
@@ -46,7 +46,7 @@ function startIn(text: string | undefined): Start | undefined {
 /** Address of the client; `unknown` if a proxy forwards something that is not an address. */
 export const addressOf = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
 
-async function isNoted(bus: Pick<Bus, 'get' | 'put'>, child: string): Promise<boolean> {
+async function isNoted(bus: StateReader & StateWriter, child: string): Promise<boolean> {
   try {
     await bus.put(presence, child, { seen: Date.now() });
     return (await bus.get(layersBelow, child)) !== undefined;

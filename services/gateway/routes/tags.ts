@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listRepositories, listTags } from '#proto/content/manifests.ts';
-import { sees } from '../auth/access.ts';
+import { sees } from '../auth/caller.ts';
 import { linkNext, type Page, pageOf } from '../http/paging.ts';
 import { repositoryOf } from '../http/parameters.ts';
 import { type Gateway, type Handler, resource } from './resource.ts';

@@ -24,14 +24,14 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     scopes: string[],
   ): Promise<FastifyReply> => {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
-    const entered = await access.enter(credentials, request.ip);
+    const entered = await access.authentication.enter(credentials, request.ip);
     if ('refused' in entered) {
       const wanted = { needs: 'login', target: '' } as const;
       reply.header('www-authenticate', challenge(request, 'Basic', wanted));
       throw new Fault('unauthorized', entered.refused);
     }
     const { identity, print } = entered;
-    const token = await access.issue(identity, print, narrow(scopes, identity.rules));
+    const token = await access.authentication.issue(identity, print, narrow(scopes, identity.rules));
     request.caller.refused = false;
     const issued_at = new Date().toISOString();
     // RFC 6749, 5.1: must not be cached.

@@ -16,7 +16,7 @@ import {
   type Repository,
   splitDigest,
 } from '#proto/oci/names.ts';
-import { mayAlso } from '../auth/access.ts';
+import { mayAlso } from '../auth/caller.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';

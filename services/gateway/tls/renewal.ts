@@ -1,5 +1,5 @@
-import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Tls } from '#proto/document/configuration.ts';
 import { checkPair, type Pair, readPair, secureOptions } from './tls.ts';
@@ -12,6 +12,11 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 /** A certificate that expires within this time is logged once a day, in ms. */
 const SOON_MS = 14 * DAY_MS;
 
+/** A server whose certificate can be replaced. */
+export interface CertificateHolder {
+  setSecureContext(options: SecureContextOptions): void;
+}
+
 type Clock = { pollMs?: number; now?: () => number };
 
 /**
@@ -21,7 +26,7 @@ type Clock = { pollMs?: number; now?: () => number };
  * @param inForce the pair that the server started with
  */
 export async function renew(
-  server: Pick<Server, 'setSecureContext'>,
+  server: CertificateHolder,
   files: () => Tls,
   inForce: Pair,
   log: Log,

@@ -1,5 +1,4 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { Server } from 'node:https';
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
@@ -7,6 +6,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
 import { CertificatesDue, type Issued } from './certificates-due.ts';
+import type { CertificateHolder } from './renewal.ts';
 import { type Pair, secureOptions } from './tls.ts';
 
 /** Interval between checks of what is due, in ms. The clock is polled, since clocks jump and machines sleep. */
@@ -44,11 +44,7 @@ export class WorkloadTls {
   readonly sni: Sni = (name) => this.#contexts.get(name.toLowerCase());
 
   /** Installs new certificates as they are due: open connections stay. Ends with the signal. */
-  async renew(
-    server: Pick<Server, 'setSecureContext'>,
-    signal: AbortSignal,
-    pollMs = POLL_MS,
-  ): Promise<void> {
+  async renew(server: CertificateHolder, signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
     while (await pause(pollMs, signal)) {
       if ((await this.#check()).length === 0) continue;
       server.setSecureContext({ ...secureOptions, ...this.#fallback() });

@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { MAX_STARTS, type Start } from '#proto/accounts/children.ts';
 import { isSamePlace, placeOf } from '#proto/volume/folder-identity.ts';
-import { type Metadata, put } from '../metadata/metadata.ts';
+import { type BatchWriter, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 
 /**
  * Records a start of this layer. Synced before it is sent to the parent, because the next start names this one.
  * @param data the data volume
  */
 export async function beginStart(
-  metadata: Pick<Metadata, 'starts' | 'write'>,
+  metadata: MetadataReader & BatchWriter,
   data: string,
   now: number,
 ): Promise<Start> {

@@ -4,15 +4,15 @@ import type { BlobPlace } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { BlobStore } from './blob-store.ts';
+import type { IngestManager } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { transferId, transferPath } from './ingest-folders.ts';
-import type { Ingests } from './ingests.ts';
 
 /** Max ingests listed: a reply must fit into one bus message. */
 const MAX_INGESTS = 1_000;
 
 type ArrivingDeps = {
-  ingests: Ingests;
+  ingests: IngestManager;
   metadata: Metadata;
   store: BlobStore;
   grace: Grace;

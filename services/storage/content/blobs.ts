@@ -10,6 +10,7 @@ import { page } from '../metadata/page.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Commits } from './commit.ts';
+import type { BlobLinker, BlobReader, CommitQuery, ContentCommitter } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import type { Ingests } from './ingests.ts';
 
@@ -21,21 +22,13 @@ import type { Ingests } from './ingests.ts';
  *   blob     `Blobs`: read-only; readers open the file themselves, repositories link it
  *   removal  by garbage collection (../maintenance), once nothing names the blob and its `Grace` has passed
  *
+ * `content-store.ts` names the roles, of which any store has to pass one contract (test/storage/content/suite.ts).
  * `recoverIngests` matches folders and records after a crash. `SpaceGuard` refuses ingests below the reserve, `Fence`
  * refuses changes of a coordinator whose term has ended, `ArrivingContent` gives children what is still in transfer.
  */
 
 /** Repositories read at a time. */
 const PAGE = 1_000;
-
-export type CommitQuery = {
-  id: string;
-  claim: string;
-  digest: string;
-  size?: number;
-  hashed?: string;
-  repository?: string;
-};
 
 /** The repository that a transfer was made for: children may pull the blob before that repository links it. */
 const repositoryOf = ({ repository }: IngestRecord) => (repository === undefined ? {} : { repository });
@@ -52,7 +45,7 @@ type BlobsDeps = {
 };
 
 /** Committed blobs and their links. Faults: see `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
-export class Blobs {
+export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
   readonly #deps: BlobsDeps;
 
   constructor(deps: BlobsDeps) {

@@ -1,25 +1,29 @@
 import type { Term } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { type Metadata, put } from '../metadata/metadata.ts';
+import { type BatchWriter, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
+
+/** Keeps the last term. */
+type TermRecords = BatchWriter & { term: MetadataReader['term'] };
 
 /**
  * Admits the changes of one coordinator at a time: the holder of the latest term. Requests of clients carry no term and
  * are never refused here.
  */
 export class Fence {
-  readonly #metadata: Pick<Metadata, 'write'>;
+  readonly #metadata: BatchWriter;
   readonly #log: Log;
   #last: Term;
   /** Changes with a term, in flight. */
   readonly #inFlight = new Set<Promise<unknown>>();
   #lastTake: Promise<unknown> = Promise.resolve();
 
-  static async open(metadata: Pick<Metadata, 'write' | 'term'>, log: Log): Promise<Fence> {
+  static async open(metadata: TermRecords, log: Log): Promise<Fence> {
     return new Fence(metadata, log, (await metadata.term()) ?? 0);
   }
 
-  private constructor(metadata: Pick<Metadata, 'write'>, log: Log, last: Term) {
+  private constructor(metadata: BatchWriter, log: Log, last: Term) {
     this.#metadata = metadata;
     this.#log = log;
     this.#last = last;

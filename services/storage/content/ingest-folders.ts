@@ -24,8 +24,13 @@ export const transferPath = (digest: string): string => ingestPath(transferId(di
 /** Digest in the name of a transfer's folder. For any other name the result is not a digest. */
 export const digestOfTransfer = (id: string): string => TRANSFER.exec(id)?.slice(1).join(':') ?? '';
 
+/** Sizes of ingests, in bytes. */
+export interface IngestSizes {
+  offset(id: string): Promise<number>;
+}
+
 /** The folders of all ingests. */
-export class IngestFolders {
+export class IngestFolders implements IngestSizes {
   readonly #root: string;
 
   constructor(data: string) {

@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
-import type { Metadata } from '../metadata/metadata.ts';
-import type { IngestFolders } from './ingest-folders.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
+import type { IngestSizes } from './ingest-folders.ts';
 
 /**
  * Max open uploads. Each takes two inodes until it is finished or deleted, so a client that only starts uploads could
@@ -101,8 +101,8 @@ export class OpenUploads {
 /** The uploads to delete: idle ones, first those without any byte, then the longest idle. At most `MAX_GIVE_WAY`. */
 export async function idleUploads(
   ids: readonly string[],
-  metadata: Pick<Metadata, 'ingest'>,
-  folders: Pick<IngestFolders, 'offset'>,
+  metadata: MetadataReader,
+  folders: IngestSizes,
   now: number,
 ): Promise<string[]> {
   const idle: { id: string; isEmpty: boolean; touched: number }[] = [];

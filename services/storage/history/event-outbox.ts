@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Bus } from '#proto/bus/bus.ts';
+import type { HistoryReader } from '#proto/bus/roles.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import type { Event } from '#proto/contract/contract.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
@@ -68,7 +69,7 @@ export class EventOutbox {
    * Publishes the events that earlier starts of storage did not see stored, unless the stream has them. Call before any
    * request is answered: this preserves the order of events.
    */
-  async resume(bus: Pick<Bus, 'archive' | 'history'>, log: Log): Promise<void> {
+  async resume(bus: HistoryReader, log: Log): Promise<void> {
     const pending: [number, AnnouncementRecord][] = [];
     for await (const [key, record] of this.#metadata.announcements()) pending.push([Number(key), record]);
     if (pending.length === 0) return;
@@ -116,7 +117,7 @@ export class EventOutbox {
 }
 
 /** The last events of this layer, in order. */
-async function tailOf(bus: Pick<Bus, 'archive' | 'history'>): Promise<Envelope[]> {
+async function tailOf(bus: HistoryReader): Promise<Envelope[]> {
   const { first, last } = await bus.archive.kept();
   const tail: Envelope[] = [];
   for await (const past of bus.history({ since: Math.max(first, last - MAX_TAIL) })) {

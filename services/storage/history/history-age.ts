@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { RetentionSetter } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
 
 const RETRY = { firstMs: 250, maxMs: 10_000 };
 
 /** Applies the latest retention time of events to the bus; retries with backoff. */
 export class HistoryAge {
-  readonly #bus: Pick<Bus, 'setEventRetention'>;
+  readonly #bus: RetentionSetter;
   readonly #log: Log;
   readonly #signal: AbortSignal;
   #wanted: number | undefined;
   #running = false;
 
-  constructor(bus: Pick<Bus, 'setEventRetention'>, log: Log, signal: AbortSignal) {
+  constructor(bus: RetentionSetter, log: Log, signal: AbortSignal) {
     this.#bus = bus;
     this.#log = log;
     this.#signal = signal;

@@ -29,12 +29,18 @@ export type RoomDeps = {
   now?: () => number;
 };
 
+/** Admits the events that children report. */
+export interface ReportAdmission {
+  charge(child: string, bytes: number): void;
+  admit(child: string, bytes: number, charged?: number): Promise<void>;
+}
+
 /**
  * Keeps room in the stream of events, so that no child pushes out events of this layer or of another child, and this
  * layer pushes out none of a child. Events of children are refused at a size at which the server would discard the
  * oldest event, of any layer.
  */
-export class HistoryRoom {
+export class HistoryRoom implements ReportAdmission {
   readonly #deps: RoomDeps;
   readonly #now: () => number;
   /** Bucket by child: remaining bytes at a time in ms. The latest used is last. */

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { StoredEvent } from '#proto/bus/events.ts';
 import { historyLost } from '#proto/bus/history.ts';
+import type { EventPublisher, HistoryReader } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
-import { type Metadata, put } from '../metadata/metadata.ts';
+import { type MetadataWriter, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 
 /** Interval between checks, in ms. */
 const TICK_MS = 1_000;
@@ -11,8 +13,8 @@ const TICK_MS = 1_000;
 const CHECK_TICKS = 60;
 
 export type WatchDeps = {
-  bus: Pick<Bus, 'stored' | 'archive' | 'publish'>;
-  metadata: Pick<Metadata, 'history' | 'note'>;
+  bus: EventPublisher & HistoryReader & Pick<Bus, 'stored'>;
+  metadata: MetadataReader & MetadataWriter;
   log: Log;
   tickMs?: number;
 };

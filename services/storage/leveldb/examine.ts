@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { judgeLog, type LogRules } from './log-verdict.ts';
+import { judgeLog, type WriterRules } from './log-verdict.ts';
 import { type Manifest, readManifest, type Table } from './manifest.ts';
 import { damageOf, type TableDamage } from './table.ts';
 
@@ -35,10 +35,7 @@ export type Files = { logs: Map<number, string>; tables: Map<number, string>; ma
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
 
 /** Examines all files of a LevelDB that no process has open. */
-export async function examine(
-  folder: string,
-  { mayLack, isSynced }: Pick<LogRules, 'mayLack' | 'isSynced'>,
-): Promise<Examined> {
+export async function examine(folder: string, { mayLack, isSynced }: WriterRules): Promise<Examined> {
   const findings: Finding[] = [];
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
@@ -127,7 +124,7 @@ async function examineLogs(
   folder: string,
   files: Files,
   manifest: Manifest,
-  rules: Pick<LogRules, 'mayLack' | 'isSynced'>,
+  rules: WriterRules,
   findings: Finding[],
 ): Promise<string[]> {
   const torn: string[] = [];

@@ -23,10 +23,14 @@ export type LogVerdict = {
   next: number | undefined;
 };
 
-export type LogRules = {
+/** What is known of the writer of the logs. */
+export type WriterRules = {
   mayLack: MayLack;
   /** Whether the batch was written with a sync. */
   isSynced: (batch: WriteBatch) => boolean;
+};
+
+export type LogRules = WriterRules & {
   /** No other log follows. */
   last: boolean;
   /** Max sequence number of the first record; undefined if unknown. */

@@ -1,6 +1,7 @@
 import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
+import type { ContentCollector } from '../content/content-store.ts';
 import type { Found, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
@@ -24,7 +25,7 @@ import { sweepLinks } from './sweep-links.ts';
  * it, content stays if any link or manifest names it; grace protects either without that. Everything that a manifest
  * names stays, whether or not a tag points to the manifest.
  */
-export class GarbageCollector {
+export class GarbageCollector implements ContentCollector {
   rules!: GarbageRules;
   readonly #deps: SweepDeps;
   readonly #data: string;

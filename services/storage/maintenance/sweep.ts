@@ -4,8 +4,8 @@ import type { Garbage } from '#proto/content/maintenance.ts';
 import type { Log } from '#proto/contract/log.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { BlobStore } from '../content/blob-store.ts';
+import type { IngestManager } from '../content/content-store.ts';
 import type { Grace } from '../content/grace.ts';
-import type { Ingests } from '../content/ingests.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 
 /** How long content that nothing names is retained, in ms. */
@@ -24,7 +24,7 @@ export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
 export type SweepDeps = {
   metadata: Metadata;
   store: BlobStore;
-  ingests: Ingests;
+  ingests: IngestManager;
   grace: Grace;
   locks: KeyedLock;
   publish: Bus['publish'];

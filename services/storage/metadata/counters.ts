@@ -16,6 +16,11 @@ export type Counters = Record<
   number
 >;
 
+/** Counts of records, kept up to date by each write. */
+export interface RecordCounts {
+  readonly counters: Counters;
+}
+
 /** Counter by the kind of its keys (see `keys.ts`), for every counter but `bytes`. */
 const COUNTED: Record<string, keyof Counters> = {
   [kinds.token]: 'tokens',
@@ -30,7 +35,7 @@ const COUNTED: Record<string, keyof Counters> = {
 };
 
 /** Updates the counters with each write, so that a status needs no scan. */
-export class RecordCounters {
+export class RecordCounters implements RecordCounts {
   static readonly kinds = Object.keys(COUNTED) as Kind[];
   readonly counters = Object.fromEntries(
     [...Object.values(COUNTED), 'bytes'].map((name) => [name, 0]),

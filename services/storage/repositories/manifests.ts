@@ -8,8 +8,8 @@ import {
   type ManifestPlace,
 } from '#proto/content/manifests.ts';
 import { clip } from '#proto/contract/clip.ts';
-import { packedSize } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { packedSize } from '#proto/contract/packed-size.ts';
 import { isForbiddenKey } from '#proto/contract/plain-data.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';

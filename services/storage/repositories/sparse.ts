@@ -3,6 +3,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type Page, page } from '../metadata/page.ts';
 
 /**
@@ -81,7 +82,7 @@ export async function onIndexDeleted(
 
 /** Platform of a manifest that an index leaves out; undefined if none does. */
 export async function platformOf(
-  metadata: Metadata,
+  metadata: MetadataReader,
   repository: string,
   digest: string,
 ): Promise<string | undefined> {
@@ -92,7 +93,7 @@ export async function platformOf(
 const sizeOf = ([key, platform]: [string, string]): number => key.length + platform.length;
 
 export async function excludedPage(
-  metadata: Metadata,
+  metadata: MetadataReader,
   repository: string,
   { after, limit }: Page,
 ): Promise<{ leftOut: (ExcludedManifest & { index: string })[]; more: boolean }> {

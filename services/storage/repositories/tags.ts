@@ -5,6 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 import { type Page, page } from '../metadata/page.ts';
 import { repositoriesOffBase } from './off-base.ts';
 import { platformOf } from './sparse.ts';
@@ -134,7 +135,7 @@ function mustBe(repository: string, tag: string, expect: Expect, actual: string 
 }
 
 export async function manifestUnknown(
-  { metadata }: Pick<TagsDeps, 'metadata'>,
+  { metadata }: { metadata: MetadataReader },
   repository: string,
   reference: string,
 ): Promise<Fault> {

@@ -1,5 +1,6 @@
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
-import type { Metadata } from '../metadata/metadata.ts';
+import type { RecordCounts } from '../metadata/counters.ts';
+import type { MetadataReader } from '../metadata/metadata-reader.ts';
 
 /** How long a count is reused while the number of outgoing records does not change, in ms. */
 const FRESH_MS = 30_000;
@@ -8,11 +9,11 @@ export type UnselectedChange = { unsent: number; withdrawn: number };
 
 /** Counts outgoing records that are retained because no selection covers their repository; a later one may. */
 export class UnselectedOutgoing {
-  readonly #metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>;
+  readonly #metadata: MetadataReader & RecordCounts;
   #selected: readonly string[] | undefined;
   #last: { fingerprint: string; at: number; kept: UnselectedChange } | undefined;
 
-  constructor(metadata: Pick<Metadata, 'allUnsent' | 'allWithdrawn' | 'counters'>) {
+  constructor(metadata: MetadataReader & RecordCounts) {
     this.#metadata = metadata;
   }
 

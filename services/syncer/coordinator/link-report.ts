@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
@@ -7,7 +7,7 @@ import type { Times } from '../schedule/window.ts';
 import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
 
 export type ReportDeps = {
-  bus: Pick<Bus, 'get' | 'put' | 'publish'>;
+  bus: StateReader & StateWriter & EventPublisher;
   log: Log;
   /** This process. */
   by: string;

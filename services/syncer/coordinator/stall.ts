@@ -1,4 +1,4 @@
-import type { Bus } from '#proto/bus/bus.ts';
+import type { EventListener } from '#proto/bus/roles.ts';
 import { imageFinished } from '#proto/sync/passes.ts';
 import { transferDelayed, transferFinished, transferProgressed } from '#proto/sync/transfers.ts';
 
@@ -17,7 +17,7 @@ export class Stall implements Disposable {
   #reported = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(bus: Pick<Bus, 'listen'>, report: (reason: string | undefined) => void) {
+  constructor(bus: EventListener, report: (reason: string | undefined) => void) {
     this.#report = report;
     const onProgress = () => this.#progress();
     this.#cleanups = [

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { EventListener } from '#proto/bus/roles.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted, tagMoved } from '#proto/content/content-events.ts';
 import { blobDamaged, spaceChanged } from '#proto/content/maintenance.ts';
 import type { Repository } from '#proto/oci/names.ts';
@@ -9,7 +9,7 @@ import { mergeRequests, type PassRequest } from '../reconcile/context/pass-reque
 const BATCH_MS = 1_000;
 
 export type TriggerDeps = {
-  bus: Pick<Bus, 'listen'>;
+  bus: EventListener;
   /** Whether a client's changes in this repository are pushed at once. Otherwise the next unscoped pass finds them. */
   isPushedAtOnce: (repository: Repository) => boolean;
   requestPass: (passRequest: PassRequest) => void;

@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Context } from '../../process/run.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
 import type { FencedBus } from './fenced-bus.ts';
-import type { Lease } from './lease.ts';
+import type { LeaseHolder } from './lease.ts';
 
 /**
  * Leadership: one syncer of the layer makes the passes at a time.
@@ -35,12 +35,12 @@ import type { Lease } from './lease.ts';
 export class CoordinatorTerm {
   readonly term: Term;
   readonly bus: FencedBus;
-  readonly #lease: Pick<Lease, 'holds'>;
+  readonly #lease: LeaseHolder;
   readonly #lost: (fault: Fault) => void;
   readonly #end = new AbortController();
 
   /** @param lost called once, when another process turns out to be the coordinator */
-  constructor(bus: Bus, term: Term, lease: Pick<Lease, 'holds'>, lost: (fault: Fault) => void) {
+  constructor(bus: Bus, term: Term, lease: LeaseHolder, lost: (fault: Fault) => void) {
     this.term = term;
     this.bus = {
       call: (contract, query, options) =>
@@ -97,7 +97,7 @@ const RETRY = { firstMs: 250, maxMs: 5_000 };
 /** Requests a term from storage, while the lease is held, until it is given. @throws the reason of `signal` */
 export async function newTerm(
   { bus, instance, log }: Pick<Context, 'bus' | 'instance' | 'log'>,
-  lease: Pick<Lease, 'holds'>,
+  lease: LeaseHolder,
   signal: AbortSignal,
 ): Promise<Term> {
   for (let failures = 1; ; failures += 1) {

@@ -1,4 +1,4 @@
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller, EventListener, EventPublisher, JobSubmitter } from '#proto/bus/roles.ts';
 
 /** The part of the bus that a pass uses. Fenced requests carry the term of the coordinator. */
-export type FencedBus = Pick<Bus, 'call' | 'publish' | 'listen' | 'submit' | 'backlog'>;
+export type FencedBus = BusCaller & EventPublisher & EventListener & JobSubmitter;

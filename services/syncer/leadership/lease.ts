@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { COORDINATOR_KEY, LEASE_MS } from '#proto/status/status.ts';
 import type { Clocks } from './elapsed.ts';
 import { KvLease } from './kv-lease.ts';
@@ -7,11 +8,16 @@ import { KvLease } from './kv-lease.ts';
 /** Interval of renewals, in ms. An unanswered renewal and its retry both fit into the lease. */
 const RENEW_MS = 0.4 * LEASE_MS;
 
+/** Knows whether this process holds the coordinator lease. */
+export interface LeaseHolder {
+  readonly holds: boolean;
+}
+
 /**
  * The coordinator lease. While two processes believe that they hold it, storage refuses the requests of the earlier
  * holder by their term.
  */
-export class Lease {
+export class Lease implements LeaseHolder {
   readonly #lease: KvLease;
   readonly #log: Log;
   readonly #onChange: (held: boolean) => void;
@@ -21,7 +27,7 @@ export class Lease {
 
   /** @param onChange called on each gain and loss */
   constructor(
-    bus: Pick<Bus, 'get' | 'swap' | 'remove'>,
+    bus: StateReader & StateWriter,
     holder: string,
     log: Log,
     onChange: (held: boolean) => void,

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, jittered } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import { type Gap, historyLost } from '#proto/bus/history.ts';
+import type { EventListener, HistoryReader, NewsListener } from '#proto/bus/roles.ts';
 import {
   manifestCommitted,
   manifestDeleted,
@@ -14,7 +15,7 @@ import type { Receiver } from '#proto/document/notifications.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import { lossOf, type Notice, noticeOf } from './notice.ts';
-import type { Post } from './post.ts';
+import type { NoticeSender } from './post.ts';
 import { waitAfter } from './verdict.ts';
 import type { WebhookProgress } from './webhook-progress.ts';
 
@@ -34,10 +35,10 @@ const MAX_BATCH = 200;
 const RETRY = { firstMs: 1_000, maxMs: 30_000 };
 
 export type DeliveryDeps = {
-  bus: Pick<Bus, 'history' | 'archive' | 'listen' | 'onNews'>;
+  bus: HistoryReader & EventListener & NewsListener;
   places: { get(): Promise<WebhookPlace | undefined>; keep(place: WebhookPlace): Promise<void> };
   to: Receiver;
-  post: Pick<Post, 'send'>;
+  post: NoticeSender;
   progress: WebhookProgress;
   /** Name of this layer. */
   layer: string;
@@ -121,7 +122,7 @@ class Delivery {
     return more ? 'more' : waiting.length > 0 ? 'all' : 'nothing';
   }
 
-  #failed(verdict: Exclude<Awaited<ReturnType<Post['send']>>, { kind: 'taken' }>): number {
+  #failed(verdict: Exclude<Awaited<ReturnType<NoticeSender['send']>>, { kind: 'taken' }>): number {
     const { log, to, progress, times = TIMES } = this.#deps;
     this.#failures += 1;
     const { kind, reason } = verdict;

@@ -14,8 +14,13 @@ const LINGER_MS = 1_000;
 /** Max bytes read of an answer, so that its connection can be reused. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
+/** Sends notices to a receiver. */
+export interface NoticeSender {
+  send(notice: Notice, signal: AbortSignal): Promise<Verdict>;
+}
+
 /** Sends notices to one receiver, one request each. `secretFile` and `caFile` are read each time: they may change. */
-export class Post implements AsyncDisposable {
+export class Post implements NoticeSender, AsyncDisposable {
   readonly #to: Receiver;
   readonly #answerMs: number;
   #agent: { ca: string | undefined; agent: ReturnType<typeof makeAgent> } | undefined;

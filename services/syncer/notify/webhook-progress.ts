@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { EventPublisher, StateWriter } from '#proto/bus/roles.ts';
 import { type WebhookStatus, webhookChanged, webhookStatus } from '#proto/status/webhooks.ts';
 
 /** Min interval between writes of the status while deliveries succeed, in ms. */
@@ -7,7 +8,7 @@ const MIN_INTERVAL_MS = 1_000;
 
 /** Publishes the status of one webhook: as a state on the bus, and changes of its `state` as an event. */
 export class WebhookProgress {
-  readonly #bus: Pick<Bus, 'put' | 'publish'>;
+  readonly #bus: StateWriter & EventPublisher;
   readonly #key: string;
   readonly #log: Log;
   #status: WebhookStatus;
@@ -16,7 +17,7 @@ export class WebhookProgress {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    bus: Pick<Bus, 'put' | 'publish'>,
+    bus: StateWriter & EventPublisher,
     key: string,
     name: string,
     log: Log,

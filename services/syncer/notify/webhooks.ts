@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
-import type { FencedBus } from '../leadership/fenced-bus.ts';
 import { type DeliveryDeps, deliverEvents } from './delivery.ts';
 import { Post } from './post.ts';
 import { WebhookProgress } from './webhook-progress.ts';
@@ -21,7 +21,7 @@ import { WebhookProgress } from './webhook-progress.ts';
 export type WebhooksDeps = {
   bus: Bus;
   /** The bus with the term of the coordinator. */
-  fencedBus: Pick<FencedBus, 'call'>;
+  fencedBus: BusCaller;
   /** Receivers in the configuration in force. */
   receivers: () => Receiver[];
   layer: string;

@@ -4,11 +4,16 @@ const MAX_INTERVAL_MS = 60_000;
 /** Content of an answer: entries to act on, only known entries, or none. */
 export type Brought = 'new' | 'known' | 'nothing';
 
+/** Says how long to wait between two long polls. */
+export interface PollPace {
+  after(tookMs: number, brought: Brought): number;
+}
+
 /**
  * Throttles a long poll. The parent decides when it answers: one that answers at once although nothing is new must not
  * be polled at that rate.
  */
-export class AnswerPace {
+export class AnswerPace implements PollPace {
   readonly #minMs: number;
   #emptyAnswers = 0;
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import type { Parent } from '../link/parent/parent.ts';
-import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
+import type { ParentProbe } from '../link/parent/parent.ts';
+import type { CursorReader } from '../reconcile/observe/change-cursor.ts';
 import type { Link } from '../schedule/link-schedule.ts';
 import { waitAfter } from './wait-after.ts';
 
@@ -10,12 +10,12 @@ const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 60_000;
 
 export type AwaitDeps = {
-  changeCursor: Pick<ChangeCursor, 'cursor'>;
+  changeCursor: CursorReader;
   /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** The last pass could not reach the parent. */
   isAway: () => boolean;
-  parent: () => Promise<Pick<Parent, 'ping'>>;
+  parent: () => Promise<ParentProbe>;
   /** Calls back at the end of each pass. Returns a function that ends the subscription. */
   onPass: (listener: () => void) => () => void;
   /** Called when the parent answers again. */

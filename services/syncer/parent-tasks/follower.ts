@@ -3,12 +3,12 @@ import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { jittered } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
-import type { ParentFeed } from '../link/parent/feed.ts';
+import type { ChangeSource } from '../link/parent/feed.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { Link } from '../schedule/link-schedule.ts';
-import { AnswerPace } from './answer-pace.ts';
-import type { Prefetcher } from './prefetcher.ts';
+import { AnswerPace, type PollPace } from './answer-pace.ts';
+import type { ArrivalFollower } from './prefetcher.ts';
 import { isAway, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or no pass has read a cursor, in ms. */
@@ -19,13 +19,13 @@ const FAILURES_UNTIL_UNREACHABLE = 2;
 
 export type FollowDeps = {
   changeCursor: ChangeCursor;
-  feed: () => Promise<Pick<ParentFeed, 'changes'>>;
+  feed: () => Promise<ChangeSource>;
   /** This layer. */
   identity: () => Promise<LayerIdentity>;
   /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** Notified when content is in transfer to the parent. */
-  prefetcher: Pick<Prefetcher, 'idle' | 'begin' | 'onIdle'>;
+  prefetcher: ArrivalFollower;
   /** Called when the parent reports changes, or answers again. */
   requestPass: () => void;
   /** Called when the parent reported no changes: a pass that begins now need not ask again. */
@@ -33,7 +33,7 @@ export type FollowDeps = {
   /** Called when the parent does not answer. */
   unreachable: (reason: string) => void;
   log: Log;
-  pace?: Pick<AnswerPace, 'after'>;
+  pace?: PollPace;
 };
 
 /**

@@ -1,18 +1,18 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
-import { isTooSlow, type ParentReports } from '../link/parent/reports.ts';
+import { isTooSlow, type ReportSender } from '../link/parent/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
 type Sent = Report['events'];
-type ReportClient = Pick<ParentReports, 'send' | 'rest'>;
 
 /** Sends events to a parent, from the place that it reports. Events that it refuses for good are skipped. */
 export class HistorySender {
   readonly #identity: () => Promise<LayerIdentity>;
   readonly #log: Log;
   readonly #refused: RefusedEvents;
-  #to: ReportClient | undefined;
+  #to: ReportSender | undefined;
   /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
   ack: { place: Place | undefined } | undefined;
   /** The next batch starts from the first event, regardless of the parent's place. */
@@ -21,7 +21,7 @@ export class HistorySender {
   #maxEvents = MAX_EVENTS;
 
   constructor(
-    bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>,
+    bus: StateReader & StateWriter & EventPublisher,
     identity: () => Promise<LayerIdentity>,
     log: Log,
   ) {
@@ -30,7 +30,7 @@ export class HistorySender {
     this.#refused = new RefusedEvents(bus, log);
   }
 
-  set to(to: ReportClient | undefined) {
+  set to(to: ReportSender | undefined) {
     if (to !== this.#to) this.ack = undefined;
     this.#to = to;
   }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { fitReport, prefixPaths } from '#proto/status/layer-reports.ts';
 import { type LayerReport, layersBelow } from '#proto/status/layers-below.ts';
@@ -14,7 +14,7 @@ const MAX_INTERVAL_MS = 5 * 60_000;
 
 /** Status of this layer, and last reported status of the layers below it. @throws Fault `unavailable` */
 export async function layerReports(
-  bus: Pick<Bus, 'get' | 'list' | 'call'>,
+  bus: StateReader & StateLister & BusCaller,
   { name, mode }: Pick<Configuration, 'name' | 'mode'>,
 ): Promise<LayerReport[]> {
   const [link, storage, below, present] = await Promise.all([

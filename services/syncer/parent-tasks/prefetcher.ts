@@ -8,16 +8,16 @@ import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { ParentClients, Settings } from '../link/parent/settings.ts';
-import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
+import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
 import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { Link } from '../schedule/link-schedule.ts';
 import { SendRate } from '../transfer/send-rate.ts';
-import type { SyncerActivity } from '../transfer/syncer-status.ts';
+import type { TransferRecorder } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
 import { WorkerPool } from '../transfer/worker-pool.ts';
-import { AnswerPace } from './answer-pace.ts';
+import { AnswerPace, type PollPace } from './answer-pace.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
 
 /** Poll interval while the link is not live or the parent has no change feed, in ms. */
@@ -36,15 +36,22 @@ export type PrefetcherDeps = {
     clients(): Promise<Pick<ParentClients, 'arriving' | 'pushClient'>>;
   };
   /** A parent without a change feed is not asked. */
-  changeCursor: Pick<ChangeCursor, 'cursor' | 'turned'>;
+  changeCursor: CursorFollower;
   /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** This process, as the holder of claims. */
   by: string;
-  activity: Pick<SyncerActivity, 'take'>;
+  activity: TransferRecorder;
   log: Log;
-  pace?: Pick<AnswerPace, 'after'>;
+  pace?: PollPace;
 };
+
+/** Is woken when the parent receives content, and says when it has nothing to do. */
+export interface ArrivalFollower {
+  readonly idle: boolean;
+  begin(): void;
+  onIdle(listener: () => void): Disposable;
+}
 
 /**
  * Pulls blobs that the parent is still receiving and that this layer selects, so that content crosses the links of
@@ -52,7 +59,7 @@ export type PrefetcherDeps = {
  * in part, or pulls it. The link is used as in `follow`: one long poll for arriving blobs. While none arrives at the
  * parent, the prefetcher is idle and sends no request; the long poll of `follow` then reports when that changes.
  */
-export class Prefetcher {
+export class Prefetcher implements ArrivalFollower {
   readonly #deps: PrefetcherDeps;
   readonly #pool: WorkerPool;
   /** Queue, in the order in which the parent began to receive the blobs. */

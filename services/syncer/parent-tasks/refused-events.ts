@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
@@ -23,7 +24,7 @@ type Sent = Report['events'][number];
  * the status and in the history.
  */
 export class RefusedEvents {
-  readonly #bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>;
+  readonly #bus: StateReader & StateWriter & EventPublisher;
   readonly #log: Log;
   readonly #now: () => number;
   /** Refused since the parent last accepted an event: the next accepted one proves that it refuses only these. */
@@ -33,7 +34,7 @@ export class RefusedEvents {
   #skipped = 0;
   #isLoaded = false;
 
-  constructor(bus: Pick<Bus, 'get' | 'put' | 'remove' | 'publish'>, log: Log, now: () => number = Date.now) {
+  constructor(bus: StateReader & StateWriter & EventPublisher, log: Log, now: () => number = Date.now) {
     this.#bus = bus;
     this.#log = log;
     this.#now = now;

@@ -1,14 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import { jittered } from '#proto/async/backoff.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
 import { type Gap, historyLost } from '#proto/bus/history.ts';
 import { withinLimits } from '#proto/bus/relay.ts';
+import type {
+  EventPublisher,
+  HistoryReader,
+  NewsListener,
+  StateReader,
+  StateWriter,
+} from '#proto/bus/roles.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
 import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
-import type { ParentReports } from '../link/parent/reports.ts';
+import type { ReportSender } from '../link/parent/reports.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { Link } from '../schedule/link-schedule.ts';
 import { HistorySender } from './history-sender.ts';
@@ -23,11 +30,11 @@ const POLL_MS = 60_000;
 const FLUSH_BYTES = 256 * 1024;
 
 export type ReporterDeps = {
-  bus: Pick<Bus, 'history' | 'archive' | 'onNews' | 'publish' | 'get' | 'put' | 'remove'>;
+  bus: HistoryReader & NewsListener & EventPublisher & StateReader & StateWriter;
   /** Calls back at the end of each pass. Returns a function that ends the subscription. */
   onPass: (listener: () => void) => () => void;
   /** Undefined if the parent is not known to be a Terrace. */
-  reports: () => Promise<Pick<ParentReports, 'send' | 'rest'> | undefined>;
+  reports: () => Promise<ReportSender | undefined>;
   /** Undefined if no parent is configured. */
   link: () => Link | undefined;
   /** Identity of this layer, from its data volume. */

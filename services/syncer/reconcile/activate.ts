@@ -1,13 +1,13 @@
 import { layerInstance } from '#proto/accounts/children.ts';
 import type { Activation } from '../link/parent/activation.ts';
-import type { ParentFeed } from '../link/parent/feed.ts';
+import type { ChangeSource } from '../link/parent/feed.ts';
 import type { PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 
 export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
   activation: Activation;
-  feed: Pick<ParentFeed, 'changes'>;
+  feed: ChangeSource;
   changeCursor: Pick<ChangeCursor, 'followed'>;
 };
 

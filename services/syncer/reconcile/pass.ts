@@ -6,7 +6,7 @@ import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
 import type { Activation } from '../link/parent/activation.ts';
-import type { ParentFeed } from '../link/parent/feed.ts';
+import type { ChangeSource } from '../link/parent/feed.ts';
 import type { ParentReader } from '../link/parent/parent.ts';
 import { activate, ROUTINE } from './activate.ts';
 import { Arrivals } from './context/arrivals.ts';
@@ -40,7 +40,7 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
 export type PassDeps = PassTools & {
-  feed: Pick<ParentFeed, 'changes' | 'repaired'>;
+  feed: ChangeSource & { readonly repaired: string | undefined };
   activation: Activation;
   changeCursor: ChangeCursor;
   acr: AcrMetadata | undefined;

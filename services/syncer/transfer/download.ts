@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, splitDigest } from '#proto/oci/names.ts';
 import { type Extent, Extents } from '../link/answers/extents.ts';
 import { type Bandwidth, REQUEST_BYTES } from '../link/bandwidth/bandwidth.ts';
-import type { BlobAnswer, Parent } from '../link/parent/parent.ts';
+import type { BlobAnswer, BlobSource } from '../link/parent/parent.ts';
 import { type Flight, Flights } from './flights.ts';
 import { Pieces } from './piece-sizing.ts';
 import { PieceWriter, type WriterDeps } from './piece-writer.ts';
@@ -27,7 +27,7 @@ export type Wanted = { repository: string; digest: Digest; size: number; part?: 
  * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
  * they arrive.
  */
-export type Source = Pick<Parent, 'blob'> & { readonly inPart?: boolean };
+export type Source = BlobSource & { readonly inPart?: boolean };
 export type DownloadDeps = WriterDeps & {
   parent: Source;
   /** Connections, shared by all transfers of this process. */

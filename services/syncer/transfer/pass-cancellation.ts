@@ -1,4 +1,5 @@
-import type { Bus, Verdict } from '#proto/bus/bus.ts';
+import type { Verdict } from '#proto/bus/bus.ts';
+import type { EventListener } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
@@ -15,7 +16,7 @@ export class PassCancellation implements Disposable {
   readonly #active = new Map<AbortController, string>();
   readonly #unlisten: () => void;
 
-  constructor(bus: Pick<Bus, 'listen'>) {
+  constructor(bus: EventListener) {
     this.#unlisten = bus.listen(passFinished, ({ data: { pass, ended } }) => {
       if (ended === 'configuration') this.#cancel(pass);
     });

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { StateWriter } from '#proto/bus/roles.ts';
 import { HEARTBEAT_MS, MAX_ACTIVE_TRANSFERS, type SyncerStatus, syncerStatus } from '#proto/status/status.ts';
 import type { TransferJob } from '#proto/sync/transfers.ts';
 
@@ -15,9 +16,14 @@ export type ActiveTransfer = Disposable & {
   waits(until: number): void;
 };
 
+/** Takes note of active transfers. */
+export interface TransferRecorder {
+  take(blob: Blob): ActiveTransfer;
+}
+
 /** The active transfers of this process, published as its entry of the state `syncerStatus`. */
-export class SyncerActivity implements AsyncDisposable {
-  readonly #bus: Pick<Bus, 'put' | 'remove'>;
+export class SyncerActivity implements TransferRecorder, AsyncDisposable {
+  readonly #bus: StateWriter;
   readonly #instance: string;
   readonly #log: Log;
   readonly #transfers = new Set<Transfer>();
@@ -27,7 +33,7 @@ export class SyncerActivity implements AsyncDisposable {
   #due = 0;
   #publishing: Promise<void> = Promise.resolve();
 
-  constructor(bus: Pick<Bus, 'put' | 'remove'>, instance: string, log: Log) {
+  constructor(bus: StateWriter, instance: string, log: Log) {
     this.#bus = bus;
     this.#instance = instance;
     this.#log = log;

@@ -10,7 +10,7 @@ import {
   transferProgressed,
   transferStarted,
 } from '#proto/sync/transfers.ts';
-import type { SyncerActivity } from './syncer-status.ts';
+import type { TransferRecorder } from './syncer-status.ts';
 import type { Outcome } from './transfer.machine.ts';
 import { downActor, type StepDeps } from './transfer-steps.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
@@ -27,7 +27,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 const HELD_MS = 1_500;
 
 export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
-  activity: Pick<SyncerActivity, 'take'>;
+  activity: TransferRecorder;
 };
 
 /**

@@ -1,10 +1,11 @@
 import { Type } from '@sinclair/typebox';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
 import { type Method, type MethodAnswer, method } from './method.ts';
 import { within } from './within.ts';
 
-type SyncBus = Pick<Bus, 'call' | 'listen' | 'flush'>;
+type SyncBus = BusCaller & EventListener & RoundTrip;
 
 /** Max wait for the end of a pass before the answer is 202, in ms. */
 const WAIT_MS = 20_000;
@@ -45,7 +46,7 @@ class Passes implements Disposable {
   readonly #unlisten: () => void;
   #onResult = () => {};
 
-  constructor(bus: Pick<SyncBus, 'listen'>) {
+  constructor(bus: EventListener) {
     this.#unlisten = bus.listen(passFinished, ({ data }) => {
       this.#results.set(data.pass, data);
       this.#onResult();

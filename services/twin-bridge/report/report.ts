@@ -1,5 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type {
+  BusCaller,
+  EventListener,
+  NewsListener,
+  StateLister,
+  StateReader,
+  StateWatcher,
+} from '#proto/bus/roles.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { LINK_KEY, linkStatus } from '#proto/status/status.ts';
 import { passFinished, passStarted } from '#proto/sync/passes.ts';
@@ -20,7 +28,7 @@ import { type DesiredState, type LastPass, seeLayer } from './seen.ts';
  */
 
 export type ReportOptions = {
-  bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable' | 'watch' | 'listen' | 'onNews'>;
+  bus: StateReader & StateLister & BusCaller & StateWatcher & EventListener & NewsListener;
   log: Log;
   version: string;
   desired: () => DesiredState;

@@ -1,5 +1,5 @@
 import { type Child, listChildren } from '#proto/accounts/children.ts';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller, StateLister, StateReader } from '#proto/bus/roles.ts';
 import type { Unreadable } from '#proto/bus/states.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
@@ -50,7 +50,7 @@ export type DesiredState = {
 
 const PATIENCE = { patience: 1_000 };
 
-export async function seeLayer(bus: Pick<Bus, 'get' | 'list' | 'call' | 'unreadable'>): Promise<Seen> {
+export async function seeLayer(bus: StateReader & StateLister & BusCaller): Promise<Seen> {
   const [inForce, link, syncers, storage, activated, below, present, history] = await Promise.all([
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),

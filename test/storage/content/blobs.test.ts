@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { KeyedLock } from '#proto/async/keyed-lock.ts';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
+import { locateBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
-import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
+import { type Buses, bytesOf, connectAll, digestOf, Rig } from '../rig.ts';
 
 let buses: Buses;
 before(async () => {
@@ -13,49 +13,6 @@ before(async () => {
 after(() => buses.server[Symbol.asyncDispose]());
 
 const absent = digestOf(bytesOf('not here'));
-
-test('a repository in which nothing was ever linked is unknown; one that lost its links is not', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await rig.gateway.push('lib/a', bytesOf('a'));
-  const locate = (repository: string) => rig.gateway.call(locateBlob, { repository, digest });
-  await assert.rejects(locate('lib'), fault('name-unknown', { repository: 'lib' }));
-  await assert.rejects(locate('lib/a-b'), fault('name-unknown'));
-  await rig.gateway.call(unlinkBlob, { repository: 'lib/a', digest });
-  await assert.rejects(locate('lib/a'), fault('blob-unknown', { digest }));
-  await assert.rejects(rig.gateway.call(unlinkBlob, { repository: 'lib/a', digest }), fault('blob-unknown'));
-  await assert.rejects(rig.gateway.call(unlinkBlob, { repository: 'lib/b', digest }), fault('name-unknown'));
-});
-
-test('what no repository links is still not missing, and can be linked again', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await rig.gateway.push('lib/a', bytesOf('a'));
-  await rig.gateway.call(unlinkBlob, { repository: 'lib/a', digest });
-  const { digests } = await rig.gateway.call(missingBlobs, { digests: [digest, absent, digest] });
-  assert.deepEqual(digests, [absent]);
-  await rig.gateway.call(linkBlobs, { repository: 'lib/b', digests: [digest] });
-  assert.deepEqual(new Uint8Array(await rig.gateway.read('lib/b', digest)), bytesOf('a'));
-});
-
-test('a mount takes only what the other repository links, and all of it or nothing', async () => {
-  await using rig = await Rig.open(buses);
-  const a = await rig.gateway.push('lib/a', bytesOf('a'));
-  const b = await rig.gateway.push('lib/b', bytesOf('b'));
-  const mount = (digests: string[], from?: string) =>
-    rig.gateway.call(linkBlobs, { repository: 'lib/new', digests, ...(from && { from }) });
-  await assert.rejects(mount([a, b], 'lib/a'), fault('blob-unknown', { digest: b }));
-  await assert.rejects(mount([a], 'lib/nothing'), fault('blob-unknown', { digest: a }));
-  await assert.rejects(mount([a, absent]), fault('blob-unknown', { digest: absent }));
-  await assert.rejects(rig.gateway.read('lib/new', a), fault('name-unknown'));
-  await mount([a], 'lib/a');
-  await mount([a, b]);
-  assert.ok(await rig.gateway.read('lib/new', b));
-});
-
-test('linking nothing makes no repository', async () => {
-  await using rig = await Rig.open(buses);
-  await rig.gateway.call(linkBlobs, { repository: 'lib/new', digests: [] });
-  assert.equal((await rig.gateway.call(storageStatus, {})).repositories, 0);
-});
 
 test('the status counts what is there, also after a restart', async () => {
   await using rig = await Rig.open(buses);

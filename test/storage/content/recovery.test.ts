@@ -3,13 +3,7 @@ import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Level } from 'level';
-import {
-  claimTransfer,
-  claimUpload,
-  commitBlob,
-  releaseClaim,
-  uploadStatus,
-} from '#proto/content/ingests.ts';
+import { claimTransfer, commitBlob, releaseClaim, uploadStatus } from '#proto/content/ingests.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, Rig } from '../rig.ts';
@@ -128,27 +122,6 @@ test('a crash just before the rename leaves a file that can be written again', a
     await chmod(join(rig.data, held.path, 'data'), 0o444);
   });
   assert.equal((await stat(join(rig.data, held.path, 'data'))).mode & 0o777, 0o600);
-});
-
-test('after a restart of the machine no ingest is taken for clean; after one of storage alone, it is', async () => {
-  await using rig = await Rig.open(buses);
-  const claim = await rig.syncer.call(claimTransfer, transfer);
-  await rig.syncer.call(releaseClaim, claim);
-  const upload = await rig.gateway.uploaded(repository, bytesOf('not that'));
-  await rig.gateway.call(releaseClaim, upload);
-  await rig.restart();
-  const second = await rig.syncer.call(claimTransfer, transfer);
-  assert.equal(second.clean, true);
-  await rig.syncer.call(releaseClaim, second);
-  await between(rig, (db) => db.put('x!boot', 'another boot'));
-  assert.equal((await rig.syncer.call(claimTransfer, transfer)).clean, false);
-  const { by } = rig.gateway;
-  const { id, claim: token } = await rig.gateway.call(claimUpload, { repository, id: upload.id, by });
-  const { digest } = transfer;
-  await assert.rejects(
-    rig.gateway.call(commitBlob, { id, claim: token, digest, hashed: digest, repository }),
-    fault('digest-invalid'),
-  );
 });
 
 test('a data volume that is in use is refused with a sentence that says so', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { linkBlobs, locateBlob, missingBlobs, unlinkBlob } from '#proto/content/blobs.ts';
+import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import {
   CLAIM_TTL_MS,
   claimTransfer,
@@ -97,34 +97,6 @@ test('a digest that is written with escapes is named all the same', async () => 
   assert.deepEqual(await collect(rig), nothing);
 });
 
-test('a push of many hours keeps its first layer: the repository is in use, or has an open upload', async () => {
-  await using rig = await Rig.open(buses);
-  await rig.gateway.push(repository, layer);
-  for (let hour = 0; hour < 5; hour += 1) {
-    rig.now += HOUR - 1;
-    await rig.gateway.push(repository, bytesOf(`layer ${hour}`));
-    assert.deepEqual(await collect(rig), nothing);
-  }
-  await rig.gateway.uploaded(repository, bytesOf('slow'));
-  rig.now += 20 * HOUR;
-  assert.deepEqual(await collect(rig), nothing);
-  rig.now += 4 * HOUR + CLAIM_TTL_MS;
-  const { links, ingests } = await collect(rig);
-  assert.deepEqual([links, ingests], [6, 1], 'until the upload is given up');
-});
-
-test('whoever hears that a blob is here can count on it for one grace', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = await rig.gateway.push(repository, layer);
-  await rig.gateway.call(unlinkBlob, { repository, digest });
-  rig.now += HOUR - 1;
-  assert.ok(await isHere(rig, layer));
-  rig.now += HOUR - 1;
-  await collect(rig);
-  await rig.gateway.call(linkBlobs, { repository, digests: [digest] });
-  assert.deepEqual(new Uint8Array(await rig.gateway.read(repository, digest)), layer);
-});
-
 test('after a start everything is kept for one grace, as the configuration has it', async () => {
   await using rig = await Rig.open(buses);
   await rig.gateway.push(repository, layer);
@@ -157,16 +129,6 @@ test('what came over the link waits for its manifest for weeks, linked or not, a
   await rig.gateway.call(deleteManifest, { repository, digest: manifest });
   rig.now += HOUR;
   assert.equal((await collect(rig)).blobs, 3, 'named once, it is like any other');
-});
-
-test('what came over the link and is never named goes in the end', async () => {
-  await using rig = await Rig.open(buses);
-  const digest = digestOf(layer);
-  const claim = await rig.syncer.call(claimTransfer, { digest, size: layer.byteLength, by: 'a' });
-  await rig.syncer.write(claim, layer);
-  await rig.syncer.call(commitBlob, { id: claim.id, claim: claim.claim, digest });
-  rig.now += 30 * DAY;
-  assert.equal((await collect(rig)).blobs, 1);
 });
 
 test('uploads and transfers that nobody goes on with are given up in their time, never one that is held', async () => {

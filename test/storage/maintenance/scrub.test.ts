@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { linkBlobs, locateBlob, missingBlobs } from '#proto/content/blobs.ts';
 import { listDamaged } from '#proto/content/maintenance.ts';
 import { getManifest, missingManifests } from '#proto/content/manifests.ts';
-import { packedSize } from '#proto/contract/contract.ts';
+import { packedSize } from '#proto/contract/packed-size.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { type Buses, bytesOf, connectAll, digestOf, fault, imageOf, jsonOf, Rig, random } from '../rig.ts';
 

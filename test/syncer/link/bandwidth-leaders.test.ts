@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller, RequestServer } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { SharedBandwidth } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
 import { patience } from '../../support/until.ts';
@@ -23,7 +23,7 @@ function pair() {
       if (!handler) throw new Fault('unavailable', 'nobody answers');
       return handler(query);
     },
-  } as unknown as Pick<Bus, 'call' | 'serve'>;
+  } as unknown as BusCaller & RequestServer;
   const [one, other] = ['one', 'other'].map((name) => new SharedBandwidth(bus, name, log));
   return { one: one!, other: other!, calls: () => calls };
 }

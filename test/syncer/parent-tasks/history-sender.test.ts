@@ -7,7 +7,8 @@ import { quiet } from '../../support/bus.ts';
 
 /** A history that goes up on a link that carries so many events in the time that the parent waits for them. */
 
-const bus = { get: async () => undefined, put: async () => {}, remove: async () => {}, publish: () => {} };
+const nothing = async () => undefined;
+const bus = { get: nothing, put: nothing, swap: nothing, remove: nothing, publish: () => {} };
 const { signal } = new AbortController();
 const tooSlow = () => new Fault('parent-unreachable', 'answered 408', { detail: { status: 408 } });
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jittered } from '#proto/async/backoff.ts';
 import { unlessAborted } from '#proto/async/unless-aborted.ts';
-import type { Bus, Log } from '#proto/bus/bus.ts';
+import type { Log } from '#proto/bus/bus.ts';
+import type { BusCaller, RequestServer } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { takeBandwidth } from '#proto/sync/bandwidth.ts';
 import type { Direction } from '#proto/sync/transfers.ts';
@@ -44,7 +45,7 @@ export const UNLIMITED: Bandwidth = { take: async () => {}, piece: undefined };
  * is granted. Without a limit, no grant is requested.
  */
 export class SharedBandwidth implements Bandwidth {
-  readonly #bus: Pick<Bus, 'call' | 'serve'>;
+  readonly #bus: BusCaller & RequestServer;
   readonly #syncer: string;
   readonly #log: Log;
   #limits: Limits = [];
@@ -52,7 +53,7 @@ export class SharedBandwidth implements Bandwidth {
   /** Resolves when all requests to the coordinator so far have ended. */
   readonly #pending: Record<Direction, Promise<void>> = { down: Promise.resolve(), up: Promise.resolve() };
 
-  constructor(bus: Pick<Bus, 'call' | 'serve'>, by: string, log: Log) {
+  constructor(bus: BusCaller & RequestServer, by: string, log: Log) {
     this.#bus = bus;
     this.#syncer = by;
     this.#log = log;

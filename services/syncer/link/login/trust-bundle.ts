@@ -1,5 +1,5 @@
 import type { Log } from '#proto/contract/log.ts';
-import type { Workload } from '#proto/iot-edge/workload.ts';
+import type { TrustProvider } from '#proto/iot-edge/workload.ts';
 
 /** How long a bundle is cached, in ms. A device's trust changes only when it is reconfigured. */
 const CACHE_MS = 5 * 60_000;
@@ -8,20 +8,25 @@ const RETRY_MS = 30_000;
 /** Max time of a poll, in ms. */
 const TIMEOUT_MS = 20_000;
 
+/** Certificates (PEM) to trust, of now. */
+export interface TrustSource {
+  get(): Promise<string | undefined>;
+}
+
 /**
  * Certificates (PEM) that the device of this module trusts, among them the issuers of the certificate of the device
  * above. Polled on use, when the last poll is older than `CACHE_MS`. While the daemon is unavailable, the last known
  * bundle stays in use. Before the first one, only the certificates that the machine trusts apply.
  */
-export class TrustBundle {
-  readonly #workload: Pick<Workload, 'trustBundle'>;
+export class TrustBundle implements TrustSource {
+  readonly #workload: TrustProvider;
   readonly #log: Log;
   readonly #now: () => number;
   #known: string | undefined;
   #next = Number.NEGATIVE_INFINITY;
   #polling: Promise<void> | undefined;
 
-  constructor(workload: Pick<Workload, 'trustBundle'>, log: Log, now = () => performance.now()) {
+  constructor(workload: TrustProvider, log: Log, now = () => performance.now()) {
     this.#workload = workload;
     this.#log = log;
     this.#now = now;

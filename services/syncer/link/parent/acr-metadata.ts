@@ -17,8 +17,14 @@ export type AcrManifest = { digest: Digest; created: string; updated: string; ta
 /** `gone`: the repository does not exist; `closed`: this layer may not read its metadata. */
 export type Seen = Mark | 'gone' | 'closed';
 
+/** Lists tags and manifests with their times. */
+export interface AcrLister {
+  tags: AcrMetadata['tags'];
+  manifests: AcrMetadata['manifests'];
+}
+
 /** Metadata that Azure Container Registry has on its repositories, in addition to content (`/acr/v1`, 2021-07-01). */
-export class AcrMetadata {
+export class AcrMetadata implements AcrLister {
   readonly #link: Link;
 
   constructor(link: Link) {

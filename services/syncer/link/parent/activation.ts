@@ -43,12 +43,22 @@ export type Confirmation = {
   eager: boolean;
 };
 
+/** Forgets that the parent has confirmed this instance's place. */
+export interface PlaceInvalidator {
+  invalidate(): void;
+}
+
+/** Remembers whether the parent has confirmed it. */
+export interface PlaceCache extends PlaceInvalidator {
+  confirmed(): void;
+}
+
 /**
  * This layer's place at a Terrace above it, which only one instance may have. It is the place of the child that is
  * named like the token with which this layer logs in. If the parent has no accounts, or the token lacks the
  * permission, no place is needed.
  */
-export class Activation {
+export class Activation implements PlaceCache {
   /** The child's name; undefined if this layer does not log in, or not as a child. */
   readonly child: string | undefined;
   readonly #link: Link;

@@ -4,7 +4,7 @@ import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { Link } from '../http/link.ts';
-import { type Activation, refused, takenSince } from './activation.ts';
+import { type PlaceCache, refused, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 /** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */
@@ -17,11 +17,16 @@ function parametersOf({ instance, start }: LayerIdentity): Record<string, string
   return { instance, start: [id, at, ended, before.join('-')].join('.') };
 }
 
+/** Reports the changes at the parent. */
+export interface ChangeSource {
+  changes: ParentFeed['changes'];
+}
+
 /** The change feed of a Terrace above: cursor and long poll. */
-export class ParentFeed {
+export class ParentFeed implements ChangeSource {
   readonly #link: Link;
   readonly #child: string;
-  readonly #activation: Pick<Activation, 'confirmed' | 'invalidate'>;
+  readonly #activation: PlaceCache;
   readonly #api: TerraceApi;
   /** The parent has answered with changes: it is a Terrace. */
   hasAnswered = false;
@@ -29,7 +34,7 @@ export class ParentFeed {
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: Pick<Activation, 'confirmed' | 'invalidate'>) {
+  constructor(link: Link, child: string, activation: PlaceCache) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;

@@ -29,17 +29,54 @@ export type FetchedManifest = { digest: Digest; mediaType: string; bytes: Buffer
 
 const ACCEPT = manifestTypes.join(', ');
 
-/** The part of `Parent` that a pass reads with. Every answer is checked; for faults, see `refusal` in `answers.ts`. */
-export type ParentReader = Pick<
-  Parent,
-  'answers' | 'ping' | 'repositories' | 'tags' | 'resolve' | 'manifest' | 'hasReferrers' | 'referrers'
->;
+/** Checks that the parent answers. */
+export interface ParentProbe {
+  ping: Parent['ping'];
+}
+
+/** Lists repositories. */
+export interface RepositoryLister {
+  repositories: Parent['repositories'];
+}
+
+/** Lists the tags of a repository. */
+export interface TagLister {
+  tags: Parent['tags'];
+}
+
+/** Reads manifests, and what tags point to. */
+export interface ManifestReader {
+  resolve: Parent['resolve'];
+  manifest: Parent['manifest'];
+}
+
+/** Lists what refers to a manifest. */
+export interface ReferrerLister {
+  hasReferrers: Parent['hasReferrers'];
+  referrers: Parent['referrers'];
+}
+
+/** Reads the bytes of blobs. */
+export interface BlobSource {
+  blob: Parent['blob'];
+}
+
+/** What a pass reads with. Every answer is checked; for faults, see `refusal` in `answers.ts`. */
+export interface ParentReader
+  extends ParentProbe,
+    RepositoryLister,
+    TagLister,
+    ManifestReader,
+    ReferrerLister {
+  /** Number of answers of the parent so far. */
+  readonly answers: number;
+}
 
 /**
  * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `passing` in
  * `answers.ts` says which of them pass by themselves.
  */
-export class Parent {
+export class Parent implements ParentReader, BlobSource {
   readonly #link: Link;
   /** Whether the parent has the referrers API; undefined before the first answer. */
   #referrers: boolean | undefined;

@@ -8,7 +8,7 @@ import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { Link } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
-import { type Activation, refused, takenSince } from './activation.ts';
+import { type PlaceInvalidator, refused, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 const pack = promisify(gzip);
@@ -29,15 +29,21 @@ const RECHECK_MS = 10 * 60_000;
 export const isTooSlow = (error: unknown): boolean =>
   Fault.is(error, 'parent-unreachable') && isStatus(error, 408, 400);
 
+/** Sends reports to the parent. */
+export interface ReportSender {
+  send: ParentReports['send'];
+  rest: ParentReports['rest'];
+}
+
 /** Sends the status of this layer, and of the layers below it, to a Terrace above. */
-export class ParentReports {
+export class ParentReports implements ReportSender {
   readonly #link: Link;
   readonly #child: string;
-  readonly #activation: Pick<Activation, 'invalidate'>;
+  readonly #activation: PlaceInvalidator;
   readonly #api: TerraceApi;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: Pick<Activation, 'invalidate'>) {
+  constructor(link: Link, child: string, activation: PlaceInvalidator) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;

@@ -8,7 +8,7 @@ import type { Receiver } from '#proto/document/notifications.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
 import { Link } from '../http/link.ts';
 import { identityOf } from '../login/identity.ts';
-import type { TrustBundle } from '../login/trust-bundle.ts';
+import type { TrustSource } from '../login/trust-bundle.ts';
 import { AcrMetadata } from './acr-metadata.ts';
 import { Activation } from './activation.ts';
 import { ParentArriving } from './arriving.ts';
@@ -38,7 +38,7 @@ export class Settings implements AsyncDisposable {
   /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
-  readonly #trust: Pick<TrustBundle, 'get'> | undefined;
+  readonly #trust: TrustSource | undefined;
   #configuration: Configuration | undefined;
   #current: { fingerprint: string; link: Link; clients: ParentClients } | undefined;
   /** Links of earlier configurations, held weakly: they live while a pass or a transfer uses them. */
@@ -48,7 +48,7 @@ export class Settings implements AsyncDisposable {
    * @param stallMs a connection to the parent without progress for this time fails, in ms
    * @param trust certificates to trust for the parent, in addition to `caFile` and the machine's
    */
-  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: Pick<TrustBundle, 'get'>) {
+  constructor(bandwidth: SharedBandwidth, stallMs?: number, trust?: TrustSource) {
     this.#trust = trust;
     this.bandwidth = bandwidth;
     this.#stallMs = stallMs;

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { EventPublisher } from '#proto/bus/roles.ts';
 import { type PassResult, passFinished, passStarted } from '#proto/sync/passes.ts';
 import type { PassRequest } from './pass-request.ts';
 
@@ -13,12 +13,12 @@ const ANNOUNCED = new Set(['start', 'configuration', 'change']);
  * the last announced unscoped one is only counted in the state of the link; it is not part of the history.
  */
 export class PassAnnouncements {
-  readonly #bus: Pick<Bus, 'publish'>;
+  readonly #bus: EventPublisher;
   readonly #by: string;
   #last: unknown = outcomeOf({ failed: 0, parked: 0, failures: [] });
 
   /** @param by instance of the coordinator */
-  constructor(bus: Pick<Bus, 'publish'>, by: string) {
+  constructor(bus: EventPublisher, by: string) {
     this.#bus = bus;
     this.#by = by;
   }

@@ -6,7 +6,7 @@ import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import type { AcrMetadata, Seen } from '../../link/parent/acr-metadata.ts';
-import type { Parent } from '../../link/parent/parent.ts';
+import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent.ts';
 import { pages } from '../context/lists.ts';
 import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
@@ -21,7 +21,7 @@ const MAX_PARALLEL = 8;
 
 export type AcrScanDeps = {
   acr: AcrMetadata;
-  parent: Pick<Parent, 'repositories' | 'tags' | 'resolve' | 'manifest'>;
+  parent: RepositoryLister & TagLister & ManifestReader;
   repositories: Configuration['repositories'];
   signal: AbortSignal;
 };

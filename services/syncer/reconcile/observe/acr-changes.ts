@@ -7,8 +7,8 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { passing } from '../../link/answers/answers.ts';
-import type { AcrManifest, AcrMetadata } from '../../link/parent/acr-metadata.ts';
-import type { Parent } from '../../link/parent/parent.ts';
+import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
+import type { ManifestReader, TagLister } from '../../link/parent/parent.ts';
 import { bases, pages } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
@@ -21,8 +21,8 @@ const PAGE = 500;
 
 export type AcrChangesDeps = {
   bus: FencedBus;
-  acr: Pick<AcrMetadata, 'tags' | 'manifests'>;
-  parent: Pick<Parent, 'tags' | 'resolve' | 'manifest'>;
+  acr: AcrLister;
+  parent: TagLister & ManifestReader;
   signal: AbortSignal;
 };
 

@@ -1,7 +1,7 @@
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { type ContentChange, getCursor, storeCursor } from '#proto/sync/changes.ts';
-import type { ParentFeed } from '../../link/parent/feed.ts';
+import type { ChangeSource } from '../../link/parent/feed.ts';
 import type { ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Max interval between comparisons of everything, regardless of reported changes, in ms. */
@@ -12,13 +12,23 @@ const MAX_PENDING = 200_000;
 /** Max age of an answer of the parent for which a routine pass does not ask again, in ms. */
 const MAX_ANSWER_AGE_MS = 2_000;
 
+/** Knows the position in the parent's change feed. */
+export interface CursorReader {
+  readonly cursor: string | undefined;
+}
+
+/** Knows also when a pass has read from there. */
+export interface CursorFollower extends CursorReader {
+  readonly turned: Promise<void>;
+}
+
 /**
  * Position of this layer in the change feed of its parent. Storage stores the cursor once all changes before it were
  * carried out, so that a restart continues from there. Changes that were read but not carried out stay pending for the
  * next pass.
  */
-export class ChangeCursor {
-  readonly #bus: Pick<Bus, 'call'>;
+export class ChangeCursor implements CursorFollower {
+  readonly #bus: BusCaller;
   readonly #now: () => number;
   /** Hash of the parent and of every setting that decides what is pulled; with another one, the cursor is reloaded. */
   #scopeHash: string | undefined;
@@ -33,7 +43,7 @@ export class ChangeCursor {
   #unchangedAt = Number.NEGATIVE_INFINITY;
   #turned = Promise.withResolvers<void>();
 
-  constructor(bus: Pick<Bus, 'call'>, now: () => number = Date.now) {
+  constructor(bus: BusCaller, now: () => number = Date.now) {
     this.#bus = bus;
     this.#now = now;
     this.#comparedAllAt = now();
@@ -89,7 +99,7 @@ export class ChangeCursor {
    * @throws Fault `parent-unreachable`, …
    */
   async read(
-    feed: Pick<ParentFeed, 'changes'>,
+    feed: ChangeSource,
     { of, everything, asks }: { of: string; everything: boolean; asks: boolean },
     signal: AbortSignal,
   ): Promise<ParentView | undefined> {

@@ -1,7 +1,6 @@
 import { deleteManifest } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
-import type { Parent } from '../../link/parent/parent.ts';
 import { localReferrers } from '../context/lists.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { unsentNow } from '../context/unsent-changes.ts';
@@ -27,7 +26,7 @@ export async function agreedReferrers(
  * @returns number of deleted referrers
  */
 export async function pruneReferrers(
-  { bus, signal, parent }: PassContext & { parent: Pick<Parent, 'referrers' | 'resolve'> },
+  { bus, signal, parent }: PassContext,
   repository: Repository,
   subject: Digest,
   agreed: Digest[],

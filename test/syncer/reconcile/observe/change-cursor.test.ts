@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bus } from '#proto/bus/bus.ts';
+import type { BusCaller } from '#proto/bus/roles.ts';
 import { getCursor } from '#proto/sync/changes.ts';
 import { ChangeCursor } from '../../../../services/syncer/reconcile/observe/change-cursor.ts';
 
 const call = async (contract: object) => (contract === getCursor ? { cursor: '1.a' } : {});
-const bus = { call } as unknown as Pick<Bus, 'call'>;
+const bus = { call } as unknown as BusCaller;
 const { signal } = new AbortController();
 const options = { of: 'parent', everything: false, asks: true };
 

@@ -1,0 +1,102 @@
+import type { Claim } from '#proto/content/ingests.ts';
+import { Fault } from '#proto/contract/fault.ts';
+import { currentCaller, uploaderOf } from '../audit/caller-context.ts';
+import { type Metadata, put } from '../metadata/metadata.ts';
+import type { IngestRecord } from '../metadata/records.ts';
+import type { Grace } from './grace.ts';
+import type { IngestClaims } from './ingest-claims.ts';
+import { type IngestFolders, isUploadId, newUploadId } from './ingest-folders.ts';
+import { idleUploads, type OpenUploads, type Owner } from './open-uploads.ts';
+import type { SpaceGuard } from './space.ts';
+
+export type UploadDeps = {
+  metadata: Metadata;
+  folders: IngestFolders;
+  claims: IngestClaims;
+  open: OpenUploads;
+  grace: Grace;
+  space: SpaceGuard;
+  now: () => number;
+};
+
+/** Ingests that clients write: each belongs to a repository, and their number is bounded by `OpenUploads`. */
+export class Uploads {
+  readonly #deps: UploadDeps;
+
+  constructor(deps: UploadDeps) {
+    this.#deps = deps;
+  }
+
+  async start(repository: string, by: string, hold: boolean): Promise<Claim> {
+    const { metadata, folders, claims, open, grace, space, now } = this.#deps;
+    await space.mustHaveRoom();
+    await grace.renew(repository);
+    const id = newUploadId();
+    const account = uploaderOf(currentCaller());
+    await this.#register(id, { account, repository });
+    const record: IngestRecord = {
+      purpose: 'upload',
+      repository,
+      ...(account !== '' && { account }),
+      touched: now(),
+      writers: [],
+      unclean: false,
+    };
+    try {
+      await folders.make(id);
+      if (hold) return await claims.grant(id, record, by);
+      await metadata.note(put.ingest(id, record));
+    } catch (error) {
+      open.delete(id);
+      throw error;
+    }
+    return { id, claim: '', path: folders.path(id), offset: 0 };
+  }
+
+  async claim(repository: string, id: string, by: string): Promise<Claim> {
+    const { claims, grace, space } = this.#deps;
+    claims.mustNotCommit(id);
+    await grace.renew(repository);
+    return claims.run(id, async () => {
+      const record = await this.#record(repository, id);
+      claims.mustBeFree(id, record);
+      await space.mustHaveRoom();
+      return claims.grant(id, record, by);
+    });
+  }
+
+  async status(repository: string, id: string): Promise<{ offset: number; touched: number }> {
+    const { touched } = await this.#record(repository, id);
+    return { offset: await this.#deps.folders.offset(id), touched };
+  }
+
+  async abort(repository: string, id: string): Promise<void> {
+    const { claims } = this.#deps;
+    await claims.run(id, async () => {
+      await this.#record(repository, id);
+      await claims.remove(id);
+    });
+  }
+
+  /** If too many uploads are open, deletes idle ones first. @throws Fault `too-many` */
+  async #register(id: string, owner: Owner): Promise<void> {
+    const { metadata, folders, claims, open, now } = this.#deps;
+    const reached = open.reached(owner);
+    if (reached) {
+      await open.evictIdle(owner, now(), async () => {
+        const idle = await idleUploads(reached.ids, metadata, folders, now());
+        for (const one of idle) await claims.giveUp(one, (record) => claims.isFree(record), false);
+      });
+    }
+    // Check again, as others may have registered in the meantime. No await between this check and `add`.
+    const stillReached = open.reached(owner);
+    if (stillReached) throw open.tooMany(owner, stillReached);
+    open.add(id, owner);
+  }
+
+  async #record(repository: string, id: string): Promise<IngestRecord> {
+    const record = isUploadId(id) ? await this.#deps.metadata.ingest(id) : undefined;
+    if (record?.repository === repository) return record;
+    throw new Fault('upload-unknown', `repository ${repository} has no upload ${id}: start a new one`);
+  }
+}

@@ -1,0 +1,486 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { BlobPlace } from '#proto/content/blobs.ts';
+import { CLAIM_RENEW_MS, CLAIM_TTL_MS, type Claim } from '#proto/content/ingests.ts';
+import type { StorageStatus } from '#proto/status/storage-status.ts';
+import type { ContentCollector, ContentStore } from '../../../services/storage/content/content-store.ts';
+import { bytesOf, digestOf, fault, random } from '../samples.ts';
+
+/** An ingest that a writer has open, whether or not it still holds the claim. */
+export type OpenIngest = AsyncDisposable & {
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  sync(): Promise<void>;
+};
+
+/** A content store to test, empty at first, and what its writers, its readers and its clock do. */
+export interface ContentHarness extends AsyncDisposable {
+  /** Both clocks of the store, in ms. */
+  now: number;
+  /** What the store published, in order: `[type, data]`. */
+  readonly events: [type: string, data: unknown][];
+  /** After a restart, another one. */
+  readonly store: ContentStore;
+  readonly garbage: ContentCollector;
+  status(): Promise<Pick<StorageStatus, 'blobs' | 'repositories' | 'ingests'>>;
+  open(claim: Claim): Promise<OpenIngest>;
+  read(place: BlobPlace): Promise<Uint8Array>;
+  restart(): Promise<void>;
+  /** A restart as after one of the machine, in which what was not synced may be lost. */
+  reboot(): Promise<void>;
+}
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const repository = 'lib/app';
+const by = 'writer-1';
+const content = bytesOf('what is transferred');
+const transfer = { digest: digestOf(content), size: content.byteLength };
+const absent = digestOf(bytesOf('not here'));
+const layer = bytesOf('layer');
+const nothing = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+
+async function write(at: ContentHarness, claim: Claim, bytes: Uint8Array, position = 0): Promise<void> {
+  await using file = await at.open(claim);
+  await file.write(bytes, position);
+}
+
+/** A held upload with these bytes in it. */
+async function uploaded(at: ContentHarness, repository: string, bytes: Uint8Array): Promise<Claim> {
+  const claim = await at.store.ingests.startUpload(repository, by, true);
+  await write(at, claim, bytes);
+  return claim;
+}
+
+/** Uploads and commits a blob. @returns its digest */
+async function push(
+  at: ContentHarness,
+  repository: string,
+  bytes: Uint8Array,
+  digest = digestOf(bytes),
+): Promise<string> {
+  const { id, claim } = await uploaded(at, repository, bytes);
+  await at.store.blobs.commit({ id, claim, digest, repository, hashed: digestOf(bytes) });
+  return digest;
+}
+
+async function read(at: ContentHarness, repository: string, digest: string): Promise<Uint8Array> {
+  return new Uint8Array(await at.read(await at.store.blobs.locate(repository, digest)));
+}
+
+async function collect(at: ContentHarness) {
+  const { dryRun: _, ms: __, ...found } = await at.garbage.collect(false);
+  return found;
+}
+
+/**
+ * The contract of a content store: every implementation of `ContentStore` passes it.
+ * @param name of the implementation
+ * @param make returns a new, empty store
+ */
+export function contentSuite(name: string, make: () => Promise<ContentHarness>): void {
+  describe(name, () => {
+    commits(make);
+    claims(make);
+    transfers(make);
+    links(make);
+    garbage(make);
+  });
+}
+
+function commits(make: () => Promise<ContentHarness>): void {
+  test('sha512, and a digest of another algorithm than the one the writer hashed with', async () => {
+    await using at = await make();
+    const bytes = bytesOf('by sha512');
+    const digest = digestOf(bytes, 'sha512');
+    // `push` says the sha256 as `hashed`: storage has to find the sha512 out by itself.
+    await push(at, repository, bytes, digest);
+    assert.deepEqual(await read(at, repository, digest), bytes);
+    const wrong = `sha512:${'0'.repeat(128)}`;
+    await assert.rejects(push(at, repository, bytes, wrong), fault('digest-invalid', { expected: wrong }));
+  });
+
+  test('an upload that nobody wrote to is empty content', async () => {
+    await using at = await make();
+    const { id, claim } = await at.store.ingests.startUpload(repository, 'g', true);
+    const digest = digestOf(new Uint8Array());
+    assert.equal(await at.store.blobs.commit({ id, claim, digest, repository }), 0);
+    assert.equal((await read(at, repository, digest)).byteLength, 0);
+  });
+
+  test('wrong content is refused, stays invisible, and can be put right under the same claim', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const bytes = bytesOf('right');
+    const digest = digestOf(bytes);
+    const held = await uploaded(at, repository, bytesOf('wrong'));
+    const query = { id: held.id, claim: held.claim, digest, repository };
+    const commit = (more: { size?: number } = {}) => blobs.commit({ ...query, ...more });
+    await assert.rejects(
+      commit(),
+      fault('digest-invalid', { expected: digest, found: digestOf(bytesOf('wrong')) }),
+    );
+    await assert.rejects(commit({ size: 6 }), fault('size-invalid', { expected: 6, found: 5 }));
+    await assert.rejects(blobs.locate(repository, digest), fault('name-unknown'));
+    assert.deepEqual(at.events, []);
+    await ingests.renew(held.id, held.claim);
+    await write(at, held, bytes);
+    assert.equal(await commit({ size: 5 }), 5);
+  });
+
+  test('a transfer whose size is not the announced one is refused', async () => {
+    await using at = await make();
+    const bytes = bytesOf('four');
+    const digest = digestOf(bytes);
+    const claim = await at.store.ingests.claimTransfer({ digest, size: 5, by: 's' });
+    await write(at, claim, bytes);
+    const query = { id: claim.id, claim: claim.claim, digest };
+    await assert.rejects(at.store.blobs.commit(query), fault('size-invalid'));
+  });
+
+  test('knowing the digest of a blob is not having it: a commit links only what was written', async () => {
+    await using at = await make();
+    const digest = await push(at, 'lib/secret', bytesOf('secret'));
+    const mine = await push(at, 'lib/mine', bytesOf('mine'));
+    for (const bytes of [bytesOf('guess!'), new Uint8Array()]) {
+      const { id, claim } = await uploaded(at, 'lib/mine', bytes);
+      await assert.rejects(
+        at.store.blobs.commit({ id, claim, digest, repository: 'lib/mine' }),
+        fault('digest-invalid'),
+      );
+    }
+    await assert.rejects(read(at, 'lib/mine', digest), fault('blob-unknown'));
+    assert.ok(await read(at, 'lib/mine', mine));
+  });
+
+  test('a commit asked again after its answer was lost succeeds; one that never was does not', async () => {
+    await using at = await make();
+    const { blobs } = at.store;
+    const bytes = bytesOf('again');
+    const digest = digestOf(bytes);
+    const { id, claim } = await uploaded(at, repository, bytes);
+    const query = { id, claim, digest, repository };
+    assert.equal(await blobs.commit(query), 5);
+    assert.equal(await blobs.commit(query), 5);
+    await assert.rejects(blobs.commit({ ...query, repository: 'lib/other' }), fault('claim-lost'));
+  });
+
+  test('the same content committed by many at once is committed once', async () => {
+    await using at = await make();
+    const bytes = new Uint8Array(random(100_000));
+    const names = Array.from({ length: 12 }, (_, i) => `lib/n${i % 4}`);
+    const digests = await Promise.all(names.map((name) => push(at, name, bytes)));
+    assert.equal(at.events.filter(([type]) => type === 'blob.committed').length, 1);
+    for (const name of names) assert.deepEqual(await read(at, name, digests[0]!), bytes);
+    const { blobs, repositories } = await at.status();
+    assert.deepEqual({ blobs, repositories }, { blobs: 1, repositories: 4 });
+    assert.deepEqual(await at.store.blobs.repositories(digests[0]!, 9), [...new Set(names)]);
+  });
+
+  test('the hash of a lone writer is believed, across claims that it released', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    // A digest that these bytes do not have shows whether storage looked for itself.
+    const digest = digestOf(bytesOf('what the writer says'));
+    const first = await uploaded(at, repository, bytesOf('what it '));
+    await ingests.release(first.id, first.claim);
+    const claim = await ingests.claimUpload(repository, first.id, by);
+    assert.equal(claim.offset, 8);
+    await write(at, claim, bytesOf('wrote'), 8);
+    const query = { id: claim.id, claim: claim.claim, digest, hashed: digest, repository };
+    assert.equal(await blobs.commit(query), 13);
+  });
+
+  test('the hash of one writer among several is not believed', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const digest = digestOf(bytesOf('what the writer says'));
+    const first = await uploaded(at, repository, bytesOf('what it wrote'));
+    await ingests.release(first.id, first.claim);
+    const { id, claim } = await ingests.claimUpload(repository, first.id, 'another');
+    const query = { id, claim, digest, hashed: digest, repository };
+    await assert.rejects(blobs.commit(query), fault('digest-invalid'));
+  });
+
+  test('the hash of a writer whose earlier claim ran out is not believed', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const digest = digestOf(bytesOf('what the writer says'));
+    const first = await uploaded(at, repository, bytesOf('what it wrote'));
+    at.now += CLAIM_TTL_MS;
+    const { id, claim } = await ingests.claimUpload(repository, first.id, by);
+    const query = { id, claim, digest, hashed: digest, repository };
+    await assert.rejects(blobs.commit(query), fault('digest-invalid'));
+  });
+
+  test('a writer that lost its claim can not reach committed content, whenever it writes', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const bytes = random(3_000_000);
+    const digest = digestOf(bytes);
+    const old = await ingests.claimTransfer({ digest, size: bytes.byteLength, by: 'paused' });
+    await using file = await at.open(old);
+    await file.write(bytes.subarray(0, 1_000_000), 0);
+    at.now += CLAIM_TTL_MS;
+    const now = await ingests.claimTransfer({ digest, size: bytes.byteLength, by: 'heir' });
+    assert.equal(now.clean, false);
+    assert.equal(now.offset, 1_000_000);
+    await write(at, now, bytes.subarray(1_000_000), 1_000_000);
+    await blobs.commit({ id: now.id, claim: now.claim, digest, repository });
+    await file.write(random(3_000_000), 0);
+    await file.sync();
+    const hash = createHash('sha256').update(await read(at, repository, digest));
+    assert.equal(`sha256:${hash.digest('hex')}`, digest);
+    await assert.rejects(ingests.renew(old.id, old.claim), fault('claim-lost'));
+  });
+}
+
+function claims(make: () => Promise<ContentHarness>): void {
+  test('an upload begun without hold is free, and one begun with hold is not', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const free = await ingests.startUpload(repository, 'a', false);
+    const claimed = await ingests.claimUpload(repository, free.id, 'a');
+    assert.equal(claimed.offset, 0);
+    const held = await ingests.startUpload(repository, 'a', true);
+    await assert.rejects(
+      ingests.claimUpload(repository, held.id, 'a'),
+      fault('busy', { until: at.now + CLAIM_TTL_MS }),
+    );
+  });
+
+  test('one claim at a time, also for one client that asks twice at once', async () => {
+    await using at = await make();
+    const asked = await Promise.allSettled(
+      Array.from({ length: 8 }, () => at.store.ingests.claimTransfer({ ...transfer, by: 'same' })),
+    );
+    assert.equal(asked.filter(({ status }) => status === 'fulfilled').length, 1);
+    for (const answer of asked) if (answer.status === 'rejected') assert.ok(fault('busy')(answer.reason));
+  });
+
+  test('a renewed claim lives on; one that is not can be taken over, and its holder is told', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
+    at.now += CLAIM_TTL_MS - 1;
+    await ingests.renew(first.id, first.claim);
+    at.now += CLAIM_TTL_MS - 1;
+    await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
+    at.now += 1;
+    const second = await ingests.claimTransfer({ ...transfer, by: 'b' });
+    assert.equal(second.clean, false);
+    for (const request of ['renew', 'release', 'discard'] as const) {
+      await assert.rejects(ingests[request](first.id, first.claim), fault('claim-lost'));
+    }
+    await assert.rejects(
+      blobs.commit({ id: first.id, claim: first.claim, digest: transfer.digest }),
+      fault('claim-lost'),
+    );
+    await ingests.renew(second.id, second.claim);
+  });
+
+  test('a claim past its time is good until somebody takes it over', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const claim = await ingests.claimTransfer({ ...transfer, by: 'a' });
+    at.now += 10 * CLAIM_TTL_MS;
+    await ingests.renew(claim.id, claim.claim);
+    await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
+  });
+
+  test('a clock that is set back keeps nobody waiting for an hour', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
+    at.now -= HOUR;
+    // Its holder may still say that it lives …
+    await ingests.renew(first.id, first.claim);
+    await assert.rejects(ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
+    at.now -= HOUR;
+    // … and where it does not, the claim is over.
+    assert.equal((await ingests.claimTransfer({ ...transfer, by: 'b' })).clean, false);
+  });
+
+  test('an upload is known in its own repository only, and a transfer is no upload', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const { id } = await uploaded(at, repository, content);
+    const { id: other } = await ingests.claimTransfer({ ...transfer, by: 'a' });
+    for (const [where, which] of [
+      ['lib/other', id],
+      [repository, other],
+      [repository, 'upload-0'],
+    ] as const) {
+      await assert.rejects(ingests.uploadStatus(where, which), fault('upload-unknown'));
+      await assert.rejects(ingests.claimUpload(where, which, 'a'), fault('upload-unknown'));
+      await assert.rejects(ingests.abortUpload(where, which), fault('upload-unknown'));
+    }
+  });
+
+  test('the status of an upload is what was written', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const claim = await uploaded(at, repository, content);
+    at.now += 1_000;
+    await ingests.renew(claim.id, claim.claim);
+    const status = await ingests.uploadStatus(repository, claim.id);
+    assert.deepEqual(status, { offset: content.byteLength, touched: at.now });
+  });
+
+  test('the status names ingests and who holds them', async () => {
+    await using at = await make();
+    const { id } = await at.store.ingests.claimTransfer({ ...transfer, by: 'syncer-9' });
+    const touched = at.now;
+    const entry = { id, purpose: 'transfer', ...transfer, touched };
+    assert.deepEqual((await at.status()).ingests, [{ ...entry, holder: 'syncer-9' }]);
+    at.now += CLAIM_TTL_MS;
+    assert.deepEqual((await at.status()).ingests, [entry]);
+  });
+}
+
+function transfers(make: () => Promise<ContentHarness>): void {
+  test('released in good order, an ingest is clean for the next; not released, it never is again', async () => {
+    await using at = await make();
+    const { ingests } = at.store;
+    const first = await ingests.claimTransfer({ ...transfer, by: 'a' });
+    assert.equal(first.clean, true);
+    await write(at, first, content.subarray(0, 4));
+    await ingests.release(first.id, first.claim);
+    const second = await ingests.claimTransfer({ ...transfer, by: 'b' });
+    assert.deepEqual([second.clean, second.offset, second.id], [true, 4, first.id]);
+    at.now += CLAIM_TTL_MS;
+    const third = await ingests.claimTransfer({ ...transfer, by: 'b' });
+    assert.equal(third.clean, false);
+    await ingests.release(third.id, third.claim);
+    assert.equal((await ingests.claimTransfer({ ...transfer, by: 'b' })).clean, false);
+  });
+
+  test('a restart keeps claims, and gives those that ran out meanwhile time to be renewed', async () => {
+    await using at = await make();
+    const claim = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
+    at.now += 2 * CLAIM_TTL_MS;
+    await at.restart();
+    at.now += CLAIM_RENEW_MS;
+    await assert.rejects(at.store.ingests.claimTransfer({ ...transfer, by: 'b' }), fault('busy'));
+    await at.store.ingests.renew(claim.id, claim.claim);
+    await write(at, claim, content);
+    await at.store.blobs.commit({ id: claim.id, claim: claim.claim, digest: transfer.digest });
+  });
+
+  test('after a restart of the machine no ingest is taken for clean; after one of storage alone, it is', async () => {
+    await using at = await make();
+    const claim = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
+    await at.store.ingests.release(claim.id, claim.claim);
+    const upload = await uploaded(at, repository, bytesOf('not that'));
+    await at.store.ingests.release(upload.id, upload.claim);
+    await at.restart();
+    const second = await at.store.ingests.claimTransfer({ ...transfer, by: 'a' });
+    assert.equal(second.clean, true);
+    await at.store.ingests.release(second.id, second.claim);
+    await at.reboot();
+    assert.equal((await at.store.ingests.claimTransfer({ ...transfer, by: 'a' })).clean, false);
+    const { id, claim: token } = await at.store.ingests.claimUpload(repository, upload.id, by);
+    const { digest } = transfer;
+    await assert.rejects(
+      at.store.blobs.commit({ id, claim: token, digest, hashed: digest, repository }),
+      fault('digest-invalid'),
+    );
+  });
+
+  test('what was committed is there after a restart, also one of the machine', async () => {
+    await using at = await make();
+    const digest = await push(at, repository, layer);
+    await at.restart();
+    assert.deepEqual(await read(at, repository, digest), layer);
+    await at.reboot();
+    assert.deepEqual(await read(at, repository, digest), layer);
+    assert.deepEqual(await at.store.blobs.missing([digest, absent]), [absent]);
+  });
+}
+
+function links(make: () => Promise<ContentHarness>): void {
+  test('a repository in which nothing was ever linked is unknown; one that lost its links is not', async () => {
+    await using at = await make();
+    const { blobs } = at.store;
+    const digest = await push(at, 'lib/a', bytesOf('a'));
+    await assert.rejects(blobs.locate('lib', digest), fault('name-unknown', { repository: 'lib' }));
+    await assert.rejects(blobs.locate('lib/a-b', digest), fault('name-unknown'));
+    await blobs.unlink('lib/a', digest);
+    await assert.rejects(blobs.locate('lib/a', digest), fault('blob-unknown', { digest }));
+    await assert.rejects(blobs.unlink('lib/a', digest), fault('blob-unknown'));
+    await assert.rejects(blobs.unlink('lib/b', digest), fault('name-unknown'));
+  });
+
+  test('what no repository links is still not missing, and can be linked again', async () => {
+    await using at = await make();
+    const { blobs } = at.store;
+    const digest = await push(at, 'lib/a', bytesOf('a'));
+    await blobs.unlink('lib/a', digest);
+    assert.deepEqual(await blobs.missing([digest, absent, digest]), [absent]);
+    await blobs.link('lib/b', [digest]);
+    assert.deepEqual(await read(at, 'lib/b', digest), bytesOf('a'));
+  });
+
+  test('a mount takes only what the other repository links, and all of it or nothing', async () => {
+    await using at = await make();
+    const a = await push(at, 'lib/a', bytesOf('a'));
+    const b = await push(at, 'lib/b', bytesOf('b'));
+    const mount = (digests: string[], from?: string) => at.store.blobs.link('lib/new', digests, from);
+    await assert.rejects(mount([a, b], 'lib/a'), fault('blob-unknown', { digest: b }));
+    await assert.rejects(mount([a], 'lib/nothing'), fault('blob-unknown', { digest: a }));
+    await assert.rejects(mount([a, absent]), fault('blob-unknown', { digest: absent }));
+    await assert.rejects(read(at, 'lib/new', a), fault('name-unknown'));
+    await mount([a], 'lib/a');
+    await mount([a, b]);
+    assert.ok(await read(at, 'lib/new', b));
+  });
+
+  test('linking nothing makes no repository', async () => {
+    await using at = await make();
+    await at.store.blobs.link('lib/new', []);
+    assert.equal((await at.status()).repositories, 0);
+  });
+}
+
+function garbage(make: () => Promise<ContentHarness>): void {
+  test('a push of many hours keeps its first layer: the repository is in use, or has an open upload', async () => {
+    await using at = await make();
+    await push(at, repository, layer);
+    for (let hour = 0; hour < 5; hour += 1) {
+      at.now += HOUR - 1;
+      await push(at, repository, bytesOf(`layer ${hour}`));
+      assert.deepEqual(await collect(at), nothing);
+    }
+    await uploaded(at, repository, bytesOf('slow'));
+    at.now += 20 * HOUR;
+    assert.deepEqual(await collect(at), nothing);
+    at.now += 4 * HOUR + CLAIM_TTL_MS;
+    const { links, ingests } = await collect(at);
+    assert.deepEqual([links, ingests], [6, 1], 'until the upload is given up');
+  });
+
+  test('whoever hears that a blob is here can count on it for one grace', async () => {
+    await using at = await make();
+    const { blobs } = at.store;
+    const digest = await push(at, repository, layer);
+    await blobs.unlink(repository, digest);
+    at.now += HOUR - 1;
+    assert.deepEqual(await blobs.missing([digest]), []);
+    at.now += HOUR - 1;
+    await collect(at);
+    await blobs.link(repository, [digest]);
+    assert.deepEqual(await read(at, repository, digest), layer);
+  });
+
+  test('what came over the link and is never named goes in the end', async () => {
+    await using at = await make();
+    const { blobs, ingests } = at.store;
+    const digest = digestOf(layer);
+    const claim = await ingests.claimTransfer({ digest, size: layer.byteLength, by: 'a' });
+    await write(at, claim, layer);
+    await blobs.commit({ id: claim.id, claim: claim.claim, digest });
+    at.now += 30 * DAY;
+    assert.equal((await collect(at)).blobs, 1);
+    assert.deepEqual(await blobs.missing([digest]), [digest]);
+  });
+}
