@@ -21,7 +21,7 @@ test('a bus that can not keep events for so long gets the configuration all the 
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},
     call: async () => ({}),
-    keepEvents: async () => {
+    setEventRetention: async () => {
       throw new Error('no room');
     },
   } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
@@ -40,7 +40,7 @@ test('a configuration that an earlier Terrace wrote, and that can not be read no
     put: async (_state: unknown, _key: unknown, value: unknown) => resolve(value),
     publish: () => {},
     call: async () => ({}),
-    keepEvents: async () => {},
+    setEventRetention: async () => {},
   } as unknown as StateReader & StateWriter & StateWatcher & EventPublisher & RetentionSetter & BusCaller;
   using publisher = new Publisher(bus, quiet);
   publisher.want(wanted);

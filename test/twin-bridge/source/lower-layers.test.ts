@@ -32,9 +32,9 @@ test('a document stands over the one beneath it, whichever of them changes', () 
   file.write({ text: 'name: b', folder: '/etc' });
   twin.write({ complaint: 'no twin', version: 4 });
   assert.deepEqual(found, [
-    { text: '{}', folder: '/data', version: 3, beneath: { text: 'name: a', folder: '/etc' } },
+    { text: '{}', folder: '/data', version: 3, lower: { text: 'name: a', folder: '/etc' } },
     { complaint: 'it is gone', version: 3 },
-    { text: '{}', folder: '/data', version: 3, beneath: { text: 'name: b', folder: '/etc' } },
+    { text: '{}', folder: '/data', version: 3, lower: { text: 'name: b', folder: '/etc' } },
     { complaint: 'no twin', version: 4 },
   ]);
   watching[Symbol.dispose]();

@@ -205,7 +205,7 @@ async function brought(
     parent: above.client,
     signal,
     arrivals: { bring: async () => {} },
-    unsentChanges: { isGone: () => false },
+    unsentChanges: { isDeleted: () => false },
     skippedByParent: new Set(),
     oversized,
     stats: { dropped: 0, taken: 0, fail: () => ({ code: '', reason: '' }) },
