@@ -28,7 +28,7 @@ const commands: Record<string, () => Promise<Define>> = {
   child: async () => (await import('./child.ts')).child,
   gc: async () => (await import('./upkeep.ts')).gc,
   scrub: async () => (await import('./upkeep.ts')).scrub,
-  repair: async () => (await import('./repair.ts')).repair,
+  repair: async () => (await import('./repair.ts')).addRepairCommand,
   init: async () => (await import('./init.ts')).init,
   health: async () => (await import('./health.ts')).health,
   iotedge: async () => (await import('./iotedge.ts')).iotedge,

@@ -4,7 +4,7 @@ import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
-import { gapText, isFrom, isOf, jsonOf, textOf } from '../text/event-text.ts';
+import { gapText, isFrom, isOf, jsonOf, eventText } from '../text/event-text.ts';
 
 type Options = {
   data: string;
@@ -38,7 +38,7 @@ export function events(program: Command): void {
         if ('gap' in past) printError(`terrace: ${gapText(past.gap)}`);
         else if (isWanted(past.event, { type, layer })) {
           if (json) printJson(jsonOf(past.sequence, past.event));
-          else print(textOf(past.sequence, past.event));
+          else print(eventText(past.sequence, past.event));
         }
       }
     });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
-import { type LayerKind, layers, manifestOf } from '../iotedge/iotedge-manifest.ts';
+import { type LayerKind, layers, deploymentManifest } from '../iotedge/iotedge-manifest.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
@@ -59,7 +59,7 @@ function textOf(layer: LayerKind, given: Options): string {
   const { name, token = name, port, parent = '', mode, repository, desired, ...rest } = given;
   if (layer === 'top' && !parent) throw new Refusal('--parent is missing: name the registry above', 2);
   const above = layer === 'top' ? parent : `$upstream:${port}`;
-  const manifest = manifestOf({
+  const manifest = deploymentManifest({
     ...rest,
     layer,
     parent,

@@ -19,7 +19,7 @@ const MAIN = join(import.meta.dirname, '../../services/storage/repair/main.ts');
 
 type Options = { data: string; open?: boolean; force?: boolean };
 
-export function repair(program: Command): void {
+export function addRepairCommand(program: Command): void {
   program
     .command('repair')
     .description(

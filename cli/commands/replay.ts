@@ -4,7 +4,7 @@ import { dataOption } from '../data/data-option.ts';
 import { bytes, duration, plural, short, table } from '../terminal/figures.ts';
 import { print, printJson, singleLines } from '../terminal/terminal.ts';
 import { gapText } from '../text/event-text.ts';
-import { begin, isOver, type Replay, type Transfer, take } from '../text/replay-state.ts';
+import { emptyReplay, isOver, type Replay, type ReplayedTransfer, take } from '../text/replay-state.ts';
 
 type Options = { data: string; until?: number; json?: boolean };
 
@@ -17,13 +17,13 @@ export function replay(program: Command): void {
     .option('--json', 'as JSON')
     .action(async ({ data, until = Number.POSITIVE_INFINITY, json }: Options) => {
       await using bus = await connectOperator(data);
-      const rebuilt = begin();
+      const rebuilt = emptyReplay();
       for await (const past of bus.history({ since: 1 })) {
         if ('event' in past && past.sequence > until) break;
         take(rebuilt, past);
       }
       if (json) printJson(jsonOf(rebuilt));
-      else print(describe(rebuilt, Date.now()));
+      else print(describeReplay(rebuilt, Date.now()));
     });
 }
 
@@ -36,7 +36,7 @@ const jsonOf = ({ transfers, gaps, last }: Replay): string =>
   JSON.stringify({ transfers: [...transfers.values()], gaps, last }, null, 2);
 
 /** For people: the unfinished transfers, then the gaps. */
-export function describe({ transfers, gaps, last }: Replay, now: number): string {
+export function describeReplay({ transfers, gaps, last }: Replay, now: number): string {
   const all = singleLines([...transfers.values()]);
   const open = all.filter(({ state }) => state !== 'finished');
   const rows = open.map((one) => [
@@ -56,6 +56,6 @@ export function describe({ transfers, gaps, last }: Replay, now: number): string
   ].join('\n');
 }
 
-function stateOf({ state, until }: Transfer, now: number): string {
+function stateOf({ state, until }: ReplayedTransfer, now: number): string {
   return state === 'waiting' && until !== undefined && until > now ? `waits ${duration(until - now)}` : state;
 }

@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
-import { actionsOf, describeActions, type Permissions } from '../input/permissions.ts';
+import { requestedActions, describeActions, type PermissionOptions } from '../input/permissions.ts';
 import { allScopeMaps } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { plural, table } from '../terminal/figures.ts';
@@ -12,7 +12,7 @@ import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 
 type Common = { data: string; json?: boolean };
-type PutOptions = Common & Permissions & { description?: string };
+type PutOptions = Common & PermissionOptions & { description?: string };
 
 export function scope(program: Command): void {
   const group = program.command('scope').description('manage scope maps: permissions that tokens share');
@@ -38,7 +38,7 @@ export function scope(program: Command): void {
 async function put(given: string, options: PutOptions, isNew: boolean): Promise<void> {
   const name = accountName(given, '--scope-map');
   const { data, json, description } = options;
-  const actions = actionsOf(options);
+  const actions = requestedActions(options);
   if (!actions) {
     throw new Refusal(
       `scope map ${name}: permissions are missing: give --action, --pull, --push or --delete`,

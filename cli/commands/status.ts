@@ -27,12 +27,12 @@ export function status(program: Command): void {
       await using bus = await connectOperator(data);
       const layer = await layerStatus(bus);
       if (json) printJson(JSON.stringify(layer, null, 2));
-      else print(describe(layer, Date.now()));
+      else print(describeStatus(layer, Date.now()));
     });
 }
 
 /** The status for people: sections of text. */
-export function describe(unsafe: LayerStatus, now: number): string {
+export function describeStatus(unsafe: LayerStatus, now: number): string {
   const layer = singleLines(unsafe);
   const sections = [
     head(layer),

@@ -15,7 +15,7 @@ import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.
 import { dataOption } from '../data/data-option.ts';
 import { accountName } from '../input/account-name.ts';
 import { instantOf } from '../input/expiry.ts';
-import { actionsOf, describeActions, type Permissions } from '../input/permissions.ts';
+import { requestedActions, describeActions, type PermissionOptions } from '../input/permissions.ts';
 import { allTokens } from '../layer/account-lists.ts';
 import { withStorage } from '../layer/with-storage.ts';
 import { table } from '../terminal/figures.ts';
@@ -65,12 +65,12 @@ export function token(program: Command): void {
   command('delete <name>', 'delete a token, and the scope map that was created with it').action(remove);
 }
 
-type CreateOptions = Common & Permissions & { scopeMap?: string; expires?: string };
+type CreateOptions = Common & PermissionOptions & { scopeMap?: string; expires?: string };
 
 async function create(given: string, options: CreateOptions): Promise<void> {
   const name = accountName(given);
   const { data, scopeMap, expires } = options;
-  const actions = actionsOf(options);
+  const actions = requestedActions(options);
   if ((scopeMap === undefined) === (actions === undefined)) {
     throw new Refusal(
       `token ${name}: its permissions are not clear: give --pull, --push, --delete or --action, or --scope-map alone`,

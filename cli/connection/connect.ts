@@ -6,7 +6,7 @@ import { Bus, type Log } from '#proto/bus/bus.ts';
 import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
 import { livingPid } from '../data/pid-file.ts';
-import { type Address, isLoopback } from '../data/ports.ts';
+import { type ListenAddress, isLoopback } from '../data/ports.ts';
 import { whileHeld } from '../data/while-held.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
@@ -74,7 +74,7 @@ export async function connectBus(folder: DataFolder, name: string): Promise<Bus>
 }
 
 /** Whether a nats-server listens there. It sends first; another program on the port of a stopped one may never send. */
-export async function isBus(address: Address): Promise<boolean> {
+export async function isBus(address: ListenAddress): Promise<boolean> {
   const socket = createConnection(address);
   socket.setTimeout(GREETING_MS, () => socket.destroy(new Error('no greeting')));
   try {

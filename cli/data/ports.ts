@@ -11,10 +11,10 @@ const PORTS = 10_000;
 /** Max ports tried. */
 const MAX_ATTEMPTS = 100;
 
-export type Address = { host: string; port: number };
+export type ListenAddress = { host: string; port: number };
 
 /** `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000` */
-export function parseAddress(text: string): Address {
+export function parseAddress(text: string): ListenAddress {
   const colon = text.lastIndexOf(':');
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
@@ -28,7 +28,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** The error code with which listening on the address fails; undefined if it succeeds. */
-export async function listenErrorCode({ host, port }: Address): Promise<string | undefined> {
+export async function listenErrorCode({ host, port }: ListenAddress): Promise<string | undefined> {
   const server = createServer();
   try {
     server.listen(port, host);
@@ -56,7 +56,7 @@ export async function freePort(): Promise<number> {
   );
 }
 
-export async function accepts({ host, port }: Address): Promise<boolean> {
+export async function accepts({ host, port }: ListenAddress): Promise<boolean> {
   const peer = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   const socket = createConnection({ host: peer, port });
   socket.setTimeout(1_000, () => socket.destroy(new Error('no answer')));
@@ -71,7 +71,7 @@ export async function accepts({ host, port }: Address): Promise<boolean> {
 }
 
 /** Waits until the address accepts connections. @returns false after a timeout */
-export async function waitFor(address: Address, withinMs: number): Promise<boolean> {
+export async function waitForPort(address: ListenAddress, withinMs: number): Promise<boolean> {
   for (const end = Date.now() + withinMs; Date.now() < end; await sleep(20)) {
     if (await accepts(address)) return true;
   }

@@ -10,7 +10,7 @@ const NOTICE_MS = 2_000;
 const POLL_MS = 100;
 
 /** The pid of a process that holds the data folder while its bus does not answer. */
-export type Held = { held: number };
+export type FolderHolder = { held: number };
 
 /**
  * Polls while a data folder is held by a process whose bus does not answer: it starts or stops a layer, or is another
@@ -20,7 +20,7 @@ export type Held = { held: number };
  */
 export async function whileHeld<T extends object>(
   root: string,
-  poll: () => Promise<T | Held>,
+  poll: () => Promise<T | FolderHolder>,
   signal?: AbortSignal,
 ): Promise<T> {
   let holder: number | undefined;

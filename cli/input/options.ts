@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
-import type { Files } from '#proto/document/files.ts';
+import type { DocumentFiles } from '#proto/document/files.ts';
 import { type Overrides, resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { Refusal } from '../terminal/refusal.ts';
 
@@ -96,7 +96,7 @@ export function configurationOf(
   options: UpOptions,
   overrides: Overrides,
   text: string | undefined,
-  files: Files,
+  files: DocumentFiles,
   defaults: Overrides = {},
 ): ResolvedConfiguration {
   const folder = options.config && dirname(resolve(options.config));

@@ -1,9 +1,9 @@
 import { actionsOfWords, permissionWords as words } from '#proto/accounts/permission-words.ts';
 
-export type Permissions = { action?: string[]; pull?: string[]; push?: string[]; delete?: string[] };
+export type PermissionOptions = { action?: string[]; pull?: string[]; push?: string[]; delete?: string[] };
 
 /** The actions that the options grant, without duplicates; undefined if there are none. */
-export function actionsOf(permissions: Permissions): string[] | undefined {
+export function requestedActions(permissions: PermissionOptions): string[] | undefined {
   const actions = [...new Set([...(permissions.action ?? []), ...actionsOfWords(permissions)])];
   return actions.length > 0 ? actions : undefined;
 }

@@ -42,7 +42,7 @@ const MODULE = 'terrace';
 const PROXY = 'IoTEdgeAPIProxy';
 const LogConfig = { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } };
 
-export function manifestOf(options: ManifestOptions): object {
+export function deploymentManifest(options: ManifestOptions): object {
   const { layer, desired, edge, folder } = options;
   const hasRegistry = layer !== 'pass-through';
   return {

@@ -10,7 +10,7 @@ import { isLoopback, parseAddress } from '../data/ports.ts';
 import type { ResolvedConfiguration } from '../input/options.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import type { LayerLog } from './layer-log.ts';
-import { type Place, STORAGE_START_MS, storageProgram } from './programs.ts';
+import { type ServiceSettings, STORAGE_START_MS, storageProgram } from './programs.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** A layer serves other machines only if it has a token. */
@@ -44,7 +44,7 @@ export function mustHaveDataToListen(data: string, configuration: Configuration)
  * @throws Refusal
  */
 export async function mustHaveAccounts(
-  place: Place,
+  place: ServiceSettings,
   configuration: Configuration,
   log: LayerLog,
 ): Promise<void> {

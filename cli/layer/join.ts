@@ -9,7 +9,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { isBus, quiet } from '../connection/connect.ts';
 import { type DataFolder, dataFolder } from '../data/data-folder.ts';
 import { Refusal } from '../terminal/refusal.ts';
-import type { Place } from './programs.ts';
+import type { ServiceSettings } from './programs.ts';
 
 /** Joins syncers to a layer that runs elsewhere; they work like the layer's own syncers. */
 
@@ -41,7 +41,7 @@ class NotYet extends Error {}
  * @returns undefined if `signal` aborts first
  * @throws Refusal for errors that waiting does not fix
  */
-export async function joinLayer(joining: JoinOptions, signal: AbortSignal): Promise<Place | undefined> {
+export async function joinLayer(joining: JoinOptions, signal: AbortSignal): Promise<ServiceSettings | undefined> {
   let reported: string | undefined;
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {
@@ -71,7 +71,7 @@ export async function untilMoved(
   }
 }
 
-async function tryToJoin({ data, bus: given, credentials }: JoinOptions): Promise<Place> {
+async function tryToJoin({ data, bus: given, credentials }: JoinOptions): Promise<ServiceSettings> {
   const folder = dataFolder(data);
   const url = given ?? (await secret(folder.busUrl, data));
   const password = await secret(credentials ?? folder.password('syncer'), data, credentials !== undefined);

@@ -5,7 +5,7 @@ import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { type DataFolder, isCopy, lastBusPort, makeFolders, writeBus } from '../data/data-folder.ts';
 import { requireSpaceToStart } from '../data/disk-space.ts';
 import { claimPid } from '../data/pid-file.ts';
-import { freePort, listenErrorCode, parseAddress, urlOf, waitFor } from '../data/ports.ts';
+import { freePort, listenErrorCode, parseAddress, urlOf, waitForPort } from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { mustHaveAccounts } from './accounts-rule.ts';
 import { LayerLog, type Outlets } from './layer-log.ts';
@@ -140,7 +140,7 @@ export async function startLayer(options: LayerOptions): Promise<Layer> {
     const busUrl = `nats://127.0.0.1:${port}`;
     await writeBus(folder, { ...bus, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
-    if (!(await waitFor(bus, BUS_START_MS))) {
+    if (!(await waitForPort(bus, BUS_START_MS))) {
       throw new Refusal(`nats-server (${natsServer}) did not start: see ${folder.log}`);
     }
     const place = { folder, name: configuration.name, busUrl, env };

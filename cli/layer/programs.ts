@@ -21,7 +21,7 @@ const BUS = 2;
 export const STORAGE_START_MS = 30_000;
 
 /** What every service needs. */
-export type Place = {
+export type ServiceSettings = {
   folder: DataFolder;
   /** Name of the layer. */
   name: string;
@@ -29,7 +29,7 @@ export type Place = {
   env: NodeJS.ProcessEnv;
 };
 
-export type Settings = Place & {
+export type ProgramSettings = ServiceSettings & {
   configuration: Configuration;
   overrides: Overrides;
   defaults?: Overrides | undefined;
@@ -59,7 +59,7 @@ export function busProgram(program: string, folder: DataFolder, log: LayerLog): 
   };
 }
 
-export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
+export function servicePrograms(settings: ProgramSettings, log: LayerLog): Program[] {
   const { configuration, compact } = settings;
   const { gateways } = configuration;
   const listen = gatewayEnv(settings);
@@ -76,11 +76,11 @@ export function servicePrograms(settings: Settings, log: LayerLog): Program[] {
   ];
 }
 
-export function storageProgram(place: Place, log: LayerLog): Program {
+export function storageProgram(place: ServiceSettings, log: LayerLog): Program {
   return service('storage', 'storage/main.ts', STORAGE, {}, place, log);
 }
 
-export function syncerPrograms(count: number, place: Place, log: LayerLog): Program[] {
+export function syncerPrograms(count: number, place: ServiceSettings, log: LayerLog): Program[] {
   return numbered('syncer', count).map((name) => service(name, 'syncer/main.ts', LISTENERS, {}, place, log));
 }
 
@@ -88,10 +88,10 @@ const numbered = (kind: string, count: number) =>
   Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
 /** Environment of the process with all services of a compact layer. */
-export const compactEnvironment = (settings: Settings): NodeJS.ProcessEnv =>
+export const compactEnvironment = (settings: ProgramSettings): NodeJS.ProcessEnv =>
   environmentOf(settings, { ...gatewayEnv(settings), ...bridgeEnv(settings) });
 
-function gatewayEnv({ configuration, insecureListen, awaitToken }: Settings): NodeJS.ProcessEnv {
+function gatewayEnv({ configuration, insecureListen, awaitToken }: ProgramSettings): NodeJS.ProcessEnv {
   const { listen, tls, gateways } = configuration;
   return {
     TERRACE_LISTEN: listen,
@@ -103,7 +103,7 @@ function gatewayEnv({ configuration, insecureListen, awaitToken }: Settings): No
   };
 }
 
-function bridgeEnv({ overrides, defaults = {}, configFile }: Settings): NodeJS.ProcessEnv {
+function bridgeEnv({ overrides, defaults = {}, configFile }: ProgramSettings): NodeJS.ProcessEnv {
   return {
     TERRACE_OPTIONS: JSON.stringify(overrides),
     TERRACE_DEFAULTS: JSON.stringify(defaults),
@@ -112,7 +112,7 @@ function bridgeEnv({ overrides, defaults = {}, configFile }: Settings): NodeJS.P
 }
 
 const environmentOf = (
-  { folder, name, busUrl, env }: Place,
+  { folder, name, busUrl, env }: ServiceSettings,
   extra: NodeJS.ProcessEnv,
 ): NodeJS.ProcessEnv => ({
   ...NODE_ENV,
@@ -129,7 +129,7 @@ function service(
   main: string,
   rank: number,
   extra: NodeJS.ProcessEnv,
-  place: Place,
+  place: ServiceSettings,
   log: LayerLog,
 ): Program {
   const path = join(import.meta.dirname, '../../services', main);

@@ -3,7 +3,7 @@ import { Bus } from '#proto/bus/bus.ts';
 import { hintOf, MAX_HINTS, type RepairHint } from '#proto/volume/repair-request.ts';
 import { isBus, quiet } from '../connection/connect.ts';
 import { type DataFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
-import { freePort, isLoopback, waitFor } from '../data/ports.ts';
+import { freePort, isLoopback, waitForPort } from '../data/ports.ts';
 import { printError } from '../terminal/terminal.ts';
 import { typeOf } from '../text/event-text.ts';
 import { LayerLog } from './layer-log.ts';
@@ -44,7 +44,7 @@ async function hintsOfStore({ root, jetstream }: DataFolder, env = process.env):
     const url = `nats://127.0.0.1:${place.port}`;
     await writeBus(folder, { ...place, url });
     supervisor.add(busProgram(findNatsServer(env, printError), folder, log));
-    if (!(await waitFor(place, BUS_START_MS))) throw new Error('the bus did not start');
+    if (!(await waitForPort(place, BUS_START_MS))) throw new Error('the bus did not start');
     return await hintsAt(folder, url);
   } finally {
     await supervisor.stop();

@@ -4,7 +4,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { connectBus } from '../connection/connect.ts';
 import { aloneFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
-import { freePort, waitFor } from '../data/ports.ts';
+import { freePort, waitForPort } from '../data/ports.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { printError } from '../terminal/terminal.ts';
 import { LayerLog } from './layer-log.ts';
@@ -34,7 +34,7 @@ export async function startStorageAlone(data: string, env = process.env): Promis
     const busUrl = `nats://127.0.0.1:${place.port}`;
     await writeBus(folder, { ...place, url: busUrl });
     supervisor.add(busProgram(natsServer, folder, log));
-    if (!(await waitFor(place, BUS_START_MS))) {
+    if (!(await waitForPort(place, BUS_START_MS))) {
       throw new Refusal(
         `nats-server (${natsServer}) did not start: ${failures.get(BUS_PROGRAM) ?? 'it reported no reason'}`,
       );

@@ -12,7 +12,7 @@ export type Program = {
   spawn(): ChildProcess;
 };
 
-export type Notice = {
+export type SupervisorNotice = {
   program: string;
   pid?: number | undefined;
   level: 'info' | 'warn';
@@ -33,7 +33,7 @@ const STOP_MARGIN_MS = 500;
  */
 export class Supervisor {
   readonly #keepers: Keeper[] = [];
-  readonly #notice: (notice: Notice) => void;
+  readonly #notice: (notice: SupervisorNotice) => void;
   readonly #loop: LoopLimits;
   /** Max time of a stop, in ms, from the first signal to the last kill. */
   readonly #stopMs: number;
@@ -41,7 +41,7 @@ export class Supervisor {
   readonly #unrecoverable = Promise.withResolvers<never>();
 
   constructor(
-    notice: (notice: Notice) => void,
+    notice: (notice: SupervisorNotice) => void,
     loop = LOOP_LIMITS,
     stopMs = stopMsOf(process.env) + STOP_MARGIN_MS,
   ) {
@@ -102,7 +102,7 @@ export class Supervisor {
 
 class Keeper {
   readonly program: Program;
-  readonly #notice: (notice: Notice) => void;
+  readonly #notice: (notice: SupervisorNotice) => void;
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -113,7 +113,7 @@ class Keeper {
 
   constructor(
     program: Program,
-    notice: (notice: Notice) => void,
+    notice: (notice: SupervisorNotice) => void,
     loop: LoopLimits,
     giveUp: (refusal: Refusal) => void,
   ) {

@@ -34,7 +34,7 @@ export const jsonOf = (sequence: number, event: Envelope): string =>
   });
 
 /** One line for people: time, sequence, layer, type, subject, progress and other fields. */
-export function textOf(sequence: number, stored: Envelope): string {
+export function eventText(sequence: number, stored: Envelope): string {
   const event = singleLines(stored);
   const data = (event.data ?? {}) as Record<string, unknown>;
   return [event.time, String(sequence).padStart(6), layerOf(event), typeOf(event), ...detail(data)].join(

@@ -4,7 +4,7 @@ import type { Direction } from '#proto/sync/transfers.ts';
 import { typeOf } from './event-text.ts';
 
 /** State of a transfer, derived from events alone. Pure. */
-export type Transfer = {
+export type ReplayedTransfer = {
   direction: Direction;
   /** Of a pull, which is one transfer for all repositories: the repository of its latest event. */
   repository: string;
@@ -25,16 +25,16 @@ export type Transfer = {
   unknown?: string;
 };
 
-export type Replay = { transfers: Map<string, Transfer>; gaps: Gap[]; last: number };
+export type Replay = { transfers: Map<string, ReplayedTransfer>; gaps: Gap[]; last: number };
 
-type TransferData = Pick<Transfer, 'direction' | 'repository' | 'digest' | 'size' | 'syncer'> & {
+type TransferData = Pick<ReplayedTransfer, 'direction' | 'repository' | 'digest' | 'size' | 'syncer'> & {
   present?: number;
   done?: number;
   until?: number;
   reason?: string;
 };
 
-const states: Record<string, Transfer['state']> = {
+const states: Record<string, ReplayedTransfer['state']> = {
   'transfer.started': 'moving',
   'transfer.progressed': 'moving',
   'transfer.delayed': 'waiting',
@@ -43,7 +43,7 @@ const states: Record<string, Transfer['state']> = {
   'transfer.failed': 'failed',
 };
 
-export const begin = (): Replay => ({ transfers: new Map(), gaps: [], last: 0 });
+export const emptyReplay = (): Replay => ({ transfers: new Map(), gaps: [], last: 0 });
 
 /**
  * Applies one event or one gap. Events of layers below are skipped: they say nothing about transfers of this layer.
@@ -103,7 +103,7 @@ function committed(replay: Replay, sequence: number, event: Envelope): void {
   });
 }
 
-export const isOver = ({ state }: Pick<Transfer, 'state'>): boolean =>
+export const isOver = ({ state }: Pick<ReplayedTransfer, 'state'>): boolean =>
   state === 'finished' || state === 'failed';
 
 /** A pull is one transfer for all repositories, a push is one for each repository. */

@@ -59,7 +59,7 @@ export const Child = Type.Object({
 export type Child = Static<typeof Child>;
 
 /** Facts that distinguish two layers that both want to be active, in the detail of `already-activated`. */
-export const Conflict = Type.Object({
+export const ActivationConflict = Type.Object({
   since: Type.Optional(Instant),
   instance: Type.Optional(InstanceId),
   started: Type.Optional(Instant),
@@ -72,7 +72,7 @@ export const Conflict = Type.Object({
   /** Time after which it is known whether the other one has ended, in seconds. */
   retryAfter: Type.Optional(Type.Integer({ minimum: 1 })),
 });
-export type Conflict = Static<typeof Conflict>;
+export type ActivationConflict = Static<typeof ActivationConflict>;
 
 /**
  * `made`: no instance was active before. Of several instances that ask at once, one becomes active.

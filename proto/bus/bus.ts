@@ -10,13 +10,13 @@ import type { Room } from '../jetstream/stream-room.ts';
 import type { ConsumerName } from '../jetstream/streams.ts';
 import { writeOf } from '../jetstream/table.ts';
 import { layersBelow } from '../status/layers-below.ts';
-import type { Caller } from './caller.ts';
+import type { RequestSender } from './caller.ts';
 import type { CallOptions } from './calls.ts';
 import { Connection, type ConnectionOptions, header, KIND } from './connection.ts';
 import { Events, type StoredEvent } from './events.ts';
 import { type HistoryOptions, type Past, readHistory } from './history.ts';
 import { Invalidations } from './invalidations.ts';
-import { Jobs, jobDropped, type Verdict, type Worker } from './jobs.ts';
+import { Jobs, jobDropped, type JobVerdict, type Worker } from './jobs.ts';
 import { Relay } from './relay.ts';
 import { Requester } from './requester.ts';
 import { Responder } from './responder.ts';
@@ -37,7 +37,7 @@ import { type ServeStore, serveStore } from './store-server.ts';
  * connection.
  */
 
-export type { Log, Verdict, Worker };
+export type { Log, JobVerdict, Worker };
 
 export type BusOptions = ConnectionOptions & {
   /** Name of the layer; with that of this process, the source of its events. */
@@ -198,7 +198,7 @@ export class Bus implements BusRoles, AsyncDisposable {
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
-    handler: (query: Static<Q>, caller: Caller) => Promise<Static<R>>,
+    handler: (query: Static<Q>, caller: RequestSender) => Promise<Static<R>>,
   ): () => Promise<void> {
     const subscription = this.#answers.serve(contract, (query, { caller }) => handler(query, caller));
     return () => subscription.drain().catch(() => {});

@@ -7,7 +7,7 @@ export const ON_BEHALF = 'Terrace-For';
  * Sender of a request. `user`: the user of the bus whose inbox receives the answer, to which no other user may
  * subscribe. `account`: the responsible account. `person`: the person at the command line, if the user named one.
  */
-export type Caller = {
+export type RequestSender = {
   user?: UserName;
   /** Token of the layer, or `_<user>` for a user of the bus that acts by itself: no token begins with `_`. */
   account?: string;
@@ -20,7 +20,7 @@ const MAX_PERSON = 64;
 export function callerOf(message: {
   reply?: string | undefined;
   headers?: { get(name: string): string } | undefined;
-}): Caller {
+}): RequestSender {
   const user = userNames.find((name) => message.reply?.startsWith(`${inboxOf(name)}.`));
   if (user === undefined) return {};
   const behalf = message.headers?.get(ON_BEHALF) ?? '';

@@ -7,7 +7,7 @@ import { type Envelope, readEvent } from '../contract/envelope.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Archive, From, Kept } from '../jetstream/archive.ts';
-import { childOf } from './relay.ts';
+import { childOfSubject } from './relay.ts';
 
 /** Sequences whose events are not in the stream any more, or never were, and can't be recovered. */
 export const Gap = Type.Object({
@@ -92,7 +92,7 @@ export async function* readHistory(
           }
           next = sequence + 1;
           const event = readEvent(data);
-          const child = childOf(subject);
+          const child = childOfSubject(subject);
           if (event) yield { sequence, event, ...(child !== undefined && { child }) };
           else yield { gap: { from: sequence, to: sequence, reason: 'unreadable' } };
           if (sequence === end || signal?.aborted) return;

@@ -7,7 +7,7 @@ const NOW = 'now';
 const MISSED = `${NOW}.missed`;
 
 /** One connection: its messages are received in the order in which they were published, unless it breaks. */
-export type Line = {
+export type InvalidationTransport = {
   publish(subject: string, bytes?: Uint8Array): void;
   /** @returns a function that unsubscribes */
   subscribe(subject: string, handler: (bytes: Uint8Array) => void): () => void;
@@ -22,12 +22,12 @@ export type Line = {
  * are reported as missed, before any answer that could depend on them.
  */
 export class Invalidations {
-  readonly #line: Line;
+  readonly #line: InvalidationTransport;
   readonly #gapHandlers = new Set<() => void>();
   #hasPublished = false;
   #breaks = 0;
 
-  constructor(line: Line) {
+  constructor(line: InvalidationTransport) {
     this.#line = line;
   }
 

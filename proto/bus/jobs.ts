@@ -6,13 +6,13 @@ import { clip } from '../contract/clip.ts';
 import { described, event, type Job, pack, unpack } from '../contract/contract.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
-import type { Outcome, Queue, Taken } from '../jetstream/store.ts';
+import type { JobOutcome, Queue, Taken } from '../jetstream/store.ts';
 import { type ConsumerName, consumers } from '../jetstream/streams.ts';
 import { Count, Reason } from '../oci/names.ts';
 
 /** `again`: redeliver the job after this many ms. */
-export type Verdict = 'done' | { retryMs: number };
-export type Worker<T> = (body: T, attempt: number) => Promise<Verdict>;
+export type JobVerdict = 'done' | { retryMs: number };
+export type Worker<T> = (body: T, attempt: number) => Promise<JobVerdict>;
 
 export type Queues = {
   queue(name: ConsumerName): Queue;
@@ -141,7 +141,7 @@ async function handle<T>(
   { unpack, handler, ackWaitMs, name, queue, log }: Work<T>,
 ) {
   // If the queue does not receive the outcome, it redelivers the job.
-  const settle = (outcome: Outcome) =>
+  const settle = (outcome: JobOutcome) =>
     queue.settle(token, outcome).catch((err) => log.debug({ err, queue: name }, 'cannot acknowledge a job'));
   const heartbeat = setInterval(() => void settle({ kind: 'working' }), ackWaitMs / 4).unref();
   try {

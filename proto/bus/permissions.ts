@@ -2,7 +2,7 @@ import { inboxOf, serviceNames, type UserName, userNames } from '../contract/use
 
 /** Subjects that each user of the bus may publish and subscribe to: the permissions of its credentials. */
 
-export type Permissions = { publish: string[]; subscribe: string[] };
+export type BusPermissions = { publish: string[]; subscribe: string[] };
 
 /** States are read and written, and events stored, by requests to storage: see `store-requests.ts`. */
 const reads = (...buckets: string[]) =>
@@ -64,7 +64,7 @@ const content = [
  * Only storage may publish on subjects that JetStream answers or stores, so JetStream sends messages on behalf of
  * storage alone: see `store.ts`.
  */
-const may: Record<UserName, Permissions> = {
+const may: Record<UserName, BusPermissions> = {
   gateway: {
     publish: [
       ...content,
@@ -163,7 +163,7 @@ const may: Record<UserName, Permissions> = {
  * the server then stores each request for as long as an answer may take, and scans all stored ones at every further
  * request.
  */
-export function permissionsOf(user: UserName): Permissions {
+export function permissionsOf(user: UserName): BusPermissions {
   const { publish, subscribe } = may[user];
   const inboxes = callersOf(user).map((caller) => `${inboxOf(caller)}.>`);
   return { publish: [...publish, ...inboxes], subscribe: [...subscribe, `${inboxOf(user)}.>`] };

@@ -20,10 +20,10 @@ const ORIGIN = /^(.*)\/(\d+)$/;
 const MAX_TYPES = 200;
 
 /** Max packed size of the data of an event that passes between layers, in bytes. Terrace's own events are smaller. */
-export const MAX_EVENT_BYTES = 128 * 1024;
+export const MAX_RELAYED_BYTES = 128 * 1024;
 
 /** Child that reported the event stored under this subject; undefined for an event of this layer. */
-export function childOf(subject: string): string | undefined {
+export function childOfSubject(subject: string): string | undefined {
   return subject.startsWith('below.') ? subject.split('.')[1] : undefined;
 }
 
@@ -48,7 +48,7 @@ export function attributed(child: string, event: Envelope): Envelope {
 /** The event, with data above `MAX_EVENT_BYTES` replaced by their size. */
 export function withinLimits(event: Envelope): Envelope {
   const size = packedSize(event.data);
-  return size > MAX_EVENT_BYTES ? { ...event, data: { leftOutBytes: size } } : event;
+  return size > MAX_RELAYED_BYTES ? { ...event, data: { leftOutBytes: size } } : event;
 }
 
 /** Source of a child's event, as `attributed` sets it. */

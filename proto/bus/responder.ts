@@ -1,21 +1,21 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Request } from '../contract/contract.ts';
 import type { Log } from '../contract/log.ts';
-import { type Caller, callerOf } from './caller.ts';
+import { type RequestSender, callerOf } from './caller.ts';
 import { answer, type Calls, type Reply, replyTo, respond } from './calls.ts';
 import { mayAsk } from './permissions.ts';
 
 /** Requests of other users, and the answers to them. */
 
 export type IncomingRequest = {
-  caller: Caller;
+  caller: RequestSender;
   /** Subject of the request: the contract's may have wildcards. */
   asked: string;
   /** Registers what to do if the answer reaches nobody, as the caller has disconnected. */
   ifLost(then: () => void): void;
 };
 
-export type Handler<Q extends TSchema, R extends TSchema> = (
+export type RequestHandler<Q extends TSchema, R extends TSchema> = (
   query: Static<Q>,
   question: IncomingRequest,
 ) => Promise<Static<R>>;
@@ -61,7 +61,7 @@ export class Responder {
    */
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
-    handler: Handler<Q, R>,
+    handler: RequestHandler<Q, R>,
     quiet = false,
   ): { drain(): Promise<void> } {
     const { subscribe, header, after, log, signOfLifeMs } = this.#wire;

@@ -2,7 +2,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import type { Request } from '../contract/contract.ts';
 import type { Archive } from '../jetstream/archive.ts';
 import type { ConsumerName } from '../jetstream/streams.ts';
-import type { Caller } from './caller.ts';
+import type { RequestSender } from './caller.ts';
 import type { Events } from './events.ts';
 import type { HistoryOptions, Past } from './history.ts';
 import type { Invalidations } from './invalidations.ts';
@@ -43,7 +43,7 @@ export interface BusCaller {
 export interface RequestServer {
   serve<Q extends TSchema, R extends TSchema>(
     contract: Request<Q, R>,
-    handler: (query: Static<Q>, caller: Caller) => Promise<Static<R>>,
+    handler: (query: Static<Q>, caller: RequestSender) => Promise<Static<R>>,
   ): () => Promise<void>;
 }
 

@@ -6,7 +6,7 @@ import type { Bucket, Write } from '../jetstream/store.ts';
 import { Watch } from './watch.ts';
 
 /** A value with the revision that a conditional write must name. */
-export type Entry<T> = { value: T; revision: number };
+export type StateEntry<T> = { value: T; revision: number };
 
 /** Interval at which watched entries are read again, in case a write was missed, in ms. */
 export const REFRESH_MS = 60_000;
@@ -40,7 +40,7 @@ export class States {
     this.#log = log;
   }
 
-  async get<T extends TSchema>(state: State<T>, key: string): Promise<Entry<Static<T>> | undefined> {
+  async get<T extends TSchema>(state: State<T>, key: string): Promise<StateEntry<Static<T>> | undefined> {
     const entry = await this.#buckets.bucket(state.bucket).get(key);
     if (!entry) {
       this.#unreadable.delete(`${state.bucket}.${key}`);

@@ -8,7 +8,7 @@ import {
   eventId,
   lastEvent,
   onStates,
-  readHistory,
+  readHistoryPage,
   settleJob,
   showHistory,
   submitJob,
@@ -87,7 +87,7 @@ function archiveBy(ask: Call): Archive {
     last: async (subject) => (await ask(lastEvent, { subject })).sequence,
     idAt: async (sequence) => (await ask(eventId, { sequence })).id,
     read: async ({ from, subject, limit, waitMs }) =>
-      (await ask(readHistory, { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) }))
+      (await ask(readHistoryPage, { from, limit, wait: waitMs, ...(subject !== undefined && { subject }) }))
         .events,
   };
 }

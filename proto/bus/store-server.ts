@@ -13,17 +13,17 @@ import {
   MAX_PAGE,
   onStates,
   PAGE_BYTES,
-  readHistory,
+  readHistoryPage,
   settleJob,
   showHistory,
   submitJob,
   takeJob,
 } from '../jetstream/store-requests.ts';
-import type { Handler } from './responder.ts';
+import type { RequestHandler } from './responder.ts';
 
 export type ServeStore = <Q extends TSchema, R extends TSchema>(
   contract: Request<Q, R>,
-  handler: Handler<Q, R>,
+  handler: RequestHandler<Q, R>,
   options: { quiet: boolean },
 ) => void;
 
@@ -105,7 +105,7 @@ export function serveStore(serve: ServeStore, store: JetStreamStore): void {
     soon,
   );
   on(
-    readHistory,
+    readHistoryPage,
     async ({ from, subject, wait = 0, limit = MAX_PAGE }, { caller }) => {
       const query = { from, subject, limit, waitMs: wait, maxBytes: PAGE_BYTES };
       const events = await store.page(query, caller.user ?? '');

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { type Static, Type } from '@sinclair/typebox';
 import { mapping, optional } from './fields.ts';
-import type { Files } from './files.ts';
+import type { DocumentFiles } from './files.ts';
 
 /** Login to Azure Container Registry with an identity of Microsoft Entra, instead of user and password. */
 export const AzureLogin = mapping(
@@ -58,7 +58,7 @@ export const credentialOf = ({ credential, clientSecretFile, tokenFile }: AzureL
 /** Complaints about the login that its schema can't express. */
 export function azureComplaints(
   parent: { url: string; username?: string; azure?: AzureLogin },
-  files: Files,
+  files: DocumentFiles,
 ): string[] {
   const { azure, url, username } = parent;
   if (!azure) return [];

@@ -4,10 +4,10 @@ import { Mode } from '../oci/mode.ts';
 import { FilePath, Reason } from '../oci/names.ts';
 import { RepositoryPattern } from '../oci/repository-pattern.ts';
 import { MAX_COMPLAINTS } from './complaints.ts';
-import { Challenge, Document, THIS_MACHINE, Tls } from './document.ts';
+import { ChallengeScheme, Document, THIS_MACHINE, Tls } from './document.ts';
 import { Notifications } from './notifications.ts';
-import { Parent } from './parent.ts';
-import { ArtifactType, Conflict, MAX_SELECTIONS, Platform, TagFilter } from './selection.ts';
+import { ParentDocument } from './parent.ts';
+import { ArtifactType, ConflictPolicy, MAX_SELECTIONS, Platform, TagFilter } from './selection.ts';
 import { Cron } from './upkeep.ts';
 
 /**
@@ -22,7 +22,7 @@ import { Cron } from './upkeep.ts';
  * `declared-accounts.ts`), each field with its description and its remedy (`fields.ts`).
  */
 
-export { Document, Parent, RepositoryPattern, THIS_MACHINE, Tls };
+export { Document, ParentDocument, RepositoryPattern, THIS_MACHINE, Tls };
 
 /** The document with all defaults applied, as the services watch it. */
 export const Configuration = Type.Object({
@@ -32,10 +32,10 @@ export const Configuration = Type.Object({
   loginServer: Type.Optional(Type.String({ maxLength: 300 })),
   tls: Type.Optional(Tls),
   trustedProxies: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 1_000 }),
-  challenge: Challenge,
+  challenge: ChallengeScheme,
   anonymousPull: Type.Array(RepositoryPattern, { maxItems: 1_000 }),
   mode: Mode,
-  parent: Type.Optional(Parent),
+  parent: Type.Optional(ParentDocument),
   repositories: Type.Array(
     Type.Object({
       name: RepositoryPattern,
@@ -43,7 +43,7 @@ export const Configuration = Type.Object({
       platforms: Type.Optional(Type.Array(Platform, { maxItems: 100 })),
       referrers: Type.Union([Type.Boolean(), Type.Array(ArtifactType, { maxItems: 100 })]),
       priority: Type.Integer(),
-      conflict: Conflict,
+      conflict: ConflictPolicy,
     }),
     { maxItems: MAX_SELECTIONS },
   ),

@@ -5,7 +5,7 @@ import { accountFields } from './declared-accounts.ts';
 import { field, mapping, optional } from './fields.ts';
 import { linkFields } from './link.ts';
 import { NotificationsDocument } from './notifications.ts';
-import { Parent } from './parent.ts';
+import { ParentDocument } from './parent.ts';
 import { conflictField, selectionsField } from './selection.ts';
 import { upkeepFields } from './upkeep.ts';
 
@@ -29,7 +29,7 @@ export const Tls = mapping(
 );
 export type Tls = Static<typeof Tls>;
 
-export const Challenge = Type.Union([Type.Literal('Bearer'), Type.Literal('Basic')]);
+export const ChallengeScheme = Type.Union([Type.Literal('Bearer'), Type.Literal('Basic')]);
 
 /** Level of the log for each name that a document may use: the log's own, and those of the connected registry. */
 export const logLevels = {
@@ -86,7 +86,7 @@ export const Document = Type.Object(
       { default: THIS_MACHINE },
     ),
     challenge: optional(
-      Challenge,
+      ChallengeScheme,
       'Authentication scheme offered to clients: a Bearer token, or credentials with each request (`Basic`). Both are accepted.',
       'write Bearer or Basic',
       { default: 'Bearer' },
@@ -103,7 +103,7 @@ export const Document = Type.Object(
       'write ReadWrite or ReadOnly',
       { otherwise: '`ReadOnly` with a parent, else `ReadWrite`' },
     ),
-    parent: Type.Optional(Parent),
+    parent: Type.Optional(ParentDocument),
     repositories: selectionsField,
     ...linkFields,
     conflict: conflictField,

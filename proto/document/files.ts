@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync } from 'node:fs';
 
 /** Checks of the files that a configuration document names. */
-export type Files = {
+export type DocumentFiles = {
   /** Whether a file can be read. */
   readable: (path: string) => boolean;
   /** Whether a readable file holds a PEM certificate; if absent, this is not checked. */
@@ -12,7 +12,7 @@ export type Files = {
 const END = '-----END CERTIFICATE-----';
 
 /** Checks on the file system of this machine. */
-export const files: Required<Files> = {
+export const files: Required<DocumentFiles> = {
   readable(path) {
     try {
       accessSync(path, constants.R_OK);

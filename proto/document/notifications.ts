@@ -93,7 +93,7 @@ export const Notifications = Type.Object({
 export type Notifications = Static<typeof Notifications>;
 export type Receiver = Notifications['webhooks'][number];
 
-export const nameOf = ({ name, url }: Pick<Webhook, 'name' | 'url'>): string => name ?? new URL(url).host;
+export const webhookName = ({ name, url }: Pick<Webhook, 'name' | 'url'>): string => name ?? new URL(url).host;
 
 export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument = {}): Notifications {
   return {
@@ -102,7 +102,7 @@ export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument
       ...one,
       below: orDefault(one.below, Webhook.properties.below),
       match: orDefault(one.match, Webhook.properties.match),
-      name: nameOf(one),
+      name: webhookName(one),
     })),
   };
 }

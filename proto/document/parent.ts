@@ -4,7 +4,7 @@ import { AzureLogin } from './azure.ts';
 import { field, mapping, optional } from './fields.ts';
 
 /** Field `parent` of a configuration document: the registry above the layer, and the login there. */
-export const Parent = mapping(
+export const ParentDocument = mapping(
   {
     url: field(
       Type.String({ pattern: '^https?://[^/?#]+/?$', maxLength: 512 }),
@@ -35,4 +35,4 @@ export const Parent = mapping(
   },
   'The registry above this layer, and the login there. Without it, the layer has no parent.',
 );
-export type Parent = Static<typeof Parent>;
+export type ParentDocument = Static<typeof ParentDocument>;

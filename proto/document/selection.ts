@@ -4,14 +4,14 @@ import { field, mapping, optional } from './fields.ts';
 
 /** Which content of the parent's repositories is synchronized, as declared in a configuration document. */
 
-export const Conflict = Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]);
-export type Conflict = Static<typeof Conflict>;
+export const ConflictPolicy = Type.Union([Type.Literal('parent-wins'), Type.Literal('layer-wins')]);
+export type ConflictPolicy = Static<typeof ConflictPolicy>;
 
 const CONFLICT = 'write parent-wins or layer-wins';
 
 /** Field `conflict` of the layer. */
 export const conflictField = optional(
-  Conflict,
+  ConflictPolicy,
   'Which side wins if both changed a tag; the content of the other side stays reachable under a conflict tag.',
   CONFLICT,
   { default: 'parent-wins' },
@@ -80,7 +80,7 @@ export const Selection = Type.Object(
       'write a whole number from -1000 to 1000',
       { default: 0 },
     ),
-    conflict: optional(Conflict, 'Overrides the `conflict` of the layer.', CONFLICT, {
+    conflict: optional(ConflictPolicy, 'Overrides the `conflict` of the layer.', CONFLICT, {
       otherwise: 'that of the layer',
     }),
   },

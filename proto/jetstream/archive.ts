@@ -4,7 +4,7 @@ export type Stored = { sequence: number; subject: string; data: Uint8Array };
 /** Sequences that the stream holds now: none if `last` < `first`. `made`: its creation time; a loss changes it. */
 export type Kept = { first: number; last: number; made: string };
 
-export type PageQuery = { from: From; subject: string | undefined; limit: number; waitMs: number };
+export type ArchiveQuery = { from: From; subject: string | undefined; limit: number; waitMs: number };
 
 /** The stream of events. */
 export type Archive = {
@@ -17,7 +17,7 @@ export type Archive = {
    * Reads a page of events, of all subjects or of one. If none is stored, waits up to `waitMs` for one. A lost message
    * is an error.
    */
-  read(query: PageQuery): Promise<Stored[]>;
+  read(query: ArchiveQuery): Promise<Stored[]>;
 };
 
 /** Where reading starts; `time` in ms since the epoch. */

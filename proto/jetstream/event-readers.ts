@@ -16,7 +16,7 @@ export const KNOWN_MS = 15_000;
 const MAX_READING = 48;
 const MAX_READING_PER_USER = 16;
 
-export type PageQuery = {
+export type HistoryQuery = {
   from: From;
   subject: string | undefined;
   limit: number;
@@ -47,7 +47,7 @@ export class EventReaders {
   }
 
   /** @throws Fault `too-many` */
-  async page(query: PageQuery, user: string): Promise<Stored[]> {
+  async page(query: HistoryQuery, user: string): Promise<Stored[]> {
     const total = [...this.#reading.values()].reduce((sum, count) => sum + count, 0);
     const ofUser = this.#reading.get(user) ?? 0;
     if (total >= MAX_READING || ofUser >= MAX_READING_PER_USER) {
@@ -78,7 +78,7 @@ export class EventReaders {
     }
   }
 
-  async #read(reader: Reader, { from, subject, limit, maxBytes, waitMs }: PageQuery): Promise<Stored[]> {
+  async #read(reader: Reader, { from, subject, limit, maxBytes, waitMs }: HistoryQuery): Promise<Stored[]> {
     const pull = (options: PullOptions) => this.#consumers.pull(reader.name, options);
     let messages = await pull({ batch: limit, maxBytes, waitMs: 0 });
     if (messages.length === 0) {
@@ -101,7 +101,7 @@ export class EventReaders {
     return messages.map(({ sequence, subject, data }) => ({ sequence, subject, data }));
   }
 
-  #takeIdle({ from, subject }: PageQuery): Reader | undefined {
+  #takeIdle({ from, subject }: HistoryQuery): Reader | undefined {
     const key = keyOf(from, subject);
     const reader = this.#idle.get(key);
     this.#idle.delete(key);

@@ -2,11 +2,11 @@ import type { JetStreamManager, KV, KvOptions, NatsConnection } from 'nats';
 import { readEvent } from '../contract/envelope.ts';
 import type { Log } from '../contract/log.ts';
 import type { Archive, Stored } from './archive.ts';
-import { EventReaders, type PageQuery, readerOf } from './event-readers.ts';
+import { EventReaders, type HistoryQuery, readerOf } from './event-readers.ts';
 import { type Dropped, JobQueue } from './job-queue.ts';
 import { type PullOptions, pull } from './pull.ts';
 import type { Bucket, Listed, Queue, Store } from './store.ts';
-import { MAX_ENTRIES, PAGE_BYTES } from './store-requests.ts';
+import { MAX_STATE_ENTRIES, PAGE_BYTES } from './store-requests.ts';
 import { type Room, roomOf } from './stream-room.ts';
 import { type BucketName, buckets, type ConsumerName, consumers, streams } from './streams.ts';
 import { bucketOf, ensureStream, ensureTable, makeTable, streamOfBucket } from './table.ts';
@@ -84,7 +84,7 @@ export class JetStreamStore implements Store {
   }
 
   /** Reads a page of events for a user of the bus. @throws Fault `too-many` */
-  page(query: PageQuery, user: string): Promise<Stored[]> {
+  page(query: HistoryQuery, user: string): Promise<Stored[]> {
     return this.#readers.page(query, user);
   }
 
@@ -154,7 +154,7 @@ export class JetStreamStore implements Store {
       const entry = await kv.get(key);
       if (entry?.operation !== 'PUT') continue;
       size += entry.value.byteLength;
-      const full = size > PAGE_BYTES || entries.length === MAX_ENTRIES;
+      const full = size > PAGE_BYTES || entries.length === MAX_STATE_ENTRIES;
       if (full && entries.length > 0) return { entries, more: true };
       entries.push({ key, bytes: entry.value, revision: entry.revision });
     }

@@ -2,12 +2,12 @@ import { backoffMs } from '../async/backoff.ts';
 import { Fault } from '../contract/fault.ts';
 import type { Log } from '../contract/log.ts';
 import type { Pulled } from './pull.ts';
-import type { Outcome, Queue, Taken } from './store.ts';
+import type { JobOutcome, Queue, Taken } from './store.ts';
 import { TAKE_MS } from './store-requests.ts';
 import type { ConsumerName } from './streams.ts';
 
 /** Failures of a job after which it is dropped. */
-export const MAX_FAILURES = 6;
+export const MAX_JOB_FAILURES = 6;
 /** Times that a job may be lost with its worker, each until its `ackWaitMs` is over; then it is dropped. */
 export const MAX_LOST = 12;
 const RETRY = { firstMs: 4_000, maxMs: 60_000 };
@@ -19,7 +19,7 @@ const TOKEN =
   /^\$JS\.ACK\.(?:[^.\s]+\.[^.\s]+\.)?JOBS\.(?:down|up)\.\d+\.(\d+)\.\d+\.(\d+)\.\d+(?:\.[^.\s]+)?$/;
 
 /** Operations on a queue of JetStream. */
-export type Line = {
+export type QueueTransport = {
   submit(bytes: Uint8Array): Promise<void>;
   pull(waitMs: number): Promise<Pulled | undefined>;
   /** Acknowledges a job; resolves when the server has received it. */
@@ -35,12 +35,12 @@ export type Dropped = { queue: ConsumerName; attempts: number; reason: string };
 /** Redelivers jobs until they are done. A job that no worker can do is dropped, and the drop is reported. */
 export class JobQueue implements Queue {
   readonly #name: ConsumerName;
-  readonly #line: Line;
+  readonly #line: QueueTransport;
   readonly #dropped: (dropped: Dropped) => void;
   readonly #log: Log;
   readonly #attempts = new Map<string, Attempts>();
 
-  constructor(name: ConsumerName, line: Line, dropped: (dropped: Dropped) => void, log: Log) {
+  constructor(name: ConsumerName, line: QueueTransport, dropped: (dropped: Dropped) => void, log: Log) {
     this.#name = name;
     this.#line = line;
     this.#dropped = dropped;
@@ -64,7 +64,7 @@ export class JobQueue implements Queue {
     }
   }
 
-  async settle(token: string, outcome: Outcome): Promise<void> {
+  async settle(token: string, outcome: JobOutcome): Promise<void> {
     const key = keyOf(token);
     switch (outcome.kind) {
       case 'done':
@@ -79,7 +79,7 @@ export class JobQueue implements Queue {
         const attempts = this.#attemptsOf(key);
         attempts.failures += 1;
         const { failures } = attempts;
-        if (outcome.final || failures >= MAX_FAILURES) {
+        if (outcome.final || failures >= MAX_JOB_FAILURES) {
           return this.#drop(token, failures, outcome.reason);
         }
         return this.#redeliver(token, backoffMs(failures, RETRY));

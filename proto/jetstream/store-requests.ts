@@ -16,16 +16,16 @@ export const PAGE_BYTES = 512 * 1024;
 /** Max events in one answer. */
 export const MAX_PAGE = 500;
 /** Max entries of a state in one answer. */
-export const MAX_ENTRIES = 2_000;
+export const MAX_STATE_ENTRIES = 2_000;
 /** Max wait for an event, in ms: less than the 6 s of silence after which a caller gives up. */
-export const MAX_WAIT_MS = 5_000;
+export const MAX_PULL_WAIT_MS = 5_000;
 
 const Key = Type.String({ pattern: '^[-/_=.a-zA-Z0-9]+$', maxLength: 256 });
 const Value = Type.Uint8Array({ maxByteLength: MAX_STATE_BYTES });
 /** Above `MAX_STATE_BYTES`: values that were stored before that limit existed are returned too. */
 const StoredBytes = Type.Uint8Array({ maxByteLength: MAX_EVENT_BYTES });
 const Sequence = Type.Integer({ minimum: 0 });
-const Wait = Type.Integer({ minimum: 0, maximum: MAX_WAIT_MS });
+const Wait = Type.Integer({ minimum: 0, maximum: MAX_PULL_WAIT_MS });
 const Nothing = Type.Object({});
 
 const stateRequests = (bucket: string) => ({
@@ -39,7 +39,7 @@ const stateRequests = (bucket: string) => ({
     Type.Object({ after: Type.Optional(Key) }),
     Type.Object({
       entries: Type.Array(Type.Object({ key: Key, bytes: StoredBytes, revision: Sequence }), {
-        maxItems: MAX_ENTRIES,
+        maxItems: MAX_STATE_ENTRIES,
       }),
       more: Type.Boolean(),
     }),
@@ -141,7 +141,7 @@ export const eventId = request(
  * Events from this sequence or time on, of all subjects or of one. If none is stored yet, the answer is sent with the
  * first one, or empty after `wait` ms: ask again. No signs of life meanwhile.
  */
-export const readHistory = request(
+export const readHistoryPage = request(
   'storage.history.read',
   Type.Object({
     from: Type.Union([Type.Object({ sequence: Sequence }), Type.Object({ time: Instant })]),
@@ -161,4 +161,4 @@ export const readHistory = request(
     ),
   }),
 );
-export type ReadQuery = Static<typeof readHistory.query>;
+export type ReadQuery = Static<typeof readHistoryPage.query>;

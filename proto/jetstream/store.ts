@@ -36,7 +36,7 @@ export type Queue = {
   submit(bytes: Uint8Array): Promise<void>;
   /** Takes the next job; waits for it up to `TAKE_MS`. */
   take(): Promise<Taken | undefined>;
-  settle(token: string, outcome: Outcome): Promise<void>;
+  settle(token: string, outcome: JobOutcome): Promise<void>;
   /** Number of jobs that are queued or in progress. */
   backlog(): Promise<number>;
 };
@@ -48,7 +48,7 @@ export type Taken = { token: string; attempt: number; bytes: Uint8Array };
  * `working`: still in progress, which restarts the ack wait. `again`: redeliver after `ms`. `failed`: the worker could
  * not do it; the job is dropped if `final`, or after `MAX_FAILURES`.
  */
-export type Outcome =
+export type JobOutcome =
   | { kind: 'done' }
   | { kind: 'working' }
   | { kind: 'again'; ms: number }

@@ -18,7 +18,7 @@ export type Room = {
 };
 
 /** The operations of JetStream that are used here, on the stream of events. */
-export type RoomDeps = {
+export type StreamRoomDeps = {
   /** With a filter, including the subjects that match it. */
   info(filter?: string): Promise<{
     config: { max_bytes: number };
@@ -40,7 +40,7 @@ const WAIT_MS = 10_000;
 /** Idle time after which the server deletes the consumer, in ns. */
 const FORGET_NANOS = 60e9;
 
-export function roomOf(deps: RoomDeps): Room {
+export function roomOf(deps: StreamRoomDeps): Room {
   const { info, purge } = deps;
   return {
     size: async () => {
@@ -55,7 +55,7 @@ export function roomOf(deps: RoomDeps): Room {
 
 /** @throws Error if the server does not answer */
 async function scan(
-  { info, makeConsumer, pull, dropConsumer }: RoomDeps,
+  { info, makeConsumer, pull, dropConsumer }: StreamRoomDeps,
   visit: (event: SizedEvent) => void,
 ): Promise<void> {
   const { last_seq: last } = (await info()).state;

@@ -84,7 +84,7 @@ const isForeign = (layer: Descriptor) => /\.(foreign|nondistributable)\./.test(l
  * @param mediaType from the Content-Type
  * @throws Fault `manifest-invalid`, naming the field; `too-large`
  */
-export function readManifest(bytes: Uint8Array, mediaType: string): Manifest {
+export function parseManifest(bytes: Uint8Array, mediaType: string): Manifest {
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
     throw new Fault(
       'too-large',

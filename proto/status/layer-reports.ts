@@ -1,6 +1,6 @@
 import { clip } from '../contract/clip.ts';
 import { packedSize } from '../contract/packed-size.ts';
-import { type LayerReport, MAX_DEPTH, MAX_LAYERS, type Report } from './layers-below.ts';
+import { type LayerReport, MAX_DEPTH, MAX_LAYERS, type LayersReport } from './layers-below.ts';
 
 /**
  * Selects the layers below that fit into one report, so that the parent accepts the report for any number of layers and
@@ -12,7 +12,7 @@ const MAX_DETAIL = 300;
 /** Max size of all layers of a report, packed, in bytes: those of some hundred children fit into their bucket. */
 const MAX_BYTES = 256 * 1024;
 
-type ReceivedLayer = NonNullable<Report['layers']>[number];
+type ReceivedLayer = NonNullable<LayersReport['layers']>[number];
 
 /** Layers as the children reported them, each path prefixed with its child. `children`: layers by child. */
 export function prefixPaths(

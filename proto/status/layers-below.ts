@@ -13,12 +13,12 @@ import { LinkStatus } from './status.ts';
  */
 
 /** A place in a child's stream: `id` of the event there; `made` distinguishes the stream from one created later. */
-export const Place = Type.Object({
+export const StreamPlace = Type.Object({
   made: line(64),
   sequence: Type.Integer({ minimum: 1 }),
   id: Type.String({ maxLength: 300 }),
 });
-export type Place = Static<typeof Place>;
+export type StreamPlace = Static<typeof StreamPlace>;
 
 /** Max events per report. */
 export const MAX_EVENTS = 500;
@@ -52,13 +52,13 @@ const ReceivedLayer = Type.Object({
 });
 
 /** The body of a report, as JSON. */
-export const Report = Type.Object({
+export const LayersReport = Type.Object({
   /** Of the child's data volume: only the report of the active instance is accepted. */
   instance: Type.Optional(InstanceId),
   /** Of the layer: a copy of its data volume has another one. */
   start: Type.Optional(StartId),
   /** The child's stream. */
-  made: Place.properties.made,
+  made: StreamPlace.properties.made,
   /** Sequence that the parent last acknowledged. Absent if the child only asks for that. */
   after: Type.Optional(Type.Integer({ minimum: 0 })),
   /** The place that the parent named is not, or no longer, in the stream: these events begin at its first one. */
@@ -68,10 +68,10 @@ export const Report = Type.Object({
   }),
   layers: Type.Optional(Type.Array(ReceivedLayer, { maxItems: MAX_LAYERS })),
 });
-export type Report = Static<typeof Report>;
+export type LayersReport = Static<typeof LayersReport>;
 
 /** The answer: 200, or 409 if the parent is at another place than `after`, and has stored none of these events. */
-export const ReportAck = Type.Object({ place: Type.Optional(Place) });
+export const ReportAck = Type.Object({ place: Type.Optional(StreamPlace) });
 export type ReportAck = Static<typeof ReportAck>;
 
 /** HTTP path where a child reports, by POST; needs `gateway/<child>/message/write`. */
@@ -94,7 +94,7 @@ export const MAX_MARKS = 1_000;
  * `marks`: the last event of each source, by the number at the end of its id.
  */
 export const ReportProgress = Type.Composite([
-  Place,
+  StreamPlace,
   Type.Object({
     stored: Type.Integer({ minimum: 0 }),
     tail: Type.String({ maxLength: 300 }),

@@ -14,7 +14,7 @@ export type Presence = Static<typeof Presence>;
 export const presence = state('presence', Presence);
 
 /** Max time without a request before a child is cut off, in ms. A request is held for up to 58 s, then renewed. */
-export const MAX_SILENCE_MS = 90_000;
+export const MAX_CONTACT_GAP_MS = 90_000;
 /** Code of a link whose layer is cut off from the reporting one. */
 export const NOT_SEEN = 'not-heard';
 
@@ -28,7 +28,7 @@ export function currentLayers(
   const childLink = layers.find(({ path }) => path.length === 0)?.link;
   const isExpected =
     childLink?.live === true && (childLink.window === undefined || now < childLink.window.until);
-  if (!isExpected || now - last <= MAX_SILENCE_MS) return { seen: last, layers };
+  if (!isExpected || now - last <= MAX_CONTACT_GAP_MS) return { seen: last, layers };
   const detail = `no contact since ${new Date(last).toISOString()}`;
   return { seen: last, layers: layers.map((layer) => withoutLink(layer, last, detail)) };
 }

@@ -129,14 +129,14 @@ export type SyncerStatus = Static<typeof SyncerStatus>;
 export const syncerStatus = state('syncers', SyncerStatus);
 
 /** Connection to the source of the documents. */
-export const Session = Type.Object({
+export const TwinSession = Type.Object({
   connected: Type.Boolean(),
   /** When `connected` last changed. */
   since: Instant,
   /** Why it is not connected. */
   detail: Type.Optional(Reason),
 });
-export type Session = Static<typeof Session>;
+export type TwinSession = Static<typeof TwinSession>;
 
 /** Last result of the configuration bridge: an invalid document changes nothing and is reported here. */
 export const BridgeStatus = Type.Object({
@@ -146,7 +146,7 @@ export const BridgeStatus = Type.Object({
   /** Version of the desired properties that contain the document. */
   version: Type.Optional(Type.Integer()),
   /** If the document is received over a connection. */
-  session: Type.Optional(Session),
+  session: Type.Optional(TwinSession),
 });
 export type BridgeStatus = Static<typeof BridgeStatus>;
 export const bridgeStatus = request('twin-bridge.status.get', Type.Object({}), BridgeStatus);

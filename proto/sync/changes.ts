@@ -9,7 +9,7 @@ import { Digest, Repository, Tag } from '../oci/names.ts';
  * another data volume, or of one that was restored from a copy) is answered as `lost`: the caller then compares
  * everything.
  */
-export const Cursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$', maxLength: 64 });
+export const FeedCursor = Type.String({ pattern: '^[0-9a-z.-]{1,64}$', maxLength: 64 });
 
 /** Unique per repair of metadata. */
 export const RepairId = Type.String({ pattern: '^[0-9a-f]{1,32}$', maxLength: 32 });
@@ -24,7 +24,7 @@ export type ContentChange = Static<typeof ContentChange>;
 
 export const Changes = Type.Object({
   /** After the last one of these. */
-  cursor: Cursor,
+  cursor: FeedCursor,
   lost: Type.Boolean(),
   changes: Type.Array(ContentChange, { maxItems: 1000 }),
   /** More changes follow the cursor. */
@@ -41,7 +41,7 @@ export type Changes = Static<typeof Changes>;
 /** Changes after `after`; without it, only the current end of the journal. Each tag or manifest is listed once. */
 export const listChanges = request(
   'storage.change.list',
-  Type.Object({ after: Type.Optional(Cursor), limit: Type.Integer({ minimum: 1, maximum: 1000 }) }),
+  Type.Object({ after: Type.Optional(FeedCursor), limit: Type.Integer({ minimum: 1, maximum: 1000 }) }),
   Changes,
 );
 
@@ -53,7 +53,7 @@ export const storeCursor = request(
   'storage.cursor.keep',
   Type.Object({
     scopeHash: Type.String({ maxLength: 128 }),
-    cursor: Type.Union([Cursor, Type.Null()]),
+    cursor: Type.Union([FeedCursor, Type.Null()]),
     ...Fenced,
   }),
   Type.Object({}),
@@ -63,7 +63,7 @@ export const storeCursor = request(
 export const getCursor = request(
   'storage.cursor.get',
   Type.Object({ scopeHash: Type.String({ maxLength: 128 }) }),
-  Type.Object({ cursor: Type.Optional(Cursor) }),
+  Type.Object({ cursor: Type.Optional(FeedCursor) }),
 );
 
 /**

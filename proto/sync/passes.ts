@@ -72,7 +72,7 @@ export const Failure = Type.Object({
 export type Failure = Static<typeof Failure>;
 
 /** Max failures in a result. */
-export const MAX_FAILURES = 20;
+export const MAX_LISTED_FAILURES = 20;
 /** Max selections in a result. */
 export const MAX_PATTERNS = 50;
 
@@ -91,7 +91,7 @@ export const PassResult = Type.Object({
     description: 'Changes that the parent refused, which wait for their retry or for `terrace sync --full`.',
   }),
   failures: Type.Array(Failure, {
-    maxItems: MAX_FAILURES,
+    maxItems: MAX_LISTED_FAILURES,
     description: 'The first failures and parked changes.',
   }),
   ended: Type.Optional(

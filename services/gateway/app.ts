@@ -13,7 +13,7 @@ import { checkOrigin } from './auth/open-layer.ts';
 import { LongPolls } from './children/long-poll.ts';
 import { ContentCache } from './content/content-cache.ts';
 import { RunningHashes } from './content/running-hashes.ts';
-import { answerClientError, answerError, VERSION } from './http/errors.ts';
+import { answerClientError, answerError, API_VERSION } from './http/errors.ts';
 import { checkLoginServer } from './http/login-server.ts';
 import { MINIMUM_RATE } from './http/minimum-rate.ts';
 import { foldName } from './http/repository-name.ts';
@@ -26,7 +26,7 @@ import { childRoutes } from './routes/children.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { referrerRoutes } from './routes/referrers.ts';
 import { reportRoutes } from './routes/reports.ts';
-import type { Gateway, Times } from './routes/resource.ts';
+import type { Gateway, CallTimes } from './routes/resource.ts';
 import { tagRoutes } from './routes/tags.ts';
 import { tokenRoutes } from './routes/token.ts';
 import { uploadRoutes } from './routes/uploads.ts';
@@ -51,10 +51,10 @@ export type AppOptions = {
   anyName?: boolean;
   /** No other gateway of the layer takes writes. Left out: others may exist. */
   alone?: boolean;
-  times?: Partial<Times>;
+  times?: Partial<CallTimes>;
 };
 
-const TIMES: Times = {
+const TIMES: CallTimes = {
   idleMs: 60_000,
   minimumRate: MINIMUM_RATE,
   renewMs: CLAIM_RENEW_MS,
@@ -133,7 +133,7 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     ownNamesOnly: !anyName,
   };
   app.addHook('onRequest', async (request, reply) => {
-    reply.header(...VERSION);
+    reply.header(...API_VERSION);
     // Fastify rejects malformed Content-Type headers; treat them as absent.
     const { headers } = request.raw;
     if (!MEDIA_TYPE.test(headers['content-type'] ?? '')) delete headers['content-type'];

@@ -10,7 +10,7 @@ import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
 import { hasToken, isLoopback } from './auth/access-at-start.ts';
-import { addressOf, tlsOf, whyNot } from './tls/listen.ts';
+import { parseListen, tlsOf, whyNot } from './tls/listen.ts';
 import { renew } from './tls/renewal.ts';
 import { checkPair, readPair } from './tls/tls.ts';
 import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
@@ -71,7 +71,7 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
   const awaitsToken = env.TERRACE_AWAIT_TOKEN === '1';
-  const loopback = isLoopback(addressOf(listen).host);
+  const loopback = isLoopback(parseListen(listen).host);
   const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
   const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaitsToken && !closed && loopback);
   if (closed) log.info({ listen }, 'accepting only clients with a token');
@@ -93,7 +93,7 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   try {
     // The kernel distributes connections over the processes; a process that exits or dies closes only its own.
     const reusePort = Number(env.TERRACE_GATEWAYS ?? 1) > 1;
-    const address = await app.listen({ ...addressOf(listen), ...(reusePort && { reusePort }) });
+    const address = await app.listen({ ...parseListen(listen), ...(reusePort && { reusePort }) });
     log.info({ address }, `listening on ${address}`);
     serves();
   } catch (error) {

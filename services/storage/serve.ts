@@ -10,7 +10,7 @@ import {
   listChildren,
 } from '#proto/accounts/children.ts';
 import type { Bus } from '#proto/bus/bus.ts';
-import type { Caller } from '#proto/bus/caller.ts';
+import type { RequestSender } from '#proto/bus/caller.ts';
 import { listArriving, locateArriving } from '#proto/content/arriving.ts';
 import { linkBlobs, locateBlob, missingBlobs, repositoriesOfBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import {
@@ -48,7 +48,7 @@ import { getWebhookPlace, retainWebhooks, storeWebhookPlace } from '#proto/statu
 import { getCursor, listChanges, storeCursor } from '#proto/sync/changes.ts';
 import { currentCaller, runAs } from './audit/caller-context.ts';
 import type { ReportAdmission } from './history/history-room.ts';
-import { nothing, type On } from './on.ts';
+import { noReply, type On } from './on.ts';
 import { serveAccounts } from './serve-accounts.ts';
 import { serveOutgoing } from './serve-outgoing.ts';
 import type { Storage } from './storage.ts';
@@ -68,9 +68,9 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
       const { term, ...rest } = query as { term?: Term };
       return storage.fence.run(term, () => handler(rest as typeof query));
     };
-    const tracked = (query: Parameters<typeof handler>[0], caller: Caller) => {
+    const tracked = (query: Parameters<typeof handler>[0], caller: RequestSender) => {
       const answer = runAs(caller, () => run(query));
-      const done = answer.then(nothing, nothing).finally(() => inFlight.delete(done));
+      const done = answer.then(noReply, noReply).finally(() => inFlight.delete(done));
       inFlight.add(done);
       return answer;
     };
@@ -79,33 +79,33 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
 
   on(locateBlob, (q) => blobs.locate(q.repository, q.digest));
   on(missingBlobs, async (q) => ({ digests: await blobs.missing(q.digests) }));
-  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(nothing));
+  on(linkBlobs, (q) => blobs.link(q.repository, q.digests, q.from).then(noReply));
   on(repositoriesOfBlob, async (q) => ({ repositories: await blobs.repositories(q.digest, q.limit) }));
-  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(nothing));
+  on(unlinkBlob, (q) => blobs.unlink(q.repository, q.digest).then(noReply));
   on(commitBlob, async (q) => ({ size: await blobs.commit(q) }));
 
   on(startUpload, (q) => ingests.startUpload(q.repository, q.by, q.hold));
   on(claimUpload, (q) => ingests.claimUpload(q.repository, q.id, q.by));
   on(uploadStatus, (q) => ingests.uploadStatus(q.repository, q.id));
-  on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(nothing));
+  on(abortUpload, (q) => ingests.abortUpload(q.repository, q.id).then(noReply));
   on(claimTransfer, (q) => ingests.claimTransfer(q));
-  on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(nothing));
-  on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(nothing));
-  on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(nothing));
+  on(renewClaim, (q) => ingests.renew(q.id, q.claim).then(noReply));
+  on(releaseClaim, (q) => ingests.release(q.id, q.claim).then(noReply));
+  on(discardIngest, (q) => ingests.discard(q.id, q.claim).then(noReply));
 
   on(putManifest, (q) => manifests.put(q));
   on(getManifest, (q) => manifests.get(q.repository, q.reference));
   on(missingManifests, async (q) => ({ digests: await manifests.missing(q.repository, q.digests) }));
-  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(nothing));
+  on(deleteManifest, (q) => manifests.delete(q.repository, q.digest, q.arrived).then(noReply));
   on(listExcluded, (q) => manifests.listExcluded(q.repository, q));
   on(listReferrers, (q) => manifests.referrers(q.repository, q.digest, q.artifactType, q));
 
-  on(putTag, (q) => tags.put(q.repository, q).then(nothing));
-  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(nothing));
+  on(putTag, (q) => tags.put(q.repository, q).then(noReply));
+  on(deleteTag, (q) => tags.delete(q.repository, q.tag, q.expect, q.base ?? false).then(noReply));
   on(listTags, (q) => tags.list(q.repository, q));
   on(listBases, (q) => tags.listBases(q.repository, q));
   on(listDiffering, (q) => tags.listDiffering(q));
-  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(nothing));
+  on(setBase, (q) => tags.setBase(q.repository, q.tag, q.digest).then(noReply));
   on(listRepositories, (q) => tags.listRepositories(q));
   on(cleanRepository, (q) => manifests.clean(q.repository));
   on(storageStatus, () => storage.status());
@@ -113,7 +113,7 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
   on(takeTerm, async (q) => ({ term: await storage.fence.take(q.by) }));
 
   on(listChanges, (q) => storage.feed.list(q));
-  on(storeCursor, (q) => storage.feed.keepCursor(q.scopeHash, q.cursor).then(nothing));
+  on(storeCursor, (q) => storage.feed.keepCursor(q.scopeHash, q.cursor).then(noReply));
   on(getCursor, (q) => storage.feed.cursor(q.scopeHash));
 
   on(listArriving, async () => ({ blobs: await storage.arriving.list() }));
@@ -125,13 +125,13 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
     room.charge(q.child, q.bytes);
     return {};
   });
-  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(nothing));
+  on(askRoom, (q) => room.admit(q.child, q.bytes, q.charged).then(noReply));
   on(childAccounts, (q) => children.accounts(q.names));
   on(listChildren, (q) => children.list(q));
   on(deactivateChild, (q) =>
     audit.change({ action: 'child/deactivate', subject: q.name }, () => children.deactivate(q.name)),
   );
-  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(nothing));
+  on(addAudit, (q) => audit.add(q.entries, currentCaller()).then(noReply));
   on(layerInstance, () => children.identity());
 
   on(collectGarbage, (q) => storage.garbage.collect(q.dryRun));
@@ -140,8 +140,8 @@ export function serve(bus: Bus, storage: Storage, room: ReportAdmission): AsyncD
 
   const { webhooks } = storage;
   on(getWebhookPlace, (q) => webhooks.get(q.webhook));
-  on(storeWebhookPlace, (q) => webhooks.keep(q.webhook, q.place).then(nothing));
-  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(nothing));
+  on(storeWebhookPlace, (q) => webhooks.keep(q.webhook, q.place).then(noReply));
+  on(retainWebhooks, (q) => webhooks.retain(q.webhooks).then(noReply));
 
   serveOutgoing(on, storage);
   serveAccounts(on, storage);

@@ -8,7 +8,7 @@ import { type Context, ended } from '../process/run.ts';
 import { type Coordinator, coordinate } from './coordinator/coordinator.ts';
 import { SharedBandwidth } from './link/bandwidth/bandwidth.ts';
 import { TrustBundle } from './link/login/trust-bundle.ts';
-import { Settings } from './link/parent/settings.ts';
+import { ParentSettings } from './link/parent/settings.ts';
 import { Alarm } from './schedule/alarm.ts';
 import { linkAt } from './schedule/link-schedule.ts';
 import { PassCancellation } from './transfer/pass-cancellation.ts';
@@ -40,7 +40,7 @@ export async function syncer(context: Context): Promise<void> {
   let reserve = RESERVE;
   const volume = new Volume(data, () => reserve);
   const workload = workloadOf(env);
-  await using settings = new Settings(
+  await using settings = new ParentSettings(
     new SharedBandwidth(bus, instance, log),
     Number(env.TERRACE_STALL_MS) || undefined,
     workload && new TrustBundle(workload, log),

@@ -3,11 +3,11 @@ import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
 import { files } from '#proto/document/files.ts';
 import { type Overrides, type Resolved, resolveDocument } from '#proto/document/resolve/resolve.ts';
-import { bridgeStatus, type Session } from '#proto/status/status.ts';
+import { bridgeStatus, type TwinSession } from '#proto/status/status.ts';
 import { Declarer } from './declare.ts';
 import { Publisher } from './publish.ts';
 import type { DesiredState } from './report/seen.ts';
-import type { DocumentSource, Found } from './source/source.ts';
+import type { DocumentSource, SourceState } from './source/source.ts';
 
 /**
  * The twin-bridge turns a configuration document into the configuration of the layer. In an IoT Edge module, it also
@@ -30,7 +30,7 @@ export type BridgeOptions = {
   /** The document arrives after the start: fields that take effect only at the start are complaints. */
   late?: boolean;
   /** State of the connection to the source, if that can fail. */
-  session?: () => Session;
+  session?: () => TwinSession;
 };
 
 export type Bridge = Disposable & {
@@ -50,10 +50,10 @@ export function bridge(
 ): Bridge {
   const publisher = new Publisher(bus, log);
   const declarer = new Declarer(bus, log);
-  let last: Found | undefined;
+  let last: SourceState | undefined;
   let complaints: string[] = [];
   let changed = () => {};
-  const apply = (document: Found) => {
+  const apply = (document: SourceState) => {
     last = document;
     const resolved = resolve(document, options);
     const previous = complaints;
@@ -104,7 +104,7 @@ export function bridge(
   };
 }
 
-function resolve(document: Found, options: Omit<BridgeOptions, 'session'>): Resolved {
+function resolve(document: SourceState, options: Omit<BridgeOptions, 'session'>): Resolved {
   if ('complaint' in document) return { complaints: [document.complaint] };
   return resolveDocument({ ...document, ...options, ...files });
 }

@@ -2,7 +2,7 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { ended } from '../process/run.ts';
 import { type BridgeOptions, bridge } from './bridge.ts';
 import type { ModuleTwin } from './iot-edge/module-twin.ts';
-import type { Method } from './methods/method.ts';
+import type { DirectMethod } from './methods/method.ts';
 import { directMethods } from './methods/methods.ts';
 import { type ReportOptions, TwinReporter } from './report/report.ts';
 import type { Reported } from './report/reported.ts';
@@ -20,7 +20,7 @@ export type ModuleOptions = {
   bridgeOptions: BridgeOptions;
   /** Configuration file. Its fields apply unless the twin sets them. */
   file?: DocumentSource | undefined;
-  start: (methods: ReadonlyMap<string, Method>) => ModuleTwin;
+  start: (methods: ReadonlyMap<string, DirectMethod>) => ModuleTwin;
   pace?: ReportOptions['pace'];
 };
 

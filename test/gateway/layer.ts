@@ -13,7 +13,7 @@ import type { Mode } from '#proto/oci/mode.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
-import type { Gateway, Times } from '../../services/gateway/routes/resource.ts';
+import type { Gateway, CallTimes } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience, until as untilSo } from '../support/until.ts';
 
@@ -33,7 +33,7 @@ export class TestLayer implements AsyncDisposable {
   readonly logged: ({ message: string } & Record<string, unknown>)[] = [];
   #storage: ChildProcess | undefined;
 
-  static async start(times: Partial<Times> = {}): Promise<TestLayer> {
+  static async start(times: Partial<CallTimes> = {}): Promise<TestLayer> {
     const [testBus, data] = await Promise.all([TestBus.start(), mkdtemp(join(tmpdir(), 'terrace-gateway-'))]);
     const layer = new TestLayer(testBus, data);
     layer.bus = await testBus.connect('gateway');

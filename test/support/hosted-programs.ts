@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { pino } from 'pino';
 import type { ServiceName } from '#proto/contract/users.ts';
 import type { LayerLog } from '../../cli/layer/layer-log.ts';
-import { COMPACT_PROGRAM, compactEnvironment, type Settings } from '../../cli/layer/programs.ts';
+import { COMPACT_PROGRAM, compactEnvironment, type ProgramSettings } from '../../cli/layer/programs.ts';
 import type { Program } from '../../cli/layer/supervisor.ts';
 import { gateway } from '../../services/gateway/service.ts';
 import { ended, live, type Main } from '../../services/process/run.ts';
@@ -16,7 +16,7 @@ import { twinBridge } from '../../services/twin-bridge/service.ts';
  * The services of a compact layer in the process of the test: nothing is loaded and compiled anew for each layer. For
  * tests in which no process of the layer is killed or measured.
  */
-export function hostedPrograms(settings: Settings, log: LayerLog): Program[] {
+export function hostedPrograms(settings: ProgramSettings, log: LayerLog): Program[] {
   const spawn = () => new HostedServices(settings, log) as unknown as ChildProcess;
   return [{ name: COMPACT_PROGRAM, rank: 0, spawn }];
 }
@@ -34,7 +34,7 @@ class HostedServices extends EventEmitter {
   readonly #end = new AbortController();
   readonly #last = new AbortController();
 
-  constructor(settings: Settings, log: LayerLog) {
+  constructor(settings: ProgramSettings, log: LayerLog) {
     super();
     process.umask(0o077);
     const lines = new PassThrough();

@@ -4,8 +4,8 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Bus } from '#proto/bus/bus.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
-import { Link, type LinkOptions } from '../../services/syncer/link/http/link.ts';
-import { Parent } from '../../services/syncer/link/parent/parent.ts';
+import { ParentLink, type LinkOptions } from '../../services/syncer/link/http/link.ts';
+import { ParentRegistry } from '../../services/syncer/link/parent/parent.ts';
 import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
 import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';
 import type { PassContext } from '../../services/syncer/reconcile/context/pass-context.ts';
@@ -34,13 +34,13 @@ export async function sender(
     log: quiet,
   });
   const pass = randomUUID();
-  const up = new Link(link);
+  const up = new ParentLink(link);
   const arrivals = new Arrivals(bus, quiet, pass, signal, until);
   const unsentChanges = await UnsentChanges.load(bus, signal);
   return {
     bus,
     volume: new Volume(layer.data),
-    parent: new Parent(up),
+    parent: new ParentRegistry(up),
     pushClient: new PushClient(up),
     arrivals,
     unsentChanges,

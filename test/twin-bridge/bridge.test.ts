@@ -13,19 +13,19 @@ import {
 import type { Overrides } from '#proto/document/resolve/resolve.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { bridge } from '../../services/twin-bridge/bridge.ts';
-import type { DocumentSource, Found } from '../../services/twin-bridge/source/source.ts';
+import type { DocumentSource, SourceState } from '../../services/twin-bridge/source/source.ts';
 import { quiet, TestBus } from '../support/bus.ts';
 import { until } from '../support/until.ts';
 
 /** A source that the test writes to. */
 class Script implements DocumentSource {
   readonly name = 'script';
-  #handler: (found: Found) => void = () => {};
+  #handler: (found: SourceState) => void = () => {};
   #text: string;
   constructor(text: string) {
     this.#text = text;
   }
-  watch(handler: (found: Found) => void): Disposable {
+  watch(handler: (found: SourceState) => void): Disposable {
     this.#handler = handler;
     this.write(this.#text);
     return { [Symbol.dispose]() {} };

@@ -8,9 +8,9 @@ import { collectGarbage } from '#proto/content/maintenance.ts';
 import { Fault, faultCodes } from '#proto/contract/fault.ts';
 import { declareAccounts } from '#proto/document/declared-accounts.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
-import { nothing } from '../../services/syncer/coordinator/run-pass.ts';
+import { emptyResult } from '../../services/syncer/coordinator/run-pass.ts';
 import { gcMethod } from '../../services/twin-bridge/methods/gc.ts';
-import type { Method } from '../../services/twin-bridge/methods/method.ts';
+import type { DirectMethod } from '../../services/twin-bridge/methods/method.ts';
 import { directMethods } from '../../services/twin-bridge/methods/methods.ts';
 import { statusOf } from '../../services/twin-bridge/methods/statuses.ts';
 import { syncMethod } from '../../services/twin-bridge/methods/sync.ts';
@@ -20,7 +20,7 @@ import { quiet } from '../support/bus.ts';
 let buses: Buses;
 let bus: Bus;
 let operator: Bus;
-let methods: ReadonlyMap<string, Method>;
+let methods: ReadonlyMap<string, DirectMethod>;
 const said: unknown[] = [];
 const note = (...words: unknown[]) => void said.push(words);
 const log = { debug: note, info: note, warn: note, error: note };
@@ -191,7 +191,7 @@ test('deactivate frees the place of a layer below', async () => {
 test('events: the last ones, or those from a place on, a page at a time', async () => {
   for (let at = 0; at < 30; at += 1) {
     const failures = Array(at < 20 ? 1 : 10).fill({ code: 'internal', reason: 'x'.repeat(2_000) });
-    buses.syncer.publish(passFinished, { ...nothing({ id: `e-${at}`, cause: 'test' }), failures });
+    buses.syncer.publish(passFinished, { ...emptyResult({ id: `e-${at}`, cause: 'test' }), failures });
   }
   while ((await ask('events', { count: 1 })).payload.events[0]?.data?.pass !== 'e-29');
   const passesOf = ({ payload }: Answer) =>

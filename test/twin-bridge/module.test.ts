@@ -5,10 +5,10 @@ import { hashPassword } from '#proto/accounts/password-hash.ts';
 import { CONFIGURATION_KEY, configuration } from '#proto/document/configuration.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import type { ModuleTwin } from '../../services/twin-bridge/iot-edge/module-twin.ts';
-import type { Method } from '../../services/twin-bridge/methods/method.ts';
+import type { DirectMethod } from '../../services/twin-bridge/methods/method.ts';
 import { runModule } from '../../services/twin-bridge/module.ts';
 import type { Reported } from '../../services/twin-bridge/report/reported.ts';
-import type { Found } from '../../services/twin-bridge/source/source.ts';
+import type { SourceState } from '../../services/twin-bridge/source/source.ts';
 import { type Buses, connectAll, Rig } from '../storage/rig.ts';
 import { quiet } from '../support/bus.ts';
 import { until as untilSo } from '../support/until.ts';
@@ -18,9 +18,9 @@ class Script implements ModuleTwin {
   readonly name = 'the module twin';
   session = { connected: true, since: 1 };
   readonly reports: Reported[] = [];
-  methods: ReadonlyMap<string, Method> = new Map();
-  #handler: (found: Found) => void = () => {};
-  watch(handler: (found: Found) => void): Disposable {
+  methods: ReadonlyMap<string, DirectMethod> = new Map();
+  #handler: (found: SourceState) => void = () => {};
+  watch(handler: (found: SourceState) => void): Disposable {
     this.#handler = handler;
     return { [Symbol.dispose]() {} };
   }

@@ -1,12 +1,12 @@
 import { isAbsolute, join } from 'node:path';
 import { azureFiles } from '../azure.ts';
 import type { Document, Tls } from '../document.ts';
-import type { Parent } from '../parent.ts';
+import type { ParentDocument } from '../parent.ts';
 
 /** Merges a document with the fields that override it and with its defaults. Pure. */
 
 /** Fields that override those of a document, or serve as its defaults. Their paths are absolute. */
-export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<Parent>; tls?: Partial<Tls> };
+export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<ParentDocument>; tls?: Partial<Tls> };
 
 /** Fields as parsed, not validated yet. */
 export type Fields = Record<string, unknown>;

@@ -5,7 +5,7 @@ import type { Configuration } from '../configuration.ts';
 import { type DeclaredAccount, declaredAccounts } from '../declared-accounts.ts';
 import { Document, logLevels } from '../document.ts';
 import { orDefault } from '../fields.ts';
-import type { Files } from '../files.ts';
+import type { DocumentFiles } from '../files.ts';
 import { notificationsOf, placeFiles } from '../notifications.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
 import { Selection } from '../selection.ts';
@@ -24,7 +24,7 @@ import { type Fields, isMapping, merge, type Overrides } from './merge.ts';
 
 export type { Overrides } from './merge.ts';
 
-export type Source = {
+export type DocumentInput = {
   /** YAML; absent without a file. */
   text?: string | undefined;
   /** Base of relative paths in the text. */
@@ -40,14 +40,14 @@ export type Source = {
   lower?: { text: string; folder: string } | undefined;
   /** The text arrives after the start: fields that take effect only at a start are complaints. */
   late?: boolean | undefined;
-} & Files;
+} & DocumentFiles;
 
 /** Each complaint is one sentence that names the field and the remedy. */
 export type Resolved =
   | { configuration: Configuration; accounts: DeclaredAccount[] }
   | { complaints: string[] };
 
-export function resolveDocument(source: Source): Resolved {
+export function resolveDocument(source: DocumentInput): Resolved {
   const { text, folder = '.', overrides = {}, defaults = {}, lower, late, ...files } = source;
   const parsed = parse(text ?? '');
   if ('complaints' in parsed) return parsed;

@@ -1,7 +1,7 @@
 import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler';
 import { isRepositoryPattern } from '../../oci/repository-pattern.ts';
 import { Document } from '../document.ts';
-import type { Files } from '../files.ts';
+import type { DocumentFiles } from '../files.ts';
 import { isNetwork } from '../networks.ts';
 import { bytesOf, durationOf } from '../quantities.ts';
 import { declaredComplaints } from './accounts.ts';
@@ -22,7 +22,7 @@ import { selectionComplaints } from './selection.ts';
 const form = TypeCompiler.Compile(Document);
 
 /** @returns no complaint if the fields are a `Document` that can be put in force */
-export function complaintsOf(fields: object, files: Files): string[] {
+export function complaintsOf(fields: object, files: DocumentFiles): string[] {
   const misformed = formComplaints(fields);
   return misformed.length > 0 ? misformed : meaningComplaints(fields as Document, files);
 }
@@ -51,7 +51,7 @@ function innermost(error: ValueError): ValueError[] {
 }
 
 /** Complaints that a schema can't express. */
-function meaningComplaints(document: Document, files: Files): string[] {
+function meaningComplaints(document: Document, files: DocumentFiles): string[] {
   const { listen, repositories = [], anonymousPull = [], trustedProxies = [] } = document;
   const { schedule, tls, reserve, garbageCollection: garbage = {}, scrub = {} } = document;
   const complaints: string[] = [];

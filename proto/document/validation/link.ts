@@ -1,7 +1,7 @@
 import { Cron } from 'croner';
 import { azureComplaints } from '../azure.ts';
 import type { Document } from '../document.ts';
-import type { Files } from '../files.ts';
+import type { DocumentFiles } from '../files.ts';
 import { isHostPattern, isNetwork } from '../networks.ts';
 import { bitRateOf, durationOf } from '../quantities.ts';
 import { notValid, quote } from './remedies.ts';
@@ -13,7 +13,7 @@ const DAY = 86_400_000;
 /** Min bandwidth in bytes/s: below it, a small request takes seconds. */
 const MIN_RATE = 1_000;
 
-export function linkComplaints(document: Document, files: Files): string[] {
+export function linkComplaints(document: Document, files: DocumentFiles): string[] {
   const { parent, schedule, window, syncWindow, eventTtl, messageTtl } = document;
   const complaints: string[] = [];
   for (const complaint of parent ? parentComplaints(parent, files) : []) complaints.push(complaint);
@@ -29,7 +29,7 @@ export function linkComplaints(document: Document, files: Files): string[] {
   return [...complaints, ...bandwidthComplaints(document.bandwidth)];
 }
 
-function parentComplaints(parent: NonNullable<Document['parent']>, files: Files): string[] {
+function parentComplaints(parent: NonNullable<Document['parent']>, files: DocumentFiles): string[] {
   const { url, username, passwordFile, caFile, allowedHosts = [] } = parent;
   const complaints: string[] = [];
   if (!URL.canParse(url)) complaints.push(notValid('parent.url', url));

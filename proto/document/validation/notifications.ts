@@ -1,6 +1,6 @@
-import type { Files } from '../files.ts';
+import type { DocumentFiles } from '../files.ts';
 import { readNotificationPattern } from '../notification-patterns.ts';
-import { type NotificationsDocument, nameOf, type Webhook } from '../notifications.ts';
+import { type NotificationsDocument, webhookName, type Webhook } from '../notifications.ts';
 import { unreadable } from './link.ts';
 import { notValid, quote } from './remedies.ts';
 
@@ -8,7 +8,7 @@ import { notValid, quote } from './remedies.ts';
 
 export function notificationComplaints(
   { parent = [], webhooks = [] }: NotificationsDocument,
-  files: Files,
+  files: DocumentFiles,
 ): string[] {
   const complaints = patternComplaints('notifications.parent', parent);
   const seen = new Set<string>();
@@ -20,7 +20,7 @@ export function notificationComplaints(
       complaints.push(complaint);
     }
     if (urls.length > 0) continue;
-    const name = nameOf(webhook);
+    const name = webhookName(webhook);
     if (seen.has(name)) {
       complaints.push(
         `${field}.name ${quote(name)} is already the name of another webhook: give each a different name`,
@@ -41,7 +41,7 @@ function urlComplaint(field: string, url: string): string[] {
   return [`${field} contains credentials: remove them, and sign events with the secret in secretFile`];
 }
 
-function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: Files): string[] {
+function fileComplaints(field: string, { secretFile, caFile }: Webhook, files: DocumentFiles): string[] {
   const complaints: string[] = [];
   for (const [name, path] of Object.entries({ secretFile, caFile })) {
     if (path !== undefined && !files.readable(path)) complaints.push(unreadable(`${field}.${name}`, path));

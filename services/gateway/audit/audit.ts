@@ -6,7 +6,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import type { Caller } from '../auth/caller.ts';
+import type { RequestCaller } from '../auth/caller.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { parameter } from '../http/parameters.ts';
 import { auditOutbox } from './audit-outbox.ts';
@@ -135,7 +135,7 @@ function named(request: FastifyRequest): Record<string, string | undefined> {
 
 const clipped = (text: string | undefined, max: number) => text && clip(text, max);
 
-function tokenOf(caller: Caller | null): string | undefined {
+function tokenOf(caller: RequestCaller | null): string | undefined {
   return caller && NAME.test(caller.name) ? caller.name : undefined;
 }
 

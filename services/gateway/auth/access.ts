@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isGatewayAction } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
-import { childOf, repositoryOf } from '../http/parameters.ts';
+import { childParameter, repositoryOf } from '../http/parameters.ts';
 import { Authentication, type AuthenticationOptions, type Insufficient } from './authentication.ts';
-import { decide, decideGateway, type Identity, UNRESTRICTED, type Verdict } from './authorization.ts';
+import { decide, decideGateway, type CallerIdentity, UNRESTRICTED, type AccessVerdict } from './authorization.ts';
 import { type BearerError, challenge, type NeededRight } from './challenge.ts';
 import type { Needs } from './needs.ts';
 
@@ -77,7 +77,7 @@ export class Access {
     request: FastifyRequest,
     reply: FastifyReply,
     wanted: NeededRight,
-    who: Identity | Insufficient,
+    who: CallerIdentity | Insufficient,
   ): void {
     const { needs, target } = wanted;
     if ('refused' in who) this.#challenge(request, reply, wanted, who.refused, who.error);
@@ -115,10 +115,10 @@ export class Access {
 /** The repository or child that the request concerns. @throws Fault `name-invalid`, `malformed` */
 function targetOf(request: FastifyRequest, needs: Needs): string {
   if (needs === 'nothing' || needs === 'login' || needs === 'catalog') return '';
-  return isGatewayAction(needs) ? childOf(request) : repositoryOf(request);
+  return isGatewayAction(needs) ? childParameter(request) : repositoryOf(request);
 }
 
-function verdictOn(who: Identity, { needs, target }: NeededRight): Verdict {
+function verdictOn(who: CallerIdentity, { needs, target }: NeededRight): AccessVerdict {
   if (needs === 'nothing') return 'allow';
   if (needs === 'login' || needs === 'catalog') return decideLogin(who, needs);
   const grant = who.grant?.rules;
@@ -138,7 +138,7 @@ function unknown(repository: string): Fault {
 /**
  * Decides `login` and `catalog`: an anonymous caller needs a Bearer token, and a Bearer token needs the catalog scope.
  */
-function decideLogin({ anonymous, grant }: Identity, needs: 'login' | 'catalog'): Verdict {
+function decideLogin({ anonymous, grant }: CallerIdentity, needs: 'login' | 'catalog'): AccessVerdict {
   if (needs === 'catalog' && grant && !grant.catalog) return 'challenge';
   return anonymous && !grant ? 'challenge' : 'allow';
 }

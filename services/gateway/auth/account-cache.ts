@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { type Account, accountsChanged, accountsStatus, getAccount } from '#proto/accounts/accounts.ts';
 import type { Bus } from '#proto/bus/bus.ts';
 import { storageStarted } from '#proto/content/content-events.ts';
-import { Rules } from './authorization.ts';
+import { AccessRules } from './authorization.ts';
 
 /** An account with what checks of a request need. */
 export type CachedAccount = Omit<Account, 'passwords'> & {
   passwords: KnownPassword[];
   /** Rights of the account, including those of every caller. */
-  rules: Rules;
+  rules: AccessRules;
 };
 /** `print` names the password in Bearer tokens that were issued for it, and reveals nothing about it. */
 export type KnownPassword = Account['passwords'][number] & { print: string };
@@ -103,7 +103,7 @@ export class AccountCache {
     return {
       ...account,
       passwords: account.passwords.map((password) => ({ ...password, print: printOf(password.hash) })),
-      rules: new Rules([...account.actions, ...this.#anonymousActions()]),
+      rules: new AccessRules([...account.actions, ...this.#anonymousActions()]),
     };
   }
 }

@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { AccountCache, type Status } from './account-cache.ts';
-import { type Identity, Rules, UNRESTRICTED } from './authorization.ts';
+import { type CallerIdentity, AccessRules, UNRESTRICTED } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
-import type { Caller } from './caller.ts';
+import type { RequestCaller } from './caller.ts';
 import type { BearerError } from './challenge.ts';
-import { type Credentials, LogIn, type Refused } from './log-in.ts';
+import { type LoginCredentials, LogIn, type Refused } from './log-in.ts';
 
 export type AuthenticationOptions = {
   bus: Bus;
@@ -30,7 +30,7 @@ export class Authentication {
   readonly #logIn: LogIn;
   readonly #bearer = new Bearer();
   #patterns = NONE;
-  #anonymous: Identity = { name: '', anonymous: true, rules: new Rules([]) };
+  #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
@@ -58,13 +58,13 @@ export class Authentication {
    * Identity of the caller, or why its credentials are insufficient. Sets `request.caller` if it has any.
    * @throws Fault `too-many`, `unavailable`
    */
-  async identify(request: FastifyRequest): Promise<Identity | Insufficient> {
+  async identify(request: FastifyRequest): Promise<CallerIdentity | Insufficient> {
     const result = this.status();
     const status = result instanceof Promise ? await result : result;
     if (this.#isOpen(status)) return UNRESTRICTED;
     const { authorization } = request.headers;
     if (authorization === undefined) return this.#anonymous;
-    const caller: Caller = { name: '', refused: true };
+    const caller: RequestCaller = { name: '', refused: true };
     request.caller = caller;
     const credentials = basic(authorization);
     if (credentials) {
@@ -78,7 +78,7 @@ export class Authentication {
   }
 
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
-  async refresh({ name, print = '', grant }: Identity, status: Status): Promise<Identity | Refused> {
+  async refresh({ name, print = '', grant }: CallerIdentity, status: Status): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const carried = { ...(grant && { grant }), print };
     if (name === '') return { ...this.#anonymous, ...carried };
@@ -91,9 +91,9 @@ export class Authentication {
    * otherwise, a caller without credentials is admitted if anonymous pull is configured.
    */
   async enter(
-    credentials: Credentials | undefined,
+    credentials: LoginCredentials | undefined,
     address: string,
-  ): Promise<{ identity: Identity; print: string } | Refused> {
+  ): Promise<{ identity: CallerIdentity; print: string } | Refused> {
     const status = await this.status();
     if (this.#isOpen(status)) return { identity: UNRESTRICTED, print: '' };
     if (credentials) return this.#logIn.enter(credentials, address);
@@ -103,7 +103,7 @@ export class Authentication {
 
   /** A Bearer token with these scopes, which the caller has narrowed to the rights of the identity (`narrow`). */
   async issue(
-    identity: Identity,
+    identity: CallerIdentity,
     print: string,
     access: Parameters<Bearer['issue']>[1]['access'],
   ): Promise<string> {
@@ -114,8 +114,8 @@ export class Authentication {
   async #verifyBearer(
     status: Status,
     jwt: string,
-    caller: Caller,
-  ): Promise<Identity | (Refused & { error: BearerError })> {
+    caller: RequestCaller,
+  ): Promise<CallerIdentity | (Refused & { error: BearerError })> {
     const verified = await this.#bearer.verify(status.key, jwt);
     if (!verified) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
     const { name, print, grant } = verified;
@@ -136,7 +136,7 @@ export class Authentication {
     const patterns = this.#options.configuration()?.anonymousPull ?? NONE;
     if (patterns === this.#patterns) return;
     this.#patterns = patterns;
-    this.#anonymous = { name: '', anonymous: true, rules: new Rules(anonymousActions(patterns)) };
+    this.#anonymous = { name: '', anonymous: true, rules: new AccessRules(anonymousActions(patterns)) };
     this.#accounts.forget();
   }
 }

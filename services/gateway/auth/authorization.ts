@@ -6,7 +6,7 @@ import {
 } from '#proto/accounts/scopes.ts';
 
 /** Scope actions by pattern: a lookup costs as many steps as the repository name has segments. */
-export class Rules {
+export class AccessRules {
   readonly #byPattern = new Map<string, Set<RepositoryAction>>();
   readonly #gatewayActions = new Set<string>();
   /** All actions as one sorted text: equal for equal rules. */
@@ -53,18 +53,18 @@ export class Rules {
 }
 
 /** Rights of a Bearer token, independent of the rights of its account now. */
-export type Grant = { rules: Rules; catalog: boolean };
+export type Grant = { rules: AccessRules; catalog: boolean };
 
 /** What an account may do now. */
 export type AccountRights = {
   /** Credentials, or different ones, could change the answer. */
   anonymous: boolean;
   /** Rights of the account, including those of every caller. */
-  rules: Rules;
+  rules: AccessRules;
 };
 
 /** Identity of a caller. */
-export type Identity = AccountRights & {
+export type CallerIdentity = AccountRights & {
   /** Name of the token; empty if the request names none. */
   name: string;
   /** Absent if the account itself logged in: all its rights apply. */
@@ -74,10 +74,10 @@ export type Identity = AccountRights & {
 };
 
 /** Identity of every caller while the layer has no accounts. */
-export const UNRESTRICTED: Identity = {
+export const UNRESTRICTED: CallerIdentity = {
   name: '',
   anonymous: false,
-  rules: new Rules(systemScopeMaps._repositories_admin ?? []),
+  rules: new AccessRules(systemScopeMaps._repositories_admin ?? []),
 };
 
 export type Need = { repository: string; action: RepositoryAction };
@@ -86,10 +86,10 @@ export type Need = { repository: string; action: RepositoryAction };
  * `challenge`: request other credentials, or a token with a wider grant (401). `deny`: the account may not do this
  * (403). `hide`: the account has no rights here and gets the answer for a repository that does not exist (404).
  */
-export type Verdict = 'allow' | 'challenge' | 'deny' | 'hide';
+export type AccessVerdict = 'allow' | 'challenge' | 'deny' | 'hide';
 
 /** Decides whether an action in a repository is allowed: the only rule for it. */
-export function decide(grant: Rules | undefined, account: AccountRights, need: Need): Verdict {
+export function decide(grant: AccessRules | undefined, account: AccountRights, need: Need): AccessVerdict {
   const { repository, action } = need;
   if (account.rules.allows(repository, action)) {
     return grant === undefined || grant.allows(repository, action) ? 'allow' : 'challenge';
@@ -104,10 +104,10 @@ export function decide(grant: Rules | undefined, account: AccountRights, need: N
  * A refusal does not reveal which children exist.
  */
 export function decideGateway(
-  grant: Rules | undefined,
+  grant: AccessRules | undefined,
   account: AccountRights,
   { child, action }: { child: string; action: GatewayAction },
-): Verdict {
+): AccessVerdict {
   if (account.rules.allowsGateway(child, action)) {
     return grant === undefined || grant.allowsGateway(child, action) ? 'allow' : 'challenge';
   }

@@ -1,7 +1,7 @@
-import type { Credentials } from './log-in.ts';
+import type { LoginCredentials } from './log-in.ts';
 
 /** Parses Basic credentials (RFC 7617). Text without a colon is a name without a password. */
-export function basic(authorization: string | undefined): Credentials | undefined {
+export function basic(authorization: string | undefined): LoginCredentials | undefined {
   const [, encoded] = /^basic +([^ ]+) *$/i.exec(authorization ?? '') ?? [];
   if (encoded === undefined) return undefined;
   const text = Buffer.from(encoded, 'base64').toString();

@@ -12,7 +12,7 @@ const MAX_CACHED_LENGTH = 8_192;
 const MAX_TOKEN_LENGTH = 64 * 1_024;
 
 /** Content of a Bearer token whose signature by this layer is verified. */
-export type Verified = {
+export type VerifiedToken = {
   /** Name of the token that it was issued to; empty for an anonymous caller. */
   name: string;
   /** `print` of the password that it was issued for, and with which it ends. */
@@ -20,7 +20,7 @@ export type Verified = {
   grant: Grant;
 };
 
-type Entry = Verified & { expiresMs: number; key: Uint8Array };
+type Entry = VerifiedToken & { expiresMs: number; key: Uint8Array };
 
 /** Bearer tokens: JWTs signed with this layer's key (HS256, RFC 7519). Valid ones are cached. */
 export class Bearer {
@@ -46,7 +46,7 @@ export class Bearer {
     key: Uint8Array,
     jwt: string,
     now = Date.now(),
-  ): Verified | undefined | Promise<Verified | undefined> {
+  ): VerifiedToken | undefined | Promise<VerifiedToken | undefined> {
     const entry = this.#entries.get(jwt);
     if (!entry) return jwt.length > MAX_TOKEN_LENGTH ? undefined : this.#check(key, jwt, now);
     // Each answer of storage has a new key object: compare the bytes.
@@ -56,7 +56,7 @@ export class Bearer {
     return undefined;
   }
 
-  async #check(key: Uint8Array, jwt: string, now: number): Promise<Verified | undefined> {
+  async #check(key: Uint8Array, jwt: string, now: number): Promise<VerifiedToken | undefined> {
     try {
       const { payload } = await jwtVerify(jwt, key, {
         algorithms: ['HS256'],

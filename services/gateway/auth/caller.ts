@@ -1,22 +1,22 @@
 import type { FastifyRequest } from 'fastify';
 import type { GatewayAction, RepositoryAction } from '#proto/accounts/scopes.ts';
-import { decide, type Identity, UNRESTRICTED } from './authorization.ts';
+import { decide, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
 import type { Needs } from './needs.ts';
 
 /** The caller of a request, as far as it is known. */
-export type Caller = {
+export type RequestCaller = {
   /** Name of the token that the request names, valid or not; empty if it names none. */
   name: string;
   /** The request has credentials that are insufficient or not checked yet. */
   refused: boolean;
   /** Set once the request is admitted. */
-  identity?: Identity;
+  identity?: CallerIdentity;
 };
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set if the request has credentials, and once it is admitted. */
-    caller: Caller | null;
+    caller: RequestCaller | null;
   }
   interface FastifyContextConfig {
     needs?: Needs;

@@ -5,7 +5,7 @@ import {
   repositoryActions,
 } from '#proto/accounts/scopes.ts';
 import { isRepository } from '#proto/oci/names.ts';
-import { type Grant, Rules } from './authorization.ts';
+import { type Grant, AccessRules } from './authorization.ts';
 
 /**
  * Scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as
@@ -46,7 +46,7 @@ export const MAX_SCOPES = 100;
  * needs one is refused later.
  * @param scopes each may hold several, separated by spaces; only the first `MAX_SCOPES` are read
  */
-export function narrow(scopes: string[], rules: Rules): AccessEntry[] {
+export function narrow(scopes: string[], rules: AccessRules): AccessEntry[] {
   const entries = new Map<string, Set<string>>();
   for (const scope of scopes.flatMap((text) => text.split(' ')).slice(0, MAX_SCOPES)) {
     const { type, name, actions } = parse(scope);
@@ -84,7 +84,7 @@ export function grantOf(access: AccessEntry[]): Grant {
     return granted.map((action) => `gateway/${name}/${action}`);
   });
   return {
-    rules: new Rules(rules),
+    rules: new AccessRules(rules),
     catalog: access.some(({ type, name }) => type === 'registry' && name === 'catalog'),
   };
 }

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TokenName } from '#proto/accounts/accounts.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AccountCache, type CachedAccount, isCurrent, type KnownPassword } from './account-cache.ts';
-import type { Identity } from './authorization.ts';
+import type { CallerIdentity } from './authorization.ts';
 import { MAX_WAITING, Passwords, type Proof } from './passwords.ts';
 import { Throttle } from './throttle.ts';
 
-export type Credentials = { name: string; password: string };
+export type LoginCredentials = { name: string; password: string };
 export type Refused = { refused: string };
 /** `print`: of the password used. */
-export type LoggedIn = { identity: Identity; print: string };
+export type LoggedIn = { identity: CallerIdentity; print: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
 /** Max length of a password, in characters. */
@@ -33,7 +33,7 @@ export class LogIn {
   }
 
   /** @throws Fault `too-many`, `unavailable` */
-  async enter({ name, password }: Credentials, address: string): Promise<LoggedIn | Refused> {
+  async enter({ name, password }: LoginCredentials, address: string): Promise<LoggedIn | Refused> {
     const proof = this.#passwords.proofOf(name, password);
     // A guessed password costs storage no call before its turn in the queue.
     if (this.#passwords.knows(proof)) {
@@ -63,7 +63,7 @@ export class LogIn {
   }
 
   async #attempt(
-    { name, password }: Credentials,
+    { name, password }: LoginCredentials,
     proof: Proof,
     address: string,
   ): Promise<LoggedIn | Refused> {

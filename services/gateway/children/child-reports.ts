@@ -10,8 +10,8 @@ import {
   type Layers,
   layersBelow,
   MAX_MARKS,
-  type Place,
-  type Report,
+  type StreamPlace,
+  type LayersReport,
   type ReportProgress,
   reportProgress,
 } from '#proto/status/layers-below.ts';
@@ -35,14 +35,14 @@ const MAX_MARK_BYTES = 96 * 1024;
 
 /** How far a child's events have been taken. Before its first event: `NO_PROGRESS`, and no marks. */
 type Progress = {
-  place: Place | undefined;
+  place: StreamPlace | undefined;
   stored: number;
   tail: string;
   marks: Map<string, number>;
   revision: number;
 };
 const NO_PROGRESS = { place: undefined, stored: 0, tail: '' };
-export type Outcome = { taken: boolean; place: Place | undefined };
+export type ReportOutcome = { taken: boolean; place: StreamPlace | undefined };
 
 type ChildReportsBus = StateReader & StateWriter & EventRelay & HistoryReader & BusCaller;
 
@@ -66,7 +66,7 @@ export class ChildReports {
    * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the answer to the next
    * report says which
    */
-  take(child: string, report: Report, from: { account: boolean; charged?: number }): Promise<Outcome> {
+  take(child: string, report: LayersReport, from: { account: boolean; charged?: number }): Promise<ReportOutcome> {
     return this.#locks.run(child, () => this.#take(child, report, from));
   }
 
@@ -81,9 +81,9 @@ export class ChildReports {
 
   async #take(
     child: string,
-    { made, after, restart, events, layers }: Report,
+    { made, after, restart, events, layers }: LayersReport,
     { account, charged }: { account: boolean; charged?: number },
-  ): Promise<Outcome> {
+  ): Promise<ReportOutcome> {
     checkOrder(events);
     const progress = await this.#progressOf(child);
     const { place } = progress;
@@ -146,7 +146,7 @@ export class ChildReports {
   async #store(child: string, progress: Progress, account: boolean): Promise<void> {
     const { place, stored, tail, marks, revision } = progress;
     const value = {
-      ...(place as Place),
+      ...(place as StreamPlace),
       stored,
       tail,
       marks: Object.fromEntries(latestOf(marks)),
@@ -182,7 +182,7 @@ function isNew({ marks }: Pick<Progress, 'marks'>, { source, id }: Envelope): bo
   return serial > last;
 }
 
-function checkOrder(events: Report['events']): void {
+function checkOrder(events: LayersReport['events']): void {
   const wrong = events.findIndex(({ sequence }, index) => sequence <= (events[index - 1]?.sequence ?? 0));
   if (wrong < 0) return;
   throw new Fault('malformed', `/events/${wrong}/sequence: must be larger than that of the event before`);

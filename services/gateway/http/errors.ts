@@ -58,7 +58,7 @@ export const httpErrors: Record<FaultCode, { status: number; code: string; retry
 };
 
 /** Header that names the protocol, on every response (docker-registry's HTTP API V2, "API Version Check"). */
-export const VERSION = ['Docker-Distribution-Api-Version', 'registry/2.0'] as const;
+export const API_VERSION = ['Docker-Distribution-Api-Version', 'registry/2.0'] as const;
 
 type Answer = { status: number; code: string; message: string; detail?: unknown; retryAfter?: number };
 
@@ -74,7 +74,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     log.debug({ err: error, method, path, status: answer.status }, 'refused');
   }
   // A request that is refused before it is routed does not have this header yet.
-  reply.header(...VERSION);
+  reply.header(...API_VERSION);
   if (answer.retryAfter !== undefined) reply.header('retry-after', String(answer.retryAfter));
   reply.code(answer.status).type('application/json').send(bodyOf(answer));
 }

@@ -6,10 +6,10 @@ import { parameter } from './parameters.ts';
 const MAX_PAGE = 1_000;
 
 /** Requested page of a list: `n` entries after `last` (distribution-spec 1.1, "Listing tags"). */
-export type Page = { limit: number; after?: string };
+export type PageRequest = { limit: number; after?: string };
 
 /** The requested page: 1,000 entries at most, which is also the default. @throws Fault `malformed` */
-export function pageOf(request: FastifyRequest): Page {
+export function pageOf(request: FastifyRequest): PageRequest {
   const n = parameter(request, 'n');
   const last = parameter(request, 'last');
   if (n !== undefined && !/^\d+$/.test(n)) {
@@ -22,7 +22,7 @@ export function pageOf(request: FastifyRequest): Page {
 export function linkNext(
   reply: FastifyReply,
   path: string,
-  { limit }: Page,
+  { limit }: PageRequest,
   last: string | undefined,
   more: boolean,
 ): void {

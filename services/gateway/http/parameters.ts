@@ -26,7 +26,7 @@ export function repositoryOf(request: FastifyRequest): Repository {
 }
 
 /** Name of a layer below, in lower case as in scope maps. @throws Fault `malformed` */
-export function childOf(request: FastifyRequest): string {
+export function childParameter(request: FastifyRequest): string {
   const name = segment(request, 'child').toLowerCase();
   if (isChild(name)) return name;
   throw new Fault(
@@ -36,6 +36,6 @@ export function childOf(request: FastifyRequest): string {
 }
 
 /** @throws Fault `digest-invalid` */
-export function digestOf(request: FastifyRequest): Digest {
+export function digestParameter(request: FastifyRequest): Digest {
   return parseDigestName(segment(request, 'digest'));
 }

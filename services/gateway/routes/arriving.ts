@@ -10,10 +10,10 @@ import { mayAlso, sees } from '../auth/caller.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
 import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.ts';
 import { length, sendParts } from '../content/send-blob.ts';
-import { digestOf, parameter } from '../http/parameters.ts';
+import { digestParameter, parameter } from '../http/parameters.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { waitFor, waitOf } from './changes.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { waitForChange, waitOf } from './changes.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 /** Interval between checks of the list without an event, in ms: one may have been missed. */
 const POLL_MS = 20_000;
@@ -40,7 +40,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const isOver = ({ raw }: FastifyRequest, end: number) =>
     Date.now() >= end || raw.socket.destroyed || !app.server.listening;
 
-  const list: Handler = async (request, reply) => {
+  const list: RouteHandler = async (request, reply) => {
     const end = Date.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
     using slot = gateway.longPolls.slotFor(request, ARRIVING_PATH);
@@ -58,15 +58,15 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
           return reply.send(JSON.stringify(answer));
         }
         if (!slot.take()) throw tooManyLongPolls();
-        await waitFor(changed, Math.min(end - Date.now(), POLL_MS), request);
+        await waitForChange(changed, Math.min(end - Date.now(), POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
     }
   };
 
-  const get: Handler = async (request, reply) => {
-    const digest = digestOf(request);
+  const get: RouteHandler = async (request, reply) => {
+    const digest = digestParameter(request);
     const repository = parseRepositoryName(parameter(request, 'repository') ?? '');
     const end = Date.now() + waitOf(request) * 1_000;
     // Same fault as for a blob without a transfer: a caller that may not pull the blob must not learn of it.

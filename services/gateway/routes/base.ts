@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { missingBlobs } from '#proto/content/blobs.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Determining Support"
-  const support: Handler = async (_request, reply) => reply.type('application/json').send('{}');
+  const support: RouteHandler = async (_request, reply) => reply.type('application/json').send('{}');
   const base = {
     needs: 'login',
     handler: support,
@@ -15,7 +15,7 @@ export function baseRoutes(app: FastifyInstance, gateway: Gateway): void {
   resource(app, gateway, '/v2', { GET: base, HEAD: base });
 
   // Health check for monitors: healthy if storage answers.
-  const health: Handler = async (_request, reply) => {
+  const health: RouteHandler = async (_request, reply) => {
     await gateway.bus.call(missingBlobs, { digests: [] }, { patience: 0 });
     return reply.type('application/json').send('{}');
   };

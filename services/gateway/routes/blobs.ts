@@ -5,10 +5,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { openBlob } from '../content/open-content.ts';
 import { length, type Part, sendParts } from '../content/send-blob.ts';
-import { digestOf, repositoryOf } from '../http/parameters.ts';
+import { digestParameter, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, type Handler, onBehalfOf, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, onBehalfOf, resource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 
@@ -17,8 +17,8 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   const patience = { patience: times.patienceMs };
 
   // distribution-spec 1.1, "Checking if content exists in the registry"
-  const head: Handler = async (request, reply) => {
-    const digest = digestOf(request);
+  const head: RouteHandler = async (request, reply) => {
+    const digest = digestParameter(request);
     // Not cached: a pushing client relies on this answer, so storage must renew the grace time of the blob.
     const { size } = await bus.call(locateBlob, { repository: repositoryOf(request), digest }, patience);
     describe(reply, digest);
@@ -27,8 +27,8 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pulling blobs"
-  const get: Handler = async (request, reply) => {
-    const digest = digestOf(request);
+  const get: RouteHandler = async (request, reply) => {
+    const digest = digestParameter(request);
     const opened = await openBlob(volume, cache, repositoryOf(request), digest);
     await using file = opened.file;
     const { size } = opened.place;
@@ -50,8 +50,8 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Deleting Blobs"
-  const remove: Handler = async (request, reply) => {
-    const query = { repository: repositoryOf(request), digest: digestOf(request) };
+  const remove: RouteHandler = async (request, reply) => {
+    const query = { repository: repositoryOf(request), digest: digestParameter(request) };
     await bus.call(unlinkBlob, query, onBehalfOf(request, gateway));
     return reply.code(202).send();
   };

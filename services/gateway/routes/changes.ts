@@ -16,7 +16,7 @@ import { sees } from '../auth/caller.ts';
 import { tooManyLongPolls } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
 import { recordPresence } from './presence.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const PAGE = 1_000;
 /** Interval between calls to storage without an event, in ms: one may have been missed. */
@@ -41,7 +41,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   bus.onGap(wakeAll);
   app.addHook('preClose', async () => wakeAll());
 
-  const changes: Handler = async (request, reply) => {
+  const changes: RouteHandler = async (request, reply) => {
     const seconds = waitOf(request);
     const end = Date.now() + seconds * 1_000;
     const rights = rightsOf(request);
@@ -84,7 +84,7 @@ export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
         after = page.cursor;
         if (page.more) continue;
         if (!slot.take()) throw tooManyLongPolls();
-        await waitFor(changed, Math.min(left, POLL_MS), request);
+        await waitForChange(changed, Math.min(left, POLL_MS), request);
       } finally {
         waiting.delete(resolve);
       }
@@ -130,7 +130,7 @@ export function waitOf(request: FastifyRequest): number {
 }
 
 /** Waits for `changed`, for `ms`, or for the end of the connection. */
-export async function waitFor(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
+export async function waitForChange(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
   const { promise: timedOut, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   raw.socket.once('close', resolve);

@@ -8,10 +8,10 @@ import {
 } from '#proto/accounts/children.ts';
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { childOf } from '../http/parameters.ts';
+import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { addressOf } from './presence.ts';
-import { type Gateway, type Handler, onBehalfOf, resource } from './resource.ts';
+import { clientAddress } from './presence.ts';
+import { type Gateway, type RouteHandler, onBehalfOf, resource } from './resource.ts';
 
 const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';
@@ -21,12 +21,12 @@ export function childRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, times, access } = gateway;
 
   /** The first instance of a child that activates holds its place until it is deactivated. */
-  const activate: Handler = async (request, reply) => {
-    const child = childOf(request);
+  const activate: RouteHandler = async (request, reply) => {
+    const child = childParameter(request);
     const reading = { what: 'activation', limit: MAX_ACTIVATION_BYTES, withinMs: times.idleMs };
     const { instance, start } = parseActivation((await readBody(request.raw, reading)).toString());
     await access.recheck(request, reply);
-    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
+    const query = { name: child, instance, ...(start && { start }), address: clientAddress(request) };
     const { made, since } = await bus.call(activateChild, query, onBehalfOf(request, gateway));
     const answer: Activated = { child, instance, since };
     reply

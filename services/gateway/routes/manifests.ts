@@ -27,7 +27,7 @@ import { readManifestBytes } from '../content/open-content.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
-import { type Gateway, type Handler, onBehalfOf, resource, settle } from './resource.ts';
+import { type Gateway, type RouteHandler, onBehalfOf, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
@@ -44,7 +44,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Checking if content exists in the registry"
-  const head: Handler = async (request, reply) => {
+  const head: RouteHandler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const place = await cache
       .manifest(repository, reference)
@@ -55,7 +55,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pulling manifests"
-  const get: Handler = async (request, reply) => {
+  const get: RouteHandler = async (request, reply) => {
     const [repository, reference] = [repositoryOf(request), existingReference(request)];
     const { place, bytes } = await readManifestBytes(volume, cache, repository, reference).catch(
       logSkippedPlatform(repository, reference),
@@ -66,7 +66,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pushing manifests" and "Pushing manifests with subject"
-  const put: Handler = async (request, reply) => {
+  const put: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = parseReferenceName(segment(request, 'reference'));
     if (Number(request.headers['content-length']) > MAX_MANIFEST_BYTES) {
@@ -156,7 +156,7 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Deleting tags" and "Deleting Manifests"
-  const remove: Handler = async (request, reply) => {
+  const remove: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const reference = existingReference(request);
     const expect = await expectation(request, repository, reference);

@@ -25,7 +25,7 @@ export async function recordPresence(request: FastifyRequest, gateway: Gateway):
   const instance = parameter(request, 'instance') ?? '';
   if (INSTANCE.test(instance) && mayActAs(request, child, 'config/write')) {
     const start = startIn(parameter(request, 'start'));
-    const query = { name: child, instance, ...(start && { start }), address: addressOf(request) };
+    const query = { name: child, instance, ...(start && { start }), address: clientAddress(request) };
     await bus.call(activateChild, query, onBehalfOf(request, gateway));
   }
   return mayActAs(request, child, 'message/write') && isNoted(bus, child);
@@ -44,7 +44,7 @@ function startIn(text: string | undefined): Start | undefined {
 }
 
 /** Address of the client; `unknown` if a proxy forwards something that is not an address. */
-export const addressOf = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
+export const clientAddress = ({ ip }: FastifyRequest): string => (ADDRESS.test(ip) ? ip : 'unknown');
 
 async function isNoted(bus: StateReader & StateWriter, child: string): Promise<boolean> {
   try {

@@ -2,17 +2,17 @@ import type { FastifyInstance } from 'fastify';
 import { listReferrers } from '#proto/content/manifests.ts';
 import { mediaTypes } from '#proto/oci/manifest.ts';
 import { nextLink } from '../http/locations.ts';
-import { digestOf, parameter, repositoryOf } from '../http/parameters.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { digestParameter, parameter, repositoryOf } from '../http/parameters.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 /** Descriptors per page: with long annotations, they must not make a response that clients refuse (4 MiB). */
 const PAGE = 200;
 
 export function referrerRoutes(app: FastifyInstance, gateway: Gateway): void {
   // distribution-spec 1.1, "Listing Referrers"
-  const referrers: Handler = async (request, reply) => {
+  const referrers: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
-    const digest = digestOf(request);
+    const digest = digestParameter(request);
     const artifactType = parameter(request, 'artifactType');
     const after = parameter(request, 'last');
     const { descriptors, more } = await gateway.bus.call(

@@ -7,16 +7,16 @@ import { Fault } from '#proto/contract/fault.ts';
 import {
   MAX_REPORT_BYTES,
   MAX_REPORT_VALUES,
-  Report,
+  LayersReport,
   type ReportAck,
   reportPath,
 } from '#proto/status/layers-below.ts';
 import { ChildReports } from '../children/child-reports.ts';
 import { forgetDeletedChildren } from '../children/forget-children.ts';
 import { ReportTurns } from '../children/report-turns.ts';
-import { childOf } from '../http/parameters.ts';
+import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const unzip = promisify(gunzip);
 
@@ -29,7 +29,7 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
   app.addHook('onClose', async () => forgetting[Symbol.dispose]());
 
   /** @throws Fault `already-activated` */
-  const mustBeActive = async (name: string, { instance, start }: Report) => {
+  const mustBeActive = async (name: string, { instance, start }: LayersReport) => {
     const query = {
       name,
       ...(instance !== undefined && { instance }),
@@ -39,8 +39,8 @@ export function reportRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (!free) throw new Fault('already-activated', ALREADY_ACTIVATED);
   };
 
-  const take: Handler = async (request, reply) => {
-    const child = childOf(request);
+  const take: RouteHandler = async (request, reply) => {
+    const child = childParameter(request);
     using _slot = turns.admit(child);
     const body = await readBody(request.raw, {
       limit: MAX_REPORT_BYTES,
@@ -92,9 +92,9 @@ async function unpacked(body: Buffer): Promise<Buffer> {
 }
 
 /** @throws Fault `malformed`, naming the field */
-function parseReport(body: Buffer): Report {
+function parseReport(body: Buffer): LayersReport {
   try {
-    return parse(Report, body, { values: MAX_REPORT_VALUES });
+    return parse(LayersReport, body, { values: MAX_REPORT_VALUES });
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
     throw new Fault('malformed', 'the report is not JSON', { cause });

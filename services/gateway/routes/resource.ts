@@ -40,12 +40,12 @@ export type Gateway = {
   longPolls: LongPolls;
   /** Work that continues after its client has disconnected: the claim of a broken upload must still be released. */
   pending: Set<Promise<unknown>>;
-  times: Times;
+  times: CallTimes;
   /** Its disposal sends the last entries. */
   trail?: AsyncDisposable;
 };
 
-export type Times = {
+export type CallTimes = {
   /** A body that delivers nothing for this time ends, in ms; so does a reader that accepts nothing. */
   idleMs: number;
   /** A slower body ends; the bytes received before are stored. */
@@ -62,11 +62,11 @@ export type Times = {
   patienceMs: number;
 };
 
-export type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+export type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 const methods: Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-type Endpoint = { needs: Needs; handler: Handler } & About;
+type Endpoint = { needs: Needs; handler: RouteHandler } & About;
 
 /** For the reference (docs/reference/http.md). */
 type About = {

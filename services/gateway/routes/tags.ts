@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listRepositories, listTags } from '#proto/content/manifests.ts';
 import { sees } from '../auth/caller.ts';
-import { linkNext, type Page, pageOf } from '../http/paging.ts';
+import { linkNext, type PageRequest, pageOf } from '../http/paging.ts';
 import { repositoryOf } from '../http/parameters.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 /** Repositories per call to storage. */
 const BATCH = 1_000;
@@ -13,7 +13,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   const patience = { patience: times.patienceMs };
 
   // distribution-spec 1.1, "Listing tags"
-  const tags: Handler = async (request, reply) => {
+  const tags: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const page = pageOf(request);
     const listed = await bus.call(listTags, { repository, ...page }, patience);
@@ -23,7 +23,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // docker-registry's HTTP API V2, "Listing Repositories"; not part of the distribution-spec.
-  const catalog: Handler = async (request, reply) => {
+  const catalog: RouteHandler = async (request, reply) => {
     const page = pageOf(request);
     const { repositories, more } = await listVisible(request, page);
     linkNext(reply, '/v2/_catalog', page, repositories.at(-1), more);
@@ -34,7 +34,7 @@ export function tagRoutes(app: FastifyInstance, gateway: Gateway): void {
    * Looks for one repository more than the page has: a link to the next page must not reveal repositories that the
    * caller may not see.
    */
-  const listVisible = async (request: FastifyRequest, { limit, after }: Page) => {
+  const listVisible = async (request: FastifyRequest, { limit, after }: PageRequest) => {
     const visible: string[] = [];
     let last = after;
     for (let more = limit > 0; more && visible.length <= limit; ) {

@@ -4,10 +4,10 @@ import { basic } from '../auth/basic.ts';
 import { LIFETIME_S } from '../auth/bearer.ts';
 import { challenge } from '../auth/challenge.ts';
 import { narrow } from '../auth/docker-scopes.ts';
-import type { Credentials } from '../auth/log-in.ts';
+import type { LoginCredentials } from '../auth/log-in.ts';
 import { parameters } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { type Gateway, type Handler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const MAX_FORM_BYTES = 64 * 1_024;
@@ -20,7 +20,7 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
   const issue = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    credentials: Credentials | undefined,
+    credentials: LoginCredentials | undefined,
     scopes: string[],
   ): Promise<FastifyReply> => {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
@@ -40,11 +40,11 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // "Docker Registry v2 authentication", "Requesting a Token"
-  const get: Handler = (request, reply) =>
+  const get: RouteHandler = (request, reply) =>
     issue(request, reply, basic(request.headers.authorization), parameters(request, 'scope'));
 
   // "Docker Registry v2 authentication via OAuth2", "Getting a token"
-  const post: Handler = async (request, reply) => {
+  const post: RouteHandler = async (request, reply) => {
     if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== FORM) {
       return refuse(reply, 'invalid_request', `the body must be ${FORM}`);
     }

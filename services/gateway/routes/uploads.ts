@@ -22,7 +22,7 @@ import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
 import { parseContentRange, uploadRange } from '../http/ranges.ts';
-import { type Gateway, type Handler, onBehalfOf, resource, settle } from './resource.ts';
+import { type Gateway, type RouteHandler, onBehalfOf, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 /**
@@ -35,7 +35,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const hold = (claim: Claim) => new ClaimRenewal(bus, claim, times.renewMs, log);
 
   // distribution-spec 1.1, "Pushing blobs" and "Mounting a blob from another repository"
-  const start: Handler = async (request, reply) => {
+  const start: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
     if (mount !== undefined && (await mounted(request, repository, parseDigestName(mount)))) {
@@ -98,7 +98,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pushing a blob in chunks"
-  const append: Handler = async (request, reply) => {
+  const append: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
     const end = await settle(gateway, appended(request, reply, repository, id));
@@ -121,7 +121,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pushing a blob"
-  const finish: Handler = async (request, reply) => {
+  const finish: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const digest = parseDigestName(parameter(request, 'digest') ?? '');
     await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
@@ -171,7 +171,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Pushing a blob in chunks"
-  const status: Handler = async (request, reply) => {
+  const status: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
     const { offset } = await bus.call(uploadStatus, { repository, id }, patience);
@@ -179,7 +179,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   // distribution-spec 1.1, "Canceling a blob upload"
-  const cancel: Handler = async (request, reply) => {
+  const cancel: RouteHandler = async (request, reply) => {
     const id = segment(request, 'id');
     await bus.call(abortUpload, { repository: repositoryOf(request), id }, patience);
     hashes.forget(id);

@@ -4,7 +4,7 @@ import type { Tls } from '#proto/document/configuration.ts';
 /** Listen address and TLS files as the environment sets them. */
 
 /** @throws Fault `config-invalid` */
-export function addressOf(listen: string): { host: string; port: number } {
+export function parseListen(listen: string): { host: string; port: number } {
   const colon = listen.lastIndexOf(':');
   const port = Number(listen.slice(colon + 1));
   const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, '$1');

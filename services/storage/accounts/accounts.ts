@@ -18,7 +18,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import { newPassword } from './passwords.ts';
 import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
@@ -122,7 +122,7 @@ export class Accounts {
     return tokenOf(name, await this.#token(name));
   }
 
-  async list({ after, limit }: Page): Promise<{ tokens: Token[]; more: boolean }> {
+  async list({ after, limit }: ListQuery): Promise<{ tokens: Token[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.tokens(after), limit);
     return { tokens: entries.map(([name, record]) => tokenOf(name, record)), more };
   }
@@ -146,7 +146,7 @@ export class Accounts {
     });
   }
 
-  listScopeMaps(page: Page): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
+  listScopeMaps(page: ListQuery): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
     return this.#scopeMaps.list(page);
   }
 

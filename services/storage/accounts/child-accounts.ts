@@ -3,7 +3,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { ScopeMaps } from './scope-maps.ts';
 
 /** Which of these children have an account that may report for them; `open`: the layer has no accounts. */
-export async function childAccounts(
+export async function accountsOfChildren(
   metadata: Metadata,
   names: readonly string[],
 ): Promise<{ names: string[]; open: boolean }> {

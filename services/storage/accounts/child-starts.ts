@@ -1,5 +1,5 @@
 import type { Start } from '#proto/accounts/children.ts';
-import type { Held } from '../metadata/records.ts';
+import type { ActiveStart } from '../metadata/records.ts';
 
 /**
  * If two layers are the same instance, because one is a copy of the other, only one of them may synchronise. Each start
@@ -9,7 +9,7 @@ import type { Held } from '../metadata/records.ts';
 /** A start that asked while another one was active; `since`: when it first did, in ms. */
 export type Waiting = { id: string; since: number };
 
-export type Verdict =
+export type StartVerdict =
   /** It is active already. */
   | 'holds'
   /** It becomes active: the active start has ended. */
@@ -23,12 +23,12 @@ export type Verdict =
  * Silence after which a start has ended or has no link, in ms. A layer that polls its parent's changes is seen once a
  * minute.
  */
-export const MAX_SILENCE_MS = 90_000;
+export const MAX_START_SILENCE_MS = 90_000;
 /** Max starts remembered of each kind (replaced, copies). */
 const MAX_REMEMBERED = 16;
 
 export type StartFacts = {
-  held: Held;
+  held: ActiveStart;
   asking: Start;
   /** When the active start was last seen, in ms. */
   lastSeen: number;
@@ -41,7 +41,7 @@ export type StartFacts = {
  * restored, that is not known: then the active start must have been silent. If it is seen after the other one asked, it
  * is alive.
  */
-export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts): Verdict {
+export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts): StartVerdict {
   const { id, before, ended } = asking;
   if (id === held.id) return 'holds';
   const copies = held.copies ?? [];
@@ -50,11 +50,11 @@ export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts):
   if (before.some((one) => copies.includes(one))) return 'is a copy';
   const askedBefore = waiting?.id === id || (waiting && before.includes(waiting.id));
   if (askedBefore && lastSeen > waiting.since) return 'is a copy';
-  return now - lastSeen >= MAX_SILENCE_MS ? 'takes' : 'waits';
+  return now - lastSeen >= MAX_START_SILENCE_MS ? 'takes' : 'waits';
 }
 
 /** The record of the start that becomes active. */
-export function succeed(held: Held | undefined, { id, at }: Start, address: string | undefined): Held {
+export function succeed(held: ActiveStart | undefined, { id, at }: Start, address: string | undefined): ActiveStart {
   const { replaced = [], copies = [] } = held ?? {};
   return {
     id,
@@ -66,7 +66,7 @@ export function succeed(held: Held | undefined, { id, at }: Start, address: stri
 }
 
 /** Adds a start to the copies. */
-export function withCopy(held: Held, id: string): Held {
+export function withCopy(held: ActiveStart, id: string): ActiveStart {
   const { copies = [] } = held;
   if (copies.includes(id)) return held;
   return { ...held, copies: [id, ...copies].slice(0, MAX_REMEMBERED) };

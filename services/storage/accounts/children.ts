@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import {
   ALREADY_ACTIVATED,
   type Child,
-  type Conflict,
+  type ActivationConflict,
   type LayerIdentity,
   type Start,
 } from '#proto/accounts/children.ts';
@@ -10,10 +10,10 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { drop, put } from '../metadata/metadata.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 import type { ChildRecord } from '../metadata/records.ts';
-import { childAccounts } from './child-accounts.ts';
-import { MAX_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
+import { accountsOfChildren } from './child-accounts.ts';
+import { MAX_START_SILENCE_MS, succeed, verdictOn, type Waiting, withCopy } from './child-starts.ts';
 import { beginStart } from './starts.ts';
 
 /** Min interval between writes of `seen`, in ms. */
@@ -100,7 +100,7 @@ export class Children {
       case 'waits': {
         const isRetry = waiting && (waiting.id === start.id || start.before.includes(waiting.id));
         this.#waiting.set(name, { id: start.id, since: isRetry ? waiting.since : now });
-        const retryAfter = Math.max(1, Math.ceil((lastSeen + MAX_SILENCE_MS - now) / 1_000));
+        const retryAfter = Math.max(1, Math.ceil((lastSeen + MAX_START_SILENCE_MS - now) / 1_000));
         throw conflict(request, { ...before, seen }, { copy: true, retryAfter });
       }
       case 'is a copy': {
@@ -133,7 +133,7 @@ export class Children {
   }
 
   accounts(names: string[]): Promise<{ names: string[]; open: boolean }> {
-    return childAccounts(this.#deps.metadata, names);
+    return accountsOfChildren(this.#deps.metadata, names);
   }
 
   deactivate(name: string): Promise<{ previous?: Child }> {
@@ -148,7 +148,7 @@ export class Children {
     });
   }
 
-  async list({ after, limit }: Page): Promise<{ children: Child[]; more: boolean }> {
+  async list({ after, limit }: ListQuery): Promise<{ children: Child[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.children(after), limit);
     return { children: entries.map(([name, record]) => childOf(name, record)), more };
   }
@@ -184,9 +184,9 @@ export class Children {
 }
 
 /** @param before record of the active instance */
-function conflict({ name, address }: Activating, before: ChildRecord, more: Conflict): Fault {
+function conflict({ name, address }: Activating, before: ChildRecord, more: ActivationConflict): Fault {
   const { since, instance, seen, start } = before;
-  const held: Conflict = {
+  const held: ActivationConflict = {
     since,
     instance,
     seen,

@@ -5,7 +5,7 @@ import type { ScopeMapRecord, TokenRecord } from '../metadata/records.ts';
 /** From declared accounts and existing records to the changes that make them match. Pure. */
 
 /** A declared account. Its secret files have been read: all passwords are hashes. */
-export type Wanted = {
+export type WantedAccount = {
   name: string;
   enabled: boolean;
   scopeMap?: string;
@@ -25,7 +25,7 @@ export type There = {
 /** Each complaint is about an account that is left unchanged. `made`: number of new tokens. */
 export type Plan = { changes: Change[]; complaints: string[]; made: number };
 
-export function planDeclared(wanted: Wanted[], existing: There, now: number): Plan {
+export function planDeclared(wanted: WantedAccount[], existing: There, now: number): Plan {
   const complaints: string[] = [];
   const tokens = new Map<string, TokenRecord>();
   const scopeMaps = new Map<string, ScopeMapRecord>();
@@ -48,7 +48,7 @@ export function planDeclared(wanted: Wanted[], existing: There, now: number): Pl
   return { changes, complaints, made };
 }
 
-function whyNot({ name, scopeMap, actions }: Wanted, existing: There): string | undefined {
+function whyNot({ name, scopeMap, actions }: WantedAccount, existing: There): string | undefined {
   const token = existing.tokens.get(name);
   if (token && !token.declared) {
     return `${name} is declared, but an undeclared token of that name exists: delete it ("terrace token delete ${name}"), or declare another name`;
@@ -75,7 +75,7 @@ function retain(
   if (sameName?.declared) scopeMaps.set(name, sameName);
 }
 
-function recordOf(wanted: Wanted, before: TokenRecord | undefined, now: number): TokenRecord {
+function recordOf(wanted: WantedAccount, before: TokenRecord | undefined, now: number): TokenRecord {
   const { name, enabled, scopeMap = name, passwords } = wanted;
   return { enabled, scopeMap, created: before?.created ?? now, passwords, declared: true };
 }

@@ -6,12 +6,12 @@ import type { Log } from '#proto/contract/log.ts';
 import { limitComplaints } from '#proto/document/complaints.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { Audit } from '../audit/audit.ts';
-import { declaredAccounts } from '../audit/audit-facts.ts';
+import { declarationFacts } from '../audit/audit-facts.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 import type { TokenRecord } from '../metadata/records.ts';
-import { planDeclared, type There, type Wanted } from './declared-plan.ts';
+import { planDeclared, type There, type WantedAccount } from './declared-plan.ts';
 import { actionsOf, mustBeBelowMax, ScopeMaps } from './scope-maps.ts';
 import { Secrets } from './secrets.ts';
 
@@ -75,7 +75,7 @@ export class DeclaredAccounts {
   async #apply(accounts: DeclaredAccount[]): Promise<string[]> {
     const { metadata, locks, publish, audit, now } = this.#deps;
     const complaints: string[] = [];
-    const wanted: Wanted[] = [];
+    const wanted: WantedAccount[] = [];
     // Before the lock `accounts`, because hashing is slow.
     for (const account of accounts) wanted.push(await this.#wantedOf(account, complaints));
     await locks.run('accounts', async () => {
@@ -83,7 +83,7 @@ export class DeclaredAccounts {
       for (const complaint of plan.complaints) complaints.push(complaint);
       if (plan.made > 0) mustBeBelowMax(metadata.counters.tokens + plan.made - 1, 'tokens');
       if (plan.changes.length === 0) return;
-      const facts = { action: 'accounts/declare', detail: declaredAccounts(plan.changes) };
+      const facts = { action: 'accounts/declare', detail: declarationFacts(plan.changes) };
       await audit.change(facts, () => metadata.write(plan.changes));
       publish(accountsChanged, byAccount());
     });
@@ -93,7 +93,7 @@ export class DeclaredAccounts {
     return listed;
   }
 
-  async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<Wanted> {
+  async #wantedOf(account: DeclaredAccount, complaints: string[]): Promise<WantedAccount> {
     const { name, enabled, scopeMap, actions } = account;
     const before = await this.#deps.metadata.token(name);
     const passwords: TokenRecord['passwords'] = [];
@@ -128,7 +128,7 @@ export class DeclaredAccounts {
     return known;
   }
 
-  async #existing(wanted: Wanted[]): Promise<There> {
+  async #existing(wanted: WantedAccount[]): Promise<There> {
     const { metadata } = this.#deps;
     const tokens = new Map<string, TokenRecord>();
     for await (const [name, record] of metadata.tokens()) tokens.set(name, record);

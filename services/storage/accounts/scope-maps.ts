@@ -3,7 +3,7 @@ import type { putScopeMap, ScopeMap } from '#proto/accounts/accounts.ts';
 import { parseAction, systemScopeMaps } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
-import type { Page } from '../metadata/page.ts';
+import type { ListQuery } from '../metadata/page.ts';
 import type { ScopeMapRecord } from '../metadata/records.ts';
 
 /** Max size of a page, in bytes of its actions: a reply must fit into one bus message. */
@@ -65,7 +65,7 @@ export class ScopeMaps {
     await this.#metadata.write(drop.scopeMap(name));
   }
 
-  async list({ after = '', limit }: Page): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
+  async list({ after = '', limit }: ListQuery): Promise<{ scopeMaps: ScopeMap[]; more: boolean }> {
     const scopeMaps: ScopeMap[] = [];
     let bytes = 0;
     for await (const scopeMap of this.#all(after)) {

@@ -37,7 +37,7 @@ export const changedScopeMap = ({ actions }: Static<typeof putScopeMap.query>): 
   listed('actions', actions);
 
 /** Tokens and scope maps that a batch writes and deletes. */
-export function declaredAccounts(changes: readonly Change[]): Detail {
+export function declarationFacts(changes: readonly Change[]): Detail {
   const named = (type: Change['type'], prefix: string) =>
     changes
       .filter((change) => change.type === type && change.key.startsWith(prefix))

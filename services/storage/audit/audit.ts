@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Caller } from '#proto/bus/caller.ts';
+import type { RequestSender } from '#proto/bus/caller.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
@@ -22,7 +22,7 @@ import { currentCaller } from './caller-context.ts';
 
 export type AuditOptions = { data: string; layer: string; log: Log; now: () => number };
 /** An entry without its author and time. */
-export type Facts = Omit<AuditEntry, 'at' | 'account' | 'person'>;
+export type AuditFacts = Omit<AuditEntry, 'at' | 'account' | 'person'>;
 /** Entries that could not be written; `since` in ms since 1970. */
 export type LostEntries = { lost: number; since: number; reason: string };
 
@@ -44,7 +44,7 @@ export class Audit implements AsyncDisposable {
   }
 
   /** Records an action of storage, by itself or on request. Synced when it resolves, unless it cannot be written. */
-  async note(facts: Facts): Promise<void> {
+  async note(facts: AuditFacts): Promise<void> {
     const { user, account = user === undefined ? SELF_ACCOUNT : undefined, person } = currentCaller();
     const who = { ...(account !== undefined && { account }), ...(person !== undefined && { person }) };
     const entry = { at: this.#options.now(), ...who, ...facts };
@@ -54,9 +54,9 @@ export class Audit implements AsyncDisposable {
 
   /** Runs a change: records it before it begins, and again when it is done or has failed. */
   async change<T>(
-    facts: Omit<Facts, 'outcome'>,
+    facts: Omit<AuditFacts, 'outcome'>,
     work: () => Promise<T>,
-    resultOf: (done: T) => NonNullable<Facts['detail']> = () => ({}),
+    resultOf: (done: T) => NonNullable<AuditFacts['detail']> = () => ({}),
   ): Promise<T> {
     await this.note({ ...facts, outcome: 'begun' });
     try {
@@ -73,7 +73,7 @@ export class Audit implements AsyncDisposable {
   }
 
   /** Adds entries of other services: requests of clients, the configuration. @throws Fault `denied` */
-  async add(entries: AuditEntry[], { user, account }: Caller): Promise<void> {
+  async add(entries: AuditEntry[], { user, account }: RequestSender): Promise<void> {
     if (user === 'gateway') return this.#write(entries, false);
     if (user !== 'twin-bridge')
       throw new Fault('denied', 'only the gateway and twin-bridge may add audit entries');

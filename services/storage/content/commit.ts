@@ -23,13 +23,13 @@ import { type BlobStore, digestOf, sizeOf } from './blob-store.ts';
  */
 
 /** An ingest whose claim the caller holds. `folder` is an absolute path. */
-export type Held = { id: string; folder: string; record: IngestRecord };
+export type ClaimedIngest = { id: string; folder: string; record: IngestRecord };
 
 /** What the content must match; `hashed` is the digest that the writer computed. */
-export type Wanted = { digest: string; size?: number | undefined; hashed?: string | undefined };
+export type WantedContent = { digest: string; size?: number | undefined; hashed?: string | undefined };
 
 /** Content that matches. `source` is an absolute path. */
-export type Verified = { digest: string; size: number; source: string };
+export type VerifiedContent = { digest: string; size: number; source: string };
 
 /** The steps of a commit. */
 export class Commits {
@@ -46,7 +46,7 @@ export class Commits {
   }
 
   /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is unchanged */
-  async verify({ folder, record }: Held, { digest, size: announced, hashed }: Wanted): Promise<Verified> {
+  async verify({ folder, record }: ClaimedIngest, { digest, size: announced, hashed }: WantedContent): Promise<VerifiedContent> {
     const { data } = ingestFiles(folder);
     const expected = announced ?? record.size;
     // Created if nothing was written: the content is empty.
@@ -65,7 +65,7 @@ export class Commits {
   }
 
   /** Step 2. Content that exists already is left as it is. @returns the changes for the blob that step 3 writes */
-  async place({ id, record }: Held, { digest, size, source }: Verified): Promise<Change[]> {
+  async place({ id, record }: ClaimedIngest, { digest, size, source }: VerifiedContent): Promise<Change[]> {
     if (await this.#metadata.blob(digest)) return [];
     // From here on, a crash may leave the file in the blob store without its record: recovery looks for it there.
     await this.#metadata.note(put.ingest(id, { ...record, placing: digest }));

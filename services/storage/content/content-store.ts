@@ -19,10 +19,10 @@ export type CommitQuery = {
   repository?: string;
 };
 
-export type Transfer = Static<typeof claimTransfer.query>;
+export type TransferQuery = Static<typeof claimTransfer.query>;
 
 /** An ingest; `holder` if its claim has not expired. */
-export type Entry = { id: string; record: IngestRecord; holder?: string };
+export type ListedIngest = { id: string; record: IngestRecord; holder?: string };
 
 /** Number and size of deleted ingests. */
 export type ExpiredIngests = { ingests: number; bytes: number };
@@ -55,7 +55,7 @@ export interface ContentIngester {
   claimUpload(repository: string, id: string, by: string): Promise<Claim>;
   uploadStatus(repository: string, id: string): Promise<{ offset: number; touched: number }>;
   abortUpload(repository: string, id: string): Promise<void>;
-  claimTransfer(transfer: Transfer): Promise<Claim & { clean: boolean }>;
+  claimTransfer(transfer: TransferQuery): Promise<Claim & { clean: boolean }>;
   renew(id: string, token: string): Promise<void>;
   release(id: string, token: string): Promise<void>;
   discard(id: string, token: string): Promise<void>;
@@ -63,7 +63,7 @@ export interface ContentIngester {
 
 /** Lists ingests, and deletes those that nobody continues. */
 export interface IngestManager {
-  list(limit: number): Promise<Entry[]>;
+  list(limit: number): Promise<ListedIngest[]>;
   giveUp(after: Record<IngestRecord['purpose'], number>, dryRun: boolean): Promise<ExpiredIngests>;
 }
 

@@ -5,7 +5,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
 import { ClaimRules } from './claim-rules.ts';
-import type { Held } from './commit.ts';
+import type { ClaimedIngest } from './commit.ts';
 import type { IngestFolders } from './ingest-folders.ts';
 import type { OpenUploads } from './open-uploads.ts';
 
@@ -89,7 +89,7 @@ export class IngestClaims {
    * Runs a commit. When `work` resolves, its batch has made the content visible and deleted the ingest's record. If it
    * throws, the claim is still held, and its TTL starts again.
    */
-  async commit<T>(id: string, token: string, work: (held: Held) => Promise<T>): Promise<T> {
+  async commit<T>(id: string, token: string, work: (held: ClaimedIngest) => Promise<T>): Promise<T> {
     const { metadata, folders, open } = this.#deps;
     return this.run(id, async () => {
       const record = await this.#mustHold(id, token);

@@ -3,8 +3,8 @@ import type { Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
-import type { Commits, Held } from './commit.ts';
-import type { ContentIngester, Entry, ExpiredIngests, IngestManager, Transfer } from './content-store.ts';
+import type { Commits, ClaimedIngest } from './commit.ts';
+import type { ContentIngester, ListedIngest, ExpiredIngests, IngestManager, TransferQuery } from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { IngestClaims } from './ingest-claims.ts';
 import { IngestFolders, transferId } from './ingest-folders.ts';
@@ -64,7 +64,7 @@ export class Ingests implements ContentIngester, IngestManager {
     return this.#uploads.abort(repository, id);
   }
 
-  async claimTransfer({ digest, size, by, repository, part }: Transfer): Promise<Claim & { clean: boolean }> {
+  async claimTransfer({ digest, size, by, repository, part }: TransferQuery): Promise<Claim & { clean: boolean }> {
     const { metadata, commits, grace, space, now } = this.#deps;
     const claims = this.#claims;
     const folders = this.#folders;
@@ -117,13 +117,13 @@ export class Ingests implements ContentIngester, IngestManager {
    * Runs a commit. When `work` resolves, its batch has made the content visible and deleted the ingest's record. If it
    * throws, the claim is still held, and its TTL starts again.
    */
-  commit<T>(id: string, token: string, work: (held: Held) => Promise<T>): Promise<T> {
+  commit<T>(id: string, token: string, work: (held: ClaimedIngest) => Promise<T>): Promise<T> {
     return this.#claims.commit(id, token, work);
   }
 
   /** At most `limit` ingests. */
-  async list(limit: number): Promise<Entry[]> {
-    const entries: Entry[] = [];
+  async list(limit: number): Promise<ListedIngest[]> {
+    const entries: ListedIngest[] = [];
     for await (const [id, record] of this.#deps.metadata.ingests()) {
       if (entries.length === limit) break;
       const holder = this.#claims.isFree(record) ? undefined : record.claim?.by;

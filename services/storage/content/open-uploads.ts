@@ -21,7 +21,7 @@ const MAX_SEARCHES = 1_000;
 /** When a refused client may retry, in s. */
 const RETRY_AFTER_S = 60;
 
-export type Owner = {
+export type UploadOwner = {
   /** Empty for clients without an account. */
   account: string;
   repository: string;
@@ -32,7 +32,7 @@ export type Reached = { limit: keyof typeof MAX_UPLOADS; ids: string[] };
 
 /** Open uploads by owner. */
 export class OpenUploads {
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners = new Map<string, UploadOwner>();
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #ofAccountInRepository = new Map<string, Set<string>>();
   /** Last search for idle uploads, by account; `at` in ms since 1970. */
@@ -47,7 +47,7 @@ export class OpenUploads {
     return this.#owners.size;
   }
 
-  add(id: string, owner: Owner): void {
+  add(id: string, owner: UploadOwner): void {
     this.#owners.set(id, owner);
     insert(this.#ofAccount, owner.account, id);
     insert(this.#ofAccountInRepository, pairOf(owner), id);
@@ -62,7 +62,7 @@ export class OpenUploads {
   }
 
   /** Undefined if one more upload may be opened. */
-  reached(owner: Owner): Reached | undefined {
+  reached(owner: UploadOwner): Reached | undefined {
     const { ofAccount, ofAccountInRepository, all } = this.#max;
     const pair = this.#ofAccountInRepository.get(pairOf(owner));
     if (pair && pair.size >= ofAccountInRepository) return { limit: 'ofAccountInRepository', ids: [...pair] };
@@ -77,7 +77,7 @@ export class OpenUploads {
    * Runs `search` at most once a second per account, as it reads every upload. Calls in between wait for the last
    * search.
    */
-  evictIdle({ account }: Owner, now: number, search: () => Promise<void>): Promise<void> {
+  evictIdle({ account }: UploadOwner, now: number, search: () => Promise<void>): Promise<void> {
     const last = this.#searches.get(account);
     if (last && Math.abs(now - last.at) < MIN_SEARCH_INTERVAL_MS) return last.done;
     if (this.#searches.size >= MAX_SEARCHES) this.#searches.clear();
@@ -86,7 +86,7 @@ export class OpenUploads {
     return done;
   }
 
-  tooMany({ account, repository }: Owner, { limit, ids }: Reached): Fault {
+  tooMany({ account, repository }: UploadOwner, { limit, ids }: Reached): Fault {
     const who = account === '' ? 'clients without an account have' : `account ${account} has`;
     const where = limit === 'ofAccountInRepository' ? ` in repository ${repository}` : '';
     const subject = limit === 'all' ? 'this layer has' : who;
@@ -119,7 +119,7 @@ export async function idleUploads(
 }
 
 /** Names of accounts and repositories contain no blank. */
-const pairOf = ({ account, repository }: Owner): string => `${account} ${repository}`;
+const pairOf = ({ account, repository }: UploadOwner): string => `${account} ${repository}`;
 
 function insert(sets: Map<string, Set<string>>, key: string, id: string): void {
   const known = sets.get(key);

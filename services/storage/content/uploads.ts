@@ -6,10 +6,10 @@ import type { IngestRecord } from '../metadata/records.ts';
 import type { Grace } from './grace.ts';
 import type { IngestClaims } from './ingest-claims.ts';
 import { type IngestFolders, isUploadId, newUploadId } from './ingest-folders.ts';
-import { idleUploads, type OpenUploads, type Owner } from './open-uploads.ts';
+import { idleUploads, type OpenUploads, type UploadOwner } from './open-uploads.ts';
 import type { SpaceGuard } from './space.ts';
 
-export type UploadDeps = {
+export type UploadStoreDeps = {
   metadata: Metadata;
   folders: IngestFolders;
   claims: IngestClaims;
@@ -21,9 +21,9 @@ export type UploadDeps = {
 
 /** Ingests that clients write: each belongs to a repository, and their number is bounded by `OpenUploads`. */
 export class Uploads {
-  readonly #deps: UploadDeps;
+  readonly #deps: UploadStoreDeps;
 
-  constructor(deps: UploadDeps) {
+  constructor(deps: UploadStoreDeps) {
     this.#deps = deps;
   }
 
@@ -79,7 +79,7 @@ export class Uploads {
   }
 
   /** If too many uploads are open, deletes idle ones first. @throws Fault `too-many` */
-  async #register(id: string, owner: Owner): Promise<void> {
+  async #register(id: string, owner: UploadOwner): Promise<void> {
     const { metadata, folders, claims, open, now } = this.#deps;
     const reached = open.reached(owner);
     if (reached) {

@@ -22,7 +22,7 @@ const MAX_WAIT_MS = 3_000;
 /** Max children whose bucket is remembered: the most recent ones. */
 const MAX_CHILDREN = 1_000;
 
-export type RoomDeps = {
+export type HistoryRoomDeps = {
   bus: { room: Room; publish: Bus['publish'] };
   log: Log;
   /** Monotonic clock, in ms. */
@@ -41,7 +41,7 @@ export interface ReportAdmission {
  * oldest event, of any layer.
  */
 export class HistoryRoom implements ReportAdmission {
-  readonly #deps: RoomDeps;
+  readonly #deps: HistoryRoomDeps;
   readonly #now: () => number;
   /** Bucket by child: remaining bytes at a time in ms. The latest used is last. */
   readonly #allowances = new Map<string, { bytes: number; at: number }>();
@@ -51,7 +51,7 @@ export class HistoryRoom implements ReportAdmission {
   #admitted = 0;
   #size: { bytes: number; limit: number; at: number } | undefined;
 
-  constructor(deps: RoomDeps) {
+  constructor(deps: HistoryRoomDeps) {
     this.#deps = deps;
     this.#now = deps.now ?? (() => performance.now());
   }

@@ -1,4 +1,4 @@
-import { childOf } from '#proto/bus/relay.ts';
+import { childOfSubject } from '#proto/bus/relay.ts';
 import type { SizedEvent } from '#proto/jetstream/stream-room.ts';
 
 /**
@@ -9,9 +9,9 @@ import type { SizedEvent } from '#proto/jetstream/stream-room.ts';
  */
 
 /** Name of a child; undefined: this layer. */
-export type Owner = string | undefined;
+export type HistoryOwner = string | undefined;
 /** Events that an owner loses: all of its own before the sequence `before`. */
-export type Cut = { owner: Owner; first: number; last: number; before: number; count: number; bytes: number };
+export type Cut = { owner: HistoryOwner; first: number; last: number; before: number; count: number; bytes: number };
 
 /** The events of one owner, in order. */
 class OwnerEvents {
@@ -26,7 +26,7 @@ class OwnerEvents {
   }
 
   /** Cuts to at most `allowed` bytes; the last event stays. */
-  cut(owner: Owner, allowed: number): Cut | undefined {
+  cut(owner: HistoryOwner, allowed: number): Cut | undefined {
     let left = this.bytes;
     let count = 0;
     while (left > allowed && count < this.sequences.length - 1) {
@@ -64,7 +64,7 @@ export class Shares {
   readonly #children = new Map<string, OwnerEvents>();
 
   readonly add = (event: SizedEvent): void => {
-    const child = childOf(event.subject);
+    const child = childOfSubject(event.subject);
     const held = child === undefined ? this.#local : (this.#children.get(child) ?? new OwnerEvents());
     if (child !== undefined) this.#children.set(child, held);
     held.add(event);

@@ -1,5 +1,5 @@
 /** Reads LevelDB's integers and length-prefixed byte strings. @throws RangeError if too few bytes are left */
-export class Cursor {
+export class ByteCursor {
   readonly #bytes: Uint8Array;
   #at: number;
 

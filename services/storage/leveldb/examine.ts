@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { judgeLog, type WriterRules } from './log-verdict.ts';
-import { type Manifest, readManifest, type Table } from './manifest.ts';
+import { type DatabaseManifest, readDatabaseManifest, type Table } from './manifest.ts';
 import { damageOf, type TableDamage } from './table.ts';
 
 /**
@@ -29,7 +29,7 @@ export type Examined = {
 };
 
 /** File names of logs and tables by number, and of the manifest. */
-export type Files = { logs: Map<number, string>; tables: Map<number, string>; manifest?: string };
+export type DatabaseFiles = { logs: Map<number, string>; tables: Map<number, string>; manifest?: string };
 
 /** Max size of a file, in bytes. LevelDB's tables have a few MiB; a log exceeds that by one batch at most. */
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
@@ -59,7 +59,7 @@ export async function examine(folder: string, { mayLack, isSynced }: WriterRules
   return { empty: false, findings, torn };
 }
 
-export function filesOf(names: string[]): Files {
+export function filesOf(names: string[]): DatabaseFiles {
   const logs = new Map<number, string>();
   const tables = new Map<number, string>();
   for (const name of names) {
@@ -84,11 +84,11 @@ export async function examineTables(folder: string): Promise<Finding[]> {
 }
 
 /** Logs that belong to the database, in the order in which they were written. */
-export const liveLogs = ({ logs }: Files, { log, previousLog }: Manifest): [number, string][] =>
+export const liveLogs = ({ logs }: DatabaseFiles, { log, previousLog }: DatabaseManifest): [number, string][] =>
   [...logs].filter(([number]) => number >= log || number === previousLog).sort(([a], [b]) => a - b);
 
 /** Reads the manifest that CURRENT names; adds a finding if it can't be read. */
-export async function manifestOf(folder: string, findings: Finding[]): Promise<Manifest | undefined> {
+export async function manifestOf(folder: string, findings: Finding[]): Promise<DatabaseManifest | undefined> {
   const current = await read(folder, 'CURRENT', findings);
   if (!current) return undefined;
   const [, name] = /^(MANIFEST-\d+)\n$/.exec(current.toString('latin1')) ?? [];
@@ -98,7 +98,7 @@ export async function manifestOf(folder: string, findings: Finding[]): Promise<M
   }
   const file = await read(folder, name, findings);
   if (!file) return undefined;
-  const manifest = readManifest(file);
+  const manifest = readDatabaseManifest(file);
   if (!manifest) findings.push({ file: name, what: 'is damaged' });
   return manifest;
 }
@@ -109,9 +109,9 @@ export async function manifestOf(folder: string, findings: Finding[]): Promise<M
  */
 export async function closedManifestOf(
   folder: string,
-  { logs, tables }: Files,
+  { logs, tables }: DatabaseFiles,
   findings: Finding[],
-): Promise<Manifest | undefined> {
+): Promise<DatabaseManifest | undefined> {
   const manifest = await manifestOf(folder, findings);
   if (!manifest?.cut) return manifest;
   const hasLog = manifest.log === 0 || logs.has(manifest.log);
@@ -122,8 +122,8 @@ export async function closedManifestOf(
 
 async function examineLogs(
   folder: string,
-  files: Files,
-  manifest: Manifest,
+  files: DatabaseFiles,
+  manifest: DatabaseManifest,
   rules: WriterRules,
   findings: Finding[],
 ): Promise<string[]> {

@@ -22,7 +22,7 @@ type Damage = { offset: number; length: number; written: boolean };
  * All parts of a log, in order. After damage, it continues with the next record whose checksum is correct. LevelDB
  * itself drops the rest of the block, and takes a damaged length near the end for the end of the log.
  */
-export function* partsOf(log: Uint8Array): Generator<LogPart> {
+export function* logParts(log: Uint8Array): Generator<LogPart> {
   /** A record whose last fragment has not been read yet. */
   let partial: { offset: number; fragments: Uint8Array[] } | undefined;
   let damage: Damage | undefined;

@@ -1,4 +1,4 @@
-import { type LogPart, partsOf } from './log-records.ts';
+import { type LogPart, logParts } from './log-records.ts';
 import { readWriteBatch, type WriteBatch } from './write-batch.ts';
 
 /** Decides which gaps of a log are damage, and which may follow from an unclean end. Pure. */
@@ -48,7 +48,7 @@ export function judgeLog(log: Uint8Array, { mayLack, isSynced, last, expected }:
   let hasRecords = false;
   let cut = false;
   let flawed = false;
-  for (const part of partsOf(log)) {
+  for (const part of logParts(log)) {
     const batch = part.kind === 'record' ? readWriteBatch(part.bytes) : undefined;
     if (!batch) {
       cut = part.kind === 'cut';

@@ -1,11 +1,11 @@
-import { Cursor } from './cursor.ts';
-import { partsOf } from './log-records.ts';
+import { ByteCursor } from './cursor.ts';
+import { logParts } from './log-records.ts';
 
 /** A table in the manifest. Keys are without the suffix that LevelDB adds (`userKey`). */
 export type Table = { number: number; size: number; smallest: string; largest: string };
 
 /** The parts of a database, according to LevelDB's manifest. */
-export type Manifest = {
+export type DatabaseManifest = {
   log: number;
   previousLog: number;
   lastSequence: number;
@@ -15,7 +15,7 @@ export type Manifest = {
 };
 
 /** Fields set by the version edits read so far. */
-type Edits = Partial<Omit<Manifest, 'tables' | 'cut'>> & { nextFile?: number };
+type Edits = Partial<Omit<DatabaseManifest, 'tables' | 'cut'>> & { nextFile?: number };
 
 /** Tags of the fields of a version edit (db/version_edit.cc). */
 const TAG = {
@@ -34,12 +34,12 @@ const TAG = {
  * database needs (db/version_set.cc, `LogAndApply` and `Recover`), so a manifest without them is damaged.
  * @returns undefined if any part is damaged
  */
-export function readManifest(file: Uint8Array): Manifest | undefined {
+export function readDatabaseManifest(file: Uint8Array): DatabaseManifest | undefined {
   const edits: Edits = {};
   let cut = false;
   const tables = new Map<number, Table>();
   try {
-    for (const part of partsOf(file)) {
+    for (const part of logParts(file)) {
       if (part.kind === 'cut') {
         cut = true;
         break;
@@ -50,7 +50,7 @@ export function readManifest(file: Uint8Array): Manifest | undefined {
           return undefined;
         continue;
       }
-      apply(new Cursor(part.bytes), edits, tables);
+      apply(new ByteCursor(part.bytes), edits, tables);
     }
   } catch (error) {
     if (error instanceof RangeError) return undefined;
@@ -61,7 +61,7 @@ export function readManifest(file: Uint8Array): Manifest | undefined {
   return { log, previousLog, lastSequence, tables: [...tables.values()], cut };
 }
 
-function apply(cursor: Cursor, edits: Edits, tables: Map<number, Table>): void {
+function apply(cursor: ByteCursor, edits: Edits, tables: Map<number, Table>): void {
   while (!cursor.done) {
     const tag = cursor.varint();
     if (tag === TAG.comparator) cursor.prefixed();
@@ -84,4 +84,4 @@ function apply(cursor: Cursor, edits: Edits, tables: Map<number, Table>): void {
 }
 
 /** Drops the last eight bytes: sequence number and type. */
-const userKey = (cursor: Cursor): string => Buffer.from(cursor.prefixed()).subarray(0, -8).toString('utf8');
+const userKey = (cursor: ByteCursor): string => Buffer.from(cursor.prefixed()).subarray(0, -8).toString('utf8');

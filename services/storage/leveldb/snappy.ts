@@ -1,4 +1,4 @@
-import { Cursor } from './cursor.ts';
+import { ByteCursor } from './cursor.ts';
 
 /**
  * Decompresses a block that LevelDB compressed with Snappy (format_description.txt of Snappy).
@@ -6,7 +6,7 @@ import { Cursor } from './cursor.ts';
  * @throws RangeError if the bytes are damaged or the result exceeds the limit
  */
 export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
-  const cursor = new Cursor(bytes);
+  const cursor = new ByteCursor(bytes);
   const size = cursor.varint();
   if (size > limit) throw new RangeError('size above the limit');
   const output = new Uint8Array(size);
@@ -36,7 +36,7 @@ export function uncompressed(bytes: Uint8Array, limit: number): Uint8Array {
   return output;
 }
 
-function literalLength(tag: number, cursor: Cursor): number {
+function literalLength(tag: number, cursor: ByteCursor): number {
   const short = tag >> 2;
   if (short < 60) return short + 1;
   let length = 0;

@@ -1,5 +1,5 @@
 import { crc32c, masked } from './crc32c.ts';
-import { Cursor } from './cursor.ts';
+import { ByteCursor } from './cursor.ts';
 import { uncompressed } from './snappy.ts';
 
 /** LevelDB's tables (doc/table_format.md): blocks, each followed by its type and a checksum, an index and a footer. */
@@ -32,7 +32,7 @@ export const typeAt = ({ offset, size }: Block): number => offset + size;
 function blocksOf(table: Uint8Array): Block[] | undefined {
   if (table.length < FOOTER || !MAGIC.equals(table.subarray(-MAGIC.length))) return undefined;
   try {
-    const footer = new Cursor(table, table.length - FOOTER);
+    const footer = new ByteCursor(table, table.length - FOOTER);
     const meta = handle(footer);
     const index = handle(footer);
     if (!isIntact(table, index)) return undefined;
@@ -63,16 +63,16 @@ function contentOf(table: Uint8Array, block: Block): Uint8Array {
 
 /** Handles in an index block: the values of entries with prefix-compressed keys. A list of restarts ends the block. */
 function handlesIn(block: Uint8Array): Block[] {
-  const restarts = new Cursor(block, block.length - 4).fixed32();
+  const restarts = new ByteCursor(block, block.length - 4).fixed32();
   const entries = block.subarray(0, block.length - 4 * (restarts + 1));
   const handles: Block[] = [];
-  for (const cursor = new Cursor(entries); !cursor.done; ) {
+  for (const cursor = new ByteCursor(entries); !cursor.done; ) {
     cursor.varint();
     const [unshared, length] = [cursor.varint(), cursor.varint()];
     cursor.take(unshared);
-    handles.push(handle(new Cursor(cursor.take(length))));
+    handles.push(handle(new ByteCursor(cursor.take(length))));
   }
   return handles;
 }
 
-const handle = (cursor: Cursor): Block => ({ offset: cursor.varint(), size: cursor.varint() });
+const handle = (cursor: ByteCursor): Block => ({ offset: cursor.varint(), size: cursor.varint() });

@@ -1,4 +1,4 @@
-import { Cursor } from './cursor.ts';
+import { ByteCursor } from './cursor.ts';
 
 /** The changes of one record of a log (db/write_batch.cc). */
 export type WriteBatch = { sequence: number; count: number; changes: { key: string; deleted: boolean }[] };
@@ -8,7 +8,7 @@ const [DELETION, VALUE] = [0, 1] as const;
 /** @returns undefined if the record is not a write batch */
 export function readWriteBatch(record: Uint8Array): WriteBatch | undefined {
   try {
-    const cursor = new Cursor(record);
+    const cursor = new ByteCursor(record);
     const sequence = cursor.fixed64();
     const count = cursor.fixed32();
     const changes: WriteBatch['changes'] = [];

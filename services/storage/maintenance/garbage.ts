@@ -2,7 +2,7 @@ import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { ContentCollector } from '../content/content-store.ts';
-import type { Found, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
+import type { SweepResult, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';
@@ -54,7 +54,7 @@ export class GarbageCollector implements ContentCollector {
   async #collect(dryRun: boolean): Promise<Garbage> {
     const { publish, log } = this.#deps;
     const began = performance.now();
-    const found: Found = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
+    const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
     const dry = dryRun ? new Set<string>() : undefined;
     const { signal } = this.#end;
     await this.#run({ ...this.#deps, data: this.#data, rules: this.rules, found, dry, signal });

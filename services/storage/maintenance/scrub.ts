@@ -16,7 +16,7 @@ import type { BlobStore } from '../content/blob-store.ts';
 import { examineTables } from '../leveldb/examine.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Max damaged digests in a result, which must fit into one bus message. */
@@ -108,7 +108,7 @@ export class Scrubber {
     this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
-  async listDamaged({ after, limit }: Page): Promise<{ damaged: Damaged[]; more: boolean }> {
+  async listDamaged({ after, limit }: ListQuery): Promise<{ damaged: Damaged[]; more: boolean }> {
     const { metadata } = this.#deps;
     const [entries, more] = await page(metadata.allDamaged(after), limit);
     const named = new Map<string, Damaged>(

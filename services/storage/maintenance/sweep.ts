@@ -19,7 +19,7 @@ export type GarbageRules = {
 };
 
 /** Counters of a run; its steps add to them. */
-export type Found = Omit<Garbage, 'dryRun' | 'ms'>;
+export type SweepResult = Omit<Garbage, 'dryRun' | 'ms'>;
 
 export type SweepDeps = {
   metadata: Metadata;
@@ -37,7 +37,7 @@ export type SweepDeps = {
 export type Sweep = SweepDeps & {
   data: string;
   rules: GarbageRules;
-  found: Found;
+  found: SweepResult;
   /** In a dry run: links that would be dropped, as `<repository>!<digest>`. Otherwise undefined. */
   dry: Set<string> | undefined;
   /** Aborts when storage shuts down. */

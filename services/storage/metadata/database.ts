@@ -6,18 +6,18 @@ import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
 import { type Examined, examine } from '../leveldb/examine.ts';
 import type { WriteBatch } from '../leveldb/write-batch.ts';
-import { bootId } from './boot.ts';
+import { bootIdOrRandom } from './boot.ts';
 import { type Change, isNoted, set } from './changes.ts';
 import { asFault, damaged, isUnreadable, metadataLost, unusable } from './database-faults.ts';
 import { keys } from './keys.ts';
 import { hasContent, mayLack, openingOf, readState, syncFolder, writeState } from './metadata-state.ts';
 
-export type Reading = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
+export type DatabaseReader = Pick<Level<string, unknown>, 'getMany' | 'iterator' | 'keys'>;
 
 /** LevelDB. Opened only if everything stored in it is readable; a clean close is recorded for the next opening. */
 export class Database {
   /** For reads. Pass their errors through `failing`. */
-  readonly level: Reading;
+  readonly level: DatabaseReader;
   /** Boot id of the machine at the opening. */
   readonly boot: string;
   readonly #folder: string;
@@ -33,7 +33,7 @@ export class Database {
    */
   static async open(folder: string, deadline: number): Promise<Database> {
     for (;;) {
-      const boot = await bootId();
+      const boot = await bootIdOrRandom();
       // Another process may open it between the check and this opening.
       const level = (await isFree(folder)) && (await openLevel(folder, boot));
       if (level) return new Database(folder, level, boot);

@@ -11,7 +11,7 @@ import { keys, kinds } from './keys.ts';
  * A cursor is `<number>.<nonce>` of an entry, so a journal that was lost, or restarted from an older copy, does not
  * accept the cursor of another one.
  */
-export type Entry = [kind: 't' | 'm', repository: string, name: string, nonce: string];
+export type JournalEntry = [kind: 't' | 'm', repository: string, name: string, nonce: string];
 
 /** Approximate number of entries retained. A child that was away for longer compares everything. */
 const RETAINED = 100_000;
@@ -64,7 +64,7 @@ export class Journal {
       this.#last += 1;
       numbers.push(this.#last);
       this.#open.add(this.#last);
-      const value: Entry = [kind, repository, name, randomBytes(4).toString('hex')];
+      const value: JournalEntry = [kind, repository, name, randomBytes(4).toString('hex')];
       return { type: 'put', key: keys.entry(this.#last), value };
     });
     return { entries, landed: () => numbers.forEach((number) => void this.#open.delete(number)) };

@@ -2,7 +2,7 @@ import type { StoredEvent } from '#proto/bus/events.ts';
 import type { DeclaredAccount } from '#proto/document/declared-accounts.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
 import type { Database } from './database.ts';
-import type { Entry } from './journal.ts';
+import type { JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import type {
   AnnouncementRecord,
@@ -72,7 +72,7 @@ export class MetadataReader {
   history = () => this.#one<StoredEvent>(keys.history);
   declared = () => this.#one<DeclaredAccount[]>(keys.declared);
   term = () => this.#one<number>(keys.term);
-  entry = (number: number) => this.#one<Entry>(keys.entry(number));
+  entry = (number: number) => this.#one<JournalEntry>(keys.entry(number));
   closed = () => this.#one<boolean>(keys.closed);
   signingKey = () => this.#one<string>(keys.signing);
 

@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
 import { Database } from './database.ts';
-import { type Entry, Journal } from './journal.ts';
+import { type JournalEntry, Journal } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { allUnsent } from './migration.ts';
@@ -22,7 +22,7 @@ import { allUnsent } from './migration.ts';
  */
 
 /** Version of the table of keys in keys.ts. */
-export const VERSION = 3;
+export const METADATA_VERSION = 3;
 /** Version without a journal. */
 const BEFORE_JOURNAL = 2;
 /** Version without records of outgoing changes. */
@@ -55,11 +55,11 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   static async open(folder: string, patienceMs = 10_000): Promise<Metadata> {
     const database = await Database.open(folder, Date.now() + patienceMs);
     const [version, before] = await database.level.getMany([keys.version, keys.boot]);
-    if (![undefined, VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
+    if (![undefined, METADATA_VERSION, BEFORE_JOURNAL, BEFORE_OUTGOING].includes(version as number)) {
       await database.abandon();
       throw new Fault(
         'volume-unusable',
-        `${folder} has metadata version ${version}, this Terrace supports ${VERSION}: use the Terrace that wrote it`,
+        `${folder} has metadata version ${version}, this Terrace supports ${METADATA_VERSION}: use the Terrace that wrote it`,
       );
     }
     const { boot } = database;
@@ -67,8 +67,8 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
     await metadata.#count();
     // The version last: a migration that a crash interrupts runs again.
     if (version === BEFORE_OUTGOING) await allUnsent(metadata);
-    if (before !== boot || version !== VERSION) {
-      await metadata.write([set(keys.version, VERSION), set(keys.boot, boot)]);
+    if (before !== boot || version !== METADATA_VERSION) {
+      await metadata.write([set(keys.version, METADATA_VERSION), set(keys.boot, boot)]);
     }
     return metadata;
   }
@@ -100,19 +100,19 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   // ── journal ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Entries of the journal that no unfinished batch precedes: `[number, entry]`. */
-  async *journal(after: number): AsyncGenerator<[number: number, Entry]> {
+  async *journal(after: number): AsyncGenerator<[number: number, JournalEntry]> {
     const { head } = this.#journal;
-    for await (const [number, entry] of this.range<Entry>(prefix(kinds.entry), keys.entry(after).slice(2))) {
+    for await (const [number, entry] of this.range<JournalEntry>(prefix(kinds.entry), keys.entry(after).slice(2))) {
       if (Number(number) > head) return;
       yield [Number(number), entry];
     }
   }
 
   /** The last of these entries. */
-  async journalEnd(): Promise<[number: number, Entry] | undefined> {
+  async journalEnd(): Promise<[number: number, JournalEntry] | undefined> {
     const range = { gt: prefix(kinds.entry), lte: keys.entry(this.#journal.head), reverse: true, limit: 1 };
     for await (const [key, entry] of this.#database.level.iterator(range))
-      return [Number(key.slice(2)), entry as Entry];
+      return [Number(key.slice(2)), entry as JournalEntry];
     return undefined;
   }
 

@@ -1,5 +1,5 @@
 /** `after` is the last entry of the previous page; it need not exist any longer. */
-export type Page = { after?: string; limit: number };
+export type ListQuery = { after?: string; limit: number };
 
 /** Max characters per page: a reply must fit into one bus message (1 MiB) in any encoding of its strings. */
 const MAX_PAGE_CHARACTERS = 256 * 1024;

@@ -80,7 +80,7 @@ export type TokenRecord = {
 };
 
 /** The activated instance of a child. `seen` is not synced. */
-export type ChildRecord = { instance: string; since: number; seen: number; start?: Held };
+export type ChildRecord = { instance: string; since: number; seen: number; start?: ActiveStart };
 
 /**
  * `place`: of the data volume at the last start (proto/volume/folder-identity.ts). `ids`: the starts, latest first.
@@ -101,7 +101,7 @@ export type ScopeMapRecord = {
 };
 
 /** The active start of a child. */
-export type Held = {
+export type ActiveStart = {
   id: string;
   /** When it was started, by the child's clock. */
   at: number;

@@ -2,14 +2,14 @@ import { set } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { type RepairReport, say } from './report.ts';
 
 /**
  * A layer without tokens admits every client. A layer that may have lost its tokens is closed instead, until it has a
  * token again.
  * @param open the operator states that the layer had no accounts
  */
-export async function checkAccounts(records: Records, open: boolean, report: Report): Promise<void> {
+export async function checkAccounts(records: Records, open: boolean, report: RepairReport): Promise<void> {
   const { notes, lost } = report;
   for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
     // Built-in scope maps, which every layer has, start with `_`.

@@ -8,14 +8,14 @@ import { put } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { type RepairReport, say } from './report.ts';
 
 /**
  * Makes blob records and blob files agree. A file without a record is hashed, and gets a record if it matches its name.
  * A record whose file is missing or has another size is marked as damaged, so that the content is provided again.
  * @returns digests of blobs that may be manifests
  */
-export async function checkBlobs(records: Records, data: string, report: Report): Promise<Set<string>> {
+export async function checkBlobs(records: Records, data: string, report: RepairReport): Promise<Set<string>> {
   const store = new BlobStore(data);
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {

@@ -1,5 +1,5 @@
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import { drop, put } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
@@ -75,7 +75,7 @@ async function checkManifest(
 
 function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
   try {
-    return readManifest(bytes, mediaType);
+    return parseManifest(bytes, mediaType);
   } catch (error) {
     if (error instanceof Fault) return undefined;
     throw error;

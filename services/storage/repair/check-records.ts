@@ -1,13 +1,13 @@
 import type { Change } from '../metadata/changes.ts';
 import { isValid } from './record-rules.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { type RepairReport, say } from './report.ts';
 
 /** Max deletions per batch. */
 const MAX_BATCH = 1_000;
 
 /** Deletes every record that violates the rule of its kind. */
-export async function checkRecords(records: Records, { lost }: Report): Promise<void> {
+export async function checkRecords(records: Records, { lost }: RepairReport): Promise<void> {
   let deletions: Change[] = [];
   for await (const [key, text] of records.texts()) {
     if (isValid(key, parsed(text))) continue;

@@ -55,7 +55,7 @@ async function fill(
   try {
     await read(piece, offset);
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
+    if (!isReadError(error)) throw error;
     piece.fill(0);
     if (piece.byteLength <= MAX_SECTOR_BYTES) return add(unreadable, { offset, length: piece.byteLength });
     for (let at = 0; at < piece.byteLength; at += MAX_SECTOR_BYTES) {
@@ -72,4 +72,4 @@ function add(ranges: Range[], { offset, length }: Range): void {
 }
 
 /** Whether the disk failed to read (EIO). Other errors have other causes. */
-export const isUnreadable = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EIO';
+export const isReadError = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EIO';

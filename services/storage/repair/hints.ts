@@ -3,7 +3,7 @@ import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
 import { kinds, prefix } from '../metadata/keys.ts';
 import type { AnnouncementRecord } from '../metadata/records.ts';
-import { kindOf, partsOfKey } from './record-rules.ts';
+import { kindOfKey, partsOfKey } from './record-rules.ts';
 import type { Records } from './records.ts';
 import type { Remnant } from './remnants.ts';
 
@@ -51,9 +51,9 @@ export async function announced(records: Records): Promise<Announced[]> {
  * @param damaged hints from damaged bytes
  * @param outbox hints from the outbox, oldest first
  */
-export function inOrder(damaged: StoredEvent[], events: RepairHint[], outbox: Announced[]): RepairHint[] {
+export function inOrder(damaged: RemnantHints[], events: RepairHint[], outbox: Announced[]): RepairHint[] {
   const oldest = outbox[0]?.serial ?? Number.POSITIVE_INFINITY;
-  const isNewer = ({ serial = 0 }: StoredEvent) => serial > oldest;
+  const isNewer = ({ serial = 0 }: RemnantHints) => serial > oldest;
   const newer = [
     ...damaged.filter(isNewer).map(({ serial = 0, hints }) => ({ serial, hints })),
     ...outbox.map(({ serial, hint }) => ({ serial, hints: [hint] })),
@@ -63,7 +63,7 @@ export function inOrder(damaged: StoredEvent[], events: RepairHint[], outbox: An
 }
 
 /** Hints from one range of damaged bytes. */
-export type StoredEvent = {
+export type RemnantHints = {
   hints: RepairHint[];
   /** Number of the last announcement among the entries. */
   serial: number | undefined;
@@ -84,19 +84,19 @@ const DELETING = new Set(['t', 'm']);
  * entry written with it. The damage may be in either. Pure.
  * @param hasContent whether content of this digest exists
  */
-export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boolean): StoredEvent {
+export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boolean): RemnantHints {
   const mentions = new Map<string, number>();
   for (const remnant of remnants) {
     const name = nameIn(remnant);
     if (name) mentions.set(name, (mentions.get(name) ?? 0) + 1);
   }
   const isConfirmed = (remnant: Remnant) => (mentions.get(nameIn(remnant) ?? '') ?? 0) > 1;
-  const isNaming = ({ key }: Remnant) => NAMING.has(kindOf(key));
+  const isNaming = ({ key }: Remnant) => NAMING.has(kindOfKey(key));
   const hints = new Map<string, RepairHint>();
   for (const remnant of remnants) {
     if (!isConfirmed(remnant)) continue;
     const name = nameIn(remnant) as string;
-    if (remnant.deleted && DELETING.has(kindOf(remnant.key))) hints.delete(name);
+    if (remnant.deleted && DELETING.has(kindOfKey(remnant.key))) hints.delete(name);
     const hint = hintIn(remnant);
     if (!hint) continue;
     const previous = hints.get(name);
@@ -114,7 +114,7 @@ export function hintsIn(remnants: Remnant[], hasContent: (digest: string) => boo
 function lastSerial(remnants: Remnant[]): number | undefined {
   let last: number | undefined;
   for (const { key } of remnants) {
-    const serial = kindOf(key) === 'e' ? Number(partsOfKey(key)[0]) : Number.NaN;
+    const serial = kindOfKey(key) === 'e' ? Number(partsOfKey(key)[0]) : Number.NaN;
     if (serial > (last ?? -1)) last = serial;
   }
   return last;
@@ -123,7 +123,7 @@ function lastSerial(remnants: Remnant[]): number | undefined {
 function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
   if (deleted) return undefined;
   const [repository = '', second = '', third = ''] = partsOfKey(key);
-  switch (kindOf(key)) {
+  switch (kindOfKey(key)) {
     case 't':
       return isRepository(repository) && isTag(second) && typeof value === 'string' && isDigest(value)
         ? { repository, tag: second, digest: value }
@@ -144,7 +144,7 @@ function hintIn({ key, deleted, value }: Remnant): RepairHint | undefined {
 
 /** `<repository>!<tag or digest>` of an entry. */
 function nameIn({ key, value }: Remnant): string | undefined {
-  const kind = kindOf(key);
+  const kind = kindOfKey(key);
   if (kind === 'e') {
     const hint = eventIn(value);
     return hint && `${hint.repository}!${hint.tag ?? hint.digest}`;
@@ -183,14 +183,14 @@ export function lossNotice({ key, deleted, value }: Remnant, current: unknown): 
   if (deleted) return current === undefined ? undefined : `the deletion of ${name}: it exists again`;
   if (current === undefined) return name;
   // These records are rebuilt from content.
-  if (kindOf(key) === 'm' || kindOf(key) === 'r') return undefined;
+  if (kindOfKey(key) === 'm' || kindOfKey(key) === 'r') return undefined;
   return isDeepStrictEqual(current, value)
     ? undefined
     : `the last change of ${name}: it has its previous value`;
 }
 
 function nameOf(key: string): string | undefined {
-  const kind = NAMES[kindOf(key)];
-  const separator = kindOf(key) === 't' ? ':' : '@';
+  const kind = NAMES[kindOfKey(key)];
+  const separator = kindOfKey(key) === 't' ? ':' : '@';
   return kind && `${kind} ${partsOfKey(key).join(separator)}`;
 }

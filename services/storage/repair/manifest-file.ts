@@ -1,28 +1,28 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import { splitDigest } from '#proto/oci/names.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { put } from '../metadata/changes.ts';
 import { keys } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
-import { isUnreadable, type Read, readFully } from './copy.ts';
+import { isReadError, type Read, readFully } from './copy.ts';
 import type { Records } from './records.ts';
-import { type Report, say } from './report.ts';
+import { type RepairReport, say } from './report.ts';
 
-export type Found = { manifest: Manifest; size: number };
-export type Sources = { records: Records; store: BlobStore; report: Report; read: Read };
+export type ManifestFile = { manifest: Manifest; size: number };
+export type Sources = { records: Records; store: BlobStore; report: RepairReport; read: Read };
 
 /** Reads a blob as a manifest; undefined if the blob is missing or not a manifest. */
-export async function manifestIn(sources: Sources, digest: string): Promise<Found | undefined> {
+export async function manifestIn(sources: Sources, digest: string): Promise<ManifestFile | undefined> {
   const bytes = await manifestBytes(sources, digest);
   if (!bytes) return undefined;
   try {
     const mediaType = typeOf(JSON.parse(bytes.toString('utf8')));
     return mediaType === undefined
       ? undefined
-      : { manifest: readManifest(bytes, mediaType), size: bytes.length };
+      : { manifest: parseManifest(bytes, mediaType), size: bytes.length };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof Fault) return undefined;
     throw error;
@@ -55,7 +55,7 @@ async function contentOf(path: string, size: number, read: Read): Promise<Buffer
     const bytes = Buffer.alloc(size);
     return bytes.subarray(0, await readFully(file, bytes, 0, read));
   } catch (error) {
-    if (isUnreadable(error) || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isReadError(error) || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -59,11 +59,11 @@ const rules: Record<string, Rule> = {
   y: rule([form(WebhookKey)], WebhookPlace),
 };
 
-export const kindOf = (key: string): string => key.slice(0, key.indexOf('!'));
+export const kindOfKey = (key: string): string => key.slice(0, key.indexOf('!'));
 export const partsOfKey = (key: string): string[] => key.slice(key.indexOf('!') + 1).split('!');
 
 export function isValid(key: string, value: unknown): boolean {
-  const expected = rules[kindOf(key)];
+  const expected = rules[kindOfKey(key)];
   if (!expected) return true;
   const parts = partsOfKey(key);
   return (

@@ -1,4 +1,4 @@
-import { Cursor } from '../leveldb/cursor.ts';
+import { ByteCursor } from '../leveldb/cursor.ts';
 import { HEADER } from '../leveldb/log-records.ts';
 
 /** A LevelDB entry found in damaged bytes; `value` if it can be parsed. */
@@ -33,7 +33,7 @@ const SEQUENCE = 8;
 /** Whether the bytes consist of batches from end to end, each in one record and with as many entries as its count. */
 function isComplete(bytes: Uint8Array): boolean {
   try {
-    const cursor = new Cursor(bytes);
+    const cursor = new ByteCursor(bytes);
     while (!cursor.done) {
       cursor.take(HEADER + SEQUENCE);
       for (let left = cursor.fixed32(); left > 0; left -= 1) {
@@ -54,7 +54,7 @@ function entryAt(bytes: Uint8Array, at: number): { remnant: Remnant; end: number
   const tag = bytes[at];
   if (tag !== VALUE && tag !== DELETION) return undefined;
   try {
-    const cursor = new Cursor(bytes, at + 1);
+    const cursor = new ByteCursor(bytes, at + 1);
     const key = textOf(cursor.prefixed());
     if (!KEY.test(key)) return undefined;
     if (tag === DELETION) return { remnant: { key, deleted: true }, end: cursor.at };
@@ -66,7 +66,7 @@ function entryAt(bytes: Uint8Array, at: number): { remnant: Remnant; end: number
   }
 }
 
-function valueAt(cursor: Cursor): { value?: unknown } {
+function valueAt(cursor: ByteCursor): { value?: unknown } {
   try {
     return { value: JSON.parse(textOf(cursor.prefixed())) };
   } catch {

@@ -2,7 +2,7 @@ import { cp, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '#proto/contract/fault.ts';
 import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
-import { bootId } from '../metadata/boot.ts';
+import { bootIdOrRandom } from '../metadata/boot.ts';
 import { isFree } from '../metadata/database.ts';
 import { openingOf, syncFolder, writeState } from '../metadata/metadata-state.ts';
 import { namesOf } from './salvage.ts';
@@ -64,7 +64,7 @@ export async function replaceMetadata(folder: string, place: string): Promise<vo
 }
 
 async function putInPlace(folder: string, place: string): Promise<void> {
-  await writeState(folder, { boot: await bootId(), closed: true, made: true });
+  await writeState(folder, { boot: await bootIdOrRandom(), closed: true, made: true });
   await rename(rebuiltIn(place), folder);
   await syncFolder(join(folder, '..'));
 }

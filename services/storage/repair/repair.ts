@@ -5,11 +5,11 @@ import { Fault } from '#proto/contract/fault.ts';
 import { METADATA, REPAIRS } from '#proto/volume/layout.ts';
 import type { RepairHint } from '#proto/volume/repair-request.ts';
 import { BlobStore } from '../content/blob-store.ts';
-import { bootId } from '../metadata/boot.ts';
+import { bootIdOrRandom } from '../metadata/boot.ts';
 import { set } from '../metadata/changes.ts';
 import { examineMetadata, isFree } from '../metadata/database.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
-import { VERSION } from '../metadata/metadata.ts';
+import { METADATA_VERSION } from '../metadata/metadata.ts';
 import { checkAccounts } from './check-accounts.ts';
 import { checkBlobs } from './check-blobs.ts';
 import { checkManifests } from './check-manifests.ts';
@@ -27,7 +27,7 @@ import {
   stateOf,
   syncPlace,
 } from './repair-folder.ts';
-import { emptyReport, type Report, say, textOf } from './report.ts';
+import { emptyReport, type RepairReport, say, reportText } from './report.ts';
 import { requireSpace } from './required-space.ts';
 import { resetSyncState } from './reset-sync-state.ts';
 import { restoreManifests } from './restore-manifests.ts';
@@ -64,7 +64,7 @@ export type Repaired =
   | { kind: 'damaged' }
   | { kind: 'whole' }
   | { kind: 'finished'; place: string }
-  | { kind: 'done'; report: Report };
+  | { kind: 'done'; report: RepairReport };
 
 /**
  * Rebuilds the metadata from its readable part and from content, and replaces it. The old metadata is not changed: an
@@ -73,7 +73,7 @@ export type Repaired =
  * @throws Fault `busy` if storage has the metadata open, or used it during the repair
  * @throws Fault `no-space` if the volume might become full; `volume-unusable` if LevelDB's own repair failed
  */
-export async function repair(options: RepairOptions): Promise<Repaired> {
+export async function repairMetadata(options: RepairOptions): Promise<Repaired> {
   const { data, force, checkOnly, now } = options;
   const folder = join(data, METADATA);
   if (!(await isFree(folder))) {
@@ -81,13 +81,13 @@ export async function repair(options: RepairOptions): Promise<Repaired> {
   }
   const cutOff = await finishInterrupted(data, folder);
   if (cutOff) return { kind: 'finished', place: cutOff };
-  const { findings, missing } = await examineMetadata(folder, await bootId());
+  const { findings, missing } = await examineMetadata(folder, await bootIdOrRandom());
   if (findings.length === 0 && !missing && !force) return { kind: 'whole' };
   if (checkOnly) return { kind: 'damaged' };
   await requireSpace(data, folder, await namesOf(folder));
   const place = join(data, REPAIRS, now.toISOString().replace(/[:.]/g, '-'));
   await createRepairFolder(data, place);
-  let report: Report;
+  let report: RepairReport;
   try {
     const before = await stateOf(folder);
     report = await rebuild(options, folder, place, missing);
@@ -107,7 +107,7 @@ async function rebuild(
   folder: string,
   place: string,
   missing: boolean,
-): Promise<Report> {
+): Promise<RepairReport> {
   const rebuilt = rebuiltIn(place);
   const report = emptyReport(join(place, METADATA));
   const { damaged, findings: damage } = await salvage(folder, rebuilt, read);
@@ -140,9 +140,9 @@ async function rebuild(
       const loss = isAsHinted(key, current, all) ? undefined : lossNotice(remnant, current);
       if (loss) say(report.lost, loss);
     }
-    await records.sync([set(keys.version, VERSION)]);
+    await records.sync([set(keys.version, METADATA_VERSION)]);
   }
-  await writeSynced(join(place, 'report.txt'), `${textOf(report)}\n`);
+  await writeSynced(join(place, 'report.txt'), `${reportText(report)}\n`);
   return report;
 }
 

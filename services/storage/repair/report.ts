@@ -2,7 +2,7 @@ import { singleLine } from '#proto/contract/terminal-text.ts';
 import type { Finding } from '../leveldb/examine.ts';
 
 /** Damage that a repair found, records that it restored, and records that it could not restore. */
-export type Report = {
+export type RepairReport = {
   /** Absolute path of the old metadata. */
   oldMetadata: string;
   damage: Finding[];
@@ -18,7 +18,7 @@ export type Lines = string[];
 /** Max lines of one list of a report; further ones are dropped. */
 export const MAX_LINES = 100_000;
 
-export function emptyReport(oldMetadata: string): Report {
+export function emptyReport(oldMetadata: string): RepairReport {
   return { oldMetadata, damage: [], restored: [], lost: [], notes: [] };
 }
 
@@ -28,7 +28,7 @@ export function say(lines: Lines, line: string): void {
 }
 
 /** The report as text. `singleLine` cleans each line: it may quote client input or damaged bytes. */
-export function textOf({ oldMetadata, damage, restored, lost, notes }: Report): string {
+export function reportText({ oldMetadata, damage, restored, lost, notes }: RepairReport): string {
   const list = (title: string, lines: string[]) => [
     title,
     ...(lines.length > 0 ? lines : ['nothing']).map((line) => `  ${singleLine(line)}`),

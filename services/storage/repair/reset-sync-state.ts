@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { put, set } from '../metadata/changes.ts';
-import type { Entry } from '../metadata/journal.ts';
+import type { JournalEntry } from '../metadata/journal.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { Records } from './records.ts';
-import type { Report } from './report.ts';
+import type { RepairReport } from './report.ts';
 import { LOST_AND_FOUND } from './restore-manifests.ts';
 
 /**
@@ -12,7 +12,7 @@ import { LOST_AND_FOUND } from './restore-manifests.ts';
  * with a new parent (../sync/parent.ts): equal content becomes the base, content of one side goes to the other, and the
  * conflict policy resolves differences.
  */
-export async function resetSyncState(records: Records, report: Report): Promise<void> {
+export async function resetSyncState(records: Records, report: RepairReport): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
   if (withdrawn > 0) {
     report.notes.push(
@@ -37,7 +37,7 @@ export async function resetSyncState(records: Records, report: Report): Promise<
       LOST_AND_FOUND,
       'repaired',
       randomBytes(4).toString('hex'),
-    ] satisfies Entry),
+    ] satisfies JournalEntry),
     set(keys.repaired, randomBytes(8).toString('hex')),
     { type: 'del', key: keys.cursor },
     // Unsynced writes may be missing: treated like a reboot, so that no ingest is trusted.

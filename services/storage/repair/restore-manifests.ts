@@ -4,7 +4,7 @@ import { type Change, put } from '../metadata/changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
-import { type Found, manifestIn, type Sources } from './manifest-file.ts';
+import { type ManifestFile, manifestIn, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
 import { say } from './report.ts';
 
@@ -27,7 +27,7 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
   }
   const known = await knownOf(records);
   const repositories = await keysOf(records, prefix(kinds.repository));
-  const unassigned: [digest: string, parsed: Found][] = [];
+  const unassigned: [digest: string, parsed: ManifestFile][] = [];
   for (const digest of candidates) {
     const parsed = known.has(digest) ? undefined : await manifestIn(deps, digest);
     if (!parsed) continue;
@@ -69,7 +69,7 @@ async function restore(deps: Sources, repository: string, digest: string): Promi
   return true;
 }
 
-function recordsOf(repository: string, digest: string, { manifest, size }: Found): Change[] {
+function recordsOf(repository: string, digest: string, { manifest, size }: ManifestFile): Change[] {
   const { mediaType, subject } = manifest;
   return put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) });
 }
@@ -162,7 +162,7 @@ async function keysOf(records: Records, prefix: string): Promise<string[]> {
 }
 
 /** Describes a manifest so that an operator recognizes it. */
-function describe({ manifest }: Found): string {
+function describe({ manifest }: ManifestFile): string {
   const { annotations = {}, manifests, blobs, artifactType } = manifest;
   const name =
     annotations['org.opencontainers.image.ref.name'] ?? annotations['org.opencontainers.image.title'];

@@ -4,16 +4,16 @@ import { Level } from 'level';
 import { Fault } from '#proto/contract/fault.ts';
 import {
   closedManifestOf,
-  type Files,
+  type DatabaseFiles,
   type Finding,
   filesOf,
   liveLogs,
   manifestOf,
 } from '../leveldb/examine.ts';
-import { logOf, partsOf } from '../leveldb/log-records.ts';
-import type { Manifest } from '../leveldb/manifest.ts';
+import { logOf, logParts } from '../leveldb/log-records.ts';
+import type { DatabaseManifest } from '../leveldb/manifest.ts';
 import { damageOf, typeAt } from '../leveldb/table.ts';
-import { copyReadable, isUnreadable, type Range, type Read } from './copy.ts';
+import { copyReadable, isReadError, type Range, type Read } from './copy.ts';
 import { MAX_REMNANTS, type Remnants, remnantsIn } from './remnants.ts';
 import { notTakenOver } from './repair-log.ts';
 
@@ -85,7 +85,7 @@ async function repairCopy(work: string): Promise<void> {
 }
 
 /** Whether a file is in use. Files that LevelDB has not deleted yet would restore older values. */
-function isLive(name: string, files: Files, manifest: Manifest): boolean {
+function isLive(name: string, files: DatabaseFiles, manifest: DatabaseManifest): boolean {
   if (name.endsWith('.log')) return liveLogs(files, manifest).some(([, live]) => live === name);
   return manifest.tables.some(({ number }) => files.tables.get(number) === name);
 }
@@ -107,7 +107,7 @@ async function copy(
   try {
     unreadable = await copyReadable(join(folder, name), join(work, name), read);
   } catch (error) {
-    if (!isUnreadable(error)) throw error;
+    if (!isReadError(error)) throw error;
     await rm(join(work, name), { force: true });
     add('');
     return false;
@@ -120,7 +120,7 @@ async function cleanLog(work: string, name: string, salvaged: Salvaged): Promise
   const path = join(work, name);
   const log = await readFile(path);
   const intact: Uint8Array[] = [];
-  for (const part of partsOf(log)) {
+  for (const part of logParts(log)) {
     if (part.kind === 'record') {
       intact.push(part.bytes);
       continue;
@@ -136,8 +136,8 @@ async function cleanLog(work: string, name: string, salvaged: Salvaged): Promise
 async function cleanTable(
   work: string,
   name: string,
-  manifest: Manifest | undefined,
-  files: Files,
+  manifest: DatabaseManifest | undefined,
+  files: DatabaseFiles,
   salvaged: Salvaged,
 ): Promise<void> {
   const path = join(work, name);

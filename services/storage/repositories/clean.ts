@@ -41,7 +41,7 @@ type CleanDeps = {
  * Deletes everything that a repository received from the parent. Holds the repository's lock throughout, so that nobody
  * builds on content that is about to be deleted. If interrupted, the next call continues.
  */
-export function cleanRepository(
+export function deleteSynchronized(
   { metadata, locks, announcements }: CleanDeps,
   repository: string,
 ): Promise<{ tags: number; manifests: number }> {

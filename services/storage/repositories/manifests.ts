@@ -11,7 +11,7 @@ import { clip } from '#proto/contract/clip.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { packedSize } from '#proto/contract/packed-size.ts';
 import { isForbiddenKey } from '#proto/contract/plain-data.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
@@ -22,12 +22,12 @@ import type { Ingests } from '../content/ingests.ts';
 import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
-import type { Page } from '../metadata/page.ts';
+import type { ListQuery } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
-import { cleanRepository } from './clean.ts';
+import { deleteSynchronized } from './clean.ts';
 import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
-import { type Expect, type Move, manifestUnknown, type Tags } from './tags.ts';
+import { type Expect, type TagMove, manifestUnknown, type Tags } from './tags.ts';
 
 /*
  * Repositories: the manifests of each, the tags that point to them, and the referrers of a subject.
@@ -94,7 +94,7 @@ export class Manifests {
           );
         }
         const verified = await commits.verify(held, { digest });
-        const manifest = readManifest(await readFile(verified.source), mediaType);
+        const manifest = parseManifest(await readFile(verified.source), mediaType);
         const { size } = verified;
         await locks.run(`blob ${digest}`, () =>
           locks.run(`repository ${repository}`, async () => {
@@ -170,7 +170,7 @@ export class Manifests {
     repository: string,
     subject: string,
     artifactType: string | undefined,
-    { after, limit }: Page,
+    { after, limit }: ListQuery,
   ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
     const descriptors: Descriptor[] = [];
     let room = MAX_PAGE_BYTES;
@@ -185,10 +185,10 @@ export class Manifests {
   }
 
   clean(repository: string) {
-    return cleanRepository(this.#deps, repository);
+    return deleteSynchronized(this.#deps, repository);
   }
 
-  listExcluded(repository: string, page: Page) {
+  listExcluded(repository: string, page: ListQuery) {
     return excludedPage(this.#deps.metadata, repository, page);
   }
 
@@ -200,7 +200,7 @@ export class Manifests {
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
-    const requested: Move[] = tags
+    const requested: TagMove[] = tags
       .filter((other) => other !== tag)
       .map((other) => ({ tag: other, digest, mediaType, arrived }));
     if (tag !== undefined) requested.push({ tag, digest, mediaType, expect, base, arrived });

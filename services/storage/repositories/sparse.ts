@@ -4,7 +4,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { isManifestType, type Manifest, mediaTypes } from '#proto/oci/manifest.ts';
 import { type Change, drop, type Metadata, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 
 /**
  * Sparse indexes: some of their manifests are not pulled, and are recorded as left out until they arrive. Functions
@@ -95,7 +95,7 @@ const sizeOf = ([key, platform]: [string, string]): number => key.length + platf
 export async function excludedPage(
   metadata: MetadataReader,
   repository: string,
-  { after, limit }: Page,
+  { after, limit }: ListQuery,
 ): Promise<{ leftOut: (ExcludedManifest & { index: string })[]; more: boolean }> {
   const [entries, more] = await page(metadata.leftOutOf(repository, after), limit, sizeOf);
   const leftOut = entries.map(([key, platform]) => {

@@ -6,13 +6,13 @@ import type { EventOutbox } from '../history/event-outbox.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { MetadataReader } from '../metadata/metadata-reader.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 import { repositoriesOffBase } from './off-base.ts';
 import { platformOf } from './sparse.ts';
 
 /** Precondition of a change: the digest that the tag points to; `null`: no such tag; undefined: none. */
 export type Expect = string | null | undefined;
-export type Move = {
+export type TagMove = {
   tag: string;
   digest: string;
   /** Media type of the manifest. */
@@ -37,7 +37,7 @@ export class Tags {
     this.#deps = deps;
   }
 
-  async put(repository: string, move: Move): Promise<void> {
+  async put(repository: string, move: TagMove): Promise<void> {
     const { metadata, locks } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, move.digest);
@@ -55,7 +55,7 @@ export class Tags {
    */
   async move(
     repository: string,
-    { tag, digest, mediaType, expect, base = false, arrived = base }: Move,
+    { tag, digest, mediaType, expect, base = false, arrived = base }: TagMove,
   ): Promise<{ changes: Change[]; publish: () => void }> {
     const { metadata, announcements } = this.#deps;
     const from = await metadata.tag(repository, tag);
@@ -94,19 +94,19 @@ export class Tags {
     });
   }
 
-  async list(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+  async list(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {
     const { metadata } = this.#deps;
     const [entries, more] = await page(metadata.tags(repository, after), limit);
     if (entries.length === 0 && !(await metadata.repository(repository))) throw nameUnknown(repository);
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
-  async listBases(repository: string, { after, limit }: Page): Promise<{ tags: TagEntry[]; more: boolean }> {
+  async listBases(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.bases(repository, after), limit);
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
-  async listDiffering({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+  async listDiffering({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {
     const [repositories, more] = await page(repositoriesOffBase(this.#deps.metadata, after), limit);
     return { repositories, more };
   }
@@ -118,7 +118,7 @@ export class Tags {
     );
   }
 
-  async listRepositories({ after, limit }: Page): Promise<{ repositories: string[]; more: boolean }> {
+  async listRepositories({ after, limit }: ListQuery): Promise<{ repositories: string[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.repositories(after), limit);
     return { repositories: entries.map(([name]) => name), more };
   }

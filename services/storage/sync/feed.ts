@@ -1,6 +1,6 @@
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Changes, ContentChange } from '#proto/sync/changes.ts';
-import { type Entry, readCursor } from '../metadata/journal.ts';
+import { type JournalEntry, readCursor } from '../metadata/journal.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { put } from '../metadata/metadata.ts';
 
@@ -30,7 +30,7 @@ export class Feed {
     if (!from || !(await this.#knows(from))) {
       return { cursor, lost: after !== undefined, changes: [], more: false };
     }
-    const entries = new Map<string, Entry>();
+    const entries = new Map<string, JournalEntry>();
     let last = after as string;
     let count = 0;
     for await (const [number, entry] of metadata.journal(from.number)) {
@@ -65,7 +65,7 @@ export class Feed {
     return nonce === '';
   }
 
-  async #changesOf(entries: Map<string, Entry>): Promise<ContentChange[]> {
+  async #changesOf(entries: Map<string, JournalEntry>): Promise<ContentChange[]> {
     const changes: ContentChange[] = [];
     for (const [kind, repository, name] of entries.values()) {
       if (kind === 'm') changes.push({ repository, around: name });
@@ -78,4 +78,4 @@ export class Feed {
   }
 }
 
-const cursorOf = (number: number, [, , , nonce]: Entry): string => `${number}.${nonce}`;
+const cursorOf = (number: number, [, , , nonce]: JournalEntry): string => `${number}.${nonce}`;

@@ -2,7 +2,7 @@ import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 
 type MarksDeps = {
   metadata: Metadata;
@@ -17,7 +17,7 @@ export class Marks {
     this.#deps = deps;
   }
 
-  async list(scope: string, { after, limit }: Page): Promise<{ marks: Marked[]; more: boolean }> {
+  async list(scope: string, { after, limit }: ListQuery): Promise<{ marks: Marked[]; more: boolean }> {
     const [marks, more] = await page(this.#marksOf(scope, after), limit);
     return { marks, more };
   }
@@ -39,7 +39,7 @@ export class Marks {
   /** Referrers in a repository of this layer, with their subjects. */
   async subjects(
     repository: string,
-    { after, limit }: Page,
+    { after, limit }: ListQuery,
   ): Promise<{ referrers: { subject: string; digest: string }[]; more: boolean }> {
     const [referrers, more] = await page(this.#referrers(repository, after), limit);
     return { referrers, more };

@@ -5,9 +5,9 @@ import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Parked, Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
-import { type Page, page } from '../metadata/page.ts';
+import { type ListQuery, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
-import { type ParentRecord, recordParent } from './parent.ts';
+import { type ParentRecord, changeParent } from './parent.ts';
 
 /*
  * State of synchronisation: outgoing changes, and positions in other layers' changes.
@@ -66,12 +66,12 @@ export class Outgoing {
     ];
   }
 
-  async listUnsent({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+  async listUnsent({ after, limit }: ListQuery): Promise<{ manifests: Pending[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.allUnsent(after), limit);
     return { manifests: entries.map(pendingOf), more };
   }
 
-  async listWithdrawn({ after, limit }: Page): Promise<{ manifests: Pending[]; more: boolean }> {
+  async listWithdrawn({ after, limit }: ListQuery): Promise<{ manifests: Pending[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.allWithdrawn(after), limit);
     return { manifests: entries.map(pendingOf), more };
   }
@@ -98,7 +98,7 @@ export class Outgoing {
   }
 
   async recordParent(met: ParentRecord): Promise<{ forgotten: boolean }> {
-    return { forgotten: await recordParent(this.#deps, met) };
+    return { forgotten: await changeParent(this.#deps, met) };
   }
 
   async park({ repository, reference, ...record }: Parked): Promise<void> {
@@ -113,7 +113,7 @@ export class Outgoing {
     await locks.run(`repository ${repository}`, () => metadata.write(drop.parked(repository, reference)));
   }
 
-  async listParked({ after, limit }: Page): Promise<{ parked: Parked[]; more: boolean }> {
+  async listParked({ after, limit }: ListQuery): Promise<{ parked: Parked[]; more: boolean }> {
     const parked = this.#deps.metadata.allParked(after);
     const [entries, more] = await page(parked, limit, (entry) => JSON.stringify(entry).length);
     return {

@@ -19,7 +19,7 @@ type ParentDeps = {
  * interrupted, it runs again.
  * @returns whether anything was forgotten
  */
-export function recordParent(
+export function changeParent(
   { metadata, locks, now }: ParentDeps,
   { parent, forget, repaired }: ParentRecord,
 ): Promise<boolean> {

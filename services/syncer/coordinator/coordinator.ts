@@ -2,12 +2,12 @@ import { createActor, fromCallback, fromPromise } from 'xstate';
 import type { Repository } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import { Lease } from '../leadership/lease.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import { CoordinatorLease } from '../leadership/lease.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
-import { type Link, linkAt } from '../schedule/link-schedule.ts';
-import type { Times } from '../schedule/window.ts';
+import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
+import type { ScheduleTimes } from '../schedule/window.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { LinkReport } from './link-report.ts';
 import { PassClock } from './pass-clock.ts';
@@ -42,17 +42,17 @@ export type Coordinator = {
 export function coordinate(
   context: Context,
   volume: Volume,
-  settings: Settings,
+  settings: ParentSettings,
   activity: SyncerActivity,
 ): Coordinator {
   const { bus, log, instance, signal } = context;
   const times = () => (settings.hasParent ? settings.get() : undefined);
-  const link = (): Link | undefined => {
+  const link = (): LinkUse | undefined => {
     const current = times();
     return current && linkAt(current, Date.now());
   };
   const requestPass = (pass: PassRequest) => actor.send({ type: 'pass.wanted', pass });
-  const lease = new Lease(bus, instance, log, (held) =>
+  const lease = new CoordinatorLease(bus, instance, log, (held) =>
     actor.send(held ? { type: 'lease.gained', pass: newRequest('start') } : { type: 'lease.lost' }),
   );
   const linkReport = new LinkReport({
@@ -127,5 +127,5 @@ export function coordinate(
 }
 
 /** Without the rest of the configuration. */
-const plainTimes = (times: Times | undefined): Times | undefined =>
+const plainTimes = (times: ScheduleTimes | undefined): ScheduleTimes | undefined =>
   times && { schedule: times.schedule, windowMs: times.windowMs };

@@ -1,8 +1,8 @@
 import { mergeRequests, type PassRequest } from '../reconcile/context/pass-request.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 
 /** A pass, and the link as it was when the pass was about to begin; undefined if no parent is configured. */
-export type CurrentPass = { request: PassRequest; link: Link | undefined };
+export type CurrentPass = { request: PassRequest; link: LinkUse | undefined };
 
 /** One pass at a time, and at most one behind it, into which all later requests are merged. */
 export type Lane = { current?: CurrentPass; next?: PassRequest };
@@ -12,7 +12,7 @@ export type Lanes = Record<LaneName, Lane>;
 export const emptyLanes = (): Lanes => ({ main: {}, scoped: {} });
 
 /** Whether the link may be used for the request now. */
-export const mayUse = (link: Link | undefined, { now }: PassRequest): boolean =>
+export const mayUse = (link: LinkUse | undefined, { now }: PassRequest): boolean =>
   now === true || link?.usable === true;
 
 /** Whether a pass that is about to begin begins: the window may have closed while its request was queued. */
@@ -32,7 +32,7 @@ export function enqueue({ main, scoped }: Lanes, request: PassRequest): Lanes {
 }
 
 /** The queued request becomes the current pass. */
-export const begin = ({ next }: Lane, link: Link | undefined): Lane =>
+export const begin = ({ next }: Lane, link: LinkUse | undefined): Lane =>
   next ? { current: { request: next, link } } : {};
 
 export const end = ({ next }: Lane): Lane => (next ? { next } : {});

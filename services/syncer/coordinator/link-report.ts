@@ -3,7 +3,7 @@ import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.
 import type { Log } from '#proto/contract/log.ts';
 import { LINK_KEY, type LinkStatus, linkChanged, linkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import type { Times } from '../schedule/window.ts';
+import type { ScheduleTimes } from '../schedule/window.ts';
 import { ABANDONED, hoursOf, type LinkState, stateAfter } from './link-state.ts';
 
 export type ReportDeps = {
@@ -12,7 +12,7 @@ export type ReportDeps = {
   /** This process. */
   by: string;
   /** Schedule and window in force; undefined if no parent is configured. */
-  times: () => Times | undefined;
+  times: () => ScheduleTimes | undefined;
   /** Whether this process is the coordinator: only the coordinator writes the state. */
   isCoordinator: () => boolean;
 };

@@ -4,7 +4,7 @@ import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import { CHANGES_PARKED, type LinkStatus, PASS_ABANDONED } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
 import { linkAt } from '../schedule/link-schedule.ts';
-import { nextTime, type Times } from '../schedule/window.ts';
+import { nextTime, type ScheduleTimes } from '../schedule/window.ts';
 
 /** The state of the link that follows from the result of a pass. Pure. */
 
@@ -71,7 +71,7 @@ function reasonOf(
 }
 
 /** The fields of the link status for window and schedule. */
-export function hoursOf(times: Times, now: number): Pick<LinkStatus, 'window' | 'next' | 'live'> {
+export function hoursOf(times: ScheduleTimes, now: number): Pick<LinkStatus, 'window' | 'next' | 'live'> {
   const { usable, live, until } = linkAt(times, now);
   const next = nextTime(times.schedule, now);
   return {

@@ -2,11 +2,11 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { Alarm } from '../schedule/alarm.ts';
 import { type Due, linkAt, nextPass, PASS_RETRY } from '../schedule/link-schedule.ts';
-import type { Times } from '../schedule/window.ts';
+import type { ScheduleTimes } from '../schedule/window.ts';
 
 export type ClockDeps = {
   /** Schedule and window in force; undefined if no parent is configured. */
-  times: () => Times | undefined;
+  times: () => ScheduleTimes | undefined;
   /** Called when a pass is due. */
   tick: (cause: Due['cause']) => void;
   /** A long poll at the parent is active: its answers begin the passes, and the clock begins none meanwhile. */

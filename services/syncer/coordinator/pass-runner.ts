@@ -2,14 +2,14 @@ import { Fault } from '#proto/contract/fault.ts';
 import { passFinished } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import { abortAtClose } from '../parent-tasks/abort-at-close.ts';
 import { PassAnnouncements } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { CurrentPass } from './lanes.ts';
 import type { LinkReport } from './link-report.ts';
-import { nothing, runPass } from './run-pass.ts';
+import { emptyResult, runPass } from './run-pass.ts';
 import { Stall } from './stall.ts';
 import type { TermState } from './term-tasks.ts';
 
@@ -23,8 +23,8 @@ export type PassInput = {
 export type PassRunnerDeps = {
   context: Context;
   volume: Volume;
-  settings: Settings;
-  link: () => Link | undefined;
+  settings: ParentSettings;
+  link: () => LinkUse | undefined;
   linkReport: LinkReport;
   /** Called when a pass has ended and its result is reported; `ok` is absent if it did not compare everything. */
   onEnded: (ok?: boolean) => void;
@@ -85,7 +85,7 @@ export class PassRunner {
   /** Reports a pass whose window closed before it began, if a caller waits for it. */
   skip({ request, link }: CurrentPass): void {
     const { bus } = this.#deps.context;
-    if (link && request.asked) bus.publish(passFinished, { ...nothing(request), ended: 'window' });
+    if (link && request.asked) bus.publish(passFinished, { ...emptyResult(request), ended: 'window' });
   }
 
   /** Ends the running passes, because the configuration has changed. */

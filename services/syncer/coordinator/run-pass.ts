@@ -4,7 +4,7 @@ import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { CoordinatorTerm } from '../leadership/coordinator-term.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import type { PassAnnouncement } from '../reconcile/context/announcement.ts';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
 import type { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
@@ -14,7 +14,7 @@ import { makePass } from '../reconcile/pass.ts';
 export type RunDeps = {
   context: Context;
   volume: Volume;
-  settings: Settings;
+  settings: ParentSettings;
   term: CoordinatorTerm;
   changeCursor: ChangeCursor;
   acrChanges: AcrChangeScan;
@@ -69,7 +69,7 @@ export async function runPass(
     if (signal.aborted && !hasResult) throw signal.reason;
     const { code, message } = toWire(err);
     log.error({ err, pass: passRequest.id }, 'a pass failed');
-    return { ...nothing(passRequest), failed: 1, failures: [{ code, reason: message }] };
+    return { ...emptyResult(passRequest), failed: 1, failures: [{ code, reason: message }] };
   }
 }
 
@@ -89,7 +89,7 @@ function announcing(bus: FencedBus, announcement: PassAnnouncement): FencedBus {
 }
 
 /** Result of a pass that did nothing. */
-export const nothing = ({ id }: PassRequest): PassResult => ({
+export const emptyResult = ({ id }: PassRequest): PassResult => ({
   pass: id,
   ok: false,
   taken: 0,

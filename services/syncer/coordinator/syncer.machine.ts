@@ -1,7 +1,7 @@
 import { assign, emit, fromCallback, fromPromise, setup } from 'xstate';
 import type { PassRequest } from '../reconcile/context/pass-request.ts';
-import { type Link, linkAt } from '../schedule/link-schedule.ts';
-import type { Times } from '../schedule/window.ts';
+import { type LinkUse, linkAt } from '../schedule/link-schedule.ts';
+import type { ScheduleTimes } from '../schedule/window.ts';
 import {
   begin,
   type CurrentPass,
@@ -45,23 +45,23 @@ export type SyncerEvent =
   /** The running passes are interrupted, and `pass` follows them. */
   | { type: 'passes.replaced'; pass: PassRequest }
   /** Schedule or window changed; undefined if no parent is configured. */
-  | { type: 'times.changed'; times: Times | undefined };
+  | { type: 'times.changed'; times: ScheduleTimes | undefined };
 
 export type SyncerEmitted =
   /** This process gained the lease. */
-  | { type: 'lease.taken'; link: Link | undefined }
+  | { type: 'lease.taken'; link: LinkUse | undefined }
   /** A pass did not begin: the window closed while it was queued, or no parent is configured any more. */
   | { type: 'pass.skipped'; pass: CurrentPass }
   | { type: 'passes.interrupted' };
 
 export type SyncerContext = Lanes & {
   /** Schedule and window in force; undefined if no parent is configured. */
-  times: Times | undefined;
+  times: ScheduleTimes | undefined;
   /** While this process is the coordinator. */
   term: TermState | undefined;
 };
 
-const linkNow = ({ times }: SyncerContext): Link | undefined => times && linkAt(times, Date.now());
+const linkNow = ({ times }: SyncerContext): LinkUse | undefined => times && linkAt(times, Date.now());
 
 /** What a state has by the transition that entered it. */
 function present<T>(value: T | undefined): T {
@@ -106,7 +106,7 @@ const lane = <N extends LaneName>(name: N) =>
 export const syncerMachine = setup({
   types: {
     context: {} as SyncerContext,
-    input: {} as { times: Times | undefined },
+    input: {} as { times: ScheduleTimes | undefined },
     events: {} as SyncerEvent,
     emitted: {} as SyncerEmitted,
   },

@@ -3,14 +3,14 @@ import { startPass } from '#proto/sync/passes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import { CoordinatorTerm, newTerm } from '../leadership/coordinator-term.ts';
-import type { Lease } from '../leadership/lease.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import type { CoordinatorLease } from '../leadership/lease.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import { windowClosed } from '../parent-tasks/abort-at-close.ts';
 import { type ParentTasks, startParentTasks } from '../parent-tasks/parent-tasks.ts';
 import { newRequest, type PassRequest } from '../reconcile/context/pass-request.ts';
 import { AcrChangeScan } from '../reconcile/observe/acr-change-scan.ts';
 import { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import type { LinkReport } from './link-report.ts';
 
@@ -20,7 +20,7 @@ export type TermState = { term: CoordinatorTerm; changeCursor: ChangeCursor; acr
 /** Takes a term from storage. @throws the reason of `stopped` */
 export async function takeTermState(
   context: Context,
-  lease: Pick<Lease, 'holds' | 'invalidate'>,
+  lease: Pick<CoordinatorLease, 'holds' | 'invalidate'>,
   stopped: AbortSignal,
 ): Promise<TermState> {
   const { bus, log } = context;
@@ -36,9 +36,9 @@ export async function takeTermState(
 export type TermTasksDeps = {
   context: Context;
   volume: Volume;
-  settings: Settings;
+  settings: ParentSettings;
   activity: SyncerActivity;
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   linkReport: LinkReport;
   requestPass: (request: PassRequest) => void;
   /** Id of the pass that answers the last request. */

@@ -17,7 +17,7 @@ export interface LeaseHolder {
  * The coordinator lease. While two processes believe that they hold it, storage refuses the requests of the earlier
  * holder by their term.
  */
-export class Lease implements LeaseHolder {
+export class CoordinatorLease implements LeaseHolder {
   readonly #lease: KvLease;
   readonly #log: Log;
   readonly #onChange: (held: boolean) => void;

@@ -14,9 +14,9 @@ import { configurationChanged } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
-import { lossOf, type Notice, noticeOf } from './notice.ts';
+import { lossOf, type WebhookNotice, noticeOf } from './notice.ts';
 import type { NoticeSender } from './post.ts';
-import { waitAfter } from './verdict.ts';
+import { deliveryWait } from './verdict.ts';
 import type { WebhookProgress } from './webhook-progress.ts';
 
 export const TIMES = {
@@ -27,7 +27,7 @@ export const TIMES = {
   soonMs: 1_000,
   /** Retry interval of a receiver that answered 410 (Gone). */
   parkedMs: 60 * 60_000,
-  waitAfter,
+  deliveryWait,
 };
 
 /** Max notices per round. */
@@ -48,7 +48,7 @@ export type DeliveryDeps = {
   times?: typeof TIMES;
 };
 
-type Waiting = { notice: Notice; place: WebhookPlace };
+type Waiting = { notice: WebhookNotice; place: WebhookPlace };
 
 /**
  * Delivers events to one receiver, in order and one at a time, until `signal` aborts. The place is stored after each
@@ -127,7 +127,7 @@ class Delivery {
     this.#failures += 1;
     const { kind, reason } = verdict;
     const isParked = kind === 'gone';
-    const waitMs = isParked ? times.parkedMs : times.waitAfter(this.#failures, verdict.afterMs);
+    const waitMs = isParked ? times.parkedMs : times.deliveryWait(this.#failures, verdict.afterMs);
     const next = Date.now() + waitMs;
     progress.failed(isParked ? 'Parked' : 'Failing', { reason, attempts: this.#failures, next });
     log.warn({ webhook: to.name, reason, attempts: this.#failures, ms: waitMs }, 'webhook delivery failed');

@@ -6,7 +6,7 @@ import { artifactOf, type Receiver } from '#proto/document/notifications.ts';
 /** Notices: events in the form in which a webhook receives them. Pure. */
 
 /** `id` is the same in every attempt to deliver it. */
-export type Notice = { id: string; body: string };
+export type WebhookNotice = { id: string; body: string };
 
 const LOST = `terrace.${historyLost.type}`;
 
@@ -14,7 +14,7 @@ const LOST = `terrace.${historyLost.type}`;
  * CloudEvents 1.0, "JSON Event Format", structured mode: the event as it is in the stream, with `subject`, such as
  * `app/web:1` or `app/web@sha256:…`. Undefined if the receiver does not select it.
  */
-export function noticeOf({ event, child }: Exclude<Past, { gap: Gap }>, to: Receiver): Notice | undefined {
+export function noticeOf({ event, child }: Exclude<Past, { gap: Gap }>, to: Receiver): WebhookNotice | undefined {
   if (child !== undefined && !to.below) return undefined;
   const artifact = artifactOf(event);
   if (artifact ? !selects(to.match, artifact) : !isLoss(event, to)) return undefined;
@@ -24,7 +24,7 @@ export function noticeOf({ event, child }: Exclude<Past, { gap: Gap }>, to: Rece
 }
 
 /** Notice that events after the last delivered one are missing. Their content is unknown. */
-export function lossOf(gap: Gap, created: string, layer: string): Notice {
+export function lossOf(gap: Gap, created: string, layer: string): WebhookNotice {
   return toNotice({
     specversion: '1.0',
     id: `gap-${created.replace(/\W+/g, '')}-${gap.from}-${gap.to ?? ''}`,
@@ -46,7 +46,7 @@ function isLoss({ type, data }: Envelope, to: Receiver): boolean {
 const nameOf = ({ name, tag, digest }: { name: string; tag?: string | undefined; digest: string }) =>
   tag === undefined ? `${name}@${digest}` : `${name}:${tag}`;
 
-function toNotice(event: Envelope & { subject?: string }): Notice {
+function toNotice(event: Envelope & { subject?: string }): WebhookNotice {
   const { data, ...attributes } = event;
   const body = JSON.stringify({ ...attributes, datacontenttype: 'application/json', data });
   return { id: event.id, body };

@@ -3,9 +3,9 @@ import { clip } from '#proto/contract/clip.ts';
 import { MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { makeAgent } from '../link/http/agent.ts';
-import type { Notice } from './notice.ts';
+import type { WebhookNotice } from './notice.ts';
 import { signaturesOf } from './signature.ts';
-import { type Verdict, verdictOf } from './verdict.ts';
+import { type DeliveryVerdict, verdictOf } from './verdict.ts';
 
 /** Max time for the answer of a receiver, in ms. */
 const ANSWER_MS = 15_000;
@@ -16,11 +16,11 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Sends notices to a receiver. */
 export interface NoticeSender {
-  send(notice: Notice, signal: AbortSignal): Promise<Verdict>;
+  send(notice: WebhookNotice, signal: AbortSignal): Promise<DeliveryVerdict>;
 }
 
 /** Sends notices to one receiver, one request each. `secretFile` and `caFile` are read each time: they may change. */
-export class Post implements NoticeSender, AsyncDisposable {
+export class WebhookPost implements NoticeSender, AsyncDisposable {
   readonly #to: Receiver;
   readonly #answerMs: number;
   #agent: { ca: string | undefined; agent: ReturnType<typeof makeAgent> } | undefined;
@@ -31,7 +31,7 @@ export class Post implements NoticeSender, AsyncDisposable {
   }
 
   /** @throws the reason of `signal`, and nothing else */
-  async send({ id, body }: Notice, signal: AbortSignal): Promise<Verdict> {
+  async send({ id, body }: WebhookNotice, signal: AbortSignal): Promise<DeliveryVerdict> {
     const timeout = AbortSignal.timeout(this.#answerMs);
     using until = lingering(signal);
     try {

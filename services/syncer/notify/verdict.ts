@@ -4,7 +4,7 @@ import { retryAfter } from '../link/answers/answers.ts';
 /** What follows from the answer of a receiver. Pure. */
 
 /** `afterMs`: the wait that it requested (Retry-After). */
-export type Verdict =
+export type DeliveryVerdict =
   | { kind: 'taken' }
   | { kind: 'again'; reason: string; afterMs?: number }
   | { kind: 'gone'; reason: string };
@@ -17,7 +17,7 @@ export function verdictOf(
   status: number,
   headers: Record<string, string | string[] | undefined>,
   now = Date.now(),
-): Verdict {
+): DeliveryVerdict {
   if (status >= 200 && status < 300) return { kind: 'taken' };
   if (status === 410) return { kind: 'gone', reason: 'answered 410 (Gone)' };
   const redirects = status >= 300 && status < 400 ? ': redirects are not followed' : '';
@@ -30,7 +30,7 @@ export function verdictOf(
 }
 
 /** Wait after failure number `failures` in a row (from 1), in full ms: backoff from 1 s to 5 min, or as requested. */
-export function waitAfter(failures: number, askedMs = 0, random = Math.random()): number {
+export function deliveryWait(failures: number, askedMs = 0, random = Math.random()): number {
   const asked = requestedWaitMs(Math.min(askedMs, MAX_ASKED_MS), random);
   return Math.round(Math.max(backoffMs(failures, RETRY, random), asked));
 }

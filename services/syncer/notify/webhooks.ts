@@ -5,7 +5,7 @@ import type { BusCaller } from '#proto/bus/roles.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import { getWebhookPlace, retainWebhooks, storeWebhookPlace, webhookStatus } from '#proto/status/webhooks.ts';
 import { type DeliveryDeps, deliverEvents } from './delivery.ts';
-import { Post } from './post.ts';
+import { WebhookPost } from './post.ts';
 import { WebhookProgress } from './webhook-progress.ts';
 
 /**
@@ -87,7 +87,7 @@ export class WebhookTasks {
     const before = await bus.get(webhookStatus, key).catch(() => undefined);
     if (signal.aborted) return;
     const progress = new WebhookProgress(bus, key, to.name, log, before?.value);
-    await using post = new Post(to, answerMs);
+    await using post = new WebhookPost(to, answerMs);
     const places = {
       get: async () => (await fencedBus.call(getWebhookPlace, { webhook: key }, { signal })).place,
       keep: async (place: Parameters<DeliveryDeps['places']['keep']>[0]) => {

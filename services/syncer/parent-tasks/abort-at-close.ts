@@ -1,9 +1,9 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { Alarm } from '../schedule/alarm.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 
 /** The Fault `window-closed`, with the time at which the window opens. */
-export const windowClosed = ({ until }: Link): Fault =>
+export const windowClosed = ({ until }: LinkUse): Fault =>
   new Fault(
     'window-closed',
     `the window is closed${until === undefined ? '' : ` until ${new Date(until).toISOString()}`}: to use the link outside the window, run terrace sync --now`,
@@ -13,7 +13,7 @@ export const windowClosed = ({ until }: Link): Fault =>
 /** Aborts `end` when the window closes, also if the clock was set. Undefined without a deadline. */
 export function abortAtClose(
   until: number | undefined,
-  link: () => Link | undefined,
+  link: () => LinkUse | undefined,
   end: AbortController,
 ): Disposable | undefined {
   if (until === undefined) return undefined;

@@ -3,7 +3,7 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { ParentProbe } from '../link/parent/parent.ts';
 import type { CursorReader } from '../reconcile/observe/change-cursor.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import { waitAfter } from './wait-after.ts';
 
 const FIRST_WAIT_MS = 1_000;
@@ -12,7 +12,7 @@ const MAX_WAIT_MS = 60_000;
 export type AwaitDeps = {
   changeCursor: CursorReader;
   /** Undefined if no parent is configured. */
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   /** The last pass could not reach the parent. */
   isAway: () => boolean;
   parent: () => Promise<ParentProbe>;

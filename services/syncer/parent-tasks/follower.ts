@@ -6,7 +6,7 @@ import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { ChangeSource } from '../link/parent/feed.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import { AnswerPace, type PollPace } from './answer-pace.ts';
 import type { ArrivalFollower } from './prefetcher.ts';
 import { isAway, waitAfter } from './wait-after.ts';
@@ -23,7 +23,7 @@ export type FollowDeps = {
   /** This layer. */
   identity: () => Promise<LayerIdentity>;
   /** Undefined if no parent is configured. */
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   /** Notified when content is in transfer to the parent. */
   prefetcher: ArrivalFollower;
   /** Called when the parent reports changes, or answers again. */

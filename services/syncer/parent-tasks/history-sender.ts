@@ -1,11 +1,11 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
-import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
+import { type LayerReport, MAX_EVENTS, type StreamPlace, type LayersReport } from '#proto/status/layers-below.ts';
 import { isTooSlow, type ReportSender } from '../link/parent/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 
-type Sent = Report['events'];
+type Sent = LayersReport['events'];
 
 /** Sends events to a parent, from the place that it reports. Events that it refuses for good are skipped. */
 export class HistorySender {
@@ -14,7 +14,7 @@ export class HistorySender {
   readonly #refused: RefusedEvents;
   #to: ReportSender | undefined;
   /** The parent's place, once it has reported it; `place` is undefined if it has no event. */
-  ack: { place: Place | undefined } | undefined;
+  ack: { place: StreamPlace | undefined } | undefined;
   /** The next batch starts from the first event, regardless of the parent's place. */
   restart = false;
   /** Max events per report: halved by a report that took too long, and increased by each full one that did not. */
@@ -106,7 +106,7 @@ export class HistorySender {
     }
   }
 
-  async #send(report: Omit<Report, 'instance' | 'start'>, signal: AbortSignal) {
+  async #send(report: Omit<LayersReport, 'instance' | 'start'>, signal: AbortSignal) {
     const { instance, start } = await this.#identity();
     return this.#to?.send({ instance, ...(start && { start: start.id }), ...report }, signal);
   }

@@ -5,10 +5,10 @@ import { artifactOf } from '#proto/document/notifications.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Context } from '../../process/run.ts';
 import type { FencedBus } from '../leadership/fenced-bus.ts';
-import type { Settings } from '../link/parent/settings.ts';
+import type { ParentSettings } from '../link/parent/settings.ts';
 import { WebhookTasks } from '../notify/webhooks.ts';
 import type { ChangeCursor } from '../reconcile/observe/change-cursor.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import type { SyncerActivity } from '../transfer/syncer-status.ts';
 import { awaitParent } from './await-parent.ts';
 import { follow } from './follower.ts';
@@ -30,9 +30,9 @@ export type ParentTasksDeps = Pick<Context, 'bus' | 'log' | 'instance' | 'layer'
   /** The bus with the term of this process. */
   fencedBus: FencedBus;
   volume: Volume;
-  settings: Settings;
+  settings: ParentSettings;
   changeCursor: ChangeCursor;
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   activity: SyncerActivity;
   /** Called when the parent reports changes, or answers again. */
   requestPass: () => void;

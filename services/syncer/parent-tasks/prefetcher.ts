@@ -7,12 +7,12 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { MAX_WAIT_S } from '#proto/sync/changes.ts';
 import type { Volume } from '#proto/volume/volume.ts';
-import type { ParentClients, Settings } from '../link/parent/settings.ts';
+import type { ParentClients, ParentSettings } from '../link/parent/settings.ts';
 import type { CursorFollower } from '../reconcile/observe/change-cursor.ts';
 import { isWanted } from '../reconcile/pull/parts.ts';
 import { selectionOf } from '../reconcile/select/patterns.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import { SendRate } from '../transfer/send-rate.ts';
 import type { TransferRecorder } from '../transfer/syncer-status.ts';
 import { transfer } from '../transfer/worker.ts';
@@ -32,13 +32,13 @@ const PASS = 'arriving';
 export type PrefetcherDeps = {
   bus: Bus;
   volume: Volume;
-  settings: Pick<Settings, 'get' | 'bandwidth'> & {
+  settings: Pick<ParentSettings, 'get' | 'bandwidth'> & {
     clients(): Promise<Pick<ParentClients, 'arriving' | 'pushClient'>>;
   };
   /** A parent without a change feed is not asked. */
   changeCursor: CursorFollower;
   /** Undefined if no parent is configured. */
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   /** This process, as the holder of claims. */
   by: string;
   activity: TransferRecorder;

@@ -10,14 +10,14 @@ import {
   historyStatus,
   type RefusedEvent,
 } from '#proto/status/history-status.ts';
-import type { Report } from '#proto/status/layers-below.ts';
+import type { LayersReport } from '#proto/status/layers-below.ts';
 
 /** Consecutive refused events after which the parent is considered to refuse all events. */
 const MAX_IN_A_ROW = 10;
 /** How long a refused event is shown in the status, in ms. */
 const STATUS_MS = 24 * 60 * 60_000;
 
-type Sent = Report['events'][number];
+type Sent = LayersReport['events'][number];
 
 /**
  * Events that the parent has refused for good. They are skipped, so that later events can be sent, and are reported in

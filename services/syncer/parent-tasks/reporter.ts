@@ -14,10 +14,10 @@ import type {
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
-import { type LayerReport, MAX_EVENTS, type Place, type Report } from '#proto/status/layers-below.ts';
+import { type LayerReport, MAX_EVENTS, type StreamPlace, type LayersReport } from '#proto/status/layers-below.ts';
 import type { ReportSender } from '../link/parent/reports.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
-import type { Link } from '../schedule/link-schedule.ts';
+import type { LinkUse } from '../schedule/link-schedule.ts';
 import { HistorySender } from './history-sender.ts';
 import { MIN_INTERVAL_MS, ReportClock } from './layer-report.ts';
 import { PATIENT_BACKOFF, waitAfter } from './wait-after.ts';
@@ -36,7 +36,7 @@ export type ReporterDeps = {
   /** Undefined if the parent is not known to be a Terrace. */
   reports: () => Promise<ReportSender | undefined>;
   /** Undefined if no parent is configured. */
-  link: () => Link | undefined;
+  link: () => LinkUse | undefined;
   /** Identity of this layer, from its data volume. */
   identity: () => Promise<LayerIdentity>;
   layers: () => Promise<LayerReport[]>;
@@ -102,7 +102,7 @@ class HistoryReporter {
   /** Sequence up to which missing events have been published as `history.lost`. */
   #reportedMissing = 0;
   /** No event after the parent's place `behind`, up to this place, is for the parent: they are not read again. */
-  #skipped: Place & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
+  #skipped: StreamPlace & { behind: number } = { made: '', sequence: 0, id: '', behind: 0 };
   /** When the status of all layers was last read, by `Date.now()`. */
   #readAt = Number.NEGATIVE_INFINITY;
   /** The status may have changed too soon after it was last sent or read: it is to be read again soon. */
@@ -156,7 +156,7 @@ class HistoryReporter {
   }
 
   /** Whether the place is in the stream, or has expired from it. A restored stream may have another event there. */
-  async #holds({ made, sequence, id }: Place, stream: Kept): Promise<boolean> {
+  async #holds({ made, sequence, id }: StreamPlace, stream: Kept): Promise<boolean> {
     if (made !== stream.made || sequence > stream.last) return false;
     if (sequence < stream.first) return true;
     const storedId = await this.#deps.bus.archive.idAt(sequence);
@@ -165,7 +165,7 @@ class HistoryReporter {
   }
 
   /** Sequence up to which a parent at this place has all events that are for it. */
-  async #handledUpTo({ sequence }: Place, stream: Kept): Promise<number> {
+  async #handledUpTo({ sequence }: StreamPlace, stream: Kept): Promise<number> {
     const { behind, ...last } = this.#skipped;
     return behind === sequence && (await this.#holds(last, stream)) ? last.sequence : sequence;
   }
@@ -174,7 +174,7 @@ class HistoryReporter {
   async #send(made: string, after: number | undefined, signal: AbortSignal): Promise<'all' | 'elsewhere'> {
     const sender = this.#sender;
     sender.restart = after === undefined && sender.ack?.place !== undefined;
-    let events: Report['events'] = [];
+    let events: LayersReport['events'] = [];
     let size = 0;
     const flush = async () => {
       const batch = events;

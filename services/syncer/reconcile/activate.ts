@@ -1,12 +1,12 @@
 import { layerInstance } from '#proto/accounts/children.ts';
-import type { Activation } from '../link/parent/activation.ts';
+import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/feed.ts';
 import type { PassTools } from './context/pass-context.ts';
 import type { PassRequest } from './context/pass-request.ts';
 import type { ChangeCursor } from './observe/change-cursor.ts';
 
 export type ActivateDeps = Pick<PassTools, 'bus' | 'log' | 'signal'> & {
-  activation: Activation;
+  activation: ParentActivation;
   feed: ChangeSource;
   changeCursor: Pick<ChangeCursor, 'followed'>;
 };

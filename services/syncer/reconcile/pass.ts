@@ -5,7 +5,7 @@ import type { Digest } from '#proto/oci/names.ts';
 import { recordParent } from '#proto/sync/outgoing.ts';
 import { MAX_PATTERNS, type PassResult } from '#proto/sync/passes.ts';
 import type { AcrMetadata } from '../link/parent/acr-metadata.ts';
-import type { Activation } from '../link/parent/activation.ts';
+import type { ParentActivation } from '../link/parent/activation.ts';
 import type { ChangeSource } from '../link/parent/feed.ts';
 import type { ParentReader } from '../link/parent/parent.ts';
 import { activate, ROUTINE } from './activate.ts';
@@ -23,7 +23,7 @@ import { compare } from './observe/compare.ts';
 import { clean, repositories } from './observe/repositories.ts';
 import { bringImages } from './pull/images.ts';
 import { pullQueue, unparkObsolete } from './pull/pull-queue.ts';
-import { repair } from './pull/repair.ts';
+import { repairDamaged } from './pull/repair.ts';
 import { pushChanges, recordAgreement } from './push/push-changes.ts';
 import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 
@@ -41,7 +41,7 @@ import { matchedPatterns, unmatchedPatterns } from './select/unmatched.ts';
 /** `acr` is undefined if the parent is not an Azure Container Registry. */
 export type PassDeps = PassTools & {
   feed: ChangeSource & { readonly repaired: string | undefined };
-  activation: Activation;
+  activation: ParentActivation;
   changeCursor: ChangeCursor;
   acr: AcrMetadata | undefined;
   acrChanges: AcrChangeScan;
@@ -192,7 +192,7 @@ function endedBy({ aborted, reason }: AbortSignal): PassResult['ended'] {
 async function runRepair(context: PassContext): Promise<void> {
   const { log, signal, pass, stats } = context;
   try {
-    const repaired = await repair(context, (where, error) => stats.fail(where, error));
+    const repaired = await repairDamaged(context, (where, error) => stats.fail(where, error));
     if (repaired > 0) log.info({ pass, repaired }, 'damaged content repaired');
   } catch (error) {
     if (!signal.aborted) stats.fail({}, error);

@@ -1,6 +1,6 @@
 import { Fault } from '#proto/contract/fault.ts';
 import { Alarm } from './alarm.ts';
-import type { Link } from './link-schedule.ts';
+import type { LinkUse } from './link-schedule.ts';
 
 /**
  * Aborts its signal when the link may no longer be used, also if the clock is set meanwhile. `live`: for a long poll at
@@ -11,7 +11,7 @@ export class LinkGate implements Disposable {
   readonly #alarm: Alarm;
 
   /** @param link undefined if no parent is configured: the gate is closed */
-  constructor(link: () => Link | undefined, use: 'live' | 'usable') {
+  constructor(link: () => LinkUse | undefined, use: 'live' | 'usable') {
     this.#alarm = new Alarm(() => {
       const at = link();
       if (!at?.[use]) this.#closed.abort(new Fault('window-closed', 'the window is closed'));

@@ -1,4 +1,4 @@
-import { isContinuous, nextTime, type Times, windowAt } from './window.ts';
+import { isContinuous, nextTime, type ScheduleTimes, windowAt } from './window.ts';
 
 /**
  * When the link may be used and when the clock begins a pass, by the schedule (cron) and the window of the
@@ -10,7 +10,7 @@ import { isContinuous, nextTime, type Times, windowAt } from './window.ts';
  * end when the window closes.
  */
 
-export type Link = {
+export type LinkUse = {
   /** Whether the link may be used. */
   usable: boolean;
   /** Whether changes by clients are pushed at once: in an open window, or always if the schedule is continuous. */
@@ -23,7 +23,7 @@ export type Due = { at: number; cause: 'schedule' | 'window' | 'retry' };
 
 const MINUTE_MS = 60_000;
 
-export function linkAt(times: Times, now: number): Link {
+export function linkAt(times: ScheduleTimes, now: number): LinkUse {
   const window = windowAt(times, now);
   if (!window) return { usable: true, live: isContinuous(times) };
   return { usable: window.open, live: window.open, until: window.until };
@@ -35,7 +35,7 @@ export function linkAt(times: Times, now: number): Link {
  * @param retry when a failed pass is retried; applies if it is earlier than the next time of the schedule
  * @returns undefined if the schedule has no further time
  */
-export function nextPass(times: Times, now: number, retry?: number): Due | undefined {
+export function nextPass(times: ScheduleTimes, now: number, retry?: number): Due | undefined {
   const window = windowAt(times, now);
   if (window) {
     const nextMinute = (Math.floor(now / MINUTE_MS) + 1) * MINUTE_MS;

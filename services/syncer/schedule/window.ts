@@ -2,7 +2,7 @@ import { Cron } from 'croner';
 
 /** Windows and times of a schedule. Pure, apart from caches. Instants in ms since 1970, all in UTC. */
 
-export type Times = {
+export type ScheduleTimes = {
   /** Cron, five fields. */
   schedule: string;
   /** Duration of the window that opens at each time of the schedule. Absent: the link may always be used. */
@@ -23,7 +23,7 @@ const HORIZON_MS = 2 * DAY_MS;
 let cachedWindow: { schedule: string; windowMs: number; from: number; window: Window } | undefined;
 
 /** Undefined if no window is configured. Windows that overlap or touch are merged. */
-export function windowAt({ schedule, windowMs }: Times, now: number): Window | undefined {
+export function windowAt({ schedule, windowMs }: ScheduleTimes, now: number): Window | undefined {
   if (windowMs === undefined) return undefined;
   if (cachedWindow?.schedule === schedule && cachedWindow.windowMs === windowMs && now >= cachedWindow.from) {
     const { from, window } = cachedWindow;
@@ -47,7 +47,7 @@ function computeWindow(cron: Cron, windowMs: number, now: number): Window {
 }
 
 /** Whether the link may always be used and every minute has a pass, so that changes are pushed at once. */
-export const isContinuous = ({ schedule, windowMs }: Times): boolean =>
+export const isContinuous = ({ schedule, windowMs }: ScheduleTimes): boolean =>
   windowMs === undefined && isEachMinute(schedule);
 
 const isEachMinute = (schedule: string) => schedule.trim().split(/\s+/).join(' ') === '* * * * *';

@@ -22,14 +22,14 @@ const POLL_MS = 1_000;
 const BACKOFF_MS = 1_000;
 
 /** The blob to transfer. `part`: its part in an image, for the layers below. */
-export type Wanted = { repository: string; digest: Digest; size: number; part?: ImageContext };
+export type WantedBlob = { repository: string; digest: Digest; size: number; part?: ImageContext };
 /**
  * Source of a blob's bytes. `inPart`: an answer may hold fewer bytes than requested, and bandwidth is taken as
  * they arrive.
  */
-export type Source = BlobSource & { readonly inPart?: boolean };
+export type PartialSource = BlobSource & { readonly inPart?: boolean };
 export type DownloadDeps = WriterDeps & {
-  parent: Source;
+  parent: PartialSource;
   /** Connections, shared by all transfers of this process. */
   slots: Slots;
   bandwidth: Bandwidth;
@@ -44,7 +44,7 @@ export type DownloadDeps = WriterDeps & {
  * A parent that ignores `Range` is read in sequence by one connection; bytes that are present already are skipped.
  */
 export class Download {
-  readonly #wanted: Wanted;
+  readonly #wanted: WantedBlob;
   readonly #deps: DownloadDeps;
   readonly #present: Extents;
   readonly #pieces: Pieces;
@@ -57,7 +57,7 @@ export class Download {
   #hashed = 0;
   #gained = 0;
 
-  constructor(wanted: Wanted, deps: DownloadDeps) {
+  constructor(wanted: WantedBlob, deps: DownloadDeps) {
     this.#wanted = wanted;
     this.#deps = deps;
     this.#present = new Extents(deps.log.chunks);

@@ -5,11 +5,11 @@ const WEIGHT = 0.3;
 /** Min bytes of a request that measures the rate. A smaller one measures the latency. */
 const MIN_RATE_BYTES = 32 * 1024;
 
-export type Reading = { bytes: number; failures: number; refusals: number };
+export type GaugeReading = { bytes: number; failures: number; refusals: number };
 
 /** Measures the link by the requests of this process. */
 export class Gauge {
-  #reading: Reading = { bytes: 0, failures: 0, refusals: 0 };
+  #reading: GaugeReading = { bytes: 0, failures: 0, refusals: 0 };
   #rate: number | undefined;
   #firstByteMs: number | undefined;
 
@@ -47,7 +47,7 @@ export class Gauge {
   }
 
   /** The counts since the last call. */
-  read(): Reading {
+  read(): GaugeReading {
     const reading = this.#reading;
     this.#reading = { bytes: 0, failures: 0, refusals: 0 };
     return reading;

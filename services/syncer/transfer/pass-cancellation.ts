@@ -1,4 +1,4 @@
-import type { Verdict } from '#proto/bus/bus.ts';
+import type { JobVerdict } from '#proto/bus/bus.ts';
 import type { EventListener } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { passFinished } from '#proto/sync/passes.ts';
@@ -26,8 +26,8 @@ export class PassCancellation implements Disposable {
   async guard(
     { pass }: Pick<TransferJob, 'pass'>,
     signal: AbortSignal,
-    work: (signal: AbortSignal) => Promise<Verdict>,
-  ): Promise<Verdict> {
+    work: (signal: AbortSignal) => Promise<JobVerdict>,
+  ): Promise<JobVerdict> {
     if (this.#cancelled.has(pass)) return 'done';
     const cancellation = new AbortController();
     this.#active.set(cancellation, pass);

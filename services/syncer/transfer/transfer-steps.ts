@@ -16,14 +16,14 @@ import type { Digest } from '#proto/oci/names.ts';
 import type { Volume } from '#proto/volume/volume.ts';
 import type { Bandwidth } from '../link/bandwidth/bandwidth.ts';
 import { ChunkLog } from './chunk-log.ts';
-import { Download, type Source, type Wanted } from './download.ts';
+import { Download, type PartialSource, type WantedBlob } from './download.ts';
 import type { Slots } from './slots.ts';
 import { type Hold, type Located, transferMachine } from './transfer.machine.ts';
 
 export type StepDeps = {
   bus: Bus;
   volume: Volume;
-  parent: () => Promise<Source>;
+  parent: () => Promise<PartialSource>;
   slots: Slots;
   bandwidth: Bandwidth;
   /** Id of this process, as the holder of claims. */
@@ -61,7 +61,7 @@ export async function logged<T>(
   });
 }
 
-async function locate(deps: StepDeps, wanted: Wanted): Promise<Located> {
+async function locate(deps: StepDeps, wanted: WantedBlob): Promise<Located> {
   const { bus, by } = deps;
   const { repository, digest, size, part } = wanted;
   const { digests } = await bus.call(missingBlobs, { digests: [digest] }, PATIENCE);
@@ -80,14 +80,14 @@ async function locate(deps: StepDeps, wanted: Wanted): Promise<Located> {
 /** A claim on the blob's ingest. */
 class DownloadHold implements Hold {
   readonly #deps: StepDeps;
-  readonly #wanted: Wanted;
+  readonly #wanted: WantedBlob;
   readonly #claim: Claim;
   readonly #clean: boolean;
   /** Digest of the blob, if this attempt wrote all of it. */
   #hashed: Digest | undefined;
 
   /** @param clean false if the bytes on disk must be verified first */
-  constructor(deps: StepDeps, wanted: Wanted, claim: Claim, clean: boolean) {
+  constructor(deps: StepDeps, wanted: WantedBlob, claim: Claim, clean: boolean) {
     this.#deps = deps;
     this.#wanted = wanted;
     this.#claim = claim;
@@ -111,7 +111,7 @@ class DownloadHold implements Hold {
 /** @returns the digest, if this attempt wrote all of the blob */
 async function fetch(
   deps: StepDeps,
-  wanted: Wanted,
+  wanted: WantedBlob,
   claim: Claim,
   clean: boolean,
 ): Promise<Digest | undefined> {
@@ -140,7 +140,7 @@ async function fetch(
 
 async function commit(
   deps: StepDeps,
-  wanted: Wanted,
+  wanted: WantedBlob,
   claim: Claim,
   hashed: Digest | undefined,
 ): Promise<void> {
@@ -164,7 +164,7 @@ async function commit(
  */
 async function explainMismatch(
   { bus, volume }: StepDeps,
-  { digest }: Wanted,
+  { digest }: WantedBlob,
   claim: Claim,
   cause: Fault,
 ): Promise<never> {

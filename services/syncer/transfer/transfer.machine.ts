@@ -1,7 +1,7 @@
 import { assign, fromPromise, setup } from 'xstate';
 import { fromWire, toWire, type WireFault } from '#proto/contract/fault.ts';
 import { backOff } from '../link/answers/answers.ts';
-import type { Wanted } from './download.ts';
+import type { WantedBlob } from './download.ts';
 
 /**
  * A transfer moves one blob over the link, down from the parent or up to it. A `WorkerPool` (`worker-pool.ts`) for each
@@ -39,14 +39,14 @@ export type Hold = {
 export type Located =
   /** `mounted`: it became present just now, and no byte crossed the link. */
   { kind: 'present'; mounted?: boolean } | { kind: 'held' } | { kind: 'claimed'; hold: Hold };
-export type Outcome = {
+export type TransferOutcome = {
   result: 'present' | 'held' | 'failed';
   mounted: boolean;
   fault: WireFault | undefined;
 };
 
 export type TransferContext = {
-  wanted: Wanted;
+  wanted: WantedBlob;
   /** From `locating` to `releasing`. */
   hold: Hold | undefined;
   mounted: boolean;
@@ -56,7 +56,7 @@ export type TransferContext = {
   /** When the next attempt begins, in ms since 1970; 0: none follows. */
   until: number;
   cancelled: boolean;
-  result: Outcome['result'];
+  result: TransferOutcome['result'];
 };
 
 /** What a state has by the transition that entered it. */
@@ -76,12 +76,12 @@ const noteFault = {
 export const transferMachine = setup({
   types: {
     context: {} as TransferContext,
-    input: {} as Wanted,
-    output: {} as Outcome,
+    input: {} as WantedBlob,
+    output: {} as TransferOutcome,
     events: {} as { type: 'transfer.cancel' },
   },
   actors: {
-    locate: fromPromise<Located, Wanted>(missing),
+    locate: fromPromise<Located, WantedBlob>(missing),
     move: fromPromise<void, Hold>(({ input: hold }) => hold.move()),
     commit: fromPromise<void, Hold>(({ input: hold }) => hold.commit()),
     release: fromPromise<void, Hold | undefined>(async ({ input: hold }) => hold?.release()),

@@ -3,8 +3,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Repository } from '#proto/oci/names.ts';
 import { dropSession, getSession, keepSession } from '#proto/sync/outgoing.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
-import type { Session } from '../link/parent/session.ts';
-import type { Wanted } from './download.ts';
+import type { UploadSession } from '../link/parent/session.ts';
+import type { WantedBlob } from './download.ts';
 import { PATIENCE } from './transfer-steps.ts';
 
 /** Max length of a location that is stored, in characters. */
@@ -24,7 +24,7 @@ export class UploadSessions {
   }
 
   /** Mounts the blob, or resumes its stored session, or begins one. */
-  async open(pushClient: PushClient, wanted: Wanted): Promise<'mounted' | Session> {
+  async open(pushClient: PushClient, wanted: WantedBlob): Promise<'mounted' | UploadSession> {
     const { repository, digest } = wanted;
     const mounted = await this.#mount(pushClient, wanted);
     if (mounted === 'mounted') {
@@ -42,22 +42,22 @@ export class UploadSessions {
   }
 
   /** Stores the session's location. */
-  async keep({ repository, digest }: Wanted, { location }: Session): Promise<void> {
+  async keep({ repository, digest }: WantedBlob, { location }: UploadSession): Promise<void> {
     if (location.length > MAX_LOCATION) return;
     await this.#bus.call(keepSession, { repository, digest, location }, PATIENCE);
   }
 
   /** Deletes the stored location. */
-  async forget({ repository, digest }: Wanted): Promise<void> {
+  async forget({ repository, digest }: WantedBlob): Promise<void> {
     await this.#bus.call(dropSession, { repository, digest }, PATIENCE);
   }
 
   /** @returns `mounted`; or a session, if the parent opened one because it could not mount */
-  async #mount(pushClient: PushClient, wanted: Wanted): Promise<'mounted' | Session | undefined> {
+  async #mount(pushClient: PushClient, wanted: WantedBlob): Promise<'mounted' | UploadSession | undefined> {
     const { repository, digest } = wanted;
     const candidates = this.#from;
     this.#from = [];
-    let spare: Session | undefined;
+    let spare: UploadSession | undefined;
     for (const from of candidates) {
       const answer = await pushClient.mount(repository, digest, from, this.#signal).catch((error) => {
         // The login may write to this repository and yet not read that one.
@@ -72,7 +72,7 @@ export class UploadSessions {
   }
 
   /** The stored session, if the parent still has it and it fits the blob. */
-  async #stored(pushClient: PushClient, wanted: Wanted): Promise<Session | undefined> {
+  async #stored(pushClient: PushClient, wanted: WantedBlob): Promise<UploadSession | undefined> {
     const { repository, digest, size } = wanted;
     const { location } = await this.#bus.call(getSession, { repository, digest }, PATIENCE);
     if (location === undefined) return undefined;
@@ -85,7 +85,7 @@ export class UploadSessions {
     return undefined;
   }
 
-  async #cancel(pushClient: PushClient, { repository }: Wanted, { location }: Session): Promise<void> {
+  async #cancel(pushClient: PushClient, { repository }: WantedBlob, { location }: UploadSession): Promise<void> {
     await pushClient.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

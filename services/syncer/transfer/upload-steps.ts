@@ -7,8 +7,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Repository, splitDigest } from '#proto/oci/names.ts';
 import type { BlobFile, Volume } from '#proto/volume/volume.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
-import type { Session } from '../link/parent/session.ts';
-import type { Wanted } from './download.ts';
+import type { UploadSession } from '../link/parent/session.ts';
+import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import { ShutdownGrace } from './shutdown-grace.ts';
 import type { Slots } from './slots.ts';
@@ -72,7 +72,7 @@ class UploadSteps {
     this.#sessions = new UploadSessions(deps.bus, deps.signal, options.from ?? []);
   }
 
-  async locate(wanted: Wanted): Promise<Located> {
+  async locate(wanted: WantedBlob): Promise<Located> {
     const { repository, digest, size } = wanted;
     const { bus, by, signal, started } = this.#deps;
     const pushClient = await this.#deps.pushClient();
@@ -97,7 +97,7 @@ class UploadSteps {
   }
 
   /** The lease of the upload. `session` is where it begins, and where it is once all but the last piece is sent. */
-  #hold(wanted: Wanted, lock: UploadLease, session: Session): Hold {
+  #hold(wanted: WantedBlob, lock: UploadLease, session: UploadSession): Hold {
     const deps = this.#deps;
     let reached = session;
     const move = async () => {
@@ -110,7 +110,7 @@ class UploadSteps {
     };
   }
 
-  async #commit(wanted: Wanted, lock: UploadLease, session: Session): Promise<void> {
+  async #commit(wanted: WantedBlob, lock: UploadLease, session: UploadSession): Promise<void> {
     await this.#uploading(wanted, lock, async (upload, file) => {
       try {
         await upload.finish(session);
@@ -124,7 +124,7 @@ class UploadSteps {
   }
 
   async #uploading<T>(
-    wanted: Wanted,
+    wanted: WantedBlob,
     lock: UploadLease,
     task: (upload: Upload, file: BlobFile) => Promise<T>,
   ): Promise<T> {
@@ -164,7 +164,7 @@ class UploadSteps {
     }
   }
 
-  async #open({ repository, digest }: Wanted): Promise<BlobFile> {
+  async #open({ repository, digest }: WantedBlob): Promise<BlobFile> {
     const { bus, volume } = this.#deps;
     for (let attempt = 1; ; attempt += 1) {
       const file = await volume.openBlob(await bus.call(locateBlob, { repository, digest }, PATIENCE));
@@ -186,7 +186,7 @@ class UploadSteps {
    * intact one is sent again from byte 0, once.
    * @throws Fault `digest-invalid`, `unavailable` or `parent-invalid`, always
    */
-  async #explainMismatch(wanted: Wanted, file: BlobFile, cause: Fault): Promise<never> {
+  async #explainMismatch(wanted: WantedBlob, file: BlobFile, cause: Fault): Promise<never> {
     const { digest, repository } = wanted;
     if ((await digestOf(file, wanted)) !== digest) {
       const message = `${digest} of ${repository} is damaged here: run terrace scrub, and push it again`;
@@ -206,7 +206,7 @@ class UploadSteps {
 const isDigestInvalid = (error: unknown): error is Fault =>
   Fault.is(error, 'parent-refused') && error.detail?.reason === 'DIGEST_INVALID';
 
-async function digestOf(file: BlobFile, { digest, size }: Wanted): Promise<string> {
+async function digestOf(file: BlobFile, { digest, size }: WantedBlob): Promise<string> {
   const [algorithm] = splitDigest(digest);
   const hash = createHash(algorithm);
   const buffer = Buffer.allocUnsafe(1024 * 1024);

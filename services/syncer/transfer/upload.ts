@@ -2,8 +2,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { BlobFile } from '#proto/volume/volume.ts';
 import type { Sent } from '../link/http/sending.ts';
 import type { PushClient } from '../link/parent/push-client.ts';
-import type { Session } from '../link/parent/session.ts';
-import type { Wanted } from './download.ts';
+import type { UploadSession } from '../link/parent/session.ts';
+import type { WantedBlob } from './download.ts';
 import type { SendRate } from './send-rate.ts';
 import type { Slots } from './slots.ts';
 
@@ -27,15 +27,15 @@ export type UploadDeps = {
   /** Aborts the active requests, later than `signal`. */
   late: AbortSignal;
   /** Called with the session of each answer of the parent, before the next request. */
-  reached: (session: Session) => Promise<void>;
+  reached: (session: UploadSession) => Promise<void>;
 };
 
 /** Sends a blob piece by piece: one request at a time, each from the offset that the parent reported last. */
 export class Upload {
-  readonly #wanted: Wanted;
+  readonly #wanted: WantedBlob;
   readonly #deps: UploadDeps;
 
-  constructor(wanted: Wanted, deps: UploadDeps) {
+  constructor(wanted: WantedBlob, deps: UploadDeps) {
     this.#wanted = wanted;
     this.#deps = deps;
   }
@@ -44,7 +44,7 @@ export class Upload {
    * Sends all but the last piece, which goes with the request that ends the upload.
    * @throws Fault; `window-closed` if the next piece would not end in time
    */
-  async run(begun: Session): Promise<Session> {
+  async run(begun: UploadSession): Promise<UploadSession> {
     const { repository, digest, size } = this.#wanted;
     const { pushClient, reached, late } = this.#deps;
     let session = begun;
@@ -76,7 +76,7 @@ export class Upload {
   }
 
   /** Sends the remaining bytes and ends the upload. @throws Fault `window-closed`; see also `PushClient.finish` */
-  async finish(session: Session): Promise<void> {
+  async finish(session: UploadSession): Promise<void> {
     const { repository, digest, size } = this.#wanted;
     const left = size - session.offset;
     this.#piece(left);

@@ -1,5 +1,5 @@
 import { createActor, toPromise } from 'xstate';
-import type { Verdict } from '#proto/bus/bus.ts';
+import type { JobVerdict } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
   type TransferJob,
@@ -11,7 +11,7 @@ import {
   transferStarted,
 } from '#proto/sync/transfers.ts';
 import type { TransferRecorder } from './syncer-status.ts';
-import type { Outcome } from './transfer.machine.ts';
+import type { TransferOutcome } from './transfer.machine.ts';
 import { downActor, type StepDeps } from './transfer-steps.ts';
 import { type UpDeps, upActor } from './upload-steps.ts';
 
@@ -34,7 +34,7 @@ export type WorkerDeps = Omit<StepDeps & UpDeps, 'started' | 'progress'> & {
  * Carries out one job: runs a transfer machine to its end and publishes its steps. If the window closes, the transfer
  * ends cleanly and its job is dropped, as is a job that is taken after that: the next pass publishes a new one.
  */
-export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verdict> {
+export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<JobVerdict> {
   const { pass, until, from, resend, part, ...blob } = job;
   const { bus, by, log } = deps;
   if (until !== undefined && Date.now() >= until) return 'done';
@@ -106,8 +106,8 @@ export async function transfer(deps: WorkerDeps, job: TransferJob): Promise<Verd
 function conclude(
   { bus, log, signal }: WorkerDeps,
   about: About,
-  { result, fault, mounted }: Outcome,
-): Verdict {
+  { result, fault, mounted }: TransferOutcome,
+): JobVerdict {
   if (result === 'present') {
     bus.publish(transferFinished, { ...about, ...(mounted && { mounted }) });
     return 'done';

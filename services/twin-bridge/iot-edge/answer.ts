@@ -1,5 +1,5 @@
 import type { Log } from '#proto/bus/bus.ts';
-import type { Method, MethodAnswer } from '../methods/method.ts';
+import type { DirectMethod, MethodAnswer } from '../methods/method.ts';
 
 /** Max size of the JSON of an answer, in bytes (IoT Hub, "Understand and invoke direct methods"). */
 const MAX_BYTES = 128 * 1024;
@@ -14,7 +14,7 @@ export type Call = { name: string; payload: Buffer };
  */
 export async function answerCall(
   { name, payload }: Call,
-  methods: ReadonlyMap<string, Method>,
+  methods: ReadonlyMap<string, DirectMethod>,
   log: Log,
   timeoutMs: number,
   signal: AbortSignal,
@@ -35,7 +35,7 @@ export async function answerCall(
 async function outcome(
   name: string,
   payload: Buffer,
-  methods: ReadonlyMap<string, Method>,
+  methods: ReadonlyMap<string, DirectMethod>,
   log: Log,
   timeoutMs: number,
   signal: AbortSignal,
@@ -64,7 +64,7 @@ async function outcome(
   }
 }
 
-const methodNames = (methods: ReadonlyMap<string, Method>) =>
+const methodNames = (methods: ReadonlyMap<string, DirectMethod>) =>
   `the methods are ${[...methods.keys()].join(', ')}`;
 
 export const messageAnswer = (status: number, message: string) => ({

@@ -1,18 +1,18 @@
 import { setTimeout as systemSleep } from 'node:timers/promises';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Desired, desiredOf, type Properties, reportedOf, withoutNulls } from './desired.ts';
+import { type Desired, desiredOf, type Properties, twinReported, withoutNulls } from './desired.ts';
 import type { Hub } from './hub.ts';
 import { admissible, difference } from './reported-rules.ts';
 import { pauseAfter, type Timing } from './timing.ts';
 
-export type Clock = {
+export type TwinClock = {
   now(): number;
   /** Resolves early, without an error, when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 };
 
-export const systemClock: Clock = {
+export const systemClock: TwinClock = {
   now: Date.now,
   sleep: async (ms, signal) => {
     await systemSleep(ms, undefined, { signal, ref: false }).catch(() => {});
@@ -35,7 +35,7 @@ export class Conversation {
   readonly #delegate: TwinDelegate;
   readonly #log: Log;
   readonly #timing: Timing;
-  readonly #clock: Clock;
+  readonly #clock: TwinClock;
   /** Time of the next read of the twin. */
   #readAt: number;
   /** Reported properties that the twin holds; undefined before the first read. */
@@ -50,7 +50,7 @@ export class Conversation {
   /** Called after each successful read of the twin: the connection works. */
   onRead: () => void = () => {};
 
-  constructor(delegate: TwinDelegate, log: Log, timing: Timing, clock: Clock = systemClock) {
+  constructor(delegate: TwinDelegate, log: Log, timing: Timing, clock: TwinClock = systemClock) {
     this.#delegate = delegate;
     this.#log = log;
     this.#timing = timing;
@@ -110,7 +110,7 @@ export class Conversation {
     this.#readAt = this.#clock.now() + this.#timing.resync;
     try {
       const { desired, reported } = await hub.twin();
-      this.#known = reportedOf(reported);
+      this.#known = twinReported(reported);
       this.#failures = 0;
       const document = desiredOf(desired);
       if (document) await this.#delegate.take(document);

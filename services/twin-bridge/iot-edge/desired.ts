@@ -18,7 +18,7 @@ export function desiredOf(properties: unknown): Desired | undefined {
 }
 
 /** The reported properties that the twin holds. */
-export function reportedOf(properties: unknown): Properties {
+export function twinReported(properties: unknown): Properties {
   if (!isMapping(properties)) return {};
   const { $version: _version, $metadata: _metadata, ...fields } = properties;
   return withoutNulls(fields);

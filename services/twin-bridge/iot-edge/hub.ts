@@ -2,7 +2,7 @@ import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
-import type { Method } from '../methods/method.ts';
+import type { DirectMethod } from '../methods/method.ts';
 import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
 import { isMapping, type Properties } from './desired.ts';
 import { clientId, userName } from './sas.ts';
@@ -24,7 +24,7 @@ export type HubOptions = {
   password: string;
   /** The only trusted CAs, PEM. */
   ca: string;
-  methods: ReadonlyMap<string, Method>;
+  methods: ReadonlyMap<string, DirectMethod>;
   log: Log;
   timing: Timing;
   /** Called when edgeHub sends a patch of the desired properties. */

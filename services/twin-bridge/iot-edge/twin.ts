@@ -2,10 +2,10 @@ import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
-import type { Session } from '#proto/status/status.ts';
-import type { Method } from '../methods/method.ts';
-import type { Found } from '../source/source.ts';
-import { type Clock, Conversation, systemClock, type TwinDelegate } from './conversation.ts';
+import type { TwinSession } from '#proto/status/status.ts';
+import type { DirectMethod } from '../methods/method.ts';
+import type { SourceState } from '../source/source.ts';
+import { type TwinClock, Conversation, systemClock, type TwinDelegate } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
 import { readLastGood, storeLastGood } from './last-good.ts';
@@ -30,10 +30,10 @@ export type TwinOptions = {
   workload: Workload;
   /** The data volume: it stores the last good document, and relative paths of documents start there. */
   dataFolder: string;
-  methods: ReadonlyMap<string, Method>;
+  methods: ReadonlyMap<string, DirectMethod>;
   log: Log;
   timing?: Partial<Timing>;
-  clock?: Clock;
+  clock?: TwinClock;
   /** Replaces `connectHub`. */
   connect?: (options: HubOptions) => Promise<Hub>;
 };
@@ -50,11 +50,11 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
   readonly name = 'the module twin';
   readonly #options: TwinOptions;
   readonly #timing: Timing;
-  readonly #clock: Clock;
+  readonly #clock: TwinClock;
   readonly #end = new AbortController();
   readonly #running: Promise<void>;
-  #session: Session;
-  #handlers = new Set<(document: Found) => boolean | undefined>();
+  #session: TwinSession;
+  #handlers = new Set<(document: SourceState) => boolean | undefined>();
   #desired: Desired | undefined;
   /** The document of `#desired` is in force and stored. */
   #stored = false;
@@ -69,11 +69,11 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     this.#running = this.#run().catch((err) => options.log.error({ err }, 'the module twin has failed'));
   }
 
-  get session(): Session {
+  get session(): TwinSession {
     return this.#session;
   }
 
-  watch(handler: (document: Found) => boolean | undefined): Disposable {
+  watch(handler: (document: SourceState) => boolean | undefined): Disposable {
     this.#handlers.add(handler);
     if (this.#desired) handler(this.#document(this.#desired));
     return { [Symbol.dispose]: () => void this.#handlers.delete(handler) };
@@ -118,7 +118,7 @@ class EdgeTwin implements ModuleTwin, TwinDelegate {
     }
   }
 
-  #document({ version, text }: Desired): Found {
+  #document({ version, text }: Desired): SourceState {
     return { text, folder: this.#options.dataFolder, version };
   }
 

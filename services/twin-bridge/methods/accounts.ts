@@ -5,7 +5,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { durationOf } from '#proto/document/quantities.ts';
-import { type Method, method } from './method.ts';
+import { type DirectMethod, method } from './method.ts';
 
 const Deactivate = Type.Object(
   { child: Type.String({ pattern: ChildName.pattern as string, description: 'the name of a layer below' }) },
@@ -13,7 +13,7 @@ const Deactivate = Type.Object(
 );
 
 /** Deactivates a layer below, so that another instance of it can be activated. Faults: `account-unknown`. */
-export function deactivateMethod(bus: BusCaller, log: Log): Method {
+export function deactivateMethod(bus: BusCaller, log: Log): DirectMethod {
   return method(Deactivate, log, async ({ child }, signal) => {
     const { previous } = await bus.call(deactivateChild, { name: child }, { signal });
     // A layer that was never activated has at least a token; an unknown name is a mistake.
@@ -45,7 +45,7 @@ const Rotate = Type.Object(
  * Generates a new password of a token and returns it, this once. Only the document changes a token that it declares.
  * Faults: `account-unknown`, `denied`.
  */
-export function rotateMethod(bus: BusCaller, log: Log): Method {
+export function rotateMethod(bus: BusCaller, log: Log): DirectMethod {
   return method(Rotate, log, async ({ token: name, expires: until, password: requested }, signal) => {
     const expires = until === undefined ? undefined : instantOf(until, Date.now());
     const before = await bus.call(showToken, { name }, { signal });

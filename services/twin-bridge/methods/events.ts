@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Past } from '#proto/bus/history.ts';
 import type { HistoryReader } from '#proto/bus/roles.ts';
-import { type Method, method } from './method.ts';
+import { type DirectMethod, method } from './method.ts';
 
 /** Max size of the events in an answer, in bytes. An answer has at most 128 KiB, including all around the payload. */
 const MAX_BYTES = 100_000;
@@ -42,7 +42,7 @@ type ShownEvent = { sequence: number } & Record<string, unknown>;
  * Events of this layer and of the layers below. With `since`: the first `count` events from there, and `next` if more
  * follow. Without it: the last `count` events. Fewer if they exceed `MAX_BYTES`.
  */
-export function eventsMethod(bus: HistoryReader, log: Log): Method {
+export function eventsMethod(bus: HistoryReader, log: Log): DirectMethod {
   return method(Payload, log, async ({ count = DEFAULT_COUNT, types, since }, signal) => {
     const isForward = since !== undefined;
     const from = isForward ? startOf(since, Date.now()) : await recentStart(bus);

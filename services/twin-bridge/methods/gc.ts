@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { collectGarbage } from '#proto/content/maintenance.ts';
-import { type Method, method } from './method.ts';
+import { type DirectMethod, method } from './method.ts';
 import { within } from './within.ts';
 
 /** Max wait for the result, in ms. */
@@ -19,7 +19,7 @@ const Payload = Type.Object(
 );
 
 /** Garbage collection: 200 with the result, 202 if it is still running. Faults: `busy`. */
-export function gcMethod(bus: BusCaller, log: Log, waitMs = WAIT_MS): Method {
+export function gcMethod(bus: BusCaller, log: Log, waitMs = WAIT_MS): DirectMethod {
   return method(Payload, log, async ({ dryRun = false, wait = true }, signal) => {
     // No signal: it continues in storage after the answer.
     const work = bus.call(collectGarbage, { dryRun });

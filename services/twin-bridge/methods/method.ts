@@ -6,7 +6,7 @@ import { statusOf } from './statuses.ts';
 
 /** Answer of a direct method: an HTTP-like status, and a payload for JSON. */
 export type MethodAnswer = { status: number; payload: unknown };
-export type Method = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
+export type DirectMethod = (payload: unknown, signal: AbortSignal) => Promise<MethodAnswer>;
 
 /** Max time of an answer, in ms. IoT Hub's default timeout is 30 s; a module does not learn of another one. */
 export const ANSWER_MS = 23_000;
@@ -20,7 +20,7 @@ export function method<T extends TObject>(
   log: Log,
   work: (input: Static<T>, signal: AbortSignal) => Promise<MethodAnswer>,
   answerMs = ANSWER_MS,
-): Method {
+): DirectMethod {
   const check = TypeCompiler.Compile(form);
   return async (payload, signal) => {
     const input = payload ?? {};

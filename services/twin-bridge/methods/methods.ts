@@ -3,7 +3,7 @@ import type { Bus, Log } from '#proto/bus/bus.ts';
 import { deactivateMethod, rotateMethod } from './accounts.ts';
 import { eventsMethod } from './events.ts';
 import { gcMethod } from './gc.ts';
-import { type Method, method } from './method.ts';
+import { type DirectMethod, method } from './method.ts';
 import { syncMethod } from './sync.ts';
 
 /**
@@ -19,9 +19,9 @@ export function directMethods(
   bus: Bus,
   log: Log,
   status: () => Promise<Record<string, unknown>>,
-): ReadonlyMap<string, Method> {
+): ReadonlyMap<string, DirectMethod> {
   const nothing = Type.Object({}, { additionalProperties: false });
-  return new Map<string, Method>([
+  return new Map<string, DirectMethod>([
     ['sync', syncMethod(bus, log, false)],
     ['resync', syncMethod(bus, log, true)],
     ['status', method(nothing, log, async () => ({ status: 200, payload: await status() }))],

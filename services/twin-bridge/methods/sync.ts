@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller, EventListener, RoundTrip } from '#proto/bus/roles.ts';
 import { type PassResult, passFinished, startPass } from '#proto/sync/passes.ts';
-import { type Method, type MethodAnswer, method } from './method.ts';
+import { type DirectMethod, type MethodAnswer, method } from './method.ts';
 import { within } from './within.ts';
 
 type SyncBus = BusCaller & EventListener & RoundTrip;
@@ -25,7 +25,7 @@ const Payload = Type.Object(
  * One pass over what may have changed (`sync`) or over everything (`resync`). 200 with its result, 202 with its id if
  * it is still running. Faults: those of `startPass`.
  */
-export function syncMethod(bus: SyncBus, log: Log, full: boolean, waitMs = WAIT_MS): Method {
+export function syncMethod(bus: SyncBus, log: Log, full: boolean, waitMs = WAIT_MS): DirectMethod {
   return method(Payload, log, async ({ wait = true, now }, signal) => {
     const request = { ...(full && { full }), ...(now && { now }) };
     using passes = new Passes(bus);

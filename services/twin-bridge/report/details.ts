@@ -1,7 +1,7 @@
 import { clip } from '#proto/contract/clip.ts';
 import type { FaultCode } from '#proto/contract/fault.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
-import type { DesiredState, Seen } from './seen.ts';
+import type { DesiredState, LayerView } from './seen.ts';
 
 /** A problem of the layer, in the form of the connected registry's `statusDetails`. Pure. */
 export type Detail = { type: string; code: string; description: string };
@@ -10,7 +10,7 @@ const MAX_ACCOUNTS = 3;
 const ACTIVATED_ELSEWHERE: FaultCode = 'already-activated';
 
 export function detailsOf(
-  { link, storage, configuration, syncers, history, unreadable }: Seen,
+  { link, storage, configuration, syncers, history, unreadable }: LayerView,
   desired: DesiredState,
 ): Detail[] {
   const details: Detail[] = [];

@@ -1,7 +1,7 @@
 import type { Child } from '#proto/accounts/children.ts';
 import type { LayerReport } from '#proto/status/layers-below.ts';
 import { brief, type Detail, detailsOf, isInactive } from './details.ts';
-import type { DesiredState, LastPass, Seen } from './seen.ts';
+import type { DesiredState, LastPass, LayerView } from './seen.ts';
 
 /**
  * Builds the properties that a layer reports to its module twin from its state. Pure. Names and values are those of the
@@ -14,8 +14,8 @@ const MAX_FAILURES = 5;
 /** Time without a report after which a layer below counts as silent, in ms. */
 const SILENT_MS = 15 * 60_000;
 
-export type Facts = {
-  seen: Seen;
+export type LayerFacts = {
+  seen: LayerView;
   desired: DesiredState;
   pass: LastPass | undefined;
   version: string;
@@ -26,7 +26,7 @@ export type Facts = {
 
 export type Reported = Record<string, unknown>;
 
-export function reportedOf(facts: Facts): Reported {
+export function reportedOf(facts: LayerFacts): Reported {
   const { seen, desired, pass, version, since, now } = facts;
   const { configuration, link, storage } = seen;
   const details = detailsOf(seen, desired);
@@ -60,14 +60,14 @@ export function reportedOf(facts: Facts): Reported {
 }
 
 /** As in the connected registry: a connected layer with a problem is `Unhealthy`. */
-function stateOf({ configuration, link, syncers }: Seen, details: Detail[]): string {
+function stateOf({ configuration, link, syncers }: LayerView, details: Detail[]): string {
   // The stored state of the link is valid only while a syncer runs that updates it.
   const known = syncers && syncers.length > 0 ? link?.state : undefined;
   const state = configuration?.parent ? (known ?? 'Offline') : 'Online';
   return state === 'Online' && details.length > 0 ? 'Unhealthy' : state;
 }
 
-function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass, { link }: Seen) {
+function syncResult({ pass, cause, started, ended, result, succeeded }: LastPass, { link }: LayerView) {
   // Passes without changes publish no events.
   const last = result && Math.max(ended ?? 0, link?.passes?.last ?? 0);
   const good = Math.max(succeeded ?? 0, link?.lastSync ?? 0);
@@ -112,7 +112,7 @@ function desiredOf({ version, state, complaints }: DesiredState) {
 }
 
 /** Count of the activated children, and the last reported state of each. */
-function childrenOf(children: Child[], below: Seen['below'], now: number) {
+function childrenOf(children: Child[], below: LayerView['below'], now: number) {
   const states = children.map(({ name, seen }) => {
     const reported = below.get(name);
     const self = reported?.layers.find(({ path }: LayerReport) => path.length === 0);

@@ -16,7 +16,7 @@ import { type StorageStatus, storageStatus } from '#proto/status/storage-status.
 import type { PassResult } from '#proto/sync/passes.ts';
 
 /** State of the layer at one moment, without the parts that no service answered. */
-export type Seen = {
+export type LayerView = {
   configuration?: Configuration;
   link?: LinkStatus;
   syncers?: SyncerStatus[];
@@ -50,7 +50,7 @@ export type DesiredState = {
 
 const PATIENCE = { patience: 1_000 };
 
-export async function seeLayer(bus: StateReader & StateLister & BusCaller): Promise<Seen> {
+export async function seeLayer(bus: StateReader & StateLister & BusCaller): Promise<LayerView> {
   const [inForce, link, syncers, storage, activated, below, present, history] = await Promise.all([
     bus.get(configuration, CONFIGURATION_KEY).catch(() => undefined),
     bus.get(linkStatus, LINK_KEY).catch(() => undefined),

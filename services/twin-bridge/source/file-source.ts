@@ -1,6 +1,6 @@
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { DocumentSource, Found } from './source.ts';
+import type { DocumentSource, SourceState } from './source.ts';
 
 /** Poll interval, in ms. Some file systems (network shares, bind mounts) don't report changes. */
 const POLL_MS = 5_000;
@@ -52,7 +52,7 @@ export function fileSource(path: string, pollMs = POLL_MS): DocumentSource {
   };
 }
 
-function read(path: string): Found {
+function read(path: string): SourceState {
   try {
     return { text: readFileSync(path, 'utf8'), folder: dirname(path) };
   } catch (error) {
@@ -64,7 +64,7 @@ function read(path: string): Found {
   }
 }
 
-function unlessEmpty(document: Found, path: string): Found {
+function unlessEmpty(document: SourceState, path: string): SourceState {
   if (!('text' in document) || document.text.trim() !== '') return document;
   return { complaint: `the configuration file ${path} is empty: write its fields into it` };
 }

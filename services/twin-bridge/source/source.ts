@@ -11,7 +11,7 @@
 export type Text = { text: string; folder: string };
 
 /** The document of a source, or the reason why it has none. */
-export type Found = (Text | { complaint: string }) & {
+export type SourceState = (Text | { complaint: string }) & {
   /** Version of the desired properties that contain the document. */
   version?: number;
   /** Document whose fields apply unless this one sets them. */
@@ -25,7 +25,7 @@ export type DocumentSource = {
    * Calls the handler with the document, at once if it is known and after each change, until disposed. The handler
    * returns whether the document is in force now; undefined if it does not know.
    */
-  watch(handler: (found: Found) => boolean | undefined): Disposable;
+  watch(handler: (found: SourceState) => boolean | undefined): Disposable;
 };
 
 /** The source of a layer that has only command-line options. */

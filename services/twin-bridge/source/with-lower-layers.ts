@@ -1,4 +1,4 @@
-import type { DocumentSource, Found } from './source.ts';
+import type { DocumentSource, SourceState } from './source.ts';
 
 /**
  * The documents of `upper`, each with the document of `lower` beneath it. The handler is first called when both sources
@@ -8,8 +8,8 @@ export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): D
   return {
     name: `${upper.name}, over ${lower.name}`,
     watch(handler) {
-      let above: Found | undefined;
-      let below: Found | undefined;
+      let above: SourceState | undefined;
+      let below: SourceState | undefined;
       const notify = () => {
         if (!above || !below) return undefined;
         if ('complaint' in above) return handler(above);
@@ -35,4 +35,4 @@ export function withLowerLayers(upper: DocumentSource, lower: DocumentSource): D
   };
 }
 
-const version = ({ version: value }: Found) => (value === undefined ? {} : { version: value });
+const version = ({ version: value }: SourceState) => (value === undefined ? {} : { version: value });

@@ -5,7 +5,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { sinceOf } from '../../../cli/commands/events.ts';
-import { gapText, isOf, textOf } from '../../../cli/text/event-text.ts';
+import { gapText, isOf, eventText } from '../../../cli/text/event-text.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { program, run, type } from '../../support/terrace.ts';
@@ -90,7 +90,7 @@ test('a line says what, of what, and how far', () => {
     pass: 'x',
   });
   assert.equal(
-    textOf(12, moving),
+    eventText(12, moving),
     '2030-01-01T00:00:00.000Z      12  line-7  transfer.progressed  app@sha256:abababababab  5.0 MB of 20.0 MB  250 kB/s  direction=down',
   );
   assert.ok(isOf(moving, 'transfer') && isOf(moving, 'transfer.progressed') && !isOf(moving, 'trans'));

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Bus } from '#proto/bus/bus.ts';
 import type { StorageStatus } from '#proto/status/storage-status.ts';
 import { type Parked, park } from '#proto/sync/outgoing.ts';
-import { describe } from '../../../cli/commands/status.ts';
+import { describeStatus } from '../../../cli/commands/status.ts';
 import type { LayerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { quiet } from '../../support/bus.ts';
@@ -26,7 +26,7 @@ const held: StorageStatus = {
   ingests: [],
 };
 const said = (more: Partial<StorageStatus>) =>
-  describe({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
+  describeStatus({ services: [], syncers: [], silent: [], storage: { ...held, ...more } }, now);
 
 test('what storage holds, what is free, and whether anybody must log in', () => {
   const text = said({});
@@ -64,7 +64,7 @@ test('of many uploads some are shown, and by whom; inodes where they are short; 
 
 test('how far each webhook has been told, and what it waits for', () => {
   const since = now - 600_000;
-  const text = describe(
+  const text = describeStatus(
     {
       services: [],
       syncers: [],
@@ -98,7 +98,7 @@ test('the layers below are told, each with how it was when it last spoke', () =>
     detail: 'app:v1',
   };
   const below = [{ ...report, child: 'line', seen: now - 30_000, link, leftOut: 12 }];
-  const text = describe({ services: [], syncers: [], silent: [], storage: held, below }, now);
+  const text = describeStatus({ services: [], syncers: [], silent: [], storage: held, below }, now);
   assert.match(
     text,
     /^line\/cell-1 +cell +Unhealthy +1 min before +30 s ago +app:v1; 12 layers below it not reported$/m,
@@ -107,13 +107,13 @@ test('the layers below are told, each with how it was when it last spoke', () =>
 
 test('what can not be read is named', () => {
   const unreadable = [{ bucket: 'layers', key: 'line', reason: '/seen: Expected integer' }];
-  const text = describe({ services: [], syncers: [], silent: [], storage: held, unreadable }, now);
+  const text = describeStatus({ services: [], syncers: [], silent: [], storage: held, unreadable }, now);
   assert.match(text, /^ {2}layers\.line: \/seen: Expected integer$/m);
 });
 
 const syncer = { instance: 's', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
 const linked = (more: Partial<LayerStatus>, mode: 'ReadWrite' | 'ReadOnly' = 'ReadWrite') =>
-  describe(
+  describeStatus(
     {
       services: [],
       syncers: [syncer],
@@ -308,7 +308,7 @@ test('terrace status tells what storage has parked, and --json all of it', async
 
 test('a configuration that comes over a connection: from where, which, and whether it is there', () => {
   const about = (bridge: NonNullable<LayerStatus['bridge']>) =>
-    describe({ services: [], syncers: [], silent: [], storage: held, bridge }, now);
+    describeStatus({ services: [], syncers: [], silent: [], storage: held, bridge }, now);
   const since = now - 60_000;
   const bridge = {
     source: 'the module twin',

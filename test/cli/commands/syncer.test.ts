@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { COORDINATOR_KEY, lease } from '#proto/status/status.ts';
 import { transferFinished, transferStarted } from '#proto/sync/transfers.ts';
-import { describe } from '../../../cli/commands/status.ts';
+import { describeStatus } from '../../../cli/commands/status.ts';
 import { layerStatus } from '../../../cli/connection/layer-status.ts';
 import { dataFolder } from '../../../cli/data/data-folder.ts';
 import { until } from '../../gateway/layer.ts';
@@ -76,7 +76,7 @@ test('syncers that joined before the layer ran take transfers; killed, they lose
   const coordinators = /^ {2}syncer-\S+ on \S+, coordinator: 1 transfer: down sha256:/m;
   await until(async () => {
     const status = await layerStatus(layer.bus());
-    const text = describe(status, Date.now());
+    const text = describeStatus(status, Date.now());
     const under = status.syncers.some(
       ({ pid: its, transfers: [one] }) => its === pid && (one?.done ?? 0) > MIB,
     );

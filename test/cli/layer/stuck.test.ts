@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import type { LoopLimits } from '#proto/process/stuck-loop.ts';
 import { NODE_FLAGS } from '../../../cli/data/node.ts';
-import { type Notice, Supervisor } from '../../../cli/layer/supervisor.ts';
+import { type SupervisorNotice, Supervisor } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
 /** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */
@@ -24,7 +24,7 @@ const lines = (child: ChildProcess) => createInterface({ input: child.stdout as 
 
 describe('a process whose event loop is stuck', { concurrency: true }, () => {
   test('is started again by its supervisor, and one that is stopped meanwhile is left alone', async (t) => {
-    const notices: Notice[] = [];
+    const notices: SupervisorNotice[] = [];
     const ready: { name: string; child: ChildProcess }[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice), LIMITS);
     t.after(async () => {

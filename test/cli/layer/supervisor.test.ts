@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimPid, isAlive, livingPid, writePid } from '../../../cli/data/pid-file.ts';
-import { type Notice, type Program, Supervisor } from '../../../cli/layer/supervisor.ts';
+import { type SupervisorNotice, type Program, Supervisor } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
 /** A shell program; it writes a line to `file` when it has set its traps. */
@@ -25,7 +25,7 @@ async function folder() {
 
 describe('the supervisor', { concurrency: true }, () => {
   test('a program that ends comes back, later each time', async () => {
-    const notices: Notice[] = [];
+    const notices: SupervisorNotice[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice));
     supervisor.add(shell('weak', 0, 'exit 3'));
     await until(() => notices.length >= 4, 'four ends');
@@ -44,7 +44,7 @@ describe('the supervisor', { concurrency: true }, () => {
   });
 
   test('a program that cannot be started is told of, and tried again', async () => {
-    const notices: Notice[] = [];
+    const notices: SupervisorNotice[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice));
     supervisor.add({ name: 'none', rank: 0, spawn: () => spawn('/nonexistent/program') });
     await until(() => notices.length >= 2, 'two tries');
@@ -74,7 +74,7 @@ describe('the supervisor', { concurrency: true }, () => {
 
   test('what does not end when it is told to is killed when its time is over', async () => {
     await using in_ = await folder();
-    const notices: Notice[] = [];
+    const notices: SupervisorNotice[] = [];
     const supervisor = new Supervisor((notice) => notices.push(notice), undefined, 300);
     const deaf = `trap '' TERM; echo ready >> ${in_.path}/log; while :; do sleep 0.02; done`;
     for (const rank of [0, 0, 1, 2]) supervisor.add(shell(`deaf-${rank}`, rank, deaf));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Past } from '#proto/bus/history.ts';
-import { describe } from '../../../cli/commands/replay.ts';
-import { begin, type Transfer, take } from '../../../cli/text/replay-state.ts';
+import { describeReplay } from '../../../cli/commands/replay.ts';
+import { emptyReplay, type ReplayedTransfer, take } from '../../../cli/text/replay-state.ts';
 
 /** Each event, after each state of a transfer: what is known then. */
 
@@ -30,13 +30,13 @@ const failed = () => past('transfer.failed', { code: 'digest-invalid', reason: '
 const committed = () => past('blob.committed', {}, { digest, size: 100 });
 
 test('transfers of layers below are not of this one', () => {
-  const replay = begin();
+  const replay = emptyReplay();
   take(replay, { ...past('transfer.started', { present: 0 }), child: 'line' } as Past);
   assert.equal(replay.transfers.size, 0);
 });
 
-function after(...steps: Past[]): Pick<Transfer, 'state' | 'done'> & Partial<Transfer> {
-  const replay = begin();
+function after(...steps: Past[]): Pick<ReplayedTransfer, 'state' | 'done'> & Partial<ReplayedTransfer> {
+  const replay = emptyReplay();
   for (const step of steps) take(replay, step);
   const [one] = replay.transfers.values();
   if (!one) throw new Error('no transfer is known');
@@ -80,7 +80,7 @@ test('a gap leaves what was under way unknown until it tells of itself, and what
 });
 
 test('what goes up is one transfer for each repository; what comes here is one for all', () => {
-  const replay = begin();
+  const replay = emptyReplay();
   for (const direction of ['up', 'down']) {
     for (const repository of ['a', 'b'])
       take(replay, past('transfer.started', { direction, repository, present: 0 }));
@@ -92,10 +92,10 @@ test('what goes up is one transfer for each repository; what comes here is one f
 });
 
 test('for a person: what is open with its reason, how much is finished, and what nobody knows', () => {
-  const replay = begin();
+  const replay = emptyReplay();
   for (const step of [started(), progressed(), delayed()]) take(replay, step);
   take(replay, { gap: { from: 70, reason: 'lost' } });
-  const text = describe(replay, 4_000);
+  const text = describeReplay(replay, 4_000);
   assert.match(text, /down +app@sha256:abababababab +waits 5 s +40 B of 100 B +s1 +unknown: its progress/);
   assert.match(
     text,

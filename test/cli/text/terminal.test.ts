@@ -3,14 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { describe as describeReplay } from '../../../cli/commands/replay.ts';
-import { describe } from '../../../cli/commands/status.ts';
+import { describeReplay as describeReplay } from '../../../cli/commands/replay.ts';
+import { describeStatus } from '../../../cli/commands/status.ts';
 import { summary } from '../../../cli/commands/sync.ts';
 import { table } from '../../../cli/terminal/figures.ts';
 import { safeJson, singleLine, singleLines } from '../../../cli/terminal/terminal.ts';
-import { jsonOf, textOf } from '../../../cli/text/event-text.ts';
+import { jsonOf, eventText } from '../../../cli/text/event-text.ts';
 import { lineView } from '../../../cli/text/progress.ts';
-import { begin, take } from '../../../cli/text/replay-state.ts';
+import { emptyReplay, take } from '../../../cli/text/replay-state.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 /** Texts of clients, of the parent and of layers below reach a terminal as text, and forge no line of it. */
@@ -48,7 +48,7 @@ test('status: a detail of the link, a complaint, a holder and a layer below', ()
   const now = Date.UTC(2030, 0, 1);
   const link = { state: 'Offline', since: now, detail: HOSTILE } as never;
   const below = [{ child: 'line-7', seen: now, path: [], name: HOSTILE, mode: 'ReadOnly', at: now, link }];
-  const text = describe(
+  const text = describeStatus(
     {
       services: [],
       syncers: [],
@@ -72,10 +72,10 @@ test('events, a replay, and a pass that is followed', () => {
     time: '2030-01-01T00:00:00.000Z',
     data: { repository: 'app', reason: HOSTILE, [HOSTILE]: 'a' },
   };
-  isSafe(textOf(1, event));
+  isSafe(eventText(1, event));
   equal(JSON.parse(safeJson(jsonOf(1, event))).data.reason, HOSTILE);
 
-  const replay = begin();
+  const replay = emptyReplay();
   const transfer = { direction: 'down', repository: 'app', digest: 'sha256:0', size: 9, syncer: 'a' };
   for (const [type, data] of [
     ['started', { ...transfer, present: 0 }],

@@ -7,7 +7,7 @@ import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { describeGarbage, describeScrub } from '../../../cli/commands/upkeep.ts';
 import { accountName } from '../../../cli/input/account-name.ts';
 import { instantOf } from '../../../cli/input/expiry.ts';
-import { actionsOf, describeActions } from '../../../cli/input/permissions.ts';
+import { requestedActions, describeActions } from '../../../cli/input/permissions.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 import { describeTokens, loginCommand } from '../../../cli/text/token-text.ts';
 import { welcome } from '../../../cli/text/welcome.ts';
@@ -36,13 +36,13 @@ test('a password ends after a duration or at a date', () => {
 });
 
 test('short words stand for actions, each once', () => {
-  assert.equal(actionsOf({}), undefined);
-  assert.deepEqual(actionsOf({ pull: ['a/*'] }), [
+  assert.equal(requestedActions({}), undefined);
+  assert.deepEqual(requestedActions({ pull: ['a/*'] }), [
     'repositories/a/*/content/read',
     'repositories/a/*/metadata/read',
   ]);
   assert.deepEqual(
-    actionsOf({ pull: ['a'], push: ['a'], delete: ['a'], action: ['gateway/c/config/read'] }),
+    requestedActions({ pull: ['a'], push: ['a'], delete: ['a'], action: ['gateway/c/config/read'] }),
     [
       'gateway/c/config/read',
       'repositories/a/content/read',
@@ -55,7 +55,7 @@ test('short words stand for actions, each once', () => {
 });
 
 test('actions in words', () => {
-  const all = actionsOf({
+  const all = requestedActions({
     pull: ['p', '*'],
     push: ['a/*'],
     delete: ['a/*', 'd'],

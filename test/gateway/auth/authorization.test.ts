@@ -2,17 +2,17 @@ import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { type RepositoryAction, repositoryActions } from '#proto/accounts/scopes.ts';
-import { decide, decideGateway, Rules, type Verdict } from '../../../services/gateway/auth/authorization.ts';
+import { decide, decideGateway, AccessRules, type AccessVerdict } from '../../../services/gateway/auth/authorization.ts';
 
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
-  new Rules(actions.map((action) => `repositories/${pattern}/${action}`));
+  new AccessRules(actions.map((action) => `repositories/${pattern}/${action}`));
 
 /** What the account, or the grant, has on the repository that is asked for. */
 type Has = 'the action' | 'another action' | 'nothing';
 const has: Has[] = ['the action', 'another action', 'nothing'];
 
 /** Of whom: a token by Basic (no grant), a token by Bearer, or nobody, with and without an anonymous Bearer token. */
-const table: Record<RepositoryAction, Record<Has, [known: Verdict, anonymous: Verdict]>> = {
+const table: Record<RepositoryAction, Record<Has, [known: AccessVerdict, anonymous: AccessVerdict]>> = {
   'content/read': {
     'the action': ['allow', 'allow'],
     'another action': ['deny', 'challenge'],
@@ -104,7 +104,7 @@ test('rules add up, in any order, as if each were read alone', () => {
       name,
       action,
       (list, repository, wanted) => {
-        const rules = new Rules(list.map(([each, what]) => `repositories/${each}/${what}`));
+        const rules = new AccessRules(list.map(([each, what]) => `repositories/${each}/${what}`));
         equal(
           rules.allows(repository, wanted),
           list.some(([each, what]) => what === wanted && covers(each, repository)),
@@ -119,12 +119,12 @@ test('rules add up, in any order, as if each were read alone', () => {
 });
 
 test('rules that speak of no repository allow nothing', () => {
-  const rules = new Rules(['gateway/a/config/read', 'nonsense', '']);
+  const rules = new AccessRules(['gateway/a/config/read', 'nonsense', '']);
   equal(rules.touches('a'), false);
 });
 
-const mine = new Rules(['gateway/a/config/write']);
-const others = new Rules(['gateway/b/config/write', 'gateway/a/config/read', 'repositories/*/content/write']);
+const mine = new AccessRules(['gateway/a/config/write']);
+const others = new AccessRules(['gateway/b/config/write', 'gateway/a/config/read', 'repositories/*/content/write']);
 for (const [title, account, grant, want] of [
   ['the right to it', mine, undefined, 'allow'],
   ['the right to it, and a grant of it', mine, mine, 'allow'],

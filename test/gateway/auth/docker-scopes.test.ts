@@ -1,10 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { repositoryActions } from '#proto/accounts/scopes.ts';
-import { Rules } from '../../../services/gateway/auth/authorization.ts';
+import { AccessRules } from '../../../services/gateway/auth/authorization.ts';
 import { grantOf, MAX_SCOPES, narrow, scopeFor } from '../../../services/gateway/auth/docker-scopes.ts';
 
-const rules = new Rules([
+const rules = new AccessRules([
   'repositories/all/content/read',
   'repositories/all/content/write',
   'repositories/all/content/delete',
@@ -95,7 +95,7 @@ test('what a client is asked to come again with gives what it needs', () => {
 });
 
 test('what a layer below tells of itself has scopes of its own, no wider than its rules', () => {
-  const child = new Rules(['gateway/line-1/config/write', 'gateway/line-1/message/write']);
+  const child = new AccessRules(['gateway/line-1/config/write', 'gateway/line-1/message/write']);
   const want = { type: 'gateway', name: 'line-1', actions: ['config_write', 'message_write'] };
   deepEqual(narrow(['gateway:LINE-1:config_write,message_write,config_read'], child), [want]);
   deepEqual(narrow(['gateway:line-1:config_write', 'gateway:line-1:message_write'], child), [want]);

@@ -6,7 +6,7 @@ import { createToken, deleteToken } from '#proto/accounts/accounts.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import {
   layersBelow,
-  type Report,
+  type LayersReport,
   type ReportAck,
   type ReportProgress,
   reportPath,
@@ -29,7 +29,7 @@ const event = (serial: number, source = '/layers/line/a'): Envelope => ({
   layer: 'line',
   data: { serial },
 });
-const events = (from: number, to: number): Report['events'] =>
+const events = (from: number, to: number): LayersReport['events'] =>
   Array.from({ length: to - from + 1 }, (_, index) => ({
     sequence: from + index,
     event: event(from + index),
@@ -45,7 +45,7 @@ async function post(child: string, body: unknown, login = ''): Promise<Response>
 }
 
 /** @returns the status, and how far the layer has the child's events */
-async function tell(child: string, report: Partial<Report>): Promise<[number, number | undefined]> {
+async function tell(child: string, report: Partial<LayersReport>): Promise<[number, number | undefined]> {
   const response = await post(child, { made: 'm', events: [], ...report });
   const { place } = (await response.json()) as ReportAck;
   return [response.status, place?.sequence];
@@ -132,7 +132,7 @@ test('how layers stand is kept by child', async () => {
   );
 });
 
-const odd = (change: object): Report['events'] => [
+const odd = (change: object): LayersReport['events'] => [
   { sequence: 1, event: { ...event(1), ...change } as unknown as Envelope },
 ];
 

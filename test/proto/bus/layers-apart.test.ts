@@ -4,7 +4,7 @@ import { attributed } from '#proto/bus/relay.ts';
 import { check, pack } from '#proto/contract/contract.ts';
 import { Envelope, MAX_LAYER_LENGTH } from '#proto/contract/envelope.ts';
 import { fitReport, kept, prefixPaths } from '#proto/status/layer-reports.ts';
-import { type LayerReport, MAX_DEPTH, MAX_LAYERS, Report } from '#proto/status/layers-below.ts';
+import { type LayerReport, MAX_DEPTH, MAX_LAYERS, LayersReport } from '#proto/status/layers-below.ts';
 
 /** What goes up through many layers, each of which keeps and tells what it was told. */
 
@@ -19,7 +19,7 @@ const layer = (name: string, detail?: string): LayerReport => ({
 /** What a layer tells the one above, which takes it and keeps it. */
 function up(own: LayerReport, children: Record<string, LayerReport[]>): LayerReport[] {
   const told = fitReport(own, prefixPaths(Object.entries(children)));
-  check(Report, { made: 'm', events: [], layers: JSON.parse(JSON.stringify(told)) });
+  check(LayersReport, { made: 'm', events: [], layers: JSON.parse(JSON.stringify(told)) });
   return kept(told);
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Layers } from '#proto/status/layers-below.ts';
-import { currentLayers, MAX_SILENCE_MS, NOT_SEEN } from '#proto/status/presence.ts';
+import { currentLayers, MAX_CONTACT_GAP_MS, NOT_SEEN } from '#proto/status/presence.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 
 const SEEN = Date.UTC(2030, 0, 1);
@@ -28,15 +28,15 @@ const states = (layers: Layers, seen: number | undefined, now: number) =>
 
 test('a child that keeps a request here is as it last told for as long as it renews that', () => {
   const late = SEEN + 3_600_000;
-  assert.deepEqual(currentLayers(told(), { seen: late }, late + MAX_SILENCE_MS), {
+  assert.deepEqual(currentLayers(told(), { seen: late }, late + MAX_CONTACT_GAP_MS), {
     seen: late,
     layers: told().layers,
   });
-  assert.deepEqual(states(told(), undefined, SEEN + MAX_SILENCE_MS), ['Online', 'Online', undefined]);
+  assert.deepEqual(states(told(), undefined, SEEN + MAX_CONTACT_GAP_MS), ['Online', 'Online', undefined]);
 });
 
 test('one that does not any more is cut off, and so are those below it', () => {
-  const { seen, layers } = currentLayers(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_SILENCE_MS);
+  const { seen, layers } = currentLayers(told(), { seen: SEEN + 1_000 }, SEEN + 1_001 + MAX_CONTACT_GAP_MS);
   assert.equal(seen, SEEN + 1_000);
   const detail = 'no contact since 2030-01-01T00:00:01.000Z';
   const gone = { state: 'Offline', since: seen, detail, code: NOT_SEEN, coordinator: 's', lastSync: 2 };

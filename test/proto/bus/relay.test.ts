@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attributed, MAX_EVENT_BYTES, Relay } from '#proto/bus/relay.ts';
+import { attributed, MAX_RELAYED_BYTES, Relay } from '#proto/bus/relay.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Archive } from '#proto/jetstream/archive.ts';
@@ -46,6 +46,6 @@ test('types that a child makes up share one subject, those that are known keep t
 
 test('an event is as large as it may be, or says how large it was', () => {
   const told = (bytes: number) => attributed('line', { ...event, data: 'x'.repeat(bytes) }).data;
-  assert.equal(typeof told(MAX_EVENT_BYTES - 5), 'string');
-  assert.deepEqual(told(MAX_EVENT_BYTES), { leftOutBytes: MAX_EVENT_BYTES + 5 });
+  assert.equal(typeof told(MAX_RELAYED_BYTES - 5), 'string');
+  assert.deepEqual(told(MAX_RELAYED_BYTES), { leftOutBytes: MAX_RELAYED_BYTES + 5 });
 });

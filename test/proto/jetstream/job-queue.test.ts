@@ -5,7 +5,7 @@ import { Jobs } from '#proto/bus/jobs.ts';
 import { storeBy } from '#proto/bus/store-client.ts';
 import { pack } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Dropped, JobQueue, type Line, MAX_FAILURES, MAX_LOST } from '#proto/jetstream/job-queue.ts';
+import { type Dropped, JobQueue, type QueueTransport, MAX_JOB_FAILURES, MAX_LOST } from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';
@@ -20,7 +20,7 @@ function rig() {
   const dropped: Dropped[] = [];
   let deliveries = 0;
   let over = false;
-  const line: Line = {
+  const line: QueueTransport = {
     submit: async () => {},
     pull: async () => {
       if (over) return undefined;
@@ -53,14 +53,14 @@ const failed = { kind: 'failed', reason: 'it can not be done', final: false } as
 
 test('a job that nobody can do goes out a few times, each time later, and is then dropped and told', async () => {
   const { queue, take, said, dropped } = rig();
-  for (let attempt = 0; attempt < MAX_FAILURES; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_JOB_FAILURES; attempt += 1) {
     const { token, attempt: told } = await take();
     assert.equal(told, attempt);
     await queue.settle(token, failed);
   }
   assert.equal(await queue.take(), undefined);
   const rests = said.slice(0, -1).map((word) => JSON.parse(word.replace('-NAK ', '')).delay / 1_000_000);
-  assert.equal(rests.length, MAX_FAILURES - 1);
+  assert.equal(rests.length, MAX_JOB_FAILURES - 1);
   for (const [index, ms] of rests.entries()) {
     assert.ok(
       Number.isInteger(ms) && ms >= Math.min(30_000, 2_000 * 2 ** index) && ms <= 60_000,
@@ -68,7 +68,7 @@ test('a job that nobody can do goes out a few times, each time later, and is the
     );
   }
   assert.equal(said.at(-1), '+TERM');
-  assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_FAILURES, reason: failed.reason }]);
+  assert.deepEqual(dropped, [{ queue: 'down', attempts: MAX_JOB_FAILURES, reason: failed.reason }]);
 });
 
 test('one whose body can not be read is dropped at once', async () => {

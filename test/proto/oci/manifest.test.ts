@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_MANIFEST_BYTES, mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { MAX_MANIFEST_BYTES, mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const descriptor = (letter: string, mediaType = 'application/x', more: object = {}) => ({
@@ -17,7 +17,7 @@ const { ociManifest, ociIndex, dockerManifest, dockerList } = mediaTypes;
 
 test('an image refers to its config and its layers', () => {
   for (const mediaType of [ociManifest, dockerManifest]) {
-    const manifest = readManifest(bytes(image), mediaType);
+    const manifest = parseManifest(bytes(image), mediaType);
     assert.deepEqual(
       manifest.blobs.map((blob) => blob.digest),
       [digest('a'), digest('b')],
@@ -30,10 +30,10 @@ test('an image refers to its config and its layers', () => {
 test('an index refers to manifests, and may be empty or have null for them', () => {
   for (const mediaType of [ociIndex, dockerList]) {
     assert.deepEqual(
-      readManifest(bytes(index), mediaType).manifests.map((child) => child.digest),
+      parseManifest(bytes(index), mediaType).manifests.map((child) => child.digest),
       [digest('c')],
     );
-    assert.deepEqual(readManifest(bytes({ ...index, manifests: null }), mediaType).manifests, []);
+    assert.deepEqual(parseManifest(bytes({ ...index, manifests: null }), mediaType).manifests, []);
   }
 });
 
@@ -44,7 +44,7 @@ test('an artifact has its own type, and what it is about', () => {
     subject: descriptor('d'),
     annotations: { a: 'b' },
   };
-  const manifest = readManifest(bytes(artifact), ociManifest);
+  const manifest = parseManifest(bytes(artifact), ociManifest);
   assert.equal(manifest.artifactType, 'application/sbom');
   assert.equal(manifest.subject?.digest, digest('d'));
   assert.deepEqual(manifest.annotations, { a: 'b' });
@@ -52,8 +52,8 @@ test('an artifact has its own type, and what it is about', () => {
 
 test('an empty artifactType is none: an image has the type of its config, an index has none', () => {
   const empty = { artifactType: '' };
-  assert.equal(readManifest(bytes({ ...image, ...empty }), ociManifest).artifactType, 'application/config');
-  assert.equal(readManifest(bytes({ ...index, ...empty }), ociIndex).artifactType, undefined);
+  assert.equal(parseManifest(bytes({ ...image, ...empty }), ociManifest).artifactType, 'application/config');
+  assert.equal(parseManifest(bytes({ ...index, ...empty }), ociIndex).artifactType, undefined);
 });
 
 test('a field that is null says nothing, and neither does half a platform', () => {
@@ -64,18 +64,18 @@ test('a field that is null says nothing, and neither does half a platform', () =
     layers: [descriptor('b', 'application/x', nothing), descriptor('f', 'application/x', { platform: {} })],
     ...{ subject: null, annotations: null, mediaType: null, manifests: null },
   };
-  const manifest = readManifest(bytes(said), ociManifest);
+  const manifest = parseManifest(bytes(said), ociManifest);
   assert.equal(manifest.blobs.length, 3);
   assert.deepEqual(Object.keys(manifest.blobs[0]!), ['mediaType', 'digest', 'size']);
   assert.equal(manifest.subject, undefined);
-  assert.deepEqual(readManifest(bytes({ ...image, layers: null }), ociManifest).blobs.length, 1);
+  assert.deepEqual(parseManifest(bytes({ ...image, layers: null }), ociManifest).blobs.length, 1);
 });
 
 test('foreign layers need not be here', () => {
   const foreign = descriptor('e', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', {
     urls: ['http://x'],
   });
-  const { blobs } = readManifest(bytes({ ...image, layers: [foreign, descriptor('b')] }), dockerManifest);
+  const { blobs } = parseManifest(bytes({ ...image, layers: [foreign, descriptor('b')] }), dockerManifest);
   assert.deepEqual(
     blobs.map((blob) => blob.digest),
     [digest('a'), digest('b')],
@@ -101,7 +101,7 @@ for (const [what, manifest, mediaType, pattern] of refused) {
   test(`refused: ${what}`, () => {
     const data = Buffer.isBuffer(manifest) ? manifest : bytes(manifest);
     assert.throws(
-      () => readManifest(data, mediaType),
+      () => parseManifest(data, mediaType),
       (error) => Fault.is(error, 'manifest-invalid') && pattern.test(error.message),
     );
   });
@@ -109,7 +109,7 @@ for (const [what, manifest, mediaType, pattern] of refused) {
 
 test('refused: more than 4 MiB', () => {
   assert.throws(
-    () => readManifest(Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' '), ociManifest),
+    () => parseManifest(Buffer.alloc(MAX_MANIFEST_BYTES + 1, ' '), ociManifest),
     (error) => Fault.is(error, 'too-large'),
   );
 });
@@ -117,16 +117,16 @@ test('refused: more than 4 MiB', () => {
 test('what is quoted of a manifest, or of its media type, is short', () => {
   const long = 'x'.repeat(1_000_000);
   const isShort = ({ message }: Error) => message.length < 700;
-  assert.throws(() => readManifest(bytes(image), long), isShort);
-  assert.throws(() => readManifest(bytes({ ...image, mediaType: long }), ociManifest), isShort);
+  assert.throws(() => parseManifest(bytes(image), long), isShort);
+  assert.throws(() => parseManifest(bytes({ ...image, mediaType: long }), ociManifest), isShort);
 });
 
 test('a manifest of more values, or nested deeper, than any that is one, is none', () => {
   const wide = `{"schemaVersion":2,"manifests":[],"x":[${'{},'.repeat(300_000)}{}]}`;
   const deep = `{"schemaVersion":2,"manifests":[],"x":${'['.repeat(100_000)}`;
-  assert.throws(() => readManifest(bytes(wide), ociIndex), {
+  assert.throws(() => parseManifest(bytes(wide), ociIndex), {
     code: 'manifest-invalid',
     message: /200000 values/,
   });
-  assert.throws(() => readManifest(bytes(deep), ociIndex), { code: 'manifest-invalid', message: /64 deep/ });
+  assert.throws(() => parseManifest(bytes(deep), ociIndex), { code: 'manifest-invalid', message: /64 deep/ });
 });

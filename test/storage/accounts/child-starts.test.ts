@@ -10,9 +10,9 @@ import {
   type Start,
 } from '#proto/accounts/children.ts';
 import {
-  MAX_SILENCE_MS,
+  MAX_START_SILENCE_MS,
   type StartFacts,
-  type Verdict,
+  type StartVerdict,
   verdictOn,
 } from '../../../services/storage/accounts/child-starts.ts';
 import { connectAll, fault, Rig } from '../rig.ts';
@@ -42,7 +42,7 @@ type Row = [
   name: string,
   facts: Partial<StartFacts> & Pick<StartFacts, 'held' | 'asking'>,
   silentMs: number,
-  want: Verdict,
+  want: StartVerdict,
 ];
 const rows: Row[] = [
   ['the start that has the place', { held: held('a'), asking: start('a') }, 0, 'holds'],
@@ -52,13 +52,13 @@ const rows: Row[] = [
   [
     'the same, and the one before is silent',
     { held: held('a'), asking: start('b', 'a') },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'takes',
   ],
   [
     'the same, asked once before',
     { held: held('a'), asking: start('b', 'a'), waiting: waits('b', 50_000) },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'takes',
   ],
   [
@@ -76,26 +76,26 @@ const rows: Row[] = [
   [
     'one that was found to be a copy',
     { held: held('a', { copies: 'b' }), asking: start('b', 'a') },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'is a copy',
   ],
   [
     'started again, it still is',
     { held: held('a', { copies: 'b' }), asking: start('c', 'ba') },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'is a copy',
   ],
   [
     'one whose place another one took',
     { held: held('b', { replaced: 'a' }), asking: start('a') },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'is a copy',
   ],
   ['a backup from long ago', { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') }, 0, 'waits'],
   [
     'the same, after a while',
     { held: held('c', { replaced: 'ba' }), asking: start('d', 'a') },
-    MAX_SILENCE_MS,
+    MAX_START_SILENCE_MS,
     'takes',
   ],
   ['in its place, but after another one', { held: held('x'), asking: start('b', 'a', 1) }, 10_000, 'waits'],
@@ -160,7 +160,7 @@ test('a copy of a layer that runs is refused, with what tells them apart; the la
   assert.equal((await below.asks()).made, false);
   await parent.storage.children.deactivate('line-1');
   assert.equal((await copy.asks()).made, true, 'freed, whoever asks first has the place');
-  parent.now += MAX_SILENCE_MS - 1;
+  parent.now += MAX_START_SILENCE_MS - 1;
   await assert.rejects(below.asks(), refused({ retryAfter: 1 }));
 });
 
@@ -171,7 +171,7 @@ test('a volume that was moved, restored or copied takes the place of a layer tha
   await using moved = await below.copy();
   await below[Symbol.asyncDispose]();
   await assert.rejects(moved.asks(), refused({ retryAfter: 90 }));
-  parent.now += MAX_SILENCE_MS;
+  parent.now += MAX_START_SILENCE_MS;
   await moved.asks();
   const { children } = await parent.storage.children.list({ limit: 10 });
   assert.deepEqual(
@@ -190,7 +190,7 @@ test('a clock that is set, in either direction, makes nobody silent, and lets no
     await using copy = await below.copy();
     await assert.rejects(copy.asks(), refused({ seen: parent.now + ahead, retryAfter: 90 }));
     await below[Symbol.asyncDispose]();
-    parent.now += MAX_SILENCE_MS;
+    parent.now += MAX_START_SILENCE_MS;
     assert.equal((await copy.asks()).made, false);
   }
 });

@@ -4,8 +4,8 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { crc32c } from '../../../services/storage/leveldb/crc32c.ts';
-import { BLOCK, HEADER, logOf, partsOf } from '../../../services/storage/leveldb/log-records.ts';
-import { readManifest } from '../../../services/storage/leveldb/manifest.ts';
+import { BLOCK, HEADER, logOf, logParts } from '../../../services/storage/leveldb/log-records.ts';
+import { readDatabaseManifest } from '../../../services/storage/leveldb/manifest.ts';
 import { readWriteBatch } from '../../../services/storage/leveldb/write-batch.ts';
 import { type Batch, KilledDatabase, look } from './database.ts';
 
@@ -89,7 +89,7 @@ test('any byte of a table, changed, is found, and of the manifest', async () => 
 });
 
 /** Where the last record begins. */
-const lastOf = (file: Buffer): number => [...partsOf(file)].at(-1)?.offset ?? 0;
+const lastOf = (file: Buffer): number => [...logParts(file)].at(-1)?.offset ?? 0;
 
 test('a last record that only its length has go on behind the end of the file was written to its end', async () => {
   for (const file of [ends.log, ends.manifest]) {
@@ -231,7 +231,7 @@ test('a log that is written anew is read as it was', async () => {
 });
 
 test('the manifest tells which tables there are', async () => {
-  const manifest = readManifest(await readFile(ends.manifest));
+  const manifest = readDatabaseManifest(await readFile(ends.manifest));
   assert.equal(manifest?.tables.length, 1);
   assert.deepEqual(
     [manifest?.tables[0]?.smallest, manifest?.tables[0]?.largest],
@@ -249,11 +249,11 @@ async function withFile<T>(path: string, bytes: Buffer, work: () => Promise<T>):
 }
 
 const recordsOf = (log: Buffer): Buffer[] =>
-  [...partsOf(log)].flatMap((part) => (part.kind === 'record' ? [Buffer.from(part.bytes)] : []));
+  [...logParts(log)].flatMap((part) => (part.kind === 'record' ? [Buffer.from(part.bytes)] : []));
 
 async function offsetOfSynced(index: number): Promise<number> {
   const offsets: number[] = [];
-  for (const part of partsOf(await readFile(ends.log))) {
+  for (const part of logParts(await readFile(ends.log))) {
     if (part.kind !== 'record') continue;
     if (readWriteBatch(part.bytes)?.changes.some(({ key }) => key.startsWith('t!')))
       offsets.push(part.offset);

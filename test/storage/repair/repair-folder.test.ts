@@ -18,7 +18,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { put } from '../../../services/storage/metadata/changes.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { readAt } from '../../../services/storage/repair/copy.ts';
-import { type RepairOptions, repair } from '../../../services/storage/repair/repair.ts';
+import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair.ts';
 import { fault } from '../rig.ts';
 
 /** New metadata take the place of the old ones only where nobody used those, and nothing of the old ones is lost. */
@@ -50,7 +50,7 @@ test('where nobody can tell whether the old metadata are kept in a repair, nothi
   await writeFile(join(place, 'report.txt'), 'kept');
   // Such a link can't be looked at, like a folder on a disk with errors.
   await symlink('metadata', join(place, 'metadata'));
-  await assert.rejects(repair(options), { code: 'ELOOP' });
+  await assert.rejects(repairMetadata(options), { code: 'ELOOP' });
   assert.deepEqual(await namesOf('repair/2029-01-01'), ['metadata', 'rebuilt', 'report.txt']);
 });
 
@@ -65,7 +65,7 @@ test('metadata that somebody wrote during their repair stay, and the repair ends
     return count;
   };
   const used = (error: Error) => fault('busy')(error) && /stop the layer, then repair/.test(error.message);
-  await assert.rejects(repair({ ...options, read }), used);
+  await assert.rejects(repairMetadata({ ...options, read }), used);
   assert.deepEqual(await namesOf('metadata'), before);
   assert.match(await readFile(log, 'latin1'), /more$/);
   assert.deepEqual(await namesOf('repair'), []);
@@ -80,7 +80,7 @@ test('metadata that somebody has open at the end of their repair stay', async ()
     return count;
   };
   let opened = false;
-  await assert.rejects(repair({ ...options, read }), fault('busy'));
+  await assert.rejects(repairMetadata({ ...options, read }), fault('busy'));
   assert.deepEqual(await namesOf('repair'), []);
   await stack.disposeAsync();
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
 import { Records } from '../../../services/storage/repair/records.ts';
-import { repair } from '../../../services/storage/repair/repair.ts';
+import { repairMetadata } from '../../../services/storage/repair/repair.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
 /** A manifest is believed only where its bytes are those of its digest. */
@@ -40,7 +40,7 @@ const failing =
 
 async function lostIn(rig: Rig, read?: Read): Promise<string[]> {
   const options = { data: rig.data, hints: [], open: true, force: true, now: new Date(0), read };
-  return ((await repair(options)) as { report: { lost: string[] } }).report.lost;
+  return ((await repairMetadata(options)) as { report: { lost: string[] } }).report.lost;
 }
 
 for (const cause of ['has other bytes', 'can not be read']) {

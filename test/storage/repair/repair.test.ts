@@ -13,8 +13,8 @@ import { listUnsent } from '#proto/sync/outgoing.ts';
 import { effective, hintsIn, inOrder } from '../../../services/storage/repair/hints.ts';
 import { Records } from '../../../services/storage/repair/records.ts';
 import type { Remnant } from '../../../services/storage/repair/remnants.ts';
-import { type RepairOptions, repair } from '../../../services/storage/repair/repair.ts';
-import { type Report, textOf } from '../../../services/storage/repair/report.ts';
+import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair.ts';
+import { type RepairReport, reportText } from '../../../services/storage/repair/report.ts';
 import { LOST_AND_FOUND } from '../../../services/storage/repair/restore-manifests.ts';
 import { random as numbers } from '../../support/time/random.ts';
 import { type Buses, connectAll, digestOf, fault, imageOf, indexOf, jsonOf, Rig } from '../rig.ts';
@@ -30,10 +30,10 @@ after(() => buses.server[Symbol.asyncDispose]());
 const app = 'line/app';
 const now = new Date(Date.UTC(2030, 0, 1));
 
-async function repaired(rig: Rig, more: Partial<RepairOptions> = {}): Promise<Report> {
-  const done = await repair({ data: rig.data, hints: [], open: false, force: false, now, ...more });
+async function repaired(rig: Rig, more: Partial<RepairOptions> = {}): Promise<RepairReport> {
+  const done = await repairMetadata({ data: rig.data, hints: [], open: false, force: false, now, ...more });
   assert.equal(done.kind, 'done');
-  return (done as { report: Report }).report;
+  return (done as { report: RepairReport }).report;
 }
 
 async function fileOf(rig: Rig, ending: string): Promise<string> {
@@ -213,7 +213,7 @@ test('what clients pushed forges no line of the report, and controls no terminal
   await rig.stop();
   await rm(join(rig.data, 'metadata'), { recursive: true });
   const report = await repaired(rig);
-  const text = textOf(report);
+  const text = reportText(report);
   assert.match(text, /, app Lost: {3}all of it \[2J ,/);
   assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u);
   assert.equal(text.match(/^Lost:$/gm)?.length, 1);
@@ -342,10 +342,10 @@ test('a table stays although the end of the manifest, which names it, seems not 
 test('storage that runs is not touched, and neither is what is whole', async () => {
   await using rig = await Rig.open(buses);
   const options = { data: rig.data, hints: [], open: false, force: false, now };
-  await assert.rejects(repair(options), fault('busy'));
+  await assert.rejects(repairMetadata(options), fault('busy'));
   const digest = await rig.gateway.pushImage(app, 'whole', { tag: 'v1' });
   await rig.stop();
-  assert.deepEqual(await repair(options), { kind: 'whole' });
+  assert.deepEqual(await repairMetadata(options), { kind: 'whole' });
   const report = await repaired(rig, { force: true });
   assert.deepEqual([report.damage, report.lost, report.restored], [[], [], []]);
   await rig.start();
@@ -365,7 +365,7 @@ test('a repair that was cut off is made again, or gone on with', async () => {
   // As a power cut leaves it between its last two steps.
   await rename(join(rig.data, 'metadata'), join(oldMetadata, '../rebuilt'));
   const options = { data: rig.data, hints: [], open: false, force: false, now };
-  assert.deepEqual(await repair(options), { kind: 'finished', place: join(oldMetadata, '..') });
+  assert.deepEqual(await repairMetadata(options), { kind: 'finished', place: join(oldMetadata, '..') });
   await rig.start();
   assert.equal(digestOf(await rig.gateway.readManifest(app, 'v1')), digest);
 });

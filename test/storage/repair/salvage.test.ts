@@ -10,7 +10,7 @@ import { Level } from 'level';
 import { put } from '../../../services/storage/metadata/changes.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
-import { repair } from '../../../services/storage/repair/repair.ts';
+import { repairMetadata } from '../../../services/storage/repair/repair.ts';
 import { notTakenOver } from '../../../services/storage/repair/repair-log.ts';
 import { smallVolume } from '../../support/small-volume.ts';
 import { fault } from '../rig.ts';
@@ -62,7 +62,7 @@ test('a repair without room for it is refused, and changes nothing', async (t) =
     (await readdir(join(volume.path, 'metadata'))).filter((name) => !name.startsWith('LOG'));
   const names = await namesOf();
   await volume.fill(5 * 1024 * 1024);
-  await assert.rejects(repair(options(volume.path)), (error: Error) => {
+  await assert.rejects(repairMetadata(options(volume.path)), (error: Error) => {
     return fault('no-space')(error) && /a repair needs \d.* of free space, 3 times/.test(error.message);
   });
   assert.deepEqual(await namesOf(), names);
@@ -138,7 +138,7 @@ for (const ending of ['.log', '.ldb']) {
     const path = await volume.file(ending);
     const { size } = await stat(path);
     assert.ok(size > 40_000);
-    const done = await repair({ ...options(volume.data), read: unreadableAt(path, 20_000) });
+    const done = await repairMetadata({ ...options(volume.data), read: unreadableAt(path, 20_000) });
     const { lost, damage } = (done as { report: { lost: string[]; damage: { what: string }[] } }).report;
     assert.ok(damage.some(({ what }) => what === 'can not be read (EIO) at byte 16384, 4096 bytes'));
     assert.ok(
@@ -158,7 +158,7 @@ test('an unreadable LevelDB manifest is of no use to a repair, and does not stop
     await metadata.write([{ type: 'put', key: 'z!kept', value: 1 }]);
   }
   await writeFile(join(volume.data, 'metadata/CURRENT'), 'nonsense');
-  assert.equal((await repair({ ...options(volume.data), force: false })).kind, 'done');
+  assert.equal((await repairMetadata({ ...options(volume.data), force: false })).kind, 'done');
   const db = new Level(join(volume.data, 'metadata'));
   assert.equal(await db.get('z!kept'), '1');
   await db.close();

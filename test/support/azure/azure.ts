@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Parent } from '#proto/document/configuration.ts';
+import type { ParentDocument } from '#proto/document/configuration.ts';
 import { Authority } from '../certificates.ts';
 import { Acr, type AcrOptions, ALL } from './acr.ts';
 import type { Rights } from './acr-tokens.ts';
@@ -44,7 +44,7 @@ export class Azure implements AsyncDisposable {
   }
 
   /** As a layer's configuration names it, with the identity of that kind. */
-  parent(credential: 'service-principal' | 'managed-identity' | 'workload-identity'): Parent {
+  parent(credential: 'service-principal' | 'managed-identity' | 'workload-identity'): ParentDocument {
     const file = (name: string) => join(this.authority.folder, name);
     const { authorityHost } = this.entra;
     const identity = {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mediaTypes, readManifest } from '#proto/oci/manifest.ts';
+import { mediaTypes, parseManifest } from '#proto/oci/manifest.ts';
 import { patience } from '../until.ts';
 import { contentOf, digestOf } from './content.ts';
 import { execute } from './debian.ts';
@@ -259,4 +259,4 @@ class Unexpected extends Error {}
 
 /** Digests of the blobs that a manifest names. */
 export const blobsOf = (bytes: Buffer): string[] =>
-  readManifest(bytes, mediaTypes.ociManifest).blobs.map(({ digest }) => digest);
+  parseManifest(bytes, mediaTypes.ociManifest).blobs.map(({ digest }) => digest);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readManifest } from '#proto/oci/manifest.ts';
+import { parseManifest } from '#proto/oci/manifest.ts';
 import { ask, expect, getManifest, type Pushed, repositoriesOf, tagsOf } from './registry.ts';
 
 /** Everything that can be reached from a reference: children of indexes, and who refers to what was found. */
@@ -27,7 +27,7 @@ export async function walk(host: string, repository: string, reference: string):
     const manifest = await getManifest(host, repository, digest);
     if (!manifest) throw new Error(`${host} has no ${repository} ${digest}, which ${reference} leads to`);
     reached.manifests.set(digest, manifest);
-    const { blobs, manifests } = readManifest(manifest.bytes, manifest.mediaType);
+    const { blobs, manifests } = parseManifest(manifest.bytes, manifest.mediaType);
     for (const blob of blobs) reached.blobs.set(blob.digest, blob.size);
     const referrers = await referrersOf(host, repository, digest);
     reached.referrers.set(digest, referrers);

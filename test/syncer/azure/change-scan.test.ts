@@ -5,9 +5,9 @@ import { listBases, missingManifests } from '#proto/content/manifests.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { listMarks, listSubjects, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../../services/syncer/leadership/fenced-bus.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
-import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
 import { AcrChangeScan } from '../../../services/syncer/reconcile/observe/acr-change-scan.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Authority } from '../../support/certificates.ts';
@@ -71,10 +71,10 @@ function scene(username: keyof typeof accounts, names: string[]) {
     if (contract === listSubjects) return { referrers: [], more: false };
     return assert.fail('this is not asked for');
   };
-  const link = new Link({ url: acr.url, ca, azure: {}, login: { username, password: 'p' } });
+  const link = new ParentLink({ url: acr.url, ca, azure: {}, login: { username, password: 'p' } });
   const deps = {
     acr: new AcrMetadata(link),
-    parent: new Parent(link),
+    parent: new ParentRegistry(link),
     repositories: names.map((name) => ({
       name,
       referrers: true,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { Credentials } from '../../../services/syncer/link/login/credentials.ts';
+import { ParentCredentials } from '../../../services/syncer/link/login/credentials.ts';
 import { Exchange } from '../../../services/syncer/link/login/exchange.ts';
 import { faultOf } from '../../../services/syncer/link/login/identity.ts';
 import { lifeOf } from '../../../services/syncer/link/login/token-life.ts';
@@ -45,7 +45,7 @@ function scene() {
 
 test('a year of renewals: every token that is sent is good, and none is asked for too early', async () => {
   const { at, issuer, asked, source, clock } = scene();
-  const credentials = new Credentials(BASE, undefined, () => assert.fail(), { source, now: clock.now });
+  const credentials = new ParentCredentials(BASE, undefined, () => assert.fail(), { source, now: clock.now });
   await credentials.challenged(CHALLENGE, SCOPES[0] as string, undefined);
   const year = 365 * 24 * HOUR;
   const end = at.now + year;
@@ -68,7 +68,7 @@ test('a year of renewals: every token that is sent is good, and none is asked fo
 
 test('many who ask at once are one exchange, and one request for each scope', async () => {
   const { asked, source } = scene();
-  const credentials = new Credentials(BASE, undefined, () => assert.fail(), { source });
+  const credentials = new ParentCredentials(BASE, undefined, () => assert.fail(), { source });
   await Promise.all(
     Array.from({ length: 20 }, () => credentials.challenged(CHALLENGE, 'repository:app:pull', undefined)),
   );

@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { AzureLogin } from '#proto/document/azure.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { identityOf } from '../../../services/syncer/link/login/identity.ts';
-import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
 import { Acr, ALL } from '../../support/azure/acr.ts';
 import { Entra } from '../../support/azure/entra.ts';
 import { Authority } from '../../support/certificates.ts';
@@ -55,7 +55,7 @@ beforeEach(() => {
 });
 
 const linkOf = (azure: AzureLogin, secret?: string) =>
-  new Link({
+  new ParentLink({
     url: acr.url,
     ca,
     azure: { identity: identityOf({ azure: { authorityHost: entra.authorityHost, ...azure }, secret, ca }) },
@@ -65,7 +65,7 @@ const principal = (secret = 's3cret') =>
 
 test('a service principal gets in, and its secret goes to Entra alone', async () => {
   await using link = principal();
-  const parent = new Parent(link);
+  const parent = new ParentRegistry(link);
   assert.deepEqual(await parent.tags('app', signal), ['v1']);
   assert.deepEqual(await Array.fromAsync(parent.repositories(signal)), ['app', 'other']);
   assert.deepEqual(acr.asked(), [
@@ -85,7 +85,7 @@ test('a managed identity of the machine gets in, by its client id and without', 
   Object.assign(process.env, entra.env);
   for (const azure of [{ clientId: MACHINE }, {}]) {
     await using link = linkOf({ credential: 'managed-identity', ...azure });
-    assert.deepEqual(await new Parent(link).tags('app', signal), ['v1']);
+    assert.deepEqual(await new ParentRegistry(link).tags('app', signal), ['v1']);
   }
 });
 
@@ -98,19 +98,19 @@ test('a workload identity gets in with the token of its cluster, and only where 
     tenantId: TENANT,
     tokenFile,
   });
-  const parent = new Parent(link);
+  const parent = new ParentRegistry(link);
   assert.deepEqual(await parent.tags('app', signal), ['v1']);
   await assert.rejects(parent.tags('other', signal), { code: 'parent-refused', message: /401/ });
 });
 
 test('a repository-scoped token and the admin user log in by user and password', async () => {
-  await using scoped = new Link({
+  await using scoped = new ParentLink({
     url: acr.url,
     ca,
     azure: {},
     login: { username: 'scoped', password: 'some' },
   });
-  const parent = new Parent(scoped);
+  const parent = new ParentRegistry(scoped);
   assert.ok(await parent.resolve('app', 'v1', signal));
   assert.equal(acr.asked().filter((request) => request === 'GET /oauth2/token').length, 1);
   // It does not say for how long it is good but by its `exp`.
@@ -118,20 +118,20 @@ test('a repository-scoped token and the admin user log in by user and password',
   assert.ok(await parent.resolve('app', 'v1', signal));
   assert.deepEqual(acr.asked(), ['HEAD /v2/app/manifests/v1']);
   await assert.rejects(Array.fromAsync(parent.repositories(signal)), { code: 'parent-refused' });
-  await using admin = new Link({
+  await using admin = new ParentLink({
     url: acr.url,
     ca,
     azure: {},
     login: { username: 'admin', password: 'root' },
   });
-  assert.equal((await Array.fromAsync(new Parent(admin).repositories(signal))).length, 2);
+  assert.equal((await Array.fromAsync(new ParentRegistry(admin).repositories(signal))).length, 2);
 });
 
 test('a redirect to the data endpoint takes no token along', async () => {
   const image = await pushImage(acr.back, 'app', 'v2');
   await using link = principal();
   const { digest, size } = image.config;
-  const answer = await new Parent(link).blob('app', digest, size, { start: 0, end: size }, signal);
+  const answer = await new ParentRegistry(link).blob('app', digest, size, { start: 0, end: size }, signal);
   await Array.fromAsync(answer.body);
   assert.equal(acr.data.length, 1);
   assert.equal(acr.data[0]?.headers.authorization, undefined);
@@ -145,7 +145,7 @@ test('a registry that changes to permissions by repository is logged in to once 
     identities: { [PRINCIPAL]: { app: ['pull'] } },
   });
   await pushImage(abac.back, 'app', 'v1');
-  await using link = new Link({
+  await using link = new ParentLink({
     url: abac.url,
     ca,
     azure: {
@@ -161,7 +161,7 @@ test('a registry that changes to permissions by repository is logged in to once 
       }),
     },
   });
-  const parent = new Parent(link);
+  const parent = new ParentRegistry(link);
   assert.ok(await parent.resolve('app', 'v1', signal));
   abac.switchToAbac();
   abac.forget();
@@ -179,12 +179,12 @@ test('a registry that changes to permissions by repository is logged in to once 
 test('429 of the token service is waited for', async () => {
   await using link = principal();
   acr.busy = [{ path: /oauth2/, times: 1, after: 1 }];
-  assert.deepEqual(await new Parent(link).tags('other', signal), ['v1']);
+  assert.deepEqual(await new ParentRegistry(link).tags('other', signal), ['v1']);
 });
 
 test('what Entra says of a wrong secret is passed on, without the secret, and it is not asked again at once', async () => {
   await using link = principal('wrong-one');
-  const parent = new Parent(link);
+  const parent = new ParentRegistry(link);
   const said = async (): Promise<string> => {
     const error = await parent.tags('app', signal).then(
       () => undefined,
@@ -204,7 +204,7 @@ test('what Entra says of a wrong secret is passed on, without the secret, and it
 test('an authority that is not there is a link that is down', async () => {
   await entra.down();
   await using link = principal();
-  await assert.rejects(new Parent(link).ping(patienceSignal()), {
+  await assert.rejects(new ParentRegistry(link).ping(patienceSignal()), {
     code: 'parent-unreachable',
     message: /ECONNREFUSED|Entra/,
   });

@@ -6,7 +6,7 @@ import { getManifest, setBase } from '#proto/content/manifests.ts';
 import { takeTerm } from '#proto/content/terms.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { CoordinatorTerm, newTerm } from '../../../services/syncer/leadership/coordinator-term.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { quiet } from '../../support/bus.ts';
@@ -62,7 +62,7 @@ test('nothing is changed at the parent while the lease may have ended, not even 
   const image = await pushImage(cloud.url, repository, 'v1');
   const lease = { holds: true };
   const { bus } = busOf(() => ({}));
-  await using link = new Link({ url: proxy.url });
+  await using link = new ParentLink({ url: proxy.url });
   const begin = () => new CoordinatorTerm(bus, 7, lease, () => {});
   const upward = begin().fenced(new PushClient(link));
   await upward.putManifest(repository, 'v2', image, signal);

@@ -12,7 +12,7 @@ import { subscribeTriggers, type TriggerDeps } from '../../../services/syncer/co
 import { abortAtClose } from '../../../services/syncer/parent-tasks/abort-at-close.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
-import type { Times } from '../../../services/syncer/schedule/window.ts';
+import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 import { Minutes } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
@@ -35,7 +35,7 @@ const SEEN = MINUTE + EXACT;
 /** What triggers gather. */
 const SOON = 1_000;
 
-const all: Times[] = [
+const all: ScheduleTimes[] = [
   { schedule: '0 2 * * *', windowMs: 2 * HOUR },
   { schedule: '30 22 31 * *', windowMs: 4 * HOUR },
   { schedule: '0 0 29 2 *', windowMs: DAY },
@@ -71,7 +71,7 @@ for (const seed of seeds)
     const minutes = new Map(
       all.map((one) => [one, new Minutes(one.schedule, one.windowMs, START - 30 * DAY, END + 30 * DAY)]),
     );
-    let times = all[0] as Times;
+    let times = all[0] as ScheduleTimes;
     const plan = () => minutes.get(times) as Minutes;
     let disturbed = 0;
     const calm = () => time.elapsed - disturbed > SEEN;
@@ -209,7 +209,7 @@ for (const seed of seeds)
       await goOn(some(3 * DAY) + 1);
       const what = some(7);
       if (what === 0) {
-        times = all[some(all.length)] as Times;
+        times = all[some(all.length)] as ScheduleTimes;
         // As the coordinator does it.
         const before = whole;
         actor.send({ type: 'times.changed', times });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Bus } from '#proto/bus/bus.ts';
 import { LEASE_MS } from '#proto/status/status.ts';
-import { Lease } from '../../../services/syncer/leadership/lease.ts';
+import { CoordinatorLease } from '../../../services/syncer/leadership/lease.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** The entry of the lease on the bus, which ends as the test says. */
@@ -30,7 +30,7 @@ class Entry {
 }
 
 let entry: Entry;
-let lease: Lease;
+let lease: CoordinatorLease;
 let told: boolean[];
 let end: AbortController;
 let kept: Promise<void>;
@@ -50,7 +50,7 @@ beforeEach(async () => {
   told = [];
   end = new AbortController();
   const read = { day: () => clocks.day, running: () => clocks.running };
-  lease = new Lease(entry.bus, 'one', quiet, (held) => told.push(held), read);
+  lease = new CoordinatorLease(entry.bus, 'one', quiet, (held) => told.push(held), read);
   kept = lease.keep(end.signal);
   await settled();
 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
 import { PASS_RETRY } from '../../../services/syncer/schedule/link-schedule.ts';
-import { type Times, windowAt } from '../../../services/syncer/schedule/window.ts';
+import { type ScheduleTimes, windowAt } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** When passes are due, in simulated time: weeks pass in a moment. */
@@ -14,7 +14,7 @@ const at = (text: string) => Date.parse(`2026-03-${text}Z`);
 
 let now = 0;
 let clock: PassClock;
-let times: Times | undefined;
+let times: ScheduleTimes | undefined;
 let ticks: { at: number; cause: string }[];
 let looks: number;
 let following: boolean;
@@ -77,7 +77,7 @@ test('a week of windows: a pass as each opens, one each minute in it, none outsi
     ticks.filter(({ cause }) => cause === 'window').map(({ at: time }) => new Date(time).toISOString()),
     ['02', '03', '04', '05', '06'].map((day) => `2026-03-${day}T02:30:00.000Z`),
   );
-  assert.ok(ticks.every(({ at: time }) => windowAt(times as Times, time)?.open));
+  assert.ok(ticks.every(({ at: time }) => windowAt(times as ScheduleTimes, time)?.open));
   assert.ok(looks >= 7 * 24 * 60);
 });
 
@@ -180,7 +180,7 @@ test('a clock that is set right after the start: recomputed within a minute', ()
   mock.timers.setTime(at('02T02:10:00'));
   pass(MINUTE);
   assert.ok(ticks.length >= 1);
-  assert.ok(ticks.every(({ at: time }) => windowAt(times as Times, time)?.open));
+  assert.ok(ticks.every(({ at: time }) => windowAt(times as ScheduleTimes, time)?.open));
 });
 
 test('a machine that slept through a window makes no pass after it', () => {

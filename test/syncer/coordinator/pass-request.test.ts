@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  MAX_ENTRIES,
+  MAX_SCOPE_ENTRIES,
   mergeRequests,
   type PassRequest,
 } from '../../../services/syncer/reconcile/context/pass-request.ts';
@@ -40,7 +40,7 @@ for (const [name, one, other, expected] of rows) {
 }
 
 test('a scope that grows too large is everything', () => {
-  const many = Array.from({ length: MAX_ENTRIES }, (_, index) => `v${index}`);
+  const many = Array.from({ length: MAX_SCOPE_ENTRIES }, (_, index) => `v${index}`);
   const large = { ...first, scope: scope({ a: many }) };
   assert.ok(mergeRequests(large, { ...second, scope: scope({ a: ['v0'] }) }).scope);
   assert.equal(mergeRequests(large, { ...second, scope: scope({ b: ['v0'] }) }).scope, undefined);

@@ -5,17 +5,17 @@ import type { Lanes } from '../../../services/syncer/coordinator/lanes.ts';
 import { type SyncerContext, syncerMachine } from '../../../services/syncer/coordinator/syncer.machine.ts';
 import type { TermState } from '../../../services/syncer/coordinator/term-tasks.ts';
 import type { PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
-import { type Link, linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
-import type { Times } from '../../../services/syncer/schedule/window.ts';
+import { type LinkUse, linkAt } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 
 const NOON = Date.parse('2027-03-01T12:00:00Z');
 mock.timers.enable({ apis: ['Date'], now: NOON });
 
 const HOUR_MS = 3_600_000;
-const OPEN: Times = { schedule: '0 12 * * *', windowMs: HOUR_MS };
-const CLOSED: Times = { schedule: '0 18 * * *', windowMs: HOUR_MS };
+const OPEN: ScheduleTimes = { schedule: '0 12 * * *', windowMs: HOUR_MS };
+const CLOSED: ScheduleTimes = { schedule: '0 18 * * *', windowMs: HOUR_MS };
 const links = { open: OPEN, closed: CLOSED, none: undefined };
-const open: Link = linkAt(OPEN, NOON);
+const open: LinkUse = linkAt(OPEN, NOON);
 const term = {} as TermState;
 
 const [one, two, three] = ['one', 'two', 'three'].map((id) => ({ id, cause: 'test' })) as [
@@ -59,7 +59,7 @@ type Happening = keyof typeof happenings;
 
 /** A pass of each lane that is running, and what is queued behind it. */
 type Given = { main?: PassRequest; mainNext?: PassRequest; scoped?: PassRequest; scopedNext?: PassRequest };
-const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: Link | undefined = open): Lanes => ({
+const inLanes = ({ main, mainNext, scoped, scopedNext }: Given, link: LinkUse | undefined = open): Lanes => ({
   main: { ...(main && { current: { request: main, link } }), ...(mainNext && { next: mainNext }) },
   scoped: { ...(scoped && { current: { request: scoped, link } }), ...(scopedNext && { next: scopedNext }) },
 });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import { passStarted } from '#proto/sync/passes.ts';
 import { subscribeTriggers } from '../../../services/syncer/coordinator/triggers.ts';
-import { MAX_ENTRIES, type PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import { MAX_SCOPE_ENTRIES, type PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';
@@ -80,7 +80,7 @@ describe('which events ask for a pass', () => {
   });
 
   test('very many changes ask for everything', () => {
-    for (let tag = 0; tag <= MAX_ENTRIES; tag += 1) {
+    for (let tag = 0; tag <= MAX_SCOPE_ENTRIES; tag += 1) {
       say('tag.moved', { repository: 'app', tag: `v${tag}`, digest: 'sha256:1' });
     }
     mock.timers.tick(1_000);

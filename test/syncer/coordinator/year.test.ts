@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PassClock } from '../../../services/syncer/coordinator/pass-clock.ts';
-import type { Times } from '../../../services/syncer/schedule/window.ts';
+import type { ScheduleTimes } from '../../../services/syncer/schedule/window.ts';
 import { quiet } from '../../support/bus.ts';
 import { Minutes } from '../../support/time/minutes.ts';
 import { random } from '../../support/time/random.ts';
@@ -16,7 +16,7 @@ const END = Date.parse('2029-01-01T00:03:00Z');
 /** How exactly passes begin, in ms: timers are late by a little. */
 const EXACT = 10;
 
-const schedules: Record<string, Times> = {
+const schedules: Record<string, ScheduleTimes> = {
   'once a night for two hours': { schedule: '0 2 * * *', windowMs: 2 * HOUR },
   'on the last of long months, into the next one': { schedule: '30 22 31 * *', windowMs: 4 * HOUR },
   'on leap days': { schedule: '0 0 29 2 *', windowMs: DAY },
@@ -32,7 +32,7 @@ const short = ['on leap days', 'windows that overlap', 'days of the month or of 
 const chosen = process.env.TERRACE_FULL === '1' ? Object.keys(schedules) : short;
 
 for (const name of chosen) {
-  const times = schedules[name] as Times;
+  const times = schedules[name] as ScheduleTimes;
   test(`a year of passes: ${name}`, async () => {
     const next = random(1);
     using time = new SimulatedTime(START, () => Math.floor(next() * 4) - 1);

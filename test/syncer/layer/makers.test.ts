@@ -8,7 +8,7 @@ import { Envelope } from '#proto/contract/envelope.ts';
 import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
 import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
-import { layersBelow, Place, Report, reportProgress } from '#proto/status/layers-below.ts';
+import { layersBelow, StreamPlace, LayersReport, reportProgress } from '#proto/status/layers-below.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Parked } from '#proto/sync/outgoing.ts';
 import { imageFailed, imageParked, passFinished } from '#proto/sync/passes.ts';
@@ -16,7 +16,7 @@ import { ChildReports } from '../../../services/gateway/children/child-reports.t
 import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
 import { LinkReport } from '../../../services/syncer/coordinator/link-report.ts';
 import { refusal } from '../../../services/syncer/link/answers/answers.ts';
-import { verdictOf, waitAfter } from '../../../services/syncer/notify/verdict.ts';
+import { verdictOf, deliveryWait } from '../../../services/syncer/notify/verdict.ts';
 import { WebhookProgress } from '../../../services/syncer/notify/webhook-progress.ts';
 import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-events.ts';
 import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';
@@ -156,7 +156,7 @@ test('what a syncer has in hand', async () => {
     fc.asyncProperty(refused, fc.integer({ min: 1, max: 6 }), async (error, failures) => {
       const activity = new SyncerActivity(bus as unknown as Bus, 'x', quiet);
       using hand = activity.take({ repository: 'a', digest, size: 1, direction: 'down' });
-      hand.waits(Date.now() + waitAfter(failures, Number(error.detail?.retryAfterMs ?? 0)));
+      hand.waits(Date.now() + deliveryWait(failures, Number(error.detail?.retryAfterMs ?? 0)));
       await new Promise((resolve) => setTimeout(resolve, 1));
       await activity[Symbol.asyncDispose]();
       bus.end();
@@ -223,7 +223,7 @@ test('webhooks, whatever their receivers answer', async () => {
         const verdict = verdictOf(status, { 'retry-after': header });
         if (verdict.kind === 'taken') standing.taken(1, false);
         else {
-          const waits = waitAfter(attempts, 'afterMs' in verdict ? verdict.afterMs : undefined);
+          const waits = deliveryWait(attempts, 'afterMs' in verdict ? verdict.afterMs : undefined);
           const { reason } = verdict;
           standing.failed(verdict.kind === 'gone' ? 'Parked' : 'Failing', {
             reason,
@@ -310,15 +310,15 @@ test('what layers below tell: it is refused, or kept so that it can be read agai
   const below = new ChildReports({ ...bus, relay, archive } as never);
   await fc.assert(
     fc.asyncProperty(report, async (told) => {
-      let taken: Report;
+      let taken: LayersReport;
       try {
-        taken = parse(Report, JSON.stringify(told));
+        taken = parse(LayersReport, JSON.stringify(told));
       } catch (error) {
         if (Fault.is(error, 'malformed')) return;
         throw error;
       }
       const { place } = await below.take('line', taken, { account: true });
-      if (place) pack(Place, place);
+      if (place) pack(StreamPlace, place);
       bus.end();
     }),
     { numRuns: 1_500 },

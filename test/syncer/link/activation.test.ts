@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
-import { ACTIVATION_RETRY, Activation } from '../../../services/syncer/link/parent/activation.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ACTIVATION_RETRY, ParentActivation } from '../../../services/syncer/link/parent/activation.ts';
 import { quiet } from '../../support/bus.ts';
 
 /** The place of a layer at its parent: when it is asked for, and what the answers mean. */
@@ -35,8 +35,8 @@ async function rig(reply: Reply, username: string | undefined = 'line-1') {
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const link = new Link({ url });
-  const activation = new Activation(link, username, () => at.now);
+  const link = new ParentLink({ url });
+  const activation = new ParentActivation(link, username, () => at.now);
   const warned: Record<string, unknown>[] = [];
   const log = { ...quiet, warn: (fields: object) => void warned.push({ ...fields }) };
   return {
@@ -141,7 +141,7 @@ test('a parent that fails has not answered: the pass fails as it does without a 
 for (const username of [undefined, '', 'ci_token', 'a.b', '-a']) {
   test(`who logs in as ${username ?? 'nobody'} is no child, and asks for nothing`, async () => {
     await using parent = await rig(taken);
-    const activation = new Activation(new Link({ url: 'http://127.0.0.1:1' }), username);
+    const activation = new ParentActivation(new ParentLink({ url: 'http://127.0.0.1:1' }), username);
     assert.equal(activation.child, undefined);
     await activation.confirm({ identity: { instance }, withinMs: 0, eager: true }, quiet, signal);
     assert.deepEqual(parent.requests, []);

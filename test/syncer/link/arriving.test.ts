@@ -10,7 +10,7 @@ import { ARRIVING_PATH } from '#proto/content/arriving.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { REQUEST_BYTES, UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { ChunkLog } from '../../../services/syncer/transfer/chunk-log.ts';
 import { Download } from '../../../services/syncer/transfer/download.ts';
@@ -23,7 +23,7 @@ const { signal } = new AbortController();
 async function serving(listener: RequestListener, idleMs?: number) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const link = new Link({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+  const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
   return {
     arriving: new ParentArriving(link, idleMs),
     [Symbol.asyncDispose]: async () => {

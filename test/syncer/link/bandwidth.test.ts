@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Clock, Grants } from '../../../services/syncer/link/bandwidth/grants.ts';
+import { type GrantClock, Grants } from '../../../services/syncer/link/bandwidth/grants.ts';
 import { type Limits, limitAt } from '../../../services/syncer/link/bandwidth/limit.ts';
 
 const at = (hour: number, minute = 0, day = 5) => Date.UTC(2026, 0, day, hour, minute);
 
 /** Time that passes only where somebody waits for it. */
-class FakeClock implements Clock {
+class FakeClock implements GrantClock {
   #now = at(12);
   #timers = new Set<{ at: number; call: () => void }>();
   now = () => this.#now;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { Link } from '../../../services/syncer/link/http/link.ts';
-import { pages } from '../../../services/syncer/link/http/pages.ts';
-import { Credentials } from '../../../services/syncer/link/login/credentials.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { parentPages } from '../../../services/syncer/link/http/pages.ts';
+import { ParentCredentials } from '../../../services/syncer/link/login/credentials.ts';
 import { AcrMetadata } from '../../../services/syncer/link/parent/acr-metadata.ts';
-import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
 
 /** What a parent answers is bounded: in bytes, values, depth, entries and pages. */
 const { signal } = new AbortController();
@@ -15,10 +15,10 @@ async function serving(listener: RequestListener) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const link = new Link({ url, login: { username: 'layer', password: 'secret' } });
+  const link = new ParentLink({ url, login: { username: 'layer', password: 'secret' } });
   return {
     link,
-    parent: new Parent(link),
+    parent: new ParentRegistry(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
       server.closeAllConnections();
@@ -42,9 +42,9 @@ test('a list that always has another page ends, and one of too many entries', as
     response.setHeader('link', `</v2/a/tags/list?last=${page}>; rel="next"`);
     response.end(tagList([`v${page}`, `w${page}`]));
   });
-  const list = (limits: Parameters<typeof pages>[4]) =>
-    Array.fromAsync(pages(registry.link, '/v2/a/tags/list', 'repository:a:pull', signal, limits));
-  await assert.rejects(list({ pages: 5 }), { code: 'parent-invalid', message: /list has more than 5 pages/ });
+  const list = (limits: Parameters<typeof parentPages>[4]) =>
+    Array.fromAsync(parentPages(registry.link, '/v2/a/tags/list', 'repository:a:pull', signal, limits));
+  await assert.rejects(list({ parentPages: 5 }), { code: 'parent-invalid', message: /list has more than 5 pages/ });
   assert.equal(page, 5);
   await assert.rejects(list({ entries: 9 }), { code: 'parent-invalid', message: /more than 9 entries/ });
   assert.equal(page, 10);
@@ -124,7 +124,7 @@ test('tokens are kept for so many repositories, and asked for again for more', a
     asked.push(url.searchParams.get('scope') ?? '');
     return { token: 't', expiresIn: 300 };
   };
-  const credentials = new Credentials(new URL('https://parent.example'), undefined, ask);
+  const credentials = new ParentCredentials(new URL('https://parent.example'), undefined, ask);
   await credentials.challenged(
     'Bearer realm="https://parent.example/token"',
     'repository:r0:pull',

@@ -13,7 +13,7 @@ import {
   readErrorBody,
 } from '../../../services/syncer/link/answers/bodies.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { SendWatch, sent } from '../../../services/syncer/link/http/sending.ts';
 import { Authority } from '../../support/certificates.ts';
 import { ConnectProxy } from '../../support/proxy/connect-proxy.ts';
@@ -38,7 +38,7 @@ async function serving(
   server.listen(0, '127.0.0.1');
   await once(server as unknown as NodeJS.EventEmitter, 'listening');
   const url = `${protocol}://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const link = new Link({ url, ...options });
+  const link = new ParentLink({ url, ...options });
   return {
     url,
     link,
@@ -256,7 +256,7 @@ test('connections that are reset or never answer, and names that nobody knows, a
     await assert.rejects(server.link.request('/v2/x', { ...upload, body }), { code: 'parent-unreachable' });
     await assert.rejects(server.link.request('/v2/', { scope: '', signal }), { code: 'parent-unreachable' });
   }
-  await using nowhere = new Link({ url: 'http://registry.invalid' });
+  await using nowhere = new ParentLink({ url: 'http://registry.invalid' });
   await assert.rejects(nowhere.request('/v2/', { scope: '', signal }), { code: 'parent-unreachable' });
 });
 
@@ -320,11 +320,11 @@ test('a parent, its token service and its blob host may have certificates of a p
   };
   await using parent = await serving(createTlsServer(tls, listener), { ca }, 'https');
   const ask = { scope: 'repository:a:pull', signal, redirects: 'follow' as const };
-  const content = async (link: Link) =>
+  const content = async (link: ParentLink) =>
     (await link.read(await link.request('/v2/x', ask), 100, 'it')).toString('utf8');
   assert.equal(await content(parent.link), 'content');
 
-  await using stranger = new Link({ url: parent.url });
+  await using stranger = new ParentLink({ url: parent.url });
   await assert.rejects(stranger.request('/v2/x', { scope: '', signal }), {
     code: 'parent-unreachable',
     message: /certificate is not trusted.*parent\.caFile/,
@@ -333,16 +333,16 @@ test('a parent, its token service and its blob host may have certificates of a p
   await using proxy = await ConnectProxy.start();
   process.env.HTTPS_PROXY = proxy.url;
   try {
-    await using through = new Link({ url: parent.url, ca });
+    await using through = new ParentLink({ url: parent.url, ca });
     assert.equal(await content(through), 'content');
     assert.deepEqual(
       [...new Set(proxy.asked)].sort(),
       [parent, tokens, blobs].map(({ url }) => new URL(url).host).sort(),
     );
-    await using untrusting = new Link({ url: parent.url });
+    await using untrusting = new ParentLink({ url: parent.url });
     await assert.rejects(untrusting.request('/v2/x', { scope: '', signal }), { code: 'parent-unreachable' });
     process.env.NO_PROXY = '127.0.0.1';
-    await using direct = new Link({ url: parent.url, ca });
+    await using direct = new ParentLink({ url: parent.url, ca });
     const before = proxy.asked.length;
     await content(direct);
     assert.equal(proxy.asked.length, before);

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Link } from '../../../services/syncer/link/http/link.ts';
-import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
 
 const { signal } = new AbortController();
 
@@ -13,10 +13,10 @@ async function serving(listener: RequestListener) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const link = new Link({ url, login: { username: 'layer', password: 'secret' } });
+  const link = new ParentLink({ url, login: { username: 'layer', password: 'secret' } });
   return {
     url,
-    parent: new Parent(link),
+    parent: new ParentRegistry(link),
     [Symbol.asyncDispose]: async () => {
       await link[Symbol.asyncDispose]();
       server.closeAllConnections();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { sent } from '../../../services/syncer/link/http/sending.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 
@@ -25,7 +25,7 @@ async function serving(answer: (asked: Asked, response: ServerResponse, nth: num
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const link = new Link({ url });
+  const link = new ParentLink({ url });
   return {
     url,
     asked,

@@ -6,9 +6,9 @@ import { createServer as createTlsServer } from 'node:https';
 import { test } from 'node:test';
 import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { isInNetworkOf, isPublic } from '../../../services/syncer/link/http/addresses.ts';
-import { Link, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink, type LinkOptions } from '../../../services/syncer/link/http/link.ts';
 import { Reach } from '../../../services/syncer/link/http/reach.ts';
-import { Parent } from '../../../services/syncer/link/parent/parent.ts';
+import { ParentRegistry } from '../../../services/syncer/link/parent/parent.ts';
 import { PushClient } from '../../../services/syncer/link/parent/push-client.ts';
 import { Authority } from '../../support/certificates.ts';
 
@@ -38,8 +38,8 @@ async function listening(listener: RequestListener, tls?: { cert: Buffer; key: B
 }
 
 function clients(options: LinkOptions) {
-  const link = new Link({ login: { username: 'layer', password: 'secret' }, ...options });
-  const parent = new Parent(link);
+  const link = new ParentLink({ login: { username: 'layer', password: 'secret' }, ...options });
+  const parent = new ParentRegistry(link);
   return {
     link,
     upward: new PushClient(link),

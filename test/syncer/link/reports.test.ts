@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Report } from '#proto/status/layers-below.ts';
+import type { LayersReport } from '#proto/status/layers-below.ts';
 import { readBody } from '../../../services/gateway/http/read-body.ts';
-import type { Ask, Link } from '../../../services/syncer/link/http/link.ts';
+import type { Ask, ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { isTooSlow, ParentReports } from '../../../services/syncer/link/parent/reports.ts';
 
 /** What a parent's answer to a report means: something passing, something in it, or that it takes none. */
 
-const report: Report = { made: 'm', after: 0, events: [], layers: [] };
+const report: LayersReport = { made: 'm', after: 0, events: [], layers: [] };
 const signal = AbortSignal.any([]);
 
 function parentThat(status: number, code: string) {
@@ -23,7 +23,7 @@ function parentThat(status: number, code: string) {
       const body = Readable.from([Buffer.from(JSON.stringify({ errors: [{ code, message: 'no' }] }))]);
       return { statusCode: status, headers: {}, body, from: new URL('http://x'), own: true, stallMs: 1_000 };
     },
-  } as unknown as Link;
+  } as unknown as ParentLink;
   return {
     reports: new ParentReports(link, 'line', { invalidate: () => {} }),
     count: () => requests,

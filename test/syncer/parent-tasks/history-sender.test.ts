@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import type { Report } from '#proto/status/layers-below.ts';
+import type { LayersReport } from '#proto/status/layers-below.ts';
 import { HistorySender } from '../../../services/syncer/parent-tasks/history-sender.ts';
 import { quiet } from '../../support/bus.ts';
 
@@ -19,7 +19,7 @@ function sending(failure = tooSlow) {
   const sender = new HistorySender(bus, async () => ({ instance: 'i' }), quiet);
   sender.to = {
     rest() {},
-    send: async ({ made, events }: Report) => {
+    send: async ({ made, events }: LayersReport) => {
       sizes.push(events.length);
       if (events.length > state.carries) throw failure();
       heard.push(...events.map(({ sequence }) => sequence));
@@ -36,7 +36,7 @@ function sending(failure = tooSlow) {
   return { state, sizes, heard, sender, tell };
 }
 
-const event = (sequence: number): Report['events'][number] => ({
+const event = (sequence: number): LayersReport['events'][number] => ({
   sequence,
   event: {
     specversion: '1.0',

@@ -8,10 +8,10 @@ import { missingBlobs } from '#proto/content/blobs.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { UNLIMITED } from '../../../services/syncer/link/bandwidth/bandwidth.ts';
-import { Link } from '../../../services/syncer/link/http/link.ts';
+import { ParentLink } from '../../../services/syncer/link/http/link.ts';
 import { ParentArriving } from '../../../services/syncer/link/parent/arriving.ts';
 import { Prefetcher, type PrefetcherDeps } from '../../../services/syncer/parent-tasks/prefetcher.ts';
-import type { Link as Hours } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { LinkUse as Hours } from '../../../services/syncer/schedule/link-schedule.ts';
 import { sha256, TestLayer, until } from '../../gateway/layer.ts';
 import { quiet } from '../../support/bus.ts';
 import { configurationWith } from '../../support/configuration.ts';
@@ -59,7 +59,7 @@ const server = createServer(({ url = '', headers }, response) => {
   return response.writeHead(206, range).end(content.subarray(first, Number(last) + 1));
 }).listen(0, '127.0.0.1');
 await once(server, 'listening');
-const link = new Link({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
+const link = new ParentLink({ url: `http://127.0.0.1:${(server.address() as { port: number }).port}` });
 after(async () => {
   await link[Symbol.asyncDispose]();
   server.closeAllConnections();

@@ -6,19 +6,19 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/history-status.ts';
-import type { LayerReport, Place, Report } from '#proto/status/layers-below.ts';
+import type { LayerReport, StreamPlace, LayersReport } from '#proto/status/layers-below.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import { report } from '../../../services/syncer/parent-tasks/reporter.ts';
-import type { Link } from '../../../services/syncer/schedule/link-schedule.ts';
+import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';
 import { until } from '../../gateway/layer.ts';
 import { quiet, TestBus } from '../../support/bus.ts';
 
 /** What is told to a parent of a few lines, which believes whatever it is told. */
 
 class Parent {
-  place: Place | undefined;
+  place: StreamPlace | undefined;
   heard: number[] = [];
-  reports: Report[] = [];
+  reports: LayersReport[] = [];
   away = false;
   /** What it refuses for good. */
   refuses: (event: Envelope) => boolean = () => false;
@@ -38,7 +38,7 @@ class Parent {
     this.rests += 1;
   };
 
-  send = async (body: Report) => {
+  send = async (body: LayersReport) => {
     if (this.away) {
       this.missed += 1;
       throw new Fault('parent-unreachable', 'away');
@@ -58,9 +58,9 @@ class Parent {
   };
 }
 
-const LIVE: Link = { usable: true, live: true };
+const LIVE: LinkUse = { usable: true, live: true };
 
-async function rig(hours: Link = LIVE, isReported: (event: Envelope) => boolean = () => true) {
+async function rig(hours: LinkUse = LIVE, isReported: (event: Envelope) => boolean = () => true) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await TestBus.start());
   const bus = await server.connect('syncer');

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  type Action,
+  type PlannedAction,
   loserTag,
   planTag,
-  type Rules,
+  type PlanRules,
   type Views,
 } from '../../../services/syncer/reconcile/context/plan.ts';
 
@@ -14,7 +14,7 @@ const [A, B, C] = ['a', 'b', 'c'].map(digest) as [string, string, string];
 const _ = undefined;
 
 type Row = [base: string | undefined, layer: string | undefined, parent: string | undefined, string];
-const show = (action: Action | undefined) =>
+const show = (action: PlannedAction | undefined) =>
   action
     ? [action.kind, action.digest?.slice(7, 8) ?? '-', action.loser && `loser ${action.loser.slice(7, 8)}`]
         .filter(Boolean)
@@ -22,7 +22,7 @@ const show = (action: Action | undefined) =>
     : 'nothing';
 
 /** Every way in which three views can agree and differ: A is the base, B and C are changes. */
-const tables: Record<string, { rules: Rules; rows: Row[] }> = {
+const tables: Record<string, { rules: PlanRules; rows: Row[] }> = {
   'ReadWrite, parent wins': {
     rules: { mode: 'ReadWrite', conflict: 'parent-wins' },
     rows: [
@@ -140,7 +140,7 @@ for (const [name, { rules, rows }] of Object.entries(tables)) {
 
 const view = fc.constantFrom(undefined, A, B, C);
 const views: fc.Arbitrary<Views> = fc.record({ base: view, layer: view, parent: view });
-const anyRules: fc.Arbitrary<Rules> = fc.record({
+const anyRules: fc.Arbitrary<PlanRules> = fc.record({
   mode: fc.constantFrom('ReadWrite' as const, 'ReadOnly' as const),
   conflict: fc.constantFrom('parent-wins' as const, 'layer-wins' as const),
 });

@@ -5,8 +5,8 @@ import { type Workload, workloadOf } from '#proto/iot-edge/workload.ts';
 import type { ModuleTwin } from '../../../services/twin-bridge/iot-edge/module-twin.ts';
 import type { Timing } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
-import type { Method } from '../../../services/twin-bridge/methods/method.ts';
-import type { Found } from '../../../services/twin-bridge/source/source.ts';
+import type { DirectMethod } from '../../../services/twin-bridge/methods/method.ts';
+import type { SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { Authority } from '../../support/certificates.ts';
 import { EdgeHub } from '../../support/iot-edge/edge-hub.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
@@ -68,13 +68,13 @@ export class Edge implements AsyncDisposable {
 
 export type ModuleOptions = {
   timing?: Partial<Timing>;
-  methods?: Record<string, Method>;
+  methods?: Record<string, DirectMethod>;
   /** A data folder, which stays. */
   folder?: string;
   /** In place of the hub's own authority. */
   trust?: Authority;
   /** Whether a document is in force. */
-  accepts?: (found: Found) => boolean;
+  accepts?: (found: SourceState) => boolean;
 };
 
 /** A module with its twin, until it is disposed of. */
@@ -82,7 +82,7 @@ export class Module implements AsyncDisposable {
   readonly twin: ModuleTwin;
   readonly folder: string;
   /** Documents that were told, in order. */
-  readonly found: Found[] = [];
+  readonly found: SourceState[] = [];
   readonly lines: string[] = [];
   readonly #stays: boolean;
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { desiredOf, type Properties, reportedOf } from '../../../services/twin-bridge/iot-edge/desired.ts';
+import { desiredOf, type Properties, twinReported } from '../../../services/twin-bridge/iot-edge/desired.ts';
 import {
   lastGoodFile,
   readLastGood,
@@ -20,7 +20,7 @@ test('without its version it is not known what is desired', () => {
   const twin = { $version: 3, $metadata: { $lastUpdated: 'x' }, a: { b: null, c: 1 }, d: null, e: [1] };
   assert.deepEqual(desiredOf(twin), { version: 3, text: '{"a":{"c":1},"e":[1]}' });
   assert.deepEqual(desiredOf({ $version: 1 }), { version: 1, text: '{}' });
-  assert.deepEqual(reportedOf({ $version: 9, a: 1, b: null }), { a: 1 });
+  assert.deepEqual(twinReported({ $version: 9, a: 1, b: null }), { a: 1 });
 });
 
 test('what a twin takes, and what not', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
-import type { Clock } from '../../../services/twin-bridge/iot-edge/conversation.ts';
+import type { TwinClock } from '../../../services/twin-bridge/iot-edge/conversation.ts';
 import type { Hub, HubOptions } from '../../../services/twin-bridge/iot-edge/hub.ts';
 import { TIMING } from '../../../services/twin-bridge/iot-edge/timing.ts';
 import { startTwin } from '../../../services/twin-bridge/iot-edge/twin.ts';
@@ -19,7 +19,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** Sleepers wake in the order of their times, when nothing else has anything to do. */
-class Sleepers implements Clock {
+class Sleepers implements TwinClock {
   time = Date.UTC(2028, 0, 1);
   readonly #waiting = new Set<{ at: number; wake: () => void }>();
 

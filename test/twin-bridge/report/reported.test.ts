@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import { ALREADY_ACTIVATED } from '#proto/accounts/children.ts';
 import type { LinkStatus } from '#proto/status/status.ts';
 import type { PassResult } from '#proto/sync/passes.ts';
-import { refused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
+import { activationRefused as activatedElsewhere } from '../../../services/syncer/link/parent/activation.ts';
 import { fit, MAX_BYTES } from '../../../services/twin-bridge/report/fit.ts';
-import { coarse, type Facts, reportedOf } from '../../../services/twin-bridge/report/reported.ts';
-import type { Seen } from '../../../services/twin-bridge/report/seen.ts';
+import { coarse, type LayerFacts, reportedOf } from '../../../services/twin-bridge/report/reported.ts';
+import type { LayerView } from '../../../services/twin-bridge/report/seen.ts';
 import { configurationWith } from '../../support/configuration.ts';
 
 const NOW = Date.UTC(2030, 0, 1);
-const storage: NonNullable<Seen['storage']> = {
+const storage: NonNullable<LayerView['storage']> = {
   repositories: 2,
   tags: 3,
   blobs: 7,
@@ -30,7 +30,7 @@ const link = (more: Partial<LinkStatus> = {}): LinkStatus => ({
   ...more,
 });
 const SYNCER = { instance: 'syncer-1', host: 'a', pid: 1, coordinates: true, count: 0, transfers: [] };
-const seen = (more: Partial<Seen> = {}): Seen => ({
+const seen = (more: Partial<LayerView> = {}): LayerView => ({
   configuration: configurationWith({ parent: { url: 'https://up.example' } }),
   link: link(),
   syncers: [SYNCER],
@@ -40,7 +40,7 @@ const seen = (more: Partial<Seen> = {}): Seen => ({
   unreadable: [],
   ...more,
 });
-const reported = (more: Partial<Facts> = {}) =>
+const reported = (more: Partial<LayerFacts> = {}) =>
   reportedOf({
     seen: seen(),
     desired: { version: 4, state: 'applied', complaints: [] },
@@ -77,7 +77,7 @@ test('a layer that is well', () => {
 });
 
 test('the states of the connected registry: what is connected and not well is unhealthy', () => {
-  const stateOf = (more: Partial<Seen>) => reported({ seen: seen(more) }).connectionState;
+  const stateOf = (more: Partial<LayerView>) => reported({ seen: seen(more) }).connectionState;
   assert.equal(stateOf({}), 'Online');
   assert.equal(stateOf({ link: link({ state: 'Syncing' }) }), 'Syncing');
   assert.equal(stateOf({ link: link({ state: 'Offline', detail: 'away' }) }), 'Offline');
@@ -92,7 +92,7 @@ test('the states of the connected registry: what is connected and not well is un
 });
 
 test('what is not well is said by type, code and since when', () => {
-  const details = (more: Partial<Seen>, rest: Partial<Facts> = {}) =>
+  const details = (more: Partial<LayerView>, rest: Partial<LayerFacts> = {}) =>
     (reported({ seen: seen(more), ...rest }).statusDetails as { code: string }[]).map(({ code }) => code);
   const low = { ...storage, space: { free: 0, reserve: 1, low: true } };
   assert.deepEqual(

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileSource } from '../../../services/twin-bridge/source/file-source.ts';
-import type { Found } from '../../../services/twin-bridge/source/source.ts';
+import type { SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { until } from '../../support/until.ts';
 
 /** A file being watched; `next` is what it was found to be, one after another. */
 async function watched(pollMs?: number) {
   const folder = await mkdtemp(join(tmpdir(), 'terrace-source-'));
   const path = join(folder, 'terrace.yaml');
-  const found: Found[] = [];
+  const found: SourceState[] = [];
   let read = 0;
   let watching: Disposable | undefined;
   return {
@@ -31,8 +31,8 @@ async function watched(pollMs?: number) {
     },
   };
 }
-const text = (found: Found | undefined) => (found && 'text' in found ? found.text : undefined);
-const complaint = (found: Found | undefined) => (found && 'complaint' in found ? found.complaint : undefined);
+const text = (found: SourceState | undefined) => (found && 'text' in found ? found.text : undefined);
+const complaint = (found: SourceState | undefined) => (found && 'complaint' in found ? found.complaint : undefined);
 
 test('a file is read at once, when it is written to, and when another takes its place', async () => {
   // Only the watch may tell.

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DocumentSource, Found } from '../../../services/twin-bridge/source/source.ts';
+import type { DocumentSource, SourceState } from '../../../services/twin-bridge/source/source.ts';
 import { withLowerLayers } from '../../../services/twin-bridge/source/with-lower-layers.ts';
 
-function script(name: string): DocumentSource & { write(found: Found): void; watched: number } {
-  let handler: ((found: Found) => void) | undefined;
+function script(name: string): DocumentSource & { write(found: SourceState): void; watched: number } {
+  let handler: ((found: SourceState) => void) | undefined;
   return {
     name,
     watched: 0,
@@ -23,7 +23,7 @@ function script(name: string): DocumentSource & { write(found: Found): void; wat
 
 test('a document stands over the one beneath it, whichever of them changes', () => {
   const [twin, file] = [script('the module twin'), script('/etc/t.yaml')];
-  const found: Found[] = [];
+  const found: SourceState[] = [];
   const watching = withLowerLayers(twin, file).watch((one) => void found.push(one));
   file.write({ text: 'name: a', folder: '/etc' });
   assert.deepEqual(found, [], 'nothing before both are known');

@@ -14,10 +14,10 @@ import { Fault } from '#proto/contract/fault.ts';
  */
 
 /** Max wait that a parent may request within one pass, in ms. After a longer one, the pass gives up (`backOff`). */
-export const MAX_WAIT_MS = 5 * 60_000;
+export const MAX_REQUESTED_WAIT_MS = 5 * 60_000;
 
 /** Max value that is read from `Retry-After`, in ms. Larger ones are clamped: no caller waits that long. */
-const MAX_RETRY_AFTER_MS = 365 * 24 * 60 * 60_000;
+const MAX_READ_MS = 365 * 24 * 60 * 60_000;
 
 /**
  * Parses `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3).
@@ -27,9 +27,9 @@ const MAX_RETRY_AFTER_MS = 365 * 24 * 60 * 60_000;
 export function retryAfter(header: string | string[] | undefined, now: number): number | undefined {
   const text = [header ?? []].flat()[0]?.trim();
   if (!text) return undefined;
-  if (/^\d+$/.test(text)) return Math.min(MAX_RETRY_AFTER_MS, Number(text) * 1_000);
+  if (/^\d+$/.test(text)) return Math.min(MAX_READ_MS, Number(text) * 1_000);
   const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, date - now));
+  return Number.isNaN(date) ? undefined : Math.min(MAX_READ_MS, Math.max(0, date - now));
 }
 
 /**
@@ -75,7 +75,7 @@ export function backOff(fault: Fault, attempt: number, random = Math.random()): 
   if (fault.code === 'no-space') return Math.round(backoffMs(attempt, FULL, random));
   if (!passing(fault) || attempt > 6) return undefined;
   const requested = Number(fault.detail?.retryAfterMs ?? 0);
-  if (requested > MAX_WAIT_MS) return undefined;
+  if (requested > MAX_REQUESTED_WAIT_MS) return undefined;
   return Math.round(Math.max(backoffMs(attempt, RETRY, random), requestedWaitMs(requested, random)));
 }
 

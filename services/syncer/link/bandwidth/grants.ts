@@ -7,13 +7,13 @@ export const BURST_MS = 100;
 /** Max delay of Node's timers, in ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-export type Clock = {
+export type GrantClock = {
   now(): number;
   /** Calls `call` once, after `ms`. @returns a function that cancels it */
   after(ms: number, call: () => void): () => void;
 };
 
-export const clock: Clock = {
+export const clock: GrantClock = {
   now: () => Date.now(),
   after: (ms, call) => {
     const timer = setTimeout(call, ms);
@@ -31,7 +31,7 @@ type Waiter = { bytes: number; grant: () => void; fail: (error: unknown) => void
  * Directions take turns, and within each the syncers that wait: a push does not wait for the downloads of many syncers.
  */
 export class Grants {
-  readonly #clock: Clock;
+  readonly #clock: GrantClock;
   readonly #limit: (now: number) => Limit;
   readonly #turns = new Turns<Waiter>();
   /** Credit in bytes; below 0, debt. */
@@ -41,7 +41,7 @@ export class Grants {
   #cancelTimer: (() => void) | undefined;
 
   /** @param limit called each time: it changes with the time of day and the configuration */
-  constructor(limit: (now: number) => Limit, timer: Clock = clock) {
+  constructor(limit: (now: number) => Limit, timer: GrantClock = clock) {
     this.#limit = limit;
     this.#clock = timer;
     this.#accruedAt = timer.now();

@@ -4,10 +4,10 @@ import { Fault } from '#proto/contract/fault.ts';
 import { refusal } from '../answers/answers.ts';
 import { type Answer, MAX_WORD_BYTES, readAll, readErrorBody, unreachable } from '../answers/bodies.ts';
 import { type Bandwidth, REQUEST_BYTES, UNLIMITED } from '../bandwidth/bandwidth.ts';
-import { Credentials, type Granted, type Login } from '../login/credentials.ts';
+import { ParentCredentials, type Granted, type Login } from '../login/credentials.ts';
 import { Exchange } from '../login/exchange.ts';
-import type { Identity } from '../login/identity.ts';
-import { fieldsOf, grantedIn } from '../login/token-answer.ts';
+import type { AzureIdentity } from '../login/identity.ts';
+import { jsonFields, grantedIn } from '../login/token-answer.ts';
 import { makeAgent } from './agent.ts';
 import { Reach, type Resolve } from './reach.ts';
 import { assertTlsKept, MAX_HOPS, notFollowed, type Redirects, target } from './redirects.ts';
@@ -24,12 +24,12 @@ import { SendWatch, type Sent, sent } from './sending.ts';
  * new ones.
  */
 
-export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Ask = {
   /** Scope for the parent's token service, such as `repository:<name>:pull`; several are separated by spaces. */
   scope: string;
   headers?: Record<string, string>;
-  method?: Method;
+  method?: HttpMethod;
   body?: Sent;
   signal: AbortSignal;
   /** Time that the parent may wait before it answers, in addition to the stall time, in ms. */
@@ -46,7 +46,7 @@ export type LinkOptions = {
   url: string;
   login?: Login | undefined;
   /** Set if the parent is an Azure Container Registry. `identity`: this layer's identity there if it has no login. */
-  azure?: { identity?: Identity | undefined } | undefined;
+  azure?: { identity?: AzureIdentity | undefined } | undefined;
   /** A connection without progress for this time fails, in ms. */
   stallMs?: number;
   /** Certificates (PEM) to trust in addition to the machine's. */
@@ -68,14 +68,14 @@ const SOURCE_CLIENT = { 'x-meta-source-client': 'on-prem/terrace' };
  * HTTP to the parent: authorization by its challenges, redirects, timeouts by lack of progress, proxies by the usual
  * environment variables. Every failure to get an answer is a Fault `parent-unreachable`.
  */
-export class Link implements AsyncDisposable {
+export class ParentLink implements AsyncDisposable {
   readonly base: URL;
   readonly bandwidth: Bandwidth;
   /** Whether the parent is an Azure Container Registry. */
   readonly azure: boolean;
   readonly #stallMs: number;
   readonly #ca: string | undefined;
-  readonly #credentials: Credentials;
+  readonly #credentials: ParentCredentials;
   readonly #reach: Reach;
   #agent: EnvHttpProxyAgent;
   /** Aborts the active token requests, which no single request may do. */
@@ -97,7 +97,7 @@ export class Link implements AsyncDisposable {
     const source =
       azure?.identity && new Exchange(this.base, azure.identity, (at, form) => this.#post(at, form));
     const ask = (at: URL, authorization: string | undefined) => this.#token(at, authorization);
-    this.#credentials = new Credentials(this.base, login, ask, { source });
+    this.#credentials = new ParentCredentials(this.base, login, ask, { source });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -175,7 +175,7 @@ export class Link implements AsyncDisposable {
     return bytes;
   }
 
-  async #pay(method: Method, signal: AbortSignal): Promise<void> {
+  async #pay(method: HttpMethod, signal: AbortSignal): Promise<void> {
     const unpaid = this.#unpaid;
     this.#unpaid = 0;
     const direction = method === 'GET' || method === 'HEAD' ? 'down' : 'up';
@@ -251,6 +251,6 @@ export class Link implements AsyncDisposable {
     });
     if (answer.statusCode !== 200)
       throw refusal(answer.statusCode, answer.headers, await readErrorBody(answer), what);
-    return fieldsOf(await this.read(answer, MAX_WORD_BYTES, what), what);
+    return jsonFields(await this.read(answer, MAX_WORD_BYTES, what), what);
   }
 }

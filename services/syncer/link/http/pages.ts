@@ -5,19 +5,19 @@ import { refusal } from '../answers/answers.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { nextIn } from '../answers/link-header.ts';
 import { withRetries } from '../answers/retry.ts';
-import type { Link } from './link.ts';
+import type { ParentLink } from './link.ts';
 
 /** Bounds of one list of a parent. A list beyond them fails, with its path in the message, and delays nothing else. */
-export type ListLimits = { pages: number; entries: number; ms: number };
+export type ListLimits = { parentPages: number; entries: number; ms: number };
 
-const LIMITS: ListLimits = { pages: 10_000, entries: 250_000, ms: 30 * 60_000 };
+const LIMITS: ListLimits = { parentPages: 10_000, entries: 250_000, ms: 30 * 60_000 };
 
 /**
  * The pages of one of the parent's lists, as JSON.
  * @throws Fault `parent-invalid`, also if the list loops or exceeds a limit; see also `refusal`
  */
-export async function* pages(
-  link: Link,
+export async function* parentPages(
+  link: ParentLink,
   first: string,
   scope: string,
   signal: AbortSignal,
@@ -32,7 +32,7 @@ export async function* pages(
   while (path) {
     if (seen.has(path)) throw invalid('the list does not end: a page repeats');
     seen.add(path);
-    if (seen.size > bounds.pages) throw invalid(`the list has more than ${bounds.pages} pages`);
+    if (seen.size > bounds.parentPages) throw invalid(`the list has more than ${bounds.parentPages} pages`);
     if (performance.now() > until) throw invalid(`the list did not end within ${bounds.ms / 60_000} min`);
     const { page, next } = await withRetries(signal, () => ask(link, path as string, scope, signal));
     entries += entriesOf(page);
@@ -49,7 +49,7 @@ function entriesOf(page: unknown): number {
 }
 
 async function ask(
-  link: Link,
+  link: ParentLink,
   path: string,
   scope: string,
   signal: AbortSignal,

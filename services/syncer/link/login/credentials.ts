@@ -42,7 +42,7 @@ const DEFAULT_LIFE_S = 60;
  * Chooses the `Authorization` header, learned from the parent's challenges: none, Basic, or a Bearer token for each
  * scope (distribution's token authentication specification). Tokens are renewed shortly before they expire.
  */
-export class Credentials {
+export class ParentCredentials {
   readonly #base: URL;
   readonly #login: Login | undefined;
   readonly #ask: AskToken;

@@ -2,12 +2,12 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { Granted, TokenSource } from './credentials.ts';
-import type { Identity } from './identity.ts';
+import type { AzureIdentity } from './identity.ts';
 import { tokenIn } from './token-answer.ts';
 import { lifeOf } from './token-life.ts';
 
 /** Posts a form to the parent and parses its JSON answer. @throws Fault `parent-invalid`; see also `refusal` */
-export type Post = (url: URL, form: URLSearchParams) => Promise<Record<string, unknown>>;
+export type TokenPost = (url: URL, form: URLSearchParams) => Promise<Record<string, unknown>>;
 
 /** A refresh token is renewed this long before it expires, in ms (as ACR's own clients do). */
 const RENEW_BEFORE_MS = 5 * 60_000;
@@ -30,8 +30,8 @@ type Clock = { now: () => number; random: () => number };
  */
 export class Exchange implements TokenSource {
   readonly #base: URL;
-  readonly #identity: Identity;
-  readonly #post: Post;
+  readonly #identity: AzureIdentity;
+  readonly #post: TokenPost;
   readonly #clock: Clock;
   #refresh: Promise<Refresh> | undefined;
   #failed: { fault: Fault; times: number; until: number } | undefined;
@@ -40,8 +40,8 @@ export class Exchange implements TokenSource {
 
   constructor(
     base: URL,
-    identity: Identity,
-    post: Post,
+    identity: AzureIdentity,
+    post: TokenPost,
     clock: Clock = { now: () => Date.now(), random: Math.random },
   ) {
     this.#base = base;

@@ -4,7 +4,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type AzureLogin, credentialOf } from '#proto/document/azure.ts';
 
 /** This layer's identity in Microsoft Entra. `token` throws Fault `parent-refused`, `parent-unreachable`, `busy`. */
-export type Identity = { token(): Promise<{ token: string; tenant?: string }> };
+export type AzureIdentity = { token(): Promise<{ token: string; tenant?: string }> };
 
 /** Accepted by every registry, also by one that rejects tokens for the resource manager. */
 const SCOPE = 'https://containerregistry.azure.net/.default';
@@ -17,7 +17,7 @@ const PUBLIC_AUTHORITY =
 export type IdentityOptions = { azure: AzureLogin; secret?: string | undefined; ca?: string | undefined };
 
 /** The identity that the configuration describes. Its library is loaded on first use. */
-export function identityOf(options: IdentityOptions): Identity {
+export function identityOf(options: IdentityOptions): AzureIdentity {
   let created: Promise<TokenCredential> | undefined;
   return {
     token: async () => {

@@ -11,7 +11,7 @@ const MAX_TOKEN = 32 * 1024;
 const MAX_LIFE_S = 24 * 60 * 60;
 
 /** The fields of a JSON answer. @throws Fault `parent-invalid` */
-export function fieldsOf(body: Uint8Array, what: string): Record<string, unknown> {
+export function jsonFields(body: Uint8Array, what: string): Record<string, unknown> {
   try {
     const fields = parseJson(body);
     if (typeof fields === 'object' && fields !== null) return fields as Record<string, unknown>;
@@ -33,7 +33,7 @@ export function tokenIn(value: unknown, what: string): string {
  * @throws Fault `parent-invalid`
  */
 export function grantedIn(body: Uint8Array, what: string, now: number): Granted {
-  const { token, access_token, expires_in } = fieldsOf(body, what);
+  const { token, access_token, expires_in } = jsonFields(body, what);
   const checked = tokenIn(token ?? access_token, what);
   const life = typeof expires_in === 'number' ? expires_in : lifeOf(checked, now);
   return { token: checked, expiresIn: life === undefined ? undefined : Math.min(life, MAX_LIFE_S) };

@@ -2,8 +2,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Digest, isDigest, isTag, type Repository, type Tag } from '#proto/oci/names.ts';
 import type { Mark } from '#proto/sync/marks.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { Link } from '../http/link.ts';
-import { pages } from '../http/pages.ts';
+import type { ParentLink } from '../http/link.ts';
+import { parentPages } from '../http/pages.ts';
 
 /** Max repositories in the scope of one token: registries with permissions by repository accept no wildcard. */
 const MAX_BATCH = 20;
@@ -15,7 +15,7 @@ const MAX_TIME = 64;
 export type AcrTag = { tag: Tag; digest: Digest; updated: string };
 export type AcrManifest = { digest: Digest; created: string; updated: string; tagged: boolean };
 /** `gone`: the repository does not exist; `closed`: this layer may not read its metadata. */
-export type Seen = Mark | 'gone' | 'closed';
+export type RepositoryState = Mark | 'gone' | 'closed';
 
 /** Lists tags and manifests with their times. */
 export interface AcrLister {
@@ -25,9 +25,9 @@ export interface AcrLister {
 
 /** Metadata that Azure Container Registry has on its repositories, in addition to content (`/acr/v1`, 2021-07-01). */
 export class AcrMetadata implements AcrLister {
-  readonly #link: Link;
+  readonly #link: ParentLink;
 
-  constructor(link: Link) {
+  constructor(link: ParentLink) {
     this.#link = link;
   }
 
@@ -48,10 +48,10 @@ export class AcrMetadata implements AcrLister {
    * @returns undefined if the parent does not have this API
    * @throws Fault `parent-unreachable`, `parent-invalid`, …
    */
-  async lastChange(repository: Repository, scope: string, signal: AbortSignal): Promise<Seen | undefined> {
+  async lastChange(repository: Repository, scope: string, signal: AbortSignal): Promise<RepositoryState | undefined> {
     const path = `/acr/v1/${repository}`;
     try {
-      for await (const page of pages(this.#link, path, scope, signal)) return markIn(page, path);
+      for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);
     } catch (error) {
       if (isStatus(error, 401, 403)) return 'closed';
       if (!isStatus(error, 404)) throw error;
@@ -91,7 +91,7 @@ export class AcrMetadata implements AcrLister {
   ): AsyncGenerator<Record<string, unknown>> {
     const query = `n=${PAGE_SIZE}${recent ? '&orderby=timedesc' : ''}`;
     const path = `/acr/v1/${repository}/_${kind}?${query}`;
-    for await (const page of pages(this.#link, path, metadataOf(repository), signal)) {
+    for await (const page of parentPages(this.#link, path, metadataOf(repository), signal)) {
       const list = (page as Record<string, unknown> | null)?.[kind];
       // A missing list must not pass for an empty one: that would delete content of this layer.
       if (!Array.isArray(list) && list !== null) {

@@ -1,13 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { Activated, ChildName, Conflict, childPath, type LayerIdentity } from '#proto/accounts/children.ts';
+import { Activated, ChildName, ActivationConflict, childPath, type LayerIdentity } from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';
 import { MAX_WORD_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { withRetries } from '../answers/retry.ts';
-import type { Link } from '../http/link.ts';
+import type { ParentLink } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
 import { TerraceApi } from './terrace-api.ts';
 
@@ -58,16 +58,16 @@ export interface PlaceCache extends PlaceInvalidator {
  * named like the token with which this layer logs in. If the parent has no accounts, or the token lacks the
  * permission, no place is needed.
  */
-export class Activation implements PlaceCache {
+export class ParentActivation implements PlaceCache {
   /** The child's name; undefined if this layer does not log in, or not as a child. */
   readonly child: string | undefined;
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #now: () => number;
   #state: State | undefined;
   /** The parent is of a version that does not know `start`. */
   #omitStart = false;
 
-  constructor(link: Link, username: string | undefined, now: () => number = Date.now) {
+  constructor(link: ParentLink, username: string | undefined, now: () => number = Date.now) {
     const name = username?.toLowerCase() ?? '';
     this.child = NAME.test(name) ? name : undefined;
     this.#link = link;
@@ -115,7 +115,7 @@ export class Activation implements PlaceCache {
       const next =
         this.#now() +
         (retryAfter === undefined ? backoffMs(times, ACTIVATION_RETRY) : retryAfter * 1_000 + SLACK_MS);
-      const fault = refused(child, answer.taken, identity.start?.at);
+      const fault = activationRefused(child, answer.taken, identity.start?.at);
       this.#state = { is: 'refused', fault, times, next };
       log.warn(
         { child, times, at: new Date(next).toISOString() },
@@ -129,7 +129,7 @@ export class Activation implements PlaceCache {
     child: string,
     { instance, start }: LayerIdentity,
     signal: AbortSignal,
-  ): Promise<'free' | { since: number } | { taken: Conflict }> {
+  ): Promise<'free' | { since: number } | { taken: ActivationConflict }> {
     const path = childPath(child);
     const activation = { instance, ...(start && !this.#omitStart && { start }) };
     const answer = await this.#link.request(path, {
@@ -155,17 +155,17 @@ export class Activation implements PlaceCache {
 }
 
 /** Details of the instance that has the place, if the answer says that another one has it. */
-export function takenSince(status: number, body: string): { taken: Conflict } | undefined {
+export function takenSince(status: number, body: string): { taken: ActivationConflict } | undefined {
   const [error] = (status === 409 && readAs(Refusal, body)?.errors) || [];
   if (error?.code !== 'ALREADY_ACTIVATED') return undefined;
-  return { taken: Value.Check(Conflict, error.detail) ? error.detail : {} };
+  return { taken: Value.Check(ActivationConflict, error.detail) ? error.detail : {} };
 }
 
 /**
  * The Fault `already-activated`, with the instance that has the place.
  * @param started when this start of the layer began, in ms since 1970
  */
-export function refused(child: string, other: Conflict, started?: number): Fault {
+export function activationRefused(child: string, other: ActivationConflict, started?: number): Fault {
   const remedy = `stop it and run "terrace child deactivate ${child}" at the parent, so that this one can be activated`;
   const { since, copy, retryAfter, from } = other;
   const thisStart = nonEmpty([at('address', from), instant('started', started)]);

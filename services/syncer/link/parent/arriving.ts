@@ -7,8 +7,8 @@ import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Body, MAX_PAGE_BYTES, one } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { Link } from '../http/link.ts';
-import { pull } from '../login/scopes.ts';
+import type { ParentLink } from '../http/link.ts';
+import { pullScope } from '../login/scopes.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 /** How long a parent that lacks this API is not asked again, in ms: it may be a newer Terrace by then. */
@@ -26,12 +26,12 @@ const NOTHING: Body = { destroy() {}, async *[Symbol.asyncIterator]() {} };
 
 /** Content that a Terrace above is still receiving itself. */
 export class ParentArriving {
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #idleMs: number;
   readonly #api = new TerraceApi(RECHECK_MS);
 
   /** @param idleMs an attempt ends if no byte arrives for this time */
-  constructor(link: Link, idleMs = MAX_IDLE_MS) {
+  constructor(link: ParentLink, idleMs = MAX_IDLE_MS) {
     this.#link = link;
     this.#idleMs = idleMs;
   }
@@ -73,12 +73,12 @@ export class ParentArriving {
 export class ArrivingSource {
   /** See `Source`. */
   readonly inPart = true;
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #idleMs: number;
   /** When bytes last arrived. */
   #bytesAt = performance.now();
 
-  constructor(link: Link, idleMs: number) {
+  constructor(link: ParentLink, idleMs: number) {
     this.#link = link;
     this.#idleMs = idleMs;
   }
@@ -95,7 +95,7 @@ export class ArrivingSource {
     const answer = await this.#link.request(
       `${ARRIVING_PATH}/${digest}?${new URLSearchParams({ repository, wait: String(WAIT_S) })}`,
       {
-        scope: pull(repository),
+        scope: pullScope(repository),
         headers: { range: `bytes=${extent.start}-${extent.end - 1}` },
         waitMs: WAIT_S * 1_000,
         paid: true,

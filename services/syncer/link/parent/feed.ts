@@ -3,8 +3,8 @@ import { Fault } from '#proto/contract/fault.ts';
 import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
-import type { Link } from '../http/link.ts';
-import { type PlaceCache, refused, takenSince } from './activation.ts';
+import type { ParentLink } from '../http/link.ts';
+import { type PlaceCache, activationRefused, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 /** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */
@@ -24,7 +24,7 @@ export interface ChangeSource {
 
 /** The change feed of a Terrace above: cursor and long poll. */
 export class ParentFeed implements ChangeSource {
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #child: string;
   readonly #activation: PlaceCache;
   readonly #api: TerraceApi;
@@ -34,7 +34,7 @@ export class ParentFeed implements ChangeSource {
   repaired: string | undefined;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: PlaceCache) {
+  constructor(link: ParentLink, child: string, activation: PlaceCache) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -88,7 +88,7 @@ export class ParentFeed implements ChangeSource {
       const other = takenSince(status, body);
       if (other) {
         this.#activation.invalidate();
-        throw refused(this.#child, other.taken);
+        throw activationRefused(this.#child, other.taken);
       }
       await TerraceApi.refused(answer, `GET ${CHANGES_PATH}`, body);
     }

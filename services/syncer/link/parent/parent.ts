@@ -8,9 +8,9 @@ import { type BlobAnswer, blobAnswer } from '../answers/blob-answer.ts';
 import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import type { Extent } from '../answers/extents.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import type { Link } from '../http/link.ts';
-import { pages, strings } from '../http/pages.ts';
-import { pull } from '../login/scopes.ts';
+import type { ParentLink } from '../http/link.ts';
+import { parentPages, strings } from '../http/pages.ts';
+import { pullScope } from '../login/scopes.ts';
 
 /**
  * Clients of the parent registry, all over one `Link`. `settings.ts` creates them from the configuration, and replaces
@@ -31,34 +31,34 @@ const ACCEPT = manifestTypes.join(', ');
 
 /** Checks that the parent answers. */
 export interface ParentProbe {
-  ping: Parent['ping'];
+  ping: ParentRegistry['ping'];
 }
 
 /** Lists repositories. */
 export interface RepositoryLister {
-  repositories: Parent['repositories'];
+  repositories: ParentRegistry['repositories'];
 }
 
 /** Lists the tags of a repository. */
 export interface TagLister {
-  tags: Parent['tags'];
+  tags: ParentRegistry['tags'];
 }
 
 /** Reads manifests, and what tags point to. */
 export interface ManifestReader {
-  resolve: Parent['resolve'];
-  manifest: Parent['manifest'];
+  resolve: ParentRegistry['resolve'];
+  manifest: ParentRegistry['manifest'];
 }
 
 /** Lists what refers to a manifest. */
 export interface ReferrerLister {
-  hasReferrers: Parent['hasReferrers'];
-  referrers: Parent['referrers'];
+  hasReferrers: ParentRegistry['hasReferrers'];
+  referrers: ParentRegistry['referrers'];
 }
 
 /** Reads the bytes of blobs. */
 export interface BlobSource {
-  blob: Parent['blob'];
+  blob: ParentRegistry['blob'];
 }
 
 /** What a pass reads with. Every answer is checked; for faults, see `refusal` in `answers.ts`. */
@@ -76,12 +76,12 @@ export interface ParentReader
  * Reads a registry above this layer: any that speaks the OCI distribution-spec. Every failure is a Fault; `passing` in
  * `answers.ts` says which of them pass by themselves.
  */
-export class Parent implements ParentReader, BlobSource {
-  readonly #link: Link;
+export class ParentRegistry implements ParentReader, BlobSource {
+  readonly #link: ParentLink;
   /** Whether the parent has the referrers API; undefined before the first answer. */
   #referrers: boolean | undefined;
 
-  constructor(link: Link) {
+  constructor(link: ParentLink) {
     this.#link = link;
   }
 
@@ -99,7 +99,7 @@ export class Parent implements ParentReader, BlobSource {
     try {
       const answer = await this.#link.request('/v2/', { scope: 'registry:catalog:*', signal });
       const body = await readErrorBody(answer);
-      if (answer.statusCode !== 200) throw refused(answer, body, 'GET /v2/');
+      if (answer.statusCode !== 200) throw refusedAnswer(answer, body, 'GET /v2/');
     } catch (error) {
       // 401 and 403, also of the token service, are answers too: which scopes are granted is known only per repository.
       if (!isStatus(error, 401) && !isStatus(error, 403)) throw error;
@@ -108,7 +108,7 @@ export class Parent implements ParentReader, BlobSource {
 
   /** distribution-spec, "Listing repositories" (in registries: `_catalog`). */
   async *repositories(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const page of pages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
+    for await (const page of parentPages(this.#link, '/v2/_catalog?n=1000', 'registry:catalog:*', signal)) {
       yield* strings(page, 'repositories').filter(isRepository);
     }
   }
@@ -117,10 +117,10 @@ export class Parent implements ParentReader, BlobSource {
   async tags(repository: string, signal: AbortSignal): Promise<string[] | undefined> {
     const tags: string[] = [];
     try {
-      for await (const page of pages(
+      for await (const page of parentPages(
         this.#link,
         `/v2/${repository}/tags/list?n=1000`,
-        pull(repository),
+        pullScope(repository),
         signal,
       )) {
         for (const tag of strings(page, 'tags')) if (isTag(tag)) tags.push(tag);
@@ -139,11 +139,11 @@ export class Parent implements ParentReader, BlobSource {
 
   async #resolve(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     const path = `/v2/${repository}/manifests/${tag}`;
-    const ask = { scope: pull(repository), headers: { accept: ACCEPT }, signal };
+    const ask = { scope: pullScope(repository), headers: { accept: ACCEPT }, signal };
     const answer = await this.#link.request(path, { ...ask, method: 'HEAD' });
     const body = await readErrorBody(answer);
     if (answer.statusCode === 404) return undefined;
-    if (answer.statusCode !== 200) throw refused(answer, body, `HEAD ${path}`);
+    if (answer.statusCode !== 200) throw refusedAnswer(answer, body, `HEAD ${path}`);
     const digest = one(answer.headers['docker-content-digest']);
     if (digest && isDigest(digest)) return digest;
     // Older registries omit the header: the content has to be hashed.
@@ -161,7 +161,7 @@ export class Parent implements ParentReader, BlobSource {
   async #manifest(repository: string, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     const path = `/v2/${repository}/manifests/${reference}`;
     const answer = await this.#link.request(path, {
-      scope: pull(repository),
+      scope: pullScope(repository),
       headers: { accept: ACCEPT },
       signal,
     });
@@ -170,7 +170,7 @@ export class Parent implements ParentReader, BlobSource {
       const why = `the parent has no manifest ${reference} in ${repository}`;
       throw new Fault('manifest-unknown', why, leftOut ? { detail: { leftOut } } : {});
     }
-    if (answer.statusCode !== 200) throw refused(answer, await readErrorBody(answer), `GET ${path}`);
+    if (answer.statusCode !== 200) throw refusedAnswer(answer, await readErrorBody(answer), `GET ${path}`);
     const bytes = await this.#link.read(answer, MAX_MANIFEST_BYTES, `manifest ${reference} of ${repository}`);
     const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
     const digest = `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
@@ -202,7 +202,7 @@ export class Parent implements ParentReader, BlobSource {
     const referrers: Descriptor[] = [];
     try {
       const path = `/v2/${repository}/referrers/${digest}`;
-      for await (const page of pages(this.#link, path, pull(repository), signal)) {
+      for await (const page of parentPages(this.#link, path, pullScope(repository), signal)) {
         const listed = (page as { manifests?: unknown }).manifests;
         for (const item of Array.isArray(listed) ? listed : []) referrers.push(slim(check(Descriptor, item)));
       }
@@ -232,7 +232,7 @@ export class Parent implements ParentReader, BlobSource {
     const range = `bytes=${extent.start}-${extent.end - 1}`;
     const headers = extent.end > extent.start ? { range } : {};
     for (let isRetry = false; ; isRetry = true) {
-      const ask = { scope: pull(repository), headers, signal, paid: true, redirects: 'follow' as const };
+      const ask = { scope: pullScope(repository), headers, signal, paid: true, redirects: 'follow' as const };
       const answer = await this.#link.request(path, ask);
       const isOtherHost = answer.from.origin !== this.#link.base.origin;
       if (!isOtherHost || !EXPIRED.includes(answer.statusCode)) {
@@ -241,7 +241,7 @@ export class Parent implements ParentReader, BlobSource {
       const body = await readErrorBody(answer);
       // Only the registry knows whether it has the blob: it is asked for another URL, at once and then with backoff.
       if (isRetry) {
-        const { message, detail } = refused(answer, body, `GET ${answer.from.origin}`);
+        const { message, detail } = refusedAnswer(answer, body, `GET ${answer.from.origin}`);
         throw new Fault('parent-unreachable', message, { detail: { ...detail } });
       }
     }
@@ -263,7 +263,7 @@ const MAX_MEDIA_TYPE = 255;
 const EXPIRED = [400, 401, 403, 404, 410];
 
 /** The Fault for an answer that is not success, see `refusal`. */
-export const refused = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
+export const refusedAnswer = ({ statusCode, headers }: Answer, body: string, what: string): Fault =>
   refusal(statusCode, headers, body, what);
 
 /** The platform of a child manifest that the parent left out of a sparse index, if its error body says so. */

@@ -3,12 +3,12 @@ import { manifestTypes } from '#proto/oci/manifest.ts';
 import { type Digest, isDigest, type Repository, type Tag } from '#proto/oci/names.ts';
 import { type Answer, one, readErrorBody } from '../answers/bodies.ts';
 import { isStatus, withRetries } from '../answers/retry.ts';
-import type { Ask, Link } from '../http/link.ts';
+import type { Ask, ParentLink } from '../http/link.ts';
 import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';
-import { pull, push, remove } from '../login/scopes.ts';
-import { type FetchedManifest, refused } from './parent.ts';
-import { locationOf, type Session, sessionIn } from './session.ts';
+import { pullScope, push, remove } from '../login/scopes.ts';
+import { type FetchedManifest, refusedAnswer } from './parent.ts';
+import { locationOf, type UploadSession, sessionIn } from './session.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
@@ -24,11 +24,11 @@ const condition = ({ expect }: Condition): Record<string, string> =>
  * `parent-refused` with `detail.status` and, if the answer has one, the OCI error code as `detail.reason`.
  */
 export class PushClient {
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #mayChange: (() => void) | undefined;
 
   /** @param mayChange throws if no request that changes anything may be sent now */
-  constructor(link: Link, mayChange?: () => void) {
+  constructor(link: ParentLink, mayChange?: () => void) {
     this.#link = link;
     this.#mayChange = mayChange;
   }
@@ -49,7 +49,7 @@ export class PushClient {
   async #has(path: string, repository: Repository, signal: AbortSignal): Promise<boolean> {
     const isManifest = path.includes('/manifests/');
     const headers = { accept: isManifest ? manifestTypes.join(', ') : '*/*' };
-    const ask: Ask = { scope: pull(repository), method: 'HEAD', headers, signal, redirects: 'return' };
+    const ask: Ask = { scope: pullScope(repository), method: 'HEAD', headers, signal, redirects: 'return' };
     return withRetries(signal, async () => {
       const answer = await this.#ask(path, ask);
       if (answer.statusCode === 200) return true;
@@ -58,7 +58,7 @@ export class PushClient {
       const redirect = target(answer);
       if (redirect && !isManifest && redirect.pathname !== path) return true;
       if (redirect) throw notFollowed(`HEAD ${path}`, redirect);
-      throw refused(answer, '', `HEAD ${path}`);
+      throw refusedAnswer(answer, '', `HEAD ${path}`);
     });
   }
 
@@ -71,12 +71,12 @@ export class PushClient {
     digest: Digest,
     from: Repository,
     signal: AbortSignal,
-  ): Promise<'mounted' | Session> {
+  ): Promise<'mounted' | UploadSession> {
     const path = `/v2/${repository}/blobs/uploads/?${new URLSearchParams({ mount: digest, from })}`;
-    return this.#begin(path, `${push(repository)} ${pull(from)}`, signal);
+    return this.#begin(path, `${push(repository)} ${pullScope(from)}`, signal);
   }
 
-  async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<Session> {
+  async begin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<UploadSession> {
     // distribution-spec 1.1.1, "Pushing a blob in chunks": only for another algorithm than the canonical one.
     const query = digest.startsWith('sha512:') ? '?digest-algorithm=sha512' : '';
     const path = `/v2/${repository}/blobs/uploads/${query}`;
@@ -85,24 +85,24 @@ export class PushClient {
     throw new Fault('parent-invalid', `POST ${path}: the parent answered 201 before any content was sent`);
   }
 
-  async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | Session> {
+  async #begin(path: string, scope: string, signal: AbortSignal): Promise<'mounted' | UploadSession> {
     return withRetries(signal, async () => {
       const answer = await this.#ask(path, { scope, method: 'POST', body: sent(Buffer.alloc(0)), signal });
       const body = await readErrorBody(answer);
       if (answer.statusCode === 201) return 'mounted';
-      if (answer.statusCode !== 202) throw refused(answer, body, `POST ${path}`);
+      if (answer.statusCode !== 202) throw refusedAnswer(answer, body, `POST ${path}`);
       return { location: locationOf(answer, this.#link.base), offset: 0 };
     });
   }
 
   /** The session as the parent has it. @returns undefined if the parent no longer has it */
-  async offset(repository: Repository, location: string, signal: AbortSignal): Promise<Session | undefined> {
+  async offset(repository: Repository, location: string, signal: AbortSignal): Promise<UploadSession | undefined> {
     return withRetries(signal, async () => {
       const answer = await this.#ask(location, { scope: push(repository), signal });
       const body = await readErrorBody(answer);
       if (NO_SESSION.includes(answer.statusCode)) return undefined;
       if (answer.statusCode !== 204 && answer.statusCode !== 202) {
-        throw refused(answer, body, `GET ${short(location)}`);
+        throw refusedAnswer(answer, body, `GET ${short(location)}`);
       }
       return sessionIn(answer, this.#link.base, location);
     });
@@ -121,10 +121,10 @@ export class PushClient {
    */
   async append(
     repository: Repository,
-    { location, offset }: Session,
+    { location, offset }: UploadSession,
     body: Sent,
     signal: AbortSignal,
-  ): Promise<Session> {
+  ): Promise<UploadSession> {
     const headers = {
       'content-type': 'application/octet-stream',
       'content-range': `${offset}-${offset + body.size - 1}`,
@@ -154,7 +154,7 @@ export class PushClient {
   async finish(
     repository: Repository,
     digest: Digest,
-    { location, offset }: Session,
+    { location, offset }: UploadSession,
     body: Sent,
     signal: AbortSignal,
   ): Promise<void> {
@@ -198,7 +198,7 @@ export class PushClient {
       const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
-      if (answer.statusCode < 200 || answer.statusCode > 299) throw refused(answer, errorBody, `PUT ${path}`);
+      if (answer.statusCode < 200 || answer.statusCode > 299) throw refusedAnswer(answer, errorBody, `PUT ${path}`);
       return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
     });
   }
@@ -206,10 +206,10 @@ export class PushClient {
   /** @returns the digest; undefined if the tag does not exist */
   async #pointsTo(path: string, repository: Repository, signal: AbortSignal): Promise<string | undefined> {
     const headers = { accept: manifestTypes.join(', ') };
-    const answer = await this.#ask(path, { scope: pull(repository), method: 'HEAD', headers, signal });
+    const answer = await this.#ask(path, { scope: pullScope(repository), method: 'HEAD', headers, signal });
     if (answer.statusCode === 404) return undefined;
     if (answer.statusCode === 200) return one(answer.headers['docker-content-digest']) ?? 'not said';
-    throw refused(answer, '', `HEAD ${path}`);
+    throw refusedAnswer(answer, '', `HEAD ${path}`);
   }
 
   /** A manifest that does not exist counts as deleted. @throws Fault `parent-refused` */
@@ -245,7 +245,7 @@ export class PushClient {
       const answer = await this.#ask(path, { scope: remove(repository), method: 'DELETE', signal });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode >= 200 && answer.statusCode <= 299) return true;
-      if (answer.statusCode !== 404) throw refused(answer, errorBody, `DELETE ${path}`);
+      if (answer.statusCode !== 404) throw refusedAnswer(answer, errorBody, `DELETE ${path}`);
       // Either the tag or this API does not exist.
       const current = await this.#pointsTo(`/v2/${repository}/manifests/${tag}`, repository, signal);
       return current === undefined;
@@ -264,7 +264,7 @@ export class PushClient {
       const errorBody = await readErrorBody(answer);
       const isMissing = answer.statusCode === 404;
       if (!isMissing && (answer.statusCode < 200 || answer.statusCode > 299))
-        throw refused(answer, errorBody, `DELETE ${path}`);
+        throw refusedAnswer(answer, errorBody, `DELETE ${path}`);
     });
   }
 
@@ -279,7 +279,7 @@ export class PushClient {
 
   /** `upload-unknown` if the answer says that the session no longer exists; otherwise as `refused`. */
   #sessionFault(answer: Answer, body: string, what: string): Fault {
-    const fault = refused(answer, body, what);
+    const fault = refusedAnswer(answer, body, what);
     const { reason } = fault.detail ?? {};
     const isMissing = answer.statusCode === 404 || answer.statusCode === 410 || answer.statusCode === 416;
     // A repository without write permission is "not found" as well: the session is not missing then.

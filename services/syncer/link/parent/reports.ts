@@ -2,13 +2,13 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Place, type Report, ReportAck, reportPath } from '#proto/status/layers-below.ts';
+import { type StreamPlace, type LayersReport, ReportAck, reportPath } from '#proto/status/layers-below.ts';
 import { MAX_WORD_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
-import type { Link } from '../http/link.ts';
+import type { ParentLink } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
-import { type PlaceInvalidator, refused, takenSince } from './activation.ts';
+import { type PlaceInvalidator, activationRefused, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 const pack = promisify(gzip);
@@ -37,13 +37,13 @@ export interface ReportSender {
 
 /** Sends the status of this layer, and of the layers below it, to a Terrace above. */
 export class ParentReports implements ReportSender {
-  readonly #link: Link;
+  readonly #link: ParentLink;
   readonly #child: string;
   readonly #activation: PlaceInvalidator;
   readonly #api: TerraceApi;
 
   /** @param child the name of this layer at its parent */
-  constructor(link: Link, child: string, activation: PlaceInvalidator) {
+  constructor(link: ParentLink, child: string, activation: PlaceInvalidator) {
     this.#link = link;
     this.#child = child;
     this.#activation = activation;
@@ -56,9 +56,9 @@ export class ParentReports implements ReportSender {
    * @throws Fault `parent-unreachable`, `busy`, `parent-refused`, `already-activated`
    */
   async send(
-    report: Report,
+    report: LayersReport,
     signal: AbortSignal,
-  ): Promise<{ taken: boolean; place: Place | undefined } | { refused: Fault } | undefined> {
+  ): Promise<{ taken: boolean; place: StreamPlace | undefined } | { refused: Fault } | undefined> {
     if (!this.#api.mayRequest) return undefined;
     const path = reportPath(this.#child);
     const body = await pack(JSON.stringify(report));
@@ -75,7 +75,7 @@ export class ParentReports implements ReportSender {
       const other = takenSince(status, text);
       if (other) {
         this.#activation.invalidate();
-        throw refused(this.#child, other.taken);
+        throw activationRefused(this.#child, other.taken);
       }
       const ack = readAs(ReportAck, text);
       if (ack) return { taken: status === 200, place: ack.place };

@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Answer, one } from '../answers/bodies.ts';
 
 /** An upload at the parent: the location for its next bytes, and the number of bytes that the parent has. */
-export type Session = { location: string; offset: number };
+export type UploadSession = { location: string; offset: number };
 
 /**
  * The place at which an upload continues, by the `Location` of an answer. A path below `/v2/` is always requested of
@@ -31,7 +31,7 @@ export function locationOf(answer: Answer, base: URL, before?: string): string {
  * @param reached the bytes that the parent has, if the answer does not say
  * @throws Fault `parent-invalid`
  */
-export function sessionIn(answer: Answer, base: URL, before: string, reached = 0): Session {
+export function sessionIn(answer: Answer, base: URL, before: string, reached = 0): UploadSession {
   const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(one(answer.headers.range)?.trim() ?? '')?.[1];
   const offset = last === undefined ? reached : last === '0' ? 0 : Number(last) + 1;
   return { location: locationOf(answer, base, before), offset };

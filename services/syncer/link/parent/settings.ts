@@ -6,27 +6,27 @@ import { isAzure } from '#proto/document/azure.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import type { SharedBandwidth } from '../bandwidth/bandwidth.ts';
-import { Link } from '../http/link.ts';
+import { ParentLink } from '../http/link.ts';
 import { identityOf } from '../login/identity.ts';
 import type { TrustSource } from '../login/trust-bundle.ts';
 import { AcrMetadata } from './acr-metadata.ts';
-import { Activation } from './activation.ts';
+import { ParentActivation } from './activation.ts';
 import { ParentArriving } from './arriving.ts';
 import { ParentFeed } from './feed.ts';
-import { Parent } from './parent.ts';
+import { ParentRegistry } from './parent.ts';
 import { PushClient } from './push-client.ts';
 import { ParentReports } from './reports.ts';
 
 /** The clients of one parent and one login, over one link. */
 export type ParentClients = {
-  parent: Parent;
+  parent: ParentRegistry;
   pushClient: PushClient;
   /** The change feed of a Terrace. */
   feed: ParentFeed;
   /** Sends this layer's status to a Terrace. */
   reports: ParentReports;
   /** This layer's place at a Terrace. */
-  activation: Activation;
+  activation: ParentActivation;
   /** Content that a Terrace is still receiving itself. */
   arriving: ParentArriving;
   /** Metadata of an Azure Container Registry; undefined if the parent is none. */
@@ -34,15 +34,15 @@ export type ParentClients = {
 };
 
 /** The configuration in force, and the clients of the parent that it names. */
-export class Settings implements AsyncDisposable {
+export class ParentSettings implements AsyncDisposable {
   /** The bandwidth of the link, as configured now. */
   readonly bandwidth: SharedBandwidth;
   readonly #stallMs: number | undefined;
   readonly #trust: TrustSource | undefined;
   #configuration: Configuration | undefined;
-  #current: { fingerprint: string; link: Link; clients: ParentClients } | undefined;
+  #current: { fingerprint: string; link: ParentLink; clients: ParentClients } | undefined;
   /** Links of earlier configurations, held weakly: they live while a pass or a transfer uses them. */
-  #old: WeakRef<Link>[] = [];
+  #old: WeakRef<ParentLink>[] = [];
 
   /**
    * @param stallMs a connection to the parent without progress for this time fails, in ms
@@ -102,7 +102,7 @@ export class Settings implements AsyncDisposable {
       const { bandwidth } = this;
       const identity = azure && identityOf({ azure, secret, ca });
       const acr = isAzure(parent) ? { identity } : undefined;
-      const link = new Link({
+      const link = new ParentLink({
         url,
         login,
         ca,
@@ -113,9 +113,9 @@ export class Settings implements AsyncDisposable {
       });
       this.#old = this.#links().map((old) => new WeakRef(old));
       const child = (username ?? name).toLowerCase().replace(/[^a-z0-9-]/g, '-');
-      const activation = new Activation(link, acr ? undefined : username);
+      const activation = new ParentActivation(link, acr ? undefined : username);
       const clients = {
-        parent: new Parent(link),
+        parent: new ParentRegistry(link),
         pushClient: new PushClient(link),
         feed: new ParentFeed(link, child, activation),
         reports: new ParentReports(link, child, activation),
@@ -132,7 +132,7 @@ export class Settings implements AsyncDisposable {
     for (const link of this.#links()) await link[Symbol.asyncDispose]();
   }
 
-  #links(): Link[] {
+  #links(): ParentLink[] {
     return [...this.#old.map((old) => old.deref()), this.#current?.link].filter((link) => link !== undefined);
   }
 }

@@ -22,7 +22,7 @@ type Ask<P> = (page: { limit: number; after?: string }) => Promise<P>;
  * @param of entries of a page
  * @param name name of an entry, as `after` of the next page
  */
-export async function* pages<P extends { more: boolean }, E>(
+export async function* listEntries<P extends { more: boolean }, E>(
   ask: Ask<P>,
   of: (page: P) => E[],
   name: (entry: E) => string,
@@ -61,7 +61,7 @@ export const bases = (
 /** Repositories with a tag that differs from its base. */
 export const differing = (bus: FencedBus, signal: AbortSignal): Promise<Repository[]> =>
   Array.fromAsync(
-    pages(
+    listEntries(
       (page) => bus.call(listDiffering, page, { signal }),
       ({ repositories }) => repositories,
       (repository) => repository,
@@ -72,7 +72,7 @@ async function byTag(
   ask: Ask<{ tags: { tag: Tag; digest: Digest }[]; more: boolean }>,
 ): Promise<Map<Tag, Digest>> {
   const all = new Map<Tag, Digest>();
-  const entries = pages(
+  const entries = listEntries(
     ask,
     ({ tags }) => tags,
     ({ tag }) => tag,
@@ -88,7 +88,7 @@ export async function localReferrers(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<Descriptor[]> {
-  const entries = pages(
+  const entries = listEntries(
     (page) => bus.call(listReferrers, { repository, digest, ...page }, { signal }),
     ({ descriptors }) => descriptors,
     (descriptor) => descriptor.digest,
@@ -106,7 +106,7 @@ export const leftOutOf = (
   signal: AbortSignal,
 ): Promise<ExcludedChild[]> =>
   Array.fromAsync(
-    pages(
+    listEntries(
       (page) => bus.call(listExcluded, { repository, ...page }, { signal }),
       ({ leftOut }) => leftOut,
       ({ digest, index }) => `${digest}!${index}`,

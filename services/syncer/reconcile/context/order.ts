@@ -1,13 +1,13 @@
 /** Order in which images cross the link. Pure. */
 
-export type Place = { priority: number; repository: string; tag: string | null };
+export type PullOrder = { priority: number; repository: string; tag: string | null };
 
 /** Higher priority first, then by name. */
-export const byPlace = (a: Place, b: Place): number =>
+export const byPlace = (a: PullOrder, b: PullOrder): number =>
   b.priority - a.priority || compare(a.repository, b.repository) || compare(a.tag ?? '', b.tag ?? '');
 
 /** Within a priority, images that are partly here first: they are complete soonest. */
-export const byBegun = <P extends Place & { begun: boolean }>(a: P, b: P): number =>
+export const byBegun = <P extends PullOrder & { begun: boolean }>(a: P, b: P): number =>
   b.priority - a.priority || Number(b.begun) - Number(a.begun) || byPlace(a, b);
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

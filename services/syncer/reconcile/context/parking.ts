@@ -3,7 +3,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listParked, type Parked, park, unpark } from '#proto/sync/outgoing.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import { pages } from './lists.ts';
+import { listEntries } from './lists.ts';
 
 const RETRY = { firstMs: 60_000, maxMs: 60 * 60_000 };
 
@@ -37,7 +37,7 @@ export class Parking {
   /** @param retryAll all changes are retried now, regardless of their time */
   static async load(bus: FencedBus, signal: AbortSignal, retryAll: boolean): Promise<Parking> {
     const parking = new Parking(bus, retryAll);
-    const entries = pages(
+    const entries = listEntries(
       (page) => bus.call(listParked, page, { signal }),
       ({ parked }) => parked,
       key,

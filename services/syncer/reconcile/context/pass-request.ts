@@ -5,7 +5,7 @@ import type { Repository } from '#proto/oci/names.ts';
 export type Scope = ReadonlyMap<Repository, ReadonlySet<string>>;
 
 /** Max entries of a scope: beyond that, the pass compares everything. */
-export const MAX_ENTRIES = 1_000;
+export const MAX_SCOPE_ENTRIES = 1_000;
 
 /** Request for a pass. */
 export type PassRequest = {
@@ -48,5 +48,5 @@ function mergeScopes(one: Scope | undefined, other: Scope | undefined): Scope | 
     all.set(repository, new Set([...(all.get(repository) ?? []), ...references]));
   }
   const entries = [...all.values()].reduce((sum, { size }) => sum + size, 0);
-  return entries > MAX_ENTRIES ? undefined : all;
+  return entries > MAX_SCOPE_ENTRIES ? undefined : all;
 }

@@ -2,7 +2,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import { clip } from '#proto/contract/clip.ts';
 import { Fault, MAX_REASON_LENGTH, toWire } from '#proto/contract/fault.ts';
 import type { Parked } from '#proto/sync/outgoing.ts';
-import { type Failure, MAX_FAILURES, type PassResult } from '#proto/sync/passes.ts';
+import { type Failure, MAX_LISTED_FAILURES, type PassResult } from '#proto/sync/passes.ts';
 
 /** Counters and failures of a pass. */
 export class PassStats {
@@ -73,6 +73,6 @@ export class PassStats {
   }
 
   #note(failure: Failure): void {
-    if (this.failures.length < MAX_FAILURES) this.failures.push(failure);
+    if (this.failures.length < MAX_LISTED_FAILURES) this.failures.push(failure);
   }
 }

@@ -1,5 +1,5 @@
 import type { Static } from '@sinclair/typebox';
-import type { Conflict } from '#proto/document/selection.ts';
+import type { ConflictPolicy } from '#proto/document/selection.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import type { Digest } from '#proto/oci/names.ts';
 import type { ActionKind } from '#proto/sync/passes.ts';
@@ -12,16 +12,16 @@ export type Views = {
   parent: Digest | undefined;
 };
 
-export type Rules = {
+export type PlanRules = {
   mode: Mode;
-  conflict: Conflict;
+  conflict: ConflictPolicy;
   /** The parent has the tag, but the filter excludes it; `parent` matters only if a ReadWrite layer changed it. */
   excluded?: boolean;
   /** A tag that is missing at the parent may exist there: its absence does not delete it here. */
   unsure?: boolean;
 };
 
-export type Action = {
+export type PlannedAction = {
   kind: Static<typeof ActionKind>;
   /** Target of the tag afterwards, on both sides; if it is excluded, on this side only. */
   digest: Digest | undefined;
@@ -46,7 +46,7 @@ export type Action = {
  *
  * @returns undefined if no action is needed
  */
-export function planTag(views: Views, rules: Rules): Action | undefined {
+export function planTag(views: Views, rules: PlanRules): PlannedAction | undefined {
   const { base, layer, parent } = views;
   if (rules.unsure && parent === undefined && !rules.excluded) {
     return rules.mode === 'ReadWrite' && layer !== undefined && layer !== base ? fromLayer(layer) : undefined;
@@ -61,10 +61,10 @@ export function planTag(views: Views, rules: Rules): Action | undefined {
   return changedHere(views, rules);
 }
 
-function planExcluded(views: Views, rules: Rules): Action | undefined {
+function planExcluded(views: Views, rules: PlanRules): PlannedAction | undefined {
   const { base, layer, parent } = views;
   // Deleted here and not to be pulled again: the base is deleted.
-  const forget: Action = { kind: 'agree', digest: undefined };
+  const forget: PlannedAction = { kind: 'agree', digest: undefined };
   if (rules.mode === 'ReadOnly') {
     if (layer === undefined) return base === undefined ? undefined : forget;
     return layer === base ? { kind: 'drop', digest: undefined } : undefined;
@@ -75,7 +75,7 @@ function planExcluded(views: Views, rules: Rules): Action | undefined {
 }
 
 /** For a ReadWrite layer that differs from both base and parent. */
-function changedHere({ base, layer, parent }: Views, { conflict }: Rules): Action {
+function changedHere({ base, layer, parent }: Views, { conflict }: PlanRules): PlannedAction {
   if (parent === base || parent === undefined) return fromLayer(layer);
   if (layer === undefined) return fromParent(parent);
   return conflict === 'parent-wins'
@@ -83,8 +83,8 @@ function changedHere({ base, layer, parent }: Views, { conflict }: Rules): Actio
     : { ...fromLayer(layer), loser: parent };
 }
 
-const fromParent = (digest: Digest | undefined): Action => ({ kind: digest ? 'take' : 'drop', digest });
-const fromLayer = (digest: Digest | undefined): Action => ({ kind: digest ? 'push' : 'withdraw', digest });
+const fromParent = (digest: Digest | undefined): PlannedAction => ({ kind: digest ? 'take' : 'drop', digest });
+const fromLayer = (digest: Digest | undefined): PlannedAction => ({ kind: digest ? 'push' : 'withdraw', digest });
 
 const LOSER = /\.conflict-[a-z0-9-]+-[0-9a-f]{12}$/;
 

@@ -2,7 +2,7 @@ import { manifestDeleted } from '#proto/content/content-events.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import { listUnsent, listWithdrawn, type Pending, settleOutgoing } from '#proto/sync/outgoing.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import { pages } from './lists.ts';
+import { listEntries } from './lists.ts';
 
 /**
  * Manifests that clients put and deleted here and that are not pushed yet, as listed when the pass began. Deletions
@@ -113,7 +113,7 @@ const listPending = (
   signal: AbortSignal,
   from?: string,
 ): AsyncGenerator<Pending> =>
-  pages(
+  listEntries(
     (page) => bus.call(list, { ...(from !== undefined && { after: from }), ...page }, { signal }),
     ({ manifests }) => manifests,
     ({ repository, digest }) => key(repository, digest),

@@ -5,9 +5,9 @@ import type { Configuration } from '#proto/document/configuration.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
 import { listMarks, MAX_MARKS_PER_PAGE, type Mark, storeMarks } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
-import type { AcrMetadata, Seen } from '../../link/parent/acr-metadata.ts';
+import type { AcrMetadata, RepositoryState } from '../../link/parent/acr-metadata.ts';
 import type { ManifestReader, RepositoryLister, TagLister } from '../../link/parent/parent.ts';
-import { pages } from '../context/lists.ts';
+import { listEntries } from '../context/lists.ts';
 import type { ParentChanges, ParentView, RepositoryChanges } from '../context/parent-changes.ts';
 import { matchesPattern, named, needsCatalog, selectionOf } from '../select/patterns.ts';
 import { type AcrChangesDeps, changesByLists, changesSince, deletedChanges } from './acr-changes.ts';
@@ -72,7 +72,7 @@ export class AcrChangeScan {
 
   async #loadMarks(scopeHash: string, signal: AbortSignal): Promise<void> {
     const marks = new Map<Repository, Mark>();
-    const stored = pages(
+    const stored = listEntries(
       (page) => this.#bus.call(listMarks, { scopeHash: scopeHash, ...page }, { signal }),
       (page) => page.marks,
       ({ repository }) => repository,
@@ -102,9 +102,9 @@ export class AcrChangeScan {
   async #readStates(
     { acr, signal }: AcrScanDeps,
     names: Repository[],
-  ): Promise<Map<Repository, Seen> | undefined> {
+  ): Promise<Map<Repository, RepositoryState> | undefined> {
     const scopes = acr.scopes(names);
-    const seen = new Map<Repository, Seen>();
+    const seen = new Map<Repository, RepositoryState>();
     let isSupported = true;
     await each(names, MAX_PARALLEL, async (name) => {
       const state = isSupported ? await acr.lastChange(name, scopes.get(name) as string, signal) : undefined;
@@ -114,7 +114,7 @@ export class AcrChangeScan {
     return isSupported ? seen : undefined;
   }
 
-  async #findChanges(deps: AcrScanDeps, seen: ReadonlyMap<Repository, Seen>): Promise<ParentChanges> {
+  async #findChanges(deps: AcrScanDeps, seen: ReadonlyMap<Repository, RepositoryState>): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
     const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
     const parentChanges = new Map<Repository, RepositoryChanges>();
@@ -137,7 +137,7 @@ export class AcrChangeScan {
     return parentChanges;
   }
 
-  async #settle(good: boolean, compareAll: boolean, seen: ReadonlyMap<Repository, Seen>): Promise<void> {
+  async #settle(good: boolean, compareAll: boolean, seen: ReadonlyMap<Repository, RepositoryState>): Promise<void> {
     if (!good) return;
     const anyLeft = [...seen.values()].some((state) => state !== 'gone');
     const changed: { repository: Repository; mark: Mark | null }[] = [];

@@ -2,14 +2,14 @@ import { batches } from '#proto/async/batches.ts';
 import { each } from '#proto/async/each.ts';
 import { missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { readManifest } from '#proto/oci/manifest.ts';
+import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { listSubjects, type Mark } from '#proto/sync/marks.ts';
 import type { FencedBus } from '../../leadership/fenced-bus.ts';
 import { passing } from '../../link/answers/answers.ts';
 import type { AcrLister, AcrManifest } from '../../link/parent/acr-metadata.ts';
 import type { ManifestReader, TagLister } from '../../link/parent/parent.ts';
-import { bases, pages } from '../context/lists.ts';
+import { bases, listEntries } from '../context/lists.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
 
 /** Replicas in other regions lag: entries that are older than the mark by less than this are read again, in ms. */
@@ -138,7 +138,7 @@ async function changedSubjects(
   if (mark.manifests + added === now.manifests) return subjects;
   const listed = new Set<Digest>();
   for await (const { digest } of acr.manifests(repository, false, signal)) listed.add(digest);
-  const localReferrers = pages(
+  const localReferrers = listEntries(
     (page) => deps.bus.call(listSubjects, { repository, ...page }, { signal }),
     ({ referrers }) => referrers,
     ({ subject, digest }) => `${subject}!${digest}`,
@@ -164,7 +164,7 @@ async function subjectOf(
 ): Promise<Digest | undefined> {
   try {
     const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
-    return readManifest(bytes, mediaType).subject?.digest;
+    return parseManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault) || passing(error)) throw error;

@@ -1,7 +1,7 @@
 import type { Mode } from '#proto/oci/mode.ts';
 import { type Digest, isTag, type Tag } from '#proto/oci/names.ts';
 import type { RepositoryChanges } from '../context/parent-changes.ts';
-import { type Action, planTag, type Rules, type Views } from '../context/plan.ts';
+import { type PlannedAction, planTag, type PlanRules, type Views } from '../context/plan.ts';
 import { subjectOfTag } from '../select/referrer-filter.ts';
 
 /** Pure: which tags of a repository a pass compares, and what it does about them. `survey.ts` reads what this needs. */
@@ -39,7 +39,7 @@ export type Observation = LocalTags & {
   unsent: ReadonlySet<Digest>;
 };
 
-export type TagAction = { tag: Tag; views: Views; action: Action };
+export type TagAction = { tag: Tag; views: Views; action: PlannedAction };
 
 export type RepositoryPlan = {
   /** Number of tags compared. */
@@ -79,7 +79,7 @@ export function coverageOf(
 /** Compares parent and layer, tag by tag. */
 export function planRepository(
   observation: Observation,
-  { mode, conflict }: Pick<Rules, 'mode' | 'conflict'>,
+  { mode, conflict }: Pick<PlanRules, 'mode' | 'conflict'>,
 ): RepositoryPlan {
   const { layer, base, coverage, parent, needsAllTags, unsent } = observation;
   const { targets, placeholders, resolved, listed, wanted } = parent;
@@ -141,5 +141,5 @@ const recoverPush = (views: Views, unsent: ReadonlySet<Digest>): Views =>
 
 const isList = (tag: Tag): boolean => subjectOfTag(tag)?.replace(':', '-') === tag;
 
-const isPush = ({ kind, loser }: Action): boolean =>
+const isPush = ({ kind, loser }: PlannedAction): boolean =>
   kind === 'push' || kind === 'withdraw' || kind === 'agree' || loser !== undefined;

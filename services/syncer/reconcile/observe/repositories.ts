@@ -1,7 +1,7 @@
 import { cleanRepository, listRepositories } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { isRepository, type Repository } from '#proto/oci/names.ts';
-import { differing, pages } from '../context/lists.ts';
+import { differing, listEntries } from '../context/lists.ts';
 import type { ParentChanges } from '../context/parent-changes.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import type { PassRequest } from '../context/pass-request.ts';
@@ -49,7 +49,7 @@ export async function repositories({
     stats.fail({}, error);
   }
   const uncovered: Repository[] = [];
-  const local = pages(
+  const local = listEntries(
     (page) => bus.call(listRepositories, page, { signal }),
     (page) => page.repositories,
     (name) => name,

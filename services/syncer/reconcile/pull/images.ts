@@ -4,14 +4,14 @@ import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { storageStatus } from '#proto/status/storage-status.ts';
 import { imageConflict, imageFailed } from '#proto/sync/passes.ts';
 import type { ParentReader } from '../../link/parent/parent.ts';
-import { byBegun, byPlace, type Place } from '../context/order.ts';
+import { byBegun, byPlace, type PullOrder } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { loserTag } from '../context/plan.ts';
 import type { TreeLimits } from '../context/tree-budget.ts';
 import type { Survey } from '../observe/survey.ts';
 import { MemoryBudget, OutOfMemoryBudget } from './memory-budget.ts';
 import { agreedReferrers, pruneReferrers } from './prune-referrers.ts';
-import { type Load, loadImage, pull, pullLoad } from './pull-load.ts';
+import { type Load, loadImage, pullImage, pullLoad } from './pull-load.ts';
 
 /**
  * Pull: brings planned content from the parent into the layer.
@@ -25,7 +25,7 @@ import { type Load, loadImage, pull, pullLoad } from './pull-load.ts';
  */
 
 /** An image to pull: the target of a tag, or (`tag` is `null`) content here that may lack referrers or children. */
-export type Image = Place & {
+export type Image = PullOrder & {
   tag: Tag | null;
   digest: Digest;
   survey: Survey;
@@ -191,10 +191,10 @@ class Batch {
       this.#cached(`content ${repository}@${digest}`, () =>
         pullLoad(this.#context, repository, load, this.#tagsOf(repository, digest)),
       );
-    if (tag === null) return pull(this.#context, repository, digest, load, content);
+    if (tag === null) return pullImage(this.#context, repository, digest, load, content);
     const conflictTag = loser && loserTag(tag, layer, loser);
     if (conflictTag) await bus.call(putTag, { repository, tag: conflictTag, digest: loser });
-    await pull(this.#context, repository, digest, load, content, { tag, expect });
+    await pullImage(this.#context, repository, digest, load, content, { tag, expect });
     if (conflictTag) {
       bus.publish(imageConflict, { pass, repository, tag, winner: digest, loser, loserTag: conflictTag });
     }

@@ -2,7 +2,7 @@ import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Descriptor } from '#proto/oci/manifest.ts';
 import type { Digest, Tag } from '#proto/oci/names.ts';
-import { choose, nameOf } from '../select/platforms.ts';
+import { choose, platformName } from '../select/platforms.ts';
 import { tagsOf } from '../select/tag-filter.ts';
 import type { Branch } from './tree.ts';
 
@@ -15,7 +15,7 @@ import type { Branch } from './tree.ts';
 const MAX_TAGS = 20;
 
 /** @returns empty without a tag that will point to the image: only a layer that holds the entire repository wants it */
-export function partsOf(
+export function imageContexts(
   branches: Pick<Branch, 'digest' | 'manifest'>[],
   tags: Tag[],
 ): Map<Digest, ImageContext> {
@@ -24,7 +24,7 @@ export function partsOf(
   const platforms = new Map<Digest, string>();
   for (const { manifest } of branches) {
     for (const child of manifest.manifests) {
-      const name = nameOf(child);
+      const name = platformName(child);
       if (name) platforms.set(child.digest, name);
     }
   }

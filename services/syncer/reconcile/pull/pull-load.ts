@@ -7,7 +7,7 @@ import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
 import { bySize } from '../context/order.ts';
 import type { PassContext } from '../context/pass-context.ts';
-import { partsOf } from './parts.ts';
+import { imageContexts } from './parts.ts';
 import { type Branch, blobsOf, missingTree, type TreeOptions, type TreeSelection } from './tree.ts';
 
 /** Content of an image that the layer lacks: manifests in commit order, blobs in transfer order. */
@@ -20,7 +20,7 @@ export type Load = {
   begun: boolean;
 };
 
-export type Move = { tag: Tag; expect: Digest | undefined };
+export type PulledTag = { tag: Tag; expect: Digest | undefined };
 
 /** Max digests per request to storage. */
 const PAGE = 1_000;
@@ -57,7 +57,7 @@ export async function pullLoad(
   tags: Tag[],
 ): Promise<void> {
   const { bus, arrivals } = context;
-  const parts = partsOf(branches, tags);
+  const parts = imageContexts(branches, tags);
   const results = await Promise.allSettled(
     missing.map(({ digest, size }) => {
       const part = parts.get(digest);
@@ -80,13 +80,13 @@ export async function pullLoad(
  * @returns whether anything was pulled or moved
  * @throws Fault; `conflict` if the tag moved meanwhile: the next pass decides again
  */
-export async function pull(
+export async function pullImage(
   { bus, pass }: PassContext,
   repository: Repository,
   digest: Digest,
   { branches, missing }: Load,
   content: () => Promise<void>,
-  move?: Move,
+  move?: PulledTag,
 ): Promise<boolean> {
   if (branches.length === 0 && !move) return false;
   const about = { pass, repository, tag: move?.tag ?? null, digest, direction: 'down' as const };

@@ -19,7 +19,7 @@ const TRY_ELSEWHERE = ['blob-unknown', 'manifest-unknown', 'parent-refused'] as 
  * which storage accepts only if the content that they refer to is here.
  * @returns number of repaired blobs and manifests
  */
-export async function repair(
+export async function repairDamaged(
   context: PassContext,
   fail: (where: Pick<Failure, 'repository'>, error: unknown) => void,
 ): Promise<number> {

@@ -1,12 +1,12 @@
 import { each } from '#proto/async/each.ts';
 import { type ExcludedManifest, getManifest, missingManifests } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository } from '#proto/oci/names.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
 import type { PassContext } from '../context/pass-context.ts';
 import { TreeBudget, type TreeLimits } from '../context/tree-budget.ts';
-import { choose, nameOf } from '../select/platforms.ts';
+import { choose, platformName } from '../select/platforms.ts';
 import { wantsReferrer } from '../select/referrer-filter.ts';
 
 /** A manifest that the layer lacks, and its children that are not pulled. */
@@ -109,7 +109,7 @@ class Tree {
     if (digests.length > 0) {
       mayFetch?.();
       const fetched = await parent.manifest(repository, digest, signal);
-      const manifest = readManifest(fetched.bytes, fetched.mediaType);
+      const manifest = parseManifest(fetched.bytes, fetched.mediaType);
       this.#budget.fetched(fetched.bytes.length, manifest.blobs.length);
       const leftOut = await this.#children(manifest, depth, () => false);
       if (leftOut.length > MAX_LEFT_OUT) {
@@ -164,7 +164,7 @@ class Tree {
 
 const toLeftOut = (child: Descriptor): ExcludedManifest => ({
   digest: child.digest,
-  platform: nameOf(child) || 'unknown',
+  platform: platformName(child) || 'unknown',
 });
 
 /** Drops fields that are not needed after parsing: annotations may be most of a manifest. */
@@ -196,5 +196,5 @@ async function localManifest(
   if (!file) return undefined;
   const bytes = Buffer.alloc(Math.min(place.size, MAX_MANIFEST_BYTES));
   await file.read(bytes, 0);
-  return readManifest(bytes, place.mediaType);
+  return parseManifest(bytes, place.mediaType);
 }

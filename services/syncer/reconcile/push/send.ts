@@ -2,7 +2,7 @@ import { each } from '#proto/async/each.ts';
 import { repositoriesOfBlob } from '#proto/content/blobs.ts';
 import { getManifest, setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Descriptor, type Manifest, readManifest } from '#proto/oci/manifest.ts';
+import { type Descriptor, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { imageFinished, imageStarted } from '#proto/sync/passes.ts';
 import type { FetchedManifest } from '../../link/parent/parent.ts';
@@ -120,7 +120,7 @@ async function readBranch(
     if (file) {
       const bytes = Buffer.alloc(size);
       await file.read(bytes, 0);
-      return { digest, mediaType, bytes, manifest: readManifest(bytes, mediaType) };
+      return { digest, mediaType, bytes, manifest: parseManifest(bytes, mediaType) };
     }
     if (attempt === 3) throw new Fault('manifest-unknown', `${digest} of ${repository} can't be found here`);
   }

@@ -1,6 +1,6 @@
 import { setBase } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { readManifest } from '#proto/oci/manifest.ts';
+import { parseManifest } from '#proto/oci/manifest.ts';
 import type { Digest, Repository, Tag } from '#proto/oci/names.ts';
 import { sent } from '../../link/http/sending.ts';
 import type { PassContext } from '../context/pass-context.ts';
@@ -82,7 +82,7 @@ async function subjectOf(
 ): Promise<Digest | undefined> {
   try {
     const { bytes, mediaType } = await parent.manifest(repository, digest, signal);
-    return readManifest(bytes, mediaType).subject?.digest;
+    return parseManifest(bytes, mediaType).subject?.digest;
   } catch (error) {
     if (Fault.is(error, 'manifest-unknown', 'manifest-invalid')) return undefined;
     throw error;

@@ -31,7 +31,7 @@ export function choose(
   for (const child of children) {
     const about = isAttestation(child) ? byDigest.get(child.annotations?.[SUBJECT] ?? '') : child;
     if (!about || taken.has(about.digest)) wanted.push(child);
-    else leftOut.set(child.digest, { digest: child.digest, platform: nameOf(about) });
+    else leftOut.set(child.digest, { digest: child.digest, platform: platformName(about) });
   }
   for (const { digest } of wanted) leftOut.delete(digest);
   return { wanted, leftOut: [...leftOut.values()] };
@@ -52,7 +52,7 @@ function fits({ platform }: Descriptor, filters: Platform[]): boolean {
 }
 
 /** Platform of a child, as its index names it: `os/architecture[/variant]`. */
-export const nameOf = ({ platform }: Descriptor): string =>
+export const platformName = ({ platform }: Descriptor): string =>
   clip([platform?.os, platform?.architecture, platform?.variant].filter(Boolean).join('/'), MAX_PLATFORM);
 
 function filterOf(text: string): Platform {

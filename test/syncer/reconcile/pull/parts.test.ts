@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import { isWanted, partsOf } from '../../../../services/syncer/reconcile/pull/parts.ts';
+import { isWanted, imageContexts } from '../../../../services/syncer/reconcile/pull/parts.ts';
 
 const descriptor = (digest: string, platform?: Descriptor['platform']): Descriptor => ({
   mediaType: '',
@@ -34,7 +34,7 @@ test('a blob belongs to the platforms whose manifests name it; one without a pla
     index('i', descriptor('a', amd), descriptor('b', arm), descriptor('c')),
   ];
   for (const order of [branches, branches.toReversed()]) {
-    const parts = partsOf(order, ['v1']);
+    const parts = imageContexts(order, ['v1']);
     assert.deepEqual(parts.get('only-amd'), { tags: ['v1'], platforms: ['linux/amd64'] });
     assert.deepEqual(parts.get('only-arm'), { tags: ['v1'], platforms: ['linux/arm/v7'] });
     assert.deepEqual(parts.get('both')?.platforms?.toSorted(), ['linux/amd64', 'linux/arm/v7']);
@@ -45,14 +45,14 @@ test('a blob belongs to the platforms whose manifests name it; one without a pla
 test('what only referrers name comes as one', () => {
   const branches = [image('a', ['layer', 'shared']), image('s', ['bill', 'shared'], 'a')];
   for (const order of [branches, branches.toReversed()]) {
-    const parts = partsOf(order, ['v1', 'v2']);
+    const parts = imageContexts(order, ['v1', 'v2']);
     assert.deepEqual(parts.get('bill'), { tags: ['v1', 'v2'], referrer: true });
     assert.deepEqual(parts.get('shared'), { tags: ['v1', 'v2'] });
   }
 });
 
 test('of what no tag is to point to, nothing is told', () => {
-  assert.equal(partsOf([image('a', ['layer'])], []).size, 0);
+  assert.equal(imageContexts([image('a', ['layer'])], []).size, 0);
 });
 
 const all = { referrers: true as const };
