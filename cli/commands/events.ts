@@ -4,7 +4,7 @@ import { connectOperator } from '../connection/connect.ts';
 import { dataOption } from '../data/data-option.ts';
 import { outputEnd } from '../terminal/output-end.ts';
 import { print, printError, printJson } from '../terminal/terminal.ts';
-import { gapText, isFrom, isOf, jsonOf, eventText } from '../text/event-text.ts';
+import { eventText, gapText, isFrom, isOf, jsonOf } from '../text/event-text.ts';
 
 type Options = {
   data: string;

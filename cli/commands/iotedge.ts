@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Argument, type Command } from 'commander';
 import { manifestComplaints } from '../iotedge/iotedge-check.ts';
-import { type LayerKind, layers, deploymentManifest } from '../iotedge/iotedge-manifest.ts';
+import { deploymentManifest, type LayerKind, layers } from '../iotedge/iotedge-manifest.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { print, printJson } from '../terminal/terminal.ts';
 

@@ -3,10 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { resolve } from 'node:path';
 import { Bus, type Log } from '#proto/bus/bus.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { currentUser } from '../data/current-user.ts';
 import { type DataFolder, dataFolder, isCopy } from '../data/data-folder.ts';
 import { livingPid } from '../data/pid-file.ts';
-import { type ListenAddress, isLoopback } from '../data/ports.ts';
+import type { ListenAddress } from '../data/ports.ts';
 import { whileHeld } from '../data/while-held.ts';
 import { Refusal } from '../terminal/refusal.ts';
 

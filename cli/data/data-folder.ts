@@ -1,3 +1,4 @@
+import { isLoopback } from '#proto/document/networks.ts';
 import { type UserName, userNames } from '#proto/contract/users.ts';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -5,7 +6,6 @@ import { join } from 'node:path';
 import { isElsewhere, placeOf } from '#proto/volume/folder-identity.ts';
 import { busConfiguration } from './bus-configuration.ts';
 import { mkdirRefusal } from '../terminal/failure.ts';
-import { isLoopback } from './ports.ts';
 import { releaseBallast } from './disk-space.ts';
 
 /**

@@ -23,10 +23,6 @@ export function parseAddress(text: string): ListenAddress {
 export const urlOf = ({ listen, tls }: Pick<Configuration, 'listen' | 'tls'>): string =>
   `${tls ? 'https' : 'http'}://${listen}`;
 
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
 /** The error code with which listening on the address fails; undefined if it succeeds. */
 export async function listenErrorCode({ host, port }: ListenAddress): Promise<string | undefined> {
   const server = createServer();

@@ -41,7 +41,10 @@ class NotYet extends Error {}
  * @returns undefined if `signal` aborts first
  * @throws Refusal for errors that waiting does not fix
  */
-export async function joinLayer(joining: JoinOptions, signal: AbortSignal): Promise<ServiceSettings | undefined> {
+export async function joinLayer(
+  joining: JoinOptions,
+  signal: AbortSignal,
+): Promise<ServiceSettings | undefined> {
   let reported: string | undefined;
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {

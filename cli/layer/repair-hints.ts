@@ -1,9 +1,10 @@
 import { readFile, rm } from 'node:fs/promises';
 import { Bus } from '#proto/bus/bus.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { hintOf, MAX_HINTS, type RepairHint } from '#proto/volume/repair-request.ts';
 import { isBus, quiet } from '../connection/connect.ts';
 import { type DataFolder, makeAloneFolders, writeBus } from '../data/data-folder.ts';
-import { freePort, isLoopback, waitForPort } from '../data/ports.ts';
+import { freePort, waitForPort } from '../data/ports.ts';
 import { printError } from '../terminal/terminal.ts';
 import { typeOf } from '../text/event-text.ts';
 import { LayerLog } from './layer-log.ts';

@@ -2,8 +2,9 @@ import type { ScopeMap, Token } from '#proto/accounts/accounts.ts';
 import type { Child } from '#proto/accounts/children.ts';
 import { allowsGateway, ruleOf } from '#proto/accounts/scopes.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import type { Mode } from '#proto/oci/mode.ts';
-import { isLoopback, parseAddress } from '../data/ports.ts';
+import { parseAddress } from '../data/ports.ts';
 import { duration, table } from '../terminal/figures.ts';
 import { instant } from './token-text.ts';
 

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import type { Configuration } from '#proto/document/configuration.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { dataFolder } from '../data/data-folder.ts';
 import { dataArguments } from '../data/data-option.ts';
-import { isLoopback, parseAddress, urlOf } from '../data/ports.ts';
+import { parseAddress, urlOf } from '../data/ports.ts';
 import { plural } from '../terminal/figures.ts';
 import { insecureFlag, loginCommand, registryOf } from './token-text.ts';
 

@@ -16,7 +16,7 @@ import { Connection, type ConnectionOptions, header, KIND } from './connection.t
 import { Events, type StoredEvent } from './events.ts';
 import { type HistoryOptions, type Past, readHistory } from './history.ts';
 import { Invalidations } from './invalidations.ts';
-import { Jobs, jobDropped, type JobVerdict, type Worker } from './jobs.ts';
+import { Jobs, type JobVerdict, jobDropped, type Worker } from './jobs.ts';
 import { Relay } from './relay.ts';
 import { Requester } from './requester.ts';
 import { Responder } from './responder.ts';
@@ -37,7 +37,7 @@ import { type ServeStore, serveStore } from './store-server.ts';
  * connection.
  */
 
-export type { Log, JobVerdict, Worker };
+export type { JobVerdict, Log, Worker };
 
 export type BusOptions = ConnectionOptions & {
   /** Name of the layer; with that of this process, the source of its events. */

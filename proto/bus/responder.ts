@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Request } from '../contract/contract.ts';
 import type { Log } from '../contract/log.ts';
-import { type RequestSender, callerOf } from './caller.ts';
+import { callerOf, type RequestSender } from './caller.ts';
 import { answer, type Calls, type Reply, replyTo, respond } from './calls.ts';
 import { mayAsk } from './permissions.ts';
 

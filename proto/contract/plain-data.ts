@@ -51,3 +51,7 @@ export function notPlain(value: unknown, depth = 0): string | undefined {
   }
   return undefined;
 }
+
+/** Whether the value is an object with keys, not an array. */
+export const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -12,7 +12,12 @@ import { isRepositoryPattern } from '../oci/repository-pattern.ts';
  * pattern with a name only selects both kinds; with a tag, events about tags; with a digest, events about manifests;
  * with both, events about this tag and this digest. Pure.
  */
-export type NotificationPattern = { name: string; tag?: string; digest?: string; action: NotificationAction | '*' };
+export type NotificationPattern = {
+  name: string;
+  tag?: string;
+  digest?: string;
+  action: NotificationAction | '*';
+};
 export type NotificationAction = 'push' | 'delete';
 /** Artifact that an event is about, and what happened to it. */
 export type Artifact = { name: string; tag?: string | undefined; digest: string; action: NotificationAction };

@@ -93,7 +93,8 @@ export const Notifications = Type.Object({
 export type Notifications = Static<typeof Notifications>;
 export type Receiver = Notifications['webhooks'][number];
 
-export const webhookName = ({ name, url }: Pick<Webhook, 'name' | 'url'>): string => name ?? new URL(url).host;
+export const webhookName = ({ name, url }: Pick<Webhook, 'name' | 'url'>): string =>
+  name ?? new URL(url).host;
 
 export function notificationsOf({ parent, webhooks = [] }: NotificationsDocument = {}): Notifications {
   return {

@@ -1,6 +1,6 @@
 import { clip } from '../contract/clip.ts';
 import { packedSize } from '../contract/packed-size.ts';
-import { type LayerReport, MAX_DEPTH, MAX_LAYERS, type LayersReport } from './layers-below.ts';
+import { type LayerReport, type LayersReport, MAX_DEPTH, MAX_LAYERS } from './layers-below.ts';
 
 /**
  * Selects the layers below that fit into one report, so that the parent accepts the report for any number of layers and

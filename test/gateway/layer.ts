@@ -13,7 +13,7 @@ import type { Mode } from '#proto/oci/mode.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { NODE_ENV, NODE_FLAGS } from '../../cli/data/node.ts';
 import { buildApp, closeApp } from '../../services/gateway/app.ts';
-import type { Gateway, CallTimes } from '../../services/gateway/routes/resource.ts';
+import type { CallTimes, Gateway } from '../../services/gateway/routes/resource.ts';
 import { TestBus } from '../support/bus.ts';
 import { patience, until as untilSo } from '../support/until.ts';
 

@@ -4,7 +4,7 @@ import { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { Bus } from '#proto/bus/bus.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { dataFolder } from '../../cli/data/data-folder.ts';
-import { ParentLink, type LinkOptions } from '../../services/syncer/link/http/link.ts';
+import { type LinkOptions, ParentLink } from '../../services/syncer/link/http/link.ts';
 import { ParentRegistry } from '../../services/syncer/link/parent/parent.ts';
 import { PushClient } from '../../services/syncer/link/parent/push-client.ts';
 import { Arrivals } from '../../services/syncer/reconcile/context/arrivals.ts';

@@ -1,4 +1,5 @@
 import { isAbsolute, join } from 'node:path';
+import { isMapping } from '../../contract/plain-data.ts';
 import { azureFiles } from '../azure.ts';
 import type { Document, Tls } from '../document.ts';
 import type { ParentDocument } from '../parent.ts';
@@ -6,13 +7,13 @@ import type { ParentDocument } from '../parent.ts';
 /** Merges a document with the fields that override it and with its defaults. Pure. */
 
 /** Fields that override those of a document, or serve as its defaults. Their paths are absolute. */
-export type Overrides = Omit<Document, 'parent' | 'tls'> & { parent?: Partial<ParentDocument>; tls?: Partial<Tls> };
+export type Overrides = Omit<Document, 'parent' | 'tls'> & {
+  parent?: Partial<ParentDocument>;
+  tls?: Partial<Tls>;
+};
 
 /** Fields as parsed, not validated yet. */
 export type Fields = Record<string, unknown>;
-
-export const isMapping = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Mappings that are merged field by field, and which of their fields are paths. */
 const owners = {

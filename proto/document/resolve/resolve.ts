@@ -1,5 +1,6 @@
 import type { TSchema } from '@sinclair/typebox';
 import { parseDocument } from 'yaml';
+import { isMapping } from '../../contract/plain-data.ts';
 import { loginServerOf } from '../azure.ts';
 import type { Configuration } from '../configuration.ts';
 import { type DeclaredAccount, declaredAccounts } from '../declared-accounts.ts';
@@ -10,7 +11,7 @@ import { notificationsOf, placeFiles } from '../notifications.ts';
 import { bitRateOf, bytesOf, durationOf, minuteOf } from '../quantities.ts';
 import { Selection } from '../selection.ts';
 import { complaintsOf } from '../validation/document.ts';
-import { type Fields, isMapping, merge, type Overrides } from './merge.ts';
+import { type Fields, merge, type Overrides } from './merge.ts';
 
 /**
  * From a configuration document as a person writes it to the configuration in force. Pure.

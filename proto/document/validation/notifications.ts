@@ -1,6 +1,6 @@
 import type { DocumentFiles } from '../files.ts';
 import { readNotificationPattern } from '../notification-patterns.ts';
-import { type NotificationsDocument, webhookName, type Webhook } from '../notifications.ts';
+import { type NotificationsDocument, type Webhook, webhookName } from '../notifications.ts';
 import { unreadable } from './link.ts';
 import { notValid, quote } from './remedies.ts';
 

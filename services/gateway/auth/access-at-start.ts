@@ -1,4 +1,3 @@
-import { isIPv4 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accountsStatus } from '#proto/accounts/accounts.ts';
 import { jittered } from '#proto/async/backoff.ts';
@@ -8,11 +7,6 @@ import { Fault } from '#proto/contract/fault.ts';
 const PATIENCE_MS = 5_000;
 /** Delay before a retry while storage does not answer, in ms, ± 25 %. */
 const PAUSE_MS = 500;
-
-/** Whether only this machine can reach the address. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-}
 
 /** Interval between checks for an awaited token, in ms. */
 const POLL_MS = 1_000;

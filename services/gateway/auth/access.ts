@@ -4,7 +4,13 @@ import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { childParameter, repositoryOf } from '../http/parameters.ts';
 import { Authentication, type AuthenticationOptions, type Insufficient } from './authentication.ts';
-import { decide, decideGateway, type CallerIdentity, UNRESTRICTED, type AccessVerdict } from './authorization.ts';
+import {
+  type AccessVerdict,
+  type CallerIdentity,
+  decide,
+  decideGateway,
+  UNRESTRICTED,
+} from './authorization.ts';
 import { type BearerError, challenge, type NeededRight } from './challenge.ts';
 import type { Needs } from './needs.ts';
 

@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify';
 import type { Bus } from '#proto/bus/bus.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import { AccountCache, type Status } from './account-cache.ts';
-import { type CallerIdentity, AccessRules, UNRESTRICTED } from './authorization.ts';
+import { AccessRules, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
 import type { RequestCaller } from './caller.ts';
 import type { BearerError } from './challenge.ts';
-import { type LoginCredentials, LogIn, type Refused } from './log-in.ts';
+import { LogIn, type LoginCredentials, type Refused } from './log-in.ts';
 
 export type AuthenticationOptions = {
   bus: Bus;
@@ -78,7 +78,10 @@ export class Authentication {
   }
 
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
-  async refresh({ name, print = '', grant }: CallerIdentity, status: Status): Promise<CallerIdentity | Refused> {
+  async refresh(
+    { name, print = '', grant }: CallerIdentity,
+    status: Status,
+  ): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
     const carried = { ...(grant && { grant }), print };
     if (name === '') return { ...this.#anonymous, ...carried };

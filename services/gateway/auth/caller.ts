@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { GatewayAction, RepositoryAction } from '#proto/accounts/scopes.ts';
-import { decide, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
+import { type CallerIdentity, decide, UNRESTRICTED } from './authorization.ts';
 import type { Needs } from './needs.ts';
 
 /** The caller of a request, as far as it is known. */

@@ -5,7 +5,7 @@ import {
   repositoryActions,
 } from '#proto/accounts/scopes.ts';
 import { isRepository } from '#proto/oci/names.ts';
-import { type Grant, AccessRules } from './authorization.ts';
+import { AccessRules, type Grant } from './authorization.ts';
 
 /**
  * Scopes of Docker's token protocol ("Docker Registry v2 authentication", "Token Scope Documentation"), such as

@@ -1,8 +1,8 @@
 import { hostname, networkInterfaces } from 'node:os';
 import type { FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { HEALTH } from '../http/login-server.ts';
-import { isLoopback } from './access-at-start.ts';
 
 /**
  * While a layer has no accounts, every client that reaches it may do everything, and a browser on this machine reaches

@@ -8,12 +8,12 @@ import { packedSize } from '#proto/contract/packed-size.ts';
 import { kept } from '#proto/status/layer-reports.ts';
 import {
   type Layers,
+  type LayersReport,
   layersBelow,
   MAX_MARKS,
-  type StreamPlace,
-  type LayersReport,
   type ReportProgress,
   reportProgress,
+  type StreamPlace,
 } from '#proto/status/layers-below.ts';
 import { presence } from '#proto/status/presence.ts';
 
@@ -66,7 +66,11 @@ export class ChildReports {
    * @throws Fault `malformed`; `too-many`; `unavailable`: some of the events may be stored, and the answer to the next
    * report says which
    */
-  take(child: string, report: LayersReport, from: { account: boolean; charged?: number }): Promise<ReportOutcome> {
+  take(
+    child: string,
+    report: LayersReport,
+    from: { account: boolean; charged?: number },
+  ): Promise<ReportOutcome> {
     return this.#locks.run(child, () => this.#take(child, report, from));
   }
 

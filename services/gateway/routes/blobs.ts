@@ -8,7 +8,7 @@ import { length, type Part, sendParts } from '../content/send-blob.ts';
 import { digestParameter, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, type RouteHandler, onBehalfOf, resource } from './resource.ts';
+import { type Gateway, onBehalfOf, type RouteHandler, resource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 

@@ -130,7 +130,11 @@ export function waitOf(request: FastifyRequest): number {
 }
 
 /** Waits for `changed`, for `ms`, or for the end of the connection. */
-export async function waitForChange(changed: Promise<void>, ms: number, { raw }: FastifyRequest): Promise<void> {
+export async function waitForChange(
+  changed: Promise<void>,
+  ms: number,
+  { raw }: FastifyRequest,
+): Promise<void> {
   const { promise: timedOut, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   raw.socket.once('close', resolve);

@@ -11,7 +11,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
 import { clientAddress } from './presence.ts';
-import { type Gateway, type RouteHandler, onBehalfOf, resource } from './resource.ts';
+import { type Gateway, onBehalfOf, type RouteHandler, resource } from './resource.ts';
 
 const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';

@@ -27,7 +27,7 @@ import { readManifestBytes } from '../content/open-content.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
-import { type Gateway, type RouteHandler, onBehalfOf, resource, settle } from './resource.ts';
+import { type Gateway, onBehalfOf, type RouteHandler, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {

@@ -5,9 +5,9 @@ import { ALREADY_ACTIVATED, chargeChild, checkChild } from '#proto/accounts/chil
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import {
+  LayersReport,
   MAX_REPORT_BYTES,
   MAX_REPORT_VALUES,
-  LayersReport,
   type ReportAck,
   reportPath,
 } from '#proto/status/layers-below.ts';

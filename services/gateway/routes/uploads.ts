@@ -22,7 +22,7 @@ import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
 import { parseContentRange, uploadRange } from '../http/ranges.ts';
-import { type Gateway, type RouteHandler, onBehalfOf, resource, settle } from './resource.ts';
+import { type Gateway, onBehalfOf, type RouteHandler, resource, settle } from './resource.ts';
 import { writeBody } from './write-body.ts';
 
 /**

@@ -54,7 +54,11 @@ export function verdictOn({ held, asking, lastSeen, waiting, now }: StartFacts):
 }
 
 /** The record of the start that becomes active. */
-export function succeed(held: ActiveStart | undefined, { id, at }: Start, address: string | undefined): ActiveStart {
+export function succeed(
+  held: ActiveStart | undefined,
+  { id, at }: Start,
+  address: string | undefined,
+): ActiveStart {
   const { replaced = [], copies = [] } = held ?? {};
   return {
     id,

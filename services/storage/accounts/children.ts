@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type ActivationConflict,
   ALREADY_ACTIVATED,
   type Child,
-  type ActivationConflict,
   type LayerIdentity,
   type Start,
 } from '#proto/accounts/children.ts';

@@ -46,7 +46,10 @@ export class Commits {
   }
 
   /** Step 1. @throws Fault `digest-invalid`, `size-invalid`, `no-space`; the ingest is unchanged */
-  async verify({ folder, record }: ClaimedIngest, { digest, size: announced, hashed }: WantedContent): Promise<VerifiedContent> {
+  async verify(
+    { folder, record }: ClaimedIngest,
+    { digest, size: announced, hashed }: WantedContent,
+  ): Promise<VerifiedContent> {
     const { data } = ingestFiles(folder);
     const expected = announced ?? record.size;
     // Created if nothing was written: the content is empty.

@@ -3,8 +3,14 @@ import type { Claim } from '#proto/content/ingests.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Metadata } from '../metadata/metadata.ts';
 import type { IngestRecord } from '../metadata/records.ts';
-import type { Commits, ClaimedIngest } from './commit.ts';
-import type { ContentIngester, ListedIngest, ExpiredIngests, IngestManager, TransferQuery } from './content-store.ts';
+import type { ClaimedIngest, Commits } from './commit.ts';
+import type {
+  ContentIngester,
+  ExpiredIngests,
+  IngestManager,
+  ListedIngest,
+  TransferQuery,
+} from './content-store.ts';
 import type { Grace } from './grace.ts';
 import { IngestClaims } from './ingest-claims.ts';
 import { IngestFolders, transferId } from './ingest-folders.ts';
@@ -64,7 +70,13 @@ export class Ingests implements ContentIngester, IngestManager {
     return this.#uploads.abort(repository, id);
   }
 
-  async claimTransfer({ digest, size, by, repository, part }: TransferQuery): Promise<Claim & { clean: boolean }> {
+  async claimTransfer({
+    digest,
+    size,
+    by,
+    repository,
+    part,
+  }: TransferQuery): Promise<Claim & { clean: boolean }> {
     const { metadata, commits, grace, space, now } = this.#deps;
     const claims = this.#claims;
     const folders = this.#folders;

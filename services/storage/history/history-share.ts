@@ -11,7 +11,14 @@ import type { SizedEvent } from '#proto/jetstream/stream-room.ts';
 /** Name of a child; undefined: this layer. */
 export type HistoryOwner = string | undefined;
 /** Events that an owner loses: all of its own before the sequence `before`. */
-export type Cut = { owner: HistoryOwner; first: number; last: number; before: number; count: number; bytes: number };
+export type Cut = {
+  owner: HistoryOwner;
+  first: number;
+  last: number;
+  before: number;
+  count: number;
+  bytes: number;
+};
 
 /** The events of one owner, in order. */
 class OwnerEvents {

@@ -84,7 +84,10 @@ export async function examineTables(folder: string): Promise<Finding[]> {
 }
 
 /** Logs that belong to the database, in the order in which they were written. */
-export const liveLogs = ({ logs }: DatabaseFiles, { log, previousLog }: DatabaseManifest): [number, string][] =>
+export const liveLogs = (
+  { logs }: DatabaseFiles,
+  { log, previousLog }: DatabaseManifest,
+): [number, string][] =>
   [...logs].filter(([number]) => number >= log || number === previousLog).sort(([a], [b]) => a - b);
 
 /** Reads the manifest that CURRENT names; adds a finding if it can't be read. */

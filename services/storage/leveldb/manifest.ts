@@ -84,4 +84,5 @@ function apply(cursor: ByteCursor, edits: Edits, tables: Map<number, Table>): vo
 }
 
 /** Drops the last eight bytes: sequence number and type. */
-const userKey = (cursor: ByteCursor): string => Buffer.from(cursor.prefixed()).subarray(0, -8).toString('utf8');
+const userKey = (cursor: ByteCursor): string =>
+  Buffer.from(cursor.prefixed()).subarray(0, -8).toString('utf8');

@@ -2,7 +2,7 @@ import { type Garbage, garbageCollected } from '#proto/content/maintenance.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { byAccount } from '../audit/caller-context.ts';
 import type { ContentCollector } from '../content/content-store.ts';
-import type { SweepResult, GarbageRules, Sweep, SweepDeps } from './sweep.ts';
+import type { GarbageRules, Sweep, SweepDeps, SweepResult } from './sweep.ts';
 import { sweepContent } from './sweep-content.ts';
 import { emptyQuarantine, sweepStrays } from './sweep-files.ts';
 import { sweepLinks } from './sweep-links.ts';

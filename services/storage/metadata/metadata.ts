@@ -2,7 +2,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Change, set } from './changes.ts';
 import { type Counters, RecordCounters, type RecordCounts } from './counters.ts';
 import { Database } from './database.ts';
-import { type JournalEntry, Journal } from './journal.ts';
+import { Journal, type JournalEntry } from './journal.ts';
 import { keys, kinds, prefix, rangeOf } from './keys.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { allUnsent } from './migration.ts';
@@ -102,7 +102,10 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   /** Entries of the journal that no unfinished batch precedes: `[number, entry]`. */
   async *journal(after: number): AsyncGenerator<[number: number, JournalEntry]> {
     const { head } = this.#journal;
-    for await (const [number, entry] of this.range<JournalEntry>(prefix(kinds.entry), keys.entry(after).slice(2))) {
+    for await (const [number, entry] of this.range<JournalEntry>(
+      prefix(kinds.entry),
+      keys.entry(after).slice(2),
+    )) {
       if (Number(number) > head) return;
       yield [Number(number), entry];
     }

@@ -27,7 +27,7 @@ import {
   stateOf,
   syncPlace,
 } from './repair-folder.ts';
-import { emptyReport, type RepairReport, say, reportText } from './report.ts';
+import { emptyReport, type RepairReport, reportText, say } from './report.ts';
 import { requireSpace } from './required-space.ts';
 import { resetSyncState } from './reset-sync-state.ts';
 import { restoreManifests } from './restore-manifests.ts';

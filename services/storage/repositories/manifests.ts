@@ -27,7 +27,7 @@ import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import { deleteSynchronized } from './clean.ts';
 import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
-import { type Expect, type TagMove, manifestUnknown, type Tags } from './tags.ts';
+import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
 
 /*
  * Repositories: the manifests of each, the tags that point to them, and the referrers of a subject.

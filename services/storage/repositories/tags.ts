@@ -101,7 +101,10 @@ export class Tags {
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }
 
-  async listBases(repository: string, { after, limit }: ListQuery): Promise<{ tags: TagEntry[]; more: boolean }> {
+  async listBases(
+    repository: string,
+    { after, limit }: ListQuery,
+  ): Promise<{ tags: TagEntry[]; more: boolean }> {
     const [entries, more] = await page(this.#deps.metadata.bases(repository, after), limit);
     return { tags: entries.map(([tag, digest]) => ({ tag, digest })), more };
   }

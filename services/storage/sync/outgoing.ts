@@ -7,7 +7,7 @@ import type { Metadata } from '../metadata/metadata.ts';
 import { type Change, drop, put } from '../metadata/metadata.ts';
 import { type ListQuery, page } from '../metadata/page.ts';
 import type { UnsentRecord } from '../metadata/records.ts';
-import { type ParentRecord, changeParent } from './parent.ts';
+import { changeParent, type ParentRecord } from './parent.ts';
 
 /*
  * State of synchronisation: outgoing changes, and positions in other layers' changes.

@@ -14,7 +14,7 @@ import { configurationChanged } from '#proto/document/configuration.ts';
 import type { Receiver } from '#proto/document/notifications.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
 import type { WebhookPlace } from '#proto/status/webhooks.ts';
-import { lossOf, type WebhookNotice, noticeOf } from './notice.ts';
+import { lossOf, noticeOf, type WebhookNotice } from './notice.ts';
 import type { NoticeSender } from './post.ts';
 import { deliveryWait } from './verdict.ts';
 import type { WebhookProgress } from './webhook-progress.ts';

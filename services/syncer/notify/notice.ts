@@ -14,7 +14,10 @@ const LOST = `terrace.${historyLost.type}`;
  * CloudEvents 1.0, "JSON Event Format", structured mode: the event as it is in the stream, with `subject`, such as
  * `app/web:1` or `app/web@sha256:…`. Undefined if the receiver does not select it.
  */
-export function noticeOf({ event, child }: Exclude<Past, { gap: Gap }>, to: Receiver): WebhookNotice | undefined {
+export function noticeOf(
+  { event, child }: Exclude<Past, { gap: Gap }>,
+  to: Receiver,
+): WebhookNotice | undefined {
   if (child !== undefined && !to.below) return undefined;
   const artifact = artifactOf(event);
   if (artifact ? !selects(to.match, artifact) : !isLoss(event, to)) return undefined;

@@ -1,7 +1,12 @@
 import type { LayerIdentity } from '#proto/accounts/children.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { EventPublisher, StateReader, StateWriter } from '#proto/bus/roles.ts';
-import { type LayerReport, MAX_EVENTS, type StreamPlace, type LayersReport } from '#proto/status/layers-below.ts';
+import {
+  type LayerReport,
+  type LayersReport,
+  MAX_EVENTS,
+  type StreamPlace,
+} from '#proto/status/layers-below.ts';
 import { isTooSlow, type ReportSender } from '../link/parent/reports.ts';
 import { RefusedEvents } from './refused-events.ts';
 

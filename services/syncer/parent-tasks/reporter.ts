@@ -14,7 +14,12 @@ import type {
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Kept } from '#proto/jetstream/archive.ts';
-import { type LayerReport, MAX_EVENTS, type StreamPlace, type LayersReport } from '#proto/status/layers-below.ts';
+import {
+  type LayerReport,
+  type LayersReport,
+  MAX_EVENTS,
+  type StreamPlace,
+} from '#proto/status/layers-below.ts';
 import type { ReportSender } from '../link/parent/reports.ts';
 import { LinkGate } from '../schedule/link-gate.ts';
 import type { LinkUse } from '../schedule/link-schedule.ts';

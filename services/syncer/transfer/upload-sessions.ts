@@ -85,7 +85,11 @@ export class UploadSessions {
     return undefined;
   }
 
-  async #cancel(pushClient: PushClient, { repository }: WantedBlob, { location }: UploadSession): Promise<void> {
+  async #cancel(
+    pushClient: PushClient,
+    { repository }: WantedBlob,
+    { location }: UploadSession,
+  ): Promise<void> {
     await pushClient.cancel(repository, location, this.#signal).catch(() => {});
   }
 }

@@ -1,3 +1,4 @@
+import { isMapping } from '#proto/contract/plain-data.ts';
 /** Desired and reported properties of a twin, as a layer reads them. Pure. */
 
 export type Properties = Record<string, unknown>;
@@ -31,6 +32,3 @@ export function withoutNulls(fields: Properties): Properties {
     present.map(([key, value]) => [key, isMapping(value) ? withoutNulls(value) : value]),
   );
 }
-
-export const isMapping = (value: unknown): value is Properties =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

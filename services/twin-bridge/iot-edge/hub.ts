@@ -1,10 +1,11 @@
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { isMapping } from '#proto/contract/plain-data.ts';
 import type { ModuleIdentity } from '#proto/iot-edge/identity.ts';
 import type { DirectMethod } from '../methods/method.ts';
 import { answerCall, MAX_CALLS, messageAnswer } from './answer.ts';
-import { isMapping, type Properties } from './desired.ts';
+import type { Properties } from './desired.ts';
 import { clientId, userName } from './sas.ts';
 import type { Timing } from './timing.ts';
 import { answerMethod, getTwin, patchReported, SUBSCRIPTIONS, topicOf } from './topics.ts';

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isMapping } from '#proto/contract/plain-data.ts';
 import { twinComplaints } from '#proto/iot-edge/twin-rules.ts';
 import { MAX_BYTES } from '../report/fit.ts';
-import { isMapping, type Properties } from './desired.ts';
+import type { Properties } from './desired.ts';
 
 /**
  * Checks properties to report by the rules of a twin: edgeHub refuses without a reason, and a later refusal by IoT Hub

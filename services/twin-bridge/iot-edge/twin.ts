@@ -5,7 +5,7 @@ import type { Workload } from '#proto/iot-edge/workload.ts';
 import type { TwinSession } from '#proto/status/status.ts';
 import type { DirectMethod } from '../methods/method.ts';
 import type { SourceState } from '../source/source.ts';
-import { type TwinClock, Conversation, systemClock, type TwinDelegate } from './conversation.ts';
+import { Conversation, systemClock, type TwinClock, type TwinDelegate } from './conversation.ts';
 import type { Desired, Properties } from './desired.ts';
 import { connectHub, type Hub, type HubOptions } from './hub.ts';
 import { readLastGood, storeLastGood } from './last-good.ts';

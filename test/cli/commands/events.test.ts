@@ -5,7 +5,7 @@ import { tagMoved } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { reportPath } from '#proto/status/layers-below.ts';
 import { sinceOf } from '../../../cli/commands/events.ts';
-import { gapText, isOf, eventText } from '../../../cli/text/event-text.ts';
+import { eventText, gapText, isOf } from '../../../cli/text/event-text.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { pushImage } from '../../support/registry/image.ts';
 import { program, run, type } from '../../support/terrace.ts';

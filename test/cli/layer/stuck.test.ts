@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { processorMsOf } from '#proto/process/cpu-time.ts';
 import type { LoopLimits } from '#proto/process/stuck-loop.ts';
 import { NODE_FLAGS } from '../../../cli/data/node.ts';
-import { type SupervisorNotice, Supervisor } from '../../../cli/layer/supervisor.ts';
+import { Supervisor, type SupervisorNotice } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
 /** Short, but of the same kind: how much of the processor it takes does not depend on how busy the machine is. */

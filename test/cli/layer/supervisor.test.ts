@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { claimPid, isAlive, livingPid, writePid } from '../../../cli/data/pid-file.ts';
-import { type SupervisorNotice, type Program, Supervisor } from '../../../cli/layer/supervisor.ts';
+import { type Program, Supervisor, type SupervisorNotice } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
 /** A shell program; it writes a line to `file` when it has set its traps. */

@@ -7,7 +7,7 @@ import { resolveDocument } from '#proto/document/resolve/resolve.ts';
 import { describeGarbage, describeScrub } from '../../../cli/commands/upkeep.ts';
 import { accountName } from '../../../cli/input/account-name.ts';
 import { instantOf } from '../../../cli/input/expiry.ts';
-import { requestedActions, describeActions } from '../../../cli/input/permissions.ts';
+import { describeActions, requestedActions } from '../../../cli/input/permissions.ts';
 import { Refusal } from '../../../cli/terminal/refusal.ts';
 import { describeTokens, loginCommand } from '../../../cli/text/token-text.ts';
 import { welcome } from '../../../cli/text/welcome.ts';

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
-import { isLoopback } from '../../../services/gateway/auth/access-at-start.ts';
+import { isLoopback } from '#proto/document/networks.ts';
 import { on, Tokens } from '../accounts.ts';
 import { kill, TestLayer, until } from '../layer.ts';
 

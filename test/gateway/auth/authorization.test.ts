@@ -2,7 +2,12 @@ import { equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { type RepositoryAction, repositoryActions } from '#proto/accounts/scopes.ts';
-import { decide, decideGateway, AccessRules, type AccessVerdict } from '../../../services/gateway/auth/authorization.ts';
+import {
+  AccessRules,
+  type AccessVerdict,
+  decide,
+  decideGateway,
+} from '../../../services/gateway/auth/authorization.ts';
 
 const rulesFor = (pattern: string, actions: readonly RepositoryAction[]) =>
   new AccessRules(actions.map((action) => `repositories/${pattern}/${action}`));
@@ -124,7 +129,11 @@ test('rules that speak of no repository allow nothing', () => {
 });
 
 const mine = new AccessRules(['gateway/a/config/write']);
-const others = new AccessRules(['gateway/b/config/write', 'gateway/a/config/read', 'repositories/*/content/write']);
+const others = new AccessRules([
+  'gateway/b/config/write',
+  'gateway/a/config/read',
+  'repositories/*/content/write',
+]);
 for (const [title, account, grant, want] of [
   ['the right to it', mine, undefined, 'allow'],
   ['the right to it, and a grant of it', mine, mine, 'allow'],

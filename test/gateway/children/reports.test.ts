@@ -5,8 +5,8 @@ import { Type } from '@sinclair/typebox';
 import { createToken, deleteToken } from '#proto/accounts/accounts.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import {
-  layersBelow,
   type LayersReport,
+  layersBelow,
   type ReportAck,
   type ReportProgress,
   reportPath,

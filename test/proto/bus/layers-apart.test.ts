@@ -4,7 +4,7 @@ import { attributed } from '#proto/bus/relay.ts';
 import { check, pack } from '#proto/contract/contract.ts';
 import { Envelope, MAX_LAYER_LENGTH } from '#proto/contract/envelope.ts';
 import { fitReport, kept, prefixPaths } from '#proto/status/layer-reports.ts';
-import { type LayerReport, MAX_DEPTH, MAX_LAYERS, LayersReport } from '#proto/status/layers-below.ts';
+import { type LayerReport, LayersReport, MAX_DEPTH, MAX_LAYERS } from '#proto/status/layers-below.ts';
 
 /** What goes up through many layers, each of which keeps and tells what it was told. */
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { EventReaders, KNOWN_MS, type HistoryQuery } from '#proto/jetstream/event-readers.ts';
+import { EventReaders, type HistoryQuery, KNOWN_MS } from '#proto/jetstream/event-readers.ts';
 import type { Pulled } from '#proto/jetstream/pull.ts';
 
 /** A server that has one event at each sequence, and may fail. */

@@ -5,7 +5,13 @@ import { Jobs } from '#proto/bus/jobs.ts';
 import { storeBy } from '#proto/bus/store-client.ts';
 import { pack } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type Dropped, JobQueue, type QueueTransport, MAX_JOB_FAILURES, MAX_LOST } from '#proto/jetstream/job-queue.ts';
+import {
+  type Dropped,
+  JobQueue,
+  MAX_JOB_FAILURES,
+  MAX_LOST,
+  type QueueTransport,
+} from '#proto/jetstream/job-queue.ts';
 import type { Queue, Taken } from '#proto/jetstream/store.ts';
 import { settleJob, TAKE_MS, takeJob } from '#proto/jetstream/store-requests.ts';
 import { transferBlob } from '#proto/sync/transfers.ts';

@@ -4,7 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus } from '#proto/bus/bus.ts';
 import { passStarted } from '#proto/sync/passes.ts';
 import { subscribeTriggers } from '../../../services/syncer/coordinator/triggers.ts';
-import { MAX_SCOPE_ENTRIES, type PassRequest } from '../../../services/syncer/reconcile/context/pass-request.ts';
+import {
+  MAX_SCOPE_ENTRIES,
+  type PassRequest,
+} from '../../../services/syncer/reconcile/context/pass-request.ts';
 import { until } from '../../gateway/layer.ts';
 import { type TestLayer, testLayer } from '../../support/layer.ts';
 import { startProxy } from '../../support/proxy/fault-proxy.ts';

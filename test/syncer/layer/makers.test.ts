@@ -8,7 +8,7 @@ import { Envelope } from '#proto/contract/envelope.ts';
 import { Fault, type FaultCode, faultCodes, fromWire, toWire, WireFault } from '#proto/contract/fault.ts';
 import { limitComplaints } from '#proto/document/complaints.ts';
 import { configurationRefused } from '#proto/document/configuration.ts';
-import { layersBelow, StreamPlace, LayersReport, reportProgress } from '#proto/status/layers-below.ts';
+import { LayersReport, layersBelow, reportProgress, StreamPlace } from '#proto/status/layers-below.ts';
 import { bridgeStatus } from '#proto/status/status.ts';
 import { Parked } from '#proto/sync/outgoing.ts';
 import { imageFailed, imageParked, passFinished } from '#proto/sync/passes.ts';
@@ -16,7 +16,7 @@ import { ChildReports } from '../../../services/gateway/children/child-reports.t
 import { HistoryRoom } from '../../../services/storage/history/history-room.ts';
 import { LinkReport } from '../../../services/syncer/coordinator/link-report.ts';
 import { refusal } from '../../../services/syncer/link/answers/answers.ts';
-import { verdictOf, deliveryWait } from '../../../services/syncer/notify/verdict.ts';
+import { deliveryWait, verdictOf } from '../../../services/syncer/notify/verdict.ts';
 import { WebhookProgress } from '../../../services/syncer/notify/webhook-progress.ts';
 import { RefusedEvents } from '../../../services/syncer/parent-tasks/refused-events.ts';
 import { Parking } from '../../../services/syncer/reconcile/context/parking.ts';

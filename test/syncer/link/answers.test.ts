@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#proto/contract/fault.ts';
-import { backOff, MAX_RETRY_AFTER_MS, refusal, retryAfter } from '../../../services/syncer/link/answers/answers.ts';
+import {
+  backOff,
+  MAX_REQUESTED_WAIT_MS,
+  refusal,
+  retryAfter,
+} from '../../../services/syncer/link/answers/answers.ts';
 import { nextIn } from '../../../services/syncer/link/answers/link-header.ts';
 import { readChallenge } from '../../../services/syncer/link/login/challenge.ts';
 
@@ -47,7 +52,7 @@ test('waiting is never shorter than the parent asks for, and not longer than a p
   assert.equal(backOff(asks(20_000), 1, 0), 20_000);
   assert.equal(backOff(asks(20_000), 1, 1), 25_000);
   assert.equal(backOff(asks(4_000), 1, 1), 5_000);
-  assert.equal(backOff(asks(MAX_RETRY_AFTER_MS + 1), 1, 0), undefined);
+  assert.equal(backOff(asks(MAX_REQUESTED_WAIT_MS + 1), 1, 0), undefined);
 });
 
 test('what does not pass by itself is not tried again', () => {

@@ -44,7 +44,10 @@ test('a list that always has another page ends, and one of too many entries', as
   });
   const list = (limits: Parameters<typeof parentPages>[4]) =>
     Array.fromAsync(parentPages(registry.link, '/v2/a/tags/list', 'repository:a:pull', signal, limits));
-  await assert.rejects(list({ parentPages: 5 }), { code: 'parent-invalid', message: /list has more than 5 pages/ });
+  await assert.rejects(list({ parentPages: 5 }), {
+    code: 'parent-invalid',
+    message: /list has more than 5 pages/,
+  });
   assert.equal(page, 5);
   await assert.rejects(list({ entries: 9 }), { code: 'parent-invalid', message: /more than 9 entries/ });
   assert.equal(page, 10);

@@ -8,7 +8,7 @@ import type { Receiver } from '#proto/document/notifications.ts';
 import { WebhookStatus } from '#proto/status/webhooks.ts';
 import { lossOf, noticeOf } from '../../../services/syncer/notify/notice.ts';
 import { signaturesOf } from '../../../services/syncer/notify/signature.ts';
-import { verdictOf, deliveryWait } from '../../../services/syncer/notify/verdict.ts';
+import { deliveryWait, verdictOf } from '../../../services/syncer/notify/verdict.ts';
 
 const to: Receiver = { url: 'http://h/', name: 'h', match: ['app:v1:*', 'app/*:delete'], below: false };
 const digest = `sha256:${'1'.repeat(64)}`;
@@ -81,7 +81,9 @@ test('what an answer means', () => {
 });
 
 test('waits double up to five minutes, and are never shorter than what was asked for, up to an hour', () => {
-  const waits = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2_000].map((failures) => deliveryWait(failures, 0, 1) / 1_000);
+  const waits = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 2_000].map(
+    (failures) => deliveryWait(failures, 0, 1) / 1_000,
+  );
   assert.deepEqual(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
   assert.equal(deliveryWait(1, 0, 0), 500);
   assert.equal(deliveryWait(1, 60_000, 0), 60_000);

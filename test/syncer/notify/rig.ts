@@ -10,7 +10,7 @@ import { connectAll, Rig } from '../../storage/rig.ts';
 import { quiet } from '../../support/bus.ts';
 
 export const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, waitAfter: () => 30 };
+const FAST = { ...TIMES, gatherMs: 10, pollMs: 1_000, soonMs: 50, parkedMs: 400, deliveryWait: () => 30 };
 
 /** Webhooks of one layer: a real bus, real storage that keeps their places, and events of content that never was. */
 export async function notifyRig(...first: Webhook[]) {

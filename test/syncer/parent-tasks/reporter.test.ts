@@ -6,7 +6,7 @@ import { blobCommitted } from '#proto/content/content-events.ts';
 import type { Envelope } from '#proto/contract/envelope.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { HISTORY_KEY, historyRefused, historyStatus } from '#proto/status/history-status.ts';
-import type { LayerReport, StreamPlace, LayersReport } from '#proto/status/layers-below.ts';
+import type { LayerReport, LayersReport, StreamPlace } from '#proto/status/layers-below.ts';
 import { ReportClock } from '../../../services/syncer/parent-tasks/layer-report.ts';
 import { report } from '../../../services/syncer/parent-tasks/reporter.ts';
 import type { LinkUse } from '../../../services/syncer/schedule/link-schedule.ts';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  type PlannedAction,
   loserTag,
-  planTag,
+  type PlannedAction,
   type PlanRules,
+  planTag,
   type Views,
 } from '../../../services/syncer/reconcile/context/plan.ts';
 

@@ -32,7 +32,8 @@ async function watched(pollMs?: number) {
   };
 }
 const text = (found: SourceState | undefined) => (found && 'text' in found ? found.text : undefined);
-const complaint = (found: SourceState | undefined) => (found && 'complaint' in found ? found.complaint : undefined);
+const complaint = (found: SourceState | undefined) =>
+  found && 'complaint' in found ? found.complaint : undefined;
 
 test('a file is read at once, when it is written to, and when another takes its place', async () => {
   // Only the watch may tell.

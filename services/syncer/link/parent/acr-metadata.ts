@@ -48,7 +48,11 @@ export class AcrMetadata implements AcrLister {
    * @returns undefined if the parent does not have this API
    * @throws Fault `parent-unreachable`, `parent-invalid`, …
    */
-  async lastChange(repository: Repository, scope: string, signal: AbortSignal): Promise<RepositoryState | undefined> {
+  async lastChange(
+    repository: Repository,
+    scope: string,
+    signal: AbortSignal,
+  ): Promise<RepositoryState | undefined> {
     const path = `/acr/v1/${repository}`;
     try {
       for await (const page of parentPages(this.#link, path, scope, signal)) return markIn(page, path);

@@ -1,6 +1,12 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { Activated, ChildName, ActivationConflict, childPath, type LayerIdentity } from '#proto/accounts/children.ts';
+import {
+  Activated,
+  ActivationConflict,
+  ChildName,
+  childPath,
+  type LayerIdentity,
+} from '#proto/accounts/children.ts';
 import { backoffMs } from '#proto/async/backoff.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Log } from '#proto/contract/log.ts';

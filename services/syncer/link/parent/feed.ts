@@ -4,7 +4,7 @@ import { CHANGES_PATH, Changes } from '#proto/sync/changes.ts';
 import { MAX_PAGE_BYTES, readErrorBody } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import type { ParentLink } from '../http/link.ts';
-import { type PlaceCache, activationRefused, takenSince } from './activation.ts';
+import { activationRefused, type PlaceCache, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 /** How long a parent without a change feed is not asked again, in ms: it may be a Terrace by then. */

@@ -8,7 +8,7 @@ import { notFollowed, target } from '../http/redirects.ts';
 import { type Sent, sent } from '../http/sending.ts';
 import { pullScope, push, remove } from '../login/scopes.ts';
 import { type FetchedManifest, refusedAnswer } from './parent.ts';
-import { locationOf, type UploadSession, sessionIn } from './session.ts';
+import { locationOf, sessionIn, type UploadSession } from './session.ts';
 
 /** Precondition of a change: the digest that the tag must point to; undefined: the tag must not exist. */
 export type Condition = { expect: Digest | undefined };
@@ -96,7 +96,11 @@ export class PushClient {
   }
 
   /** The session as the parent has it. @returns undefined if the parent no longer has it */
-  async offset(repository: Repository, location: string, signal: AbortSignal): Promise<UploadSession | undefined> {
+  async offset(
+    repository: Repository,
+    location: string,
+    signal: AbortSignal,
+  ): Promise<UploadSession | undefined> {
     return withRetries(signal, async () => {
       const answer = await this.#ask(location, { scope: push(repository), signal });
       const body = await readErrorBody(answer);
@@ -198,7 +202,8 @@ export class PushClient {
       const answer = await this.#ask(path, { scope: push(repository), method: 'PUT', headers, body, signal });
       const errorBody = await readErrorBody(answer);
       if (answer.statusCode === 412 && expected) throw moved(repository, reference);
-      if (answer.statusCode < 200 || answer.statusCode > 299) throw refusedAnswer(answer, errorBody, `PUT ${path}`);
+      if (answer.statusCode < 200 || answer.statusCode > 299)
+        throw refusedAnswer(answer, errorBody, `PUT ${path}`);
       return { subject: isDigest(one(answer.headers['oci-subject']) ?? '') };
     });
   }

@@ -2,13 +2,13 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { isChild } from '#proto/accounts/scopes.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { type StreamPlace, type LayersReport, ReportAck, reportPath } from '#proto/status/layers-below.ts';
+import { type LayersReport, ReportAck, reportPath, type StreamPlace } from '#proto/status/layers-below.ts';
 import { MAX_WORD_BYTES } from '../answers/bodies.ts';
 import { readAs } from '../answers/read-as.ts';
 import { isStatus } from '../answers/retry.ts';
 import type { ParentLink } from '../http/link.ts';
 import { sent } from '../http/sending.ts';
-import { type PlaceInvalidator, activationRefused, takenSince } from './activation.ts';
+import { activationRefused, type PlaceInvalidator, takenSince } from './activation.ts';
 import { TerraceApi } from './terrace-api.ts';
 
 const pack = promisify(gzip);

@@ -83,8 +83,14 @@ function changedHere({ base, layer, parent }: Views, { conflict }: PlanRules): P
     : { ...fromLayer(layer), loser: parent };
 }
 
-const fromParent = (digest: Digest | undefined): PlannedAction => ({ kind: digest ? 'take' : 'drop', digest });
-const fromLayer = (digest: Digest | undefined): PlannedAction => ({ kind: digest ? 'push' : 'withdraw', digest });
+const fromParent = (digest: Digest | undefined): PlannedAction => ({
+  kind: digest ? 'take' : 'drop',
+  digest,
+});
+const fromLayer = (digest: Digest | undefined): PlannedAction => ({
+  kind: digest ? 'push' : 'withdraw',
+  digest,
+});
 
 const LOSER = /\.conflict-[a-z0-9-]+-[0-9a-f]{12}$/;
 

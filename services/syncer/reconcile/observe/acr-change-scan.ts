@@ -114,7 +114,10 @@ export class AcrChangeScan {
     return isSupported ? seen : undefined;
   }
 
-  async #findChanges(deps: AcrScanDeps, seen: ReadonlyMap<Repository, RepositoryState>): Promise<ParentChanges> {
+  async #findChanges(
+    deps: AcrScanDeps,
+    seen: ReadonlyMap<Repository, RepositoryState>,
+  ): Promise<ParentChanges> {
     const { acr, parent, signal, repositories } = deps;
     const readDeps: AcrChangesDeps = { bus: this.#bus, acr, parent, signal };
     const parentChanges = new Map<Repository, RepositoryChanges>();
@@ -137,7 +140,11 @@ export class AcrChangeScan {
     return parentChanges;
   }
 
-  async #settle(good: boolean, compareAll: boolean, seen: ReadonlyMap<Repository, RepositoryState>): Promise<void> {
+  async #settle(
+    good: boolean,
+    compareAll: boolean,
+    seen: ReadonlyMap<Repository, RepositoryState>,
+  ): Promise<void> {
     if (!good) return;
     const anyLeft = [...seen.values()].some((state) => state !== 'gone');
     const changed: { repository: Repository; mark: Mark | null }[] = [];

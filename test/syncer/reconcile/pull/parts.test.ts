@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ImageContext } from '#proto/content/arriving.ts';
 import type { Descriptor, Manifest } from '#proto/oci/manifest.ts';
-import { isWanted, imageContexts } from '../../../../services/syncer/reconcile/pull/parts.ts';
+import { imageContexts, isWanted } from '../../../../services/syncer/reconcile/pull/parts.ts';
 
 const descriptor = (digest: string, platform?: Descriptor['platform']): Descriptor => ({
   mediaType: '',
