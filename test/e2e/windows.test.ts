@@ -26,6 +26,8 @@ const ON_THE_WAY = 4 * 64 * 1024;
 type Plan = (typeof directions)['down'];
 /** What closes the link comes that much later, in ms. */
 const SLACK = patience(75);
+/** Enough for a machine on which one window is too short, and for a link that is tried again. */
+const MAX_WINDOWS = 20;
 /** So long nothing may happen after the window has closed. */
 const QUIET = 2_500;
 const blobs = /\/blobs\//;
@@ -98,13 +100,14 @@ function windowUntil(end: number): { schedule: string; window: string } {
 
 /** One window after another until enough has moved: how much that is in one depends on the machine. */
 async function windows(side: Side, ms: number): Promise<void> {
-  for (;;) {
+  for (let windows = 1; windows <= MAX_WINDOWS; windows += 1) {
     // Documents have whole seconds.
     const end = Math.ceil((Date.now() + ms) / 1_000) * 1_000;
     await side.configure(windowUntil(end));
     await sleep(Math.max(0, end + SLACK - Date.now()));
     if (side.moved > MIB) return;
   }
+  throw new Error(`${side.moved} bytes in ${MAX_WINDOWS} windows`);
 }
 
 const image = (host: string, name: 'down' | 'up') =>

@@ -46,3 +46,40 @@ test('what is little may still go when a usual piece would not end in time', () 
   assert.equal(pace.piece(10 * KIB, 1_000, 0), 10 * KIB);
   assert.equal(pace.piece(0, 600, 0), 0);
 });
+
+test('a small first piece that took long keeps no usual one out of a window', () => {
+  const pace = new SendRate();
+  pace.sent(163, 1_000);
+  assert.equal(pace.piece(GIB, 10_000, 0), 64 * KIB);
+  pace.sent(10 * KIB, 100);
+  assert.equal(pace.piece(GIB, undefined), 800 * KIB, 'it is at least as fast as that');
+});
+
+test('an old estimate by which nothing would end in time is tried anew: what is never sent corrects none', () => {
+  let now = 0;
+  const pace = new SendRate(() => now);
+  pace.sent(64 * KIB, 60_000);
+  assert.equal(pace.piece(GIB, 20_000, 0), undefined);
+  now += 29_999;
+  assert.equal(pace.piece(GIB, 20_000, 0), undefined);
+  now += 1;
+  assert.equal(pace.piece(GIB, 20_000, 0), 64 * KIB);
+  assert.equal(pace.piece(GIB, 2_000, 0), undefined, 'too late for a first one');
+  pace.failed();
+  assert.equal(pace.piece(GIB, 20_000, 0), undefined, 'tried just now');
+  now += 30_000;
+  assert.equal(pace.piece(GIB, 20_000, 0), 64 * KIB);
+});
+
+test('however often a request breaks, the next one is waited for no longer than where nothing is known', () => {
+  const pace = new SendRate();
+  const unknown = pace.ms(64 * KIB);
+  pace.sent(MIB, 1_000);
+  for (let times = 0; times < 20; times += 1) pace.failed();
+  assert.equal(pace.ms(64 * KIB), unknown);
+  const slow = new SendRate();
+  slow.sent(64 * KIB, 60_000);
+  const measured = slow.ms(64 * KIB);
+  slow.failed();
+  assert.equal(slow.ms(64 * KIB), measured, 'a link that is slower than that is believed');
+});
