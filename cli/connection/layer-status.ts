@@ -3,6 +3,7 @@ import type { Bus } from '#proto/bus/bus.ts';
 import type { Unreadable } from '#proto/bus/states.ts';
 import { serviceNames } from '#proto/contract/users.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
+import { isAlive } from '#proto/process/process-stat.ts';
 import { HISTORY_KEY, type HistoryStatus, historyStatus } from '#proto/status/history-status.ts';
 import { type LayerReport, type Layers, layersBelow } from '#proto/status/layers-below.ts';
 import { currentLayers, type Presence, presence } from '#proto/status/presence.ts';
@@ -23,7 +24,6 @@ import {
 import { type StorageStatus, storageStatus } from '#proto/status/storage-status.ts';
 import { type WebhookStatus, webhookStatus } from '#proto/status/webhooks.ts';
 import { listParked, type Parked } from '#proto/sync/outgoing.ts';
-import { isAlive } from '../data/pid-file.ts';
 import { type NatsServer, natsServer } from './nats-advisories.ts';
 
 /** The status of a layer and its services. What no service answered is left out. */

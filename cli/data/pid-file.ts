@@ -1,5 +1,6 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { isAlive, statOf } from '#proto/process/process-stat.ts';
 import { bootId } from '#proto/volume/boot-id.ts';
 import { isSameFolder } from '#proto/volume/folder-identity.ts';
 
@@ -83,29 +84,9 @@ function livingIn(text: string, path: string): number | undefined {
   return isElsewhere ? undefined : pid;
 }
 
-/** A zombie, which has ended but was not reaped by its parent yet, is not alive. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
-  }
-  return statOf(pid)?.[0] !== 'Z';
-}
-
 /** `<pid> <start> <boot>`; undefined without /proc. */
 function identityOf(pid: number): string | undefined {
   const start = statOf(pid)?.[19];
   const boot = bootId();
   return start === undefined || boot === undefined ? undefined : `${pid} ${start} ${boot}`;
-}
-
-/** Fields of /proc/<pid>/stat from the third on: the second is a name in parentheses that may contain anything. */
-function statOf(pid: number): string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  } catch {
-    return undefined;
-  }
 }

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from '#proto/process/process-stat.ts';
 import { aloneFolder, type DataFolder } from '../data/data-folder.ts';
-import { isAlive, livingPid } from '../data/pid-file.ts';
+import { livingPid } from '../data/pid-file.ts';
 import { Refusal } from '../terminal/refusal.ts';
 import { canInstallDebian, installDebian } from './debian.ts';
 

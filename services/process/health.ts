@@ -7,6 +7,7 @@ import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
 import type { RoundTrip } from '#proto/bus/roles.ts';
 import { healthFolder, healthyAnswer } from '#proto/process/health.ts';
+import { isAlive } from '#proto/process/process-stat.ts';
 
 const MAX_CONNECTIONS = 16;
 /** Max wait for the bus before a health check is answered, in ms. */
@@ -129,13 +130,4 @@ async function isStale(folder: string): Promise<boolean> {
     if (Date.now() - (await stat(join(folder, name))).mtimeMs <= STALE_MS) return false;
   }
   return true;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -18,7 +18,7 @@ import { watchLoop } from './watchdog.ts';
 /**
  * How a process of a layer lives. Each service is a `Main`; `run` starts one or several of them in one process.
  *
- * Per service, `live` connects to the bus, answers health checks (health.ts), writes a heartbeat, applies the
+ * Per service, `runService` connects to the bus, answers health checks (health.ts), writes a heartbeat, applies the
  * configured log level and calls `main`, which runs until its signal aborts. The process stops on SIGTERM, on SIGINT,
  * when its supervisor ends, or when any of its services ends, by a failure or not. Storage stops last. A process that
  * does not stop in time exits with code 1; one whose event loop is stuck is killed (watchdog.ts, watchdog-thread.ts).
@@ -98,7 +98,12 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
     const { signal } = service === FOUNDATION ? foundationEnd : end;
     const serviceLog = logger.child({ service });
     try {
-      return await live(service, services[service] as Main, { layer, env, signal, log: serviceLog }, stop);
+      return await runService(
+        service,
+        services[service] as Main,
+        { layer, env, signal, log: serviceLog },
+        stop,
+      );
     } catch (err) {
       if (signal.aborted && err === signal.reason) return;
       if (Fault.is(err, 'volume-unusable')) {
@@ -128,7 +133,7 @@ export async function run(services: Partial<Record<ServiceName, Main>>): Promise
  * @param stop stops the process; receives the reason
  * @returns `never connected` if the signal aborted before the bus was reached
  */
-export async function live(
+export async function runService(
   service: ServiceName,
   main: Main,
   { layer, env, signal, log }: Pick<Context, 'layer' | 'env' | 'signal' | 'log'>,

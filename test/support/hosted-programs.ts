@@ -7,7 +7,7 @@ import type { LayerLog } from '../../cli/layer/layer-log.ts';
 import { COMPACT_PROGRAM, compactEnvironment, type ProgramSettings } from '../../cli/layer/programs.ts';
 import type { Program } from '../../cli/layer/supervisor.ts';
 import { gateway } from '../../services/gateway/service.ts';
-import { ended, live, type Main } from '../../services/process/run.ts';
+import { ended, type Main, runService } from '../../services/process/run.ts';
 import { storage } from '../../services/storage/service.ts';
 import { syncer } from '../../services/syncer/service.ts';
 import { twinBridge } from '../../services/twin-bridge/service.ts';
@@ -59,7 +59,7 @@ class HostedServices extends EventEmitter {
     const start = async (service: ServiceName, main: Main, signal: AbortSignal) => {
       const log = logger.child({ service });
       try {
-        await live(service, main, { layer, env, signal, log }, stop);
+        await runService(service, main, { layer, env, signal, log }, stop);
       } catch (err) {
         if (signal.aborted && err === signal.reason) return;
         log.fatal({ err }, 'service failed');

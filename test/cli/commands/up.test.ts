@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { isAlive } from '../../../cli/data/pid-file.ts';
+import { isAlive } from '#proto/process/process-stat.ts';
 import { freePort } from '../../support/ports.ts';
 import { run, type } from '../../support/terrace.ts';
 import { until } from '../../support/until.ts';

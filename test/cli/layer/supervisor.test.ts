@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { claimPid, isAlive, livingPid, writePid } from '../../../cli/data/pid-file.ts';
+import { isAlive } from '#proto/process/process-stat.ts';
+import { claimPid, livingPid, writePid } from '../../../cli/data/pid-file.ts';
 import { type Program, Supervisor, type SupervisorNotice } from '../../../cli/layer/supervisor.ts';
 import { until } from '../../support/until.ts';
 
