@@ -10,8 +10,8 @@ export type CachedAccount = Omit<Account, 'passwords'> & {
   /** Rights of the account, including those of every caller. */
   rules: AccessRules;
 };
-/** `print` names the password in Bearer tokens that were issued for it, and reveals nothing about it. */
-export type KnownPassword = Account['passwords'][number] & { print: string };
+/** `fingerprint` names the password in Bearer tokens that were issued for it, and reveals nothing about it. */
+export type KnownPassword = Account['passwords'][number] & { fingerprint: string };
 
 /** `key` signs Bearer tokens. */
 export type Status = { tokens: number; key: Uint8Array };
@@ -102,7 +102,10 @@ export class AccountCache {
   #toKnown(account: Account): CachedAccount {
     return {
       ...account,
-      passwords: account.passwords.map((password) => ({ ...password, print: printOf(password.hash) })),
+      passwords: account.passwords.map((password) => ({
+        ...password,
+        fingerprint: fingerprintOf(password.hash),
+      })),
       rules: new AccessRules([...account.actions, ...this.#anonymousActions()]),
     };
   }
@@ -112,4 +115,5 @@ export class AccountCache {
 export const isCurrent = ({ expires }: { expires?: number | undefined }): boolean =>
   expires === undefined || Date.now() < expires;
 
-const printOf = (hash: string): string => createHash('sha256').update(hash).digest('base64url').slice(0, 22);
+const fingerprintOf = (hash: string): string =>
+  createHash('sha256').update(hash).digest('base64url').slice(0, 22);

@@ -5,9 +5,9 @@ import { AccountCache, type Status } from './account-cache.ts';
 import { AccessRules, type CallerIdentity, UNRESTRICTED } from './authorization.ts';
 import { basic } from './basic.ts';
 import { Bearer } from './bearer.ts';
-import type { RequestCaller } from './caller.ts';
-import type { BearerError } from './challenge.ts';
-import { LogIn, type LoginCredentials, type Refused } from './log-in.ts';
+import type { BearerError } from './challenge-header.ts';
+import { type LoginCredentials, PasswordLogin, type Refused } from './password-login.ts';
+import type { RequestCaller } from './request-caller.ts';
 
 export type AuthenticationOptions = {
   bus: Bus;
@@ -27,7 +27,7 @@ const NONE: string[] = [];
 export class Authentication {
   readonly #options: AuthenticationOptions;
   readonly #accounts: AccountCache;
-  readonly #logIn: LogIn;
+  readonly #logIn: PasswordLogin;
   readonly #bearer = new Bearer();
   #patterns = NONE;
   #anonymous: CallerIdentity = { name: '', anonymous: true, rules: new AccessRules([]) };
@@ -37,7 +37,7 @@ export class Authentication {
     this.#accounts = new AccountCache(options.bus, options.patienceMs, () =>
       anonymousActions(this.#patterns),
     );
-    this.#logIn = new LogIn(this.#accounts);
+    this.#logIn = new PasswordLogin(this.#accounts);
   }
 
   /** Whether everyone may do everything now. @throws Fault `unavailable` */
@@ -69,8 +69,8 @@ export class Authentication {
     const credentials = basic(authorization);
     if (credentials) {
       caller.name = credentials.name;
-      const entered = await this.#logIn.enter(credentials, request.ip);
-      return 'refused' in entered ? entered : { ...entered.identity, print: entered.print };
+      const verified = await this.#logIn.verify(credentials, request.ip);
+      return 'refused' in verified ? verified : { ...verified.identity, fingerprint: verified.fingerprint };
     }
     if (/^bearer(?: |$)/i.test(authorization))
       return this.#verifyBearer(status, authorization.slice(7).trim(), caller);
@@ -79,39 +79,39 @@ export class Authentication {
 
   /** The same identity with the rights of its account now. Ignores that a Bearer token itself expired. */
   async refresh(
-    { name, print = '', grant }: CallerIdentity,
+    { name, fingerprint = '', grant }: CallerIdentity,
     status: Status,
   ): Promise<CallerIdentity | Refused> {
     if (this.#isOpen(status)) return UNRESTRICTED;
-    const carried = { ...(grant && { grant }), print };
+    const carried = { ...(grant && { grant }), fingerprint };
     if (name === '') return { ...this.#anonymous, ...carried };
-    const entered = await this.#logIn.recheck(name, print);
-    return 'refused' in entered ? entered : { ...entered.identity, ...carried };
+    const verified = await this.#logIn.recheck(name, fingerprint);
+    return 'refused' in verified ? verified : { ...verified.identity, ...carried };
   }
 
   /**
    * Checks a name and password for a Bearer token. An open layer admits everyone, with or without credentials;
    * otherwise, a caller without credentials is admitted if anonymous pull is configured.
    */
-  async enter(
+  async verify(
     credentials: LoginCredentials | undefined,
     address: string,
-  ): Promise<{ identity: CallerIdentity; print: string } | Refused> {
+  ): Promise<{ identity: CallerIdentity; fingerprint: string } | Refused> {
     const status = await this.status();
-    if (this.#isOpen(status)) return { identity: UNRESTRICTED, print: '' };
-    if (credentials) return this.#logIn.enter(credentials, address);
-    if (this.#patterns.length > 0) return { identity: this.#anonymous, print: '' };
+    if (this.#isOpen(status)) return { identity: UNRESTRICTED, fingerprint: '' };
+    if (credentials) return this.#logIn.verify(credentials, address);
+    if (this.#patterns.length > 0) return { identity: this.#anonymous, fingerprint: '' };
     return { refused: 'authentication required' };
   }
 
   /** A Bearer token with these scopes, which the caller has narrowed to the rights of the identity (`narrow`). */
   async issue(
     identity: CallerIdentity,
-    print: string,
+    fingerprint: string,
     access: Parameters<Bearer['issue']>[1]['access'],
   ): Promise<string> {
     const { key } = await this.#accounts.status();
-    return this.#bearer.issue(key, { name: identity.name, print, access });
+    return this.#bearer.issue(key, { name: identity.name, fingerprint, access });
   }
 
   async #verifyBearer(
@@ -119,15 +119,15 @@ export class Authentication {
     jwt: string,
     caller: RequestCaller,
   ): Promise<CallerIdentity | (Refused & { error: BearerError })> {
-    const verified = await this.#bearer.verify(status.key, jwt);
-    if (!verified) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
-    const { name, print, grant } = verified;
+    const token = await this.#bearer.verify(status.key, jwt);
+    if (!token) return { refused: 'the Bearer token is invalid or expired', error: 'invalid_token' };
+    const { name, fingerprint, grant } = token;
     caller.name = name;
     if (name === '') return { ...this.#anonymous, grant };
-    const entered = await this.#logIn.recheck(name, print);
-    return 'refused' in entered
-      ? { ...entered, error: 'invalid_token' }
-      : { ...entered.identity, grant, print };
+    const verified = await this.#logIn.recheck(name, fingerprint);
+    return 'refused' in verified
+      ? { ...verified, error: 'invalid_token' }
+      : { ...verified.identity, grant, fingerprint };
   }
 
   #isOpen({ tokens }: Status): boolean {

@@ -1,4 +1,4 @@
-import type { LoginCredentials } from './log-in.ts';
+import type { LoginCredentials } from './password-login.ts';
 
 /** Parses Basic credentials (RFC 7617). Text without a colon is a name without a password. */
 export function basic(authorization: string | undefined): LoginCredentials | undefined {

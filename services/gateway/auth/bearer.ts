@@ -15,8 +15,8 @@ const MAX_TOKEN_LENGTH = 64 * 1_024;
 export type VerifiedToken = {
   /** Name of the token that it was issued to; empty for an anonymous caller. */
   name: string;
-  /** `print` of the password that it was issued for, and with which it ends. */
-  print: string;
+  /** Fingerprint of the password that it was issued for, and with which it ends. Its claim is named `print`. */
+  fingerprint: string;
   grant: Grant;
 };
 
@@ -29,11 +29,11 @@ export class Bearer {
 
   async issue(
     key: Uint8Array,
-    { name, print, access }: { name: string; print: string; access: AccessEntry[] },
+    { name, fingerprint, access }: { name: string; fingerprint: string; access: AccessEntry[] },
     now = Date.now(),
   ): Promise<string> {
     const issued = Math.floor(now / 1_000);
-    return new SignJWT({ access, print })
+    return new SignJWT({ access, print: fingerprint })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
       .setSubject(name)
       .setIssuedAt(issued)
@@ -63,11 +63,16 @@ export class Bearer {
         requiredClaims: ['sub', 'exp', 'access', 'print'],
         currentDate: new Date(now),
       });
-      const { sub, exp, access, print } = payload as Required<typeof payload> & {
+      const {
+        sub,
+        exp,
+        access,
+        print: fingerprint,
+      } = payload as Required<typeof payload> & {
         access: AccessEntry[];
         print: string;
       };
-      const entry = { name: sub, print, grant: grantOf(access), expiresMs: exp * 1_000, key };
+      const entry = { name: sub, fingerprint, grant: grantOf(access), expiresMs: exp * 1_000, key };
       if (jwt.length <= MAX_CACHED_LENGTH) this.#store(jwt, entry);
       return entry;
     } catch {

@@ -2,9 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '#proto/contract/fault.ts';
 import { basic } from '../auth/basic.ts';
 import { LIFETIME_S } from '../auth/bearer.ts';
-import { challenge } from '../auth/challenge.ts';
+import { challengeFor } from '../auth/challenge-header.ts';
 import { narrow } from '../auth/docker-scopes.ts';
-import type { LoginCredentials } from '../auth/log-in.ts';
+import type { LoginCredentials } from '../auth/password-login.ts';
 import { parameters } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
 import { type Gateway, type RouteHandler, resource } from './resource.ts';
@@ -24,14 +24,14 @@ export function tokenRoutes(app: FastifyInstance, gateway: Gateway): void {
     scopes: string[],
   ): Promise<FastifyReply> => {
     request.caller = { name: credentials?.name ?? '', refused: credentials !== undefined };
-    const entered = await access.authentication.enter(credentials, request.ip);
-    if ('refused' in entered) {
+    const verified = await access.authentication.verify(credentials, request.ip);
+    if ('refused' in verified) {
       const wanted = { needs: 'login', target: '' } as const;
-      reply.header('www-authenticate', challenge(request, 'Basic', wanted));
-      throw new Fault('unauthorized', entered.refused);
+      reply.header('www-authenticate', challengeFor(request, 'Basic', wanted));
+      throw new Fault('unauthorized', verified.refused);
     }
-    const { identity, print } = entered;
-    const token = await access.authentication.issue(identity, print, narrow(scopes, identity.rules));
+    const { identity, fingerprint } = verified;
+    const token = await access.authentication.issue(identity, fingerprint, narrow(scopes, identity.rules));
     request.caller.refused = false;
     const issued_at = new Date().toISOString();
     // RFC 6749, 5.1: must not be cached.

@@ -93,9 +93,9 @@ test('a Bearer token is only good whole, signed by this layer, in time', async (
   const secret = Buffer.from(key, 'base64url');
   const good = await tokenFor(layer, admin, 'repository:a/x:pull');
   const [head, payload, signature] = good.split('.') as [string, string, string];
-  const { print } = JSON.parse(Buffer.from(payload, 'base64url').toString());
+  const { print: fingerprint } = JSON.parse(Buffer.from(payload, 'base64url').toString());
   const access = [{ type: 'repository', name: 'a/x', actions: ['pull'] }];
-  const made = { name: 'admin', print, access };
+  const made = { name: 'admin', fingerprint, access };
   const none = Buffer.from('{"alg":"none"}').toString('base64url');
   const wider = Buffer.from(payload, 'base64url').toString().replace('pull', 'push');
   equal(account?.name, 'admin');
@@ -108,7 +108,7 @@ test('a Bearer token is only good whole, signed by this layer, in time', async (
     ['empty', ''],
     ['a long one', 'x'.repeat(70_000)],
     ['nobody of that name', await new Bearer().issue(secret, { ...made, name: 'nobody' })],
-    ['another password', await new Bearer().issue(secret, { ...made, print: 'x' })],
+    ['another password', await new Bearer().issue(secret, { ...made, fingerprint: 'x' })],
     ['no access', await new Bearer().issue(secret, { ...made, access: undefined as never })],
   ];
   const want = { 'www-authenticate': `${realm()},scope="repository:a/x:pull",error="invalid_token"` };
@@ -125,7 +125,7 @@ test('a token that has ended is not good because it was once', async () => {
   const bearers = new Bearer();
   const key = randomBytes(32);
   const now = Date.now();
-  const token = await bearers.issue(key, { name: 'a', print: 'p', access: [] }, now);
+  const token = await bearers.issue(key, { name: 'a', fingerprint: 'p', access: [] }, now);
   equal((await bearers.verify(key, token, now))?.name, 'a');
   equal((await bearers.verify(key, token, now + 590_000))?.name, 'a');
   equal(await bearers.verify(key, token, now + 601_000), undefined);

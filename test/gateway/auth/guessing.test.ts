@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, before, mock, test } from 'node:test';
 import { hashPassword, verifyPassword } from '#proto/accounts/password-hash.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { MAX_WAITING, Passwords } from '../../../services/gateway/auth/passwords.ts';
+import { MAX_WAITING, PasswordVerifier } from '../../../services/gateway/auth/password-verifier.ts';
 import { limits } from '../../../services/gateway/auth/throttle.ts';
 import { basic, bearer, on, Tokens, tokenFor } from '../accounts.ts';
 import { TestLayer } from '../layer.ts';
@@ -99,7 +99,7 @@ test('a name that is not there is refused in the same words, after the same work
   ok(Math.min(...unknown) > Math.min(...known) / 3, `${unknown} beside ${known}`);
 });
 
-const prints = (hash: string) => ({ name: 'password1' as const, hash, print: '' });
+const passwordOf = (hash: string) => ({ name: 'password1' as const, hash, fingerprint: '' });
 
 test('passwords match the hashes that storage makes, and nothing else does', async () => {
   const hash = await hashPassword('right');
@@ -111,28 +111,28 @@ test('passwords match the hashes that storage makes, and nothing else does', asy
   }
 });
 
-test('a proof holds for the hash that it was found with, and for no other', async () => {
-  const passwords = new Passwords();
-  const [one, two] = [prints(await hashPassword('right')), prints(await hashPassword('right'))];
-  const proof = passwords.proofOf('ci', 'right');
-  equal(passwords.proven(proof, [one, two]), undefined);
-  equal(await passwords.find(proof, 'right', async () => [two, one]), two);
-  equal(passwords.proven(proof, [one, two]), two);
-  equal(passwords.proven(proof, [one]), undefined);
-  equal(passwords.proven(passwords.proofOf('ci', 'wrong'), [one, two]), undefined);
-  equal(passwords.proven(passwords.proofOf('cir', 'ight'), [one, two]), undefined);
-  equal(passwords.proven(new Passwords().proofOf('ci', 'right'), [one, two]), undefined);
+test('a login holds for the hash that it was found with, and for no other', async () => {
+  const passwords = new PasswordVerifier();
+  const [one, two] = [passwordOf(await hashPassword('right')), passwordOf(await hashPassword('right'))];
+  const login = passwords.loginKeyOf('ci', 'right');
+  equal(passwords.findVerified(login, [one, two]), undefined);
+  equal(await passwords.verify(login, 'right', async () => [two, one]), two);
+  equal(passwords.findVerified(login, [one, two]), two);
+  equal(passwords.findVerified(login, [one]), undefined);
+  equal(passwords.findVerified(passwords.loginKeyOf('ci', 'wrong'), [one, two]), undefined);
+  equal(passwords.findVerified(passwords.loginKeyOf('cir', 'ight'), [one, two]), undefined);
+  equal(passwords.findVerified(new PasswordVerifier().loginKeyOf('ci', 'right'), [one, two]), undefined);
 });
 
 test('more passwords than can be checked in some seconds are refused at once', async () => {
-  const passwords = new Passwords();
+  const passwords = new PasswordVerifier();
   const { promise: go, resolve } = Promise.withResolvers<void>();
   const wait = async () => {
     await go;
     throw new Error('none');
   };
-  const waiting = Array.from({ length: 2 + MAX_WAITING }, () => passwords.find('', '', wait));
-  await passwords.find('', '', wait).then(
+  const waiting = Array.from({ length: 2 + MAX_WAITING }, () => passwords.verify('', '', wait));
+  await passwords.verify('', '', wait).then(
     () => ok(false),
     (error) => {
       ok(Fault.is(error, 'too-many'));

@@ -3,13 +3,13 @@ import { TokenName } from '#proto/accounts/accounts.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import { type AccountCache, type CachedAccount, isCurrent, type KnownPassword } from './account-cache.ts';
 import type { CallerIdentity } from './authorization.ts';
-import { MAX_WAITING, Passwords, type Proof } from './passwords.ts';
+import { type LoginKey, MAX_WAITING, PasswordVerifier } from './password-verifier.ts';
 import { Throttle } from './throttle.ts';
 
 export type LoginCredentials = { name: string; password: string };
 export type Refused = { refused: string };
-/** `print`: of the password used. */
-export type LoggedIn = { identity: CallerIdentity; print: string };
+/** `fingerprint`: of the password used. */
+export type LoggedIn = { identity: CallerIdentity; fingerprint: string };
 
 const NAME = new RegExp(TokenName.pattern as string);
 /** Max length of a password, in characters. */
@@ -20,9 +20,9 @@ const WRONG: Refused = { refused: 'invalid token name or password' };
  * Checks names and passwords. A pair that was right before is admitted without hashing while the account has that
  * password; any other pair is hashed, a few at a time, and slowed down if it looks like guessing.
  */
-export class LogIn {
+export class PasswordLogin {
   readonly #accounts: AccountCache;
-  readonly #passwords = new Passwords();
+  readonly #passwords = new PasswordVerifier();
   readonly #throttle = new Throttle();
   /** Concurrent requests with the same new password, as a client sends them, share one attempt. */
   readonly #attempts = new Map<string, Promise<LoggedIn | Refused>>();
@@ -33,19 +33,19 @@ export class LogIn {
   }
 
   /** @throws Fault `too-many`, `unavailable` */
-  async enter({ name, password }: LoginCredentials, address: string): Promise<LoggedIn | Refused> {
-    const proof = this.#passwords.proofOf(name, password);
+  async verify({ name, password }: LoginCredentials, address: string): Promise<LoggedIn | Refused> {
+    const login = this.#passwords.loginKeyOf(name, password);
     // A guessed password costs storage no call before its turn in the queue.
-    if (this.#passwords.knows(proof)) {
+    if (this.#passwords.isVerified(login)) {
       const result = this.#accounts.get(name);
       const known = result instanceof Promise ? await result : result;
-      const proven = known && this.#passwords.proven(proof, known.passwords);
-      if (proven) return admit(known, proven);
+      const verified = known && this.#passwords.findVerified(login, known.passwords);
+      if (verified) return admit(known, verified);
     }
-    const key = `${proof} ${address}`;
+    const key = `${login} ${address}`;
     const running = this.#attempts.get(key);
     if (running) return running;
-    const attempt = this.#attempt({ name, password }, proof, address).finally(() =>
+    const attempt = this.#attempt({ name, password }, login, address).finally(() =>
       this.#attempts.delete(key),
     );
     this.#attempts.set(key, attempt);
@@ -53,10 +53,10 @@ export class LogIn {
   }
 
   /** Whether the holder of a Bearer token that was issued for this password is still admitted. */
-  async recheck(name: string, print: string): Promise<LoggedIn | Refused> {
+  async recheck(name: string, fingerprint: string): Promise<LoggedIn | Refused> {
     const result = this.#accounts.get(name);
     const known = result instanceof Promise ? await result : result;
-    const password = known?.passwords.find((each) => each.print === print);
+    const password = known?.passwords.find((each) => each.fingerprint === fingerprint);
     return known && password
       ? admit(known, password)
       : { refused: 'the password of the Bearer token is no longer valid' };
@@ -64,7 +64,7 @@ export class LogIn {
 
   async #attempt(
     { name, password }: LoginCredentials,
-    proof: Proof,
+    login: LoginKey,
     address: string,
   ): Promise<LoggedIn | Refused> {
     const attempt = this.#throttle.begin(name, address, performance.now());
@@ -73,7 +73,7 @@ export class LogIn {
     let matched: KnownPassword | undefined;
     try {
       await this.#delay(attempt.delayMs);
-      matched = await this.#passwords.find(proof, password.slice(0, MAX_PASSWORD_LENGTH + 1), async () => {
+      matched = await this.#passwords.verify(login, password.slice(0, MAX_PASSWORD_LENGTH + 1), async () => {
         known =
           NAME.test(name) && password.length <= MAX_PASSWORD_LENGTH
             ? await this.#accounts.get(name)
@@ -104,7 +104,7 @@ export class LogIn {
 function admit({ name, enabled, rules }: CachedAccount, password: KnownPassword): LoggedIn | Refused {
   if (!enabled) return { refused: `token ${name} is disabled` };
   if (!isCurrent(password)) return { refused: `${password.name} of token ${name} has expired` };
-  return { identity: { name, anonymous: false, rules }, print: password.print };
+  return { identity: { name, anonymous: false, rules }, fingerprint: password.fingerprint };
 }
 
 function tooMany(ms: number): Fault {

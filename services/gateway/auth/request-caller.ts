@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { GatewayAction, RepositoryAction } from '#proto/accounts/scopes.ts';
+import type { CallOptions } from '#proto/bus/calls.ts';
 import { type CallerIdentity, decide, UNRESTRICTED } from './authorization.ts';
 import type { Needs } from './needs.ts';
 
@@ -51,4 +52,12 @@ export function mayActAs({ caller }: FastifyRequest, child: string, action: Gate
   // Without accounts, any layer below may report.
   if (identity === UNRESTRICTED) return action === 'message/write';
   return identity?.rules.allowsGateway(child, action) ?? false;
+}
+
+/** Options of a call that changes storage: on behalf of the account that makes the request. */
+export function onBehalfOf(
+  { caller }: FastifyRequest,
+  { times }: { times: { patienceMs: number } },
+): CallOptions {
+  return { patience: times.patienceMs, behalf: caller?.identity?.name };
 }

@@ -6,7 +6,7 @@ import type { Log } from '#proto/bus/bus.ts';
 import type { BusCaller } from '#proto/bus/roles.ts';
 import { clip } from '#proto/contract/clip.ts';
 import type { AuditEntry } from '#proto/status/audit.ts';
-import type { RequestCaller } from '../auth/caller.ts';
+import type { RequestCaller } from '../auth/request-caller.ts';
 import { networkOf } from '../auth/throttle.ts';
 import { parameter } from '../http/parameters.ts';
 import { auditOutbox } from './audit-outbox.ts';
@@ -43,7 +43,7 @@ const LAST_ENTRIES_MS = 1_000;
  * an upload belong to the write that ends it. Nothing that could be a password is recorded: no header, no query, no
  * name that no token can have. Entries go to the log and, through storage, to the audit of the layer.
  */
-export function audit(
+export function auditRequests(
   app: FastifyInstance,
   { bus, log, gatherMs }: { bus: BusCaller; log: Log; gatherMs: number },
 ): AuditTrail {
@@ -60,7 +60,7 @@ export function audit(
     batch = [];
   };
   const record = (fields: Fields, outcome: 'written' | 'refused', gathered: Partial<AuditEntry> = {}) => {
-    log.info({ audit: true, ...fields, ...gathered }, outcome);
+    log.info({ auditRequests: true, ...fields, ...gathered }, outcome);
     const { token: account, ...rest } = fields;
     const entry = { at: Date.now(), outcome, ...rest, ...gathered, ...(account && { account }) };
     batch.push(defined(entry));
