@@ -2,18 +2,17 @@ import type { Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '#proto/contract/fault.ts';
 import { CONFIGURATION_KEY, type Configuration, configuration } from '#proto/document/configuration.ts';
-import { isLoopback } from '#proto/document/networks.ts';
-import { ACR_LISTEN, isClosed, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
+import { ACR_LISTEN, isConnectedRegistry } from '#proto/document/resolve/module-environment.ts';
 import { workloadOf } from '#proto/iot-edge/workload.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import { RESERVE } from '#proto/volume/space.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { type Context, ended } from '../process/run.ts';
 import { buildApp, closeApp } from './app.ts';
-import { hasToken } from './auth/access-at-start.ts';
-import { parseListen, tlsOf, whyNot } from './tls/listen.ts';
-import { renew } from './tls/renewal.ts';
-import { checkPair, readPair } from './tls/tls.ts';
+import { admissionOf, hasToken } from './auth/access-at-start.ts';
+import { listenComplaint, parseListen } from './http/listen-address.ts';
+import { renewFromFiles } from './tls/renew-from-files.ts';
+import { checkPair, readPair, tlsOf } from './tls/tls.ts';
 import { WorkloadTls, workloadNames } from './tls/workload-tls.ts';
 
 /**
@@ -71,12 +70,9 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
   plainByDefault = !tlsSetting && !inForce && !workloadTls;
 
   const listen = env.TERRACE_LISTEN ?? (isConnectedRegistry(env) ? ACR_LISTEN : '127.0.0.1:5000');
-  const awaitsToken = env.TERRACE_AWAIT_TOKEN === '1';
-  const loopback = isLoopback(parseListen(listen).host);
-  const closed = isClosed(env) || (Boolean(env.IOTEDGE_WORKLOADURI) && !loopback);
-  const open = env.TERRACE_INSECURE_LISTEN === '1' || (!awaitsToken && !closed && loopback);
-  if (closed) log.info({ listen }, 'accepting only clients with a token');
-  else if (!open && !(await hasToken(bus, listen, log, signal, awaitsToken))) return;
+  const { open, start } = admissionOf(env, listen);
+  if (start === 'closed') log.info({ listen }, 'accepting only clients with a token');
+  else if (start !== 'open' && !(await hasToken(bus, listen, log, signal, start === 'await-token'))) return;
 
   const { app, gateway } = buildApp({
     bus,
@@ -98,10 +94,11 @@ export async function gateway({ bus, data, instance, log, signal, env, serves }:
     log.info({ address }, `listening on ${address}`);
     serves();
   } catch (error) {
-    throw new Fault('config-invalid', whyNot(error as NodeJS.ErrnoException, listen));
+    throw new Fault('config-invalid', listenComplaint(error as NodeJS.ErrnoException, listen));
   }
   if (workloadTls) void workloadTls.renew(app.server as Server, signal);
-  else if (files && pair) void renew(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
+  else if (files && pair)
+    void renewFromFiles(app.server as Server, () => inForce?.tls ?? files, pair, log, signal);
   await Promise.race([ended(signal), tlsConfigured]);
   await closeApp(app, gateway);
   if (signal.aborted) return;

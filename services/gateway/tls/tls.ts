@@ -7,15 +7,15 @@ import type { Tls } from '#proto/document/configuration.ts';
 /**
  * TLS of the gateway: its certificate, and the renewal of that while the gateway listens.
  *
- * The environment or the configuration names the files (`listen.ts`), or the certificates are issued by IoT Edge's
- * daemon (`workload-tls.ts`). A pair is read and checked before the gateway listens. Files are then polled, and a
- * changed pair is installed once it is complete and valid (`renewal.ts`); issued certificates are renewed after two
- * thirds of their lifetime (`certificates-due.ts`). Open connections stay, and a failed renewal leaves the old
- * certificate in use.
+ * The environment (`tlsOf`) or the configuration names the files, or the certificates are issued by the workload API of
+ * IoT Edge's daemon (`workload-tls.ts`). A pair is read and checked before the gateway listens. Files are then polled,
+ * and a changed pair is installed once it is complete and valid (`renew-from-files.ts`); issued certificates are
+ * renewed after two thirds of their lifetime (`issued-certificates.ts`). Open connections stay, and a failed renewal
+ * leaves the old certificate in use.
  */
 
 /** A certificate with its chain, and its private key, as PEM. */
-export type Pair = { cert: string; key: string };
+export type CertificateAndKey = { cert: string; key: string };
 
 /** TLS 1.2 or newer (RFC 9325, 3.1.1), and HTTP/1.1 in it. */
 export const secureOptions: SecureContextOptions & { ALPNProtocols: string[] } = {
@@ -24,7 +24,7 @@ export const secureOptions: SecureContextOptions & { ALPNProtocols: string[] } =
 };
 
 /** Reads the files without checking them. @throws Fault `config-invalid` if one cannot be read */
-export async function readPair({ certificateFile, keyFile }: Tls): Promise<Pair> {
+export async function readPair({ certificateFile, keyFile }: Tls): Promise<CertificateAndKey> {
   const [cert, key] = await Promise.all([
     readFor('tls.certificateFile', certificateFile),
     readFor('tls.keyFile', keyFile),
@@ -51,7 +51,7 @@ async function readFor(field: string, path: string): Promise<string> {
  * @returns when the certificate ends
  * @throws Fault `config-invalid`, which names the field and the remedy
  */
-export function checkPair({ cert, key }: Pair, { certificateFile, keyFile }: Tls): Date {
+export function checkPair({ cert, key }: CertificateAndKey, { certificateFile, keyFile }: Tls): Date {
   const bad = (field: string, path: string, why: string) =>
     new Fault('config-invalid', `${field} "${path}" ${why}`);
   const begun = cert.split('-----BEGIN CERTIFICATE-----').length - 1;
@@ -95,4 +95,20 @@ function parsed<T>(parse: () => T, otherwise: (why: string) => Fault): T {
   } catch (cause) {
     throw otherwise((cause as Error).message);
   }
+}
+
+/**
+ * The TLS files of the environment.
+ * @returns the files, or none if both variables are empty; `undefined` if neither is set and the configuration decides
+ * @throws Fault `config-invalid`
+ */
+export function tlsOf(env: NodeJS.ProcessEnv): { files: Tls | undefined } | undefined {
+  const { TERRACE_TLS_CERTIFICATE: certificateFile, TERRACE_TLS_KEY: keyFile } = env;
+  if (certificateFile === undefined && keyFile === undefined) return undefined;
+  if (certificateFile && keyFile) return { files: { certificateFile, keyFile } };
+  if (!certificateFile && !keyFile) return { files: undefined };
+  throw new Fault(
+    'config-invalid',
+    'only one of TERRACE_TLS_CERTIFICATE and TERRACE_TLS_KEY is set: set both, or neither',
+  );
 }

@@ -5,16 +5,16 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Workload } from '#proto/iot-edge/workload.ts';
-import { CertificatesDue, type Issued } from './certificates-due.ts';
-import type { CertificateHolder } from './renewal.ts';
-import { type Pair, secureOptions } from './tls.ts';
+import { type IssuedCertificate, IssuedCertificates } from './issued-certificates.ts';
+import type { CertificateHolder } from './renew-from-files.ts';
+import { type CertificateAndKey, secureOptions } from './tls.ts';
 
 /** Interval between checks of what is due, in ms. The clock is polled, since clocks jump and machines sleep. */
 const POLL_MS = 60_000;
 const START_POLL_MS = 500;
 
 /** Certificate by the server name that a client requests; clients that connect to an address send none. */
-export type Sni = (name: string) => SecureContext | undefined;
+export type SniCallback = (name: string) => SecureContext | undefined;
 
 /**
  * Certificates of IoT Edge's daemon, one for each name by which clients know this machine. Each has one name, so it is
@@ -23,17 +23,17 @@ export type Sni = (name: string) => SecureContext | undefined;
  */
 export class WorkloadTls {
   readonly #names: string[];
-  readonly #due: CertificatesDue;
+  readonly #due: IssuedCertificates;
   readonly #contexts = new Map<string, SecureContext>();
 
   /** @param names DNS names or addresses; if empty, the device's own */
   constructor(workload: Workload, names: string[], log: Log, signal: AbortSignal, now = Date.now) {
     this.#names = names.length > 0 ? names : [workload.identity.gateway.replace(/:\d+$/, '')];
-    this.#due = new CertificatesDue(this.#names, (name) => issue(workload, name, signal), log, now);
+    this.#due = new IssuedCertificates(this.#names, (name) => issue(workload, name, signal), log, now);
   }
 
   /** Resolves with the initial pair once every name has a certificate; undefined if the signal aborted. */
-  async start(signal: AbortSignal): Promise<Pair | undefined> {
+  async start(signal: AbortSignal): Promise<CertificateAndKey | undefined> {
     for (; !signal.aborted; await pause(START_POLL_MS, signal)) {
       await this.#check();
       if (this.#due.complete) return this.#fallback();
@@ -41,7 +41,7 @@ export class WorkloadTls {
     return undefined;
   }
 
-  readonly sni: Sni = (name) => this.#contexts.get(name.toLowerCase());
+  readonly sni: SniCallback = (name) => this.#contexts.get(name.toLowerCase());
 
   /** Installs new certificates as they are due: open connections stay. Ends with the signal. */
   async renew(server: CertificateHolder, signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
@@ -60,13 +60,13 @@ export class WorkloadTls {
     return changed;
   }
 
-  #fallback(): Pair | undefined {
+  #fallback(): CertificateAndKey | undefined {
     const name = this.#names.find((one) => isIP(one) !== 0) ?? this.#names[0] ?? '';
     return this.#due.held(name)?.pair;
   }
 }
 
-async function issue(workload: Workload, name: string, signal: AbortSignal): Promise<Issued> {
+async function issue(workload: Workload, name: string, signal: AbortSignal): Promise<IssuedCertificate> {
   const { certificate, privateKey } = await workload.serverCertificate(name, signal);
   const pair = { cert: certificate, key: privateKey };
   try {

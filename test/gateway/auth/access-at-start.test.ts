@@ -1,7 +1,6 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
-import { isLoopback } from '#proto/document/networks.ts';
 import { on, Tokens } from '../accounts.ts';
 import { kill, TestLayer, until } from '../layer.ts';
 
@@ -66,17 +65,3 @@ test('it ends while it waits', async () => {
   const [code] = await once(child, 'exit');
   deepEqual([code, /fatal|"level":60/.test(log())], [0, false]);
 });
-
-for (const [host, is] of [
-  ['127.0.0.1', true],
-  ['127.1.2.3', true],
-  ['::1', true],
-  ['localhost', true],
-  ['0.0.0.0', false],
-  ['::', false],
-  ['192.0.2.1', false],
-  ['127.0.0.1.example', false],
-  ['registry.example', false],
-] as const) {
-  test(`${host} is ${is ? 'loopback' : 'to be reached from elsewhere'}`, () => equal(isLoopback(host), is));
-}

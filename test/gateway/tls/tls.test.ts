@@ -11,9 +11,8 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { CONFIGURATION_KEY, configuration, type Tls } from '#proto/document/configuration.ts';
 import { Volume } from '#proto/volume/volume.ts';
 import { buildApp, closeApp } from '../../../services/gateway/app.ts';
-import { tlsOf } from '../../../services/gateway/tls/listen.ts';
-import { renew } from '../../../services/gateway/tls/renewal.ts';
-import { checkPair, readPair } from '../../../services/gateway/tls/tls.ts';
+import { renewFromFiles } from '../../../services/gateway/tls/renew-from-files.ts';
+import { checkPair, readPair, tlsOf } from '../../../services/gateway/tls/tls.ts';
 import { Authority } from '../../support/certificates.ts';
 import { configurationWith } from '../../support/configuration.ts';
 import { WorkloadApi } from '../../support/iot-edge/workload-api.ts';
@@ -80,7 +79,10 @@ async function gateway(files: Tls, now = Date.now) {
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const end = new AbortController();
-  const renewing = renew(app.server as never, () => files, pair, log, end.signal, { pollMs: 5, now });
+  const renewing = renewFromFiles(app.server as never, () => files, pair, log, end.signal, {
+    pollMs: 5,
+    now,
+  });
   return {
     said,
     port: (app.server.address() as { port: number }).port,

@@ -1,9 +1,9 @@
 import { backoffMs } from '#proto/async/backoff.ts';
 import type { Log } from '#proto/bus/bus.ts';
-import type { Pair } from './tls.ts';
+import type { CertificateAndKey } from './tls.ts';
 
 /** A certificate with its key, and its validity, in ms since 1970. */
-export type Issued = { pair: Pair; from: number; until: number };
+export type IssuedCertificate = { pair: CertificateAndKey; from: number; until: number };
 
 const MINUTE_MS = 60_000;
 const MAX_BACKOFF_MS = 30 * MINUTE_MS;
@@ -14,7 +14,7 @@ const SLACK_MS = 10 * MINUTE_MS;
  * Whether to request another certificate: after two thirds of its lifetime, or if the clock is well before its
  * beginning, as the clock was then wrong when it was issued.
  */
-export function isDue({ from, until }: Issued, now: number): boolean {
+export function isDue({ from, until }: IssuedCertificate, now: number): boolean {
   return now >= from + ((until - from) * 2) / 3 || now < from - SLACK_MS;
 }
 
@@ -22,23 +22,30 @@ export function isDue({ from, until }: Issued, now: number): boolean {
 export const RENEWAL = { firstMs: MINUTE_MS, maxMs: MAX_BACKOFF_MS };
 const FIRST = { firstMs: 1_000, maxMs: 10_000 };
 
-type NameState = { held?: Issued; failures: number; next: number };
+type NameState = { held?: IssuedCertificate; failures: number; next: number };
 
-/** One certificate per name, renewed in time. If a renewal fails, the certificate stays. */
-export class CertificatesDue {
+/**
+ * Certificates that the workload API issues: one per name, renewed in time. If a renewal fails, the certificate stays.
+ */
+export class IssuedCertificates {
   readonly #names: Map<string, NameState>;
-  readonly #issue: (name: string) => Promise<Issued>;
+  readonly #issue: (name: string) => Promise<IssuedCertificate>;
   readonly #log: Log;
   readonly #now: () => number;
 
-  constructor(names: string[], issue: (name: string) => Promise<Issued>, log: Log, now = Date.now) {
+  constructor(
+    names: string[],
+    issue: (name: string) => Promise<IssuedCertificate>,
+    log: Log,
+    now = Date.now,
+  ) {
     this.#names = new Map(names.map((name) => [name, { failures: 0, next: 0 }]));
     this.#issue = issue;
     this.#log = log;
     this.#now = now;
   }
 
-  held(name: string): Issued | undefined {
+  held(name: string): IssuedCertificate | undefined {
     return this.#names.get(name)?.held;
   }
 

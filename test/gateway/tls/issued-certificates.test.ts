@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffMs } from '#proto/async/backoff.ts';
-import { CertificatesDue, isDue, RENEWAL } from '../../../services/gateway/tls/certificates-due.ts';
+import { IssuedCertificates, isDue, RENEWAL } from '../../../services/gateway/tls/issued-certificates.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -29,7 +29,7 @@ test('in a year there is always a good certificate, also while the daemon is awa
     issued.push(now);
     return { pair, from: now, until: now + 30 * DAY };
   };
-  const due = new CertificatesDue(['a'], issue, log, () => now);
+  const due = new IssuedCertificates(['a'], issue, log, () => now);
   await due.renewDue();
   let asked = 0;
   for (let minute = 1; minute < 365 * 24 * 60; minute += 5) {
@@ -60,7 +60,7 @@ test('one name that fails keeps no other back, and a clock put back keeps none f
     if (isAway && name === 'b') throw new Error('away');
     return { pair, from: now, until: now + 30 * DAY };
   };
-  const due = new CertificatesDue(['a', 'b'], issue, log, () => now);
+  const due = new IssuedCertificates(['a', 'b'], issue, log, () => now);
   assert.deepEqual(await due.renewDue(), ['a']);
   assert.equal(due.complete, false);
   now -= 900 * DAY;

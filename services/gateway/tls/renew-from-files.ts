@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import type { Log } from '#proto/bus/bus.ts';
 import type { Tls } from '#proto/document/configuration.ts';
-import { checkPair, type Pair, readPair, secureOptions } from './tls.ts';
+import { type CertificateAndKey, checkPair, readPair, secureOptions } from './tls.ts';
 
 /**
  * Interval between reads of the files, in ms. They are small, and their times are unreliable if a folder is swapped.
@@ -20,15 +20,15 @@ export interface CertificateHolder {
 type Clock = { pollMs?: number; now?: () => number };
 
 /**
- * Installs a new pair when the files hold one: open connections stay, new ones get the new certificate. The files must
- * read the same twice in a row, since their writer may not have finished; a pair that is invalid then is logged once,
- * and the old one stays. Ends with the signal.
+ * For a certificate from files: installs a new pair when they hold one. Open connections stay, new ones get the new
+ * certificate. The files must read the same twice in a row, since their writer may not have finished; a pair that is
+ * invalid then is logged once, and the old one stays. Ends with the signal.
  * @param inForce the pair that the server started with
  */
-export async function renew(
+export async function renewFromFiles(
   server: CertificateHolder,
   files: () => Tls,
-  inForce: Pair,
+  inForce: CertificateAndKey,
   log: Log,
   signal: AbortSignal,
   { pollMs = POLL_MS, now = Date.now }: Clock = {},
@@ -62,16 +62,18 @@ export async function renew(
     checkedEnd = warnBeforeEnd(log, ends, now());
   }
 
-  async function install(pair: Pair): Promise<Pair> {
+  async function install(pair: CertificateAndKey): Promise<CertificateAndKey> {
     ends = checkPair(pair, files());
     server.setSecureContext({ ...secureOptions, ...pair });
     return pair;
   }
 }
 
-const textOf = ({ cert, key }: Pair) => `${cert}\0${key}`;
+const textOf = ({ cert, key }: CertificateAndKey) => `${cert}\0${key}`;
 
-async function attempt(work: () => Promise<Pair>): Promise<{ pair: Pair } | { why: string }> {
+async function attempt(
+  work: () => Promise<CertificateAndKey>,
+): Promise<{ pair: CertificateAndKey } | { why: string }> {
   try {
     return { pair: await work() };
   } catch (error) {
