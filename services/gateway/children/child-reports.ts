@@ -23,8 +23,9 @@ import { presence } from '#proto/status/presence.ts';
  * `ChildReports` takes a report. It admits one report of a child at a time, compares the place after which the child
  * reports with the place stored here, asks storage for room, stores each new event in this layer's stream and then
  * moves the place. A child whose place differs gets the stored place in the answer and reports from there.
- * `ReportTurns` bounds the reports in memory, `LongPolls` the requests that wait for changes; `forgetDeletedChildren`
- * deletes the state of a child after its account.
+ * `ReportTurns` bounds the reports in memory. A request that waits for changes takes a slot of `LongPolls` and waits in
+ * `Waiters`; `recordPresence` takes it as a sign of the child. `forgetDeletedChildren` deletes the state of a child
+ * after its account.
  */
 
 /**
@@ -53,7 +54,7 @@ type ChildReportsBus = StateReader & StateWriter & EventRelay & HistoryReader & 
  */
 export class ChildReports {
   readonly #bus: ChildReportsBus;
-  /** One report per child at a time. */
+  /** A report of a child and the deletion of its state exclude each other. */
   readonly #locks = new KeyedLock();
 
   constructor(bus: ChildReportsBus) {
@@ -102,7 +103,9 @@ export class ChildReports {
     const bytes = named.reduce((sum, { event }) => sum + packedSize(event), 0);
     if (bytes > 0) await this.#bus.call(askRoom, { child, bytes, ...(charged !== undefined && { charged }) });
     for (const { sequence, event } of named) {
-      if (isNew(progress, event)) {
+      const isNew = !isStored(progress.marks, event);
+      markStored(progress.marks, event);
+      if (isNew) {
         const stored = await this.#bus.relay.store(child, { made, sequence }, event);
         if (stored > progress.stored) Object.assign(progress, { stored, tail: event.id });
       }
@@ -125,7 +128,7 @@ export class ChildReports {
         Object.assign(progress, { place: { made, sequence, id }, stored, tail, marks: new Map(named) });
       }
       for await (const { made, sequence, stored, event } of this.#bus.relay.since(child, progress.stored)) {
-        isNew(progress, attributed(child, event));
+        markStored(progress.marks, attributed(child, event));
         Object.assign(progress, { stored, tail: event.id, place: { made, sequence, id: event.id } });
       }
     } catch (cause) {
@@ -174,16 +177,25 @@ function latestOf(marks: ReadonlyMap<string, number>): [string, number][] {
   return latest.reverse();
 }
 
-/** Whether the event is not stored yet. Marks it as stored. */
-function isNew({ marks }: Pick<Progress, 'marks'>, { source, id }: Envelope): boolean {
-  const serial = Number(/-(\d{1,15})$/.exec(id)?.[1] ?? Number.NaN);
-  // Events of sources other than Terrace have no serial number: only their place identifies them.
-  if (Number.isNaN(serial)) return true;
+/** Whether the event, or one after it, was marked as stored. */
+function isStored(marks: ReadonlyMap<string, number>, { source, id }: Envelope): boolean {
+  const serial = serialOf(id);
+  return serial !== undefined && serial <= (marks.get(source) ?? -1);
+}
+
+function markStored(marks: Map<string, number>, { source, id }: Envelope): void {
+  const serial = serialOf(id);
+  if (serial === undefined) return;
   const last = marks.get(source) ?? -1;
   // Keep the map in order of use, most recent last.
   marks.delete(source);
   marks.set(source, Math.max(last, serial));
-  return serial > last;
+}
+
+/** Undefined for an event of a source other than Terrace: only its place identifies it. */
+function serialOf(id: string): number | undefined {
+  const text = /-(\d{1,15})$/.exec(id)?.[1];
+  return text === undefined ? undefined : Number(text);
 }
 
 function checkOrder(events: LayersReport['events']): void {

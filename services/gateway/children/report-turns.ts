@@ -14,6 +14,10 @@ const RETRY_AFTER_S = 2;
  */
 export class ReportTurns {
   readonly #quota = new Quota(MAX_REPORTS);
+  /**
+   * Wider than the lock of `ChildReports`: also around unpacking and parsing, so that the memory of one report of a
+   * child is in use at a time.
+   */
   readonly #locks = new KeyedLock();
 
   /** Takes the slot of a report, from before its body is read until it is disposed of. @throws Fault `too-many` */

@@ -6,17 +6,14 @@ import { ARRIVING_PATH, type Arriving, listArriving } from '#proto/content/arriv
 import { Fault } from '#proto/contract/fault.ts';
 import { parseRepositoryName } from '#proto/oci/names.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { mayAlso, sees } from '../auth/caller.ts';
-import { tooManyLongPolls } from '../children/long-poll.ts';
+import { mayAlso, sees } from '../auth/request-caller.ts';
+import { Waiters, waitOf } from '../children/long-poll.ts';
 import { type ArrivedBytes, ArrivingReader } from '../content/arriving-content.ts';
 import { length, sendParts } from '../content/send-blob.ts';
 import { digestParameter, parameter } from '../http/parameters.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { waitForChange, waitOf } from './changes.ts';
 import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
-/** Interval between checks of the list without an event, in ms: one may have been missed. */
-const POLL_MS = 20_000;
 /**
  * Max waiting requests of an account: each connection of a child's syncers waits for bytes, and a syncer may have 64.
  */
@@ -28,41 +25,27 @@ const LOG_MS = 100;
 export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, times, log, access } = gateway;
   const reader = new ArrivingReader(bus, volume, times.patienceMs);
-  const waiting = new Set<() => void>();
-  const wakeAll = () => {
-    for (const resolve of waiting) resolve();
-  };
+  const waiters = new Waiters(app);
   bus.listen(transferStarted, ({ data }) => {
-    if (data.direction === 'down') wakeAll();
+    if (data.direction === 'down') waiters.wakeAll();
   });
-  bus.onInvalidation(accountsChanged, wakeAll);
-  app.addHook('preClose', async () => wakeAll());
-  const isOver = ({ raw }: FastifyRequest, end: number) =>
-    Date.now() >= end || raw.socket.destroyed || !app.server.listening;
+  bus.onInvalidation(accountsChanged, waiters.wakeAll);
 
   const list: RouteHandler = async (request, reply) => {
     const end = Date.now() + waitOf(request) * 1_000;
     const after = parameter(request, 'after');
     using slot = gateway.longPolls.slotFor(request, ARRIVING_PATH);
-    for (;;) {
-      const { promise: changed, resolve } = Promise.withResolvers<void>();
-      waiting.add(resolve);
-      try {
-        const listed = await bus.call(listArriving, {}, { patience: times.patienceMs });
-        await access.recheck(request, reply);
-        const blobs = listed.blobs.filter(({ repository }) => sees(request, repository, 'content/read'));
-        const cursor = createHash('sha256').update(JSON.stringify(blobs)).digest('hex').slice(0, 16);
-        if (cursor !== after || isOver(request, end)) {
-          const answer: Arriving = { cursor, blobs };
-          reply.header('cache-control', 'no-store').type('application/json');
-          return reply.send(JSON.stringify(answer));
-        }
-        if (!slot.take()) throw tooManyLongPolls();
-        await waitForChange(changed, Math.min(end - Date.now(), POLL_MS), request);
-      } finally {
-        waiting.delete(resolve);
-      }
-    }
+    const check = async () => {
+      const listed = await bus.call(listArriving, {}, { patience: times.patienceMs });
+      await access.recheck(request, reply);
+      const blobs = listed.blobs.filter(({ repository }) => sees(request, repository, 'content/read'));
+      const cursor = createHash('sha256').update(JSON.stringify(blobs)).digest('hex').slice(0, 16);
+      const answer: Arriving = { cursor, blobs };
+      return { answer, isReady: cursor !== after };
+    };
+    const answer = await waiters.pollUntil(request, { end, slot }, check);
+    reply.header('cache-control', 'no-store').type('application/json');
+    return reply.send(JSON.stringify(answer));
   };
 
   const get: RouteHandler = async (request, reply) => {
@@ -82,7 +65,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
     for (let isRetry = false; ; isRetry = true) {
       here = await reader.open(repository, digest, requested, isRetry);
       // Without a slot, the answer is that of a timeout: the client repeats its request after its own backoff.
-      if (here || isOver(request, end) || !slot.take()) break;
+      if (here || waiters.isOver(request, end) || !slot.take()) break;
       await sleep(LOG_MS);
     }
     await using opened = here;
@@ -125,7 +108,7 @@ export function arrivingRoutes(app: FastifyInstance, gateway: Gateway): void {
 /** @throws Fault `range-invalid` unless exactly one range is requested, within the content */
 function rangeOf({ headers }: FastifyRequest, size: number): ByteRange {
   const ranges = parseRange(headers.range, size);
-  const [range] = ranges === 'whole' ? [{ first: 0, last: size - 1 }] : ranges;
-  if (range && range.last >= range.first && (ranges === 'whole' || ranges.length === 1)) return range;
+  const [range] = ranges === 'all' ? [{ first: 0, last: size - 1 }] : ranges;
+  if (range && range.last >= range.first && (ranges === 'all' || ranges.length === 1)) return range;
   throw new Fault('range-invalid', `the blob has ${size} bytes: request one range of them`);
 }

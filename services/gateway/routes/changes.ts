@@ -9,18 +9,15 @@ import {
   tagDeleted,
   tagMoved,
 } from '#proto/content/content-events.ts';
-import { Fault } from '#proto/contract/fault.ts';
-import { CHANGES_PATH, type Changes, listChanges, MAX_WAIT_S } from '#proto/sync/changes.ts';
+import { CHANGES_PATH, type Changes, listChanges } from '#proto/sync/changes.ts';
 import { transferStarted } from '#proto/sync/transfers.ts';
-import { sees } from '../auth/caller.ts';
-import { tooManyLongPolls } from '../children/long-poll.ts';
+import { sees } from '../auth/request-caller.ts';
+import { recordPresence } from '../children/child-presence.ts';
+import { Waiters, waitOf } from '../children/long-poll.ts';
 import { parameter } from '../http/parameters.ts';
-import { recordPresence } from './presence.ts';
 import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const PAGE = 1_000;
-/** Interval between calls to storage without an event, in ms: one may have been missed. */
-const POLL_MS = 20_000;
 
 /**
  * Change feed for the layers below: the changes after the cursor `after` that the caller may see. Without any, the
@@ -29,66 +26,46 @@ const POLL_MS = 20_000;
 export function changeRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, access } = gateway;
   const patience = { patience: gateway.times.patienceMs };
-  const waiting = new Set<() => void>();
-  const wakeAll = () => {
-    for (const resolve of waiting) resolve();
-  };
+  const waiters = new Waiters(app);
+  const { wakeAll } = waiters;
   const events = [tagMoved, tagDeleted, manifestCommitted, manifestDeleted, storageStarted, accountsChanged];
   for (const event of events) bus.onInvalidation(event as typeof storageStarted, wakeAll);
   bus.listen(transferStarted, ({ data }) => {
     if (data.direction === 'down') wakeAll();
   });
   bus.onGap(wakeAll);
-  app.addHook('preClose', async () => wakeAll());
 
   const changes: RouteHandler = async (request, reply) => {
-    const seconds = waitOf(request);
-    const end = Date.now() + seconds * 1_000;
+    const end = Date.now() + waitOf(request) * 1_000;
     const rights = rightsOf(request);
     const wantsArriving = parameter(request, 'arriving') === '1';
     using slot = gateway.longPolls.slotFor(request, CHANGES_PATH);
     const known = await recordPresence(request, gateway);
     let after = afterOf(parameter(request, 'after'), rights);
-    for (;;) {
-      const { promise: changed, resolve } = Promise.withResolvers<void>();
-      waiting.add(resolve);
-      try {
-        const query = { ...(after !== undefined && { after }), limit: PAGE };
-        const page = await bus.call(listChanges, query, patience);
-        const { blobs } = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
-        // Rights that were checked before the wait do not count.
-        await access.recheck(request, reply);
-        const visible = page.changes.filter(({ repository }) => sees(request, repository));
-        // Whether content is arriving that the caller may pull.
-        const isArriving = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
-        const left = end - Date.now();
-        const isClosed = request.raw.socket.destroyed || !app.server.listening;
-        if (
-          page.lost ||
-          after === undefined ||
-          visible.length > 0 ||
-          isArriving ||
-          (left <= 0 && !page.more) ||
-          isClosed
-        ) {
-          const answer: Changes = {
-            ...page,
-            ...(wantsArriving && { arriving: isArriving }),
-            ...(known && { known }),
-            changes: visible,
-            cursor: `${page.cursor}.${rights}`,
-          };
-          reply.header('cache-control', 'no-store').type('application/json');
-          return reply.send(JSON.stringify(answer));
-        }
-        after = page.cursor;
-        if (page.more) continue;
-        if (!slot.take()) throw tooManyLongPolls();
-        await waitForChange(changed, Math.min(left, POLL_MS), request);
-      } finally {
-        waiting.delete(resolve);
-      }
-    }
+
+    const check = async () => {
+      const query = { ...(after !== undefined && { after }), limit: PAGE };
+      const page = await bus.call(listChanges, query, patience);
+      const { blobs } = wantsArriving ? await bus.call(listArriving, {}, patience) : { blobs: [] };
+      // Rights that were checked before the wait do not count.
+      await access.recheck(request, reply);
+      const visible = page.changes.filter(({ repository }) => sees(request, repository));
+      // Whether content is arriving that the caller may pull.
+      const isArriving = blobs.some(({ repository }) => sees(request, repository, 'content/read'));
+      const isReady = page.lost || after === undefined || visible.length > 0 || isArriving;
+      after = page.cursor;
+      const answer: Changes = {
+        ...page,
+        ...(wantsArriving && { arriving: isArriving }),
+        ...(known && { known }),
+        changes: visible,
+        cursor: `${page.cursor}.${rights}`,
+      };
+      return { answer, isReady, more: page.more };
+    };
+    const answer = await waiters.pollUntil(request, { end, slot }, check);
+    reply.header('cache-control', 'no-store').type('application/json');
+    return reply.send(JSON.stringify(answer));
   };
   resource(app, gateway, CHANGES_PATH, {
     GET: {
@@ -117,31 +94,4 @@ function afterOf(text: string | undefined, rights: string): string | undefined {
   if (text === undefined) return undefined;
   const dot = text.lastIndexOf('.');
   return /^[0-9a-f.]{1,55}$/.test(text) && text.slice(dot + 1) === rights ? text.slice(0, dot) : 'lost';
-}
-
-/** The time to wait, in seconds. @throws Fault `malformed` */
-export function waitOf(request: FastifyRequest): number {
-  const wait = parameter(request, 'wait') ?? '0';
-  if (/^\d{1,3}$/.test(wait) && Number(wait) <= MAX_WAIT_S) return Number(wait);
-  throw new Fault(
-    'malformed',
-    `wait is ${JSON.stringify(wait.slice(0, 40))}: write seconds, ${MAX_WAIT_S} at most`,
-  );
-}
-
-/** Waits for `changed`, for `ms`, or for the end of the connection. */
-export async function waitForChange(
-  changed: Promise<void>,
-  ms: number,
-  { raw }: FastifyRequest,
-): Promise<void> {
-  const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  raw.socket.once('close', resolve);
-  try {
-    await Promise.race([changed, timedOut]);
-  } finally {
-    clearTimeout(timer);
-    raw.socket.off('close', resolve);
-  }
 }

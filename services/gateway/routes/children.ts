@@ -8,10 +8,11 @@ import {
 } from '#proto/accounts/children.ts';
 import { parse } from '#proto/contract/contract.ts';
 import { Fault } from '#proto/contract/fault.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
+import { clientAddress } from '../children/child-presence.ts';
 import { childParameter } from '../http/parameters.ts';
 import { readBody } from '../http/read-body.ts';
-import { clientAddress } from './presence.ts';
-import { type Gateway, onBehalfOf, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const MAX_ACTIVATION_BYTES = 4 * 1_024;
 const REMEDY = 'write { "instance": "<UUID in lower case>" }';

@@ -1,10 +1,13 @@
-import { equal } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import {
   LongPolls,
   MAX_LONG_POLLS,
   MAX_LONG_POLLS_EACH,
+  type PollStep,
   tooManyLongPolls,
+  Waiters,
 } from '../../../services/gateway/children/long-poll.ts';
 
 /** How many requests may wait for something to tell. */
@@ -53,4 +56,89 @@ test('a request that does not wait needs no place, and all together have so many
 test('who finds no place comes again after 5 to 15 s', () => {
   equal(tooManyLongPolls(0).detail?.retryAfter, 5);
   equal(tooManyLongPolls(0.999).detail?.retryAfter, 15);
+});
+
+/** A request at a route, and what may end its wait. */
+function polling(waitMs = 10_000, isFree = true) {
+  const socket = Object.assign(new EventEmitter(), { destroyed: false });
+  const server = { listening: true };
+  const hooks: (() => Promise<void>)[] = [];
+  const waiters = new Waiters({
+    server,
+    addHook: (_: string, hook: () => Promise<void>) => hooks.push(hook),
+  } as never);
+  let taken = false;
+  const slot = {
+    take() {
+      taken = isFree;
+      return isFree;
+    },
+    [Symbol.dispose]() {},
+  };
+  const poll = (check: () => Promise<PollStep<number>>) =>
+    waiters.pollUntil({ raw: { socket } } as never, { end: Date.now() + waitMs, slot }, check);
+  const close = async () => {
+    server.listening = false;
+    for (const hook of hooks) await hook();
+  };
+  const disconnect = () => {
+    socket.destroyed = true;
+    socket.emit('close');
+  };
+  return { waiters, socket, poll, close, disconnect, taken: () => taken };
+}
+
+/** Checks that count up, and are ready at `ready`. */
+const counting = (ready: number, each: (count: number) => void = () => {}) => {
+  let count = 0;
+  return async (): Promise<PollStep<number>> => {
+    count += 1;
+    each(count);
+    return { answer: count, isReady: count >= ready };
+  };
+};
+
+test('an answer that is ready is sent at once, and takes no slot', async () => {
+  const { poll, taken } = polling();
+  equal(await poll(counting(1)), 1);
+  equal(taken(), false);
+});
+
+test('a request checks again when it is woken, also by a change during its check', async () => {
+  const { waiters, poll, socket } = polling();
+  equal(await poll(counting(2, () => waiters.wakeAll())), 2);
+  const woken = poll(counting(2));
+  setTimeout(waiters.wakeAll, 5);
+  equal(await woken, 2);
+  equal(socket.listenerCount('close'), 0);
+});
+
+test('a request reads on while there is more, past its time and without a slot', async () => {
+  const { poll, taken } = polling(0);
+  let page = 0;
+  const check = async () => {
+    page += 1;
+    return { answer: page, isReady: false, more: page < 3 };
+  };
+  equal(await poll(check), 3);
+  equal(taken(), false);
+});
+
+test('at the end of its time, of its connection or of the server, a request gets what there is', async () => {
+  equal(await polling(0).poll(counting(9)), 1);
+  const [timed, lost, closed] = [polling(30), polling(), polling()];
+  const answers = [timed, lost, closed].map(({ poll }) => poll(counting(9)));
+  setTimeout(lost.disconnect, 5);
+  setTimeout(closed.close, 5);
+  const [first = 0, ...others] = await Promise.all(answers);
+  ok(first >= 2);
+  deepEqual(others, [2, 2]);
+});
+
+test('a request that would have to wait without a slot is refused, and what a check throws ends it', async () => {
+  await rejects(polling(10_000, false).poll(counting(2)), /too many long polls/);
+  await rejects(
+    polling().poll(async () => Promise.reject(new Error('no rights'))),
+    /no rights/,
+  );
 });
