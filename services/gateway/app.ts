@@ -6,7 +6,7 @@ import { Fault } from '#proto/contract/fault.ts';
 import { type Configuration, THIS_MACHINE } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
 import type { Volume } from '#proto/volume/volume.ts';
-import { audit } from './audit/audit.ts';
+import { auditRequests } from './audit/audit-requests.ts';
 import { GATHER_MS } from './audit/refusals.ts';
 import { Access } from './auth/access.ts';
 import { checkOrigin } from './auth/open-layer.ts';
@@ -30,8 +30,8 @@ import type { CallTimes, Gateway } from './routes/resource.ts';
 import { tagRoutes } from './routes/tags.ts';
 import { tokenRoutes } from './routes/token.ts';
 import { uploadRoutes } from './routes/uploads.ts';
-import { type Pair, secureOptions } from './tls/tls.ts';
-import type { Sni } from './tls/workload-tls.ts';
+import { type CertificateAndKey, secureOptions } from './tls/tls.ts';
+import type { SniCallback } from './tls/workload-tls.ts';
 
 export type AppOptions = {
   bus: Bus;
@@ -44,9 +44,9 @@ export type AppOptions = {
   /** While the layer has no token: `true` lets everyone do everything, `false` admits nobody. */
   open: boolean;
   /** Certificate for HTTPS; plain HTTP if left out. */
-  tls?: Pair | undefined;
+  tls?: CertificateAndKey | undefined;
   /** Other certificates, by the server name that a client requests. */
-  sni?: Sni | undefined;
+  sni?: SniCallback | undefined;
   /** While the layer is open, accept any host name, not only those of this machine. */
   anyName?: boolean;
   /** No other gateway of the layer takes writes. Left out: others may exist. */
@@ -92,19 +92,10 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   gateway: Gateway;
 } {
   const limits = { ...TIMES, ...times };
-  const { bus, configuration = () => undefined } = options;
-  const gateway: Gateway = {
-    ...options,
-    configuration,
-    access: new Access({ bus, configuration, open, patienceMs: limits.patienceMs }),
-    hashes: new RunningHashes(),
-    cache: new ContentCache(options.bus, limits.patienceMs, alone),
-    longPolls: new LongPolls(),
-    pending: new Set(),
-    times: limits,
-  };
-  const { log } = options;
-  const proxies = new TrustedProxies(() => gateway.configuration()?.trustedProxies ?? THIS_MACHINE);
+  const { bus, log, configuration = () => undefined } = options;
+  const access = new Access({ bus, configuration, open, patienceMs: limits.patienceMs });
+  const cache = new ContentCache(bus, limits.patienceMs, alone);
+  const proxies = new TrustedProxies(() => configuration()?.trustedProxies ?? THIS_MACHINE);
   const app = fastify({
     trustProxy: proxies.trusts,
     rewriteUrl: (request) => foldName(request.url ?? '/'),
@@ -126,9 +117,9 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _body, done) => done(null));
 
-  const loginServer = () => gateway.configuration()?.loginServer;
+  const loginServer = () => configuration()?.loginServer;
   const openLayer = {
-    isOpen: () => gateway.access.authentication.isOpen(),
+    isOpen: () => access.authentication.isOpen(),
     loginServer,
     ownNamesOnly: !anyName,
   };
@@ -144,10 +135,10 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
   app.addHook('onResponse', async ({ raw }) => {
     if (raw.complete || raw.destroyed) return;
     raw.resume();
-    const timer = setTimeout(() => raw.socket.destroy(), gateway.times.lingerMs).unref();
+    const timer = setTimeout(() => raw.socket.destroy(), limits.lingerMs).unref();
     raw.once('close', () => clearTimeout(timer));
   });
-  gateway.trail = audit(app, { bus, log, gatherMs: limits.gatherMs });
+  const auditTrail = auditRequests(app, { bus, log, gatherMs: limits.gatherMs });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
   app.setNotFoundHandler(async (request) => {
     throw new Fault(
@@ -156,11 +147,22 @@ export function buildApp({ times, tls, sni, open, anyName = false, alone = false
     );
   });
 
+  const gateway: Gateway = {
+    ...options,
+    configuration,
+    access,
+    hashes: new RunningHashes(),
+    cache,
+    longPolls: new LongPolls(),
+    pending: new Set(),
+    times: limits,
+    auditTrail,
+  };
   for (const register of routes) register(app, gateway);
   return { app, gateway };
 }
 
-const sniOptions = (sni: Sni | undefined) =>
+const sniOptions = (sni: SniCallback | undefined) =>
   sni && {
     SNICallback: (name: string, done: (error: null, context?: SecureContext) => void) =>
       done(null, sni(name)),
@@ -177,5 +179,5 @@ export async function closeApp(app: FastifyInstance, gateway: Gateway): Promise<
   clearInterval(idle);
   clearTimeout(deadline);
   await Promise.allSettled(gateway.pending);
-  await gateway.trail?.[Symbol.asyncDispose]();
+  await gateway.auditTrail[Symbol.asyncDispose]();
 }

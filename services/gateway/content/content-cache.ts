@@ -20,8 +20,8 @@ import { LruCache } from './lru-cache.ts';
  * A read asks `ContentCache` for the place of a blob or manifest, opens the file (`open-content.ts`) and sends it
  * (`send-blob.ts`, with buffers of `BufferPool`). The cache answers from `LruCache` until storage publishes a change;
  * `InvalidationBarrier` makes a hit wait for changes published before it. A write holds its ingest with `ClaimRenewal`
- * while `receive` writes and hashes the body; `RunningHashes` stores the hash until the next part of the upload.
- * `arriving-content.ts` reads a blob that is still in transfer from the parent, by its chunk log
+ * while `writeBody` stores the body, which `receive` writes and hashes; `RunningHashes` keeps the hash until the next
+ * part of the upload. `arriving-content.ts` reads a blob that is still in transfer from the parent, by its chunk log
  * (`arriving-chunks.ts`).
  */
 
@@ -97,8 +97,8 @@ export class ContentCache {
     return this.#bytes.get(digest, read);
   }
 
-  /** Invalidates the places of this content: its file is not there. */
-  misplaced(repository: Repository, reference: Reference): void {
+  /** Removes the places of this content from the cache: its file is not there. */
+  invalidate(repository: Repository, reference: Reference): void {
     this.#manifests.forget(key(repository, reference));
     this.#blobs.forget(key(repository, reference));
   }

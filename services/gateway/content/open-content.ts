@@ -22,7 +22,7 @@ export async function openBlob(
     const place = await cache.blob(repository, digest);
     const file = await volume.openBlob(place);
     if (file) return { place, file };
-    cache.misplaced(repository, digest);
+    cache.invalidate(repository, digest);
   }
   throw new Fault('unavailable', 'the content is not at the location that storage reported: retry later');
 }
@@ -38,7 +38,7 @@ export async function readManifestBytes(
     const place = await cache.manifest(repository, reference);
     const bytes = await cache.bytes(place.digest, () => readAll(volume, place));
     if (bytes) return { place, bytes };
-    cache.misplaced(repository, reference);
+    cache.invalidate(repository, reference);
   }
   throw new Fault('unavailable', 'the content is not at the location that storage reported: retry later');
 }

@@ -62,7 +62,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
       return;
     }
     received += chunk.byteLength;
-    meter.came(chunk.byteLength);
+    meter.addReceived(chunk.byteLength);
     hash?.hash.update(chunk);
     batch.push(chunk);
     batchBytes += chunk.byteLength;
@@ -83,7 +83,7 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
 
   const meter = new RateMeter(minimumRate, performance.now());
   const window = setInterval(() => {
-    const inWindow = meter.next(performance.now());
+    const inWindow = meter.endWindow(performance.now());
     if (inWindow === undefined) return;
     const [bytes, seconds] = [minimumRate.bytesPerSecond, minimumRate.windowMs / 1_000];
     const slow = `received ${inWindow} bytes in ${seconds} s: send at least ${bytes} bytes/s, or continue the upload later`;
@@ -111,12 +111,12 @@ export async function receive(body: Readable, file: IngestFile, options: Receive
       if (batch.length === 0) {
         if (ended) break;
         idle.refresh();
-        meter.waits(performance.now());
+        meter.startWaiting(performance.now());
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
         wake = undefined;
-        meter.works(performance.now());
+        meter.startWriting(performance.now());
         continue;
       }
       const [buffers, bytes] = [batch, batchBytes];

@@ -25,25 +25,25 @@ export class RateMeter {
     this.#from = now;
   }
 
-  came(bytes: number): void {
+  addReceived(bytes: number): void {
     this.#received += bytes;
   }
 
-  /** All received bytes are written: from now on, the receiver waits for the client. */
-  waits(now: number): void {
+  /** All received bytes are written: the receiver waits for the client until `startWriting`. */
+  startWaiting(now: number): void {
     this.#waitingSince ??= now;
   }
 
-  /** Bytes have arrived and are being written. */
-  works(now: number): void {
+  /** Bytes have arrived and are being written: the client waits for the disk until `startWaiting`. */
+  startWriting(now: number): void {
     if (this.#waitingSince !== undefined) this.#waited += now - Math.max(this.#waitingSince, this.#from);
     this.#waitingSince = undefined;
   }
 
   /** Ends the window. @returns the bytes received in it if the rate was too low */
-  next(now: number): number | undefined {
+  endWindow(now: number): number | undefined {
     const waiting = this.#waitingSince !== undefined;
-    this.works(now);
+    this.startWriting(now);
     const { bytesPerSecond } = this.#minimum;
     const ms = now - this.#from;
     const received = this.#received;

@@ -9,18 +9,18 @@ const MAX_RANGES = 4096;
 /**
  * Parses the `Range` header of a GET (RFC 9110, 14.2) on content of `size` bytes.
  * @returns the ranges that the content can satisfy; none if it can satisfy none (416; a range that ends before it
- * begins is one of these); `whole` if the header is to be ignored: it is absent, not understood, or requests more bytes
+ * begins is one of these); `all` if the header is to be ignored: it is absent, not understood, or requests more bytes
  * than the content has, in several ranges
  */
-export function parseRange(header: string | undefined, size: number): ByteRange[] | 'whole' {
+export function parseRange(header: string | undefined, size: number): ByteRange[] | 'all' {
   const list = /^bytes=(.*)$/i.exec(header?.trim() ?? '')?.[1]?.split(',');
   // Empty list entries are ignored (RFC 9110, 5.6.1).
   const entries = list?.filter((text) => text.trim() !== '') ?? [];
-  if (entries.length === 0 || entries.length > MAX_RANGES) return 'whole';
+  if (entries.length === 0 || entries.length > MAX_RANGES) return 'all';
   const ranges: ByteRange[] = [];
   for (const text of entries) {
     const match = /^\s*(\d*)-(\d*)\s*$/.exec(text);
-    if (!match || (match[1] === '' && match[2] === '')) return 'whole';
+    if (!match || (match[1] === '' && match[2] === '')) return 'all';
     const [from, to] = [Number(match[1]), Number(match[2])];
     if (match[1] === '') {
       if (to > 0 && size > 0) ranges.push({ first: Math.max(0, size - to), last: size - 1 });
@@ -29,7 +29,7 @@ export function parseRange(header: string | undefined, size: number): ByteRange[
     }
   }
   const bytes = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-  return ranges.length > 1 && bytes > size ? 'whole' : ranges;
+  return ranges.length > 1 && bytes > size ? 'all' : ranges;
 }
 
 /**

@@ -3,12 +3,13 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { locateBlob, unlinkBlob } from '#proto/content/blobs.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Digest } from '#proto/oci/names.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
 import { openBlob } from '../content/open-content.ts';
 import { length, type Part, sendParts } from '../content/send-blob.ts';
 import { digestParameter, repositoryOf } from '../http/parameters.ts';
 import { etagOf, isFresh, rangeFor } from '../http/preconditions.ts';
 import { type ByteRange, parseRange } from '../http/ranges.ts';
-import { type Gateway, onBehalfOf, type RouteHandler, resource } from './resource.ts';
+import { type Gateway, type RouteHandler, resource } from './resource.ts';
 
 const TYPE = 'application/octet-stream';
 
@@ -36,7 +37,7 @@ export function blobRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (isFresh(request.headers, digest)) return reply.code(304).send();
 
     const ranges = parseRange(rangeFor(request.headers, digest), size);
-    if (ranges !== 'whole' && ranges.length === 0) {
+    if (ranges !== 'all' && ranges.length === 0) {
       reply.header('content-range', `bytes */${size}`);
       throw new Fault('range-invalid', `the blob has ${size} bytes: the requested range is outside of it`);
     }
@@ -86,8 +87,8 @@ function describe(reply: FastifyReply, digest: Digest): void {
 type Answer = { status: number; headers: Record<string, string>; parts: Part[] };
 
 /** Response for these ranges: the full blob, one range, or several as `multipart/byteranges` (RFC 9110, 14.6). */
-function plan(ranges: ByteRange[] | 'whole', size: number): Answer {
-  if (ranges === 'whole') {
+function plan(ranges: ByteRange[] | 'all', size: number): Answer {
+  if (ranges === 'all') {
     const headers = { 'content-type': TYPE, 'content-length': String(size) };
     return { status: 200, headers, parts: size > 0 ? [{ first: 0, last: size - 1 }] : [] };
   }

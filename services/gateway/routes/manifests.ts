@@ -22,13 +22,14 @@ import {
   type Tag,
 } from '#proto/oci/names.ts';
 import { matchesPattern } from '#proto/oci/repository-pattern.ts';
+import { onBehalfOf } from '../auth/request-caller.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { readManifestBytes } from '../content/open-content.ts';
+import { writeBody } from '../content/write-body.ts';
 import { manifestUrl } from '../http/locations.ts';
 import { parameters, repositoryOf, segment } from '../http/parameters.ts';
 import { allows, etagOf, isConditional, isFresh } from '../http/preconditions.ts';
-import { type Gateway, onBehalfOf, type RouteHandler, resource, settle } from './resource.ts';
-import { writeBody } from './write-body.ts';
+import { completeDetached, type Gateway, type RouteHandler, resource } from './resource.ts';
 
 export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
   const { bus, volume, instance, hashes, cache, times, log, access } = gateway;
@@ -74,13 +75,13 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
     }
     const tags = tagsOf(request, reference);
     const expect = await expectation(request, repository, reference);
-    const work = stored(
+    const work = storeManifest(
       request,
       reply,
       { repository, ...expect, ...(tags.length > 0 && { tags }) },
       reference,
     );
-    const { digest, subject } = await settle(gateway, work);
+    const { digest, subject } = await completeDetached(gateway, work);
     reply.headers({
       location: manifestUrl(repository, digest),
       'docker-content-digest': digest,
@@ -95,15 +96,21 @@ export function manifestRoutes(app: FastifyInstance, gateway: Gateway): void {
    * The bytes of a manifest are written to an ingest, as those of a blob; storage gets its digest and type when all of
    * them are written.
    */
-  const stored = async (request: FastifyRequest, reply: FastifyReply, query: Query, reference: Reference) => {
+  const storeManifest = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    query: Query,
+    reference: Reference,
+  ) => {
     const { repository } = query;
     const behalf = onBehalfOf(request, gateway);
     const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
     await using held = new ClaimRenewal(bus, claim, times.renewMs, log);
     try {
       const algorithm = isDigest(reference) ? splitDigest(reference)[0] : 'sha256';
-      const size = await writeBody(gateway, held, request.raw, { algorithm, max: MAX_MANIFEST_BYTES });
-      const digest = hashes.digest(claim.id, size, algorithm) as Digest;
+      const expected = { algorithm, max: MAX_MANIFEST_BYTES };
+      const { end: size, hash: digest } = await writeBody(gateway, held, request.raw, expected);
+      if (!digest) throw new Error('the ingest was not empty');
       if (isDigest(reference) && reference !== digest) {
         throw new Fault('digest-invalid', `the manifest is ${digest}, not ${reference}`);
       }

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isGatewayAction } from '#proto/accounts/scopes.ts';
 import type { Bus, Log } from '#proto/bus/bus.ts';
-import type { CallOptions } from '#proto/bus/calls.ts';
 import { Fault } from '#proto/contract/fault.ts';
 import type { Configuration } from '#proto/document/configuration.ts';
 import type { Mode } from '#proto/oci/mode.ts';
@@ -20,7 +19,7 @@ import type { MinimumRate } from '../http/minimum-rate.ts';
  * A request reaches its handler through `resource`: it checks the method, the access that the path needs, and the mode.
  * A handler parses the request with `http/`, calls storage over the bus or reads `content/`, and replies; it throws a
  * Fault for every refusal. A handler that writes a body claims an ingest, writes it with `writeBody`, checks the access
- * again and lets storage commit. What must be completed after the client has disconnected runs in `settle`.
+ * again and lets storage commit. What must be completed after the client has disconnected runs in `completeDetached`.
  */
 
 /** Shared by all routes of a process. */
@@ -42,7 +41,7 @@ export type Gateway = {
   pending: Set<Promise<unknown>>;
   times: CallTimes;
   /** Its disposal sends the last entries. */
-  trail?: AsyncDisposable;
+  auditTrail: AsyncDisposable;
 };
 
 export type CallTimes = {
@@ -123,16 +122,11 @@ function checkMode(gateway: Gateway): void {
  * Runs work that must be completed after the client's departure, such as the release of a claim, and that the process
  * waits for when it ends.
  */
-export async function settle<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
+export async function completeDetached<T>(gateway: Gateway, work: Promise<T>): Promise<T> {
   gateway.pending.add(work);
   try {
     return await work;
   } finally {
     gateway.pending.delete(work);
   }
-}
-
-/** Options of a call that changes storage: on behalf of the account that makes the request. */
-export function onBehalfOf({ caller }: FastifyRequest, { times }: Pick<Gateway, 'times'>): CallOptions {
-  return { patience: times.patienceMs, behalf: caller?.identity?.name };
 }

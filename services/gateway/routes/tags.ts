@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listRepositories, listTags } from '#proto/content/manifests.ts';
-import { sees } from '../auth/caller.ts';
+import { sees } from '../auth/request-caller.ts';
 import { linkNext, type PageRequest, pageOf } from '../http/paging.ts';
 import { repositoryOf } from '../http/parameters.ts';
 import { type Gateway, type RouteHandler, resource } from './resource.ts';

@@ -16,14 +16,14 @@ import {
   type Repository,
   splitDigest,
 } from '#proto/oci/names.ts';
-import { mayAlso } from '../auth/caller.ts';
+import { mayAlso, onBehalfOf } from '../auth/request-caller.ts';
 import { ClaimRenewal } from '../content/claim-renewal.ts';
 import { type Algorithm, RunningHashes } from '../content/running-hashes.ts';
+import { type WrittenBody, writeBody } from '../content/write-body.ts';
 import { blobUrl, uploadUrl } from '../http/locations.ts';
 import { parameter, repositoryOf, segment } from '../http/parameters.ts';
 import { parseContentRange, uploadRange } from '../http/ranges.ts';
-import { type Gateway, onBehalfOf, type RouteHandler, resource, settle } from './resource.ts';
-import { writeBody } from './write-body.ts';
+import { completeDetached, type Gateway, type RouteHandler, resource } from './resource.ts';
 
 /**
  * Uploads. Acknowledged bytes stay: an upload whose connection breaks ends at the last byte received, and continues
@@ -38,7 +38,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const start: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const mount = parameter(request, 'mount');
-    if (mount !== undefined && (await mounted(request, repository, parseDigestName(mount)))) {
+    if (mount !== undefined && (await mountBlob(request, repository, parseDigestName(mount)))) {
       return created(reply, repository, mount);
     }
     const digest = parameter(request, 'digest');
@@ -46,7 +46,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     if (mount === undefined && digest !== undefined) {
       parseDigestName(digest);
       const claim = await bus.call(startUpload, { repository, by: instance, hold: true }, behalf);
-      await settle(gateway, monolithic(request, reply, repository, digest, claim));
+      await completeDetached(gateway, putMonolithic(request, reply, repository, digest, claim));
       return created(reply, repository, digest);
     }
     const algorithm = algorithmOf(parameter(request, 'digest-algorithm'));
@@ -59,7 +59,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
    * Content that the client may not read does not exist for it: without `from`, any repository would do, so a blob is
    * mounted only if the client may read all of them.
    */
-  const mounted = async (
+  const mountBlob = async (
     request: FastifyRequest,
     repository: Repository,
     digest: Digest,
@@ -78,7 +78,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   };
 
   /** Only this request knows the upload: any failure discards it. */
-  const monolithic = async (
+  const putMonolithic = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -87,9 +87,9 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   ): Promise<void> => {
     await using held = hold(claim);
     try {
-      const end = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
+      const body = await writeBody(gateway, held, request.raw, { algorithm: splitDigest(digest)[0] });
       await access.recheck(request, reply);
-      await commit(request, held, repository, digest, end);
+      await commit(request, held, repository, digest, body);
     } catch (error) {
       hashes.forget(claim.id);
       await held.discard();
@@ -101,11 +101,11 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const append: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const id = segment(request, 'id');
-    const end = await settle(gateway, appended(request, reply, repository, id));
+    const end = await completeDetached(gateway, appendChunk(request, reply, repository, id));
     return accepted(reply.code(202), repository, id, end);
   };
 
-  const appended = async (
+  const appendChunk = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -113,7 +113,7 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   ): Promise<number> => {
     await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
     const exactly = expectChunk(request, reply, repository, held.claim);
-    const end = await writeBody(gateway, held, request.raw, { exactly });
+    const { end } = await writeBody(gateway, held, request.raw, { exactly });
     // Before the answer: the next chunk may arrive at once.
     await held.release();
     await access.recheck(request, reply);
@@ -124,11 +124,11 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
   const finish: RouteHandler = async (request, reply) => {
     const repository = repositoryOf(request);
     const digest = parseDigestName(parameter(request, 'digest') ?? '');
-    await settle(gateway, finished(request, reply, repository, segment(request, 'id'), digest));
+    await completeDetached(gateway, finishUpload(request, reply, repository, segment(request, 'id'), digest));
     return created(reply, repository, digest);
   };
 
-  const finished = async (
+  const finishUpload = async (
     request: FastifyRequest,
     reply: FastifyReply,
     repository: Repository,
@@ -138,10 +138,10 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     await using held = hold(await bus.call(claimUpload, { repository, id, by: instance }, patience));
     const exactly = expectChunk(request, reply, repository, held.claim);
     const [algorithm] = splitDigest(digest);
-    const end = await writeBody(gateway, held, request.raw, { exactly, algorithm });
+    const body = await writeBody(gateway, held, request.raw, { exactly, algorithm });
     // A body may take hours, and its account may have lost its rights meanwhile: the received bytes stay an upload.
     await access.recheck(request, reply);
-    await commit(request, held, repository, digest, end);
+    await commit(request, held, repository, digest, body);
   };
 
   const commit = async (
@@ -149,10 +149,9 @@ export function uploadRoutes(app: FastifyInstance, gateway: Gateway): void {
     held: ClaimRenewal,
     repository: Repository,
     digest: Digest,
-    size: number,
+    { end: size, hash: hashed }: WrittenBody,
   ): Promise<void> => {
     const { id, claim } = held.claim;
-    const hashed = hashes.digest(id, size, splitDigest(digest)[0]);
     try {
       await bus.call(
         commitBlob,

@@ -106,7 +106,7 @@ test('only where there may be another gateway the bus is asked for what was said
 test('what is not where it was remembered is asked for again', async () => {
   const { cache, look } = rig();
   await look();
-  cache.misplaced('a', 'one');
-  cache.misplaced('b', blob);
+  cache.invalidate('a', 'one');
+  cache.invalidate('b', blob);
   deepEqual(await look(), ['one', blob]);
 });

@@ -190,12 +190,12 @@ function minutes(...all: [bytes: number, stalledMs?: number][]): (number | undef
   const meter = new RateMeter(MINIMUM_RATE, now);
   return all.map(([bytes, stalledMs = 0]) => {
     const end = now + MINIMUM_RATE.windowMs;
-    meter.waits(now);
-    meter.works(end - stalledMs);
-    meter.came(bytes);
-    if (stalledMs === 0) meter.waits(end);
+    meter.startWaiting(now);
+    meter.startWriting(end - stalledMs);
+    meter.addReceived(bytes);
+    if (stalledMs === 0) meter.startWaiting(end);
     now = end;
-    return meter.next(end);
+    return meter.endWindow(end);
   });
 }
 

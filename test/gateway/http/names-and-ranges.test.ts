@@ -54,9 +54,9 @@ test('every valid name comes back out of its segment', () => {
 });
 
 test('ranges of a GET', () => {
-  const table: [string | undefined, number, [number, number][] | 'whole'][] = [
-    [undefined, 10, 'whole'],
-    ['', 10, 'whole'],
+  const table: [string | undefined, number, [number, number][] | 'all'][] = [
+    [undefined, 10, 'all'],
+    ['', 10, 'all'],
     ['bytes=0-0', 10, [[0, 0]]],
     ['bytes=0-', 10, [[0, 9]]],
     ['bytes=3-5', 10, [[3, 5]]],
@@ -78,12 +78,12 @@ test('ranges of a GET', () => {
       ],
     ],
     ['bytes=0-1,50-60', 10, [[0, 1]]],
-    ['bytes=0-9,0-9', 10, 'whole'],
+    ['bytes=0-9,0-9', 10, 'all'],
     ['bytes=5-3', 10, []],
     ['bytes=5-3,1-1', 10, [[1, 1]]],
     ['bytes=,1-1, ,', 10, [[1, 1]]],
-    ['bytes=', 10, 'whole'],
-    ['bytes=,,', 10, 'whole'],
+    ['bytes=', 10, 'all'],
+    ['bytes=,,', 10, 'all'],
     [
       'bytes=0-4,2-6',
       10,
@@ -92,16 +92,16 @@ test('ranges of a GET', () => {
         [2, 6],
       ],
     ],
-    ['bytes=0-4,2-8', 10, 'whole'],
-    ['bytes=-', 10, 'whole'],
-    ['bytes=a-b', 10, 'whole'],
-    ['bytes=1-2-3', 10, 'whole'],
-    ['items=0-1', 10, 'whole'],
-    ['bytes 0-1', 10, 'whole'],
+    ['bytes=0-4,2-8', 10, 'all'],
+    ['bytes=-', 10, 'all'],
+    ['bytes=a-b', 10, 'all'],
+    ['bytes=1-2-3', 10, 'all'],
+    ['items=0-1', 10, 'all'],
+    ['bytes 0-1', 10, 'all'],
     [`bytes=0-${'9'.repeat(400)}`, 10, [[0, 9]]],
   ];
   for (const [header, size, ranges] of table) {
-    const want = ranges === 'whole' ? 'whole' : ranges.map(([first, last]) => ({ first, last }));
+    const want = ranges === 'all' ? 'all' : ranges.map(([first, last]) => ({ first, last }));
     deepEqual(parseRange(header, size), want, `${header} of ${size}`);
   }
 });
@@ -113,7 +113,7 @@ test('ranges always lie within the content', () => {
   fc.assert(
     fc.property(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(200), (parts, size) => {
       const ranges = parseRange(`bytes=${parts.join(',')}`, size);
-      if (ranges === 'whole') return;
+      if (ranges === 'all') return;
       for (const { first, last } of ranges) equal(0 <= first && first <= last && last < size, true);
     }),
   );
