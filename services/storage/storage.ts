@@ -18,7 +18,7 @@ import type { ContentManager, ContentStore } from './content/content-store.ts';
 import { Fence } from './content/fence.ts';
 import { GRACE_MS, Grace } from './content/grace.ts';
 import { Ingests } from './content/ingests.ts';
-import { SpaceGuard } from './content/space.ts';
+import { SpaceGuard } from './content/space-guard.ts';
 import { EventOutbox } from './history/event-outbox.ts';
 import { watchHistory } from './history/history-watch.ts';
 import { GarbageCollector } from './maintenance/garbage.ts';
@@ -63,7 +63,7 @@ export type StorageOptions = {
 };
 
 /** In effect until the first configuration is received. */
-export const UPKEEP: Maintenance = {
+export const DEFAULT_MAINTENANCE: Maintenance = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
   reserve: RESERVE,
@@ -84,7 +84,7 @@ type StorageDeps = {
   space: SpaceGuard;
   publish: Bus['publish'];
   /** Outbox of content events. */
-  announcements: EventOutbox;
+  outbox: EventOutbox;
   audit: Audit;
   log: Log;
   /** Wall clock, in ms since 1970. */
@@ -140,10 +140,10 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
       const locks = new KeyedLock();
       const commits = new Commits(metadata, store, locks, publish);
       const grace = new Grace(running);
-      const announcements = await EventOutbox.open(metadata, publish);
+      const outbox = await EventOutbox.open(metadata, publish);
       const shared = {
         metadata,
-        announcements,
+        outbox,
         store,
         commits,
         grace,
@@ -187,7 +187,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.scrubber = new Scrubber(deps, data);
     this.webhooks = new WebhookPlaces(deps);
     this.#keptHere = new UnselectedOutgoing(deps.metadata);
-    this.keep(UPKEEP);
+    this.configure(DEFAULT_MAINTENANCE);
   }
 
   /** Rejects when storage cannot continue and must be reopened. */
@@ -196,7 +196,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
-  keep({ garbage, scrubRate, reserve, selected }: Maintenance): void {
+  configure({ garbage, scrubRate, reserve, selected }: Maintenance): void {
     this.#keptHere.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
@@ -206,7 +206,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   /** Publishes the events that a killed storage left in the outbox. */
   resume(bus: Bus): Promise<void> {
-    return this.#deps.announcements.resume(bus, this.#deps.log);
+    return this.#deps.outbox.resume(bus, this.#deps.log);
   }
 
   /** Runs until the signal aborts. */
@@ -215,9 +215,9 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Aborts a garbage collection or scrub in progress, so that shutdown does not wait for it. */
-  endUpkeep(): void {
-    this.garbage.end();
-    this.scrubber.end();
+  abortMaintenance(): void {
+    this.garbage.abort();
+    this.scrubber.abort();
   }
 
   async status(): Promise<StorageStatus> {
@@ -251,7 +251,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.space[Symbol.asyncDispose]();
-    this.endUpkeep();
+    this.abortMaintenance();
     await this.#deps.metadata[Symbol.asyncDispose]();
     await this.audit[Symbol.asyncDispose]();
   }

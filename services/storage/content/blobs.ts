@@ -63,7 +63,7 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
   async missing(digests: string[]): Promise<string[]> {
     const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
-    const records = await metadata.blobs(digests);
+    const records = await metadata.blobsByDigest(digests);
     return digests.filter((_, i) => !records[i]);
   }
 
@@ -72,9 +72,9 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     using _ = await grace.hold(repository, ...digests);
     await locks.run(`repository ${repository}`, async () => {
       const [blobs, sources, links] = await Promise.all([
-        metadata.blobs(digests),
-        from === undefined ? undefined : metadata.links(from, digests),
-        metadata.links(repository, digests),
+        metadata.blobsByDigest(digests),
+        from === undefined ? undefined : metadata.linksByDigest(from, digests),
+        metadata.linksByDigest(repository, digests),
       ]);
       const absent = digests.find((_, i) => !blobs[i] || (sources && !sources[i]));
       if (absent !== undefined) {
@@ -97,7 +97,7 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
       let entries: [string, object][];
       [entries, more] = await page(metadata.repositories(after), PAGE);
       const names = entries.map(([name]) => name);
-      const links = await metadata.linking(names, digest);
+      const links = await metadata.linksByRepository(names, digest);
       for (const [i, name] of names.entries()) if (links[i]) linking.push(name);
       after = names.at(-1);
     }
@@ -124,7 +124,7 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
         const verified = await commits.verify(held, wanted);
         const { size } = verified;
         await locks.run(`blob ${digest}`, async () => {
-          const changes = await commits.place(held, verified);
+          const changes = await commits.moveIn(held, verified);
           if (repository === undefined) {
             const transferred = put.transferred(digest, { since: now(), ...repositoryOf(held.record) });
             await metadata.write([...changes, ...transferred, ...drop.ingest(id)]);

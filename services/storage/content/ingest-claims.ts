@@ -46,7 +46,7 @@ export class IngestClaims {
       unclean: record.unclean || record.claim !== undefined,
       claim: { token, by, until: now + CLAIM_TTL_MS },
     };
-    await metadata.note(put.ingest(id, next));
+    await metadata.writeUnsynced(put.ingest(id, next));
     return { id, claim: token, path: folders.path(id), offset: await folders.offset(id) };
   }
 
@@ -74,7 +74,7 @@ export class IngestClaims {
     const { metadata, now } = this.#deps;
     await this.run(id, async () => {
       const { claim: _, ...record } = await this.#mustHold(id, token);
-      await metadata.note(put.ingest(id, { ...record, touched: now() }));
+      await metadata.writeUnsynced(put.ingest(id, { ...record, touched: now() }));
     });
   }
 
@@ -134,7 +134,7 @@ export class IngestClaims {
   async remove(id: string): Promise<void> {
     const { metadata, folders, open } = this.#deps;
     await folders.remove(id);
-    await metadata.note(drop.ingest(id));
+    await metadata.writeUnsynced(drop.ingest(id));
     open.delete(id);
   }
 
@@ -148,6 +148,8 @@ export class IngestClaims {
   async #touch(id: string, record: IngestRecord): Promise<void> {
     const now = this.#deps.now();
     const claim = record.claim && { ...record.claim, until: now + CLAIM_TTL_MS };
-    await this.#deps.metadata.note(put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }));
+    await this.#deps.metadata.writeUnsynced(
+      put.ingest(id, { ...record, touched: now, ...(claim && { claim }) }),
+    );
   }
 }

@@ -16,7 +16,7 @@ import { IngestClaims } from './ingest-claims.ts';
 import { IngestFolders, transferId } from './ingest-folders.ts';
 import { recoverIngests } from './ingest-recovery.ts';
 import { OpenUploads } from './open-uploads.ts';
-import type { SpaceGuard } from './space.ts';
+import type { SpaceGuard } from './space-guard.ts';
 import { Uploads } from './uploads.ts';
 
 export type IngestDeps = {

@@ -7,7 +7,7 @@ import type { Grace } from './grace.ts';
 import type { IngestClaims } from './ingest-claims.ts';
 import { type IngestFolders, isUploadId, newUploadId } from './ingest-folders.ts';
 import { idleUploads, type OpenUploads, type UploadOwner } from './open-uploads.ts';
-import type { SpaceGuard } from './space.ts';
+import type { SpaceGuard } from './space-guard.ts';
 
 export type UploadStoreDeps = {
   metadata: Metadata;
@@ -45,7 +45,7 @@ export class Uploads {
     try {
       await folders.make(id);
       if (hold) return await claims.grant(id, record, by);
-      await metadata.note(put.ingest(id, record));
+      await metadata.writeUnsynced(put.ingest(id, record));
     } catch (error) {
       open.delete(id);
       throw error;

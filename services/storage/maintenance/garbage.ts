@@ -29,7 +29,7 @@ export class GarbageCollector implements ContentCollector {
   rules!: GarbageRules;
   readonly #deps: SweepDeps;
   readonly #data: string;
-  readonly #end = new AbortController();
+  readonly #abort = new AbortController();
   #running = false;
 
   constructor(deps: SweepDeps, data: string) {
@@ -56,7 +56,7 @@ export class GarbageCollector implements ContentCollector {
     const began = performance.now();
     const found: SweepResult = { links: 0, blobs: 0, bytes: 0, ingests: 0, repositories: 0, strays: 0 };
     const dry = dryRun ? new Set<string>() : undefined;
-    const { signal } = this.#end;
+    const { signal } = this.#abort;
     await this.#run({ ...this.#deps, data: this.#data, rules: this.rules, found, dry, signal });
     const garbage = { dryRun, ...found, ms: Math.round(performance.now() - began) };
     log.info(garbage, dryRun ? 'garbage counted' : 'garbage collected');
@@ -65,8 +65,8 @@ export class GarbageCollector implements ContentCollector {
   }
 
   /** Aborts a collection in progress, which is safe at any point. */
-  end(): void {
-    this.#end.abort(new Fault('unavailable', 'storage is shutting down: try again'));
+  abort(): void {
+    this.#abort.abort(new Fault('unavailable', 'storage is shutting down: try again'));
   }
 
   async #run(sweep: Sweep): Promise<void> {

@@ -1,3 +1,4 @@
+import { kinds } from '../metadata/keys.ts';
 import { drop } from '../metadata/metadata.ts';
 import type { Sweep } from './sweep.ts';
 
@@ -12,7 +13,8 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
   const { metadata, grace, rules, now } = sweep;
   for await (const [digest, { since }] of metadata.allTransferred()) {
     const isExpired = since + rules.transfersMs <= now();
-    if (isExpired && !sweep.dry && !grace.protects(digest)) await metadata.note(drop.transferred(digest));
+    if (isExpired && !sweep.dry && !grace.protects(digest))
+      await metadata.writeUnsynced(drop.transferred(digest));
   }
   const page: Page = new Map();
   const add = async (digest: string, size: number | undefined) => {
@@ -31,10 +33,10 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
 /** Removes the blobs of the page that nothing names, and empties it. They are marked, so a request is noticed. */
 async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
   const { metadata, grace, dry } = sweep;
-  for (const kind of ['l', 'm'] as const) {
+  for (const kind of [kinds.link, kinds.manifest]) {
     if (page.size === 0) return;
     for await (const [repository, digest] of metadata.named(kind)) {
-      if (kind === 'l' && dry?.has(`${repository}!${digest}`)) continue;
+      if (kind === kinds.link && dry?.has(`${repository}!${digest}`)) continue;
       if (page.delete(digest)) grace.unmark(digest);
     }
   }
@@ -64,7 +66,7 @@ async function removeContent(sweep: Sweep, digest: string, size: number | undefi
 
 /** Blobs that arrived over the link and may yet be named: the rest of an image may need many windows. */
 export async function waiting({ metadata, rules, now }: Sweep, digests: string[]): Promise<Set<string>> {
-  const records = await metadata.transferred(digests);
+  const records = await metadata.transferredByDigest(digests);
   const isRetained = (since: number | undefined) => since !== undefined && now() < since + rules.transfersMs;
   return new Set(digests.filter((_, i) => isRetained(records[i]?.since)));
 }

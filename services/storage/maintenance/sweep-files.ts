@@ -14,7 +14,7 @@ export async function sweepStrays(sweep: Sweep): Promise<void> {
     for (const folder of await entries(join(data, BLOBS, algorithm))) {
       const names = await entries(join(data, BLOBS, algorithm, folder));
       const digests = names.map((name) => `${algorithm}:${name}`).filter(isDigest);
-      const records = await metadata.blobs(digests);
+      const records = await metadata.blobsByDigest(digests);
       for (const digest of digests.filter((_, i) => !records[i])) {
         const file = await fileAt(store.file(digest));
         if (file && file.changed + rules.graceMs <= now()) await removeStray(sweep, digest, file.size);

@@ -42,7 +42,7 @@ async function hasUpload({ metadata }: Sweep, repository: string): Promise<boole
 async function sweepRepository(sweep: Sweep, repository: string): Promise<void> {
   const { metadata, grace } = sweep;
   const page = new Set<string>();
-  for await (const [digest] of metadata.linksOf(repository)) {
+  for await (const [digest] of metadata.linksOfRepository(repository)) {
     if (!grace.protects(digest)) page.add(digest);
     if (page.size === PAGE) await dropUnnamed(sweep, repository, page);
   }
@@ -52,7 +52,7 @@ async function sweepRepository(sweep: Sweep, repository: string): Promise<void> 
 /** Drops the links of the page that no manifest of the repository names, and empties the page. */
 async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>): Promise<void> {
   const { metadata, log, signal } = sweep;
-  for await (const [digest] of metadata.manifestsOf(repository)) {
+  for await (const [digest] of metadata.manifestsOfRepository(repository)) {
     if (page.size === 0) return;
     signal.throwIfAborted();
     const named = await namesIn(sweep, digest);
@@ -113,7 +113,7 @@ async function namesIn({ store }: Sweep, digest: string): Promise<Set<string> | 
     const bytes = await readFile(store.file(digest));
     const [algorithm, hex] = splitDigest(digest);
     if (createHash(algorithm).update(bytes).digest('hex') !== hex) return undefined;
-    // Serialised again, so that no escape sequence hides a digest.
+    // Serialized again, so that no escape sequence hides a digest.
     const text = JSON.stringify(JSON.parse(bytes.toString('utf8')));
     return new Set(text.match(/sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g));
   } catch {

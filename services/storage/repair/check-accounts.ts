@@ -1,8 +1,8 @@
-import { set } from '../metadata/changes.ts';
+import { set } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { TokenRecord } from '../metadata/records.ts';
 import type { Records } from './records.ts';
-import { type RepairReport, say } from './report.ts';
+import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
  * A layer without tokens admits every client. A layer that may have lost its tokens is closed instead, until it has a
@@ -14,7 +14,7 @@ export async function checkAccounts(records: Records, open: boolean, report: Rep
   for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
     // Built-in scope maps, which every layer has, start with `_`.
     if (scopeMap.startsWith('_') || (await records.has(keys.scopeMap(scopeMap)))) continue;
-    say(
+    addLine(
       lost,
       `scope map ${scopeMap}: token ${name} has no permissions until it exists ("terrace scope", "terrace token set")`,
     );

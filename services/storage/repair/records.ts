@@ -1,5 +1,5 @@
 import { Level } from 'level';
-import type { Change } from '../metadata/changes.ts';
+import type { Change } from '../metadata/batch-changes.ts';
 
 /** A method of the database in Node that `level` does not declare. */
 type Compactable = { compactRange(first: string, last: string): Promise<void> };

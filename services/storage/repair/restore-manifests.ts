@@ -1,12 +1,12 @@
 import { clip } from '#proto/contract/clip.ts';
 import { type Descriptor, isManifestType, type Manifest } from '#proto/oci/manifest.ts';
-import { type Change, put } from '../metadata/changes.ts';
+import { type Change, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import { isIndex } from '../repositories/sparse.ts';
 import type { Hints } from './hints.ts';
 import { type ManifestFile, manifestIn, type Sources } from './manifest-file.ts';
 import type { Records } from './records.ts';
-import { say } from './report.ts';
+import { addLine } from './repair-report.ts';
 
 /** Repository for manifests whose own repository is unknown. Nothing in it is sent to the parent. */
 export const LOST_AND_FOUND = 'lost-and-found';
@@ -45,14 +45,14 @@ export async function restoreManifests(deps: Sources, candidates: Set<string>, h
         parsed.manifest.blobs.map((blob) => keys.blob(blob.digest)),
       ))
     ) {
-      say(
+      addLine(
         report.lost,
         `manifest ${digest} (${describe(parsed)}): its repository is unknown, and some of its content is missing`,
       );
       continue;
     }
     await records.write(recordsOf(LOST_AND_FOUND, digest, parsed));
-    say(
+    addLine(
       report.restored,
       `manifest ${digest} (${describe(parsed)}), whose repository is unknown: restored as ${LOST_AND_FOUND}@${digest}`,
     );
@@ -65,7 +65,7 @@ async function restore(deps: Sources, repository: string, digest: string): Promi
   const parsed = await manifestIn(deps, digest);
   if (!parsed) return false;
   await records.write(recordsOf(repository, digest, parsed));
-  say(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
+  addLine(report.restored, `manifest ${repository}@${digest} (${describe(parsed)})`);
   return true;
 }
 
@@ -138,7 +138,7 @@ async function restoreChildren(deps: Sources): Promise<void> {
         continue;
       }
       await records.write(put.leftOut(repository, digest, index, platformOf(child)));
-      say(
+      addLine(
         report.lost,
         `manifest ${repository}@${digest}, of the index ${index}: "terrace sync --full" asks the parent for it`,
       );

@@ -25,7 +25,7 @@ import { type Change, drop, put } from '../metadata/metadata.ts';
 import type { ListQuery } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
-import { deleteSynchronized } from './clean.ts';
+import { deleteSynchronized } from './delete-synchronized.ts';
 import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
 
@@ -34,9 +34,10 @@ import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts
  *
  * A put verifies the ingest, checks that every child is in the repository or is left out on purpose (sparse.ts), and
  * then writes blob, manifest, referrer, tags and their events as one synced batch. Tags can also be moved and deleted
- * alone (tags.ts); a tag's base is its target when parent and layer last agreed, off-base.ts finds the tags that
- * differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes. clean.ts deletes
- * everything that a repository received from the parent. All changes hold the repository's lock.
+ * alone (tags.ts); a tag's base is its target when parent and layer last agreed, repositories-differing-from-base.ts
+ * finds the tags that differ from it. Deleting a manifest deletes its tags, garbage collection removes the bytes.
+ * delete-synchronized.ts deletes everything that a repository received from the parent. All changes hold the
+ * repository's lock.
  */
 
 export type PutQuery = {
@@ -64,7 +65,7 @@ type ManifestsDeps = {
   ingests: Ingests;
   grace: Grace;
   locks: KeyedLock;
-  announcements: EventOutbox;
+  outbox: EventOutbox;
 };
 
 /** Manifests and referrers. Faults: see `proto/content/manifests.ts`. */
@@ -103,7 +104,7 @@ export class Manifests {
             const { leftOut } = query;
             const sparse = await childrenMustBeHere(metadata, repository, digest, manifest, leftOut);
             await this.#commitBatch(query, manifest, size, async () => [
-              ...(await commits.place(held, verified)),
+              ...(await commits.moveIn(held, verified)),
               ...sparse,
               ...drop.ingest(id),
             ]);
@@ -131,8 +132,8 @@ export class Manifests {
     const { metadata, grace } = this.#deps;
     await grace.renew(...digests);
     const [records, blobs] = await Promise.all([
-      metadata.manifests(repository, digests),
-      metadata.blobs(digests),
+      metadata.manifestsByDigest(repository, digests),
+      metadata.blobsByDigest(digests),
     ]);
     return digests.filter((_, i) => !records[i] || !blobs[i]);
   }
@@ -142,16 +143,17 @@ export class Manifests {
    * layer deleted the tag. The bytes stay until garbage collection finds that nothing links them.
    */
   async delete(repository: string, digest: string, arrived = false): Promise<void> {
-    const { metadata, locks, announcements } = this.#deps;
+    const { metadata, locks, outbox } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
       const record = await metadata.manifest(repository, digest);
       if (!record) throw await manifestUnknown(this.#deps, repository, digest);
       const tags: string[] = [];
-      for await (const [tag, target] of metadata.tags(repository)) if (target === digest) tags.push(tag);
+      for await (const [tag, target] of metadata.tagsOfRepository(repository))
+        if (target === digest) tags.push(tag);
       const origin = arrived ? { arrived } : {};
       const prepared = [
-        ...tags.map((tag) => announcements.prepare(tagDeleted, { repository, tag, from: digest, ...origin })),
-        announcements.prepare(manifestDeleted, { repository, digest, ...origin }),
+        ...tags.map((tag) => outbox.prepare(tagDeleted, { repository, tag, from: digest, ...origin })),
+        outbox.prepare(manifestDeleted, { repository, digest, ...origin }),
       ];
       await metadata.write([
         ...drop.manifest(repository, digest),
@@ -174,7 +176,7 @@ export class Manifests {
   ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
     const descriptors: Descriptor[] = [];
     let room = MAX_PAGE_BYTES;
-    for await (const [digest, record] of this.#deps.metadata.referrers(repository, subject, after)) {
+    for await (const [digest, record] of this.#deps.metadata.referrersOfSubject(repository, subject, after)) {
       if (artifactType !== undefined && record.artifactType !== artifactType) continue;
       const descriptor = trimmed({ ...record, digest });
       room -= packedSize(descriptor);
@@ -192,11 +194,9 @@ export class Manifests {
     return excludedPage(this.#deps.metadata, repository, page);
   }
 
-  // ── put ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Writes the one batch, then publishes. `place` moves the content into place and returns its changes. */
-  async #commitBatch(query: PutQuery, manifest: Manifest, size: number, place: () => Promise<Change[]>) {
-    const { metadata, announcements } = this.#deps;
+  /** Writes the one batch, then publishes. `moveIn` moves the content into the blob store and returns its changes. */
+  async #commitBatch(query: PutQuery, manifest: Manifest, size: number, moveIn: () => Promise<Change[]>) {
+    const { metadata, outbox } = this.#deps;
     const { repository, digest, tag, expect, base, tags = [], arrived = false } = query;
     const { mediaType, subject, artifactType, annotations } = manifest;
     const known = await metadata.manifest(repository, digest);
@@ -213,11 +213,11 @@ export class Manifests {
     };
     const committed = { repository, digest, mediaType, size, ...(arrived && { arrived }) };
     const prepared = [
-      ...(known?.mediaType === mediaType ? [] : [announcements.prepare(manifestCommitted, committed)]),
+      ...(known?.mediaType === mediaType ? [] : [outbox.prepare(manifestCommitted, committed)]),
       ...moves,
     ];
     await metadata.write([
-      ...(await place()),
+      ...(await moveIn()),
       ...put.manifest(repository, digest, { mediaType, size, ...(subject && { subject: subject.digest }) }),
       ...(subject ? put.referrer(repository, subject.digest, digest, referrer) : []),
       ...(await this.#outgoing.put(repository, digest, { here: known !== undefined, arrived })),

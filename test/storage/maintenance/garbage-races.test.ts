@@ -13,7 +13,7 @@ import { Blobs } from '../../../services/storage/content/blobs.ts';
 import { Commits } from '../../../services/storage/content/commit.ts';
 import { GRACE_MS, Grace } from '../../../services/storage/content/grace.ts';
 import { Ingests } from '../../../services/storage/content/ingests.ts';
-import { SpaceGuard } from '../../../services/storage/content/space.ts';
+import { SpaceGuard } from '../../../services/storage/content/space-guard.ts';
 import { EventOutbox } from '../../../services/storage/history/event-outbox.ts';
 import { GarbageCollector } from '../../../services/storage/maintenance/garbage.ts';
 import { Metadata } from '../../../services/storage/metadata/metadata.ts';
@@ -72,8 +72,8 @@ class World implements AsyncDisposable {
       running: () => this.now,
     };
     this.ingests = new Ingests(data, { ...some, metadata: stepwise });
-    const announcements = new EventOutbox(stepwise, publish);
-    const parts = { ...some, metadata: stepwise, ingests: this.ingests, announcements };
+    const outbox = new EventOutbox(stepwise, publish);
+    const parts = { ...some, metadata: stepwise, ingests: this.ingests, outbox };
     this.blobs = new Blobs(parts);
     this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
     this.garbage = new GarbageCollector(parts, data);
@@ -113,8 +113,8 @@ class World implements AsyncDisposable {
         if (['path', 'file', 'instant'].includes(String(name))) return value.bind(whole);
         return (...args: unknown[]) => {
           if (
-            ['named', 'leavingOut', 'repositories', 'tags'].includes(String(name)) ||
-            /^all|Of$/.test(String(name))
+            ['named', 'repositories'].includes(String(name)) ||
+            /^all|Of(Repository|Subject|Manifest)$/.test(String(name))
           ) {
             return (async function* () {
               await step();

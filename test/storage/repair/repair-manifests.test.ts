@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Read, readAt } from '../../../services/storage/repair/copy.ts';
 import { Records } from '../../../services/storage/repair/records.ts';
-import { repairMetadata } from '../../../services/storage/repair/repair.ts';
+import { repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { type Buses, connectAll, Rig } from '../rig.ts';
 
 /** A manifest is believed only where its bytes are those of its digest. */
