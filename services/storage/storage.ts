@@ -30,6 +30,7 @@ import { Tags } from './repositories/tags.ts';
 import { Feed } from './sync/feed.ts';
 import { Marks } from './sync/marks.ts';
 import { Outgoing } from './sync/outgoing.ts';
+import { ParentCursor } from './sync/parent-cursor.ts';
 import { UnselectedOutgoing } from './sync/unselected-outgoing.ts';
 import { WebhookPlaces } from './sync/webhooks.ts';
 
@@ -39,7 +40,7 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  *   content/       ingest, commit and blob: bytes from the first write to deletion
  *   repositories/  manifests, tags and referrers
  *   metadata/      all records, in LevelDB (leveldb/ checks its files, repair/ restores it)
- *   sync/          state of synchronisation with the parent and the children
+ *   sync/          state of synchronization with the parent and the children
  *   accounts/      tokens, scope maps, children
  *   history/       outbox of events; space and age of the event stream
  *   maintenance/   garbage collection and scrub
@@ -47,6 +48,9 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  *
  * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
+ *
+ * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository, and
+ * `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
  */
 
 export type StorageOptions = {
@@ -62,7 +66,7 @@ export type StorageOptions = {
   running?: () => number;
 };
 
-/** In effect until the first configuration is received. */
+/** Settings until the first configuration is received. */
 export const DEFAULT_MAINTENANCE: Maintenance = {
   garbage: { graceMs: GRACE_MS, uploadsMs: 24 * GRACE_MS, transfersMs: 30 * 24 * GRACE_MS },
   scrubRate: 20_000_000,
@@ -79,11 +83,10 @@ type StorageDeps = {
   commits: Commits;
   ingests: Ingests;
   grace: Grace;
-  /** Lock order, which prevents deadlocks: ingest, blob, repository. */
   locks: KeyedLock;
   space: SpaceGuard;
   publish: Bus['publish'];
-  /** Outbox of content events. */
+  /** Of content events. */
   outbox: EventOutbox;
   audit: Audit;
   log: Log;
@@ -100,6 +103,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly tags: Tags;
   readonly outgoing: Outgoing;
   readonly feed: Feed;
+  readonly parentCursor: ParentCursor;
   readonly marks: Marks;
   readonly fence: Fence;
   readonly ingests: Ingests;
@@ -113,6 +117,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   readonly #keptHere: UnselectedOutgoing;
   readonly audit: Audit;
   readonly #deps: StorageDeps;
+  #maintenance = DEFAULT_MAINTENANCE;
 
   /**
    * Opens the data volume and recovers from a crash; ready to serve when it resolves.
@@ -175,6 +180,7 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.tags = new Tags(deps);
     this.outgoing = new Outgoing(deps);
     this.feed = new Feed(deps);
+    this.parentCursor = new ParentCursor(deps);
     this.marks = new Marks(deps);
     this.fence = fence;
     this.manifests = new Manifests(deps, this.tags, this.outgoing);
@@ -183,8 +189,8 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
     this.accounts = new Accounts(deps, deps.now);
     this.declared = new DeclaredAccounts(deps);
     this.children = new Children(deps);
-    this.garbage = new GarbageCollector(deps, data);
-    this.scrubber = new Scrubber(deps, data);
+    this.garbage = new GarbageCollector(deps, data, () => this.#maintenance.garbage);
+    this.scrubber = new Scrubber(deps, data, () => this.#maintenance.scrubRate);
     this.webhooks = new WebhookPlaces(deps);
     this.#keptHere = new UnselectedOutgoing(deps.metadata);
     this.configure(DEFAULT_MAINTENANCE);
@@ -196,12 +202,12 @@ export class Storage implements ContentStore, ContentManager, AsyncDisposable {
   }
 
   /** Takes effect at once; for a garbage collection or scrub in progress, at the next run. */
-  configure({ garbage, scrubRate, reserve, selected }: Maintenance): void {
+  configure(maintenance: Maintenance): void {
+    const { garbage, reserve, selected } = maintenance;
+    this.#maintenance = maintenance;
     this.#keptHere.selected = selected;
     this.#deps.grace.graceMs = garbage.graceMs;
     this.#deps.space.reserve = reserve;
-    this.garbage.rules = garbage;
-    this.scrubber.rate = scrubRate;
   }
 
   /** Publishes the events that a killed storage left in the outbox. */

@@ -14,19 +14,6 @@ import type { BlobLinker, BlobReader, CommitQuery, ContentCommitter } from './co
 import type { Grace } from './grace.ts';
 import type { Ingests } from './ingests.ts';
 
-/*
- * Content: bytes on the data volume, from the first write to deletion.
- *
- *   ingest   `Ingests`: bytes being written, not visible yet; one holder of the claim at a time writes them
- *   commit   `Commits`: size and digest are checked, the file is moved into `BlobStore`, one batch makes it visible
- *   blob     `Blobs`: read-only; readers open the file themselves, repositories link it
- *   removal  by garbage collection (../maintenance), once nothing names the blob and its `Grace` has passed
- *
- * `content-store.ts` names the roles, of which any store has to pass one contract (test/storage/content/suite.ts).
- * `recoverIngests` matches folders and records after a crash. `SpaceGuard` refuses ingests below the reserve, `Fence`
- * refuses changes of a coordinator whose term has ended, `ArrivingContent` gives children what is still in transfer.
- */
-
 /** Repositories read at a time. */
 const PAGE = 1_000;
 
@@ -44,7 +31,7 @@ type BlobsDeps = {
   now: () => number;
 };
 
-/** Committed blobs and their links. Faults: see `proto/content/blobs.ts` and `proto/content/ingests.ts`. */
+/** Committed blobs and their links. Promises and faults of the methods: see the roles in content-store.ts. */
 export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
   readonly #deps: BlobsDeps;
 
@@ -104,7 +91,6 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     return linking.slice(0, limit);
   }
 
-  /** The bytes stay until garbage collection finds that nothing links them. */
   async unlink(repository: string, digest: string): Promise<void> {
     const { metadata, locks, publish } = this.#deps;
     await locks.run(`repository ${repository}`, async () => {
@@ -114,13 +100,12 @@ export class Blobs implements BlobReader, BlobLinker, ContentCommitter {
     });
   }
 
-  /** @returns the size in bytes */
   async commit({ id, claim, repository, ...wanted }: CommitQuery): Promise<number> {
     const { metadata, commits, grace, locks, ingests, publish, now } = this.#deps;
     const { digest } = wanted;
     using _ = await grace.hold(digest, ...(repository === undefined ? [] : [repository]));
     try {
-      return await ingests.commit(id, claim, async (held) => {
+      return await ingests.commit({ id, claim }, async (held) => {
         const verified = await commits.verify(held, wanted);
         const { size } = verified;
         await locks.run(`blob ${digest}`, async () => {

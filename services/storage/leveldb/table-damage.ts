@@ -1,5 +1,5 @@
+import { ByteCursor } from './byte-cursor.ts';
 import { crc32c, masked } from './crc32c.ts';
-import { ByteCursor } from './cursor.ts';
 import { uncompressed } from './snappy.ts';
 
 /** LevelDB's tables (doc/table_format.md): blocks, each followed by its type and a checksum, an index and a footer. */

@@ -9,7 +9,7 @@ const SCHEDULER = { account: '_schedule' };
 
 /** Runs on a schedule, and receives the settings of the configuration. */
 export type Maintained = {
-  configure(upkeep: Maintenance): void;
+  configure(maintenance: Maintenance): void;
   garbage: { collect(dryRun: boolean): Promise<unknown> };
   scrubber: { scrub(): Promise<unknown> };
 };

@@ -40,9 +40,8 @@ type ScrubDeps = {
 
 /** Checks committed content against its digests, and quarantines damaged content. */
 export class Scrubber {
-  /** Bytes/s. */
-  rate!: number;
   readonly #deps: ScrubDeps;
+  readonly #rate: () => number;
   readonly #quarantine: string;
   readonly #metadata: string;
   /** Damage of the metadata found by the last scrub. Not stored: each start examines all of it. */
@@ -50,17 +49,19 @@ export class Scrubber {
   readonly #abort = new AbortController();
   #running = false;
 
-  constructor(deps: ScrubDeps, data: string) {
+  /** @param rate the current default rate, in bytes/s */
+  constructor(deps: ScrubDeps, data: string, rate: () => number) {
     this.#deps = deps;
+    this.#rate = rate;
     this.#quarantine = join(data, QUARANTINE);
     this.#metadata = join(data, METADATA);
   }
 
   /**
-   * @param rate bytes/s
+   * @param rate bytes/s, until the scrub ends
    * @throws Fault `busy` if one is in progress
    */
-  async scrub(rate = this.rate): Promise<Scrubbed> {
+  async scrub(rate = this.#rate()): Promise<Scrubbed> {
     if (this.#running) throw new Fault('busy', 'a scrub is already running: wait until it ends');
     this.#running = true;
     const summaryOf = ({ checked, damaged }: Scrubbed) => ({ checked, damaged: damaged.length });

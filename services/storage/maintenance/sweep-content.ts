@@ -13,7 +13,7 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
   const { metadata, grace, rules, now } = sweep;
   for await (const [digest, { since }] of metadata.allTransferred()) {
     const isExpired = since + rules.transfersMs <= now();
-    if (isExpired && !sweep.dry && !grace.protects(digest))
+    if (isExpired && !sweep.dryRun && !grace.protects(digest))
       await metadata.writeUnsynced(drop.transferred(digest));
   }
   const page: Page = new Map();
@@ -32,11 +32,11 @@ export async function sweepContent(sweep: Sweep): Promise<void> {
 
 /** Removes the blobs of the page that nothing names, and empties it. They are marked, so a request is noticed. */
 async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
-  const { metadata, grace, dry } = sweep;
+  const { metadata, grace, droppable } = sweep;
   for (const kind of [kinds.link, kinds.manifest]) {
     if (page.size === 0) return;
     for await (const [repository, digest] of metadata.named(kind)) {
-      if (kind === kinds.link && dry?.has(`${repository}!${digest}`)) continue;
+      if (kind === kinds.link && droppable.has(`${repository}!${digest}`)) continue;
       if (page.delete(digest)) grace.unmark(digest);
     }
   }
@@ -49,11 +49,11 @@ async function removeUnnamed(sweep: Sweep, page: Page): Promise<void> {
 }
 
 async function removeContent(sweep: Sweep, digest: string, size: number | undefined): Promise<void> {
-  const { metadata, store, grace, locks, found, dry } = sweep;
+  const { metadata, store, grace, locks, found, dryRun } = sweep;
   if ((await waiting(sweep, [digest])).has(digest)) return;
   await locks.run(`blob ${digest}`, async () => {
     const isRemoved = await grace.remove([digest], async () => {
-      if (dry) return;
+      if (dryRun) return;
       // Record before file: a name without content must never exist.
       await metadata.write(drop.blob(digest));
       await store.remove(digest);

@@ -73,16 +73,16 @@ async function dropUnnamed(sweep: Sweep, repository: string, page: Set<string>):
 
 /** A manifest put since the mark has cleared the mark; one put from now on finds the links dropped. */
 async function dropLinks(sweep: Sweep, repository: string, digests: string[]): Promise<void> {
-  const { metadata, grace, locks, publish, found, dry } = sweep;
+  const { metadata, grace, locks, publish, found, dryRun, droppable } = sweep;
   await locks.run(`repository ${repository}`, async () => {
     const retained = await waiting(sweep, digests);
     if (!grace.marked(repository)) return;
     const unneeded = digests.filter((digest) => !retained.has(digest) && grace.mark(digest));
     found.links += unneeded.length;
-    if (dry) {
+    if (dryRun) {
       for (const digest of unneeded) {
         grace.unmark(digest);
-        if (dry.size < MAX_DRY_LINKS) dry.add(`${repository}!${digest}`);
+        if (droppable.size < MAX_DRY_LINKS) droppable.add(`${repository}!${digest}`);
       }
       return;
     }
@@ -95,12 +95,12 @@ async function dropLinks(sweep: Sweep, repository: string, digests: string[]): P
 }
 
 async function dropIfEmpty(sweep: Sweep, repository: string): Promise<void> {
-  const { metadata, grace, locks, found, dry } = sweep;
+  const { metadata, grace, locks, found, dryRun, droppable } = sweep;
   await locks.run(`repository ${repository}`, async () => {
-    const empty = await metadata.empty(repository, (link) => !!dry?.has(link));
+    const empty = await metadata.empty(repository, (link) => droppable.has(link));
     if (!empty || (await hasUpload(sweep, repository)) || !grace.marked(repository)) return;
     found.repositories += 1;
-    if (!dry) await metadata.write(drop.repository(repository));
+    if (!dryRun) await metadata.write(drop.repository(repository));
   });
 }
 

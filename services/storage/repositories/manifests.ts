@@ -85,7 +85,7 @@ export class Manifests {
     const { metadata, commits, grace, locks, ingests } = this.#deps;
     using _ = await grace.hold(digest, repository);
     try {
-      return await ingests.commit(id, claim, async (held) => {
+      return await ingests.commit({ id, claim }, async (held) => {
         // Check the size before reading: a limit that is checked after the read bounds nothing.
         const bytes = await sizeOf(ingestFiles(held.folder).data);
         if (bytes !== undefined && bytes > MAX_MANIFEST_BYTES) {

@@ -12,11 +12,13 @@ import { changeParent, type ParentRecord } from './parent-record.ts';
 /*
  * State of synchronization: outgoing changes, and positions in other layers' changes.
  *
- *   outgoing.ts   changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
- *   parent-record.ts   the parent that bases and outgoing changes belong to
- *   marks.ts      reported state of the parent's repositories, so that a pass skips unchanged ones
- *   feed.ts       the journal of changes for children; this layer's cursor in the parent's journal
- *   unselected-outgoing.ts, webhooks.ts   outgoing changes that no selection covers; delivery position of each webhook
+ *   outgoing.ts              changes to send to the parent: unsent, withdrawn and parked manifests, upload sessions
+ *   unselected-outgoing.ts   those that no selection covers
+ *   parent-record.ts         the parent that bases and outgoing changes belong to
+ *   parent-cursor.ts         this layer's cursor in the parent's journal
+ *   marks.ts                 reported state of the parent's repositories, so that a pass skips unchanged ones
+ *   feed.ts                  the journal of changes for children
+ *   webhooks.ts              delivery position of each webhook
  *
  * A manifest that a client puts is unsent until a pass has sent it. One that a client deletes and that the parent may
  * have is withdrawn until a pass has settled it. A change that the parent refuses is parked.

@@ -76,13 +76,13 @@ class World implements AsyncDisposable {
     const parts = { ...some, metadata: stepwise, ingests: this.ingests, outbox };
     this.blobs = new Blobs(parts);
     this.manifests = new Manifests(parts, new Tags(parts), new Outgoing(parts));
-    this.garbage = new GarbageCollector(parts, data);
-    this.garbage.rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
+    const rules = { graceMs: GRACE_MS, uploadsMs: 9 * GRACE_MS, transfersMs: 9 * GRACE_MS };
+    this.garbage = new GarbageCollector(parts, data, () => rules);
   }
 
   /** An upload with these bytes in it, held. */
   async uploaded(repository: string, bytes: Uint8Array) {
-    const { id, claim, path } = await this.ingests.startUpload(repository, 'a', true);
+    const { id, claim, path } = await this.ingests.startUpload({ repository, by: 'a', hold: true });
     await mkdir(join(this.data, path), { recursive: true });
     await writeFile(join(this.data, path, 'data'), bytes);
     return { id, claim };
