@@ -49,8 +49,8 @@ import { WebhookPlaces } from './sync/webhooks.ts';
  * `service.ts` opens `Storage`, which locks the volume and recovers from a crash, publishes the events left in the
  * outbox, and then answers requests (`serve.ts`) until it is stopped or `failure` rejects.
  *
- * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository, and
- * `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
+ * Lock order, which prevents deadlocks: the ingest, the blob, the repository. `parent` is taken before a repository,
+ * and `declared` before `accounts`. The locks `children`, `cursor` and `marks` are held alone.
  */
 
 export type StorageOptions = {

@@ -9,9 +9,9 @@ import { damageOf, type TableDamage } from './table-damage.ts';
  * Reads the files of a LevelDB without LevelDB, to find damage: LevelDB itself checks little, and silently drops
  * damaged records of a log.
  *
- * CURRENT names the manifest (database-manifest.ts); it names the tables (table-damage.ts) and the logs in use. Manifest
- * and logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts). log-verdict.ts
- * decides which gaps of a log are damage. byte-cursor.ts, crc32c.ts and snappy.ts decode bytes.
+ * CURRENT names the manifest (database-manifest.ts); it names the tables (table-damage.ts) and the logs in use.
+ * Manifest and logs share one record format (log-records.ts); a record of a log is a write batch (write-batch.ts).
+ * log-verdict.ts decides which gaps of a log are damage. byte-cursor.ts, crc32c.ts and snappy.ts decode bytes.
  *
  * `examine` checks a closed database in this order: CURRENT, manifest, tables, logs. `examineTables` checks the tables
  * of an open one. ../repair salvages a damaged database with the same readers.

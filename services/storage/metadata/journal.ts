@@ -39,7 +39,9 @@ export function readCursor(text: string): { number: number; nonce: string } | un
   return number === undefined ? undefined : { number: Number(number), nonce: nonce as string };
 }
 
-/** Numbers the entries. Batches may be written in another order: a reader sees an entry once all before it are written. */
+/**
+ * Numbers the entries. Batches may be written in another order: a reader sees an entry once all before it are written.
+ */
 export class Journal {
   #last: number;
   #first: number;

@@ -26,7 +26,14 @@ import type {
 /** Kinds of records that a repository with content has. */
 const HOLDING = [kinds.link, kinds.manifest, kinds.tag, kinds.base, kinds.referrer];
 
-/** Typed reads of all records: one, many, or a range in the order of keys. */
+/**
+ * Typed reads of all records:
+ *
+ *   `tag(…)`                one record; undefined if it does not exist
+ *   `…ByDigest(…)`          one result per digest, in their order; likewise `…ByRepository`
+ *   `…OfRepository(…)`      a range in the order of keys; likewise `…OfSubject`, `…OfManifest`
+ *   `all…()`, and plurals   all records of a kind, in the order of keys
+ */
 export class MetadataReader {
   readonly #database: Database;
 
@@ -43,7 +50,7 @@ export class MetadataReader {
   /** For children of an index: the platform of each that it leaves out. */
   leftOutByDigest = (repository: string, digests: string[], index: string) =>
     this.many<string>(digests.map((digest) => keys.leftOut(repository, digest, index)));
-  /** Which of these repositories link the blob. */
+  /** The link of the blob in each of these repositories. */
   linksByRepository = (repositories: string[], digest: string) =>
     this.many<object>(repositories.map((repository) => keys.link(repository, digest)));
 

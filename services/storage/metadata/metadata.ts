@@ -141,8 +141,8 @@ export class Metadata extends MetadataReader implements MetadataWriter, RecordCo
   }
 
   /**
-   * Unsynced, for ingests, sessions and records whose loss only causes a delay (`mayBeUnsynced`): survives the end of this
-   * process, but not a power cut.
+   * Not synced when it resolves: the changes survive the end of this process, but not a power cut. Only for ingests,
+   * sessions and records whose loss only causes a delay (`mayBeUnsynced`).
    */
   async writeUnsynced(changes: Change[]): Promise<void> {
     await this.#database.batch(changes, false);

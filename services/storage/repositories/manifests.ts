@@ -1,18 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { KeyedLock } from '#proto/async/keyed-lock.ts';
 import { manifestCommitted, manifestDeleted, tagDeleted } from '#proto/content/content-events.ts';
-import {
-  type ExcludedManifest,
-  MAX_ANNOTATION_KEY_LENGTH,
-  MAX_ANNOTATIONS,
-  type ManifestPlace,
-} from '#proto/content/manifests.ts';
-import { clip } from '#proto/contract/clip.ts';
+import type { ExcludedManifest, ManifestPlace } from '#proto/content/manifests.ts';
 import { Fault } from '#proto/contract/fault.ts';
-import { packedSize } from '#proto/contract/packed-size.ts';
-import { isForbiddenKey } from '#proto/contract/plain-data.ts';
-import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
-import { MAX_MEDIA_TYPE } from '#proto/oci/names.ts';
+import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '#proto/oci/manifest.ts';
 import { ingestFiles } from '#proto/volume/layout.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { sizeOf } from '../content/blob-store.ts';
@@ -26,6 +17,7 @@ import type { ListQuery } from '../metadata/page.ts';
 import type { ManifestRecord, ReferrerRecord } from '../metadata/records.ts';
 import type { Outgoing } from '../sync/outgoing.ts';
 import { deleteSynchronized } from './delete-synchronized.ts';
+import { referrersPage } from './referrers.ts';
 import { childrenMustBeHere, excludedPage, isIndex, onIndexDeleted, onManifestPut } from './sparse.ts';
 import { type Expect, manifestUnknown, type TagMove, type Tags } from './tags.ts';
 
@@ -54,9 +46,6 @@ export type PutQuery = {
   leftOut?: ExcludedManifest[];
 };
 type Put = { digest: string; size: number; subject?: string };
-
-/** Max size of a page, in bytes: a reply must fit into one bus message (1 MiB). */
-const MAX_PAGE_BYTES = 512 * 1024;
 
 type ManifestsDeps = {
   metadata: Metadata;
@@ -167,23 +156,8 @@ export class Manifests {
     });
   }
 
-  /** A page has at most `limit` descriptors, fewer if they are large. */
-  async referrers(
-    repository: string,
-    subject: string,
-    artifactType: string | undefined,
-    { after, limit }: ListQuery,
-  ): Promise<{ descriptors: Descriptor[]; more: boolean }> {
-    const descriptors: Descriptor[] = [];
-    let room = MAX_PAGE_BYTES;
-    for await (const [digest, record] of this.#deps.metadata.referrersOfSubject(repository, subject, after)) {
-      if (artifactType !== undefined && record.artifactType !== artifactType) continue;
-      const descriptor = trimmed({ ...record, digest });
-      room -= packedSize(descriptor);
-      if (descriptors.length === limit || room < 0) return { descriptors, more: true };
-      descriptors.push(descriptor);
-    }
-    return { descriptors, more: false };
+  referrers(repository: string, subject: string, artifactType: string | undefined, page: ListQuery) {
+    return referrersPage(this.#deps.metadata, { repository, subject, artifactType }, page);
   }
 
   clean(repository: string) {
@@ -248,25 +222,3 @@ export class Manifests {
 }
 
 const childrenOf = ({ blobs, manifests }: Manifest) => [...blobs, ...manifests].map(({ digest }) => digest);
-
-/**
- * A descriptor as it can be sent: without the annotations that would not arrive unchanged, and without any if it would
- * be too large. The manifest itself has all of them.
- */
-function trimmed({ annotations, artifactType, ...rest }: Descriptor): Descriptor {
-  const sendable = Object.entries(annotations ?? {}).filter(
-    ([key, value]) =>
-      key.length > 0 &&
-      key.length <= MAX_ANNOTATION_KEY_LENGTH &&
-      !isForbiddenKey(key) &&
-      key.isWellFormed() &&
-      value.isWellFormed(),
-  );
-  const plain = {
-    ...rest,
-    ...(artifactType !== undefined && { artifactType: clip(artifactType, MAX_MEDIA_TYPE) }),
-  };
-  if (!annotations || sendable.length > MAX_ANNOTATIONS) return plain;
-  const descriptor = { ...plain, annotations: Object.fromEntries(sendable) };
-  return packedSize(descriptor) <= MAX_PAGE_BYTES ? descriptor : plain;
-}
