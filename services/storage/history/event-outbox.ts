@@ -13,7 +13,7 @@ import type { OutboxRecord } from '../metadata/records.ts';
 /*
  * History: the stream of events on the bus, from which webhooks and other subscribers can replay.
  *
- *   event-outbox.ts   `EventOutbox`, the transactional outbox of content events
+ *   event-outbox.ts    `EventOutbox`, the transactional outbox of content events
  *   history-watch.ts   detects a stream that was lost, or replaced by an older copy
  *   history-room.ts    limits what children may add, and trims the stream before it is full
  *   history-share.ts   decides whose events are trimmed

@@ -1,7 +1,7 @@
 import { set } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { TokenRecord } from '../metadata/records.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
@@ -9,7 +9,11 @@ import { addLine, type RepairReport } from './repair-report.ts';
  * token again.
  * @param open the operator states that the layer had no accounts
  */
-export async function checkAccounts(records: Records, open: boolean, report: RepairReport): Promise<void> {
+export async function checkAccounts(
+  records: RebuiltRecords,
+  open: boolean,
+  report: RepairReport,
+): Promise<void> {
   const { notes, lost } = report;
   for await (const [name, { scopeMap }] of records.entries<TokenRecord>(prefix(kinds.token))) {
     // Built-in scope maps, which every layer has, start with `_`.

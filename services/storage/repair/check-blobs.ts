@@ -7,7 +7,7 @@ import { BlobStore, digestOf, sizeOf } from '../content/blob-store.ts';
 import { put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
@@ -15,7 +15,11 @@ import { addLine, type RepairReport } from './repair-report.ts';
  * A record whose file is missing or has another size is marked as damaged, so that the content is provided again.
  * @returns digests of blobs that may be manifests
  */
-export async function checkBlobs(records: Records, data: string, report: RepairReport): Promise<Set<string>> {
+export async function checkBlobs(
+  records: RebuiltRecords,
+  data: string,
+  report: RepairReport,
+): Promise<Set<string>> {
   const store = new BlobStore(data);
   const candidates = new Set<string>();
   for await (const digest of filesOf(data)) {

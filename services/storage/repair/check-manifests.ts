@@ -4,7 +4,7 @@ import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { BlobRecord, ManifestRecord } from '../metadata/records.ts';
 import { manifestBytes, type Sources } from './manifest-file.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { addLine } from './repair-report.ts';
 
 /**
@@ -83,13 +83,13 @@ function read(bytes: Uint8Array, mediaType: string): Manifest | undefined {
 }
 
 /** Records content as damaged. @returns false if it was recorded before */
-async function markDamaged(records: Records, digest: string, size: number): Promise<boolean> {
+async function markDamaged(records: RebuiltRecords, digest: string, size: number): Promise<boolean> {
   if (await records.has(keys.damaged(digest))) return false;
   await records.write(put.damaged(digest, { size, since: Date.now() }));
   return true;
 }
 
-async function addRepositories(records: Records, kind: string): Promise<void> {
+async function addRepositories(records: RebuiltRecords, kind: string): Promise<void> {
   let last = '';
   for await (const [key] of records.entries(kind)) {
     const repository = key.split('!')[0] as string;
@@ -104,7 +104,11 @@ async function addRepositories(records: Records, kind: string): Promise<void> {
 type Parts = [string, string, string];
 
 /** Deletes the records of a kind for which none of the records in `needs` exists. */
-async function dropOrphans(records: Records, kind: string, needs: (parts: Parts) => string[]): Promise<void> {
+async function dropOrphans(
+  records: RebuiltRecords,
+  kind: string,
+  needs: (parts: Parts) => string[],
+): Promise<void> {
   for await (const [suffix] of records.entries(kind)) {
     const present = await Promise.all(needs(suffix.split('!') as Parts).map((key) => records.has(key)));
     if (!present.includes(true)) await records.write([{ type: 'del', key: kind + suffix }]);

@@ -1,13 +1,13 @@
 import type { Change } from '../metadata/batch-changes.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { isValid } from './record-rules.ts';
-import type { Records } from './records.ts';
 import { addLine, type RepairReport } from './repair-report.ts';
 
 /** Max deletions per batch. */
 const MAX_BATCH = 1_000;
 
 /** Deletes every record that violates the rule of its kind. */
-export async function checkRecords(records: Records, { lost }: RepairReport): Promise<void> {
+export async function checkRecords(records: RebuiltRecords, { lost }: RepairReport): Promise<void> {
   let deletions: Change[] = [];
   for await (const [key, text] of records.texts()) {
     if (isValid(key, parsed(text))) continue;

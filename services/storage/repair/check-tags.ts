@@ -1,14 +1,14 @@
 import { drop, put } from '../metadata/batch-changes.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
 import type { Hints } from './hints.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { addLine, type RepairReport } from './repair-report.ts';
 
 /**
  * Deletes tags whose manifest is missing, and restores lost or outdated tags from hints. The last hint at a tag counts,
  * and only if the tag is missing or points to the digest of an earlier hint: a tag that is newer than all hints stays.
  */
-export async function checkTags(records: Records, hints: Hints, report: RepairReport): Promise<void> {
+export async function checkTags(records: RebuiltRecords, hints: Hints, report: RepairReport): Promise<void> {
   const deleted: [repository: string, tag: string, digest: string][] = [];
   for await (const [key, digest] of records.entries<string>(prefix(kinds.tag))) {
     const [repository, tag] = key.split('!') as [string, string];

@@ -2,8 +2,8 @@ import { isDigest, isRepository, isTag } from '#proto/oci/names.ts';
 import { hintOf, type RepairHint } from '#proto/volume/repair-request.ts';
 import { kinds, prefix } from '../metadata/keys.ts';
 import type { OutboxRecord } from '../metadata/records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { kindOfKey, partsOfKey } from './record-rules.ts';
-import type { Records } from './records.ts';
 import type { Remnant } from './remnants.ts';
 
 /** Max digests remembered per tag. */
@@ -36,7 +36,7 @@ export function effective(hints: RepairHint[]): Hints {
 export type OutboxHint = { serial: number; hint: RepairHint };
 
 /** Hints from the outbox: changes whose events are not known to be in a stream. */
-export async function outboxHints(records: Records): Promise<OutboxHint[]> {
+export async function outboxHints(records: RebuiltRecords): Promise<OutboxHint[]> {
   const hints: OutboxHint[] = [];
   for await (const [serial, { type, data }] of records.entries<OutboxRecord>(prefix(kinds.outbox))) {
     const hint = hintOf(type, data);

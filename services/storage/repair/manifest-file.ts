@@ -8,11 +8,11 @@ import { put } from '../metadata/batch-changes.ts';
 import { keys } from '../metadata/keys.ts';
 import type { BlobRecord } from '../metadata/records.ts';
 import { isReadError, type Read, readFully } from './copy.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import { addLine, type RepairReport } from './repair-report.ts';
 
 export type ManifestFile = { manifest: Manifest; size: number };
-export type Sources = { records: Records; store: BlobStore; report: RepairReport; read: Read };
+export type Sources = { records: RebuiltRecords; store: BlobStore; report: RepairReport; read: Read };
 
 /** Reads a blob as a manifest; undefined if the blob is missing or not a manifest. */
 export async function manifestIn(sources: Sources, digest: string): Promise<ManifestFile | undefined> {

@@ -18,7 +18,7 @@ import { checkTags } from './check-tags.ts';
 import { type Read, readAt } from './copy.ts';
 import { effective, type Hints, hintsIn, inOrder, outboxHints } from './hints.ts';
 import { lossNotice } from './loss-notices.ts';
-import { Records } from './records.ts';
+import { RebuiltRecords } from './rebuilt-records.ts';
 import {
   createRepairFolder,
   finishInterrupted,
@@ -119,7 +119,7 @@ async function rebuild(
   }));
   report.damage = missing ? [{ file: METADATA, what: 'is missing' }] : damage;
   {
-    await using records = await Records.open(rebuilt);
+    await using records = await RebuiltRecords.open(rebuilt);
     await checkRecords(records, report);
     const all = effective(inOrder(damagedRanges, hints, await outboxHints(records)));
     const candidates = await checkBlobs(records, data, report);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { put, set } from '../metadata/batch-changes.ts';
 import type { JournalEntry } from '../metadata/journal.ts';
 import { keys, kinds, prefix } from '../metadata/keys.ts';
-import type { Records } from './records.ts';
+import type { RebuiltRecords } from './rebuilt-records.ts';
 import type { RepairReport } from './repair-report.ts';
 import { LOST_AND_FOUND } from './restore-manifests.ts';
 
@@ -12,7 +12,7 @@ import { LOST_AND_FOUND } from './restore-manifests.ts';
  * with a new parent (../sync/parent-record.ts): equal content becomes the base, content of one side goes to the other, and the
  * conflict policy resolves differences.
  */
-export async function resetSyncState(records: Records, report: RepairReport): Promise<void> {
+export async function resetSyncState(records: RebuiltRecords, report: RepairReport): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
   if (withdrawn > 0) {
     report.notes.push(

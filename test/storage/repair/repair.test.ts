@@ -11,7 +11,7 @@ import { storageStatus } from '#proto/status/storage-status.ts';
 import { listChanges } from '#proto/sync/changes.ts';
 import { listUnsent } from '#proto/sync/outgoing.ts';
 import { effective, hintsIn, inOrder } from '../../../services/storage/repair/hints.ts';
-import { Records } from '../../../services/storage/repair/records.ts';
+import { RebuiltRecords } from '../../../services/storage/repair/rebuilt-records.ts';
 import type { Remnant } from '../../../services/storage/repair/remnants.ts';
 import { type RepairOptions, repairMetadata } from '../../../services/storage/repair/repair-metadata.ts';
 import { type RepairReport, reportText } from '../../../services/storage/repair/repair-report.ts';
@@ -168,7 +168,7 @@ test('a record that can be read and is none of its kind is dropped, and listed',
   const digest = await rig.gateway.pushImage(app, 'well', { tag: 'well' });
   await rig.stop();
   {
-    await using records = await Records.open(join(rig.data, 'metadata'));
+    await using records = await RebuiltRecords.open(join(rig.data, 'metadata'));
     await records.write([
       { type: 'put', key: `t!${app}!sick`, value: 'no digest' },
       { type: 'put', key: `b!${digest.slice(0, 20)}`, value: { size: 1 } },
