@@ -22,7 +22,7 @@ export type ExistingAccounts = {
   hasScopeMap: (name: string) => boolean;
 };
 
-/** Each complaint is about an account that is left unchanged. `newTokens`: their number. */
+/** Each complaint is about an account that is left unchanged. */
 export type Plan = { changes: Change[]; complaints: string[]; newTokens: number };
 
 export function planDeclared(wanted: WantedAccount[], existing: ExistingAccounts, now: number): Plan {

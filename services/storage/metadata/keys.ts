@@ -26,7 +26,7 @@
  *   e!<number>                          OutboxRecord    event in the outbox: see ../history/event-outbox.ts
  *   y!<webhook>                         WebhookPlace    delivery position; not synced
  *   x!version                           number          version of this table
- *   x!parent                            string          parent of the bases, #, its last repair: see ../sync/parent-record.ts
+ *   x!parent                            string          parent of bases, #, its last repair: ../sync/parent-record.ts
  *   x!repaired                          string          last repair of this metadata
  *   x!cursor                            CursorRecord    position in the parent's journal up to which both agree
  *   x!history                           StoredEvent     last event that the bus is known to have stored; not synced

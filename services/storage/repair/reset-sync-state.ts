@@ -9,8 +9,8 @@ import { LOST_AND_FOUND } from './restore-manifests.ts';
 /**
  * Discards everything that was agreed with the parent or published to the layers below: a record that was lost or
  * reverted to an older value must never look like a deletion. The layer compares everything with its parent again, as
- * with a new parent (../sync/parent-record.ts): equal content becomes the base, content of one side goes to the other, and the
- * conflict policy resolves differences.
+ * with a new parent (../sync/parent-record.ts): equal content becomes the base, content of one side goes to the other,
+ * and the conflict policy resolves differences.
  */
 export async function resetSyncState(records: RebuiltRecords, report: RepairReport): Promise<void> {
   const withdrawn = await records.clear(prefix(kinds.withdrawn));
